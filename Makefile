@@ -1,0 +1,68 @@
+# Everything a person or CI runs. `make` alone lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+# pyenv's shims exist for versions that are not selected, so ask the interpreter itself which version it is.
+PYTHON ?= $(shell for p in python3.12 python3 python; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 12))' 2>/dev/null && { echo "$$p"; break; }; done)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check lint types unit requirements docs format clean
+
+help: ## List the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.installed ## Create .venv and install the pinned requirements
+
+$(VENV)/.installed: requirements/bootstrap.txt requirements/runtime.txt requirements/dev.txt pyproject.toml
+	@if [ -z "$(PYTHON)" ]; then \
+	  echo "Nextbest needs Python 3.12 and found none on PATH (python3.12, python3 and python were tried)." >&2; \
+	  echo "Get it with one of:" >&2; \
+	  echo "  pyenv install 3.12        (this folder's .python-version then selects it)" >&2; \
+	  echo "  apt install python3.12 python3.12-venv   (Ubuntu 24.04; Debian: pyenv or uv)" >&2; \
+	  echo "  brew install python@3.12" >&2; \
+	  echo "  uv python install 3.12" >&2; \
+	  echo "or name an interpreter: make setup PYTHON=/path/to/python3.12" >&2; exit 1; fi
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/runtime.txt -r requirements/dev.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: setup ## The whole engine on real data; ARGS=--once stops at the end
+	$(BIN)/nextbest demo $(ARGS)
+
+test: setup check ## Everything CI checks
+
+check: lint types unit
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: setup
+	$(BIN)/pyright
+
+unit: setup
+	$(BIN)/pytest -n 2 --dist loadgroup --cov=decisioning --cov-report=term:skip-covered $(ARGS)
+
+docs: setup ## Write the generated pages anew (CLI reference, OpenAPI, JSON Schemas)
+	$(BIN)/nextbest docs generate
+
+format: setup ## Format and fix what can be fixed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+requirements: ## Pin and hash the requirements anew from pyproject.toml (no index address gets in)
+	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-annotate --no-header --python $(BIN)/python \
+	  --extra grocery pyproject.toml -o requirements/runtime.txt
+	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-annotate --no-header --python $(BIN)/python \
+	  --group dev -c requirements/runtime.txt -o requirements/dev.txt
+	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-annotate --no-header --python $(BIN)/python \
+	  requirements/bootstrap.in -o requirements/bootstrap.txt
+
+clean: ## Remove the environment and all local state
+	rm -rf $(VENV) .nextbest mlruns/mlflow.db mlruns/artifacts

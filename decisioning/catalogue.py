@@ -1,0 +1,67 @@
+"""Everything that marketers declare, checked and frozen, with the hash of its content as its version."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from decisioning.experiment import Experiment, Holdout
+from decisioning.exploration import Exploration
+from decisioning.journey import Goal, JourneyStage, Touchpoint
+from decisioning.measure import Measure
+from decisioning.message import Channel, Creative, Offer
+
+
+class AttributeKind(StrEnum):
+    """Type of a customer or offer attribute."""
+
+    NUMBER = "number"
+    CATEGORY = "category"
+    FLAG = "flag"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attribute:
+    """A declared attribute; `values` lists a category's words in order, which is also their code for the model."""
+
+    name: str
+    kind: AttributeKind
+    values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learning:
+    """What the model learns: which measure, over which window after a decision."""
+
+    measure_id: str
+    window_days: float = 7.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalogue:
+    """Goals, stages, touchpoints, channels, offers, creatives, measures, experiments.
+
+    Attributes:
+        version: Hash of the content; two catalogues with one version decide alike.
+        currency: ISO 4217 code of every `_minor` amount.
+        offer_kinds: Kinds of offer in order, which is also their code for the model.
+        event_types: Event types that features and measures may name.
+        stages: In journey order.
+    """
+
+    version: str
+    currency: str
+    goals: Mapping[str, Goal]
+    stages: tuple[JourneyStage, ...]
+    touchpoints: Mapping[str, Touchpoint]
+    channels: Mapping[str, Channel]
+    offers: Mapping[str, Offer]
+    creatives: tuple[Creative, ...]
+    offer_kinds: tuple[str, ...]
+    event_types: tuple[str, ...]
+    customer_attributes: tuple[Attribute, ...] = ()
+    offer_attributes: tuple[Attribute, ...] = ()
+    measures: Mapping[str, Measure] = field(default_factory=dict[str, Measure])
+    learning: Learning | None = None
+    exploration: Exploration = field(default_factory=Exploration)
+    experiments: tuple[Experiment, ...] = ()
+    holdout: Holdout | None = None

@@ -1,0 +1,52 @@
+"""Who a decision is about, as known at the moment of deciding."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NewType
+
+from decisioning.predicate import FactValue
+
+CustomerId = NewType("CustomerId", str)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consent:
+    """One answer a customer gave for one channel and purpose.
+
+    Attributes:
+        channel_id: The channel it is for.
+        purpose: What for: `marketing`, `service`, or another that the catalogue's offers name.
+        is_granted: The answer. A consent that was never given is absent, and absent means no.
+        recorded_at: When the answer was given (aware, UTC); None where the source did not say.
+        source: Where it was given: a form, a call, an import.
+    """
+
+    channel_id: str
+    purpose: str
+    is_granted: bool
+    recorded_at: datetime | None = None
+    source: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Customer:
+    """What is known of a customer besides features.
+
+    Attributes:
+        customer_id: Stable identifier.
+        attributes: Declared attributes by name; a missing one is absent or None.
+        time_zone: IANA name; None where unknown.
+        locale: BCP 47 tag; None where unknown.
+        reachable_channels: Channels with a working address.
+        consents: The latest answer per channel and purpose.
+        unsubscribed_channels: Channels the customer has left since the profile was written (live state).
+    """
+
+    customer_id: CustomerId
+    attributes: Mapping[str, FactValue]
+    time_zone: str | None
+    locale: str | None
+    reachable_channels: frozenset[str]
+    consents: tuple[Consent, ...]
+    unsubscribed_channels: frozenset[str] = frozenset()

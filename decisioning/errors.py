@@ -1,0 +1,91 @@
+"""Every error that Nextbest raises on purpose, in one tree.
+
+Business answers are values; only broken machinery and wrong input are exceptions. HTTP statuses and exit codes are
+mapped in one place each (`serving.problems`, `pipelines.cli`)::
+
+    NextbestError
+    |-- InvalidInputError          data or arguments are wrong: fix them          HTTP 422, exit 2
+    |   |-- InvalidPolicyError     a catalogue or policy is wrong: fix it         HTTP 422, exit 2
+    |   `-- UnknownNameError       a name that should resolve does not            HTTP 404, exit 2
+    |-- InsufficientDataError      a number would mean nothing: gather more       HTTP 409, exit 3
+    `-- UnavailableError           something behind us is away: retry             HTTP 503, exit 75
+        |-- FeatureUnavailableError    the online store could not answer
+        |-- ModelUnavailableError      no usable model version
+        `-- LogUnavailableError        the decision log could not take an entry
+
+A message reads ``<name> must be <rule>, got <value>``, then what to do. It never holds personal data.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class NextbestError(Exception):
+    """Root of the tree; `code` is stable and machine-readable."""
+
+    code = "error"
+
+
+class InvalidInputError(NextbestError):
+    """Data or arguments are wrong. Do not retry: fix them."""
+
+    code = "invalid_input"
+
+
+class InvalidPolicyError(InvalidInputError):
+    """A catalogue or policy is wrong. Do not retry: fix the file the message names."""
+
+    code = "invalid_policy"
+
+
+class UnknownNameError(InvalidInputError):
+    """A name that should resolve does not; the message offers the nearest ones."""
+
+    code = "unknown_name"
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        self.kind = kind
+        self.name = name
+        self.nearest = nearest_names(name, known)
+        hint = f"; did you mean {' or '.join(map(repr, self.nearest))}?" if self.nearest else ""
+        super().__init__(f"{kind} must be a known name, got {name!r}{hint}")
+
+
+class InsufficientDataError(NextbestError):
+    """A number would mean nothing; the message says how much is missing."""
+
+    code = "insufficient_data"
+
+
+class UnavailableError(NextbestError):
+    """Something behind us is away. Retry later, or answer degraded."""
+
+    code = "unavailable"
+
+
+class FeatureUnavailableError(UnavailableError):
+    """The online store could not answer."""
+
+    code = "features_unavailable"
+
+
+class ModelUnavailableError(UnavailableError):
+    """No usable model version."""
+
+    code = "model_unavailable"
+
+
+class LogUnavailableError(UnavailableError):
+    """The decision log could not take an entry."""
+
+    code = "log_unavailable"
+
+
+def nearest_names(name: str, known: Iterable[str], limit: int = 3) -> tuple[str, ...]:
+    """The known names most like a misspelt one, best first.
+
+    Example:
+        >>> nearest_names("emial", ["email", "sms", "push"])
+        ('email',)
+    """
+    return tuple(get_close_matches(name, sorted(known), n=limit, cutoff=0.5))

@@ -1,0 +1,98 @@
+"""What can be sent: offer x channel x creative, and silence."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from decisioning.predicate import ALWAYS, FactValue, Predicate
+
+SILENCE = "silence"
+"""Key of the candidate that sends nothing. It is always there, with a value of its own."""
+
+
+class MessageClass(StrEnum):
+    """What a message is for, and so what it may bypass."""
+
+    MANDATORY = "mandatory"
+    TRANSACTIONAL = "transactional"
+    RECOVERY = "recovery"
+    SERVICE = "service"
+    MARKETING = "marketing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Channel:
+    """How a message travels.
+
+    Attributes:
+        channel_id: Name, such as `email`.
+        cost_minor: What one contact costs, in minor units of the catalogue's currency.
+        is_online: False for call centre, direct mail, desk and event.
+        max_lengths: Longest content per field, in characters; a field that is not named is not limited.
+        required_fields: Content fields that a creative on this channel must have.
+    """
+
+    channel_id: str
+    cost_minor: float = 0.0
+    is_online: bool = True
+    max_lengths: Mapping[str, int] = field(default_factory=dict[str, int])
+    required_fields: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """A proposition.
+
+    Attributes:
+        offer_id: Name.
+        goal_id: The goal it serves; the goal's department owns it.
+        kind: Kind of offer, from the catalogue's `offer_kinds`; features and models group by it.
+        message_class: Mandatory to marketing.
+        purpose: Purpose that needs the customer's consent; None only for mandatory and transactional offers.
+        stages: Journey stages it fits; empty means every stage.
+        valid_from: First moment it may be sent (aware, UTC), inclusive; None for no bound.
+        valid_until: First moment it may no longer be sent (aware, UTC); None for no bound.
+        value_minor: Declared money value, used where no model can say; in minor units.
+        weight: Visible business weight, positive; 1 changes nothing.
+        attributes: Numbers and words that describe it to the model, so that a new offer can be scored.
+        eligibility: Rule over facts that a customer must meet.
+    """
+
+    offer_id: str
+    goal_id: str
+    kind: str
+    message_class: MessageClass
+    purpose: str | None
+    stages: frozenset[str] = frozenset()
+    valid_from: datetime | None = None
+    valid_until: datetime | None = None
+    value_minor: float = 0.0
+    weight: float = 1.0
+    attributes: Mapping[str, FactValue] = field(default_factory=dict[str, FactValue])
+    eligibility: Predicate = ALWAYS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Creative:
+    """The wording of an offer on one channel; `content` holds Liquid templates by field."""
+
+    creative_id: str
+    offer_id: str
+    channel_id: str
+    content: Mapping[str, str]
+    eligibility: Predicate = ALWAYS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One thing that can be sent."""
+
+    offer: Offer
+    channel: Channel
+    creative: Creative
+
+    @property
+    def key(self) -> str:
+        """Identity in records and logs, such as `free-coffee/email/short`."""
+        return f"{self.offer.offer_id}/{self.channel.channel_id}/{self.creative.creative_id}"

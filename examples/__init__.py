@@ -1,0 +1,1 @@
+"""Worlds a newcomer can run: a catalogue and a data adapter each."""

@@ -1,0 +1,1 @@
+"""A randomised e-mail test with three arms."""

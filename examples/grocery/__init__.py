@@ -1,0 +1,1 @@
+"""Grocery: The Complete Journey, a year of 2,469 households."""

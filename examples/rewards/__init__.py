@@ -1,0 +1,1 @@
+"""Rewards app: offers in six randomised waves."""

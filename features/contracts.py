@@ -1,0 +1,163 @@
+"""The four canonical tables: what an adapter writes, an import checks and the log holds.
+
+One form serves Parquet and CSV, so nested values are JSON text: `channels` is a list of channel names, `consents` a
+list of objects with `channel`, `purpose`, `granted` and optionally `recorded_at` and `source`; `attributes`,
+`properties`, `context` and `arms` are objects. Times are UTC (aware in Parquet, ISO 8601 with an offset in CSV),
+amounts are whole minor units.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import polars as pl
+
+UTC_TIME = pl.Datetime("us", "UTC")
+
+
+class EventType(StrEnum):
+    """Event types every installation knows; a catalogue may declare more."""
+
+    BROWSE = "browse"
+    PURCHASE = "purchase"
+    DELIVERY = "delivery"
+    COMPLAINT = "complaint"
+    REVIEW = "review"
+    SERVICE_TICKET = "service_ticket"
+    RETURN = "return"
+
+
+class OutcomeType(StrEnum):
+    """What can become of a decision."""
+
+    DELIVERED = "delivered"
+    VIEWED = "viewed"
+    CLICKED = "clicked"
+    ACCEPTED = "accepted"
+    DECLINED = "declined"
+    CONVERTED = "converted"
+    RETURNED = "returned"
+    BOUNCED = "bounced"
+    UNSUBSCRIBED = "unsubscribed"
+    COMPLAINED = "complained"
+    NOT_SENT = "not_sent"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """A column of a canonical table."""
+
+    name: str
+    dtype: pl.DataType
+    is_required: bool = True
+    is_json: bool = False
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """A canonical table; `key` identifies a row and makes imports idempotent."""
+
+    name: str
+    key: tuple[str, ...]
+    time_column: str
+    columns: tuple[Column, ...]
+
+    @property
+    def schema(self) -> dict[str, pl.DataType]:
+        """Column names and types in order."""
+        return {column.name: column.dtype for column in self.columns}
+
+
+def _text(name: str, meaning: str, *, required: bool = False) -> Column:
+    return Column(name=name, dtype=pl.String(), is_required=required, meaning=meaning)
+
+
+def _json(name: str, meaning: str) -> Column:
+    return Column(name=name, dtype=pl.String(), is_required=False, is_json=True, meaning=meaning)
+
+
+def _time(name: str, meaning: str, *, required: bool = False) -> Column:
+    return Column(name=name, dtype=UTC_TIME, is_required=required, meaning=meaning)
+
+
+_AMOUNT = Column(name="amount_minor", dtype=pl.Int64(), is_required=False, meaning="money, minor units")
+_CURRENCY = _text("currency", "ISO 4217 code of the amount")
+
+CUSTOMERS = Table(
+    name="customers",
+    key=("customer_id", "updated_at"),
+    time_column="updated_at",
+    columns=(
+        _text("customer_id", "stable identifier", required=True),
+        _time("updated_at", "when this row became known; the newest row of a customer wins", required=True),
+        _time("joined_at", "start of the relation"),
+        _text("time_zone", "IANA time zone"),
+        _text("locale", "BCP 47 tag"),
+        _json("channels", "channels with a working address"),
+        _json("consents", "answers per channel and purpose"),
+        _json("attributes", "declared attributes"),
+    ),
+)
+
+EVENTS = Table(
+    name="events",
+    key=("event_id",),
+    time_column="occurred_at",
+    columns=(
+        _text("event_id", "stable identifier", required=True),
+        _text("customer_id", "who", required=True),
+        _text("type", "event type", required=True),
+        _time("occurred_at", "when it happened", required=True),
+        _time("recorded_at", "when it became known, where later than it happened"),
+        _text("channel", "where"),
+        _AMOUNT,
+        _CURRENCY,
+        _json("properties", "anything else"),
+    ),
+)
+
+DECISIONS = Table(
+    name="decisions",
+    key=("decision_id",),
+    time_column="decided_at",
+    columns=(
+        _text("decision_id", "stable identifier", required=True),
+        _text("customer_id", "who", required=True),
+        _time("decided_at", "when", required=True),
+        _text("touchpoint", "what asked"),
+        _text("offer_id", "the offer; empty means silence"),
+        _text("channel", "how it travelled; empty for silence"),
+        _text("creative_id", "the wording"),
+        Column(
+            name="action_probability",
+            dtype=pl.Float64(),
+            is_required=False,
+            meaning="probability of this choice under the logging policy, in (0, 1]",
+        ),
+        _time("window_ends_at", "end of the window its worth is counted in; default the catalogue's window"),
+        _text("stage", "journey stage at that moment"),
+        _json("arms", "arm per experiment"),
+        _text("policy_version", "policy that chose"),
+        _text("model_version", "model that scored"),
+        _json("record", "full decision record, where the engine made it"),
+    ),
+)
+
+OUTCOMES = Table(
+    name="outcomes",
+    key=("outcome_id",),
+    time_column="occurred_at",
+    columns=(
+        _text("outcome_id", "stable identifier", required=True),
+        _text("decision_id", "the decision it belongs to", required=True),
+        _text("customer_id", "who", required=True),
+        _text("type", "outcome type", required=True),
+        _time("occurred_at", "when it happened", required=True),
+        _time("recorded_at", "when it became known, where later than it happened"),
+        _AMOUNT,
+        _CURRENCY,
+        _json("properties", "anything else"),
+    ),
+)
+
+TABLES = {table.name: table for table in (CUSTOMERS, EVENTS, DECISIONS, OUTCOMES)}

@@ -1,0 +1,76 @@
+"""Settings of one process: built once at an edge, then passed as an argument."""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Where state lives and how a server behaves; every field can be set as `NEXTBEST_<NAME>`.
+
+    Paths below `home` are derived, so that one folder holds everything but MLflow's.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="NEXTBEST_", frozen=True, extra="forbid")
+
+    home: Path = Field(default=Path(".nextbest"), description="Folder of all state")
+    mlruns: Path = Field(default=Path("mlruns"), description="MLflow's local home")
+    mlflow_tracking_uri: str | None = Field(default=None, description="Another MLflow server; default sqlite in mlruns")
+    redis_url: str | None = Field(default=None, description="Another Redis; default an embedded one below home")
+    host: str = Field(default="127.0.0.1", description="Address the server listens on")
+    port: int = Field(default=8000, ge=0, le=65535, description="Port the server listens on")
+    workers: int = Field(default=1, ge=1, le=256, description="Server processes")
+    deadline_ms: int = Field(default=150, ge=1, le=60_000, description="Answer within this, degraded if need be")
+    policy_seed: str = Field(default="nextbest", description="Seed of the draws; change it to reshuffle exploration")
+    decision_ttl_days: float = Field(default=7.0, gt=0, description="How long Redis keeps a decision for reading back")
+
+    @property
+    def catalogue_path(self) -> Path:
+        """Folder of the catalogue in force."""
+        return self.home / "catalogue"
+
+    @property
+    def log_path(self) -> Path:
+        """Folder of the Delta tables."""
+        return self.home / "log"
+
+    @property
+    def rejects_path(self) -> Path:
+        """Folder of rows that an import refused."""
+        return self.home / "rejects"
+
+    @property
+    def features_path(self) -> Path:
+        """Folder of the feature history (Parquet) and Feast's registry."""
+        return self.home / "features"
+
+    @property
+    def models_path(self) -> Path:
+        """Folder of the server's hash-checked copies of models."""
+        return self.home / "models"
+
+    @property
+    def readouts_path(self) -> Path:
+        """Folder of stored experiment readouts (JSON)."""
+        return self.home / "readouts"
+
+    @property
+    def redis_path(self) -> Path:
+        """Folder of the embedded Redis."""
+        return self.home / "redis"
+
+    @property
+    def spool_path(self) -> Path:
+        """Folder of decisions that Redis could not take; the drain moves them into the log."""
+        return self.home / "spool"
+
+    @property
+    def keys_path(self) -> Path:
+        """File of hashed API keys."""
+        return self.home / "keys.json"
+
+    @property
+    def tracking_uri(self) -> str:
+        """MLflow tracking URI in force."""
+        return self.mlflow_tracking_uri or f"sqlite:///{self.mlruns.resolve() / 'mlflow.db'}"

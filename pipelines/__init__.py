@@ -1,0 +1,1 @@
+"""When: the `nextbest` command, the flows it runs, and the composition of the other packages."""

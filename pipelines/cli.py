@@ -1,0 +1,82 @@
+"""The `nextbest` command: nouns, verbs, and the one place where errors become exit codes.
+
+Results go to stdout, progress and errors to stderr; a failure that we foresaw prints one message and no traceback.
+"""
+
+import importlib
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from decisioning.errors import InsufficientDataError, InvalidInputError, NextbestError, UnavailableError
+
+EXIT_INVALID = 2
+EXIT_INSUFFICIENT = 3
+EXIT_UNAVAILABLE = 75
+EXIT_FAILED = 1
+
+NOUNS = (
+    "example",
+    "importing",
+    "catalogue",
+    "features",
+    "model",
+    "policy",
+    "experiment",
+    "decide_batch",
+    "key",
+    "log",
+    "serve",
+    "mlflow",
+    "docs",
+    "demo",
+)
+
+app = typer.Typer(
+    name="nextbest",
+    help="Decide which message to send a customer next, or that silence is better, and prove what that was worth.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+
+
+def _register() -> None:
+    """Each module of `pipelines.commands` adds its commands to the app."""
+    for noun in NOUNS:
+        importlib.import_module(f"pipelines.commands.{noun}").register(app)
+
+
+def exit_code(error: NextbestError) -> int:
+    """Exit code of a foreseen failure."""
+    if isinstance(error, InvalidInputError):
+        return EXIT_INVALID
+    if isinstance(error, InsufficientDataError):
+        return EXIT_INSUFFICIENT
+    if isinstance(error, UnavailableError):
+        return EXIT_UNAVAILABLE
+    return EXIT_FAILED
+
+
+@app.callback()
+def root(
+    *,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of a failure.")] = False,
+) -> None:
+    """Options that every command takes."""
+    app.info.epilog = "debug" if debug else None
+
+
+def main() -> None:
+    """Entry point: run, and turn a foreseen failure into one line and an exit code."""
+    _register()
+    try:
+        app()
+    except NextbestError as error:
+        if "--debug" in sys.argv:
+            raise
+        Console(stderr=True, soft_wrap=True, highlight=False).print(f"error: {error}", markup=False)
+        sys.exit(exit_code(error))

@@ -1,0 +1,51 @@
+"""Options that commands share, and how a result is printed."""
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table as RichTable
+
+from features.settings import Settings
+
+HomeOption = Annotated[
+    Path | None,
+    typer.Option("--home", help="Folder of all state (NEXTBEST_HOME; default .nextbest).", show_default=False),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+def settings_for(home: Path | None, **changes: object) -> Settings:
+    """Settings of this call: the environment, with what the command line says on top."""
+    given = {name: value for name, value in {"home": home, **changes}.items() if value is not None}
+    return Settings(**given)  # pyright: ignore[reportArgumentType] - pydantic checks each value
+
+
+def print_result(result: Mapping[str, Any], *, as_json: bool, title: str = "") -> None:
+    """Write a flat result to stdout: a table for people, one JSON object for programs."""
+    if as_json:
+        sys.stdout.write(orjson.dumps(result, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY).decode() + "\n")
+        return
+    table = RichTable(title=title or None, show_header=False, title_justify="left")
+    for name, value in result.items():
+        table.add_row(name, f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value))
+    Console().print(table)
+
+
+def say(text: str) -> None:
+    """Tell a person what is going on, on stderr."""
+    Console(stderr=True, highlight=False).print(text)
+
+
+@contextmanager
+def progress_bar() -> Iterator[Progress]:
+    """Progress on stderr: `with progress_bar() as bar: task = bar.add_task("reading", total=n)`."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        yield bar

@@ -1,0 +1,1 @@
+"""What we learn: datasets, value models, calibration, off-policy evaluation, experiment readouts, MLflow."""
