@@ -45,7 +45,7 @@ def say(text: str) -> None:
 
 @contextmanager
 def progress_bar() -> Iterator[Progress]:
-    """Progress on stderr: `with progress_bar() as bar: task = bar.add_task("reading", total=n)`."""
+    """Progress on stderr, for as long as the block runs; add tasks to what it yields."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
         yield bar
