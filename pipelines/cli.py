@@ -5,6 +5,7 @@ Results go to stdout, progress and errors to stderr; a failure that we foresaw p
 
 import importlib
 import sys
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
@@ -44,7 +45,7 @@ app = typer.Typer(
 )
 
 
-def _register() -> None:
+def register_nouns() -> None:
     """Each module of `pipelines.commands` adds its commands to the app."""
     for noun in NOUNS:
         importlib.import_module(f"pipelines.commands.{noun}").register(app)
@@ -61,22 +62,32 @@ def exit_code(error: NextbestError) -> int:
     return EXIT_FAILED
 
 
+@dataclass(slots=True)
+class Options:
+    """What the root command was told, for the edge below."""
+
+    debug: bool = False
+
+
+OPTIONS = Options()
+
+
 @app.callback()
 def root(
     *,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of a failure.")] = False,
 ) -> None:
     """Options that every command takes."""
-    app.info.epilog = "debug" if debug else None
+    OPTIONS.debug = debug
 
 
 def main() -> None:
     """Entry point: run, and turn a foreseen failure into one line and an exit code."""
-    _register()
+    register_nouns()
     try:
         app()
     except NextbestError as error:
-        if "--debug" in sys.argv:
+        if OPTIONS.debug:
             raise
         Console(stderr=True, soft_wrap=True, highlight=False).print(f"error: {error}", markup=False)
         sys.exit(exit_code(error))

@@ -1,0 +1,60 @@
+"""The house keeps its shape: packages are listed once, and everything that lists them agrees."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def project() -> dict:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def packages() -> set[str]:
+    return {path.parent.name for path in ROOT.glob("*/__init__.py")}
+
+
+def test_every_package_is_in_the_wheel_the_import_rules_and_the_type_checker(project: dict) -> None:
+    tools = project["tool"]
+    assert set(tools["hatch"]["build"]["targets"]["wheel"]["packages"]) == packages()
+    assert set(tools["importlinter"]["root_packages"]) == packages()
+    assert set(tools["pyright"]["include"]) == packages()
+
+
+def test_every_package_is_described_in_the_architecture_page() -> None:
+    page = (ROOT / "ARCHITECTURE.md").read_text()
+    assert [name for name in packages() if f"`{name}/`" not in page] == []
+
+
+def test_no_file_names_a_package_index_or_pins_without_a_hash() -> None:
+    for name in ("bootstrap", "runtime", "dev"):
+        text = (ROOT / "requirements" / f"{name}.txt").read_text()
+        assert "://" not in text
+        requirements = [line for line in text.splitlines() if line and not line.startswith(" ")]
+        assert requirements
+        assert all(line.endswith("\\") and "==" in line for line in requirements)
+        assert text.count("--hash=sha256:") >= len(requirements)
+
+
+def test_files_stay_of_one_noun_and_readable() -> None:
+    long = {
+        str(path.relative_to(ROOT)): lines
+        for name in packages()
+        for path in (ROOT / name).rglob("*.py")
+        if (lines := len(path.read_text().splitlines())) > 500
+    }
+    assert long == {}
+
+
+def test_nothing_loads_a_pickle() -> None:
+    banned = ("import pickle", "import cloudpickle", "import joblib", "import dill")
+    found = [
+        str(path.relative_to(ROOT))
+        for name in packages()
+        for path in (ROOT / name).rglob("*.py")
+        if any(word in path.read_text() for word in banned)
+    ]
+    assert found == []
