@@ -4,6 +4,7 @@ Results go to stdout, progress and errors to stderr; a failure that we foresaw p
 """
 
 import importlib
+import pkgutil
 import sys
 from dataclasses import dataclass
 from typing import Annotated
@@ -12,28 +13,12 @@ import typer
 from rich.console import Console
 
 from decisioning.errors import InsufficientDataError, InvalidInputError, NextbestError, UnavailableError
+from pipelines import commands
 
 EXIT_INVALID = 2
 EXIT_INSUFFICIENT = 3
 EXIT_UNAVAILABLE = 75
 EXIT_FAILED = 1
-
-NOUNS = (
-    "example",
-    "importing",
-    "catalogue",
-    "features",
-    "model",
-    "policy",
-    "experiment",
-    "decide_batch",
-    "key",
-    "log",
-    "serve",
-    "mlflow",
-    "docs",
-    "demo",
-)
 
 app = typer.Typer(
     name="nextbest",
@@ -47,8 +32,8 @@ app = typer.Typer(
 
 def register_nouns() -> None:
     """Each module of `pipelines.commands` adds its commands to the app."""
-    for noun in NOUNS:
-        importlib.import_module(f"pipelines.commands.{noun}").register(app)
+    for module in pkgutil.iter_modules(commands.__path__):
+        importlib.import_module(f"pipelines.commands.{module.name}").register(app)
 
 
 def exit_code(error: NextbestError) -> int:
