@@ -72,7 +72,13 @@ def main() -> None:
     try:
         app()
     except NextbestError as error:
-        if OPTIONS.debug:
-            raise
-        Console(stderr=True, soft_wrap=True, highlight=False).print(f"error: {error}", markup=False)
-        sys.exit(exit_code(error))
+        _fail(f"error: {error}", exit_code(error))
+    except Exception as error:  # noqa: BLE001 - the edge: a person gets a sentence, --debug gets the traceback
+        _fail(f"unexpected error: {type(error).__name__}: {error}\nrun `nextbest --debug ...` for details", EXIT_FAILED)
+
+
+def _fail(text: str, code: int) -> None:
+    if OPTIONS.debug:
+        raise  # noqa: PLE0704 - called while an exception is handled
+    Console(stderr=True, soft_wrap=True, highlight=False).print(text, markup=False)
+    sys.exit(code)

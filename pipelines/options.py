@@ -8,10 +8,12 @@ from typing import Annotated, Any
 
 import orjson
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table as RichTable
 
+from decisioning.errors import InvalidInputError
 from features.settings import Settings
 
 HomeOption = Annotated[
@@ -24,7 +26,16 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JS
 def settings_for(home: Path | None, **changes: object) -> Settings:
     """Settings of this call: the environment, with what the command line says on top."""
     given = {name: value for name, value in {"home": home, **changes}.items() if value is not None}
-    return Settings(**given)  # pyright: ignore[reportArgumentType] - pydantic checks each value
+    try:
+        return Settings(**given)  # pyright: ignore[reportArgumentType] - pydantic checks each value
+    except ValidationError as error:
+        raise InvalidInputError(_first_problem(error)) from error
+
+
+def _first_problem(error: ValidationError) -> str:
+    problem = error.errors()[0]
+    name = ".".join(map(str, problem["loc"]))
+    return f"setting {name} must be valid ({problem['msg']}), got {problem['input']!r}; see NEXTBEST_{name.upper()}"
 
 
 def print_result(result: Mapping[str, Any], *, as_json: bool, title: str = "") -> None:
