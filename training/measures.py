@@ -1,0 +1,91 @@
+"""What decisions turned out to be worth: declared measures over the window that follows each of them."""
+
+from typing import Protocol
+
+import polars as pl
+
+from decisioning.measure import Measure, Unit
+
+
+class Observed(Protocol):
+    """The canonical tables that measures are read from."""
+
+    @property
+    def events(self) -> pl.DataFrame:
+        """What customers did."""
+        ...
+
+    @property
+    def outcomes(self) -> pl.DataFrame:
+        """What became of decisions."""
+        ...
+
+
+def decision_values(history: Observed, decisions: pl.DataFrame, measure: Measure, *, cap: bool) -> pl.DataFrame:
+    """One row per decision: the value of a measure in its window, `starts_at <= occurred_at < ends_at`.
+
+    Windows of one customer may overlap; whatever happens in both counts in both.
+
+    Args:
+        history: Canonical events and outcomes.
+        decisions: One row per decision with `decision_id`, `customer_id`, `starts_at` and `ends_at` (UTC).
+        measure: What to count.
+        cap: Whether one transaction counts for at most the measure's `cap_minor` (in either direction).
+
+    Returns:
+        `decision_id` and `value` (Float64: minor units for money, 0 or 1 for a rate), in the order given.
+    """
+    if measure.unit is Unit.MONEY:
+        return decisions.select("decision_id", value=_money(history.events, decisions, measure, cap=cap))
+    happened = _outcome_happened(history.outcomes, decisions, measure) | _event_happened(
+        history.events, decisions, measure
+    )
+    return decisions.select("decision_id", value=happened.cast(pl.Float64))
+
+
+def _money(events: pl.DataFrame, decisions: pl.DataFrame, measure: Measure, *, cap: bool) -> pl.Series:
+    amount = pl.col("amount_minor").fill_null(0)
+    if cap and measure.cap_minor is not None:
+        amount = amount.clip(-measure.cap_minor, measure.cap_minor)
+    sign = pl.when(pl.col("type").is_in(sorted(measure.added_events))).then(1).otherwise(-1)
+    counted = events.filter(pl.col("type").is_in(sorted(measure.added_events | measure.subtracted_events)))
+    return _window_sums(counted.select("customer_id", "occurred_at", step=(amount * sign).cast(pl.Int64)), decisions)
+
+
+def _event_happened(events: pl.DataFrame, decisions: pl.DataFrame, measure: Measure) -> pl.Series:
+    counted = events.filter(pl.col("type").is_in(sorted(measure.added_events)))
+    steps = counted.select("customer_id", "occurred_at", step=pl.lit(1, dtype=pl.Int64))
+    return _window_sums(steps, decisions) > 0
+
+
+def _outcome_happened(outcomes: pl.DataFrame, decisions: pl.DataFrame, measure: Measure) -> pl.Series:
+    counted = outcomes.filter(pl.col("type").is_in(sorted(measure.outcomes))).select("decision_id", "occurred_at")
+    inside = pl.col("occurred_at").is_between(pl.col("starts_at"), pl.col("ends_at"), closed="left")
+    hits = counted.join(decisions, on="decision_id", how="inner").filter(inside)
+    return decisions["decision_id"].is_in(hits["decision_id"].unique().to_list())
+
+
+def _window_sums(steps: pl.DataFrame, decisions: pl.DataFrame) -> pl.Series:
+    """Sum of steps per window: a running total per customer, read just before both ends of the window.
+
+    Exact (whole numbers), and linear in rows where joining every event to every decision would not be.
+    """
+    totals = steps.sort("occurred_at").select(
+        "customer_id", "occurred_at", total=pl.col("step").cum_sum().over("customer_id")
+    )
+    sums = _total_before(totals, decisions, "ends_at") - _total_before(totals, decisions, "starts_at")
+    return sums.cast(pl.Float64)
+
+
+def _total_before(totals: pl.DataFrame, decisions: pl.DataFrame, bound: str) -> pl.Series:
+    moments = decisions.select("customer_id", at=bound).with_row_index("row").sort("at")
+    found = moments.join_asof(
+        totals,
+        left_on="at",
+        right_on="occurred_at",
+        by="customer_id",
+        strategy="backward",
+        allow_exact_matches=False,
+        check_sortedness=False,
+    )
+    return found.sort("row")["total"].fill_null(0)
