@@ -3,7 +3,6 @@
 import tempfile
 from pathlib import Path
 
-import click
 import orjson
 import typer
 from typer.cli import get_docs_for_click
@@ -22,19 +21,13 @@ def pages() -> dict[str, str]:
     }
 
 
-def command_tree() -> click.Command:
-    """The whole `nextbest` command with every noun registered."""
+def _command_reference() -> str:
     from pipelines import cli
 
     if not cli.app.registered_groups:
         cli.register_nouns()
-    return typer.main.get_command(cli.app)
-
-
-def _command_reference() -> str:
-    command = command_tree()
-    with click.Context(command, info_name="nextbest") as context:
-        body = get_docs_for_click(obj=command, ctx=context, name="nextbest")
+    command = typer.main.get_command(cli.app)
+    body = get_docs_for_click(obj=command, ctx=typer.Context(command, info_name="nextbest"), name="nextbest")
     return f"<!-- written by `nextbest docs generate`; change the help texts instead -->\n\n{body.rstrip()}\n"
 
 
