@@ -1,0 +1,70 @@
+"""What is known of customers, as four frames: the input of features, training and evaluation."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import polars as pl
+
+from features.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES, Table
+from features.log import EventLog
+
+BULKY_COLUMN = "record"
+"""The full decision record: kilobytes a row that no feature reads, so a history leaves it in the log."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """Canonical frames without the decisions' `record`, one row per key, in no particular order.
+
+    Attributes:
+        customers: Every version of every customer; the newest `updated_at` wins.
+        events: What customers did or suffered.
+        decisions: Who was sent what, or silence, and when.
+        outcomes: What became of decisions.
+    """
+
+    customers: pl.DataFrame
+    events: pl.DataFrame
+    decisions: pl.DataFrame
+    outcomes: pl.DataFrame
+
+    @classmethod
+    def from_log(cls, log: EventLog) -> "History":
+        """Read the newest version of each log table.
+
+        Raises:
+            LogUnavailableError: A table could not be read.
+        """
+        return cls(
+            customers=log.read(CUSTOMERS),
+            events=log.read(EVENTS),
+            decisions=log.read(DECISIONS, columns=_columns_without_record(DECISIONS)),
+            outcomes=log.read(OUTCOMES),
+        )
+
+    @classmethod
+    def from_folder(cls, folder: Path, *, now: datetime | None = None) -> "History":
+        """Read and check a folder of canonical files without importing it; a table without a file is empty.
+
+        Args:
+            folder: Holds customers, events, decisions and outcomes as `.parquet` or `.csv`, any subset.
+            now: Times later than this are refused; None to allow them.
+
+        Raises:
+            InvalidInputError: A file cannot be read, or a row breaks a rule: nothing is left out of an evaluation.
+        """
+        from features.importing import read_clean_folder  # importing writes the log, reading a history seldom needs it
+
+        frames = read_clean_folder(folder, now=now)
+        decisions = frames[DECISIONS.name].select(_columns_without_record(DECISIONS))
+        return cls(
+            customers=frames[CUSTOMERS.name],
+            events=frames[EVENTS.name],
+            decisions=decisions,
+            outcomes=frames[OUTCOMES.name],
+        )
+
+
+def _columns_without_record(table: Table) -> list[str]:
+    return [name for name in table.schema if name != BULKY_COLUMN]

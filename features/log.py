@@ -1,0 +1,251 @@
+"""The event log: one Delta table per canonical table, appended to by key, never twice.
+
+Appends are optimistic. A writer reads the keys that the newest version holds, drops the rows it already has, and commits
+under one application transaction id; Delta refuses the commit if another writer committed under that id meanwhile, and
+the writer starts over. So two writers can never both insert one key, on local disk or object storage, without a lock.
+"""
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import reduce
+from operator import and_
+from pathlib import Path
+from urllib.parse import unquote
+
+import polars as pl
+from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+
+from decisioning.errors import InvalidInputError, LogUnavailableError
+from features.contracts import Table
+
+APPEND_ATTEMPTS = 60
+"""How often an append starts over when others keep committing first; they would have to win every time for minutes."""
+
+BACKOFF_SECONDS = 0.02
+RETENTION = timedelta(hours=24)
+"""How long compaction leaves replaced files to readers that still use them."""
+
+_APPENDER = "nextbest-append"
+_WRITER = WriterProperties(compression="ZSTD", compression_level=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Appended:
+    """What an append did: rows that are new, and rows whose key the log or the same batch already had."""
+
+    inserted: int
+    duplicates: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compacted:
+    """What a compaction did, in files."""
+
+    files_before: int
+    files_after: int
+    files_deleted: int
+
+
+class EventLog:
+    """Customers, events, decisions and outcomes as Delta tables below one folder.
+
+    A row is identified by its table's key and the first row of a key stands: appending a row again changes nothing, so
+    every writer may repeat itself after a crash.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def append(self, table: Table, rows: pl.DataFrame) -> Appended:
+        """Add the rows whose key is new, in one atomic commit that survives a power cut.
+
+        Args:
+            table: Canonical table.
+            rows: shape (n, columns); optional columns may be absent, order does not matter.
+
+        Raises:
+            InvalidInputError: A column is unknown, of a wrong type, or required and missing.
+            LogUnavailableError: The log could not be written.
+        """
+        canonical = conform(table, rows)
+        distinct = canonical.unique(subset=list(table.key), keep="first", maintain_order=True)
+        if distinct.is_empty():
+            return Appended(inserted=0, duplicates=0)
+        try:
+            inserted = self._commit_new(table, distinct)
+        except (DeltaError, OSError) as error:
+            raise LogUnavailableError(f"log table {table.name} could not be written: {error}") from error
+        return Appended(inserted=inserted, duplicates=canonical.height - inserted)
+
+    def read(
+        self, table: Table, *, columns: Sequence[str] | None = None, customer_ids: Sequence[str] | None = None
+    ) -> pl.DataFrame:
+        """Rows of a table, in no particular order; empty with its schema where nothing was logged yet.
+
+        Args:
+            table: Canonical table.
+            columns: Only these; None for all.
+            customer_ids: Only rows of these customers; None for all.
+
+        Raises:
+            LogUnavailableError: The log could not be read.
+        """
+        frame = self.scan(table)
+        if customer_ids is not None:
+            frame = frame.filter(pl.col("customer_id").is_in(list(customer_ids)))
+        if columns is not None:
+            frame = frame.select(columns)
+        try:
+            return frame.collect()
+        except (DeltaError, OSError, pl.exceptions.ComputeError) as error:
+            raise LogUnavailableError(f"log table {table.name} could not be read: {error}") from error
+
+    def scan(self, table: Table) -> pl.LazyFrame:
+        """The newest version of a table as a lazy frame with the canonical columns.
+
+        Raises:
+            LogUnavailableError: The log could not be opened.
+        """
+        try:
+            stored = DeltaTable(self._table_path(table))
+        except TableNotFoundError:
+            return pl.LazyFrame(schema=table.schema)
+        except (DeltaError, OSError) as error:
+            raise LogUnavailableError(f"log table {table.name} could not be opened: {error}") from error
+        return _with_canonical_columns(pl.scan_delta(stored), table)
+
+    def compact(self, table: Table, *, retention: timedelta = RETENTION) -> Compacted:
+        """Rewrite many small files as few, and delete files that no version within `retention` needs.
+
+        Appends may go on meanwhile. Readers that started before `retention` ago may lose files under their feet.
+
+        Raises:
+            LogUnavailableError: The log could not be rewritten.
+        """
+        hours = int(retention.total_seconds() // 3600)
+        try:
+            stored = DeltaTable(self._table_path(table))
+            before = len(stored.file_uris())
+            stored.optimize.compact()
+            deleted = stored.vacuum(retention_hours=hours, enforce_retention_duration=False, dry_run=False, full=True)
+            stored.create_checkpoint()
+        except TableNotFoundError:
+            return Compacted(files_before=0, files_after=0, files_deleted=0)
+        except (DeltaError, OSError) as error:
+            raise LogUnavailableError(f"log table {table.name} could not be compacted: {error}") from error
+        return Compacted(files_before=before, files_after=len(stored.file_uris()), files_deleted=len(deleted))
+
+    def file_count(self, table: Table) -> int:
+        """Number of data files of the newest version; many small ones make reading slow."""
+        try:
+            return len(DeltaTable(self._table_path(table)).file_uris())
+        except TableNotFoundError:
+            return 0
+
+    def _table_path(self, table: Table) -> Path:
+        return self.path / table.name
+
+    def _commit_new(self, table: Table, rows: pl.DataFrame) -> int:
+        """Insert what the newest version lacks; start over as long as another writer commits first."""
+        for attempt in range(APPEND_ATTEMPTS):
+            stored = self._open_or_create(table)
+            fresh = _without_known_keys(rows, stored, table)
+            if fresh.is_empty():
+                return 0
+            before = set(stored.file_uris())
+            try:
+                self._commit(stored, fresh)
+            except CommitFailedError:
+                time.sleep(BACKOFF_SECONDS * min(attempt + 1, 10))
+                continue
+            _flush_to_disk(DeltaTable(self._table_path(table)), before)
+            return fresh.height
+        raise LogUnavailableError(f"log table {table.name} is being written by others all the time; try again later")
+
+    def _commit(self, stored: DeltaTable, rows: pl.DataFrame) -> None:
+        transaction = Transaction(_APPENDER, stored.version() + 1)
+        write_deltalake(
+            stored,
+            rows,
+            mode="append",
+            schema_mode="merge",
+            writer_properties=_WRITER,
+            commit_properties=CommitProperties(app_transactions=[transaction]),
+        )
+
+    def _open_or_create(self, table: Table) -> DeltaTable:
+        path = self._table_path(table)
+        try:
+            return DeltaTable(path)
+        except TableNotFoundError:
+            path.mkdir(parents=True, exist_ok=True)
+        try:
+            return DeltaTable.create(path, pl.DataFrame(schema=table.schema).to_arrow().schema, mode="ignore")
+        except DeltaError:  # another process created it in the same moment
+            return DeltaTable(path)
+
+
+def conform(table: Table, rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows with exactly the canonical columns, types and order.
+
+    Raises:
+        InvalidInputError: A column is unknown, of a wrong type, or required and missing.
+    """
+    unknown = sorted(set(rows.columns) - set(table.schema))
+    if unknown:
+        raise InvalidInputError(f"columns of {table.name} must be canonical ones, got {', '.join(unknown)}")
+    try:
+        frame = _with_canonical_columns(rows.lazy(), table).cast(dict(table.schema)).collect()
+    except pl.exceptions.PolarsError as error:
+        raise InvalidInputError(f"{table.name} must have the canonical column types: {error}") from error
+    for column in table.columns:
+        if column.is_required and frame[column.name].null_count():
+            raise InvalidInputError(f"{table.name}.{column.name} must be given in every row, got missing values")
+    return frame
+
+
+def _with_canonical_columns(frame: pl.LazyFrame, table: Table) -> pl.LazyFrame:
+    """Canonical columns in order; one that an older writer did not know is missing in every row."""
+    present = set(frame.collect_schema().names())
+    columns = [
+        pl.col(name) if name in present else pl.lit(None, dtype=dtype).alias(name)
+        for name, dtype in table.schema.items()
+    ]
+    return frame.select(columns)
+
+
+def _without_known_keys(rows: pl.DataFrame, stored: DeltaTable, table: Table) -> pl.DataFrame:
+    """Rows whose key the version lacks; file statistics skip files whose keys lie outside the rows' range."""
+    keys = list(table.key)
+    in_range = reduce(and_, (pl.col(key).is_between(pl.lit(rows[key].min()), pl.lit(rows[key].max())) for key in keys))
+    known = pl.scan_delta(stored).select(keys).filter(in_range).collect()
+    return rows.join(known, on=keys, how="anti", maintain_order="left")
+
+
+def _flush_to_disk(stored: DeltaTable, known_files: set[str]) -> None:
+    """Force new data files and their commit to the disk: Delta leaves them in the page cache.
+
+    The drain trims the Redis stream after an append, so from then on these files are the only copy.
+    """
+    root = Path(unquote(stored.table_uri.removeprefix("file://")))
+    if not root.is_dir():  # object storage is durable once it has answered
+        return
+    files = [Path(unquote(uri.removeprefix("file://"))) for uri in set(stored.file_uris()) - known_files]
+    commit = root / "_delta_log" / f"{stored.version():020d}.json"
+    for path in (*files, commit, root, commit.parent):
+        _fsync(path)
+
+
+def _fsync(path: Path) -> None:
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:  # compacted away by another process, which makes its own copy durable
+        return
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
