@@ -1,0 +1,305 @@
+"""What each message is worth to a customer: one learned function over customer, message and context, silence included.
+
+The learned function `f` is one booster over a design matrix with one row per candidate. Left to itself such a function
+chases noise: it finds, for every customer, the message whose estimate happens to be too high. So a decision does not
+compare its raw outputs, but values in which every difference between customers or messages has been shrunk to what the
+log gives evidence for::
+
+    value(x, silence) = a + b f(x, silence)
+    value(x, message) = a + b f(x, silence) + offset(message) + s_common g(x) + s_specific (d(x, message) - g(x))
+
+with d(x, message) = f(x, message) - f(x, silence), what the message changes, and g(x) the weighted mean of d over a
+fixed set of reference messages, what being contacted changes. `offset` carries the average effect of each message; it
+is a column of the design matrix, so that a message is described by its row alone. The numbers a, b, s_common,
+s_specific and the offsets are estimated by `training.learning` from the log's action probabilities.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from decisioning.catalogue import Attribute, AttributeKind
+from decisioning.errors import InvalidInputError
+from decisioning.message import Message
+from decisioning.predicate import FactValue
+from decisioning.scoring import FeatureVector, FloatArray
+
+type IndexArray = npt.NDArray[np.intp]
+type Predict = Callable[[FloatArray], FloatArray]
+
+CONTEXT_COLUMNS = ("window_days", "hour_of_day", "weekday")
+"""Length of the window the worth is counted in, and the moment in UTC."""
+
+_FIXED_MESSAGE_COLUMNS = ("is_silence", "offer_kind", "channel")
+_OFFSET_COLUMN = "message_offset"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DesignLayout:
+    """Columns of the design matrix: customer features, then message columns, then context.
+
+    Attributes:
+        customer: d feature names.
+        message: m message columns; the first is `is_silence`, the last `message_offset`.
+        context: c context columns.
+    """
+
+    customer: tuple[str, ...]
+    message: tuple[str, ...]
+    context: tuple[str, ...] = CONTEXT_COLUMNS
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All p = d + m + c column names in order."""
+        return (*self.customer, *self.message, *self.context)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageCoding:
+    """How a message becomes numbers: by what it is, so that one the model never saw has a row too.
+
+    Attributes:
+        offer_kinds: Kinds in code order; one that is not listed is missing.
+        channels: Channels in code order.
+        attributes: Offer attributes in column order; a category's code is its position among its values.
+        offsets: Average effect of each message seen in training, by message key.
+        offer_offsets: The same by offer, for a known offer on a new channel or in new words.
+        prior_offset: Offset of an offer never seen, before its attributes are looked at.
+        prior_slopes: Change of that offset per unit of a message column, by column name and, where the column holds
+            codes, by `column=code`.
+    """
+
+    offer_kinds: tuple[str, ...]
+    channels: tuple[str, ...]
+    attributes: tuple[Attribute, ...] = ()
+    offsets: Mapping[str, float] = field(default_factory=dict[str, float])
+    offer_offsets: Mapping[str, float] = field(default_factory=dict[str, float])
+    prior_offset: float = 0.0
+    prior_slopes: Mapping[str, float] = field(default_factory=dict[str, float])
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Message columns of the design, in order."""
+        return (*_FIXED_MESSAGE_COLUMNS, *(f"offer_{one.name}" for one in self.attributes), _OFFSET_COLUMN)
+
+    @property
+    def code_columns(self) -> frozenset[str]:
+        """Message columns whose numbers are codes and have no order."""
+        words = (one for one in self.attributes if one.kind is AttributeKind.CATEGORY)
+        return frozenset({"offer_kind", "channel", *(f"offer_{one.name}" for one in words)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibrator:
+    """The numbers between the learned function and a value; see the module's formula.
+
+    Attributes:
+        baseline_intercept: `a`, in the measure's unit.
+        baseline_slope: `b`.
+        common_slope: `s_common`: how much of the difference between customers in what contact changes is believed.
+        specific_slope: `s_specific`: how much of the difference between messages for one customer is believed.
+        reference: shape (r, m), message columns of the reference messages; may be empty where both slopes are equal.
+        reference_weights: shape (r,), non-negative, sum 1.
+    """
+
+    baseline_intercept: float
+    baseline_slope: float
+    common_slope: float
+    specific_slope: float
+    reference: FloatArray
+    reference_weights: FloatArray
+
+
+def message_matrix(coding: MessageCoding, messages: Sequence[Message]) -> FloatArray:
+    """Message columns of silence and k messages.
+
+    Depends on the catalogue only: make it once per touchpoint and policy version.
+
+    Args:
+        coding: The model's coding.
+        messages: The touchpoint's candidates in order.
+
+    Returns:
+        Shape (k + 1, m): row 0 is silence, with `is_silence` 1 and everything else missing.
+    """
+    matrix = np.full((len(messages) + 1, len(coding.columns)), np.nan)
+    matrix[0, 0] = 1.0
+    for row, message in enumerate(messages, start=1):
+        matrix[row] = _message_row(coding, message)
+    return matrix
+
+
+def _message_row(coding: MessageCoding, message: Message) -> list[float]:
+    row = [0.0, _code(coding.offer_kinds, message.offer.kind), _code(coding.channels, message.channel.channel_id)]
+    row += [_attribute_value(one, message.offer.attributes.get(one.name)) for one in coding.attributes]
+    return [*row, _offset(coding, message, row)]
+
+
+def _code(words: tuple[str, ...], word: FactValue) -> float:
+    return float(words.index(word)) if isinstance(word, str) and word in words else np.nan
+
+
+def _attribute_value(attribute: Attribute, value: FactValue) -> float:
+    if attribute.kind is AttributeKind.CATEGORY:
+        return _code(attribute.values, value)
+    return np.nan if value is None or isinstance(value, str) else float(value)
+
+
+def _offset(coding: MessageCoding, message: Message, row: list[float]) -> float:
+    """The message's own offset, else its offer's, else what its attributes lead to expect."""
+    known = coding.offsets.get(message.key, coding.offer_offsets.get(message.offer.offer_id))
+    if known is not None:
+        return known
+    codes = coding.code_columns
+    offset = coding.prior_offset
+    for name, value in zip(coding.columns[1:-1], row[1:], strict=True):
+        if not np.isnan(value):
+            key, amount = (f"{name}={int(value)}", 1.0) if name in codes else (name, value)
+            offset += coding.prior_slopes.get(key, 0.0) * amount
+    return offset
+
+
+def context_vector(now: datetime, window_days: float) -> FloatArray:
+    """Context columns: shape (c,), in the order of `CONTEXT_COLUMNS`; `now` is aware and in UTC.
+
+    Example:
+        >>> from datetime import UTC
+        >>> context_vector(datetime(2026, 11, 21, 18, 30, tzinfo=UTC), 7.0).tolist()
+        [7.0, 18.5, 5.0]
+    """
+    return np.array([window_days, now.hour + now.minute / 60.0, float(now.weekday())])
+
+
+def design_matrix(features: FloatArray, messages: FloatArray, context: FloatArray) -> FloatArray:
+    """Design matrix of one decision.
+
+    Args:
+        features: shape (d,), the layout's customer features.
+        messages: shape (k + 1, m), from `message_matrix`.
+        context: shape (c,).
+
+    Returns:
+        Shape (k + 1, p), C-contiguous; every row repeats the customer and the context.
+    """
+    d, m = features.shape[0], messages.shape[1]
+    matrix = np.empty((messages.shape[0], d + m + context.shape[0]))
+    matrix[:, :d] = features
+    matrix[:, d : d + m] = messages
+    matrix[:, d + m :] = context
+    return matrix
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValueModel:
+    """A trained model: layout, coding, learned function, calibrator. Implements `Scorer`.
+
+    Attributes:
+        version: Registered version, for records.
+        feature_schema: Fingerprint of the feature schema it was trained on.
+        measure_id: The measure it predicts.
+        window_days: The window its predictions are for, in days.
+        predict: The learned function `f`: shape (n, p) in, shape (n,) out, each row by itself.
+    """
+
+    version: str
+    feature_schema: str
+    measure_id: str
+    window_days: float
+    layout: DesignLayout
+    coding: MessageCoding
+    calibrator: Calibrator
+    predict: Predict
+
+    def messages(self, messages: Sequence[Message]) -> FloatArray:
+        """Message columns of silence and the candidates, shape (k + 1, m): make them once per touchpoint."""
+        return message_matrix(self.coding, messages)
+
+    def design(self, messages: FloatArray, features: FeatureVector, now: datetime) -> FloatArray:
+        """Design matrix of one decision, shape (k + 1, p).
+
+        Features are matched by name; one that the vector does not have is missing.
+
+        Args:
+            messages: From `messages`.
+            features: The customer's features.
+            now: The moment of deciding (aware, UTC).
+        """
+        values = features.values
+        if features.names != self.layout.customer:
+            values = np.append(values, np.nan)[_positions(self.layout.customer, features.names)]
+        return design_matrix(values, messages, context_vector(now, self.window_days))
+
+    def expected_values(self, matrix: FloatArray) -> FloatArray:
+        """Expected measure per candidate of one decision: shape (k + 1, p) in, shape (k + 1,) out.
+
+        Raises:
+            InvalidInputError: The matrix has another number of columns, or its first row is not silence.
+        """
+        return self.expected_values_of(matrix[np.newaxis])[0]
+
+    def expected_values_of(self, matrices: FloatArray) -> FloatArray:
+        """The same for n decisions with equally many candidates: shape (n, k + 1, p) in, (n, k + 1) out.
+
+        Every decision's values are those that `expected_values` gives it alone, to the last bit.
+
+        Raises:
+            InvalidInputError: As `expected_values`.
+        """
+        self._check(matrices)
+        start, end = len(self.layout.customer), len(self.layout.customer) + len(self.layout.message)
+        offsets = matrices[:, 1:, end - 1]
+        common, raw = self._common_effect(matrices, start, end)
+        numbers = self.calibrator
+        effects = raw[:, 1:] - raw[:, :1]
+        values = np.empty_like(raw)
+        values[:, :1] = numbers.baseline_intercept + numbers.baseline_slope * raw[:, :1]
+        slack = numbers.common_slope - numbers.specific_slope
+        values[:, 1:] = values[:, :1] + (offsets + slack * common[:, np.newaxis] + numbers.specific_slope * effects)
+        return values
+
+    def _common_effect(self, matrices: FloatArray, start: int, end: int) -> tuple[FloatArray, FloatArray]:
+        """What contact changes, g(x), shape (n,), and f of every row, shape (n, k + 1), from one call of `predict`."""
+        numbers = self.calibrator
+        n, rows, p = matrices.shape
+        if numbers.common_slope == numbers.specific_slope:
+            return np.zeros(n), self.predict(matrices.reshape(n * rows, p)).reshape(n, rows)
+        extra = len(numbers.reference)
+        both = np.empty((n, rows + extra, p))
+        both[:, :rows] = matrices
+        both[:, rows:] = matrices[:, :1]
+        both[:, rows:, start:end] = numbers.reference
+        raw = self.predict(both.reshape(n * (rows + extra), p)).reshape(n, rows + extra)
+        effects = raw[:, rows:] - raw[:, :1]
+        return (effects * numbers.reference_weights).sum(axis=1), np.ascontiguousarray(raw[:, :rows])
+
+    def _check(self, matrices: FloatArray) -> None:
+        width = len(self.layout.columns)
+        if matrices.shape[2] != width:
+            raise InvalidInputError(f"design matrix must have {width} columns, got {matrices.shape[2]}")
+        if not (matrices[:, 0, len(self.layout.customer)] == 1.0).all():
+            raise InvalidInputError("row 0 of a design matrix must be silence, got a message; use ValueModel.design")
+
+
+@lru_cache(maxsize=64)
+def _positions(wanted: tuple[str, ...], given: tuple[str, ...]) -> IndexArray:
+    """Where each wanted feature stands among the given ones; the place behind the last where it is absent."""
+    places = {name: place for place, name in enumerate(given)}
+    return np.array([places.get(name, len(given)) for name in wanted], dtype=np.intp)
+
+
+def score(model: ValueModel, messages: FloatArray, features: FeatureVector, now: datetime) -> FloatArray:
+    """Expected measure of silence and every candidate: shape (k + 1,), the `expected_values` of a decision's inputs.
+
+    The one way from features to values: serving, batch and evaluation all go through it.
+
+    Args:
+        model: The model.
+        messages: From `ValueModel.messages` for the touchpoint's candidates.
+        features: The customer's features.
+        now: The moment of deciding (aware, UTC).
+    """
+    return model.expected_values(model.design(messages, features, now))

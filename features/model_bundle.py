@@ -1,0 +1,252 @@
+"""A model on disk: a booster as text and every other number as JSON, checked by digest before anything is believed.
+
+Nothing is pickled, so loading a model runs no code of its own. `model.json` holds the SHA-256 of `booster.txt` and of
+its own content; a file that was changed by hand, cut short or mixed with another version is refused. The digest is a
+check against accidents and mixed files, and anybody who can write the folder can also recompute it: who may write
+there is the file system's business.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from decisioning.catalogue import Attribute, AttributeKind
+from decisioning.errors import ModelUnavailableError
+from decisioning.scoring import FloatArray
+from decisioning.value_model import Calibrator, DesignLayout, MessageCoding, Predict, ValueModel
+
+FORMAT = 1
+BOOSTER_FILE = "booster.txt"
+MODEL_FILE = "model.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelBundle:
+    """Everything that a value model is made of, without the code that runs it.
+
+    Attributes:
+        booster: LightGBM's own text form.
+        feature_schema: Fingerprint of the feature schema.
+        catalogue_version: Catalogue it was trained under.
+        measure_id: What it predicts.
+        window_days: Over which window.
+        notes: Whatever else training wants kept beside the model: the best single message, dataset digest, dates.
+    """
+
+    booster: str
+    layout: DesignLayout
+    coding: MessageCoding
+    calibrator: Calibrator
+    feature_schema: str
+    catalogue_version: str
+    measure_id: str
+    window_days: float
+    notes: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the booster and every number; the same model has the same digest on any machine."""
+        return str(_document(self)["digest"])
+
+
+def write_bundle(bundle: ModelBundle, folder: Path) -> str:
+    """Write a bundle as `booster.txt` and `model.json`; gives its digest.
+
+    Args:
+        bundle: What to write.
+        folder: Made when absent; files of the same names are replaced.
+    """
+    document = _document(bundle)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / BOOSTER_FILE).write_text(bundle.booster, encoding="utf-8", newline="")
+    (folder / MODEL_FILE).write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS))
+    return str(document["digest"])
+
+
+def read_bundle(folder: Path) -> ModelBundle:
+    """Read a bundle and check it.
+
+    Raises:
+        ModelUnavailableError: A file is missing, unreadable, of another format, or not what its digest says.
+    """
+    try:
+        booster = (folder / BOOSTER_FILE).read_bytes()
+        document: dict[str, Any] = orjson.loads((folder / MODEL_FILE).read_bytes())
+    except (OSError, orjson.JSONDecodeError) as error:
+        raise ModelUnavailableError(
+            f"model folder must hold a readable {BOOSTER_FILE} and {MODEL_FILE}, got {folder} ({type(error).__name__});"
+            " fetch the model again"
+        ) from error
+    _check_format(document, folder)
+    _check_digests(document, booster, folder)
+    try:
+        return _bundle(booster.decode(), document)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelUnavailableError(
+            f"{MODEL_FILE} must hold every field of format {FORMAT}, got a problem with {error}; train the model again"
+        ) from error
+
+
+def load_value_model(folder: Path, *, version: str | None = None) -> ValueModel:
+    """Load a model for scoring, on one thread.
+
+    Args:
+        folder: Where `write_bundle` or `model_registry.fetch_champion` put it.
+        version: Version that decision records name; default the first twelve signs of the digest.
+
+    Raises:
+        ModelUnavailableError: As `read_bundle`, or LightGBM does not take the booster.
+    """
+    bundle = read_bundle(folder)
+    return value_model(bundle, version=version or bundle.digest[:12])
+
+
+def value_model(bundle: ModelBundle, *, version: str) -> ValueModel:
+    """The scoring form of a bundle.
+
+    Raises:
+        ModelUnavailableError: LightGBM does not take the booster, or it was trained on other columns.
+    """
+    return ValueModel(
+        version=version,
+        feature_schema=bundle.feature_schema,
+        measure_id=bundle.measure_id,
+        window_days=bundle.window_days,
+        layout=bundle.layout,
+        coding=bundle.coding,
+        calibrator=bundle.calibrator,
+        predict=booster_predict(bundle.booster, bundle.layout),
+    )
+
+
+def booster_predict(text: str, layout: DesignLayout) -> Predict:
+    """The learned function of a booster: one thread, since LightGBM's default threads collapse under load.
+
+    Raises:
+        ModelUnavailableError: LightGBM does not take the text, or it was trained on other columns.
+    """
+    import lightgbm
+
+    try:
+        booster = lightgbm.Booster(model_str=text)
+    except lightgbm.basic.LightGBMError as error:
+        raise ModelUnavailableError(f"{BOOSTER_FILE} must be a LightGBM model, got an error: {error}") from error
+    columns = len(layout.columns)
+    if booster.num_feature() != columns:
+        raise ModelUnavailableError(f"{BOOSTER_FILE} must have {columns} columns, got {booster.num_feature()}")
+
+    def predict(matrix: FloatArray) -> FloatArray:
+        return np.asarray(booster.predict(matrix, num_threads=1), dtype=np.float64)
+
+    return predict
+
+
+def _document(bundle: ModelBundle) -> dict[str, Any]:
+    content = {
+        "format": FORMAT,
+        "booster_sha256": hashlib.sha256(bundle.booster.encode()).hexdigest(),
+        "layout": {part: list(getattr(bundle.layout, part)) for part in ("customer", "message", "context")},
+        "coding": _coding_document(bundle.coding),
+        "calibrator": _calibrator_document(bundle.calibrator),
+        "feature_schema": bundle.feature_schema,
+        "catalogue_version": bundle.catalogue_version,
+        "measure": bundle.measure_id,
+        "window_days": bundle.window_days,
+        "notes": dict(bundle.notes),
+    }
+    return {**content, "digest": _content_digest(content)}
+
+
+def _content_digest(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def _coding_document(coding: MessageCoding) -> dict[str, Any]:
+    attributes = [{"name": one.name, "kind": str(one.kind), "values": list(one.values)} for one in coding.attributes]
+    return {
+        "offer_kinds": list(coding.offer_kinds),
+        "channels": list(coding.channels),
+        "attributes": attributes,
+        "offsets": dict(coding.offsets),
+        "offer_offsets": dict(coding.offer_offsets),
+        "prior_offset": coding.prior_offset,
+        "prior_slopes": dict(coding.prior_slopes),
+    }
+
+
+def _calibrator_document(calibrator: Calibrator) -> dict[str, Any]:
+    reference = [[None if np.isnan(one) else float(one) for one in row] for row in calibrator.reference]
+    return {
+        "baseline_intercept": calibrator.baseline_intercept,
+        "baseline_slope": calibrator.baseline_slope,
+        "common_slope": calibrator.common_slope,
+        "specific_slope": calibrator.specific_slope,
+        "reference": reference,
+        "reference_weights": [float(one) for one in calibrator.reference_weights],
+    }
+
+
+def _check_format(document: Mapping[str, Any], folder: Path) -> None:
+    found = document.get("format") if isinstance(document, dict) else type(document).__name__
+    if found != FORMAT:
+        raise ModelUnavailableError(f"model in {folder} must be of format {FORMAT}, got {found!r}; train it again")
+
+
+def _check_digests(document: Mapping[str, Any], booster: bytes, folder: Path) -> None:
+    content = {name: value for name, value in document.items() if name != "digest"}
+    for file, stated, found in (
+        (BOOSTER_FILE, document.get("booster_sha256"), hashlib.sha256(booster).hexdigest()),
+        (MODEL_FILE, document.get("digest"), _content_digest(content)),
+    ):
+        if stated != found:
+            raise ModelUnavailableError(
+                f"{file} in {folder} must be the file that was written (SHA-256 {str(stated)[:12]}), got {found[:12]};"
+                " it was changed or cut short: fetch the model again"
+            )
+
+
+def _bundle(booster: str, document: Mapping[str, Any]) -> ModelBundle:
+    layout = {part: tuple(document["layout"][part]) for part in ("customer", "message", "context")}
+    return ModelBundle(
+        booster=booster,
+        layout=DesignLayout(**layout),
+        coding=_coding(document["coding"]),
+        calibrator=_calibrator(document["calibrator"], len(layout["message"])),
+        feature_schema=document["feature_schema"],
+        catalogue_version=document["catalogue_version"],
+        measure_id=document["measure"],
+        window_days=float(document["window_days"]),
+        notes=document["notes"],
+    )
+
+
+def _coding(document: Mapping[str, Any]) -> MessageCoding:
+    attributes = tuple(
+        Attribute(name=one["name"], kind=AttributeKind(one["kind"]), values=tuple(one["values"]))
+        for one in document["attributes"]
+    )
+    plain = {name: document[name] for name in ("offsets", "offer_offsets", "prior_offset", "prior_slopes")}
+    return MessageCoding(
+        offer_kinds=tuple(document["offer_kinds"]),
+        channels=tuple(document["channels"]),
+        attributes=attributes,
+        **plain,
+    )
+
+
+def _calibrator(document: Mapping[str, Any], width: int) -> Calibrator:
+    rows = [[np.nan if one is None else float(one) for one in row] for row in document["reference"]]
+    plain = {
+        name: float(document[name])
+        for name in ("baseline_intercept", "baseline_slope", "common_slope", "specific_slope")
+    }
+    return Calibrator(
+        **plain,
+        reference=np.array(rows, dtype=np.float64).reshape(len(rows), width),
+        reference_weights=np.array(document["reference_weights"], dtype=np.float64),
+    )

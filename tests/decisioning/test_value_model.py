@@ -1,0 +1,214 @@
+"""The value of messages: columns by what a message is, values by the formula, one decision equal to many."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from decisioning.catalogue import Attribute, AttributeKind, Catalogue
+from decisioning.errors import InvalidInputError
+from decisioning.message import Message, Offer
+from decisioning.scoring import FeatureVector, FloatArray, Scorer
+from decisioning.value_model import (
+    CONTEXT_COLUMNS,
+    Calibrator,
+    DesignLayout,
+    MessageCoding,
+    ValueModel,
+    context_vector,
+    design_matrix,
+    message_matrix,
+    score,
+)
+
+NOW = datetime(2026, 11, 21, 18, 30, tzinfo=UTC)
+CUSTOMER = ("purchase_count_30d", "purchase_recency_days", "stage_index")
+CODING = MessageCoding(
+    offer_kinds=("points", "gift"),
+    channels=("email", "push"),
+    attributes=(
+        Attribute(name="difficulty", kind=AttributeKind.NUMBER),
+        Attribute(name="tone", kind=AttributeKind.CATEGORY, values=("warm", "plain")),
+        Attribute(name="is_urgent", kind=AttributeKind.FLAG),
+    ),
+    offsets={"double-stamps/email/plain": 300.0, "free-coffee/email/plain": 20.0},
+    offer_offsets={"double-stamps": 290.0},
+    prior_offset=50.0,
+    prior_slopes={"offer_kind=1": 5.0, "offer_difficulty": 2.0, "offer_tone=1": -7.0, "channel=0": 1.0},
+)
+LAYOUT = DesignLayout(customer=CUSTOMER, message=CODING.columns)
+FEATURES = FeatureVector(names=CUSTOMER, values=np.array([3.0, np.nan, 1.0]), ages_seconds={}, schema="s1")
+
+
+def learned(matrix: FloatArray) -> FloatArray:
+    """A known function: 100 per purchase, and twice the difficulty for a customer of stage 1; silence adds nothing."""
+    filled = np.nan_to_num(matrix)
+    is_message = 1.0 - filled[:, 3]
+    return 100.0 * filled[:, 0] + is_message * (10.0 + 2.0 * filled[:, 6] * filled[:, 2])
+
+
+def make_calibrator(common: float = 0.5, specific: float = 0.25) -> Calibrator:
+    reference = np.full((2, len(CODING.columns)), np.nan)
+    reference[:, 0] = 0.0
+    reference[:, 3] = (4.0, 8.0)
+    return Calibrator(
+        baseline_intercept=7.0,
+        baseline_slope=0.9,
+        common_slope=common,
+        specific_slope=specific,
+        reference=reference,
+        reference_weights=np.array([0.75, 0.25]),
+    )
+
+
+def make_model(**changes: object) -> ValueModel:
+    model = ValueModel(
+        version="3",
+        feature_schema="s1",
+        measure_id="net_revenue",
+        window_days=7.0,
+        layout=LAYOUT,
+        coding=CODING,
+        calibrator=make_calibrator(),
+        predict=learned,
+    )
+    return replace(model, **changes)  # pyright: ignore[reportArgumentType]
+
+
+@pytest.fixture
+def messages(shop_catalogue: Catalogue) -> list[Message]:
+    creative = {one.offer_id: one for one in shop_catalogue.creatives if one.channel_id == "email"}
+    offers = [shop_catalogue.offers[name] for name in ("double-stamps", "free-coffee", "ten-percent")]
+    attributes = ({"difficulty": 10, "tone": "plain", "is_urgent": True}, {"difficulty": None}, {"difficulty": "much"})
+    described = [replace(offer, attributes=given) for offer, given in zip(offers, attributes, strict=True)]
+    email = shop_catalogue.channels["email"]
+    return [Message(offer=offer, channel=email, creative=creative[offer.offer_id]) for offer in described]
+
+
+def new_offer(message: Message, **changes: object) -> Message:
+    offer: Offer = replace(message.offer, **{"offer_id": "brand-new", **changes})  # pyright: ignore[reportArgumentType]
+    return replace(message, offer=offer)
+
+
+def test_silence_is_row_zero_with_a_flag_and_nothing_else(messages: list[Message]):
+    matrix = message_matrix(CODING, messages)
+    assert matrix.shape == (4, 7)
+    assert matrix[0, 0] == 1.0
+    assert np.isnan(matrix[0, 1:]).all()
+    assert (matrix[1:, 0] == 0.0).all()
+
+
+def test_a_message_is_described_by_codes_numbers_and_its_average_effect(messages: list[Message]):
+    matrix = message_matrix(CODING, messages)
+    assert matrix[1].tolist() == [0.0, 0.0, 0.0, 10.0, 1.0, 1.0, 300.0]
+    assert CODING.columns[3:] == ("offer_difficulty", "offer_tone", "offer_is_urgent", "message_offset")
+
+
+def test_what_is_not_known_about_a_message_is_missing(messages: list[Message]):
+    unknown = message_matrix(CODING, messages)[3]
+    assert np.isnan(unknown[[1, 3, 4, 5]]).all()
+    assert unknown[2] == 0.0
+
+
+def test_a_known_offer_in_new_words_takes_the_offset_of_its_offer(messages: list[Message]):
+    reworded = replace(messages[0], creative=replace(messages[0].creative, creative_id="new-words"))
+    assert message_matrix(CODING, [reworded])[1, -1] == 290.0
+
+
+def test_a_new_offer_takes_the_offset_that_its_attributes_lead_to_expect(messages: list[Message]):
+    new = new_offer(messages[0], kind="gift", attributes={"difficulty": 10, "tone": "plain"})
+    assert message_matrix(CODING, [new])[1, -1] == 50.0 + 5.0 + 2.0 * 10 - 7.0 + 1.0
+
+
+def test_code_columns_are_those_without_an_order():
+    assert CODING.code_columns == {"offer_kind", "channel", "offer_tone"}
+
+
+def test_the_design_repeats_customer_and_context_on_every_row(messages: list[Message]):
+    context = context_vector(NOW, 7.0)
+    matrix = design_matrix(FEATURES.values, message_matrix(CODING, messages), context)
+    assert matrix.shape == (4, len(LAYOUT.columns))
+    assert matrix.flags.c_contiguous
+    assert LAYOUT.columns == (*CUSTOMER, *CODING.columns, *CONTEXT_COLUMNS)
+    np.testing.assert_array_equal(matrix[:, :3], np.tile(FEATURES.values, (4, 1)))
+    np.testing.assert_array_equal(matrix[:, -3:], np.tile([7.0, 18.5, 5.0], (4, 1)))
+
+
+def test_values_follow_the_formula(messages: list[Message]):
+    model = make_model()
+    values = score(model, model.messages(messages), FEATURES, NOW)
+    silence = 7.0 + 0.9 * 300.0
+    effects = np.array([10.0 + 20.0, 10.0, 10.0])  # difficulty 10 for the first, missing for the others
+    common = 0.75 * (10.0 + 8.0) + 0.25 * (10.0 + 16.0)
+    offsets = np.array([300.0, 20.0, 50.0 + 1.0])
+    expected = silence + offsets + 0.5 * common + 0.25 * (effects - common)
+    np.testing.assert_allclose(values, [silence, *expected], rtol=1e-12)
+
+
+def test_equal_slopes_need_no_reference_and_give_the_same_values(messages: list[Message]):
+    with_reference = make_model(calibrator=make_calibrator(0.4, np.nextafter(0.4, 1.0)))
+    without = make_model(calibrator=replace(make_calibrator(0.4, 0.4), reference=np.empty((0, 7))))
+    rows = without.messages(messages)
+    np.testing.assert_allclose(score(without, rows, FEATURES, NOW), score(with_reference, rows, FEATURES, NOW))
+
+
+def test_the_value_of_a_message_does_not_depend_on_the_other_candidates(messages: list[Message]):
+    model = make_model()
+    together = score(model, model.messages(messages), FEATURES, NOW)
+    alone = [score(model, model.messages([one]), FEATURES, NOW)[1] for one in messages]
+    assert together[1:].tolist() == alone
+
+
+def test_without_messages_silence_still_has_a_value():
+    model = make_model()
+    assert score(model, model.messages([]), FEATURES, NOW).tolist() == [7.0 + 0.9 * 300.0]
+
+
+def test_features_are_matched_by_name_and_absent_ones_are_missing(messages: list[Message]):
+    model = make_model()
+    rows = model.messages(messages)
+    other = FeatureVector(
+        names=("age", "stage_index", "purchase_count_30d"),
+        values=np.array([40.0, 1.0, 3.0]),
+        ages_seconds={},
+        schema="s2",
+    )
+    design = model.design(rows, other, NOW)
+    np.testing.assert_array_equal(design[0, :3], [3.0, np.nan, 1.0])
+    np.testing.assert_array_equal(score(model, rows, other, NOW), score(model, rows, FEATURES, NOW))
+
+
+def test_a_matrix_of_another_width_is_refused(messages: list[Message]):
+    model = make_model()
+    with pytest.raises(InvalidInputError, match="must have 13 columns, got 12"):
+        model.expected_values(model.design(model.messages(messages), FEATURES, NOW)[:, :-1])
+
+
+def test_a_matrix_without_silence_in_front_is_refused(messages: list[Message]):
+    model = make_model()
+    with pytest.raises(InvalidInputError, match="row 0 of a design matrix must be silence"):
+        model.expected_values(model.design(model.messages(messages), FEATURES, NOW)[1:])
+
+
+@settings(max_examples=40, deadline=None)
+@given(counts=st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=9), rows=st.integers(1, 12), extra=st.integers(1, 17))
+def test_many_decisions_at_once_equal_each_alone_to_the_last_bit(counts: list[float], rows: int, extra: int):
+    rng = np.random.default_rng(rows)
+    reference = rng.normal(size=(extra, len(CODING.columns)))
+    weights = rng.dirichlet(np.ones(extra))
+    model = make_model(calibrator=replace(make_calibrator(), reference=reference, reference_weights=weights))
+    table = rng.normal(size=(rows, len(CODING.columns)))
+    table[0, 0] = 1.0
+    context = context_vector(NOW, 7.0)
+    designs = np.stack([design_matrix(np.array([count, 1.5, 0.3]), table, context) for count in counts])
+    together = model.expected_values_of(designs)
+    for one, values in zip(designs, together, strict=True):
+        np.testing.assert_array_equal(model.expected_values(one), values)
+
+
+def test_the_model_is_a_scorer():
+    scorer: Scorer = make_model()
+    assert scorer.version == "3"
