@@ -1,0 +1,148 @@
+"""Canonical tables as the rows that definitions look at: typed, with the moment each became known."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import polars as pl
+
+from decisioning.catalogue import Attribute, AttributeKind, Catalogue
+from features.definitions import NEVER_US, Source
+
+OUTCOME_MOMENTS: Mapping[str, tuple[str, ...]] = {
+    "delivered": ("delivered",),
+    "viewed": ("viewed",),
+    "clicked": ("clicked",),
+    "accepted": ("accepted", "converted"),
+    "unsubscribed": ("unsubscribed",),
+    "complained": ("complained",),
+}
+"""Which outcome types make each moment of a contact."""
+
+
+class Tables(Protocol):
+    """The four canonical tables (`features.history.History`, or anything shaped like it)."""
+
+    @property
+    def customers(self) -> pl.DataFrame:
+        """Customer rows, any number per customer."""
+        ...
+
+    @property
+    def events(self) -> pl.DataFrame:
+        """What customers did."""
+        ...
+
+    @property
+    def decisions(self) -> pl.DataFrame:
+        """What was decided for them."""
+        ...
+
+    @property
+    def outcomes(self) -> pl.DataFrame:
+        """What became of it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """Rows by source; each has `customer_id`, `known_us` and what its definitions read."""
+
+    frames: Mapping[Source, pl.DataFrame]
+
+    def of(self, customers: pl.DataFrame) -> "Sources":
+        """Only the rows of these customers (a frame with `customer_id`)."""
+        kept = {
+            name: frame.join(customers, on="customer_id", how="semi", maintain_order="none")
+            for name, frame in self.frames.items()
+        }
+        return Sources(frames=kept)
+
+
+def sources_of(history: Tables, catalogue: Catalogue) -> Sources:
+    """Prepare a history once, for any number of anchors."""
+    return Sources(
+        frames={
+            Source.CUSTOMERS: customer_rows(history.customers, catalogue),
+            Source.EVENTS: event_rows(history.events),
+            Source.CONTACTS: contact_rows(history.decisions, history.outcomes, catalogue),
+        }
+    )
+
+
+def customer_rows(customers: pl.DataFrame, catalogue: Catalogue) -> pl.DataFrame:
+    """Customer rows with `joined_us`, `attribute_<name>` as numbers and `customer.<name>` as rules see them."""
+    attributes = catalogue.customer_attributes
+    return customers.select(
+        "customer_id",
+        _us("updated_at").alias("known_us"),
+        _us("joined_at").alias("joined_us"),
+        *(_number(attribute).alias(f"attribute_{attribute.name}") for attribute in attributes),
+        *(_fact(attribute).alias(f"customer.{attribute.name}") for attribute in attributes),
+    )
+
+
+def event_rows(events: pl.DataFrame) -> pl.DataFrame:
+    """Events with type, time and amount."""
+    return events.select(
+        "customer_id",
+        _known_us().alias("known_us"),
+        _us("occurred_at").alias("occurred_us"),
+        pl.col("type").cast(pl.Categorical),
+        pl.col("amount_minor").cast(pl.Float64),
+    )
+
+
+def contact_rows(decisions: pl.DataFrame, outcomes: pl.DataFrame, catalogue: Catalogue) -> pl.DataFrame:
+    """Decisions with the kind of their offer and the first moment each of their outcomes was known."""
+    kinds = {offer.offer_id: offer.kind for offer in catalogue.offers.values()}
+    kind = pl.col("offer_id").replace_strict(kinds, default=None, return_dtype=pl.String)
+    contacts = decisions.select(
+        "decision_id",
+        "customer_id",
+        _us("decided_at").alias("known_us"),
+        _us("decided_at").alias("occurred_us"),
+        (pl.col("offer_id").fill_null("") != "").alias("is_message"),
+        pl.col("channel").cast(pl.Categorical),
+        kind.cast(pl.Categorical).alias("kind"),
+    )
+    return (
+        contacts.join(_moments(outcomes), on="decision_id", how="left")
+        .drop("decision_id")
+        .with_columns(pl.col(f"{moment}_us").fill_null(NEVER_US) for moment in OUTCOME_MOMENTS)
+    )
+
+
+def _moments(outcomes: pl.DataFrame) -> pl.DataFrame:
+    known = _known_us()
+    return outcomes.group_by("decision_id").agg(
+        known.filter(pl.col("type").is_in(types)).min().alias(f"{moment}_us")
+        for moment, types in OUTCOME_MOMENTS.items()
+    )
+
+
+def _us(column: str) -> pl.Expr:
+    return pl.col(column).dt.epoch("us")
+
+
+def _known_us() -> pl.Expr:
+    return pl.max_horizontal(_us("occurred_at"), _us("recorded_at"))
+
+
+def _text(attribute: Attribute) -> pl.Expr:
+    return pl.col("attributes").str.json_path_match(f"$.{attribute.name}")
+
+
+def _fact(attribute: Attribute) -> pl.Expr:
+    if attribute.kind is AttributeKind.NUMBER:
+        return _text(attribute).cast(pl.Float64, strict=False)
+    if attribute.kind is AttributeKind.FLAG:
+        return _text(attribute).replace_strict({"true": True, "false": False}, default=None, return_dtype=pl.Boolean)
+    return _text(attribute)
+
+
+def _number(attribute: Attribute) -> pl.Expr:
+    if attribute.kind is not AttributeKind.CATEGORY:
+        return _fact(attribute).cast(pl.Float64)
+    codes = {value: float(code) for code, value in enumerate(attribute.values)}
+    return _text(attribute).replace_strict(codes, default=None, return_dtype=pl.Float64)
