@@ -1,0 +1,15 @@
+"""The catalogue: YAML files that marketers edit, checked as a whole, and loaded as the core's `Catalogue`.
+
+Example:
+    >>> from pathlib import Path
+    >>> catalogue = load_catalogue(Path("tests/catalogues/shop"))
+    >>> sorted(catalogue.offers)
+    ['double-stamps', 'free-coffee', 'opening-hours', 'ten-percent']
+"""
+
+from features.catalogue.loading import check_catalogue, load_catalogue
+from features.catalogue.problems import Problem
+from features.catalogue.schema import catalogue_json_schema
+from features.catalogue.versioning import catalogue_version
+
+__all__ = ["Problem", "catalogue_json_schema", "catalogue_version", "check_catalogue", "load_catalogue"]
