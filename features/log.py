@@ -1,6 +1,6 @@
 """The event log: one Delta table per canonical table, appended to by key, never twice.
 
-Appends are optimistic. A writer reads the keys that the newest version holds, drops the rows it already has, and commits
+Appends are optimistic. A writer reads the keys of the newest version, drops the rows it already has, and commits
 under one application transaction id; Delta refuses the commit if another writer committed under that id meanwhile, and
 the writer starts over. So two writers can never both insert one key, on local disk or object storage, without a lock.
 """
@@ -199,7 +199,7 @@ def conform(table: Table, rows: pl.DataFrame) -> pl.DataFrame:
     if unknown:
         raise InvalidInputError(f"columns of {table.name} must be canonical ones, got {', '.join(unknown)}")
     try:
-        frame = _with_canonical_columns(rows.lazy(), table).cast(dict(table.schema)).collect()
+        frame = _with_canonical_columns(rows.lazy(), table).cast(pl.Schema(table.schema)).collect()
     except pl.exceptions.PolarsError as error:
         raise InvalidInputError(f"{table.name} must have the canonical column types: {error}") from error
     for column in table.columns:

@@ -1,6 +1,7 @@
 """Settings of one process: built once at an edge, then passed as an argument."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -18,6 +19,9 @@ class Settings(BaseSettings):
     mlruns: Path = Field(default=Path("mlruns"), description="MLflow's local home")
     mlflow_tracking_uri: str | None = Field(default=None, description="Another MLflow server; default sqlite in mlruns")
     redis_url: str | None = Field(default=None, description="Another Redis; default an embedded one below home")
+    redis_fsync: Literal["always", "everysec"] = Field(
+        default="always", description="When the embedded Redis flushes to disk; everysec may lose a second in a power cut"
+    )
     host: str = Field(default="127.0.0.1", description="Address the server listens on")
     port: int = Field(default=8000, ge=0, le=65535, description="Port the server listens on")
     workers: int = Field(default=1, ge=1, le=256, description="Server processes")

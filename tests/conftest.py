@@ -1,5 +1,6 @@
 """A small shop that every package's tests share: its catalogue, its customers, and a randomised year of contacts."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -16,6 +17,8 @@ from decisioning.measure import Measure, Unit
 from decisioning.message import Channel, Creative, MessageClass, Offer
 from decisioning.predicate import ALWAYS, Compare, Comparison
 from features.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES
+from features.settings import Settings
+from pipelines.embedded_redis import embedded_redis
 
 SHOP_ENDS_AT = datetime(2026, 11, 1, tzinfo=UTC)
 SHOP_OFFERS = ("double-stamps", "free-coffee", "ten-percent", "opening-hours")
@@ -234,3 +237,10 @@ def shop_catalogue() -> Catalogue:
 @pytest.fixture(scope="session")
 def shop() -> Shop:
     return make_shop()
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real Redis server of this test process; tests share it, so flush it or use keys of your own."""
+    with embedded_redis(Settings(home=tmp_path_factory.mktemp("redis-home"))) as url:
+        yield url
