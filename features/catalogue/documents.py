@@ -16,7 +16,7 @@ import yaml
 from features.catalogue.problems import Problem, shown
 
 type Location = tuple[str | int, ...]
-type Value = None | bool | int | float | str | list["Value"] | dict[str, "Value"]
+type Value = bool | int | float | str | list["Value"] | dict[str, "Value"] | None
 
 MAX_FILE_BYTES = 1_000_000
 MAX_DEPTH = 20
@@ -180,7 +180,8 @@ class _Reader:
 
 
 def _line_of(event: yaml.Event) -> int:
-    return event.start_mark.line + 1
+    mark = event.start_mark
+    return 1 if mark is None else mark.line + 1
 
 
 def _plain(text: str) -> Value:

@@ -6,11 +6,13 @@ from pathlib import Path
 from decisioning.catalogue import Catalogue
 from decisioning.errors import InvalidPolicyError
 from features.catalogue.building import build_catalogue
+from features.catalogue.facts import check_rules
 from features.catalogue.problems import Problem
 from features.catalogue.references import Names, check_references
 from features.catalogue.sections import Sections, read_sections
 from features.catalogue.validation import validate_sections
 from features.catalogue.versioning import catalogue_version
+from features.catalogue.wording import check_wording
 
 _MOST_SHOWN = 50
 
@@ -48,6 +50,8 @@ def _check(folder: Path) -> tuple[Sections, Catalogue | None]:
     sound = validate_sections(sections)
     names = Names(sections, sound)
     check_references(sections, sound, names)
+    check_rules(sections, sound, names)
+    check_wording(sections, sound, names)
     return sections, None if sections.problems else build_catalogue(sound)
 
 

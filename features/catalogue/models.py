@@ -1,4 +1,4 @@
-"""The form of the catalogue files: one pydantic model per entry; the JSON Schema for editors comes from the same models.
+"""The form of the catalogue files: a pydantic model per entry, from which editors get their JSON Schema too.
 
 Money is in major units here (1.50 is one euro fifty), because people write it; the core counts in minor units.
 """
@@ -20,7 +20,7 @@ _COLUMN = r"^[a-z][a-z0-9_]*$"
 Identifier = Annotated[str, StringConstraints(pattern=_IDENTIFIER, max_length=100)]
 ColumnName = Annotated[str, StringConstraints(pattern=_COLUMN, max_length=60)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=20_000)]
-Share = Annotated[float, Field(gt=0, le=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(gt=0, le=1000)]
 Money = Annotated[float, Field(ge=0, le=1e9)]
 

@@ -24,7 +24,7 @@ class Names:
         self.offer_kinds = frozenset(sound["offer_kinds"])
         self.stages = frozenset(stage.stage for stage in sound["stages"]) | _raw_stages(sections)
         self.events = frozenset(EventType) | frozenset(sound["event_types"])
-        self.context = frozenset(field for each in sound["touchpoints"].values() for field in each.context)
+        self.context = {name: kind for each in sound["touchpoints"].values() for name, kind in each.context.items()}
 
 
 def _raw_stages(sections: Sections) -> frozenset[str]:

@@ -1,5 +1,6 @@
 """The JSON Schema of the catalogue files, for completion and checks in editors."""
 
+import json
 from functools import cache
 from typing import Any
 
@@ -20,6 +21,11 @@ def catalogue_json_schema() -> dict[str, Any]:
     schema = CatalogueFile.model_json_schema(by_alias=True)
     del schema["required"]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def schema_text() -> str:
+    """The JSON Schema as a file holds it."""
+    return json.dumps(catalogue_json_schema(), indent=2) + "\n"
 
 
 @cache

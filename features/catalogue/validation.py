@@ -63,8 +63,7 @@ def _nothing(name: str) -> Any:
     field = CatalogueFile.model_fields[name]
     if not field.is_required():
         return field.get_default(call_default_factory=True)
-    kind = get_origin(field.annotation)
-    return kind() if kind in {dict, tuple} else ""
+    return {dict: {}, tuple: ()}.get(get_origin(field.annotation), "")
 
 
 def _sound_entries(name: str, value: Value, broken: set[str | int]) -> Any:

@@ -1,0 +1,102 @@
+"""Check that every rule asks about facts that exist, and compares them with values they can have."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from decisioning.catalogue import AttributeKind
+from decisioning.errors import InvalidPolicyError
+from decisioning.predicate import Comparison
+from features.catalogue.building import build_catalogue
+from features.catalogue.documents import Location
+from features.catalogue.problems import nearest_to, shown
+from features.catalogue.references import Names, check_value
+from features.catalogue.rules import RuleFile
+from features.catalogue.sections import Sections
+
+_ORDERINGS = frozenset({Comparison.AT_LEAST, Comparison.MORE_THAN, Comparison.AT_MOST, Comparison.LESS_THAN})
+_JOURNEY_FEATURES = frozenset({"stage_index", "stage_age_days"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Fact:
+    """What a fact can be: `number`, `category` (one of `words`), `flag` or `text`."""
+
+    kind: str
+    words: tuple[str, ...] = ()
+
+
+def check_rules(sections: Sections, sound: dict[str, Any], names: Names) -> None:
+    """Add a problem for every fact that no rule can ask about, and every value it can never have."""
+    features = _features(sections, sound)
+    if features is None:
+        return
+    attributes = {
+        f"customer.{name}": _Fact(kind=each.kind, words=each.values)
+        for name, each in sound["customer_attributes"].items()
+    }
+    kept = {name: _Fact(kind="any") for name in _broken_attributes(names, attributes)}
+    known = features | attributes | kept
+    for location, rule in _stage_rules(sound):
+        outside = {name: fact for name, fact in known.items() if name not in _JOURNEY_FEATURES}
+        _check(sections, location, rule, outside, "feature or customer.<attribute>")
+    known |= {f"context.{name}": _Fact(kind=kind) for name, kind in names.context.items()}
+    known["stage"] = _Fact(kind="category", words=tuple(sorted(names.stages)))
+    for location, rule in _offer_rules(sound):
+        _check(sections, location, rule, known, "feature, customer.<attribute>, context.<field> or stage")
+
+
+def _features(sections: Sections, sound: dict[str, Any]) -> dict[str, _Fact] | None:
+    """Feature names of the catalogue as far as it is sound; None where two features would share a name."""
+    from features.definitions import feature_schema
+
+    try:
+        catalogue = build_catalogue({**sound, "offers": {}, "experiments": {}})
+        return {name: _Fact(kind="number") for name in feature_schema(catalogue).names}
+    except InvalidPolicyError as error:
+        sections.add((), str(error).split(", got ", 1)[0], str(error).split(", got ", 1)[-1])
+        return None
+
+
+def _broken_attributes(names: Names, sound: Mapping[str, _Fact]) -> Iterator[str]:
+    """Attributes that are declared in a way that is wrong: their rules are not wrong because of that."""
+    return (f"customer.{name}" for name in names.customer_attributes if f"customer.{name}" not in sound)
+
+
+def _stage_rules(sound: dict[str, Any]) -> Iterator[tuple[Location, RuleFile]]:
+    for index, stage in enumerate(sound["stages"]):
+        if stage.entry is not None:
+            yield ("stages", index, "entry"), stage.entry
+
+
+def _offer_rules(sound: dict[str, Any]) -> Iterator[tuple[Location, RuleFile]]:
+    for name, offer in sound["offers"].items():
+        if offer.eligibility is not None:
+            yield ("offers", name, "eligibility"), offer.eligibility
+        for index, creative in enumerate(offer.creatives):
+            if creative.eligibility is not None:
+                yield ("offers", name, "creatives", index, "eligibility"), creative.eligibility
+
+
+def _check(sections: Sections, at: Location, rule: RuleFile, known: Mapping[str, _Fact], what: str) -> None:
+    for path, leaf in rule.leaves(at):
+        fact = known.get(leaf.fact or "")
+        if fact is None:
+            sections.add((*path, "fact"), f"must be a known {what}", shown(leaf.fact), nearest_to(leaf.fact, known))
+            continue
+        for comparison, value in leaf.comparisons().items():
+            _check_comparison(sections, (*path, comparison.value), fact, comparison, value)
+
+
+def _check_comparison(sections: Sections, at: Location, fact: _Fact, comparison: Comparison, value: object) -> None:
+    if comparison is Comparison.IS_MISSING or fact.kind == "any":
+        return
+    if comparison in _ORDERINGS:
+        if fact.kind != AttributeKind.NUMBER:
+            sections.add(at, f"must compare a number: this fact is a {fact.kind}", shown(value))
+        return
+    if isinstance(value, tuple):
+        for index, each in enumerate(value):
+            check_value(sections, (*at, index), each, fact.kind, fact.words)
+    else:
+        check_value(sections, at, value, fact.kind, fact.words)

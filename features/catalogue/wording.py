@@ -1,0 +1,61 @@
+"""Check the words of creatives: fields a channel needs, valid Liquid, known variables, lengths."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from decisioning.errors import InvalidPolicyError
+from features.catalogue.documents import Location
+from features.catalogue.models import ChannelFile, CreativeFile
+from features.catalogue.problems import nearest_to, shown
+from features.catalogue.references import Names
+from features.catalogue.sections import Sections
+from features.content import OFFER_FIELDS, TEMPLATE_ROOTS, render_template, template_paths
+
+
+def check_wording(sections: Sections, sound: dict[str, Any], names: Names) -> None:
+    """Add a problem for everything that would keep a creative from being sent as it should."""
+    for offer_id, offer in sound["offers"].items():
+        for index, creative in enumerate(offer.creatives):
+            at = ("offers", offer_id, "creatives", index)
+            channel = sound["channels"].get(creative.channel)
+            if channel is not None:
+                _check_fields(sections, at, creative, channel)
+            for field, text in creative.content.items():
+                limit = channel.max_lengths.get(field) if channel is not None else None
+                _check_text(sections, (*at, "content", field), text, limit, names)
+
+
+def _check_fields(sections: Sections, at: Location, creative: CreativeFile, channel: ChannelFile) -> None:
+    for field in channel.required_fields:
+        if not creative.content.get(field, "").strip():
+            near = nearest_to(field, creative.content)
+            rule = f"must have the field {field!r}, which channel {creative.channel!r} requires"
+            sections.add((*at, "content"), rule, shown(near[0] if near else None))
+
+
+def _check_text(sections: Sections, at: Location, text: str, limit: int | None, names: Names) -> None:
+    try:
+        paths = template_paths(text)
+        plain = render_template(text, {"customer": {}, "context": {}, "offer": {}})
+    except InvalidPolicyError as error:
+        rule, _, got = str(error).removeprefix("template ").rpartition(", got ")
+        sections.add(at, rule, got)
+        return
+    for path in paths:
+        _check_path(sections, at, path, names)
+    if limit is not None and len(plain) > limit:
+        sections.add(at, f"must be at most {limit} characters, even before values are filled in", f"{len(plain)}")
+
+
+def _check_path(sections: Sections, at: Location, path: tuple[str, ...], names: Names) -> None:
+    root = path[0]
+    if root not in TEMPLATE_ROOTS:
+        sections.add(at, "must use customer, context and offer only", shown(root), nearest_to(root, TEMPLATE_ROOTS))
+        return
+    known: Mapping[str, frozenset[str]] = {
+        "context": frozenset(names.context),
+        "offer": OFFER_FIELDS | names.offer_attributes,
+    }
+    if len(path) > 1 and root in known and path[1] not in known[root]:
+        near = tuple(f"{root}.{name}" for name in nearest_to(path[1], known[root]))
+        sections.add(at, f"must use a known field of {root}", shown(f"{root}.{path[1]}"), near)

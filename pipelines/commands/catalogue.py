@@ -1,0 +1,82 @@
+"""`nextbest catalogue`: check, show, and the schema that editors complete with."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipelines.options import HomeOption, JsonOption, print_result, say, settings_for
+
+catalogue_app = typer.Typer(help="The YAML files that marketers edit.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add `nextbest catalogue`."""
+    app.add_typer(catalogue_app, name="catalogue")
+
+
+@catalogue_app.command("check")
+def check(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of *.yaml files.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Check a folder of catalogue files and name everything that is wrong: file, line, field, rule.
+
+    Example: `nextbest catalogue check examples/grocery/catalogue`
+    """
+    from features.catalogue import load_catalogue
+    from features.catalogue.summary import summary_of
+
+    print_result(summary_of(load_catalogue(folder)), as_json=as_json, title=f"{folder} has no problems")
+
+
+@catalogue_app.command("show")
+def show(
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="DIR", help="Folder; default the catalogue in force.")
+    ] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what a catalogue can send: offers, channels, stages.
+
+    Example: `nextbest catalogue show`
+    """
+    from features.catalogue import load_catalogue
+    from features.catalogue.summary import offer_rows, summary_of
+
+    catalogue = load_catalogue(folder or settings_for(home).catalogue_path)
+    if as_json:
+        print_result({**summary_of(catalogue), "messages": offer_rows(catalogue)}, as_json=True)
+        return
+    print_result(summary_of(catalogue), as_json=False)
+    _print_offers(offer_rows(catalogue))
+
+
+def _print_offers(rows: list[dict[str, str | float]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*rows[0])
+    for row in rows:
+        table.add_row(*map(str, row.values()))
+    Console().print(table)
+
+
+@catalogue_app.command("schema")
+def schema(
+    out: Annotated[Path | None, typer.Option("--out", help="Write it here instead of to stdout.")] = None,
+) -> None:
+    """Print the JSON Schema of catalogue files, for completion in editors.
+
+    Example: `nextbest catalogue schema --out docs/schemas/catalogue.schema.json`
+    """
+    from features.catalogue.schema import schema_text
+
+    if out is None:
+        sys.stdout.write(schema_text())
+        return
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(schema_text(), encoding="utf-8")
+    say(f"wrote {out}")
