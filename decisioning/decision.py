@@ -73,9 +73,10 @@ class Inputs:
     Attributes:
         customer: None for an unknown customer.
         features: None where they could not be read.
-        expected_values: shape (k + 1,), silence first, then the touchpoint's candidates in catalogue order; None
-            where no model could be asked.
-        uniform: The draw, in [0, 1).
+        expected_values: shape (k + 1,), silence first, then `Policy.candidates(touchpoint_id)` in their order (by
+            message key); None where no model could be asked.
+        now: The moment of the decision (aware, UTC).
+        uniform: The draw, in [0, 1), as `draw.request_uniform` gives it.
         degraded: What was away, in the words of the log: `features_unavailable`, `model_unavailable`, ...
     """
 
@@ -111,7 +112,7 @@ class Evaluated:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Excluded:
-    """A message that was not permitted, with every reason found and the rule's plain words where there are any."""
+    """A message that was not permitted, with every reason found, in the order of the gates."""
 
     message_key: str
     reasons: tuple[Exclusion, ...]

@@ -1,12 +1,25 @@
 """Who is in which arm: salted, stable, independent of the order of requests."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from decisioning.draw import unit_hash
+from decisioning.errors import InvalidPolicyError
+
+_FEWEST_ARMS = 2
+_SHARE_TOLERANCE = 1e-9
+
 
 class ArmPolicy(StrEnum):
-    """What an arm does with its customers. Every one of them passes every gate."""
+    """What an arm does with its customers. Every one of them passes every gate.
+
+    `engine` decides as without an experiment. `random` draws evenly over the permitted messages and silence, each
+    with probability 1 / (k + 1): a control that needs no model, is never biased by one, and leaves a log in which
+    every permitted choice has support. `silence` sends no marketing message. Where a customer is in several
+    experiments, a silence arm keeps marketing silent whatever the others say, and a random arm draws among the rest.
+    """
 
     ENGINE = "engine"
     RANDOM = "random"
@@ -64,3 +77,118 @@ class Holdout:
 
     share: float
     salt: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment:
+    """Which tests a customer is in at one decision.
+
+    Attributes:
+        is_held_out: In the universal holdout, and so in no experiment: its customers would blur every comparison.
+        arms: Arm by experiment.
+        policies: What those arms do.
+    """
+
+    is_held_out: bool
+    arms: Mapping[str, str]
+    policies: frozenset[ArmPolicy]
+
+
+def assign(
+    experiments: Iterable[Experiment], holdout: Holdout | None, *, customer_id: str, touchpoint_id: str, now: datetime
+) -> Assignment:
+    """Holdout and arms of a customer for a decision at a touchpoint.
+
+    Args:
+        experiments: All declared ones; those not running or not on this touchpoint are passed over.
+        holdout: The universal holdout, if there is one.
+        customer_id: Who.
+        touchpoint_id: Where.
+        now: When (aware).
+    """
+    if is_held_out(holdout, customer_id):
+        return Assignment(is_held_out=True, arms={}, policies=frozenset())
+    arms: dict[str, str] = {}
+    policies: set[ArmPolicy] = set()
+    for experiment in experiments:
+        if (not experiment.touchpoints or touchpoint_id in experiment.touchpoints) and running(experiment, now):
+            arm_id = arms[experiment.experiment_id] = assign_arm(experiment, customer_id)
+            policies.update(arm.policy for arm in experiment.arms if arm.arm_id == arm_id)
+    return Assignment(is_held_out=False, arms=arms, policies=frozenset(policies))
+
+
+def running(experiment: Experiment, now: datetime) -> bool:
+    """True from the experiment's start (inclusive) to its end (exclusive).
+
+    Args:
+        experiment: The declared test.
+        now: Moment of the decision (aware).
+    """
+    has_started = experiment.starts_at is None or experiment.starts_at <= now
+    return has_started and (experiment.ends_at is None or now < experiment.ends_at)
+
+
+def assign_arm(experiment: Experiment, customer_id: str) -> str:
+    """The arm of a customer: fixed by salt and customer alone.
+
+    Arms take their shares of [0, 1) in the order of their names, so the order of declaration does not matter.
+
+    Example:
+        >>> arms = (Arm(arm_id="off", share=0.5, policy=ArmPolicy.SILENCE), Arm(arm_id="on", share=0.5))
+        >>> test = Experiment(experiment_id="mail", salt="mail-1", arms=arms, control_arm_id="off",
+        ...                   exposure=Exposure.DECIDED, primary_measure_id="net_revenue")
+        >>> assign_arm(test, "C-1") == assign_arm(test, "C-1")
+        True
+    """
+    position = unit_hash("arm", experiment.salt, customer_id)
+    arms = sorted((arm for arm in experiment.arms if arm.share > 0), key=lambda arm: arm.arm_id)
+    boundary = 0.0
+    for arm in arms[:-1]:
+        boundary += arm.share
+        if position < boundary:
+            return arm.arm_id
+    return arms[-1].arm_id  # shares may sum to a hair below 1: the last arm takes the rest
+
+
+def is_held_out(holdout: Holdout | None, customer_id: str) -> bool:
+    """True for customers in the universal holdout; fixed by salt and customer alone."""
+    return holdout is not None and unit_hash("holdout", holdout.salt, customer_id) < holdout.share
+
+
+def check_experiments(experiments: Iterable[Experiment], holdout: Holdout | None) -> None:
+    """Refuse experiments and a holdout whose numbers could mean nothing.
+
+    Raises:
+        InvalidPolicyError: A holdout share outside [0, 1]; fewer than two arms, doubled names, shares that are no
+            shares, an unknown control, an end before the start; or two experiments with one salt, which would put
+            the same customers into the same cells.
+    """
+    if holdout is not None and not 0 <= holdout.share <= 1:
+        raise InvalidPolicyError(f"share of the holdout must be in [0, 1], got {holdout.share}")
+    names_by_salt: dict[str, str] = {}
+    for experiment in experiments:
+        _check_arms(experiment)
+        _check_period(experiment)
+        former = names_by_salt.setdefault(experiment.salt, experiment.experiment_id)
+        if former != experiment.experiment_id:
+            raise InvalidPolicyError(
+                f"salt of experiment {experiment.experiment_id} must be its own, got that of {former}; name another"
+            )
+
+
+def _check_arms(experiment: Experiment) -> None:
+    name, arm_ids = f"experiment {experiment.experiment_id}", [arm.arm_id for arm in experiment.arms]
+    if len(arm_ids) < _FEWEST_ARMS or len(set(arm_ids)) != len(arm_ids):
+        raise InvalidPolicyError(f"arms of {name} must be two or more with different names, got {arm_ids}")
+    shares = [arm.share for arm in experiment.arms]
+    if not all(0 <= share <= 1 for share in shares) or abs(sum(shares) - 1) > _SHARE_TOLERANCE:
+        raise InvalidPolicyError(f"shares of {name} must be in [0, 1] and sum to 1, got {shares}")
+    if experiment.control_arm_id not in arm_ids:
+        raise InvalidPolicyError(f"control of {name} must be one of {arm_ids}, got {experiment.control_arm_id!r}")
+
+
+def _check_period(experiment: Experiment) -> None:
+    starts_at, ends_at = experiment.starts_at, experiment.ends_at
+    if starts_at is not None and ends_at is not None and ends_at <= starts_at:
+        name = f"experiment {experiment.experiment_id}"
+        raise InvalidPolicyError(f"end of {name} must be after its start {starts_at}, got {ends_at}")

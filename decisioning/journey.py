@@ -1,9 +1,10 @@
 """Where a customer stands, and the places that ask for a decision."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from decisioning.predicate import ALWAYS, Predicate
+from decisioning.facts import is_feature
+from decisioning.predicate import ALWAYS, Facts, Predicate, Rule, compile_predicate, facts_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,3 +40,55 @@ class Touchpoint:
     channels: frozenset[str]
     context: Mapping[str, str] = field(default_factory=dict[str, str])
     sticky_seconds: int = 86_400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Where a customer stands.
+
+    Attributes:
+        stage_id: None where no stage matches or none can be told.
+        is_known: False where the answer hangs on features that could not be read.
+    """
+
+    stage_id: str | None
+    is_known: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompiledStage:
+    """A stage with its entry rule compiled; `needs_features` where the rule looks at features."""
+
+    stage_id: str
+    is_entered: Rule
+    needs_features: bool
+
+
+def compile_stages(stages: Iterable[JourneyStage]) -> tuple[CompiledStage, ...]:
+    """Compile the entry rules, in journey order.
+
+    Raises:
+        InvalidPolicyError: A rule that could never be true.
+    """
+    return tuple(
+        CompiledStage(
+            stage_id=stage.stage_id,
+            is_entered=compile_predicate(stage.entry),
+            needs_features=any(map(is_feature, facts_of(stage.entry))),
+        )
+        for stage in stages
+    )
+
+
+def standing(stages: Iterable[CompiledStage], facts: Facts, *, has_features: bool = True) -> Standing:
+    """The first stage whose entry rule holds.
+
+    Without features the search ends at the first rule that needs them: a later stage that takes everybody would
+    otherwise collect customers who belong to an earlier one, and an outage would make all of them look lapsed.
+    """
+    for stage in stages:
+        if stage.needs_features and not has_features:
+            return Standing(stage_id=None, is_known=False)
+        if stage.is_entered(facts):
+            return Standing(stage_id=stage.stage_id)
+    return Standing(stage_id=None)

@@ -5,9 +5,13 @@ for names, drawn, and turned into other forms. A comparison with a missing fact 
 rule that nobody can answer does not let anybody in. `is_missing` asks for that case by name.
 """
 
+import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
+
+from decisioning.errors import InvalidPolicyError
 
 type FactValue = float | int | str | bool | None
 type Facts = Mapping[str, FactValue]
@@ -61,3 +65,211 @@ class Not:
 type Predicate = Compare | AllOf | AnyOf | Not
 
 ALWAYS = AllOf(parts=())
+
+
+def compile_predicate(predicate: Predicate) -> Rule:
+    """Turn a predicate into a function of facts, once.
+
+    The function never raises, whatever the facts hold. A fact is missing where it is absent, None or NaN. Values of
+    different kinds (number, text, flag) never compare, not even as unequal; flags are not numbers, and have no order.
+    Text is ordered by code points, which is right for ISO 8601 dates.
+
+    Raises:
+        InvalidPolicyError: A comparison whose value does not fit it, so that it could never be true.
+
+    Example:
+        >>> adult = compile_predicate(Compare(fact="customer.age", comparison=Comparison.AT_LEAST, value=18))
+        >>> adult({"customer.age": 20}), adult({"customer.age": "20"}), adult({})
+        (True, False, False)
+    """
+    match predicate:
+        case Compare():
+            return _compile_compare(predicate)
+        case AllOf(parts=parts):
+            return _all_of(tuple(compile_predicate(part) for part in parts))
+        case AnyOf(parts=parts):
+            return _any_of(tuple(compile_predicate(part) for part in parts))
+        case Not(part=part):
+            rule = compile_predicate(part)
+            return lambda facts: not rule(facts)
+
+
+def facts_of(predicate: Predicate) -> frozenset[str]:
+    """Names of every fact that a predicate looks at.
+
+    Example:
+        >>> sorted(facts_of(Not(part=Compare(fact="stage", comparison=Comparison.EQUALS, value="new"))))
+        ['stage']
+    """
+    match predicate:
+        case Compare(fact=fact):
+            return frozenset({fact})
+        case AllOf(parts=parts) | AnyOf(parts=parts):
+            return frozenset[str]().union(*map(facts_of, parts))
+        case Not(part=part):
+            return facts_of(part)
+
+
+def explain(predicate: Predicate, facts: Facts) -> str:
+    """Say in plain words why a predicate is false; an empty string where it is true.
+
+    The words hold the customer's facts: show them only to people who may see those.
+
+    Raises:
+        InvalidPolicyError: As `compile_predicate`.
+
+    Example:
+        >>> explain(Compare(fact="customer.age", comparison=Comparison.AT_LEAST, value=18), {"customer.age": 17})
+        'customer.age must be at least 18, is 17'
+    """
+    if compile_predicate(predicate)(facts):
+        return ""
+    match predicate:
+        case Compare(fact=fact):
+            return f"{_requirement(predicate)}, {_state(facts.get(fact))}"
+        case AllOf(parts=parts):
+            return "; and ".join(words for part in parts if (words := explain(part, facts)))
+        case AnyOf(parts=parts):
+            return "; or ".join(explain(part, facts) for part in parts) or "nothing can meet this rule"
+        case Not(part=part):
+            return f"must not hold: {_describe(part)}"
+
+
+def is_missing(value: object) -> bool:
+    """True where a fact is None or NaN.
+
+    Example:
+        >>> is_missing(None), is_missing(float("nan")), is_missing(0.0)
+        (True, True, False)
+    """
+    return _kind(value) is _Kind.MISSING
+
+
+class _Kind(StrEnum):
+    NUMBER = "number"
+    TEXT = "word"
+    FLAG = "flag"
+    MISSING = "missing"
+    OTHER = "other"  # nothing that a rule can compare
+
+
+_KINDS: Mapping[type, _Kind] = {
+    float: _Kind.NUMBER,
+    int: _Kind.NUMBER,
+    str: _Kind.TEXT,
+    bool: _Kind.FLAG,
+    type(None): _Kind.MISSING,
+}
+
+
+def _kind(value: object) -> _Kind:
+    kind = _KINDS.get(type(value))
+    if kind is None:  # a subclass, such as numpy's float64 or an enumeration's text
+        kind = next((_KINDS[known] for known in (float, int, str) if isinstance(value, known)), _Kind.OTHER)
+    is_nan = kind is _Kind.NUMBER and value != value  # noqa: PLR0124
+    return _Kind.MISSING if is_nan else kind
+
+
+def _all_of(rules: tuple[Rule, ...]) -> Rule:
+    if len(rules) == 1:
+        return rules[0]
+    return lambda facts: all(rule(facts) for rule in rules)
+
+
+def _any_of(rules: tuple[Rule, ...]) -> Rule:
+    if len(rules) == 1:
+        return rules[0]
+    return lambda facts: any(rule(facts) for rule in rules)
+
+
+def _compile_compare(compare: Compare) -> Rule:
+    match compare.comparison:
+        case Comparison.IS_MISSING:
+            return _missing_rule(compare)
+        case Comparison.ONE_OF | Comparison.NONE_OF:
+            return _membership_rule(compare)
+        case Comparison.EQUALS | Comparison.NOT_EQUALS:
+            return _comparison_rule(compare, kinds=(_Kind.NUMBER, _Kind.TEXT, _Kind.FLAG))
+        case _:
+            return _comparison_rule(compare, kinds=(_Kind.NUMBER, _Kind.TEXT))
+
+
+_OPERATORS: Mapping[Comparison, Callable[[Any, Any], bool]] = {
+    Comparison.EQUALS: operator.eq,
+    Comparison.NOT_EQUALS: operator.ne,
+    Comparison.AT_LEAST: operator.ge,
+    Comparison.MORE_THAN: operator.gt,
+    Comparison.AT_MOST: operator.le,
+    Comparison.LESS_THAN: operator.lt,
+}
+
+
+def _comparison_rule(compare: Compare, kinds: tuple[_Kind, ...]) -> Rule:
+    fact, value, compares = compare.fact, compare.value, _OPERATORS[compare.comparison]
+    kind = _kind(value)
+    if kind not in kinds:
+        raise _unfit(compare, f"a {' or '.join(kinds)}")
+
+    def rule(facts: Facts) -> bool:
+        found = facts.get(fact)
+        return _kind(found) is kind and compares(found, value)
+
+    return rule
+
+
+def _membership_rule(compare: Compare) -> Rule:
+    fact, values = compare.fact, compare.value
+    comparable = {_Kind.NUMBER, _Kind.TEXT, _Kind.FLAG}
+    if not isinstance(values, tuple) or not {_kind(value) for value in values} <= comparable:
+        raise _unfit(compare, "a list of numbers, words or flags")
+    # True equals 1 in a plain set, so members carry their kind.
+    members = frozenset((_kind(value), value) for value in values)
+    kinds = frozenset(kind for kind, _ in members) or comparable
+    wants_member = compare.comparison is Comparison.ONE_OF
+
+    def rule(facts: Facts) -> bool:
+        found = facts.get(fact)
+        kind = _kind(found)
+        return kind in kinds and ((kind, found) in members) is wants_member
+
+    return rule
+
+
+def _missing_rule(compare: Compare) -> Rule:
+    fact, wants_missing = compare.fact, compare.value
+    if not isinstance(wants_missing, bool):
+        raise _unfit(compare, "true or false")
+    return lambda facts: (_kind(facts.get(fact)) is _Kind.MISSING) is wants_missing
+
+
+def _unfit(compare: Compare, rule: str) -> InvalidPolicyError:
+    return InvalidPolicyError(
+        f"{compare.comparison} of {compare.fact} must be {rule}, got {compare.value!r}; "
+        "use is_missing to ask for a fact that is not there"
+    )
+
+
+def _requirement(compare: Compare) -> str:
+    if compare.comparison is Comparison.IS_MISSING:
+        return f"{compare.fact} must be {'missing' if compare.value else 'known'}"
+    words = {Comparison.EQUALS: "", Comparison.NOT_EQUALS: "other than "}
+    word = words.get(compare.comparison, compare.comparison.replace("_", " ") + " ")
+    value = compare.value
+    shown = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return f"{compare.fact} must be {word}{shown}"
+
+
+def _state(value: FactValue) -> str:
+    return "is missing" if is_missing(value) else f"is {value}"
+
+
+def _describe(predicate: Predicate) -> str:
+    match predicate:
+        case Compare():
+            return _requirement(predicate)
+        case AllOf(parts=parts):
+            return "; and ".join(map(_describe, parts)) or "anything"
+        case AnyOf(parts=parts):
+            return "; or ".join(map(_describe, parts)) or "nothing"
+        case Not(part=part):
+            return f"not ({_describe(part)})"
