@@ -1,0 +1,312 @@
+"""A decision as plain values: what the log keeps, and what brings the decision back bit for bit.
+
+A record holds only None, flags, numbers, texts, lists and mappings with text keys, so any JSON writer takes it; floats
+come back exactly, since JSON carries their shortest exact form. What JSON cannot say is said otherwise: a missing
+feature (NaN) is None, and an infinite number is a mapping such as {"number": "inf"}. Sets are sorted lists, times are
+ISO 8601 texts with their offset.
+
+A record holds the profile it looked at, and so personal data: it belongs to the customer and is erased with them.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from math import inf, isinf, nan
+from typing import Any
+
+import numpy as np
+
+from decisioning.customer import Consent, Customer, CustomerId
+from decisioning.decision import Action, Decision, Evaluated, Excluded, Exclusion, Inputs, Reason, Request
+from decisioning.errors import InvalidInputError
+from decisioning.policy import Policy, decide
+from decisioning.predicate import FactValue
+from decisioning.scoring import FeatureVector, FloatArray
+
+type Record = dict[str, Any]
+
+RECORD_VERSION = 1
+"""Raised whenever an older reader could not read a new record."""
+
+
+def decision_to_record(decision: Decision) -> Record:
+    """Everything about a decision as plain values.
+
+    Two decisions are the same, bit for bit, where their records are equal. (The dataclasses hold arrays, which `==`
+    does not compare.)
+    """
+    return {
+        "record_version": RECORD_VERSION,
+        "decision_id": decision.decision_id,
+        "customer_id": decision.customer_id,
+        "touchpoint_id": decision.touchpoint_id,
+        "decided_at": decision.decided_at.isoformat(),
+        "action": decision.action.value,
+        "reason": decision.reason.value,
+        "message_key": decision.message_key,
+        "offer_id": decision.offer_id,
+        "channel_id": decision.channel_id,
+        "creative_id": decision.creative_id,
+        "action_probability": decision.action_probability,
+        "stage_id": decision.stage_id,
+        "arms": dict(decision.arms),
+        "is_held_out": decision.is_held_out,
+        "policy_version": decision.policy_version,
+        "model_version": decision.model_version,
+        "degraded": list(decision.degraded),
+        "evaluated": [_evaluated_to_plain(evaluated) for evaluated in decision.evaluated],
+        "excluded": [_excluded_to_plain(excluded) for excluded in decision.excluded],
+        "inputs": inputs_to_record(decision.inputs),
+    }
+
+
+def inputs_to_record(inputs: Inputs) -> Record:
+    """Everything that `decide` looked at as plain values."""
+    values = inputs.expected_values
+    return {
+        "request": _request_to_plain(inputs.request),
+        "customer": None if inputs.customer is None else _customer_to_plain(inputs.customer),
+        "features": None if inputs.features is None else _features_to_plain(inputs.features),
+        "expected_values": None if values is None else values.tolist(),
+        "model_version": inputs.model_version,
+        "now": inputs.now.isoformat(),
+        "uniform": inputs.uniform,
+        "degraded": list(inputs.degraded),
+    }
+
+
+def decision_from_record(record: Mapping[str, Any]) -> Decision:
+    """The decision that a record holds.
+
+    Raises:
+        InvalidInputError: No record of this version, or a damaged one.
+    """
+    _check_version(record)
+    try:
+        return _read_decision(record)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise _damaged(error) from error
+
+
+def inputs_from_record(record: Mapping[str, Any]) -> Inputs:
+    """What `decide` looked at, from the `inputs` of a record.
+
+    Raises:
+        InvalidInputError: A damaged record.
+    """
+    try:
+        return _read_inputs(record)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise _damaged(error) from error
+
+
+def replay(policy: Policy, record: Mapping[str, Any]) -> Decision:
+    """Decide again what a record decided.
+
+    Args:
+        policy: The policy of that time, built from the catalogue and seed of that time.
+        record: From `decision_to_record`, also after a round trip through JSON.
+
+    Returns:
+        A decision whose record equals the given one, unless that one was changed or the engine broke its word.
+
+    Raises:
+        InvalidInputError: A damaged record, or the record of another policy version. To ask what a policy would decide
+            in the situation of another's record, call `decide` on `inputs_from_record`.
+    """
+    decision = decision_from_record(record)
+    if decision.policy_version != policy.version:
+        raise InvalidInputError(
+            f"policy_version must be {decision.policy_version} as in the record, got {policy.version}; "
+            "replay with the catalogue and seed of that time"
+        )
+    return decide(policy, decision.inputs, decision.decision_id)
+
+
+def _evaluated_to_plain(evaluated: Evaluated) -> Record:
+    return {
+        "message_key": evaluated.message_key,
+        "expected_value_minor": evaluated.expected_value_minor,
+        "uplift_minor": evaluated.uplift_minor,
+        "cost_minor": evaluated.cost_minor,
+        "priority_minor": evaluated.priority_minor,
+        "probability": evaluated.probability,
+    }
+
+
+def _excluded_to_plain(excluded: Excluded) -> Record:
+    return {"message_key": excluded.message_key, "reasons": [reason.value for reason in excluded.reasons]}
+
+
+def _request_to_plain(request: Request) -> Record:
+    return {
+        "customer_id": request.customer_id,
+        "touchpoint_id": request.touchpoint_id,
+        "request_key": request.request_key,
+        "context": _facts_to_plain(request.context),
+        "channels": None if request.channels is None else sorted(request.channels),
+        "excluded_offers": sorted(request.excluded_offers),
+        "stage_id": request.stage_id,
+    }
+
+
+def _customer_to_plain(customer: Customer) -> Record:
+    return {
+        "customer_id": customer.customer_id,
+        "attributes": _facts_to_plain(customer.attributes),
+        "time_zone": customer.time_zone,
+        "locale": customer.locale,
+        "reachable_channels": sorted(customer.reachable_channels),
+        "consents": [_consent_to_plain(consent) for consent in customer.consents],
+        "unsubscribed_channels": sorted(customer.unsubscribed_channels),
+    }
+
+
+def _consent_to_plain(consent: Consent) -> Record:
+    return {
+        "channel_id": consent.channel_id,
+        "purpose": consent.purpose,
+        "is_granted": consent.is_granted,
+        "recorded_at": None if consent.recorded_at is None else consent.recorded_at.isoformat(),
+        "source": consent.source,
+    }
+
+
+def _features_to_plain(features: FeatureVector) -> Record:
+    return {
+        "values": dict(zip(features.names, map(_plain, features.values.tolist()), strict=True)),
+        "ages_seconds": dict(features.ages_seconds),
+        "schema": features.schema,
+    }
+
+
+def _facts_to_plain(facts: Mapping[str, FactValue]) -> Record:
+    return {name: _plain(value) for name, value in facts.items()}
+
+
+def _plain(value: FactValue) -> Any:
+    if isinstance(value, float):
+        if value != value:  # noqa: PLR0124 (NaN alone differs from itself)
+            return None
+        if isinf(value):
+            return {"number": "inf" if value > 0 else "-inf"}
+    return value
+
+
+def _fact(plain: Any) -> FactValue:
+    if isinstance(plain, Mapping):
+        return {"inf": inf, "-inf": -inf}[plain["number"]]
+    return plain
+
+
+def _feature_value(plain: Any) -> float:
+    value = _fact(plain)
+    return nan if value is None else float(value)
+
+
+def _check_version(record: Mapping[str, Any]) -> None:
+    version = record.get("record_version")
+    if version != RECORD_VERSION:
+        raise InvalidInputError(f"record_version must be {RECORD_VERSION}, got {version!r}; read it with its release")
+
+
+def _damaged(error: Exception) -> InvalidInputError:
+    return InvalidInputError(
+        f"record must be one that decision_to_record wrote, got {type(error).__name__}; it is damaged or cut short"
+    )
+
+
+def _read_decision(record: Mapping[str, Any]) -> Decision:
+    return Decision(
+        decision_id=record["decision_id"],
+        customer_id=record["customer_id"],
+        touchpoint_id=record["touchpoint_id"],
+        decided_at=datetime.fromisoformat(record["decided_at"]),
+        action=Action(record["action"]),
+        reason=Reason(record["reason"]),
+        message_key=record["message_key"],
+        offer_id=record["offer_id"],
+        channel_id=record["channel_id"],
+        creative_id=record["creative_id"],
+        action_probability=record["action_probability"],
+        stage_id=record["stage_id"],
+        arms=dict(record["arms"]),
+        is_held_out=record["is_held_out"],
+        policy_version=record["policy_version"],
+        model_version=record["model_version"],
+        degraded=tuple(record["degraded"]),
+        evaluated=tuple(Evaluated(**evaluated) for evaluated in record["evaluated"]),
+        excluded=tuple(_read_excluded(excluded) for excluded in record["excluded"]),
+        inputs=_read_inputs(record["inputs"]),
+    )
+
+
+def _read_excluded(plain: Mapping[str, Any]) -> Excluded:
+    return Excluded(message_key=plain["message_key"], reasons=tuple(map(Exclusion, plain["reasons"])))
+
+
+def _read_inputs(plain: Mapping[str, Any]) -> Inputs:
+    customer, features, values = plain["customer"], plain["features"], plain["expected_values"]
+    return Inputs(
+        request=_read_request(plain["request"]),
+        customer=None if customer is None else _read_customer(customer),
+        features=None if features is None else _read_features(features),
+        expected_values=None if values is None else _array(values),
+        model_version=plain["model_version"],
+        now=datetime.fromisoformat(plain["now"]),
+        uniform=plain["uniform"],
+        degraded=tuple(plain["degraded"]),
+    )
+
+
+def _read_request(plain: Mapping[str, Any]) -> Request:
+    channels = plain["channels"]
+    return Request(
+        customer_id=plain["customer_id"],
+        touchpoint_id=plain["touchpoint_id"],
+        request_key=plain["request_key"],
+        context=_read_facts(plain["context"]),
+        channels=None if channels is None else frozenset(channels),
+        excluded_offers=frozenset(plain["excluded_offers"]),
+        stage_id=plain["stage_id"],
+    )
+
+
+def _read_customer(plain: Mapping[str, Any]) -> Customer:
+    return Customer(
+        customer_id=CustomerId(plain["customer_id"]),
+        attributes=_read_facts(plain["attributes"]),
+        time_zone=plain["time_zone"],
+        locale=plain["locale"],
+        reachable_channels=frozenset(plain["reachable_channels"]),
+        consents=tuple(map(_read_consent, plain["consents"])),
+        unsubscribed_channels=frozenset(plain["unsubscribed_channels"]),
+    )
+
+
+def _read_consent(plain: Mapping[str, Any]) -> Consent:
+    recorded_at = plain["recorded_at"]
+    return Consent(
+        channel_id=plain["channel_id"],
+        purpose=plain["purpose"],
+        is_granted=plain["is_granted"],
+        recorded_at=None if recorded_at is None else datetime.fromisoformat(recorded_at),
+        source=plain["source"],
+    )
+
+
+def _read_features(plain: Mapping[str, Any]) -> FeatureVector:
+    values: Mapping[str, Any] = plain["values"]
+    return FeatureVector(
+        names=tuple(values),
+        values=_array(map(_feature_value, values.values())),
+        ages_seconds=dict(plain["ages_seconds"]),
+        schema=plain["schema"],
+    )
+
+
+def _read_facts(plain: Mapping[str, Any]) -> dict[str, FactValue]:
+    return {name: _fact(value) for name, value in plain.items()}
+
+
+def _array(values: Iterable[float]) -> FloatArray:
+    return np.array(list(values), dtype=np.float64)
