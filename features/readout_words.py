@@ -1,0 +1,93 @@
+"""Numbers of a readout in words: one way of writing them for verdicts, the command line and the console."""
+
+from features.readouts import ReadoutUnit
+
+MINUS = "\N{MINUS SIGN}"
+SPACE = "\N{NO-BREAK SPACE}"
+MINOR_PER_MAJOR = 100
+MONEY_PLACES = 2
+
+
+def format_value(value: float, unit: ReadoutUnit, currency: str | None = None) -> str:
+    """A mean or a difference with its unit.
+
+    Example:
+        >>> format_value(1042.0, ReadoutUnit.MONEY_MINOR, "EUR").replace(SPACE, " ")
+        '10.42 EUR'
+        >>> format_value(0.1831, ReadoutUnit.RATE).replace(SPACE, " ")
+        '18.3 %'
+    """
+    if unit is ReadoutUnit.MONEY_MINOR:
+        return f"{format_number(value / MINOR_PER_MAJOR, MONEY_PLACES)}{SPACE}{currency or ''}".strip()
+    if unit is ReadoutUnit.RATE:
+        return f"{format_number(100 * value, _places(100 * value))}{SPACE}%"
+    return format_number(value, _places(value))
+
+
+def format_difference(value: float, unit: ReadoutUnit, currency: str | None = None, *, signed: bool = True) -> str:
+    """A difference of two means; between rates in percentage points.
+
+    Example:
+        >>> format_difference(-0.0082, ReadoutUnit.RATE).replace(SPACE, " ").replace(MINUS, "-")
+        '-0.82 points'
+    """
+    sign = "+" if signed and value > 0 else ""
+    if unit is ReadoutUnit.RATE:
+        return f"{sign}{format_number(100 * value, _places(100 * value))}{SPACE}points"
+    return sign + format_value(value, unit, currency)
+
+
+def format_bounds(lower: float, upper: float, unit: ReadoutUnit) -> tuple[str, str]:
+    """Both ends of an interval with equal precision, without their unit.
+
+    Example:
+        >>> format_bounds(-0.0124, 0.0006, ReadoutUnit.RATE)[1]
+        '0.06'
+    """
+    scale = {ReadoutUnit.MONEY_MINOR: 1 / MINOR_PER_MAJOR, ReadoutUnit.RATE: 100.0, ReadoutUnit.NUMBER: 1.0}[unit]
+    size = max(abs(lower), abs(upper)) * scale
+    places = MONEY_PLACES if unit is ReadoutUnit.MONEY_MINOR else max(_places(size), 2 if size < 1000 else 0)  # noqa: PLR2004
+    return format_number(lower * scale, places), format_number(upper * scale, places)
+
+
+def format_interval(lower: float, upper: float, unit: ReadoutUnit) -> str:
+    """An interval, without its unit."""
+    return " to ".join(format_bounds(lower, upper, unit))
+
+
+def format_percent(value: float) -> str:
+    """A signed share as a percentage: 0.1 is `+10.0 %`."""
+    return f"{'+' if value > 0 else ''}{format_number(100 * value, 1)}{SPACE}%"
+
+
+def format_p(value: float) -> str:
+    """A p-value: four places where it is small, never a bare zero.
+
+    Example:
+        >>> format_p(0.00861), format_p(1e-9), format_p(0.2341)
+        ('0.0086', '< 0.0001', '0.234')
+    """
+    if value < 0.0001:  # noqa: PLR2004 - the smallest number that four places show
+        return "< 0.0001"
+    return f"{value:.4f}" if value < 0.01 else f"{value:.3f}"  # noqa: PLR2004 - fewer places would hide a warning
+
+
+def format_number(value: float, places: int = 0) -> str:
+    """A number with thousands marked and a true minus sign.
+
+    Example:
+        >>> format_number(-12345.678, 1).replace(MINUS, "-")
+        '-12,345.7'
+    """
+    text = f"{abs(value):,.{places}f}"
+    is_negative = value < 0 and any(digit in "123456789" for digit in text)
+    return MINUS + text if is_negative else text
+
+
+def _places(value: float) -> int:
+    """Three digits that count, so that a small difference never reads as 0.0."""
+    size = abs(value)
+    limits = ((1000.0, 0), (10.0, 1), (0.1, 2), (0.01, 3))
+    if size == 0:
+        return 0
+    return next((places for limit, places in limits if size >= limit), 4)
