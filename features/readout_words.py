@@ -1,11 +1,12 @@
 """Numbers of a readout in words: one way of writing them for verdicts, the command line and the console."""
 
+from math import log10
+
+from features.catalogue.building import to_minor
 from features.readouts import ReadoutUnit
 
 MINUS = "\N{MINUS SIGN}"
 SPACE = "\N{NO-BREAK SPACE}"
-MINOR_PER_MAJOR = 100
-MONEY_PLACES = 2
 
 
 def format_value(value: float, unit: ReadoutUnit, currency: str | None = None) -> str:
@@ -18,7 +19,8 @@ def format_value(value: float, unit: ReadoutUnit, currency: str | None = None) -
         '18.3 %'
     """
     if unit is ReadoutUnit.MONEY_MINOR:
-        return f"{format_number(value / MINOR_PER_MAJOR, MONEY_PLACES)}{SPACE}{currency or ''}".strip()
+        factor = _minor_per_major(currency)
+        return f"{format_number(value / factor, _money_places(factor))}{SPACE}{currency or ''}".strip()
     if unit is ReadoutUnit.RATE:
         return f"{format_number(100 * value, _places(100 * value))}{SPACE}%"
     return format_number(value, _places(value))
@@ -37,22 +39,24 @@ def format_difference(value: float, unit: ReadoutUnit, currency: str | None = No
     return sign + format_value(value, unit, currency)
 
 
-def format_bounds(lower: float, upper: float, unit: ReadoutUnit) -> tuple[str, str]:
+def format_bounds(lower: float, upper: float, unit: ReadoutUnit, currency: str | None = None) -> tuple[str, str]:
     """Both ends of an interval with equal precision, without their unit.
 
     Example:
         >>> format_bounds(-0.0124, 0.0006, ReadoutUnit.RATE)[1]
         '0.06'
     """
-    scale = {ReadoutUnit.MONEY_MINOR: 1 / MINOR_PER_MAJOR, ReadoutUnit.RATE: 100.0, ReadoutUnit.NUMBER: 1.0}[unit]
-    size = max(abs(lower), abs(upper)) * scale
-    places = MONEY_PLACES if unit is ReadoutUnit.MONEY_MINOR else max(_places(size), 2 if size < 1000 else 0)  # noqa: PLR2004
+    scale = 100.0 if unit is ReadoutUnit.RATE else 1.0
+    places = _interval_places(max(abs(lower), abs(upper)) * scale)
+    if unit is ReadoutUnit.MONEY_MINOR:
+        factor = _minor_per_major(currency)
+        scale, places = 1 / factor, _money_places(factor)
     return format_number(lower * scale, places), format_number(upper * scale, places)
 
 
-def format_interval(lower: float, upper: float, unit: ReadoutUnit) -> str:
+def format_interval(lower: float, upper: float, unit: ReadoutUnit, currency: str | None = None) -> str:
     """An interval, without its unit."""
-    return " to ".join(format_bounds(lower, upper, unit))
+    return " to ".join(format_bounds(lower, upper, unit, currency))
 
 
 def format_percent(value: float) -> str:
@@ -82,6 +86,18 @@ def format_number(value: float, places: int = 0) -> str:
     text = f"{abs(value):,.{places}f}"
     is_negative = value < 0 and any(digit in "123456789" for digit in text)
     return MINUS + text if is_negative else text
+
+
+def _minor_per_major(currency: str | None) -> float:
+    return to_minor(1, currency or "")
+
+
+def _money_places(factor: float) -> int:
+    return round(log10(factor))
+
+
+def _interval_places(size: float) -> int:
+    return 0 if size >= 1000 else max(_places(size), 2)  # noqa: PLR2004 - an end near zero keeps its sign
 
 
 def _places(value: float) -> int:

@@ -18,7 +18,7 @@ class Logged(Protocol):
 
     @property
     def decisions(self) -> pl.DataFrame:
-        """What was chosen; `decision_id`, `customer_id`, `decided_at`, `arms` and `record` are read."""
+        """What was chosen; `decision_id`, `customer_id`, `decided_at`, `arms` and `is_held_out` are read."""
         ...
 
     @property
@@ -61,10 +61,20 @@ def experiment_decisions(decisions: pl.DataFrame, experiment_id: str, *, as_of: 
 
 
 def holdout_decisions(decisions: pl.DataFrame, *, as_of: datetime) -> pl.DataFrame:
-    """The same for the universal holdout: arm `held-out` or `messaged`, from each decision's own record."""
-    held_out = pl.col("record").str.json_path_match("$.is_held_out")
-    arm = held_out.replace_strict({"true": HELD_OUT, "false": MESSAGED}, default=None, return_dtype=pl.String)
-    return _assigned(decisions.filter(pl.col("record").is_not_null()), arm, as_of)
+    """The same for the universal holdout: arm `held-out` or `messaged`; decisions the engine did not make are no part.
+
+    Args:
+        decisions: Decisions with `is_held_out`, as `held_out_column` reads it.
+        as_of: Decisions before this moment.
+    """
+    arm = pl.when("is_held_out").then(pl.lit(HELD_OUT)).otherwise(pl.lit(MESSAGED))
+    return _assigned(decisions.filter(pl.col("is_held_out").is_not_null()), arm, as_of)
+
+
+def held_out_column() -> pl.Expr:
+    """`is_held_out` from a decision's `record`; null where there is no record."""
+    found = pl.col("record").str.json_path_match("$.is_held_out")
+    return found.replace_strict({"true": True, "false": False}, default=None, return_dtype=pl.Boolean)
 
 
 def _assigned(decisions: pl.DataFrame, arm: pl.Expr, as_of: datetime) -> pl.DataFrame:

@@ -105,7 +105,11 @@ def read_experiment(log: Logged, catalogue: Catalogue, name: str, reading: Readi
 def readable_names(catalogue: Catalogue) -> tuple[str, ...]:
     """What `read_experiment` can be asked for."""
     declared = tuple(experiment.experiment_id for experiment in catalogue.experiments)
-    return declared if catalogue.holdout is None or HOLDOUT in declared else (*declared, HOLDOUT)
+    return declared if not _has_holdout(catalogue) or HOLDOUT in declared else (*declared, HOLDOUT)
+
+
+def _has_holdout(catalogue: Catalogue) -> bool:
+    return catalogue.holdout is not None and 0 < catalogue.holdout.share < 1
 
 
 def _experiment_design(catalogue: Catalogue, experiment: Experiment) -> Design:
@@ -113,7 +117,7 @@ def _experiment_design(catalogue: Catalogue, experiment: Experiment) -> Design:
     return Design(
         readout_id=experiment.experiment_id,
         kind=ReadoutKind.EXPERIMENT,
-        shares={arm.arm_id: arm.share for arm in experiment.arms},
+        shares={arm.arm_id: arm.share for arm in experiment.arms if arm.share > 0},
         control=experiment.control_arm_id,
         exposure=experiment.exposure,
         measures=_measures(catalogue, measures),
@@ -125,7 +129,7 @@ def _experiment_design(catalogue: Catalogue, experiment: Experiment) -> Design:
 
 
 def _holdout_design(catalogue: Catalogue, name: str) -> Design:
-    if name != HOLDOUT or catalogue.holdout is None:
+    if name != HOLDOUT or HOLDOUT not in readable_names(catalogue) or catalogue.holdout is None:
         raise UnknownNameError("experiment", name, readable_names(catalogue))
     measure_id = catalogue.learning.measure_id if catalogue.learning else ""
     share = catalogue.holdout.share
@@ -234,7 +238,7 @@ def _refusal(
 ) -> Refusal | None:
     unknown = sorted(set(customers["arm"].unique()) - set(design.shares))
     if unknown:
-        message = f"arms in the log must be declared, got {unknown[0]!r}, which the catalogue does not name"
+        message = f"arms in the log must be declared, got {unknown[0]!r}, which has no share in the catalogue"
         return Refusal(code=RefusalCode.UNKNOWN_ARM, message=message)
     empty = _empty_arm(arms, design)
     if empty is not None:

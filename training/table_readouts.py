@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 
 import polars as pl
@@ -144,9 +145,11 @@ def _shares(rows: pl.DataFrame, design: TableDesign) -> dict[str, float]:
         if arm not in ordered:
             raise UnknownNameError("arm of --share", arm, ordered)
     weights = {arm: design.shares.get(arm, 0.0) for arm in ordered}
-    if min(weights.values()) <= 0:
-        lowest = min(weights, key=lambda arm: weights[arm])
-        raise InvalidInputError(f"share must be given above 0 for every arm, got {weights[lowest]:g} for {lowest!r}")
+    for arm, weight in weights.items():
+        if not 0 < weight < inf:
+            raise InvalidInputError(
+                f"share must be given for every arm as a number above 0, got {weight:g} for {arm!r}"
+            )
     return {arm: weight / sum(weights.values()) for arm, weight in weights.items()}
 
 

@@ -93,7 +93,7 @@ def _difference(
     metric_id: str, unit: ReadoutUnit, currency: str | None, arm: ArmMean, control: ArmMean, effect: Effect
 ) -> str:
     size = format_difference(abs(effect.difference), unit, currency, signed=False)
-    interval = f"{INTERVAL} {format_interval(effect.lower, effect.upper, unit)}"
+    interval = f"{INTERVAL} {format_interval(effect.lower, effect.upper, unit, currency)}"
     if unit is ReadoutUnit.MONEY_MINOR:
         way = "more" if effect.difference > 0 else "less"
         return f"{arm.arm_id} earns {size} {way} per customer than {control.arm_id} ({interval})"
@@ -112,7 +112,7 @@ def _could_be_chance(said: str, effect: Effect) -> str:
 def _range(
     metric_id: str, unit: ReadoutUnit, currency: str | None, arm: ArmMean, control: ArmMean, effect: Effect
 ) -> str:
-    low, high = format_bounds(-effect.lower, effect.upper, unit)
+    low, high = format_bounds(-effect.lower, effect.upper, unit, currency)
     if unit is ReadoutUnit.MONEY_MINOR:
         ends = f"between {low} less and {high}{SPACE}{currency} more"
         return f"{arm.arm_id} earns {ends} per customer than {control.arm_id}"
