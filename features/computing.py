@@ -52,28 +52,47 @@ def compute_features(
         InvalidInputError: An anchor has no customer or no time.
         InvalidPolicyError: A stage's rule names an unknown fact.
     """
-    names = feature_schema(catalogue).names
     wanted = _wanted(anchors)
-    parts = [pl.DataFrame(schema={"customer_id": pl.String, "at_us": pl.Int64, **dict.fromkeys(names, pl.Float64)})]
-    done = 0
-    for chunk, sources in _chunks(wanted, sources_of(history, catalogue), has_stages=bool(catalogue.stages)):
-        parts.append(_features_of(chunk, sources, catalogue).select(parts[0].columns))
-        done += chunk.height
+    names = feature_schema(catalogue).names
+    parts = [
+        pl.DataFrame(schema={"customer_id": pl.String, "event_timestamp": UTC_TIME} | dict.fromkeys(names, pl.Float64))
+    ]
+    for part in feature_chunks(sources_of(history, catalogue), wanted, catalogue):
+        parts.append(part)
         if on_progress is not None:
-            on_progress(done, wanted.height)
-    return (
-        anchors.select("customer_id", pl.col("at").cast(UTC_TIME).alias("event_timestamp"))
-        .with_columns(pl.col("event_timestamp").dt.epoch("us").alias("at_us"))
-        .join(pl.concat(parts), on=["customer_id", "at_us"], how="left", maintain_order="left")
-        .drop("at_us")
+            on_progress(sum(done.height for done in parts), wanted.height)
+    return anchors.select("customer_id", pl.col("at").cast(UTC_TIME).alias("event_timestamp")).join(
+        pl.concat(parts), on=["customer_id", "event_timestamp"], how="left", maintain_order="left"
     )
+
+
+def feature_chunks(sources: Sources, anchors: pl.DataFrame, catalogue: Catalogue) -> Iterator[pl.DataFrame]:
+    """Features of distinct anchors, some customers at a time, so that memory stays bounded however many there are.
+
+    Args:
+        sources: Prepared rows of the history.
+        anchors: `customer_id` and `at` (aware, UTC), each pair once.
+        catalogue: Declares the features.
+
+    Yields:
+        `customer_id`, `event_timestamp` and a Float64 column per feature, in no particular order.
+    """
+    names = feature_schema(catalogue).names
+    for chunk, rows in _chunks(_in_us(anchors), sources, has_stages=bool(catalogue.stages)):
+        yield _features_of(chunk, rows, catalogue).select(
+            "customer_id", pl.from_epoch("at_us", "us").dt.replace_time_zone("UTC").alias("event_timestamp"), *names
+        )
 
 
 def _wanted(anchors: pl.DataFrame) -> pl.DataFrame:
     """Each (customer, moment) once."""
     if anchors.select(pl.any_horizontal(pl.col("customer_id", "at").is_null()).any()).item():
         raise InvalidInputError("anchors must have a customer_id and an at in every row, got a missing one: drop it")
-    return anchors.select("customer_id", pl.col("at").cast(UTC_TIME).dt.epoch("us").alias("at_us")).unique()
+    return anchors.select("customer_id", "at").unique()
+
+
+def _in_us(anchors: pl.DataFrame) -> pl.DataFrame:
+    return anchors.select("customer_id", pl.col("at").cast(UTC_TIME).dt.epoch("us").alias("at_us"))
 
 
 def _chunks(wanted: pl.DataFrame, sources: Sources, *, has_stages: bool) -> Iterator[tuple[pl.DataFrame, Sources]]:

@@ -53,3 +53,10 @@ def seen_key(message_id: str, shard: int) -> str:
 def stream_key(shard: int) -> str:
     """The log stream of a shard: entries with `table` (a canonical table) and `row` (JSON of one row of it)."""
     return f"{_tag(shard)}:log"
+
+
+FEATURE_KEY_PATTERN = "nb:{*}:f:*"
+"""Glob of every packed feature record."""
+
+MATERIALISED_KEY = "nb:materialised"
+"""What the store was last filled with: schema, generation of the feature history, moment (JSON)."""

@@ -1,0 +1,145 @@
+"""Bringing features and profiles into Redis, where serving reads them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import orjson
+import polars as pl
+from redis import Redis
+from redis.exceptions import RedisError
+
+from decisioning.catalogue import Catalogue
+from decisioning.customer import Customer
+from decisioning.errors import FeatureUnavailableError
+from features.computing import OnProgress
+from features.contracts import CUSTOMERS
+from features.definitions import feature_schema
+from features.feature_history import Generation, built_history
+from features.feature_schema import FeatureSchema
+from features.log import EventLog
+from features.profiles import customers_from_frame, write_profiles
+from features.redis_keys import MATERIALISED_KEY
+from features.registry import apply, quiet
+from features.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaterialiseReport:
+    """What was written.
+
+    Attributes:
+        as_of: Moment of the features.
+        is_full: Everything was written; else only what is newer than the last time.
+        feature_records: Customers whose features were written.
+        profiles: Customers whose profiles were written.
+    """
+
+    as_of: datetime
+    is_full: bool
+    feature_records: int
+    profiles: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Mark:
+    """What Redis itself says it holds, so that an emptied or exchanged Redis is filled again."""
+
+    schema: str
+    generation: int
+    as_of: datetime
+
+
+def materialise(
+    settings: Settings,
+    catalogue: Catalogue,
+    redis_url: str,
+    *,
+    full: bool = False,
+    progress: OnProgress | None = None,
+) -> MaterialiseReport:
+    """Write the newest features of every customer, through Feast, and every profile.
+
+    Incremental where Redis holds features of the same schema, full otherwise or on demand. Writing again is safe.
+
+    Args:
+        settings: Where log and history are.
+        catalogue: Declares the features.
+        redis_url: Online store.
+        full: Write everything, whatever Redis says it has.
+        progress: Told how many customers are done (features, then profiles) and how many there are to do.
+
+    Raises:
+        FeatureUnavailableError: Nothing was built yet, or Redis is away.
+    """
+    schema = feature_schema(catalogue)
+    generation = built_history(settings, schema)
+    customers = EventLog(settings.log_path).read(CUSTOMERS)
+    total = 2 * customers["customer_id"].n_unique()
+    report = progress or (lambda _done, _total: None)
+    report(0, total)
+    with Redis.from_url(redis_url) as redis:
+        mark = _read_mark(redis)
+        is_full = full or mark is None or mark.schema != schema.fingerprint or mark.as_of > generation.as_of
+        start = generation.as_of - _greatest_age(schema) if is_full or mark is None else mark.as_of
+        count = 0
+        if is_full or mark is None or mark.generation != generation.number:
+            count = _write_features(settings, catalogue, redis_url, generation, start, is_full=is_full)
+        report(total // 2, total)
+        profiles = write_profiles(redis, _told(customers_from_frame(customers), report, total))
+        _write_mark(redis, _Mark(schema=schema.fingerprint, generation=generation.number, as_of=generation.as_of))
+    return MaterialiseReport(as_of=generation.as_of, is_full=is_full, feature_records=count, profiles=profiles)
+
+
+def _greatest_age(schema: FeatureSchema) -> timedelta:
+    return timedelta(days=max(group.max_age_days for group in schema.groups))
+
+
+def _write_features(
+    settings: Settings,
+    catalogue: Catalogue,
+    redis_url: str,
+    generation: Generation,
+    start: datetime,
+    *,
+    is_full: bool,
+) -> int:
+    store = apply(settings, catalogue, redis_url)
+    with quiet():
+        ends = {view.most_recent_end_time for view in store.list_feature_views()}
+        if not is_full and ends == {start}:
+            store.materialize_incremental(end_date=generation.as_of)
+        else:  # Feast remembers one online store's progress; this Redis says where it stands itself
+            store.materialize(start_date=start, end_date=generation.as_of)
+    moment = pl.col("event_timestamp")
+    period = generation.scan().filter(moment >= start, moment <= generation.as_of)
+    return period.select(pl.col("customer_id").n_unique()).collect().item()
+
+
+def _told(customers: Iterator[Customer], report: OnProgress, total: int) -> Iterator[Customer]:
+    """Report every so many customers."""
+    for place, customer in enumerate(customers, start=1):
+        yield customer
+        if place % 1_000 == 0 or place == total // 2:
+            report(total // 2 + place, total)
+
+
+def _read_mark(redis: Redis) -> _Mark | None:
+    try:
+        payload = redis.get(MATERIALISED_KEY)
+    except RedisError as error:
+        raise FeatureUnavailableError(f"Redis must answer before features can be written, got: {error}") from error
+    if not isinstance(payload, bytes):
+        return None
+    fields = orjson.loads(payload)
+    return _Mark(
+        schema=fields["schema"], generation=fields["generation"], as_of=datetime.fromisoformat(fields["as_of"])
+    )
+
+
+def _write_mark(redis: Redis, mark: _Mark) -> None:
+    fields = {"schema": mark.schema, "generation": mark.generation, "as_of": mark.as_of}
+    try:
+        redis.set(MATERIALISED_KEY, orjson.dumps(fields))
+    except RedisError as error:
+        raise FeatureUnavailableError(f"Redis must take a note of what was written, got: {error}") from error

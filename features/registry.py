@@ -1,0 +1,156 @@
+"""Nextbest's Feast repository: an explicit list of objects made from the catalogue, never found by scanning files.
+
+`feast apply` would import every Python file below its folder. So objects are listed here and applied by
+`FeatureStore.apply`, with a configuration made from `Settings`: no file on disk holds an address or a password.
+"""
+
+import contextlib
+import io
+import warnings
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from typing import Any
+
+from feast import Entity, FeatureService, FeatureStore, FeatureView, Field, FileSource, RepoConfig, ValueType
+from feast.data_format import ParquetFormat
+from feast.errors import FeatureServiceNotFoundException
+from feast.types import Float64
+
+from decisioning.catalogue import Catalogue
+from decisioning.errors import FeatureUnavailableError, UnknownNameError
+from features.definitions import feature_schema
+from features.feature_history import built_history
+from features.feature_schema import FeatureSchema
+from features.materialisation_engine import ALL_VIEWS_TAG
+from features.online_record import record_layout
+from features.online_store import OFFSET_TAG, SCHEMA_TAG
+from features.settings import Settings
+
+PROJECT = "nextbest"
+UNUSED_REDIS = "redis://127.0.0.1:1/0"
+"""Where nothing listens: the address of a store that only reads history."""
+
+type FeastObject = Entity | FeatureView
+
+CUSTOMER = Entity(
+    name="customer",
+    join_keys=["customer_id"],
+    value_type=ValueType.STRING,
+    description="Who a decision is about",
+)
+
+
+def feast_objects(schema: FeatureSchema, files: str) -> list[FeastObject]:
+    """The entity and one feature view per group, over Parquet files (a glob)."""
+    source = FileSource(
+        name="feature_history",
+        path=files,
+        file_format=ParquetFormat(),
+        timestamp_field="event_timestamp",
+    )
+    layout = record_layout(schema)
+    views = [
+        FeatureView(
+            name=group.name,
+            entities=[CUSTOMER],
+            ttl=timedelta(days=group.max_age_days),
+            schema=[Field(name=name, dtype=Float64) for name in group.features],
+            source=source,
+            tags={
+                OFFSET_TAG: str(layout.offset_bytes(group.name)),
+                SCHEMA_TAG: schema.fingerprint,
+                ALL_VIEWS_TAG: str(len(schema.groups)),
+            },
+        )
+        for group in schema.groups
+    ]
+    return [CUSTOMER, *views]
+
+
+def feature_store(settings: Settings, redis_url: str = UNUSED_REDIS) -> FeatureStore:
+    """Feast over our registry, history and packed online store."""
+    path = settings.features_path.resolve()
+    path.mkdir(parents=True, exist_ok=True)
+    config = RepoConfig(
+        project=PROJECT,
+        provider="local",
+        registry={"registry_type": "sql", "path": f"sqlite:///{path / 'registry.db'}", "cache_ttl_seconds": 60},
+        offline_store={"type": "duckdb"},
+        online_store={"type": "features.online_store.PackedRedisOnlineStore", "url": redis_url},
+        batch_engine={"type": "features.materialisation_engine.PackedEngine"},
+        entity_key_serialization_version=3,
+        repo_path=path,
+    )
+    return FeatureStore(config=config)
+
+
+def apply(settings: Settings, catalogue: Catalogue, redis_url: str = UNUSED_REDIS) -> FeatureStore:
+    """Bring Feast's registry in line with the catalogue and the feature history in force, and return the store.
+
+    Args:
+        settings: Where state lives.
+        catalogue: Declares the features.
+        redis_url: Online store.
+
+    Raises:
+        FeatureUnavailableError: Nothing was built yet, or under another catalogue.
+    """
+    schema = feature_schema(catalogue)
+    wanted = feast_objects(schema, built_history(settings, schema).glob)
+    store = feature_store(settings, redis_url)
+    names = {view.name for view in wanted if isinstance(view, FeatureView)}
+    gone = [view for view in store.list_feature_views() if view.name not in names]
+    with quiet():
+        store.apply([*wanted], objects_to_delete=[*gone], partial=not gone)
+    return store
+
+
+def register_model_service(settings: Settings, name: str, feature_names: Sequence[str]) -> None:
+    """Record which features a model version reads, as a Feast feature service.
+
+    Args:
+        settings: Where state lives.
+        name: Name of the service, such as `message_value_v3`.
+        feature_names: Features in the model's order.
+
+    Raises:
+        FeatureUnavailableError: Nothing was built yet.
+        UnknownNameError: A feature that no view has.
+    """
+    store = feature_store(settings)
+    views = store.list_feature_views()
+    if not views:
+        raise FeatureUnavailableError("feature views must be registered first, got none: run `nextbest features build`")
+    known = {field.name for view in views for field in view.features}
+    for feature in feature_names:
+        if feature not in known:
+            raise UnknownNameError("feature", feature, known)
+    wanted = set(feature_names)
+    projections: list[Any] = [
+        view[chosen] for view in views if (chosen := [field.name for field in view.features if field.name in wanted])
+    ]
+    with quiet():
+        store.apply(FeatureService(name=name, features=projections))
+
+
+def model_service_features(settings: Settings, name: str) -> tuple[str, ...]:
+    """Features of a registered service.
+
+    Raises:
+        UnknownNameError: No such service.
+    """
+    store = feature_store(settings)
+    try:
+        service = store.get_feature_service(name)
+    except FeatureServiceNotFoundException as error:
+        known = [service.name for service in store.list_feature_services()]
+        raise UnknownNameError("feature service", name, known) from error
+    return tuple(field.name for view in service.feature_view_projections for field in view.features)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep Feast's progress text off standard output, which is for results, and its libraries' warnings off our users."""
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield
