@@ -1,20 +1,26 @@
-"""Rules over facts as Narwhals expressions: the answers of `decisioning.predicate.compile_predicate`, column-wise."""
+"""Rules over facts as Narwhals expressions: the answers of `decisioning.predicate.compile_predicate`, column-wise.
 
+The core's closures take one customer at a time. Stages are evaluated for every customer at several moments of the past,
+so here the same rules become expressions over whole columns; a property test holds the two together.
+"""
+
+import operator
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import narwhals as nw
 
 from decisioning.errors import InvalidPolicyError
-from decisioning.predicate import AllOf, AnyOf, Compare, Comparison, FactValue, Not, Predicate
+from decisioning.predicate import AllOf, AnyOf, Compare, Comparison, FactValue, Not, Predicate, compile_predicate
 
 type Kind = type[float] | type[str] | type[bool]
 type Kinds = Mapping[str, Kind]
 
-_ORDERINGS: Mapping[Comparison, Callable[[nw.Expr, float], nw.Expr]] = {
-    Comparison.AT_LEAST: lambda fact, value: fact >= value,
-    Comparison.MORE_THAN: lambda fact, value: fact > value,
-    Comparison.AT_MOST: lambda fact, value: fact <= value,
-    Comparison.LESS_THAN: lambda fact, value: fact < value,
+_ORDERINGS: Mapping[Comparison, Callable[[Any, Any], nw.Expr]] = {
+    Comparison.AT_LEAST: operator.ge,
+    Comparison.MORE_THAN: operator.gt,
+    Comparison.AT_MOST: operator.le,
+    Comparison.LESS_THAN: operator.lt,
 }
 
 
@@ -26,24 +32,26 @@ def rule_expression(predicate: Predicate, kinds: Kinds) -> nw.Expr:
         kinds: Python type of each fact's column: float, str or bool. A missing fact is null.
 
     Raises:
-        InvalidPolicyError: The rule names a fact that `kinds` does not have, or orders something without an order.
+        InvalidPolicyError: The rule names a fact that `kinds` does not have, or a comparison's value does not fit it.
     """
+    compile_predicate(predicate)
+    return _expression(predicate, kinds)
+
+
+def _expression(predicate: Predicate, kinds: Kinds) -> nw.Expr:
     match predicate:
+        case AllOf(parts=()):
+            return nw.lit(value=True)
+        case AnyOf(parts=()):
+            return nw.lit(value=False)
         case AllOf(parts=parts):
-            return _joined(parts, kinds, empty=True)
+            return nw.all_horizontal(*(_expression(part, kinds) for part in parts), ignore_nulls=False)
         case AnyOf(parts=parts):
-            return _joined(parts, kinds, empty=False)
+            return nw.any_horizontal(*(_expression(part, kinds) for part in parts), ignore_nulls=False)
         case Not(part=part):
-            return ~rule_expression(part, kinds)
+            return ~_expression(part, kinds)
         case Compare():
             return _comparison(predicate, kinds)
-
-
-def _joined(parts: tuple[Predicate, ...], kinds: Kinds, *, empty: bool) -> nw.Expr:
-    rules = [rule_expression(part, kinds) for part in parts]
-    if not rules:
-        return nw.lit(empty)
-    return nw.all_horizontal(*rules, ignore_nulls=False) if empty else nw.any_horizontal(*rules, ignore_nulls=False)
 
 
 def _comparison(compare: Compare, kinds: Kinds) -> nw.Expr:
@@ -54,28 +62,23 @@ def _comparison(compare: Compare, kinds: Kinds) -> nw.Expr:
     fact = nw.col(compare.fact)
     if compare.comparison is Comparison.IS_MISSING:
         return fact.is_null() if compare.value else ~fact.is_null()
-    return _answer(compare, fact, kinds[compare.fact]) & ~fact.is_null()
-
-
-def _answer(compare: Compare, fact: nw.Expr, kind: Kind) -> nw.Expr:
     values = compare.value if isinstance(compare.value, tuple) else (compare.value,)
-    if compare.comparison in (Comparison.EQUALS, Comparison.ONE_OF):
-        return _equals_any(fact, values, kind)
-    if compare.comparison in (Comparison.NOT_EQUALS, Comparison.NONE_OF):
-        return ~_equals_any(fact, values, kind)
-    if not _is_number(compare.value) or kind is not float:
-        raise InvalidPolicyError(f"{compare.comparison} must compare numbers, got fact {compare.fact!r}")
-    return _ORDERINGS[compare.comparison](fact, float(compare.value))  # pyright: ignore[reportArgumentType] - a number
+    comparable = [value for value in values if _is_of_kind(value, kinds[compare.fact])]
+    if values and not comparable:  # values of different kinds never compare, not even as unequal
+        return nw.lit(value=False)
+    return _answer(compare.comparison, fact, comparable) & ~fact.is_null()
 
 
-def _equals_any(fact: nw.Expr, values: tuple[FactValue, ...], kind: Kind) -> nw.Expr:
-    """A value of another type than the column's equals nothing in it."""
-    of_kind = [value for value in values if (_is_number(value) if kind is float else isinstance(value, kind))]
-    answer = nw.lit(value=False)
-    for value in of_kind:
-        answer = answer | (fact == value).fill_null(value=False)
-    return answer
+def _answer(comparison: Comparison, fact: nw.Expr, values: list[FactValue]) -> nw.Expr:
+    if comparison in _ORDERINGS:
+        return _ORDERINGS[comparison](fact, values[0]).fill_null(value=False)
+    is_any = nw.lit(value=False)
+    for value in values:
+        is_any = is_any | (fact == value).fill_null(value=False)
+    return is_any if comparison in (Comparison.EQUALS, Comparison.ONE_OF) else ~is_any
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _is_of_kind(value: FactValue, kind: Kind) -> bool:
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, kind)

@@ -11,7 +11,7 @@ import narwhals as nw
 import polars as pl
 
 from decisioning.catalogue import AttributeKind, Catalogue
-from decisioning.predicate import AllOf, AnyOf, Compare, Not, Predicate
+from decisioning.predicate import facts_of
 from features.definitions import DAY_US, STAGE_AGE_DAYS, STAGE_INDEX
 from features.rule_expressions import Kind, rule_expression
 
@@ -27,17 +27,7 @@ KINDS: dict[AttributeKind, Kind] = {
 
 def stage_facts(catalogue: Catalogue) -> frozenset[str]:
     """Names of the facts that any stage's rule looks at."""
-    return frozenset(name for stage in catalogue.stages for name in _facts_of(stage.entry))
-
-
-def _facts_of(predicate: Predicate) -> Iterable[str]:
-    match predicate:
-        case Compare(fact=fact):
-            return (fact,)
-        case Not(part=part):
-            return _facts_of(part)
-        case AllOf(parts=parts) | AnyOf(parts=parts):
-            return [name for part in parts for name in _facts_of(part)]
+    return frozenset[str]().union(*(facts_of(stage.entry) for stage in catalogue.stages))
 
 
 def stage_expression(catalogue: Catalogue, feature_names: Iterable[str]) -> nw.Expr:
