@@ -90,7 +90,7 @@ def convert(
     source: Path | None,
     out: Path,
     *,
-    part: Part = Part.ALL,
+    part: Part | str = Part.ALL,
     held_back_rate: float = 0.3,
     starts_on: date = STARTS_ON,
 ) -> ConvertReport:
@@ -109,9 +109,11 @@ def convert(
     Raises:
         InvalidInputError: A file is missing or not what it should be.
     """
+    if part not in list(Part):
+        raise InvalidInputError(f"part must be one of {', '.join(Part)}, got {part!r}")
     folder = check_source(source, origin=_ORIGIN)
     offers = _offers(folder)
-    profile = _kept(read_table(folder, "profile", _PROFILE, origin=_ORIGIN), part, held_back_rate)
+    profile = _kept(read_table(folder, "profile", _PROFILE, origin=_ORIGIN), Part(part), held_back_rate)
     transcript = read_table(folder, "transcript", _TRANSCRIPT, origin=_ORIGIN)
     transcript = transcript.filter(pl.col("person").is_in(profile["id"].implode()))
     unique = transcript.unique(maintain_order=True)
