@@ -99,10 +99,17 @@ class EventLog:
             frame = frame.filter(pl.col("customer_id").is_in(list(customer_ids)))
         if columns is not None:
             frame = frame.select(columns)
-        try:
-            return frame.collect()
-        except (DeltaError, OSError, pl.exceptions.ComputeError) as error:
-            raise LogUnavailableError(f"log table {table.name} could not be read: {error}") from error
+        return _collected(frame, table)
+
+    def newest(self, table: Table, count: int) -> pl.DataFrame:
+        """The rows with the latest times, newest first: at most `count`.
+
+        Raises:
+            LogUnavailableError: The log could not be read.
+        """
+        return _collected(self.scan(table).top_k(count, by=table.time_column), table).sort(
+            table.time_column, descending=True
+        )
 
     def scan(self, table: Table) -> pl.LazyFrame:
         """The newest version of a table as a lazy frame with the canonical columns.
@@ -187,6 +194,13 @@ class EventLog:
             return DeltaTable.create(path, pl.DataFrame(schema=table.schema).to_arrow().schema, mode="ignore")
         except DeltaError:  # another process created it in the same moment
             return DeltaTable(path)
+
+
+def _collected(frame: pl.LazyFrame, table: Table) -> pl.DataFrame:
+    try:
+        return frame.collect()
+    except (DeltaError, OSError, pl.exceptions.ComputeError) as error:
+        raise LogUnavailableError(f"log table {table.name} could not be read: {error}") from error
 
 
 def conform(table: Table, rows: pl.DataFrame) -> pl.DataFrame:

@@ -10,7 +10,8 @@ counts the entries that wait: below two seconds' traffic while the drain runs, w
 """
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -18,7 +19,6 @@ from typing import Any, cast
 import orjson
 import redis
 import structlog
-from redis.exceptions import LockError
 from redis.lock import Lock
 
 from decisioning.errors import InvalidInputError, UnavailableError
@@ -83,7 +83,7 @@ def drain_once(client: redis.Redis, log: EventLog, spool: Path) -> DrainReport:
 
     Raises:
         LogUnavailableError: The log could not be written; what was not stored stays where it was.
-        redis.RedisError: Redis is away; the spool is drained all the same.
+        UnavailableError: Redis is away; the spool is drained all the same.
     """
     return drain_spool(log, spool) + drain_streams(client, log, spool)
 
@@ -93,14 +93,16 @@ def drain_streams(client: redis.Redis, log: EventLog, spool: Path) -> DrainRepor
 
     Raises:
         LogUnavailableError: The log could not be written; the entries stay.
-        redis.RedisError: Redis is away.
+        UnavailableError: Redis is away.
     """
     report = DrainReport()
     while True:
-        batches = _read_batches(client)
+        with _redis_at_hand():
+            batches = _read_batches(client)
         entries = [_stream_entry(key, *entry) for key, batch in batches.items() for entry in batch]
         report += _store(log, entries, dead_letters_path(spool))
-        _trim(client, {key: _text(batch[-1][0]) for key, batch in batches.items() if batch})
+        with _redis_at_hand():
+            _trim(client, {key: _text(batch[-1][0]) for key, batch in batches.items() if batch})
         if all(len(batch) < BATCH_SIZE for batch in batches.values()):
             return report
 
@@ -128,12 +130,34 @@ def backlog(client: redis.Redis) -> int:
     """Entries that wait in the streams.
 
     Raises:
-        redis.RedisError: Redis is away.
+        UnavailableError: Redis is away.
     """
     pipeline = client.pipeline(transaction=False)
     for shard in range(SHARD_COUNT):
         pipeline.xlen(stream_key(shard))
-    return sum(pipeline.execute())
+    with _redis_at_hand():
+        return sum(pipeline.execute())
+
+
+@contextmanager
+def _redis_at_hand() -> Iterator[None]:
+    """Translate what the Redis client raises; its messages may hold an address, so only the kind is told."""
+    try:
+        yield
+    except redis.RedisError as error:
+        raise UnavailableError(f"Redis must answer for the drain, got {type(error).__name__}; try again") from error
+
+
+def open_redis(url: str) -> redis.Redis:
+    """A client for draining: patient, since a batch may be large.
+
+    Raises:
+        UnavailableError: The URL names no Redis.
+    """
+    try:
+        return redis.Redis.from_url(url, socket_timeout=30.0)
+    except ValueError as error:
+        raise UnavailableError("Redis URL must be redis://, rediss:// or unix://, got another one") from error
 
 
 def run_drain(settings: Settings, redis_url: str, stop: threading.Event, *, interval_seconds: float = 1.0) -> None:
@@ -143,7 +167,7 @@ def run_drain(settings: Settings, redis_url: str, stop: threading.Event, *, inte
     """
     log = EventLog(settings.log_path)
     passes = 0
-    with redis.Redis.from_url(redis_url, socket_timeout=30.0) as client:
+    with open_redis(redis_url) as client:
         while True:
             is_last = stop.is_set()
             passes += _drain_patiently(client, log, settings.spool_path)
@@ -159,13 +183,14 @@ def drain_alone(client: redis.Redis, log: EventLog, spool: Path, *, wait_seconds
     """`drain_once`, unless another drain of this home is at work: then wait for it, at most so long.
 
     Raises:
-        UnavailableError: Another drain is still at work.
+        UnavailableError: Another drain is still at work, or Redis is away; the spool is drained all the same.
         LogUnavailableError: The log could not be written; what was not stored stays where it was.
-        redis.RedisError: Redis is away; the spool is drained all the same.
     """
     spooled = drain_spool(log, spool)
     lock = client.lock(LOCK_KEY, timeout=LOCK_SECONDS, blocking_timeout=wait_seconds)
-    if not lock.acquire():
+    with _redis_at_hand():
+        is_ours = lock.acquire()
+    if not is_ours:
         raise UnavailableError("drain must be the only one, and another one is at work; try again later")
     try:
         return spooled + drain_streams(client, log, spool)
@@ -176,16 +201,17 @@ def drain_alone(client: redis.Redis, log: EventLog, spool: Path, *, wait_seconds
 def _release(lock: Lock) -> None:
     """Give the lock back; one that expired meanwhile is somebody else's by now, which does no harm."""
     try:
-        lock.release()
-    except LockError:
-        _log.info("drain_lock_expired")
+        with _redis_at_hand():
+            lock.release()
+    except UnavailableError as error:
+        _log.info("drain_lock_not_released", reason=str(error))
 
 
 def _drain_patiently(client: redis.Redis, log: EventLog, spool: Path) -> bool:
     """One pass whose failures are reported and left to the next; whether it stored rows."""
     try:
         report = drain_alone(client, log, spool)
-    except (redis.RedisError, UnavailableError, OSError) as error:
+    except (UnavailableError, OSError) as error:
         _log.warning("drain_postponed", reason=f"{type(error).__name__}: {error}")
         return False
     if report.dead:

@@ -1,0 +1,210 @@
+"""Import: from a folder of canonical files into the log, row by row accountable.
+
+Every file is read and checked to its end into a staging folder before the first row lands, so a broken file leaves the
+log as it was. Landing is an append by key, which may be repeated; so an import that was killed is finished by running
+it again. Of every row that was read it is said whether it was inserted, a duplicate, or refused and why.
+"""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import polars as pl
+
+from decisioning.catalogue import Catalogue
+from decisioning.errors import InvalidInputError
+from features.contracts import TABLES
+from features.landing import deduplicated, land
+from features.log import EventLog
+from features.refusals import BrokenRule, Refusals, final_folder
+from features.settings import Settings
+from features.staging import Staged, stage, staging_folder
+from features.table_files import TableFile, find_table_files
+from features.validation import Surroundings, check_columns
+
+type OnProgress = Callable[[int, int], None]
+
+STEPS = 1000
+"""Progress is told in so many steps."""
+
+READING_SHARE = 0.8
+"""Share of an import's time that goes into reading and checking."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableImport:
+    """What became of a table's rows: `read` = `inserted` + `duplicates` + `rejected`.
+
+    A row is a duplicate when the file or the log already holds the same row; a different row under a key that is taken
+    is rejected.
+    """
+
+    table: str
+    file: str
+    read: int
+    inserted: int
+    duplicates: int
+    rejected: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportReport:
+    """What an import did.
+
+    Attributes:
+        tables: One entry per file.
+        broken_rules: Rules that refused rows broke.
+        rejects_path: Folder of the refused rows; None where every row is good.
+        catalogue_version: Version of the catalogue that came along and is now in force; None where none came.
+        warnings: Files and columns that were left alone.
+    """
+
+    tables: tuple[TableImport, ...]
+    broken_rules: tuple[BrokenRule, ...]
+    rejects_path: Path | None
+    catalogue_version: str | None
+    warnings: tuple[str, ...]
+
+    @property
+    def rejected(self) -> int:
+        """Rejected rows of all tables."""
+        return sum(table.rejected for table in self.tables)
+
+
+def import_folder(
+    folder: Path, settings: Settings, on_progress: OnProgress | None = None, *, now: datetime
+) -> ImportReport:
+    """Bring customers, events, decisions and outcomes (`.parquet` or `.csv`, any subset) into the log.
+
+    A sub-folder `catalogue` is checked first and, when every file could be read, becomes the catalogue in force.
+
+    Args:
+        folder: What to import.
+        settings: Where the log, the catalogue and the rejects are.
+        on_progress: Told how many thousandths of the work are done, and 1000.
+        now: Moment of the import; later times than this, with some tolerance, are refused.
+
+    Raises:
+        InvalidInputError: A file cannot be read, lacks a column, or the catalogue is wrong; nothing landed.
+        UnavailableError: Another import of this home is running.
+        LogUnavailableError: The log could not be written; run it again.
+    """
+    files, strangers = find_table_files(folder)
+    brought = _load_catalogue(folder / "catalogue")
+    surroundings = Surroundings(now=now, catalogue=brought or _load_catalogue(settings.catalogue_path))
+    warnings = [f"{name} is no table of ours and was left alone" for name in strangers] + _check_columns(files)
+    progress = _Progress(files, on_progress)
+    with staging_folder(settings.home) as staging:
+        refusals = Refusals(staging / "rejects")
+        staged = [
+            stage(file, staging / file.table.name, refusals, surroundings, progress.reading(file)) for file in files
+        ]
+        tables = tuple(_land(EventLog(settings.log_path), part, refusals, progress) for part in staged)
+        rejects_path = _keep(refusals, settings, now)
+    if brought is not None:
+        _put_in_force(folder / "catalogue", settings.catalogue_path)
+    return ImportReport(
+        tables=tables,
+        broken_rules=refusals.broken_rules(),
+        rejects_path=rejects_path,
+        catalogue_version=brought.version if brought else None,
+        warnings=tuple(warnings),
+    )
+
+
+def read_clean_folder(folder: Path, *, now: datetime | None = None) -> dict[str, pl.DataFrame]:
+    """Canonical tables of a folder, checked as an import would; a table without a file is empty.
+
+    Raises:
+        InvalidInputError: A file cannot be read, or a row breaks a rule.
+    """
+    files, _strangers = find_table_files(folder)
+    surroundings = Surroundings(now=now, catalogue=_load_catalogue(folder / "catalogue"))
+    _check_columns(files)
+    frames = {name: pl.DataFrame(schema=pl.Schema(table.schema)) for name, table in TABLES.items()}
+    with TemporaryDirectory(prefix="nextbest-") as scratch:
+        refusals = Refusals(Path(scratch) / "rejects")
+        for file in files:
+            staged = stage(file, Path(scratch) / file.table.name, refusals, surroundings, lambda _share: None)
+            frames[file.table.name] = deduplicated(staged, refusals) if staged.parts else frames[file.table.name]
+        if broken := refusals.broken_rules():
+            lines = "\n".join(str(rule) for rule in broken[:20])
+            raise InvalidInputError(f"{folder} must hold good rows only:\n{lines}")
+        return frames
+
+
+def _check_columns(files: list[TableFile]) -> list[str]:
+    """Warnings about columns that are not canonical."""
+    return [
+        f"{file.path.name}: column {name} is not canonical and was left out"
+        for file in files
+        for name in check_columns(file.table, file.path, file.schema())
+    ]
+
+
+def _land(log: EventLog, staged: Staged, refusals: Refusals, progress: "_Progress") -> TableImport:
+    landed = land(log, staged, refusals, progress.landing(staged.file))
+    return TableImport(
+        table=staged.file.table.name,
+        file=staged.file.path.name,
+        read=staged.read,
+        inserted=landed.inserted,
+        duplicates=landed.duplicates,
+        rejected=staged.refused + landed.conflicting,
+    )
+
+
+def _keep(refusals: Refusals, settings: Settings, now: datetime) -> Path | None:
+    """Move refused rows out of the staging folder, all at once."""
+    if not refusals.folder.exists():
+        return None
+    settings.rejects_path.mkdir(parents=True, exist_ok=True)
+    return refusals.folder.rename(final_folder(settings.rejects_path, now))
+
+
+def _load_catalogue(folder: Path) -> Catalogue | None:
+    """The catalogue of a folder; None where there is no such folder."""
+    if not folder.is_dir():
+        return None
+    from features.catalogue import load_catalogue  # seldom needed here, and it brings the whole catalogue package
+
+    return load_catalogue(folder)
+
+
+def _put_in_force(brought: Path, in_force: Path) -> None:
+    """Copy a catalogue; readers see the old one or the new one, or for a moment none, never a mixture."""
+    if brought.resolve() == in_force.resolve():
+        return
+    incoming, outgoing = in_force.with_name("catalogue.incoming"), in_force.with_name("catalogue.outgoing")
+    for leftover in (incoming, outgoing):
+        shutil.rmtree(leftover, ignore_errors=True)
+    shutil.copytree(brought, incoming)
+    if in_force.exists():
+        in_force.rename(outgoing)
+    incoming.rename(in_force)
+    shutil.rmtree(outgoing, ignore_errors=True)
+
+
+class _Progress:
+    """Turns shares of files into steps of the whole, by the size of the files."""
+
+    def __init__(self, files: list[TableFile], on_progress: OnProgress | None) -> None:
+        self._on_progress = on_progress
+        self._sizes = {file.table.name: max(1, file.path.stat().st_size) for file in files}
+        self._done: dict[tuple[str, str], float] = {}
+
+    def reading(self, file: TableFile) -> Callable[[float], None]:
+        """Takes the share of the file that is read."""
+        return lambda share: self._tell(("reading", file.table.name), share * READING_SHARE)
+
+    def landing(self, file: TableFile) -> Callable[[float], None]:
+        """Takes the share of the file that has landed."""
+        return lambda share: self._tell(("landing", file.table.name), share * (1 - READING_SHARE))
+
+    def _tell(self, part: tuple[str, str], share: float) -> None:
+        self._done[part] = share * self._sizes[part[1]] / sum(self._sizes.values())
+        if self._on_progress is not None:
+            self._on_progress(min(STEPS, round(STEPS * sum(self._done.values()))), STEPS)

@@ -1,0 +1,98 @@
+"""JSON columns: checked for their shape and brought to one spelling, so that equal values are equal text."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import orjson
+import polars as pl
+
+MOST_CHARACTERS = 200
+"""Longest name of anything."""
+
+_SPELLING = orjson.OPT_SORT_KEYS
+_CONSENT_KEYS = {"channel", "purpose", "granted"}
+_CONSENT_EXTRAS = {"recorded_at", "source"}
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= MOST_CHARACTERS and value.isprintable()
+
+
+def _is_aware_time(value: object) -> bool:
+    if not isinstance(value, str):
+        return False
+    try:
+        return datetime.fromisoformat(value).tzinfo is not None
+    except ValueError:
+        return False
+
+
+def _is_list_of_names(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_name, value))
+
+
+def _is_consent(value: Any) -> bool:
+    if not isinstance(value, dict) or not _CONSENT_KEYS <= set(value) <= _CONSENT_KEYS | _CONSENT_EXTRAS:
+        return False
+    recorded_at, source = value.get("recorded_at"), value.get("source")
+    return (
+        _is_name(value["channel"])
+        and _is_name(value["purpose"])
+        and isinstance(value["granted"], bool)
+        and (recorded_at is None or _is_aware_time(recorded_at))
+        and (source is None or isinstance(source, str))
+    )
+
+
+def _is_list_of_consents(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_consent, value))
+
+
+def _is_object(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _is_flat_object(value: Any) -> bool:
+    return isinstance(value, dict) and not any(isinstance(item, dict | list) for item in value.values())
+
+
+def _is_object_of_names(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(_is_name, value.values()))
+
+
+_SHAPES: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "channels": ("a JSON list of channel names", _is_list_of_names),
+    "consents": (
+        "a JSON list of objects with channel, purpose, granted (true or false), optionally recorded_at and source",
+        _is_list_of_consents,
+    ),
+    "attributes": ("a JSON object of numbers, texts, true, false or null", _is_flat_object),
+    "arms": ("a JSON object of arm names by experiment", _is_object_of_names),
+}
+_ANY_OBJECT = ("a JSON object", _is_object)
+
+
+def shape_rule(column: str) -> str:
+    """The rule that a JSON column's values follow, in words that complete 'must be'."""
+    return _SHAPES.get(column, _ANY_OBJECT)[0]
+
+
+def respell(values: pl.Series) -> pl.Series:
+    """The values of a JSON column in one spelling: no spaces, sorted keys; missing where the shape is wrong."""
+    has_shape = _SHAPES.get(values.name, _ANY_OBJECT)[1]
+    known: dict[str | None, str | None] = {None: None}
+    spelt = []
+    for text in values:
+        if text not in known:
+            known[text] = _respell_one(text, has_shape)
+        spelt.append(known[text])
+    return pl.Series(values.name, spelt, dtype=pl.String)
+
+
+def _respell_one(text: str, has_shape: Callable[[Any], bool]) -> str | None:
+    try:
+        value = orjson.loads(text)
+        return orjson.dumps(value, option=_SPELLING).decode() if has_shape(value) else None
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+        return None

@@ -1,0 +1,85 @@
+"""From what a file holds to canonical types: text of CSV, and the near misses that Parquet writers produce."""
+
+import polars as pl
+
+from features.contracts import UTC_TIME, Column
+
+_WITH_OFFSET = "%Y-%m-%dT%H:%M:%S%.f%:z"
+_MOST_DIGITS = 18
+
+
+def parsed(column: Column, dtype: pl.DataType) -> pl.Expr | None:
+    """Expression that turns a file's column into its canonical type, with null where a value does not fit.
+
+    Times must carry an offset or zone: a naive one could mean any zone, and a wrong guess moves every feature. Whole
+    numbers may come as text or as floats (a frame with gaps writes them so), names also as whole numbers.
+
+    Args:
+        column: The canonical column.
+        dtype: What the file holds.
+
+    Returns:
+        None where no value of this type can fit, so that the file as a whole is wrong.
+    """
+    value = pl.col(column.name)
+    if dtype == pl.Null:
+        return value.cast(column.dtype)
+    if isinstance(dtype, pl.Categorical | pl.Enum):
+        value, dtype = value.cast(pl.String), pl.String()
+    match column.dtype:
+        case pl.Datetime():
+            return _time(value, dtype)
+        case pl.Int64():
+            return _whole_number(value, dtype)
+        case pl.Float64():
+            return _number(value, dtype)
+        case _:
+            return _text(value, dtype, is_json=column.is_json)
+
+
+def accepted(column: Column) -> str:
+    """The rule that a column's values follow to be of its type, in words that complete 'must be'."""
+    match column.dtype:
+        case pl.Datetime():
+            return "an ISO 8601 time with an offset, such as 2026-01-31T09:30:00Z"
+        case pl.Int64():
+            return "a whole number"
+        case pl.Float64():
+            return "a number"
+        case _:
+            return "text"
+
+
+def _time(value: pl.Expr, dtype: pl.DataType) -> pl.Expr | None:
+    if isinstance(dtype, pl.Datetime):
+        return value.cast(UTC_TIME, strict=False) if dtype.time_zone else None
+    if dtype != pl.String:
+        return None
+    respelt = (
+        value.str.replace(r"[zZ]$", "+00:00")
+        .str.replace(r"^(\d{4}-\d\d-\d\d)[ t]", "${1}T")
+        .str.replace(r"T(\d\d:\d\d)([+-])", "T${1}:00${2}")
+    )
+    return respelt.str.to_datetime(_WITH_OFFSET, time_unit="us", time_zone="UTC", strict=False)
+
+
+def _whole_number(value: pl.Expr, dtype: pl.DataType) -> pl.Expr | None:
+    if dtype.is_integer():
+        return value.cast(pl.Int64, strict=False)
+    if dtype.is_float():
+        return pl.when(value == value.floor()).then(value.cast(pl.Int64, strict=False))
+    if dtype == pl.String:
+        return pl.when(value.str.contains(rf"^[+-]?\d{{1,{_MOST_DIGITS}}}$")).then(value.cast(pl.Int64, strict=False))
+    return None
+
+
+def _number(value: pl.Expr, dtype: pl.DataType) -> pl.Expr | None:
+    if dtype.is_numeric() or dtype == pl.String:
+        return value.cast(pl.Float64, strict=False)
+    return None
+
+
+def _text(value: pl.Expr, dtype: pl.DataType, *, is_json: bool) -> pl.Expr | None:
+    if dtype == pl.String or (dtype.is_integer() and not is_json):
+        return value.cast(pl.String)
+    return None

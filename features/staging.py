@@ -1,0 +1,95 @@
+"""Staging: a file read and checked to its end, its good rows in parts on disk, before any of them lands."""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from decisioning.errors import UnavailableError
+from features.refusals import Refusals
+from features.table_files import Chunk, TableFile
+from features.validation import Surroundings, check_rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Staged:
+    """A file whose rows are checked.
+
+    Attributes:
+        file: Where they come from.
+        parts: Parquet files with the good rows: canonical columns, and `row`, their number in the file.
+        read: Rows of the file.
+        refused: Rows that broke a rule.
+    """
+
+    file: TableFile
+    parts: list[Path]
+    read: int
+    refused: int
+
+
+def stage(
+    file: TableFile,
+    folder: Path,
+    refusals: Refusals,
+    surroundings: Surroundings,
+    on_progress: Callable[[float], None],
+) -> Staged:
+    """Read a file to its end, keep good rows in `folder` and the others in `refusals`.
+
+    Args:
+        file: A file whose columns passed `check_columns`.
+        folder: Is made; one part per chunk.
+        refusals: Takes the refused rows.
+        surroundings: What rules depend on.
+        on_progress: Told the share that is read, in [0, 1].
+
+    Raises:
+        InvalidInputError: The file cannot be read to its end.
+    """
+    folder.mkdir(parents=True)
+    parts: list[Path] = []
+    read = refused = 0
+    for chunk in file.chunks():
+        good, bad = _check(file, chunk, refusals, surroundings)
+        parts.append(folder / f"{len(parts):06d}.parquet")
+        good.write_parquet(parts[-1], compression="lz4")
+        read, refused = read + good.height + bad, refused + bad
+        on_progress(chunk.share)
+    on_progress(1.0)
+    return Staged(file=file, parts=parts, read=read, refused=refused)
+
+
+def _check(file: TableFile, chunk: Chunk, refusals: Refusals, surroundings: Surroundings) -> tuple[pl.DataFrame, int]:
+    """Good rows of a chunk, and how many are refused."""
+    checked = check_rows(file.table, file.path.name, chunk.rows, surroundings)
+    refusals.add(file.table, chunk.malformed, chunk.rows.clear())
+    refusals.add(file.table, checked.reasons, checked.refused)
+    return checked.good, checked.refused.height + chunk.malformed.height
+
+
+@contextmanager
+def staging_folder(home: Path) -> Iterator[Path]:
+    """An empty folder below home, for one import at a time; what a killed import left in it is removed.
+
+    Raises:
+        UnavailableError: Another import of this home is running.
+    """
+    folder = home / "staging"
+    home.mkdir(parents=True, exist_ok=True)
+    lock = os.open(home / "import.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        yield folder
+        shutil.rmtree(folder)
+    except BlockingIOError as error:
+        raise UnavailableError(f"import must be the only one of {home}, and another one is running") from error
+    finally:
+        os.close(lock)

@@ -1,0 +1,270 @@
+"""The rules that every row of a canonical table must follow, checked column-wise on a chunk at a time."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from zoneinfo import available_timezones
+
+import polars as pl
+
+from decisioning.catalogue import Catalogue
+from decisioning.errors import InvalidInputError
+from features.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES, Column, OutcomeType, Table
+from features.json_columns import MOST_CHARACTERS, respell, shape_rule
+from features.parsing import accepted, parsed
+from features.refusals import REASONS_SCHEMA
+
+ROW = "row"
+"""Column that counts a file's data rows from 1; no canonical column has this name."""
+
+MOST_MINOR = 10**12
+FUTURE_TOLERANCE = timedelta(hours=1)
+"""How far a clock of another system may run ahead of ours."""
+
+_EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST = datetime(2100, 1, 1, tzinfo=UTC)
+_PLANNED = frozenset({"window_ends_at"})
+_MOST_SHOWN_OF_VALUE = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """What a column must be; `is_broken` is true for the rows that are not, over parsed columns."""
+
+    column: str
+    text: str
+    is_broken: pl.Expr
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What rules depend on besides the row.
+
+    Attributes:
+        now: Nothing can have happened later than this plus FUTURE_TOLERANCE; None to leave that unchecked.
+        catalogue: The catalogue in force, which knows event types and the currency; without one any plain word is an
+            event type and any ISO code a currency.
+    """
+
+    now: datetime | None = None
+    catalogue: Catalogue | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """A chunk, taken apart.
+
+    Attributes:
+        good: Canonical columns and `row`.
+        refused: Rows that break a rule, as read, and `row`.
+        reasons: REASONS_SCHEMA, one row per broken rule.
+    """
+
+    good: pl.DataFrame
+    refused: pl.DataFrame
+    reasons: pl.DataFrame
+
+
+def check_columns(table: Table, path: Path, schema: pl.Schema) -> list[str]:
+    """Check that a file can be the table at all, and name the columns that the table does not have.
+
+    Raises:
+        InvalidInputError: A required column is missing, or a column's type can never fit.
+    """
+    missing = [column.name for column in table.columns if column.is_required and column.name not in schema]
+    if missing:
+        found = ", ".join(schema.names()[:20]) or "none"
+        raise InvalidInputError(f"{path} must have the columns {', '.join(missing)}, got {found}")
+    for column in table.columns:
+        dtype = schema.get(column.name)
+        if dtype is not None and parsed(column, dtype) is None:
+            rule = "text with JSON" if column.is_json else _type_rule(column)
+            raise InvalidInputError(f"{path}: {column.name} must be {rule}, got {dtype}")
+    return [name for name in schema.names() if name not in table.schema]
+
+
+def _type_rule(column: Column) -> str:
+    return "times with a time zone" if isinstance(column.dtype, pl.Datetime) else accepted(column)
+
+
+def check_rows(table: Table, file: str, raw: pl.DataFrame, surroundings: Surroundings) -> Checked:
+    """Check a chunk of a file whose columns passed `check_columns`.
+
+    Args:
+        table: Canonical table.
+        file: Its name, for the reasons.
+        raw: Columns as read, and `row`.
+        surroundings: What rules depend on.
+    """
+    values = _parse(table, raw)
+    rules = _rules(table, raw, surroundings)
+    broken = pl.concat([raw.select(_as_read(table, raw)), values], how="horizontal").select(
+        rule.is_broken.fill_null(value=False).alias(str(index)) for index, rule in enumerate(rules)
+    )
+    reasons = [
+        _reasons(file, raw, rule, broken[str(index)]) for index, rule in enumerate(rules) if broken[str(index)].any()
+    ]
+    if not reasons:
+        return Checked(good=values, refused=raw.clear(), reasons=pl.DataFrame(schema=REASONS_SCHEMA))
+    is_refused = broken.select(pl.any_horizontal(pl.all())).to_series()
+    return Checked(good=values.filter(~is_refused), refused=raw.filter(is_refused), reasons=pl.concat(reasons))
+
+
+def _parse(table: Table, raw: pl.DataFrame) -> pl.DataFrame:
+    """Canonical columns, null where a value is missing or does not fit, and `row`."""
+    columns = [pl.col(ROW)]
+    for column in table.columns:
+        expression = parsed(column, raw.schema[column.name]) if column.name in raw.columns else None
+        columns.append(pl.lit(None, dtype=column.dtype).alias(column.name) if expression is None else expression)
+    values = raw.select(columns)
+    return values.with_columns(respell(values[column.name]) for column in table.columns if column.is_json)
+
+
+def _as_read(table: Table, raw: pl.DataFrame) -> list[pl.Expr]:
+    """Whether a value is there, per column, under the name that `_was_given` looks for."""
+    return [
+        (pl.col(name).is_not_null() if name in raw.columns else pl.lit(value=False)).alias(f"given:{name}")
+        for name in table.schema
+    ]
+
+
+def _reasons(file: str, raw: pl.DataFrame, rule: Rule, is_broken: pl.Series) -> pl.DataFrame:
+    rows = raw.filter(is_broken)
+    value = pl.col(rule.column).cast(pl.String).str.slice(0, _MOST_SHOWN_OF_VALUE)
+    return rows.select(
+        pl.lit(file).alias("file"),
+        pl.col(ROW).cast(pl.UInt64).alias("row"),
+        pl.lit(rule.column).alias("column"),
+        pl.lit(rule.text).alias("rule"),
+        (value if rule.column in rows.columns else pl.lit(None, dtype=pl.String)).alias("value"),
+    )
+
+
+def _rules(table: Table, raw: pl.DataFrame, surroundings: Surroundings) -> list[Rule]:
+    """Rules of a table for the columns that a file has."""
+    rules = [rule for column in table.columns for rule in _column_rules(column, surroundings)]
+    rules += _TABLE_RULES[table.name](surroundings)
+    return [rule for rule in rules if rule.column in raw.columns]
+
+
+def _column_rules(column: Column, surroundings: Surroundings) -> list[Rule]:
+    """Rules that follow from a column's declaration."""
+    name, value = column.name, pl.col(column.name)
+    was_given = pl.col(f"given:{name}")
+    type_rule = shape_rule(name) if column.is_json else accepted(column)
+    rules = [Rule(column=name, text=type_rule, is_broken=was_given & value.is_null())]
+    if column.is_required:
+        rules.append(Rule(column=name, text="given", is_broken=~was_given))
+    if isinstance(column.dtype, pl.Datetime):
+        rules += _time_rules(name, surroundings.now)
+    elif isinstance(column.dtype, pl.String) and not column.is_json:
+        rules += _text_rules(name)
+    return rules
+
+
+def _text_rules(name: str) -> list[Rule]:
+    value = pl.col(name)
+    is_long = value.str.len_chars() > MOST_CHARACTERS
+    is_odd = value.str.contains(r"[\p{C}\p{Zl}\p{Zp}]|^\s|\s$|^$")
+    return [
+        Rule(column=name, text=f"at most {MOST_CHARACTERS} characters", is_broken=is_long),
+        Rule(column=name, text="printable text without space at its ends", is_broken=is_odd),
+    ]
+
+
+def _time_rules(name: str, now: datetime | None) -> list[Rule]:
+    value = pl.col(name)
+    is_outside = (value < pl.lit(_EARLIEST)) | (value >= pl.lit(_LATEST))
+    rules = [Rule(column=name, text="within the years 1970 to 2099", is_broken=is_outside)]
+    if now is not None and name not in _PLANNED:
+        latest = now + FUTURE_TOLERANCE
+        text = f"at most {FUTURE_TOLERANCE.seconds // 3600} hour after the import"
+        rules.append(Rule(column=name, text=text, is_broken=(value > pl.lit(latest)) & ~is_outside))
+    return rules
+
+
+def _customer_rules(_surroundings: Surroundings) -> list[Rule]:
+    zone, locale = pl.col("time_zone"), pl.col("locale")
+    is_locale = locale.str.contains(r"^[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8})*$")
+    return [
+        Rule(column="time_zone", text="an IANA time zone, such as Europe/Berlin", is_broken=~zone.is_in(_zones())),
+        Rule(column="locale", text="a BCP 47 tag, such as en-GB", is_broken=~is_locale),
+    ]
+
+
+def _event_rules(surroundings: Surroundings) -> list[Rule]:
+    kind = pl.col("type")
+    if surroundings.catalogue is None:
+        words = Rule(
+            column="type",
+            text="a word of lower-case letters, digits and underscores",
+            is_broken=~kind.str.contains(r"^[a-z][a-z0-9_]{0,63}$"),
+        )
+    else:
+        known = surroundings.catalogue.event_types
+        words = Rule(
+            column="type", text=f"an event type of the catalogue ({', '.join(known)})", is_broken=~kind.is_in(known)
+        )
+    return [words, *_money_rules(surroundings)]
+
+
+def _outcome_rules(surroundings: Surroundings) -> list[Rule]:
+    known = [str(kind) for kind in OutcomeType]
+    is_known = pl.col("type").is_in(known)
+    return [
+        Rule(column="type", text=f"an outcome type ({', '.join(known)})", is_broken=~is_known),
+        *_money_rules(surroundings),
+    ]
+
+
+def _money_rules(surroundings: Surroundings) -> list[Rule]:
+    amount, currency = pl.col("amount_minor"), pl.col("currency")
+    rules = [
+        Rule(
+            column="amount_minor",
+            text=f"between -{MOST_MINOR} and {MOST_MINOR} minor units",
+            is_broken=~amount.is_between(-MOST_MINOR, MOST_MINOR),
+        )
+    ]
+    if surroundings.catalogue is None:
+        is_code = currency.str.contains(r"^[A-Z]{3}$")
+        return [*rules, Rule(column="currency", text="an ISO 4217 code, such as EUR", is_broken=~is_code)]
+    ours = surroundings.catalogue.currency
+    return [*rules, Rule(column="currency", text=f"the catalogue's currency, {ours}", is_broken=currency != ours)]
+
+
+def _decision_rules(_surroundings: Surroundings) -> list[Rule]:
+    probability, silence = pl.col("action_probability"), pl.col("offer_id").is_null() & ~pl.col("given:offer_id")
+    is_probability = probability.is_not_nan() & (probability > 0) & (probability <= 1)
+    return [
+        Rule(column="action_probability", text="above 0 and at most 1", is_broken=~is_probability),
+        Rule(
+            column="window_ends_at",
+            text="later than decided_at",
+            is_broken=pl.col("window_ends_at") <= pl.col("decided_at"),
+        ),
+        Rule(
+            column="channel",
+            text="empty for silence (no offer_id)",
+            is_broken=silence & pl.col("channel").is_not_null(),
+        ),
+        Rule(
+            column="creative_id",
+            text="empty for silence (no offer_id)",
+            is_broken=silence & pl.col("creative_id").is_not_null(),
+        ),
+    ]
+
+
+_TABLE_RULES = {
+    CUSTOMERS.name: _customer_rules,
+    EVENTS.name: _event_rules,
+    DECISIONS.name: _decision_rules,
+    OUTCOMES.name: _outcome_rules,
+}
+
+
+@cache
+def _zones() -> list[str]:
+    return sorted(available_timezones())

@@ -1,0 +1,75 @@
+"""`nextbest import`: canonical tables into the log."""
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipelines.options import HomeOption, JsonOption, print_result, progress_bar, say, settings_for
+
+if TYPE_CHECKING:
+    from features.importing import ImportReport
+
+MOST_SHOWN = 20
+
+
+def register(app: typer.Typer) -> None:
+    """Add `nextbest import`."""
+    app.command("import")(import_)
+
+
+def import_(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Folder with customers, events, decisions, outcomes (.parquet, .csv).")
+    ],
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check canonical tables and bring them into the log; good rows land, bad rows go to a reject file.
+
+    Repeating an import changes nothing. A sub-folder `catalogue` becomes the catalogue in force.
+
+    Example: `nextbest import data/canonical`
+    """
+    from features.importing import STEPS, import_folder
+
+    now = datetime.now(UTC)
+    with progress_bar() as bar:
+        task = bar.add_task(f"import {folder}", total=STEPS)
+        report = import_folder(
+            folder, settings_for(home), lambda done, _total: bar.update(task, completed=done), now=now
+        )
+    _explain(report)
+    print_result(_result(report, as_json=as_json), as_json=as_json, title=f"imported {folder}")
+
+
+def _explain(report: "ImportReport") -> None:
+    """Tell a person what was left alone and what was refused."""
+    for warning in report.warnings:
+        say(f"warning: {warning}")
+    for broken in report.broken_rules[:MOST_SHOWN]:
+        say(f"refused: {broken}")
+    if len(report.broken_rules) > MOST_SHOWN:
+        say(f"refused: {len(report.broken_rules) - MOST_SHOWN} further rules, see reasons.csv")
+
+
+def _result(report: "ImportReport", *, as_json: bool) -> dict[str, object]:
+    """Counts per table; as JSON with every broken rule."""
+    rejects = {"rejects": str(report.rejects_path)} if report.rejects_path else {}
+    catalogue = {"catalogue": report.catalogue_version} if report.catalogue_version else {}
+    if as_json:
+        return {
+            "tables": [asdict(table) for table in report.tables],
+            "broken_rules": [asdict(broken) for broken in report.broken_rules],
+            "warnings": report.warnings,
+            **rejects,
+            **catalogue,
+        }
+    counts = {
+        table.table: f"{table.read:,} read = {table.inserted:,} inserted + {table.duplicates:,} duplicates + "
+        f"{table.rejected:,} rejected"
+        for table in report.tables
+    }
+    return {**counts, **rejects, **catalogue}

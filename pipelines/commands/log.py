@@ -1,0 +1,111 @@
+"""`nextbest log`: drain the decision streams, look at the tables, compact them."""
+
+import signal
+import sys
+import threading
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipelines.options import HomeOption, JsonOption, print_result, say, settings_for
+
+if TYPE_CHECKING:
+    from features.contracts import Table
+
+log_app = typer.Typer(help="The log of customers, events, decisions and outcomes.", no_args_is_help=True)
+
+WAIT_SECONDS = 20.0
+
+
+def register(app: typer.Typer) -> None:
+    """Add `nextbest log`."""
+    app.add_typer(log_app, name="log")
+
+
+@log_app.command("drain")
+def drain(
+    follow: Annotated[bool, typer.Option("--follow/--once", help="Go on until Ctrl-C, or stop when done.")] = False,
+    interval: Annotated[float, typer.Option("--interval", min=0.01, help="Seconds between passes.")] = 1.0,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Move what waits in Redis and in the spool into the log, exactly once in effect.
+
+    Example: `nextbest log drain --once`
+    """
+    from features.log import EventLog
+    from pipelines.embedded_redis import redis_for
+    from serving.decision_log import drain_alone, open_redis, run_drain
+
+    settings = settings_for(home)
+    with redis_for(settings) as url:
+        if follow:
+            say("draining; Ctrl-C stops")
+            run_drain(settings, url, _stop_on_signals(), interval_seconds=interval)
+            return
+        with open_redis(url) as client:
+            report = drain_alone(client, EventLog(settings.log_path), settings.spool_path, wait_seconds=WAIT_SECONDS)
+    print_result(asdict(report), as_json=as_json, title="drained into the log")
+
+
+@log_app.command("show")
+def show(
+    table: Annotated[str, typer.Option("--table", help="customers, events, decisions or outcomes.")] = "decisions",
+    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="How many rows, newest first.")] = 5,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the newest rows of a table.
+
+    Example: `nextbest log show --table decisions --limit 5`
+    """
+    import polars as pl
+
+    from features.log import EventLog
+
+    wanted = _table(table)
+    rows = EventLog(settings_for(home).log_path).newest(wanted, limit)
+    if as_json:
+        print_result({"table": table, "rows": rows.to_dicts()}, as_json=True)
+        return
+    with pl.Config(tbl_cols=-1, tbl_rows=-1, tbl_hide_dataframe_shape=True, tbl_width_chars=160, fmt_str_lengths=40):
+        sys.stdout.write(f"{rows}\n")
+
+
+@log_app.command("compact")
+def compact(
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Rewrite many small files as few, and delete the ones that were replaced a day ago or longer.
+
+    Example: `nextbest log compact`
+    """
+    from features.contracts import TABLES
+    from features.log import EventLog
+
+    log = EventLog(settings_for(home).log_path)
+    done = {name: asdict(log.compact(table)) for name, table in TABLES.items()}
+    lines = {
+        name: f"{files['files_before']} files -> {files['files_after']}, {files['files_deleted']} deleted"
+        for name, files in done.items()
+    }
+    print_result(done if as_json else lines, as_json=as_json, title="compacted")
+
+
+def _table(name: str) -> "Table":
+    from decisioning.errors import UnknownNameError
+    from features.contracts import TABLES
+
+    if name not in TABLES:
+        raise UnknownNameError("table", name, TABLES)
+    return TABLES[name]
+
+
+def _stop_on_signals() -> threading.Event:
+    """An event that Ctrl-C or a SIGTERM sets."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda _number, _frame: stop.set())
+    return stop
