@@ -9,7 +9,8 @@ import polars as pl
 from decisioning.catalogue import Catalogue
 from decisioning.errors import InvalidInputError
 from features.contracts import UTC_TIME
-from features.definitions import Definition, Source, Term, definitions, feature_schema
+from features.definition import Definition, Source, Term
+from features.definitions import definitions, feature_schema
 from features.sources import Sources, Tables, sources_of
 from features.stages import look_backs, stage_expression, stage_facts, stage_features
 

@@ -150,7 +150,7 @@ def model_service_features(settings: Settings, name: str) -> tuple[str, ...]:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep Feast's progress text off standard output, which is for results, and its libraries' warnings out of sight."""
+    """Keep Feast's progress text off standard output, which is for results, and hide its libraries' warnings."""
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         yield

@@ -12,7 +12,8 @@ import polars as pl
 
 from decisioning.catalogue import AttributeKind, Catalogue
 from decisioning.predicate import facts_of
-from features.definitions import DAY_US, STAGE_AGE_DAYS, STAGE_INDEX
+from features.definition import DAY_US
+from features.definitions import STAGE_AGE_DAYS, STAGE_INDEX
 from features.rule_expressions import Kind, rule_expression
 
 STEP_DAYS = 7

@@ -1,0 +1,114 @@
+"""What a definition is made of: an elementwise expression over the rows known before a moment, and an aggregate.
+
+Nothing here names an engine: Polars runs definitions in process, and any other lazy engine that Narwhals knows can run
+the same ones. A source row carries `occurred_us` and `known_us`, an anchor `at_us` (whole microseconds since 1970, as
+every engine agrees on integers), and only rows with `known_us < at_us` reach an expression (`features.computing`).
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+import narwhals as nw
+
+DAY_US = 86_400_000_000
+NEVER_US = 2**62
+"""Time of something that has not happened."""
+
+
+class Source(StrEnum):
+    """The rows that a definition looks at."""
+
+    CUSTOMERS = "customers"  # the newest customer row
+    EVENTS = "events"
+    CONTACTS = "contacts"  # decisions, each with the moments its outcomes became known
+
+
+class Group(StrEnum):
+    """Feature groups, in the order of the schema."""
+
+    PROFILE = "profile"
+    PURCHASE = "purchase"
+    ACTIVITY = "activity"
+    ENGAGEMENT = "engagement"
+    RESPONSE = "response"
+    CONTACT = "contact"
+    SERVICE = "service"
+    JOURNEY = "journey"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Term:
+    """An aggregate of an elementwise expression over a source; rows where the expression is null do not count."""
+
+    source: Source
+    value: nw.Expr
+    aggregate: Literal["sum", "min", "max"]
+
+    def aggregated(self, name: str) -> nw.Expr:
+        """The reduction, named."""
+        return getattr(self.value, self.aggregate)().alias(name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Definition:
+    """One feature.
+
+    Attributes:
+        name: `noun_aggregate_window`.
+        group: Group it is written with.
+        meaning: One sentence for people.
+        term: The value, or the numerator.
+        divisor: Denominator; the feature is missing where it is zero.
+        is_count: A known customer without rows has 0, not a missing value.
+    """
+
+    name: str
+    group: Group
+    meaning: str
+    term: Term
+    divisor: Term | None = None
+    is_count: bool = False
+
+
+def within(days: int) -> nw.Expr:
+    """True where a row happened at most so many days before the anchor."""
+    return (nw.col("at_us") - nw.col("occurred_us")) <= days * DAY_US
+
+
+def age_days(column: str = "occurred_us") -> nw.Expr:
+    """Days from a moment to the anchor."""
+    return (nw.col("at_us") - nw.col(column)) / DAY_US
+
+
+def known(*moments: str) -> nw.Expr:
+    """True where any of these outcomes of a contact was known at the anchor."""
+    first, *rest = (nw.col(f"{moment}_us") < nw.col("at_us") for moment in moments)
+    for other in rest:
+        first = first | other
+    return first
+
+
+def count(source: Source, rows: nw.Expr) -> Term:
+    """Number of such rows."""
+    return Term(source=source, value=nw.when(rows).then(nw.lit(1.0)), aggregate="sum")
+
+
+def recency(source: Source, rows: nw.Expr, column: str = "occurred_us") -> Term:
+    """Days since the newest of such rows."""
+    return Term(source=source, value=nw.when(rows).then(age_days(column)), aggregate="min")
+
+
+def amount(rows: nw.Expr, aggregate: Literal["sum", "max"] = "sum") -> Term:
+    """Money of such events, minor units."""
+    return Term(source=Source.EVENTS, value=nw.when(rows).then(nw.col("amount_minor")), aggregate=aggregate)
+
+
+def word(name: str) -> str:
+    """A catalogue name as part of a feature name.
+
+    Example:
+        >>> word("in-app")
+        'in_app'
+    """
+    return "".join(letter if letter.isalnum() else "_" for letter in name.lower())

@@ -1,0 +1,33 @@
+"""Reading one customer from Redis, for people and checks; serving has a reader of its own with a deadline."""
+
+from datetime import datetime
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from decisioning.customer import Customer
+from decisioning.errors import FeatureUnavailableError
+from decisioning.scoring import FeatureVector
+from features.feature_schema import FeatureSchema
+from features.online_record import decode_record
+from features.profiles import decode_profile
+from features.redis_keys import feature_key, profile_key
+
+
+def read_customer(
+    redis_url: str, customer_id: str, schema: FeatureSchema, now: datetime
+) -> tuple[FeatureVector | None, Customer | None]:
+    """Features and profile as a decision would see them now; None for what was never materialised.
+
+    Raises:
+        FeatureUnavailableError: Redis is away, or holds something else than the catalogue's schema.
+    """
+    try:
+        with Redis.from_url(redis_url) as redis:
+            record, profile = redis.get(feature_key(customer_id)), redis.get(profile_key(customer_id))
+    except RedisError as error:
+        raise FeatureUnavailableError(f"Redis must answer before a customer can be read, got: {error}") from error
+    return (
+        decode_record(record, schema, now) if isinstance(record, bytes) else None,
+        decode_profile(profile) if isinstance(profile, bytes) else None,
+    )

@@ -1,0 +1,136 @@
+"""`nextbest features`: build the history, bring it into Redis, look at it."""
+
+import math
+import sys
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from pipelines.options import HomeOption, JsonOption, print_result, progress_bar, settings_for
+
+features_app = typer.Typer(help="What is known of customers, as numbers.", no_args_is_help=True)
+
+AsOfOption = Annotated[
+    str | None,
+    typer.Option("--as-of", metavar="TIME", help="Moment of the snapshot, ISO 8601; default now.", show_default=False),
+]
+FullOption = Annotated[bool, typer.Option("--full", help="Do everything again, not only what is new.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add `nextbest features`."""
+    app.add_typer(features_app, name="features")
+
+
+@features_app.command("build")
+def build(
+    as_of: AsOfOption = None,
+    full: FullOption = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compute features as of every decision in the log, and of every customer now, and register them with Feast.
+
+    Example: `nextbest features build --as-of 2026-11-01T00:00:00Z`
+    """
+    from features.building import build_features
+    from features.catalogue import load_catalogue
+    from features.moments import moment_from
+
+    settings = settings_for(home)
+    moment = datetime.now(UTC) if as_of is None else moment_from(as_of, "--as-of")
+    catalogue = load_catalogue(settings.catalogue_path)
+    with progress_bar() as bar:
+        task = bar.add_task("features", total=None)
+        report = build_features(
+            settings, catalogue, moment, lambda done, total: bar.update(task, completed=done, total=total), full=full
+        )
+    print_result(asdict(report), as_json=as_json, title="feature history")
+
+
+@features_app.command("materialise")
+def materialise(full: FullOption = False, home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Bring the newest features and the profiles of all customers into Redis, where decisions read them.
+
+    Example: `nextbest features materialise`
+    """
+    from features.catalogue import load_catalogue
+    from features.materialising import materialise as materialise_features
+    from pipelines.embedded_redis import redis_for
+
+    settings = settings_for(home)
+    catalogue = load_catalogue(settings.catalogue_path)
+    with redis_for(settings) as redis_url, progress_bar() as bar:
+        task = bar.add_task("customers", total=None)
+        report = materialise_features(
+            settings,
+            catalogue,
+            redis_url,
+            full=full,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    print_result(asdict(report), as_json=as_json, title="online store")
+
+
+@features_app.command("show")
+def show(
+    customer_id: Annotated[str, typer.Argument(metavar="CUSTOMER_ID", help="Whose features.")],
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what a decision would know of a customer now: features with their ages, and the profile.
+
+    Example: `nextbest features show C-00017`
+    """
+    from decisioning.errors import InvalidInputError
+    from features.catalogue import load_catalogue
+    from features.definitions import feature_schema
+    from features.online_reading import read_customer
+    from pipelines.embedded_redis import redis_for
+
+    settings = settings_for(home)
+    schema = feature_schema(load_catalogue(settings.catalogue_path))
+    with redis_for(settings) as redis_url:
+        vector, profile = read_customer(redis_url, customer_id, schema, datetime.now(UTC))
+    if vector is None:
+        raise InvalidInputError(
+            "CUSTOMER_ID must be a customer whose features were materialised, got another: "
+            "check it, or run `nextbest features materialise`"
+        )
+    values = {
+        name: None if math.isnan(value) else value
+        for name, value in zip(vector.names, vector.values.tolist(), strict=True)
+    }
+    if as_json:
+        known = None if profile is None else sorted(profile.reachable_channels)
+        result = {"features": values, "ages_seconds": dict(vector.ages_seconds), "reachable_channels": known}
+        print_result({"customer_id": customer_id, "schema": vector.schema, **result}, as_json=True)
+        return
+    print_result(
+        {name: "missing" if value is None else f"{value:,.6g}" for name, value in values.items()}, as_json=False
+    )
+
+
+@features_app.command("list")
+def list_features(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """List every feature of the catalogue in force: name, group, what it means.
+
+    Example: `nextbest features list`
+    """
+    import orjson
+    from rich.console import Console
+    from rich.table import Table
+
+    from features.catalogue import load_catalogue
+    from features.definitions import feature_meanings
+
+    rows = feature_meanings(load_catalogue(settings_for(home).catalogue_path))
+    if as_json:
+        sys.stdout.write(orjson.dumps(rows, option=orjson.OPT_INDENT_2).decode() + "\n")
+        return
+    table = Table("feature", "group", "meaning")
+    for row in rows:
+        table.add_row(row["feature"], row["group"], row["meaning"])
+    Console().print(table)
