@@ -1,0 +1,121 @@
+"""The web application: `create_app` puts the parts together, the lifespan starts and stops them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
+
+from fastapi import Depends, FastAPI
+
+from features.settings import Settings
+from serving import api_docs, problems
+from serving.access import needs
+from serving.api_keys import KeyRing, Scope
+from serving.catalogue_source import CatalogueSource
+from serving.console.routes import console_routes
+from serving.decision_service import DecisionService
+from serving.edge import Edge
+from serving.engine import Engine
+from serving.fallback_log import FallbackLog
+from serving.intake import Intake
+from serving.live_state import LiveState
+from serving.metrics import Metrics
+from serving.model_source import Champion, ModelSource
+from serving.refreshing import Refresher
+from serving.routes import about, decisions, health, reports
+
+REFRESH_EVERY_S = 2.0
+DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
+
+
+def utc_now() -> datetime:
+    """The clock of this edge."""
+    return datetime.now(UTC)  # noqa: TID251 - the edge
+
+
+def create_app(
+    settings: Settings,
+    *,
+    fetch_model: Callable[[], Champion] | None = None,
+    now: Callable[[], datetime] = utc_now,
+    refresh_every_s: float = REFRESH_EVERY_S,
+) -> FastAPI:
+    """The web application on the given settings; nothing is opened before it starts.
+
+    Args:
+        settings: Where everything is. `redis_url` names the Redis; who starts an embedded one puts its URL there.
+        fetch_model: Gives the champion's local copy; default is the model registry.
+        now: The clock.
+        refresh_every_s: How often to look for a new catalogue and a new champion.
+    """
+    app = FastAPI(
+        title="Nextbest",
+        version="1",
+        description="Decides which message to send a customer next, or that silence is better.",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=_lifespan(refresh_every_s),
+    )
+    app.state.engine = _engine(settings, fetch_model or (lambda: _fetch_champion(settings)), now)
+    problems.install(app)
+    for module in (decisions, reports, about, health):
+        app.include_router(module.router)
+    api_docs.install(app)
+    app.include_router(console_routes(settings, [Depends(needs(Scope.READ))]))
+    app.add_middleware(Edge)
+    return app
+
+
+def app_from_environment() -> FastAPI:
+    """The application with settings from the environment: `uvicorn --factory serving.app:app_from_environment`."""
+    return create_app(Settings())
+
+
+def _fetch_champion(settings: Settings) -> Champion:
+    from features.model_registry import fetch_champion
+
+    return fetch_champion(settings)
+
+
+def _engine(settings: Settings, fetch_model: Callable[[], Champion], now: Callable[[], datetime]) -> Engine:
+    metrics = Metrics()
+    state = LiveState(settings.redis_url or DEFAULT_REDIS_URL, decision_ttl=timedelta(days=settings.decision_ttl_days))
+    refresher = Refresher(
+        catalogues=CatalogueSource(folder=settings.catalogue_path),
+        models=ModelSource(fetch=fetch_model),
+        seed=settings.policy_seed,
+    )
+    decisions_service = DecisionService(
+        state=state,
+        fallback=FallbackLog(settings.spool_path),
+        in_force=refresher.current,
+        now=now,
+        metrics=metrics,
+    )
+    return Engine(
+        settings=settings,
+        now=now,
+        state=state,
+        refresher=refresher,
+        decisions=decisions_service,
+        intake=Intake(state=state, log_path=settings.log_path, now=now),
+        keys=KeyRing(settings.keys_path),
+        metrics=metrics,
+    )
+
+
+def _lifespan(refresh_every_s: float) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        engine: Engine = app.state.engine
+        await asyncio.gather(engine.state.start(), asyncio.to_thread(engine.refresher.refresh))
+        refreshing = asyncio.create_task(engine.refresher.run(refresh_every_s), name="refresher")
+        try:
+            yield
+        finally:
+            refreshing.cancel()
+            with suppress(asyncio.CancelledError):
+                await refreshing
+            await engine.state.stop()
+
+    return lifespan

@@ -1,0 +1,302 @@
+"""What callers send: strict pydantic models, and the way from bytes to them with every fault pointed at.
+
+Bodies are parsed here, not by the framework, so that malformed JSON, a wrong type and a misspelt field all end in the
+same kind of answer, and an item of a list can be refused alone.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from difflib import SequenceMatcher
+from typing import Annotated, Any
+
+import orjson
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+)
+from pydantic_core import PydanticCustomError, from_json
+
+from decisioning.errors import nearest_names
+from features.contracts import OutcomeType
+from serving.problems import Fault, Problem
+
+MAX_BATCH = 500
+MAX_TEXT = 1_000
+MAX_PROPERTIES_BYTES = 32_768
+LARGEST_AMOUNT = 1e12
+_SHOWN_FAULTS = 50
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise PydanticCustomError("not_printable", "must be printable text without control characters")
+    return text
+
+
+def _iso_text(value: object) -> object:
+    if not isinstance(value, str | datetime):
+        raise PydanticCustomError("iso_text", "must be ISO 8601 text with an offset, such as 2026-11-22T09:03:11Z")
+    return value
+
+
+def _small_json(value: dict[str, Any]) -> dict[str, Any]:
+    try:
+        size = len(orjson.dumps(value))
+    except (TypeError, ValueError) as error:
+        raise PydanticCustomError("json", "must be plain JSON with numbers of at most 64 bits") from error
+    if size > MAX_PROPERTIES_BYTES:
+        raise PydanticCustomError("too_large", "must be at most {limit} bytes of JSON", {"limit": MAX_PROPERTIES_BYTES})
+    return value
+
+
+def _distinct(values: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(values)) < len(values):
+        raise PydanticCustomError("not_distinct", "must not repeat a name")
+    return values
+
+
+Identifier = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=200), AfterValidator(_printable)]
+Key = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=255), AfterValidator(_printable)]
+Names = Annotated[tuple[Identifier, ...], Field(max_length=200), AfterValidator(_distinct)]
+Moment = Annotated[AwareDatetime, BeforeValidator(_iso_text)]
+Flag = Annotated[bool, Field(strict=True)]
+Properties = Annotated[dict[str, Any], AfterValidator(_small_json)]
+
+
+class Body(BaseModel):
+    """A body that refuses what it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class DecisionBody(Body):
+    """Ask for the next action for one customer at one touchpoint."""
+
+    customer_id: Identifier = Field(description="Who", examples=["C-1029"])
+    touchpoint: Identifier = Field(description="What asks; a name of the catalogue", examples=["weekly-mail"])
+    stage: Identifier | None = Field(default=None, description="Journey stage, where the caller knows it better")
+    context: dict[Identifier, Any] = Field(
+        default_factory=dict, max_length=100, description="Fields that the touchpoint declares, with their types"
+    )
+    channels: Annotated[Names, Field(min_length=1)] | None = Field(default=None, description="Only these channels")
+    exclude_offers: Names = Field(default=(), description="Offers that must not be chosen")
+    limit: Annotated[int, Field(strict=True, ge=1, le=30)] = Field(
+        default=1, description="Permitted messages to return: the chosen one and the next best"
+    )
+    dedupe_key: Key | None = Field(
+        default=None, description="Identity of the ask: the same key gets the same decision", examples=["dispatch-88f2"]
+    )
+    deadline_ms: Annotated[int, Field(strict=True, ge=1, le=60_000)] | None = Field(
+        default=None, description="Answer within this; the server's own deadline is the upper bound"
+    )
+    dry_run: Flag = Field(default=False, description="Decide, and neither log nor remember it")
+    explain: Flag = Field(default=False, description="Return every candidate, permitted or not, and why")
+
+
+class BatchBody(Body):
+    """Ask for several decisions at once; each is answered as if it had been asked alone."""
+
+    requests: Annotated[list[Any], Field(min_length=1, max_length=MAX_BATCH)] = Field(
+        description="Bodies as for `POST /v1/decisions`"
+    )
+
+
+class Money(Body):
+    """An amount in major units: 49.90 is forty-nine euro ninety."""
+
+    amount: Annotated[float, Field(strict=True, ge=-LARGEST_AMOUNT, le=LARGEST_AMOUNT)]
+    currency: Annotated[str, StringConstraints(pattern="^[A-Z]{3}$")]
+
+    def to_minor(self, per_major: float) -> int:
+        """Whole minor units.
+
+        Args:
+            per_major: Minor units per major unit of the currency.
+
+        Raises:
+            ValueError: The amount has a fraction of a minor unit.
+        """
+        minor = Decimal(repr(self.amount)) * Decimal(per_major)
+        if minor != minor.to_integral_value():
+            raise ValueError(f"must be whole in the smallest unit of {self.currency}")
+        return int(minor)
+
+
+class OutcomeItem(Body):
+    """What became of a decision."""
+
+    message_id: Identifier = Field(description="Identity of this report: sent twice, it counts once")
+    decision_id: Identifier = Field(description="The decision it belongs to")
+    type: OutcomeType
+    occurred_at: Moment
+    customer_id: Identifier | None = Field(
+        default=None, description="Needed only for decisions that this server did not make"
+    )
+    value: Money | None = None
+    properties: Properties = Field(default_factory=dict)
+
+
+class EventItem(Body):
+    """Something a customer did or suffered."""
+
+    message_id: Identifier = Field(description="Identity of this report: sent twice, it counts once")
+    customer_id: Identifier
+    type: Identifier = Field(description="Event type of the catalogue", examples=["purchase"])
+    occurred_at: Moment
+    channel: Identifier | None = None
+    value: Money | None = None
+    properties: Properties = Field(default_factory=dict)
+
+
+class OutcomesBody(Body):
+    """Report outcomes."""
+
+    outcomes: Annotated[list[Any], Field(min_length=1, max_length=MAX_BATCH)]
+
+
+class EventsBody(Body):
+    """Report events."""
+
+    events: Annotated[list[Any], Field(min_length=1, max_length=MAX_BATCH)]
+
+
+def parse_json(body: bytes) -> Any:
+    """Values of a JSON text.
+
+    Raises:
+        Problem: 400, not JSON, or nested too deeply.
+    """
+    try:
+        return from_json(body, allow_inf_nan=False)
+    except ValueError as error:
+        raise Problem(400, "malformed_json", f"body must be JSON, got an error: {error}") from error
+
+
+def validate[T: Body](model: type[T], value: Any) -> T:
+    """Check a value against a model.
+
+    Raises:
+        Problem: 422 with a pointer to every fault, or 413 for a list that is too long.
+    """
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise _problem(model, error) from error
+
+
+def check_context(context: Mapping[str, Any], declared: Mapping[str, str]) -> dict[str, float | str | bool]:
+    """Context as facts, checked against what the touchpoint declares; null means missing.
+
+    Raises:
+        Problem: 422 with a pointer to every fault.
+    """
+    facts: dict[str, float | str | bool] = {}
+    faults: list[Fault] = []
+    for name, value in context.items():
+        pointer = f"/context/{_escape(name)}"
+        kind = declared.get(name)
+        if kind is None:
+            faults.append(Fault(pointer=pointer, detail=unknown_name("context field", name, declared)))
+        elif value is not None:
+            fact = _CONTEXT_KINDS[kind](value)
+            if fact is None:
+                faults.append(Fault(pointer=pointer, detail=f"must be a {kind}"))
+            else:
+                facts[name] = fact
+    if faults:
+        raise invalid(faults)
+    return facts
+
+
+def context_from_text(context: Mapping[str, str], declared: Mapping[str, str]) -> dict[str, Any]:
+    """Context of a query string, with texts turned into the declared kinds where they can be."""
+    return {name: _FROM_TEXT.get(declared.get(name, "text"), str)(text) for name, text in context.items()}
+
+
+def invalid(faults: Sequence[Fault]) -> Problem:
+    """The problem of a body with faults."""
+    first = faults[0]
+    more = f" ({len(faults) - 1} more)" if len(faults) > 1 else ""
+    return Problem(422, "validation_error", f"{first.pointer or 'body'}: {first.detail}{more}", faults=faults)
+
+
+def unknown_name(kind: str, name: str, known: Mapping[str, Any] | Sequence[str]) -> str:
+    """What to say about a name that is not known."""
+    nearest = nearest_names(name, known)
+    hint = f"; did you mean {' or '.join(map(repr, nearest))}?" if nearest else ""
+    return f"{kind} must be a known name{hint}"
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and len(value) <= MAX_TEXT else None
+
+
+def _flag(value: Any) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+_CONTEXT_KINDS = {"number": _number, "text": _text, "flag": _flag}
+
+
+def _number_from_text(text: str) -> Any:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _flag_from_text(text: str) -> Any:
+    return {"true": True, "1": True, "false": False, "0": False}.get(text.lower(), text)
+
+
+_FROM_TEXT = {"number": _number_from_text, "flag": _flag_from_text}
+
+
+def _problem(model: type[Body], error: ValidationError) -> Problem:
+    found = error.errors(include_url=False, include_input=False, include_context=False)
+    if any(one["type"] == "too_long" and len(one["loc"]) == 1 and issubclass(model, _LISTS) for one in found):
+        return Problem(413, "too_many_items", f"at most {MAX_BATCH} items fit in one request; send several")
+    return invalid([_fault(model, one["loc"], one["type"], one["msg"]) for one in found[:_SHOWN_FAULTS]])
+
+
+def _fault(model: type[Body], location: tuple[int | str, ...], kind: str, message: str) -> Fault:
+    pointer = "".join(f"/{_escape(str(part))}" for part in location)
+    if kind == "extra_forbidden":
+        return Fault(pointer=pointer, detail=_unknown_field(str(location[-1]), _fields_at(model, location[:-1])))
+    return Fault(pointer=pointer, detail=message[:1].lower() + message[1:])
+
+
+def _unknown_field(name: str, known: Sequence[str]) -> str:
+    """A misspelt field; a nearest name that shares hardly a letter helps nobody."""
+    return unknown_name("field", name, [one for one in known if SequenceMatcher(None, one, name).ratio() > 0.5])  # noqa: PLR2004
+
+
+def _fields_at(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[str, ...]:
+    if location == ("value",):
+        return tuple(Money.model_fields)
+    return tuple(model.model_fields)
+
+
+def _escape(part: str) -> str:
+    return part.replace("~", "~0").replace("/", "~1")
+
+
+_LISTS = (BatchBody, OutcomesBody, EventsBody)

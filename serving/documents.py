@@ -1,0 +1,275 @@
+"""What answers look like, for the API's description; tests hold real answers against these models."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from decisioning.decision import Action, Reason
+from serving.bodies import Body
+
+
+class Document(BaseModel):
+    """An answer; callers ignore fields that they do not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FaultDocument(Document):
+    """One thing that is wrong."""
+
+    pointer: str = Field(description="JSON Pointer into the body, or a query parameter")
+    detail: str
+
+
+class ProblemDocument(Document):
+    """RFC 9457 problem; `code` is stable."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    instance: str
+    request_id: str
+    errors: list[FaultDocument]
+    nearest: list[str] | None = None
+
+
+class Amount(Document):
+    """An amount in major units; currency null for a rate."""
+
+    amount: float
+    currency: str | None
+
+
+class MessageDocument(Document):
+    """A message with what it is expected to be worth; amounts are null where no model could say."""
+
+    offer_id: str
+    channel: str
+    creative: str
+    expected_value: Amount | None = Field(description="Expected measure over the window if this is sent")
+    uplift: Amount | None = Field(description="That minus the same for silence")
+    cost: Amount = Field(description="Contact cost")
+    action_probability: float = Field(ge=0, le=1)
+
+
+class SelectedDocument(MessageDocument):
+    """The chosen message."""
+
+    content: dict[str, str]
+
+
+class ArmDocument(Document):
+    """The arm that a customer is in."""
+
+    experiment: str
+    arm: str
+
+
+class ModelDocument(Document):
+    """The model that scored."""
+
+    version: str
+    measure: str
+
+
+class EvaluatedDocument(Document):
+    """A permitted candidate, silence included."""
+
+    message: str
+    expected_value: Amount | None
+    uplift: Amount | None
+    cost: Amount
+    priority: Amount = Field(description="What arbitration compared")
+    action_probability: float
+
+
+class ExcludedDocument(Document):
+    """A candidate that a gate refused."""
+
+    message: str
+    reasons: list[str]
+    because: list[str]
+
+
+class ExplanationDocument(Document):
+    """Why."""
+
+    summary: str
+    evaluated: list[EvaluatedDocument]
+    excluded: list[ExcludedDocument]
+
+
+class DecisionAnswer(Document):
+    """A decision."""
+
+    decision_id: str | None = Field(description="Null for a dry run, and where no log could take the decision")
+    customer_id: str
+    touchpoint: str
+    decided_at: str
+    action: Action
+    reason: Reason
+    degraded: bool = Field(description="Something behind the decision was away")
+    degraded_reasons: list[str]
+    replayed: bool = Field(description="The ask had this decision already")
+    dry_run: bool
+    selected: SelectedDocument | None = Field(description="The chosen message; null for hold")
+    action_probability: float = Field(ge=0, le=1, description="Probability of this choice under the policy")
+    alternatives: list[MessageDocument]
+    stage: str | None
+    experiments: list[ArmDocument]
+    held_out: bool
+    model: ModelDocument | None
+    policy_version: str
+    features_as_of: str | None = Field(description="Moment of the oldest features used")
+    ttl_s: int = Field(description="Seconds for which a repeat of the ask gets the same answer")
+    explanation: ExplanationDocument | None = None
+
+
+class FlatAnswer(BaseModel):
+    """A decision without nesting; the content fields of the chosen message stand beside these."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    action: Action
+    reason: Reason
+    decision_id: str | None
+    touchpoint: str
+    offer_id: str | None
+    channel: str | None
+    creative: str | None
+    action_probability: float
+    degraded: bool
+    replayed: bool
+    ttl_s: int
+
+
+class BatchItem(Document):
+    """One item's decision, or why there is none."""
+
+    status: int
+    decision: DecisionAnswer | None = None
+    problem: ProblemDocument | None = None
+
+
+class BatchAnswer(Document):
+    """Results in the order of the requests."""
+
+    results: list[BatchItem]
+
+
+class RejectedDocument(Document):
+    """An item that was not taken in."""
+
+    index: int
+    code: str
+    detail: str
+    errors: list[FaultDocument]
+
+
+class ItemStatus(Document):
+    """What became of an item."""
+
+    index: int
+    status: Literal["accepted", "duplicate", "rejected"]
+
+
+class ReportAnswer(Document):
+    """What became of the items of a report."""
+
+    accepted: int
+    duplicate: int
+    rejected: list[RejectedDocument]
+    items: list[ItemStatus]
+
+
+class KeyDocument(Document):
+    """The key in use."""
+
+    id: str
+    name: str
+    expires_at: str | None
+
+
+class LimitsDocument(Document):
+    """How much fits in a request."""
+
+    items: int
+    body_bytes: int
+    deadline_ms: int
+
+
+class MeAnswer(Document):
+    """Who asks."""
+
+    key: KeyDocument | None
+    scopes: list[str]
+    limits: LimitsDocument
+    policy_version: str | None
+    model_version: str | None
+
+
+class TouchpointDocument(Document):
+    """A touchpoint."""
+
+    touchpoint: str
+    channels: list[str]
+    context: dict[str, str]
+    sticky_seconds: int
+    messages: list[str]
+
+
+class TouchpointsAnswer(Document):
+    """All touchpoints."""
+
+    touchpoints: list[TouchpointDocument]
+
+
+class LiveAnswer(Document):
+    """Alive."""
+
+    status: Literal["alive"]
+
+
+class CheckDocument(Document):
+    """One thing the server needs."""
+
+    ok: bool
+    version: str | None = None
+    problem: str | None = None
+
+
+class ReadyAnswer(Document):
+    """Readiness, and what it hangs on."""
+
+    status: Literal["ready", "degraded", "not_ready"]
+    checks: dict[str, CheckDocument]
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Descriptions of the problems that a route may answer with."""
+    return {status: {"model": ProblemDocument, "description": "Problem"} for status in statuses}
+
+
+def request_body(model: type[Body]) -> dict[str, Any]:
+    """Description of a body; the route parses it by itself."""
+    schema = {"$ref": f"#/components/schemas/{model.__name__}"}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+def parameters(meanings: Mapping[str, str], *, required: Sequence[str]) -> dict[str, Any]:
+    """Description of query parameters; the route parses them by itself."""
+    return {
+        "parameters": [
+            {
+                "name": name,
+                "in": "query",
+                "required": name in required,
+                "schema": {"type": "string"},
+                "description": meaning,
+            }
+            for name, meaning in meanings.items()
+        ]
+    }

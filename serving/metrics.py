@@ -1,0 +1,90 @@
+"""Numbers about the running server in Prometheus' form, summed over worker processes where there are several."""
+
+import os
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from decisioning.decision import Decision
+
+LATENCY_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5)
+AGE_BUCKETS_S = (60, 600, 3_600, 6 * 3_600, 86_400, 2 * 86_400, 7 * 86_400, 14 * 86_400)
+
+
+class Metrics:
+    """What the server counts; one set per app."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.decisions = Counter(
+            "nextbest_decisions",
+            "Decisions made, by answer",
+            ("touchpoint", "action", "reason", "offer", "channel", "degraded"),
+            registry=self.registry,
+        )
+        self.replays = Counter(
+            "nextbest_replays",
+            "Asks answered with the decision they already had",
+            ("touchpoint",),
+            registry=self.registry,
+        )
+        self.degraded = Counter(
+            "nextbest_degraded", "Decisions with something away, by what was", ("cause",), registry=self.registry
+        )
+        self.latency = Histogram(
+            "nextbest_decision_seconds",
+            "Time from parsed ask to answer",
+            ("route",),
+            buckets=LATENCY_BUCKETS_S,
+            registry=self.registry,
+        )
+        self.feature_age = Histogram(
+            "nextbest_feature_age_seconds",
+            "Age of the oldest feature group that a decision used",
+            buckets=AGE_BUCKETS_S,
+            registry=self.registry,
+        )
+        self.reports = Counter(
+            "nextbest_reports", "Outcomes and events reported, by what became of them", ("kind", "status"),
+            registry=self.registry,
+        )  # fmt: skip
+        self.problems = Counter("nextbest_problems", "Requests refused, by code", ("code",), registry=self.registry)
+        self.model = Gauge(
+            "nextbest_model_info", "1 for the model version in force", ("version",), registry=self.registry,
+            multiprocess_mode="livemostrecent",
+        )  # fmt: skip
+        self.stream_length = Gauge(
+            "nextbest_stream_length", "Log entries that wait for the drain", registry=self.registry,
+            multiprocess_mode="livemostrecent",
+        )  # fmt: skip
+        self.redis_up = Gauge(
+            "nextbest_redis_up", "1 while Redis answers", registry=self.registry, multiprocess_mode="livemin"
+        )
+
+    def decided(self, decision: Decision) -> None:
+        """Count a decision that was logged."""
+        self.decisions.labels(
+            decision.touchpoint_id,
+            decision.action.value,
+            decision.reason.value,
+            decision.offer_id or "",
+            decision.channel_id or "",
+            str(bool(decision.degraded)).lower(),
+        ).inc()
+        for cause in decision.degraded:
+            self.degraded.labels(cause).inc()
+        features = decision.inputs.features
+        if features is not None:
+            ages = [age for age in features.ages_seconds.values() if age is not None]
+            if ages:
+                self.feature_age.observe(max(ages))
+
+    def exposition(self) -> bytes:
+        """Everything in Prometheus' text form."""
+        folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")  # noqa: TID251 - prometheus_client's own switch
+        if not folder or not Path(folder).is_dir():
+            return generate_latest(self.registry)
+        merged = CollectorRegistry()
+        MultiProcessCollector(merged)
+        return generate_latest(merged)

@@ -1,0 +1,80 @@
+"""Is it alive, is it ready, how is it doing."""
+
+import asyncio
+from typing import Any
+
+from fastapi import APIRouter, Depends
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.requests import Request
+from starlette.responses import Response
+
+from decisioning.errors import UnavailableError
+from serving.access import needs
+from serving.api_keys import Scope
+from serving.documents import LiveAnswer, ReadyAnswer, problems
+from serving.engine import Engine, engine_of
+from serving.exchange import json_response
+
+SCRAPE_TIMEOUT_S = 1.0
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/livez", response_model=LiveAnswer)
+async def livez() -> Response:
+    """The process answers; restart it when it does not."""
+    return json_response({"status": "alive"})
+
+
+@router.get("/readyz", response_model=ReadyAnswer, responses={503: {"model": ReadyAnswer}})
+async def readyz(request: Request) -> Response:
+    """Whether catalogue, model and Redis are there, and why not.
+
+    503 until all three were there once. After that the server answers whatever goes away, degraded, so taking it out
+    of service would help nobody: 200 with status "degraded" and the reasons.
+    """
+    engine = engine_of(request)
+    checks = _checks(engine)
+    is_whole = all(one["ok"] for one in checks.values())
+    engine.was_ready = engine.was_ready or is_whole
+    status = "ready" if is_whole else "degraded" if engine.was_ready else "not_ready"
+    return json_response({"status": status, "checks": checks}, status=200 if engine.was_ready else 503)
+
+
+@router.get(
+    "/metrics",
+    dependencies=[Depends(needs(Scope.READ))],
+    response_class=Response,
+    responses=problems(401, 403) | {200: {"content": {"text/plain": {}}, "description": "Prometheus text"}},
+)
+async def metrics(request: Request) -> Response:
+    """Numbers for Prometheus."""
+    engine = engine_of(request)
+    engine.metrics.redis_up.set(int(engine.state.is_up))
+    try:
+        async with asyncio.timeout(SCRAPE_TIMEOUT_S):
+            engine.metrics.stream_length.set(await engine.state.stream_length())
+    except (TimeoutError, UnavailableError):
+        engine.metrics.stream_length.set(float("nan"))
+    in_force = engine.refresher.in_force
+    engine.metrics.model.clear()
+    engine.metrics.model.labels(in_force.model.version if in_force and in_force.model else "").set(1)
+    return Response(engine.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
+
+
+def _checks(engine: Engine) -> dict[str, dict[str, Any]]:
+    refresher, in_force = engine.refresher, engine.refresher.in_force
+    has_model = in_force is not None and in_force.model is not None
+    return {
+        "catalogue": {
+            "ok": in_force is not None,
+            "version": in_force.catalogue.version if in_force else None,
+            "problem": refresher.catalogue_problem,
+        },
+        "model": {
+            "ok": has_model,
+            "version": in_force.model.version if in_force and in_force.model else None,
+            "problem": refresher.model_problem,
+        },
+        "redis": {"ok": engine.state.is_up, "problem": None if engine.state.is_up else engine.state.problem},
+    }

@@ -1,0 +1,84 @@
+"""From a checked body to a ticket: names resolved against the catalogue, context typed, identity of the ask settled."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from decisioning.decision import Request
+from decisioning.errors import UnknownNameError
+from serving.bodies import DecisionBody, check_context, invalid, unknown_name
+from serving.decision_service import Ticket
+from serving.in_force import InForce
+from serving.live_state import Claim
+from serving.problems import Fault
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Idempotency:
+    """An `Idempotency-Key` header: the key, and the claim that binds it to its request.
+
+    Attributes:
+        suffix: Tells the items of one batch apart.
+        claim: Carried by the first ticket of a request.
+    """
+
+    key: str
+    suffix: str = ""
+    claim: Claim | None = None
+
+
+def ticket_of(body: DecisionBody, in_force: InForce, idempotency: Idempotency | None = None) -> Ticket:
+    """Check a body against the catalogue.
+
+    Raises:
+        UnknownNameError: No such touchpoint.
+        Problem: 422 with a pointer to every other fault.
+    """
+    catalogue = in_force.catalogue
+    touchpoint = catalogue.touchpoints.get(body.touchpoint)
+    if touchpoint is None:
+        raise UnknownNameError("touchpoint", body.touchpoint, catalogue.touchpoints)
+    _check_names(body, in_force)
+    context = check_context(body.context, touchpoint.context)
+    key = body.dedupe_key
+    if key is None and idempotency is not None:
+        key = f"idempotency:{idempotency.key}{idempotency.suffix}"
+    request = Request(
+        customer_id=body.customer_id,
+        touchpoint_id=body.touchpoint,
+        request_key=key if key is not None else uuid4().hex,
+        context=context,
+        channels=None if body.channels is None else frozenset(body.channels),
+        excluded_offers=frozenset(body.exclude_offers),
+        stage_id=body.stage,
+    )
+    return Ticket(
+        request=request,
+        dedupe_key=key,
+        claim=idempotency.claim if idempotency is not None else None,
+        limit=body.limit,
+        is_dry_run=body.dry_run,
+        wants_explanation=body.explain,
+    )
+
+
+def _check_names(body: DecisionBody, in_force: InForce) -> None:
+    catalogue = in_force.catalogue
+    faults = [
+        *_unknown("channel", "/channels", body.channels or (), catalogue.touchpoints[body.touchpoint].channels),
+        *_unknown("offer", "/exclude_offers", body.exclude_offers, catalogue.offers),
+    ]
+    stages = [stage.stage_id for stage in catalogue.stages]
+    if body.stage is not None and body.stage not in stages:
+        faults.append(Fault(pointer="/stage", detail=unknown_name("stage", body.stage, stages)))
+    if faults:
+        raise invalid(faults)
+
+
+def _unknown(kind: str, pointer: str, names: Sequence[str], known: Mapping[str, Any] | frozenset[str]) -> list[Fault]:
+    return [
+        Fault(pointer=f"{pointer}/{place}", detail=unknown_name(kind, name, sorted(known)))
+        for place, name in enumerate(names)
+        if name not in known
+    ]

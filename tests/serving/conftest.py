@@ -1,0 +1,195 @@
+"""A server on real parts: the shop's catalogue from files, a tiny real LightGBM model, profiles and features in Redis."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+
+import lightgbm
+import numpy as np
+import pytest
+import redis
+from starlette.testclient import TestClient
+
+from decisioning.catalogue import Catalogue
+from decisioning.customer import Consent, Customer, CustomerId
+from decisioning.errors import ModelUnavailableError
+from decisioning.value_model import CONTEXT_COLUMNS, Calibrator, DesignLayout, MessageCoding, message_matrix
+from features.catalogue import load_catalogue
+from features.definitions import feature_schema
+from features.model_bundle import ModelBundle, write_bundle
+from features.online_record import encode_records, microseconds, record_layout
+from features.profiles import encode_profile
+from features.redis_keys import feature_key, profile_key
+from features.settings import Settings
+from serving.app import create_app
+
+SHOP = Path(__file__).parents[1] / "catalogues" / "shop"
+NOW = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)
+
+
+def make_bundle(catalogue: Catalogue, *, schema: str | None = None, seed: int = 3) -> ModelBundle:
+    """A booster that really looks at customer and message columns, in the shop's own money."""
+    features = feature_schema(catalogue)
+    coding = MessageCoding(
+        offer_kinds=catalogue.offer_kinds,
+        channels=tuple(sorted(catalogue.channels)),
+        attributes=catalogue.offer_attributes,
+        offer_offsets={"ten-percent": 400.0, "double-stamps": 250.0, "free-coffee": 150.0, "opening-hours": 5.0},
+    )
+    layout = DesignLayout(customer=features.names, message=coding.columns, context=CONTEXT_COLUMNS)
+    rng = np.random.default_rng(seed)
+    matrix = rng.normal(size=(400, len(layout.columns))) * 30
+    matrix[:, len(features.names)] = rng.integers(0, 2, 400)
+    target = 900 + 4 * matrix[:, 0] + 60 * matrix[:, len(features.names) + 1] + rng.normal(size=400)
+    booster = lightgbm.train(
+        {"objective": "regression", "num_leaves": 8, "verbose": -1, "num_threads": 1, "min_data_in_leaf": 5},
+        lightgbm.Dataset(matrix, target),
+        num_boost_round=12,
+    )
+    reference = message_matrix(coding, [])
+    calibrator = Calibrator(
+        baseline_intercept=10.0,
+        baseline_slope=0.9,
+        common_slope=0.3,
+        specific_slope=0.3,
+        reference=reference[:0],
+        reference_weights=np.zeros(0),
+    )
+    return ModelBundle(
+        booster=booster.model_to_string(),
+        layout=layout,
+        coding=coding,
+        calibrator=calibrator,
+        feature_schema=schema or features.fingerprint,
+        catalogue_version=catalogue.version,
+        measure_id="net_revenue",
+        window_days=7.0,
+    )
+
+
+@dataclass(slots=True)
+class Registry:
+    """Stands where the model registry stands: names the champion's folder, or says that there is none."""
+
+    folder: Path
+    champion: SimpleNamespace | None = None
+    problem: str = "no champion; run `nextbest model promote`"
+
+    def promote(self, bundle: ModelBundle, version: str) -> None:
+        write_bundle(bundle, self.folder / version)
+        self.champion = SimpleNamespace(version=version, folder=self.folder / version)
+
+    def fetch(self) -> SimpleNamespace:
+        if self.champion is None:
+            raise ModelUnavailableError(self.problem)
+        return self.champion
+
+
+def make_customer(customer_id: str, **changes: object) -> Customer:
+    fields: dict[str, object] = {
+        "attributes": {"age": 40, "region": "north", "first_name": "Ada"},
+        "time_zone": "Europe/Berlin",
+        "locale": "en-GB",
+        "reachable_channels": frozenset({"email", "push"}),
+        "consents": tuple(
+            Consent(channel_id=channel, purpose=purpose, is_granted=True, recorded_at=datetime(2026, 1, 1, tzinfo=UTC))
+            for channel in ("email", "push")
+            for purpose in ("marketing", "service")
+        ),
+    }
+    return Customer(customer_id=CustomerId(customer_id), **{**fields, **changes})  # pyright: ignore[reportArgumentType]
+
+
+@dataclass(slots=True)
+class Store:
+    """Puts customers into Redis as materialisation does."""
+
+    client: redis.Redis
+    catalogue: Catalogue
+
+    def put(self, customer: Customer, *, features: dict[str, float] | None = None, at: datetime = NOW) -> str:
+        schema = feature_schema(self.catalogue)
+        given = {"customer_tenure_days": 400.0, "purchase_count_90d": 3.0, **(features or {})}
+        values = np.array([[given.get(name, np.nan) for name in schema.names]])
+        [record] = encode_records(record_layout(schema), np.array([microseconds(at)]), values)
+        self.client.set(feature_key(customer.customer_id), record)
+        self.client.set(profile_key(customer.customer_id), encode_profile(customer))
+        return customer.customer_id
+
+
+@pytest.fixture(scope="session")
+def shop_files() -> Path:
+    return SHOP
+
+
+@pytest.fixture(scope="session")
+def shop_bundle() -> ModelBundle:
+    return make_bundle(load_catalogue(SHOP))
+
+
+@pytest.fixture
+def live_redis(redis_url: str) -> Iterator[redis.Redis]:
+    client = redis.Redis.from_url(redis_url)
+    client.flushall()
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def store(live_redis: redis.Redis) -> Store:
+    return Store(client=live_redis, catalogue=load_catalogue(SHOP))
+
+
+@pytest.fixture
+def settings(tmp_path: Path, redis_url: str) -> Settings:
+    import shutil
+
+    home = tmp_path / "home"
+    shutil.copytree(SHOP, home / "catalogue")
+    return Settings(home=home, mlruns=tmp_path / "mlruns", redis_url=redis_url, deadline_ms=2_000)
+
+
+@pytest.fixture
+def registry(tmp_path: Path, shop_bundle: ModelBundle) -> Registry:
+    registry = Registry(folder=tmp_path / "registry")
+    registry.promote(shop_bundle, "7")
+    return registry
+
+
+@dataclass(slots=True)
+class Clock:
+    """A clock that tests set."""
+
+    now: datetime = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def client(settings: Settings, registry: Registry, clock: Clock, store: Store) -> Iterator[TestClient]:
+    app = create_app(settings, fetch_model=registry.fetch, now=clock, refresh_every_s=0.05)
+    with TestClient(app, raise_server_exceptions=False) as client:
+        yield client
+
+
+@pytest.fixture
+def customer(store: Store) -> str:
+    return store.put(make_customer("C-1"))
+
+
+@pytest.fixture
+def new_customer() -> Callable[..., Customer]:
+    return make_customer
+
+
+@pytest.fixture
+def new_bundle() -> Callable[..., ModelBundle]:
+    return make_bundle
