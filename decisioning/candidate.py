@@ -89,8 +89,8 @@ def _candidate(catalogue: Catalogue, creative: Creative) -> Candidate:
         channel_id=channel.channel_id,
         consent=_needed_consent(offer, channel),
         is_marketing=offer.message_class is MessageClass.MARKETING,
-        valid_from=offer.valid_from,
-        valid_until=offer.valid_until,
+        valid_from=_moment(offer, offer.valid_from),
+        valid_until=_moment(offer, offer.valid_until),
         stages=offer.stages,
         is_eligible=compile_predicate(rule),
         needs_features=any(map(is_feature, needed)),
@@ -122,6 +122,12 @@ def _needed_consent(offer: Offer, channel: Channel) -> tuple[str, str] | None:
             "only mandatory and transactional offers go without consent"
         )
     return None
+
+
+def _moment(offer: Offer, moment: datetime | None) -> datetime | None:
+    if moment is not None and moment.utcoffset() is None:
+        raise InvalidPolicyError(f"validity of offer {offer.offer_id} must be a time with an offset, got {moment}")
+    return moment
 
 
 def _number(name: str, value: float, *, lowest: float = 0.0, highest: float) -> float:

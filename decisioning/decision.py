@@ -150,3 +150,8 @@ class Decision:
     evaluated: tuple[Evaluated, ...]
     excluded: tuple[Excluded, ...]
     inputs: Inputs
+
+    @property
+    def best(self) -> Evaluated:
+        """What arbitration put first, before any chance: the greedy choice. Silence wins ties."""
+        return max(self.evaluated, key=lambda evaluated: evaluated.priority_minor)

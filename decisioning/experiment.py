@@ -188,7 +188,9 @@ def _check_arms(experiment: Experiment) -> None:
 
 
 def _check_period(experiment: Experiment) -> None:
-    starts_at, ends_at = experiment.starts_at, experiment.ends_at
+    name, starts_at, ends_at = f"experiment {experiment.experiment_id}", experiment.starts_at, experiment.ends_at
+    for moment in (starts_at, ends_at):
+        if moment is not None and moment.utcoffset() is None:
+            raise InvalidPolicyError(f"start and end of {name} must be times with an offset, got {moment}")
     if starts_at is not None and ends_at is not None and ends_at <= starts_at:
-        name = f"experiment {experiment.experiment_id}"
         raise InvalidPolicyError(f"end of {name} must be after its start {starts_at}, got {ends_at}")

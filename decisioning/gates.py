@@ -12,6 +12,7 @@ from datetime import datetime
 from decisioning.candidate import Candidate
 from decisioning.customer import Consent, Customer
 from decisioning.decision import Excluded, Exclusion, Request
+from decisioning.errors import InvalidInputError
 from decisioning.predicate import Facts
 
 
@@ -158,9 +159,16 @@ def granted_consents(customer: Customer | None, now: datetime) -> frozenset[tupl
 
     The latest answer wins; one without a date is older than any with one, and of two at the same moment the no wins.
     A yes dated after `now` does not count yet, a no counts at once: a wrong clock must not create consent.
+
+    Raises:
+        InvalidInputError: An answer dated without an offset.
     """
     latest: dict[tuple[str, str], Consent] = {}
     for consent in customer.consents if customer is not None else ():
+        if consent.recorded_at is not None and consent.recorded_at.utcoffset() is None:
+            raise InvalidInputError(
+                f"recorded_at of a consent must be a time with an offset, got {consent.recorded_at}"
+            )
         if consent.is_granted and consent.recorded_at is not None and consent.recorded_at > now:
             continue
         pair = (consent.channel_id, consent.purpose)

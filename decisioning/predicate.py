@@ -89,8 +89,8 @@ def compile_predicate(predicate: Predicate) -> Rule:
             return _all_of(tuple(compile_predicate(part) for part in _flat(parts)))
         case AnyOf(parts=parts):
             return _any_of(tuple(compile_predicate(part) for part in parts))
-        case Not(part=part):
-            rule = compile_predicate(part)
+        case _:
+            rule = compile_predicate(predicate.part)
             return lambda facts: not rule(facts)
 
 
@@ -106,8 +106,8 @@ def facts_of(predicate: Predicate) -> frozenset[str]:
             return frozenset({fact})
         case AllOf(parts=parts) | AnyOf(parts=parts):
             return frozenset[str]().union(*map(facts_of, parts))
-        case Not(part=part):
-            return facts_of(part)
+        case _:
+            return facts_of(predicate.part)
 
 
 def explain(predicate: Predicate, facts: Facts) -> str:
@@ -131,8 +131,8 @@ def explain(predicate: Predicate, facts: Facts) -> str:
             return "; and ".join(words for part in parts if (words := explain(part, facts)))
         case AnyOf(parts=parts):
             return "; or ".join(explain(part, facts) for part in parts) or "nothing can meet this rule"
-        case Not(part=part):
-            return f"must not hold: {_describe(part)}"
+        case _:
+            return f"must not hold: {_describe(predicate.part)}"
 
 
 def is_missing(value: object) -> bool:
@@ -296,5 +296,5 @@ def _describe(predicate: Predicate) -> str:
             return "; and ".join(map(_describe, parts)) or "anything"
         case AnyOf(parts=parts):
             return "; or ".join(map(_describe, parts)) or "nothing"
-        case Not(part=part):
-            return f"not ({_describe(part)})"
+        case _:
+            return f"not ({_describe(predicate.part)})"

@@ -1,0 +1,54 @@
+"""Stages: the first entry rule that holds, and no guess where features are away."""
+
+import pytest
+
+from decisioning.errors import InvalidPolicyError
+from decisioning.journey import JourneyStage, compile_stages, standing
+from decisioning.predicate import Compare, Comparison
+
+
+def _stage(stage_id: str, fact: str, comparison: Comparison, value: float) -> JourneyStage:
+    return JourneyStage(
+        stage_id=stage_id, goal_id="loyalty", entry=Compare(fact=fact, comparison=comparison, value=value)
+    )
+
+
+MINOR = _stage("minor", "customer.age", Comparison.LESS_THAN, 18)
+NEW = _stage("new", "customer_tenure_days", Comparison.LESS_THAN, 30)
+ACTIVE = _stage("active", "purchase_count_90d", Comparison.AT_LEAST, 1)
+LAPSED = JourneyStage(stage_id="lapsed", goal_id="loyalty")
+
+
+@pytest.mark.parametrize(
+    ("facts", "stage"),
+    [
+        ({"customer_tenure_days": 10.0, "purchase_count_90d": 3.0}, "new"),
+        ({"customer_tenure_days": 100.0, "purchase_count_90d": 3.0}, "active"),
+        ({"customer_tenure_days": 100.0, "purchase_count_90d": 0.0}, "lapsed"),
+        ({"customer_tenure_days": float("nan"), "purchase_count_90d": 1.0}, "active"),
+    ],
+)
+def test_the_first_rule_that_holds_names_the_stage(facts: dict[str, float], stage: str) -> None:
+    found = standing(compile_stages((NEW, ACTIVE, LAPSED)), facts)
+    assert (found.stage_id, found.is_known) == (stage, True)
+
+
+def test_no_rule_that_holds_is_no_stage() -> None:
+    found = standing(compile_stages((NEW, ACTIVE)), {"customer_tenure_days": 90.0})
+    assert (found.stage_id, found.is_known) == (None, True)
+    assert standing((), {}).stage_id is None
+
+
+def test_without_features_nobody_falls_through_to_the_stage_that_takes_everybody() -> None:
+    found = standing(compile_stages((NEW, ACTIVE, LAPSED)), {"customer.age": 40}, has_features=False)
+    assert (found.stage_id, found.is_known) == (None, False)
+
+
+def test_without_features_a_stage_that_needs_none_is_still_told() -> None:
+    found = standing(compile_stages((MINOR, NEW, LAPSED)), {"customer.age": 17}, has_features=False)
+    assert (found.stage_id, found.is_known) == ("minor", True)
+
+
+def test_an_entry_rule_that_could_never_be_true_is_refused() -> None:
+    with pytest.raises(InvalidPolicyError):
+        compile_stages((_stage("odd", "x", Comparison.IS_MISSING, 3),))
