@@ -19,8 +19,8 @@ def format_value(value: float, unit: ReadoutUnit, currency: str | None = None) -
         '18.3 %'
     """
     if unit is ReadoutUnit.MONEY_MINOR:
-        factor = _minor_per_major(currency)
-        return f"{format_number(value / factor, _money_places(factor))}{SPACE}{currency or ''}".strip()
+        amount = format_number(value * display_scale(unit, currency), _money_places(currency))
+        return f"{amount}{SPACE}{currency or ''}".strip()
     if unit is ReadoutUnit.RATE:
         return f"{format_number(100 * value, _places(100 * value))}{SPACE}%"
     return format_number(value, _places(value))
@@ -46,17 +46,23 @@ def format_bounds(lower: float, upper: float, unit: ReadoutUnit, currency: str |
         >>> format_bounds(-0.0124, 0.0006, ReadoutUnit.RATE)[1]
         '0.06'
     """
-    scale = 100.0 if unit is ReadoutUnit.RATE else 1.0
+    scale = display_scale(unit, currency)
     places = _interval_places(max(abs(lower), abs(upper)) * scale)
     if unit is ReadoutUnit.MONEY_MINOR:
-        factor = _minor_per_major(currency)
-        scale, places = 1 / factor, _money_places(factor)
+        places = _money_places(currency)
     return format_number(lower * scale, places), format_number(upper * scale, places)
 
 
 def format_interval(lower: float, upper: float, unit: ReadoutUnit, currency: str | None = None) -> str:
     """An interval, without its unit."""
     return " to ".join(format_bounds(lower, upper, unit, currency))
+
+
+def display_scale(unit: ReadoutUnit, currency: str | None = None) -> float:
+    """What a stored number is multiplied with to show it: minor units as major ones, shares as per cent."""
+    if unit is ReadoutUnit.MONEY_MINOR:
+        return 1 / _minor_per_major(currency)
+    return 100.0 if unit is ReadoutUnit.RATE else 1.0
 
 
 def format_percent(value: float) -> str:
@@ -92,8 +98,8 @@ def _minor_per_major(currency: str | None) -> float:
     return to_minor(1, currency or "")
 
 
-def _money_places(factor: float) -> int:
-    return round(log10(factor))
+def _money_places(currency: str | None) -> int:
+    return round(log10(_minor_per_major(currency)))
 
 
 def _interval_places(size: float) -> int:

@@ -262,6 +262,11 @@ def write_readout(folder: Path, readout: Readout) -> Path:
     Raises:
         InvalidInputError: The name is empty or too long, or belongs to a stored readout of another kind.
     """
+    if not _is_name(readout.readout_id):
+        raise InvalidInputError(
+            f"readout name must be 1 to {MAX_NAME_LENGTH} characters and not begin with a dot, "
+            f"got {readout.readout_id[:40]!r}"
+        )
     path = _path(folder, readout.readout_id)
     if path.is_file():
         _check_kind(path, readout)
@@ -279,9 +284,9 @@ def read_readout(folder: Path, readout_id: str) -> Readout:
         UnknownNameError: There is none of that name.
         InvalidInputError: The file is damaged.
     """
-    path = _path(folder, readout_id)
-    if not path.is_file():
-        raise UnknownNameError("readout", readout_id, _names(folder))
+    path = _path(folder, readout_id) if _is_name(readout_id) else None
+    if path is None or not path.is_file():
+        raise UnknownNameError("readout", readout_id[:MAX_NAME_LENGTH], _names(folder))
     return readout_from_json(path.read_bytes())
 
 
@@ -301,11 +306,11 @@ def _names(folder: Path) -> Iterator[str]:
     return (unquote(path.stem) for path in sorted(folder.glob("*.json")))
 
 
+def _is_name(readout_id: str) -> bool:
+    return 0 < len(quote(readout_id, safe="")) <= MAX_NAME_LENGTH and not readout_id.startswith(".")
+
+
 def _path(folder: Path, readout_id: str) -> Path:
-    if not 0 < len(readout_id) <= MAX_NAME_LENGTH or readout_id.startswith("."):
-        raise InvalidInputError(
-            f"readout name must be 1 to {MAX_NAME_LENGTH} characters and not begin with a dot, got {readout_id[:40]!r}"
-        )
     return folder / f"{quote(readout_id, safe='')}.json"
 
 

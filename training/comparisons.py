@@ -89,14 +89,14 @@ def _refusal(arm: ArmMean, control: ArmMean, metric: MetricName) -> Refusal | No
 def _too_small(arm: ArmMean) -> Refusal | None:
     if arm.customer_count >= MIN_CUSTOMERS:
         return None
-    message = f"arm {arm.arm_id!r} must have at least {MIN_CUSTOMERS} customers to compare, got {arm.customer_count}"
+    message = f"arm {arm.arm_id!r} has {arm.customer_count} customers to compare, and it takes {MIN_CUSTOMERS}"
     return Refusal(code=RefusalCode.ARM_TOO_SMALL, message=message)
 
 
 def _constant(arm: ArmMean, metric: MetricName) -> Refusal | None:
     if arm.standard_deviation:
         return None
-    message = f"{metric.metric_id} must vary within arm {arm.arm_id!r}, got one value for all its customers"
+    message = f"all customers of arm {arm.arm_id!r} have the same {metric.metric_id}, so chance cannot be judged"
     return Refusal(code=RefusalCode.NO_VARIANCE, message=message)
 
 
@@ -108,8 +108,8 @@ def _too_few_events(arm: ArmMean, metric: MetricName) -> Refusal | None:
     if MIN_EVENTS <= hits <= arm.customer_count - MIN_EVENTS:
         return None
     message = (
-        f"{metric.metric_id} must be seen and missed by at least {MIN_EVENTS} customers of arm {arm.arm_id!r}, "
-        f"got {format_number(hits)} of {format_number(arm.customer_count)}"
+        f"{metric.metric_id} holds for {format_number(hits)} of {format_number(arm.customer_count)} customers of arm "
+        f"{arm.arm_id!r}, and it takes {MIN_EVENTS} on either side to judge chance"
     )
     return Refusal(code=RefusalCode.TOO_FEW_EVENTS, message=message)
 

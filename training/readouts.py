@@ -238,7 +238,7 @@ def _refusal(
 ) -> Refusal | None:
     unknown = sorted(set(customers["arm"].unique()) - set(design.shares))
     if unknown:
-        message = f"arms in the log must be declared, got {unknown[0]!r}, which has no share in the catalogue"
+        message = f"the log has customers in arm {unknown[0]!r}, which has no share in the catalogue"
         return Refusal(code=RefusalCode.UNKNOWN_ARM, message=message)
     empty = _empty_arm(arms, design)
     if empty is not None:
@@ -262,7 +262,7 @@ def _exposure_advice(design: Design) -> str:
 
 def _empty_arm(arms: Sequence[ArmCount], design: Design) -> Refusal | None:
     if not any(arm.assigned_count for arm in arms):
-        message = f"the log must hold decisions of {design.readout_id!r}, got none"
+        message = f"the log holds no decision of {design.readout_id!r} yet"
         return Refusal(code=RefusalCode.NO_DECISIONS, message=message)
     for arm in arms:
         if not arm.exposed_count:
@@ -270,8 +270,8 @@ def _empty_arm(arms: Sequence[ArmCount], design: Design) -> Refusal | None:
     for arm in arms:
         if not arm.complete_count:
             message = (
-                f"arm {arm.arm_id!r} must have customers whose {design.window_days:g} days after the first exposure "
-                f"are over, got none of {format_number(arm.exposed_count)}; read again later"
+                f"no customer of arm {arm.arm_id!r} has completed the {design.window_days:g} days after the first "
+                f"exposure ({format_number(arm.exposed_count)} were exposed so far); read again later"
             )
             return Refusal(code=RefusalCode.NO_COMPLETE_WINDOWS, message=message)
     return None
@@ -279,8 +279,7 @@ def _empty_arm(arms: Sequence[ArmCount], design: Design) -> Refusal | None:
 
 def _no_exposures(arm: ArmCount, design: Design) -> str:
     advice = "" if design.exposure is Exposure.DECIDED else "; where an arm is silent, declare `exposure: decided`"
-    count = format_number(arm.assigned_count)
-    return f"arm {arm.arm_id!r} must have exposed customers, got none of {count} assigned{advice}"
+    return f"nobody in arm {arm.arm_id!r} was exposed, of {format_number(arm.assigned_count)} assigned{advice}"
 
 
 def _metric(

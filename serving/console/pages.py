@@ -1,0 +1,279 @@
+"""What the pages show: stored readouts with their numbers in words."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from urllib.parse import quote
+
+from features.readout_words import (
+    format_bounds,
+    format_difference,
+    format_interval,
+    format_number,
+    format_p,
+    format_percent,
+    format_value,
+)
+from features.readouts import (
+    ArmMean,
+    Check,
+    Comparison,
+    Health,
+    Metric,
+    Readout,
+    ReadoutKind,
+    RefusalCode,
+    SampleRatio,
+    Status,
+)
+from serving.console.forest import Forest, forest_of
+
+KINDS = {
+    ReadoutKind.EXPERIMENT: "Experiment",
+    ReadoutKind.HOLDOUT: "Universal holdout",
+    ReadoutKind.TABLE: "Table",
+}
+BROKEN = frozenset({RefusalCode.SAMPLE_RATIO, RefusalCode.UNKNOWN_ARM})
+HEALTH_WORDS = {Health.OK: "Fine", Health.WARN: "Look", Health.ALARM: "Stop", Health.UNKNOWN: "Unknown"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Badge:
+    """A status in a word; `tone` is its class in the style sheet."""
+
+    label: str
+    tone: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """A readout in the list."""
+
+    name: str
+    address: str
+    kind: str
+    badge: Badge
+    caution: str | None
+    verdict: str
+    metric: str | None
+    forest: Forest | None
+    facts: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricRow:
+    """An arm's line in the data table of a metric; empty texts where there is nothing to say."""
+
+    arm: str
+    is_control: bool
+    customers: str
+    mean: str
+    difference: str
+    interval: str
+    standard_error: str
+    relative: str
+    relative_interval: str
+    p: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricView:
+    """A metric with its plot and table."""
+
+    name: str
+    role: str
+    is_primary: bool
+    forest: Forest | None
+    rows: tuple[MetricRow, ...]
+    sentences: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthRow:
+    """A check in the health block."""
+
+    title: str
+    word: str
+    tone: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmRow:
+    """Who was counted in an arm."""
+
+    arm: str
+    is_control: bool
+    share: str
+    counts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadoutPage:
+    """Everything the page of a readout shows."""
+
+    name: str
+    kind: str
+    badge: Badge
+    verdict: str
+    cautions: tuple[str, ...]
+    control: str
+    facts: tuple[tuple[str, str], ...]
+    metrics: tuple[MetricView, ...]
+    health: tuple[HealthRow, ...]
+    arm_columns: tuple[str, ...]
+    arms: tuple[ArmRow, ...]
+    notes: tuple[str, ...]
+    computed: tuple[tuple[str, str], ...]
+    command: str
+
+
+def card_of(readout: Readout) -> Card:
+    """A readout's place in the list, with a small plot of its primary metric."""
+    primary = readout.metrics[0] if readout.metrics else None
+    label, count = _customers(readout)
+    return Card(
+        name=readout.readout_id,
+        address=f"experiments/{quote(readout.readout_id, safe='')}",
+        kind=KINDS[readout.kind],
+        badge=badge_of(readout),
+        caution="Check first" if _cautions(readout) else None,
+        verdict=readout.verdict,
+        metric=primary.metric_id if primary else None,
+        forest=forest_of(primary) if primary else None,
+        facts=f"{count} {label.lower()}, computed {_moment(readout.computed_at)}",
+    )
+
+
+def badge_of(readout: Readout) -> Badge:
+    """Status in a word or two."""
+    if readout.refusal is not None:
+        is_broken = readout.refusal.code in BROKEN
+        return Badge(label="Do not read", tone="alarm") if is_broken else Badge(label="No answer yet", tone="waiting")
+    if readout.status is Status.CONCLUSIVE:
+        return Badge(label="Conclusive", tone="clear")
+    return Badge(label="Not conclusive yet", tone="open")
+
+
+def page_of(readout: Readout) -> ReadoutPage:
+    """The page of a readout."""
+    is_table = readout.kind is ReadoutKind.TABLE
+    return ReadoutPage(
+        name=readout.readout_id,
+        kind=KINDS[readout.kind],
+        badge=badge_of(readout),
+        verdict=readout.verdict,
+        cautions=_cautions(readout),
+        control=readout.control_arm_id,
+        facts=_facts(readout),
+        metrics=tuple(_metric(metric) for metric in readout.metrics),
+        health=_health(readout),
+        arm_columns=("Customers",) if is_table else ("Assigned", "Exposed", "Exposures", "Compared"),
+        arms=_arms(readout, is_table=is_table),
+        notes=readout.notes,
+        computed=_computed(readout),
+        command=readout.command,
+    )
+
+
+def _facts(readout: Readout) -> tuple[tuple[str, str], ...]:
+    facts = [_customers(readout), ("Control", readout.control_arm_id)]
+    if readout.window_days is not None:
+        facts.append(("Window", f"{readout.window_days:g} days after the first exposure"))
+        facts.append(("Exposure", "message delivered" if readout.exposure == "delivered" else "decision made"))
+    if readout.first_exposure_at is not None and readout.last_exposure_at is not None:
+        facts.append(("First exposures", f"{_day(readout.first_exposure_at)} to {_day(readout.last_exposure_at)}"))
+    return tuple(facts)
+
+
+def _customers(readout: Readout) -> tuple[str, str]:
+    """How many customers a readout is about; a refused one compares none."""
+    if readout.refusal is None:
+        return "Customers compared", format_number(sum(arm.complete_count for arm in readout.arms))
+    return "Customers assigned", format_number(sum(arm.assigned_count for arm in readout.arms))
+
+
+def _computed(readout: Readout) -> tuple[tuple[str, str], ...]:
+    facts = [("Computed", _moment(readout.computed_at)), ("From", readout.source)]
+    if readout.kind is not ReadoutKind.TABLE:
+        facts.append(("As of", _moment(readout.as_of)))
+    if readout.catalogue_version is not None:
+        facts.append(("Catalogue", readout.catalogue_version[:12]))
+    return tuple(facts)
+
+
+def _metric(metric: Metric) -> MetricView:
+    comparisons = {comparison.arm_id: comparison for comparison in metric.comparisons}
+    return MetricView(
+        name=metric.metric_id,
+        role="Decides" if metric.is_primary else "Explores",
+        is_primary=metric.is_primary,
+        forest=forest_of(metric),
+        rows=tuple(_metric_row(metric, arm, comparisons.get(arm.arm_id)) for arm in metric.arms),
+        sentences=_sentences(metric),
+        notes=metric.notes,
+    )
+
+
+def _sentences(metric: Metric) -> tuple[str, ...]:
+    """What each arm did; nothing where the page's verdict is this very sentence."""
+    if metric.is_primary and len(metric.comparisons) == 1:
+        return ()
+    return tuple(comparison.sentence for comparison in metric.comparisons)
+
+
+def _metric_row(metric: Metric, arm: ArmMean, comparison: Comparison | None) -> MetricRow:
+    effect = comparison.effect if comparison else None
+    relative = effect.relative if effect else None
+    return MetricRow(
+        arm=arm.arm_id,
+        is_control=comparison is None,
+        customers=format_number(arm.customer_count),
+        mean="none" if arm.mean is None else format_value(arm.mean, metric.unit, metric.currency),
+        difference=format_difference(effect.difference, metric.unit, metric.currency) if effect else "",
+        interval=format_interval(effect.lower, effect.upper, metric.unit, metric.currency) if effect else "",
+        standard_error=format_bounds(0.0, effect.standard_error, metric.unit, metric.currency)[1] if effect else "",
+        relative=format_percent(relative.lift) if relative else "",
+        relative_interval=f"{format_percent(relative.lower)} to {format_percent(relative.upper)}" if relative else "",
+        p=format_p(effect.p_value) if effect else "",
+    )
+
+
+def _cautions(readout: Readout) -> tuple[str, ...]:
+    """Checks to look at before acting; a refused readout says it all itself."""
+    if readout.refusal is not None:
+        return ()
+    return tuple(row.title for row in _health(readout) if row.tone == Health.WARN.value)
+
+
+def _health(readout: Readout) -> tuple[HealthRow, ...]:
+    ratios = [ratio for ratio in (readout.sample_ratio, readout.assignment_ratio) if ratio is not None]
+    return tuple(_ratio_row(ratio) for ratio in ratios) + tuple(_check_row(check) for check in readout.checks)
+
+
+def _ratio_row(ratio: SampleRatio) -> HealthRow:
+    word = HEALTH_WORDS[ratio.status]
+    title = f"Sample ratio of {ratio.population}"
+    return HealthRow(title=title, word=word, tone=ratio.status.value, message=ratio.message)
+
+
+def _check_row(check: Check) -> HealthRow:
+    word = HEALTH_WORDS[check.status]
+    return HealthRow(title=check.title, word=word, tone=check.status.value, message=check.message)
+
+
+def _arms(readout: Readout, *, is_table: bool) -> tuple[ArmRow, ...]:
+    rows = []
+    for arm in readout.arms:
+        counts = (arm.assigned_count, arm.exposed_count, arm.exposure_count, arm.complete_count)
+        shown = tuple(map(format_number, counts[:1] if is_table else counts))
+        rows.append(ArmRow(arm=arm.arm_id, is_control=arm.is_control, share=f"{100 * arm.share:.1f} %", counts=shown))
+    return tuple(rows)
+
+
+def _day(moment: datetime) -> str:
+    return f"{moment.day} {moment:%b %Y}"
+
+
+def _moment(moment: datetime) -> str:
+    return f"{moment.day} {moment:%b %Y, %H:%M} UTC"
