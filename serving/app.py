@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from fastapi import Depends, FastAPI
 
@@ -39,6 +40,7 @@ def create_app(
     fetch_model: Callable[[], Champion] | None = None,
     now: Callable[[], datetime] = utc_now,
     refresh_every_s: float = REFRESH_EVERY_S,
+    metrics_path: Path | None = None,
 ) -> FastAPI:
     """The web application on the given settings; nothing is opened before it starts.
 
@@ -47,6 +49,7 @@ def create_app(
         fetch_model: Gives the champion's local copy; default is the model registry.
         now: The clock.
         refresh_every_s: How often to look for a new catalogue and a new champion.
+        metrics_path: Folder in which worker processes add their numbers up; None for one process.
     """
     app = FastAPI(
         title="Nextbest",
@@ -56,7 +59,7 @@ def create_app(
         redoc_url=None,
         lifespan=_lifespan(refresh_every_s),
     )
-    app.state.engine = _engine(settings, fetch_model or (lambda: _fetch_champion(settings)), now)
+    app.state.engine = _engine(settings, fetch_model or (lambda: _fetch_champion(settings)), now, Metrics(metrics_path))
     problems.install(app)
     for module in (decisions, reports, about, health):
         app.include_router(module.router)
@@ -77,8 +80,9 @@ def _fetch_champion(settings: Settings) -> Champion:
     return fetch_champion(settings)
 
 
-def _engine(settings: Settings, fetch_model: Callable[[], Champion], now: Callable[[], datetime]) -> Engine:
-    metrics = Metrics()
+def _engine(
+    settings: Settings, fetch_model: Callable[[], Champion], now: Callable[[], datetime], metrics: Metrics
+) -> Engine:
     state = LiveState(settings.redis_url or DEFAULT_REDIS_URL, decision_ttl=timedelta(days=settings.decision_ttl_days))
     refresher = Refresher(
         catalogues=CatalogueSource(folder=settings.catalogue_path),

@@ -1,6 +1,5 @@
 """Numbers about the running server in Prometheus' form, summed over worker processes where there are several."""
 
-import os
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -13,9 +12,14 @@ AGE_BUCKETS_S = (60, 600, 3_600, 6 * 3_600, 86_400, 2 * 86_400, 7 * 86_400, 14 *
 
 
 class Metrics:
-    """What the server counts; one set per app."""
+    """What the server counts; one set per app.
 
-    def __init__(self) -> None:
+    Args:
+        shared: Folder that `PROMETHEUS_MULTIPROC_DIR` names, where several processes add up; None for one process.
+    """
+
+    def __init__(self, shared: Path | None = None) -> None:
+        self._shared = shared
         self.registry = CollectorRegistry()
         self.decisions = Counter(
             "nextbest_decisions",
@@ -82,9 +86,8 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """Everything in Prometheus' text form."""
-        folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")  # noqa: TID251 - prometheus_client's own switch
-        if not folder or not Path(folder).is_dir():
+        if self._shared is None:
             return generate_latest(self.registry)
         merged = CollectorRegistry()
-        MultiProcessCollector(merged)
+        MultiProcessCollector(merged, str(self._shared))
         return generate_latest(merged)
