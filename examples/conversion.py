@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import date
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -150,10 +151,8 @@ def read_table(
     Raises:
         InvalidInputError: The file or a column is missing, holds something else, or cannot be read.
     """
-    paths = [folder / f"{stem}{ending}" for ending in (".parquet", ".csv")]
-    path = next((path for path in paths if path.is_file()), None)
-    if path is None:
-        raise InvalidInputError(f"SOURCE must hold {stem}.parquet or {stem}.csv, got {folder} without it; {origin}")
+    path = _file_of(check_source(folder, [stem], origin=origin), stem)
+    assert path is not None  # noqa: S101 - just checked
     frame = _read(path)
     missing = [column for column in schema if column not in frame.columns]
     if missing:
@@ -188,15 +187,42 @@ def _first(error: Exception) -> str:
     return str(error).partition("\n")[0][:100]
 
 
-def check_source(source: Path | None, *, origin: str) -> Path:
-    """The source folder, which must be there.
+def check_source(source: Path | None, stems: Sequence[str], *, origin: str) -> Path:
+    """The source folder, which must be there and hold every file.
+
+    Args:
+        source: What the user named.
+        stems: Names of the files, without their endings.
+        origin: Where such data comes from.
 
     Raises:
-        InvalidInputError: None was named, or it is not a folder.
+        InvalidInputError: None was named, it is not a folder, or files are missing; the message names them.
     """
     if source is None or not source.is_dir():
         raise InvalidInputError(f"SOURCE must be an existing folder, got {source}; {origin}")
+    missing = [stem for stem in stems if _file_of(source, stem) is None]
+    if missing:
+        raise InvalidInputError(
+            f"SOURCE must hold {', '.join(stems)} (each .parquet or .csv), "
+            f"got {source} without {', '.join(missing)}; {origin}"
+        )
     return source
+
+
+def _file_of(folder: Path, stem: str) -> Path | None:
+    paths = [folder / f"{stem}{ending}" for ending in (".parquet", ".csv")]
+    return next((path for path in paths if path.is_file()), None)
+
+
+def check_day(name: str, day: date) -> date:
+    """A day that all of a world's times stay in range around.
+
+    Raises:
+        InvalidInputError: It is before 1980 or after 2200.
+    """
+    if not 1980 <= day.year <= 2200:  # noqa: PLR2004 - generous bounds
+        raise InvalidInputError(f"{name} must be between 1980 and 2200, got {day}")
+    return day
 
 
 def json_of(**columns: pl.Expr) -> pl.Expr:

@@ -1,6 +1,7 @@
 """Turn a message's Liquid templates into the words that a customer reads.
 
-A template sees `customer` (attributes), `context` (what the caller sent along) and `offer` (its id, kind and attributes), and nothing else. What is unknown renders as nothing. Text is not escaped: what escaping a channel needs
+A template sees `customer` (attributes), `context` (what the caller sent along) and `offer` (its id, kind and
+attributes), and nothing else. What is unknown renders as nothing. Text is not escaped: what escaping a channel needs
 is that channel's to know. Templates cannot loop without end, write without end, read files or ask for the time.
 """
 

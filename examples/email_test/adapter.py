@@ -22,7 +22,16 @@ from pathlib import Path
 import polars as pl
 
 from decisioning.errors import InvalidInputError
-from examples.conversion import ConvertReport, World, check_source, json_of, json_text, read_table, write_world
+from examples.conversion import (
+    ConvertReport,
+    World,
+    check_day,
+    check_source,
+    json_of,
+    json_text,
+    read_table,
+    write_world,
+)
 from features.contracts import UTC_TIME
 
 CATALOGUE = Path(__file__).parent / "catalogue"
@@ -67,7 +76,8 @@ def convert(source: Path | None, out: Path, *, starts_on: date = STARTS_ON) -> C
     Raises:
         InvalidInputError: The file is missing or not what it should be.
     """
-    rows = _rows(check_source(source, origin=_ORIGIN))
+    check_day("starts-on", starts_on)
+    rows = _rows(check_source(source, ["hillstrom"], origin=_ORIGIN))
     sent_at = datetime(starts_on.year, starts_on.month, starts_on.day, 9, tzinfo=UTC)
     world = World(
         customers=_customers(rows, sent_at),

@@ -26,7 +26,7 @@ import polars as pl
 
 from decisioning.draw import unit_hash
 from decisioning.errors import InvalidInputError
-from examples.conversion import ConvertReport, World, json_of, json_text, write_world
+from examples.conversion import ConvertReport, World, check_day, json_of, json_text, write_world
 from examples.grocery.campaigns import HISTORY, campaign_offers, decisions_of
 from examples.grocery.source import GroceryFiles, read_files
 from features.contracts import UTC_TIME
@@ -62,6 +62,7 @@ def convert(source: Path | None, out: Path, *, ends_on: date) -> ConvertReport:
     Raises:
         InvalidInputError: The package is not installed, or a file is missing or not what it should be.
     """
+    check_day("ends-on", ends_on)
     files = read_files(source)
     baskets = _baskets(files)
     recorded = _recorded(baskets)

@@ -77,7 +77,8 @@ def read_files(source: Path | None) -> GroceryFiles:
     Raises:
         InvalidInputError: The package is not installed, or a file or column is missing.
     """
-    folder = package_folder() if source is None or str(source) == INSTALLED else check_source(source, origin=_ORIGIN)
+    folder = package_folder() if source is None or str(source) == INSTALLED else source
+    check_source(folder, list(_TABLES), origin=_ORIGIN)
     tables = {stem: read_table(folder, stem, schema, origin=_ORIGIN) for stem, schema in _TABLES.items()}
     return GroceryFiles(**tables)
 

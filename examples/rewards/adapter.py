@@ -28,6 +28,7 @@ from decisioning.errors import InvalidInputError
 from examples.conversion import (
     ConvertReport,
     World,
+    check_day,
     check_source,
     json_of,
     json_text,
@@ -52,6 +53,7 @@ _ORIGIN = (
     "the files portfolio, profile and transcript come from the Starbucks rewards app data of Udacity's data science "
     "course and are published on several data sites; save each as Parquet or CSV"
 )
+_FILES = ("portfolio", "profile", "transcript")
 _PORTFOLIO = {
     "id": pl.String,
     "offer_type": pl.String,
@@ -111,7 +113,8 @@ def convert(
     """
     if part not in list(Part):
         raise InvalidInputError(f"part must be one of {', '.join(Part)}, got {part!r}")
-    folder = check_source(source, origin=_ORIGIN)
+    folder = check_source(source, _FILES, origin=_ORIGIN)
+    check_day("starts-on", starts_on)
     offers = _offers(folder)
     profile = _kept(read_table(folder, "profile", _PROFILE, origin=_ORIGIN), Part(part), held_back_rate)
     transcript = read_table(folder, "transcript", _TRANSCRIPT, origin=_ORIGIN)

@@ -1,6 +1,7 @@
 """From checked models to the core's types, with money in minor units and everything in a canonical order."""
 
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from typing import Any
 
 from decisioning.catalogue import Attribute, Catalogue, Learning
@@ -37,7 +38,7 @@ def to_minor(amount: float, currency: str) -> float:
         (115.0, 0.5, 300.0)
     """
     factor = 1 if currency in _WITHOUT_CENTS else 1000 if currency in _WITH_MILLS else 100
-    return round(amount * factor, 6)
+    return float(Decimal(repr(amount)) * factor)
 
 
 def build_catalogue(sound: Mapping[str, Any], version: str = "") -> Catalogue:

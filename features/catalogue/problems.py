@@ -52,4 +52,4 @@ def shown(value: object) -> str:
 
 def nearest_to(name: object, known: Iterable[str]) -> tuple[str, ...]:
     """The one known name most like a misspelt one, or nothing."""
-    return nearest_names(name, known, limit=1) if isinstance(name, str) else ()
+    return nearest_names(name, map(str, known), limit=1) if isinstance(name, str) else ()

@@ -4,6 +4,7 @@ A mistake in one offer does not hide those in the next: what is sound is kept, s
 still be checked, and all problems are told at once.
 """
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, get_args, get_origin
@@ -21,6 +22,7 @@ from features.catalogue.sections import Sections
 _ADAPTERS: Mapping[str, TypeAdapter[Any]] = MappingProxyType(
     {name: TypeAdapter(field.rebuild_annotation()) for name, field in CatalogueFile.model_fields.items()}
 )
+_SUBJECT = re.compile(r"^(Input|String|Dictionary|Tuple|Value) should")
 _BRANCHES = frozenset({"float", "bool", "str"})
 _PATTERNS: Mapping[str, str] = MappingProxyType(
     {
@@ -113,4 +115,4 @@ def _words(details: ErrorDetails, location: Location) -> tuple[str, str, tuple[s
         return f"must be {words}", shown(given), nearest_to(given, known)
     if kind == "string_pattern_mismatch":
         return _PATTERNS[str(context["pattern"])], shown(given), ()
-    return details["msg"].replace("Input should", "must", 1), shown(given), ()
+    return _SUBJECT.sub("must", details["msg"]).removesuffix(" after validation"), shown(given), ()
