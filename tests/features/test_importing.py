@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -246,33 +247,24 @@ def scrambled(path: Path) -> None:
     path.write_bytes(bytes(data))
 
 
-def break_file(folder: Path, how: str) -> None:
-    events, parquet = folder / "events.csv", folder / "events.parquet"
-    whole = events.read_bytes() if events.exists() else b""
-    match how:
-        case "empty csv":
-            events.write_bytes(b"")
-        case "empty parquet":
-            events.unlink()
-            parquet.write_bytes(b"")
-        case "latin-1":
-            events.write_bytes(whole + "E-9,Jos\xe9,browse,2026-01-01T10:00:00Z,,\n".encode("latin-1"))
-        case "utf-16":
-            events.write_bytes(whole.decode().encode("utf-16"))
-        case "binary":
-            events.write_bytes(bytes(range(256)) * 50)
-        case "unclosed quote":
-            events.write_bytes(whole + b'E-9,"C-1,browse,2026-01-01T10:00:00Z,,\nE-10,C-1,browse,,,\n')
-        case "semicolons":
-            events.write_bytes(whole.replace(b",", b";"))
-        case "column twice":
-            events.write_bytes(whole.replace(b"currency", b"type"))
-        case "missing column":
-            events.write_bytes(whole.replace(b"occurred_at", b"happened"))
-        case "both":
-            pl.DataFrame({"event_id": ["a"]}).write_parquet(parquet)
-        case "csv named parquet":
-            events.rename(parquet)
+def rewritten(change: Callable[[bytes], bytes]) -> Callable[[Path], object]:
+    return lambda events: events.write_bytes(change(events.read_bytes()))
+
+
+BREAKS: dict[str, Callable[[Path], object]] = {
+    "empty csv": rewritten(lambda whole: b""),
+    "empty parquet": lambda events: events.rename(events.with_suffix(".parquet")).write_bytes(b""),
+    "csv named parquet": lambda events: events.rename(events.with_suffix(".parquet")),
+    "latin-1": rewritten(lambda whole: whole + b"E-9,Jos\xe9,browse,2026-01-01T10:00:00Z,,\n"),
+    "utf-16": rewritten(lambda whole: whole.decode().encode("utf-16")),
+    "binary": rewritten(lambda whole: bytes(range(256)) * 50),
+    "unclosed quote": rewritten(lambda whole: whole + b'E-9,"C-1,browse,2026-01-01T10:00:00Z,,\nE-10,C-1,,,,\n'),
+    "endless cell": rewritten(lambda whole: whole + b"E-9," + b"x" * 200_000 + b",browse,2026-01-01T10:00:00Z,,\n"),
+    "semicolons": rewritten(lambda whole: whole.replace(b",", b";")),
+    "column twice": rewritten(lambda whole: whole.replace(b"currency", b"type")),
+    "missing column": rewritten(lambda whole: whole.replace(b"occurred_at", b"happened")),
+    "both": lambda events: pl.DataFrame({"event_id": ["a"]}).write_parquet(events.with_suffix(".parquet")),
+}
 
 
 @pytest.mark.parametrize(
@@ -285,6 +277,7 @@ def break_file(folder: Path, how: str) -> None:
         ("utf-16", "must be UTF-8"),
         ("binary", "must be UTF-8|column"),
         ("unclosed quote", "row 2 must close every quote"),
+        ("endless cell", "row 2 must close every quote within 131072 characters"),
         ("semicolons", "must have the columns"),
         ("column twice", "each column once"),
         ("missing column", "must have the columns occurred_at"),
@@ -293,8 +286,7 @@ def break_file(folder: Path, how: str) -> None:
 )
 def test_a_broken_file_is_named_and_nothing_lands(home, folder: Path, shop, how: str, complaint: str) -> None:
     shop.customers.write_parquet(folder / "customers.parquet")
-    write_events(folder, "E-1,C-1,browse,2026-01-01T10:00:00Z,,")
-    break_file(folder, how)
+    BREAKS[how](write_events(folder, "E-1,C-1,browse,2026-01-01T10:00:00Z,,"))
     with pytest.raises(InvalidInputError, match=complaint) as caught:
         import_folder(folder, home, now=NOW)
     assert "events" in str(caught.value)

@@ -91,8 +91,7 @@ CASES = [
         [
             "[]",
             '[{"channel": "email", "purpose": "marketing", "granted": true}]',
-            '[{"channel": "email", "purpose": "m", "granted": false, "recorded_at": "2026-01-01T00:00:00Z", '
-            '"source": "form"}]',
+            '[{"channel": "sms", "purpose": "m", "granted": false, "recorded_at": "2026-01-01T00:00:00Z", "source": "x"}]',
         ],
         [
             "{}",
