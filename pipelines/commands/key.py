@@ -82,9 +82,10 @@ def _scopes(names: list[str]) -> "frozenset[Scope]":
     from decisioning.errors import UnknownNameError
     from serving.api_keys import Scope
 
+    known = [scope.value for scope in Scope]
     for name in names:
-        if name not in list(Scope):
-            raise UnknownNameError("scope", name, list(Scope))
+        if name not in known:
+            raise UnknownNameError("scope", name, known)
     return frozenset(map(Scope, names))
 
 
@@ -92,7 +93,7 @@ def _described(key: "ApiKey", now: datetime) -> dict[str, Any]:
     return {
         "name": key.name,
         "id": key.key_id,
-        "scopes": sorted(key.scopes),
+        "scopes": sorted(scope.value for scope in key.scopes),
         "in_force": key.is_active(now),
         "created_at": key.created_at.isoformat(timespec="seconds"),
         "expires_at": key.expires_at.isoformat(timespec="seconds") if key.expires_at else None,
