@@ -27,6 +27,12 @@ MIN_CUSTOMERS = 30
 MIN_EVENTS = 5
 MIN_MEANS_IN_ERRORS = 3.0
 OUTLIER_SHARE = 0.1
+ROUNDING = 1e-9
+"""Spread below this share of the mean is rounding, not chance."""
+
+TINY = 1e-150
+"""Spread below this has no square."""
+
 _VALUE = "value"
 
 
@@ -94,7 +100,7 @@ def _too_small(arm: ArmMean) -> Refusal | None:
 
 
 def _constant(arm: ArmMean, metric: MetricName) -> Refusal | None:
-    if arm.standard_deviation:
+    if _spread(arm) > max(ROUNDING * abs(_mean(arm)), TINY):
         return None
     message = f"all customers of arm {arm.arm_id!r} have the same {metric.metric_id}, so chance cannot be judged"
     return Refusal(code=RefusalCode.NO_VARIANCE, message=message)
