@@ -3,9 +3,12 @@
 For message m and customer c, with everything in minor units of the catalogue's currency::
 
     uplift   = E[value | c, m] - E[value | c, silence]
-    net      = uplift - contact cost of m
+    net      = uplift x unit value - contact cost of m
     priority = net x offer weight x goal weight     where net > 0
              = net                                  otherwise
+
+The unit value is 1 where the model learned money. Where it learned a rate (a click, a visit), it is the declared value
+of the offer: uplift is then in points of that rate, and an offer without a declared value never beats silence.
 
 Silence competes with priority 0. Weights scale gains only: a weight is a preference among messages that pay, and must
 neither turn a loss into a gain (they are not negative) nor, above 1, sink or, below 1, lift a message that loses money.
@@ -98,7 +101,7 @@ def best_of(bids: Sequence[Bid]) -> int:
 
 def _scored_bid(candidate: Candidate, value: float, silence: float) -> Bid:
     uplift, cost = value - silence, candidate.cost_minor
-    net = uplift - cost
+    net = uplift * candidate.unit_value_minor - cost
     return Bid(candidate.key, value, uplift, cost, net * candidate.weight if net > 0 else net)
 
 

@@ -9,8 +9,9 @@ from decisioning.catalogue import Catalogue
 from decisioning.errors import InvalidPolicyError, UnknownNameError
 from decisioning.facts import STAGE_FACT, is_feature
 from decisioning.journey import Touchpoint
+from decisioning.measure import Unit
 from decisioning.message import Channel, Creative, Message, MessageClass, Offer
-from decisioning.predicate import AllOf, Rule, compile_predicate, facts_of
+from decisioning.predicate import AllOf, Predicate, Rule, compile_predicate, facts_of
 
 LARGEST_AMOUNT_MINOR = 1e15
 """No amount is larger: ten trillion units. Beyond it a number is a mistake, and sums would lose cents."""
@@ -28,11 +29,13 @@ class Candidate:
     Attributes:
         consent: The channel and purpose that need the customer's yes; None where none is needed.
         stages: Stages it fits; empty means every stage.
-        is_eligible: The offer's and the creative's rule in one.
+        rule: The offer's and the creative's rule in one; `is_eligible` is the same compiled.
         needs_features: The rule looks at features, so it cannot be checked without them.
         needs_stage: The rule looks at the stage.
         cost_minor: Contact cost of its channel.
         declared_value_minor: What it is worth where no model can say.
+        unit_value_minor: What one unit of the learned measure is worth: 1 where money is learned, the declared value
+            of the offer where a rate is.
         weight: Offer weight times goal weight.
     """
 
@@ -45,11 +48,13 @@ class Candidate:
     valid_from: datetime | None
     valid_until: datetime | None
     stages: frozenset[str]
+    rule: Predicate
     is_eligible: Rule
     needs_features: bool
     needs_stage: bool
     cost_minor: float
     declared_value_minor: float
+    unit_value_minor: float
     weight: float
 
 
@@ -79,6 +84,12 @@ def _candidate(catalogue: Catalogue, creative: Creative) -> Candidate:
     offer = _find("offer", creative.offer_id, catalogue.offers)
     channel = _find("channel", creative.channel_id, catalogue.channels)
     goal = _find("goal", offer.goal_id, catalogue.goals)
+    declared = _number(
+        f"value of offer {offer.offer_id}",
+        offer.value_minor,
+        lowest=-LARGEST_AMOUNT_MINOR,
+        highest=LARGEST_AMOUNT_MINOR,
+    )
     rule = AllOf(parts=(offer.eligibility, creative.eligibility))
     needed = facts_of(rule)
     message = Message(offer=offer, channel=channel, creative=creative)
@@ -92,16 +103,13 @@ def _candidate(catalogue: Catalogue, creative: Creative) -> Candidate:
         valid_from=_moment(offer, offer.valid_from),
         valid_until=_moment(offer, offer.valid_until),
         stages=offer.stages,
+        rule=rule,
         is_eligible=compile_predicate(rule),
         needs_features=any(map(is_feature, needed)),
         needs_stage=STAGE_FACT in needed,
         cost_minor=_number(f"cost of channel {channel.channel_id}", channel.cost_minor, highest=LARGEST_AMOUNT_MINOR),
-        declared_value_minor=_number(
-            f"value of offer {offer.offer_id}",
-            offer.value_minor,
-            lowest=-LARGEST_AMOUNT_MINOR,
-            highest=LARGEST_AMOUNT_MINOR,
-        ),
+        declared_value_minor=declared,
+        unit_value_minor=declared if _learns_rate(catalogue) else 1.0,
         weight=_number(f"weight of offer {offer.offer_id}", offer.weight, highest=LARGEST_WEIGHT)
         * _number(f"weight of goal {goal.goal_id}", goal.weight, highest=LARGEST_WEIGHT),
     )
@@ -111,6 +119,11 @@ def _find[T](kind: str, name: str, known: Mapping[str, T]) -> T:
     if name not in known:
         raise UnknownNameError(kind, name, known)
     return known[name]
+
+
+def _learns_rate(catalogue: Catalogue) -> bool:
+    measure = catalogue.measures.get(catalogue.learning.measure_id) if catalogue.learning else None
+    return measure is not None and measure.unit is Unit.RATE
 
 
 def _needed_consent(offer: Offer, channel: Channel) -> tuple[str, str] | None:

@@ -30,7 +30,10 @@ class Attribute:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Learning:
-    """What the model learns: which measure, over which window after a decision."""
+    """What the model learns: which measure, over which window after a decision.
+
+    Learn money where there is any. Where a rate is learned, arbitration prices it with each offer's declared value.
+    """
 
     measure_id: str
     window_days: float = 7.0

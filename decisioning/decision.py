@@ -96,9 +96,9 @@ class Evaluated:
 
     Attributes:
         expected_value_minor: Expected measure over the window if this is chosen; None without a model.
-        uplift_minor: That minus the same for silence.
+        uplift_minor: That minus the same for silence. (Both are in points of a rate where the model learned one.)
         cost_minor: Contact cost.
-        priority_minor: What arbitration compares: uplift minus cost, times weights; 0 for silence.
+        priority_minor: What arbitration compares, in money: see `decisioning.arbitration`; 0 for silence.
         probability: Action probability.
     """
 

@@ -2,15 +2,15 @@
 
 A record holds only None, flags, numbers, texts, lists and mappings with text keys, so any JSON writer takes it; floats
 come back exactly, since JSON carries their shortest exact form. What JSON cannot say is said otherwise: a missing
-feature (NaN) is None, and an infinite number is a mapping such as {"number": "inf"}. Sets are sorted lists, times are
-ISO 8601 texts with their offset.
+feature (NaN) is None, and a number that JSON writers refuse is a mapping such as {"number": "inf"}. Sets are sorted
+lists, times are ISO 8601 texts with their offset.
 
 A record holds the profile it looked at, and so personal data: it belongs to the customer and is erased with them.
 """
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from math import inf, isinf, nan
+from math import isinf, nan
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,9 @@ type Record = dict[str, Any]
 
 RECORD_VERSION = 1
 """Raised whenever an older reader could not read a new record."""
+
+
+_LARGEST_INTEGER = 2**63
 
 
 def decision_to_record(decision: Decision) -> Record:
@@ -187,15 +190,21 @@ def _plain(value: FactValue) -> Any:
     if isinstance(value, float):
         if value != value:  # noqa: PLR0124 (NaN alone differs from itself)
             return None
-        if isinf(value):
-            return {"number": "inf" if value > 0 else "-inf"}
+        return {"number": str(value)} if isinf(value) else value
+    if isinstance(value, int) and not -_LARGEST_INTEGER <= value < _LARGEST_INTEGER:
+        return {"number": str(value)}
     return value
 
 
 def _fact(plain: Any) -> FactValue:
-    if isinstance(plain, Mapping):
-        return {"inf": inf, "-inf": -inf}[plain["number"]]
+    if isinstance(plain, dict):
+        wrapped: Record = plain
+        return _number(wrapped["number"])
     return plain
+
+
+def _number(text: str) -> float:
+    return float(text) if text.endswith("inf") else int(text)
 
 
 def _feature_value(plain: Any) -> float:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from decisioning.arbitration import Bid, best_of
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue import Catalogue, Learning
 from decisioning.decision import Decision, Inputs
 from decisioning.errors import ModelUnavailableError
 from decisioning.policy import Policy, decide
@@ -96,6 +96,18 @@ def test_the_best_bid_is_the_first_of_the_highest() -> None:
     bids = [Bid("silence", None, None, 0.0, 0.0), *(Bid(key, None, None, 0.0, 2.0) for key in "ab")]
     assert best_of(bids) == 1
     assert best_of(bids[:1]) == 0
+
+
+def test_a_learned_rate_is_priced_with_the_declared_value_of_the_offer(
+    plain_catalogue: Catalogue, inputs_of: MakeInputs
+) -> None:
+    policy = Policy(replace(plain_catalogue, learning=Learning(measure_id="clicked")))
+    decision = valued(policy, inputs_of, {KEY: 0.30, OTHER: 0.35}, silence=0.10)
+    found = entry(decision)
+    assert found.uplift_minor == pytest.approx(0.20)
+    assert found.priority_minor == pytest.approx(0.20 * 200 - 0.5)
+    assert entry(decision, OTHER).priority_minor == pytest.approx(0.25 * 150 - 0.5)
+    assert decision.message_key == KEY
 
 
 @settings(max_examples=60, deadline=None)

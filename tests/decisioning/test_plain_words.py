@@ -7,12 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue import Catalogue, Learning
 from decisioning.decision import Exclusion, Inputs
+from decisioning.errors import UnknownNameError
 from decisioning.experiment import ArmPolicy, Experiment, Holdout
 from decisioning.exploration import Exploration
-from decisioning.plain_words import exclusion_words, plain_reason
+from decisioning.plain_words import exclusion_words, plain_reason, why_not
 from decisioning.policy import Policy, decide
+from decisioning.predicate import Compare, Comparison
+from decisioning.record import decision_from_record, decision_to_record
 
 type MakeInputs = Callable[..., Inputs]
 NO_SERVICE = frozenset({"opening-hours"})
@@ -130,3 +133,57 @@ def test_the_holdout_is_told(plain_catalogue: Catalogue, inputs_of: MakeInputs) 
 def test_a_sentence_holds_nothing_personal(plain_policy: Policy, inputs_of: MakeInputs) -> None:
     inputs = inputs_of(plain_policy, "C-secret", attributes={"age": 44, "first_name": "Ada"})
     assert not {"C-secret", "Ada", "44"} & set(say(plain_policy, inputs).replace(":", " ").split())
+
+
+def test_a_currency_without_cents_shows_none(plain_policy: Policy, inputs_of: MakeInputs) -> None:
+    decision = decide(plain_policy, inputs_of(plain_policy), "D-1")
+    assert "bring 400 JPY more" in plain_reason(decision, "JPY", per_major=1)
+    assert "bring 0.400 KWD more" in plain_reason(decision, "KWD", per_major=1000)
+
+
+def test_a_learned_rate_is_told_in_points(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
+    policy = Policy(replace(plain_catalogue, learning=Learning(measure_id="clicked")))
+    decision = decide(policy, inputs_of(policy, expected_values=np.linspace(0.0, 0.4, 9)), "D-1")
+    assert plain_reason(decision, "EUR", is_rate=True).startswith(
+        "Sent ten-percent/push/plain: expected to bring 40.00 percentage points more than silence"
+    )
+
+
+def test_why_not_tells_the_rule_and_the_facts_it_met(plain_policy: Policy, inputs_of: MakeInputs) -> None:
+    inputs = inputs_of(plain_policy, attributes={"age": 17}, consents=())
+    decision = decide(plain_policy, inputs, "D-1")
+    assert why_not(plain_policy, decision, "ten-percent/email/plain") == (
+        "there is no consent",
+        "customer.age must be at least 18, is 17",
+    )
+    assert why_not(plain_policy, decision, "double-stamps/email/plain") == ("there is no consent",)
+    back = decision_from_record(decision_to_record(decision))
+    assert why_not(plain_policy, back, "ten-percent/email/plain")[1] == "customer.age must be at least 18, is 17"
+
+
+def test_why_not_of_a_permitted_message_is_empty(plain_policy: Policy, inputs_of: MakeInputs) -> None:
+    decision = decide(plain_policy, inputs_of(plain_policy), "D-1")
+    assert why_not(plain_policy, decision, "double-stamps/email/plain") == ()
+    with pytest.raises(UnknownNameError, match="message must be a known name"):
+        why_not(plain_policy, decision, "double-stamps/email/plane")
+
+
+@pytest.mark.parametrize("fact", ["complaint_count_90d", "stage"])
+def test_why_not_says_where_a_rule_could_not_be_checked(
+    plain_catalogue: Catalogue, inputs_of: MakeInputs, fact: str
+) -> None:
+    rule = Compare(fact=fact, comparison=Comparison.IS_MISSING, value=True)
+    offer = replace(plain_catalogue.offers["ten-percent"], eligibility=rule)
+    policy = Policy(replace(plain_catalogue, offers={**plain_catalogue.offers, "ten-percent": offer}))
+    decision = decide(policy, inputs_of(policy, features=None), "D-1")
+    assert why_not(policy, decision, "ten-percent/email/plain") == (
+        "a rule of the offer looks at what could not be read",
+    )
+
+
+def test_why_not_knows_the_stage(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
+    rule = Compare(fact="stage", comparison=Comparison.EQUALS, value="new")
+    offer = replace(plain_catalogue.offers["ten-percent"], eligibility=rule)
+    policy = Policy(replace(plain_catalogue, offers={**plain_catalogue.offers, "ten-percent": offer}))
+    decision = decide(policy, inputs_of(policy), "D-1")
+    assert why_not(policy, decision, "ten-percent/email/plain") == ("stage must be new, is active",)
