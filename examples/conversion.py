@@ -19,7 +19,7 @@ from features.contracts import TABLES
 
 type PolarsType = pl.DataType | type[pl.DataType]
 
-MARKER = "converted.json"
+MARKER = "catalogue/.converted.json"
 """File that marks a folder as a conversion, which another conversion may replace."""
 
 _SCHEMA_FILE = "catalogue.schema.json"

@@ -1,8 +1,9 @@
 """The JSON Schema of the catalogue files, for completion and checks in editors."""
 
-import json
 from functools import cache
 from typing import Any
+
+import orjson
 
 from features.catalogue.documents import Location
 from features.catalogue.models import CatalogueFile
@@ -25,7 +26,7 @@ def catalogue_json_schema() -> dict[str, Any]:
 
 def schema_text() -> str:
     """The JSON Schema as a file holds it."""
-    return json.dumps(catalogue_json_schema(), indent=2) + "\n"
+    return orjson.dumps(catalogue_json_schema(), option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS).decode() + "\n"
 
 
 @cache

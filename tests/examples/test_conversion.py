@@ -12,6 +12,7 @@ from pathlib import Path
 import orjson
 import polars as pl
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from decisioning.errors import InvalidInputError, UnknownNameError
@@ -24,7 +25,7 @@ from features.contracts import TABLES, Table
 from features.importing import import_folder
 from features.log import EventLog
 from features.settings import Settings
-from pipelines.cli import app
+from pipelines.commands import catalogue, example
 
 HEADER = b"recency,history,mens,womens,zip_code,newbie,channel,segment,visit,conversion,spend\n"
 ROOT = Path(__file__).parents[2]
@@ -191,9 +192,9 @@ def test_a_table_is_written_in_order_of_time() -> None:
 @pytest.fixture
 def run() -> Callable[..., str]:
     """Runs a command in process and gives its output, which must be a success."""
-    for noun in ("example", "catalogue"):
-        if noun not in {group.name for group in app.registered_groups}:
-            __import__(f"pipelines.commands.{noun}", fromlist=["register"]).register(app)
+    app = typer.Typer()
+    for noun in (example, catalogue):
+        noun.register(app)
 
     def call(*arguments: str) -> str:
         result = CliRunner().invoke(app, list(arguments))
