@@ -197,10 +197,11 @@ def _plain(value: FactValue) -> Any:
 
 
 def _fact(plain: Any) -> FactValue:
-    if isinstance(plain, dict):
-        wrapped: Record = plain
-        return _number(wrapped["number"])
-    return plain
+    return _number(plain["number"]) if _is_wrapped(plain) else plain
+
+
+def _is_wrapped(plain: Any) -> bool:
+    return isinstance(plain, dict)
 
 
 def _number(text: str) -> float:
