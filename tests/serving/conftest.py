@@ -1,4 +1,4 @@
-"""A server on real parts: the shop's catalogue from files, a tiny real LightGBM model, profiles and features in Redis."""
+"""A server on real parts: the shop from files, a tiny real LightGBM model, profiles and features in Redis."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
