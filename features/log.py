@@ -77,7 +77,7 @@ class EventLog:
             return Appended(inserted=0, duplicates=0)
         try:
             inserted = self._commit_new(table, distinct)
-        except (DeltaError, OSError) as error:
+        except (DeltaError, OSError, pl.exceptions.ComputeError) as error:
             raise LogUnavailableError(f"log table {table.name} could not be written: {error}") from error
         return Appended(inserted=inserted, duplicates=canonical.height - inserted)
 

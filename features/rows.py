@@ -77,8 +77,8 @@ def _value(table: Table, column: Column, value: object) -> str | int | float | d
 def _time(table: Table, column: Column, text: str) -> datetime:
     try:
         time = datetime.fromisoformat(text)
-    except ValueError:
-        time = None
-    if time is None or time.tzinfo is None:
-        raise InvalidInputError(f"{table.name}.{column.name} must be an ISO 8601 time with an offset, got other text")
-    return time.astimezone(UTC)
+        if time.tzinfo is not None:
+            return time.astimezone(UTC)
+    except (ValueError, OverflowError):  # no time at all, or none that UTC can tell
+        pass
+    raise InvalidInputError(f"{table.name}.{column.name} must be an ISO 8601 time with an offset, got other text")

@@ -91,7 +91,7 @@ CASES = [
         [
             "[]",
             '[{"channel": "email", "purpose": "marketing", "granted": true}]',
-            '[{"channel": "sms", "purpose": "m", "granted": false, "recorded_at": "2026-01-01T00:00:00Z", "source": "x"}]',
+            '[{"channel": "a", "purpose": "m", "granted": false, "recorded_at": "2026-01-01T00:00:00Z", "source": ""}]',
         ],
         [
             "{}",

@@ -195,7 +195,7 @@ def test_a_spoilt_file_is_a_clear_error(home: Settings) -> None:
         client_of(url).set("key", "value")
     path = home.redis_path / "appendonly.aof"
     path.write_bytes(b"nonsense" * 10 + path.read_bytes())
-    with pytest.raises(UnavailableError, match="did not start.*Bad file format"), embedded_redis(home):
+    with pytest.raises(UnavailableError, match=r"did not start.*Bad file format"), embedded_redis(home):
         pass
 
 
@@ -230,7 +230,7 @@ def test_a_short_socket_folder_is_private_and_removed(tmp_path: Path) -> None:
 def test_a_missing_binary_is_a_clear_error(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipelines.embedded_redis.find_spec", lambda name: None)
     monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(UnavailableError, match="install Redis .* or set NEXTBEST_REDIS_URL"), embedded_redis(home):
+    with pytest.raises(UnavailableError, match=r"install Redis .* or set NEXTBEST_REDIS_URL"), embedded_redis(home):
         pass
 
 

@@ -305,7 +305,7 @@ def test_killing_drains_and_writers_anywhere_loses_nothing_and_repeats_nothing(c
     log = EventLog(settings.log_path)
     answered: list[str] = []
     add(client, range(9_000_000, 9_008_000))  # so that no drain is ever idle
-    for round_number in range(3):
+    for round_number in range(2):
         drain = subprocess.Popen(
             [sys.executable, "-c", DRAIN, str(tmp_path), redis_url], stdout=subprocess.PIPE, text=True
         )
@@ -335,5 +335,5 @@ def test_killing_drains_and_writers_anywhere_loses_nothing_and_repeats_nothing(c
     assert len(stored) == len(set(stored))
     assert set(stored) >= {f"D-{int(line):06d}" for line in answered} | set(names(range(9_000_000, 9_008_000)))
     unanswered = len(stored) - len(answered) - 8_000
-    assert 0 <= unanswered <= 3  # a writer may be killed between the stream's taking an entry and its saying so
+    assert 0 <= unanswered <= 2  # a writer may be killed between the stream's taking an entry and its saying so
     assert read_letters(dead_letters_path(settings.spool_path)) == []
