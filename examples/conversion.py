@@ -69,18 +69,24 @@ def write_world(example: str, world: World, catalogue: Path, out: Path) -> Conve
         InvalidInputError: OUT holds something else, or cannot be written.
     """
     _refuse_foreign(out)
-    part = out.with_name(f".{out.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
+    part, old = out.with_name(f".{out.name}.part"), out.with_name(f".{out.name}.old")
+    _remove(part, old)
     try:
         part.mkdir(parents=True)
         report = _write_into(part, example, world, catalogue, out)
-        shutil.rmtree(out, ignore_errors=True)
+        if out.exists():  # moved away before it is removed, so that no half-removed folder bears the name
+            out.rename(old)
         part.rename(out)
     except OSError as error:
         raise InvalidInputError(f"OUT must be a folder that can be written, got {out} ({error.strerror})") from error
     finally:
-        shutil.rmtree(part, ignore_errors=True)
+        _remove(part, old)
     return report
+
+
+def _remove(*folders: Path) -> None:
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _refuse_foreign(out: Path) -> None:

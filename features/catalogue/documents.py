@@ -77,10 +77,13 @@ def dotted(location: Location) -> str:
 
 
 def _text_of(path: Path) -> str:
-    size = path.stat().st_size
-    if size > MAX_FILE_BYTES:
-        raise _UnreadableError(1, f"must be at most {MAX_FILE_BYTES:,} bytes long", f"{size:,} bytes")
-    content = path.read_bytes()
+    try:
+        size = path.stat().st_size
+        if size > MAX_FILE_BYTES:
+            raise _UnreadableError(1, f"must be at most {MAX_FILE_BYTES:,} bytes long", f"{size:,} bytes")
+        content = path.read_bytes()
+    except OSError as error:
+        raise _UnreadableError(1, "must be a file that can be read", error.strerror or "an error") from error
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from decisioning.errors import nearest_names
 
 _LONGEST_VALUE = 60
+_MOST_COMPARED = 2_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,5 +52,6 @@ def shown(value: object) -> str:
 
 
 def nearest_to(name: object, known: Iterable[str]) -> tuple[str, ...]:
-    """The one known name most like a misspelt one, or nothing."""
-    return nearest_names(name, map(str, known), limit=1) if isinstance(name, str) else ()
+    """The one known name most like a misspelt one; nothing where too many are known to compare with each."""
+    names = [str(each) for each in known]
+    return nearest_names(name, names, limit=1) if isinstance(name, str) and len(names) <= _MOST_COMPARED else ()
