@@ -69,14 +69,15 @@ def write_world(example: str, world: World, catalogue: Path, out: Path) -> Conve
         InvalidInputError: OUT holds something else, or cannot be written.
     """
     _refuse_foreign(out)
-    part, old = out.with_name(f".{out.name}.part"), out.with_name(f".{out.name}.old")
+    whole = out.resolve()
+    part, old = whole.with_name(f".{whole.name}.part"), whole.with_name(f".{whole.name}.old")
     _remove(part, old)
     try:
         part.mkdir(parents=True)
         report = _write_into(part, example, world, catalogue, out)
-        if out.exists():  # moved away before it is removed, so that no half-removed folder bears the name
-            out.rename(old)
-        part.rename(out)
+        if whole.exists():  # moved away before it is removed, so that no half-removed folder bears the name
+            whole.rename(old)
+        part.rename(whole)
     except OSError as error:
         raise InvalidInputError(f"OUT must be a folder that can be written, got {out} ({error.strerror})") from error
     finally:
