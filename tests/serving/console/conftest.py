@@ -86,7 +86,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     settings = Settings(home=folder / "home")
     clear = make_table({"none": 900, "plain mail": 910, "warm mail": 890}, {"plain mail": 1.0, "warm mail": 2.0})
     store(settings, folder, "mail-test", clear, "none", 1)
-    store(settings, folder, "quiet-test", make_table({"old": 500, "new": 510}, {}), "old", 2)
+    store(settings, folder, "quiet-test", make_table({"old": 500, "new": 510}, {}, seed=5), "old", 2)
     store(settings, folder, "broken-split", make_table({"old": 500, "new": 700}, {}), "old", 3)
     store(settings, folder, "tiny", make_table({"old": 20, "new": 20}, {}), "old", 4)
     odd = make_table({"<b>old</b>": 200, "a very long arm name that has to wrap somewhere & more": 200}, {})
@@ -147,7 +147,7 @@ def open_page(chromium: Browser) -> Iterator[Callable[..., Page]]:
     contexts = []
 
     def open_page(address: str, **options: object) -> Page:
-        context = chromium.new_context(**{"viewport": {"width": 1200, "height": 900}, **options})  # pyright: ignore
+        context = chromium.new_context(**{"viewport": {"width": 1200, "height": 900}, **options})  # pyright: ignore[reportArgumentType]
         contexts.append(context)
         page = context.new_page()
         page.goto(address)

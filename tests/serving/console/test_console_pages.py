@@ -128,9 +128,9 @@ def test_guards_stand_before_pages_and_not_before_the_style_sheet(stored: Settin
 
 
 def test_the_console_works_below_another_path(stored: Settings):
-    app = FastAPI(root_path="/nextbest")
+    app = FastAPI()
     app.include_router(console_routes(stored))
-    page = TestClient(app).get("/console/experiments").text
+    page = TestClient(app, root_path="/nextbest").get("/console/experiments").text
     assert 'href="/nextbest/console/static/console.css' in page
     assert 'href="/nextbest/console/experiments/mail-test"' in page
 
