@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -195,3 +196,16 @@ def test_a_commit_by_another_writer_in_between_is_noticed(log: EventLog, monkeyp
     monkeypatch.setattr(log, "_open_or_create", lambda table: next(versions, None) or open_once(table))
     assert log.append(EVENTS, make_events("b", "c")) == Appended(inserted=1, duplicates=1)
     assert ids_in(log) == ["a", "b", "c"]
+
+
+def test_what_was_appended_is_forced_to_the_disk(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[str] = []
+    fsync = os.fsync
+    monkeypatch.setattr(
+        "os.fsync", lambda handle: (synced.append(str(Path(f"/proc/self/fd/{handle}").readlink())), fsync(handle))
+    )
+    log.append(EVENTS, make_events("a"))
+    folder = log.path.resolve() / "events"
+    (data,) = folder.glob("*.parquet")
+    commit = folder / "_delta_log" / f"{1:020d}.json"
+    assert {str(data), str(commit), str(folder), str(commit.parent)} <= set(synced)
