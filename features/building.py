@@ -79,13 +79,25 @@ def build_features(
         InsufficientDataError: The log has no customers.
         UnavailableError: Another build is running.
     """
+    report = update_history(settings, catalogue, as_of, progress, full=full)
+    apply(settings, catalogue)
+    return report
+
+
+def update_history(
+    settings: Settings,
+    catalogue: Catalogue,
+    as_of: datetime,
+    progress: OnProgress | None = None,
+    *,
+    full: bool = False,
+) -> BuildReport:
+    """The part of `build_features` that writes files; Feast does not hear of it."""
     if as_of.tzinfo is None:
         raise InvalidInputError("as_of must have a time zone, got one without: write it like 2026-11-01T00:00:00Z")
     with _only_one(settings.features_path):
         history = History.from_log(EventLog(settings.log_path))
-        report = _build(settings, catalogue, history, as_of, progress, full=full)
-        apply(settings, catalogue)
-    return report
+        return _build(settings, catalogue, history, as_of, progress, full=full)
 
 
 def _build(

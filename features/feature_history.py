@@ -3,6 +3,7 @@
 A generation is a folder `g-<number>` with a manifest, `decisions-*.parquet` (rows at the moments of decisions) and
 `snapshot-*.parquet` (rows of all customers at the moment of a build). The highest number is in force. A new generation
 links the files it keeps, so building adds and never edits; a crash leaves a folder that has no number and no reader.
+`current` is a symbolic link to the one in force: an address that stays, for Feast's registry.
 """
 
 import os
@@ -20,6 +21,7 @@ from decisioning.errors import FeatureUnavailableError
 from features.feature_schema import FeatureSchema
 from features.settings import Settings
 
+CURRENT = "current"
 MANIFEST = "manifest.json"
 KNOWN_ROWS = "known-rows.bin"
 """Parquet too, under a name that no pattern for rows matches."""
@@ -64,6 +66,11 @@ class Generation:
 def history_path(settings: Settings) -> Path:
     """Folder of the generations."""
     return settings.features_path / "history"
+
+
+def current_files(settings: Settings) -> str:
+    """Glob of the Parquet files in force; the same for every generation."""
+    return str(history_path(settings).resolve() / CURRENT / "*.parquet")
 
 
 def current_generation(settings: Settings) -> Generation | None:
@@ -119,12 +126,23 @@ def put_in_force(settings: Settings, path: Path, generation: Generation, known_r
         _flush(file)
     target = history_path(settings) / f"g-{number:06d}"
     path.rename(target)
+    point_at(target)
     _flush(target.parent)
     for _, old in numbered[: -(KEPT_GENERATIONS - 1)]:
         shutil.rmtree(old)
     for abandoned in history_path(settings).glob("draft-*"):
         shutil.rmtree(abandoned, ignore_errors=True)
     return _read(target, number)
+
+
+def point_at(generation_path: Path) -> None:
+    """Make `current` name this generation, in one step, unless it names a later one already."""
+    current = generation_path.parent / CURRENT
+    if current.is_symlink() and current.readlink().name >= generation_path.name:
+        return
+    link = generation_path.parent / f"link-{uuid4().hex}"
+    link.symlink_to(generation_path.name, target_is_directory=True)
+    link.replace(current)
 
 
 def link_files(generation: Generation, pattern: str, into: Path) -> None:

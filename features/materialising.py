@@ -19,6 +19,7 @@ from features.feature_history import Generation, built_history
 from features.feature_schema import FeatureSchema
 from features.log import EventLog
 from features.profiles import customers_from_frame, write_profiles
+from features.redis_connection import connect
 from features.redis_keys import MATERIALISED_KEY
 from features.registry import apply, quiet
 from features.settings import Settings
@@ -78,7 +79,7 @@ def materialise(
     total = 2 * customers["customer_id"].n_unique()
     report = progress or (lambda _done, _total: None)
     report(0, total)
-    with Redis.from_url(redis_url) as redis:
+    with connect(redis_url) as redis:
         mark = _read_mark(redis)
         is_full = full or mark is None or mark.schema != schema.fingerprint or mark.as_of > generation.as_of
         start = generation.as_of - _greatest_age(schema) if is_full or mark is None else mark.as_of

@@ -2,7 +2,6 @@
 
 from datetime import datetime
 
-from redis import Redis
 from redis.exceptions import RedisError
 
 from decisioning.customer import Customer
@@ -11,6 +10,7 @@ from decisioning.scoring import FeatureVector
 from features.feature_schema import FeatureSchema
 from features.online_record import decode_record
 from features.profiles import decode_profile
+from features.redis_connection import connect
 from features.redis_keys import feature_key, profile_key
 
 
@@ -23,7 +23,7 @@ def read_customer(
         FeatureUnavailableError: Redis is away, or holds something else than the catalogue's schema.
     """
     try:
-        with Redis.from_url(redis_url) as redis:
+        with connect(redis_url) as redis:
             record, profile = redis.get(feature_key(customer_id)), redis.get(profile_key(customer_id))
     except RedisError as error:
         raise FeatureUnavailableError(f"Redis must answer before a customer can be read, got: {error}") from error

@@ -35,6 +35,7 @@ from features.online_record import (
     encode_segment,
     microseconds,
 )
+from features.redis_connection import connect
 from features.redis_keys import FEATURE_KEY_PATTERN, feature_key
 
 OFFSET_TAG = "nextbest_offset_bytes"
@@ -181,7 +182,7 @@ class PackedRedisOnlineStore(OnlineStore):
 
     def _redis(self, config: RepoConfig) -> Redis:
         if self._client is None:
-            self._client = Redis.from_url(_url(config))
+            self._client = connect(_url(config))
         return self._client
 
 

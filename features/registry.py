@@ -19,7 +19,7 @@ from feast.types import Float64
 from decisioning.catalogue import Catalogue
 from decisioning.errors import FeatureUnavailableError, UnknownNameError
 from features.definitions import feature_schema
-from features.feature_history import built_history
+from features.feature_history import built_history, current_files, point_at
 from features.feature_schema import FeatureSchema
 from features.materialisation_engine import ALL_VIEWS_TAG
 from features.online_record import record_layout
@@ -96,10 +96,14 @@ def apply(settings: Settings, catalogue: Catalogue, redis_url: str = UNUSED_REDI
         FeatureUnavailableError: Nothing was built yet, or under another catalogue.
     """
     schema = feature_schema(catalogue)
-    wanted = feast_objects(schema, built_history(settings, schema).glob)
+    point_at(built_history(settings, schema).path)
+    wanted = feast_objects(schema, current_files(settings))
     store = feature_store(settings, redis_url)
-    names = {view.name for view in wanted if isinstance(view, FeatureView)}
-    gone = [view for view in store.list_feature_views() if view.name not in names]
+    views = {view.name: view for view in wanted if isinstance(view, FeatureView)}
+    registered = {view.name: view for view in store.list_feature_views()}
+    if registered == views:  # applying costs hundreds of transactions, whatever has changed
+        return store
+    gone = [view for name, view in registered.items() if name not in views]
     with quiet():
         store.apply([*wanted], objects_to_delete=[*gone], partial=not gone)
     return store

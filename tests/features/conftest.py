@@ -64,12 +64,24 @@ def days_before() -> Callable[[float], datetime]:
     return lambda days: datetime(2026, 6, 1, tzinfo=UTC) - timedelta(days=days)
 
 
-@pytest.fixture
-def make_home(tmp_path: Path) -> Callable[[object], Settings]:
+@pytest.fixture(scope="session")
+def small_shop(shop) -> Tables:
+    """The shop's first thirty customers."""
+    few = pl.col("customer_id") < "C-00030"
+    return Tables(
+        customers=shop.customers.filter(few),
+        events=shop.events.filter(few),
+        decisions=shop.decisions.filter(few),
+        outcomes=shop.outcomes.filter(few),
+    )
+
+
+@pytest.fixture(scope="session")
+def make_home(tmp_path_factory: pytest.TempPathFactory) -> Callable[[object], Settings]:
     """A fresh home whose log holds the given tables."""
 
     def make(tables: object) -> Settings:
-        settings = Settings(home=tmp_path / "home")
+        settings = Settings(home=tmp_path_factory.mktemp("home"))
         shutil.copytree(SHOP_CATALOGUE, settings.catalogue_path)
         write_log(settings, tables)
         return settings

@@ -1,0 +1,107 @@
+"""Features and profiles reach Redis: all of them, and afterwards only what is new."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+from redis import Redis
+
+from decisioning.errors import FeatureUnavailableError
+from features.building import build_features
+from features.computing import compute_features
+from features.contracts import UTC_TIME
+from features.definitions import feature_schema
+from features.materialising import materialise
+from features.online_reading import read_customer
+from features.redis_keys import feature_key
+
+AS_OF = datetime(2026, 11, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def home(make_home, small_shop, shop_catalogue):
+    settings = make_home(small_shop)
+    build_features(settings, shop_catalogue, AS_OF)
+    return settings
+
+
+@pytest.fixture
+def online(redis_url):
+    with Redis.from_url(redis_url) as redis:
+        redis.flushall()
+    return redis_url
+
+
+def features_online(url, catalogue, customer_id, now):
+    vector, _ = read_customer(url, customer_id, feature_schema(catalogue), now)
+    assert vector is not None
+    return vector
+
+
+def expected(small_shop, catalogue, customer_id, moment) -> np.ndarray:
+    anchors = pl.DataFrame(
+        {"customer_id": [customer_id], "at": [moment]}, schema={"customer_id": pl.String, "at": UTC_TIME}
+    )
+    return compute_features(small_shop, anchors, catalogue).drop("customer_id", "event_timestamp").to_numpy()[0]
+
+
+def test_every_customer_gets_features_and_a_profile(home, small_shop, shop_catalogue, online):
+    told: list[tuple[int, int]] = []
+    report = materialise(home, shop_catalogue, online, progress=lambda *state: told.append(state))
+    assert (report.is_full, report.feature_records, report.profiles) == (
+        True,
+        small_shop.customers.height,
+        small_shop.customers.height,
+    )
+    assert told[-1] == (2 * small_shop.customers.height,) * 2
+    for customer_id in ("C-00000", "C-00023"):
+        vector = features_online(online, shop_catalogue, customer_id, AS_OF + DAY)
+        np.testing.assert_array_equal(vector.values, expected(small_shop, shop_catalogue, customer_id, AS_OF))
+        assert set(vector.ages_seconds.values()) == {86_400.0}
+    _, profile = read_customer(online, "C-00023", feature_schema(shop_catalogue), AS_OF)
+    assert profile is not None
+    assert profile.time_zone == "Europe/Berlin"
+
+
+def test_afterwards_only_what_is_new_is_written(home, small_shop, shop_catalogue, online):
+    materialise(home, shop_catalogue, online)
+    again = materialise(home, shop_catalogue, online)
+    assert (again.is_full, again.feature_records) == (False, 0)
+    for days in (1, 2):
+        build_features(home, shop_catalogue, AS_OF + days * DAY)
+        later = materialise(home, shop_catalogue, online)
+        assert (later.is_full, later.feature_records) == (False, small_shop.customers.height)
+        vector = features_online(online, shop_catalogue, "C-00007", AS_OF + days * DAY)
+        np.testing.assert_array_equal(
+            vector.values, expected(small_shop, shop_catalogue, "C-00007", AS_OF + days * DAY)
+        )
+
+
+def test_a_redis_that_lost_everything_is_filled_again(home, small_shop, shop_catalogue, online):
+    materialise(home, shop_catalogue, online)
+    with Redis.from_url(online) as redis:
+        redis.flushall()
+    report = materialise(home, shop_catalogue, online)
+    assert (report.is_full, report.feature_records) == (True, small_shop.customers.height)
+
+
+def test_another_schema_is_refused_until_it_is_materialised(home, shop_catalogue, online):
+    materialise(home, shop_catalogue, online)
+    fewer = replace(shop_catalogue, stages=())
+    with pytest.raises(FeatureUnavailableError, match="nextbest features materialise"):
+        features_online(online, fewer, "C-00001", AS_OF)
+    with pytest.raises(FeatureUnavailableError, match="nextbest features build"):
+        materialise(home, fewer, online)
+    build_features(home, fewer, AS_OF)
+    assert materialise(home, fewer, online).is_full
+    assert features_online(online, fewer, "C-00001", AS_OF).schema == feature_schema(fewer).fingerprint
+    with Redis.from_url(online) as redis:
+        assert redis.strlen(feature_key("C-00001")) == 8 * (len(feature_schema(fewer).names) + 2 * 7)
+
+
+def test_a_redis_that_is_away_is_said_so(home, shop_catalogue):
+    with pytest.raises(FeatureUnavailableError, match="Redis"):
+        materialise(home, shop_catalogue, "unix:///nonexistent/redis.sock")

@@ -1,0 +1,82 @@
+"""Training rows through Feast are the numbers that the definitions give."""
+
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from decisioning.errors import FeatureUnavailableError, InvalidInputError
+from features.building import build_features
+from features.computing import compute_features
+from features.contracts import UTC_TIME
+from features.definitions import feature_schema
+from features.point_in_time import training_rows
+
+AS_OF = datetime(2026, 11, 1, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def home(make_home, small_shop, shop_catalogue):
+    settings = make_home(small_shop)
+    build_features(settings, shop_catalogue, AS_OF)
+    return settings
+
+
+def test_rows_at_decisions_equal_the_definitions_in_the_order_asked(home, small_shop, shop_catalogue):
+    entities = small_shop.decisions.select("customer_id", pl.col("decided_at").alias("event_timestamp")).sample(
+        fraction=1.0, shuffle=True, seed=3
+    )
+    entities = pl.concat([entities, entities.head(5)])
+    rows = training_rows(home, shop_catalogue, entities)
+    anchors = entities.rename({"event_timestamp": "at"})
+    assert_frame_equal(rows, compute_features(small_shop, anchors, shop_catalogue), check_exact=True)
+
+
+def test_between_decisions_the_newest_earlier_row_counts_until_it_is_too_old(home, small_shop, shop_catalogue):
+    first_at, last_at = small_shop.decisions["decided_at"].min(), AS_OF
+    moments = [
+        first_at - timedelta(hours=1),
+        first_at + timedelta(hours=1),
+        last_at + timedelta(days=13),
+        last_at + timedelta(days=31),
+    ]
+    entities = pl.DataFrame(
+        {"customer_id": ["C-00001"] * 4, "event_timestamp": moments},
+        schema={"customer_id": pl.String, "event_timestamp": UTC_TIME},
+    )
+    rows = training_rows(home, shop_catalogue, entities)
+    at_first, at_last = training_rows(
+        home,
+        shop_catalogue,
+        entities.head(2).with_columns(event_timestamp=pl.Series([first_at, last_at], dtype=UTC_TIME)),
+    ).iter_rows(named=True)
+    before, after_first, after_last, too_late = rows.iter_rows(named=True)
+    names = feature_schema(shop_catalogue).names
+    assert all(before[name] is None for name in names)
+    assert {name: after_first[name] for name in names} == {name: at_first[name] for name in names}
+    assert {name: after_last[name] for name in names} == {name: at_last[name] for name in names}
+    assert too_late["purchase_count_30d"] is None  # older than 14 days
+    assert too_late["customer_tenure_days"] == at_last["customer_tenure_days"]  # not older than 90
+
+
+def test_nobody_gets_nothing(home, shop_catalogue):
+    nobody = pl.DataFrame(schema={"customer_id": pl.String, "event_timestamp": UTC_TIME})
+    rows = training_rows(home, shop_catalogue, nobody)
+    assert rows.is_empty()
+    assert rows.columns[2:] == list(feature_schema(shop_catalogue).names)
+
+
+def test_entities_without_a_moment_are_refused(home, shop_catalogue):
+    entities = pl.DataFrame(
+        {"customer_id": ["C"], "event_timestamp": [None]},
+        schema={"customer_id": pl.String, "event_timestamp": UTC_TIME},
+    )
+    with pytest.raises(InvalidInputError, match="event_timestamp"):
+        training_rows(home, shop_catalogue, entities)
+
+
+def test_before_the_first_build_it_says_what_to_do(make_home, small_shop, shop_catalogue):
+    entities = small_shop.decisions.select("customer_id", pl.col("decided_at").alias("event_timestamp"))
+    with pytest.raises(FeatureUnavailableError, match="nextbest features build"):
+        training_rows(make_home(small_shop), shop_catalogue, entities)
