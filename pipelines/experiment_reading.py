@@ -5,6 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
+from decisioning.errors import LogUnavailableError
 from features.catalogue import load_catalogue
 from features.contracts import DECISIONS, EVENTS, OUTCOMES
 from features.log import EventLog
@@ -51,10 +52,18 @@ def read_table_experiment(settings: Settings, path: Path, design: TableDesign, r
 
 
 def _experiment_log(log: EventLog, *, with_holdout: bool) -> ExperimentLog:
-    held_out = held_out_column() if with_holdout else pl.lit(None, dtype=pl.Boolean)
-    decisions = log.scan(DECISIONS).select("decision_id", "customer_id", "decided_at", "arms", is_held_out=held_out)
     return ExperimentLog(
-        decisions=decisions.collect(),
+        decisions=_decisions(log, with_holdout=with_holdout),
         events=log.read(EVENTS, columns=["customer_id", "type", "occurred_at", "amount_minor"]),
         outcomes=log.read(OUTCOMES, columns=["decision_id", "type", "occurred_at"]),
     )
+
+
+def _decisions(log: EventLog, *, with_holdout: bool) -> pl.DataFrame:
+    """Who was decided about, when, in which arm; of the bulky record only what the holdout needs."""
+    held_out = held_out_column() if with_holdout else pl.lit(None, dtype=pl.Boolean)
+    rows = log.scan(DECISIONS).select("decision_id", "customer_id", "decided_at", "arms", is_held_out=held_out)
+    try:
+        return rows.collect()
+    except (pl.exceptions.ComputeError, OSError) as error:
+        raise LogUnavailableError(f"log table {DECISIONS.name} could not be read: {error}") from error
