@@ -27,10 +27,10 @@ from uvicorn.supervisors import Multiprocess
 from decisioning.errors import InvalidInputError, UnavailableError
 from features.catalogue import load_catalogue
 from features.settings import Settings
+from pipelines.draining import draining
 from pipelines.embedded_redis import redis_for
 from serving.api_keys import Scope, read_keys
 from serving.app import create_app
-from serving.decision_log import run_drain
 from serving.logs import log_to_stderr
 
 GRACE_S = 5
@@ -59,7 +59,7 @@ def serve(settings: Settings, on_ready: Callable[[str], None]) -> None:
         redis_url = stack.enter_context(redis_for(settings))
         metrics = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nextbest-metrics-")))
         running = settings.model_copy(update={"redis_url": redis_url, "port": listener.getsockname()[1]})
-        stack.enter_context(_draining(running, redis_url))
+        stack.enter_context(draining(running, redis_url))
         workers = _workers(running, metrics, listener)
         stack.enter_context(_telling(url_of(running), workers, on_ready))
         workers.run()
@@ -151,19 +151,6 @@ def _workers(settings: Settings, metrics: Path, listener: socket.socket) -> Mult
         timeout_graceful_shutdown=GRACE_S,
     )
     return Multiprocess(config, [listener])
-
-
-@contextmanager
-def _draining(settings: Settings, redis_url: str) -> Iterator[None]:
-    """Drain beside the workers, and once more after them."""
-    stop = threading.Event()
-    drain = threading.Thread(target=run_drain, args=(settings, redis_url, stop), name="drain")
-    drain.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        drain.join()
 
 
 @contextmanager

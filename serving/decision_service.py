@@ -276,8 +276,14 @@ def draft_many(in_force: InForce, tickets: Sequence[Ticket], known: Sequence[Kno
     return [_draft(in_force, *three) for three in zip(tickets, asks, decisions, strict=True)]
 
 
-def entry_of(in_force: InForce, draft: Draft) -> Entry:
-    """What the commit of a draft writes."""
+def entry_of(in_force: InForce, draft: Draft, *, keeps_record: bool = True) -> Entry:
+    """What the commit of a draft writes.
+
+    Args:
+        in_force: What the draft was made with.
+        draft: The decision to log.
+        keeps_record: Whether Redis keeps the record for reading back; the log has it in any case.
+    """
     decision, ticket = draft.decision, draft.ticket
     lookup = Lookup(
         customer_id=decision.customer_id, touchpoint_id=decision.touchpoint_id, dedupe_key=ticket.dedupe_key
@@ -287,7 +293,7 @@ def entry_of(in_force: InForce, draft: Draft) -> Entry:
         customer_id=decision.customer_id,
         channel_id=decision.channel_id,
         row=orjson.dumps(decision_row(decision, draft.record_json, in_force.catalogue)),
-        record=draft.record_json,
+        record=draft.record_json if keeps_record else b"",
         answer=orjson.dumps(draft.answer) if ticket.dedupe_key is not None else b"",
         stored_at=lookup.stored_at,
         sticky_seconds=in_force.catalogue.touchpoints[decision.touchpoint_id].sticky_seconds,

@@ -20,7 +20,8 @@ class InForce:
     """One consistent set; a request takes it once and keeps it.
 
     Attributes:
-        model: None where there is none that fits; `model_problem` says why.
+        model: None where there is none that fits.
+        model_problem: Why the newest model is not the one here; None where it is.
         message_columns: Message columns of the design matrix by touchpoint, shape (k + 1, m) each.
         nothing_known: A feature vector in which everything is missing.
     """

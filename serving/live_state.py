@@ -92,7 +92,7 @@ class Entry:
     Attributes:
         row: One row of the canonical table `decisions`, as JSON.
         channels: The channels of the message, empty for silence.
-        record: The full record, as JSON.
+        record: The full record, as JSON; empty where the log alone keeps it.
         answer: What a repeat of the ask will get, as JSON.
         stored_at: Key of that answer; None where the ask cannot be repeated.
         sticky_seconds: How long the answer is kept.

@@ -1,10 +1,11 @@
 """Looks for a new catalogue and a new champion while requests are served, and swaps what is in force as one."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
+from decisioning.catalogue import Catalogue
 from decisioning.errors import InvalidInputError
 from serving.catalogue_source import CatalogueSource
 from serving.in_force import InForce, put_in_force
@@ -52,29 +53,25 @@ class Refresher:
         catalogue = self.catalogues.catalogue
         if catalogue is not None and (is_new_catalogue or is_new_model or self.in_force is None):
             try:
-                self._swap(put_in_force(
-                    catalogue, seed=self.seed, model=self.models.model, model_problem=self.models.problem
-                ))  # fmt: skip
+                self._swap(catalogue)
             except InvalidInputError as error:
                 self.catalogue_problem = str(error)
         fitting = self.in_force.model_problem if self.in_force is not None else None
         self.model_problem = fitting or self.models.problem
 
-    def _swap(self, new: InForce) -> None:
-        """A new model that does not fit leaves the old one in use where the catalogue stayed the same."""
-        old = self.in_force
-        same_schema = old is not None and old.schema.fingerprint == new.schema.fingerprint
-        if old is not None and old.model is not None and new.model is None and same_schema:
-            kept = put_in_force(new.catalogue, seed=self.seed, model=old.model)
-            self.model_problem = new.model_problem
-            self.in_force = kept if kept.model is not None else new
-        else:
-            self.in_force = new
+    def _swap(self, catalogue: Catalogue) -> None:
+        """Put the newest model in force; where it does not fit, the one in use stays, if that one does."""
+        old = self.in_force.model if self.in_force is not None else None
+        new = put_in_force(catalogue, seed=self.seed, model=self.models.model, model_problem=self.models.problem)
+        if new.model is None and old is not None:
+            kept = put_in_force(catalogue, seed=self.seed, model=old)
+            new = replace(kept, model_problem=new.model_problem) if kept.model is not None else new
+        self.in_force = new
         _LOG.info(
             "in_force",
-            policy_version=self.in_force.policy.version,
-            model_version=self.in_force.model.version if self.in_force.model else None,
-            model_problem=self.in_force.model_problem,
+            policy_version=new.policy.version,
+            model_version=new.model.version if new.model else None,
+            model_problem=new.model_problem,
         )
 
     async def run(self, every_s: float) -> None:

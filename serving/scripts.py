@@ -11,7 +11,8 @@ if KEYS[3] then
   if held then return held end
 end
 redis.call('XADD', KEYS[1], '*', 'table', 'decisions', 'row', ARGV[1])
-redis.call('HSET', KEYS[2], 'customer_id', ARGV[2], 'channel', ARGV[3], 'record', ARGV[4])
+redis.call('HSET', KEYS[2], 'customer_id', ARGV[2], 'channel', ARGV[3])
+if ARGV[4] ~= '' then redis.call('HSET', KEYS[2], 'record', ARGV[4]) end
 redis.call('PEXPIRE', KEYS[2], ARGV[5])
 if KEYS[3] then redis.call('SET', KEYS[3], ARGV[6], 'PX', ARGV[7]) end
 return false

@@ -1,0 +1,123 @@
+"""A running server takes a new catalogue and a new champion, and keeps the old ones where the new ones are no good."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from features.catalogue import load_catalogue
+from features.settings import Settings
+
+ASK = {"customer_id": "C-1", "touchpoint": "app-home"}
+
+
+def until(check: Callable[[], bool], seconds: float = 5.0) -> None:
+    ends_at = time.monotonic() + seconds
+    while not check():
+        assert time.monotonic() < ends_at, "it never came true"
+        time.sleep(0.02)
+
+
+def checks(client: TestClient) -> dict[str, Any]:
+    return client.get("/readyz").json()["checks"]
+
+
+def edit(settings: Settings, old: str, new: str) -> None:
+    path = settings.catalogue_path / "offers.yaml"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def test_a_changed_catalogue_is_in_force_without_a_restart(
+    client: TestClient, customer: str, settings: Settings
+) -> None:
+    before = client.post("/v1/decisions", json=ASK).json()["policy_version"]
+    edit(settings, "See you soon", "Until then")
+
+    until(lambda: client.get("/v1/me").json()["policy_version"] != before)
+
+    contents = [client.post("/v1/decisions", json=ASK).json()["selected"] for _ in range(6)]
+    assert {one["content"]["body"] for one in contents if one} == {"Until then"}
+
+
+def test_a_broken_catalogue_never_replaces_a_good_one_and_readiness_says_what_is_wrong(
+    client: TestClient, customer: str, settings: Settings
+) -> None:
+    before = client.get("/v1/me").json()["policy_version"]
+    edit(settings, "goal: loyalty", "goal: loyality")
+
+    until(lambda: checks(client)["catalogue"]["problem"] is not None)
+
+    assert "loyality" in checks(client)["catalogue"]["problem"]
+    assert client.get("/v1/me").json()["policy_version"] == before
+    assert client.post("/v1/decisions", json=ASK).status_code == 200
+    edit(settings, "goal: loyality", "goal: loyalty")
+    until(lambda: checks(client)["catalogue"]["problem"] is None)
+
+
+def test_a_new_champion_is_in_use_without_a_restart(
+    client: TestClient, customer: str, registry: Any, new_bundle: Callable[..., Any], shop_files: Path
+) -> None:
+    assert client.post("/v1/decisions", json=ASK).json()["model"]["version"] == "7"
+    registry.promote(new_bundle(load_catalogue(shop_files), seed=9), "8")
+
+    until(lambda: checks(client)["model"]["version"] == "8")
+
+    assert client.post("/v1/decisions", json=ASK).json()["model"]["version"] == "8"
+
+
+@pytest.mark.parametrize("fault", ["damaged", "other schema", "registry away"])
+def test_a_champion_that_cannot_be_used_leaves_the_old_one_in_use(
+    client: TestClient, customer: str, registry: Any, new_bundle: Callable[..., Any], shop_files: Path, fault: str
+) -> None:
+    catalogue = load_catalogue(shop_files)
+    if fault == "registry away":
+        registry.problem, registry.champion = "the registry is away", None
+    else:
+        schema = "0123456789abcdef" if fault == "other schema" else None
+        registry.promote(new_bundle(catalogue, schema=schema, seed=9), "8")
+        if fault == "damaged":
+            (registry.folder / "8" / "model.json").write_text("{}")
+
+    until(lambda: checks(client)["model"]["problem"] is not None)
+
+    assert checks(client)["model"]["version"] == "7"
+    answer = client.post("/v1/decisions", json=ASK).json()
+    assert (answer["model"]["version"], answer["degraded"]) == ("7", False)
+
+
+def test_a_catalogue_that_changes_the_features_leaves_out_the_model_made_for_the_old_ones(
+    client: TestClient, customer: str, settings: Settings
+) -> None:
+    path = settings.catalogue_path / "catalogue.yaml"
+    text = path.read_text()
+    assert "customer_attributes:" in text
+    path.write_text(text.replace("customer_attributes:", "customer_attributes:\n  visits: {kind: number}", 1))
+
+    until(lambda: checks(client)["model"]["version"] is None)
+
+    assert "train again" in checks(client)["model"]["problem"]
+    answer = client.post("/v1/decisions", json=ASK).json()
+    assert set(answer["degraded_reasons"]) == {"features_unavailable", "model_unavailable"}
+
+
+def test_a_server_without_a_catalogue_says_so_and_decides_once_there_is_one(
+    settings: Settings, registry: Any, clock: Any, store: Any, shop_files: Path
+) -> None:
+    import shutil
+
+    from serving.app import create_app
+
+    shutil.rmtree(settings.catalogue_path)
+    with TestClient(create_app(settings, fetch_model=registry.fetch, now=clock, refresh_every_s=0.05)) as client:
+        refused = client.post("/v1/decisions", json=ASK)
+        assert (refused.status_code, refused.json()["code"]) == (503, "not_ready")
+        assert client.get("/readyz").status_code == 503
+
+        shutil.copytree(shop_files, settings.catalogue_path)
+        until(lambda: client.get("/readyz").status_code == 200)
+        assert client.post("/v1/decisions", json=ASK).status_code == 200
