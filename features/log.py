@@ -7,7 +7,8 @@ the writer starts over. So two writers can never both insert one key, on local d
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import reduce
@@ -75,10 +76,8 @@ class EventLog:
         distinct = canonical.unique(subset=list(table.key), keep="first", maintain_order=True)
         if distinct.is_empty():
             return Appended(inserted=0, duplicates=0)
-        try:
+        with _available(table, "written"):
             inserted = self._commit_new(table, distinct)
-        except (DeltaError, OSError, pl.exceptions.ComputeError) as error:
-            raise LogUnavailableError(f"log table {table.name} could not be written: {error}") from error
         return Appended(inserted=inserted, duplicates=canonical.height - inserted)
 
     def read(
@@ -99,7 +98,8 @@ class EventLog:
             frame = frame.filter(pl.col("customer_id").is_in(list(customer_ids)))
         if columns is not None:
             frame = frame.select(columns)
-        return _collected(frame, table)
+        with _available(table, "read"):
+            return frame.collect()
 
     def newest(self, table: Table, count: int) -> pl.DataFrame:
         """The rows with the latest times, newest first: at most `count`.
@@ -107,9 +107,9 @@ class EventLog:
         Raises:
             LogUnavailableError: The log could not be read.
         """
-        return _collected(self.scan(table).top_k(count, by=table.time_column), table).sort(
-            table.time_column, descending=True
-        )
+        rows = self.scan(table).top_k(count, by=table.time_column)
+        with _available(table, "read"):
+            return rows.collect().sort(table.time_column, descending=True)
 
     def scan(self, table: Table) -> pl.LazyFrame:
         """The newest version of a table as a lazy frame with the canonical columns.
@@ -117,13 +117,11 @@ class EventLog:
         Raises:
             LogUnavailableError: The log could not be opened.
         """
-        try:
-            stored = DeltaTable(self._table_path(table))
-        except TableNotFoundError:
-            return pl.LazyFrame(schema=table.schema)
-        except (DeltaError, OSError) as error:
-            raise LogUnavailableError(f"log table {table.name} could not be opened: {error}") from error
-        return _with_canonical_columns(pl.scan_delta(stored), table)
+        with _available(table, "opened"):
+            stored = self._open(table)
+            if stored is None:
+                return pl.LazyFrame(schema=table.schema)
+            return _with_canonical_columns(pl.scan_delta(stored), table)
 
     def compact(self, table: Table, *, retention: timedelta = RETENTION) -> Compacted:
         """Rewrite many small files as few, and delete files that no version within `retention` needs.
@@ -134,27 +132,35 @@ class EventLog:
             LogUnavailableError: The log could not be rewritten.
         """
         hours = int(retention.total_seconds() // 3600)
-        try:
-            stored = DeltaTable(self._table_path(table))
+        with _available(table, "compacted"):
+            stored = self._open(table)
+            if stored is None:
+                return Compacted(files_before=0, files_after=0, files_deleted=0)
             before = len(stored.file_uris())
             stored.optimize.compact()
             deleted = stored.vacuum(retention_hours=hours, enforce_retention_duration=False, dry_run=False, full=True)
             stored.create_checkpoint()
-        except TableNotFoundError:
-            return Compacted(files_before=0, files_after=0, files_deleted=0)
-        except (DeltaError, OSError) as error:
-            raise LogUnavailableError(f"log table {table.name} could not be compacted: {error}") from error
-        return Compacted(files_before=before, files_after=len(stored.file_uris()), files_deleted=len(deleted))
+            return Compacted(files_before=before, files_after=len(stored.file_uris()), files_deleted=len(deleted))
 
     def file_count(self, table: Table) -> int:
-        """Number of data files of the newest version; many small ones make reading slow."""
-        try:
-            return len(DeltaTable(self._table_path(table)).file_uris())
-        except TableNotFoundError:
-            return 0
+        """Number of data files of the newest version; many small ones make reading slow.
+
+        Raises:
+            LogUnavailableError: The log could not be opened.
+        """
+        with _available(table, "opened"):
+            stored = self._open(table)
+            return 0 if stored is None else len(stored.file_uris())
 
     def _table_path(self, table: Table) -> Path:
         return self.path / table.name
+
+    def _open(self, table: Table) -> DeltaTable | None:
+        """The newest version of a table; None where nobody wrote it yet."""
+        try:
+            return DeltaTable(self._table_path(table))
+        except TableNotFoundError:
+            return None
 
     def _commit_new(self, table: Table, rows: pl.DataFrame) -> int:
         """Insert what the newest version lacks; start over as long as another writer commits first."""
@@ -185,22 +191,23 @@ class EventLog:
         )
 
     def _open_or_create(self, table: Table) -> DeltaTable:
+        if (stored := self._open(table)) is not None:
+            return stored
         path = self._table_path(table)
-        try:
-            return DeltaTable(path)
-        except TableNotFoundError:
-            path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(parents=True, exist_ok=True)
         try:
             return DeltaTable.create(path, pl.DataFrame(schema=table.schema).to_arrow().schema, mode="ignore")
         except DeltaError:  # another process created it in the same moment
             return DeltaTable(path)
 
 
-def _collected(frame: pl.LazyFrame, table: Table) -> pl.DataFrame:
+@contextmanager
+def _available(table: Table, done: str) -> Iterator[None]:
+    """Translate what goes wrong with files and commits."""
     try:
-        return frame.collect()
-    except (DeltaError, OSError, pl.exceptions.ComputeError) as error:
-        raise LogUnavailableError(f"log table {table.name} could not be read: {error}") from error
+        yield
+    except (DeltaError, OSError, ValueError, pl.exceptions.ComputeError) as error:
+        raise LogUnavailableError(f"log table {table.name} could not be {done}: {error}") from error
 
 
 def conform(table: Table, rows: pl.DataFrame) -> pl.DataFrame:

@@ -146,6 +146,10 @@ def test_a_broken_log_is_unavailable_not_empty(log: EventLog) -> None:
         log.read(EVENTS)
     with pytest.raises(LogUnavailableError):
         log.append(EVENTS, make_events("b"))
+    with pytest.raises(LogUnavailableError):
+        log.compact(EVENTS)
+    with pytest.raises(LogUnavailableError):
+        log.file_count(EVENTS)
 
 
 def test_a_missing_data_file_is_unavailable_not_empty(log: EventLog) -> None:
