@@ -132,10 +132,18 @@ def _from_log(
     if misplaced:
         raise InvalidInputError(f"{misplaced[0]} must come with --table, got no table; the catalogue declares the rest")
     now = datetime.now(UTC)
+    moment = as_of.replace(tzinfo=UTC) if as_of else now
+    if moment > now:
+        raise InvalidInputError(
+            f"--as-of must not be later than now ({now:%Y-%m-%dT%H:%M:%S}), got {as_of:%Y-%m-%dT%H:%M:%S}"
+        )
+    command = ["nextbest", "experiment", "read", name]
+    command += ["--as-of", f"{as_of:%Y-%m-%dT%H:%M:%S}"] if as_of else []
+    command += ["--capped"] if is_capped else []
     reading = Reading(
-        as_of=as_of.replace(tzinfo=UTC) if as_of else now,
+        as_of=moment,
         computed_at=now,
-        command=f"nextbest experiment read {shlex.quote(name)}" + (" --capped" if is_capped else ""),
+        command=shlex.join(command),
         source="the decision log",
         is_capped=is_capped,
     )

@@ -131,8 +131,14 @@ def test_a_marketer_reads_an_experiment_and_sees_it_in_the_console(home: Path):
     assert holdout.returncode == 0, holdout.error
     assert "messaged earns" in holdout.stdout
 
+    earlier = nextbest("read", NAME, "--as-of", "2026-05-20", "--capped", "--json", home=home)
+    assert (
+        json.loads(earlier.stdout)["command"] == f"nextbest experiment read {NAME} --as-of 2026-05-20T00:00:00 --capped"
+    )
+    assert nextbest("read", NAME, home=home).returncode == 0
+
     shown = nextbest("show", NAME, "--json", home=home)
-    assert json.loads(shown.stdout) == readout
+    assert json.loads(shown.stdout)["metrics"] == readout["metrics"]
 
     visitor = TestClient(create_app(Settings(home=home, mlruns=home / "mlruns")))
     page = visitor.get(f"/console/experiments/{NAME}")
@@ -213,6 +219,7 @@ def test_every_command_of_the_guide_works_as_written(home: Path, tmp_path: Path,
         (["show", "nothing"], 2, "readout must be a known name, got 'nothing'"),
         (["read", NAME, "--as-of", "2026-05-02"], 3, "read again later"),
         (["read", NAME, "--as-of", "2020-01-01"], 3, "the log holds no decision"),
+        (["read", NAME, "--as-of", "2999-01-01"], 2, "--as-of must not be later than now"),
     ],
 )
 def test_what_cannot_be_read_is_said_in_one_line(

@@ -1,6 +1,7 @@
 """The console's answers, without a browser: statuses, headers, escaping, and nothing from elsewhere."""
 
 import re
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,11 @@ def test_the_style_sheet_loads_only_the_vendored_font():
     assert (STATIC / "inter-LICENSE.txt").read_text(encoding="utf-8").find("SIL Open Font License") > 0
 
 
+def test_the_vendored_font_is_the_one_that_was_published():
+    table = (STATIC / "README.md").read_text(encoding="utf-8")
+    assert sha256((STATIC / "inter-5.3.0.woff2").read_bytes()).hexdigest() in table
+
+
 def test_assets_are_cached_by_their_digest_and_nothing_else_is_served(visitor: TestClient):
     page = visitor.get("/console").text
     [address] = re.findall(r"rel=\"stylesheet\" href=\"([^\"]*)\"", page)
@@ -56,7 +62,7 @@ def test_assets_are_cached_by_their_digest_and_nothing_else_is_served(visitor: T
     assert answer.headers["content-type"] == "text/css; charset=utf-8"
     assert "immutable" in answer.headers["cache-control"]
     assert visitor.get("/console/static/inter-5.3.0.woff2").headers["content-type"] == "font/woff2"
-    for name in ("inter-LICENSE.txt", "..%2froutes.py", "%2e%2e/routes.py", "nothing.css"):
+    for name in ("inter-LICENSE.txt", "README.md", "..%2froutes.py", "%2e%2e/routes.py", "nothing.css"):
         assert visitor.get(f"/console/static/{name}").status_code == 404
 
 
