@@ -35,6 +35,7 @@ from features.online_record import (
     encode_segment,
     microseconds,
 )
+from features.redis_bulk import set_many
 from features.redis_connection import connect
 from features.redis_keys import FEATURE_KEY_PATTERN, feature_key
 
@@ -84,7 +85,14 @@ class PackedRedisOnlineStore(OnlineStore):
         """Write one view in bulk: n customers, `times` (n,) in microseconds, `values` (n, features of the view)."""
         offset = offset_of(table)
         segments = encode_segment(int(table.tags[SCHEMA_TAG], 16), times, values)
-        self._write(config, zip(customer_ids, segments, strict=True), offset=offset)
+        try:
+            for batch in batched(zip(customer_ids, segments, strict=True), WRITE_BATCH):
+                pipeline = self._redis(config).pipeline(transaction=False)
+                for customer_id, segment in batch:
+                    pipeline.setrange(feature_key(customer_id), offset, segment)
+                pipeline.execute()
+        except RedisError as error:
+            raise FeatureUnavailableError(f"features could not be written to Redis: {error}") from error
 
     def write_records(
         self,
@@ -94,19 +102,10 @@ class PackedRedisOnlineStore(OnlineStore):
         times: TimeArray,
         values: FloatArray,
     ) -> None:
-        """Write every view at once: one command a customer; `values` has shape (n, d) in schema order."""
-        self._write(config, zip(customer_ids, encode_records(layout, times, values), strict=True), offset=None)
-
-    def _write(self, config: RepoConfig, records: Iterable[tuple[str, bytes]], *, offset: int | None) -> None:
+        """Write every view at once, replacing whole records; `values` has shape (n, d) in schema order."""
+        records = zip(map(feature_key, customer_ids), encode_records(layout, times, values), strict=True)
         try:
-            for batch in batched(records, WRITE_BATCH):
-                pipeline = self._redis(config).pipeline(transaction=False)
-                for customer_id, payload in batch:
-                    if offset is None:
-                        pipeline.set(feature_key(customer_id), payload)
-                    else:
-                        pipeline.setrange(feature_key(customer_id), offset, payload)
-                pipeline.execute()
+            set_many(self._redis(config), records)
         except RedisError as error:
             raise FeatureUnavailableError(f"features could not be written to Redis: {error}") from error
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from itertools import batched
 from typing import Any
 
 import orjson
@@ -13,10 +12,8 @@ from redis.exceptions import RedisError
 from decisioning.customer import Consent, Customer, CustomerId
 from decisioning.errors import FeatureUnavailableError, InvalidInputError
 from decisioning.predicate import FactValue
+from features.redis_bulk import set_many
 from features.redis_keys import profile_key
-
-WRITE_BATCH = 1_000
-"""Profiles per round trip."""
 
 _LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 
@@ -151,14 +148,8 @@ def write_profiles(redis: Redis, customers: Iterable[Customer]) -> int:
     Raises:
         FeatureUnavailableError: Redis could not take them.
     """
-    count = 0
+    records = ((profile_key(customer.customer_id), encode_profile(customer)) for customer in customers)
     try:
-        for batch in batched(customers, WRITE_BATCH):
-            pipeline = redis.pipeline(transaction=False)
-            for customer in batch:
-                pipeline.set(profile_key(customer.customer_id), encode_profile(customer))
-            pipeline.execute()
-            count += len(batch)
+        return set_many(redis, records)
     except RedisError as error:
         raise FeatureUnavailableError(f"profiles could not be written to Redis: {error}") from error
-    return count
