@@ -1,5 +1,7 @@
 """JSON columns: checked for their shape and brought to one spelling, so that equal values are equal text."""
 
+import json
+import re
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -10,6 +12,7 @@ import polars as pl
 MOST_CHARACTERS = 200
 """Longest name of anything."""
 
+_LONG_NUMBER = re.compile(r"\d{19}")
 _SPELLING = orjson.OPT_SORT_KEYS
 _CONSENT_KEYS = {"channel", "purpose", "granted"}
 _CONSENT_EXTRAS = {"recorded_at", "source"}
@@ -92,7 +95,15 @@ def respell(values: pl.Series) -> pl.Series:
 
 def _respell_one(text: str, has_shape: Callable[[Any], bool]) -> str | None:
     try:
+        if _LONG_NUMBER.search(text):  # orjson would round what 64 bits cannot hold, and say nothing
+            json.loads(text, parse_int=_within_64_bits)
         value = orjson.loads(text)
         return orjson.dumps(value, option=_SPELLING).decode() if has_shape(value) else None
-    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+    except (ValueError, RecursionError, orjson.JSONEncodeError):
         return None
+
+
+def _within_64_bits(digits: str) -> int:
+    if not -(2**63) <= int(digits) < 2**64:
+        raise ValueError("whole number of more than 64 bits")
+    return int(digits)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import polars as pl
 
-from decisioning.errors import UnavailableError
+from decisioning.errors import InvalidInputError, UnavailableError
 from features.refusals import Refusals
 from features.table_files import Chunk, TableFile
 from features.validation import Surroundings, check_rows
@@ -78,11 +78,15 @@ def staging_folder(home: Path) -> Iterator[Path]:
     """An empty folder below home, for one import at a time; what a killed import left in it is removed.
 
     Raises:
-        UnavailableError: Another import of this home is running.
+        InvalidInputError: Home cannot be written.
+        UnavailableError: Another import of this home is running, or the disk is full.
     """
     folder = home / "staging"
-    home.mkdir(parents=True, exist_ok=True)
-    lock = os.open(home / "import.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        lock = os.open(home / "import.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise InvalidInputError(f"home must be a folder that can be written, got {home} ({error.strerror})") from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         shutil.rmtree(folder, ignore_errors=True)
@@ -91,5 +95,7 @@ def staging_folder(home: Path) -> Iterator[Path]:
         shutil.rmtree(folder)
     except BlockingIOError as error:
         raise UnavailableError(f"import must be the only one of {home}, and another one is running") from error
+    except OSError as error:
+        raise UnavailableError(f"{home} must take the files of an import, got {error}; free the disk") from error
     finally:
         os.close(lock)

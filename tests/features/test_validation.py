@@ -81,7 +81,12 @@ CASES = [
         ["1.5", "1e3", "1,000", "ten", "1000000000001", "9" * 18, "9" * 40, "NaN", "0x1"],
     ),
     ("events", "currency", ["EUR", "XXX"], ["eur", "EURO", "€", "E1R"]),
-    ("events", "properties", ['{"a": [1, {"b": null}]}', "{}"], ["[]", "3", "{", '{"a": NaN}', "null", "{'a': 1}"]),
+    (
+        "events",
+        "properties",
+        ['{"a": [1, {"b": null}]}', "{}", f'{{"a": {2**64 - 1}, "b": "{2**70}"}}'],
+        [f'{{"a": {2**64}}}', "[]", "3", "{", '{"a": NaN}', "null", "{'a': 1}"],
+    ),
     ("customers", "time_zone", ["Europe/Berlin", "UTC"], ["Berlin", "Europe/Nowhere", "+02:00", "../etc"]),
     ("customers", "locale", ["en", "en-GB", "zh-Hant-TW", "pt_BR"], ["e", "english language", "en--GB", "en-"]),
     ("customers", "channels", ["[]", '["email", "push"]'], ['"email"', "[1]", '[""]', '{"email": true}', "email"]),

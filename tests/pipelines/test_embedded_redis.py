@@ -11,7 +11,7 @@ import psutil
 import pytest
 import redis
 
-from decisioning.errors import UnavailableError
+from decisioning.errors import InvalidInputError, UnavailableError
 from features.settings import Settings
 from pipelines.embedded_redis import embedded_redis, find_binary, redis_for
 
@@ -250,6 +250,15 @@ def test_a_binary_that_does_not_run_is_a_clear_error(home: Settings, tmp_path: P
     broken.write_text("not a program")
     broken.chmod(0o700)
     with pytest.raises(UnavailableError, match="did not start"), embedded_redis(home, binary=broken):
+        pass
+
+
+def test_a_home_that_cannot_be_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(InvalidInputError, match="home must be a folder"),
+        embedded_redis(Settings(home=tmp_path / "file")),
+    ):
         pass
 
 
