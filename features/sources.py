@@ -130,7 +130,7 @@ def _known_us() -> pl.Expr:
 
 
 def _text(attribute: Attribute) -> pl.Expr:
-    return pl.col("attributes").str.json_path_match(f"$.{attribute.name}")
+    return pl.col("attributes").str.json_path_match(f'$["{attribute.name}"]')
 
 
 def _fact(attribute: Attribute) -> pl.Expr:

@@ -35,13 +35,14 @@ def build(
 
     Example: `nextbest features build --as-of 2026-11-01T00:00:00Z`
     """
-    from features.building import build_features
     from features.catalogue import load_catalogue
     from features.moments import moment_from
 
     settings = settings_for(home)
     moment = datetime.now(UTC) if as_of is None else moment_from(as_of, "--as-of")
     catalogue = load_catalogue(settings.catalogue_path)
+    from features.building import build_features  # seconds: whatever is wrong above is said at once
+
     with progress_bar() as bar:
         task = bar.add_task("features", total=None)
         report = build_features(
@@ -57,11 +58,12 @@ def materialise(full: FullOption = False, home: HomeOption = None, as_json: Json
     Example: `nextbest features materialise`
     """
     from features.catalogue import load_catalogue
-    from features.materialising import materialise as materialise_features
     from pipelines.embedded_redis import redis_for
 
     settings = settings_for(home)
     catalogue = load_catalogue(settings.catalogue_path)
+    from features.materialising import materialise as materialise_features  # seconds, as above
+
     with redis_for(settings) as redis_url, progress_bar() as bar:
         task = bar.add_task("customers", total=None)
         report = materialise_features(

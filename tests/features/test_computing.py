@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 import features.computing
+from decisioning.catalogue import Attribute, AttributeKind
 from decisioning.errors import InvalidInputError, InvalidPolicyError
 from decisioning.predicate import ALWAYS, Compare, Comparison
 from features.computing import compute_features
@@ -137,6 +138,18 @@ def test_the_newest_customer_row_known_by_then_wins(tables_of, days_before, shop
     assert (early["attribute_age"], early["attribute_region"]) == (30, 1)
     assert (late["attribute_age"], late["attribute_region"]) == (31.5, None)
     assert late["customer_tenure_days"] is None
+
+
+def test_attributes_are_numbers_codes_and_flags_whatever_their_names(tables_of, shop_catalogue, days_before):
+    declared = (
+        Attribute(name="loyalty tier", kind=AttributeKind.CATEGORY, values=("base", "gold")),
+        Attribute(name="has.app", kind=AttributeKind.FLAG),
+        Attribute(name="visits", kind=AttributeKind.NUMBER),
+    )
+    catalogue = replace(shop_catalogue, customer_attributes=declared)
+    text = '{"loyalty tier": "gold", "has.app": true, "visits": "many"}'
+    row = one(tables_of(customers=[{"updated_at": days_before(1), "attributes": text}]), catalogue)
+    assert (row["attribute_loyalty_tier"], row["attribute_has_app"], row["attribute_visits"]) == (1, 1, None)
 
 
 def test_stage_is_the_first_rule_that_holds_and_its_age_grows_by_weeks(tables_of, days_before, shop_catalogue):
