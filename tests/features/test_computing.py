@@ -311,7 +311,7 @@ def both(first: dict[str, list], second: dict[str, list]) -> dict[str, list]:
     return {name: [*first[name], *second[name]] for name in first}
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(past=rows_known(moments_before), future=rows_known(moments_after), late=rows_known(moments_after, late=True))
 def test_what_becomes_known_later_changes_no_earlier_value(tables_of, shop_catalogue, past, future, late):
     anchors = pl.concat([at(T, customer_id="A"), at(T, T - timedelta(days=30), customer_id="B")])
@@ -320,7 +320,7 @@ def test_what_becomes_known_later_changes_no_earlier_value(tables_of, shop_catal
     assert_frame_equal(without, with_later, check_exact=True)
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(past=rows_known(moments_before), moments=st.lists(moments_before, min_size=1, max_size=4))
 def test_an_anchor_alone_gives_what_it_gives_among_others(tables_of, shop_catalogue, past, moments):
     tables = tables_of(**past)
