@@ -6,12 +6,16 @@ compare its raw outputs, but values in which every difference between customers 
 log gives evidence for::
 
     value(x, silence) = a + b f(x, silence)
-    value(x, message) = a + b f(x, silence) + offset(message) + s_common g(x) + s_specific (d(x, message) - g(x))
+    value(x, message) = value(x, silence) + offset(message)
+                        + s_common response(message) g(x)
+                        + s_specific (d(x, message) - response(message) g(x))
 
 with d(x, message) = f(x, message) - f(x, silence), what the message changes, and g(x) the weighted mean of d over a
-fixed set of reference messages, what being contacted changes. `offset` carries the average effect of each message; it
-is a column of the design matrix, so that a message is described by its row alone. The numbers a, b, s_common,
-s_specific and the offsets are estimated by `training.learning` from the log's action probabilities.
+fixed set of reference messages, what being contacted changes. Three parts of an effect, from the surest to the least
+sure: the average effect of each message (in `offset`), customers who respond more to whatever they get, in proportion
+to what a message does on average (`response` times g), and whatever is particular to one customer and one message.
+Offset and response are columns of the design matrix, so that a message is described by its row alone. The numbers are
+estimated by `training.effects` from the log's action probabilities.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -36,6 +40,7 @@ CONTEXT_COLUMNS = ("window_days", "hour_of_day", "weekday")
 
 _FIXED_MESSAGE_COLUMNS = ("is_silence", "offer_kind", "channel")
 _OFFSET_COLUMN = "message_offset"
+_RESPONSE_COLUMN = "message_response"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +49,7 @@ class DesignLayout:
 
     Attributes:
         customer: d feature names.
-        message: m message columns; the first is `is_silence`, the last `message_offset`.
+        message: m message columns; the first is `is_silence`, the last two `message_offset` and `message_response`.
         context: c context columns.
     """
 
@@ -66,11 +71,15 @@ class MessageCoding:
         offer_kinds: Kinds in code order; one that is not listed is missing.
         channels: Channels in code order.
         attributes: Offer attributes in column order; a category's code is its position among its values.
-        offsets: Average effect of each message seen in training, by message key.
+        offsets: Offset of each message seen in training, by message key.
         offer_offsets: The same by offer, for a known offer on a new channel or in new words.
         prior_offset: Offset of an offer never seen, before its attributes are looked at.
         prior_slopes: Change of that offset per unit of a message column, by column name and, where the column holds
             codes, by `column=code`.
+        responses: How strongly a message's effect grows with the customer's response to any message, by message key.
+        offer_responses: The same by offer.
+        prior_response: The same for an offer never seen; 1 where effects grow alike.
+        response_slopes: Its change per unit of a message column, as `prior_slopes`.
     """
 
     offer_kinds: tuple[str, ...]
@@ -80,11 +89,16 @@ class MessageCoding:
     offer_offsets: Mapping[str, float] = field(default_factory=dict[str, float])
     prior_offset: float = 0.0
     prior_slopes: Mapping[str, float] = field(default_factory=dict[str, float])
+    responses: Mapping[str, float] = field(default_factory=dict[str, float])
+    offer_responses: Mapping[str, float] = field(default_factory=dict[str, float])
+    prior_response: float = 1.0
+    response_slopes: Mapping[str, float] = field(default_factory=dict[str, float])
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Message columns of the design, in order."""
-        return (*_FIXED_MESSAGE_COLUMNS, *(f"offer_{one.name}" for one in self.attributes), _OFFSET_COLUMN)
+        described = (f"offer_{one.name}" for one in self.attributes)
+        return (*_FIXED_MESSAGE_COLUMNS, *described, _OFFSET_COLUMN, _RESPONSE_COLUMN)
 
     @property
     def code_columns(self) -> frozenset[str]:
@@ -101,8 +115,9 @@ class Calibrator:
         baseline_intercept: `a`, in the measure's unit.
         baseline_slope: `b`.
         common_slope: `s_common`: how much of the difference between customers in what contact changes is believed.
-        specific_slope: `s_specific`: how much of the difference between messages for one customer is believed.
-        reference: shape (r, m), message columns of the reference messages; may be empty where both slopes are equal.
+        specific_slope: `s_specific`: how much of what is particular to one customer and one message is believed.
+        reference: shape (r, m), message columns of the reference messages; may be empty where both slopes are equal
+            (g then cancels).
         reference_weights: shape (r,), non-negative, sum 1.
     """
 
@@ -134,9 +149,39 @@ def message_matrix(coding: MessageCoding, messages: Sequence[Message]) -> FloatA
 
 
 def _message_row(coding: MessageCoding, message: Message) -> list[float]:
+    row = describe(coding, message)
+    terms = _terms(coding, row)
+    offset = _known(coding.offsets, coding.offer_offsets, message)
+    response = _known(coding.responses, coding.offer_responses, message)
+    return [
+        *row,
+        _expected(coding.prior_offset, coding.prior_slopes, terms) if offset is None else offset,
+        _expected(coding.prior_response, coding.response_slopes, terms) if response is None else response,
+    ]
+
+
+def describe(coding: MessageCoding, message: Message) -> list[float]:
+    """The message columns that say what a message is: all but its offset and response."""
     row = [0.0, _code(coding.offer_kinds, message.offer.kind), _code(coding.channels, message.channel.channel_id)]
-    row += [_attribute_value(one, message.offer.attributes.get(one.name)) for one in coding.attributes]
-    return [*row, _offset(coding, message, row)]
+    return row + [_attribute_value(one, message.offer.attributes.get(one.name)) for one in coding.attributes]
+
+
+def _known(by_message: Mapping[str, float], by_offer: Mapping[str, float], message: Message) -> float | None:
+    return by_message.get(message.key, by_offer.get(message.offer.offer_id))
+
+
+def _terms(coding: MessageCoding, row: list[float]) -> list[tuple[str, float]]:
+    """What a prior's slopes apply to: numbers as they are, codes as one indicator each, missing ones left out."""
+    codes = coding.code_columns
+    return [
+        (f"{name}={int(value)}", 1.0) if name in codes else (name, value)
+        for name, value in zip(coding.columns[1:-2], row[1:], strict=True)
+        if not np.isnan(value)
+    ]
+
+
+def _expected(start: float, slopes: Mapping[str, float], terms: list[tuple[str, float]]) -> float:
+    return start + sum(slopes.get(name, 0.0) * amount for name, amount in terms)
 
 
 def _code(words: tuple[str, ...], word: FactValue) -> float:
@@ -147,20 +192,6 @@ def _attribute_value(attribute: Attribute, value: FactValue) -> float:
     if attribute.kind is AttributeKind.CATEGORY:
         return _code(attribute.values, value)
     return np.nan if value is None or isinstance(value, str) else float(value)
-
-
-def _offset(coding: MessageCoding, message: Message, row: list[float]) -> float:
-    """The message's own offset, else its offer's, else what its attributes lead to expect."""
-    known = coding.offsets.get(message.key, coding.offer_offsets.get(message.offer.offer_id))
-    if known is not None:
-        return known
-    codes = coding.code_columns
-    offset = coding.prior_offset
-    for name, value in zip(coding.columns[1:-1], row[1:], strict=True):
-        if not np.isnan(value):
-            key, amount = (f"{name}={int(value)}", 1.0) if name in codes else (name, value)
-            offset += coding.prior_slopes.get(key, 0.0) * amount
-    return offset
 
 
 def context_vector(now: datetime, window_days: float) -> FloatArray:
@@ -251,14 +282,15 @@ class ValueModel:
         """
         self._check(matrices)
         start, end = len(self.layout.customer), len(self.layout.customer) + len(self.layout.message)
-        offsets = matrices[:, 1:, end - 1]
+        offsets, responses = matrices[:, 1:, end - 2], matrices[:, 1:, end - 1]
         common, raw = self._common_effect(matrices, start, end)
         numbers = self.calibrator
         effects = raw[:, 1:] - raw[:, :1]
         values = np.empty_like(raw)
         values[:, :1] = numbers.baseline_intercept + numbers.baseline_slope * raw[:, :1]
         slack = numbers.common_slope - numbers.specific_slope
-        values[:, 1:] = values[:, :1] + (offsets + slack * common[:, np.newaxis] + numbers.specific_slope * effects)
+        shared = slack * responses * common[:, np.newaxis]
+        values[:, 1:] = values[:, :1] + (offsets + shared + numbers.specific_slope * effects)
         return values
 
     def _common_effect(self, matrices: FloatArray, start: int, end: int) -> tuple[FloatArray, FloatArray]:

@@ -24,6 +24,17 @@ FORMAT = 1
 BOOSTER_FILE = "booster.txt"
 MODEL_FILE = "model.json"
 
+_CODING_NUMBERS = (
+    "offsets",
+    "offer_offsets",
+    "prior_offset",
+    "prior_slopes",
+    "responses",
+    "offer_responses",
+    "prior_response",
+    "response_slopes",
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelBundle:
@@ -172,10 +183,7 @@ def _coding_document(coding: MessageCoding) -> dict[str, Any]:
         "offer_kinds": list(coding.offer_kinds),
         "channels": list(coding.channels),
         "attributes": attributes,
-        "offsets": dict(coding.offsets),
-        "offer_offsets": dict(coding.offer_offsets),
-        "prior_offset": coding.prior_offset,
-        "prior_slopes": dict(coding.prior_slopes),
+        **{name: getattr(coding, name) for name in _CODING_NUMBERS},
     }
 
 
@@ -230,7 +238,7 @@ def _coding(document: Mapping[str, Any]) -> MessageCoding:
         Attribute(name=one["name"], kind=AttributeKind(one["kind"]), values=tuple(one["values"]))
         for one in document["attributes"]
     )
-    plain = {name: document[name] for name in ("offsets", "offer_offsets", "prior_offset", "prior_slopes")}
+    plain = {name: document[name] for name in _CODING_NUMBERS}
     return MessageCoding(
         offer_kinds=tuple(document["offer_kinds"]),
         channels=tuple(document["channels"]),

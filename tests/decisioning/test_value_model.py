@@ -38,6 +38,10 @@ CODING = MessageCoding(
     offer_offsets={"double-stamps": 290.0},
     prior_offset=50.0,
     prior_slopes={"offer_kind=1": 5.0, "offer_difficulty": 2.0, "offer_tone=1": -7.0, "channel=0": 1.0},
+    responses={"double-stamps/email/plain": 1.5, "free-coffee/email/plain": 0.5},
+    offer_responses={"double-stamps": 1.4},
+    prior_response=0.9,
+    response_slopes={"offer_kind=1": 0.2, "offer_difficulty": 0.01},
 )
 LAYOUT = DesignLayout(customer=CUSTOMER, message=CODING.columns)
 FEATURES = FeatureVector(names=CUSTOMER, values=np.array([3.0, np.nan, 1.0]), ages_seconds={}, schema="s1")
@@ -95,16 +99,17 @@ def new_offer(message: Message, **changes: object) -> Message:
 
 def test_silence_is_row_zero_with_a_flag_and_nothing_else(messages: list[Message]):
     matrix = message_matrix(CODING, messages)
-    assert matrix.shape == (4, 7)
+    assert matrix.shape == (4, 8)
     assert matrix[0, 0] == 1.0
     assert np.isnan(matrix[0, 1:]).all()
     assert (matrix[1:, 0] == 0.0).all()
 
 
-def test_a_message_is_described_by_codes_numbers_and_its_average_effect(messages: list[Message]):
+def test_a_message_is_described_by_codes_numbers_and_what_it_did_on_average(messages: list[Message]):
     matrix = message_matrix(CODING, messages)
-    assert matrix[1].tolist() == [0.0, 0.0, 0.0, 10.0, 1.0, 1.0, 300.0]
-    assert CODING.columns[3:] == ("offer_difficulty", "offer_tone", "offer_is_urgent", "message_offset")
+    assert matrix[1].tolist() == [0.0, 0.0, 0.0, 10.0, 1.0, 1.0, 300.0, 1.5]
+    assert CODING.columns[3:6] == ("offer_difficulty", "offer_tone", "offer_is_urgent")
+    assert CODING.columns[6:] == ("message_offset", "message_response")
 
 
 def test_what_is_not_known_about_a_message_is_missing(messages: list[Message]):
@@ -113,14 +118,16 @@ def test_what_is_not_known_about_a_message_is_missing(messages: list[Message]):
     assert unknown[2] == 0.0
 
 
-def test_a_known_offer_in_new_words_takes_the_offset_of_its_offer(messages: list[Message]):
+def test_a_known_offer_in_new_words_takes_the_numbers_of_its_offer(messages: list[Message]):
     reworded = replace(messages[0], creative=replace(messages[0].creative, creative_id="new-words"))
-    assert message_matrix(CODING, [reworded])[1, -1] == 290.0
+    assert message_matrix(CODING, [reworded])[1, -2:].tolist() == [290.0, 1.4]
 
 
-def test_a_new_offer_takes_the_offset_that_its_attributes_lead_to_expect(messages: list[Message]):
+def test_a_new_offer_takes_the_numbers_that_its_attributes_lead_to_expect(messages: list[Message]):
     new = new_offer(messages[0], kind="gift", attributes={"difficulty": 10, "tone": "plain"})
-    assert message_matrix(CODING, [new])[1, -1] == 50.0 + 5.0 + 2.0 * 10 - 7.0 + 1.0
+    offset, response = message_matrix(CODING, [new])[1, -2:]
+    assert offset == 50.0 + 5.0 + 2.0 * 10 - 7.0 + 1.0
+    assert response == pytest.approx(0.9 + 0.2 + 0.01 * 10)
 
 
 def test_code_columns_are_those_without_an_order():
@@ -144,13 +151,14 @@ def test_values_follow_the_formula(messages: list[Message]):
     effects = np.array([10.0 + 20.0, 10.0, 10.0])  # difficulty 10 for the first, missing for the others
     common = 0.75 * (10.0 + 8.0) + 0.25 * (10.0 + 16.0)
     offsets = np.array([300.0, 20.0, 50.0 + 1.0])
-    expected = silence + offsets + 0.5 * common + 0.25 * (effects - common)
+    responses = np.array([1.5, 0.5, 0.9])
+    expected = silence + offsets + 0.5 * responses * common + 0.25 * (effects - responses * common)
     np.testing.assert_allclose(values, [silence, *expected], rtol=1e-12)
 
 
 def test_equal_slopes_need_no_reference_and_give_the_same_values(messages: list[Message]):
     with_reference = make_model(calibrator=make_calibrator(0.4, np.nextafter(0.4, 1.0)))
-    without = make_model(calibrator=replace(make_calibrator(0.4, 0.4), reference=np.empty((0, 7))))
+    without = make_model(calibrator=replace(make_calibrator(0.4, 0.4), reference=np.empty((0, 8))))
     rows = without.messages(messages)
     np.testing.assert_allclose(score(without, rows, FEATURES, NOW), score(with_reference, rows, FEATURES, NOW))
 
@@ -183,7 +191,7 @@ def test_features_are_matched_by_name_and_absent_ones_are_missing(messages: list
 
 def test_a_matrix_of_another_width_is_refused(messages: list[Message]):
     model = make_model()
-    with pytest.raises(InvalidInputError, match="must have 13 columns, got 12"):
+    with pytest.raises(InvalidInputError, match="must have 14 columns, got 13"):
         model.expected_values(model.design(model.messages(messages), FEATURES, NOW)[:, :-1])
 
 

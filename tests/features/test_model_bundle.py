@@ -26,6 +26,10 @@ CODING = MessageCoding(
     offer_offsets={"double-stamps": 300.0},
     prior_offset=40.0,
     prior_slopes={"offer_kind=0": 2.5},
+    responses={"double-stamps/email/plain": 1.25},
+    offer_responses={"double-stamps": 1.2},
+    prior_response=0.8,
+    response_slopes={"offer_difficulty": -0.01},
 )
 LAYOUT = DesignLayout(customer=("purchase_count_30d", "purchase_recency_days"), message=CODING.columns)
 
@@ -40,7 +44,7 @@ def make_booster(columns: int) -> str:
 
 @pytest.fixture(scope="module")
 def bundle() -> ModelBundle:
-    reference = np.array([[0.0, 0.0, 0.0, 10.0, np.nan], [0.0, 1.0, 0.0, np.nan, np.nan]])
+    reference = np.array([[0.0, 0.0, 0.0, 10.0, np.nan, 1.0], [0.0, 1.0, 0.0, np.nan, np.nan, 1.0]])
     calibrator = Calibrator(
         baseline_intercept=1.5,
         baseline_slope=0.9,
@@ -147,7 +151,7 @@ def test_a_field_that_is_absent_is_named(bundle: ModelBundle, folder: Path):
 
 
 def test_a_booster_for_other_columns_is_refused(bundle: ModelBundle):
-    with pytest.raises(ModelUnavailableError, match="must have 10 columns, got 4"):
+    with pytest.raises(ModelUnavailableError, match="must have 11 columns, got 4"):
         value_model(replace(bundle, booster=make_booster(4)), version="1")
 
 
