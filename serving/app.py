@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fastapi import Depends, FastAPI
 
+from features.model_registry import fetch_champion
 from features.settings import Settings
 from serving import api_docs, problems
 from serving.access import needs
@@ -59,7 +60,7 @@ def create_app(
         redoc_url=None,
         lifespan=_lifespan(refresh_every_s),
     )
-    app.state.engine = _engine(settings, fetch_model or (lambda: _fetch_champion(settings)), now, Metrics(metrics_path))
+    app.state.engine = _engine(settings, fetch_model or (lambda: fetch_champion(settings)), now, Metrics(metrics_path))
     problems.install(app)
     for module in (decisions, reports, about, health):
         app.include_router(module.router)
@@ -72,12 +73,6 @@ def create_app(
 def app_from_environment() -> FastAPI:
     """The application with settings from the environment: `uvicorn --factory serving.app:app_from_environment`."""
     return create_app(Settings())
-
-
-def _fetch_champion(settings: Settings) -> Champion:
-    from features.model_registry import fetch_champion
-
-    return fetch_champion(settings)
 
 
 def _engine(

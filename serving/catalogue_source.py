@@ -1,6 +1,6 @@
 """The catalogue in force, read again when its files change; a broken new one never replaces a good old one."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from decisioning.catalogue import Catalogue
@@ -23,7 +23,7 @@ class CatalogueSource:
     folder: Path
     catalogue: Catalogue | None = None
     problem: str | None = "no catalogue was looked for yet"
-    _stamp: Stamp | None = None
+    _stamp: Stamp | None = field(default=None, init=False)
 
     def refresh(self) -> bool:
         """Look at the files; True where another catalogue is in use now."""

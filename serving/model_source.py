@@ -1,7 +1,7 @@
 """The champion as a server sees it: fetched off the hot path, checked by digest, kept while the registry is away."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -20,7 +20,7 @@ class Champion(Protocol):
 
     @property
     def folder(self) -> Path:
-        """Where `load_value_model` finds it."""
+        """Where `load_value_model` finds it; another version or run lies elsewhere."""
         ...
 
 
@@ -37,17 +37,18 @@ class ModelSource:
     fetch: Callable[[], Champion]
     model: ValueModel | None = None
     problem: str | None = "no model was looked for yet"
+    _loaded_from: Path | None = field(default=None, init=False)
 
     def refresh(self) -> bool:
         """Look for another champion; True where there is one and it is in use now."""
         try:
             champion = self.fetch()
-            if self.model is not None and self.model.version == champion.version:
+            if champion.folder == self._loaded_from:
                 self.problem = None
                 return False
             model = load_value_model(champion.folder, version=champion.version)
         except (ModelUnavailableError, UnavailableError) as error:
             self.problem = str(error)
             return False
-        self.model, self.problem = model, None
+        self.model, self.problem, self._loaded_from = model, None, champion.folder
         return True

@@ -78,4 +78,7 @@ class Refresher:
         """Look again and again, until cancelled."""
         while True:
             await asyncio.sleep(every_s)
-            await asyncio.to_thread(self.refresh)
+            try:
+                await asyncio.to_thread(self.refresh)
+            except Exception as error:  # noqa: BLE001 - an edge of its own: nobody above would hear of it
+                _LOG.error("refresh_failed", exc_info=error)

@@ -1,0 +1,245 @@
+"""`nextbest serve` as a person runs it: real processes and signals, and a log that lacks nothing that was answered."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+import psutil
+import pytest
+
+from decisioning.customer import Customer
+from features.contracts import DECISIONS
+from features.log import EventLog
+from features.model_bundle import write_bundle
+from features.settings import Settings
+from pipelines.embedded_redis import redis_for
+
+NEXTBEST = Path(sys.executable).with_name("nextbest")
+CUSTOMERS = [f"C-{n}" for n in range(20)]
+START_S = 40.0
+
+
+@dataclass(slots=True)
+class Server:
+    """A server of one home, started and stopped as its user would."""
+
+    settings: Settings
+    running: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def start(self, *options: str) -> str:
+        command = [NEXTBEST, "serve", "--port", "0", "--json", "--home", str(self.settings.home), *options]
+        environment = {**os.environ, "NEXTBEST_MLRUNS": str(self.settings.mlruns), "NEXTBEST_DEADLINE_MS": "2000"}
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
+        self.running.append(process)
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line, process.stderr.read().decode() if process.stderr else ""
+        return orjson.loads(line)["url"]
+
+    def refuse(self, *options: str) -> tuple[int, str]:
+        command = [NEXTBEST, "serve", "--home", str(self.settings.home), *options]
+        done = subprocess.run(command, capture_output=True, timeout=START_S, check=False)
+        return done.returncode, done.stderr.decode()
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        return self.running[-1]
+
+    def workers(self) -> list[psutil.Process]:
+        children = psutil.Process(self.process.pid).children()
+        return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(20)
+
+    def log(self) -> EventLog:
+        return EventLog(self.settings.log_path)
+
+
+@pytest.fixture
+def server(tmp_path: Path, shop_files: Path, shop_bundle: Any) -> Iterator[Server]:
+    settings = Settings(home=tmp_path / "home", mlruns=tmp_path / "mlruns")
+    shutil.copytree(shop_files, settings.catalogue_path)
+    folder = settings.models_path / "7-run"
+    digest = write_bundle(shop_bundle, folder)
+    pointer = {"version": "7", "folder": folder.name, "digest": digest}
+    (settings.models_path / "champion.json").write_bytes(orjson.dumps(pointer))
+    server = Server(settings=settings)
+    yield server
+    for process in server.running:
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+
+
+@pytest.fixture
+def fill(store: Any, server: Server, new_customer: Callable[..., Customer]) -> Callable[[], None]:
+    def put() -> None:
+        import redis
+
+        with redis_for(server.settings) as url:
+            store.client = redis.Redis.from_url(url)
+            for name in CUSTOMERS:
+                store.put(new_customer(name), at=utc_now())
+
+    return put
+
+
+def utc_now() -> Any:
+    from datetime import UTC, datetime
+
+    return datetime.now(UTC)
+
+
+def load(url: str, answered: dict[str, str], stop: threading.Event, worker: int) -> None:
+    """Ask until told to stop or until the server goes away; note every decision that was answered."""
+    with httpx.Client(base_url=url, timeout=5) as client:
+        for n in range(100_000):
+            if stop.is_set():
+                return
+            ask = {"customer_id": CUSTOMERS[n % 20], "touchpoint": "weekly-mail", "dedupe_key": f"{worker}-{n}"}
+            try:
+                answer = client.post("/v1/decisions", json=ask)
+            except httpx.TransportError:
+                time.sleep(0.05)
+                continue
+            assert answer.status_code == 200, answer.text
+            answered[f"{worker}-{n}-{CUSTOMERS[n % 20]}"] = answer.json()["decision_id"]
+
+
+def under_load(url: str, disturb: Callable[[], object], seconds: float = 1.0) -> dict[str, str]:
+    answered: dict[str, str] = {}
+    stop = threading.Event()
+    threads = [threading.Thread(target=load, args=(url, answered, stop, worker)) for worker in range(3)]
+    for thread in threads:
+        thread.start()
+    time.sleep(seconds)
+    disturb()
+    time.sleep(seconds)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    return answered
+
+
+def assert_logged_once(server: Server, answered: dict[str, str]) -> None:
+    logged = server.log().read(DECISIONS)["decision_id"].to_list()
+    assert len(logged) == len(set(logged))
+    assert set(answered.values()) <= set(logged)
+    assert len(answered) > 50
+
+
+def test_a_server_decides_stops_on_a_signal_and_leaves_a_complete_log_and_nothing_running(
+    server: Server, fill: Callable[[], None]
+) -> None:
+    url = server.start()
+    fill()
+    with httpx.Client(base_url=url) as client:
+        assert client.get("/readyz").json()["status"] == "ready", client.get("/readyz").text
+        ask = {"customer_id": "C-1", "touchpoint": "weekly-mail"}
+        decided = client.post("/v1/decisions", json=ask).json()
+        with ThreadPoolExecutor(25) as pool:
+            repeated = list(
+                pool.map(lambda _: client.post("/v1/decisions", json={**ask, "dedupe_key": "k"}).json(), range(50))
+            )
+    family = psutil.Process(server.process.pid).children(recursive=True)
+    assert family
+
+    assert server.stop(signal.SIGINT) == 0
+
+    assert decided["degraded"] is False
+    assert len({one["decision_id"] for one in repeated}) == 1
+    assert sum(not one["replayed"] for one in repeated) == 1
+    assert server.log().read(DECISIONS).height == 2
+    psutil.wait_procs(family, timeout=5)
+    assert [one for one in family if one.is_running() and one.status() != psutil.STATUS_ZOMBIE] == []
+
+
+def test_killing_the_whole_server_under_load_loses_no_decision_that_was_answered(
+    server: Server, fill: Callable[[], None]
+) -> None:
+    url = server.start("--workers", "2")
+    fill()
+    workers = server.workers()
+    assert len(workers) == 2
+
+    answered = under_load(url, server.process.kill)
+
+    psutil.wait_procs(workers, timeout=5)
+    assert [one for one in workers if one.is_running() and one.status() != psutil.STATUS_ZOMBIE] == []
+    drained = subprocess.run(
+        [NEXTBEST, "log", "drain", "--once", "--home", str(server.settings.home)],
+        capture_output=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert drained.returncode == 0, drained.stderr
+    assert_logged_once(server, answered)
+
+
+def test_a_killed_worker_is_replaced_and_its_answers_are_in_the_log(server: Server, fill: Callable[[], None]) -> None:
+    url = server.start()
+    fill()
+    [worker] = server.workers()
+
+    answered = under_load(url, worker.kill, seconds=2.5)
+    for _ in range(100):
+        if [one.pid for one in server.workers()] not in ([], [worker.pid]):
+            break
+        time.sleep(0.1)
+
+    assert [one.pid for one in server.workers()] != [worker.pid]
+    assert server.stop() == 0
+    assert_logged_once(server, answered)
+
+
+def test_beyond_this_machine_a_key_is_needed_to_start_and_to_ask(server: Server, fill: Callable[[], None]) -> None:
+    code, words = server.refuse("--host", "0.0.0.0", "--port", "0")
+    assert code == 2
+    assert "nextbest key create" in words
+    made = subprocess.run(
+        [NEXTBEST, "key", "create", "--name", "a", "--scope", "admin", "--json", "--home", str(server.settings.home)],
+        capture_output=True, check=True,
+    )  # fmt: skip
+    secret = orjson.loads(made.stdout)["key"]
+
+    url = server.start("--host", "0.0.0.0", "--workers", "2")
+    fill()
+
+    with httpx.Client(base_url=url) as client:
+        headers = {"X-API-Key": secret}
+        assert client.get("/v1/me").status_code == 401
+        for n in range(12):
+            ask = {"customer_id": CUSTOMERS[n], "touchpoint": "weekly-mail"}
+            assert httpx.post(f"{url}/v1/decisions", json=ask, headers=headers).status_code == 200
+        counted = [line for line in client.get("/metrics", headers=headers).text.splitlines()
+                   if line.startswith("nextbest_decisions_total")]  # fmt: skip
+        assert sum(float(line.split()[-1]) for line in counted) == 12  # over both workers
+        subprocess.run(
+            [NEXTBEST, "key", "revoke", "a", "--home", str(server.settings.home)], check=True, capture_output=True
+        )
+        time.sleep(1.0)
+        assert client.get("/v1/me", headers=headers).status_code == 401
+    assert server.stop() == 0
+
+
+def test_a_taken_port_a_strange_host_and_a_missing_catalogue_end_in_a_sentence(server: Server) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        code, words = server.refuse("--port", str(taken.getsockname()[1]))
+        assert (code, "--port" in words, "Traceback" in words) == (2, True, False)
+    code, words = server.refuse("--host", "no-such-host.invalid", "--port", "0")
+    assert (code, "Traceback" in words) == (2, False)
+    shutil.rmtree(server.settings.catalogue_path)
+    code, words = server.refuse("--port", "0")
+    assert (code, "catalogue" in words, "Traceback" in words) == (2, True, False)
