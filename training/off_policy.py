@@ -1,0 +1,268 @@
+"""What a policy would have earned on decisions that another one made: estimators over a log with action probabilities.
+
+Shared symbols: n decisions of g customers; a_i was chosen with probability p_i > 0 and brought r_i; the policy to be
+judged gives each action a the probability pi(a | x_i), so decision i has the weight w_i = pi(a_i | x_i) / p_i.
+
+Every estimator gives its value with the influence of each decision on it, from which come the standard error, which
+treats all decisions of a customer as one observation, and the error of the difference of two estimates on one log.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import t as student
+
+from decisioning.errors import InsufficientDataError, InvalidInputError
+from decisioning.scoring import FloatArray
+
+type IntArray = npt.NDArray[np.intp]
+
+CONFIDENCE = 0.95
+MIN_CUSTOMERS = 30
+"""Fewest customers with a decision that the policy could have made: below it an interval promises too much."""
+
+MIN_EFFECTIVE_SIZE = 30.0
+"""Smallest effective sample size."""
+
+ROUNDING = 0.01
+"""Logged probabilities may be rounded: weights that average 1 within this are believed."""
+
+LARGEST_WEIGHT_GAP = 5.0
+"""Weights average 1 where the log supports the policy; so many standard errors away, something is wrong."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """A value with its 95 % interval.
+
+    Attributes:
+        value: In the reward's unit, per decision.
+        standard_error: Clustered by customer.
+        lower: Lower end of the interval.
+        upper: Upper end of the interval.
+        influence: shape (n,), what each decision contributes to the error; sums to 0.
+    """
+
+    value: float
+    standard_error: float
+    lower: float
+    upper: float
+    influence: FloatArray = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Support:
+    """How much of a log speaks about a policy.
+
+    Attributes:
+        effective_size: Decisions that an evenly weighted log of the same precision would have.
+        matched_customers: Customers with a decision that the policy could have made.
+        largest_weight: Largest importance weight.
+        mean_weight: 1 within chance where the log supports the policy and its probabilities are right.
+        mean_weight_error: Standard error of that, clustered by customer.
+    """
+
+    effective_size: float
+    matched_customers: int
+    largest_weight: float
+    mean_weight: float
+    mean_weight_error: float
+
+
+def importance_weights(target: FloatArray, logged: FloatArray) -> FloatArray:
+    """Weights w_i = pi(a_i | x_i) / p_i.
+
+    Args:
+        target: shape (n,), probability of each logged action under the policy to be judged, in [0, 1].
+        logged: shape (n,), its probability under the policy that made the log, in (0, 1].
+
+    Returns:
+        Shape (n,).
+
+    Raises:
+        InsufficientDataError: There is no decision, or a logged probability is missing.
+        InvalidInputError: A probability is out of range.
+    """
+    if target.shape != logged.shape or target.ndim != 1:
+        raise InvalidInputError(f"target must have the shape of logged, got {target.shape} and {logged.shape}")
+    if target.size == 0:
+        raise InsufficientDataError("log must have decisions, got none")
+    missing = int(np.isnan(logged).sum())
+    if missing:
+        raise InsufficientDataError(
+            f"decisions must have the action probability of what was chosen, got {missing:,} of {logged.size:,}"
+            " without: a log that does not say how it chose cannot value another choice"
+        )
+    if not ((logged > 0) & (logged <= 1)).all():
+        raise InvalidInputError(f"logged probabilities must be in (0, 1], got {logged.min():g} to {logged.max():g}")
+    if not ((target >= 0) & (target <= 1 + 1e-9)).all():
+        raise InvalidInputError(f"target probabilities must be in [0, 1], got {target.min():g} to {target.max():g}")
+    return target / logged
+
+
+def ips(weights: FloatArray, rewards: FloatArray, customers: IntArray) -> Estimate:
+    """Inverse probability weighting: (1/n) sum w_i r_i. Unbiased where the log supports the policy.
+
+    Args:
+        weights: shape (n,), from `importance_weights`.
+        rewards: shape (n,).
+        customers: shape (n,), a number per customer.
+
+    Reference:
+        Horvitz and Thompson (1952), A generalization of sampling without replacement; as V_IPS in Dudik, Langford and
+        Li (2011), Doubly robust policy evaluation and learning, section 2.
+    """
+    return mean_estimate(weights * rewards, customers)
+
+
+def snips(weights: FloatArray, rewards: FloatArray, customers: IntArray) -> Estimate:
+    """Self-normalised weighting: sum w_i r_i / sum w_i. Slightly biased, bounded by the rewards, seldom wild.
+
+    Args:
+        weights: shape (n,), not all 0.
+        rewards: shape (n,).
+        customers: shape (n,).
+
+    Raises:
+        InsufficientDataError: No logged action has a chance under the policy.
+
+    Reference:
+        Swaminathan and Joachims (2015), The self-normalized estimator for counterfactual learning, section 4; its
+        error is that of a ratio, linearised: Owen (2013), Monte Carlo theory, methods and examples, section 9.2.
+    """
+    total = weights.sum()
+    if total <= 0:
+        raise InsufficientDataError("log must hold decisions that the policy could have made, got none")
+    value = float((weights * rewards).sum() / total)
+    return _estimate(value, weights.size / total * weights * (rewards - value), customers)
+
+
+def doubly_robust(
+    weights: FloatArray, rewards: FloatArray, predicted: FloatArray, expected: FloatArray, customers: IntArray
+) -> Estimate:
+    """Doubly robust: (1/n) sum [ expected_i + w_i (r_i - predicted_i) ].
+
+    Unbiased where the probabilities are right, however wrong the outcome model is; the better that is, the smaller the
+    error. The model must not have seen these decisions.
+
+    Args:
+        weights: shape (n,).
+        rewards: shape (n,).
+        predicted: shape (n,), the model's q(x_i, a_i) for the logged action.
+        expected: shape (n,), its sum over actions pi(a | x_i) q(x_i, a).
+        customers: shape (n,).
+
+    Reference:
+        Dudik, Langford and Li (2011), Doubly robust policy evaluation and learning, equation 1; with a policy that
+        draws, Dudik, Erhan, Langford and Li (2014), Doubly robust policy evaluation and optimization, section 3.
+    """
+    return mean_estimate(expected + weights * (rewards - predicted), customers)
+
+
+def mean_estimate(terms: FloatArray, customers: IntArray) -> Estimate:
+    """The mean of n terms, with the error of a mean of clusters.
+
+    Args:
+        terms: shape (n,).
+        customers: shape (n,).
+
+    Raises:
+        InsufficientDataError: Fewer than two customers.
+    """
+    value = float(terms.mean())
+    return _estimate(value, terms - value, customers)
+
+
+def difference(one: Estimate, other: Estimate, customers: IntArray) -> Estimate:
+    """The first minus the second, on the same decisions: what both share cancels out of the error.
+
+    Args:
+        one: Any estimate.
+        other: An estimate over the same n decisions.
+        customers: shape (n,).
+    """
+    return _estimate(one.value - other.value, one.influence - other.influence, customers)
+
+
+def clustered_error(influence: FloatArray, customers: IntArray) -> float:
+    """Standard error of a mean whose terms are correlated within customers.
+
+    sqrt( g / (g - 1) x sum over customers of (sum of their influence)^2 ) / n
+
+    Args:
+        influence: shape (n,), summing to 0.
+        customers: shape (n,).
+
+    Raises:
+        InsufficientDataError: Fewer than two customers.
+
+    Reference:
+        Liang and Zeger (1986), Longitudinal data analysis using generalized linear models, theorem 1, for a mean.
+    """
+    sums, g = _by_customer(influence, customers)
+    if g < 2:  # noqa: PLR2004 - a spread needs two
+        raise InsufficientDataError(f"an interval must rest on two customers or more, got {g}")
+    return float(np.sqrt(g / (g - 1) * (sums**2).sum()) / influence.size)
+
+
+def support_of(weights: FloatArray, customers: IntArray) -> Support:
+    """How much of a log speaks about a policy.
+
+    Args:
+        weights: shape (n,), from `importance_weights`.
+        customers: shape (n,).
+
+    Reference:
+        Effective size (sum w)^2 / sum w^2: Kish (1965), Survey sampling, section 11.7.
+    """
+    squares = float((weights**2).sum())
+    mean = float(weights.mean())
+    return Support(
+        effective_size=float(weights.sum() ** 2 / squares) if squares else 0.0,
+        matched_customers=int(np.unique(customers[weights > 0]).size),
+        largest_weight=float(weights.max()),
+        mean_weight=mean,
+        mean_weight_error=clustered_error(weights - mean, customers),
+    )
+
+
+def check_support(support: Support, policy: str) -> None:
+    """Refuse a log that says too little about a policy.
+
+    Args:
+        support: From `support_of`.
+        policy: What the policy is called, for the message.
+
+    Raises:
+        InsufficientDataError: Too few decisions that the policy could have made; or weights that do not average 1, so
+            that the logged probabilities are wrong or part of what the policy does was never tried.
+    """
+    if support.matched_customers < MIN_CUSTOMERS or support.effective_size < MIN_EFFECTIVE_SIZE:
+        raise InsufficientDataError(
+            f"log must hold what the policy {policy!r} would do for {MIN_CUSTOMERS} customers and an effective"
+            f" {MIN_EFFECTIVE_SIZE:g} decisions, got {support.matched_customers:,} and {support.effective_size:,.1f};"
+            " log more of it, with some chance for each message"
+        )
+    gap = abs(support.mean_weight - 1)
+    if gap > max(LARGEST_WEIGHT_GAP * support.mean_weight_error, ROUNDING):
+        raise InsufficientDataError(
+            f"importance weights of the policy {policy!r} must average 1, got {support.mean_weight:.3f}"
+            f" (standard error {support.mean_weight_error:.3f}): the logged action probabilities are wrong, or the log"
+            " never tried part of what the policy does"
+        )
+
+
+def _estimate(value: float, influence: FloatArray, customers: IntArray) -> Estimate:
+    error = clustered_error(influence, customers)
+    freedom = np.unique(customers).size - 1
+    reach = float(student.ppf((1 + CONFIDENCE) / 2, freedom)) * error
+    return Estimate(value=value, standard_error=error, lower=value - reach, upper=value + reach, influence=influence)
+
+
+def _by_customer(terms: FloatArray, customers: IntArray) -> tuple[FloatArray, int]:
+    """Sums per customer, and how many customers there are."""
+    if customers.shape != terms.shape:
+        raise InvalidInputError(f"customers must have the shape of the terms, got {customers.shape} and {terms.shape}")
+    counts = np.bincount(customers)
+    return np.bincount(customers, weights=terms), int((counts > 0).sum())
