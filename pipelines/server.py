@@ -18,9 +18,9 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from http.client import HTTPException
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import uvicorn
-from fastapi import FastAPI
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
@@ -30,8 +30,9 @@ from features.settings import Settings
 from pipelines.draining import draining
 from pipelines.embedded_redis import redis_for
 from serving.api_keys import Scope, read_keys
-from serving.app import create_app
-from serving.logs import log_to_stderr
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 GRACE_S = 5
 """How long a worker may finish its requests when it is stopped."""
@@ -124,7 +125,7 @@ def url_of(settings: Settings) -> str:
     return f"http://{f'[{host}]' if ':' in host and not host.startswith('[') else host}:{settings.port}"
 
 
-def worker_app(settings: Settings, parent: int, metrics: Path | None) -> FastAPI:
+def worker_app(settings: Settings, parent: int, metrics: Path | None) -> "FastAPI":
     """The application of a worker process, which ends when its parent does.
 
     Args:
@@ -132,6 +133,9 @@ def worker_app(settings: Settings, parent: int, metrics: Path | None) -> FastAPI
         parent: Process id of the parent.
         metrics: Folder in which workers add their numbers up; None for one worker.
     """
+    from serving.app import create_app  # the parent has no use for it, and it takes a second
+    from serving.logs import log_to_stderr
+
     log_to_stderr()
     threading.Thread(target=_end_with, args=(parent,), name="parent-watch", daemon=True).start()
     return create_app(settings, metrics_path=metrics)
