@@ -1,0 +1,245 @@
+"""The learned function: one LightGBM booster over customer, message and context columns, and its honest twin.
+
+A booster's own training rows flatter it. So beside the final booster, one per fold of customers is trained without
+them, and everything that is estimated on top (`training.effects`) uses what boosters say of customers they never saw.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from os import cpu_count
+from typing import Any
+
+import lightgbm
+import numpy as np
+
+from decisioning.measure import Measure, Unit
+from decisioning.scoring import FloatArray
+from decisioning.value_model import MessageCoding, describe
+from training.datasets import Dataset, IntArray
+
+type OnProgress = Callable[[int, int], None]
+
+_LARGEST_NEGATIVE_SHARE = 0.02
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoosterSettings:
+    """How boosters are trained. Strong regularisation: a leaf must hold many decisions, and steps are small.
+
+    Attributes:
+        objective: `tweedie` (money that is never or hardly ever negative: noise grows with the mean and effects
+            multiply), `binary` (a rate), or `regression` (money that is often negative).
+        most_rounds: Trees at most; cross-validation says where to stop.
+        fold_count: Folds of customers.
+    """
+
+    objective: str
+    most_rounds: int = 230
+    learning_rate: float = 0.07
+    num_leaves: int = 15
+    smallest_leaf: int = 150
+    column_share: float = 0.6
+    row_share: float = 0.7
+    l2: float = 5.0
+    tweedie_power: float = 1.6
+    fold_count: int = 5
+    seed: int = 20
+
+    def parameters(self, seed_shift: int = 0) -> dict[str, Any]:
+        """LightGBM's names for them; one thread, since boosters are trained side by side."""
+        parameters: dict[str, Any] = {
+            "objective": self.objective,
+            "learning_rate": self.learning_rate,
+            "num_leaves": self.num_leaves,
+            "min_data_in_leaf": self.smallest_leaf,
+            "feature_fraction": self.column_share,
+            "bagging_fraction": self.row_share,
+            "bagging_freq": 1,
+            "lambda_l2": self.l2,
+            "max_bin": 127,
+            "seed": self.seed + seed_shift,
+            "deterministic": True,
+            "force_row_wise": True,
+            "num_threads": 1,
+            "verbosity": -1,
+        }
+        return parameters | ({"tweedie_variance_power": self.tweedie_power} if self.objective == "tweedie" else {})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrossFitted:
+    """Boosters and what they say of customers they were not trained on.
+
+    Attributes:
+        text: The final booster, trained on everybody, in LightGBM's text form.
+        scale: Unit of the learned function: one of it is this much of the measure.
+        rounds: Trees, as cross-validation chose.
+        raw: shape (n, k + 1), the learned function for silence and every message, from the booster without the
+            customer's fold.
+        folds: shape (n,), the fold of each decision's customer.
+        objective: What was minimised.
+        curve: Cross-validated loss after each round.
+        importance: Share of the gain of each column, by name.
+    """
+
+    text: str
+    scale: float
+    rounds: int
+    raw: FloatArray
+    folds: IntArray
+    objective: str
+    curve: FloatArray
+    importance: dict[str, float] = field(default_factory=dict[str, float])
+
+
+def settings_for(dataset: Dataset, measure: Measure) -> BoosterSettings:
+    """Settings that fit the size of a dataset and the kind of its measure."""
+    smallest_leaf = int(np.clip(dataset.size / 300, 20, 150))
+    return BoosterSettings(objective=_objective(dataset.values, measure), smallest_leaf=smallest_leaf)
+
+
+def _objective(values: FloatArray, measure: Measure) -> str:
+    if measure.unit is Unit.RATE:
+        return "binary"
+    negative, total = -np.minimum(values, 0.0).sum(), np.abs(values).sum()
+    return "tweedie" if total > 0 and negative <= _LARGEST_NEGATIVE_SHARE * total else "regression"
+
+
+def message_table(coding: MessageCoding, dataset: Dataset) -> FloatArray:
+    """Message columns of silence and the dataset's messages, shape (k + 1, m), offsets and responses not yet known."""
+    table = np.full((len(dataset.keys), len(coding.columns)), np.nan)
+    table[0, 0] = 1.0
+    for row, message in enumerate(dataset.messages, start=1):
+        table[row, :-2] = describe(coding, message)
+    table[:, -2:] = 0.0
+    return table
+
+
+def designs(dataset: Dataset, table: FloatArray, actions: IntArray | int) -> FloatArray:
+    """Design rows, shape (n, p): each decision's customer and context with the message columns of an action."""
+    rows = np.broadcast_to(table[actions], (dataset.size, table.shape[1]))
+    return np.hstack([dataset.features, rows, dataset.contexts])
+
+
+def cross_fit(
+    dataset: Dataset,
+    table: FloatArray,
+    columns: tuple[str, ...],
+    settings: BoosterSettings,
+    on_progress: OnProgress | None = None,
+) -> CrossFitted:
+    """Train a booster per fold side by side, stop where they agree it is best, and train the final one.
+
+    Args:
+        dataset: n decisions.
+        table: From `message_table`.
+        columns: p column names of the design.
+        settings: How.
+        on_progress: Told how many boosters are trained, and how many there are.
+    """
+    folds = customer_folds(dataset.customers, settings.fold_count, settings.seed)
+    scale, target = _scaled(dataset.values, settings.objective)
+    matrix = designs(dataset, table, dataset.actions)
+    steps = settings.fold_count + 1
+    with ThreadPoolExecutor(max_workers=cpu_count()) as pool:
+        fitting = [
+            pool.submit(_fit_fold, matrix, target, folds == fold, settings) for fold in range(settings.fold_count)
+        ]
+        fitted = []
+        for one in fitting:
+            fitted.append(one.result())
+            _tell(on_progress, len(fitted), steps)
+        curve = np.mean([losses for _, losses in fitted], axis=0)
+        rounds = int(curve.argmin()) + 1
+        final = pool.submit(_fit, matrix, target, settings, rounds)
+        parts = [
+            pool.submit(_raw, booster, dataset, table, folds == fold, rounds)
+            for fold, (booster, _) in enumerate(fitted)
+        ]
+        raw = np.empty((dataset.size, len(table)))
+        for fold, part in enumerate(parts):
+            raw[folds == fold] = part.result()
+        booster = final.result()
+    _tell(on_progress, steps, steps)
+    return CrossFitted(
+        text=booster.model_to_string(),
+        scale=scale,
+        rounds=rounds,
+        raw=raw,
+        folds=folds,
+        objective=settings.objective,
+        curve=curve,
+        importance=_importance(booster, columns),
+    )
+
+
+def customer_folds(customers: IntArray, count: int, seed: int) -> IntArray:
+    """A fold per decision, shape (n,), in [0, count): all decisions of a customer are in one."""
+    of_customer = np.random.default_rng(seed).permutation(int(customers.max()) + 1) % count
+    return of_customer[customers]
+
+
+def _scaled(values: FloatArray, objective: str) -> tuple[float, FloatArray]:
+    """The measure in multiples of its mean, so that regularisation means the same in any currency."""
+    if objective == "binary":
+        return 1.0, values
+    scale = float(np.abs(values).mean()) or 1.0
+    target = values / scale
+    return scale, np.maximum(target, 0.0) if objective == "tweedie" else target
+
+
+def _fit_fold(
+    matrix: FloatArray, target: FloatArray, held: "np.typing.NDArray[np.bool_]", settings: BoosterSettings
+) -> tuple[lightgbm.Booster, FloatArray]:
+    """A booster trained without the held fold, and its loss there after each round."""
+    parameters = settings.parameters()
+    train = lightgbm.Dataset(matrix[~held], target[~held], params=parameters, free_raw_data=False)
+    valid = lightgbm.Dataset(matrix[held], target[held], reference=train, params=parameters, free_raw_data=False)
+    losses: dict[str, dict[str, list[float]]] = {}
+    booster = lightgbm.train(
+        parameters,
+        train,
+        num_boost_round=settings.most_rounds,
+        valid_sets=[valid],
+        valid_names=["held"],
+        callbacks=[lightgbm.record_evaluation(losses)],
+    )
+    return booster, np.array(next(iter(losses["held"].values())))
+
+
+def _fit(matrix: FloatArray, target: FloatArray, settings: BoosterSettings, rounds: int) -> lightgbm.Booster:
+    parameters = settings.parameters()
+    return lightgbm.train(parameters, lightgbm.Dataset(matrix, target, params=parameters), num_boost_round=rounds)
+
+
+def _raw(
+    booster: lightgbm.Booster,
+    dataset: Dataset,
+    table: FloatArray,
+    rows: "np.typing.NDArray[np.bool_]",
+    rounds: int | None = None,
+) -> FloatArray:
+    """The learned function for silence and every message: shape (rows, k + 1)."""
+    part = dataset.take(rows)
+    columns = [
+        np.asarray(booster.predict(designs(part, table, action), num_iteration=rounds, num_threads=1))
+        for action in range(len(table))
+    ]
+    return np.column_stack(columns)
+
+
+def raw_of(text: str, dataset: Dataset, table: FloatArray, rows: "np.typing.NDArray[np.bool_]") -> FloatArray:
+    """What a booster in text form says of the decisions where `rows` is true: shape (rows, k + 1)."""
+    return _raw(lightgbm.Booster(model_str=text), dataset, table, rows)
+
+
+def _importance(booster: lightgbm.Booster, columns: tuple[str, ...]) -> dict[str, float]:
+    gain = booster.feature_importance("gain")
+    total = float(gain.sum()) or 1.0
+    return {name: float(one) / total for name, one in zip(columns, gain, strict=True)}
+
+
+def _tell(on_progress: OnProgress | None, done: int, total: int) -> None:
+    if on_progress is not None:
+        on_progress(done, total)
