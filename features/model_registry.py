@@ -100,6 +100,12 @@ def fetch_champion(settings: Settings) -> Champion:
     return champion
 
 
+def registry_is_made(settings: Settings) -> bool:
+    """False where the registry is an SQLite file that nothing was written to yet; looking at it would make it."""
+    uri = settings.tracking_uri
+    return not uri.startswith(_SQLITE) or Path(uri.removeprefix(_SQLITE)).is_file()
+
+
 def find_champion(settings: Settings) -> Registered | None:
     """What the registry says of the alias `champion`; None where nobody holds it.
 

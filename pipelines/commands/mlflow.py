@@ -1,0 +1,37 @@
+"""`nextbest mlflow`: MLflow's own page on the tracking store."""
+
+from typing import Annotated
+
+import typer
+
+from pipelines.options import HomeOption, say, settings_for
+
+mlflow = typer.Typer(help="Runs and registered models on MLflow's own page.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add `nextbest mlflow`."""
+    app.add_typer(mlflow, name="mlflow")
+
+
+@mlflow.callback()
+def about() -> None:
+    """Keep `ui` a verb of its own."""
+
+
+@mlflow.command("ui")
+def ui(
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port of the page.")] = 5000,
+    home: HomeOption = None,
+) -> None:
+    """Show every run, its metrics, plots and data, and the registered models; Ctrl-C stops it.
+
+    The page listens on this machine only and asks nobody for a password.
+
+    Example: `nextbest mlflow ui --port 5001`
+    """
+    from pipelines.tracking_page import serve_tracking_page
+
+    settings = settings_for(home)
+    say(f"MLflow's page: http://127.0.0.1:{port} (Ctrl-C stops it)")
+    serve_tracking_page(settings, port)

@@ -1,0 +1,102 @@
+"""`nextbest model`: which versions there are, which one decides, and the way there and back."""
+
+import getpass
+import sys
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from decisioning.errors import InvalidInputError
+from pipelines.options import HomeOption, JsonOption, print_result, settings_for
+
+if TYPE_CHECKING:
+    from training.promotion import ModelRow
+
+model = typer.Typer(help="Models: train, list, promote, roll back.", no_args_is_help=True)
+
+ReasonOption = Annotated[str | None, typer.Option("--reason", help="Why; kept in the ledger.", show_default=False)]
+
+
+def register(app: typer.Typer) -> None:
+    """Add `nextbest model`."""
+    app.add_typer(model, name="model")
+
+
+@model.command("list")
+def list_models(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """List every registered version with its value on validation customers, and which one decides.
+
+    Example: `nextbest model list`
+    """
+    import orjson
+
+    from training.promotion import list_models as registered_models
+
+    rows = registered_models(settings_for(home))
+    if as_json:
+        sys.stdout.write(orjson.dumps([asdict(row) for row in rows], option=orjson.OPT_INDENT_2).decode() + "\n")
+        return
+    if not rows:
+        typer.echo("no model is registered; run `nextbest model train`")
+        return
+    _print(rows)
+
+
+@model.command("promote")
+def promote(
+    version: Annotated[
+        str | None, typer.Argument(help="Which version; default the newest.", show_default=False)
+    ] = None,
+    *,
+    force: Annotated[bool, typer.Option("--force", help="Overrule the comparison with the champion.")] = False,
+    reason: ReasonOption = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Let a version decide from now on: it must be whole, fit the catalogue and not be worse than the champion.
+
+    Examples:
+    `nextbest model promote`;
+    `nextbest model promote 3 --force --reason "the old one saw last year's offers"`
+    """
+    if force != (reason is not None):
+        raise InvalidInputError("--force and --reason must be given together, got one: say why, or let it be compared")
+    from training.promotion import promote as promote_model
+
+    entry = promote_model(settings_for(home), version, now=datetime.now(UTC), force_reason=reason, by=_account())
+    print_result(asdict(entry), as_json=as_json, title="champion")
+
+
+@model.command("rollback")
+def rollback(reason: ReasonOption = None, home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Let the champion before this one decide again. Servers follow within seconds.
+
+    Example: `nextbest model rollback --reason "complaints since Monday"`
+    """
+    from training.promotion import rollback as roll_back
+
+    entry = roll_back(settings_for(home), now=datetime.now(UTC), reason=reason or "no reason given", by=_account())
+    print_result(asdict(entry), as_json=as_json, title="champion")
+
+
+def _account() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container may run under a number that has no name
+        return ""
+
+
+def _print(rows: "list[ModelRow]") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from training.promotion_gate import GAIN, VALUE
+
+    table = Table("version", "champion", "registered", "measure", "window (days)", VALUE, GAIN)
+    for row in rows:
+        values = [f"{row.metrics[name]:,.2f}" if name in row.metrics else "" for name in (VALUE, GAIN)]
+        about = [row.tags.get(name, "") for name in ("measure", "window_days")]
+        table.add_row(row.version, "yes" if row.is_champion else "", row.registered_at, *about, *values)
+    Console().print(table)

@@ -1,0 +1,222 @@
+"""Which registered model decides: the gate before it, the way back, and a record of every change.
+
+A promotion moves the alias `champion`. Before that the candidate is fetched, checked and made to score every touchpoint
+of the catalogue in force; nothing overrules this, since a server would refuse such a model anyway. Then its value on
+validation customers is compared with the champion's; that can be overruled with a reason, which is kept.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from decisioning.catalogue import Catalogue
+from decisioning.errors import InvalidInputError, ModelUnavailableError, UnknownNameError
+from decisioning.policy import Policy
+from decisioning.scoring import FeatureVector
+from decisioning.value_model import score
+from features.catalogue import load_catalogue
+from features.definitions import feature_schema
+from features.model_bundle import load_value_model
+from features.model_registry import (
+    CHAMPION_ALIAS,
+    DIGEST_TAG,
+    MODEL_NAME,
+    Champion,
+    Registered,
+    copy_registered,
+    fetch_champion,
+    find_champion,
+    registry_is_made,
+)
+from features.settings import Settings
+from training.promotion_gate import compare, metrics_of
+from training.promotion_ledger import Promotion, append, champion_before
+from training.tracking import tracking
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+_ANY_MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRow:
+    """A registered version in a list; `metrics` are those of its run."""
+
+    version: str
+    is_champion: bool
+    registered_at: str
+    run_id: str
+    tags: Mapping[str, str]
+    metrics: Mapping[str, float]
+
+
+def list_models(settings: Settings) -> list[ModelRow]:
+    """Every registered version, newest first; empty where nothing was trained yet.
+
+    Raises:
+        UnavailableError: The registry is away.
+    """
+    if not registry_is_made(settings):
+        return []
+    champion = find_champion(settings)
+    with tracking(settings) as client:
+        return [
+            ModelRow(
+                version=str(one.version),
+                is_champion=champion is not None and champion.version == str(one.version),
+                registered_at=_iso(one.creation_timestamp),
+                run_id=one.run_id or "",
+                tags=dict(one.tags),
+                metrics=metrics_of(client, one.run_id),
+            )
+            for one in _versions(client)
+        ]
+
+
+def promote(
+    settings: Settings,
+    version: str | None = None,
+    *,
+    now: datetime,
+    force_reason: str | None = None,
+    by: str = "",
+) -> Promotion:
+    """Make a registered version the champion, if it is fit for that.
+
+    Args:
+        settings: Which registry, where local copies are, and the catalogue in force.
+        version: Which; default the newest.
+        now: For the ledger (aware, UTC).
+        force_reason: Overrules the comparison with the champion; kept in the ledger.
+        by: The account that asks.
+
+    Returns:
+        What was done; `has_changed` is False where the version was the champion already.
+
+    Raises:
+        ModelUnavailableError: Nothing is registered, or the model's files are damaged.
+        UnknownNameError: No such version.
+        InvalidInputError: It does not fit the catalogue in force, or is worse than the champion beyond noise.
+        InsufficientDataError: It cannot be compared with the champion.
+        UnavailableError: The registry is away.
+    """
+    if force_reason is not None and not force_reason.strip():
+        raise InvalidInputError("a reason must be given to overrule the comparison, got none; pass --reason")
+    if not registry_is_made(settings):
+        raise ModelUnavailableError("registry must hold a model, got none; run `nextbest model train`")
+    catalogue = load_catalogue(settings.catalogue_path)
+    with tracking(settings) as client:
+        candidate, champion = _find(client, version), find_champion(settings)
+        check_fit(settings, catalogue, _registered(client, candidate))
+        entry = Promotion(
+            action="promote",
+            version=str(candidate.version),
+            former=champion.version if champion else None,
+            at=now.isoformat(),
+            by=by,
+            reason=force_reason or "the champion already",
+            is_forced=force_reason is not None,
+            has_changed=champion is None or champion.version != str(candidate.version),
+        )
+        if not entry.has_changed:
+            fetch_champion(settings)
+            return entry
+        if force_reason is None:
+            entry = replace(entry, reason=compare(client, candidate, champion))
+        _move(settings, client, entry)
+    return entry
+
+
+def rollback(settings: Settings, *, now: datetime, reason: str = "rolled back", by: str = "") -> Promotion:
+    """Make the champion before this one the champion again; asked twice, it goes back two steps.
+
+    Raises:
+        InvalidInputError: No earlier champion is on record, or it does not fit the catalogue in force.
+        ModelUnavailableError: There is no champion, or the earlier one's files are damaged.
+        UnavailableError: The registry is away.
+    """
+    champion = find_champion(settings)
+    if champion is None:
+        raise ModelUnavailableError("registry must have a champion to go back from, got none; promote a version")
+    version = champion_before(settings, champion.version)
+    catalogue = load_catalogue(settings.catalogue_path)
+    with tracking(settings) as client:
+        check_fit(settings, catalogue, _registered(client, _find(client, version)))
+        entry = Promotion(
+            action="rollback", version=version, former=champion.version, at=now.isoformat(), by=by, reason=reason
+        )
+        _move(settings, client, entry)
+    return entry
+
+
+def check_fit(settings: Settings, catalogue: Catalogue, registered: Registered) -> Champion:
+    """Fetch a version and let it score every touchpoint of a catalogue; gives its local copy.
+
+    Raises:
+        ModelUnavailableError: Its files are damaged, or cannot be reached.
+        InvalidInputError: It was trained on other features, for another measure, or gives no finite value.
+    """
+    copy = copy_registered(settings, registered)
+    model = load_value_model(copy.folder, version=copy.version)
+    schema, learning = feature_schema(catalogue), catalogue.learning
+    if model.feature_schema != schema.fingerprint:
+        raise InvalidInputError(
+            f"model version {copy.version} must be trained on the features of the catalogue in force"
+            f" ({schema.fingerprint}), got {model.feature_schema}; run `nextbest features build` and train again"
+        )
+    if learning is None or learning.measure_id != model.measure_id:
+        raise InvalidInputError(
+            f"model version {copy.version} must predict what the catalogue in force learns"
+            f" ({learning.measure_id if learning else 'nothing'}), got {model.measure_id}; train again"
+        )
+    policy = Policy(catalogue)
+    nothing = np.full(len(schema.names), np.nan)
+    features = FeatureVector(names=schema.names, values=nothing, ages_seconds={}, schema=schema.fingerprint)
+    for touchpoint_id in catalogue.touchpoints:
+        values = score(model, model.messages(policy.candidates(touchpoint_id)), features, _ANY_MOMENT)
+        if not np.isfinite(values).all():
+            raise InvalidInputError(
+                f"model version {copy.version} must give finite values, got others for {touchpoint_id}; train again"
+            )
+    return copy
+
+
+def _move(settings: Settings, client: "MlflowClient", entry: Promotion) -> None:
+    """Move the alias, bring the local copy to its place, and write the ledger."""
+    client.set_registered_model_alias(MODEL_NAME, CHAMPION_ALIAS, entry.version)
+    append(settings, entry)
+    fetch_champion(settings)
+
+
+def _versions(client: "MlflowClient") -> list["ModelVersion"]:
+    found = client.search_model_versions(f"name='{MODEL_NAME}'")
+    return sorted(found, key=lambda one: -int(one.version))
+
+
+def _find(client: "MlflowClient", version: str | None) -> "ModelVersion":
+    known = {str(one.version): one for one in _versions(client)}
+    if not known:
+        raise ModelUnavailableError("registry must hold a model, got none; run `nextbest model train`")
+    if version is None:
+        return next(iter(known.values()))
+    if version not in known:
+        raise UnknownNameError("model version", version, known)
+    return known[version]
+
+
+def _registered(client: "MlflowClient", version: "ModelVersion") -> Registered:
+    return Registered(
+        version=str(version.version),
+        run_id=version.run_id or "",
+        location=client.get_model_version_download_uri(MODEL_NAME, str(version.version)),
+        digest=version.tags.get(DIGEST_TAG),
+    )
+
+
+def _iso(milliseconds: int | None) -> str:
+    return datetime.fromtimestamp((milliseconds or 0) / 1000, UTC).isoformat(timespec="seconds")

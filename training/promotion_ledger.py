@@ -1,0 +1,88 @@
+"""Every change of champion made from a home: a file of JSON lines that only grows."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import orjson
+
+from decisioning.errors import InvalidInputError
+from features.settings import Settings
+
+LEDGER = "promotions.jsonl"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promotion:
+    """A change of champion.
+
+    Attributes:
+        action: `promote` or `rollback`.
+        version: The champion from now on.
+        former: The champion until now; None for the first.
+        at: When (ISO 8601, UTC).
+        by: The account that asked.
+        reason: Why, in words: what the gate found, or what a person gave to overrule it.
+        is_forced: A person overruled the comparison.
+        has_changed: False where the version was the champion already; such an entry is not kept.
+    """
+
+    action: str
+    version: str
+    former: str | None
+    at: str
+    by: str
+    reason: str
+    is_forced: bool = False
+    has_changed: bool = True
+
+
+def append(settings: Settings, entry: Promotion) -> None:
+    """Write an entry, and make sure that it is on disk."""
+    path = settings.models_path / LEDGER
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as ledger:
+        ledger.write(orjson.dumps(asdict(entry)) + b"\n")
+        ledger.flush()
+        os.fsync(ledger.fileno())
+
+
+def read_ledger(settings: Settings) -> list[Promotion]:
+    """Every entry, oldest first; a line cut short by a crash is passed over."""
+    path = settings.models_path / LEDGER
+    entries: list[Promotion] = []
+    for line in path.read_bytes().splitlines() if path.is_file() else []:
+        try:
+            entries.append(Promotion(**orjson.loads(line)))
+        except (orjson.JSONDecodeError, TypeError):
+            continue
+    return entries
+
+
+def champion_before(settings: Settings, version: str) -> str:
+    """The champion to go back to from a version.
+
+    Raises:
+        InvalidInputError: None is on record.
+    """
+    former = [one for one in _standing(read_ledger(settings)) if one != version]
+    if not former:
+        raise InvalidInputError(
+            f"ledger {settings.models_path / LEDGER} must name a champion before version {version}, got none;"
+            " promote a version by its number"
+        )
+    return former[-1]
+
+
+def _standing(entries: Sequence[Promotion]) -> list[str]:
+    """Champions that can still be gone back to, oldest first: a rollback takes what came after away."""
+    stack: list[str] = []
+    for entry in entries:
+        if entry.action == "rollback":
+            while stack and stack[-1] != entry.version:
+                stack.pop()
+            continue
+        if entry.former is not None and (not stack or stack[-1] != entry.former):
+            stack.append(entry.former)
+        stack.append(entry.version)
+    return stack
