@@ -80,6 +80,8 @@ class MessageCoding:
         offer_responses: The same by offer.
         prior_response: The same for an offer never seen; 1 where effects grow alike.
         response_slopes: Its change per unit of a message column, as `prior_slopes`.
+        number_ranges: Lowest, mean and highest number of a message column in training, by column name. Slopes are not
+            followed beyond what was seen, and a missing number counts as the mean.
     """
 
     offer_kinds: tuple[str, ...]
@@ -93,6 +95,9 @@ class MessageCoding:
     offer_responses: Mapping[str, float] = field(default_factory=dict[str, float])
     prior_response: float = 1.0
     response_slopes: Mapping[str, float] = field(default_factory=dict[str, float])
+    number_ranges: Mapping[str, tuple[float, float, float]] = field(
+        default_factory=dict[str, tuple[float, float, float]]
+    )
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -171,13 +176,15 @@ def _known(by_message: Mapping[str, float], by_offer: Mapping[str, float], messa
 
 
 def _terms(coding: MessageCoding, row: list[float]) -> list[tuple[str, float]]:
-    """What a prior's slopes apply to: numbers as they are, codes as one indicator each, missing ones left out."""
-    codes = coding.code_columns
-    return [
-        (f"{name}={int(value)}", 1.0) if name in codes else (name, value)
-        for name, value in zip(coding.columns[1:-2], row[1:], strict=True)
-        if not np.isnan(value)
-    ]
+    """What a prior's slopes apply to: numbers within what was seen, codes as one indicator each."""
+    codes, terms = coding.code_columns, list[tuple[str, float]]()
+    for name, value in zip(coding.columns[1:-2], row[1:], strict=True):
+        if name not in codes:
+            lowest, mean, highest = coding.number_ranges.get(name, (-np.inf, 0.0, np.inf))
+            terms.append((name, mean if np.isnan(value) else min(max(value, lowest), highest)))
+        elif not np.isnan(value):
+            terms.append((f"{name}={int(value)}", 1.0))
+    return terms
 
 
 def _expected(start: float, slopes: Mapping[str, float], terms: list[tuple[str, float]]) -> float:

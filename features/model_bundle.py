@@ -184,6 +184,7 @@ def _coding_document(coding: MessageCoding) -> dict[str, Any]:
         "channels": list(coding.channels),
         "attributes": attributes,
         **{name: getattr(coding, name) for name in _CODING_NUMBERS},
+        "number_ranges": {name: list(numbers) for name, numbers in coding.number_ranges.items()},
     }
 
 
@@ -243,8 +244,14 @@ def _coding(document: Mapping[str, Any]) -> MessageCoding:
         offer_kinds=tuple(document["offer_kinds"]),
         channels=tuple(document["channels"]),
         attributes=attributes,
+        number_ranges={name: _three(numbers) for name, numbers in document["number_ranges"].items()},
         **plain,
     )
+
+
+def _three(numbers: list[float]) -> tuple[float, float, float]:
+    lowest, mean, highest = numbers
+    return lowest, mean, highest
 
 
 def _calibrator(document: Mapping[str, Any], width: int) -> Calibrator:

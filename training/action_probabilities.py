@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from decisioning.scoring import FloatArray
-from training.datasets import Dataset
+from training.datasets import Dataset, IntArray
 
 SMALLEST_PROBABILITY = 0.01
 """Estimated probabilities are cut here: a smaller one is a guess that a single decision would then rest on."""
@@ -26,7 +26,7 @@ class LoggedChoice:
     shares: FloatArray
     is_randomised: bool
 
-    def weights(self, actions: "np.typing.NDArray[np.int64]") -> FloatArray:
+    def weights(self, actions: IntArray) -> FloatArray:
         """Weights that make the log as if every action had been drawn with its share, for everybody: shape (n,)."""
         weights = self.shares[actions] / self.probabilities
         return weights / weights.mean()

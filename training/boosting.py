@@ -16,7 +16,7 @@ import numpy as np
 from decisioning.measure import Measure, Unit
 from decisioning.scoring import FloatArray
 from decisioning.value_model import MessageCoding, describe
-from training.datasets import Dataset, IntArray
+from training.datasets import BoolArray, Dataset, IntArray
 
 type OnProgress = Callable[[int, int], None]
 
@@ -75,9 +75,8 @@ class CrossFitted:
         text: The final booster, trained on everybody, in LightGBM's text form.
         scale: Unit of the learned function: one of it is this much of the measure.
         rounds: Trees, as cross-validation chose.
-        raw: shape (n, k + 1), the learned function for silence and every message, from the booster without the
-            customer's fold.
-        folds: shape (n,), the fold of each decision's customer.
+        raw: shape (n, k + 1) over the decisions asked for: the learned function for silence and every message, from
+            the booster without the customer's fold.
         objective: What was minimised.
         curve: Cross-validated loss after each round.
         importance: Share of the gain of each column, by name.
@@ -87,7 +86,6 @@ class CrossFitted:
     scale: float
     rounds: int
     raw: FloatArray
-    folds: IntArray
     objective: str
     curve: FloatArray
     importance: dict[str, float] = field(default_factory=dict[str, float])
@@ -127,6 +125,8 @@ def cross_fit(
     table: FloatArray,
     columns: tuple[str, ...],
     settings: BoosterSettings,
+    *,
+    rows: BoolArray | None = None,
     on_progress: OnProgress | None = None,
 ) -> CrossFitted:
     """Train a booster per fold side by side, stop where they agree it is best, and train the final one.
@@ -136,38 +136,34 @@ def cross_fit(
         table: From `message_table`.
         columns: p column names of the design.
         settings: How.
+        rows: shape (n,), decisions to give the learned function of; default all.
         on_progress: Told how many boosters are trained, and how many there are.
     """
     folds = customer_folds(dataset.customers, settings.fold_count, settings.seed)
     scale, target = _scaled(dataset.values, settings.objective)
     matrix = designs(dataset, table, dataset.actions)
-    steps = settings.fold_count + 1
+    wanted = np.ones(dataset.size, dtype=np.bool_) if rows is None else rows
     with ThreadPoolExecutor(max_workers=cpu_count()) as pool:
         fitting = [
-            pool.submit(_fit_fold, matrix, target, folds == fold, settings) for fold in range(settings.fold_count)
+            pool.submit(_fit_fold, matrix, target, folds == each, settings) for each in range(settings.fold_count)
         ]
-        fitted = []
-        for one in fitting:
-            fitted.append(one.result())
-            _tell(on_progress, len(fitted), steps)
+        fitted = [_told(one.result(), on_progress, place, settings.fold_count + 1) for place, one in enumerate(fitting)]
         curve = np.mean([losses for _, losses in fitted], axis=0)
         rounds = int(curve.argmin()) + 1
         final = pool.submit(_fit, matrix, target, settings, rounds)
         parts = [
-            pool.submit(_raw, booster, dataset, table, folds == fold, rounds)
+            pool.submit(_raw, booster, dataset, table, wanted & (folds == fold), rounds)
             for fold, (booster, _) in enumerate(fitted)
         ]
         raw = np.empty((dataset.size, len(table)))
         for fold, part in enumerate(parts):
-            raw[folds == fold] = part.result()
-        booster = final.result()
-    _tell(on_progress, steps, steps)
+            raw[wanted & (folds == fold)] = part.result()
+        booster = _told(final.result(), on_progress, settings.fold_count, settings.fold_count + 1)
     return CrossFitted(
         text=booster.model_to_string(),
         scale=scale,
         rounds=rounds,
-        raw=raw,
-        folds=folds,
+        raw=raw[wanted],
         objective=settings.objective,
         curve=curve,
         importance=_importance(booster, columns),
@@ -190,7 +186,7 @@ def _scaled(values: FloatArray, objective: str) -> tuple[float, FloatArray]:
 
 
 def _fit_fold(
-    matrix: FloatArray, target: FloatArray, held: "np.typing.NDArray[np.bool_]", settings: BoosterSettings
+    matrix: FloatArray, target: FloatArray, held: BoolArray, settings: BoosterSettings
 ) -> tuple[lightgbm.Booster, FloatArray]:
     """A booster trained without the held fold, and its loss there after each round."""
     parameters = settings.parameters()
@@ -217,7 +213,7 @@ def _raw(
     booster: lightgbm.Booster,
     dataset: Dataset,
     table: FloatArray,
-    rows: "np.typing.NDArray[np.bool_]",
+    rows: BoolArray,
     rounds: int | None = None,
 ) -> FloatArray:
     """The learned function for silence and every message: shape (rows, k + 1)."""
@@ -229,7 +225,7 @@ def _raw(
     return np.column_stack(columns)
 
 
-def raw_of(text: str, dataset: Dataset, table: FloatArray, rows: "np.typing.NDArray[np.bool_]") -> FloatArray:
+def raw_of(text: str, dataset: Dataset, table: FloatArray, rows: BoolArray) -> FloatArray:
     """What a booster in text form says of the decisions where `rows` is true: shape (rows, k + 1)."""
     return _raw(lightgbm.Booster(model_str=text), dataset, table, rows)
 
@@ -240,6 +236,7 @@ def _importance(booster: lightgbm.Booster, columns: tuple[str, ...]) -> dict[str
     return {name: float(one) / total for name, one in zip(columns, gain, strict=True)}
 
 
-def _tell(on_progress: OnProgress | None, done: int, total: int) -> None:
+def _told[T](result: T, on_progress: OnProgress | None, place: int, total: int) -> T:
     if on_progress is not None:
-        on_progress(done, total)
+        on_progress(place + 1, total)
+    return result

@@ -19,6 +19,7 @@ from features.history import History
 from training.measures import decision_values
 
 type IntArray = npt.NDArray[np.int64]
+type BoolArray = npt.NDArray[np.bool_]
 
 SMALLEST_DATASET = 200
 """Fewer decisions than this say nothing about a customer."""
@@ -76,7 +77,7 @@ class Dataset:
             hashed.update(np.ascontiguousarray(array).tobytes())
         return hashed.hexdigest()
 
-    def take(self, rows: npt.NDArray[np.bool_]) -> "Dataset":
+    def take(self, rows: BoolArray) -> "Dataset":
         """The decisions where `rows`, shape (n,), is true; messages and numbers stay as they are."""
         return Dataset(
             decisions=self.decisions.filter(pl.Series(rows)),

@@ -42,6 +42,7 @@ CODING = MessageCoding(
     offer_responses={"double-stamps": 1.4},
     prior_response=0.9,
     response_slopes={"offer_kind=1": 0.2, "offer_difficulty": 0.01},
+    number_ranges={"offer_difficulty": (0.0, 12.0, 20.0)},
 )
 LAYOUT = DesignLayout(customer=CUSTOMER, message=CODING.columns)
 FEATURES = FeatureVector(names=CUSTOMER, values=np.array([3.0, np.nan, 1.0]), ages_seconds={}, schema="s1")
@@ -130,6 +131,14 @@ def test_a_new_offer_takes_the_numbers_that_its_attributes_lead_to_expect(messag
     assert response == pytest.approx(0.9 + 0.2 + 0.01 * 10)
 
 
+@pytest.mark.parametrize(("difficulty", "seen_as"), [(-5, 0.0), (20, 20.0), (500, 20.0), (None, 12.0)])
+def test_a_new_offer_is_not_judged_beyond_what_was_seen(
+    messages: list[Message], difficulty: float | None, seen_as: float
+):
+    new = new_offer(messages[0], attributes={"difficulty": difficulty})
+    assert message_matrix(CODING, [new])[1, -2] == 50.0 + 2.0 * seen_as + 1.0
+
+
 def test_code_columns_are_those_without_an_order():
     assert CODING.code_columns == {"offer_kind", "channel", "offer_tone"}
 
@@ -150,8 +159,8 @@ def test_values_follow_the_formula(messages: list[Message]):
     silence = 7.0 + 0.9 * 300.0
     effects = np.array([10.0 + 20.0, 10.0, 10.0])  # difficulty 10 for the first, missing for the others
     common = 0.75 * (10.0 + 8.0) + 0.25 * (10.0 + 16.0)
-    offsets = np.array([300.0, 20.0, 50.0 + 1.0])
-    responses = np.array([1.5, 0.5, 0.9])
+    offsets = np.array([300.0, 20.0, 50.0 + 2.0 * 12.0 + 1.0])
+    responses = np.array([1.5, 0.5, 0.9 + 0.01 * 12.0])
     expected = silence + offsets + 0.5 * responses * common + 0.25 * (effects - responses * common)
     np.testing.assert_allclose(values, [silence, *expected], rtol=1e-12)
 

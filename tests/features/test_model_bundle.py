@@ -30,6 +30,7 @@ CODING = MessageCoding(
     offer_responses={"double-stamps": 1.2},
     prior_response=0.8,
     response_slopes={"offer_difficulty": -0.01},
+    number_ranges={"offer_difficulty": (0.0, 7.5, 20.0)},
 )
 LAYOUT = DesignLayout(customer=("purchase_count_30d", "purchase_recency_days"), message=CODING.columns)
 
