@@ -140,7 +140,7 @@ def cross_fit(
         on_progress: Told how many boosters are trained, and how many there are.
     """
     folds = customer_folds(dataset.customers, settings.fold_count, settings.seed)
-    scale, target = _scaled(dataset.values, settings.objective)
+    scale, target = scaled_target(dataset.values, settings.objective)
     matrix = designs(dataset, table, dataset.actions)
     wanted = np.ones(dataset.size, dtype=np.bool_) if rows is None else rows
     with ThreadPoolExecutor(max_workers=cpu_count()) as pool:
@@ -176,7 +176,7 @@ def customer_folds(customers: IntArray, count: int, seed: int) -> IntArray:
     return of_customer[customers]
 
 
-def _scaled(values: FloatArray, objective: str) -> tuple[float, FloatArray]:
+def scaled_target(values: FloatArray, objective: str) -> tuple[float, FloatArray]:
     """The measure in multiples of its mean, so that regularisation means the same in any currency."""
     if objective == "binary":
         return 1.0, values

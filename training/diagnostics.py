@@ -1,0 +1,165 @@
+"""What was measured of a model: numbers for MLflow, and three plots."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from decisioning.scoring import FloatArray
+from training.baselines import forward_check, linear_predictions
+from training.effects import Evidence
+from training.learning import Learned
+from training.off_policy import Estimate
+from training.promotion_gate import GAIN, GAIN_LOWER, VALUE, VALUE_LOWER, VALUE_UPPER
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_BINS = 10
+_SHOWN_COLUMNS = 20
+
+
+def metrics_of(learned: Learned) -> dict[str, float]:
+    """Every number of a training run by name; money in minor units per decision."""
+    evidence = learned.evidence
+    predicted = own_values(learned.parts.values(evidence.raw), evidence)
+    metrics = {
+        "cv_r2": r2(evidence.values, predicted),
+        "cv_r2_linear": r2(learned.dataset.values, linear_predictions(learned.dataset, learned.settings.seed)),
+        "cv_calibration_error": calibration_error(evidence.values, predicted),
+        "cv_loss": float(learned.fitted.curve.min()),
+        "rounds": float(learned.fitted.rounds),
+        "mean_effect": learned.effects.mean_effect.value,
+        "common_slope": learned.effects.common.value,
+        "common_slope_error": learned.effects.common.standard_error,
+        "specific_slope": learned.effects.specific.value,
+        "specific_slope_error": learned.effects.specific.standard_error,
+        "specific_share": learned.specific_share,
+        **_effect_metrics(learned),
+        **_validation_metrics(learned),
+    }
+    forward = forward_check(learned)
+    if forward is not None:
+        metrics |= {"forward_r2": forward.r2, "forward_predicted_over_realised": forward.predicted_over_realised}
+    return {name: value for name, value in metrics.items() if np.isfinite(value)}
+
+
+def _effect_metrics(learned: Learned) -> dict[str, float]:
+    keys = [key.replace("/", ".") for key in learned.dataset.keys[1:]]
+    return {f"effect.{key}": value for key, value in zip(keys, learned.effects.averages.tolist(), strict=True)}
+
+
+def _validation_metrics(learned: Learned) -> dict[str, float]:
+    """Nothing where the log has no action probabilities: a value from guesses must not decide about a promotion."""
+    found = learned.validation
+    if found is None:
+        return {}
+    return {
+        VALUE: found.value.value,
+        VALUE_LOWER: found.value.lower,
+        VALUE_UPPER: found.value.upper,
+        GAIN: found.gain_over_constant.value,
+        GAIN_LOWER: found.gain_over_constant.lower,
+        "validation_best_constant": found.constant.value,
+        "validation_silence": found.silence.value,
+        "validation_logged": found.logged,
+        "validation_predicted_over_realised": found.predicted_over_realised,
+        "validation_predicted_gain_over_realised": found.predicted_gain_over_realised,
+        "validation_deviation_share": found.deviation_share,
+    }
+
+
+def own_values(values: FloatArray, evidence: Evidence) -> FloatArray:
+    """Predicted value of what was chosen, shape (n,)."""
+    return np.take_along_axis(values, evidence.actions[:, np.newaxis], axis=1)[:, 0]
+
+
+def r2(values: FloatArray, predicted: FloatArray) -> float:
+    """Share of the variance that predictions explain; NaN where there is none."""
+    from sklearn.metrics import r2_score
+
+    return float(r2_score(values, predicted)) if np.ptp(values) > 0 else np.nan
+
+
+def calibration_error(values: FloatArray, predicted: FloatArray) -> float:
+    """Mean distance of predicted from realised means over ten equal groups by prediction, in the measure's unit."""
+    means = calibration_groups(values, predicted)
+    return float(np.abs(means[:, 0] - means[:, 1]).mean())
+
+
+def calibration_groups(values: FloatArray, predicted: FloatArray) -> FloatArray:
+    """Mean prediction, mean value and its standard error per tenth of decisions by prediction: shape (10, 3)."""
+    groups = np.array_split(np.argsort(predicted, kind="stable"), _BINS)
+    return np.array(
+        [[predicted[one].mean(), values[one].mean(), values[one].std() / np.sqrt(len(one))] for one in groups]
+    )
+
+
+def write_plots(learned: Learned, folder: Path) -> tuple[Path, ...]:
+    """Draw calibration, importance and, where the log is randomised, gain; gives the files."""
+    from matplotlib.figure import Figure
+
+    drawings = {"calibration": _draw_calibration, "importance": _draw_importance}
+    if learned.choice.is_randomised:
+        drawings["gain"] = _draw_gain
+    paths: list[Path] = []
+    for name, draw in drawings.items():
+        figure = Figure(figsize=(7, 5), layout="constrained")
+        draw(figure.add_subplot(), learned)
+        paths.append(folder / f"{name}.png")
+        figure.savefig(paths[-1], dpi=110)
+    return tuple(paths)
+
+
+def _draw_calibration(axes: "Axes", learned: Learned) -> None:
+    evidence = learned.evidence
+    groups = calibration_groups(evidence.values, own_values(learned.parts.values(evidence.raw), evidence))
+    axes.errorbar(groups[:, 0], groups[:, 1], yerr=1.96 * groups[:, 2], fmt="o", capsize=3, label="tenths of decisions")
+    ends = [float(groups[:, :2].min()), float(groups[:, :2].max())]
+    axes.plot(ends, ends, color="grey", linewidth=1, label="predicted = realised")
+    axes.set(title="Calibration on customers not trained on", xlabel="predicted value", ylabel="realised value")
+    axes.legend()
+
+
+def _draw_importance(axes: "Axes", learned: Learned) -> None:
+    ranked = sorted(learned.fitted.importance.items(), key=lambda one: one[1])[-_SHOWN_COLUMNS:]
+    axes.barh([name for name, _ in ranked], [share for _, share in ranked])
+    axes.set(title="What the booster looks at", xlabel="share of gain")
+
+
+def _draw_gain(axes: "Axes", learned: Learned) -> None:
+    """What messaging the most promising customers first adds, by doubly robust estimation."""
+    curve = gain_curve(learned)
+    share = np.linspace(0, 1, len(curve))
+    axes.plot(share, curve, label="by predicted uplift")
+    axes.plot([0, 1], [0, curve[-1]], color="grey", linewidth=1, label="at random")
+    axes.set(
+        title="Gain over silence on customers not trained on",
+        xlabel="share of decisions with a message",
+        ylabel="gain per decision",
+    )
+    axes.legend()
+
+
+def gain_curve(learned: Learned, points: int = 101) -> FloatArray:
+    """Estimated gain per decision when the share with the highest predicted uplift gets its best message.
+
+    Args:
+        learned: From a randomised log.
+        points: Number of equally spaced shares from 0 to 1.
+    """
+    evidence = learned.evidence
+    values = learned.parts.values(evidence.raw)
+    best = values[:, 1:].argmax(axis=1) + 1
+    rows = np.arange(len(best))
+    residual = (evidence.values - own_values(values, evidence)) / evidence.choice.probabilities
+    gain = values[rows, best] - values[:, 0]
+    scored = gain + residual * ((evidence.actions == best).astype(float) - (evidence.actions == 0))
+    running = np.concatenate([[0.0], np.cumsum(scored[np.argsort(-gain, kind="stable")])]) / len(best)
+    return running[np.linspace(0, len(best), points).astype(int)]
+
+
+def interval(estimate: Estimate) -> Mapping[str, float]:
+    """Value and ends of the interval, for printing."""
+    return {"value": estimate.value, "lower": estimate.lower, "upper": estimate.upper}
