@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from decisioning.errors import InvalidInputError
-from pipelines.options import HomeOption, JsonOption, print_result, settings_for
+from pipelines.options import HomeOption, JsonOption, print_result, progress_bar, say, settings_for
 
 if TYPE_CHECKING:
     from training.promotion import ModelRow
@@ -22,6 +22,35 @@ ReasonOption = Annotated[str | None, typer.Option("--reason", help="Why; kept in
 def register(app: typer.Typer) -> None:
     """Add `nextbest model`."""
     app.add_typer(model, name="model")
+
+
+@model.command("train")
+def train(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Train a model on the log, log the run to MLflow and register it; it decides nothing until promoted.
+
+    Needs `nextbest features build` after the last import. Money is in minor units.
+
+    Example: `nextbest model train --json`
+    """
+    settings = settings_for(home)
+    from training.train_model import train_model  # seconds: whatever is wrong above is said at once
+
+    with progress_bar() as bar:
+        task = bar.add_task("boosters", total=None)
+        report = train_model(
+            settings,
+            now=datetime.now(UTC),
+            on_progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    shown = asdict(report)
+    notes = shown.pop("notes")
+    if as_json:
+        print_result({**shown, "notes": notes}, as_json=True)
+        return
+    measured = {name: f"{value:,.4g}" for name, value in shown.pop("metrics").items()}
+    print_result({**shown, **measured}, as_json=False, title="trained model")
+    for note in notes:
+        say(f"note: {note}")
 
 
 @model.command("list")
