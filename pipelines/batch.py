@@ -27,11 +27,11 @@ from features.catalogue import load_catalogue
 from features.model_bundle import load_value_model
 from features.settings import Settings
 from pipelines.audience import CUSTOMER, KEY, Audience, open_audience
-from serving.answers import Answer, replayed
+from serving.answers import Answer
 from serving.bodies import DecisionBody, validate
-from serving.decision_service import Ticket, draft_many, entry_of
+from serving.drafting import Ticket, draft_many, entry_of, repeat
 from serving.in_force import InForce, put_in_force
-from serving.live_state import Known, LiveState, Lookup
+from serving.live_state import Known, LiveState
 from serving.problems import Problem
 from serving.tickets import ticket_of
 
@@ -54,8 +54,8 @@ SCHEMA = pa.schema(
         ("channel", pa.string()), ("creative", pa.string()), ("content", pa.string()),
         ("action_probability", pa.float64()), ("expected_value", pa.float64()), ("uplift", pa.float64()),
         ("currency", pa.string()), ("stage", pa.string()), ("experiments", pa.string()), ("held_out", pa.bool_()),
-        ("degraded_reasons", pa.string()), ("model_version", pa.string()), ("policy_version", pa.string()),
-        ("features_as_of", pa.string()), ("replayed", pa.bool_()),
+        ("degraded_reasons", pa.string()), ("withheld", pa.string()), ("model_version", pa.string()),
+        ("policy_version", pa.string()), ("features_as_of", pa.string()), ("replayed", pa.bool_()),
     ]
 )  # fmt: skip
 """Columns of the result; amounts in major units, `content` and the like as JSON text."""
@@ -193,7 +193,7 @@ class _Worker:
 
     async def _answer(self, rows: Sequence[Row]) -> list[Row]:
         tickets = [self._ticket(row) for row in rows]
-        known = await self.state.read_many([_lookup(ticket) for ticket in tickets])
+        known = await self.state.read_many([ticket.lookup for ticket in tickets])
         now = self.plan.now or datetime.now(UTC)  # noqa: TID251 - the edge of a batch
         answers = await self._conclude(tickets, known, now)
         return [_row(ticket, answer) for ticket, answer in zip(tickets, answers, strict=True)]
@@ -209,10 +209,16 @@ class _Worker:
         answers: dict[int, Answer] = {}
         for place, draft, twin in zip(fresh, drafts, held, strict=True):
             dry = {"decision_id": None} if self.plan.is_dry_run else {}
-            answers[place] = draft.answer | dry if twin is None else replayed(orjson.loads(twin), now=now)
-        return [
-            answers[place] if one is None else replayed(orjson.loads(one), now=now) for place, one in enumerate(stored)
-        ]
+            answers[place] = (
+                draft.answer | dry if twin is None else self._repeat(tickets[place], known[place], twin, now)
+            )
+        for place, one in enumerate(stored):
+            if one is not None:
+                answers[place] = self._repeat(tickets[place], known[place], one, now)
+        return [answers[place] for place in range(len(tickets))]
+
+    def _repeat(self, ticket: Ticket, known: Known, stored: bytes, now: datetime) -> Answer:
+        return repeat(self.in_force, ticket, known, stored, now)
 
     async def _wait_for_drain(self) -> None:
         while await self.state.stream_length() > MAX_BACKLOG:
@@ -271,11 +277,6 @@ def _present(value: Any) -> Any:
     return None if isinstance(value, float) and isnan(value) else value
 
 
-def _lookup(ticket: Ticket) -> Lookup:
-    request = ticket.request
-    return Lookup(customer_id=request.customer_id, touchpoint_id=request.touchpoint_id, dedupe_key=ticket.dedupe_key)
-
-
 def _row(ticket: Ticket, answer: Answer) -> Row:
     selected = answer["selected"] or {}
     value, uplift = selected.get("expected_value"), selected.get("uplift")
@@ -299,6 +300,7 @@ def _row(ticket: Ticket, answer: Answer) -> Row:
         "experiments": orjson.dumps({one["experiment"]: one["arm"] for one in answer["experiments"]}).decode(),
         "held_out": answer["held_out"],
         "degraded_reasons": orjson.dumps(answer["degraded_reasons"]).decode(),
+        "withheld": orjson.dumps(answer["withheld"]).decode(),
         "model_version": answer["model"]["version"] if answer["model"] else None,
         "policy_version": answer["policy_version"],
         "features_as_of": answer["features_as_of"],

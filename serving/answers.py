@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from decisioning.catalogue import Catalogue
-from decisioning.decision import Action, Decision, Evaluated
+from decisioning.decision import Action, Decision, Evaluated, Exclusion, Reason
 from decisioning.measure import Unit
 from decisioning.message import SILENCE
 from decisioning.plain_words import exclusion_words, plain_reason
@@ -48,6 +48,7 @@ def answer_of(
         "degraded_reasons": list(decision.degraded),
         "replayed": False,
         "dry_run": False,
+        "withheld": [],
         "selected": None if chosen is None else {**_message(chosen, money), "content": dict(content)},
         "action_probability": decision.action_probability,
         "alternatives": [],
@@ -65,6 +66,12 @@ def replayed(stored: Answer, *, now: datetime) -> Answer:
     """A stored answer, given again: the same but for `replayed` and what is left of its time."""
     age = (now - datetime.fromisoformat(stored["decided_at"])).total_seconds()
     return {**stored, "replayed": True, "ttl_s": max(0, int(stored["ttl_s"] - age))}
+
+
+def withheld(answer: Answer, reasons: Sequence[Exclusion]) -> Answer:
+    """A repeated answer whose message may no longer be sent: the decision stands in the log, and nothing goes out."""
+    told = {"reason": Reason.NOTHING_PERMITTED.value, "withheld": [reason.value for reason in reasons]}
+    return {**answer, "action": Action.HOLD.value, "selected": None, "alternatives": [], **told}
 
 
 def unlogged(answer: Answer, reasons: Sequence[str]) -> Answer:

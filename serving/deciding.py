@@ -16,7 +16,7 @@ from uuid import uuid4
 import numpy as np
 
 from decisioning.customer import Consent, Customer
-from decisioning.decision import Decision, Inputs, Request
+from decisioning.decision import Decision, Exclusion, Inputs, Request
 from decisioning.draw import request_uniform
 from decisioning.errors import FeatureUnavailableError, LogUnavailableError, ModelUnavailableError
 from decisioning.policy import decide
@@ -39,6 +39,9 @@ FEATURES_UNAVAILABLE = FeatureUnavailableError.code
 MODEL_UNAVAILABLE = ModelUnavailableError.code
 CONTENT_UNAVAILABLE = "content_unavailable"
 LOG_UNAVAILABLE = LogUnavailableError.code
+
+LASTING_GATES = frozenset({Exclusion.NOT_REACHABLE, Exclusion.NO_CONSENT, Exclusion.UNSUBSCRIBED, Exclusion.EXPIRED})
+"""Gates that a repeated answer has to pass again."""
 
 _DAY_S = 86_400.0
 
@@ -92,6 +95,20 @@ def decide_blind(in_force: InForce, ask: Ask, *, degraded: Sequence[str]) -> Dec
         degraded=tuple(degraded),
     )
     return decide(in_force.policy, inputs, ask.decision_id)
+
+
+def refusals_now(in_force: InForce, ask: Ask, message_key: str) -> tuple[Exclusion, ...]:
+    """Why a message that was decided before may not be sent any more; empty where it may.
+
+    A repeat keeps its decision when stage, score or eligibility moved on. It does not outlive the customer's leave to
+    be written to, nor the offer.
+    """
+    gathered = _gather(in_force, ask)
+    decision = decide(in_force.policy, _inputs(in_force, ask, gathered, None), ask.decision_id)
+    reasons = {one.message_key: one.reasons for one in decision.excluded}
+    if message_key not in reasons and message_key not in {one.message_key for one in decision.evaluated}:
+        return (Exclusion.EXPIRED,)  # the catalogue no longer has it
+    return tuple(reason for reason in reasons.get(message_key, ()) if reason in LASTING_GATES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

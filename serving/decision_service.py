@@ -13,29 +13,20 @@ None of it takes longer than the deadline: a fifth of it is kept back for the sp
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 import orjson
 import structlog
 
-from decisioning.decision import Action, Decision, Request
-from decisioning.errors import InvalidPolicyError, LogUnavailableError, UnavailableError
-from decisioning.record import Record, decision_to_record
-from features.content import render_content
-from serving.answers import Answer, alternatives, answer_of, explanation, replayed, unlogged
-from serving.deciding import (
-    CONTENT_UNAVAILABLE,
-    LOG_UNAVAILABLE,
-    STATE_UNAVAILABLE,
-    Ask,
-    decide_blind,
-    decide_many,
-    new_decision_id,
-)
+from decisioning.decision import Action
+from decisioning.errors import LogUnavailableError, UnavailableError
+from decisioning.record import Record
+from serving.answers import Answer, explanation, unlogged
+from serving.deciding import LOG_UNAVAILABLE, STATE_UNAVAILABLE
+from serving.drafting import Draft, Ticket, draft_blind, draft_many, entry_of, repeat
 from serving.fallback_log import FallbackLog
 from serving.in_force import InForce
-from serving.live_state import Claim, Entry, Known, LiveState, Lookup
+from serving.live_state import Known, LiveState
 from serving.log_rows import Row, decision_row, not_sent_row
 from serving.metrics import Metrics
 from serving.problems import Problem
@@ -45,35 +36,6 @@ REDIS_SHARE = 0.8
 """Share of the deadline that Redis may use; the rest is the spool's."""
 
 _LOG = structlog.get_logger("nextbest.serving")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ticket:
-    """A checked ask.
-
-    Attributes:
-        dedupe_key: None where it cannot be repeated.
-        claim: Binds an idempotency key to this very request; None without one.
-        limit: Chosen message and next best together.
-    """
-
-    request: Request
-    dedupe_key: str | None
-    claim: Claim | None = None
-    limit: int = 1
-    is_dry_run: bool = False
-    wants_explanation: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
-    """A decision that is not in the log yet, with the answer it would give."""
-
-    ticket: Ticket
-    decision: Decision
-    record: Record
-    record_json: bytes
-    answer: Answer
 
 
 class DecisionService:
@@ -118,7 +80,7 @@ class DecisionService:
         if known is None:
             return await self._answer_blind(in_force, tickets, now, ends_at, cause=STATE_UNAVAILABLE)
         answers: list[Answer | None] = [
-            await self._replay(in_force, ticket, one.stored, now, redis_ends_at)
+            await self._repeat(in_force, ticket, one, one.stored, now, redis_ends_at)
             if one.stored is not None and not ticket.is_dry_run
             else None
             for ticket, one in zip(tickets, known, strict=True)
@@ -132,18 +94,9 @@ class DecisionService:
         return [answer for answer in answers if answer is not None]
 
     async def _read(self, tickets: Sequence[Ticket], ends_at: float) -> list[Known] | None:
-        lookups = [
-            Lookup(
-                customer_id=one.request.customer_id,
-                touchpoint_id=one.request.touchpoint_id,
-                dedupe_key=one.dedupe_key,
-                claim=one.claim,
-            )
-            for one in tickets
-        ]
         try:
             async with asyncio.timeout_at(ends_at):
-                known = await self._state.read_many(lookups)
+                known = await self._state.read_many([ticket.lookup for ticket in tickets])
         except TimeoutError:
             self._state.doubt()
             return None
@@ -189,7 +142,7 @@ class DecisionService:
     ) -> Answer:
         """The draft's answer, or the one that a twin of the ask was given a moment ago."""
         if held is not None:
-            return await self._replay(in_force, draft.ticket, held, now, ends_at)
+            return await self._repeat(in_force, draft.ticket, draft.known, held, now, ends_at)
         self._metrics.decided(draft.decision)
         return self._explained(in_force, draft, draft.answer)
 
@@ -197,7 +150,7 @@ class DecisionService:
         self, in_force: InForce, drafts: Sequence[Draft], now: datetime, ends_at: float, error: Exception
     ) -> list[Answer]:
         """Silence in place of decisions that no log confirmed."""
-        is_uncertain = isinstance(error, TimeoutError | LostLinkError)
+        is_uncertain = isinstance(error, TimeoutError | LostLinkError) or len(drafts) > 1
         may_be_logged = [draft.decision for draft in drafts if draft.decision.action is Action.SEND and is_uncertain]
         rows: list[tuple[str, Row]] = [
             ("outcomes", not_sent_row(one, now=now, cause=LOG_UNAVAILABLE)) for one in may_be_logged
@@ -216,7 +169,7 @@ class DecisionService:
         rows: Sequence[tuple[str, Row]] = (),
     ) -> list[Answer]:
         """Silence for everybody, logged through the spool."""
-        drafts = [_draft_blind(in_force, ticket, now, cause) for ticket in tickets]
+        drafts = [draft_blind(in_force, ticket, now, cause) for ticket in tickets]
         to_log = [draft for draft in drafts if not draft.ticket.is_dry_run]
         decided = [("decisions", decision_row(one.decision, one.record_json, in_force.catalogue)) for one in to_log]
         left_s = max(0.0, ends_at - asyncio.get_running_loop().time())
@@ -234,8 +187,10 @@ class DecisionService:
             for draft in drafts
         ]
 
-    async def _replay(self, in_force: InForce, ticket: Ticket, stored: bytes, now: datetime, ends_at: float) -> Answer:
-        answer = replayed(orjson.loads(stored), now=now)
+    async def _repeat(
+        self, in_force: InForce, ticket: Ticket, known: Known, stored: bytes, now: datetime, ends_at: float
+    ) -> Answer:
+        answer = repeat(in_force, ticket, known, stored, now)
         self._metrics.replays.labels(ticket.request.touchpoint_id).inc()
         if not ticket.wants_explanation:
             return answer
@@ -245,95 +200,15 @@ class DecisionService:
                 record = await self._state.record(answer["decision_id"])
         except (TimeoutError, UnavailableError):
             self._state.doubt()
-        told = orjson.loads(record) if record else None
-        return {
-            **answer,
-            "explanation": told and explanation(told, catalogue=in_force.catalogue, per_major=in_force.per_major),
-        }
+        told = None if record is None else _explanation(in_force, orjson.loads(record))
+        return {**answer, "explanation": told}
 
     @staticmethod
     def _explained(in_force: InForce, draft: Draft, answer: Answer) -> Answer:
         if not draft.ticket.wants_explanation:
             return answer
-        told = explanation(draft.record, catalogue=in_force.catalogue, per_major=in_force.per_major)
-        return {**answer, "explanation": told}
+        return {**answer, "explanation": _explanation(in_force, draft.record)}
 
 
-def draft_many(in_force: InForce, tickets: Sequence[Ticket], known: Sequence[Known], now: datetime) -> list[Draft]:
-    """Decide n asks and write what they would be answered; nothing is logged.
-
-    Args:
-        in_force: Policy, schema and model.
-        tickets: n asks.
-        known: What Redis holds for each.
-        now: Moment of the decisions.
-    """
-    asks = [
-        Ask(request=one.request, known=what, now=now, decision_id=new_decision_id(one.request.customer_id))
-        for one, what in zip(tickets, known, strict=True)
-    ]
-    decisions = decide_many(in_force, asks)
-    return [_draft(in_force, *three) for three in zip(tickets, asks, decisions, strict=True)]
-
-
-def entry_of(in_force: InForce, draft: Draft, *, keeps_record: bool = True) -> Entry:
-    """What the commit of a draft writes.
-
-    Args:
-        in_force: What the draft was made with.
-        draft: The decision to log.
-        keeps_record: Whether Redis keeps the record for reading back; the log has it in any case.
-    """
-    decision, ticket = draft.decision, draft.ticket
-    lookup = Lookup(
-        customer_id=decision.customer_id, touchpoint_id=decision.touchpoint_id, dedupe_key=ticket.dedupe_key
-    )
-    return Entry(
-        decision_id=decision.decision_id,
-        customer_id=decision.customer_id,
-        channel_id=decision.channel_id,
-        row=orjson.dumps(decision_row(decision, draft.record_json, in_force.catalogue)),
-        record=draft.record_json if keeps_record else b"",
-        answer=orjson.dumps(draft.answer) if ticket.dedupe_key is not None else b"",
-        stored_at=lookup.stored_at,
-        sticky_seconds=in_force.catalogue.touchpoints[decision.touchpoint_id].sticky_seconds,
-    )
-
-
-def _draft(in_force: InForce, ticket: Ticket, ask: Ask, decision: Decision) -> Draft:
-    try:
-        content = _content(in_force, decision)
-    except InvalidPolicyError as error:
-        # What cannot be put into words cannot be sent, and a log that says otherwise would mislead.
-        _LOG.error("content_not_rendered", message=decision.message_key, problem=str(error))
-        blind = decide_blind(in_force, ask, degraded=(*decision.degraded, CONTENT_UNAVAILABLE))
-        return _written(in_force, ticket, blind, {}, is_lasting=True)
-    return _written(in_force, ticket, decision, content, is_lasting=True)
-
-
-def _draft_blind(in_force: InForce, ticket: Ticket, now: datetime, cause: str) -> Draft:
-    ask = Ask(request=ticket.request, known=None, now=now, decision_id=new_decision_id(ticket.request.customer_id))
-    return _written(in_force, ticket, decide_blind(in_force, ask, degraded=[cause]), {}, is_lasting=False)
-
-
-def _content(in_force: InForce, decision: Decision) -> dict[str, str]:
-    if decision.action is Action.HOLD:
-        return {}
-    candidates = in_force.policy.candidates(decision.touchpoint_id)
-    message = next(one for one in candidates if one.key == decision.message_key)
-    customer = decision.inputs.customer
-    return render_content(message, customer.attributes if customer else {}, decision.inputs.request.context)
-
-
-def _written(
-    in_force: InForce, ticket: Ticket, decision: Decision, content: dict[str, str], *, is_lasting: bool
-) -> Draft:
-    """A draft with its record and answer; `is_lasting` where a repeat of the ask will get the same."""
-    catalogue, per_major = in_force.catalogue, in_force.per_major
-    sticky = catalogue.touchpoints[decision.touchpoint_id].sticky_seconds
-    ttl_s = int(sticky) if is_lasting and ticket.dedupe_key is not None else 0
-    answer = answer_of(decision, content=content, catalogue=catalogue, per_major=per_major, ttl_s=ttl_s)
-    if ticket.limit > 1:
-        answer["alternatives"] = alternatives(decision, limit=ticket.limit, catalogue=catalogue, per_major=per_major)
-    record = decision_to_record(decision)
-    return Draft(ticket=ticket, decision=decision, record=record, record_json=orjson.dumps(record), answer=answer)
+def _explanation(in_force: InForce, record: Record) -> Answer:
+    return explanation(record, catalogue=in_force.catalogue, per_major=in_force.per_major)

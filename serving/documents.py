@@ -115,6 +115,7 @@ class DecisionAnswer(Document):
     degraded_reasons: list[str]
     replayed: bool = Field(description="The ask had this decision already")
     dry_run: bool
+    withheld: list[str] = Field(description="Why the message of a repeated answer may no longer be sent; else empty")
     selected: SelectedDocument | None = Field(description="The chosen message; null for hold")
     action_probability: float = Field(ge=0, le=1, description="Probability of this choice under the policy")
     alternatives: list[MessageDocument]

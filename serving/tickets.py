@@ -8,7 +8,7 @@ from uuid import uuid4
 from decisioning.decision import Request
 from decisioning.errors import UnknownNameError
 from serving.bodies import DecisionBody, check_context, invalid, unknown_name
-from serving.decision_service import Ticket
+from serving.drafting import Ticket
 from serving.in_force import InForce
 from serving.live_state import Claim
 from serving.problems import Fault

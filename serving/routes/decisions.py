@@ -15,7 +15,6 @@ from serving.answers import Answer, flat
 from serving.api_keys import Scope
 from serving.archive import find_decisions
 from serving.bodies import BatchBody, DecisionBody, context_from_text, invalid, unknown_name, validate
-from serving.decision_service import Ticket
 from serving.documents import (
     BatchAnswer,
     DecisionAnswer,
@@ -24,6 +23,7 @@ from serving.documents import (
     problems,
     request_body,
 )
+from serving.drafting import Ticket
 from serving.engine import Engine, engine_of
 from serving.exchange import idempotency_of, json_response, read_body
 from serving.in_force import InForce

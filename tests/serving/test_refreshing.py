@@ -44,6 +44,20 @@ def test_a_changed_catalogue_is_in_force_without_a_restart(
     assert {one["content"]["body"] for one in contents if one} == {"Until then"}
 
 
+def test_a_repeat_does_not_send_an_offer_that_the_catalogue_no_longer_has(
+    client: TestClient, customer: str, settings: Settings
+) -> None:
+    ask = {**ASK, "dedupe_key": "one"}
+    first = client.post("/v1/decisions", json=ask).json()
+    offer = first["selected"]["offer_id"]
+    before = first["policy_version"]
+    edit(settings, f"  {offer}:\n", f"  {offer}-2:\n")
+
+    until(lambda: client.get("/v1/me").json()["policy_version"] != before)
+
+    assert client.post("/v1/decisions", json=ask).json()["withheld"] == ["EXPIRED"]
+
+
 def test_a_broken_catalogue_never_replaces_a_good_one_and_readiness_says_what_is_wrong(
     client: TestClient, customer: str, settings: Settings
 ) -> None:

@@ -150,6 +150,31 @@ def test_the_next_decision_respects_that_the_customer_left_a_channel(
     }
 
 
+def test_a_repeated_ask_does_not_send_once_the_customer_has_left(client: TestClient, customer: str) -> None:
+    ask = {**ASK, "channels": ["email"], "dedupe_key": "one"}
+    first = client.post("/v1/decisions", json=ask).json()
+    report(client, "outcomes", outcome(first["decision_id"], type="unsubscribed"))
+
+    again = client.post("/v1/decisions", json=ask).json()
+
+    assert (first["action"], again["action"]) == ("send", "hold")
+    assert again["decision_id"] == first["decision_id"]
+    assert again["withheld"] == ["NO_CONSENT", "UNSUBSCRIBED"]
+    assert again["selected"] is None
+
+
+def test_a_repeated_ask_keeps_its_message_while_the_customer_may_get_it(
+    client: TestClient, customer: str, store: Any, new_customer: Callable[..., Customer]
+) -> None:
+    ask = {**ASK, "dedupe_key": "one"}
+    first = client.post("/v1/decisions", json=ask).json()
+    store.put(new_customer("C-1"), features={"customer_tenure_days": 3.0, "purchase_count_90d": 0.0})
+    assert client.post("/v1/decisions", json=ask).json()["selected"] == first["selected"]
+
+    store.put(new_customer("C-1", consents=()))
+    assert client.post("/v1/decisions", json=ask).json()["withheld"] == ["NO_CONSENT"]
+
+
 def test_leaving_after_silence_leaves_every_channel(client: TestClient, decision_id: str) -> None:
     hold = client.post("/v1/decisions", json={**ASK, "channels": ["email"], "exclude_offers": [
         "double-stamps", "free-coffee", "ten-percent", "opening-hours"]}).json()  # fmt: skip
