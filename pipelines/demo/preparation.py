@@ -1,0 +1,106 @@
+"""From raw purchases to a promoted model and a filled Redis: each step only where its result is not there yet."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from rich.progress import Progress
+
+from decisioning.catalogue import Catalogue
+from examples.registry import convert_example
+from features.building import build_features
+from features.catalogue import load_catalogue
+from features.importing import import_folder
+from features.materialising import materialise
+from features.settings import Settings
+from training.promotion import list_models, promote
+from training.train_model import train_model
+
+type OnProgress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One line of the demo: what it does, and the words that say how it went."""
+
+    title: str
+    run: Callable[[OnProgress], str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preparation:
+    """What the steps work on.
+
+    Attributes:
+        example: Name of the example, with the source that needs nothing but the installed packages.
+        redis_url: The Redis that decisions will read.
+        now: The moment of this run (aware, UTC).
+    """
+
+    settings: Settings
+    example: str
+    redis_url: str
+    now: datetime
+
+    @property
+    def tables(self) -> Path:
+        """Folder of the example's canonical tables."""
+        return self.settings.home / "examples" / self.example
+
+    def steps(self) -> tuple[Step, ...]:
+        """The steps in order."""
+        return (
+            Step(title="convert the raw data to canonical tables", run=self._convert),
+            Step(title="import them into the log (Delta)", run=self._import),
+            Step(title="build point-in-time features, register them (Feast)", run=self._build),
+            Step(title="materialise features and profiles (Redis)", run=self._materialise),
+            Step(title="train a model, track and register it (MLflow)", run=self._train),
+            Step(title="promote it", run=self._promote),
+        )
+
+    def _convert(self, _on_progress: OnProgress) -> str:
+        if (self.tables / "customers.parquet").is_file():
+            return "already there"
+        report = convert_example(self.example, Path("installed"), self.tables, {"ends_on": self.now.date()})
+        return ", ".join(f"{count:,} {table}" for table, count in report.rows.items())
+
+    def _import(self, on_progress: OnProgress) -> str:
+        report = import_folder(self.tables, self.settings, on_progress, now=self.now)
+        inserted = sum(table.inserted for table in report.tables)
+        known = sum(table.duplicates for table in report.tables)
+        rejected = sum(table.rejected for table in report.tables)
+        return f"{inserted:,} rows inserted, {known:,} known already, {rejected:,} rejected"
+
+    def _build(self, on_progress: OnProgress) -> str:
+        report = build_features(self.settings, self._catalogue(), self.now, on_progress)
+        return f"{report.features} features, {report.rows_built:,} rows built, {report.rows_kept:,} kept"
+
+    def _materialise(self, on_progress: OnProgress) -> str:
+        report = materialise(self.settings, self._catalogue(), self.redis_url, progress=on_progress)
+        return f"{report.feature_records:,} feature records, {report.profiles:,} profiles"
+
+    def _train(self, on_progress: OnProgress) -> str:
+        if known := list_models(self.settings):
+            return f"version {known[0].version} is there already"
+        report = train_model(self.settings, now=self.now, on_progress=on_progress)
+        return f"version {report.version} from {report.decisions:,} decisions"
+
+    def _promote(self, _on_progress: OnProgress) -> str:
+        if champion := next((row for row in list_models(self.settings) if row.is_champion), None):
+            return f"version {champion.version} is the champion already"
+        entry = promote(self.settings, None, now=self.now, by="demo")
+        return f"version {entry.version} decides from now on"
+
+    def _catalogue(self) -> Catalogue:
+        return load_catalogue(self.settings.catalogue_path)
+
+
+def run_steps(steps: tuple[Step, ...], bar: Progress) -> None:
+    """Run the steps, each with a bar that ends in its own words."""
+    for number, step in enumerate(steps, start=1):
+        task = bar.add_task(f"{number} {step.title}", total=None)
+        words = step.run(lambda done, total, task=task: bar.update(task, completed=done, total=total))
+        bar.update(task, total=1, completed=1)
+        bar.console.print(f"  [green]{number}[/] {step.title}: {words}", highlight=False)
+        bar.remove_task(task)

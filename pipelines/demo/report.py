@@ -1,0 +1,50 @@
+"""What the demo tells a person at its end."""
+
+from collections import Counter
+
+from rich.console import Console
+from rich.table import Table
+
+from decisioning.decision import Decision
+from decisioning.plain_words import plain_reason
+from features.readouts import Readout
+from pipelines.demo.conversation import Conversation
+
+MOST_SHOWN = 6
+
+
+def print_report(console: Console, talk: Conversation, decision: Decision, readout: Readout) -> None:
+    """Print what was decided, why one customer got what they got, and what the running experiment says."""
+    asked, sent = len(talk.answers), len(talk.sent)
+    console.print(
+        f"\n[bold]{asked:,} decisions over HTTP[/], {sent:,} messages and {asked - sent:,} silences;"
+        f" half within {talk.latency_ms(0.5):.1f} ms, 99 of 100 within {talk.latency_ms(0.99):.1f} ms"
+    )
+    console.print(_counts("sent", talk.messages(), asked))
+    console.print(_counts("silence, because", talk.silences(), asked))
+    reported = ", ".join(f"{count:,} {kind}" for kind, count in talk.reported.items())
+    console.print(f"[bold]outcomes reported back[/] (pretended, nobody received anything): {reported}\n")
+    console.print(f"[bold]one of them[/], {decision.decision_id}: {plain_reason(decision)}")
+    console.print(f"[bold]experiment {readout.readout_id}[/]: {readout.verdict}\n")
+
+
+def print_invitation(console: Console, url: str, customer_id: str) -> None:
+    """Print where to look and what to try next."""
+    body = f'{{"customer_id": "{customer_id}", "touchpoint": "weekly-mail", "explain": true}}'
+    console.print(f"API page        {url}/docs")
+    console.print(f"experiments     {url}/console/experiments")
+    console.print("models          nextbest mlflow ui")
+    console.print("\ntry next:\n")
+    command = f"curl -s {url}/v1/decisions -H 'content-type: application/json' -d '{body}'"
+    console.print(command, soft_wrap=True, highlight=False, markup=False)
+
+
+def _counts(title: str, counts: Counter[str], total: int) -> Table:
+    table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2))
+    shown = counts.most_common(MOST_SHOWN)
+    for name, count in shown:
+        table.add_row(f"{count:,}", f"{count / total:.0%}", name)
+    rest = counts.total() - sum(count for _, count in shown)
+    if rest:
+        table.add_row(f"{rest:,}", f"{rest / total:.0%}", "others")
+    return table

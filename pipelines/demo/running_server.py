@@ -1,0 +1,65 @@
+"""A server started by its own command, for as long as a block runs."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+import orjson
+
+from decisioning.errors import UnavailableError
+from features.settings import Settings
+
+STOP_SECONDS = 20.0
+READY_SECONDS = 60.0
+POLL_SECONDS = 0.2
+
+
+@contextmanager
+def running_server(settings: Settings) -> Iterator[str]:
+    """URL of `nextbest serve` in a process of its own; it is stopped, with all it started, when the block ends.
+
+    Raises:
+        UnavailableError: The server ended before it answered; its own message is on stderr.
+    """
+    command = [sys.executable, "-m", "pipelines", "serve", "--json", "--home", str(settings.home)]
+    command += ["--host", settings.host, "--port", str(settings.port)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:  # noqa: S603 - our own command
+        try:
+            yield _url(process)
+        finally:
+            _stop(process)
+
+
+def _url(process: subprocess.Popen[bytes]) -> str:
+    assert process.stdout is not None  # noqa: S101 - PIPE was asked for
+    line = process.stdout.readline()
+    if not line:
+        raise UnavailableError(f"server must answer, got an end with exit code {process.wait()}; its message is above")
+    return orjson.loads(line)["url"]
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """Ask once, wait, insist. Ctrl-C has reached the server already when a person stopped us both."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(timeout=STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+
+
+def wait_until_ready(client: httpx.Client) -> None:
+    """Wait for catalogue, model and Redis to be there.
+
+    Raises:
+        UnavailableError: They were not there in time; the message is the server's own.
+    """
+    end = time.monotonic() + READY_SECONDS
+    while (answer := client.get("/readyz")).status_code != httpx.codes.OK:
+        if time.monotonic() > end:
+            raise UnavailableError(f"server must become ready within {READY_SECONDS:.0f} s, got {answer.text}")
+        time.sleep(POLL_SECONDS)
