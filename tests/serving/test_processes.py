@@ -31,6 +31,13 @@ CUSTOMERS = [f"C-{n}" for n in range(20)]
 START_S = 40.0
 
 
+def is_there(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 @dataclass(slots=True)
 class Server:
     """A server of one home, started and stopped as its user would."""
@@ -58,7 +65,7 @@ class Server:
         return self.running[-1]
 
     def workers(self) -> list[psutil.Process]:
-        children = psutil.Process(self.process.pid).children()
+        children = filter(is_there, psutil.Process(self.process.pid).children())
         return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
@@ -118,13 +125,6 @@ def load(url: str, answered: dict[str, str], stop: threading.Event, worker: str)
                 continue
             assert answer.status_code == 200, answer.text
             answered[f"{worker}-{n}-{CUSTOMERS[n % 20]}"] = answer.json()["decision_id"]
-
-
-def is_there(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def under_load(url: str, disturb: Callable[[], object], is_over: Callable[[], bool], name: str) -> dict[str, str]:
