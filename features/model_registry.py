@@ -17,7 +17,7 @@ from uuid import uuid4
 
 import orjson
 
-from decisioning.errors import ModelUnavailableError
+from decisioning.errors import ModelUnavailableError, UnknownNameError
 from features.model_bundle import BOOSTER_FILE, MODEL_FILE, read_bundle
 from features.settings import Settings
 
@@ -98,6 +98,34 @@ def fetch_champion(settings: Settings) -> Champion:
     champion = copy_registered(settings, registered)
     _point_to(settings, champion)
     return champion
+
+
+def fetch_version(settings: Settings, version: str) -> Champion:
+    """Any registered version as a checked local copy.
+
+    Raises:
+        UnknownNameError: No such version.
+        ModelUnavailableError: Nothing is registered, the registry is away, or the version's files are damaged.
+    """
+    if not registry_is_made(settings):
+        raise RegistryAwayError(f"model registry must hold a model, got none; {_HOW}")
+    quiet_mlflow()
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client = mlflow_client(settings.tracking_uri)
+        known = {str(one.version): one for one in client.search_model_versions(f"name='{MODEL_NAME}'")}
+        if version not in known:
+            raise UnknownNameError("model version", version, known)
+        location = client.get_model_version_download_uri(MODEL_NAME, version)
+    except MlflowException as error:
+        uri = _shown(settings.tracking_uri)
+        raise RegistryAwayError(f"model registry must answer, got {error.error_code} from {uri}") from error
+    found = known[version]
+    registered = Registered(
+        version=version, run_id=found.run_id or "", location=location, digest=found.tags.get(DIGEST_TAG)
+    )
+    return copy_registered(settings, registered)
 
 
 def registry_is_made(settings: Settings) -> bool:

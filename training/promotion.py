@@ -10,15 +10,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from decisioning.catalogue import Catalogue
 from decisioning.errors import InvalidInputError, ModelUnavailableError, UnknownNameError
-from decisioning.policy import Policy
-from decisioning.scoring import FeatureVector
-from decisioning.value_model import score
 from features.catalogue import load_catalogue
-from features.definitions import feature_schema
 from features.model_bundle import load_value_model
 from features.model_registry import (
     CHAMPION_ALIAS,
@@ -32,6 +26,7 @@ from features.model_registry import (
     registry_is_made,
 )
 from features.settings import Settings
+from training.model_fit import check_model_fit
 from training.promotion_gate import compare, metrics_of
 from training.promotion_ledger import Promotion, append, champion_before
 from training.tracking import tracking
@@ -39,8 +34,6 @@ from training.tracking import tracking
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
-
-_ANY_MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,27 +155,7 @@ def check_fit(settings: Settings, catalogue: Catalogue, registered: Registered) 
         InvalidInputError: It was trained on other features, for another measure, or gives no finite value.
     """
     copy = copy_registered(settings, registered)
-    model = load_value_model(copy.folder, version=copy.version)
-    schema, learning = feature_schema(catalogue), catalogue.learning
-    if model.feature_schema != schema.fingerprint:
-        raise InvalidInputError(
-            f"model version {copy.version} must be trained on the features of the catalogue in force"
-            f" ({schema.fingerprint}), got {model.feature_schema}; run `nextbest features build` and train again"
-        )
-    if learning is None or learning.measure_id != model.measure_id:
-        raise InvalidInputError(
-            f"model version {copy.version} must predict what the catalogue in force learns"
-            f" ({learning.measure_id if learning else 'nothing'}), got {model.measure_id}; train again"
-        )
-    policy = Policy(catalogue)
-    nothing = np.full(len(schema.names), np.nan)
-    features = FeatureVector(names=schema.names, values=nothing, ages_seconds={}, schema=schema.fingerprint)
-    for touchpoint_id in catalogue.touchpoints:
-        values = score(model, model.messages(policy.candidates(touchpoint_id)), features, _ANY_MOMENT)
-        if not np.isfinite(values).all():
-            raise InvalidInputError(
-                f"model version {copy.version} must give finite values, got others for {touchpoint_id}; train again"
-            )
+    check_model_fit(load_value_model(copy.folder, version=copy.version), catalogue)
     return copy
 
 

@@ -5,6 +5,7 @@ learned function `f` alone) and beside it, in `extra_files/`, the bundle that de
 and every other number, under one digest. Nothing is pickled and nothing of any customer is stored.
 """
 
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -127,7 +128,7 @@ def tracking(settings: Settings) -> Iterator["MlflowClient"]:
     quiet_mlflow()
     import mlflow
     from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
+    from sqlalchemy.exc import SADeprecationWarning, SQLAlchemyError
 
     former, former_registry = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
     try:
@@ -135,7 +136,9 @@ def tracking(settings: Settings) -> Iterator["MlflowClient"]:
             Path(uri.removeprefix(_SQLITE)).parent.mkdir(parents=True, exist_ok=True)
         mlflow.set_tracking_uri(uri)
         mlflow.set_registry_uri(uri)
-        yield mlflow_client(uri)
+        with warnings.catch_warnings():  # what MLflow's own libraries say to MLflow
+            warnings.filterwarnings("ignore", category=SADeprecationWarning)
+            yield mlflow_client(uri)
     except (MlflowException, SQLAlchemyError, OSError) as error:
         raise UnavailableError(
             f"MLflow must take what is logged, got {type(error).__name__}: {str(error).splitlines()[0]};"

@@ -1,0 +1,66 @@
+"""An evaluation as tables for people."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+_NAMES = {"dr": "doubly robust", "snips": "self-normalised", "ips": "weighted"}
+
+
+def print_evaluation(found: Mapping[str, Any]) -> None:
+    """Print `training.evaluation_output.evaluation_document`: values, differences, messages, and what to know."""
+    console = Console()
+    cap = f", transactions capped at {found['cap']:,.2f}" if found["cap"] is not None else ""
+    console.print(
+        f"{found['reward']} per decision ({found['unit']}{cap}), model {found['model_version']}, {found['decisions']:,}"
+        f" decisions of {found['customers']:,} customers, 95 % intervals clustered by customer",
+        highlight=False,
+    )
+    console.print(_values(found))
+    console.print(_differences(found))
+    console.print(_messages(found))
+    for line in _remarks(found):
+        console.print(line, highlight=False, markup=False)
+
+
+def _values(found: Mapping[str, Any]) -> Table:
+    table = Table("policy", *_NAMES.values(), "effective size", show_lines=True)
+    for name, policy in found["policies"].items():
+        cells = [_interval(policy[one]) for one in _NAMES]
+        table.add_row(name, *cells, f"{policy['effective_sample_size'] or 0:,.0f}")
+    return table
+
+
+def _differences(found: Mapping[str, Any]) -> Table:
+    table = Table("paired difference", *_NAMES.values(), show_lines=True)
+    for one in found["differences"]:
+        table.add_row(f"{one['policy']} less {one['against']}", *(_interval(one[name], signed=True) for name in _NAMES))
+    return table
+
+
+def _messages(found: Mapping[str, Any]) -> Table:
+    table = Table("message", "logged", "chosen", "both", "mean probability")
+    for one in sorted(found["messages"], key=lambda one: -one["chosen"]):
+        counts = [f"{one[name]:,}" for name in ("logged", "chosen", "matched")]
+        table.add_row(one["message"], *counts, f"{one['probability']:.3f}")
+    return table
+
+
+def _remarks(found: Mapping[str, Any]) -> list[str]:
+    lines = [f"{name}: {policy['problem']}" for name, policy in found["policies"].items() if policy["problem"]]
+    lines += [f"best single message (chosen on training data): {found['best_single_message'] or 'not known'}"]
+    lines += [f"outcome model: {found['outcome_model']}"]
+    for group in ("left_out", "unmatched"):
+        lines += [f"{reason}: {count:,} decisions" for reason, count in found[group].items() if count]
+    return [*lines, f"choices: {found['out']}"] if found["out"] else lines
+
+
+def _interval(interval: Mapping[str, float] | None, *, signed: bool = False) -> str:
+    if interval is None:
+        return "not known"
+    digits = 2 if interval["upper"] - interval["lower"] >= 0.1 else 4  # noqa: PLR2004 - a rate needs more of them
+    sign = "+" if signed else ""
+    value, lower, upper = (f"{interval[name]:{sign},.{digits}f}" for name in ("value", "lower", "upper"))
+    return f"{value}\n{lower} to {upper}"

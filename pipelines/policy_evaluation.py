@@ -1,0 +1,83 @@
+"""One evaluation run: a folder of canonical tables in, a file of choices and a document out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from decisioning.errors import InvalidInputError
+from decisioning.measure import Unit
+from features.catalogue import load_catalogue
+from features.catalogue.building import to_minor
+from features.history import History
+from features.model_bundle import ModelBundle, read_bundle, value_model
+from features.model_registry import fetch_champion, fetch_version
+from features.settings import Settings
+from training.evaluation import evaluate, judge
+from training.evaluation_output import check_out, chosen_frame, evaluation_document, write_chosen
+from training.evaluation_rewards import reward_of
+from training.model_fit import check_model_fit
+
+type OnProgress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationPlan:
+    """What to evaluate on, by what.
+
+    Attributes:
+        log: Folder of canonical tables of customers that the model never saw.
+        out: Parquet file of the policy's choices; None to write none.
+        reward: Name of the reward; None for what models learn.
+        cap: Largest amount that one transaction counts for, in major units.
+        version: Registered model version; None for the champion.
+    """
+
+    log: Path
+    out: Path | None = None
+    reward: str | None = None
+    cap: float | None = None
+    version: str | None = None
+
+
+def evaluate_on_log(
+    settings: Settings, plan: EvaluationPlan, *, on_progress: OnProgress | None = None
+) -> dict[str, Any]:
+    """Evaluate the policy in force, or another model version under it; gives `evaluation_document` and more.
+
+    What can be known to be wrong is said before anything is computed. The file of choices is written as soon as they
+    are made, so it is there also where the log cannot say what they are worth.
+
+    Raises:
+        InvalidInputError: Folder, file, reward, catalogue or model do not fit.
+        InsufficientDataError: The log cannot say what the policy is worth.
+        ModelUnavailableError: There is no usable model.
+    """
+    catalogue = load_catalogue(settings.catalogue_path)
+    reward_of(catalogue, plan.reward, cap=plan.cap)
+    if not plan.log.is_dir():
+        raise InvalidInputError(f"--log must be a folder of canonical tables, got {plan.log}, which is none")
+    if plan.out is not None:
+        check_out(plan.out)
+    copy = fetch_version(settings, plan.version) if plan.version else fetch_champion(settings)
+    bundle = read_bundle(copy.folder)
+    model = value_model(bundle, version=copy.version)
+    check_model_fit(model, catalogue)
+    history = History.from_folder(plan.log)
+    judged = judge(history, catalogue, model, settings, on_progress=on_progress)
+    if plan.out is not None:
+        learns_money = catalogue.measures[model.measure_id].unit is Unit.MONEY
+        write_chosen(
+            chosen_frame(judged, per_unit=to_minor(1.0, catalogue.currency) if learns_money else 1.0), plan.out
+        )
+    evaluation = evaluate(
+        judged, history, catalogue, reward=plan.reward, cap=plan.cap, constant=best_single_message(bundle)
+    )
+    about = {"model_version": copy.version, "catalogue_version": catalogue.version, "log": str(plan.log)}
+    return {**about, "out": str(plan.out) if plan.out else None, **evaluation_document(evaluation)}
+
+
+def best_single_message(bundle: ModelBundle) -> str | None:
+    """The message that was worth most on average where the model learned; None where it learned of none."""
+    effects: dict[str, float] = dict(bundle.notes.get("average_effects") or bundle.coding.offsets)
+    return max(effects, key=lambda key: effects[key]) if effects else None
