@@ -29,14 +29,17 @@ def _values(found: Mapping[str, Any]) -> Table:
     table = Table("policy", *_NAMES.values(), "effective size", show_lines=True)
     for name, policy in found["policies"].items():
         cells = [_interval(policy[one]) for one in _NAMES]
-        table.add_row(name, *cells, f"{policy['effective_sample_size'] or 0:,.0f}")
+        table.add_row(_words(name), *cells, f"{policy['effective_sample_size'] or 0:,.0f}")
     return table
 
 
 def _differences(found: Mapping[str, Any]) -> Table:
     table = Table("paired difference", *_NAMES.values(), show_lines=True)
     for one in found["differences"]:
-        table.add_row(f"{one['policy']} less {one['against']}", *(_interval(one[name], signed=True) for name in _NAMES))
+        table.add_row(
+            f"{_words(one['policy'])} less {_words(one['against'])}",
+            *(_interval(one[name], signed=True) for name in _NAMES),
+        )
     return table
 
 
@@ -49,12 +52,16 @@ def _messages(found: Mapping[str, Any]) -> Table:
 
 
 def _remarks(found: Mapping[str, Any]) -> list[str]:
-    lines = [f"{name}: {policy['problem']}" for name, policy in found["policies"].items() if policy["problem"]]
+    lines = [f"{_words(name)}: {policy['problem']}" for name, policy in found["policies"].items() if policy["problem"]]
     lines += [f"best single message (chosen on training data): {found['best_single_message'] or 'not known'}"]
     lines += [f"outcome model: {found['outcome_model']}"]
     for group in ("left_out", "unmatched"):
         lines += [f"{reason}: {count:,} decisions" for reason, count in found[group].items() if count]
     return [*lines, f"choices: {found['out']}"] if found["out"] else lines
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _interval(interval: Mapping[str, float] | None, *, signed: bool = False) -> str:

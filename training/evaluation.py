@@ -34,8 +34,8 @@ from training.off_policy import (
     support_of,
 )
 
-GREEDY, EXPLORING, LOGGED = "policy, greedy", "policy, exploring", "logging policy"
-SILENT, CONSTANT = "silence", "best single message"
+GREEDY, EXPLORING, LOGGED = "greedy", "exploring", "logging_policy"
+SILENT, CONSTANT = "silence", "best_single_message"
 
 MAX_UNTRIED = 0.01
 """Share of its probability that a policy may put on messages the log never sent."""
@@ -235,28 +235,40 @@ def _rows(judged: Judged, rewards: FloatArray, reward: Reward) -> _Rows:
 
 
 def _rescaled(predicted: FloatArray, rewards: FloatArray, actions: IndexArray, customers: IndexArray) -> FloatArray:
-    """Predictions of another measure turned into predictions of this one by a straight line.
+    """Predictions of another measure turned into predictions of this one.
 
-    The line is fitted on the other half of the customers, so that no reward predicts itself.
+    Every message gets the mean reward it brought, and customers differ around it along a line. Both are taken from
+    the other half of the customers, so that no reward predicts itself.
     """
     told = np.take_along_axis(predicted, np.maximum(actions, 0)[:, None], axis=1)[:, 0]
     is_usable = (actions >= 0) & np.isfinite(told)
     result = np.empty_like(predicted)
     for half in (0, 1):
         is_here = customers % 2 == half
-        others = is_usable & ~is_here
-        spread = told[others].var() if others.any() else 0.0
-        slope = float(np.cov(told[others], rewards[others], bias=True)[0, 1] / spread) if spread > 0 else 0.0
-        level = float(rewards[others].mean() - slope * told[others].mean()) if others.any() else 0.0
-        result[is_here] = level + slope * predicted[is_here]
+        others = np.flatnonzero(is_usable & ~is_here)
+        result[is_here] = _on_scale(predicted[is_here], told[others], rewards[others], actions[others])
     return result
+
+
+def _on_scale(predicted: FloatArray, told: FloatArray, rewards: FloatArray, actions: IndexArray) -> FloatArray:
+    """Predictions, shape (n, k + 1), on the scale of rewards that m other decisions brought."""
+    if not told.size:
+        return np.zeros_like(predicted)
+    width = predicted.shape[1]
+    counts = np.bincount(actions, minlength=width)
+    means = [
+        np.where(counts > 0, np.bincount(actions, weights=one, minlength=width) / np.maximum(counts, 1), one.mean())
+        for one in (told, rewards)
+    ]
+    around = told - means[0][actions]
+    spread = float((around**2).sum())
+    slope = float((around * rewards).sum()) / spread if spread > 0 else 0.0
+    return means[1] + slope * (predicted - means[0])
 
 
 def _outcome_words(reward: Reward) -> str:
     if not reward.is_learned:
-        return (
-            "the model's predictions of what it learned, put on this reward's scale by a line fitted on other customers"
-        )
+        return "the model's predictions of what it learned, put on this reward's scale with other customers"
     if reward.measure.cap_minor is None:
         return "the model's predictions (it may have learned from capped transactions; the reward is not capped)"
     return "the model's predictions"  # of capped amounts, where its measure has a cap
@@ -313,7 +325,7 @@ def _check_tried(rows: _Rows, choices: Choices, name: str, target: FloatArray) -
         most = ", ".join(choices.keys[place] for place in np.argsort(-shares * ~sent)[:3] if not sent[place])
         raise InsufficientDataError(
             f"log must have tried what the policy {name!r} does, got {untried:.1%} of its choices on messages that the"
-            f" log never sent ({most}); nothing in the log says what they are worth: send them to some customers at random"
+            f" log never sent ({most}); nothing in it says what they are worth: send them to some customers at random"
         )
 
 
