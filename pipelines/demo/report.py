@@ -5,7 +5,9 @@ from collections import Counter
 from rich.console import Console
 from rich.table import Table
 
+from decisioning.catalogue import Catalogue
 from decisioning.decision import Decision
+from decisioning.measure import Unit
 from decisioning.plain_words import plain_reason
 from features.readouts import Readout
 from pipelines.demo.conversation import Conversation
@@ -13,7 +15,9 @@ from pipelines.demo.conversation import Conversation
 MOST_SHOWN = 6
 
 
-def print_report(console: Console, talk: Conversation, decision: Decision, readout: Readout) -> None:
+def print_report(
+    console: Console, talk: Conversation, decision: Decision, readout: Readout, catalogue: Catalogue
+) -> None:
     """Print what was decided, why one customer got what they got, and what the running experiment says."""
     asked, sent = len(talk.answers), len(talk.sent)
     console.print(
@@ -24,8 +28,14 @@ def print_report(console: Console, talk: Conversation, decision: Decision, reado
     console.print(_counts("silence, because", talk.silences(), asked))
     reported = ", ".join(f"{count:,} {kind}" for kind, count in talk.reported.items())
     console.print(f"[bold]outcomes reported back[/] (pretended, nobody received anything): {reported}\n")
-    console.print(f"[bold]one of them[/], {decision.decision_id}: {plain_reason(decision)}")
+    console.print(f"[bold]one of them[/], {decision.decision_id}: {_why(decision, catalogue)}")
     console.print(f"[bold]experiment {readout.readout_id}[/]: {readout.verdict}\n")
+
+
+def _why(decision: Decision, catalogue: Catalogue) -> str:
+    learned = catalogue.learning
+    is_rate = learned is not None and catalogue.measures[learned.measure_id].unit is Unit.RATE
+    return plain_reason(decision, catalogue.currency, is_rate=is_rate)
 
 
 def print_invitation(console: Console, url: str, customer_id: str) -> None:

@@ -58,7 +58,8 @@ def show(settings: Settings, example: str, *, stay: bool, clock: Callable[[], da
             asks = _asks(settings)
             talk = _talk(client, asks, clock)
             readout = _read_experiment(settings, redis_url, clock())
-            print_report(console, talk, _recorded(client, talk), readout)
+            catalogue = load_catalogue(settings.catalogue_path)
+            print_report(console, talk, _recorded(client, talk), readout, catalogue)
             print_invitation(console, url, str(asks[0]["customer_id"]))
             if stay:
                 _stay(console)
