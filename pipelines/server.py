@@ -64,6 +64,7 @@ def serve(settings: Settings, on_ready: Callable[[str], None]) -> None:
         workers = _workers(running, metrics, listener)
         stack.enter_context(_telling(url_of(running), workers, on_ready))
         workers.run()
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a second Ctrl-C may cut the last drain short
         if any(process.exitcode == STARTUP_FAILURE for process in workers.processes):
             raise UnavailableError("server must start, got a worker that did not; the lines above say why")
 

@@ -104,7 +104,8 @@ def problem_of(error: NextbestError) -> Problem:
 def problem_response(problem: Problem, request: Request) -> Response:
     """A problem as the answer to a request."""
     document = problem.document(instance=request.url.path, request_id=request_id(request))
-    return Response(orjson.dumps(document), problem.status, problem.headers, MEDIA_TYPE)
+    headers = {**problem.headers, "X-Request-Id": request_id(request)}  # the edge does not see an unexpected error
+    return Response(orjson.dumps(document), problem.status, headers, MEDIA_TYPE)
 
 
 def request_id(request: Request) -> str:

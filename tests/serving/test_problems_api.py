@@ -149,6 +149,19 @@ def test_an_unusable_idempotency_key_is_refused(client: TestClient, customer: st
         problem(answer, 422, "validation_error")
 
 
+def test_a_fault_of_ours_tells_the_caller_an_id_and_nothing_else(
+    client: TestClient, customer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError("secret-detail")
+
+    monkeypatch.setattr(client.app.state.engine.decisions, "answer", fail)  # pyright: ignore[reportAttributeAccessIssue]
+    answer = client.post("/v1/decisions", json=ASK)
+
+    problem(answer, 500, "internal_error")
+    assert "secret" not in answer.text
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
