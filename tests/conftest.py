@@ -1,9 +1,12 @@
 """A small shop that every package's tests share: its catalogue, its customers, and a randomised year of contacts."""
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
+import lightgbm
 import numpy as np
 import orjson
 import polars as pl
@@ -16,7 +19,11 @@ from decisioning.journey import Goal, JourneyStage, Touchpoint
 from decisioning.measure import Measure, Unit
 from decisioning.message import Channel, Creative, MessageClass, Offer
 from decisioning.predicate import ALWAYS, Compare, Comparison
+from decisioning.value_model import CONTEXT_COLUMNS, Calibrator, DesignLayout, MessageCoding
 from features.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES
+from features.definitions import feature_schema
+from features.model_bundle import ModelBundle
+from features.model_registry import mlflow_client
 from features.settings import Settings
 from pipelines.embedded_redis import embedded_redis
 
@@ -244,3 +251,70 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real Redis server of this test process; tests share it, so flush it or use keys of your own."""
     with embedded_redis(Settings(home=tmp_path_factory.mktemp("redis-home"))) as url:
         yield url
+
+
+def make_value_bundle(
+    catalogue: Catalogue, *, shift: float = 0.0, notes: dict[str, object] | None = None
+) -> ModelBundle:
+    """A small real model of the shop that knows what its offers do; `shift` makes it another model."""
+    features = feature_schema(catalogue)
+    effects = {"ten-percent": 600.0, "double-stamps": 300.0, "free-coffee": -20.0, "opening-hours": -20.0}
+    coding = MessageCoding(
+        offer_kinds=catalogue.offer_kinds,
+        channels=tuple(sorted(catalogue.channels)),
+        attributes=catalogue.offer_attributes,
+        offer_offsets={offer: effect + shift for offer, effect in effects.items()},
+    )
+    layout = DesignLayout(customer=features.names, message=coding.columns, context=CONTEXT_COLUMNS)
+    rng = np.random.default_rng(3)
+    matrix = np.full((400, len(layout.columns)), np.nan)
+    spent = layout.columns.index("purchase_sum_minor_30d")
+    matrix[:, spent] = rng.gamma(2.0, 500.0, 400)
+    booster = lightgbm.train(
+        {"objective": "regression", "num_leaves": 8, "verbose": -1, "num_threads": 1, "seed": 1},
+        lightgbm.Dataset(matrix, matrix[:, spent] + rng.normal(size=400)),
+        num_boost_round=20,
+    )
+    nothing = Calibrator(
+        baseline_intercept=0.0,
+        baseline_slope=1.0,
+        common_slope=0.0,
+        specific_slope=0.0,
+        reference=np.zeros((0, len(coding.columns))),
+        reference_weights=np.zeros(0),
+    )
+    return ModelBundle(
+        booster=booster.model_to_string(),
+        layout=layout,
+        coding=coding,
+        calibrator=nothing,
+        feature_schema=features.fingerprint,
+        catalogue_version=catalogue.version,
+        measure_id="net_revenue",
+        window_days=7.0,
+        notes=notes or {},
+    )
+
+
+@pytest.fixture(scope="session")
+def value_bundle() -> Callable[..., ModelBundle]:
+    """Makes small real models of a catalogue."""
+    return make_value_bundle
+
+
+@pytest.fixture(scope="session")
+def blank_tracking_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow's SQLite file with its tables and nothing in them: making one takes seconds, copying it none."""
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    mlflow_client(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def model_home(tmp_path: Path, blank_tracking_store: Path) -> Settings:
+    """A home with the shop's catalogue in force and an empty tracking store of its own."""
+    settings = Settings(home=tmp_path / "home", mlruns=tmp_path / "mlruns")
+    settings.mlruns.mkdir()
+    shutil.copyfile(blank_tracking_store, settings.mlruns / "mlflow.db")
+    shutil.copytree(Path(__file__).parent / "catalogues" / "shop", settings.catalogue_path)
+    return settings
