@@ -25,7 +25,9 @@ MOST_AVERAGED = 5_000
 SHARES = (1.0, 0.75, 0.5, 0.25, 0.0)
 """Shares of the particular part that are tried, boldest first."""
 
-_PATIENCE = 0.5  # standard errors that free choice may fall behind the best single message
+_CAUTION = 0.5  # standard errors taken off a gain before shares are compared
+_KEPT_SHARE = 0.5  # of a particular part that is there beyond doubt
+_BEYOND_DOUBT = 4.0  # standard errors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +42,7 @@ class Learned:
         fitted: The boosters.
         effects: What messages do.
         parts: What is believed of it; `values` of `evidence.raw` are what the model says of customers it did not see.
-        specific_share: Share of the particular part that free choice could bear.
+        specific_share: Share of the particular part that is used; see `SHARES`.
         validation: What its free choice is worth on customers it did not see; None where the log has no probabilities.
         settings: How boosters were trained.
     """
@@ -150,16 +152,21 @@ def _evidence(dataset: Dataset, fitted: CrossFitted, choice: LoggedChoice, rows:
 
 
 def _specific_share(evidence: Evidence, effects: Effects) -> float:
-    """The boldest share with which free choice does not fall behind the best single message, cross-validated.
+    """The share with which free choice does best against the best single message, cross-validated and cautious.
 
-    What is particular to a customer pays under limits, so it is kept unless it does harm where everything is free.
+    The highest of many estimates is too high even where each is right on average, so free choice wants less of the
+    particular part than the best prediction does. Under limits it pays in full; where it is there beyond doubt, at
+    least half is kept.
     """
-    for share in SHARES:
+    is_clear = effects.specific.value > _BEYOND_DOUBT * effects.specific.standard_error
+    constant = best_constant(effects)
+
+    def worth(share: float) -> float:
         parts = with_baseline(believe(effects, evidence.raw, specific_share=share), evidence)
-        gain = validate(evidence, parts, best_constant(effects)).gain_over_constant
-        if gain.value >= -_PATIENCE * gain.standard_error:
-            return share
-    return SHARES[-1]
+        gain = validate(evidence, parts, constant).gain_over_constant
+        return gain.value - _CAUTION * gain.standard_error
+
+    return max((share for share in SHARES if not is_clear or share >= _KEPT_SHARE), key=worth)
 
 
 def _calibrated_rows(dataset: Dataset, seed: int) -> BoolArray:
