@@ -139,7 +139,7 @@ def worker_app(settings: Settings, parent: int, metrics: Path | None) -> "FastAP
 
     log_to_stderr()
     threading.Thread(target=_end_with, args=(parent,), name="parent-watch", daemon=True).start()
-    return create_app(settings, metrics_path=metrics)
+    return create_app(settings, metrics_path=metrics, owns_process=True)
 
 
 def _workers(settings: Settings, metrics: Path, listener: socket.socket) -> Multiprocess:
