@@ -123,9 +123,9 @@ def _print(rows: "list[ModelRow]") -> None:
 
     from training.promotion_gate import GAIN, VALUE
 
-    table = Table("version", "champion", "registered", "measure", "window (days)", VALUE, GAIN)
+    table = Table("version", "champion", "registered", "measure", "days", "value", "over best single")
     for row in rows:
         values = [f"{row.metrics[name]:,.2f}" if name in row.metrics else "" for name in (VALUE, GAIN)]
         about = [row.tags.get(name, "") for name in ("measure", "window_days")]
-        table.add_row(row.version, "yes" if row.is_champion else "", row.registered_at, *about, *values)
+        table.add_row(row.version, "yes" if row.is_champion else "", row.registered_at[:16], *about, *values)
     Console().print(table)
