@@ -1,0 +1,127 @@
+"""`nextbest model` and `nextbest mlflow` from a shell, on a real registry."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import orjson
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from decisioning.errors import InvalidInputError, ModelUnavailableError
+from features.catalogue import load_catalogue
+from features.model_registry import fetch_champion
+from features.settings import Settings
+from pipelines.commands import mlflow, model
+from pipelines.tracking_page import check_page
+from training.tracking import ModelRun, TrainingData, track_model
+
+
+@pytest.fixture
+def run(model_home: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Runs a command in the home; gives what it wrote to stdout."""
+    monkeypatch.setenv("NEXTBEST_MLRUNS", str(model_home.mlruns))
+    app = typer.Typer()
+    model.register(app)
+    mlflow.register(app)
+
+    def call(*arguments: str) -> str:
+        result = CliRunner().invoke(app, [*arguments, "--home", str(model_home.home)])
+        if result.exception:
+            raise result.exception
+        return result.stdout
+
+    return call
+
+
+@pytest.fixture
+def registered(model_home: Settings, value_bundle) -> None:
+    """Two versions with the same value on validation customers."""
+    metrics = {"validation_value": 100.0, "validation_value_lower": 90.0, "validation_value_upper": 110.0}
+    run = ModelRun(parameters={}, metrics=metrics, data=TrainingData(name="log", digest="ab"))
+    for shift in (0.0, 1.0):
+        track_model(model_home, value_bundle(load_catalogue(model_home.catalogue_path), shift=shift), run)
+
+
+@pytest.mark.usefixtures("registered")
+def test_list_promote_and_rollback(run, model_home: Settings):
+    rows = orjson.loads(run("model", "list", "--json"))
+    assert [(row["version"], row["is_champion"]) for row in rows] == [("2", False), ("1", False)]
+    assert orjson.loads(run("model", "promote", "1", "--json"))["reason"] == "the first champion"
+    promoted = orjson.loads(run("model", "promote", "--json"))
+    assert (promoted["version"], promoted["former"]) == ("2", "1")
+    assert fetch_champion(model_home).version == "2"
+    back = orjson.loads(run("model", "rollback", "--reason", "complaints", "--json"))
+    assert (back["version"], back["reason"]) == ("1", "complaints")
+    assert fetch_champion(model_home).version == "1"
+    people = run("model", "list")
+    assert "yes" in people
+    assert "100.00" in people
+
+
+@pytest.mark.usefixtures("registered")
+def test_force_and_reason_belong_together(run):
+    with pytest.raises(InvalidInputError, match="--force and --reason must be given together"):
+        run("model", "promote", "--force")
+    with pytest.raises(InvalidInputError, match="--force and --reason must be given together"):
+        run("model", "promote", "--reason", "because")
+    assert orjson.loads(run("model", "promote", "--force", "--reason", "because", "--json"))["is_forced"]
+
+
+def test_with_nothing_registered_every_command_says_what_to_run(run):
+    assert "no model is registered; run `nextbest model train`" in run("model", "list")
+    assert orjson.loads(run("model", "list", "--json")) == []
+    with pytest.raises(ModelUnavailableError, match="run `nextbest model train`"):
+        run("model", "promote")
+    with pytest.raises(ModelUnavailableError, match="promote a version"):
+        run("model", "rollback")
+
+
+def test_mlflows_page_needs_something_to_show_and_a_free_port(model_home: Settings, tmp_path: Path, run):
+    (model_home.mlruns / "mlflow.db").unlink()
+    with pytest.raises(InvalidInputError, match="run `nextbest model train`"):
+        run("mlflow", "ui")
+    (model_home.mlruns / "mlflow.db").touch()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(InvalidInputError, match="--port must be free"):
+            check_page(model_home, taken.getsockname()[1])
+
+
+@pytest.mark.usefixtures("registered")
+def test_mlflows_page_shows_the_registered_models_on_this_machine(model_home: Settings):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "pipelines", "mlflow", "ui", "--port", str(port), "--home", str(model_home.home)]
+    environment = {**os.environ, "NEXTBEST_MLRUNS": str(model_home.mlruns)}
+    page = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, start_new_session=True)
+    try:
+        url = f"http://127.0.0.1:{port}/ajax-api/2.0/mlflow/registered-models/search"
+        models = orjson.loads(answer_of(url, page))["registered_models"]
+        assert [one["name"] for one in models] == ["nextbest-message-value"]
+        assert b"<title>MLflow" in answer_of(f"http://127.0.0.1:{port}/", page)
+    finally:
+        os.killpg(page.pid, signal.SIGTERM)
+        page.wait(timeout=20)
+
+
+def answer_of(url: str, page: subprocess.Popen[bytes]) -> bytes:
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=10) as answer:
+                return answer.read()
+        except (urllib.error.URLError, ConnectionError):
+            assert page.poll() is None, "the page ended"
+            assert time.monotonic() < deadline, "the page did not come up"
+            time.sleep(0.2)

@@ -1,0 +1,190 @@
+"""`nextbest policy evaluate` from a shell: a folder in, numbers and a file of choices out, and what it refuses."""
+
+import re
+import shutil
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import orjson
+import polars as pl
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from decisioning.errors import (
+    InsufficientDataError,
+    InvalidInputError,
+    ModelUnavailableError,
+    UnknownNameError,
+)
+from features.catalogue import load_catalogue
+from features.settings import Settings
+from pipelines.cli import exit_code
+from pipelines.commands import policy
+from training.promotion import promote
+from training.tracking import ModelRun, TrainingData, track_model
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def mail_home(model_home: Settings) -> Settings:
+    """The shop with e-mail only, which is what its log used."""
+    path = model_home.catalogue_path / "catalogue.yaml"
+    path.write_text(
+        re.sub(r"weekly-mail: \{channels: \[email, push\]\}", "weekly-mail: {channels: [email]}", path.read_text())
+    )
+    return model_home
+
+
+@pytest.fixture
+def champion(mail_home: Settings, value_bundle) -> Settings:
+    bundle = value_bundle(
+        load_catalogue(mail_home.catalogue_path), notes={"average_effects": {"ten-percent/email/plain": 600.0}}
+    )
+    track_model(mail_home, bundle, ModelRun(parameters={}, metrics={}, data=TrainingData(name="log", digest="ab")))
+    promote(mail_home, now=NOW)
+    return mail_home
+
+
+@pytest.fixture
+def folder(tmp_path: Path, shop) -> Path:
+    """The shop's log as canonical files."""
+    out = tmp_path / "held-back"
+    out.mkdir()
+    for name in ("customers", "events", "decisions", "outcomes"):
+        getattr(shop, name).write_parquet(out / f"{name}.parquet")
+    return out
+
+
+@pytest.fixture
+def run(mail_home: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    monkeypatch.setenv("NEXTBEST_MLRUNS", str(mail_home.mlruns))
+    app = typer.Typer()
+    policy.register(app)
+
+    def call(*arguments: object) -> str:
+        asked = ["policy", "evaluate", *map(str, arguments), "--home", str(mail_home.home)]
+        result = CliRunner().invoke(app, asked)
+        if result.exception:
+            raise result.exception
+        return result.stdout
+
+    return call
+
+
+@pytest.mark.usefixtures("champion")
+def test_it_values_the_policy_and_writes_every_choice(run, folder: Path, tmp_path: Path):
+    out = tmp_path / "new" / "chosen.parquet"
+    found = orjson.loads(run("--log", folder, "--out", out, "--reward", "net_revenue", "--cap", "50.00", "--json"))
+    assert (found["model_version"], found["reward"], found["unit"], found["cap"]) == ("1", "net_revenue", "EUR", 50.0)
+    assert (found["decisions"], found["customers"]) == (1600, 200)
+    assert found["best_single_message"] == "ten-percent/email/plain"
+    greedy, silence = found["policies"]["greedy"], found["policies"]["silence"]
+    assert greedy["dr"]["value"] > silence["dr"]["upper"]
+    for estimator in ("ips", "snips", "dr"):
+        assert greedy[estimator]["lower"] < greedy[estimator]["value"] < greedy[estimator]["upper"]
+    chosen = pl.read_parquet(out)
+    assert chosen.height == chosen["decision_id"].n_unique() == 1600
+    assert chosen["probabilities"].list.eval(pl.element().struct.field("probability")).list.sum().is_close(1).all()
+    counts = dict(chosen["message"].value_counts().iter_rows())
+    assert {one["message"]: one["chosen"] for one in found["messages"] if one["chosen"]} == counts
+    assert list(out.parent.iterdir()) == [out]
+
+
+@pytest.mark.usefixtures("champion")
+def test_people_get_tables(run, folder: Path):
+    said = run("--log", folder)
+    assert "net_revenue per decision (EUR), model 1, 1,600 decisions of 200 customers" in said.replace("\n", "")
+    for words in ("doubly robust", "greedy less silence", "weighted", "best single message", "not permitted"):
+        assert words in said
+
+
+@pytest.mark.usefixtures("champion")
+def test_a_named_version_is_judged_in_place_of_the_champion(run, folder: Path, mail_home: Settings, value_bundle):
+    shy = value_bundle(load_catalogue(mail_home.catalogue_path), shift=-5_000.0)  # every message does harm
+    track_model(mail_home, shy, ModelRun(parameters={}, metrics={}, data=TrainingData(name="log", digest="ab")))
+    found = orjson.loads(run("--log", folder, "--model", "2", "--json"))
+    assert found["model_version"] == "2"
+    assert found["policies"]["greedy"]["dr"] == found["policies"]["silence"]["dr"]
+    with pytest.raises(UnknownNameError, match="model version"):
+        run("--log", folder, "--model", "9")
+
+
+@pytest.mark.usefixtures("champion")
+def test_without_support_there_is_a_reason_and_no_number(run, folder: Path, tmp_path: Path):
+    decisions = pl.read_parquet(folder / "decisions.parquet")
+    decisions.with_columns(action_probability=pl.lit(None, pl.Float64)).write_parquet(folder / "decisions.parquet")
+    out = tmp_path / "chosen.parquet"
+    with pytest.raises(InsufficientDataError, match="got 1,600 of 1,600 without") as caught:
+        run("--log", folder, "--out", out, "--json")
+    assert exit_code(caught.value) == 3
+    assert pl.read_parquet(out).height == 1600  # what would be chosen is known all the same
+
+
+@pytest.mark.usefixtures("champion")
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        (("--reward", "net_revenu"), UnknownNameError, "did you mean 'net_revenue'"),
+        (("--cap", "-1"), InvalidInputError, "--cap must be a positive amount"),
+        (("--cap", "nan"), InvalidInputError, "--cap must be a positive amount"),
+        (("--out", "."), InvalidInputError, "--out must be a file"),
+    ],
+)
+def test_wrong_options_are_refused(run, folder: Path, arguments, error, words):
+    with pytest.raises(error, match=words):
+        run("--log", folder, *arguments)
+
+
+@pytest.mark.usefixtures("champion")
+def test_an_out_that_cannot_be_written_is_refused_first(run, folder: Path, tmp_path: Path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InvalidInputError, match="--out must be writable"):
+        run("--log", folder, "--out", tmp_path / "file" / "chosen.parquet")
+
+
+@pytest.mark.usefixtures("champion")
+def test_folders_that_hold_no_log_are_refused(run, folder: Path, tmp_path: Path):
+    with pytest.raises(InvalidInputError, match="--log must be a folder of canonical tables"):
+        run("--log", tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InvalidInputError, match="must hold at least one of customers, events, decisions, outcomes"):
+        run("--log", tmp_path / "empty")
+    (folder / "decisions.parquet").unlink()
+    with pytest.raises(InsufficientDataError, match="--log must hold decisions, got none"):
+        run("--log", folder)
+
+
+@pytest.mark.usefixtures("champion")
+def test_a_file_cut_short_is_refused(run, folder: Path):
+    path = folder / "decisions.parquet"
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(InvalidInputError, match="decisions"):
+        run("--log", folder)
+
+
+def test_without_a_model_it_says_what_to_run(run, folder: Path):
+    with pytest.raises(ModelUnavailableError, match="`nextbest model train` and `nextbest model promote`"):
+        run("--log", folder)
+
+
+@pytest.mark.usefixtures("champion")
+def test_a_model_that_does_not_fit_the_catalogue_is_refused(run, folder: Path, mail_home: Settings):
+    path = mail_home.catalogue_path / "catalogue.yaml"
+    path.write_text(path.read_text().replace("event_types: [", "event_types: [tasting, ", 1))
+    with pytest.raises(InvalidInputError, match="must be trained on the features of the catalogue in force"):
+        run("--log", folder)
+
+
+@pytest.mark.usefixtures("champion")
+def test_csv_works_as_parquet_does(run, folder: Path, tmp_path: Path):
+    csv = tmp_path / "csv"
+    csv.mkdir()
+    for path in folder.iterdir():
+        frame = pl.read_parquet(path)
+        frame.write_csv(csv / f"{path.stem}.csv", datetime_format="%Y-%m-%dT%H:%M:%S%.6f%:z")
+    ours, theirs = (orjson.loads(run("--log", one, "--json")) for one in (csv, folder))
+    assert ours["policies"] == theirs["policies"]
+    shutil.rmtree(csv)
