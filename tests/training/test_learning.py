@@ -24,7 +24,7 @@ SENT = ("double-stamps/email/plain", "free-coffee/email/plain", "opening-hours/e
 def make_dataset(
     catalogue: Catalogue, *, seed: int = 1, customers: int = 1500, particular: float = 0.0, effect: float = 300.0
 ) -> Dataset:
-    """Effects: spending x `effect` x (1, 0.2, 0, 2); taste adds `particular` to the first and takes it from the last."""
+    """Effects: spending x `effect` x (1, 0.2, 0, 2); taste moves `particular` from the last message to the first."""
     rng = np.random.default_rng(seed)
     who = np.repeat(np.arange(customers), 4)
     spend, taste = rng.gamma(4.0, 0.25, customers)[who], rng.choice([-1.0, 1.0], customers)[who]
