@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from decisioning.errors import InvalidInputError, ModelUnavailableError
 from features.catalogue import load_catalogue
-from features.model_registry import fetch_champion
+from features.model_registry import fetch_champion, find_champion
 from features.settings import Settings
 from pipelines.commands import mlflow, model
 from pipelines.tracking_page import check_page
@@ -98,7 +98,9 @@ def test_mlflows_page_needs_something_to_show_and_a_free_port(model_home: Settin
 
 
 @pytest.mark.usefixtures("registered")
-def test_mlflows_page_shows_the_registered_models_on_this_machine(model_home: Settings):
+def test_mlflows_page_shows_the_registered_models_and_serves_the_champion(model_home: Settings, run):
+    """A tracking server gives the same champion as the file behind it."""
+    run("model", "promote", "1")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -110,6 +112,9 @@ def test_mlflows_page_shows_the_registered_models_on_this_machine(model_home: Se
         models = orjson.loads(answer_of(url, page))["registered_models"]
         assert [one["name"] for one in models] == ["nextbest-message-value"]
         assert b"<title>MLflow" in answer_of(f"http://127.0.0.1:{port}/", page)
+        by_server = model_home.model_copy(update={"mlflow_tracking_uri": f"http://127.0.0.1:{port}"})
+        assert find_champion(by_server) == find_champion(model_home)
+        assert fetch_champion(by_server) == fetch_champion(model_home)
     finally:
         os.killpg(page.pid, signal.SIGTERM)
         page.wait(timeout=20)
