@@ -20,7 +20,8 @@ class Settings(BaseSettings):
     mlflow_tracking_uri: str | None = Field(default=None, description="Another MLflow server; default sqlite in mlruns")
     redis_url: str | None = Field(default=None, description="Another Redis; default an embedded one below home")
     redis_fsync: Literal["always", "everysec"] = Field(
-        default="always", description="When the embedded Redis flushes to disk; everysec may lose a second in a power cut"
+        default="always",
+        description="When the embedded Redis flushes to disk; everysec may lose a second in a power cut",
     )
     host: str = Field(default="127.0.0.1", description="Address the server listens on")
     port: int = Field(default=8000, ge=0, le=65535, description="Port the server listens on")
