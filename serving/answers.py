@@ -97,7 +97,7 @@ def explanation(record: Mapping[str, Any], *, catalogue: Catalogue, per_major: f
     """
     decision, money = decision_from_record(record), _Amounts(catalogue, per_major)
     return {
-        "summary": plain_reason(decision, catalogue.currency),
+        "summary": plain_reason(decision, catalogue.currency, per_major=per_major, is_rate=not money.is_money),
         "evaluated": [_evaluated(one, money) for one in decision.evaluated],
         "excluded": [
             {
@@ -143,7 +143,7 @@ class _Amounts:
     def __init__(self, catalogue: Catalogue, per_major: float) -> None:
         learning = catalogue.learning
         measure = catalogue.measures.get(learning.measure_id) if learning else None
-        self._is_money = measure is None or measure.unit is Unit.MONEY
+        self.is_money = measure is None or measure.unit is Unit.MONEY
         self._currency = catalogue.currency
         self._per_major = per_major
 
@@ -151,7 +151,7 @@ class _Amounts:
         """A value of the measure."""
         if number is None:
             return None
-        return self.money(number) if self._is_money else {"amount": round(number, 9), "currency": None}
+        return self.money(number) if self.is_money else {"amount": round(number, 9), "currency": None}
 
     def money(self, minor: float) -> Answer:
         """An amount of money; rounded, since nobody reads a billionth of a cent."""

@@ -1,6 +1,7 @@
 """What the README shows is what happens: the demo is run, then every command of its console blocks, in order.
 
-Numbers, ids and times differ from run to run; words do not. An output line `...` stands for any number of lines.
+Numbers, ids, times and the values of JSON fields differ from run to run; other words do not. An output line `...`
+stands for any number of lines.
 """
 
 import os
@@ -108,7 +109,8 @@ def first_missing(shown: tuple[str, ...], real: str) -> str | None:
 
 
 def outline(line: str) -> str:
-    """A line without what differs from run to run: numbers, ids, drawn borders, runs of spaces."""
+    """A line without what differs from run to run: numbers, ids, values of JSON fields, borders, runs of spaces."""
+    line = re.sub(r'^(\s*"[a-z_]+":).*', r"\1", line)
     line = re.sub(r"(dec_|HH-)[0-9A-Za-z]+", r"\1#", line)
     line = re.sub(r"127\.0\.0\.1:\d+", "HOST", line)
     line = re.sub(r"\b[0-9a-f]{12,}\b", "#", line)
