@@ -4,6 +4,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
+PINNED := --require-hashes -r requirements/runtime.txt -r requirements/dev.txt
 # pyenv's shims exist for versions that are not selected, so ask the interpreter itself which version it is.
 PYTHON ?= $(shell for p in python3.12 python3 python; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 12))' 2>/dev/null && { echo "$$p"; break; }; done)
@@ -27,8 +28,10 @@ $(VENV)/.installed: requirements/bootstrap.txt requirements/runtime.txt requirem
 	  echo "or name an interpreter: make setup PYTHON=/path/to/python3.12" >&2; exit 1; fi
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
-	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements/runtime.txt -r requirements/dev.txt
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@# uv is quick but does not read pip's settings, so where it cannot reach your index, pip does the same
+	$(BIN)/uv pip install --quiet --system-certs --compile-bytecode --python $(BIN)/python $(PINNED) \
+	  || $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PINNED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 demo: setup ## The whole engine on real data; ARGS=--once stops at the end
@@ -57,11 +60,11 @@ format: setup ## Format and fix what can be fixed
 	$(BIN)/ruff check --fix .
 
 requirements: ## Pin and hash the requirements anew from pyproject.toml (no index address gets in)
-	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-annotate --no-header --python $(BIN)/python \
+	$(BIN)/uv pip compile --quiet --system-certs --upgrade --generate-hashes --no-emit-index-url --no-annotate --no-header --python $(BIN)/python \
 	  --extra grocery pyproject.toml -o requirements/runtime.txt
-	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-annotate --no-header --python $(BIN)/python \
+	$(BIN)/uv pip compile --quiet --system-certs --upgrade --generate-hashes --no-emit-index-url --no-annotate --no-header --python $(BIN)/python \
 	  --group dev -c requirements/runtime.txt -o requirements/dev.txt
-	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-annotate --no-header --python $(BIN)/python \
+	$(BIN)/uv pip compile --quiet --system-certs --upgrade --generate-hashes --no-emit-index-url --no-annotate --no-header --python $(BIN)/python \
 	  requirements/bootstrap.in -o requirements/bootstrap.txt
 
 clean: ## Remove the environment and all local state
