@@ -13,7 +13,7 @@ predicted value; it is compared with assigning at random within the same limits.
 import argparse
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from scipy.optimize import linear_sum_assignment
 
 from decisioning.catalogue import Catalogue
 from decisioning.scoring import FloatArray
-from decisioning.value_model import ValueModel, design_matrix
+from decisioning.value_model import Calibrator, MessageCoding, ValueModel, design_matrix
 from features.catalogue import load_catalogue
 from features.computing import compute_features
 from features.history import History
@@ -47,7 +47,8 @@ class Trial:
 
     Attributes:
         values: shape (n, k + 1), what the model expects of silence and each message, as served.
-        judged: shape (n, k + 1), the same over the window that each decision is judged in.
+        alone: shape (n, k + 1), what its booster says when left to itself.
+        judged: shape (n, k + 1), as `values`, over the window that each decision is judged in.
         scored: shape (n, k + 1), doubly robust score of each action, in major units.
         waves: shape (n,), a number per moment of decision.
         customers: shape (n,), a number per customer.
@@ -55,6 +56,7 @@ class Trial:
     """
 
     values: FloatArray
+    alone: FloatArray
     judged: FloatArray
     scored: FloatArray
     waves: IntArray
@@ -79,7 +81,9 @@ def load_trial(folder: Path, settings: Settings, *, is_capped: bool) -> tuple[Tr
     scored = judged.copy()
     scored[rows, dataset.actions] += (rewards - scored[rows, dataset.actions]) / dataset.probabilities
     _, waves = np.unique(dataset.decisions["decided_at"].to_numpy(), return_inverse=True)
+    alone = replace(model, calibrator=believing_everything(model))
     trial = Trial(
+        alone=predicted(replace(alone, coding=without_anchors(model)), dataset),
         values=values,
         judged=judged,
         scored=scored / 100,
@@ -107,12 +111,30 @@ def predicted(model: ValueModel, dataset: Dataset, contexts: FloatArray | None =
     return np.vstack(parts)
 
 
+def believing_everything(model: ValueModel) -> Calibrator:
+    """Numbers that hand the booster's own differences through: what a plain S-learner would decide by."""
+    scale = model.calibrator.baseline_slope
+    nothing = model.calibrator.reference[:0]
+    return replace(
+        model.calibrator,
+        baseline_intercept=0.0,
+        common_slope=scale,
+        specific_slope=scale,
+        reference=nothing,
+        reference_weights=nothing[:, 0],
+    )
+
+
+def without_anchors(model: ValueModel) -> MessageCoding:
+    return replace(model.coding, offsets=dict.fromkeys(model.coding.offsets, 0.0))
+
+
 def uncapped(history: History, decisions: pl.DataFrame, catalogue: Catalogue) -> FloatArray:
     asked = decisions.select("decision_id", "customer_id", "starts_at", "ends_at")
     return decision_values(history, asked, catalogue.measures["net_revenue"], cap=False)["value"].to_numpy()
 
 
-def assigned(trial: Trial, shares: FloatArray, seed: int = 2) -> IntArray:
+def assigned(trial: Trial, values: FloatArray, shares: FloatArray, seed: int = 2) -> IntArray:
     """Actions of greatest predicted value with at most a share of each; per wave, some hundred customers at a time."""
     rng = np.random.default_rng(seed)
     actions = np.zeros(len(trial.values), dtype=np.int64)
@@ -120,7 +142,7 @@ def assigned(trial: Trial, shares: FloatArray, seed: int = 2) -> IntArray:
         shuffled = rng.permutation(np.flatnonzero(trial.waves == wave))
         for rows in np.array_split(shuffled, max(1, round(len(shuffled) / GROUP))):
             columns = np.repeat(np.arange(len(shares)), _places(shares, len(rows), float(rng.random())))
-            chosen, places = linear_sum_assignment(trial.values[rows][:, columns], maximize=True)
+            chosen, places = linear_sum_assignment(values[rows][:, columns], maximize=True)
             actions[rows[chosen]] = columns[places]
     return actions
 
@@ -132,11 +154,11 @@ def _places(shares: FloatArray, size: int, start: float) -> IntArray:
     return np.diff(edges)
 
 
-def messaged(trial: Trial, share: float) -> IntArray:
+def messaged(trial: Trial, values: FloatArray, share: float) -> IntArray:
     """Per wave, the best message to the share of customers with the greatest predicted uplift."""
-    actions = np.zeros(len(trial.values), dtype=np.int64)
-    best = trial.values[:, 1:].argmax(axis=1) + 1
-    uplift = np.take_along_axis(trial.values, best[:, np.newaxis], axis=1)[:, 0] - trial.values[:, 0]
+    actions = np.zeros(len(values), dtype=np.int64)
+    best = values[:, 1:].argmax(axis=1) + 1
+    uplift = np.take_along_axis(values, best[:, np.newaxis], axis=1)[:, 0] - values[:, 0]
     for wave in np.unique(trial.waves):
         rows = np.flatnonzero(trial.waves == wave)
         top = rows[np.argsort(-uplift[rows], kind="stable")[: int(share * len(rows))]]
@@ -156,33 +178,41 @@ def interval(terms: FloatArray, customers: IntArray, seed: int = 1) -> dict[str,
 
 def report(trial: Trial, constant: int) -> dict[str, Mapping[str, float]]:
     rows = np.arange(len(trial.values))
-    shares = trial.logged_shares
-    capped = np.full_like(shares, LARGEST_SHARE)
     fixed = trial.scored[:, constant]
     free = trial.scored[rows, trial.values.argmax(axis=1)]
+    alone = trial.scored[rows, trial.alone.argmax(axis=1)]
+    judged = trial.judged / 100  # over the windows that decisions were judged in
+    gain = judged[rows, trial.values.argmax(axis=1)] - judged[:, 0]
     result: dict[str, Mapping[str, float]] = {
         "free choice": interval(free, trial.customers),
         "best single message": interval(fixed, trial.customers),
         "free choice minus best single message": interval(free - fixed, trial.customers),
+        "booster left to itself minus best single message": interval(alone - fixed, trial.customers),
         "silence": interval(trial.scored[:, 0], trial.customers),
+        "predicted over realised gain": {"value": float(gain.mean() / (free - trial.scored[:, 0]).mean())},
     }
-    # at random, but with the best use of the limit that needs to know nobody: the messages that pay most on average
-    within = np.zeros_like(shares)
-    order = np.argsort(-trial.values.mean(axis=0))
-    within[order[: round(1 / LARGEST_SHARE)]] = LARGEST_SHARE
-    top = np.zeros_like(shares)
-    top[0], top[constant] = 1 - MESSAGED_SHARE, MESSAGED_SHARE
-    for name, actions, random in (
-        ("logged mix", assigned(trial, shares), shares),
-        ("each at most 20 %", assigned(trial, capped), within),
-        ("30 % messaged", messaged(trial, MESSAGED_SHARE), top),
+    return result | limited(trial, constant)
+
+
+def limited(trial: Trial, constant: int) -> dict[str, Mapping[str, float]]:
+    """Under limits, against the best use of each limit that needs to know nobody."""
+    rows, shares = np.arange(len(trial.values)), trial.logged_shares
+    largest = np.full_like(shares, LARGEST_SHARE)
+    best_on_average = np.zeros_like(shares)
+    best_on_average[np.argsort(-trial.values.mean(axis=0))[: round(1 / LARGEST_SHARE)]] = LARGEST_SHARE
+    some = np.zeros_like(shares)
+    some[0], some[constant] = 1 - MESSAGED_SHARE, MESSAGED_SHARE
+    result: dict[str, Mapping[str, float]] = {}
+    for name, chosen, unknowing in (
+        ("logged mix", lambda values: assigned(trial, values, shares), shares),
+        ("each at most 20 %", lambda values: assigned(trial, values, largest), best_on_average),
+        ("30 % messaged", lambda values: messaged(trial, values, MESSAGED_SHARE), some),
     ):
-        ours, theirs = trial.scored[rows, actions], trial.scored @ random
+        ours = trial.scored[rows, chosen(trial.values)]
+        alone = trial.scored[rows, chosen(trial.alone)]
         result[name] = interval(ours, trial.customers)
-        result[f"{name}: minus random within the limit"] = interval(ours - theirs, trial.customers)
-    judged = trial.judged / 100  # over the windows that decisions were judged in
-    gain = judged[rows, trial.values.argmax(axis=1)] - judged[:, 0]
-    result["predicted over realised gain"] = {"value": float(gain.mean() / (free - trial.scored[:, 0]).mean())}
+        result[f"{name}: minus drawn within the limit"] = interval(ours - trial.scored @ unknowing, trial.customers)
+        result[f"{name}: minus booster left to itself"] = interval(ours - alone, trial.customers)
     return result
 
 
