@@ -85,9 +85,8 @@ def _moment(text: str | None) -> datetime | None:
 
 
 def _champion(settings: "Settings", *, needed: bool) -> "ModelCopy | None":
-    from features.model_registry import fetch_champion
-
     from decisioning.errors import UnavailableError
+    from features.model_registry import fetch_champion
     from pipelines.batch import ModelCopy
 
     try:

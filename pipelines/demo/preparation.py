@@ -102,5 +102,5 @@ def run_steps(steps: tuple[Step, ...], bar: Progress) -> None:
         task = bar.add_task(f"{number} {step.title}", total=None)
         words = step.run(lambda done, total, task=task: bar.update(task, completed=done, total=total))
         bar.update(task, total=1, completed=1)
-        bar.console.print(f"  [green]{number}[/] {step.title}: {words}", highlight=False)
+        bar.console.print(f"  [green]{number}[/] {step.title}: {words}", highlight=False, soft_wrap=True)
         bar.remove_task(task)

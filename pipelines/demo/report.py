@@ -22,14 +22,17 @@ def print_report(
     asked, sent = len(talk.answers), len(talk.sent)
     console.print(
         f"\n[bold]{asked:,} decisions over HTTP[/], {sent:,} messages and {asked - sent:,} silences;"
-        f" half within {talk.latency_ms(0.5):.1f} ms, 99 of 100 within {talk.latency_ms(0.99):.1f} ms"
+        f" half within {talk.latency_ms(0.5):.1f} ms, 99 of 100 within {talk.latency_ms(0.99):.1f} ms",
+        soft_wrap=True,
     )
     console.print(_counts("sent", talk.messages(), asked))
     console.print(_counts("silence, because", talk.silences(), asked))
     reported = ", ".join(f"{count:,} {kind}" for kind, count in talk.reported.items())
-    console.print(f"[bold]outcomes reported back[/] (pretended, nobody received anything): {reported}\n")
-    console.print(f"[bold]one of them[/], {decision.decision_id}: {_why(decision, catalogue)}")
-    console.print(f"[bold]experiment {readout.readout_id}[/]: {readout.verdict}\n")
+    console.print(
+        f"[bold]outcomes reported back[/] (pretended, nobody received anything): {reported}\n", soft_wrap=True
+    )
+    console.print(f"[bold]one of them[/], {decision.decision_id}: {_why(decision, catalogue)}", soft_wrap=True)
+    console.print(f"[bold]experiment {readout.readout_id}[/]: {readout.verdict}\n", soft_wrap=True)
 
 
 def _why(decision: Decision, catalogue: Catalogue) -> str:
