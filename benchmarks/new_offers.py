@@ -68,7 +68,8 @@ def main() -> None:
     mean_only = (averages.sum() - averages) / (len(averages) - 1)
     print(f"correlation {np.corrcoef(averages, expectations)[0, 1]:.2f}")
     print(
-        f"mean absolute error {np.abs(averages - expectations).mean():,.0f}, of the others' mean {np.abs(averages - mean_only).mean():,.0f}"
+    ours, plain = np.abs(averages - expectations).mean(), np.abs(averages - mean_only).mean()
+    print(f"mean absolute error {ours:,.0f}, of the mean of the others {plain:,.0f}")
     )
 
 
