@@ -67,10 +67,8 @@ def main() -> None:
     averages, expectations = np.array(found).T
     mean_only = (averages.sum() - averages) / (len(averages) - 1)
     print(f"correlation {np.corrcoef(averages, expectations)[0, 1]:.2f}")
-    print(
     ours, plain = np.abs(averages - expectations).mean(), np.abs(averages - mean_only).mean()
     print(f"mean absolute error {ours:,.0f}, of the mean of the others {plain:,.0f}")
-    )
 
 
 if __name__ == "__main__":
