@@ -1,0 +1,111 @@
+"""Every example that a help text shows is run, in the order in which somebody would work, on the shop's data.
+
+Three commands that stay until Ctrl-C have tests of their own: `serve` (tests/serving), `mlflow ui` (tests/pipelines)
+and `demo` (the README's test).
+"""
+
+import re
+import shlex
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from pipelines import cli
+from pipelines.reference import pages
+
+ROOT = Path(__file__).parent.parent.parent
+STAYING = ("serve", "mlflow ui", "demo")
+WORK_ORDER = (
+    "catalogue check",
+    "catalogue show",
+    "catalogue schema",
+    "docs",
+    "example list",
+    "example convert",
+    "import",
+    "features build",
+    "features materialise",
+    "features",
+    "model train",
+    "model list",
+    "model promote --",
+    "model promote 3",
+    "model rollback",
+    "policy",
+    "decide-batch",
+    "log drain",
+    "log",
+    "experiment read",
+    "experiment",
+    "key create",
+    "key list",
+    "key revoke",
+)
+NO_ANSWER_YET = 3
+EXAMPLE = re.compile(r"`nextbest ([^`]+)`")
+
+
+def examples() -> list[str]:
+    """Examples of all help texts in working order; what `catalogue show` needs is imported before it."""
+    pages()  # registers every noun
+    group = typer.main.get_command(cli.app)
+    found = [example for text in help_texts(group) for example in EXAMPLE.findall(text.partition("Example")[2])]
+    return sorted(set(found), key=lambda example: (place(example), example))
+
+
+def help_texts(command: object) -> Iterator[str]:
+    yield getattr(command, "help", None) or ""
+    for child in getattr(command, "commands", {}).values():
+        yield from help_texts(child)
+
+
+def place(example: str) -> int:
+    return next(index for index, start in enumerate((*WORK_ORDER, *STAYING, "")) if f"{example} --".startswith(start))
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shop: object) -> Path:
+    """A folder with all that the examples name."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NEXTBEST_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("NEXTBEST_MLRUNS", str(tmp_path / "mlruns"))
+    shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    shutil.copytree(ROOT / "examples" / "grocery" / "catalogue", tmp_path / "examples" / "grocery" / "catalogue")
+    for folder in ("data/canonical", "held-back"):
+        _copy_catalogue(tmp_path / folder / "catalogue")
+        for table in ("customers", "events", "decisions", "outcomes"):
+            getattr(shop, table).write_parquet(tmp_path / folder / f"{table}.parquet")
+    shop.customers.select("customer_id").head(50).write_parquet(tmp_path / "audience.parquet")
+    arms = pl.DataFrame({"segment": ["none", "mail"] * 200, "spend": [float(index % 17) for index in range(400)]})
+    arms.write_parquet(tmp_path / "test.parquet")
+    return tmp_path
+
+
+def _copy_catalogue(target: Path) -> None:
+    """The shop's catalogue with a weekly mail by e-mail only, as in its log: else nothing could be evaluated."""
+    shutil.copytree(ROOT / "tests" / "catalogues" / "shop", target)
+    for path in target.glob("*.yaml"):
+        text = path.read_text()
+        path.write_text(text.replace("weekly-mail: {channels: [email, push]", "weekly-mail: {channels: [email]"))
+
+
+def test_every_example_of_a_help_text_runs(workplace: Path) -> None:
+    shown = [example for example in examples() if not example.startswith(STAYING)]
+    assert len(shown) > 25
+    run("import data/canonical", workplace)
+    for example in shown:
+        for _ in range(2 if example.startswith("model promote 3") else 0):
+            run("model train", workplace)
+        run(example, workplace)
+
+
+def run(example: str, workplace: Path) -> None:
+    words = [word.replace("/tmp/", f"{workplace}/") for word in shlex.split(example)]
+    result = CliRunner().invoke(cli.app, words)
+    may_wait = example.startswith("experiment read") and cli.exit_code(result.exception) == NO_ANSWER_YET
+    assert result.exit_code == 0 or may_wait, f"nextbest {example}\n{result.output}\n{result.exception!r}"

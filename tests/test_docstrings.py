@@ -1,0 +1,36 @@
+"""What a docstring shows is what happens, in every package."""
+
+import doctest
+import importlib
+import pkgutil
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = sorted(path.parent.name for path in ROOT.glob("*/__init__.py"))
+MODULES = [
+    found.name
+    for package in PACKAGES
+    for found in pkgutil.walk_packages([str(ROOT / package)], prefix=f"{package}.")
+    if not found.name.endswith("__main__")
+]
+
+
+def _source(name: str) -> str:
+    path = ROOT / name.replace(".", "/")
+    return (path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text()
+
+
+WITH_EXAMPLES = [name for name in MODULES if ">>>" in _source(name)]
+
+
+def test_examples_are_found() -> None:
+    assert len(WITH_EXAMPLES) > 15
+
+
+@pytest.mark.parametrize("name", WITH_EXAMPLES)
+def test_the_examples_of_a_module_run(name: str) -> None:
+    results = doctest.testmod(importlib.import_module(name))
+    assert results.attempted > 0
+    assert results.failed == 0
