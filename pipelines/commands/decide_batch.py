@@ -2,7 +2,6 @@
 
 from contextlib import nullcontext
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,15 +21,18 @@ def register(app: typer.Typer) -> None:
 
 def decide_batch(
     audience: Annotated[
-        Path, typer.Argument(help="Parquet file: customer_id, optionally dedupe_key and context fields.")
+        Path,
+        typer.Argument(metavar="AUDIENCE", help="Parquet file: customer_id, optionally dedupe_key and context fields."),
     ],
-    out: Annotated[Path, typer.Argument(help="Parquet file to write the decisions to.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Parquet file to write the decisions to.")],
     *,
-    touchpoint: Annotated[str, typer.Option("--touchpoint", help="What asks; a name of the catalogue.")],
+    touchpoint: Annotated[
+        str | None, typer.Option("--touchpoint", help="What asks; default the only one of the catalogue.")
+    ] = None,
     key: Annotated[
         str | None, typer.Option("--key", help="Dedupe key for all rows: a repeated run keeps its decisions.")
     ] = None,
-    now: Annotated[str | None, typer.Option("--now", help="Decide as of this moment (ISO 8601 with offset).")] = None,
+    now: Annotated[str | None, typer.Option("--now", help="Decide as of this moment (ISO 8601; UTC without offset).")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Decide, and log nothing.")] = False,
     without_model: Annotated[
         bool, typer.Option("--without-model", help="Go on by declared values where there is no model.")
@@ -43,6 +45,7 @@ def decide_batch(
 
     Example: `nextbest decide-batch audience.parquet decisions.parquet --touchpoint weekly-mail --key 2026-W45`
     """
+    from features.moments import moment_from
     from pipelines.batch import BatchPlan, decide_audience
     from pipelines.draining import draining
     from pipelines.embedded_redis import redis_for
@@ -51,9 +54,9 @@ def decide_batch(
     plan = BatchPlan(
         audience=audience,
         out=out,
-        touchpoint_id=touchpoint,
+        touchpoint_id=touchpoint or _only_touchpoint(settings),
         key=key,
-        now=_moment(now),
+        now=None if now is None else moment_from(now, "--now"),
         is_dry_run=dry_run,
         allows_no_model=without_model,
         workers=workers,
@@ -70,18 +73,14 @@ def decide_batch(
     print_result(asdict(report), as_json=as_json, title="decided")
 
 
-def _moment(text: str | None) -> datetime | None:
+def _only_touchpoint(settings: "Settings") -> str:
     from decisioning.errors import InvalidInputError
+    from features.catalogue import load_catalogue
 
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise InvalidInputError(f"--now must be ISO 8601, got {text!r}") from error
-    if moment.utcoffset() is None:
-        raise InvalidInputError(f"--now must have an offset, got {text!r}; append Z for UTC")
-    return moment.astimezone(UTC)
+    names = sorted(load_catalogue(settings.catalogue_path).touchpoints)
+    if len(names) != 1:
+        raise InvalidInputError(f"--touchpoint must be named, got none; the catalogue has {', '.join(names)}")
+    return names[0]
 
 
 def _champion(settings: "Settings", *, needed: bool) -> "ModelCopy | None":

@@ -87,10 +87,10 @@ def test_decide_batch_decides_logs_and_counts(
     assert report["sent"] + report["held"] == 30
     assert set(rows["decided_at"]) == {"2026-11-02T09:30:00+00:00"}
     assert set(EventLog(settings.log_path).read(DECISIONS)["decision_id"]) == set(rows["decision_id"])
-    with pytest.raises(InvalidInputError, match="--now must have an offset"):
-        run(*words, "weekly-mail", "--now", "2026-11-02T09:30:00")
-    with pytest.raises(InvalidInputError, match="--now must be ISO 8601"):
+    with pytest.raises(InvalidInputError, match="--now must be an ISO 8601 time"):
         run(*words, "weekly-mail", "--now", "noon")
+    with pytest.raises(InvalidInputError, match="--touchpoint must be named, got none; the catalogue has app-home"):
+        run(*words[:-1])
 
 
 def test_help_is_instant_and_has_an_example() -> None:
