@@ -26,7 +26,7 @@ from decisioning.catalogue import Catalogue
 from decisioning.scoring import FloatArray
 from decisioning.value_model import Calibrator, MessageCoding, ValueModel, design_matrix
 from features.catalogue import load_catalogue
-from features.computing import compute_features
+from features.computing.compute import compute_features
 from features.history import History
 from features.model_bundle import load_value_model, read_bundle
 from features.model_registry import fetch_champion

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from features.catalogue import load_catalogue
-from features.computing import compute_features
+from features.computing.compute import compute_features
 from features.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES, UTC_TIME, Table
 
 CATALOGUE = Path(__file__).parents[1] / "tests" / "catalogues" / "shop"

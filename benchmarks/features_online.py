@@ -17,14 +17,14 @@ import polars as pl
 from redis import Redis
 
 from features.catalogue import load_catalogue
+from features.computing.definitions import feature_schema
+from features.computing.feature_schema import FeatureSchema
 from features.contracts import UTC_TIME
-from features.definitions import feature_schema
-from features.feature_history import Generation, draft, put_in_force
-from features.feature_schema import FeatureSchema
-from features.online_record import decode_record
-from features.redis_keys import feature_key
-from features.registry import apply, quiet
+from features.online.record import decode_record
+from features.online.redis_keys import feature_key
 from features.settings import Settings
+from features.store.feature_history import Generation, draft, put_in_force
+from features.store.registry import apply, quiet
 from pipelines.embedded_redis import embedded_redis
 
 CATALOGUE = Path(__file__).parents[1] / "tests" / "catalogues" / "shop"

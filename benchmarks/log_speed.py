@@ -19,9 +19,9 @@ import polars as pl
 import redis
 
 from features.contracts import EVENTS, UTC_TIME
-from features.importing import import_folder
+from features.importing.folder import import_folder
 from features.log import EventLog
-from features.redis_keys import SHARD_COUNT, stream_key
+from features.online.redis_keys import SHARD_COUNT, stream_key
 from features.settings import Settings
 from pipelines.embedded_redis import embedded_redis
 from serving.decision_log import drain_once

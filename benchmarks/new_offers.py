@@ -17,7 +17,7 @@ import numpy as np
 from decisioning.message import Message
 from decisioning.value_model import ValueModel, design_matrix
 from features.catalogue import load_catalogue
-from features.definitions import feature_schema
+from features.computing.definitions import feature_schema
 from features.model_bundle import value_model
 from features.settings import Settings
 from training.datasets import Dataset

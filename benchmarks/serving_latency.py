@@ -26,7 +26,7 @@ import lightgbm
 import numpy as np
 import redis
 
-from features.feature_schema import FeatureSchema
+from features.computing.feature_schema import FeatureSchema
 
 CUSTOMERS = 2_000
 CANDIDATES = 40
@@ -67,7 +67,7 @@ def prepare(home: Path, port: int) -> None:
     """Catalogue, model, and customers in Redis, packed for Nextbest and by Feast for the other."""
     from decisioning.value_model import CONTEXT_COLUMNS, Calibrator, DesignLayout, MessageCoding, message_matrix
     from features.catalogue import load_catalogue
-    from features.definitions import feature_schema
+    from features.computing.definitions import feature_schema
     from features.model_bundle import ModelBundle, write_bundle
 
     (home / "catalogue").mkdir(parents=True)
@@ -99,9 +99,9 @@ def prepare(home: Path, port: int) -> None:
 
 def put_customers(home: Path, port: int, schema: FeatureSchema) -> None:
     from decisioning.customer import Consent, Customer, CustomerId
-    from features.online_record import encode_records, microseconds, record_layout
-    from features.profiles import encode_profile
-    from features.redis_keys import feature_key, profile_key
+    from features.online.profiles import encode_profile
+    from features.online.record import encode_records, microseconds, record_layout
+    from features.online.redis_keys import feature_key, profile_key
 
     rng = np.random.default_rng(1)
     now = datetime.now(UTC)

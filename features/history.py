@@ -54,7 +54,9 @@ class History:
         Raises:
             InvalidInputError: A file cannot be read, or a row breaks a rule: nothing is left out of an evaluation.
         """
-        from features.importing import read_clean_folder  # importing writes the log, reading a history seldom needs it
+        from features.importing.folder import (
+            read_clean_folder,  # importing writes the log, reading a history seldom needs it
+        )
 
         frames = read_clean_folder(folder, now=now)
         decisions = frames[DECISIONS.name].select(_columns_without_record(DECISIONS))

@@ -21,9 +21,9 @@ from decisioning.draw import request_uniform
 from decisioning.errors import FeatureUnavailableError, LogUnavailableError, ModelUnavailableError
 from decisioning.policy import decide
 from decisioning.scoring import FeatureVector, FloatArray
-from features.online_record import decode_record
-from features.profiles import decode_profile
-from features.redis_keys import shard_of
+from features.online.profiles import decode_profile
+from features.online.record import decode_record
+from features.online.redis_keys import shard_of
 from serving.in_force import InForce
 from serving.live_state import Known
 

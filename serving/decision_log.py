@@ -24,7 +24,7 @@ from redis.lock import Lock
 from decisioning.errors import InvalidInputError, UnavailableError
 from features.contracts import TABLES
 from features.log import EventLog
-from features.redis_keys import SHARD_COUNT, stream_key
+from features.online.redis_keys import SHARD_COUNT, stream_key
 from features.rows import Row, frame_of, parse_row
 from features.settings import Settings
 from serving.dead_letters import DeadLetter, bury

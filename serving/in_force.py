@@ -11,8 +11,8 @@ from decisioning.policy import Policy
 from decisioning.scoring import FeatureVector, FloatArray
 from decisioning.value_model import ValueModel
 from features.catalogue.building import to_minor
-from features.definitions import feature_schema
-from features.feature_schema import FeatureSchema
+from features.computing.definitions import feature_schema
+from features.computing.feature_schema import FeatureSchema
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

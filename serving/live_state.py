@@ -14,7 +14,7 @@ from hashlib import sha256
 import hiredis
 
 from decisioning.errors import InvalidInputError, LogUnavailableError, UnavailableError
-from features.redis_keys import (
+from features.online.redis_keys import (
     SHARD_COUNT,
     decision_key,
     feature_key,

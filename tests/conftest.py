@@ -20,8 +20,8 @@ from decisioning.measure import Measure, Unit
 from decisioning.message import Channel, Creative, MessageClass, Offer
 from decisioning.predicate import ALWAYS, Compare, Comparison
 from decisioning.value_model import CONTEXT_COLUMNS, Calibrator, DesignLayout, MessageCoding
+from features.computing.definitions import feature_schema
 from features.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES
-from features.definitions import feature_schema
 from features.model_bundle import ModelBundle
 from features.model_registry import mlflow_client
 from features.settings import Settings

@@ -18,8 +18,8 @@ from decisioning.message import SILENCE
 from decisioning.policy import Policy, decide
 from decisioning.scoring import FeatureVector, FloatArray
 from decisioning.value_model import ValueModel
-from features.computing import compute_features
-from features.definitions import feature_schema
+from features.computing.compute import compute_features
+from features.computing.definitions import feature_schema
 from features.history import History
 from training.evaluation_profiles import channels_left, profiles_at
 

@@ -5,7 +5,7 @@ import polars as pl
 from decisioning.customer import Customer
 from features.contracts import OutcomeType
 from features.history import History
-from features.profiles import customers_from_frame
+from features.online.profiles import customers_from_frame
 
 type Profiles = list[Customer | None]
 

@@ -9,7 +9,7 @@ from decisioning.errors import InvalidInputError
 from decisioning.policy import Policy
 from decisioning.scoring import FeatureVector
 from decisioning.value_model import ValueModel, score
-from features.definitions import feature_schema
+from features.computing.definitions import feature_schema
 
 _ANY_MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -13,12 +13,12 @@ from decisioning.catalogue import Catalogue
 from decisioning.measure import Unit
 from decisioning.scoring import FloatArray
 from features.catalogue import load_catalogue
-from features.definitions import feature_schema
+from features.computing.definitions import feature_schema
 from features.history import History
 from features.log import EventLog
-from features.point_in_time import training_rows
-from features.registry import register_model_service
 from features.settings import Settings
+from features.store.point_in_time import training_rows
+from features.store.registry import register_model_service
 from training.datasets import Dataset, learnable, learning_of, make_dataset
 from training.diagnostics import metrics_of, write_plots
 from training.learning import Learned, learn

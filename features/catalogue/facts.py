@@ -48,7 +48,7 @@ def check_rules(sections: Sections, sound: dict[str, Any], names: Names) -> None
 
 def _features(sections: Sections, sound: dict[str, Any]) -> dict[str, _Fact] | None:
     """Feature names of the catalogue as far as it is sound; None where two features would share a name."""
-    from features.definitions import feature_schema
+    from features.computing.definitions import feature_schema
 
     try:
         catalogue = build_catalogue({**sound, "offers": {}, "experiments": {}})

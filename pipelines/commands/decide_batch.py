@@ -32,7 +32,9 @@ def decide_batch(
     key: Annotated[
         str | None, typer.Option("--key", help="Dedupe key for all rows: a repeated run keeps its decisions.")
     ] = None,
-    now: Annotated[str | None, typer.Option("--now", help="Decide as of this moment (ISO 8601; UTC without offset).")] = None,
+    now: Annotated[
+        str | None, typer.Option("--now", help="Decide as of this moment (ISO 8601; UTC without offset).")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Decide, and log nothing.")] = False,
     without_model: Annotated[
         bool, typer.Option("--without-model", help="Go on by declared values where there is no model.")

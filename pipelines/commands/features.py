@@ -41,7 +41,7 @@ def build(
     settings = settings_for(home)
     moment = datetime.now(UTC) if as_of is None else moment_from(as_of, "--as-of")
     catalogue = load_catalogue(settings.catalogue_path)
-    from features.building import build_features  # seconds: whatever is wrong above is said at once
+    from features.store.building import build_features  # seconds: whatever is wrong above is said at once
 
     with progress_bar() as bar:
         task = bar.add_task("features", total=None)
@@ -62,7 +62,7 @@ def materialise(full: FullOption = False, home: HomeOption = None, as_json: Json
 
     settings = settings_for(home)
     catalogue = load_catalogue(settings.catalogue_path)
-    from features.materialising import materialise as materialise_features  # seconds, as above
+    from features.store.materialising import materialise as materialise_features  # seconds, as above
 
     with redis_for(settings) as redis_url, progress_bar() as bar:
         task = bar.add_task("customers", total=None)
@@ -88,8 +88,8 @@ def show(
     """
     from decisioning.errors import InvalidInputError
     from features.catalogue import load_catalogue
-    from features.definitions import feature_schema
-    from features.online_reading import read_customer
+    from features.computing.definitions import feature_schema
+    from features.online.reading import read_customer
     from pipelines.embedded_redis import redis_for
 
     settings = settings_for(home)
@@ -126,7 +126,7 @@ def list_features(home: HomeOption = None, as_json: JsonOption = False) -> None:
     from rich.table import Table
 
     from features.catalogue import load_catalogue
-    from features.definitions import feature_meanings
+    from features.computing.definitions import feature_meanings
 
     rows = feature_meanings(load_catalogue(settings_for(home).catalogue_path))
     if as_json:

@@ -10,7 +10,7 @@ import typer
 from pipelines.options import HomeOption, JsonOption, print_result, progress_bar, say, settings_for
 
 if TYPE_CHECKING:
-    from features.importing import ImportReport
+    from features.importing.folder import ImportReport
 
 MOST_SHOWN = 20
 
@@ -33,7 +33,7 @@ def import_(
 
     Example: `nextbest import data/canonical`
     """
-    from features.importing import STEPS, import_folder
+    from features.importing.folder import STEPS, import_folder
 
     now = datetime.now(UTC)
     with progress_bar() as bar:

@@ -9,11 +9,11 @@ from rich.progress import Progress
 
 from decisioning.catalogue import Catalogue
 from examples.registry import convert_example
-from features.building import build_features
 from features.catalogue import load_catalogue
-from features.importing import import_folder
-from features.materialising import materialise
+from features.importing.folder import import_folder
 from features.settings import Settings
+from features.store.building import build_features
+from features.store.materialising import materialise
 from training.promotion import list_models, promote
 from training.train_model import train_model
 

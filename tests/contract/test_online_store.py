@@ -12,16 +12,16 @@ import pytest
 from redis import Redis
 
 from decisioning.errors import FeatureUnavailableError
-from features.building import build_features
+from features.computing.definitions import feature_schema
 from features.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES
-from features.definitions import feature_schema
 from features.log import EventLog
-from features.materialising import materialise
-from features.online_record import decode_record
-from features.point_in_time import training_rows
-from features.redis_keys import FEATURE_KEY_PATTERN, feature_key
-from features.registry import feature_store, register_model_service
+from features.online.record import decode_record
+from features.online.redis_keys import FEATURE_KEY_PATTERN, feature_key
 from features.settings import Settings
+from features.store.building import build_features
+from features.store.materialising import materialise
+from features.store.point_in_time import training_rows
+from features.store.registry import feature_store, register_model_service
 
 NOW = datetime.now(UTC)  # Feast's interface reads the clock itself
 CUSTOMERS_READ = [f"C-{place:05d}" for place in range(0, 200, 9)]

@@ -22,7 +22,7 @@ from examples.registry import EXAMPLES, convert_example
 from examples.rewards import adapter as rewards
 from features.catalogue import load_catalogue
 from features.contracts import TABLES, Table
-from features.importing import import_folder
+from features.importing.folder import import_folder
 from features.log import EventLog
 from features.settings import Settings
 from pipelines.commands import catalogue, example

@@ -10,7 +10,7 @@ import pytest
 
 from decisioning.errors import InvalidInputError
 from examples.email_test.adapter import convert
-from features.importing import read_clean_folder
+from features.importing.folder import read_clean_folder
 
 SENT_AT = datetime(2008, 3, 3, 9, tzinfo=UTC)
 

@@ -12,7 +12,7 @@ from decisioning.errors import InvalidInputError
 from examples.grocery import source as grocery_source_module
 from examples.grocery.adapter import convert
 from features.catalogue import load_catalogue
-from features.importing import read_clean_folder
+from features.importing.folder import read_clean_folder
 
 ENDS_ON = date(2018, 1, 1)
 """The hand-made data ends on 30 December 2017, so nothing moves."""

@@ -11,7 +11,7 @@ import pytest
 from decisioning.errors import InvalidInputError
 from examples.rewards.adapter import Part, convert
 from features.catalogue import load_catalogue
-from features.importing import read_clean_folder
+from features.importing.folder import read_clean_folder
 
 START = datetime(2018, 7, 27, tzinfo=UTC)
 

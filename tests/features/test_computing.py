@@ -9,13 +9,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-import features.computing
+import features.computing.compute
 from decisioning.catalogue import Attribute, AttributeKind
 from decisioning.errors import InvalidInputError, InvalidPolicyError
 from decisioning.predicate import ALWAYS, Compare, Comparison
-from features.computing import compute_features
+from features.computing.compute import compute_features
+from features.computing.definitions import feature_schema
 from features.contracts import UTC_TIME
-from features.definitions import feature_schema
 
 T = datetime(2026, 6, 1, tzinfo=UTC)
 
@@ -214,7 +214,7 @@ def test_chunks_of_customers_change_nothing_and_report_progress(shop, shop_catal
     anchors = shop.decisions.select("customer_id", pl.col("decided_at").alias("at"))
     whole = compute_features(shop, anchors, shop_catalogue)
     told: list[tuple[int, int]] = []
-    monkeypatch.setattr(features.computing, "CHUNK_ROWS", 20_000)
+    monkeypatch.setattr(features.computing.compute, "CHUNK_ROWS", 20_000)
     parts = compute_features(shop, anchors, shop_catalogue, on_progress=lambda *state: told.append(state))
     assert len(told) > 3
     assert told[-1] == (anchors.height, anchors.height)

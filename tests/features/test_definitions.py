@@ -10,10 +10,10 @@ from polars.testing import assert_frame_equal
 
 from decisioning.errors import InvalidPolicyError
 from decisioning.predicate import Compare, Comparison
-from features.computing import aggregate
-from features.definition import Source
-from features.definitions import definitions, feature_meanings, feature_schema
-from features.sources import sources_of
+from features.computing.compute import aggregate
+from features.computing.definition import Source
+from features.computing.definitions import definitions, feature_meanings, feature_schema
+from features.computing.sources import sources_of
 
 PROMISED = (
     "customer_tenure_days",

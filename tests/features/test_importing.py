@@ -11,10 +11,10 @@ import pytest
 from decisioning.errors import InvalidInputError, InvalidPolicyError, UnavailableError
 from features.contracts import DECISIONS, EVENTS, TABLES
 from features.history import History
-from features.importing import STEPS, ImportReport, TableImport, import_folder
+from features.importing.folder import STEPS, ImportReport, TableImport, import_folder
+from features.importing.staging import staging_folder
 from features.log import EventLog
 from features.settings import Settings
-from features.staging import staging_folder
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 SHOP_CATALOGUE = Path(__file__).parents[1] / "catalogues" / "shop"
@@ -400,7 +400,7 @@ KILLED = """
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from features.importing import import_folder
+from features.importing.folder import import_folder
 from features.settings import Settings
 import_folder(Path(sys.argv[1]), Settings(home=Path(sys.argv[2])), lambda done, total: print(done, flush=True),
     now=datetime(2026, 11, 20, tzinfo=UTC))
@@ -433,7 +433,7 @@ def test_an_import_killed_anywhere_is_finished_by_repeating_it(home: Settings, f
 
 
 def test_a_file_of_many_chunks_is_checked_across_them(home, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("features.table_files.CHUNK_ROWS", 10)
+    monkeypatch.setattr("features.importing.table_files.CHUNK_ROWS", 10)
     lines = [f"E-{n % 30},C-1,browse,2026-01-01T10:00:00Z,,{'EUR' if n < 80 else ''}" for n in range(95)]
     write_events(folder, *lines)
     report = import_folder(folder, home, now=NOW)

@@ -9,13 +9,13 @@ import pytest
 from redis import Redis
 
 from decisioning.errors import FeatureUnavailableError
-from features.building import build_features
-from features.computing import compute_features
+from features.computing.compute import compute_features
+from features.computing.definitions import feature_schema
 from features.contracts import UTC_TIME
-from features.definitions import feature_schema
-from features.materialising import materialise
-from features.online_reading import read_customer
-from features.redis_keys import feature_key
+from features.online.reading import read_customer
+from features.online.redis_keys import feature_key
+from features.store.building import build_features
+from features.store.materialising import materialise
 
 AS_OF = datetime(2026, 11, 1, tzinfo=UTC)
 DAY = timedelta(days=1)

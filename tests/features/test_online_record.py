@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from decisioning.errors import FeatureUnavailableError
-from features.feature_schema import FeatureGroup, FeatureSchema
-from features.online_record import (
+from features.computing.feature_schema import FeatureGroup, FeatureSchema
+from features.online.record import (
     decode_record,
     decode_segment,
     encode_records,

@@ -7,11 +7,11 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from decisioning.errors import FeatureUnavailableError, InvalidInputError
-from features.building import build_features
-from features.computing import compute_features
+from features.computing.compute import compute_features
+from features.computing.definitions import feature_schema
 from features.contracts import UTC_TIME
-from features.definitions import feature_schema
-from features.point_in_time import training_rows
+from features.store.building import build_features
+from features.store.point_in_time import training_rows
 
 AS_OF = datetime(2026, 11, 1, tzinfo=UTC)
 

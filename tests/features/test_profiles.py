@@ -9,9 +9,15 @@ from redis import Redis
 
 from decisioning.customer import Consent, Customer, CustomerId
 from decisioning.errors import FeatureUnavailableError, InvalidInputError
-from features.profiles import customers_from_frame, decode_profile, encode_profile, latest_answers, write_profiles
-from features.redis_connection import connect
-from features.redis_keys import profile_key
+from features.online.profiles import (
+    customers_from_frame,
+    decode_profile,
+    encode_profile,
+    latest_answers,
+    write_profiles,
+)
+from features.online.redis_connection import connect
+from features.online.redis_keys import profile_key
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 texts = st.text(max_size=8)

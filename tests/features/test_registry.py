@@ -7,9 +7,9 @@ import pytest
 from feast import FeatureView
 
 from decisioning.errors import FeatureUnavailableError, UnknownNameError
-from features.building import build_features
-from features.definitions import feature_schema
-from features.registry import (
+from features.computing.definitions import feature_schema
+from features.store.building import build_features
+from features.store.registry import (
     apply,
     feast_objects,
     feature_store,

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from decisioning.errors import InvalidPolicyError
 from decisioning.predicate import AllOf, AnyOf, Compare, Comparison, Not, compile_predicate
-from features.rule_expressions import rule_expression
+from features.computing.rule_expressions import rule_expression
 
 KINDS = {"number": float, "word": str, "flag": bool}
 numbers = st.sampled_from([-1.0, 0.0, 1.0, 2.5])

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.contracts import TABLES
-from features.validation import ROW, Surroundings, check_rows
+from features.importing.validation import ROW, Surroundings, check_rows
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 GOOD = {

@@ -7,7 +7,7 @@ import typer
 from typer.testing import CliRunner
 
 from decisioning.errors import InvalidInputError, UnknownNameError
-from features.redis_keys import stream_key
+from features.online.redis_keys import stream_key
 from features.settings import Settings
 from pipelines.commands import importing, log
 from serving.spool import Spool

@@ -15,7 +15,7 @@ from decisioning.customer import Customer
 from decisioning.errors import InvalidInputError, ModelUnavailableError, UnavailableError, UnknownNameError
 from features.contracts import DECISIONS
 from features.log import EventLog
-from features.redis_keys import SHARD_COUNT, feature_key, stream_key
+from features.online.redis_keys import SHARD_COUNT, feature_key, stream_key
 from features.settings import Settings
 from pipelines import batch
 from pipelines.batch import BatchPlan, BatchReport, ModelCopy, decide_audience

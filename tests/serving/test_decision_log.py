@@ -14,7 +14,7 @@ import redis
 from decisioning.errors import LogUnavailableError, UnavailableError
 from features.contracts import DECISIONS, EVENTS
 from features.log import EventLog
-from features.redis_keys import SHARD_COUNT, stream_key
+from features.online.redis_keys import SHARD_COUNT, stream_key
 from features.settings import Settings
 from pipelines.embedded_redis import embedded_redis
 from serving.dead_letters import read_letters
@@ -279,7 +279,7 @@ decision_log.run_drain(Settings(home=Path(sys.argv[1])), sys.argv[2], threading.
 WRITER = """
 import sys
 import orjson, redis
-from features.redis_keys import SHARD_COUNT, stream_key
+from features.online.redis_keys import SHARD_COUNT, stream_key
 client, first = redis.Redis.from_url(sys.argv[1]), int(sys.argv[2])
 for number in range(first, first + 1_000_000):
     row = {"decision_id": f"D-{number:06d}", "customer_id": "C", "decided_at": "2026-01-01T00:00:00Z"}

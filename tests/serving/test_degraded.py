@@ -21,7 +21,7 @@ from decisioning.record import decision_to_record, replay
 from features.catalogue import load_catalogue
 from features.contracts import DECISIONS, OUTCOMES
 from features.log import EventLog
-from features.redis_keys import feature_key, profile_key
+from features.online.redis_keys import feature_key, profile_key
 from features.settings import Settings
 from pipelines.embedded_redis import find_binary
 from serving.app import create_app

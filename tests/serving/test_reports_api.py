@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 from decisioning.customer import Consent, Customer
 from features.contracts import EVENTS, OUTCOMES
 from features.log import EventLog
-from features.redis_keys import SHARD_COUNT, stream_key
+from features.online.redis_keys import SHARD_COUNT, stream_key
 from features.settings import Settings
 from serving.decision_log import drain_once
 from serving.documents import ReportAnswer

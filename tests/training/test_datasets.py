@@ -10,7 +10,7 @@ import pytest
 from decisioning.catalogue import Catalogue
 from decisioning.errors import InsufficientDataError, InvalidPolicyError
 from decisioning.value_model import context_vector
-from features.computing import compute_features
+from features.computing.compute import compute_features
 from features.contracts import DECISIONS
 from features.history import History
 from training.datasets import Dataset, contexts_of, learnable, learning_of, make_dataset, message_keys, windows

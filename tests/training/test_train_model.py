@@ -13,16 +13,16 @@ import pytest
 
 from decisioning.catalogue import Catalogue
 from decisioning.errors import FeatureUnavailableError, InsufficientDataError
-from features.building import build_features
 from features.catalogue import load_catalogue
-from features.computing import compute_features
+from features.computing.compute import compute_features
 from features.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES
 from features.history import History
 from features.log import EventLog
 from features.model_bundle import load_value_model
 from features.model_registry import mlflow_client
-from features.registry import model_service_features
 from features.settings import Settings
+from features.store.building import build_features
+from features.store.registry import model_service_features
 from training.datasets import matrix_of
 from training.promotion import promote
 from training.train_model import TrainReport, load_dataset, train_model

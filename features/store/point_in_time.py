@@ -4,10 +4,10 @@ import polars as pl
 
 from decisioning.catalogue import Catalogue
 from decisioning.errors import InvalidInputError
+from features.computing.definitions import feature_schema
 from features.contracts import UTC_TIME
-from features.definitions import feature_schema
-from features.registry import apply, quiet
 from features.settings import Settings
+from features.store.registry import apply, quiet
 
 _ROW = "nextbest_row"
 

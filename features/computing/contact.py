@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import narwhals as nw
 
 from decisioning.catalogue import Catalogue
-from features.definition import Definition, Group, Source, count, known, recency, within, word
+from features.computing.definition import Definition, Group, Source, count, known, recency, within, word
 
 CONTACT_WINDOWS = (1, 7, 30, 90)
 

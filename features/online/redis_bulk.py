@@ -20,7 +20,7 @@ def set_many(redis: Redis, records: Iterable[tuple[str, bytes]]) -> int:
 
     Args:
         redis: Connection.
-        records: Keys of `features.redis_keys`, each with a `{shard}` tag, and their values.
+        records: Keys of `features.online.redis_keys`, each with a `{shard}` tag, and their values.
 
     Returns:
         How many were set.

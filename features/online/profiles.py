@@ -12,8 +12,8 @@ from redis.exceptions import RedisError
 from decisioning.customer import Consent, Customer, CustomerId
 from decisioning.errors import FeatureUnavailableError, InvalidInputError
 from decisioning.predicate import FactValue
-from features.redis_bulk import set_many
-from features.redis_keys import profile_key
+from features.online.redis_bulk import set_many
+from features.online.redis_keys import profile_key
 
 _LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 

@@ -17,16 +17,16 @@ import pyarrow.parquet as pq
 
 from decisioning.catalogue import Catalogue
 from decisioning.errors import InsufficientDataError, InvalidInputError, UnavailableError
-from features.computing import OnProgress, feature_chunks
+from features.computing.compute import OnProgress, feature_chunks
+from features.computing.definitions import feature_schema
+from features.computing.feature_schema import FeatureSchema
+from features.computing.sources import sources_of
 from features.contracts import UTC_TIME
-from features.definitions import feature_schema
-from features.feature_history import Generation, current_generation, draft, link_files, put_in_force
-from features.feature_schema import FeatureSchema
 from features.history import History
 from features.log import EventLog
-from features.registry import apply
 from features.settings import Settings
-from features.sources import sources_of
+from features.store.feature_history import Generation, current_generation, draft, link_files, put_in_force
+from features.store.registry import apply
 
 KEY = ("customer_id", "event_timestamp")
 

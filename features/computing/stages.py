@@ -12,9 +12,9 @@ import polars as pl
 
 from decisioning.catalogue import AttributeKind, Catalogue
 from decisioning.predicate import facts_of
-from features.definition import DAY_US
-from features.definitions import STAGE_AGE_DAYS, STAGE_INDEX
-from features.rule_expressions import Kind, rule_expression
+from features.computing.definition import DAY_US
+from features.computing.definitions import STAGE_AGE_DAYS, STAGE_INDEX
+from features.computing.rule_expressions import Kind, rule_expression
 
 STEP_DAYS = 7
 STEPS = 8

@@ -2,10 +2,10 @@
 
 from decisioning.catalogue import Catalogue
 from decisioning.errors import InvalidPolicyError
-from features.behaviour_definitions import activity, profile, purchases, service
-from features.contact_definitions import contacts, engagement, response
-from features.definition import Definition, Group
-from features.feature_schema import FeatureGroup, FeatureSchema, fingerprint_of
+from features.computing.behaviour import activity, profile, purchases, service
+from features.computing.contact import contacts, engagement, response
+from features.computing.definition import Definition, Group
+from features.computing.feature_schema import FeatureGroup, FeatureSchema, fingerprint_of
 
 DEFINITIONS_VERSION = 1
 """Raise it whenever a definition changes its meaning without changing its name."""
@@ -49,7 +49,7 @@ def feature_schema(catalogue: Catalogue) -> FeatureSchema:
 
 
 def definitions(catalogue: Catalogue) -> tuple[Definition, ...]:
-    """Every definition but the stage features, which are rules over these (`features.stages`)."""
+    """Every definition but the stage features, which are rules over these (`features.computing.stages`)."""
     return (
         *profile(catalogue),
         *purchases(),

@@ -7,11 +7,11 @@ from itertools import batched
 import polars as pl
 
 from features.contracts import Table
-from features.json_columns import respell
+from features.importing.json_columns import respell
+from features.importing.refusals import REASONS_SCHEMA, Refusals
+from features.importing.staging import Staged
+from features.importing.validation import ROW
 from features.log import EventLog
-from features.refusals import REASONS_SCHEMA, Refusals
-from features.staging import Staged
-from features.validation import ROW
 
 PARTS_PER_COMMIT = 8
 """Staged parts, of 250,000 rows at most, that land in one commit."""

@@ -11,9 +11,9 @@ import polars as pl
 from decisioning.catalogue import Catalogue
 from decisioning.errors import InvalidInputError
 from features.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES, Column, OutcomeType, Table
-from features.json_columns import MOST_CHARACTERS, respell, shape_rule
-from features.parsing import accepted, parsed
-from features.refusals import REASONS_SCHEMA
+from features.importing.json_columns import MOST_CHARACTERS, respell, shape_rule
+from features.importing.parsing import accepted, parsed
+from features.importing.refusals import REASONS_SCHEMA
 
 ROW = "row"
 """Column that counts a file's data rows from 1; no canonical column has this name."""

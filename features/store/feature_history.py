@@ -18,7 +18,7 @@ import orjson
 import polars as pl
 
 from decisioning.errors import FeatureUnavailableError
-from features.feature_schema import FeatureSchema
+from features.computing.feature_schema import FeatureSchema
 from features.settings import Settings
 
 CURRENT = "current"

@@ -18,13 +18,13 @@ from feast.types import Float64
 
 from decisioning.catalogue import Catalogue
 from decisioning.errors import FeatureUnavailableError, UnknownNameError
-from features.definitions import feature_schema
-from features.feature_history import built_history, current_files, point_at
-from features.feature_schema import FeatureSchema
-from features.materialisation_engine import ALL_VIEWS_TAG
-from features.online_record import record_layout
-from features.online_store import OFFSET_TAG, SCHEMA_TAG
+from features.computing.definitions import feature_schema
+from features.computing.feature_schema import FeatureSchema
+from features.online.record import record_layout
 from features.settings import Settings
+from features.store.feature_history import built_history, current_files, point_at
+from features.store.materialisation_engine import ALL_VIEWS_TAG
+from features.store.online_store import OFFSET_TAG, SCHEMA_TAG
 
 PROJECT = "nextbest"
 UNUSED_REDIS = "redis://127.0.0.1:1/0"
@@ -76,8 +76,8 @@ def feature_store(settings: Settings, redis_url: str = UNUSED_REDIS) -> FeatureS
         provider="local",
         registry={"registry_type": "sql", "path": f"sqlite:///{path / 'registry.db'}", "cache_ttl_seconds": 60},
         offline_store={"type": "duckdb"},
-        online_store={"type": "features.online_store.PackedRedisOnlineStore", "url": redis_url},
-        batch_engine={"type": "features.materialisation_engine.PackedEngine"},
+        online_store={"type": "features.store.online_store.PackedRedisOnlineStore", "url": redis_url},
+        batch_engine={"type": "features.store.materialisation_engine.PackedEngine"},
         entity_key_serialization_version=3,
         repo_path=path,
     )

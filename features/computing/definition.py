@@ -2,7 +2,8 @@
 
 Nothing here names an engine: Polars runs definitions in process, and any other lazy engine that Narwhals knows can run
 the same ones. A source row carries `occurred_us` and `known_us`, an anchor `at_us` (whole microseconds since 1970, as
-every engine agrees on integers), and only rows with `known_us < at_us` reach an expression (`features.computing`).
+every engine agrees on integers), and only rows with `known_us < at_us` reach an expression: `computing.compute` sees to
+that.
 """
 
 from dataclasses import dataclass

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from decisioning.errors import FeatureUnavailableError
 from decisioning.scoring import FeatureVector, FloatArray
-from features.feature_schema import FeatureGroup, FeatureSchema
+from features.computing.feature_schema import FeatureGroup, FeatureSchema
 
 type TimeArray = npt.NDArray[np.int64]
 

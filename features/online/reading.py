@@ -7,11 +7,11 @@ from redis.exceptions import RedisError
 from decisioning.customer import Customer
 from decisioning.errors import FeatureUnavailableError
 from decisioning.scoring import FeatureVector
-from features.feature_schema import FeatureSchema
-from features.online_record import decode_record
-from features.profiles import decode_profile
-from features.redis_connection import connect
-from features.redis_keys import feature_key, profile_key
+from features.computing.feature_schema import FeatureSchema
+from features.online.profiles import decode_profile
+from features.online.record import decode_record
+from features.online.redis_connection import connect
+from features.online.redis_keys import feature_key, profile_key
 
 
 def read_customer(

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 
 from decisioning.errors import InvalidInputError
 from features.contracts import TABLES, Table
-from features.refusals import REASONS_FILE, REASONS_SCHEMA
-from features.validation import ROW
+from features.importing.refusals import REASONS_FILE, REASONS_SCHEMA
+from features.importing.validation import ROW
 
 CHUNK_ROWS = 250_000
 SUFFIXES = (".parquet", ".csv")

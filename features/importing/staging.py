@@ -11,9 +11,9 @@ from pathlib import Path
 import polars as pl
 
 from decisioning.errors import InvalidInputError, UnavailableError
-from features.refusals import Refusals
-from features.table_files import Chunk, TableFile
-from features.validation import Surroundings, check_rows
+from features.importing.refusals import Refusals
+from features.importing.table_files import Chunk, TableFile
+from features.importing.validation import Surroundings, check_rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

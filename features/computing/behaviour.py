@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import narwhals as nw
 
 from decisioning.catalogue import Attribute, AttributeKind, Catalogue
-from features.definition import Definition, Group, Source, Term, amount, count, recency, within, word
+from features.computing.definition import Definition, Group, Source, Term, amount, count, recency, within, word
 
 PURCHASE_WINDOWS = (7, 30, 90, 365)
 SERVICE_EVENTS = ("complaint", "service_ticket", "delivery", "return", "review")

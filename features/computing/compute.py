@@ -8,11 +8,11 @@ import polars as pl
 
 from decisioning.catalogue import Catalogue
 from decisioning.errors import InvalidInputError
+from features.computing.definition import Definition, Source, Term
+from features.computing.definitions import definitions, feature_schema
+from features.computing.sources import Sources, Tables, sources_of
+from features.computing.stages import look_backs, stage_expression, stage_facts, stage_features
 from features.contracts import UTC_TIME
-from features.definition import Definition, Source, Term
-from features.definitions import definitions, feature_schema
-from features.sources import Sources, Tables, sources_of
-from features.stages import look_backs, stage_expression, stage_facts, stage_features
 
 type OnProgress = Callable[[int, int], None]
 """Called with anchors done and anchors in all."""

@@ -1,4 +1,4 @@
-"""Feast's batch engine for packed records: `type: features.materialisation_engine.PackedEngine`.
+"""Feast's batch engine for packed records: `type: features.store.materialisation_engine.PackedEngine`.
 
 Feast's local engine turns every value into a protobuf message on its way from the offline store to the online store,
 which is some hundred times slower than either. This engine takes the same tasks, asks the same offline store for the
@@ -25,9 +25,9 @@ from feast.repo_config import FeastConfigBaseModel
 
 from decisioning.errors import FeatureUnavailableError
 from decisioning.scoring import FloatArray
-from features.feature_schema import FeatureGroup, FeatureSchema
-from features.online_record import record_layout
-from features.online_store import SCHEMA_TAG, PackedRedisOnlineStore, offset_of
+from features.computing.feature_schema import FeatureGroup, FeatureSchema
+from features.online.record import record_layout
+from features.store.online_store import SCHEMA_TAG, PackedRedisOnlineStore, offset_of
 
 ALL_VIEWS_TAG = "nextbest_view_count"
 
@@ -35,7 +35,9 @@ ALL_VIEWS_TAG = "nextbest_view_count"
 class PackedEngineConfig(FeastConfigBaseModel):
     """Configuration of the engine."""
 
-    type: Literal["features.materialisation_engine.PackedEngine"] = "features.materialisation_engine.PackedEngine"
+    type: Literal["features.store.materialisation_engine.PackedEngine"] = (
+        "features.store.materialisation_engine.PackedEngine"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

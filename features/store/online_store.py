@@ -1,6 +1,6 @@
-"""Feast's online store on packed records: `type: features.online_store.PackedRedisOnlineStore`.
+"""Feast's online store on packed records: `type: features.store.online_store.PackedRedisOnlineStore`.
 
-Feast reads and writes one feature view at a time, a view is one segment of the record (`features.online_record`), and
+Feast reads and writes one feature view at a time, a view is one segment of the record (`features.online.record`), and
 its tags say where the segment lies and under which schema, so the store needs no configuration but an address. Serving
 does not come through here: it reads the same bytes with one GET.
 """
@@ -24,8 +24,8 @@ from redis.exceptions import RedisError
 
 from decisioning.errors import FeatureUnavailableError
 from decisioning.scoring import FloatArray
-from features.feature_schema import FeatureGroup
-from features.online_record import (
+from features.computing.feature_schema import FeatureGroup
+from features.online.record import (
     HEAD_WORDS,
     WORD_BYTES,
     RecordLayout,
@@ -35,9 +35,9 @@ from features.online_record import (
     encode_segment,
     microseconds,
 )
-from features.redis_bulk import set_many
-from features.redis_connection import connect
-from features.redis_keys import FEATURE_KEY_PATTERN, feature_key
+from features.online.redis_bulk import set_many
+from features.online.redis_connection import connect
+from features.online.redis_keys import FEATURE_KEY_PATTERN, feature_key
 
 OFFSET_TAG = "nextbest_offset_bytes"
 SCHEMA_TAG = "nextbest_schema"
@@ -51,7 +51,9 @@ type Read = tuple[datetime | None, dict[str, Value] | None]
 class PackedRedisOnlineStoreConfig(FeastConfigBaseModel):
     """Configuration of the packed store."""
 
-    type: Literal["features.online_store.PackedRedisOnlineStore"] = "features.online_store.PackedRedisOnlineStore"
+    type: Literal["features.store.online_store.PackedRedisOnlineStore"] = (
+        "features.store.online_store.PackedRedisOnlineStore"
+    )
     url: str = "redis://127.0.0.1:6379/0"
 
 

@@ -7,7 +7,7 @@ from typing import Protocol
 import polars as pl
 
 from decisioning.catalogue import Attribute, AttributeKind, Catalogue
-from features.definition import NEVER_US, Source
+from features.computing.definition import NEVER_US, Source
 
 OUTCOME_MOMENTS: Mapping[str, tuple[str, ...]] = {
     "delivered": ("delivered",),

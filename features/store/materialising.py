@@ -12,17 +12,17 @@ from redis.exceptions import RedisError
 from decisioning.catalogue import Catalogue
 from decisioning.customer import Customer
 from decisioning.errors import FeatureUnavailableError
-from features.computing import OnProgress
+from features.computing.compute import OnProgress
+from features.computing.definitions import feature_schema
+from features.computing.feature_schema import FeatureSchema
 from features.contracts import CUSTOMERS
-from features.definitions import feature_schema
-from features.feature_history import Generation, built_history
-from features.feature_schema import FeatureSchema
 from features.log import EventLog
-from features.profiles import customers_from_frame, write_profiles
-from features.redis_connection import connect
-from features.redis_keys import MATERIALISED_KEY
-from features.registry import apply, quiet
+from features.online.profiles import customers_from_frame, write_profiles
+from features.online.redis_connection import connect
+from features.online.redis_keys import MATERIALISED_KEY
 from features.settings import Settings
+from features.store.feature_history import Generation, built_history
+from features.store.registry import apply, quiet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,13 +17,13 @@ import polars as pl
 from decisioning.catalogue import Catalogue
 from decisioning.errors import InvalidInputError
 from features.contracts import TABLES
-from features.landing import deduplicated, land
+from features.importing.landing import deduplicated, land
+from features.importing.refusals import BrokenRule, Refusals, final_folder
+from features.importing.staging import Staged, stage, staging_folder
+from features.importing.table_files import TableFile, find_table_files
+from features.importing.validation import Surroundings, check_columns
 from features.log import EventLog
-from features.refusals import BrokenRule, Refusals, final_folder
 from features.settings import Settings
-from features.staging import Staged, stage, staging_folder
-from features.table_files import TableFile, find_table_files
-from features.validation import Surroundings, check_columns
 
 type OnProgress = Callable[[int, int], None]
 

@@ -1,0 +1,1 @@
+"""The feature history and Feast: build, register, join as of a moment, materialise into Redis."""
