@@ -10,7 +10,7 @@ import yaml
 from decisioning.errors import InvalidInputError, InvalidPolicyError
 from features.catalogue import check_catalogue, load_catalogue
 
-SHOP = Path(__file__).parents[1] / "catalogues" / "shop"
+SHOP = Path(__file__).parents[2] / "catalogues" / "shop"
 type Change = Callable[..., list[str]]
 
 

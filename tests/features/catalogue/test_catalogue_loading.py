@@ -18,7 +18,7 @@ from features.catalogue.building import to_minor
 from features.catalogue.rules import RuleFile, to_predicate
 from features.catalogue.schema import fields_at, schema_text
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SHOP = ROOT / "tests" / "catalogues" / "shop"
 CATALOGUES = [SHOP, *sorted(ROOT.glob("examples/*/catalogue"))]
 

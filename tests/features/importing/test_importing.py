@@ -17,7 +17,7 @@ from features.log import EventLog
 from features.settings import Settings
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
-SHOP_CATALOGUE = Path(__file__).parents[1] / "catalogues" / "shop"
+SHOP_CATALOGUE = Path(__file__).parents[2] / "catalogues" / "shop"
 EVENT_HEADER = "event_id,customer_id,type,occurred_at,amount_minor,currency\n"
 
 
