@@ -19,6 +19,9 @@ A message reads ``<name> must be <rule>, got <value>``, then what to do. It neve
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+MOST_LISTED = 12
+"""Most names that a message lists where none is near."""
+
 
 class NextbestError(Exception):
     """Root of the tree; `code` is stable and machine-readable."""
@@ -46,9 +49,9 @@ class UnknownNameError(InvalidInputError):
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         self.kind = kind
         self.name = name
-        self.nearest = nearest_names(name, known)
-        hint = f"; did you mean {' or '.join(map(repr, self.nearest))}?" if self.nearest else ""
-        super().__init__(f"{kind} must be a known name, got {name!r}{hint}")
+        names = sorted(known)
+        self.nearest = nearest_names(name, names)
+        super().__init__(f"{kind} must be a known name, got {name!r}{_hint(self.nearest, names)}")
 
 
 class InsufficientDataError(NextbestError):
@@ -79,6 +82,12 @@ class LogUnavailableError(UnavailableError):
     """The decision log could not take an entry."""
 
     code = "log_unavailable"
+
+
+def _hint(nearest: tuple[str, ...], names: list[str]) -> str:
+    if nearest:
+        return f"; did you mean {' or '.join(map(repr, nearest))}?"
+    return f"; known are {', '.join(names)}" if 0 < len(names) <= MOST_LISTED else ""
 
 
 def nearest_names(name: str, known: Iterable[str], limit: int = 3) -> tuple[str, ...]:

@@ -65,7 +65,9 @@ def read_sections(folder: Path) -> Sections:
 
 def _files_of(folder: Path) -> Iterable[Path]:
     if not folder.is_dir():
-        raise InvalidInputError(f"catalogue must be an existing folder of YAML files, got {folder}")
+        raise InvalidInputError(
+            f"catalogue must be an existing folder of YAML files, got {folder}; `nextbest import DIR` brings one in"
+        )
     files = sorted(path for path in folder.iterdir() if path.suffix in {".yaml", ".yml"} and path.is_file())
     if not files or len(files) > MAX_FILES:
         raise InvalidInputError(f"catalogue must hold 1 to {MAX_FILES} files *.yaml, got {len(files)} in {folder}")
