@@ -6,13 +6,23 @@ from rich.console import Console
 from rich.table import Table
 
 from decisioning.catalogue import Catalogue
-from decisioning.decision import Decision
+from decisioning.decision import Decision, Reason
 from decisioning.measure import Unit
 from decisioning.plain_words import plain_reason
 from features.readouts import Readout
 from pipelines.demo.conversation import Conversation
 
 MOST_SHOWN = 6
+SILENCES = {
+    Reason.SILENCE_BEST: "nothing was worth more than silence",
+    Reason.NOTHING_PERMITTED: "no message passed every gate",
+    Reason.EXPERIMENT: "an experiment drew it",
+    Reason.EXPLORED: "exploration drew it",
+    Reason.HOLDOUT: "the customer is in the universal holdout",
+    Reason.UNKNOWN_CUSTOMER: "nothing is known of the customer",
+    Reason.DEGRADED: "something behind the server was away",
+    Reason.RULES: "no model was there",
+}
 
 
 def print_report(
@@ -26,7 +36,8 @@ def print_report(
         soft_wrap=True,
     )
     console.print(_counts("sent", talk.messages(), asked))
-    console.print(_counts("silence, because", talk.silences(), asked))
+    silences = Counter({SILENCES[Reason(reason)]: count for reason, count in talk.silences().items()})
+    console.print(_counts("silence, because", silences, asked))
     reported = ", ".join(f"{count:,} {kind}" for kind, count in talk.reported.items())
     console.print(
         f"[bold]outcomes reported back[/] (pretended, nobody received anything): {reported}\n", soft_wrap=True
