@@ -16,19 +16,27 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from types import FrameType
 
 PR_SET_PDEATHSIG = 1
 STOP_SECONDS = 20.0
 
+SHORTEST_LIFE_SECONDS = 1.0
+"""A server that ends sooner than this cannot start; trying again would not help."""
+
 
 class _StopError(Exception):
     """A signal ends the waiting."""
 
 
-def _stop(_signal: int, _frame: FrameType | None) -> None:
-    raise _StopError
+class _ServerEndedError(_StopError):
+    """It was the signal that the server has ended."""
+
+
+def _stop(number: int, _frame: FrameType | None) -> None:
+    raise _ServerEndedError if number == signal.SIGCHLD else _StopError
 
 
 def _ending_with(parent: int) -> Callable[[], None]:
@@ -65,7 +73,15 @@ def _end(server: "subprocess.Popen[bytes]") -> None:
 
 
 def serve(users_lock: str, server_lock: int, command: list[str]) -> None:
-    """Run the server until its last user left, it ended by itself, or a SIGTERM came."""
+    """Run the server until its last user left or a SIGTERM came; start it again when it crashes."""
+    while _has_crashed(users_lock, server_lock, command):
+        pass
+
+
+def _has_crashed(users_lock: str, server_lock: int, command: list[str]) -> bool:
+    """Run the server once; true where it ended by itself, though it could start."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the server inherits what is ignored
+    started = time.monotonic()
     server = subprocess.Popen(  # noqa: S603 - a binary and a configuration of our own
         command,
         preexec_fn=_ending_with(os.getpid()),  # noqa: PLW1509 - this process has no second thread
@@ -76,12 +92,15 @@ def serve(users_lock: str, server_lock: int, command: list[str]) -> None:
             signal.signal(number, _stop)
         if server.poll() is None:
             _wait_for_last_user(users_lock)
+    except _ServerEndedError:
+        return time.monotonic() - started > SHORTEST_LIFE_SECONDS
     except _StopError:
-        pass
+        return False
     finally:
         for number in (signal.SIGCHLD, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN if number == signal.SIGTERM else signal.SIG_DFL)
         _end(server)
+    return False
 
 
 def main(arguments: list[str]) -> None:

@@ -181,6 +181,27 @@ def test_a_server_that_was_killed_is_started_anew_with_every_answered_write(home
             assert client_of(url_again).xlen("stream") == 200
 
 
+def test_a_server_that_crashes_under_its_users_is_started_again_for_them(home: Settings) -> None:
+    with embedded_redis(home) as url:
+        client_of(url).set("answered", "yes")
+        for _ in range(2):
+            time.sleep(1.2)  # one that ends at once is taken for one that cannot start
+            first = pid_of(url)
+            os.kill(first, signal.SIGKILL)
+            wait_until(lambda: answers(url))
+            assert pid_of(url) != first
+            assert client_of(url).get("answered") == b"yes"
+        last = pid_of(url)
+    wait_until(lambda: is_gone(last))
+
+
+def answers(url: str) -> bool:
+    try:
+        return bool(client_of(url).ping())
+    except redis.RedisError:
+        return False
+
+
 def test_a_torn_last_entry_of_the_file_does_not_stop_the_start(home: Settings) -> None:
     with embedded_redis(home) as url:
         client_of(url).set("key", "value")
