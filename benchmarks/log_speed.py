@@ -24,7 +24,7 @@ from features.log import EventLog
 from features.online.redis_keys import SHARD_COUNT, stream_key
 from features.settings import Settings
 from pipelines.embedded_redis import embedded_redis
-from serving.decision_log import drain_once
+from serving.decision_log import drain_alone
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 RECORD = orjson.dumps({"evaluated": "x" * 2_400}).decode()
@@ -105,7 +105,7 @@ def measure_stream(scratch: Path, count: int, fsync: str) -> dict[str, float]:
                 pipeline.execute()
         pipeline.execute()
         memory = client.info("memory")["used_memory"] / count
-        elapsed = seconds_of(lambda: drain_once(client, EventLog(settings.log_path), settings.spool_path))
+        elapsed = seconds_of(lambda: drain_alone(client, EventLog(settings.log_path), settings.spool_path))
     p50, p99 = np.percentile(times, [50, 99]).round()
     return {
         f"xadd_{fsync}_p50_us": p50,

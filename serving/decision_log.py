@@ -5,7 +5,7 @@ changes nothing, since the log takes the first row of a key only. For the same r
 drain at a time only saves work: two drains at once, say because one was frozen past the lock's expiry, store the same
 rows once, and each trims no further than it has stored itself. So the lock needs no fencing token.
 
-Memory: an entry costs its JSON plus about 100 bytes in Redis until it is drained, some 3 KB for a decision. `backlog`
+Memory: an entry costs its JSON plus about 100 bytes in Redis until it is drained, some 3 KB for a decision. `/metrics`
 counts the entries that wait: below two seconds' traffic while the drain runs, without bound while none runs.
 """
 
@@ -78,16 +78,6 @@ def dead_letters_path(spool: Path) -> Path:
     return spool / "dead" / "letters.jsonl"
 
 
-def drain_once(client: redis.Redis, log: EventLog, spool: Path) -> DrainReport:
-    """Move everything that waits now, in the spool and in the streams, into the log.
-
-    Raises:
-        LogUnavailableError: The log could not be written; what was not stored stays where it was.
-        UnavailableError: Redis is away; the spool is drained all the same.
-    """
-    return drain_spool(log, spool) + drain_streams(client, log, spool)
-
-
 def drain_streams(client: redis.Redis, log: EventLog, spool: Path) -> DrainReport:
     """Move what waits in the streams into the log, then trim it; what arrives meanwhile may wait for the next call.
 
@@ -124,19 +114,6 @@ def drain_spool(log: EventLog, spool: Path) -> DrainReport:
         )
         path.unlink(missing_ok=True)
     return report
-
-
-def backlog(client: redis.Redis) -> int:
-    """Entries that wait in the streams.
-
-    Raises:
-        UnavailableError: Redis is away.
-    """
-    pipeline = client.pipeline(transaction=False)
-    for shard in range(SHARD_COUNT):
-        pipeline.xlen(stream_key(shard))
-    with _redis_at_hand():
-        return sum(pipeline.execute())
 
 
 @contextmanager
@@ -180,7 +157,13 @@ def run_drain(settings: Settings, redis_url: str, stop: threading.Event, *, inte
 
 
 def drain_alone(client: redis.Redis, log: EventLog, spool: Path, *, wait_seconds: float = 0.0) -> DrainReport:
-    """`drain_once`, unless another drain of this home is at work: then wait for it, at most so long.
+    """Move all that waits now, in the spool and in the streams, into the log; the only drain of this home to do so.
+
+    Args:
+        client: The Redis of this home.
+        log: Where rows go.
+        spool: Folder of the spool.
+        wait_seconds: How long to wait for another drain that is at work.
 
     Raises:
         UnavailableError: Another drain is still at work, or Redis is away; the spool is drained all the same.

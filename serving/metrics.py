@@ -1,6 +1,7 @@
 """Numbers about the running server in Prometheus' form, summed over worker processes where there are several."""
 
 from pathlib import Path
+from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -21,21 +22,11 @@ class Metrics:
     def __init__(self, shared: Path | None = None) -> None:
         self._shared = shared
         self.registry = CollectorRegistry()
-        self.decisions = Counter(
-            "nextbest_decisions",
-            "Decisions made, by answer",
-            ("touchpoint", "action", "reason", "offer", "channel", "degraded"),
-            registry=self.registry,
+        self.decisions = self._counter(
+            "decisions", "Decisions made, by answer", "touchpoint", "action", "reason", "offer", "channel", "degraded"
         )
-        self.replays = Counter(
-            "nextbest_replays",
-            "Asks answered with the decision they already had",
-            ("touchpoint",),
-            registry=self.registry,
-        )
-        self.degraded = Counter(
-            "nextbest_degraded", "Decisions with something away, by what was", ("cause",), registry=self.registry
-        )
+        self.replays = self._counter("replays", "Asks answered with the decision they already had", "touchpoint")
+        self.degraded = self._counter("degraded", "Decisions with something away, by what was", "cause")
         self.latency = Histogram(
             "nextbest_decision_seconds",
             "Time from parsed ask to answer",
@@ -49,22 +40,25 @@ class Metrics:
             buckets=AGE_BUCKETS_S,
             registry=self.registry,
         )
-        self.reports = Counter(
-            "nextbest_reports", "Outcomes and events reported, by what became of them", ("kind", "status"),
-            registry=self.registry,
-        )  # fmt: skip
-        self.problems = Counter("nextbest_problems", "Requests refused, by code", ("code",), registry=self.registry)
-        self.model = Gauge(
-            "nextbest_model_info", "1 for the model version in force", ("version",), registry=self.registry,
-            multiprocess_mode="livemostrecent",
-        )  # fmt: skip
-        self.stream_length = Gauge(
-            "nextbest_stream_length", "Log entries that wait for the drain", registry=self.registry,
-            multiprocess_mode="livemostrecent",
-        )  # fmt: skip
-        self.redis_up = Gauge(
-            "nextbest_redis_up", "1 while Redis answers", registry=self.registry, multiprocess_mode="livemin"
+        self.reports = self._counter(
+            "reports", "Outcomes and events reported, by what became of them", "kind", "status"
         )
+        self.problems = self._counter("problems", "Requests refused, by code", "code")
+        self.model = self._gauge("model_info", "1 for the model version in force", "version")
+        self.stream_length = self._gauge("stream_length", "Log entries that wait for the drain")
+        self.redis_up = self._gauge("redis_up", "1 while Redis answers", over_workers="livemin")
+
+    def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
+        return Counter(f"nextbest_{name}", meaning, labels, registry=self.registry)
+
+    def _gauge(
+        self,
+        name: str,
+        meaning: str,
+        *labels: str,
+        over_workers: Literal["livemostrecent", "livemin"] = "livemostrecent",
+    ) -> Gauge:
+        return Gauge(f"nextbest_{name}", meaning, labels, registry=self.registry, multiprocess_mode=over_workers)
 
     def decided(self, decision: Decision) -> None:
         """Count a decision that was logged."""

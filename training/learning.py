@@ -96,13 +96,9 @@ def learn(
     evidence = _evidence(dataset, fitted, choice, rows)
     effects = estimate_effects(evidence)
     share = _specific_share(evidence, effects) if choice.is_randomised else 1.0
-    final_raw = raw_of(fitted.text, dataset, table, _averaged_rows(dataset, settings.seed)) * fitted.scale
     seen = with_baseline(believe(effects, evidence.raw, specific_share=share), evidence)
-    final = replace(
-        believe(effects, final_raw, specific_share=share),
-        baseline_intercept=seen.baseline_intercept,
-        baseline_slope=seen.baseline_slope,
-    )
+    final_raw = raw_of(fitted.text, dataset, table, _averaged_rows(dataset, settings.seed)) * fitted.scale
+    final = _of_final_booster(seen, believe(effects, final_raw, specific_share=share))
     bundle = ModelBundle(
         booster=fitted.text,
         layout=layout,
@@ -112,12 +108,7 @@ def learn(
         catalogue_version=catalogue.version,
         measure_id=measure.measure_id,
         window_days=learning.window_days,
-        notes={
-            "best_constant": dataset.keys[best_constant(effects)],
-            "average_effects": dict(zip(dataset.keys[1:], effects.shrunk_averages.tolist(), strict=True)),
-            "is_randomised": choice.is_randomised,
-            "dataset_digest": dataset.digest,
-        },
+        notes=_notes(dataset, effects, choice),
     )
     return Learned(
         bundle=bundle,
@@ -131,6 +122,20 @@ def learn(
         validation=validate(evidence, seen, best_constant(effects)) if choice.is_randomised else None,
         settings=settings,
     )
+
+
+def _of_final_booster(seen: Parts, final: Parts) -> Parts:
+    """Parts of the booster that decides; its baseline is estimated on customers that boosters did not see."""
+    return replace(final, baseline_intercept=seen.baseline_intercept, baseline_slope=seen.baseline_slope)
+
+
+def _notes(dataset: Dataset, effects: Effects, choice: LoggedChoice) -> dict[str, object]:
+    return {
+        "best_constant": dataset.keys[best_constant(effects)],
+        "average_effects": dict(zip(dataset.keys[1:], effects.shrunk_averages.tolist(), strict=True)),
+        "is_randomised": choice.is_randomised,
+        "dataset_digest": dataset.digest,
+    }
 
 
 def best_constant(effects: Effects) -> int:

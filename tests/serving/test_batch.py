@@ -19,7 +19,7 @@ from features.online.redis_keys import SHARD_COUNT, feature_key, stream_key
 from features.settings import Settings
 from pipelines import batch
 from pipelines.batch import BatchPlan, BatchReport, ModelCopy, decide_audience
-from serving.decision_log import drain_once
+from serving.decision_log import drain_alone
 
 type Batch = Callable[..., tuple[BatchReport, list[dict[str, Any]]]]
 
@@ -63,7 +63,7 @@ def crowd(store: Any, new_customer: Callable[..., Customer]) -> list[str]:
 
 def records(settings: Settings, live_redis: redis.Redis) -> dict[str, dict[str, Any]]:
     log = EventLog(settings.log_path)
-    drain_once(live_redis, log, settings.spool_path)
+    drain_alone(live_redis, log, settings.spool_path)
     found = map(orjson.loads, log.read(DECISIONS)["record"])
     return {record["customer_id"]: record | {"decision_id": None} for record in found}
 

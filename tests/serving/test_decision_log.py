@@ -22,10 +22,8 @@ from serving.decision_log import (
     BATCH_SIZE,
     LOCK_KEY,
     DrainReport,
-    backlog,
     dead_letters_path,
     drain_alone,
-    drain_once,
     drain_streams,
     run_drain,
 )
@@ -49,6 +47,11 @@ def add(client: redis.Redis, numbers: range) -> None:
     for number in numbers:
         pipeline.xadd(stream_key(number % SHARD_COUNT), {"table": "decisions", "row": decision(number)})
     pipeline.execute()
+
+
+def backlog(client: redis.Redis) -> int:
+    """Entries that wait in the streams."""
+    return sum(client.xlen(stream_key(shard)) for shard in range(SHARD_COUNT))
 
 
 def decisions_in(log: EventLog) -> list[str]:
@@ -80,7 +83,7 @@ def spool(tmp_path: Path) -> Path:
 def test_every_entry_of_every_stream_lands_and_the_streams_are_empty(client, log: EventLog, spool: Path) -> None:
     add(client, range(100))
     assert backlog(client) == 100
-    assert drain_once(client, log, spool) == DrainReport(inserted=100)
+    assert drain_alone(client, log, spool) == DrainReport(inserted=100)
     assert decisions_in(log) == names(range(100))
     assert backlog(client) == 0
     row = log.read(DECISIONS).row(0, named=True)
@@ -99,22 +102,22 @@ def test_tables_are_told_apart(client, log: EventLog, spool: Path) -> None:
     add(client, range(3))
     event = {"event_id": "E", "customer_id": "C", "type": "browse", "occurred_at": "2026-01-01T00:00:00Z"}
     client.xadd(stream_key(0), {"table": "events", "row": orjson.dumps(event)})
-    assert drain_once(client, log, spool).inserted == 4
+    assert drain_alone(client, log, spool).inserted == 4
     assert log.read(EVENTS)["event_id"].to_list() == ["E"]
 
 
 def test_an_entry_that_comes_twice_is_one_row(client, log: EventLog, spool: Path) -> None:
     add(client, range(10))
-    drain_once(client, log, spool)
+    drain_alone(client, log, spool)
     add(client, range(5, 12))
-    assert drain_once(client, log, spool) == DrainReport(inserted=2, duplicates=5)
+    assert drain_alone(client, log, spool) == DrainReport(inserted=2, duplicates=5)
     assert decisions_in(log) == names(range(12))
 
 
 def test_a_client_that_decodes_answers_will_do(client, redis_url: str, log: EventLog, spool: Path) -> None:
     add(client, range(4))
     with redis.Redis.from_url(redis_url, decode_responses=True) as decoding:
-        assert drain_once(decoding, log, spool) == DrainReport(inserted=4)
+        assert drain_alone(decoding, log, spool) == DrainReport(inserted=4)
 
 
 POISON = [
@@ -132,12 +135,12 @@ def test_poison_is_kept_aside_and_blocks_nothing(client, log: EventLog, spool: P
     add(client, range(SHARD_COUNT))
     entry_id = client.xadd(stream_key(2), fields).decode()
     add(client, range(SHARD_COUNT, 2 * SHARD_COUNT))
-    assert drain_once(client, log, spool) == DrainReport(inserted=2 * SHARD_COUNT, dead=1)
+    assert drain_alone(client, log, spool) == DrainReport(inserted=2 * SHARD_COUNT, dead=1)
     assert backlog(client) == 0
     (letter,) = read_letters(dead_letters_path(spool))
     assert (letter["source"], letter["entry_id"]) == (stream_key(2), entry_id)
     assert letter["reason"]
-    assert drain_once(client, log, spool) == DrainReport()
+    assert drain_alone(client, log, spool) == DrainReport()
 
 
 def test_poison_that_comes_again_after_a_crash_is_kept_once(client, log: EventLog, spool: Path, monkeypatch) -> None:
@@ -156,7 +159,7 @@ def test_entries_stay_when_the_log_cannot_be_written(client, tmp_path: Path, spo
     (tmp_path / "blocked").write_text("a file where the log's folder should be")
     add(client, range(10))
     with pytest.raises(LogUnavailableError):
-        drain_once(client, EventLog(tmp_path / "blocked"), spool)
+        drain_alone(client, EventLog(tmp_path / "blocked"), spool)
     assert backlog(client) == 10
 
 
@@ -178,10 +181,9 @@ def test_an_entry_that_arrives_between_reading_and_trimming_stays(client, log: E
 
 def test_the_spool_is_drained_when_redis_is_away(tmp_path: Path, log: EventLog, spool: Path) -> None:
     Spool(spool).append("decisions", orjson.loads(decision(1)))
-    with redis.Redis(unix_socket_path=str(tmp_path / "nobody"), retry=None) as away:
-        for call in (drain_once, drain_alone):
-            with pytest.raises(UnavailableError, match="Redis must answer"):
-                call(away, log, spool)
+    away = redis.Redis(unix_socket_path=str(tmp_path / "nobody"), retry=None)
+    with away, pytest.raises(UnavailableError, match="Redis must answer"):
+        drain_alone(away, log, spool)
     assert decisions_in(log) == names(range(1, 2))
 
 
@@ -255,7 +257,7 @@ def test_a_running_drain_compacts_a_scattered_log(client, redis_url, tmp_path, m
     log = EventLog(settings.log_path)
     for number in range(4):
         add(client, range(number, number + 1))
-        drain_once(client, log, settings.spool_path)
+        drain_alone(client, log, settings.spool_path)
     assert log.file_count(DECISIONS) == 4
     add(client, range(4, 5))
     thread = threading.Thread(target=run_drain, args=(settings, redis_url, stop), kwargs={"interval_seconds": 0.02})

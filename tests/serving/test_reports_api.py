@@ -12,7 +12,7 @@ from features.contracts import EVENTS, OUTCOMES
 from features.log import EventLog
 from features.online.redis_keys import SHARD_COUNT, stream_key
 from features.settings import Settings
-from serving.decision_log import drain_once
+from serving.decision_log import drain_alone
 from serving.documents import ReportAnswer
 
 ASK = {"customer_id": "C-1", "touchpoint": "weekly-mail"}
@@ -28,7 +28,7 @@ def decision_id(client: TestClient, customer: str) -> str:
 def drain(settings: Settings, live_redis: redis.Redis) -> Callable[[], EventLog]:
     def run() -> EventLog:
         log = EventLog(settings.log_path)
-        drain_once(live_redis, log, settings.spool_path)
+        drain_alone(live_redis, log, settings.spool_path)
         return log
 
     return run
