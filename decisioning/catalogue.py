@@ -4,11 +4,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from decisioning.experiment import Experiment, Holdout
+from decisioning.care import CarePolicy
+from decisioning.contact_policy import ContactPolicy
+from decisioning.experiment import Experiment, Holdout, ProgrammeHoldout
 from decisioning.exploration import Exploration
 from decisioning.journey import Goal, JourneyStage, Touchpoint
+from decisioning.levers import ArbitrationSwitches, Lever
+from decisioning.limits import DepartmentShare, Limit
 from decisioning.measure import Measure
-from decisioning.message import Channel, Creative, Offer
+from decisioning.message import Channel, Creative, MessageClass, Offer
+from decisioning.message_classes import DEFAULT_CLASSES, ClassRules
+from decisioning.quiet_hours import QuietHours
 
 
 class AttributeKind(StrEnum):
@@ -68,3 +74,12 @@ class Catalogue:
     exploration: Exploration = field(default_factory=Exploration)
     experiments: tuple[Experiment, ...] = ()
     holdout: Holdout | None = None
+    programme_holdouts: tuple[ProgrammeHoldout, ...] = ()
+    classes: Mapping[MessageClass, ClassRules] = field(default_factory=lambda: dict(DEFAULT_CLASSES))
+    contact_policy: ContactPolicy = field(default_factory=ContactPolicy)
+    quiet_hours: QuietHours = field(default_factory=QuietHours)
+    care: CarePolicy = field(default_factory=CarePolicy)
+    limits: tuple[Limit, ...] = ()
+    shares: tuple[DepartmentShare, ...] = ()
+    levers: tuple[Lever, ...] = ()
+    switches: ArbitrationSwitches = field(default_factory=ArbitrationSwitches)

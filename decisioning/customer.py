@@ -9,6 +9,12 @@ from decisioning.predicate import FactValue
 
 CustomerId = NewType("CustomerId", str)
 
+PROTECTIONS = frozenset({"deceased", "minor", "vulnerable", "legal_hold"})
+"""People whom only mandatory messages may reach."""
+
+PROFILING = "profiling"
+"""Purpose of the answer that allows or refuses profiling; its channel does not matter."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Consent:
@@ -41,6 +47,11 @@ class Customer:
         reachable_channels: Channels with a working address.
         consents: The latest answer per channel and purpose.
         unsubscribed_channels: Channels the customer has left since the profile was written (live state).
+        household_id: Who shares a household; None where unknown.
+        country: ISO 3166-1 alpha-2 code; None where unknown.
+        plausible_zones: Where `time_zone` is None, the IANA zones that country and telephone number leave open.
+        protections: Of `PROTECTIONS`, those in force.
+        has_opted_out_of_profiling: Gets choices that look at no feature of theirs, and no model learns from them.
     """
 
     customer_id: CustomerId
@@ -50,3 +61,8 @@ class Customer:
     reachable_channels: frozenset[str]
     consents: tuple[Consent, ...]
     unsubscribed_channels: frozenset[str] = frozenset()
+    household_id: str | None = None
+    country: str | None = None
+    plausible_zones: tuple[str, ...] = ()
+    protections: frozenset[str] = frozenset()
+    has_opted_out_of_profiling: bool = False

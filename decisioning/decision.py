@@ -5,7 +5,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from decisioning.care import CaseState
 from decisioning.customer import Customer
+from decisioning.limits import Supply
+from decisioning.live import LiveState
 from decisioning.predicate import FactValue
 from decisioning.scoring import FeatureVector, FloatArray
 
@@ -27,6 +30,13 @@ class Reason(StrEnum):
     SILENCE_BEST = "SILENCE_BEST"  # sending nothing is worth most
     NOTHING_PERMITTED = "NOTHING_PERMITTED"  # every message was excluded by a gate
     HOLDOUT = "HOLDOUT"  # the customer is in the universal holdout
+    PROGRAMME_HOLDOUT = "PROGRAMME_HOLDOUT"  # the customer is in the holdout of the programme that had a message
+    PRECEDENCE = "PRECEDENCE"  # a class that goes before others, whatever they are worth
+    ALLOCATED = "ALLOCATED"  # the plan over all customers gave this customer this message
+    NOT_PROFILED = "NOT_PROFILED"  # declared values chose: the customer does not want to be profiled
+    CARE = "CARE"  # marketing is paused for an open or recent case
+    DEFERRED = "DEFERRED"  # only quiet hours stand in the way: ask again at `retry_at`
+    CONTENDED = "CONTENDED"  # other decisions about this customer kept being faster
     UNKNOWN_CUSTOMER = "UNKNOWN_CUSTOMER"
     DEGRADED = "DEGRADED"  # something behind us was away
 
@@ -46,6 +56,34 @@ class Exclusion(StrEnum):
     HOLDOUT = "HOLDOUT"
     EXPERIMENT_ARM = "EXPERIMENT_ARM"
     NOT_SCORED = "NOT_SCORED"
+    PROTECTED = "PROTECTED"
+    NOT_APPLICABLE = "NOT_APPLICABLE"
+    NOT_SUITABLE = "NOT_SUITABLE"
+    INCOMPATIBLE = "INCOMPATIBLE"
+    CASE_OPEN = "CASE_OPEN"
+    CASE_COOLING_DOWN = "CASE_COOLING_DOWN"
+    CAP_REACHED = "CAP_REACHED"
+    PRESSURE_REACHED = "PRESSURE_REACHED"
+    ROOM_KEPT = "ROOM_KEPT"
+    SUPPRESSED = "SUPPRESSED"
+    QUIET_HOURS = "QUIET_HOURS"
+    CAPACITY_FULL = "CAPACITY_FULL"
+    BUDGET_SPENT = "BUDGET_SPENT"
+    SHARE_REACHED = "SHARE_REACHED"
+    CREATIVE_UNFIT = "CREATIVE_UNFIT"
+    PROGRAMME_HOLDOUT = "PROGRAMME_HOLDOUT"
+    ALREADY_IN_SLATE = "ALREADY_IN_SLATE"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """A position that a message is wanted for; `channels` None for all of the request's."""
+
+    placement_id: str
+    channels: frozenset[str] | None = None
+
+
+ONE_PLACEMENT = (Placement(placement_id="1"),)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +91,7 @@ class Request:
     """What a caller asks.
 
     Attributes:
+        placements: Positions to fill, in order; the first is the decision proper, the others get what is left.
         request_key: Identity of the ask: the caller's dedupe key, or one made at the edge. It seeds the draw.
         channels: Restriction to these channels; None for all of the touchpoint's.
     """
@@ -64,6 +103,7 @@ class Request:
     channels: frozenset[str] | None = None
     excluded_offers: frozenset[str] = frozenset()
     stage_id: str | None = None
+    placements: tuple[Placement, ...] = ONE_PLACEMENT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +118,10 @@ class Inputs:
         now: The moment of the decision (aware, UTC).
         uniform: The draw, in [0, 1), as `draw.request_uniform` gives it.
         degraded: What was away, in the words of the log: `features_unavailable`, `model_unavailable`, ...
+        live: What happened since the profile was written.
+        supply: What all customers share.
+        unfit: Messages whose expanded content breaks their channel, with what is wrong.
+        allocated: Message key that a plan over all customers gave this one; None where there is no plan.
     """
 
     request: Request
@@ -88,6 +132,10 @@ class Inputs:
     now: datetime
     uniform: float
     degraded: tuple[str, ...] = ()
+    live: LiveState = field(default_factory=LiveState)
+    supply: Supply = field(default_factory=Supply)
+    unfit: Mapping[str, str] = field(default_factory=dict[str, str])
+    allocated: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +148,11 @@ class Evaluated:
         cost_minor: Contact cost.
         priority_minor: What arbitration compares, in money: see `decisioning.arbitration`; 0 for silence.
         probability: Action probability.
+        fatigue_minor: Cost of one more contact in goodwill.
+        shadow_minor: Price of the capacity, budget and share it would use; negative where it is wanted.
+        context_weight: Product of the levers whose rule holds.
+        business_weight: Product of the levers without a rule.
+        evidence_count: Decisions that sent the offer so far; None where nobody counts.
     """
 
     message_key: str
@@ -108,14 +161,50 @@ class Evaluated:
     cost_minor: float
     priority_minor: float
     probability: float
+    fatigue_minor: float = 0.0
+    shadow_minor: float = 0.0
+    context_weight: float = 1.0
+    business_weight: float = 1.0
+    evidence_count: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Excluded:
-    """A message that was not permitted, with every reason found, in the order of the gates."""
+    """A message that was not permitted, with every reason found, in the order of the gates.
+
+    Attributes:
+        details: What each reason means here, such as the cap that was reached; empty texts where the code says it all.
+        allowed_at: Where only time stands in the way, the first moment at which the gates would let it pass.
+    """
 
     message_key: str
     reasons: tuple[Exclusion, ...]
+    details: tuple[str, ...] = ()
+    allowed_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Position:
+    """What a further placement of a slate got, given those before it.
+
+    Attributes:
+        message_key: The message, or `silence`.
+        action_probability: Probability of this choice, given the positions before it.
+        is_best: Arbitration put it first among what was left.
+    """
+
+    placement_id: str
+    message_key: str
+    action_probability: float
+    is_best: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ghost:
+    """What a held-out customer would have got, having passed the same gates; it is never sent."""
+
+    message_key: str
+    action_probability: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +217,11 @@ class Decision:
         arms: Arm per experiment the customer is in.
         evaluated: Permitted candidates, silence first, then by falling priority; probabilities sum to 1.
         excluded: The rest of the touchpoint's candidates.
+        further: Positions of the slate after the first, in order; empty for a single placement.
+        ghost: What a holdout or a silent arm kept back; None where nothing was.
+        programme_holdouts: Programmes whose holdout the customer is in.
+        retry_at: The first moment at which a message that only waits for time may go; None where none waits.
+        care: Where service stands before sales: the state of the gravest case, None without one.
     """
 
     decision_id: str
@@ -150,6 +244,11 @@ class Decision:
     evaluated: tuple[Evaluated, ...]
     excluded: tuple[Excluded, ...]
     inputs: Inputs
+    further: tuple[Position, ...] = ()
+    ghost: Ghost | None = None
+    programme_holdouts: frozenset[str] = frozenset()
+    retry_at: datetime | None = None
+    care: CaseState | None = None
 
     @property
     def best(self) -> Evaluated:

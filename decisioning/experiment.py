@@ -19,11 +19,23 @@ class ArmPolicy(StrEnum):
     with probability 1 / (k + 1): a control that needs no model, is never biased by one, and leaves a log in which
     every permitted choice has support. `silence` sends no marketing message. Where a customer is in several
     experiments, a silence arm keeps marketing silent whatever the others say, and a random arm draws among the rest.
+    `rules` ranks by declared values and asks no model, `no_levers` decides with every lever at 1, and `model` decides
+    with another model, named by its alias in the registry.
     """
 
     ENGINE = "engine"
     RANDOM = "random"
     SILENCE = "silence"
+    RULES = "rules"
+    NO_LEVERS = "no_levers"
+    MODEL = "model"
+
+
+class Unit(StrEnum):
+    """Who is assigned as one."""
+
+    CUSTOMER = "customer"
+    HOUSEHOLD = "household"
 
 
 class Exposure(StrEnum):
@@ -35,11 +47,12 @@ class Exposure(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arm:
-    """A cell of an experiment; the shares of an experiment's arms sum to 1."""
+    """A cell of an experiment; the shares of an experiment's arms sum to 1. `model_alias` is for `model` arms only."""
 
     arm_id: str
     share: float
     policy: ArmPolicy = ArmPolicy.ENGINE
+    model_alias: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +70,10 @@ class Experiment:
         starts_at: First moment of assignment (aware, UTC); None for always.
         ends_at: First moment without assignment; None for open end.
         touchpoints: Touchpoints it runs on; empty means all.
+        layer: Experiments of one layer never share a customer: each takes `traffic` of it, in the order of names.
+            None for a layer of its own.
+        traffic: Share of the layer's customers who take part, in (0, 1].
+        unit: Customers or households are assigned; who has no household is one.
     """
 
     experiment_id: str
@@ -69,6 +86,9 @@ class Experiment:
     starts_at: datetime | None = None
     ends_at: datetime | None = None
     touchpoints: frozenset[str] = frozenset()
+    layer: str | None = None
+    traffic: float = 1.0
+    unit: Unit = Unit.CUSTOMER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +97,23 @@ class Holdout:
 
     share: float
     salt: str
+    unit: Unit = Unit.CUSTOMER
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProgrammeHoldout:
+    """A fixed share of customers who get no marketing of one programme; empty sets name nothing.
+
+    A message belongs to the programme when its offer, its goal or its goal's department is named.
+    """
+
+    programme_id: str
+    share: float
+    salt: str
+    offers: frozenset[str] = frozenset()
+    goals: frozenset[str] = frozenset()
+    departments: frozenset[str] = frozenset()
+    unit: Unit = Unit.CUSTOMER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

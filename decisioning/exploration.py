@@ -1,22 +1,52 @@
 """How much chance a decision leaves, with exact action probabilities."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 
 from decisioning.errors import InvalidInputError, InvalidPolicyError
 
 
+class ExplorationKind(StrEnum):
+    """How chance is spread over candidates."""
+
+    EPSILON_GREEDY = "epsilon_greedy"
+    INVERSE_GAP = "inverse_gap"
+    THOMPSON = "thompson"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Exploration:
-    """Epsilon-greedy with a floor.
+class Ramp:
+    """How a new offer is let in: its probability is at most start_share + (1 - start_share) x evidence / needed.
 
     Attributes:
-        epsilon: Share of decisions drawn evenly over permitted messages and silence, in [0, 1].
+        needed: Decisions that sent an offer before it counts as known; 0 switches the ramp off.
+        start_share: Greatest probability of an offer that nobody got yet, in (0, 1].
+    """
+
+    needed: int = 0
+    start_share: float = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exploration:
+    """How much chance a decision leaves.
+
+    Attributes:
+        epsilon: Epsilon-greedy: share of decisions drawn evenly over permitted messages and silence, in [0, 1].
         min_probability: Smallest action probability of a permitted candidate, in [0, 1); 0 switches the floor off.
+        gap_scale_minor: Inverse-gap weighting: a candidate this much worse than the best is half as likely as it would
+            be with an equal value; positive.
+        prior_deviation_minor: Thompson sampling: standard deviation of a message's value without any evidence.
+        ramp: How new offers are let in.
     """
 
     epsilon: float = 0.0
     min_probability: float = 0.0
+    kind: ExplorationKind = ExplorationKind.EPSILON_GREEDY
+    gap_scale_minor: float = 100.0
+    prior_deviation_minor: float = 100.0
+    ramp: Ramp = field(default_factory=Ramp)
 
 
 def check_exploration(exploration: Exploration) -> None:

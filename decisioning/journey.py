@@ -34,12 +34,17 @@ class Touchpoint:
         channels: Channels a message may travel on when this touchpoint asks.
         context: Declared context fields and their types: `number`, `text` or `flag`.
         sticky_seconds: How long the same dedupe key gets the same decision.
+        needs_permit: A decision only reserves; it counts when a permit was given or the message arrived. Without it,
+            a decision counts as a contact at once, until it is reported as not sent or bounced.
+        reserve_seconds: How long a reservation holds.
     """
 
     touchpoint_id: str
     channels: frozenset[str]
     context: Mapping[str, str] = field(default_factory=dict[str, str])
     sticky_seconds: int = 86_400
+    needs_permit: bool = False
+    reserve_seconds: int = 86_400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,6 +31,12 @@ class Channel:
         is_online: False for call centre, direct mail, desk and event.
         max_lengths: Longest content per field, in characters; a field that is not named is not limited.
         required_fields: Content fields that a creative on this channel must have.
+        max_sms_segments: Most SMS segments that the field `body` may need; None where it is no SMS.
+        max_line_width: Longest line of the field `body`, in characters; None for no bound.
+        allowed_formats: Words that the content field `format` may be, such as paper sizes; empty for any.
+        lead_time_seconds: From handing over to arriving: the offer must still be valid then.
+        cut_off_minute: Minute of the local day after which a hand-over counts to the next day; None for none.
+        zone: IANA zone of the cut-off.
     """
 
     channel_id: str
@@ -38,6 +44,12 @@ class Channel:
     is_online: bool = True
     max_lengths: Mapping[str, int] = field(default_factory=dict[str, int])
     required_fields: frozenset[str] = frozenset()
+    max_sms_segments: int | None = None
+    max_line_width: int | None = None
+    allowed_formats: frozenset[str] = frozenset()
+    lead_time_seconds: float = 0.0
+    cut_off_minute: int | None = None
+    zone: str = "UTC"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +68,12 @@ class Offer:
         value_minor: Declared money value, used where no model can say; in minor units.
         weight: Visible business weight, positive; 1 changes nothing.
         attributes: Numbers and words that describe it to the model, so that a new offer can be scored.
-        eligibility: Rule over facts that a customer must meet.
+        eligibility: Rule over facts: may this customer have it.
+        applicability: Rule over facts: does it make sense for them now.
+        suitability: Rule over facts: is it good for them.
+        never_with: Offers that the customer must not also have: in one slate, or within the window of the contact book.
+        not_after: Seconds for which this offer rests after each of these offers.
+        urgency: Order among messages of a class with precedence, highest first; nothing else looks at it.
     """
 
     offer_id: str
@@ -71,6 +88,11 @@ class Offer:
     weight: float = 1.0
     attributes: Mapping[str, FactValue] = field(default_factory=dict[str, FactValue])
     eligibility: Predicate = ALWAYS
+    applicability: Predicate = ALWAYS
+    suitability: Predicate = ALWAYS
+    never_with: frozenset[str] = frozenset()
+    not_after: Mapping[str, float] = field(default_factory=dict[str, float])
+    urgency: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +104,8 @@ class Creative:
     channel_id: str
     content: Mapping[str, str]
     eligibility: Predicate = ALWAYS
+    applicability: Predicate = ALWAYS
+    suitability: Predicate = ALWAYS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,87 @@
+"""What each message class may bypass, and which caps it counts towards: one matrix, in the catalogue."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from decisioning.message import MessageClass
+
+
+class Layer(StrEnum):
+    """The layers of gates, in the order in which they are asked and reported."""
+
+    REQUEST = "request"  # what the caller asked for and ruled out
+    PROTECTION = "protection"  # deceased, minor, vulnerable, legal hold
+    CONSENT = "consent"  # per channel and purpose, and subscriptions
+    REACHABILITY = "reachability"
+    VALIDITY = "validity"
+    STAGE = "stage"
+    ELIGIBILITY = "eligibility"  # may this customer have it
+    APPLICABILITY = "applicability"  # does it make sense for them now
+    SUITABILITY = "suitability"  # is it good for them
+    COMPATIBILITY = "compatibility"  # never A with B, not B within N days of A
+    CARE = "care"  # service before sales
+    CONTACT_POLICY = "contact_policy"  # caps and contact pressure
+    SUPPRESSION = "suppression"  # after declining, bouncing, complaining
+    QUIET_HOURS = "quiet_hours"
+    CAPACITY = "capacity"  # capacities, budgets and shares
+    CREATIVE = "creative"  # what the channel cannot carry
+    TEST = "test"  # holdouts and silent arms
+    SCORE = "score"  # marketing is not sent on a guess
+
+
+BYPASSABLE = frozenset(
+    {
+        Layer.PROTECTION, Layer.CONSENT, Layer.COMPATIBILITY, Layer.CARE, Layer.CONTACT_POLICY, Layer.SUPPRESSION,
+        Layer.QUIET_HOURS, Layer.TEST, Layer.SCORE,
+    }
+)  # fmt: skip
+"""Layers that a class may bypass at all. Only `mandatory` may bypass protection, only `mandatory` and `transactional`
+consent, and `marketing` nothing."""
+
+
+class CapScope(StrEnum):
+    """What a cap counts."""
+
+    EVERYTHING = "everything"
+    DEPARTMENT = "department"
+    GOAL = "goal"
+    CLASS = "class"
+    CHANNEL = "channel"
+    OFFER = "offer"
+    CREATIVE = "creative"
+    PRESSURE = "pressure"  # the weighted sum over class and channel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassRules:
+    """One line of the matrix.
+
+    Attributes:
+        bypasses: Layers that messages of this class pass unasked.
+        counts_towards: Caps that a contact of this class uses up.
+        has_precedence: Goes before every class below it, whatever either is worth; never for marketing. Without it, a
+            message of a class other than marketing competes by its declared value, the same for every customer.
+    """
+
+    bypasses: frozenset[Layer] = frozenset()
+    counts_towards: frozenset[CapScope] = frozenset(CapScope)
+    has_precedence: bool = False
+
+
+_OWN = frozenset({CapScope.OFFER, CapScope.CREATIVE})
+
+DEFAULT_CLASSES: Mapping[MessageClass, ClassRules] = {
+    MessageClass.MANDATORY: ClassRules(bypasses=BYPASSABLE, counts_towards=frozenset(), has_precedence=True),
+    MessageClass.TRANSACTIONAL: ClassRules(
+        bypasses=BYPASSABLE - {Layer.PROTECTION}, counts_towards=frozenset(), has_precedence=True
+    ),
+    MessageClass.RECOVERY: ClassRules(
+        bypasses=frozenset({Layer.CARE, Layer.CONTACT_POLICY, Layer.SUPPRESSION, Layer.TEST, Layer.SCORE}),
+        counts_towards=_OWN,
+        has_precedence=True,
+    ),
+    MessageClass.SERVICE: ClassRules(bypasses=frozenset({Layer.CARE, Layer.TEST, Layer.SCORE}), has_precedence=True),
+    MessageClass.MARKETING: ClassRules(),
+}
+"""The matrix where a catalogue declares none."""
