@@ -26,6 +26,22 @@ class EventType(StrEnum):
     RETURN = "return"
 
 
+class StateEventType(StrEnum):
+    """Events that change a customer's live state and nothing else: no feature or measure counts them."""
+
+    CASE_OPENED = "case_opened"  # properties: case_id, kind, severity
+    CASE_RESOLVED = "case_resolved"  # properties: case_id
+    CONSENT_GIVEN = "consent_given"  # properties: channel, purpose
+    CONSENT_WITHDRAWN = "consent_withdrawn"  # properties: channel, purpose
+    PROFILING_OPTED_OUT = "profiling_opted_out"
+    PROFILING_OPTED_IN = "profiling_opted_in"
+    PROTECTED = "protected"  # property: protection
+    UNPROTECTED = "unprotected"  # property: protection
+    STAGE_ENTERED = "stage_entered"  # property: stage
+    MESSAGE_DUE = "message_due"  # properties: due_id, offer_id, channel, creative, due_at
+    MESSAGE_DUE_CANCELLED = "message_due_cancelled"  # property: due_id
+
+
 class OutcomeType(StrEnum):
     """What can become of a decision."""
 
