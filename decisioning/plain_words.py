@@ -23,6 +23,23 @@ _WHY_EXCLUDED = {
     Exclusion.HOLDOUT: "the customer is in the universal holdout",
     Exclusion.EXPERIMENT_ARM: "an experiment keeps this customer silent",
     Exclusion.NOT_SCORED: "no model was there to score it",
+    Exclusion.PROTECTED: "the customer is protected from it",
+    Exclusion.NOT_APPLICABLE: "it makes no sense at the moment",
+    Exclusion.NOT_SUITABLE: "it would not be good for the customer",
+    Exclusion.INCOMPATIBLE: "another offer rules it out",
+    Exclusion.CASE_OPEN: "a service case is open",
+    Exclusion.CASE_COOLING_DOWN: "a service case was solved only recently",
+    Exclusion.CAP_REACHED: "the customer has had enough messages",
+    Exclusion.PRESSURE_REACHED: "messages have weighed on the customer enough",
+    Exclusion.ROOM_KEPT: "its room is kept for a message that is due",
+    Exclusion.SUPPRESSED: "it rests after how the customer answered",
+    Exclusion.QUIET_HOURS: "it is quiet time for the channel",
+    Exclusion.CAPACITY_FULL: "no capacity is left",
+    Exclusion.BUDGET_SPENT: "the budget is spent",
+    Exclusion.SHARE_REACHED: "the department has had its share",
+    Exclusion.CREATIVE_UNFIT: "the channel cannot carry its content",
+    Exclusion.PROGRAMME_HOLDOUT: "the customer is in the programme's holdout",
+    Exclusion.ALREADY_IN_SLATE: "another position has the offer already",
 }
 
 
@@ -99,17 +116,28 @@ class _Amounts(NamedTuple):
 
 
 def _sent(decision: Decision, amounts: _Amounts) -> str:
-    chosen = next(one for one in decision.evaluated if one.message_key == decision.message_key)
-    key, chance = decision.message_key, f"{decision.action_probability:.1%}"
+    chance = f"with a chance of {decision.action_probability:.1%}"
     match decision.reason:
         case Reason.EXPERIMENT:
-            return f"Sent {key}: an experiment drew it at random, with a chance of {chance}"
+            why = f"an experiment drew it at random, {chance}"
         case Reason.EXPLORED:
-            return f"Sent {key}: exploration drew it, with a chance of {chance}, though another choice looked better"
-        case Reason.RULES:
-            return f"Sent {key}: no model was there, and its declared value is the highest"
-        case _:
-            return f"Sent {key}: {_worth(chosen, amounts)}, the most of {len(decision.evaluated) - 1} permitted"
+            why = f"exploration drew it, {chance}, though another choice looked better"
+        case reason:
+            why = _WHY_SENT.get(reason) or _most_worth(decision, amounts)
+    return f"Sent {decision.message_key}: {why}"
+
+
+_WHY_SENT = {
+    Reason.RULES: "no model was there, and its declared value is the highest",
+    Reason.NOT_PROFILED: "the customer is not profiled, and its declared value is the highest",
+    Reason.PRECEDENCE: "its class goes before all others, whatever they are worth",
+    Reason.ALLOCATED: "the plan over all customers chose it",
+}
+
+
+def _most_worth(decision: Decision, amounts: _Amounts) -> str:
+    chosen = next(one for one in decision.evaluated if one.message_key == decision.message_key)
+    return f"{_worth(chosen, amounts)}, the most of {len(decision.evaluated) - 1} permitted"
 
 
 def _worth(chosen: Evaluated, amounts: _Amounts) -> str:
@@ -122,6 +150,12 @@ _WHY_HELD = {
     Reason.HOLDOUT: "the customer is in the universal holdout, which gets no marketing",
     Reason.DEGRADED: "something behind the decision was away, and nothing could be sent safely without it",
     Reason.RULES: "no model was there, and no permitted message has a declared value above its cost",
+    Reason.NOT_PROFILED: "the customer is not profiled, and no permitted message has a declared value above its cost",
+    Reason.PROGRAMME_HOLDOUT: "the customer is in the holdout of the programme that had a message",
+    Reason.ALLOCATED: "the plan over all customers chose silence",
+    Reason.CARE: "a service case comes before sales",
+    Reason.DEFERRED: "only the time of day stands in the way; ask again later",
+    Reason.CONTENDED: "other decisions about this customer kept being faster",
 }
 
 
