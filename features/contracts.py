@@ -1,9 +1,10 @@
 """The four canonical tables: what an adapter writes, an import checks and the log holds.
 
 One form serves Parquet and CSV, so nested values are JSON text: `channels` is a list of channel names, `consents` a
-list of objects with `channel`, `purpose`, `granted` and optionally `recorded_at` and `source`; `attributes`,
-`properties`, `context` and `arms` are objects. Times are UTC (aware in Parquet, ISO 8601 with an offset in CSV),
-amounts are whole minor units.
+list of objects with `channel`, `purpose`, `granted` and optionally `recorded_at` and `source`; `protections` is a list
+of words; `attributes`, `properties`, `context`, `arms` and `ghost` are objects. Times are UTC (aware in Parquet, ISO
+8601 with an offset in CSV), amounts are whole minor units. An answer for the purpose `profiling`, whatever its channel,
+says whether the customer may be profiled.
 """
 
 from dataclasses import dataclass
@@ -112,6 +113,13 @@ CUSTOMERS = Table(
         _json("channels", "channels with a working address"),
         _json("consents", "answers per channel and purpose"),
         _json("attributes", "declared attributes"),
+        _text("household", "who shares a household; empty where unknown"),
+        _text("country", "where they live, ISO 3166-1 alpha-2"),
+        _text(
+            "phone_prefix",
+            "telephone number or its beginning, international (+49 30); only narrows an unknown time zone",
+        ),
+        _json("protections", "deceased, minor, vulnerable, legal_hold"),
     ),
 )
 
@@ -156,6 +164,16 @@ DECISIONS = Table(
         _text("policy_version", "policy that chose"),
         _text("model_version", "model that scored"),
         _json("record", "full decision record, where the engine made it"),
+        Column(
+            name="is_held_out",
+            dtype=pl.Boolean(),
+            is_required=False,
+            meaning="whether the universal holdout kept it back",
+        ),
+        _json("ghost", "what a holdout or a silent arm kept back: message_key and action_probability"),
+        _text("placement", "position of the slate that it fills; empty where there is one alone"),
+        _text("commitment", "keyed commitment to the record, chained to the one before"),
+        _text("record_key", "key of the commitment; erased together with the person"),
     ),
 )
 

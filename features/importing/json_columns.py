@@ -9,6 +9,8 @@ from typing import Any
 import orjson
 import polars as pl
 
+from decisioning.customer import PROTECTIONS
+
 MOST_CHARACTERS = 200
 """Longest name of anything."""
 
@@ -64,6 +66,18 @@ def _is_object_of_names(value: Any) -> bool:
     return isinstance(value, dict) and all(map(_is_name, value.values()))
 
 
+def _is_list_of_protections(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) and item in PROTECTIONS for item in value)
+
+
+def _is_ghost(value: Any) -> bool:
+    if not isinstance(value, dict) or set(value) != {"message_key", "action_probability"}:
+        return False
+    probability = value["action_probability"]
+    is_number = isinstance(probability, int | float) and not isinstance(probability, bool)
+    return isinstance(value["message_key"], str) and is_number and 0 < probability <= 1
+
+
 _SHAPES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "channels": ("a JSON list of channel names", _is_list_of_names),
     "consents": (
@@ -71,6 +85,8 @@ _SHAPES: dict[str, tuple[str, Callable[[Any], bool]]] = {
         _is_list_of_consents,
     ),
     "attributes": ("a JSON object of numbers, texts, true, false or null", _is_flat_object),
+    "protections": (f"a JSON list of {', '.join(sorted(PROTECTIONS))}", _is_list_of_protections),
+    "ghost": ("a JSON object of message_key and action_probability (above 0 and at most 1)", _is_ghost),
     "arms": ("a JSON object of arm names by experiment", _is_object_of_names),
 }
 _ANY_OBJECT = ("a JSON object", _is_object)

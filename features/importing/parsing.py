@@ -33,6 +33,8 @@ def parsed(column: Column, dtype: pl.DataType) -> pl.Expr | None:
             return _whole_number(value, dtype)
         case pl.Float64():
             return _number(value, dtype)
+        case pl.Boolean():
+            return _flag(value, dtype)
         case _:
             return _text(value, dtype, is_json=column.is_json)
 
@@ -46,6 +48,8 @@ def accepted(column: Column) -> str:
             return "a whole number"
         case pl.Float64():
             return "a number"
+        case pl.Boolean():
+            return "true or false"
         case _:
             return "text"
 
@@ -77,6 +81,15 @@ def _number(value: pl.Expr, dtype: pl.DataType) -> pl.Expr | None:
     if dtype.is_numeric() or dtype == pl.String:
         return value.cast(pl.Float64, strict=False)
     return None
+
+
+def _flag(value: pl.Expr, dtype: pl.DataType) -> pl.Expr | None:
+    if dtype == pl.Boolean:
+        return value
+    if dtype != pl.String:
+        return None
+    word = value.str.to_lowercase()
+    return pl.when(word.is_in(["true", "false"])).then(word == "true")
 
 
 def _text(value: pl.Expr, dtype: pl.DataType, *, is_json: bool) -> pl.Expr | None:

@@ -10,10 +10,11 @@ import polars as pl
 
 from decisioning.catalogue import Catalogue
 from decisioning.errors import InvalidInputError
-from features.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES, Column, OutcomeType, Table
+from features.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES, Column, OutcomeType, StateEventType, Table
 from features.importing.json_columns import MOST_CHARACTERS, respell, shape_rule
 from features.importing.parsing import accepted, parsed
 from features.importing.refusals import REASONS_SCHEMA
+from features.zones import country_codes, is_international
 
 ROW = "row"
 """Column that counts a file's data rows from 1; no canonical column has this name."""
@@ -185,11 +186,22 @@ def _time_rules(name: str, now: datetime | None) -> list[Rule]:
 
 
 def _customer_rules(_surroundings: Surroundings) -> list[Rule]:
-    zone, locale = pl.col("time_zone"), pl.col("locale")
+    zone, locale, country = pl.col("time_zone"), pl.col("locale"), pl.col("country")
     is_locale = locale.str.contains(r"^[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8})*$")
+    is_number = pl.col("phone_prefix").map_elements(is_international, return_dtype=pl.Boolean)
     return [
         Rule(column="time_zone", text="an IANA time zone, such as Europe/Berlin", is_broken=~zone.is_in(_zones())),
         Rule(column="locale", text="a BCP 47 tag, such as en-GB", is_broken=~is_locale),
+        Rule(
+            column="country",
+            text="an ISO 3166-1 alpha-2 code in capitals, such as DE",
+            is_broken=~country.is_in(sorted(country_codes())),
+        ),
+        Rule(
+            column="phone_prefix",
+            text="a telephone number or its beginning with + and country code, such as +49 30",
+            is_broken=~is_number,
+        ),
     ]
 
 
@@ -204,7 +216,9 @@ def _event_rules(surroundings: Surroundings) -> list[Rule]:
     else:
         known = surroundings.catalogue.event_types
         words = Rule(
-            column="type", text=f"an event type of the catalogue ({', '.join(known)})", is_broken=~kind.is_in(known)
+            column="type",
+            text=f"an event type of the catalogue ({', '.join(known)}) or of live state ({', '.join(StateEventType)})",
+            is_broken=~kind.is_in([*known, *map(str, StateEventType)]),
         )
     return [words, *_money_rules(surroundings)]
 

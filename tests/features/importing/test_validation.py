@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.contracts import TABLES
+from features.contracts import TABLES, StateEventType
 from features.importing.validation import ROW, Surroundings, check_rows
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
@@ -108,6 +108,28 @@ CASES = [
         ],
     ),
     ("customers", "attributes", ['{"age": 3, "vip": true, "region": null}'], ['{"age": [1]}', '{"a": {}}', "[]"]),
+    ("customers", "household", ["H-1", "7"], ["x" * 201, " H"]),
+    ("customers", "country", ["DE", "GB"], ["de", "DEU", "XX", "49", "Germany"]),
+    (
+        "customers",
+        "phone_prefix",
+        ["+49 30", "+1", "+61 (8) 9321-0000", "+4915112345678"],
+        ["030 1234", "49 30", "+", "+999", "+0 1", "+49 CALL", "+4930123456789012345"],
+    ),
+    (
+        "customers",
+        "protections",
+        ["[]", '["minor"]', '["legal_hold", "vulnerable", "deceased"]'],
+        ["{}", '["Minor"]', "minor", "[1]", '["celebrity"]'],
+    ),
+    ("decisions", "is_held_out", ["true", "false", "True"], ["yes", "1", "0"]),
+    (
+        "decisions",
+        "ghost",
+        ['{"message_key": "a/email/b", "action_probability": 0.25}'],
+        ["{}", "[]", '{"message_key": "a", "action_probability": 2}', '{"message_key": 1, "action_probability": 1}'],
+    ),
+    ("decisions", "placement", ["hero", "2"], ["a\tb"]),
     ("decisions", "action_probability", ["1", "0.000001", "1e-3"], ["0", "1.0001", "-0.5", "nan", "inf", "half"]),
     ("decisions", "window_ends_at", ["2026-01-02T00:00:00Z", "2099-01-01T00:00:00Z"], ["2026-01-01T10:00:00Z"]),
     ("decisions", "arms", ['{"test": "engine"}'], ['{"test": 1}', '["engine"]']),
@@ -141,6 +163,11 @@ def test_the_catalogue_in_force_knows_event_types_and_the_currency(shop_catalogu
     assert broken_columns("events", {"type": "stamp_paid", "currency": "EUR"}, **check) == set()
     assert broken_columns("events", {"type": "teleported", "currency": "USD"}, **check) == {"type", "currency"}
     assert broken_columns("outcomes", {"currency": "USD"}, **check) == {"currency"}
+
+
+@pytest.mark.parametrize("kind", StateEventType)
+def test_events_that_change_live_state_need_no_word_in_the_catalogue(shop_catalogue, kind: StateEventType) -> None:
+    assert broken_columns("events", {"type": str(kind)}, catalogue=shop_catalogue) == set()
 
 
 def test_a_window_may_end_in_the_future_but_nothing_happens_there() -> None:
