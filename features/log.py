@@ -7,7 +7,7 @@ the writer starts over. So two writers can never both insert one key, on local d
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -98,8 +98,25 @@ class EventLog:
             frame = frame.filter(pl.col("customer_id").is_in(list(customer_ids)))
         if columns is not None:
             frame = frame.select(columns)
+        return self.collect(table, frame)
+
+    def collect(self, table: Table, frame: pl.LazyFrame) -> pl.DataFrame:
+        """What a query over `scan(table)` gives.
+
+        Raises:
+            LogUnavailableError: The log could not be read.
+        """
         with _available(table, "read"):
             return frame.collect()
+
+    def batches(self, table: Table, frame: pl.LazyFrame, *, size: int) -> Iterator[pl.DataFrame]:
+        """What a query over `scan(table)` gives, in frames of about `size` rows, so that a large log needs no memory.
+
+        Raises:
+            LogUnavailableError: The log could not be read.
+        """
+        with _available(table, "read"):
+            yield from frame.collect_batches(chunk_size=size, maintain_order=True)
 
     def newest(self, table: Table, count: int) -> pl.DataFrame:
         """The rows with the latest times, newest first: at most `count`.
@@ -152,6 +169,22 @@ class EventLog:
             stored = self._open(table)
             return 0 if stored is None else len(stored.file_uris())
 
+    def extend(self, table: Table, build: Callable[[int, pl.LazyFrame], pl.DataFrame]) -> int:
+        """Append what `build` makes of the newest version; where another writer commits first, build again on theirs.
+
+        Args:
+            table: A table.
+            build: Gets the newest version's number and rows, returns the rows to append, with all columns.
+
+        Returns:
+            The number of the version that this writer committed, or of the newest one where there was nothing to add.
+
+        Raises:
+            LogUnavailableError: The log could not be read or written.
+        """
+        with _available(table, "written"):
+            return self._commit_built(table, lambda stored: build(stored.version(), pl.scan_delta(stored)))[0]
+
     def _table_path(self, table: Table) -> Path:
         return self.path / table.name
 
@@ -163,12 +196,20 @@ class EventLog:
             return None
 
     def _commit_new(self, table: Table, rows: pl.DataFrame) -> int:
-        """Insert what the newest version lacks; start over as long as another writer commits first."""
+        """Insert what the newest version lacks."""
+        return self._commit_built(table, lambda stored: _without_known_keys(rows, stored, table))[1]
+
+    def _commit_built(self, table: Table, build: Callable[[DeltaTable], pl.DataFrame]) -> tuple[int, int]:
+        """Commit what `build` makes of the newest version; start over as long as another writer commits first.
+
+        Returns:
+            Version that holds the rows, and their number.
+        """
         for attempt in range(APPEND_ATTEMPTS):
             stored = self._open_or_create(table)
-            fresh = _without_known_keys(rows, stored, table)
+            version, fresh = stored.version(), build(stored)
             if fresh.is_empty():
-                return 0
+                return version, 0
             before = set(stored.file_uris())
             try:
                 self._commit(stored, fresh)
@@ -176,7 +217,7 @@ class EventLog:
                 time.sleep(BACKOFF_SECONDS * min(attempt + 1, 10))
                 continue
             _flush_to_disk(DeltaTable(self._table_path(table)), before)
-            return fresh.height
+            return version + 1, fresh.height
         raise LogUnavailableError(f"log table {table.name} is being written by others all the time; try again later")
 
     def _commit(self, stored: DeltaTable, rows: pl.DataFrame) -> None:

@@ -10,7 +10,7 @@ import polars as pl
 from decisioning.errors import InvalidInputError, UnknownNameError
 from features.contracts import TABLES, Column, Table
 
-type Row = dict[str, str | int | float | datetime | None]
+type Row = dict[str, str | int | float | bool | datetime | None]
 
 INT64_LIMIT = 2**63
 
@@ -51,7 +51,7 @@ def frame_of(table: Table, rows: Iterable[Row]) -> pl.DataFrame:
     return pl.DataFrame(list(rows), schema=pl.Schema(table.schema), orient="row")
 
 
-def _value(table: Table, column: Column, value: object) -> str | int | float | datetime | None:
+def _value(table: Table, column: Column, value: object) -> str | int | float | bool | datetime | None:
     """One value, checked against its column."""
     match value:
         case None if not column.is_required:
@@ -62,16 +62,21 @@ def _value(table: Table, column: Column, value: object) -> str | int | float | d
             return value
         case dict() | list() if column.is_json:
             return orjson.dumps(value).decode()
-        case bool():
-            pass
-        case int() if isinstance(column.dtype, pl.Int64) and -INT64_LIMIT <= value < INT64_LIMIT:
-            return value
-        case int() | float() if isinstance(column.dtype, pl.Float64):
-            return float(value)
+        case bool() | int() | float() if _fits(column.dtype, value):
+            return float(value) if isinstance(column.dtype, pl.Float64) else value
         case _:
             pass
     wanted = "given" if value is None or value == "" else f"of type {column.dtype}"
     raise InvalidInputError(f"{table.name}.{column.name} must be {wanted}, got {type(value).__name__}")
+
+
+def _fits(dtype: pl.DataType, value: float) -> bool:
+    """Whether a number or flag is of a column's type; a flag is no number."""
+    if isinstance(value, bool) or isinstance(dtype, pl.Boolean):
+        return isinstance(value, bool) and isinstance(dtype, pl.Boolean)
+    if isinstance(dtype, pl.Int64):
+        return isinstance(value, int) and -INT64_LIMIT <= value < INT64_LIMIT
+    return isinstance(dtype, pl.Float64)
 
 
 def _time(table: Table, column: Column, text: str) -> datetime:

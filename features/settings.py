@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -29,6 +29,9 @@ class Settings(BaseSettings):
     deadline_ms: int = Field(default=150, ge=1, le=60_000, description="Answer within this, degraded if need be")
     policy_seed: str = Field(default="nextbest", description="Seed of the draws; change it to reshuffle exploration")
     decision_ttl_days: float = Field(default=7.0, gt=0, description="How long Redis keeps a decision for reading back")
+    audit_key: SecretStr | None = Field(
+        default=None, description="Key of the audit chain, any secret text; default one made below home"
+    )
 
     @property
     def catalogue_path(self) -> Path:
@@ -74,6 +77,16 @@ class Settings(BaseSettings):
     def keys_path(self) -> Path:
         """File of hashed API keys."""
         return self.home / "keys.json"
+
+    @property
+    def audit_key_path(self) -> Path:
+        """File of the audit chain's key, for the owner's eyes only."""
+        return self.home / "audit.key"
+
+    @property
+    def catalogues_path(self) -> Path:
+        """Folder of every catalogue that was ever in force, by version, so that old decisions can be replayed."""
+        return self.home / "catalogues"
 
     @property
     def tracking_uri(self) -> str:
