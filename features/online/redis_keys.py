@@ -3,6 +3,10 @@
 A decision must reserve, remember and log in one atomic step, and Redis Cluster runs a script on one slot only. So every
 key carries the hash tag of its customer's *shard*, and each shard has a log stream of its own: the customer's state and
 the stream that its decisions go to always share a slot.
+
+What a household and what all customers share lies elsewhere: on the household's own shard and under one tag for
+everybody. A script that reserves touches all three, so it needs one Redis server (with replicas, if you like); a
+cluster would need a reservation in two steps, which is not supported.
 """
 
 from zlib import crc32
@@ -31,8 +35,38 @@ def profile_key(customer_id: str) -> str:
 
 
 def live_key(customer_id: str) -> str:
-    """Live state since the profile was written (hash); `unsubscribed:<channel>` is its first kind of field."""
+    """Live state since the profile was written (hash); every value begins with its time, so the greatest is newest."""
     return f"{_tag(shard_of(customer_id))}:s:{customer_id}"
+
+
+def book_key(customer_id: str) -> str:
+    """The customer's book of contacts (hash by contact id) with its `version`."""
+    return f"{_tag(shard_of(customer_id))}:b:{customer_id}"
+
+
+def events_key(customer_id: str) -> str:
+    """Recent behaviour (sorted set by time)."""
+    return f"{_tag(shard_of(customer_id))}:e:{customer_id}"
+
+
+def household_pointer_key(customer_id: str) -> str:
+    """Identifier of the customer's household (text); absent without one. Written with the profile."""
+    return f"{_tag(shard_of(customer_id))}:h:{customer_id}"
+
+
+def household_shard_of(household_id: str) -> int:
+    """Shard of a household, in [0, SHARD_COUNT): the sum of its bytes, which a script in Redis can work out too."""
+    return sum(household_id.encode()) % SHARD_COUNT
+
+
+def household_book_key(household_id: str) -> str:
+    """The household's book of contacts, as `book_key`; its members' all together."""
+    return f"{_tag(household_shard_of(household_id))}:hb:{household_id}"
+
+
+def counter_key(counter: str) -> str:
+    """How much of a capacity, budget or share was used (number), by `decisioning.limits.counter_name`."""
+    return f"{COUNTER_PREFIX}{counter}"
 
 
 def request_key(customer_id: str, touchpoint_id: str, key: str) -> str:
@@ -54,6 +88,18 @@ def stream_key(shard: int) -> str:
     """The log stream of a shard: entries with `table` (a canonical table) and `row` (JSON of one row of it)."""
     return f"{_tag(shard)}:log"
 
+
+COUNTER_PREFIX = "nb:{all}:u:"
+"""What the keys of counters begin with."""
+
+PRICES_KEY = "nb:{all}:prices"
+"""Shadow prices (hash, minor units by limit or share id)."""
+
+EVIDENCE_KEY = "nb:{all}:evidence"
+"""Decisions that sent each offer so far (hash)."""
+
+HELD_KEY = "nb:{all}:held"
+"""Reservations that hold a part of a counter (sorted set of decision keys by the end of the reservation)."""
 
 FEATURE_KEY_PATTERN = "nb:{*}:f:*"
 """Glob of every packed feature record."""
