@@ -1,44 +1,43 @@
 """From checked models to the core's types, with money in minor units and everything in a canonical order."""
 
 from collections.abc import Iterable, Mapping
-from decimal import Decimal
 from typing import Any
 
 from decisioning.catalogue import Attribute, Catalogue, Learning
-from decisioning.experiment import Arm, Experiment, Holdout
-from decisioning.exploration import Exploration
 from decisioning.journey import Goal, JourneyStage, Touchpoint
 from decisioning.measure import Measure
 from decisioning.message import Channel, Creative, MessageClass, Offer
-from features.catalogue.models import (
-    AttributeFile,
-    ChannelFile,
-    ExperimentFile,
-    MeasureFile,
-    OfferFile,
-    TouchpointFile,
+from features.catalogue.building_choice import (
+    build_experiment,
+    build_exploration,
+    build_holdout,
+    build_lever,
+    build_limit,
+    build_programme_holdout,
+    build_share,
+    build_switches,
 )
+from features.catalogue.building_contact import (
+    DAY_SECONDS,
+    build_care,
+    build_classes,
+    build_contact_policy,
+    build_quiet_hours,
+)
+from features.catalogue.models import AttributeFile, MeasureFile
+from features.catalogue.models_journey import ChannelFile, TouchpointFile
+from features.catalogue.models_offer import OfferFile
+from features.catalogue.money import to_minor
 from features.catalogue.rules import to_predicate
 from features.contracts import EventType
+
+__all__ = ["build_catalogue", "to_minor"]
 
 _DEFAULT_PURPOSES = {
     MessageClass.MARKETING: "marketing",
     MessageClass.RECOVERY: "service",
     MessageClass.SERVICE: "service",
 }
-_WITHOUT_CENTS = frozenset({"BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND"})
-_WITH_MILLS = frozenset({"BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"})
-
-
-def to_minor(amount: float, currency: str) -> float:
-    """Minor units of an amount in major units.
-
-    Example:
-        >>> to_minor(1.15, "EUR"), to_minor(0.005, "EUR"), to_minor(300, "JPY")
-        (115.0, 0.5, 300.0)
-    """
-    factor = 1 if currency in _WITHOUT_CENTS else 1000 if currency in _WITH_MILLS else 100
-    return float(Decimal(repr(amount)) * factor)
 
 
 def build_catalogue(sound: Mapping[str, Any], version: str = "") -> Catalogue:
@@ -49,11 +48,11 @@ def build_catalogue(sound: Mapping[str, Any], version: str = "") -> Catalogue:
         version: Its version, where it is known already.
     """
     currency = sound["currency"]
-    learning, holdout, exploration = sound["learning"], sound["holdout"], sound["exploration"]
+    learning = sound["learning"]
     return Catalogue(
         version=version,
         currency=currency,
-        goals={k: Goal(goal_id=k, department=v.department, weight=v.weight) for k, v in _sorted(sound["goals"])},
+        goals={k: Goal(goal_id=k, department=v.department) for k, v in _sorted(sound["goals"])},
         stages=tuple(
             JourneyStage(stage_id=each.stage, goal_id=each.goal, entry=to_predicate(each.entry))
             for each in sound["stages"]
@@ -68,10 +67,31 @@ def build_catalogue(sound: Mapping[str, Any], version: str = "") -> Catalogue:
         offer_attributes=tuple(_attribute(k, v) for k, v in sound["offer_attributes"].items()),
         measures={k: _measure(k, v, currency) for k, v in _sorted(sound["measures"])},
         learning=Learning(measure_id=learning.measure, window_days=learning.window_days) if learning else None,
-        exploration=Exploration(epsilon=exploration.epsilon, min_probability=exploration.min_probability),
-        experiments=tuple(_experiment(k, v) for k, v in _sorted(sound["experiments"])),
-        holdout=Holdout(share=holdout.share, salt=holdout.salt) if holdout else None,
+        **_tests(sound),
+        **_policies(sound, currency),
     )
+
+
+def _tests(sound: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "experiments": tuple(build_experiment(k, v) for k, v in _sorted(sound["experiments"])),
+        "holdout": build_holdout(sound["holdout"]) if sound["holdout"] else None,
+        "programme_holdouts": tuple(build_programme_holdout(k, v) for k, v in _sorted(sound["holdouts"])),
+    }
+
+
+def _policies(sound: Mapping[str, Any], currency: str) -> dict[str, Any]:
+    return {
+        "exploration": build_exploration(sound["exploration"], currency),
+        "classes": build_classes(sound["classes"]),
+        "contact_policy": build_contact_policy(sound["contact_policy"], currency),
+        "quiet_hours": build_quiet_hours(sound["quiet_hours"]),
+        "care": build_care(sound["care"]),
+        "limits": tuple(build_limit(k, v, currency) for k, v in _sorted(sound["limits"])),
+        "shares": tuple(build_share(k, v) for k, v in _sorted(sound["shares"])),
+        "levers": tuple(build_lever(k, v) for k, v in _sorted(sound["levers"])),
+        "switches": build_switches(sound["arbitration"]),
+    }
 
 
 def _sorted[T](entries: Mapping[str, T]) -> Iterable[tuple[str, T]]:
@@ -88,6 +108,8 @@ def _touchpoint(name: str, file: TouchpointFile) -> Touchpoint:
         channels=frozenset(file.channels),
         context=dict(sorted(file.context.items())),
         sticky_seconds=round(file.sticky_hours * 3600),
+        needs_permit=file.permit == "required",
+        reserve_seconds=round(file.reserve_hours * 3600),
     )
 
 
@@ -98,6 +120,12 @@ def _channel(name: str, file: ChannelFile, currency: str) -> Channel:
         is_online=file.online,
         max_lengths=dict(sorted(file.max_lengths.items())),
         required_fields=frozenset(file.required_fields),
+        max_sms_segments=file.max_sms_segments,
+        max_line_width=file.max_line_width,
+        allowed_formats=frozenset(file.formats),
+        lead_time_seconds=file.lead_time_days * DAY_SECONDS,
+        cut_off_minute=file.cut_off,
+        zone=file.zone,
     )
 
 
@@ -112,9 +140,13 @@ def _offer(name: str, file: OfferFile, currency: str) -> Offer:
         valid_from=file.valid_from,
         valid_until=file.valid_until,
         value_minor=to_minor(file.value, currency),
-        weight=file.weight,
         attributes=dict(sorted(file.attributes.items())),
         eligibility=to_predicate(file.eligibility),
+        applicability=to_predicate(file.applicability),
+        suitability=to_predicate(file.suitability),
+        never_with=frozenset(file.never_with),
+        not_after={offer: days * DAY_SECONDS for offer, days in _sorted(file.not_after)},
+        urgency=file.urgency,
     )
 
 
@@ -126,6 +158,8 @@ def _creatives(offer_id: str, file: OfferFile) -> list[Creative]:
             channel_id=each.channel,
             content=dict(sorted(each.content.items())),
             eligibility=to_predicate(each.eligibility),
+            applicability=to_predicate(each.applicability),
+            suitability=to_predicate(each.suitability),
         )
         for each in file.creatives
     ]
@@ -140,19 +174,4 @@ def _measure(name: str, file: MeasureFile, currency: str) -> Measure:
         subtracted_events=frozenset(file.subtract),
         outcomes=frozenset(file.outcomes),
         cap_minor=None if file.cap is None else round(to_minor(file.cap, currency)),
-    )
-
-
-def _experiment(name: str, file: ExperimentFile) -> Experiment:
-    return Experiment(
-        experiment_id=name,
-        salt=file.salt,
-        arms=tuple(Arm(arm_id=k, share=v.share, policy=v.policy) for k, v in file.arms.items()),
-        control_arm_id=file.control,
-        exposure=file.exposure,
-        primary_measure_id=file.primary,
-        secondary_measure_ids=file.secondary,
-        starts_at=file.starts_at,
-        ends_at=file.ends_at,
-        touchpoints=frozenset(file.touchpoints),
     )

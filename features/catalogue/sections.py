@@ -19,6 +19,11 @@ MERGED = frozenset(
         "channels",
         "offers",
         "experiments",
+        "holdouts",
+        "levers",
+        "limits",
+        "shares",
+        "classes",
     }
 )
 """Sections whose entries may be spread over files; any other section is written in one file."""

@@ -31,6 +31,11 @@ _PATTERNS: Mapping[str, str] = MappingProxyType(
         r"^[A-Z]{3}$": "must be a currency code such as EUR",
     }
 )
+_WEIGHTED = frozenset({"goals", "offers"})
+_WEIGHT_RULE = (
+    "must be a lever now, so that a weight has an owner, a reason and an end: "
+    "levers: {NAME: {goal or offer: NAME, factor: 2, owner: TEAM, reason: WHY, expires_on: 2026-12-31}}"
+)
 
 
 def validate_sections(sections: Sections) -> dict[str, Any]:
@@ -105,10 +110,9 @@ def _words(details: ErrorDetails, location: Location) -> tuple[str, str, tuple[s
     if kind == "missing":
         return "must be given", "nothing", ()
     if kind == "extra_forbidden":
-        name = location[-1]
-        return "must be a known field", shown(name), nearest_to(name, fields_at(location[:-1]))
+        return _unknown_field_words(location, given)
     if kind == "value_error":
-        return str(context["error"]), shown(given), ()
+        return str(context["error"]), shown(given), getattr(context["error"], "nearest", ())
     if kind in {"enum", "literal_error"}:
         words = str(context["expected"])
         known = [word.strip("' ") for word in words.replace(" or ", ", ").split(",")]
@@ -116,3 +120,10 @@ def _words(details: ErrorDetails, location: Location) -> tuple[str, str, tuple[s
     if kind == "string_pattern_mismatch":
         return _PATTERNS[str(context["pattern"])], shown(given), ()
     return _SUBJECT.sub("must", details["msg"]).removesuffix(" after validation"), shown(given), ()
+
+
+def _unknown_field_words(location: Location, given: object) -> tuple[str, str, tuple[str, ...]]:
+    name = location[-1]
+    if name == "weight" and location[0] in _WEIGHTED:
+        return _WEIGHT_RULE, shown(given), ()
+    return "must be a known field", shown(name), nearest_to(name, fields_at(location[:-1]))

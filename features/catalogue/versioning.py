@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Set
 from dataclasses import fields, is_dataclass
+from datetime import date
 from hashlib import sha256
 from typing import Any
 
@@ -37,9 +38,11 @@ def _canonical(value: Any) -> Any:
         named = {each.name: _canonical(getattr(value, each.name)) for each in fields(value)}
         return {"": type(value).__name__, **named}
     if isinstance(value, Mapping):
-        return {key: _canonical(each) for key, each in value.items()}
+        return {str(key): _canonical(each) for key, each in value.items()}
     if isinstance(value, Set):
         return sorted(_canonical(each) for each in value)
     if isinstance(value, tuple):
         return [_canonical(each) for each in value]
+    if isinstance(value, date):  # a moment, too
+        return value.isoformat()
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value

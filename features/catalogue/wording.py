@@ -5,7 +5,8 @@ from typing import Any
 
 from decisioning.errors import InvalidPolicyError
 from features.catalogue.documents import Location
-from features.catalogue.models import ChannelFile, CreativeFile
+from features.catalogue.models_journey import ChannelFile
+from features.catalogue.models_offer import CreativeFile
 from features.catalogue.problems import nearest_to, shown
 from features.catalogue.references import Names
 from features.catalogue.sections import Sections

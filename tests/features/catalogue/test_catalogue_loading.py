@@ -71,7 +71,7 @@ def test_a_default_written_out_changes_nothing(shop_folder: Path) -> None:
     version = load_catalogue(shop_folder).version
     path = shop_folder / "offers.yaml"
     text = path.read_text(encoding="utf-8").replace(
-        "    kind: gift", "    kind: gift\n    purpose: marketing\n    weight: 1"
+        "    kind: gift", "    kind: gift\n    purpose: marketing\n    urgency: 0"
     )
     path.write_text(text, encoding="utf-8")
     assert load_catalogue(shop_folder).version == version
