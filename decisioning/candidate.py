@@ -1,17 +1,22 @@
 """The messages a touchpoint can send, with everything about them that does not depend on the customer."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import pairwise
+from math import isfinite
+from zoneinfo import ZoneInfo
 
 from decisioning.catalogue import Catalogue
+from decisioning.contact_policy import Touch
 from decisioning.errors import InvalidPolicyError, UnknownNameError
-from decisioning.facts import STAGE_FACT, is_feature
+from decisioning.experiment import ProgrammeHoldout
 from decisioning.journey import Touchpoint
+from decisioning.layer_rule import LayerRule, layer_rules
 from decisioning.measure import Unit
 from decisioning.message import Channel, Creative, Message, MessageClass, Offer
-from decisioning.predicate import AllOf, Predicate, Rule, compile_predicate, facts_of
+from decisioning.message_classes import CLASS_ORDER, ClassRules, Layer, check_classes
+from decisioning.predicate import AllOf, Facts, Predicate
 
 LARGEST_AMOUNT_MINOR = 1e15
 """No amount is larger: ten trillion units. Beyond it a number is a mistake, and sums would lose cents."""
@@ -19,19 +24,29 @@ LARGEST_AMOUNT_MINOR = 1e15
 LARGEST_WEIGHT = 1e6
 """No weight is larger."""
 
-_CLASSES_WITHOUT_CONSENT = frozenset({MessageClass.MANDATORY, MessageClass.TRANSACTIONAL})
+LONGEST_SECONDS = 100 * 366 * 86_400.0
+"""No lead time and no rest is longer: a century."""
+
+_MINUTES_A_DAY = 1440
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A message with its rules compiled.
+    """A message with everything about it compiled once.
 
     Attributes:
+        touch: What the contact policy, limits and levers look at.
+        bypasses: Layers of gates that its class passes unasked.
+        precedence: Place of its class among those that go before others, 0 first; None without precedence.
+        urgency: Order among messages of a class with precedence, highest first.
         consent: The channel and purpose that need the customer's yes; None where none is needed.
         stages: Stages it fits; empty means every stage.
-        rule: The offer's and the creative's rule in one; `is_eligible` is the same compiled.
-        needs_features: The rule looks at features, so it cannot be checked without them.
-        needs_stage: The rule looks at the stage.
+        eligibility: Rules of the offer and the creative that have something to say.
+        applicability: The same.
+        suitability: The same.
+        never_with: Offers that it must not meet, whichever of the two names the other.
+        not_after: How long it rests after each of these offers.
+        programmes: Programme holdouts that it belongs to.
         cost_minor: Contact cost of its channel.
         declared_value_minor: What it is worth where no model can say.
         unit_value_minor: What one unit of the learned measure is worth: 1 where money is learned, the declared value
@@ -43,19 +58,51 @@ class Candidate:
     key: str
     offer_id: str
     channel_id: str
+    goal_id: str
+    department: str
+    message_class: MessageClass
+    touch: Touch
+    bypasses: frozenset[Layer]
+    precedence: int | None
+    urgency: float
     consent: tuple[str, str] | None
-    is_marketing: bool
     valid_from: datetime | None
     valid_until: datetime | None
     stages: frozenset[str]
-    rule: Predicate
-    is_eligible: Rule
-    needs_features: bool
-    needs_stage: bool
+    eligibility: tuple[LayerRule, ...]
+    applicability: tuple[LayerRule, ...]
+    suitability: tuple[LayerRule, ...]
+    never_with: frozenset[str]
+    not_after: Mapping[str, timedelta]
+    programmes: frozenset[str]
     cost_minor: float
     declared_value_minor: float
     unit_value_minor: float
     weight: float
+
+    @property
+    def is_marketing(self) -> bool:
+        """True for what competes by worth alone, and may bypass nothing."""
+        return self.message_class is MessageClass.MARKETING
+
+    @property
+    def rule(self) -> Predicate:
+        """The eligibility rules in one."""
+        return AllOf(parts=tuple(one.predicate for one in self.eligibility))
+
+    @property
+    def needs_features(self) -> bool:
+        """An eligibility rule looks at features."""
+        return any(one.needs_features for one in self.eligibility)
+
+    @property
+    def needs_stage(self) -> bool:
+        """An eligibility rule looks at the stage."""
+        return any(one.needs_stage for one in self.eligibility)
+
+    def is_eligible(self, facts: Facts) -> bool:
+        """True where every eligibility rule is met."""
+        return all(one.is_met(facts) for one in self.eligibility)
 
 
 def compile_candidates(catalogue: Catalogue, touchpoint: Touchpoint) -> tuple[Candidate, ...]:
@@ -65,11 +112,14 @@ def compile_candidates(catalogue: Catalogue, touchpoint: Touchpoint) -> tuple[Ca
     because somebody moved a line in a file.
 
     Raises:
-        InvalidPolicyError: Two messages with one key, or a message that could not be judged.
+        InvalidPolicyError: Two messages with one key, a message that could not be judged, or classes that may bypass
+            what they must not.
         UnknownNameError: An offer, channel or goal that is not declared.
     """
+    check_classes(catalogue.classes)
+    opponents = _opponents(catalogue)
     candidates = [
-        _candidate(catalogue, creative)
+        _candidate(catalogue, creative, opponents)
         for creative in catalogue.creatives
         if creative.channel_id in touchpoint.channels
     ]
@@ -80,39 +130,98 @@ def compile_candidates(catalogue: Catalogue, touchpoint: Touchpoint) -> tuple[Ca
     return tuple(candidates)
 
 
-def _candidate(catalogue: Catalogue, creative: Creative) -> Candidate:
+def _candidate(catalogue: Catalogue, creative: Creative, opponents: Mapping[str, frozenset[str]]) -> Candidate:
     offer = _find("offer", creative.offer_id, catalogue.offers)
-    channel = _find("channel", creative.channel_id, catalogue.channels)
+    channel = _checked_channel(_find("channel", creative.channel_id, catalogue.channels))
     goal = _find("goal", offer.goal_id, catalogue.goals)
+    rules = catalogue.classes[offer.message_class]
     declared = _number(
         f"value of offer {offer.offer_id}",
         offer.value_minor,
         lowest=-LARGEST_AMOUNT_MINOR,
         highest=LARGEST_AMOUNT_MINOR,
     )
-    rule = AllOf(parts=(offer.eligibility, creative.eligibility))
-    needed = facts_of(rule)
     message = Message(offer=offer, channel=channel, creative=creative)
+    touch = touch_of(message, goal.department)
     return Candidate(
         message=message,
         key=message.key,
         offer_id=offer.offer_id,
         channel_id=channel.channel_id,
-        consent=_needed_consent(offer, channel),
-        is_marketing=offer.message_class is MessageClass.MARKETING,
+        goal_id=goal.goal_id,
+        department=goal.department,
+        message_class=offer.message_class,
+        touch=touch,
+        bypasses=rules.bypasses,
+        precedence=CLASS_ORDER.index(offer.message_class) if rules.has_precedence else None,
+        urgency=_urgency(offer),
+        consent=_needed_consent(offer, channel, rules),
         valid_from=_moment(offer, offer.valid_from),
         valid_until=_moment(offer, offer.valid_until),
         stages=offer.stages,
-        rule=rule,
-        is_eligible=compile_predicate(rule),
-        needs_features=any(map(is_feature, needed)),
-        needs_stage=STAGE_FACT in needed,
+        eligibility=layer_rules(offer.eligibility, creative.eligibility),
+        applicability=layer_rules(offer.applicability, creative.applicability),
+        suitability=layer_rules(offer.suitability, creative.suitability),
+        never_with=opponents[offer.offer_id],
+        not_after=_rests(catalogue, offer),
+        programmes=programmes_of(catalogue.programme_holdouts, touch),
         cost_minor=_number(f"cost of channel {channel.channel_id}", channel.cost_minor, highest=LARGEST_AMOUNT_MINOR),
         declared_value_minor=declared,
         unit_value_minor=declared if _learns_rate(catalogue) else 1.0,
         weight=_number(f"weight of offer {offer.offer_id}", offer.weight, highest=LARGEST_WEIGHT)
         * _number(f"weight of goal {goal.goal_id}", goal.weight, highest=LARGEST_WEIGHT),
     )
+
+
+def touch_of(message: Message, department: str) -> Touch:
+    """What the contact policy looks at in a message; `department` is that of the offer's goal."""
+    return Touch(
+        message_class=message.offer.message_class,
+        department=department,
+        goal_id=message.offer.goal_id,
+        channel_id=message.channel.channel_id,
+        offer_id=message.offer.offer_id,
+        creative_id=message.creative.creative_id,
+    )
+
+
+def programmes_of(holdouts: Iterable[ProgrammeHoldout], touch: Touch) -> frozenset[str]:
+    """Programmes that a message belongs to: by its offer, its goal or its goal's department."""
+    return frozenset(
+        one.programme_id
+        for one in holdouts
+        if touch.offer_id in one.offers or touch.goal_id in one.goals or touch.department in one.departments
+    )
+
+
+def _opponents(catalogue: Catalogue) -> Mapping[str, frozenset[str]]:
+    """Offers by offer that never go together, whichever of the two says so."""
+    found: dict[str, set[str]] = {offer_id: set() for offer_id in catalogue.offers}
+    for offer in catalogue.offers.values():
+        for other in offer.never_with:
+            _find("offer", other, catalogue.offers)
+            found[offer.offer_id].add(other)
+            found[other].add(offer.offer_id)
+    return {offer_id: frozenset(others) for offer_id, others in found.items()}
+
+
+def _rests(catalogue: Catalogue, offer: Offer) -> Mapping[str, timedelta]:
+    for other, seconds in offer.not_after.items():
+        _find("offer", other, catalogue.offers)
+        _number(f"rest of offer {offer.offer_id} after {other}", seconds, highest=LONGEST_SECONDS)
+    return {other: timedelta(seconds=seconds) for other, seconds in offer.not_after.items()}
+
+
+def _checked_channel(channel: Channel) -> Channel:
+    name = f"of channel {channel.channel_id}"
+    _number(f"lead time {name}", channel.lead_time_seconds, highest=LONGEST_SECONDS)
+    if channel.cut_off_minute is not None and not 0 <= channel.cut_off_minute < _MINUTES_A_DAY:
+        raise InvalidPolicyError(f"cut-off {name} must be a minute of the day, got {channel.cut_off_minute}")
+    try:
+        ZoneInfo(channel.zone)
+    except (KeyError, OSError, ValueError) as error:
+        raise InvalidPolicyError(f"zone {name} must be an IANA name, got {channel.zone!r}") from error
+    return channel
 
 
 def _find[T](kind: str, name: str, known: Mapping[str, T]) -> T:
@@ -126,15 +235,21 @@ def _learns_rate(catalogue: Catalogue) -> bool:
     return measure is not None and measure.unit is Unit.RATE
 
 
-def _needed_consent(offer: Offer, channel: Channel) -> tuple[str, str] | None:
+def _needed_consent(offer: Offer, channel: Channel, rules: ClassRules) -> tuple[str, str] | None:
     if offer.purpose is not None:
         return (channel.channel_id, offer.purpose)
-    if offer.message_class not in _CLASSES_WITHOUT_CONSENT:
+    if Layer.CONSENT not in rules.bypasses:
         raise InvalidPolicyError(
             f"purpose of {offer.message_class} offer {offer.offer_id} must be named, got None; "
-            "only mandatory and transactional offers go without consent"
+            "only classes that bypass consent (mandatory and transactional may) go without"
         )
     return None
+
+
+def _urgency(offer: Offer) -> float:
+    if not isfinite(offer.urgency):
+        raise InvalidPolicyError(f"urgency of offer {offer.offer_id} must be a finite number, got {offer.urgency}")
+    return offer.urgency
 
 
 def _moment(offer: Offer, moment: datetime | None) -> datetime | None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from decisioning.errors import InvalidPolicyError
 from decisioning.message import MessageClass
 
 
@@ -27,7 +28,7 @@ class Layer(StrEnum):
     CAPACITY = "capacity"  # capacities, budgets and shares
     CREATIVE = "creative"  # what the channel cannot carry
     TEST = "test"  # holdouts and silent arms
-    SCORE = "score"  # marketing is not sent on a guess
+    SCORE = "score"  # nothing that must be worth it is sent on a guess
 
 
 BYPASSABLE = frozenset(
@@ -85,3 +86,49 @@ DEFAULT_CLASSES: Mapping[MessageClass, ClassRules] = {
     MessageClass.MARKETING: ClassRules(),
 }
 """The matrix where a catalogue declares none."""
+
+CLASS_ORDER: tuple[MessageClass, ...] = tuple(MessageClass)
+"""From the class that goes first to the one that goes last: mandatory, transactional, recovery, service, marketing."""
+
+MAY_BYPASS_PROTECTION = frozenset({MessageClass.MANDATORY})
+MAY_BYPASS_CONSENT = frozenset({MessageClass.MANDATORY, MessageClass.TRANSACTIONAL})
+
+
+def check_classes(classes: Mapping[MessageClass, ClassRules]) -> None:
+    """Refuse a matrix that would let a message past what protects people.
+
+    Raises:
+        InvalidPolicyError: A class without a line; a bypassed layer that none may bypass; protection bypassed by
+            another class than mandatory, or consent by another than mandatory and transactional; marketing that
+            bypasses anything or has precedence.
+
+    Example:
+        >>> check_classes(DEFAULT_CLASSES)
+    """
+    for message_class in MessageClass:
+        if message_class not in classes:
+            raise InvalidPolicyError(
+                f"classes must have a line for every class, got none for {message_class}; leave it to the default"
+            )
+        _check_bypasses(message_class, classes[message_class].bypasses)
+    if classes[MessageClass.MARKETING].has_precedence:
+        raise InvalidPolicyError("precedence of class marketing must be false, got true; marketing competes by worth")
+
+
+def _check_bypasses(message_class: MessageClass, bypasses: frozenset[Layer]) -> None:
+    allowed = _may_bypass(message_class)
+    wrong = sorted(bypasses - allowed)
+    if wrong:
+        named = ", ".join(sorted(allowed)) or "nothing"
+        raise InvalidPolicyError(f"bypasses of class {message_class} must be among {named}, got {', '.join(wrong)}")
+
+
+def _may_bypass(message_class: MessageClass) -> frozenset[Layer]:
+    if message_class is MessageClass.MARKETING:
+        return frozenset()
+    closed = set[Layer]()
+    if message_class not in MAY_BYPASS_PROTECTION:
+        closed.add(Layer.PROTECTION)
+    if message_class not in MAY_BYPASS_CONSENT:
+        closed.add(Layer.CONSENT)
+    return BYPASSABLE - closed

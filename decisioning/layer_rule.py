@@ -1,0 +1,55 @@
+"""The rules of an offer and its creative in one layer of gates, compiled with what they need to be checked."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from decisioning.facts import STAGE_FACT, is_behaviour, is_feature
+from decisioning.predicate import AllOf, Predicate, Rule, compile_predicate, facts_of
+
+
+class RuleOwner(StrEnum):
+    """Whose rule it is."""
+
+    OFFER = "offer"
+    CREATIVE = "creative"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerRule:
+    """A rule that has something to say.
+
+    Attributes:
+        is_met: `predicate`, compiled.
+        needs_features: It looks at features, so it cannot be checked without them.
+        needs_behaviour: It looks at what the customer just did, so it cannot be checked on who is not profiled.
+        needs_stage: It looks at the stage.
+    """
+
+    owner: RuleOwner
+    predicate: Predicate
+    is_met: Rule
+    needs_features: bool
+    needs_behaviour: bool
+    needs_stage: bool
+
+
+def layer_rules(offer_rule: Predicate, creative_rule: Predicate) -> tuple[LayerRule, ...]:
+    """The rules of one layer, the offer's first; one that always holds and asks nothing is left out.
+
+    Raises:
+        InvalidPolicyError: A rule that could never be true.
+    """
+    owned = ((RuleOwner.OFFER, offer_rule), (RuleOwner.CREATIVE, creative_rule))
+    return tuple(_compiled(owner, rule) for owner, rule in owned if rule != AllOf(parts=()))
+
+
+def _compiled(owner: RuleOwner, predicate: Predicate) -> LayerRule:
+    needed = facts_of(predicate)
+    return LayerRule(
+        owner=owner,
+        predicate=predicate,
+        is_met=compile_predicate(predicate),
+        needs_features=any(map(is_feature, needed)),
+        needs_behaviour=any(map(is_behaviour, needed)),
+        needs_stage=STAGE_FACT in needed,
+    )
