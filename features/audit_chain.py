@@ -135,18 +135,23 @@ def load_audit_key(settings: Settings) -> bytes:
 
     Raises:
         LogUnavailableError: The file cannot be read or made.
+        InvalidInputError: The key is empty.
     """
-    if settings.audit_key is not None:
-        return settings.audit_key.get_secret_value().encode()
     path = settings.audit_key_path
     try:
-        if not path.exists():
-            _make_key_file(path)
-        return path.read_bytes().strip()
+        if settings.audit_key is not None:
+            key = settings.audit_key.get_secret_value().encode()
+        else:
+            if not path.exists():
+                _make_key_file(path)
+            key = path.read_bytes().strip()
     except OSError as error:
         raise LogUnavailableError(
             f"audit key must be readable, got {error.strerror} at {path}; repair the file or set NEXTBEST_AUDIT_KEY"
         ) from error
+    if not key:
+        raise InvalidInputError("audit key must be a secret text, got an empty one; set NEXTBEST_AUDIT_KEY anew")
+    return key
 
 
 def _make_key_file(path: Path) -> None:
@@ -196,6 +201,10 @@ class ChainedLog(EventLog):
             sealed = rows.filter(pl.col("commitment").is_not_null()).select("decision_id", "customer_id", "commitment")
             self._chain_decisions(sealed, are_all_new=done.duplicates == 0)
         return done
+
+    def is_genuine(self, entry: Mapping[str, Any]) -> bool:
+        """Whether the server wrote this entry of the chain in this place, by its hash."""
+        return hmac.compare_digest(entry_hash(self._key, entry).encode(), str(entry["hash"]).encode())
 
     def erase(self, decision_ids: Sequence[str]) -> int:
         """Write an erasure entry for each of these decisions that the log still holds; how many were written.

@@ -5,6 +5,9 @@ changes nothing, since the log takes the first row of a key only. For the same r
 drain at a time only saves work: two drains at once, say because one was frozen past the lock's expiry, store the same
 rows once, and each trims no further than it has stored itself. So the lock needs no fencing token.
 
+The log of a server is a `ChainedLog`: it chains every decision that it stores, before the entry leaves its stream, and
+repeating the append chains whatever a crash left unchained.
+
 Memory: an entry costs its JSON plus about 100 bytes in Redis until it is drained, some 3 KB for a decision. `/metrics`
 counts the entries that wait: below two seconds' traffic while the drain runs, without bound while none runs.
 """
@@ -22,6 +25,7 @@ import structlog
 from redis.lock import Lock
 
 from decisioning.errors import InvalidInputError, UnavailableError
+from features.audit_chain import AUDIT_CHAIN, open_log
 from features.contracts import TABLES
 from features.log import EventLog
 from features.online.redis_keys import SHARD_COUNT, stream_key
@@ -142,7 +146,7 @@ def run_drain(settings: Settings, redis_url: str, stop: threading.Event, *, inte
 
     Many small appends make many small files, so it also compacts the log now and then.
     """
-    log = EventLog(settings.log_path)
+    log = open_log(settings)
     passes = 0
     with open_redis(redis_url) as client:
         while True:
@@ -203,7 +207,7 @@ def _drain_patiently(client: redis.Redis, log: EventLog, spool: Path) -> bool:
 
 
 def _compact_where_scattered(log: EventLog) -> None:
-    for table in TABLES.values():
+    for table in (*TABLES.values(), AUDIT_CHAIN):
         try:
             if log.file_count(table) > COMPACT_ABOVE_FILES:
                 log.compact(table)

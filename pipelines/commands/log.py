@@ -1,9 +1,10 @@
-"""`nextbest log`: drain the decision streams, look at the tables, compact them."""
+"""`nextbest log`: drain the decision streams, look at the tables, compact them, verify them."""
 
 import signal
 import sys
 import threading
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -34,7 +35,7 @@ def drain(
 
     Example: `nextbest log drain --once`
     """
-    from features.log import EventLog
+    from features.audit_chain import open_log
     from pipelines.embedded_redis import redis_for
     from serving.decision_log import drain_alone, open_redis, run_drain
 
@@ -45,7 +46,7 @@ def drain(
             run_drain(settings, url, _stop_on_signals(), interval_seconds=interval)
             return
         with open_redis(url) as client:
-            report = drain_alone(client, EventLog(settings.log_path), settings.spool_path, wait_seconds=WAIT_SECONDS)
+            report = drain_alone(client, open_log(settings), settings.spool_path, wait_seconds=WAIT_SECONDS)
     print_result(asdict(report), as_json=as_json, title="drained into the log")
 
 
@@ -82,16 +83,53 @@ def compact(
 
     Example: `nextbest log compact`
     """
+    from features.audit_chain import AUDIT_CHAIN
     from features.contracts import TABLES
     from features.log import EventLog
 
     log = EventLog(settings_for(home).log_path)
-    done = {name: asdict(log.compact(table)) for name, table in TABLES.items()}
+    done = {table.name: asdict(log.compact(table)) for table in (*TABLES.values(), AUDIT_CHAIN)}
     lines = {
         name: f"{files['files_before']} files -> {files['files_after']}, {files['files_deleted']} deleted"
         for name, files in done.items()
     }
     print_result(done if as_json else lines, as_json=as_json, title="compacted")
+
+
+@log_app.command("verify")
+def verify(
+    head: Annotated[
+        Path | None,
+        typer.Option(
+            "--head", metavar="HEADS.json", help="Heads noted earlier: the JSON of this command, kept elsewhere."
+        ),
+    ] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check that the log's decisions are the ones that were made: none altered, added, lost or reordered.
+
+    Exit code 1 where something is wrong, with its place. An erased person's decisions are missing rightly, since their
+    erasure is chained too. That the newest decisions are gone together with the end of their chain shows only against
+    heads noted elsewhere: keep the JSON of this command on another machine.
+
+    Examples:
+    `nextbest log verify`;
+    `nextbest log verify --json > heads.json`;
+    `nextbest log verify --head heads.json`
+    """
+    from features.audit_chain import open_log
+    from features.chain_verification import verify_log
+    from pipelines.log_verification import found_of, noted_heads, print_verification
+
+    noted = None if head is None else noted_heads(head)
+    found = verify_log(open_log(settings_for(home)), noted=noted)
+    if as_json:
+        print_result(found_of(found), as_json=True)
+    else:
+        print_verification(found)
+    if found.faults:
+        raise typer.Exit(1)
 
 
 def _table(name: str) -> "Table":

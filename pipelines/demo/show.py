@@ -10,6 +10,7 @@ from rich.console import Console
 from decisioning.decision import Decision
 from decisioning.errors import InvalidInputError
 from decisioning.record import decision_from_record
+from features.audit_chain import open_log
 from features.catalogue import load_catalogue
 from features.contracts import CUSTOMERS
 from features.log import EventLog
@@ -98,7 +99,7 @@ def _recorded(client: httpx.Client, talk: Conversation) -> Decision:
 def _read_experiment(settings: Settings, redis_url: str, now: datetime) -> Readout:
     """The running experiment, once everything that was answered has reached the log."""
     with open_redis(redis_url) as redis:
-        drain_alone(redis, EventLog(settings.log_path), settings.spool_path, wait_seconds=DRAIN_SECONDS)
+        drain_alone(redis, open_log(settings), settings.spool_path, wait_seconds=DRAIN_SECONDS)
     experiment = load_catalogue(settings.catalogue_path).experiments[0].experiment_id
     command = f"nextbest experiment read {experiment}"
     reading = Reading(as_of=now, computed_at=now, command=command, source="the decision log")
