@@ -9,8 +9,11 @@ from decisioning.errors import InvalidPolicyError
 from decisioning.predicate import Comparison
 from features.catalogue.building import build_catalogue
 from features.catalogue.documents import Location
+from features.catalogue.live_facts import live_numbers, live_words
+from features.catalogue.models_offer import RULE_FIELDS, CreativeFile, OfferFile
+from features.catalogue.names import Names
 from features.catalogue.problems import nearest_to, shown
-from features.catalogue.references import Names, check_value
+from features.catalogue.references import check_value
 from features.catalogue.rules import RuleFile
 from features.catalogue.sections import Sections
 
@@ -36,14 +39,20 @@ def check_rules(sections: Sections, sound: dict[str, Any], names: Names) -> None
         for name, each in sound["customer_attributes"].items()
     }
     kept = {name: _Fact(kind="any") for name in _broken_attributes(names, attributes)}
-    known = features | attributes | kept
+    known = features | attributes | kept | _live(sound, names)
     for location, rule in _stage_rules(sound):
         outside = {name: fact for name, fact in known.items() if name not in _JOURNEY_FEATURES}
-        _check(sections, location, rule, outside, "feature or customer.<attribute>")
+        _check(sections, location, rule, outside, "feature, customer.<attribute> or live.<fact>")
     known |= {f"context.{name}": _Fact(kind=kind) for name, kind in names.context.items()}
     known["stage"] = _Fact(kind="category", words=tuple(sorted(names.stages)))
-    for location, rule in _offer_rules(sound):
-        _check(sections, location, rule, known, "feature, customer.<attribute>, context.<field> or stage")
+    for location, rule in (*_offer_rules(sound), *_lever_rules(sound)):
+        _check(sections, location, rule, known, "feature, customer.<attribute>, context.<field>, live.<fact> or stage")
+
+
+def _live(sound: dict[str, Any], names: Names) -> dict[str, _Fact]:
+    numbers = {name: _Fact(kind="number") for name in live_numbers(names.events)}
+    words = live_words(sound["care"].cases)
+    return numbers | {name: _Fact(kind="category", words=known) for name, known in words.items()}
 
 
 def _features(sections: Sections, sound: dict[str, Any]) -> dict[str, _Fact] | None:
@@ -71,11 +80,23 @@ def _stage_rules(sound: dict[str, Any]) -> Iterator[tuple[Location, RuleFile]]:
 
 def _offer_rules(sound: dict[str, Any]) -> Iterator[tuple[Location, RuleFile]]:
     for name, offer in sound["offers"].items():
-        if offer.eligibility is not None:
-            yield ("offers", name, "eligibility"), offer.eligibility
+        yield from rules_of(offer, ("offers", name))
         for index, creative in enumerate(offer.creatives):
-            if creative.eligibility is not None:
-                yield ("offers", name, "creatives", index, "eligibility"), creative.eligibility
+            yield from rules_of(creative, ("offers", name, "creatives", index))
+
+
+def rules_of(entry: OfferFile | CreativeFile, at: Location) -> Iterator[tuple[Location, RuleFile]]:
+    """The rules of an offer or a creative that are written, with their paths."""
+    for field in RULE_FIELDS:
+        rule = getattr(entry, field)
+        if rule is not None:
+            yield (*at, field), rule
+
+
+def _lever_rules(sound: dict[str, Any]) -> Iterator[tuple[Location, RuleFile]]:
+    for name, lever in sound["levers"].items():
+        if lever.when is not None:
+            yield ("levers", name, "when"), lever.when
 
 
 def _check(sections: Sections, at: Location, rule: RuleFile, known: Mapping[str, _Fact], what: str) -> None:

@@ -7,8 +7,9 @@ from decisioning.catalogue import Catalogue
 from decisioning.errors import InvalidPolicyError
 from features.catalogue.building import build_catalogue
 from features.catalogue.facts import check_rules
+from features.catalogue.names import Names
 from features.catalogue.problems import Problem
-from features.catalogue.references import Names, check_references
+from features.catalogue.references import check_references
 from features.catalogue.sections import Sections, read_sections
 from features.catalogue.validation import validate_sections
 from features.catalogue.versioning import catalogue_version

@@ -8,6 +8,9 @@ from decisioning.message import MessageClass
 from features.catalogue.fields import ColumnName, Days, FileModel, Identifier, Moment, Money, Text
 from features.catalogue.rules import RuleFile
 
+RULE_FIELDS = ("eligibility", "applicability", "suitability")
+"""Fields of offers and creatives that hold rules, in the order in which they are asked."""
+
 
 class _WithRules(FileModel):
     eligibility: RuleFile | None = Field(default=None, description="Rule: may this customer have it")

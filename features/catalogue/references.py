@@ -5,32 +5,13 @@ from typing import Any
 
 from decisioning.message import SILENCE
 from features.catalogue.documents import Location
+from features.catalogue.models_offer import OfferFile
+from features.catalogue.names import Names, check_name, check_names
 from features.catalogue.problems import nearest_to, shown
+from features.catalogue.references_policy import check_policies
+from features.catalogue.references_tests import check_tests
 from features.catalogue.sections import Sections
-from features.contracts import EventType, OutcomeType
-
-
-class Names:
-    """Names declared in the catalogue, whether or not their entries are sound."""
-
-    def __init__(self, sections: Sections, sound: dict[str, Any]) -> None:
-        def keys(section: str) -> frozenset[str]:
-            value = sections.values.get(section)
-            return frozenset(value) if isinstance(value, dict) else frozenset()
-
-        self.goals, self.channels, self.touchpoints = keys("goals"), keys("channels"), keys("touchpoints")
-        self.measures = keys("measures")
-        self.offer_attributes, self.customer_attributes = keys("offer_attributes"), keys("customer_attributes")
-        self.offer_kinds = frozenset(sound["offer_kinds"])
-        self.stages = frozenset(stage.stage for stage in sound["stages"]) | _raw_stages(sections)
-        self.events = frozenset(EventType) | frozenset(sound["event_types"])
-        self.context = {name: kind for each in sound["touchpoints"].values() for name, kind in each.context.items()}
-
-
-def _raw_stages(sections: Sections) -> frozenset[str]:
-    written = sections.values.get("stages")
-    entries = written if isinstance(written, list) else []
-    return frozenset(str(each["stage"]) for each in entries if isinstance(each, dict) and "stage" in each)
+from features.contracts import EventType, OutcomeType, StateEventType
 
 
 def check_references(sections: Sections, sound: dict[str, Any], names: Names) -> None:
@@ -39,29 +20,19 @@ def check_references(sections: Sections, sound: dict[str, Any], names: Names) ->
     _check_stages(sections, sound, names)
     _check_touchpoints(sections, sound, names)
     _check_offers(sections, sound, names)
-    _check_experiments(sections, sound, names)
+    check_tests(sections, sound, names)
+    check_policies(sections, sound, names)
     _check_event_types(sections, sound)
     if sound["learning"]:
-        _known(sections, ("learning", "measure"), sound["learning"].measure, names.measures, "measure")
-
-
-def _known(sections: Sections, at: Location, name: str, known: Iterable[str], what: str) -> None:
-    known = frozenset(known)
-    if name not in known:
-        sections.add(at, f"must be a known {what}", shown(name), nearest_to(name, known))
-
-
-def _all_known(sections: Sections, at: Location, given: Iterable[str], known: Collection[str], what: str) -> None:
-    for index, name in enumerate(given):
-        _known(sections, (*at, index), name, known, what)
+        check_name(sections, ("learning", "measure"), sound["learning"].measure, names.measures, "measure")
 
 
 def _check_measures(sections: Sections, sound: dict[str, Any], names: Names) -> None:
     for name, measure in sound["measures"].items():
         at = ("measures", name)
-        _all_known(sections, (*at, "add"), measure.add, names.events, "event type")
-        _all_known(sections, (*at, "subtract"), measure.subtract, names.events, "event type")
-        _all_known(sections, (*at, "outcomes"), measure.outcomes, frozenset(OutcomeType), "outcome type")
+        check_names(sections, (*at, "add"), measure.add, names.events, "event type")
+        check_names(sections, (*at, "subtract"), measure.subtract, names.events, "event type")
+        check_names(sections, (*at, "outcomes"), measure.outcomes, frozenset(OutcomeType), "outcome type")
 
 
 def _check_stages(sections: Sections, sound: dict[str, Any], names: Names) -> None:
@@ -69,7 +40,7 @@ def _check_stages(sections: Sections, sound: dict[str, Any], names: Names) -> No
     open_stage: str | None = None
     for index, stage in enumerate(sound["stages"]):
         at = ("stages", index)
-        _known(sections, (*at, "goal"), stage.goal, names.goals, "goal")
+        check_name(sections, (*at, "goal"), stage.goal, names.goals, "goal")
         if stage.stage in seen:
             sections.add((*at, "stage"), "must be given once", f"{stage.stage!r} again")
         if open_stage is not None:
@@ -81,7 +52,7 @@ def _check_stages(sections: Sections, sound: dict[str, Any], names: Names) -> No
 
 def _check_touchpoints(sections: Sections, sound: dict[str, Any], names: Names) -> None:
     for name, touchpoint in sound["touchpoints"].items():
-        _all_known(sections, ("touchpoints", name, "channels"), touchpoint.channels, names.channels, "channel")
+        check_names(sections, ("touchpoints", name, "channels"), touchpoint.channels, names.channels, "channel")
 
 
 def _check_offers(sections: Sections, sound: dict[str, Any], names: Names) -> None:
@@ -89,11 +60,21 @@ def _check_offers(sections: Sections, sound: dict[str, Any], names: Names) -> No
         at = ("offers", name)
         if name == SILENCE:
             sections.add(at, "must have another name: silence means sending nothing", shown(name))
-        _known(sections, (*at, "goal"), offer.goal, names.goals, "goal")
-        _known(sections, (*at, "kind"), offer.kind, names.offer_kinds, "offer kind")
-        _all_known(sections, (*at, "stages"), offer.stages, names.stages, "stage")
+        check_name(sections, (*at, "goal"), offer.goal, names.goals, "goal")
+        check_name(sections, (*at, "kind"), offer.kind, names.offer_kinds, "offer kind")
+        _check_neighbours(sections, at, name, offer, names)
+        check_names(sections, (*at, "stages"), offer.stages, names.stages, "stage")
         _check_attributes(sections, sound, at, offer.attributes, names)
         _check_creatives(sections, at, offer.creatives, names)
+
+
+def _check_neighbours(sections: Sections, at: Location, name: str, offer: OfferFile, names: Names) -> None:
+    check_names(sections, (*at, "never_with"), offer.never_with, names.offers, "offer")
+    if name in offer.never_with:
+        rule = "must name other offers only: with itself it could never be sent"
+        sections.add((*at, "never_with", offer.never_with.index(name)), rule, shown(name))
+    for other in offer.not_after:
+        check_name(sections, (*at, "not_after", other), other, names.offers, "offer")
 
 
 def _check_attributes(
@@ -101,7 +82,7 @@ def _check_attributes(
 ) -> None:
     for name, value in attributes.items():
         here = (*at, "attributes", name)
-        _known(sections, here, name, names.offer_attributes, "offer attribute")
+        check_name(sections, here, name, names.offer_attributes, "offer attribute")
         declared = sound["offer_attributes"].get(name)
         if declared is not None:
             check_value(sections, here, value, declared.kind, declared.values)
@@ -122,29 +103,15 @@ def _check_creatives(sections: Sections, at: Location, creatives: Iterable[Any],
     seen: set[tuple[str, str]] = set()
     for index, creative in enumerate(creatives):
         here = (*at, "creatives", index)
-        _known(sections, (*here, "channel"), creative.channel, names.channels, "channel")
+        check_name(sections, (*here, "channel"), creative.channel, names.channels, "channel")
         if (creative.channel, creative.creative) in seen:
             rule = f"must be given once for channel {creative.channel!r}"
             sections.add((*here, "creative"), rule, f"{creative.creative!r} again")
         seen.add((creative.channel, creative.creative))
 
 
-def _check_experiments(sections: Sections, sound: dict[str, Any], names: Names) -> None:
-    salts = {sound["holdout"].salt: "the holdout"} if sound["holdout"] else {}
-    for name, experiment in sound["experiments"].items():
-        at = ("experiments", name)
-        _known(sections, (*at, "control"), experiment.control, experiment.arms, "arm of the experiment")
-        _known(sections, (*at, "primary"), experiment.primary, names.measures, "measure")
-        _all_known(sections, (*at, "secondary"), experiment.secondary, names.measures, "measure")
-        _all_known(sections, (*at, "touchpoints"), experiment.touchpoints, names.touchpoints, "touchpoint")
-        if experiment.salt in salts:
-            rule = f"must differ from the salt of {salts[experiment.salt]}, or both pick the same customers"
-            sections.add((*at, "salt"), rule, shown(experiment.salt))
-        salts[experiment.salt] = f"experiment {name!r}"
-
-
 def _check_event_types(sections: Sections, sound: dict[str, Any]) -> None:
-    seen = set(EventType)
+    seen: set[str] = {*EventType, *StateEventType}
     for name in ("event_types", "offer_kinds"):
         for index, word in enumerate(sound[name]):
             if word in seen:

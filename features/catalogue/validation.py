@@ -59,7 +59,7 @@ def _validated(name: str, sections: Sections) -> Any:
     if value is None:
         return _nothing(name)
     try:
-        return _ADAPTERS[name].validate_json(orjson.dumps(value), strict=True)
+        return _read(_ADAPTERS[name], value)
     except ValidationError as error:
         details = error.errors()
         _report(details, (name,), sections)
@@ -77,13 +77,18 @@ def _sound_entries(name: str, value: Value, broken: set[str | int]) -> Any:
     """The entries that no error points into; a single value that is wrong counts as missing."""
     annotation = CatalogueFile.model_fields[name].annotation
     if get_origin(annotation) is dict and isinstance(value, dict):
-        entry = TypeAdapter(get_args(annotation)[1])
-        return {k: entry.validate_json(orjson.dumps(v), strict=True) for k, v in value.items() if k not in broken}
+        key, entry = map(TypeAdapter, get_args(annotation))
+        whole = {k: v for k, v in value.items() if k not in broken}
+        return {_read(key, k): _read(entry, v) for k, v in whole.items()}
     if get_origin(annotation) is tuple and isinstance(value, list):
         entry = TypeAdapter(get_args(annotation)[0])
         sound = [each for index, each in enumerate(value) if index not in broken]
-        return tuple(entry.validate_json(orjson.dumps(each), strict=True) for each in sound)
+        return tuple(_read(entry, each) for each in sound)
     return _nothing(name)
+
+
+def _read(adapter: TypeAdapter[Any], value: Value) -> Any:
+    return adapter.validate_json(orjson.dumps(value), strict=True)
 
 
 def _report(errors: list[ErrorDetails], at: Location, sections: Sections) -> None:

@@ -7,8 +7,8 @@ from decisioning.errors import InvalidPolicyError
 from features.catalogue.documents import Location
 from features.catalogue.models_journey import ChannelFile
 from features.catalogue.models_offer import CreativeFile
+from features.catalogue.names import Names
 from features.catalogue.problems import nearest_to, shown
-from features.catalogue.references import Names
 from features.catalogue.sections import Sections
 from features.content import OFFER_FIELDS, TEMPLATE_ROOTS, render_template, template_paths
 

@@ -11,6 +11,7 @@ from typing import Any
 import narwhals as nw
 
 from decisioning.errors import InvalidPolicyError
+from decisioning.facts import LIVE_PREFIX
 from decisioning.predicate import AllOf, AnyOf, Compare, Comparison, FactValue, Not, Predicate, compile_predicate
 
 type Kind = type[float] | type[str] | type[bool]
@@ -28,7 +29,7 @@ def rule_expression(predicate: Predicate, kinds: Kinds) -> nw.Expr:
     """A boolean expression, never null, that is true where the rule holds.
 
     Args:
-        predicate: The rule.
+        predicate: The rule. What it asks of live state counts as missing: a column of the past has none.
         kinds: Python type of each fact's column: float, str or bool. A missing fact is null.
 
     Raises:
@@ -55,6 +56,8 @@ def _expression(predicate: Predicate, kinds: Kinds) -> nw.Expr:
 
 
 def _comparison(compare: Compare, kinds: Kinds) -> nw.Expr:
+    if compare.fact.startswith(LIVE_PREFIX):
+        return nw.lit(value=compare.comparison is Comparison.IS_MISSING and compare.value is True)
     if compare.fact not in kinds:
         raise InvalidPolicyError(
             f"fact of a stage's rule must be a feature or a declared customer attribute, got {compare.fact!r}"

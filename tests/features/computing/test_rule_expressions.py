@@ -62,3 +62,13 @@ def test_columns_get_the_answers_that_customers_get(predicate, table):
 def test_a_fact_without_a_column_is_refused():
     with pytest.raises(InvalidPolicyError, match=r"context\.basket"):
         rule_expression(Compare(fact="context.basket", comparison=Comparison.EQUALS, value=1), KINDS)
+
+
+def test_a_live_fact_counts_as_missing_in_the_past():
+    frame = pl.DataFrame({"spend": [1.0, 2.0]})
+    live = Compare(fact="live.browse_count_1h", comparison=Comparison.AT_LEAST, value=0)
+    gone = Compare(fact="live.care", comparison=Comparison.IS_MISSING, value=True)
+    known = Compare(fact="live.care", comparison=Comparison.IS_MISSING, value=False)
+    for rule in (live, Not(part=live), gone, known):
+        answers = nw.from_native(frame).with_columns(answer=rule_expression(rule, {"spend": float})).to_native()
+        assert answers["answer"].to_list() == [compile_predicate(rule)({})] * 2
