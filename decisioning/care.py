@@ -1,10 +1,22 @@
-"""Service before sales: an open case pauses marketing until it is solved and a while after."""
+"""Service before sales: an open case pauses marketing until it is solved and a while after.
 
-from collections.abc import Mapping
+A case holds two moments, its latest opening and its latest resolution, and they say where it stands::
+
+    open           opened after the latest resolution; closed after `max_open_seconds`, if nobody ever resolves it
+    cooling_down   resolved, for the cool-down of its severity
+    closed         after that
+
+Both moments only ever move forward, so duplicated, late and reordered events end in the same case.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
+from decisioning.contact_policy import LONGEST_SECONDS
+from decisioning.errors import InvalidInputError, InvalidPolicyError
 from decisioning.message import MessageClass
 
 
@@ -47,7 +59,12 @@ class CarePolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """Trouble that a customer has or had; the latest opening and the latest resolution say where it stands."""
+    """Trouble that a customer has or had; the latest opening and the latest resolution say where it stands.
+
+    Attributes:
+        kind: A kind that the policy declares; empty where only a resolution is known that named none.
+        severity: A word of the kind's cool-downs; empty where no event named one.
+    """
 
     case_id: str
     kind: str
@@ -55,3 +72,200 @@ class Case:
     opened_at: datetime | None = None
     resolved_at: datetime | None = None
     channel_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CareStanding:
+    """Where service stands before sales for one customer.
+
+    Attributes:
+        state: Of the gravest case; None without a case of a kind that is declared.
+        case: The gravest: open before cooling down before closed, then the one that lasts longest.
+        until: First moment at which no case pauses anything, if nothing else happens; None where an open case has no
+            end, and where nothing is paused.
+        open_count: Cases that are open.
+    """
+
+    state: CaseState | None = None
+    case: Case | None = None
+    until: datetime | None = None
+    open_count: int = 0
+
+
+def _default_kind(kind: str, *further: str) -> CaseKind:
+    return CaseKind(
+        kind=kind,
+        opened_by=frozenset({"case_opened", *further}),
+        resolved_by=frozenset({"case_resolved"}),
+        cooldown_seconds={"low": 2 * 86_400.0, "normal": 7 * 86_400.0, "high": 21 * 86_400.0},
+        default_severity="normal",
+        max_open_seconds=60 * 86_400.0,
+    )
+
+
+DEFAULT_CARE = CarePolicy(
+    kinds={
+        "complaint": _default_kind("complaint", "complaint", "service_ticket", "complained"),
+        **{kind: _default_kind(kind) for kind in ("outage", "failed_payment", "delayed_delivery", "lost_item")},
+    }
+)
+"""The kinds of trouble where a catalogue declares none. `complained` is an outcome, the others are events."""
+
+_GRAVITY = {CaseState.OPEN: 2, CaseState.COOLING_DOWN: 1, CaseState.CLOSED: 0}
+
+
+def case_standing(policy: CarePolicy, case: Case, now: datetime) -> tuple[CaseState, datetime | None]:
+    """Where one case stands, and when it stops pausing anything (None for never, or not any more).
+
+    Args:
+        policy: Declares the case's kind.
+        case: The case.
+        now: The moment of the decision. An opening dated after it counts, a resolution dated after it not yet.
+
+    Raises:
+        InvalidInputError: A case of a kind that the policy does not declare.
+    """
+    kind = policy.kinds.get(case.kind)
+    if kind is None:
+        raise InvalidInputError(f"kind of a case must be a declared one, got {case.kind!r}")
+    if case.resolved_at is not None and (case.opened_at is None or case.opened_at <= case.resolved_at):
+        ends_at = case.resolved_at + timedelta(seconds=cooldown_seconds(kind, case.severity))
+        if now < case.resolved_at:
+            return CaseState.OPEN, ends_at
+        return (CaseState.COOLING_DOWN, ends_at) if now < ends_at else (CaseState.CLOSED, None)
+    if case.opened_at is None or kind.max_open_seconds is None:
+        return (CaseState.CLOSED if case.opened_at is None else CaseState.OPEN), None
+    ends_at = case.opened_at + timedelta(seconds=kind.max_open_seconds)
+    return (CaseState.OPEN, ends_at) if now < ends_at else (CaseState.CLOSED, None)
+
+
+def cooldown_seconds(kind: CaseKind, severity: str) -> float:
+    """Rest after a resolution: of the severity, of the default one where none is named, else the longest there is."""
+    known = kind.cooldown_seconds
+    return known.get(severity or kind.default_severity, max(known.values(), default=0.0))
+
+
+def care_standing(policy: CarePolicy, cases: Iterable[Case], now: datetime) -> CareStanding:
+    """Where service stands before sales, over all cases; those of kinds that are not declared are passed over.
+
+    Example:
+        >>> from datetime import UTC
+        >>> noon = datetime(2026, 11, 1, 12, tzinfo=UTC)
+        >>> bag = Case(case_id="c1", kind="lost_item", severity="normal", opened_at=noon)
+        >>> care_standing(DEFAULT_CARE, [bag], noon).state
+        <CaseState.OPEN: 'open'>
+    """
+    found = [(*case_standing(policy, case, now), case) for case in cases if case.kind in policy.kinds]
+    if not found:
+        return CareStanding()
+    state, _, case = max(found, key=lambda entry: _gravity(policy, *entry))
+    ends = [ends_at for standing, ends_at, _ in found if standing is not CaseState.CLOSED]
+    return CareStanding(
+        state=state,
+        case=case,
+        until=max((end for end in ends if end is not None), default=None) if None not in ends else None,
+        open_count=sum(standing is CaseState.OPEN for standing, _, _ in found),
+    )
+
+
+def pauses(policy: CarePolicy, standing: CareStanding, message_class: MessageClass) -> bool:
+    """True where messages of a class rest because of a case that is open or cooling down."""
+    is_active = standing.state in {CaseState.OPEN, CaseState.COOLING_DOWN}
+    return is_active and message_class in policy.paused_classes
+
+
+def case_of_event(
+    policy: CarePolicy,
+    event_type: str,
+    at: datetime,
+    *,
+    kind: str | None = None,
+    case_id: str | None = None,
+    severity: str | None = None,
+    channel_id: str | None = None,
+) -> Case | None:
+    """What one event (or outcome) says about a case, to be merged with what is known of it.
+
+    Args:
+        policy: Which events open and resolve which kinds.
+        event_type: Event type, or outcome type.
+        at: When it happened.
+        kind: Kind that the event names. Where it names none and several kinds are opened by such an event, the one
+            with the longest cool-down is taken; a resolution then takes the kind of the case it names.
+        case_id: Case that the event names; the kind where it names none, so that there is one such case.
+        severity: Severity that the event names.
+        channel_id: Channel that the trouble came in on.
+
+    Returns:
+        None where the event opens and resolves nothing, or names a kind that it cannot concern.
+    """
+    opened = [known for known in policy.kinds.values() if event_type in known.opened_by and kind in {None, known.kind}]
+    if opened:
+        gravest = max(opened, key=lambda known: (cooldown_seconds(known, severity or ""), known.kind))
+        return Case(
+            case_id=case_id or gravest.kind,
+            kind=gravest.kind,
+            severity=severity or gravest.default_severity,
+            opened_at=at,
+            channel_id=channel_id,
+        )
+    resolved = [
+        known for known in policy.kinds if event_type in policy.kinds[known].resolved_by and kind in {None, known}
+    ]
+    named = resolved[0] if len(resolved) == 1 else ""
+    if not resolved or not (case_id or named):
+        return None
+    return Case(case_id=case_id or named, kind=named, severity="", resolved_at=at)
+
+
+def merge_cases(case: Case, other: Case) -> Case:
+    """Two accounts of one case, brought together: in any order, and any number of times, with the same result.
+
+    The latest opening says what the case is (of two at one moment, the greater words); the latest resolution counts.
+
+    Raises:
+        InvalidInputError: They are not of one case.
+    """
+    if case.case_id != other.case_id:
+        raise InvalidInputError("cases must have one id to be merged, got two")
+    leading = max(case, other, key=_opening)
+    resolutions = [moment for moment in (case.resolved_at, other.resolved_at) if moment is not None]
+    return Case(
+        case_id=case.case_id,
+        kind=leading.kind,
+        severity=leading.severity,
+        opened_at=leading.opened_at,
+        resolved_at=max(resolutions, default=None),
+        channel_id=leading.channel_id,
+    )
+
+
+def check_care(policy: CarePolicy) -> None:
+    """Refuse kinds of trouble that cannot work.
+
+    Raises:
+        InvalidPolicyError: A kind under another name, a cool-down or longest time that is negative or beyond a
+            century, or a default severity without a cool-down.
+    """
+    for name, kind in policy.kinds.items():
+        if name != kind.kind or not name:
+            raise InvalidPolicyError(f"kind of case must be listed under its name, got {kind.kind!r} under {name!r}")
+        for severity, seconds in kind.cooldown_seconds.items():
+            if not 0 <= seconds <= LONGEST_SECONDS:
+                raise InvalidPolicyError(f"cool-down of {name} ({severity}) must be 0 or more, got {seconds}")
+        if kind.default_severity not in kind.cooldown_seconds:
+            raise InvalidPolicyError(f"default_severity of {name} must have a cool-down, got {kind.default_severity!r}")
+        if kind.max_open_seconds is not None and not 0 < kind.max_open_seconds <= LONGEST_SECONDS:
+            raise InvalidPolicyError(f"max_open_seconds of {name} must be positive, got {kind.max_open_seconds}")
+
+
+def _gravity(
+    policy: CarePolicy, state: CaseState, ends_at: datetime | None, case: Case
+) -> tuple[int, float, float, str]:
+    ends = math.inf if ends_at is None else ends_at.timestamp()
+    return (_GRAVITY[state], ends, cooldown_seconds(policy.kinds[case.kind], case.severity), case.case_id)
+
+
+def _opening(case: Case) -> tuple[float, str, str, str]:
+    opened = -math.inf if case.opened_at is None else case.opened_at.timestamp()
+    return (opened, case.severity, case.kind, case.channel_id or "")
