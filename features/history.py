@@ -8,6 +8,7 @@ import polars as pl
 
 from features.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES, Table
 from features.log import EventLog
+from features.said import opted_out_of_profiling, said_by
 
 BULKY_COLUMN = "record"
 """The full decision record: kilobytes a row that no feature reads, so a history leaves it in the log."""
@@ -28,6 +29,10 @@ class History:
     events: pl.DataFrame
     decisions: pl.DataFrame
     outcomes: pl.DataFrame
+
+    def not_profiled(self) -> frozenset[str]:
+        """Customers who opted out of profiling, as far as these tables know: no feature and no model is about them."""
+        return opted_out_of_profiling(self.customers, said_by(self.events))
 
     @classmethod
     def from_log(cls, log: EventLog) -> "History":

@@ -18,6 +18,9 @@ from features.contracts import UTC_TIME
 from features.history import History
 from training.measures import decision_values
 
+OPTED_OUT = "customer opted out of profiling"
+"""Why a decision is in no training set and in no evaluation."""
+
 type IntArray = npt.NDArray[np.int64]
 type BoolArray = npt.NDArray[np.bool_]
 
@@ -100,7 +103,8 @@ class Window:
     Attributes:
         decisions: `decision_id`, `customer_id`, `decided_at`, `starts_at`, `ends_at`, `message_key` (null where the
             catalogue has no such message), `action_probability`.
-        left_out: Decisions whose window was not over yet, or whose message the catalogue does not have.
+        left_out: Decisions whose window was not over yet, whose message the catalogue does not have, or whose customer
+            opted out of profiling.
     """
 
     decisions: pl.DataFrame
@@ -155,13 +159,16 @@ def _message_key(row: Sequence[str | None], catalogue: Catalogue) -> str | None:
 def learnable(history: History, catalogue: Catalogue, *, as_of: datetime) -> Window:
     """Decisions whose window was over by `as_of` and whose message the catalogue still has.
 
+    People who opted out of profiling, by now, are not among them: no model learns from anybody who does not want it.
+
     Args:
         history: The log.
         catalogue: Says what the window is, where a decision does not say itself.
         as_of: Nothing after this moment is known.
     """
     learning, _ = learning_of(catalogue)
-    decisions = windows(history.decisions, catalogue, window_days=learning.window_days)
+    profiled = without_opted_out(history.decisions, history)
+    decisions = windows(profiled, catalogue, window_days=learning.window_days)
     is_over = pl.col("ends_at") <= pl.lit(as_of).cast(UTC_TIME)
     over = decisions.filter(is_over)
     known = over.filter(pl.col("message_key").is_not_null())
@@ -170,8 +177,14 @@ def learnable(history: History, catalogue: Catalogue, *, as_of: datetime) -> Win
         left_out={
             "window not over yet": decisions.height - over.height,
             "message not in the catalogue": over.height - known.height,
+            OPTED_OUT: history.decisions.height - profiled.height,
         },
     )
+
+
+def without_opted_out(decisions: pl.DataFrame, history: History) -> pl.DataFrame:
+    """Decisions about people who did not opt out of profiling, as far as the history knows."""
+    return decisions.filter(~pl.col("customer_id").is_in(sorted(history.not_profiled())))
 
 
 def windows(decisions: pl.DataFrame, catalogue: Catalogue, *, window_days: float) -> pl.DataFrame:

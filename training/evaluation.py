@@ -1,7 +1,8 @@
 """What a policy would have been worth on a log it never saw, against silence, one message for all, and the log itself.
 
-Every decision of the log stays in: one whose message the policy could not have sent (it is not in the catalogue, or a
-gate closes it) is a choice the policy makes with probability 0, so it weighs nothing for the policy and is counted.
+Every decision of the log stays in, but for those about people who opted out of profiling: one whose message the policy
+could not have sent (it is not in the catalogue, or a gate closes it) is a choice the policy makes with probability 0,
+so it weighs nothing for the policy and is counted.
 """
 
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ from decisioning.value_model import ValueModel
 from features.contracts import UTC_TIME
 from features.history import History
 from features.settings import Settings
-from training.datasets import windows
+from training.datasets import OPTED_OUT, windows, without_opted_out
 from training.evaluation_choices import Choices, IndexArray, OnProgress, choose, policy_to_judge
 from training.evaluation_rewards import Reward, reward_of, rewards_of
 from training.off_policy import (
@@ -150,7 +151,8 @@ def judge(
     if history.decisions.is_empty():
         raise InsufficientDataError("--log must hold decisions, got none; put decisions.parquet or .csv in the folder")
     days = catalogue.learning.window_days if catalogue.learning else DEFAULT_WINDOW_DAYS
-    decisions = windows(history.decisions, catalogue, window_days=days)
+    profiled = without_opted_out(history.decisions, history)
+    decisions = windows(profiled, catalogue, window_days=days)
     over = decisions.filter(pl.col("window_ends_at").is_not_null() | (pl.col("ends_at") <= _last_moment(history)))
     if over.is_empty():
         raise InsufficientDataError(
@@ -159,7 +161,11 @@ def judge(
         )
     over = over.sort("decided_at", "decision_id")
     choices = choose(history, over, policy_to_judge(catalogue, settings.policy_seed), model, on_progress=on_progress)
-    return Judged(decisions=over, choices=choices, left_out={"window not over yet": decisions.height - over.height})
+    left_out = {
+        "window not over yet": decisions.height - over.height,
+        OPTED_OUT: history.decisions.height - profiled.height,
+    }
+    return Judged(decisions=over, choices=choices, left_out=left_out)
 
 
 def evaluate(

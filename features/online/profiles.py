@@ -1,7 +1,9 @@
 """Profiles in Redis: what a gate or a template needs to know of a customer besides features, as JSON."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import batched
 from typing import Any
 
 import orjson
@@ -12,10 +14,14 @@ from redis.exceptions import RedisError
 from decisioning.customer import Consent, Customer, CustomerId
 from decisioning.errors import FeatureUnavailableError, InvalidInputError
 from decisioning.predicate import FactValue
-from features.online.redis_bulk import set_many
-from features.online.redis_keys import profile_key
+from features.online.redis_bulk import set_many, unset_many
+from features.online.redis_keys import household_pointer_key, profile_key
+from features.said import LONG_AGO, NOTHING, Said, opted_out_of_profiling, protections_of, with_answers
 
-_LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
+_TOGETHER = 8_000
+"""Customers held in memory at a time."""
+
+_PROTECTING = ("customer_id", "updated_at", "protections")
 
 
 def encode_profile(customer: Customer) -> bytes:
@@ -31,8 +37,20 @@ def encode_profile(customer: Customer) -> bytes:
                 [consent.channel_id, consent.purpose, consent.is_granted, consent.recorded_at, consent.source]
                 for consent in customer.consents
             ],
+            **{name: value for name, value in _newer_fields(customer).items() if value},
         }
     )
+
+
+def _newer_fields(customer: Customer) -> dict[str, Any]:
+    """Fields that older releases did not know; they are written where they say something."""
+    return {
+        "household": customer.household_id,
+        "country": customer.country,
+        "zones": customer.plausible_zones,
+        "protections": sorted(customer.protections),
+        "not_profiled": customer.has_opted_out_of_profiling,
+    }
 
 
 def decode_profile(payload: bytes) -> Customer:
@@ -53,6 +71,11 @@ def decode_profile(payload: bytes) -> Customer:
                 Consent(channel_id=channel, purpose=purpose, is_granted=granted, recorded_at=_moment(at), source=source)
                 for channel, purpose, granted, at, source in fields["consents"]
             ),
+            household_id=fields.get("household"),
+            country=fields.get("country"),
+            plausible_zones=tuple(fields.get("zones", ())),
+            protections=frozenset(fields.get("protections", ())),
+            has_opted_out_of_profiling=fields.get("not_profiled", False),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise FeatureUnavailableError(
@@ -64,22 +87,56 @@ def _moment(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(text)
 
 
-def customers_from_frame(frame: pl.DataFrame) -> Iterator[Customer]:
+def customers_from_frame(frame: pl.DataFrame, said: Mapping[str, Said] | None = None) -> Iterator[Customer]:
     """Customers from rows of the canonical table: the newest row of each, in order of identifier.
+
+    Answers about profiling and protections are not forgotten where the newest row says nothing of them: the newest row
+    that does speaks for them.
+
+    Args:
+        frame: Canonical rows, any number per customer.
+        said: What customers said besides, by customer.
 
     Raises:
         InvalidInputError: A JSON column does not hold what the table's contract says.
     """
-    newest = frame.sort("customer_id", "updated_at").unique("customer_id", keep="last", maintain_order=True)
+    said = said or {}
+    ordered = frame.sort("customer_id", "updated_at")
+    newest = ordered.unique("customer_id", keep="last", maintain_order=True)
+    protecting = ordered.filter(pl.col("protections").is_not_null()).unique("customer_id", keep="last")
+    listed = {row[0]: (row[1], row[2]) for row in protecting.select(_PROTECTING).iter_rows()}
+    not_profiled = opted_out_of_profiling(frame, said)
     for row in newest.iter_rows(named=True):
-        yield Customer(
-            customer_id=CustomerId(row["customer_id"]),
-            attributes=_attributes(row["attributes"]),
-            time_zone=row["time_zone"],
-            locale=row["locale"],
-            reachable_channels=frozenset(_json(row["channels"], list, "channels")),
-            consents=latest_answers(_json(row["consents"], list, "consents")),
+        customer_id = row["customer_id"]
+        at, protections = listed.get(customer_id, (row["updated_at"], None))
+        words = said.get(customer_id, NOTHING)
+        yield replace(
+            _from_row(row, words),
+            protections=protections_of(_json(protections, list, "protections"), words, at),
+            has_opted_out_of_profiling=customer_id in not_profiled,
         )
+
+
+def _from_row(row: Mapping[str, Any], said: Said) -> Customer:
+    from features.zones import plausible_zones  # serving reads profiles and never asks the tables of numbers and zones
+
+    given = map(_consent, _json(row["consents"], list, "consents"))
+    return Customer(
+        customer_id=CustomerId(row["customer_id"]),
+        attributes=_attributes(row["attributes"]),
+        time_zone=row["time_zone"],
+        locale=row["locale"],
+        reachable_channels=frozenset(_json(row["channels"], list, "channels")),
+        consents=_latest(with_answers(given, said, row["updated_at"])),
+        household_id=row["household"],
+        country=row["country"],
+        plausible_zones=plausible_zones(
+            time_zone=row["time_zone"],
+            country=row["country"],
+            phone_prefix=row["phone_prefix"],
+            locale=row["locale"],
+        ),
+    )
 
 
 def latest_answers(answers: Iterable[Mapping[str, Any]]) -> tuple[Consent, ...]:
@@ -90,8 +147,12 @@ def latest_answers(answers: Iterable[Mapping[str, Any]]) -> tuple[Consent, ...]:
     Raises:
         InvalidInputError: An answer lacks channel, purpose or granted, or has a time that is none.
     """
+    return _latest(map(_consent, answers))
+
+
+def _latest(answers: Iterable[Consent]) -> tuple[Consent, ...]:
     latest: dict[tuple[str, str], Consent] = {}
-    for consent in map(_consent, answers):
+    for consent in answers:
         key = (consent.channel_id, consent.purpose)
         if key not in latest or _strength(consent) > _strength(latest[key]):
             latest[key] = consent
@@ -99,7 +160,7 @@ def latest_answers(answers: Iterable[Mapping[str, Any]]) -> tuple[Consent, ...]:
 
 
 def _strength(consent: Consent) -> tuple[datetime, bool]:
-    return consent.recorded_at or _LONG_AGO, not consent.is_granted
+    return consent.recorded_at or LONG_AGO, not consent.is_granted
 
 
 def _consent(answer: Mapping[str, Any]) -> Consent:
@@ -140,7 +201,7 @@ def _json[T: (dict[str, Any], list[Any])](text: str | None, kind: type[T], colum
 
 
 def write_profiles(redis: Redis, customers: Iterable[Customer]) -> int:
-    """Write profiles, replacing what was there.
+    """Write profiles, replacing what was there, and who belongs to which household.
 
     Returns:
         How many were written.
@@ -148,8 +209,20 @@ def write_profiles(redis: Redis, customers: Iterable[Customer]) -> int:
     Raises:
         FeatureUnavailableError: Redis could not take them.
     """
-    records = ((profile_key(customer.customer_id), encode_profile(customer)) for customer in customers)
+    count = 0
     try:
-        return set_many(redis, records)
+        for some in batched(customers, _TOGETHER):
+            set_many(redis, ((profile_key(one.customer_id), encode_profile(one)) for one in some))
+            set_many(redis, _pointers(some))
+            unset_many(redis, (household_pointer_key(one.customer_id) for one in some if one.household_id is None))
+            count += len(some)
     except RedisError as error:
         raise FeatureUnavailableError(f"profiles could not be written to Redis: {error}") from error
+    return count
+
+
+def _pointers(customers: Iterable[Customer]) -> Iterator[tuple[str, bytes]]:
+    """A key of its own, so that a decision finds the household's book in the same trip as the profile."""
+    for one in customers:
+        if one.household_id is not None:
+            yield household_pointer_key(one.customer_id), one.household_id.encode()

@@ -35,3 +35,14 @@ def set_many(redis: Redis, records: Iterable[tuple[str, bytes]]) -> int:
                 redis.mset(dict(batch))
         count += len(some)
     return count
+
+
+def unset_many(redis: Redis, keys: Iterable[str]) -> None:
+    """Delete keys of `features.online.redis_keys`, in the same batches; those that are not there are no error."""
+    for some in batched(keys, _READ_AHEAD):
+        by_shard: dict[str, list[str]] = {}
+        for key in some:
+            by_shard.setdefault(key.partition("}")[0], []).append(key)
+        for shard in by_shard.values():
+            for batch in batched(shard, BATCH):
+                redis.unlink(*batch)

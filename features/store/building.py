@@ -44,6 +44,7 @@ class BuildReport:
         rows_kept: Rows taken over from the generation before.
         customers_rebuilt: Customers whose older rows were computed again, because rows turned up that were known
             before them.
+        customers_not_profiled: Customers who opted out of profiling; the history has no row of them.
         generation: Number of the generation now in force.
     """
 
@@ -54,6 +55,7 @@ class BuildReport:
     rows_built: int
     rows_kept: int
     customers_rebuilt: int
+    customers_not_profiled: int
     generation: int
 
 
@@ -110,12 +112,13 @@ def _build(
     full: bool,
 ) -> BuildReport:
     schema = feature_schema(catalogue)
-    decisions, snapshot = _anchors(history, as_of)
+    not_profiled = pl.DataFrame({"customer_id": sorted(history.not_profiled())}, schema={"customer_id": pl.String})
+    decisions, snapshot = _anchors(history, as_of, not_profiled)
     kinds = _kinds(history, catalogue)
     before = None if full else _usable(current_generation(settings), schema, kinds)
     changed = _changed(before, history)
     path = draft(settings)
-    kept = _keep(before, changed, path)
+    kept = _keep(before, pl.concat([changed, not_profiled]), path)
     missing = {
         f"decisions-{path.name}": decisions.join(kept, on=KEY, how="anti"),
         f"{_snapshot_name(as_of)}-{path.name}": snapshot.join(pl.concat([kept, decisions]), on=KEY, how="anti"),
@@ -134,6 +137,7 @@ def _build(
         rows_built=built,
         rows_kept=kept.height,
         customers_rebuilt=changed.height,
+        customers_not_profiled=not_profiled.height,
         generation=generation.number,
     )
 
@@ -143,15 +147,21 @@ def _horizon(keys: pl.DataFrame) -> datetime:
     return keys.select(pl.col("event_timestamp").max() + timedelta(microseconds=1)).item()
 
 
-def _anchors(history: History, as_of: datetime) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Each (customer, moment) of a decision once, and each customer known before `as_of` at `as_of`."""
+def _anchors(history: History, as_of: datetime, left_out: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Each (customer, moment) of a decision once, and each customer known before `as_of` at `as_of`.
+
+    Nothing is computed about the customers `left_out`: they opted out of profiling.
+    """
     decisions = history.decisions.select("customer_id", pl.col("decided_at").alias("event_timestamp")).unique()
     known = history.customers.filter(pl.col("updated_at") < as_of).select("customer_id").unique()
-    if known.is_empty():
+    profiled = known.join(left_out, on="customer_id", how="anti")
+    if profiled.is_empty():
         raise InsufficientDataError(
-            f"log must have customers known before {as_of.isoformat()}, got none: run `nextbest import`"
+            f"log must have customers known before {as_of.isoformat()} who may be profiled, got none of"
+            f" {known.height}: run `nextbest import`"
         )
-    return decisions, known.with_columns(pl.lit(as_of).cast(UTC_TIME).alias("event_timestamp"))
+    snapshot = profiled.with_columns(pl.lit(as_of).cast(UTC_TIME).alias("event_timestamp"))
+    return decisions.join(left_out, on="customer_id", how="anti"), snapshot
 
 
 def _kinds(history: History, catalogue: Catalogue) -> dict[str, str | None]:

@@ -1,6 +1,6 @@
 """Bringing features and profiles into Redis, where serving reads them."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -17,9 +17,12 @@ from features.computing.definitions import feature_schema
 from features.computing.feature_schema import FeatureSchema
 from features.contracts import CUSTOMERS
 from features.log import EventLog
+from features.online.evidence import tell_evidence
 from features.online.profiles import customers_from_frame, write_profiles
+from features.online.redis_bulk import unset_many
 from features.online.redis_connection import connect
-from features.online.redis_keys import MATERIALISED_KEY
+from features.online.redis_keys import MATERIALISED_KEY, feature_key
+from features.said import opted_out_of_profiling, said_in_log
 from features.settings import Settings
 from features.store.feature_history import Generation, built_history
 from features.store.registry import apply, quiet
@@ -34,12 +37,14 @@ class MaterialiseReport:
         is_full: Everything was written; else only what is newer than the last time.
         feature_records: Customers whose features were written.
         profiles: Customers whose profiles were written.
+        not_profiled: Customers who opted out of profiling: they have a profile and no features.
     """
 
     as_of: datetime
     is_full: bool
     feature_records: int
     profiles: int
+    not_profiled: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +66,9 @@ def materialise(
 ) -> MaterialiseReport:
     """Write the newest features of every customer, through Feast, and every profile.
 
+    Customers who opted out of profiling keep no features here: what is there of them is deleted, also where the history
+    was built before they opted out. How often each offer was sent so far is told once to a Redis that does not know.
+
     Incremental where Redis holds features of the same schema, full otherwise or on demand. Writing again is safe.
 
     Args:
@@ -75,7 +83,9 @@ def materialise(
     """
     schema = feature_schema(catalogue)
     generation = built_history(settings, schema)
-    customers = EventLog(settings.log_path).read(CUSTOMERS)
+    log = EventLog(settings.log_path)
+    customers, said = log.read(CUSTOMERS), said_in_log(log)
+    not_profiled = opted_out_of_profiling(customers, said)
     total = 2 * customers["customer_id"].n_unique()
     report = progress or (lambda _done, _total: None)
     report(0, total)
@@ -86,10 +96,18 @@ def materialise(
         count = 0
         if is_full or mark is None or mark.generation != generation.number:
             count = _write_features(settings, catalogue, redis_url, generation, start, is_full=is_full)
+        _forget_features(redis, not_profiled)
         report(total // 2, total)
-        profiles = write_profiles(redis, _told(customers_from_frame(customers), report, total))
+        profiles = write_profiles(redis, _told(customers_from_frame(customers, said), report, total))
+        tell_evidence(redis, log)
         _write_mark(redis, _Mark(schema=schema.fingerprint, generation=generation.number, as_of=generation.as_of))
-    return MaterialiseReport(as_of=generation.as_of, is_full=is_full, feature_records=count, profiles=profiles)
+    return MaterialiseReport(
+        as_of=generation.as_of,
+        is_full=is_full,
+        feature_records=count,
+        profiles=profiles,
+        not_profiled=len(not_profiled),
+    )
 
 
 def _greatest_age(schema: FeatureSchema) -> timedelta:
@@ -115,6 +133,13 @@ def _write_features(
     moment = pl.col("event_timestamp")
     period = generation.scan().filter(moment >= start, moment <= generation.as_of)
     return period.select(pl.col("customer_id").n_unique()).collect().item()
+
+
+def _forget_features(redis: Redis, customer_ids: Collection[str]) -> None:
+    try:
+        unset_many(redis, map(feature_key, sorted(customer_ids)))
+    except RedisError as error:
+        raise FeatureUnavailableError(f"features of opted-out customers could not be deleted: {error}") from error
 
 
 def _told(customers: Iterator[Customer], report: OnProgress, total: int) -> Iterator[Customer]:

@@ -11,9 +11,18 @@ from decisioning.catalogue import Catalogue
 from decisioning.errors import InsufficientDataError, InvalidPolicyError
 from decisioning.value_model import context_vector
 from features.computing.compute import compute_features
-from features.contracts import DECISIONS
+from features.contracts import CUSTOMERS, DECISIONS, EVENTS
 from features.history import History
-from training.datasets import Dataset, contexts_of, learnable, learning_of, make_dataset, message_keys, windows
+from training.datasets import (
+    OPTED_OUT,
+    Dataset,
+    contexts_of,
+    learnable,
+    learning_of,
+    make_dataset,
+    message_keys,
+    windows,
+)
 
 AFTER = datetime(2026, 11, 1, tzinfo=UTC)
 
@@ -82,8 +91,34 @@ def test_what_cannot_be_learned_from_yet_is_left_out_and_counted(shop, shop_cata
     )
     window = learnable(history_of(shop, decisions=strange), shop_catalogue, as_of=AFTER - timedelta(days=1))
     gone = strange.filter((pl.col("offer_id") == "gone") & (pl.col("window_ends_at") < AFTER)).height
-    assert window.left_out == {"window not over yet": 200, "message not in the catalogue": gone}
+    assert window.left_out == {"window not over yet": 200, "message not in the catalogue": gone, OPTED_OUT: 0}
     assert window.decisions.height == strange.height - 200 - gone
+
+
+def opting(customer_id: str, kind: str, at: datetime) -> dict[str, object]:
+    return {"event_id": f"{customer_id}-{kind}", "customer_id": customer_id, "type": kind, "occurred_at": at}
+
+
+def test_people_who_opted_out_of_profiling_are_in_no_training_set(shop, shop_catalogue: Catalogue):
+    said = pl.DataFrame(
+        [
+            opting("C-00001", "profiling_opted_out", AFTER - timedelta(days=2)),
+            opting("C-00002", "profiling_opted_out", AFTER - timedelta(days=2)),
+            opting("C-00002", "profiling_opted_in", AFTER - timedelta(days=1)),
+        ],
+        schema=EVENTS.schema,
+    )
+    refusal = '[{"channel": "any", "purpose": "profiling", "granted": false}]'
+    row = {"customer_id": "C-00003", "updated_at": AFTER - timedelta(days=1), "consents": refusal}
+    rows = pl.DataFrame([row], schema=CUSTOMERS.schema, orient="row")
+    history = history_of(shop, events=pl.concat([shop.events, said]), customers=pl.concat([shop.customers, rows]))
+
+    dataset = dataset_of(history, shop_catalogue)
+
+    out = shop.decisions.filter(pl.col("customer_id").is_in(["C-00001", "C-00003"])).height
+    everybody = set(shop.decisions["customer_id"])
+    assert set(dataset.decisions["customer_id"]) == everybody - {"C-00001", "C-00003"}
+    assert dataset.left_out[OPTED_OUT] == out > 0
 
 
 def test_a_decision_without_a_creative_counts_for_the_first_that_fits(shop_catalogue: Catalogue):

@@ -13,10 +13,11 @@ from decisioning.errors import InsufficientDataError, InvalidInputError, Unknown
 from decisioning.experiment import Holdout
 from decisioning.journey import Touchpoint
 from decisioning.message import SILENCE
-from features.contracts import OUTCOMES
+from features.contracts import EVENTS, OUTCOMES
 from features.history import History
 from features.model_bundle import value_model
 from features.settings import Settings
+from training.datasets import OPTED_OUT
 from training.evaluation import CONSTANT, EXPLORING, GREEDY, LOGGED, SILENT, Evaluation, Judged, evaluate, judge
 from training.evaluation_output import chosen_frame, evaluation_document
 
@@ -121,6 +122,17 @@ def test_exploration_is_worth_a_little_less_than_greed(scene: Scene):
     found = scene.evaluate()
     assert value_of(found, EXPLORING).dr.value < value_of(found, GREEDY).dr.value
     assert value_of(found, EXPLORING).support.effective_size > value_of(found, GREEDY).support.effective_size
+
+
+def test_people_who_opted_out_of_profiling_are_in_no_evaluation(scene: Scene, judged):
+    at = scene.history.decisions["decided_at"].max()
+    word = {"event_id": "out", "customer_id": "C-00004", "type": "profiling_opted_out", "occurred_at": at}
+    said = pl.DataFrame([word], schema=EVENTS.schema, orient="row")
+
+    found = judged(replace(scene.history, events=pl.concat([scene.history.events, said])), scene.catalogue)
+
+    assert "C-00004" not in set(found.decisions["customer_id"])
+    assert found.left_out[OPTED_OUT] == scene.judged.decisions.height - found.decisions.height == 8
 
 
 def test_holdout_and_experiments_are_no_part_of_the_policy(scene: Scene, judged):

@@ -2,12 +2,13 @@
 
 from datetime import UTC, datetime, timedelta
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
-from decisioning.customer import Consent, Customer, CustomerId
+from decisioning.customer import PROTECTIONS, Consent, Customer, CustomerId
 from decisioning.errors import FeatureUnavailableError, InvalidInputError
 from features.online.profiles import (
     customers_from_frame,
@@ -17,7 +18,8 @@ from features.online.profiles import (
     write_profiles,
 )
 from features.online.redis_connection import connect
-from features.online.redis_keys import profile_key
+from features.online.redis_keys import household_pointer_key, profile_key
+from features.said import Said, said_by
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 texts = st.text(max_size=8)
@@ -39,6 +41,11 @@ customers = st.builds(
         ),
         max_size=3,
     ).map(tuple),
+    household_id=st.none() | st.text(min_size=1, max_size=8),
+    country=st.none() | st.sampled_from(["DE", "AT"]),
+    plausible_zones=st.lists(texts, max_size=2).map(tuple),
+    protections=st.frozensets(st.sampled_from(sorted(PROTECTIONS))),
+    has_opted_out_of_profiling=st.booleans(),
 )
 
 
@@ -125,3 +132,167 @@ def test_profiles_are_written_to_redis(shop, redis_url):
 def test_redis_that_is_away_is_said_so(shop):
     with connect("unix:///nonexistent/redis.sock") as redis, pytest.raises(FeatureUnavailableError):
         write_profiles(redis, customers_from_frame(shop.customers))
+
+
+def test_a_profile_of_an_older_release_is_still_read():
+    older = b'{"customer_id":"C","attributes":{},"time_zone":null,"locale":null,"channels":[],"consents":[]}'
+    expected = Customer(
+        customer_id=CustomerId("C"),
+        attributes={},
+        time_zone=None,
+        locale=None,
+        reachable_channels=frozenset(),
+        consents=(),
+    )
+    assert decode_profile(older) == expected
+    assert encode_profile(expected) == older  # and an older release reads what has nothing newer in it
+
+
+def only(frame, said=None):
+    (customer,) = customers_from_frame(frame, said)
+    return customer
+
+
+def test_household_country_zones_and_protections_reach_the_profile(tables_of):
+    row = {"household": "H", "country": "US", "phone_prefix": "+1 808", "protections": '["minor"]', "locale": "de-DE"}
+    customer = only(tables_of(customers=[{"updated_at": NOON, **row}]).customers)
+    assert (customer.household_id, customer.country, customer.protections) == ("H", "US", {"minor"})
+    assert customer.plausible_zones == ("Pacific/Honolulu",)
+    assert b"+1" not in encode_profile(customer)
+
+
+def test_a_known_zone_leaves_no_plausible_ones(tables_of):
+    row = {"updated_at": NOON, "time_zone": "Asia/Tokyo", "country": "US"}
+    assert only(tables_of(customers=[row]).customers).plausible_zones == ()
+
+
+def word(kind: str, hours: float, **properties: str) -> dict[str, object]:
+    at = NOON + timedelta(hours=hours)
+    return {"type": kind, "occurred_at": at, "properties": orjson.dumps(properties).decode() if properties else None}
+
+
+def consents_json(**fields: object) -> str:
+    return orjson.dumps([{"channel": "email", "purpose": "marketing", **fields}]).decode()
+
+
+EMAIL = {"channel": "email", "purpose": "marketing"}
+PROFILING = {"purpose": "profiling"}
+
+
+@pytest.mark.parametrize(
+    ("row", "events", "expected"),
+    [
+        ({"granted": True}, [word("consent_withdrawn", -1, **EMAIL)], False),  # an undated yes is older than any
+        ({"granted": True, "recorded_at": "2026-06-01T12:00:00Z"}, [word("consent_withdrawn", -1, **EMAIL)], True),
+        ({"granted": True, "recorded_at": "2026-06-01T12:00:00Z"}, [word("consent_withdrawn", 1, **EMAIL)], False),
+        ({"granted": False}, [word("consent_given", -1, **EMAIL)], False),  # an undated no is as old as its row
+        ({"granted": False}, [word("consent_given", 1, **EMAIL)], True),
+        ({"granted": True}, [word("consent_withdrawn", 1, channel="email")], False),  # of every purpose
+        ({"granted": True}, [word("consent_withdrawn", 1)], False),  # of everything
+        ({"granted": True}, [word("consent_withdrawn", 1, channel="push", purpose="marketing")], True),
+        ({"granted": False}, [word("consent_given", 1, channel="email")], False),  # a yes says what for
+        ({"granted": True}, [word("consent_withdrawn", 1, **EMAIL), word("consent_given", 2, **EMAIL)], True),
+        ({"granted": True}, [word("consent_given", 2, **EMAIL), word("consent_withdrawn", 2, **EMAIL)], False),
+        ({"granted": True}, [word("profiling_opted_out", 1)], True),  # another question
+    ],
+)
+def test_what_was_said_by_events_counts_by_its_time(tables_of, row, events, expected):
+    tables = tables_of(customers=[{"updated_at": NOON, "consents": consents_json(**row)}], events=events)
+    customer = only(tables.customers, said_by(tables.events))
+    assert {
+        one.is_granted for one in customer.consents if one.purpose == "marketing" and one.channel_id == "email"
+    } == {expected}
+
+
+@pytest.mark.parametrize(
+    ("listed", "events", "expected"),
+    [
+        (["minor"], [], {"minor"}),
+        (None, [word("protected", -5, protection="deceased")], {"deceased"}),
+        ([], [word("protected", -5, protection="deceased")], {"deceased"}),  # a row that lists none lifts nothing
+        (["minor"], [word("unprotected", 1, protection="minor")], set()),
+        (["minor"], [word("unprotected", -1, protection="minor")], {"minor"}),
+        (["minor"], [word("unprotected", 0, protection="minor")], {"minor"}),  # in doubt protected
+        ([], [word("protected", 1, protection="minor"), word("unprotected", 2, protection="minor")], set()),
+        ([], [word("unprotected", 2, protection="minor"), word("protected", 2, protection="minor")], {"minor"}),
+        ([], [word("protected", 1, protection="celebrity"), word("protected", 1)], set()),
+    ],
+)
+def test_protections_hold_until_something_lifts_them(tables_of, listed, events, expected):
+    row = {"updated_at": NOON, "protections": None if listed is None else orjson.dumps(listed).decode()}
+    tables = tables_of(customers=[row], events=events)
+    assert only(tables.customers, said_by(tables.events)).protections == expected
+
+
+def test_a_newer_row_that_says_nothing_of_protections_forgets_none(tables_of):
+    rows = [
+        {"updated_at": NOON, "protections": '["legal_hold"]'},
+        {"updated_at": NOON + timedelta(days=1), "locale": "new"},
+    ]
+    customer = only(tables_of(customers=rows).customers)
+    assert (customer.protections, customer.locale) == ({"legal_hold"}, "new")
+
+
+@pytest.mark.parametrize(
+    ("rows", "events", "expected"),
+    [
+        ([[]], [], False),
+        ([[PROFILING | {"granted": False}]], [], True),
+        ([[PROFILING | {"granted": False}], []], [], True),  # a newer row says nothing about it
+        ([[PROFILING | {"granted": False}], [PROFILING | {"granted": True}]], [], False),
+        (
+            [[PROFILING | {"granted": True, "recorded_at": "2026-06-01T00:00:00Z"}, PROFILING | {"granted": False}]],
+            [],
+            True,
+        ),
+        ([[PROFILING | {"granted": True}]], [word("profiling_opted_out", -9)], True),
+        ([[]], [word("profiling_opted_out", 1), word("profiling_opted_in", 2)], False),
+        ([[]], [word("profiling_opted_in", 2), word("profiling_opted_out", 2)], True),
+        ([[PROFILING | {"granted": False}]], [word("profiling_opted_in", 1)], False),
+        ([[PROFILING | {"granted": False}]], [word("profiling_opted_in", -1)], True),
+        ([[]], [word("consent_withdrawn", 1, channel="email", purpose="profiling")], True),
+        ([[]], [word("consent_withdrawn", 1)], False),  # leave to write is another question
+    ],
+)
+def test_the_latest_answer_about_profiling_stands_whatever_its_channel(tables_of, rows, events, expected):
+    given = [
+        {
+            "updated_at": NOON + timedelta(minutes=place),
+            "consents": orjson.dumps([{"channel": f"c{n}", **one} for n, one in enumerate(answers)]).decode(),
+        }
+        for place, answers in enumerate(rows)
+    ]
+    tables = tables_of(customers=given, events=events)
+    assert only(tables.customers, said_by(tables.events)).has_opted_out_of_profiling is expected
+
+
+@settings(max_examples=40, deadline=None)
+@given(order=st.permutations(range(6)))
+def test_events_count_alike_in_any_order(tables_of, order):
+    events = [
+        word("consent_given", 1, **EMAIL),
+        word("consent_withdrawn", 1, **EMAIL),
+        word("protected", 2, protection="minor"),
+        word("unprotected", 2, protection="minor"),
+        word("profiling_opted_out", 3),
+        word("profiling_opted_in", 3),
+    ]
+    tables = tables_of(customers=[{"updated_at": NOON}], events=[events[place] for place in order])
+    customer = only(tables.customers, said_by(tables.events))
+    assert customer.protections == {"minor"}
+    assert customer.has_opted_out_of_profiling
+    assert not any(one.is_granted for one in customer.consents)
+
+
+def test_the_household_is_found_by_customer_and_forgotten_when_they_leave_it(tables_of, redis_url):
+    with Redis.from_url(redis_url) as redis:
+        together = tables_of(customers=[{"updated_at": NOON, "household": "Hüttl 7"}]).customers
+        write_profiles(redis, customers_from_frame(together))
+        assert redis.get(household_pointer_key("C")) == "Hüttl 7".encode()
+        write_profiles(redis, customers_from_frame(tables_of(customers=[{"updated_at": NOON}]).customers))
+        assert redis.get(household_pointer_key("C")) is None
+
+
+def test_nothing_said_is_nothing_known(tables_of):
+    assert said_by(tables_of(events=[word("purchase", 1)]).events) == {}
+    assert Said().answers == ()

@@ -121,6 +121,36 @@ def test_an_erased_customer_leaves_the_history(home, small_shop, shop_catalogue)
     assert_frame_equal(rows, computed(home, shop_catalogue, rows), check_exact=True)
 
 
+def test_the_history_has_no_row_of_whom_opted_out_of_profiling_until_they_opt_in(home, small_shop, shop_catalogue):
+    update_history(home, shop_catalogue, AS_OF)
+    log = EventLog(home.log_path)
+    out = {"event_id": "out", "customer_id": "C-00003", "type": "profiling_opted_out", "occurred_at": AS_OF}
+    log.append(EVENTS, event(small_shop, **out))
+
+    report = update_history(home, shop_catalogue, AS_OF + DAY)
+
+    rows = stored(home, shop_catalogue)
+    assert "C-00003" not in set(rows["customer_id"])
+    assert (report.customers_not_profiled, report.customers) == (1, small_shop.customers.height - 1)
+    assert_frame_equal(rows, computed(home, shop_catalogue, rows), check_exact=True)
+
+    back = {"event_id": "in", "type": "profiling_opted_in", "occurred_at": AS_OF + DAY}
+    log.append(EVENTS, event(small_shop, **out | back))
+    update_history(home, shop_catalogue, AS_OF + 2 * DAY)
+
+    rows = stored(home, shop_catalogue)
+    assert rows.filter(pl.col("customer_id") == "C-00003").height == 1 + 8  # now, and its decisions
+    assert_frame_equal(rows, computed(home, shop_catalogue, rows), check_exact=True)
+
+
+def test_a_log_of_people_who_opted_out_has_nothing_to_build(make_home, tables_of, shop_catalogue):
+    said = [{"type": "profiling_opted_out", "occurred_at": AS_OF - DAY}]
+    settings = make_home(tables_of(customers=[{"updated_at": AS_OF - DAY}], events=said))
+
+    with pytest.raises(InsufficientDataError, match="who may be profiled"):
+        update_history(settings, shop_catalogue, AS_OF)
+
+
 def test_another_meaning_builds_everything_again(home, small_shop, shop_catalogue):
     update_history(home, shop_catalogue, AS_OF)
     coffee = replace(shop_catalogue.offers["free-coffee"], kind="points")

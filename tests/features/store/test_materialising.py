@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import orjson
 import polars as pl
 import pytest
 from redis import Redis
@@ -11,9 +12,10 @@ from redis import Redis
 from decisioning.errors import FeatureUnavailableError
 from features.computing.compute import compute_features
 from features.computing.definitions import feature_schema
-from features.contracts import UTC_TIME
+from features.contracts import EVENTS, OUTCOMES, UTC_TIME
+from features.log import EventLog
 from features.online.reading import read_customer
-from features.online.redis_keys import feature_key
+from features.online.redis_keys import EVIDENCE_KEY, feature_key
 from features.store.building import build_features
 from features.store.materialising import materialise
 
@@ -105,3 +107,67 @@ def test_another_schema_is_refused_until_it_is_materialised(home, shop_catalogue
 def test_a_redis_that_is_away_is_said_so(home, shop_catalogue):
     with pytest.raises(FeatureUnavailableError, match="Redis"):
         materialise(home, shop_catalogue, "unix:///nonexistent/redis.sock")
+
+
+def say(home, small_shop, **fields: object) -> None:
+    word = {"event_id": str(fields), "customer_id": "C-00003", "occurred_at": AS_OF, **fields}
+    EventLog(home.log_path).append(EVENTS, pl.DataFrame([word], schema=EVENTS.schema, orient="row"))
+
+
+def test_people_who_opted_out_of_profiling_keep_a_profile_and_no_features(home, small_shop, shop_catalogue, online):
+    materialise(home, shop_catalogue, online)
+    say(home, small_shop, type="profiling_opted_out")
+
+    again = materialise(home, shop_catalogue, online)  # the history still has a row from before
+
+    with Redis.from_url(online) as redis:
+        assert (again.is_full, again.not_profiled) == (False, 1)
+        assert redis.exists(feature_key("C-00003")) == 0
+        assert redis.exists(feature_key("C-00004")) == 1
+        materialise(home, shop_catalogue, online, full=True)
+        assert redis.exists(feature_key("C-00003")) == 0
+    _, profile = read_customer(online, "C-00003", feature_schema(shop_catalogue), AS_OF)
+    assert profile is not None
+    assert profile.has_opted_out_of_profiling
+
+
+def test_what_was_said_since_the_row_is_not_forgotten(home, small_shop, shop_catalogue, online):
+    pair = {"channel": "email", "purpose": "marketing"}
+    say(home, small_shop, type="consent_withdrawn", properties=orjson.dumps(pair).decode())
+    say(home, small_shop, type="protected", properties='{"protection": "vulnerable"}')
+    left = {
+        "outcome_id": "left",
+        "decision_id": "D-00004-0",
+        "customer_id": "C-00004",
+        "type": "unsubscribed",
+        "occurred_at": AS_OF,
+    }
+    EventLog(home.log_path).append(OUTCOMES, pl.DataFrame([left], schema=OUTCOMES.schema, orient="row"))
+    sent = small_shop.decisions.filter(pl.col("decision_id") == "D-00004-0")["channel"][0]
+
+    with Redis.from_url(online) as redis:
+        for _ in range(2):
+            redis.flushall()  # and with it whatever was live
+            materialise(home, shop_catalogue, online)
+            _, one = read_customer(online, "C-00003", feature_schema(shop_catalogue), AS_OF)
+            _, other = read_customer(online, "C-00004", feature_schema(shop_catalogue), AS_OF)
+            assert one is not None
+            assert other is not None
+            answers = {(each.channel_id, each.purpose): each.is_granted for each in one.consents}
+            assert answers["email", "marketing"] is False
+            assert one.protections == {"vulnerable"}
+            gone = {each.is_granted for each in other.consents if sent in (None, each.channel_id)}
+            assert gone == {False}
+
+
+def test_redis_is_told_once_how_often_each_offer_was_sent(home, small_shop, shop_catalogue, online):
+    counts = dict(small_shop.decisions.drop_nulls("offer_id").group_by("offer_id").len().iter_rows())
+    with Redis.from_url(online) as redis:
+        redis.hset(EVIDENCE_KEY, "free-coffee", 1)  # commits that came before
+        redis.hset(EVIDENCE_KEY, "brand-new", 7)
+        materialise(home, shop_catalogue, online)
+        told = {name.decode(): int(count) for name, count in redis.hgetall(EVIDENCE_KEY).items()}
+        assert told == counts | {"brand-new": 7}
+        redis.hincrby(EVIDENCE_KEY, "free-coffee", 1)
+        materialise(home, shop_catalogue, online, full=True)
+        assert int(redis.hget(EVIDENCE_KEY, "free-coffee") or 0) == counts["free-coffee"] + 1
