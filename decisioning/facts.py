@@ -1,13 +1,17 @@
 """What rules can ask about: one flat mapping of facts by name."""
 
+from collections.abc import Iterable
+
+from decisioning.care import DEFAULT_CARE, CarePolicy
+from decisioning.consent import is_profiled
 from decisioning.decision import Inputs
 from decisioning.errors import InvalidInputError
+from decisioning.live import LIVE_PREFIX, live_facts
 from decisioning.predicate import FactValue
 
 STAGE_FACT = "stage"
 CUSTOMER_PREFIX = "customer."
 CONTEXT_PREFIX = "context."
-LIVE_PREFIX = "live."
 
 SERVICE_FACTS = frozenset({"live.care", "live.open_case_count", "live.open_case_kind", "live.message_count_24h"})
 """Live facts about what we owe or sent the customer; all others are about what the customer did."""
@@ -33,15 +37,25 @@ def is_behaviour(fact: str) -> bool:
     return fact.startswith(LIVE_PREFIX) and fact not in SERVICE_FACTS
 
 
-def gather_facts(inputs: Inputs) -> dict[str, FactValue]:
-    """Every feature by name, `customer.<attribute>` and `context.<field>`; the journey adds `stage`.
+def gather_facts(
+    inputs: Inputs, *, care: CarePolicy = DEFAULT_CARE, event_types: Iterable[str] = ()
+) -> dict[str, FactValue]:
+    """Every feature by name, `customer.<attribute>`, `context.<field>` and `live.<fact>`; the journey adds `stage`.
+
+    For who has opted out of profiling there are no features and no live behaviour, even where they were read.
+
+    Args:
+        inputs: What is known.
+        care: The kinds of trouble there are, see `live.live_facts`.
+        event_types: Types whose live counts are 0, and not missing, where nothing happened.
 
     Raises:
         InvalidInputError: Feature names and values differ in number.
     """
-    facts: dict[str, FactValue] = {}
+    profiled = is_profiled(inputs)
+    facts = live_facts(inputs.live, inputs.now, care=care, event_types=event_types, is_profiled=profiled)
     features = inputs.features
-    if features is not None:
+    if features is not None and profiled:
         if features.values.shape != (len(features.names),):
             raise InvalidInputError(
                 f"features must have one value per name ({len(features.names)}), got shape {features.values.shape}"

@@ -85,12 +85,23 @@ def compile_stages(stages: Iterable[JourneyStage]) -> tuple[CompiledStage, ...]:
     )
 
 
-def standing(stages: Iterable[CompiledStage], facts: Facts, *, has_features: bool = True) -> Standing:
-    """The first stage whose entry rule holds.
+def standing(
+    stages: Iterable[CompiledStage], facts: Facts, *, has_features: bool = True, moved_to: str | None = None
+) -> Standing:
+    """The stage that an event just named, else the first whose entry rule holds.
 
     Without features the search ends at the first rule that needs them: a later stage that takes everybody would
     otherwise collect customers who belong to an earlier one, and an outage would make all of them look lapsed.
+
+    Args:
+        stages: In journey order.
+        facts: As `facts.gather_facts`.
+        has_features: False where the features could not be read.
+        moved_to: As `live.stage_moved_to`; a stage that is not declared moves nobody.
     """
+    stages = tuple(stages)
+    if moved_to is not None and any(stage.stage_id == moved_to for stage in stages):
+        return Standing(stage_id=moved_to)
     for stage in stages:
         if stage.needs_features and not has_features:
             return Standing(stage_id=None, is_known=False)

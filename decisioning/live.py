@@ -1,12 +1,19 @@
 """What happened to a customer since the profile was written: the live state that every decision sees."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from decisioning.care import Case
+from decisioning.care import DEFAULT_CARE, CarePolicy, Case, CaseState, care_standing
 from decisioning.contact_policy import Contact, Due, Response
 from decisioning.customer import Consent
+from decisioning.predicate import FactValue
+
+LIVE_PREFIX = "live."
+"""Begins the name of every fact about the live state."""
+
+HOUR = timedelta(hours=1)
+DAY = timedelta(hours=24)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,3 +63,67 @@ class LiveState:
     has_opted_out_of_profiling: bool | None = None
     stage: StageMove | None = None
     events: tuple[RecentEvent, ...] = ()
+
+
+def stage_moved_to(live: LiveState, now: datetime) -> str | None:
+    """The stage that an event named less than a day ago; None where none did.
+
+    Example:
+        >>> noon = datetime(2026, 11, 1, 12)
+        >>> live = LiveState(stage=StageMove(stage_id="moving", at=noon))
+        >>> stage_moved_to(live, noon), stage_moved_to(live, noon + DAY)
+        ('moving', None)
+    """
+    move = live.stage
+    return move.stage_id if move is not None and now - move.at < DAY else None
+
+
+def live_facts(
+    live: LiveState,
+    now: datetime,
+    *,
+    care: CarePolicy = DEFAULT_CARE,
+    event_types: Iterable[str] = (),
+    is_profiled: bool = True,
+) -> dict[str, FactValue]:
+    """What rules can ask about the live state.
+
+    Args:
+        live: The state. What is dated after `now` has happened.
+        now: The moment of the decision (aware, UTC).
+        care: The kinds of trouble there are.
+        event_types: Types whose counts are 0, and not missing, where nothing happened.
+        is_profiled: False leaves out what the customer did; what we sent and what we owe stays.
+
+    Returns:
+        `live.message_count_24h` (contacts that count), `live.open_case_count`, `live.open_case_kind` (of the gravest
+        case while it is open) and `live.care` (`open` or `cooling_down`), each missing where there is none; and per
+        event type `live.<type>_count_1h`, `live.<type>_count_24h` and `live.<type>_recency_minutes` (missing where
+        there was none in 24 hours).
+    """
+    standing = care_standing(care, live.cases, now)
+    facts: dict[str, FactValue] = {
+        f"{LIVE_PREFIX}message_count_24h": sum(
+            not contact.is_ghost and contact.counts_at(now) and now - contact.at < DAY for contact in live.contacts
+        ),
+        f"{LIVE_PREFIX}open_case_count": standing.open_count,
+    }
+    if standing.case is not None and standing.state is CaseState.OPEN:
+        facts[f"{LIVE_PREFIX}open_case_kind"] = standing.case.kind
+    if standing.state is not None and standing.state is not CaseState.CLOSED:
+        facts[f"{LIVE_PREFIX}care"] = standing.state.value
+    return facts | _behaviour(live.events, now, event_types) if is_profiled else facts
+
+
+def _behaviour(events: Iterable[RecentEvent], now: datetime, event_types: Iterable[str]) -> dict[str, FactValue]:
+    ages: dict[str, list[timedelta]] = {event_type: [] for event_type in event_types}
+    for event in events:
+        if now - event.at < DAY:
+            ages.setdefault(event.event_type, []).append(now - event.at)
+    facts: dict[str, FactValue] = {}
+    for event_type, found in ages.items():
+        facts[f"{LIVE_PREFIX}{event_type}_count_1h"] = sum(age < HOUR for age in found)
+        facts[f"{LIVE_PREFIX}{event_type}_count_24h"] = len(found)
+        if found:
+            facts[f"{LIVE_PREFIX}{event_type}_recency_minutes"] = max(min(found).total_seconds(), 0.0) / 60
+    return facts
