@@ -27,6 +27,7 @@ class Reservation:
         version: Of the customer's book as read: if it moved on, nothing is taken.
         household_version: The same of the household's.
         evidence: Decisions to add to what each offer's ramp counts.
+        uses_by_contact: The part of `uses` that each contact gives back where it is released, by contact id.
     """
 
     contacts: tuple[Contact, ...] = ()
@@ -35,6 +36,7 @@ class Reservation:
     version: int = 0
     household_version: int = 0
     evidence: Mapping[str, int] = field(default_factory=dict[str, int])
+    uses_by_contact: Mapping[str, Mapping[str, float]] = field(default_factory=dict[str, Mapping[str, float]])
 
     @property
     def is_empty(self) -> bool:
@@ -86,6 +88,7 @@ def reservation_of(catalogue: Catalogue, decision: Decision) -> Reservation:
     """
     contacts: list[Contact] = []
     used: dict[str, float] = {}
+    parts: dict[str, Mapping[str, float]] = {}
     most: dict[str, float] = {}
     evidence: dict[str, int] = {}
     inputs, at = decision.inputs, decision.decided_at
@@ -94,7 +97,8 @@ def reservation_of(catalogue: Catalogue, decision: Decision) -> Reservation:
         cost = catalogue.channels[touch.channel_id].cost_minor
         contacts.append(_contact(catalogue, decision, contact_id, touch))
         evidence[touch.offer_id] = evidence.get(touch.offer_id, 0) + 1
-        for counter, amount in uses(catalogue, touch, cost, at).items():
+        parts[contact_id] = uses(catalogue, touch, cost, at)
+        for counter, amount in parts[contact_id].items():
             used[counter] = used.get(counter, 0.0) + amount
         most |= ceilings(catalogue, touch, cost, inputs.supply, at, earlier=earlier)
     if decision.ghost is not None and decision.ghost.message_key != SILENCE:
@@ -111,6 +115,7 @@ def reservation_of(catalogue: Catalogue, decision: Decision) -> Reservation:
         version=inputs.live.version,
         household_version=inputs.live.household_version,
         evidence=evidence,
+        uses_by_contact=parts,
     )
 
 

@@ -1,8 +1,7 @@
 """Outcomes and events on their way into the log: each item checked alone, each message id taken in once.
 
-The mark that a message was seen and its entry in the log stream are one atomic step, on the shard of the message id.
-A customer who leaves a channel is remembered before the report is taken in: if anything fails in between, the caller
-repeats the report and nothing is lost, and no decision in between can send.
+The mark that a message was seen, its entry in the log stream and what it changes in the customer's live state are one
+atomic step, so the decision right after a report reflects it.
 """
 
 import asyncio
@@ -16,17 +15,21 @@ import orjson
 
 from decisioning.catalogue import Catalogue
 from decisioning.errors import nearest_names
-from features.contracts import OutcomeType
+from features.contracts import StateEventType
 from serving.archive import find_decisions
 from serving.bodies import Body, EventItem, OutcomeItem, validate
 from serving.in_force import InForce
-from serving.live_state import LiveState
-from serving.log_rows import Row, event_row, outcome_row
+from serving.live_changes import changes_of_event, changes_of_outcome, in_utc, touch_in_catalogue
+from serving.live_state import LiveState, Owner, Taking
+from serving.log_rows import event_row, outcome_row
 from serving.problems import Fault, Problem
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 CLOCK_SLACK = timedelta(minutes=5)
 """How far ahead of ours a caller's clock may run."""
+
+
+_STATE_EVENT_TYPES = frozenset(map(str, StateEventType))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,17 +83,14 @@ class Intake:
         """
         now = self._now()
         items, rejected = _checked(EventItem, values)
-        rows: dict[int, Row] = {}
+        takings: dict[int, Taking] = {}
         for place, item in items.items():
-            fault = _fault_of_event(item, in_force.catalogue) or _fault_of_time(item.occurred_at, now)
-            if fault is None:
-                try:
-                    rows[place] = event_row(_in_utc(item), now=now, per_major=in_force.per_major)
-                except ValueError as error:
-                    fault = Fault(pointer="/value/amount", detail=str(error))
-            if fault is not None:
-                rejected.append(_invalid(place, fault))
-        return await self._take_in("events", {place: items[place].message_id for place in rows}, rows, rejected)
+            found = _taken_event(item, in_force, now)
+            if isinstance(found, Fault):
+                rejected.append(_invalid(place, found))
+            else:
+                takings[place] = found
+        return await self._take_in("events", takings, rejected)
 
     async def outcomes(self, values: Sequence[Any], in_force: InForce) -> Report:
         """Take outcomes in.
@@ -100,66 +100,91 @@ class Intake:
         """
         now = self._now()
         items, rejected = _checked(OutcomeItem, values)
-        owners = await self._owners([item.decision_id for item in items.values()])
-        rows: dict[int, Row] = {}
+        owners = await self._owners([item.decision_id for item in items.values()], in_force.catalogue)
+        takings: dict[int, Taking] = {}
         for place, item in items.items():
             refusal = _refusal(place, item, owners.get(item.decision_id), in_force.catalogue, now)
             if refusal is None:
-                customer_id = _customer_of(item, owners)
-                try:
-                    rows[place] = outcome_row(
-                        _in_utc(item), customer_id=customer_id, now=now, per_major=in_force.per_major
-                    )
-                except ValueError as error:
-                    refusal = _invalid(place, Fault(pointer="/value/amount", detail=str(error)))
-            if refusal is not None:
-                rejected.append(refusal)
-        for place, row in rows.items():
-            if items[place].type is OutcomeType.UNSUBSCRIBED:
-                await self._leave(items[place], row["customer_id"], owners, in_force.catalogue)
-        return await self._take_in("outcomes", {place: items[place].message_id for place in rows}, rows, rejected)
+                found = _taken_outcome(in_utc(item), owners.get(item.decision_id), in_force, now)
+                if isinstance(found, Taking):
+                    takings[place] = found
+                    continue
+                refusal = _invalid(place, found)
+            rejected.append(refusal)
+        return await self._take_in("outcomes", takings, rejected)
 
-    async def _leave(
-        self, item: OutcomeItem, customer_id: str, owners: Mapping[str, "_Owner"], catalogue: Catalogue
-    ) -> None:
-        """The customer left the decision's channel; where nobody knows which that was, every channel."""
-        owner = owners.get(item.decision_id)
-        channels = [owner.channel_id] if owner is not None and owner.channel_id else sorted(catalogue.channels)
-        await self._state.unsubscribe(customer_id, channels, item.occurred_at)
-
-    async def _owners(self, decision_ids: Sequence[str]) -> dict[str, "_Owner"]:
+    async def _owners(self, decision_ids: Sequence[str], catalogue: Catalogue) -> dict[str, Owner]:
         """Whose decisions these are, from Redis, else from the log."""
         distinct = sorted(set(decision_ids))
-        found = dict(zip(distinct, await self._state.owners(distinct), strict=True))
-        owners = {one: _Owner(customer_id=pair[0], channel_id=pair[1]) for one, pair in found.items() if pair}
+        found = zip(distinct, await self._state.owners(distinct), strict=True)
+        owners = {decision_id: owner for decision_id, owner in found if owner is not None}
         missing = [one for one in distinct if one not in owners]
         if missing:
             rows = await asyncio.to_thread(find_decisions, self._log_path, missing)
-            owners |= {
-                one: _Owner(customer_id=row["customer_id"], channel_id=row["channel"]) for one, row in rows.items()
-            }
+            owners |= {decision_id: _owner_in_log(row, catalogue) for decision_id, row in rows.items()}
         return owners
 
-    async def _take_in(
-        self, table: str, ids: Mapping[int, str], rows: Mapping[int, Row], rejected: Sequence[Rejected]
-    ) -> Report:
+    async def _take_in(self, table: str, takings: Mapping[int, Taking], rejected: Sequence[Rejected]) -> Report:
         firsts: dict[str, int] = {}
-        for place in sorted(rows):
-            firsts.setdefault(ids[place], place)
-        entries = {f"{table}:{message_id}": orjson.dumps(rows[place]) for message_id, place in firsts.items()}
-        taken = await self._state.take_in(table, entries) if entries else {}
-        accepted = tuple(place for message_id, place in firsts.items() if taken[f"{table}:{message_id}"])
+        for place in sorted(takings):
+            firsts.setdefault(takings[place].seen_as, place)
+        places = list(firsts.values())
+        taken = await self._state.take_in(table, [takings[place] for place in places]) if places else []
+        accepted = tuple(place for place, is_new in zip(places, taken, strict=True) if is_new)
         return Report(
             accepted=accepted,
-            duplicate=tuple(place for place in rows if place not in accepted),
+            duplicate=tuple(place for place in takings if place not in accepted),
             rejected=tuple(rejected),
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Owner:
-    customer_id: str
-    channel_id: str | None
+def _owner_in_log(row: Mapping[str, Any], catalogue: Catalogue) -> Owner:
+    touch = None
+    if row["offer_id"] and row["channel"]:
+        touch = touch_in_catalogue(catalogue, row["offer_id"], row["channel"], row["creative_id"] or "")
+    return Owner(customer_id=row["customer_id"], channel_id=row["channel"], touch=touch)
+
+
+def _taken_event(item: EventItem, in_force: InForce, now: datetime) -> Taking | Fault:
+    fault = _fault_of_event(item, in_force.catalogue) or _fault_of_time(item.occurred_at, now)
+    if fault is not None:
+        return fault
+    item = in_utc(item)
+    changes = changes_of_event(item, in_force.catalogue)
+    if isinstance(changes, Fault):
+        return changes
+    try:
+        row = event_row(item, now=now, per_major=in_force.per_major)
+    except ValueError as error:
+        return Fault(pointer="/value/amount", detail=str(error))
+    return Taking(
+        seen_as=f"events:{item.message_id}",
+        customer_id=item.customer_id,
+        row=orjson.dumps(row),
+        now=now,
+        changes=changes,
+    )
+
+
+def _taken_outcome(item: OutcomeItem, owner: Owner | None, in_force: InForce, now: datetime) -> Taking | Fault:
+    customer_id = owner.customer_id if owner is not None else str(item.customer_id)
+    try:
+        row = outcome_row(item, customer_id=customer_id, now=now, per_major=in_force.per_major)
+    except ValueError as error:
+        return Fault(pointer="/value/amount", detail=str(error))
+    return Taking(
+        seen_as=f"outcomes:{item.message_id}",
+        customer_id=customer_id,
+        row=orjson.dumps(row),
+        now=now,
+        changes=changes_of_outcome(
+            item,
+            in_force.catalogue,
+            touch=owner.touch if owner is not None else None,
+            channel_id=owner.channel_id if owner is not None else None,
+        ),
+        decision_id=item.decision_id,
+    )
 
 
 def _checked[T: Body](model: type[T], values: Sequence[Any]) -> tuple[dict[int, T], list[Rejected]]:
@@ -174,7 +199,7 @@ def _checked[T: Body](model: type[T], values: Sequence[Any]) -> tuple[dict[int, 
 
 
 def _refusal(
-    place: int, item: OutcomeItem, owner: _Owner | None, catalogue: Catalogue, now: datetime
+    place: int, item: OutcomeItem, owner: Owner | None, catalogue: Catalogue, now: datetime
 ) -> Rejected | None:
     if owner is None and item.customer_id is None:
         detail = "decision_id must be a decision of this server or of its log, got an unknown one; or give customer_id"
@@ -186,14 +211,9 @@ def _refusal(
     return None if fault is None else _invalid(place, fault)
 
 
-def _customer_of(item: OutcomeItem, owners: Mapping[str, _Owner]) -> str:
-    owner = owners.get(item.decision_id)
-    return owner.customer_id if owner is not None else str(item.customer_id)
-
-
 def _fault_of_event(item: EventItem, catalogue: Catalogue) -> Fault | None:
-    if item.type not in catalogue.event_types:
-        nearest = nearest_names(item.type, catalogue.event_types)
+    if item.type not in catalogue.event_types and item.type not in _STATE_EVENT_TYPES:
+        nearest = nearest_names(item.type, [*catalogue.event_types, *_STATE_EVENT_TYPES])
         hint = f"; did you mean {' or '.join(map(repr, nearest))}?" if nearest else ""
         return Fault(pointer="/type", detail=f"must be an event type of the catalogue{hint}")
     return _fault_of_currency(item, catalogue)
@@ -211,10 +231,6 @@ def _fault_of_time(moment: datetime, now: datetime) -> Fault | None:
     if moment < EARLIEST:
         return Fault(pointer="/occurred_at", detail=f"must not lie before {EARLIEST:%Y-%m-%d}")
     return None
-
-
-def _in_utc[T: EventItem | OutcomeItem](item: T) -> T:
-    return item.model_copy(update={"occurred_at": item.occurred_at.astimezone(UTC)})
 
 
 def _invalid(place: int, fault: Fault) -> Rejected:

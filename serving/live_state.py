@@ -6,120 +6,87 @@ is known to be down; it gets `UnavailableError` at once.
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from hashlib import sha256
 
 import hiredis
+import orjson
 
+from decisioning.contact_policy import Touch
 from decisioning.errors import InvalidInputError, LogUnavailableError, UnavailableError
-from features.online.redis_keys import (
-    SHARD_COUNT,
-    decision_key,
-    feature_key,
-    live_key,
-    profile_key,
-    request_key,
-    seen_key,
-    shard_of,
-    stream_key,
+from decisioning.limits import Supply
+from features.online.redis_keys import SHARD_COUNT, decision_key, stream_key
+from serving.live_encoding import time_text, touch_in
+from serving.live_reading import (
+    RECENT,
+    Claim,
+    Conflict,
+    Known,
+    Lookup,
+    SupplyQuery,
+    conflict_of,
+    household_of,
+    known_of,
+    live_of,
+    query_json,
+    read_call,
+    since_of,
+    stored_answer_key,
+    supply_of,
+    unsubscriptions_of,
+    without,
+)
+from serving.live_writing import (
+    Entry,
+    FurtherRow,
+    Settlement,
+    Taking,
+    commit_call,
+    settle_call,
+    shard_in,
+    take_in_call,
 )
 from serving.redis_link import Command, RedisLink, Reply, connect
-from serving.scripts import COMMIT_DECISION, TAKE_IN, UNSUBSCRIBE, Script
+from serving.scripts import COMMIT_DECISION, READ, READ_PERMIT, READ_SUPPLY, SETTLE_PERMIT, TAKE_IN, Script
 
 _PING_EVERY_S = 1.0
 _PING_TIMEOUT_S = 0.5
 _CONNECT_TIMEOUT_S = 2.0
 _RETRY_EVERY_S = 0.2
 _CLAIM_S = 86_400
-_UNSUBSCRIBED = b"unsubscribed:"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-_COMMIT, _TAKE_IN, _UNSUBSCRIBE = Script(COMMIT_DECISION), Script(TAKE_IN), Script(UNSUBSCRIBE)
+_READ, _READ_SUPPLY, _COMMIT = Script(READ), Script(READ_SUPPLY), Script(COMMIT_DECISION)
+_READ_PERMIT, _SETTLE_PERMIT, _TAKE_IN = Script(READ_PERMIT), Script(SETTLE_PERMIT), Script(TAKE_IN)
+_SCRIPTS = (_READ, _READ_SUPPLY, _COMMIT, _READ_PERMIT, _SETTLE_PERMIT, _TAKE_IN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
-    """An idempotency key and the request that it stands for."""
-
-    key: str
-    fingerprint: str
-
-    @property
-    def claimed_at(self) -> str:
-        """Redis key of the claim; it has no customer, so it may lie on any shard."""
-        return f"nb:idempotency:{sha256(self.key.encode()).hexdigest()}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lookup:
-    """What to read for one ask; `dedupe_key` is None where the ask cannot be repeated."""
+class Owner:
+    """Whose decision it is, and what it sent; both None for silence, `touch` also where nobody wrote it down."""
 
     customer_id: str
-    touchpoint_id: str
-    dedupe_key: str | None = None
-    claim: Claim | None = None
-
-    @property
-    def stored_at(self) -> str | None:
-        """Redis key of the answer that this ask already got."""
-        if self.dedupe_key is None:
-            return None
-        return stored_answer_key(self.customer_id, self.touchpoint_id, self.dedupe_key)
+    channel_id: str | None
+    touch: Touch | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
-    """What Redis holds of a customer, undecoded, and the answer that the ask already got.
+class PermitContext:
+    """Everything that a permit is judged by.
 
     Attributes:
-        unsubscribed_at: When the customer left which channel.
-        is_claimed: False where the idempotency key stands for another request.
-    """
-
-    features: bytes | None = None
-    profile: bytes | None = None
-    unsubscribed_at: Mapping[str, datetime] = field(default_factory=dict[str, datetime])
-    stored: bytes | None = None
-    is_claimed: bool = True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """A decision on its way into the log.
-
-    Attributes:
-        row: One row of the canonical table `decisions`, as JSON.
-        channels: The channels of the message, empty for silence.
-        record: The full record, as JSON; empty where the log alone keeps it.
-        answer: What a repeat of the ask will get, as JSON.
-        stored_at: Key of that answer; None where the ask cannot be repeated.
-        sticky_seconds: How long the answer is kept.
+        record: The decision's record, as JSON; None where the log alone keeps it. A further position of a slate has the
+            record of the first.
+        known: The customer as known now; what the decision itself holds of counters is taken out of `known.supply`.
+        answer: An earlier answer that still stands, as JSON: give it again.
     """
 
     decision_id: str
     customer_id: str
-    channel_id: str | None
-    row: bytes
-    record: bytes
-    answer: bytes = b""
-    stored_at: str | None = None
-    sticky_seconds: float = 0.0
-
-
-def stored_answer_key(customer_id: str, touchpoint_id: str, dedupe_key: str) -> str:
-    """Redis key of an ask's answer; texts of any content and length cannot collide in it."""
-    digest = sha256("\0".join(f"{len(one)}:{one}" for one in (touchpoint_id, customer_id, dedupe_key)).encode())
-    return request_key(customer_id, touchpoint_id, digest.hexdigest())
-
-
-def shard_in(decision_id: str) -> int | None:
-    """Shard that a decision id of ours names, `dec_<two hex digits><32 hex digits>`; None for any other id."""
-    digits = decision_id[4:6]
-    is_ours = decision_id.startswith("dec_") and all(one in "0123456789abcdef" for one in digits)
-    shard = int(digits, 16) if is_ours and len(digits) == 2 else SHARD_COUNT  # noqa: PLR2004 - two digits
-    return shard if shard < SHARD_COUNT else None
+    record: bytes | None
+    known: Known
+    answer: bytes | None
 
 
 class LiveState:
@@ -165,35 +132,79 @@ class LiveState:
         return (await self.read_many([lookup]))[0]
 
     async def read_many(self, lookups: Sequence[Lookup]) -> list[Known]:
-        """Everything about several asks, in one round trip; an idempotency key is bound to its request on the way."""
-        commands: list[Command] = []
-        for lookup in lookups:
-            keys = [feature_key(lookup.customer_id), profile_key(lookup.customer_id)]
-            commands.append(("MGET", *keys, lookup.stored_at) if lookup.stored_at else ("MGET", *keys))
-            commands.append(("HGETALL", live_key(lookup.customer_id)))
-            if lookup.claim is not None:
-                name = lookup.claim.claimed_at
-                commands.append(("SET", name, lookup.claim.fingerprint, "NX", "EX", _CLAIM_S))
-                commands.append(("GET", name))
-        replies = iter(await self._ask(commands))
-        return [_known(lookup, replies) for lookup in lookups]
+        """Everything about several asks, in one round trip; an idempotency key is bound to its request on the way.
 
-    async def commit(self, entries: Sequence[Entry]) -> list[bytes | None]:
-        """Log decisions; for each, the answer that its ask already had, and then nothing was logged for it.
+        What all customers share is read once for all of them, by the first query that any of them has.
+        """
+        query = next((one.supply for one in lookups if one.supply is not None and not one.supply.is_empty), None)
+        calls: list[tuple[Script, Command]] = [(_READ, read_call(lookup)) for lookup in lookups]
+        if query is not None:
+            calls.append((_READ_SUPPLY, (0, time_text(query.now), query_json(query))))
+        claims = [one.claim for one in lookups if one.claim is not None]
+        replies = await self._run(calls, [command for claim in claims for command in _claiming(claim)])
+        supply = Supply() if query is None else supply_of(replies[len(lookups)])
+        bound = iter(replies[len(calls) + 1 :: 2])
+        return [
+            known_of(lookup, reply, supply, is_claimed=_is_bound(lookup.claim, bound))
+            for lookup, reply in zip(lookups, replies, strict=False)
+        ]
+
+    async def commit(self, entries: Sequence[Entry]) -> list[bytes | Conflict | None]:
+        """Log decisions with their contacts and what they use up, each in one step.
+
+        Returns:
+            For each None where it was done; else nothing was written, and it is the answer that its ask already had,
+            or what the state is now, where the decision was made by an older one.
 
         Raises:
             LogUnavailableError: Redis refuses to write.
         """
-        calls = [_commit_call(entry, self._decision_ttl_ms) for entry in entries]
+        calls = [
+            (_COMMIT, commit_call(one, now=_moment_of(one), decision_ttl_ms=self._decision_ttl_ms)) for one in entries
+        ]
         try:
-            return await self._run(_COMMIT, calls)
+            return [_committed(reply) for reply in await self._run(calls)]
         except _RefusedError as error:
             raise LogUnavailableError(f"Redis must accept log entries, got {error}") from error
 
-    async def owners(self, decision_ids: Sequence[str]) -> list[tuple[str, str | None] | None]:
-        """Customer and channel of each decision; None where Redis does not hold it (any more)."""
+    async def permit_context(self, decision_id: str, supply: SupplyQuery) -> PermitContext | None:
+        """A decision with everything about its customer now, in one round trip.
+
+        Args:
+            decision_id: Of a decision, or of a further position of a slate.
+            supply: What to read of what all share, and the moment.
+
+        Returns:
+            None where Redis does not hold the decision (any more).
+        """
+        shard = shard_in(decision_id)
+        if shard is None:
+            return None
+        key = decision_key(decision_id, shard)
+        told = (1, key, key.partition(":d:")[0], since_of(supply), time_text(supply.now), query_json(supply))
+        [reply] = await self._run([(_READ_PERMIT, told)])
+        return None if reply is None else _permit_context(decision_id, reply)
+
+    async def settle_permit(self, settlement: Settlement) -> bytes | Conflict | None:
+        """Write what a permit was answered, and confirm or release its contact, in one step with the log.
+
+        Returns:
+            As `commit`: None where it was done, the earlier answer that still stands, or the state as it is now.
+
+        Raises:
+            LogUnavailableError: Redis refuses to write.
+        """
+        try:
+            call = settle_call(settlement, decision_ttl_ms=self._decision_ttl_ms)
+            [reply] = await self._run([(_SETTLE_PERMIT, call)])
+        except _RefusedError as error:
+            raise LogUnavailableError(f"Redis must accept log entries, got {error}") from error
+        return _committed(reply)
+
+    async def owners(self, decision_ids: Sequence[str]) -> list[Owner | None]:
+        """Whose decisions these are; None where Redis does not hold it (any more)."""
         keys = [decision_key(one, shard) if (shard := shard_in(one)) is not None else None for one in decision_ids]
-        commands: list[Command] = [("HMGET", key, "customer_id", "channel") for key in keys if key]
+        commands: list[Command] = [("HMGET", key, "customer_id", "channel", "touch") for key in keys if key]
         replies = iter(await self._ask(commands) if commands else [])
         return [_owner(next(replies)) if key else None for key in keys]
 
@@ -204,34 +215,21 @@ class LiveState:
             return None
         return (await self._ask([("HGET", decision_key(decision_id, shard), "record")]))[0]
 
-    async def unsubscribe(self, customer_id: str, channels: Sequence[str], at: datetime) -> None:
-        """Remember that a customer left channels; the next decision sees it."""
-        micros = (at - _EPOCH) // timedelta(microseconds=1)
-        await self._run(_UNSUBSCRIBE, [(1, live_key(customer_id), micros, *channels)])
-
-    async def take_in(self, table: str, rows: Mapping[str, bytes]) -> dict[str, bool]:
-        """Append rows of a canonical table to the log, each in one step with the mark that it was seen.
+    async def take_in(self, table: str, takings: Sequence[Taking]) -> list[bool]:
+        """Take reports in, each in one step: its row in the log, the mark that it was seen, and what it changes.
 
         Args:
-            table: Name of the table.
-            rows: JSON of each row by its message id.
+            table: Name of the canonical table.
+            takings: n reports.
 
         Returns:
-            Per message id, True where the row was new.
+            For each, True where it was new.
         """
-        shards: dict[int, list[str]] = {}
-        for message_id in rows:
-            shards.setdefault(shard_of(message_id), []).append(message_id)
-        calls: list[Command] = []
-        for shard, ids in shards.items():
-            keys = [stream_key(shard), *(seen_key(one, shard) for one in ids)]
-            calls.append((len(keys), *keys, table, self._decision_ttl_ms, *(rows[one] for one in ids)))
-        taken = await self._run(_TAKE_IN, calls)
-        return {
-            message_id: bool(flag)
-            for ids, flags in zip(shards.values(), taken, strict=True)
-            for message_id, flag in zip(ids, flags, strict=True)
-        }
+        calls = [
+            (_TAKE_IN, take_in_call(table, one, mark_ttl_ms=self._decision_ttl_ms, since=one.now - RECENT))
+            for one in takings
+        ]
+        return [bool(flag) for flag in await self._run(calls)]
 
     async def stream_length(self) -> int:
         """Entries that wait for the drain, over all shards."""
@@ -247,21 +245,22 @@ class LiveState:
                 raise _RefusedError(str(reply))
         return replies
 
-    async def _run(self, script: Script, calls: Sequence[Command]) -> list[Reply]:
+    async def _run(self, calls: Sequence[tuple[Script, Command]], besides: Sequence[Command] = ()) -> list[Reply]:
+        """Replies of scripts, then of other commands, in one round trip."""
         try:
-            return await self._ask([("EVALSHA", script.digest, *call) for call in calls])
+            return await self._ask([*(("EVALSHA", script.digest, *call) for script, call in calls), *besides])
         except _RefusedError as error:
             if "NOSCRIPT" not in str(error):
                 raise
         # Redis forgot its scripts (a flush, a failover): every call of the pipeline was refused, so none ran.
-        return await self._ask([("EVAL", script.text, *call) for call in calls])
+        return await self._ask([*(("EVAL", script.text, *call) for script, call in calls), *besides])
 
     async def _supervise(self) -> None:
         while True:
             try:
                 async with asyncio.timeout(_CONNECT_TIMEOUT_S):
                     link = await connect(self._url)
-                    await link.send([("SCRIPT", "LOAD", one.text) for one in (_COMMIT, _TAKE_IN, _UNSUBSCRIBE)])
+                    await link.send([("SCRIPT", "LOAD", one.text) for one in _SCRIPTS])
                 self._link = link
                 self._came_up.set()
                 await self._watch(link)
@@ -292,38 +291,66 @@ class _RefusedError(UnavailableError):
     """Redis answered, with an error."""
 
 
-def _known(lookup: Lookup, replies: Iterator[Reply]) -> Known:
-    values, live, is_claimed = next(replies), next(replies), True
-    if lookup.claim is not None:
-        next(replies)
-        is_claimed = next(replies) == lookup.claim.fingerprint.encode()
-    return Known(
-        features=values[0],
-        profile=values[1],
-        unsubscribed_at=_unsubscribed(live),
-        stored=values[2] if lookup.stored_at else None,
-        is_claimed=is_claimed,
+def _claiming(claim: Claim) -> tuple[Command, Command]:
+    name = claim.claimed_at
+    return ("SET", name, claim.fingerprint, "NX", "EX", _CLAIM_S), ("GET", name)
+
+
+def _is_bound(claim: Claim | None, bound: Iterator[Reply]) -> bool:
+    return claim is None or next(bound) == claim.fingerprint.encode()
+
+
+def _moment_of(entry: Entry) -> datetime:
+    """When an entry was decided; silence that asks for nothing needs no moment."""
+    if entry.supply is not None:
+        return entry.supply.now
+    contacts = entry.reservation.contacts if entry.reservation is not None else ()
+    return max((one.at for one in contacts), default=_EPOCH)
+
+
+def _committed(reply: Reply) -> bytes | Conflict | None:
+    return conflict_of(reply) if isinstance(reply, list) else reply
+
+
+def _owner(reply: list[bytes | None]) -> Owner | None:
+    customer, channel, touch = reply
+    if customer is None:
+        return None
+    return Owner(
+        customer_id=customer.decode(),
+        channel_id=channel.decode() if channel else None,
+        touch=touch_in(touch) if touch else None,
     )
 
 
-def _unsubscribed(live: list[bytes]) -> dict[str, datetime]:
-    return {
-        name.removeprefix(_UNSUBSCRIBED).decode(): _EPOCH + timedelta(microseconds=int(value))
-        for name, value in zip(live[::2], live[1::2], strict=True)
-        if name.startswith(_UNSUBSCRIBED)
-    }
+def _permit_context(decision_id: str, reply: Reply) -> PermitContext:
+    customer, record, answer, held, features, profile, state, supply = reply
+    known = Known(
+        features=features,
+        profile=profile,
+        live=live_of(state),
+        supply=without(supply_of(supply), orjson.loads(held) if held else {}),
+        unsubscribed_at=unsubscriptions_of(state),
+        household_id=household_of(state),
+    )
+    return PermitContext(
+        decision_id=decision_id, customer_id=customer.decode(), record=record, known=known, answer=answer
+    )
 
 
-def _owner(reply: list[bytes | None]) -> tuple[str, str | None] | None:
-    customer, channel = reply
-    return None if customer is None else (customer.decode(), channel.decode() if channel else None)
-
-
-def _commit_call(entry: Entry, decision_ttl_ms: int) -> Command:
-    shard = shard_of(entry.customer_id)
-    keys = [stream_key(shard), decision_key(entry.decision_id, shard)]
-    if entry.stored_at:
-        keys.append(entry.stored_at)
-    sticky_ms = max(1, int(entry.sticky_seconds * 1000))
-    texts = (entry.row, entry.customer_id, entry.channel_id or "", entry.record)
-    return (len(keys), *keys, *texts, decision_ttl_ms, entry.answer, sticky_ms)
+__all__ = [
+    "Claim",
+    "Conflict",
+    "Entry",
+    "FurtherRow",
+    "Known",
+    "LiveState",
+    "Lookup",
+    "Owner",
+    "PermitContext",
+    "Settlement",
+    "SupplyQuery",
+    "Taking",
+    "shard_in",
+    "stored_answer_key",
+]

@@ -1,0 +1,315 @@
+"""What a report changes in live state: fields whose greatest value stands, recent behaviour, and a contact's flags.
+
+Nothing here depends on what was reported before, and every change is a maximum or a union; so reports that come twice,
+late or in another order end in the same state.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from decisioning.care import CaseKind
+from decisioning.catalogue import Catalogue
+from decisioning.contact_policy import CONFIRMING_OUTCOMES, RELEASING_OUTCOMES, Touch
+from decisioning.customer import PROFILING, PROTECTIONS
+from decisioning.errors import nearest_names
+from features.contracts import OutcomeType, StateEventType
+from features.online.record import microseconds
+from serving.bodies import EventItem, OutcomeItem
+from serving.live_encoding import time_text, touch_words
+from serving.problems import Fault
+
+COMPLAINT = "complaint"
+"""Kind of case that the outcome `complained` opens."""
+
+REMEMBERED = frozenset({"declined", "bounced", "complained", "unsubscribed"})
+"""Outcomes that are remembered even where no suppression asks for them yet."""
+
+_PURPOSES = frozenset({"marketing", "service"})
+_MOST_TEXT = 200
+_SHOWN_NAMES = 12
+_LONGEST_COOLDOWN_S = 10**10 - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """What one report changes.
+
+    Attributes:
+        greatest: Fields of the live hash with values of which the greatest stands.
+        event: Time and name of an event of recent behaviour.
+        contact: Contact id, `confirm` or `release`, and when it was delivered, where it says so.
+    """
+
+    greatest: tuple[tuple[str, str], ...] = ()
+    event: tuple[str, str] | None = None
+    contact: tuple[str, str, str | None] | None = None
+
+    def to_json(self) -> bytes:
+        """As the script `TAKE_IN` reads it; what is not there is left out."""
+        document: dict[str, Any] = {"greatest": self.greatest}
+        if self.event is not None:
+            document["event"] = self.event
+        if self.contact is not None:
+            document["contact"] = [word for word in self.contact if word is not None]
+        return orjson.dumps(document)
+
+
+def touch_in_catalogue(catalogue: Catalogue, offer_id: str, channel_id: str, creative_id: str) -> Touch | None:
+    """What the contact policy looks at in a message; None where the catalogue no longer has the offer."""
+    offer = catalogue.offers.get(offer_id)
+    if offer is None:
+        return None
+    return Touch(
+        message_class=offer.message_class,
+        department=catalogue.goals[offer.goal_id].department,
+        goal_id=offer.goal_id,
+        channel_id=channel_id,
+        offer_id=offer_id,
+        creative_id=creative_id,
+    )
+
+
+def changes_of_outcome(
+    item: OutcomeItem, catalogue: Catalogue, *, touch: Touch | None, channel_id: str | None
+) -> Changes:
+    """What an outcome changes.
+
+    Args:
+        item: The outcome, in UTC.
+        catalogue: Says which outcomes suppress, and how complaints are treated.
+        touch: The message it answers; None for silence, and where nobody knows any more.
+        channel_id: Its channel; None likewise. Who leaves an unknown channel leaves every one.
+    """
+    at, kind = item.occurred_at, item.type.value
+    found: list[tuple[str, str]] = []
+    if touch is not None and kind in REMEMBERED | {one.after for one in catalogue.contact_policy.suppressions}:
+        found.append((_field("response", [kind, *touch_words(touch)]), time_text(at)))
+    if item.type is OutcomeType.UNSUBSCRIBED:
+        channels = [channel_id] if channel_id is not None else sorted(catalogue.channels)
+        found += [(f"unsubscribed:{channel}", time_text(at)) for channel in channels]
+    if item.type is OutcomeType.COMPLAINED and COMPLAINT in catalogue.care.kinds:
+        found.append(_opening(catalogue.care.kinds[COMPLAINT], item.properties, at, channel_id))
+    delivered = time_text(at) if item.type is OutcomeType.DELIVERED else None
+    word = "release" if kind in RELEASING_OUTCOMES else "confirm" if kind in CONFIRMING_OUTCOMES else None
+    return Changes(greatest=tuple(found), contact=None if word is None else (item.decision_id, word, delivered))
+
+
+def changes_of_event(item: EventItem, catalogue: Catalogue) -> Changes | Fault:
+    """What an event changes, or what is wrong with its properties where it exists to change state.
+
+    Args:
+        item: The event, in UTC.
+        catalogue: Names what the event may name.
+    """
+    if item.type in _STATE_EVENTS:
+        found = _STATE_EVENTS[StateEventType(item.type)](item, catalogue)
+        return found if isinstance(found, Fault) else Changes(greatest=tuple(found))
+    behaviour = time_text(item.occurred_at), f"{item.type}\0{item.message_id}"
+    return Changes(greatest=tuple(_cases_by(item, catalogue)), event=behaviour)
+
+
+type _Fields = list[tuple[str, str]]
+
+
+def _cases_by(item: EventItem, catalogue: Catalogue) -> Iterable[tuple[str, str]]:
+    for kind in catalogue.care.kinds.values():
+        if item.type in kind.opened_by:
+            yield _opening(kind, item.properties, item.occurred_at, item.channel)
+        if item.type in kind.resolved_by:
+            yield _resolution(kind.kind, _case_id(item.properties, kind.kind), item.occurred_at)
+
+
+def _opening(kind: CaseKind, properties: Mapping[str, Any], at: datetime, channel: str | None) -> tuple[str, str]:
+    """An unknown severity counts as the default; of two at the same moment the one that rests longest stands."""
+    severity = properties.get("severity")
+    if not isinstance(severity, str) or severity not in kind.cooldown_seconds:
+        severity = kind.default_severity
+    rest_s = int(min(kind.cooldown_seconds.get(severity, 0.0), _LONGEST_COOLDOWN_S))
+    word = orjson.dumps([severity, channel]).decode()
+    return _field("opened", [kind.kind, _case_id(properties, kind.kind)]), f"{time_text(at)}{rest_s:010d}{word}"
+
+
+def _resolution(kind: str, case_id: str, at: datetime) -> tuple[str, str]:
+    return _field("resolved", [kind, case_id]), time_text(at)
+
+
+def _case_id(properties: Mapping[str, Any], kind: str) -> str:
+    """Where nobody names the case there is one of each kind."""
+    named = properties.get("case_id")
+    return named if isinstance(named, str) and 0 < len(named) <= _MOST_TEXT else kind
+
+
+def _case_opened(item: EventItem, catalogue: Catalogue) -> _Fields | Fault:
+    name, kinds = item.properties.get("kind"), catalogue.care.kinds
+    if not isinstance(name, str) or name not in kinds:
+        return _unknown("kind", "a kind of case", name, kinds)
+    severity, known = item.properties.get("severity"), kinds[name].cooldown_seconds
+    if severity is not None and severity != kinds[name].default_severity and severity not in known:
+        return _unknown("severity", f"a severity of {name}, or left out", severity, known)
+    fault = _fault_of_text(item, "case_id", is_needed=False)
+    return fault or [_opening(kinds[name], item.properties, item.occurred_at, item.channel)]
+
+
+def _case_resolved(item: EventItem, catalogue: Catalogue) -> _Fields | Fault:
+    name, case_id = item.properties.get("kind"), item.properties.get("case_id")
+    if name is None and case_id is None:
+        return Fault(pointer="/properties/case_id", detail="must name the case, or kind its kind")
+    if name is not None and (not isinstance(name, str) or name not in catalogue.care.kinds):
+        return _unknown("kind", "a kind of case", name, catalogue.care.kinds)
+    fault = _fault_of_text(item, "case_id", is_needed=False)
+    kind = name if isinstance(name, str) else ""
+    return fault or [_resolution(kind, _case_id(item.properties, kind), item.occurred_at)]
+
+
+def _consent_given(item: EventItem, catalogue: Catalogue) -> _Fields | Fault:
+    """A yes must say for what it is; one for profiling needs no channel."""
+    if item.properties.get("purpose") == PROFILING:
+        return _word("profiling", item, "0")
+    fault = _fault_of_consent(item, catalogue, is_needed=True)
+    if fault is not None:
+        return fault
+    return _word(_field("consent", [item.properties["channel"], item.properties["purpose"]]), item, "0")
+
+
+def _consent_withdrawn(item: EventItem, catalogue: Catalogue) -> _Fields | Fault:
+    """A no that names no channel or no purpose is for all of them."""
+    if item.properties.get("purpose") == PROFILING:
+        return _word("profiling", item, "1")
+    fault = _fault_of_consent(item, catalogue, is_needed=False)
+    if fault is not None:
+        return fault
+    channel, purpose = item.properties.get("channel"), item.properties.get("purpose")
+    return [
+        (_field("consent", [one, what]), f"{time_text(item.occurred_at)}1")
+        for one in ([channel] if channel is not None else sorted(catalogue.channels))
+        for what in ([purpose] if purpose is not None else sorted(_purposes(catalogue)))
+    ]
+
+
+def _fault_of_consent(item: EventItem, catalogue: Catalogue, *, is_needed: bool) -> Fault | None:
+    for name, what, known in (
+        ("channel", "a channel of the catalogue", frozenset(catalogue.channels)),
+        ("purpose", "a purpose of the catalogue's offers", _purposes(catalogue) | {PROFILING}),
+    ):
+        value = item.properties.get(name)
+        is_missing = value is None and not is_needed
+        if not is_missing and (not isinstance(value, str) or value not in known):
+            return _unknown(name, what, value, known)
+    return None
+
+
+def _purposes(catalogue: Catalogue) -> frozenset[str]:
+    return _PURPOSES | {offer.purpose for offer in catalogue.offers.values() if offer.purpose is not None}
+
+
+def _protection(item: EventItem, word: str) -> _Fields | Fault:
+    name = item.properties.get("protection")
+    if not isinstance(name, str) or name not in PROTECTIONS:
+        return _unknown("protection", f"one of {', '.join(sorted(PROTECTIONS))}", name, PROTECTIONS)
+    return _word(f"protection:{name}", item, word)
+
+
+def _stage_entered(item: EventItem, catalogue: Catalogue) -> _Fields | Fault:
+    stage, known = item.properties.get("stage"), [one.stage_id for one in catalogue.stages]
+    if not isinstance(stage, str) or stage not in known:
+        return _unknown("stage", "a stage of the catalogue", stage, known)
+    return _word("stage", item, stage)
+
+
+def _message_due(item: EventItem, catalogue: Catalogue) -> _Fields | Fault:
+    fault = _fault_of_text(item, "due_id", is_needed=True)
+    if fault is not None:
+        return fault
+    touch = _touch_of_due(item.properties, catalogue)
+    if isinstance(touch, Fault):
+        return touch
+    due_at = _moment(item.properties.get("due_at"))
+    if due_at is None:
+        detail = "must be ISO 8601 text with an offset, such as 2026-11-22T09:03:11Z"
+        return Fault(pointer="/properties/due_at", detail=detail)
+    word = orjson.dumps([microseconds(due_at), *touch_words(touch)]).decode()
+    return _word(f"due:{item.properties['due_id']}", item, f"1{word}")
+
+
+def _touch_of_due(properties: Mapping[str, Any], catalogue: Catalogue) -> Touch | Fault:
+    """The message that is due; where no creative is named, the first that the offer has on the channel."""
+    offer, channel, creative = (properties.get(name) for name in ("offer_id", "channel", "creative"))
+    if not isinstance(offer, str) or offer not in catalogue.offers:
+        return _unknown("offer_id", "an offer of the catalogue", offer, catalogue.offers)
+    if not isinstance(channel, str) or channel not in catalogue.channels:
+        return _unknown("channel", "a channel of the catalogue", channel, catalogue.channels)
+    known = sorted(one.creative_id for one in catalogue.creatives if (one.offer_id, one.channel_id) == (offer, channel))
+    if not known:
+        detail = f"must be a channel on which {offer} has a creative"
+        return Fault(pointer="/properties/channel", detail=detail)
+    if creative is not None and (not isinstance(creative, str) or creative not in known):
+        return _unknown("creative", f"a creative of {offer} on {channel}, or left out", creative, known)
+    touch = touch_in_catalogue(catalogue, offer, channel, creative or known[0])
+    assert touch is not None, "the offer was looked up above"  # noqa: S101
+    return touch
+
+
+def _message_due_cancelled(item: EventItem, _catalogue: Catalogue) -> _Fields | Fault:
+    """Planned and cancelled at the same moment, the room is kept."""
+    return _fault_of_text(item, "due_id", is_needed=True) or _word(f"due:{item.properties['due_id']}", item, "0")
+
+
+def _word(field: str, item: EventItem, word: str) -> _Fields:
+    return [(field, f"{time_text(item.occurred_at)}{word}")]
+
+
+_STATE_EVENTS = {
+    StateEventType.CASE_OPENED: _case_opened,
+    StateEventType.CASE_RESOLVED: _case_resolved,
+    StateEventType.CONSENT_GIVEN: _consent_given,
+    StateEventType.CONSENT_WITHDRAWN: _consent_withdrawn,
+    StateEventType.PROFILING_OPTED_OUT: lambda item, _catalogue: _word("profiling", item, "1"),
+    StateEventType.PROFILING_OPTED_IN: lambda item, _catalogue: _word("profiling", item, "0"),
+    StateEventType.PROTECTED: lambda item, _catalogue: _protection(item, "1"),
+    StateEventType.UNPROTECTED: lambda item, _catalogue: _protection(item, "0"),
+    StateEventType.STAGE_ENTERED: _stage_entered,
+    StateEventType.MESSAGE_DUE: _message_due,
+    StateEventType.MESSAGE_DUE_CANCELLED: _message_due_cancelled,
+}
+
+
+def in_utc[T: EventItem | OutcomeItem](item: T) -> T:
+    """The same report with its time in UTC."""
+    return item.model_copy(update={"occurred_at": item.occurred_at.astimezone(UTC)})
+
+
+def _field(kind: str, words: list[str]) -> str:
+    return f"{kind}:{orjson.dumps(words).decode()}"
+
+
+def _moment(text: object) -> datetime | None:
+    if not isinstance(text, str):
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+        return None if moment.utcoffset() is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _fault_of_text(item: EventItem, name: str, *, is_needed: bool) -> Fault | None:
+    value = item.properties.get(name)
+    if value is None and not is_needed:
+        return None
+    is_text = isinstance(value, str) and 0 < len(value) <= _MOST_TEXT and value.isprintable()
+    if is_text:
+        return None
+    return Fault(pointer=f"/properties/{name}", detail=f"must be text of 1 to {_MOST_TEXT} characters")
+
+
+def _unknown(name: str, what: str, value: object, known: Iterable[str]) -> Fault:
+    names = sorted(known)
+    nearest = nearest_names(value, names) if isinstance(value, str) else ()
+    hint = f"; did you mean {' or '.join(map(repr, nearest))}?" if nearest else ""
+    if not nearest and names and len(names) <= _SHOWN_NAMES:
+        hint = f"; known are {', '.join(names)}"
+    return Fault(pointer=f"/properties/{name}", detail=f"must be {what}{hint}")

@@ -1,0 +1,103 @@
+"""How live state is written in Redis: times as 16 digits, so that the greatest text is the newest, then what was said.
+
+Whatever may be said twice, late or out of order is one field whose greatest value stands. Behind the time comes what
+decides between words of the same moment, and there the careful one is greater: no beats yes, protected beats not.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import orjson
+
+from decisioning.contact_policy import Contact, Touch
+from decisioning.errors import FeatureUnavailableError
+from decisioning.message import MessageClass
+from features.online.record import microseconds
+from serving.scripts import NEVER_DELIVERED, NO_RESERVATION
+
+TIME_DIGITS = 16
+
+_TOUCHES: dict[bytes, Touch] = {}
+_MOST_TOUCHES = 10_000
+
+
+def time_text(moment: datetime) -> str:
+    """Microseconds since 1970 as text that sorts like the moment; what lies beyond the year 2286 counts as its end."""
+    return f"{min(max(0, microseconds(moment)), 10**TIME_DIGITS - 2):016d}"
+
+
+def moment_in(value: bytes, start: int = 0) -> datetime:
+    """The moment that 16 digits from `start` name."""
+    return datetime.fromtimestamp(int(value[start : start + 10]), UTC).replace(
+        microsecond=int(value[start + 10 : start + 16])
+    )
+
+
+def touch_text(touch: Touch) -> str:
+    """A touch as JSON."""
+    return orjson.dumps(touch_words(touch)).decode()
+
+
+def touch_words(touch: Touch) -> list[str]:
+    """A touch as words, in the order of `touch_of`."""
+    return [
+        touch.message_class.value,
+        touch.department,
+        touch.goal_id,
+        touch.channel_id,
+        touch.offer_id,
+        touch.creative_id,
+    ]
+
+
+def touch_of(words: Sequence[str]) -> Touch:
+    """The opposite of `touch_words`."""
+    message_class, department, goal_id, channel_id, offer_id, creative_id = words
+    return Touch(
+        message_class=MessageClass(message_class),
+        department=department,
+        goal_id=goal_id,
+        channel_id=channel_id,
+        offer_id=offer_id,
+        creative_id=creative_id,
+    )
+
+
+def touch_in(value: bytes) -> Touch:
+    """The touch that JSON names; a catalogue has few, so each is parsed once."""
+    touch = _TOUCHES.get(value)
+    if touch is None:
+        if len(_TOUCHES) > _MOST_TOUCHES:
+            _TOUCHES.clear()
+        touch = _TOUCHES[value] = touch_of(orjson.loads(value))
+    return touch
+
+
+def contact_text(contact: Contact) -> str:
+    """A contact at fixed places, as `serving.scripts` describes."""
+    until = NO_RESERVATION if contact.reserved_until is None else time_text(contact.reserved_until)
+    flags = f"{int(contact.is_confirmed)}{int(contact.is_released)}{int(contact.is_ghost)}"
+    return f"{flags}{time_text(contact.at)}{until}{NEVER_DELIVERED}{touch_text(contact.touch)}"
+
+
+def contact_in(contact_id: str, value: bytes) -> Contact:
+    """The contact that `contact_text` wrote and scripts turned.
+
+    Raises:
+        FeatureUnavailableError: The bytes are none.
+    """
+    try:
+        at = moment_in(value, 3)
+        if value[35:51] != b"9999999999999999":
+            at = max(at, moment_in(value, 35))
+        return Contact(
+            contact_id=contact_id,
+            touch=touch_in(value[51:]),
+            at=at,
+            reserved_until=None if value[19:35] == b"0000000000000000" else moment_in(value, 19),
+            is_confirmed=value[:1] == b"1",
+            is_released=value[1:2] == b"1",
+            is_ghost=value[2:3] == b"1",
+        )
+    except ValueError as error:
+        raise FeatureUnavailableError("a contact in Redis must be one of ours, got something else") from error
