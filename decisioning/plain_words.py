@@ -4,7 +4,7 @@ from collections import Counter
 from typing import NamedTuple
 
 from decisioning.candidate import Candidate
-from decisioning.decision import Action, Decision, Evaluated, Exclusion, Reason
+from decisioning.decision import Action, Decision, Evaluated, Excluded, Exclusion, Reason
 from decisioning.errors import UnknownNameError
 from decisioning.facts import STAGE_FACT, gather_facts
 from decisioning.policy import Policy
@@ -51,6 +51,12 @@ def exclusion_words(exclusion: Exclusion) -> str:
         'there is no consent'
     """
     return _WHY_EXCLUDED[exclusion]
+
+
+def with_details(excluded: Excluded) -> tuple[tuple[Exclusion, str], ...]:
+    """Each reason with what it means here; an empty text where the code says it all."""
+    missing = len(excluded.reasons) - len(excluded.details)
+    return tuple(zip(excluded.reasons, (*excluded.details, *[""] * missing), strict=False))
 
 
 def plain_reason(
