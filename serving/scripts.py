@@ -62,7 +62,9 @@ end
 
 _COUNTING = """
 local function add(counter, amount)
-  redis.call('INCRBYFLOAT', COUNTER .. counter, string.format('%.14g', amount))
+  -- INCRBYFLOAT within a script corrupts the heap of some 6.2 servers
+  local used = tonumber(redis.call('GET', COUNTER .. counter) or '0') + amount
+  redis.call('SET', COUNTER .. counter, string.format('%.14g', used), 'KEEPTTL')
 end
 
 local function take(wanted)
