@@ -4,7 +4,13 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from decisioning.message import MessageClass
-from decisioning.message_classes import BYPASSABLE, DEFAULT_CLASSES, Layer
+from decisioning.message_classes import (
+    BYPASSABLE,
+    DEFAULT_CLASSES,
+    MAY_BYPASS_CONSENT,
+    MAY_BYPASS_PROTECTION,
+    Layer,
+)
 from features.catalogue.documents import Location
 from features.catalogue.models_contact import ClassFile, ContactPolicyFile
 from features.catalogue.models_limits import ShareFile
@@ -13,7 +19,6 @@ from features.catalogue.problems import shown
 from features.catalogue.sections import Sections
 from features.contracts import OutcomeType, StateEventType
 
-_WITHOUT_CONSENT = (MessageClass.MANDATORY, MessageClass.TRANSACTIONAL)
 _ROUNDING = 1e-9
 
 
@@ -48,8 +53,8 @@ def _check_class(sections: Sections, at: Location, name: MessageClass, line: Cla
 def _bypassable(name: MessageClass) -> frozenset[Layer]:
     if name is MessageClass.MARKETING:
         return frozenset()
-    allowed = BYPASSABLE if name is MessageClass.MANDATORY else BYPASSABLE - {Layer.PROTECTION}
-    return allowed if name in _WITHOUT_CONSENT else allowed - {Layer.CONSENT}
+    allowed = BYPASSABLE if name in MAY_BYPASS_PROTECTION else BYPASSABLE - {Layer.PROTECTION}
+    return allowed if name in MAY_BYPASS_CONSENT else allowed - {Layer.CONSENT}
 
 
 def _check_purposes(sections: Sections, sound: dict[str, Any]) -> None:
@@ -59,7 +64,7 @@ def _check_purposes(sections: Sections, sound: dict[str, Any]) -> None:
         bypasses = DEFAULT_CLASSES[offer.message_class].bypasses
         if line is not None and line.bypasses is not None:
             bypasses = frozenset(line.bypasses)
-        if offer.message_class in _WITHOUT_CONSENT and offer.purpose is None and Layer.CONSENT not in bypasses:
+        if offer.message_class in MAY_BYPASS_CONSENT and offer.purpose is None and Layer.CONSENT not in bypasses:
             rule = f"must have a `purpose`: class {offer.message_class} does not bypass consent in this catalogue"
             sections.add(("offers", name), rule, "none")
 
