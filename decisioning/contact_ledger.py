@@ -83,10 +83,13 @@ class ContactLedger:
         "_books",
         "_classes",
         "_contacts",
-        "_dimensions",
         "_due",
+        "_faded",
         "_ghosts",
         "_household_contacts",
+        "_load",
+        "_made",
+        "_near",
         "_now",
         "_policy",
         "_pressure",
@@ -126,7 +129,10 @@ class ContactLedger:
         self._books: dict[CapUnit, tuple[Contact, ...]] = {}
         self._pressure: dict[tuple[MessageClass, str], Refusal | None] = {}
         self._resting: dict[SuppressionScope, dict[str, tuple[str, datetime | None]]] | None = None
-        self._dimensions = _dimensions_of(policy.caps)
+        self._near: tuple[_Dimension, ...] | None = None
+        self._made: list[Span] | None = None
+        self._load: float | None = None
+        self._faded: float | None = None
 
     def refusal(self, touch: Touch) -> Refusal | None:
         """Why the contact policy refuses a message now; None where there is room.
@@ -136,8 +142,10 @@ class ContactLedger:
             the way), what is full and how full, and the first moment there is room; None where there never will be.
             Of several, the one that lasts longest.
         """
+        if self._near is None:
+            self._near = _dimensions_of(filter(self._is_near, self._policy.caps))
         worst: Refusal | None = None
-        for dimension in self._dimensions:
+        for dimension in self._near:
             value = dimension.value_of(touch)
             key = (value, touch.message_class, touch.channel_id) if self._due else value
             if key not in dimension.verdicts:
@@ -178,13 +186,14 @@ class ContactLedger:
         fatigue = self._policy.fatigue
         if fatigue is None or not self._counts(touch.message_class, CapScope.PRESSURE):
             return 0.0
-        faded = math.fsum(
-            self._weight(contact.touch)
-            * 0.5 ** (max((self._now - contact.at).total_seconds(), 0.0) / fatigue.half_life_seconds)
-            for contact in self._book(CapUnit.CUSTOMER)
-            if self._counts(contact.touch.message_class, CapScope.PRESSURE)
-        )
-        return fatigue.cost_minor * self._weight(touch) * faded
+        if self._faded is None:
+            self._faded = math.fsum(
+                self._weight(contact.touch)
+                * 0.5 ** (max((self._now - contact.at).total_seconds(), 0.0) / fatigue.half_life_seconds)
+                for contact in self._book(CapUnit.CUSTOMER)
+                if self._counts(contact.touch.message_class, CapScope.PRESSURE)
+            )
+        return fatigue.cost_minor * self._weight(touch) * self._faded
 
     def sent_offers(self) -> Mapping[str, datetime]:
         """When each offer was last sent to the customer, of the contacts that count."""
@@ -200,6 +209,13 @@ class ContactLedger:
             listed = (*self._contacts, *self._household_contacts) if unit is CapUnit.HOUSEHOLD else self._contacts
             self._books[unit] = _counting(listed, self._now, ghosts=self._ghosts)
         return self._books[unit]
+
+    def _is_near(self, cap: Cap) -> bool:
+        """False for a cap that cannot be full, since all contacts together do not fill it: most are such caps."""
+        if self._due or cap.limit == 0:
+            return True
+        since = self._now - timedelta(seconds=cap.window_seconds)
+        return sum([contact.at > since for contact in self._book(cap.unit)]) >= cap.limit
 
     def _counts(self, message_class: MessageClass, scope: CapScope) -> bool:
         rules = self._classes.get(message_class)
@@ -273,21 +289,26 @@ class ContactLedger:
         if pressure is None or weight == 0:
             return None
         length = timedelta(seconds=pressure.window_seconds)
-        made = [
-            self._span(contact, length, self._weight(contact.touch))
-            for contact in self._book(CapUnit.CUSTOMER)
-            if contact.at > self._now - length and self._counts(contact.touch.message_class, CapScope.PRESSURE)
-        ]
+        if self._made is None:
+            self._made = [
+                self._span(contact, length, self._weight(contact.touch))
+                for contact in self._book(CapUnit.CUSTOMER)
+                if contact.at > self._now - length and self._counts(contact.touch.message_class, CapScope.PRESSURE)
+            ]
         planned = [
             Span(plan.due_at, plan.due_at + length, self._weight(plan.touch))
             for plan in self._heavier(touch, CapScope.PRESSURE)
         ]
-        load = math.fsum(span.weight for span in made)
+        if self._load is None:
+            self._load = math.fsum(span.weight for span in self._made)
+        load = self._load
+        if not planned and fits(load + weight, pressure.limit):
+            return None
         full = (
             f"pressure: {load:g} of {pressure.limit:g} in {span_words(pressure.window_seconds)}, this weighs {weight:g}"
         )
         window = self._window(length, pressure.limit)
-        return self._judge(full, Exclusion.PRESSURE_REACHED, made, planned, window, weight)
+        return self._judge(full, Exclusion.PRESSURE_REACHED, self._made, planned, window, weight)
 
     def _span(self, contact: Contact, length: timedelta, weight: float) -> Span:
         """When a contact weighs, as far as is known: until it leaves the window or its reservation ends."""
@@ -312,7 +333,7 @@ class ContactLedger:
         return (Exclusion.ROOM_KEPT, f"{full}, and heavier messages are due", room)
 
 
-def _dimensions_of(caps: Sequence[Cap]) -> tuple[_Dimension, ...]:
+def _dimensions_of(caps: Iterable[Cap]) -> tuple[_Dimension, ...]:
     dimensions: dict[str, _Dimension] = {}
     for cap in caps:
         is_name = cap.scope is CapScope.CREATIVE and cap.of is not None and "/" not in cap.of

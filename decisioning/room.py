@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import accumulate
 from typing import NamedTuple
 
 _TOLERANCE = 1e-9
@@ -60,9 +61,26 @@ def first_room(
 
     Returns:
         None where there never is: the contact alone weighs more than the limit.
+
+    Example:
+        >>> noon, week = datetime(2026, 11, 1, 12), timedelta(days=7)
+        >>> first_room([Span(noon, noon + week)], [], Window(week, limit=1), weight=1.0, now=noon)
+        datetime.datetime(2026, 11, 8, 12, 0)
     """
+    if not planned:
+        return _first_without_plans(made, window, weight=weight, now=now)
     for at in sorted({now, *(span.ends for span in (*made, *planned) if span.ends > now)}):
         load = load_at((*made, *(plan for plan in planned if plan.begins < at)), at)
         if fits(load + weight, window.limit) and keeps_plans(made, planned, window, weight=weight, at=at):
+            return at
+    return None
+
+
+def _first_without_plans(made: Sequence[Span], window: Window, *, weight: float, now: datetime) -> datetime | None:
+    """What was made leaves one by one, and nothing comes."""
+    leaving = sorted((span.ends, span.weight) for span in made if span.ends > now)
+    left = [0.0, *accumulate(weight for _, weight in reversed(leaving))]  # what is left when all but so many are gone
+    for at, load in zip((now, *(ends for ends, _ in leaving)), reversed(left), strict=True):
+        if fits(load + weight, window.limit):
             return at
     return None
