@@ -20,6 +20,7 @@ from decisioning.limits import (
     Supply,
     counter_name,
     period_ends_at,
+    price_name,
     total_counter_name,
 )
 from decisioning.local_time import find_zone, moment_of
@@ -111,7 +112,8 @@ def shadow_minor(catalogue: Catalogue, touch: Touch, cost_minor: float, supply: 
     run = _run(catalogue, touch, at)
     price = 0.0
     for limit in _limits(catalogue, touch, run):
-        price += supply.prices_minor.get(limit.limit_id, 0.0) * _units(limit, cost_minor)
+        of_all = supply.prices_minor.get(limit.limit_id, 0.0)
+        price += supply.prices_minor.get(price_name(limit, _value(limit, touch)), of_all) * _units(limit, cost_minor)
     for share in catalogue.shares:
         if share.department == touch.department:
             price += supply.prices_minor.get(share.share_id, 0.0)

@@ -89,8 +89,8 @@ class Supply:
 
     Attributes:
         used: Amount used by counter name, see `limits.counter_name`.
-        prices_minor: Shadow price of one unit (a message, or a minor unit of cost) by limit id, and of one message by
-            share id (negative lifts a department that is below its minimum).
+        prices_minor: Shadow price of one unit (a message, or a minor unit of cost) by `limits.price_name`, and of one
+            message by share id (negative lifts a department that is below its minimum).
         evidence: Decisions that sent each offer so far, for the ramp of new ones.
     """
 
@@ -126,6 +126,18 @@ def counter_name(line: Limit | DepartmentShare, at: datetime, value: str | None 
         return f"share:{line.share_id}:{period}"
     is_alone = line.of is None and line.scope is not LimitScope.EVERYTHING
     return f"limit:{line.limit_id}:{period}:{value}" if is_alone else f"limit:{line.limit_id}:{period}"
+
+
+def price_name(line: Limit | DepartmentShare, value: str | None = None) -> str:
+    """Name of the shadow price of a limit or share in `Supply.prices_minor`: one per value where it counts each alone.
+
+    Example:
+        >>> price_name(Limit(limit_id="seats", scope=LimitScope.OFFER, amount=9), "gala")
+        'seats:gala'
+    """
+    if isinstance(line, DepartmentShare):
+        return line.share_id
+    return f"{line.limit_id}:{value}" if line.of is None and value is not None else line.limit_id
 
 
 def total_counter_name(share: DepartmentShare, at: datetime) -> str:

@@ -98,6 +98,15 @@ PRICES_KEY = "nb:{all}:prices"
 EVIDENCE_KEY = "nb:{all}:evidence"
 """Decisions that sent each offer so far (hash)."""
 
+PACES_KEY = "nb:{all}:paces"
+"""Where limits and shares stood when their prices were last set (hash of JSON by the name of the price)."""
+
+PACER_KEY = "nb:{all}:pacer"
+"""Which process sets the prices (text that expires)."""
+
+DEMAND_KEY = "nb:{all}:demand"
+"""Decisions by hour of the week, from Monday 00:00 UTC (hash by `0` to `167`)."""
+
 HELD_KEY = "nb:{all}:held"
 """Reservations that hold a part of a counter (sorted set of decision keys by the end of the reservation)."""
 

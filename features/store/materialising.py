@@ -17,6 +17,7 @@ from features.computing.definitions import feature_schema
 from features.computing.feature_schema import FeatureSchema
 from features.contracts import CUSTOMERS
 from features.log import EventLog
+from features.online.demand import tell_demand
 from features.online.evidence import tell_evidence
 from features.online.profiles import customers_from_frame, write_profiles
 from features.online.redis_bulk import unset_many
@@ -100,6 +101,7 @@ def materialise(
         report(total // 2, total)
         profiles = write_profiles(redis, _told(customers_from_frame(customers, said), report, total))
         tell_evidence(redis, log)
+        tell_demand(redis, log, generation.as_of)
         _write_mark(redis, _Mark(schema=schema.fingerprint, generation=generation.number, as_of=generation.as_of))
     return MaterialiseReport(
         as_of=generation.as_of,
