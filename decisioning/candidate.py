@@ -209,7 +209,7 @@ def _rests(catalogue: Catalogue, offer: Offer) -> Mapping[str, timedelta]:
     for other, seconds in offer.not_after.items():
         _find("offer", other, catalogue.offers)
         _number(f"rest of offer {offer.offer_id} after {other}", seconds, highest=LONGEST_SECONDS)
-    return {other: timedelta(seconds=seconds) for other, seconds in offer.not_after.items()}
+    return {other: timedelta(seconds=seconds) for other, seconds in offer.not_after.items() if seconds}
 
 
 def _checked_channel(channel: Channel) -> Channel:

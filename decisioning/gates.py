@@ -1,140 +1,241 @@
 """The hard rules: each gate looks at one message and passes it or says why not.
 
 Every gate is asked about every message on every path, so a record always holds all the reasons, and no arm, outage or
-shortage of knowledge opens anything. What cannot be checked does not pass: without a profile nothing counts as
-reachable or agreed to, and without features no rule over features holds, whichever way it points.
+shortage of knowledge opens anything. Only a message class passes gates unasked, and only the layers that the matrix of
+classes gives it. What cannot be checked does not pass: without a profile nothing counts as reachable or agreed to, and
+without features no rule over features holds, whichever way it points.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
+from typing import NamedTuple
 
 from decisioning.candidate import Candidate
-from decisioning.customer import Consent, Customer
-from decisioning.decision import Excluded, Exclusion, Request
-from decisioning.errors import InvalidInputError
-from decisioning.predicate import Facts
+from decisioning.care import CaseState
+from decisioning.consent import refusal_words
+from decisioning.contact_ledger import Refusal, span_words
+from decisioning.decision import Excluded, Exclusion
+from decisioning.layer_rule import LayerRule
+from decisioning.message_classes import Layer
+from decisioning.quiet_hours import NEVER
+from decisioning.situation import Situation
+
+type LayerRefusal = tuple[Layer, Refusal]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Situation:
-    """All that gates may look at.
+def channel_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
+    """The caller asked for other channels, or the placement takes others."""
+    asked = situation.channels
+    return None if asked is None or candidate.channel_id in asked else _CHANNEL_NOT_ASKED
 
-    Attributes:
-        facts: As `facts.gather_facts`, with `stage`.
-        stage_id: None where no stage matches or none can be told.
-        has_features: False where the features could not be read.
-        is_stage_known: False where the stage hangs on features that could not be read.
-        reachable: Channels with a working address.
-        unsubscribed: Channels the customer has left.
-        granted: Channel and purpose pairs with a yes in force.
-        is_held_out: The customer is in the universal holdout.
-        is_silent_arm: An experiment arm keeps marketing silent.
-        is_rankable: A model's scores are there, or none are needed to choose.
-    """
 
-    request: Request
-    facts: Facts
-    now: datetime
-    stage_id: str | None
-    has_features: bool
-    is_stage_known: bool
-    reachable: frozenset[str]
-    unsubscribed: frozenset[str]
-    granted: frozenset[tuple[str, str]]
-    is_held_out: bool
-    is_silent_arm: bool
-    is_rankable: bool
+def caller_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
+    """The caller ruled this offer out."""
+    return _EXCLUDED_BY_CALLER if candidate.offer_id in situation.request.excluded_offers else None
+
+
+def slate_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
+    """An earlier position of the slate has the offer already."""
+    return _ALREADY_IN_SLATE if candidate.offer_id in situation.slate else None
+
+
+def protection_gate(_: Candidate, situation: Situation) -> Refusal | None:
+    """The customer is protected: deceased, minor, vulnerable, legal hold."""
+    return _PROTECTED if situation.protections else None
+
+
+def consent_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
+    """The purpose needs a yes on this channel, and there is none."""
+    needed = candidate.consent
+    if needed is None or needed in situation.granted:
+        return None
+    channel, purpose = needed
+    words = refusal_words(situation.answers.get(needed))
+    return (Exclusion.NO_CONSENT, f"{purpose} on {channel}: {words}", None)
+
+
+def subscription_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
+    """The customer has left the channel."""
+    return _UNSUBSCRIBED if candidate.channel_id in situation.unsubscribed else None
+
+
+def reach_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
+    """No working address on the channel is known."""
+    return None if candidate.channel_id in situation.reachable else _NOT_REACHABLE
+
+
+def validity_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
+    """The offer is valid from its start (inclusive), and until its end (exclusive) it must arrive."""
+    if candidate.valid_from is not None and situation.now < candidate.valid_from:
+        return (Exclusion.NOT_YET_VALID, f"from {candidate.valid_from.isoformat()}", candidate.valid_from)
+    until = candidate.valid_until
+    if until is None or situation.times.arrival(candidate.message.channel, situation.now) < until:
+        return None
+    words = "" if situation.now >= until else "it would arrive too late"
+    return (Exclusion.EXPIRED, words, None)
+
+
+def stage_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
+    """The offer is for other stages of the journey."""
+    return None if not candidate.stages or situation.stage_id in candidate.stages else _WRONG_STAGE
+
+
+def eligibility_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
+    """The customer may not have it, or that cannot be checked."""
+    return _unmet(candidate.eligibility, Exclusion.NOT_ELIGIBLE, situation)
+
+
+def applicability_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
+    """It makes no sense for them now, or that cannot be checked."""
+    return _unmet(candidate.applicability, Exclusion.NOT_APPLICABLE, situation)
+
+
+def suitability_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
+    """It is not good for them, or that cannot be checked."""
+    return _unmet(candidate.suitability, Exclusion.NOT_SUITABLE, situation)
+
+
+def company_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
+    """The customer has, or is getting, an offer that this one must never meet."""
+    if not candidate.never_with:
+        return None
+    sent = situation.ledger.sent_offers()
+    met = [offer for offer in candidate.never_with if offer in sent or offer in situation.slate]
+    return (Exclusion.INCOMPATIBLE, f"never with {', '.join(sorted(met))}", None) if met else None
+
+
+def order_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
+    """The customer got, or is getting, an offer that this one must not follow so soon."""
+    if candidate.offer_id in situation.followed:
+        return _FOLLOWED
+    if not candidate.not_after:
+        return None
+    sent, found = situation.ledger.sent_offers(), None
+    for offer_id, rest in candidate.not_after.items():
+        at = situation.now if offer_id in situation.slate else sent.get(offer_id)
+        if at is not None and situation.now < at + rest and (found is None or at + rest > found[1]):
+            found = (f"not within {span_words(rest.total_seconds())} after {offer_id}", at + rest)
+    return None if found is None else (Exclusion.INCOMPATIBLE, *found)
+
+
+def care_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
+    """An open or recent case pauses the class."""
+    if candidate.message_class not in situation.paused:
+        return None
+    care = situation.care
+    kind = care.case.kind if care.case is not None else ""
+    is_open = care.state is CaseState.OPEN
+    return (Exclusion.CASE_OPEN if is_open else Exclusion.CASE_COOLING_DOWN, kind, care.until)
+
+
+def contact_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
+    """A cap or the contact pressure has no room left, or keeps it for a heavier message that is due."""
+    return situation.ledger.refusal(candidate.touch)
+
+
+def suppression_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
+    """The customer declined, left or complained about something like it, or it bounced."""
+    found = situation.ledger.suppression(candidate.touch)
+    return None if found is None else (Exclusion.SUPPRESSED, *found)
+
+
+def quiet_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
+    """The channel rests where the customer lives, or may live."""
+    until = situation.times.quiet_until(candidate.channel_id, situation.now)
+    return None if until is None else (Exclusion.QUIET_HOURS, "", until)
+
+
+def capacity_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
+    """A capacity, a budget or a department's share is used up."""
+    return situation.shortage(candidate.touch, candidate.cost_minor)
+
+
+def creative_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
+    """The expanded content breaks its channel."""
+    fault = situation.unfit.get(candidate.key)
+    return None if fault is None else (Exclusion.CREATIVE_UNFIT, fault, None)
+
+
+def holdout_gate(_: Candidate, situation: Situation) -> Refusal | None:
+    """The customer is in the universal holdout."""
+    return _HOLDOUT if situation.is_held_out else None
+
+
+def programme_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
+    """The customer is in the holdout of a programme that the message belongs to."""
+    kept = candidate.programmes & situation.programmes
+    return (Exclusion.PROGRAMME_HOLDOUT, ", ".join(sorted(kept)), None) if kept else None
+
+
+def arm_gate(_: Candidate, situation: Situation) -> Refusal | None:
+    """A silent experiment arm."""
+    return _EXPERIMENT_ARM if situation.is_silent_arm else None
+
+
+def score_gate(_: Candidate, situation: Situation) -> Refusal | None:
+    """Not sent on a guess: it needs a score, or a way of choosing that asks for none."""
+    return None if situation.is_rankable else _NOT_SCORED
+
+
+class Gate(NamedTuple):
+    """A gate and its layer."""
+
+    layer: Layer
+    ask: Callable[[Candidate, Situation], Refusal | None]
+
+
+GATES: tuple[Gate, ...] = (
+    Gate(Layer.REQUEST, channel_gate),
+    Gate(Layer.REQUEST, caller_gate),
+    Gate(Layer.REQUEST, slate_gate),
+    Gate(Layer.PROTECTION, protection_gate),
+    Gate(Layer.CONSENT, consent_gate),
+    Gate(Layer.CONSENT, subscription_gate),
+    Gate(Layer.REACHABILITY, reach_gate),
+    Gate(Layer.VALIDITY, validity_gate),
+    Gate(Layer.STAGE, stage_gate),
+    Gate(Layer.ELIGIBILITY, eligibility_gate),
+    Gate(Layer.APPLICABILITY, applicability_gate),
+    Gate(Layer.SUITABILITY, suitability_gate),
+    Gate(Layer.COMPATIBILITY, company_gate),
+    Gate(Layer.COMPATIBILITY, order_gate),
+    Gate(Layer.CARE, care_gate),
+    Gate(Layer.CONTACT_POLICY, contact_gate),
+    Gate(Layer.SUPPRESSION, suppression_gate),
+    Gate(Layer.QUIET_HOURS, quiet_gate),
+    Gate(Layer.CAPACITY, capacity_gate),
+    Gate(Layer.CREATIVE, creative_gate),
+    Gate(Layer.TEST, holdout_gate),
+    Gate(Layer.TEST, programme_gate),
+    Gate(Layer.TEST, arm_gate),
+    Gate(Layer.SCORE, score_gate),
+)
+"""In the order in which reasons are reported, which is that of the layers."""
+
+ALL_LAYERS = frozenset(Layer)
+
+
+@lru_cache(maxsize=256)
+def gates_of(layers: frozenset[Layer], bypassed: frozenset[Layer]) -> tuple[Gate, ...]:
+    """The gates of some layers, in order, without those of bypassed ones."""
+    return tuple(gate for gate in GATES if gate.layer in layers and gate.layer not in bypassed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Screening:
-    """What the gates left: indexes of permitted candidates in candidate order, and the rest with their reasons."""
+    """What the gates left.
+
+    Attributes:
+        permitted: Indexes of permitted candidates, in candidate order.
+        excluded: The rest with every reason, in candidate order.
+        refusals: Per candidate what each layer that refused said; k entries, empty for permitted ones.
+    """
 
     permitted: tuple[int, ...]
     excluded: tuple[Excluded, ...]
-
-
-type Gate = Callable[[Candidate, Situation], Exclusion | None]
-
-
-def channel_gate(candidate: Candidate, situation: Situation) -> Exclusion | None:
-    """The caller asked for other channels."""
-    asked = situation.request.channels
-    return None if asked is None or candidate.channel_id in asked else Exclusion.CHANNEL_NOT_ASKED
-
-
-def caller_gate(candidate: Candidate, situation: Situation) -> Exclusion | None:
-    """The caller ruled this offer out."""
-    return Exclusion.EXCLUDED_BY_CALLER if candidate.offer_id in situation.request.excluded_offers else None
-
-
-def reach_gate(candidate: Candidate, situation: Situation) -> Exclusion | None:
-    """No working address on the channel is known."""
-    return None if candidate.channel_id in situation.reachable else Exclusion.NOT_REACHABLE
-
-
-def consent_gate(candidate: Candidate, situation: Situation) -> Exclusion | None:
-    """The purpose needs a yes on this channel, and there is none."""
-    return None if candidate.consent is None or candidate.consent in situation.granted else Exclusion.NO_CONSENT
-
-
-def subscription_gate(candidate: Candidate, situation: Situation) -> Exclusion | None:
-    """The customer has left the channel; only what needs no consent still travels on it."""
-    has_left = candidate.consent is not None and candidate.channel_id in situation.unsubscribed
-    return Exclusion.UNSUBSCRIBED if has_left else None
-
-
-def validity_gate(candidate: Candidate, situation: Situation) -> Exclusion | None:
-    """The offer is valid from its start (inclusive) until its end (exclusive)."""
-    if candidate.valid_from is not None and situation.now < candidate.valid_from:
-        return Exclusion.NOT_YET_VALID
-    is_over = candidate.valid_until is not None and situation.now >= candidate.valid_until
-    return Exclusion.EXPIRED if is_over else None
-
-
-def stage_gate(candidate: Candidate, situation: Situation) -> Exclusion | None:
-    """The offer is for other stages of the journey."""
-    return None if not candidate.stages or situation.stage_id in candidate.stages else Exclusion.WRONG_STAGE
-
-
-def eligibility_gate(candidate: Candidate, situation: Situation) -> Exclusion | None:
-    """The rule of the offer or of the creative is not met, or cannot be checked."""
-    can_check = (situation.has_features or not candidate.needs_features) and (
-        situation.is_stage_known or not candidate.needs_stage
-    )
-    return None if can_check and candidate.is_eligible(situation.facts) else Exclusion.NOT_ELIGIBLE
-
-
-def holdout_gate(candidate: Candidate, situation: Situation) -> Exclusion | None:
-    """Customers in the universal holdout get no marketing."""
-    return Exclusion.HOLDOUT if situation.is_held_out and candidate.is_marketing else None
-
-
-def arm_gate(candidate: Candidate, situation: Situation) -> Exclusion | None:
-    """A silent experiment arm gets no marketing."""
-    return Exclusion.EXPERIMENT_ARM if situation.is_silent_arm and candidate.is_marketing else None
-
-
-def score_gate(candidate: Candidate, situation: Situation) -> Exclusion | None:
-    """Marketing is not sent on a guess: it needs a score, or an arm that draws without one."""
-    return None if situation.is_rankable or not candidate.is_marketing else Exclusion.NOT_SCORED
-
-
-GATES: tuple[Gate, ...] = (
-    channel_gate,
-    caller_gate,
-    reach_gate,
-    consent_gate,
-    subscription_gate,
-    validity_gate,
-    stage_gate,
-    eligibility_gate,
-    holdout_gate,
-    arm_gate,
-    score_gate,
-)
-"""In the order in which reasons are reported."""
+    refusals: tuple[tuple[LayerRefusal, ...], ...]
 
 
 def screen(candidates: Sequence[Candidate], situation: Situation) -> Screening:
@@ -143,44 +244,119 @@ def screen(candidates: Sequence[Candidate], situation: Situation) -> Screening:
     Returns:
         Which candidates may be sent, and every reason against each of the others.
     """
-    permitted: list[int] = []
-    excluded: list[Excluded] = []
-    for index, candidate in enumerate(candidates):
-        reasons = [reason for gate in GATES if (reason := gate(candidate, situation)) is not None]
-        if reasons:
-            excluded.append(Excluded(message_key=candidate.key, reasons=tuple(reasons)))
-        else:
-            permitted.append(index)
-    return Screening(permitted=tuple(permitted), excluded=tuple(excluded))
+    return _screening(candidates, [ask_gates(one, situation) for one in candidates], situation)
 
 
-def granted_consents(customer: Customer | None, now: datetime) -> frozenset[tuple[str, str]]:
-    """Channel and purpose pairs with a yes in force.
+def screen_again(
+    candidates: Sequence[Candidate], former: Screening, situation: Situation, layers: frozenset[Layer]
+) -> Screening:
+    """Ask only some layers again, in a situation that differs from that of `former` in nothing else.
 
-    The latest answer wins; one without a date is older than any with one, and of two at the same moment the no wins.
-    A yes dated after `now` does not count yet, a no counts at once: a wrong clock must not create consent.
-
-    Raises:
-        InvalidInputError: An answer dated without an offset.
+    Args:
+        candidates: As for `former`.
+        former: What a screening of all layers found.
+        situation: From `situation.in_slate` with `SLATE_LAYERS`, or `situation.freed` with `FREED_LAYERS`.
+        layers: Layers whose answers may be others now.
     """
-    latest: dict[tuple[str, str], Consent] = {}
-    for consent in customer.consents if customer is not None else ():
-        if consent.recorded_at is not None and consent.recorded_at.utcoffset() is None:
-            raise InvalidInputError(
-                f"recorded_at of a consent must be a time with an offset, got {consent.recorded_at}"
-            )
-        if consent.is_granted and consent.recorded_at is not None and consent.recorded_at > now:
-            continue
-        pair = (consent.channel_id, consent.purpose)
-        if pair not in latest or _is_later(consent, latest[pair]):
-            latest[pair] = consent
-    return frozenset(pair for pair, consent in latest.items() if consent.is_granted)
+    refusals: list[tuple[LayerRefusal, ...]] = []
+    for candidate, before in zip(candidates, former.refusals, strict=True):
+        kept = tuple(one for one in before if one[0] not in layers)
+        asked = ask_gates(candidate, situation, layers)
+        refusals.append(tuple(sorted(kept + asked, key=_place)) if kept and asked else kept or asked)
+    return _screening(candidates, refusals, situation)
 
 
-def _is_later(consent: Consent, other: Consent) -> bool:
-    """A total order of answers: by date, undated first, and at the same moment a no after a yes."""
-    if consent.recorded_at == other.recorded_at:
-        return not consent.is_granted
-    if consent.recorded_at is None or other.recorded_at is None:
-        return other.recorded_at is None
-    return consent.recorded_at > other.recorded_at
+def ask_gates(
+    candidate: Candidate, situation: Situation, layers: frozenset[Layer] = ALL_LAYERS
+) -> tuple[LayerRefusal, ...]:
+    """What the gates of some layers say against a message; those that its class bypasses are not asked."""
+    found: list[LayerRefusal] = []
+    for gate in gates_of(layers, candidate.bypasses):
+        refusal = gate.ask(candidate, situation)
+        if refusal is not None:
+            found.append((gate.layer, refusal))
+    return tuple(found)
+
+
+def allowed_at(candidate: Candidate, refusals: Sequence[LayerRefusal], situation: Situation) -> datetime | None:
+    """The first moment at which the gates would let a message pass, where nothing but time stands in its way.
+
+    It is the latest of the refusals' own moments, moved on where the channel rests just then; None where one of them
+    has no such moment, or where the offer would arrive too late.
+    """
+    latest: datetime | None = None
+    for _, (_, _, moment) in refusals:
+        if moment is None or moment >= NEVER:
+            return None
+        if latest is None or moment > latest:
+            latest = moment
+    if latest is None:
+        return None
+    if Layer.QUIET_HOURS not in candidate.bypasses:
+        latest = situation.times.quiet_until(candidate.channel_id, latest) or latest
+    until = candidate.valid_until
+    is_late = latest >= NEVER or (
+        until is not None and situation.times.arrival(candidate.message.channel, latest) >= until
+    )
+    return None if is_late else latest
+
+
+def _screening(
+    candidates: Sequence[Candidate], refusals: Sequence[tuple[LayerRefusal, ...]], situation: Situation
+) -> Screening:
+    permitted = tuple(index for index, found in enumerate(refusals) if not found)
+    excluded = tuple(
+        _excluded(candidate, found, situation) for candidate, found in zip(candidates, refusals, strict=True) if found
+    )
+    return Screening(permitted=permitted, excluded=excluded, refusals=tuple(refusals))
+
+
+def _excluded(candidate: Candidate, refusals: tuple[LayerRefusal, ...], situation: Situation) -> Excluded:
+    return Excluded(
+        message_key=candidate.key,
+        reasons=tuple([reason for _, (reason, _, _) in refusals]),
+        details=tuple([detail for _, (_, detail, _) in refusals]),
+        allowed_at=allowed_at(candidate, refusals, situation),
+    )
+
+
+_PLACES = {layer: place for place, layer in enumerate(Layer)}
+
+
+def _place(refusal: LayerRefusal) -> int:
+    return _PLACES[refusal[0]]
+
+
+_CHANNEL_NOT_ASKED: Refusal = (Exclusion.CHANNEL_NOT_ASKED, "", None)
+_EXCLUDED_BY_CALLER: Refusal = (Exclusion.EXCLUDED_BY_CALLER, "", None)
+_ALREADY_IN_SLATE: Refusal = (Exclusion.ALREADY_IN_SLATE, "", None)
+_PROTECTED: Refusal = (Exclusion.PROTECTED, "", None)  # which one it is, is nobody's business who reads an answer
+_UNSUBSCRIBED: Refusal = (Exclusion.UNSUBSCRIBED, "", None)
+_NOT_REACHABLE: Refusal = (Exclusion.NOT_REACHABLE, "", None)
+_FOLLOWED: Refusal = (Exclusion.INCOMPATIBLE, "an offer of this slate must not follow it", None)
+_WRONG_STAGE: Refusal = (Exclusion.WRONG_STAGE, "", None)
+_HOLDOUT: Refusal = (Exclusion.HOLDOUT, "", None)
+_EXPERIMENT_ARM: Refusal = (Exclusion.EXPERIMENT_ARM, "", None)
+_NOT_SCORED: Refusal = (Exclusion.NOT_SCORED, "", None)
+
+
+def _unmet(rules: tuple[LayerRule, ...], reason: Exclusion, situation: Situation) -> Refusal | None:
+    for rule in rules:
+        if not _can_check(rule, situation):
+            return (reason, f"the {rule.owner}'s rule cannot be checked", None)
+        if not rule.is_met(situation.facts):
+            return (reason, f"the {rule.owner}'s rule", None)
+    return None
+
+
+def holds(rule: LayerRule, situation: Situation) -> bool:
+    """True where a rule can be checked and is met."""
+    return _can_check(rule, situation) and rule.is_met(situation.facts)
+
+
+def _can_check(rule: LayerRule, situation: Situation) -> bool:
+    return (
+        (situation.has_features or not rule.needs_features)
+        and (situation.is_profiled or not rule.needs_behaviour)
+        and (situation.is_stage_known or not rule.needs_stage)
+    )

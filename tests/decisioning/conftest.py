@@ -18,8 +18,19 @@ from decisioning.policy import Policy
 from decisioning.scoring import FeatureVector
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
-REQUEST_FIELDS = {"touchpoint_id", "request_key", "context", "channels", "excluded_offers", "stage_id"}
-CUSTOMER_FIELDS = {"attributes", "reachable_channels", "consents", "unsubscribed_channels"}
+REQUEST_FIELDS = {"touchpoint_id", "request_key", "context", "channels", "excluded_offers", "stage_id", "placements"}
+CUSTOMER_FIELDS = {
+    "attributes",
+    "reachable_channels",
+    "consents",
+    "unsubscribed_channels",
+    "time_zone",
+    "household_id",
+    "country",
+    "plausible_zones",
+    "protections",
+    "has_opted_out_of_profiling",
+}
 
 
 def _consents(channels: tuple[str, ...] = ("email", "push")) -> tuple[Consent, ...]:
@@ -72,7 +83,15 @@ def make_experiment(policy: ArmPolicy, experiment_id: str = "test") -> Experimen
     return Experiment(
         experiment_id=experiment_id,
         salt=f"{experiment_id}-salt",
-        arms=(Arm(arm_id="all", share=1.0, policy=policy), Arm(arm_id="none", share=0.0)),
+        arms=(
+            Arm(
+                arm_id="all",
+                share=1.0,
+                policy=policy,
+                model_alias="challenger" if policy is ArmPolicy.MODEL else None,
+            ),
+            Arm(arm_id="none", share=0.0),
+        ),
         control_arm_id="all",
         exposure=Exposure.DECIDED,
         primary_measure_id="net_revenue",
