@@ -2,7 +2,8 @@
 
 from enum import StrEnum
 
-from decisioning.decision import Decision, Inputs, Reason
+from decisioning.consent import is_profiled as may_profile
+from decisioning.decision import Decision, Inputs
 from decisioning.predicate import is_missing
 
 
@@ -43,8 +44,8 @@ _BY_WORD = {
 
 
 def is_profiled(decision: Decision) -> bool:
-    """Whether features of the customer had a say."""
-    return _has_profile(decision.inputs) and decision.reason is not Reason.NOT_PROFILED
+    """Whether features of the customer could have a say."""
+    return may_profile(decision.inputs)
 
 
 def data_used(decision: Decision) -> tuple[DataCategory, ...]:
@@ -53,13 +54,6 @@ def data_used(decision: Decision) -> tuple[DataCategory, ...]:
     if is_profiled(decision):
         found |= set(_of_behaviour(decision.inputs))
     return tuple(category for category in DataCategory if category in found)
-
-
-def _has_profile(inputs: Inputs) -> bool:
-    word = inputs.live.has_opted_out_of_profiling
-    if word is None:
-        word = inputs.customer is not None and inputs.customer.has_opted_out_of_profiling
-    return not word
 
 
 def _of_profile(inputs: Inputs) -> list[DataCategory]:

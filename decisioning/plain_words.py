@@ -3,10 +3,11 @@
 from collections import Counter
 from typing import NamedTuple
 
-from decisioning.candidate import Candidate
+from decisioning.consent import is_profiled
 from decisioning.decision import Action, Decision, Evaluated, Excluded, Exclusion, Reason
 from decisioning.errors import UnknownNameError
 from decisioning.facts import STAGE_FACT, gather_facts
+from decisioning.layer_rule import LayerRule
 from decisioning.policy import Policy
 from decisioning.predicate import explain
 
@@ -89,21 +90,46 @@ def why_not(policy: Policy, decision: Decision, message_key: str) -> tuple[str, 
     Raises:
         UnknownNameError: The touchpoint has no such message.
     """
-    candidates = {candidate.key: candidate for candidate in policy.compiled_candidates(decision.touchpoint_id)}
-    if message_key not in candidates:
-        raise UnknownNameError("message", message_key, candidates)
+    known = {candidate.key for candidate in policy.compiled_candidates(decision.touchpoint_id)}
+    if message_key not in known:
+        raise UnknownNameError("message", message_key, known)
     reasons = next((one.reasons for one in decision.excluded if one.message_key == message_key), ())
     return tuple(
-        _unmet_rule(candidates[message_key], decision) if reason is Exclusion.NOT_ELIGIBLE else exclusion_words(reason)
+        rule_words(policy, decision, message_key, reason) if reason in _RULES_BY_LAYER else exclusion_words(reason)
         for reason in reasons
     )
 
 
-def _unmet_rule(candidate: Candidate, decision: Decision) -> str:
-    if decision.inputs.features is None and (candidate.needs_features or candidate.needs_stage):
-        return "a rule of the offer looks at what could not be read"
-    facts = gather_facts(decision.inputs) | {STAGE_FACT: decision.stage_id}
-    return explain(candidate.rule, facts)
+_RULES_BY_LAYER = frozenset({Exclusion.NOT_ELIGIBLE, Exclusion.NOT_APPLICABLE, Exclusion.NOT_SUITABLE})
+
+
+def rule_words(policy: Policy, decision: Decision, message_key: str, exclusion: Exclusion) -> str:
+    """Which rule of a message was not met, with the facts it met.
+
+    Args:
+        policy: The policy that decided.
+        decision: The decision.
+        message_key: A message of its touchpoint.
+        exclusion: NOT_ELIGIBLE, NOT_APPLICABLE or NOT_SUITABLE.
+    """
+    candidates = policy.compiled_candidates(decision.touchpoint_id)
+    candidate = next(one for one in candidates if one.key == message_key)
+    rules = {
+        Exclusion.NOT_ELIGIBLE: candidate.eligibility,
+        Exclusion.NOT_APPLICABLE: candidate.applicability,
+        Exclusion.NOT_SUITABLE: candidate.suitability,
+    }[exclusion]
+    if any(_cannot_be_checked(rule, decision) for rule in rules):
+        return f"a rule of the {rules[0].owner} looks at what could not be read"
+    catalogue = policy.catalogue
+    facts = gather_facts(decision.inputs, care=catalogue.care, event_types=catalogue.event_types)
+    told = (explain(rule.predicate, facts | {STAGE_FACT: decision.stage_id}) for rule in rules)
+    return "; and ".join(words for words in told if words)
+
+
+def _cannot_be_checked(rule: LayerRule, decision: Decision) -> bool:
+    is_read = decision.inputs.features is not None and is_profiled(decision.inputs)
+    return not is_read and (rule.needs_features or rule.needs_stage or rule.needs_behaviour)
 
 
 class _Amounts(NamedTuple):
@@ -143,12 +169,14 @@ _WHY_SENT = {
 
 def _most_worth(decision: Decision, amounts: _Amounts) -> str:
     chosen = next(one for one in decision.evaluated if one.message_key == decision.message_key)
-    return f"{_worth(chosen, amounts)}, the most of {len(decision.evaluated) - 1} permitted"
+    if chosen.uplift_minor is None:
+        return f"its declared value is the most of {len(decision.evaluated) - 1} permitted"
+    return f"{_worth(chosen, chosen.uplift_minor, amounts)}, the most of {len(decision.evaluated) - 1} permitted"
 
 
-def _worth(chosen: Evaluated, amounts: _Amounts) -> str:
-    uplift = f"expected to bring {amounts.uplift(chosen.uplift_minor or 0.0)} more than silence"
-    return uplift + (f" before a contact cost of {amounts.money(chosen.cost_minor)}" if chosen.cost_minor else "")
+def _worth(chosen: Evaluated, uplift: float, amounts: _Amounts) -> str:
+    told = f"expected to bring {amounts.uplift(uplift)} more than silence"
+    return told + (f" before a contact cost of {amounts.money(chosen.cost_minor)}" if chosen.cost_minor else "")
 
 
 _WHY_HELD = {

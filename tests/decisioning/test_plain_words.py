@@ -50,8 +50,12 @@ TOLD: list[tuple[dict[str, Any], str]] = [
         ),
     ),
     (
-        {"expected_values": np.zeros(9)},
+        {"expected_values": np.zeros(9), "excluded_offers": NO_SERVICE},
         ("Held: silence is worth most; the best message, double-stamps/push/plain, would bring -0.01 after its cost."),
+    ),
+    (
+        {"expected_values": np.zeros(9)},
+        "Sent opening-hours/push/plain: its declared value is the most of 8 permitted.",
     ),
     ({"customer": None}, "Held: nothing is known of this customer, so nothing may be sent."),
     (
