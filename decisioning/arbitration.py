@@ -3,12 +3,17 @@
 For message m and customer c, with everything in minor units of the catalogue's currency::
 
     uplift   = E[value | c, m] - E[value | c, silence]
-    net      = uplift x unit value - contact cost of m
-    priority = net x offer weight x goal weight     where net > 0
-             = net                                  otherwise
+    net      = uplift x unit value - contact cost - fatigue cost - shadow price
+    priority = net x context weight x business weight     where net > 0
+             = net                                        otherwise
 
 The unit value is 1 where the model learned money. Where it learned a rate (a click, a visit), it is the declared value
 of the offer: uplift is then in points of that rate, and an offer without a declared value never beats silence.
+
+Fatigue is what one more contact costs in goodwill; it is charged to marketing alone, since what is owed to a customer
+costs none. The shadow price is what the capacity, budget and share that a message would use are worth to others; it is
+negative where a department is below its least share. Weights are the business's levers: see `decisioning.levers`. Each
+factor can be switched off; then it is 0, or 1, and is shown as such.
 
 Silence competes with priority 0. Weights scale gains only: a weight is a preference among messages that pay, and must
 neither turn a loss into a gain (they are not negative) nor, above 1, sink or, below 1, lift a message that loses money.
@@ -16,17 +21,22 @@ A weight of 0 switches a message off, since nothing beats silence by it.
 
 Equal priorities go to silence first, then to the message whose key comes first.
 
-Without a model, uplift is not known: messages are ranked by their declared value in its place. (The gates have
-already excluded marketing then.)
+Messages that serve are not ranked by what a customer is worth: nobody is too small to be answered. A class with
+precedence goes before everything else, see `precedence_of`. A class other than marketing without it bids its declared
+value in place of the uplift, the same for every customer. So does every message where no model has a say: without one,
+in an arm that asks for none, and for customers who do not want to be profiled.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from decisioning.candidate import LARGEST_AMOUNT_MINOR, Candidate
+from decisioning.contact_policy import Touch
 from decisioning.errors import ModelUnavailableError
+from decisioning.levers import NO_WEIGHTS, Weights, weights_of
 from decisioning.message import SILENCE
 from decisioning.scoring import FloatArray
 
@@ -39,6 +49,34 @@ class Bid(NamedTuple):
     uplift_minor: float | None
     cost_minor: float
     priority_minor: float
+    fatigue_minor: float = 0.0
+    shadow_minor: float = 0.0
+    context_weight: float = 1.0
+    business_weight: float = 1.0
+    evidence_count: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prices:
+    """What one decision charges and weighs; None, and weights that are not there, charge and change nothing.
+
+    Attributes:
+        takes_contact_cost: False where the contact cost is switched off.
+        fatigue_minor: Cost of one more contact in goodwill.
+        shadow_minor: Price of what a message (and its contact cost) would use.
+        weights: What each lever counts now, by position; empty where none counts.
+        levers: Which levers are for a message, by message key.
+        evidence: Decisions that sent each offer so far, by offer.
+        counts_evidence: Somebody looks at evidence, so that an offer that is not in it has none.
+    """
+
+    takes_contact_cost: bool = True
+    fatigue_minor: Callable[[Touch], float] | None = None
+    shadow_minor: Callable[[Touch, float], float] | None = None
+    weights: Sequence[Weights] = ()
+    levers: Mapping[str, tuple[int, ...]]
+    evidence: Mapping[str, int]
+    counts_evidence: bool = False
 
 
 def check_scores(expected_values: FloatArray, candidate_count: int) -> None:
@@ -67,26 +105,27 @@ def check_scores(expected_values: FloatArray, candidate_count: int) -> None:
 
 
 def appraise(
-    candidates: Sequence[Candidate], permitted: Sequence[int], expected_values: FloatArray | None
+    candidates: Sequence[Candidate], permitted: Sequence[int], expected_values: FloatArray | None, prices: Prices
 ) -> list[Bid]:
     """Price the permitted candidates against silence.
 
     Args:
         candidates: The touchpoint's k candidates.
         permitted: Indexes of those that passed every gate.
-        expected_values: shape (k + 1,), checked, silence first; None without a model.
+        expected_values: shape (k + 1,), checked, silence first; None where declared values take their place.
+        prices: What is charged and weighed.
 
     Returns:
         Bids in candidate order, silence first.
     """
     if expected_values is None:
-        return [Bid(SILENCE, None, None, 0.0, 0.0), *(_declared_bid(candidates[index]) for index in permitted)]
+        silence = Bid(SILENCE, None, None, 0.0, 0.0)
+        return [silence, *(_bid(candidates[index], None, 0.0, prices) for index in permitted)]
     values: list[float] = expected_values.tolist()
-    silence = values[0]
-    return [
-        Bid(SILENCE, silence, 0.0, 0.0, 0.0),
-        *(_scored_bid(candidates[index], values[index + 1], silence) for index in permitted),
-    ]
+    base = values[0]
+    bids = [Bid(SILENCE, base, 0.0, 0.0, 0.0)]
+    bids.extend(_bid(candidates[index], values[index + 1], base, prices) for index in permitted)
+    return bids
 
 
 def best_of(bids: Sequence[Bid]) -> int:
@@ -99,13 +138,49 @@ def best_of(bids: Sequence[Bid]) -> int:
     return max(range(len(bids)), key=lambda index: bids[index].priority_minor)
 
 
-def _scored_bid(candidate: Candidate, value: float, silence: float) -> Bid:
-    uplift, cost = value - silence, candidate.cost_minor
-    net = uplift * candidate.unit_value_minor - cost
-    return Bid(candidate.key, value, uplift, cost, net * candidate.weight if net > 0 else net)
+def precedence_of(candidates: Sequence[Candidate], permitted: Sequence[int], bids: Sequence[Bid]) -> int | None:
+    """Index of the bid that goes before all others whatever they are worth; None where none has precedence.
+
+    The highest class first, then the most urgent offer, then the lower offer id. What a customer or a message is worth
+    decides only between the messages of that one offer: which channel and wording works best, then the lower key.
+
+    Args:
+        candidates: The touchpoint's candidates.
+        permitted: Indexes of those that passed every gate.
+        bids: From `appraise` for these.
+    """
+    leading = [
+        (candidate.precedence, -candidate.urgency, candidate.offer_id, -bids[place].priority_minor, place)
+        for place, index in enumerate(permitted, start=1)
+        if (candidate := candidates[index]).precedence is not None
+    ]
+    return min(leading)[-1] if leading else None
 
 
-def _declared_bid(candidate: Candidate) -> Bid:
-    cost = candidate.cost_minor
-    net = candidate.declared_value_minor - cost
-    return Bid(candidate.key, None, None, cost, net * candidate.weight if net > 0 else net)
+def _bid(candidate: Candidate, value: float | None, silence: float, prices: Prices) -> Bid:
+    """One message's bid; `value` is what a model expects of it, None without one."""
+    key, touch = candidate.key, candidate.touch
+    uplift = None if value is None or not _is_ranked_by_uplift(candidate) else value - silence
+    worth = candidate.declared_value_minor if uplift is None else uplift * candidate.unit_value_minor
+    cost = candidate.cost_minor if prices.takes_contact_cost else 0.0
+    is_tiring = prices.fatigue_minor is not None and candidate.is_marketing
+    fatigue = prices.fatigue_minor(touch) if prices.fatigue_minor is not None and is_tiring else 0.0
+    shadow = prices.shadow_minor(touch, candidate.cost_minor) if prices.shadow_minor is not None else 0.0
+    weights = weights_of(prices.levers[key], prices.weights) if prices.weights else NO_WEIGHTS
+    net = worth - cost - fatigue - shadow
+    return Bid(
+        key,
+        None if uplift is None else value,
+        uplift,
+        cost,
+        net * weights.context * weights.business if net > 0 else net,
+        fatigue,
+        shadow,
+        weights.context,
+        weights.business,
+        prices.evidence.get(candidate.offer_id, 0 if prices.counts_evidence else None),
+    )
+
+
+def _is_ranked_by_uplift(candidate: Candidate) -> bool:
+    return candidate.is_marketing or candidate.precedence is not None

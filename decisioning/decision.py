@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 from decisioning.care import CaseState
 from decisioning.customer import Customer
@@ -26,7 +27,7 @@ class Reason(StrEnum):
     MODEL = "MODEL"  # the best expected value won
     EXPLORED = "EXPLORED"  # the draw chose another candidate than the best
     EXPERIMENT = "EXPERIMENT"  # an arm's policy chose
-    RULES = "RULES"  # no model was there: declared values chose
+    RULES = "RULES"  # no model had a say, since none was there or an arm asks for none: declared values chose
     SILENCE_BEST = "SILENCE_BEST"  # sending nothing is worth most
     NOTHING_PERMITTED = "NOTHING_PERMITTED"  # every message was excluded by a gate
     HOLDOUT = "HOLDOUT"  # the customer is in the universal holdout
@@ -138,12 +139,12 @@ class Inputs:
     allocated: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evaluated:
-    """A permitted candidate, silence included.
+class Evaluated(NamedTuple):
+    """A permitted candidate, silence included; a tuple, since every decision makes one per permitted message.
 
     Attributes:
-        expected_value_minor: Expected measure over the window if this is chosen; None without a model.
+        expected_value_minor: Expected measure over the window if this is chosen; None without a model, and where the
+            declared value takes its place.
         uplift_minor: That minus the same for silence. (Both are in points of a rate where the model learned one.)
         cost_minor: Contact cost.
         priority_minor: What arbitration compares, in money: see `decisioning.arbitration`; 0 for silence.
@@ -222,6 +223,8 @@ class Decision:
         programme_holdouts: Programmes whose holdout the customer is in.
         retry_at: The first moment at which a message that only waits for time may go; None where none waits.
         care: Where service stands before sales: the state of the gravest case, None without one.
+        best_key: What was put first before any chance, where that is not what has the highest priority: a message of
+            a class with precedence, or the one that a plan over all customers gave.
     """
 
     decision_id: str
@@ -249,8 +252,11 @@ class Decision:
     programme_holdouts: frozenset[str] = frozenset()
     retry_at: datetime | None = None
     care: CaseState | None = None
+    best_key: str | None = None
 
     @property
     def best(self) -> Evaluated:
         """What arbitration put first, before any chance: the greedy choice. Silence wins ties."""
+        if self.best_key is not None:
+            return next(evaluated for evaluated in self.evaluated if evaluated.message_key == self.best_key)
         return max(self.evaluated, key=lambda evaluated: evaluated.priority_minor)

@@ -1,6 +1,7 @@
 """Who is in which arm: salted, stable, independent of the order of requests."""
 
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -116,44 +117,6 @@ class ProgrammeHoldout:
     unit: Unit = Unit.CUSTOMER
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Assignment:
-    """Which tests a customer is in at one decision.
-
-    Attributes:
-        is_held_out: In the universal holdout, and so in no experiment: its customers would blur every comparison.
-        arms: Arm by experiment.
-        policies: What those arms do.
-    """
-
-    is_held_out: bool
-    arms: Mapping[str, str]
-    policies: frozenset[ArmPolicy]
-
-
-def assign(
-    experiments: Iterable[Experiment], holdout: Holdout | None, *, customer_id: str, touchpoint_id: str, now: datetime
-) -> Assignment:
-    """Holdout and arms of a customer for a decision at a touchpoint.
-
-    Args:
-        experiments: All declared ones; those not running or not on this touchpoint are passed over.
-        holdout: The universal holdout, if there is one.
-        customer_id: Who.
-        touchpoint_id: Where.
-        now: When (aware).
-    """
-    if is_held_out(holdout, customer_id):
-        return Assignment(is_held_out=True, arms={}, policies=frozenset())
-    arms: dict[str, str] = {}
-    policies: set[ArmPolicy] = set()
-    for experiment in experiments:
-        if (not experiment.touchpoints or touchpoint_id in experiment.touchpoints) and running(experiment, now):
-            arm_id = arms[experiment.experiment_id] = assign_arm(experiment, customer_id)
-            policies.update(arm.policy for arm in experiment.arms if arm.arm_id == arm_id)
-    return Assignment(is_held_out=False, arms=arms, policies=frozenset(policies))
-
-
 def running(experiment: Experiment, now: datetime) -> bool:
     """True from the experiment's start (inclusive) to its end (exclusive).
 
@@ -165,8 +128,19 @@ def running(experiment: Experiment, now: datetime) -> bool:
     return has_started and (experiment.ends_at is None or now < experiment.ends_at)
 
 
-def assign_arm(experiment: Experiment, customer_id: str) -> str:
-    """The arm of a customer: fixed by salt and customer alone.
+def unit_id(unit: Unit, customer_id: str, household_id: str | None) -> str:
+    r"""The text that is hashed for a unit: households never share a number with a customer of the same name.
+
+    Example:
+        >>> unit_id(Unit.HOUSEHOLD, "C-1", "H-7"), unit_id(Unit.HOUSEHOLD, "C-1", None)
+        ('household\\x00H-7', 'C-1')
+    """
+    is_household = unit is Unit.HOUSEHOLD and household_id is not None
+    return f"household\x00{household_id}" if is_household else customer_id
+
+
+def assign_arm(experiment: Experiment, unit: str) -> str:
+    """The arm of a customer or household, see `unit_id`: fixed by salt and unit alone.
 
     Arms take their shares of [0, 1) in the order of their names, so the order of declaration does not matter.
 
@@ -177,7 +151,7 @@ def assign_arm(experiment: Experiment, customer_id: str) -> str:
         >>> assign_arm(test, "C-1") == assign_arm(test, "C-1")
         True
     """
-    position = unit_hash("arm", experiment.salt, customer_id)
+    position = unit_hash("arm", experiment.salt, unit)
     arms = sorted((arm for arm in experiment.arms if arm.share > 0), key=lambda arm: arm.arm_id)
     boundary = 0.0
     for arm in arms[:-1]:
@@ -187,29 +161,119 @@ def assign_arm(experiment: Experiment, customer_id: str) -> str:
     return arms[-1].arm_id  # shares may sum to a hair below 1: the last arm takes the rest
 
 
-def is_held_out(holdout: Holdout | None, customer_id: str) -> bool:
-    """True for customers in the universal holdout; fixed by salt and customer alone."""
-    return holdout is not None and unit_hash("holdout", holdout.salt, customer_id) < holdout.share
+def is_held_out(holdout: Holdout | None, unit: str) -> bool:
+    """True for customers or households (see `unit_id`) in the universal holdout; fixed by salt and unit alone."""
+    return holdout is not None and unit_hash("holdout", holdout.salt, unit) < holdout.share
 
 
-def check_experiments(experiments: Iterable[Experiment], holdout: Holdout | None) -> None:
-    """Refuse experiments and a holdout whose numbers could mean nothing.
+def is_in_programme_holdout(holdout: ProgrammeHoldout, unit: str) -> bool:
+    """True for customers or households (see `unit_id`) in a programme's holdout, independent of every other test."""
+    return unit_hash("programme", holdout.salt, unit) < holdout.share
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerShare:
+    """The part of a layer that an experiment takes: positions from `start` (inclusive) to `end` (exclusive)."""
+
+    layer: str
+    start: float
+    end: float
+
+    def holds(self, unit: str) -> bool:
+        """True where the layer puts this unit into the part."""
+        return self.start <= unit_hash("layer", self.layer, unit) < self.end
+
+
+def layer_shares(experiments: Iterable[Experiment]) -> dict[str, LayerShare]:
+    """Which part of its layer each experiment takes, by experiment; whoever takes part in all is not listed.
+
+    Experiments of a layer take their traffic of [0, 1) in the order of their names. One that has ended keeps its part
+    while it is declared, so that nobody else moves. An experiment without a layer has one of its own.
+    """
+    layers: dict[str, list[Experiment]] = defaultdict(list)
+    for experiment in experiments:
+        if experiment.layer is not None or experiment.traffic < 1:
+            layers[_layer_name(experiment)].append(experiment)
+    shares: dict[str, LayerShare] = {}
+    for layer, members in layers.items():
+        start = 0.0
+        for member in sorted(members, key=lambda one: one.experiment_id):
+            shares[member.experiment_id] = LayerShare(layer=layer, start=start, end=start + member.traffic)
+            start += member.traffic
+    return shares
+
+
+def _layer_name(experiment: Experiment) -> str:
+    return f"of\x00{experiment.salt}" if experiment.layer is None else experiment.layer
+
+
+def check_experiments(
+    experiments: Sequence[Experiment], holdout: Holdout | None, programmes: Iterable[ProgrammeHoldout] = ()
+) -> None:
+    """Refuse experiments and holdouts whose numbers could mean nothing.
 
     Raises:
-        InvalidPolicyError: A holdout share outside [0, 1]; fewer than two arms, doubled names, shares that are no
-            shares, an unknown control, an end before the start; or two experiments with one salt, which would put
-            the same customers into the same cells.
+        InvalidPolicyError: A holdout share outside [0, 1]; a programme that names nothing; fewer than two arms, doubled
+            names, shares that are no shares, an unknown control, a model arm without a model, an end before the start;
+            a layer whose traffic is more than all or whose units differ; or two experiments (or two programmes) with
+            one salt, which would put the same customers into the same cells.
     """
     if holdout is not None and not 0 <= holdout.share <= 1:
         raise InvalidPolicyError(f"share of the holdout must be in [0, 1], got {holdout.share}")
-    names_by_salt: dict[str, str] = {}
     for experiment in experiments:
         _check_arms(experiment)
+        _check_models(experiment)
         _check_period(experiment)
-        former = names_by_salt.setdefault(experiment.salt, experiment.experiment_id)
-        if former != experiment.experiment_id:
+    _check_salts("experiment", [(one.experiment_id, one.salt) for one in experiments])
+    _check_layers(experiments)
+    found = tuple(programmes)
+    for programme in found:
+        _check_programme(programme)
+    _check_salts("programme holdout", [(one.programme_id, one.salt) for one in found])
+
+
+def _check_salts(kind: str, salts: Iterable[tuple[str, str]]) -> None:
+    names_by_salt: dict[str, str] = {}
+    for name, salt in salts:
+        former = names_by_salt.setdefault(salt, name)
+        if former != name:
+            raise InvalidPolicyError(f"salt of {kind} {name} must be its own, got that of {former}; name another")
+
+
+def _check_programme(programme: ProgrammeHoldout) -> None:
+    name = f"programme holdout {programme.programme_id}"
+    if not 0 <= programme.share <= 1:
+        raise InvalidPolicyError(f"share of {name} must be in [0, 1], got {programme.share}")
+    if not programme.offers | programme.goals | programme.departments:
+        raise InvalidPolicyError(f"{name} must name an offer, goal or department, got none; name what it holds back")
+
+
+def _check_layers(experiments: Iterable[Experiment]) -> None:
+    traffic: dict[str, float] = defaultdict(float)
+    units: dict[str, Unit] = {}
+    for experiment in experiments:
+        name, layer = experiment.experiment_id, _layer_name(experiment)
+        if not 0 < experiment.traffic <= 1:
+            raise InvalidPolicyError(f"traffic of experiment {name} must be in (0, 1], got {experiment.traffic}")
+        traffic[layer] += experiment.traffic
+        if traffic[layer] > 1 + _SHARE_TOLERANCE:
             raise InvalidPolicyError(
-                f"salt of experiment {experiment.experiment_id} must be its own, got that of {former}; name another"
+                f"traffic of layer {layer} must sum to at most 1, got {traffic[layer]:g} with {name}"
+            )
+        if units.setdefault(layer, experiment.unit) is not experiment.unit:
+            raise InvalidPolicyError(
+                f"unit of experiment {name} must be {units[layer]} as in the rest of layer {layer}, "
+                f"got {experiment.unit}; a customer could be in two of its experiments"
+            )
+
+
+def _check_models(experiment: Experiment) -> None:
+    for arm in experiment.arms:
+        if (arm.policy is ArmPolicy.MODEL) is not bool(arm.model_alias):
+            rule = "be named" if arm.policy is ArmPolicy.MODEL else "be named for model arms only"
+            raise InvalidPolicyError(
+                f"model of arm {arm.arm_id} of experiment {experiment.experiment_id} must {rule}, "
+                f"got {arm.model_alias!r} for a {arm.policy} arm"
             )
 
 

@@ -1,10 +1,31 @@
-"""How much chance a decision leaves, with exact action probabilities."""
+"""How much chance a decision leaves, with exact action probabilities.
+
+Three kinds, each over silence and the permitted messages with their priorities v in money; n is their number, b the
+best of them:
+
+- epsilon-greedy: p_i = max(epsilon / n, floor) for i other than b, and b has the rest;
+- inverse-gap weighting: p_i = 1 / (n x (1 + (v_b - v_i) / gap scale)) for i other than b, and b has the rest, which is
+  at least 1 / n since none of the others has more;
+- Thompson sampling: p_i = P(i is the greatest), where the worth of a message over silence is normal with mean v_i and
+  deviation = prior deviation / sqrt(1 + evidence), and that of silence is 0. See `decisioning.thompson`.
+
+To the latter two the floor is mixed in: p_i = floor + (1 - n x floor) x p_i. Last comes the ramp: messages of an offer
+that few have got yet are cut to its cap together, in proportion, and what they lose goes to the best candidate that is
+not ramping. So a floor never breaks a cap.
+
+Reference:
+    Foster and Rakhlin, Beyond UCB: optimal and efficient contextual bandits with regression oracles (2020),
+    Algorithm 1, with mu = n and gamma = n / gap scale.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from math import sqrt
+from typing import NamedTuple
 
 from decisioning.errors import InvalidInputError, InvalidPolicyError
+from decisioning.thompson import best_probabilities
 
 
 class ExplorationKind(StrEnum):
@@ -49,16 +70,178 @@ class Exploration:
     ramp: Ramp = field(default_factory=Ramp)
 
 
+LARGEST_SCALE_MINOR = 1e15
+"""No gap scale and no prior deviation is larger."""
+
+SMALLEST_SCALE_MINOR = 1e-6
+"""Nor smaller: below it, chance would hang on rounding."""
+
+
+class Contender(NamedTuple):
+    """What exploration looks at in a permitted candidate.
+
+    Attributes:
+        priority_minor: What arbitration compares; 0 for silence.
+        offer_id: None for silence, which never ramps.
+        evidence: Decisions that sent the offer so far.
+    """
+
+    priority_minor: float
+    offer_id: str | None = None
+    evidence: int = 0
+
+
 def check_exploration(exploration: Exploration) -> None:
-    """Refuse settings that are no probabilities.
+    """Refuse settings that are no probabilities and no scales.
 
     Raises:
-        InvalidPolicyError: `epsilon` outside [0, 1] or `min_probability` outside [0, 1).
+        InvalidPolicyError: `epsilon` outside [0, 1], `min_probability` outside [0, 1), a scale that is not between
+            SMALLEST_SCALE_MINOR and LARGEST_SCALE_MINOR, or a ramp that could let nobody in.
     """
     if not 0 <= exploration.epsilon <= 1:
         raise InvalidPolicyError(f"epsilon must be in [0, 1], got {exploration.epsilon}")
     if not 0 <= exploration.min_probability < 1:
         raise InvalidPolicyError(f"min_probability must be in [0, 1), got {exploration.min_probability}")
+    scales = {"gap_scale": exploration.gap_scale_minor, "prior_deviation": exploration.prior_deviation_minor}
+    for name, scale in scales.items():
+        if not SMALLEST_SCALE_MINOR <= scale <= LARGEST_SCALE_MINOR:
+            raise InvalidPolicyError(
+                f"{name} must be in [{SMALLEST_SCALE_MINOR:g}, {LARGEST_SCALE_MINOR:g}] minor units, got {scale}"
+            )
+    ramp = exploration.ramp
+    if ramp.needed < 0:
+        raise InvalidPolicyError(f"needed of the ramp must be at least 0, got {ramp.needed}; 0 switches it off")
+    if not 0 < ramp.start_share <= 1:
+        raise InvalidPolicyError(f"start_share of the ramp must be in (0, 1], got {ramp.start_share}")
+
+
+def explore(exploration: Exploration, contenders: Sequence[Contender], *, best: int) -> tuple[float, ...]:
+    """Action probabilities of the candidates as the catalogue's exploration spreads them, ramp included.
+
+    Args:
+        exploration: Checked settings.
+        contenders: n candidates, silence first.
+        best: Index of the one that arbitration put first.
+
+    Returns:
+        n probabilities, not negative, summing to 1 within rounding.
+
+    Raises:
+        InvalidInputError: `best` is no index of a candidate.
+
+    Example:
+        >>> halving = Exploration(kind=ExplorationKind.INVERSE_GAP, gap_scale_minor=50.0)
+        >>> explore(halving, (Contender(0.0), Contender(100.0, "new"), Contender(50.0, "old")), best=1)
+        (0.1111111111111111, 0.7222222222222222, 0.16666666666666666)
+    """
+    match exploration.kind:
+        case ExplorationKind.EPSILON_GREEDY:
+            probabilities = action_probabilities(exploration, count=len(contenders), best=best)
+        case ExplorationKind.INVERSE_GAP:
+            spread = gap_probabilities(exploration.gap_scale_minor, contenders, best=best)
+            probabilities = _floored(exploration.min_probability, spread)
+        case ExplorationKind.THOMPSON:
+            spread = _thompson_probabilities(exploration.prior_deviation_minor, contenders)
+            probabilities = _floored(exploration.min_probability, spread)
+    return ramped(exploration.ramp, contenders, probabilities)
+
+
+def planned_probabilities(exploration: Exploration, contenders: Sequence[Contender], *, best: int) -> tuple[float, ...]:
+    """Action probabilities where a plan over all customers chose: only the floor, and epsilon, leave chance to others.
+
+    Args:
+        exploration: Checked settings; gaps and uncertainty are the plan's matter and not looked at again.
+        contenders: n candidates, silence first.
+        best: Index of the planned one.
+
+    Raises:
+        InvalidInputError: `best` is no index of a candidate.
+    """
+    epsilon = exploration.epsilon if exploration.kind is ExplorationKind.EPSILON_GREEDY else 0.0
+    simple = Exploration(epsilon=epsilon, min_probability=exploration.min_probability)
+    return ramped(exploration.ramp, contenders, action_probabilities(simple, count=len(contenders), best=best))
+
+
+def gap_probabilities(gap_scale_minor: float, contenders: Sequence[Contender], *, best: int) -> tuple[float, ...]:
+    """Inverse-gap weighting, as the module's formula says.
+
+    Args:
+        gap_scale_minor: The gap at which a candidate is half as likely as with an equal worth; positive.
+        contenders: n candidates.
+        best: Index of one with the greatest priority.
+
+    Raises:
+        InvalidInputError: `best` is no index of a candidate.
+    """
+    count = len(contenders)
+    if not 0 <= best < count:
+        raise InvalidInputError(f"best must be in [0, {count}), got {best}")
+    top = contenders[best].priority_minor
+    probabilities = [1 / (count * (1 + max(top - one.priority_minor, 0.0) / gap_scale_minor)) for one in contenders]
+    probabilities[best] = 0.0
+    probabilities[best] = max(1 - sum(probabilities), 1 / count)
+    return tuple(probabilities)
+
+
+def _thompson_probabilities(prior_deviation_minor: float, contenders: Sequence[Contender]) -> tuple[float, ...]:
+    deviations = [0.0 if one.offer_id is None else prior_deviation_minor / sqrt(1 + one.evidence) for one in contenders]
+    return best_probabilities([one.priority_minor for one in contenders], deviations)
+
+
+def _floored(floor: float, probabilities: tuple[float, ...]) -> tuple[float, ...]:
+    if not floor:
+        return probabilities
+    count = len(probabilities)
+    least = min(floor, 1 / count)
+    rest = max(1 - count * least, 0.0)
+    return tuple(least + rest * probability for probability in probabilities)
+
+
+def ramp_cap(ramp: Ramp, evidence: int) -> float:
+    """Greatest probability of an offer that `evidence` decisions sent so far.
+
+    Example:
+        >>> ramp_cap(Ramp(needed=100, start_share=0.1), 0), ramp_cap(Ramp(needed=100, start_share=0.1), 100)
+        (0.1, 1.0)
+    """
+    if evidence >= ramp.needed:
+        return 1.0
+    return ramp.start_share + (1 - ramp.start_share) * evidence / ramp.needed
+
+
+def ramped(
+    ramp: Ramp, contenders: Sequence[Contender], probabilities: Sequence[float], *, to: int | None = None
+) -> tuple[float, ...]:
+    """Cut the messages of each new offer to its cap, together; the best that is not ramping gets what they lose.
+
+    Silence never ramps, so there is always one to get it; of equal priorities the earlier is better.
+
+    Args:
+        ramp: How new offers are let in.
+        contenders: n candidates, silence first.
+        probabilities: n of them, summing to 1 within rounding.
+        to: Index of the one that gets it instead; the random arm gives it to silence, since it asks for no worth.
+    """
+    new = [index for index, one in enumerate(contenders) if one.offer_id is not None and one.evidence < ramp.needed]
+    if not new:
+        return tuple(probabilities)
+    totals: dict[str | None, float] = {}
+    for index in new:
+        offer_id = contenders[index].offer_id
+        totals[offer_id] = totals.get(offer_id, 0.0) + probabilities[index]
+    cut, excess = list(probabilities), 0.0
+    for index in new:
+        total, cap = totals[contenders[index].offer_id], ramp_cap(ramp, contenders[index].evidence)
+        if total > cap:
+            cut[index] = probabilities[index] * (cap / total)
+            excess += probabilities[index] - cut[index]
+    cut[_best_known(contenders, frozenset(new)) if to is None else to] += excess
+    return tuple(cut)
+
+
+def _best_known(contenders: Sequence[Contender], ramping: frozenset[int]) -> int:
+    known = (index for index in range(len(contenders)) if index not in ramping)
+    return max(known, key=lambda index: contenders[index].priority_minor)
 
 
 def action_probabilities(exploration: Exploration, *, count: int, best: int) -> tuple[float, ...]:

@@ -1,25 +1,37 @@
 """Everything that determines a decision, compiled once, and the one function that decides."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
-from decisioning.arbitration import Bid, appraise, best_of, check_scores
+from decisioning.arbitration import check_scores
+from decisioning.assignment import Assigner, Assignment, Who
 from decisioning.candidate import Candidate, compile_candidates
 from decisioning.catalogue import Catalogue
-from decisioning.decision import Action, Decision, Evaluated, Inputs
+from decisioning.choice import Choice, Chooser
+from decisioning.consent import is_profiled
+from decisioning.customer import Customer
+from decisioning.decision import Action, Decision, Ghost, Inputs, Position, Reason, Request
 from decisioning.errors import InvalidInputError, UnknownNameError
-from decisioning.experiment import ArmPolicy, Assignment, assign, check_experiments
-from decisioning.exploration import action_probabilities, check_exploration, draw, even_probabilities
+from decisioning.experiment import ArmPolicy, check_experiments
+from decisioning.exploration import check_exploration
 from decisioning.facts import STAGE_FACT, gather_facts
-from decisioning.gates import Screening, Situation, granted_consents, screen
+from decisioning.gates import Screening, screen
+from decisioning.ghost import ghost_of
 from decisioning.journey import Standing, compile_stages, standing
+from decisioning.levers import Levers, LeverScope, check_levers
 from decisioning.message import Message
 from decisioning.predicate import FactValue
 from decisioning.reason import choose_reason
+from decisioning.situation import Situation, situation_of
+from decisioning.slate import further_positions
 
-BEHAVIOUR_VERSION = "1"
+BEHAVIOUR_VERSION = "2"
 """Raised whenever the same catalogue, seed and inputs may give another decision than before."""
+
+STAGE_MOVE_HOLDS = timedelta(hours=24)
+"""How long a stage that an event named counts before entry rules decide again."""
 
 
 class Policy:
@@ -29,9 +41,20 @@ class Policy:
         catalogue: What marketers declared.
         seed: Seed of the draws.
         version: Hash of catalogue version, seed and core behaviour; two policies with one version decide alike.
+        levers: The catalogue's levers, compiled.
     """
 
-    __slots__ = ("_candidates", "_messages", "_stages", "catalogue", "seed", "version")
+    __slots__ = (
+        "_applying",
+        "_assigner",
+        "_candidates",
+        "_messages",
+        "_stages",
+        "catalogue",
+        "levers",
+        "seed",
+        "version",
+    )
 
     def __init__(self, catalogue: Catalogue, seed: str = "nextbest") -> None:
         """Compile and check.
@@ -41,13 +64,20 @@ class Policy:
             UnknownNameError: Something declared names something that is not.
         """
         check_exploration(catalogue.exploration)
-        check_experiments(catalogue.experiments, catalogue.holdout)
+        check_experiments(catalogue.experiments, catalogue.holdout, catalogue.programme_holdouts)
+        check_levers(catalogue.levers, _lever_names(catalogue))
+        self._assigner = Assigner(catalogue.experiments, catalogue.holdout, catalogue.programme_holdouts)
         self.catalogue = catalogue
         self.seed = seed
         self.version = _version(catalogue.version, seed)
         self._stages = compile_stages(catalogue.stages)
         self._candidates = {
             name: compile_candidates(catalogue, touchpoint) for name, touchpoint in catalogue.touchpoints.items()
+        }
+        self.levers = Levers(catalogue.levers)
+        self._applying = {
+            name: {candidate.key: self.levers.applying(candidate.touch) for candidate in candidates}
+            for name, candidates in self._candidates.items()
         }
         self._messages = {
             name: tuple(candidate.message for candidate in candidates) for name, candidates in self._candidates.items()
@@ -73,29 +103,49 @@ class Policy:
         self.candidates(touchpoint_id)
         return self._candidates[touchpoint_id]
 
+    def applying_levers(self, touchpoint_id: str) -> Mapping[str, tuple[int, ...]]:
+        """Which levers are for each message of a touchpoint, by message key; the touchpoint is a known one."""
+        return self._applying[touchpoint_id]
+
     def standing(self, inputs: Inputs, facts: dict[str, FactValue]) -> Standing:
-        """The journey stage: the caller's word where the request has one, else the first entry rule that holds.
+        """The journey stage: the caller's word, else one that an event named of late, else the first entry rule.
+
+        An event's word holds for a day, until features know better. It is behaviour, as features are: neither is looked
+        at for a customer who does not want to be profiled.
 
         Raises:
             UnknownNameError: The caller named a stage that is not declared.
         """
-        asked = inputs.request.stage_id
-        if asked is None:
-            return standing(self._stages, facts, has_features=inputs.features is not None)
-        known = [stage.stage_id for stage in self._stages]
-        if asked not in known:
-            raise UnknownNameError("stage", asked, known)
-        return Standing(stage_id=asked)
+        asked, known = inputs.request.stage_id, [stage.stage_id for stage in self._stages]
+        if asked is not None:
+            if asked not in known:
+                raise UnknownNameError("stage", asked, known)
+            return Standing(stage_id=asked)
+        profiled, moved = is_profiled(inputs), inputs.live.stage
+        if profiled and moved is not None and moved.stage_id in known:
+            age = inputs.now - moved.at
+            if timedelta(0) <= age < STAGE_MOVE_HOLDS:
+                return Standing(stage_id=moved.stage_id)
+        return standing(self._stages, facts, has_features=profiled and inputs.features is not None)
 
-    def assignment(self, inputs: Inputs) -> Assignment:
-        """Holdout and experiment arms of the customer."""
-        return assign(
-            self.catalogue.experiments,
-            self.catalogue.holdout,
-            customer_id=inputs.request.customer_id,
-            touchpoint_id=inputs.request.touchpoint_id,
-            now=inputs.now,
+    def assignment(self, request: Request, customer: Customer | None, now: datetime) -> Assignment:
+        """Holdouts and experiment arms of the customer; serving asks for them before it scores.
+
+        Args:
+            request: Who and where.
+            customer: The profile, which names the household; None where there is none.
+            now: The moment of deciding (aware).
+        """
+        who = Who(
+            customer_id=request.customer_id,
+            household_id=customer.household_id if customer is not None else None,
+            is_known=customer is not None,
         )
+        return self._assigner.assign(who, touchpoint_id=request.touchpoint_id, now=now)
+
+    def model_alias(self, request: Request, customer: Customer | None, now: datetime) -> str | None:
+        """Alias of the model that an experiment arm wants this decision scored with; None for the one in force."""
+        return self.assignment(request, customer, now).model_alias
 
 
 def decide(policy: Policy, inputs: Inputs, decision_id: str) -> Decision:
@@ -118,36 +168,67 @@ def decide(policy: Policy, inputs: Inputs, decision_id: str) -> Decision:
             `degraded`: a broken model never sends, and is never passed over in silence.
     """
     _check(inputs)
-    candidates = policy.compiled_candidates(inputs.request.touchpoint_id)
-    if inputs.expected_values is not None:
-        check_scores(inputs.expected_values, len(candidates))
-    assignment = policy.assignment(inputs)
+    assignment = policy.assignment(inputs.request, inputs.customer, inputs.now)
     situation = _situation(policy, inputs, assignment)
-    screening = screen(candidates, situation)
-    bids = appraise(candidates, screening.permitted, inputs.expected_values)
-    choice = _choose(policy, inputs, assignment, bids)
+    chooser = _chooser(policy, inputs, assignment, situation)
+    screening = screen(chooser.candidates, situation)
+    choice = chooser.choose(situation, screening, uniform=inputs.uniform, allocated=inputs.allocated)
     return _decision(
-        policy, inputs, decision_id, assignment=assignment, situation=situation, screening=screening, choice=choice
+        _Outcome(
+            policy=policy,
+            inputs=inputs,
+            assignment=assignment,
+            situation=situation,
+            chooser=chooser,
+            screening=screening,
+            choice=choice,
+        ),
+        decision_id,
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Choice:
-    """Bids with their probabilities, and the indexes of the best and of the drawn one."""
+class _Outcome:
+    """Everything about the first position, from which the rest of a decision follows."""
 
-    bids: Sequence[Bid]
-    probabilities: Sequence[float]
-    best: int
-    chosen: int
+    policy: Policy
+    inputs: Inputs
+    assignment: Assignment
+    situation: Situation
+    chooser: Chooser
+    screening: Screening
+    choice: Choice
 
+    @property
+    def message(self) -> Message | None:
+        chosen = self.choice.chosen
+        return self.chooser.candidates[self.screening.permitted[chosen - 1]].message if chosen else None
 
-def _choose(policy: Policy, inputs: Inputs, assignment: Assignment, bids: Sequence[Bid]) -> _Choice:
-    best = best_of(bids)
-    if ArmPolicy.RANDOM in assignment.policies:
-        probabilities = even_probabilities(len(bids))
-    else:
-        probabilities = action_probabilities(policy.catalogue.exploration, count=len(bids), best=best)
-    return _Choice(bids=bids, probabilities=probabilities, best=best, chosen=draw(probabilities, inputs.uniform))
+    def reason(self) -> Reason:
+        return choose_reason(
+            self.inputs,
+            self.assignment,
+            self.screening,
+            self.choice,
+            is_profiled=self.situation.is_profiled,
+            is_scored=self.chooser.expected_values is not None,
+        )
+
+    def further(self) -> tuple[Position, ...]:
+        if len(self.inputs.request.placements) == 1:
+            return ()
+        return further_positions(self.chooser, self.inputs, self.situation, self.screening, self.choice)
+
+    def ghost(self) -> Ghost | None:
+        if not self.assignment.keeps_back:
+            return None
+        return ghost_of(self.chooser, self.inputs, self.situation, self.screening)
+
+    def retry_at(self) -> datetime | None:
+        if self.choice.chosen:
+            return None
+        waiting = [one.allowed_at for one in self.screening.excluded if one.allowed_at is not None]
+        return min(waiting, default=None)
 
 
 def _check(inputs: Inputs) -> None:
@@ -155,6 +236,9 @@ def _check(inputs: Inputs) -> None:
         raise InvalidInputError(f"uniform must be in [0, 1), got {inputs.uniform}")
     if inputs.now.utcoffset() is None:
         raise InvalidInputError(f"now must be a time with an offset, got {inputs.now}; pass an aware time in UTC")
+    names = [placement.placement_id for placement in inputs.request.placements]
+    if not names or len(set(names)) != len(names):
+        raise InvalidInputError(f"placements must be one or more with different names, got {names}")
     if inputs.customer is not None and inputs.customer.customer_id != inputs.request.customer_id:
         raise InvalidInputError("customer must be the one that the request names, got another; read that profile")
 
@@ -163,76 +247,70 @@ def _situation(policy: Policy, inputs: Inputs, assignment: Assignment) -> Situat
     facts = gather_facts(inputs)
     place = policy.standing(inputs, facts)
     facts[STAGE_FACT] = place.stage_id
-    customer = inputs.customer
-    return Situation(
-        request=inputs.request,
-        facts=facts,
-        now=inputs.now,
-        stage_id=place.stage_id,
-        has_features=inputs.features is not None,
-        is_stage_known=place.is_known,
-        reachable=customer.reachable_channels if customer is not None else frozenset(),
-        unsubscribed=customer.unsubscribed_channels if customer is not None else frozenset(),
-        granted=granted_consents(customer, inputs.now),
-        is_held_out=assignment.is_held_out,
-        is_silent_arm=ArmPolicy.SILENCE in assignment.policies,
-        is_rankable=inputs.expected_values is not None or ArmPolicy.RANDOM in assignment.policies,
+    return situation_of(policy.catalogue, inputs, assignment=assignment, place=place, facts=facts)
+
+
+def _chooser(policy: Policy, inputs: Inputs, assignment: Assignment, situation: Situation) -> Chooser:
+    touchpoint_id = inputs.request.touchpoint_id
+    candidates = policy.compiled_candidates(touchpoint_id)
+    values = inputs.expected_values
+    if ArmPolicy.RULES in assignment.policies or not situation.is_profiled:
+        values = None
+    if values is not None:
+        check_scores(values, len(candidates))
+    return Chooser(
+        catalogue=policy.catalogue,
+        candidates=candidates,
+        levers=policy.levers,
+        applying=policy.applying_levers(touchpoint_id),
+        expected_values=values,
+        is_random=ArmPolicy.RANDOM in assignment.policies,
+        takes_levers=ArmPolicy.NO_LEVERS not in assignment.policies,
     )
 
 
-def _decision(
-    policy: Policy,
-    inputs: Inputs,
-    decision_id: str,
-    *,
-    assignment: Assignment,
-    situation: Situation,
-    screening: Screening,
-    choice: _Choice,
-) -> Decision:
-    request, chosen = inputs.request, choice.chosen
-    message = policy.candidates(request.touchpoint_id)[screening.permitted[chosen - 1]] if chosen else None
+def _decision(outcome: _Outcome, decision_id: str) -> Decision:
+    inputs, choice, message = outcome.inputs, outcome.choice, outcome.message
+    asked_model = outcome.chooser.expected_values is not None or inputs.expected_values is None
     return Decision(
         decision_id=decision_id,
-        customer_id=request.customer_id,
-        touchpoint_id=request.touchpoint_id,
+        customer_id=inputs.request.customer_id,
+        touchpoint_id=inputs.request.touchpoint_id,
         decided_at=inputs.now,
         action=Action.SEND if message else Action.HOLD,
-        reason=choose_reason(inputs, assignment, screening, best=choice.best, chosen=chosen),
-        message_key=choice.bids[chosen].key,
+        reason=outcome.reason(),
+        message_key=choice.key,
         offer_id=message.offer.offer_id if message else None,
         channel_id=message.channel.channel_id if message else None,
         creative_id=message.creative.creative_id if message else None,
-        action_probability=choice.probabilities[chosen],
-        stage_id=situation.stage_id,
-        arms=assignment.arms,
-        is_held_out=assignment.is_held_out,
-        policy_version=policy.version,
-        model_version=inputs.model_version,
+        action_probability=choice.probability,
+        stage_id=outcome.situation.stage_id,
+        arms=outcome.assignment.arms,
+        is_held_out=outcome.assignment.is_held_out,
+        policy_version=outcome.policy.version,
+        model_version=inputs.model_version if asked_model else None,
         degraded=inputs.degraded,
-        evaluated=_evaluated(choice),
-        excluded=screening.excluded,
+        evaluated=choice.evaluated(),
+        excluded=outcome.screening.excluded,
         inputs=inputs,
-    )
-
-
-def _evaluated(choice: _Choice) -> tuple[Evaluated, ...]:
-    """Silence first, then by falling priority, equal ones by key."""
-    order = sorted(range(1, len(choice.bids)), key=lambda index: -choice.bids[index].priority_minor)
-    return tuple(
-        Evaluated(
-            message_key=bid.key,
-            expected_value_minor=bid.expected_value_minor,
-            uplift_minor=bid.uplift_minor,
-            cost_minor=bid.cost_minor,
-            priority_minor=bid.priority_minor,
-            probability=choice.probabilities[index],
-        )
-        for index in (0, *order)
-        for bid in (choice.bids[index],)
+        further=outcome.further(),
+        ghost=outcome.ghost(),
+        programme_holdouts=outcome.assignment.programmes,
+        retry_at=outcome.retry_at(),
+        care=outcome.situation.care.state,
+        best_key=choice.best_key,
     )
 
 
 def _version(catalogue_version: str, seed: str) -> str:
     parts = "\x00".join((BEHAVIOUR_VERSION, catalogue_version, seed))
     return hashlib.blake2b(parts.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+
+def _lever_names(catalogue: Catalogue) -> Mapping[LeverScope, frozenset[str]]:
+    return {
+        LeverScope.GOAL: frozenset(catalogue.goals),
+        LeverScope.DEPARTMENT: frozenset(goal.department for goal in catalogue.goals.values()),
+        LeverScope.CHANNEL: frozenset(catalogue.channels),
+        LeverScope.OFFER: frozenset(catalogue.offers),
+    }

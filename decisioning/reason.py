@@ -1,53 +1,98 @@
 """Which one word says best why a decision came out as it did.
 
-What was sent is explained by who chose it: the random arm (EXPERIMENT), the draw against the best (EXPLORED), declared
-values in place of a model (RULES), or the model (MODEL).
+Without a profile it is UNKNOWN_CUSTOMER, or DEGRADED where something was away that might have had one.
 
-What was held is explained by the first of these that is true:
+Where nothing was permitted, the first of these that is true:
 
-1. There is no profile: UNKNOWN_CUSTOMER, or DEGRADED where something was away that might have had it.
-2. Nothing was permitted: HOLDOUT or EXPERIMENT where a message stood ready but for holdout or silent arm; else DEGRADED
-   where something was away; else NOTHING_PERMITTED.
-3. Silence was drawn: EXPERIMENT in the random arm, EXPLORED where a message was best.
-4. Silence was best: DEGRADED or RULES where no model had a say, else SILENCE_BEST.
+1. A message stood ready but for a test: HOLDOUT, PROGRAMME_HOLDOUT, EXPERIMENT (a silent arm).
+2. A message only waits for the end of quiet hours: DEFERRED.
+3. An open or recent case keeps one back, and nothing else does but quiet hours: CARE.
+4. Something was away: DEGRADED. Else NOTHING_PERMITTED.
+
+Otherwise who chose, the first of these that is true:
+
+1. A class that goes before others: PRECEDENCE.
+2. The random arm: EXPERIMENT.
+3. The draw, against the best: EXPLORED.
+4. The plan over all customers: ALLOCATED.
+5. Declared values, since the customer does not want to be profiled: NOT_PROFILED.
+6. Declared values, since no model was there or an arm asks for none: RULES; or DEGRADED where they hold, and something
+   was away.
+7. The model: MODEL, or SILENCE_BEST where it holds.
 """
 
+from decisioning.assignment import Assignment
+from decisioning.choice import Choice, Way
 from decisioning.decision import Exclusion, Inputs, Reason
-from decisioning.experiment import ArmPolicy, Assignment
+from decisioning.experiment import ArmPolicy
 from decisioning.gates import Screening
 
-_READY_BUT_HELD_OUT = frozenset({Exclusion.HOLDOUT})
-_READY_BUT_SILENT_ARM = frozenset({Exclusion.EXPERIMENT_ARM})
+_TESTS = {
+    Exclusion.HOLDOUT: Reason.HOLDOUT,
+    Exclusion.PROGRAMME_HOLDOUT: Reason.PROGRAMME_HOLDOUT,
+    Exclusion.EXPERIMENT_ARM: Reason.EXPERIMENT,
+}
+_CASES = frozenset({Exclusion.CASE_OPEN, Exclusion.CASE_COOLING_DOWN})
+_QUIET = frozenset({Exclusion.QUIET_HOURS})
 
 
-def choose_reason(inputs: Inputs, assignment: Assignment, screening: Screening, *, best: int, chosen: int) -> Reason:
+def choose_reason(
+    inputs: Inputs,
+    assignment: Assignment,
+    screening: Screening,
+    choice: Choice,
+    *,
+    is_profiled: bool,
+    is_scored: bool,
+) -> Reason:
     """The reason of a decision.
 
     Args:
         inputs: What was looked at.
-        assignment: Holdout and arms.
+        assignment: Holdouts and arms.
         screening: What the gates left.
-        best: Index of the best bid, 0 for silence.
-        chosen: Index of the drawn bid, 0 for silence.
+        choice: What was chosen of that, and how.
+        is_profiled: False for a customer who does not want to be.
+        is_scored: A model had a say.
     """
     if inputs.customer is None:
         return Reason.DEGRADED if inputs.degraded else Reason.UNKNOWN_CUSTOMER
     if not screening.permitted:
         return _reason_for_nothing(inputs, screening)
-    if ArmPolicy.RANDOM in assignment.policies:
+    is_random = ArmPolicy.RANDOM in assignment.policies
+    return _chance(choice, is_random=is_random) or _reason_of_worth(
+        inputs, choice, is_profiled=is_profiled, is_scored=is_scored
+    )
+
+
+def _chance(choice: Choice, *, is_random: bool) -> Reason | None:
+    """Who chose where worth alone did not."""
+    if choice.way is Way.PRECEDENCE:
+        return Reason.PRECEDENCE
+    if is_random:
         return Reason.EXPERIMENT
-    if chosen != best:
+    if choice.chosen != choice.best:
         return Reason.EXPLORED
-    if inputs.expected_values is None:
-        return Reason.DEGRADED if inputs.degraded and chosen == 0 else Reason.RULES
-    return Reason.MODEL if chosen else Reason.SILENCE_BEST
+    return Reason.ALLOCATED if choice.way is Way.PLAN else None
+
+
+def _reason_of_worth(inputs: Inputs, choice: Choice, *, is_profiled: bool, is_scored: bool) -> Reason:
+    if not is_profiled:
+        return Reason.NOT_PROFILED
+    if not is_scored:
+        return Reason.DEGRADED if inputs.degraded and choice.chosen == 0 else Reason.RULES
+    return Reason.MODEL if choice.chosen else Reason.SILENCE_BEST
 
 
 def _reason_for_nothing(inputs: Inputs, screening: Screening) -> Reason:
     # A held-out customer needs no score: that it is missing too does not keep the message from standing ready.
     obstacles = {frozenset(excluded.reasons) - {Exclusion.NOT_SCORED} for excluded in screening.excluded}
-    if _READY_BUT_HELD_OUT in obstacles:
-        return Reason.HOLDOUT
-    if _READY_BUT_SILENT_ARM in obstacles:
-        return Reason.EXPERIMENT
+    kept = {test for obstacle in obstacles if obstacle <= _TESTS.keys() for test in obstacle}
+    for test, reason in _TESTS.items():
+        if test in kept:
+            return reason
+    if _QUIET in obstacles:
+        return Reason.DEFERRED
+    if any(obstacle & _CASES and obstacle <= _CASES | _QUIET for obstacle in obstacles):
+        return Reason.CARE
     return Reason.DEGRADED if inputs.degraded else Reason.NOTHING_PERMITTED

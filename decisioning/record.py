@@ -3,7 +3,7 @@
 A record holds only None, flags, numbers, texts, lists and mappings with text keys, so any JSON writer takes it; floats
 come back exactly, since JSON carries their shortest exact form. What JSON cannot say is said otherwise: a missing
 feature (NaN) is None, and a number that JSON writers refuse is a mapping such as {"number": "inf"}. Sets are sorted
-lists, times are ISO 8601 texts with their offset.
+lists, times are ISO 8601 texts with their offset. What came with version 2 is left out where it is empty.
 
 A record holds the profile it looked at, and so personal data: it belongs to the customer and is erased with them.
 """
@@ -15,17 +15,42 @@ from typing import Any
 
 import numpy as np
 
-from decisioning.customer import Consent, Customer, CustomerId
-from decisioning.decision import Action, Decision, Evaluated, Excluded, Exclusion, Inputs, Reason, Request
+from decisioning.care import CaseState
+from decisioning.customer import Customer, CustomerId
+from decisioning.decision import (
+    ONE_PLACEMENT,
+    Action,
+    Decision,
+    Evaluated,
+    Excluded,
+    Exclusion,
+    Ghost,
+    Inputs,
+    Placement,
+    Position,
+    Reason,
+    Request,
+)
 from decisioning.errors import InvalidInputError
+from decisioning.live_record import (
+    consent_from_plain,
+    consent_to_plain,
+    live_from_plain,
+    live_to_plain,
+    supply_from_plain,
+    supply_to_plain,
+)
 from decisioning.policy import Policy, decide
 from decisioning.predicate import FactValue
 from decisioning.scoring import FeatureVector, FloatArray
 
 type Record = dict[str, Any]
 
-RECORD_VERSION = 1
+RECORD_VERSION = 2
 """Raised whenever an older reader could not read a new record."""
+
+READABLE_VERSIONS = frozenset({1, 2})
+"""Records of version 1 know nothing of live state, supply, slates and ghosts: there, these are empty."""
 
 
 _LARGEST_INTEGER = 2**63
@@ -37,7 +62,7 @@ def decision_to_record(decision: Decision) -> Record:
     Two decisions are the same, bit for bit, where their records are equal. (The dataclasses hold arrays, which `==`
     does not compare.)
     """
-    return {
+    record: Record = {
         "record_version": RECORD_VERSION,
         "decision_id": decision.decision_id,
         "customer_id": decision.customer_id,
@@ -60,12 +85,26 @@ def decision_to_record(decision: Decision) -> Record:
         "excluded": [_excluded_to_plain(excluded) for excluded in decision.excluded],
         "inputs": inputs_to_record(decision.inputs),
     }
+    if decision.further:
+        record["further"] = [_position_to_plain(position) for position in decision.further]
+    if decision.ghost is not None:
+        ghost = decision.ghost
+        record["ghost"] = {"message_key": ghost.message_key, "action_probability": ghost.action_probability}
+    if decision.programme_holdouts:
+        record["programme_holdouts"] = sorted(decision.programme_holdouts)
+    if decision.retry_at is not None:
+        record["retry_at"] = decision.retry_at.isoformat()
+    if decision.care is not None:
+        record["care"] = decision.care.value
+    if decision.best_key is not None:
+        record["best_key"] = decision.best_key
+    return record
 
 
 def inputs_to_record(inputs: Inputs) -> Record:
     """Everything that `decide` looked at as plain values."""
     values = inputs.expected_values
-    return {
+    record: Record = {
         "request": _request_to_plain(inputs.request),
         "customer": None if inputs.customer is None else _customer_to_plain(inputs.customer),
         "features": None if inputs.features is None else _features_to_plain(inputs.features),
@@ -75,6 +114,13 @@ def inputs_to_record(inputs: Inputs) -> Record:
         "uniform": inputs.uniform,
         "degraded": list(inputs.degraded),
     }
+    rest: Record = {
+        "live": live_to_plain(inputs.live),
+        "supply": supply_to_plain(inputs.supply),
+        "unfit": dict(inputs.unfit),
+        "allocated": inputs.allocated,
+    }
+    return record | {name: value for name, value in rest.items() if value}
 
 
 def decision_from_record(record: Mapping[str, Any]) -> Decision:
@@ -126,7 +172,7 @@ def replay(policy: Policy, record: Mapping[str, Any]) -> Decision:
 
 
 def _evaluated_to_plain(evaluated: Evaluated) -> Record:
-    return {
+    plain: Record = {
         "message_key": evaluated.message_key,
         "expected_value_minor": evaluated.expected_value_minor,
         "uplift_minor": evaluated.uplift_minor,
@@ -134,14 +180,42 @@ def _evaluated_to_plain(evaluated: Evaluated) -> Record:
         "priority_minor": evaluated.priority_minor,
         "probability": evaluated.probability,
     }
+    if evaluated.fatigue_minor:
+        plain["fatigue_minor"] = evaluated.fatigue_minor
+    if evaluated.shadow_minor:
+        plain["shadow_minor"] = evaluated.shadow_minor
+    if evaluated.context_weight != 1:
+        plain["context_weight"] = evaluated.context_weight
+    if evaluated.business_weight != 1:
+        plain["business_weight"] = evaluated.business_weight
+    if evaluated.evidence_count is not None:
+        plain["evidence_count"] = evaluated.evidence_count
+    return plain
 
 
 def _excluded_to_plain(excluded: Excluded) -> Record:
-    return {"message_key": excluded.message_key, "reasons": [reason.value for reason in excluded.reasons]}
+    plain: Record = {
+        "message_key": excluded.message_key,
+        "reasons": [reason.value for reason in excluded.reasons],
+    }
+    if any(excluded.details):
+        plain["details"] = list(excluded.details)
+    if excluded.allowed_at is not None:
+        plain["allowed_at"] = excluded.allowed_at.isoformat()
+    return plain
+
+
+def _position_to_plain(position: Position) -> Record:
+    return {
+        "placement_id": position.placement_id,
+        "message_key": position.message_key,
+        "action_probability": position.action_probability,
+        "is_best": position.is_best,
+    }
 
 
 def _request_to_plain(request: Request) -> Record:
-    return {
+    plain: Record = {
         "customer_id": request.customer_id,
         "touchpoint_id": request.touchpoint_id,
         "request_key": request.request_key,
@@ -150,28 +224,32 @@ def _request_to_plain(request: Request) -> Record:
         "excluded_offers": sorted(request.excluded_offers),
         "stage_id": request.stage_id,
     }
+    if request.placements != ONE_PLACEMENT:
+        plain["placements"] = [
+            {"placement_id": one.placement_id, "channels": None if one.channels is None else sorted(one.channels)}
+            for one in request.placements
+        ]
+    return plain
 
 
 def _customer_to_plain(customer: Customer) -> Record:
-    return {
+    plain: Record = {
         "customer_id": customer.customer_id,
         "attributes": _facts_to_plain(customer.attributes),
         "time_zone": customer.time_zone,
         "locale": customer.locale,
         "reachable_channels": sorted(customer.reachable_channels),
-        "consents": [_consent_to_plain(consent) for consent in customer.consents],
+        "consents": [consent_to_plain(consent) for consent in customer.consents],
         "unsubscribed_channels": sorted(customer.unsubscribed_channels),
     }
-
-
-def _consent_to_plain(consent: Consent) -> Record:
-    return {
-        "channel_id": consent.channel_id,
-        "purpose": consent.purpose,
-        "is_granted": consent.is_granted,
-        "recorded_at": None if consent.recorded_at is None else consent.recorded_at.isoformat(),
-        "source": consent.source,
+    rest: Record = {
+        "household_id": customer.household_id,
+        "country": customer.country,
+        "plausible_zones": list(customer.plausible_zones),
+        "protections": sorted(customer.protections),
+        "has_opted_out_of_profiling": customer.has_opted_out_of_profiling,
     }
+    return plain | {name: value for name, value in rest.items() if value}
 
 
 def _features_to_plain(features: FeatureVector) -> Record:
@@ -215,8 +293,9 @@ def _feature_value(plain: Any) -> float:
 
 def _check_version(record: Mapping[str, Any]) -> None:
     version = record.get("record_version")
-    if version != RECORD_VERSION:
-        raise InvalidInputError(f"record_version must be {RECORD_VERSION}, got {version!r}; read it with its release")
+    if type(version) is not int or version not in READABLE_VERSIONS:
+        known = " or ".join(map(str, sorted(READABLE_VERSIONS)))
+        raise InvalidInputError(f"record_version must be {known}, got {version!r}; read it with its release")
 
 
 def _damaged(error: Exception) -> InvalidInputError:
@@ -247,11 +326,27 @@ def _read_decision(record: Mapping[str, Any]) -> Decision:
         evaluated=tuple(Evaluated(**evaluated) for evaluated in record["evaluated"]),
         excluded=tuple(_read_excluded(excluded) for excluded in record["excluded"]),
         inputs=_read_inputs(record["inputs"]),
+        further=tuple(Position(**position) for position in record.get("further", ())),
+        ghost=None if (ghost := record.get("ghost")) is None else Ghost(**ghost),
+        programme_holdouts=frozenset(record.get("programme_holdouts", ())),
+        retry_at=_read_moment(record.get("retry_at")),
+        care=None if (care := record.get("care")) is None else CaseState(care),
+        best_key=record.get("best_key"),
     )
 
 
 def _read_excluded(plain: Mapping[str, Any]) -> Excluded:
-    return Excluded(message_key=plain["message_key"], reasons=tuple(map(Exclusion, plain["reasons"])))
+    reasons = tuple(map(Exclusion, plain["reasons"]))
+    return Excluded(
+        message_key=plain["message_key"],
+        reasons=reasons,
+        details=tuple(plain.get("details", ("",) * len(reasons))),
+        allowed_at=_read_moment(plain.get("allowed_at")),
+    )
+
+
+def _read_moment(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
 
 
 def _read_inputs(plain: Mapping[str, Any]) -> Inputs:
@@ -265,11 +360,15 @@ def _read_inputs(plain: Mapping[str, Any]) -> Inputs:
         now=datetime.fromisoformat(plain["now"]),
         uniform=plain["uniform"],
         degraded=tuple(plain["degraded"]),
+        live=live_from_plain(plain.get("live", {})),
+        supply=supply_from_plain(plain.get("supply", {})),
+        unfit=dict(plain.get("unfit", {})),
+        allocated=plain.get("allocated"),
     )
 
 
 def _read_request(plain: Mapping[str, Any]) -> Request:
-    channels = plain["channels"]
+    channels, placements = plain["channels"], plain.get("placements")
     return Request(
         customer_id=plain["customer_id"],
         touchpoint_id=plain["touchpoint_id"],
@@ -278,7 +377,13 @@ def _read_request(plain: Mapping[str, Any]) -> Request:
         channels=None if channels is None else frozenset(channels),
         excluded_offers=frozenset(plain["excluded_offers"]),
         stage_id=plain["stage_id"],
+        placements=ONE_PLACEMENT if placements is None else tuple(map(_read_placement, placements)),
     )
+
+
+def _read_placement(plain: Mapping[str, Any]) -> Placement:
+    channels = plain["channels"]
+    return Placement(placement_id=plain["placement_id"], channels=None if channels is None else frozenset(channels))
 
 
 def _read_customer(plain: Mapping[str, Any]) -> Customer:
@@ -288,19 +393,13 @@ def _read_customer(plain: Mapping[str, Any]) -> Customer:
         time_zone=plain["time_zone"],
         locale=plain["locale"],
         reachable_channels=frozenset(plain["reachable_channels"]),
-        consents=tuple(map(_read_consent, plain["consents"])),
+        consents=tuple(map(consent_from_plain, plain["consents"])),
         unsubscribed_channels=frozenset(plain["unsubscribed_channels"]),
-    )
-
-
-def _read_consent(plain: Mapping[str, Any]) -> Consent:
-    recorded_at = plain["recorded_at"]
-    return Consent(
-        channel_id=plain["channel_id"],
-        purpose=plain["purpose"],
-        is_granted=plain["is_granted"],
-        recorded_at=None if recorded_at is None else datetime.fromisoformat(recorded_at),
-        source=plain["source"],
+        household_id=plain.get("household_id"),
+        country=plain.get("country"),
+        plausible_zones=tuple(plain.get("plausible_zones", ())),
+        protections=frozenset(plain.get("protections", ())),
+        has_opted_out_of_profiling=plain.get("has_opted_out_of_profiling", False),
     )
 
 
