@@ -102,10 +102,9 @@ def quiet_until(
     rests = tuple(rest for rule in hours.rules if (rest := _rest_of(rule, hours, channel_id, country)) is not None)
     if not rests:
         return None
-    places, now = _places(zones, hours), now.astimezone(UTC)
-    if not any(_rests_at(rests, place, now) for place in places):
-        return None
-    return _first_awake(rests, places, now)
+    now = now.astimezone(UTC)
+    awake_at = _first_awake(rests, _places(zones, hours), now)
+    return None if awake_at == now else awake_at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,12 +120,17 @@ class _Rest:
             return False
         return not rule.only_holidays or any(day in dates for dates in self.holidays)
 
-    def covers(self, day: date, minute: int) -> bool:
-        """True where clocks that show this time rest; for days on which no clock is changed."""
+    def ends_after(self, day: date, minute: int) -> int | None:
+        """Minutes from the beginning of a day to the end of the rest that its clocks show at a minute, if any.
+
+        It is for days on which no clock is changed.
+        """
         begins, ends = self.rule.from_minute, self.rule.until_minute
         if begins < ends:
-            return begins <= minute < ends and self.begins_on(day)
-        return (minute >= begins and self.begins_on(day)) or (minute < ends and self.begins_on(day - _DAY))
+            return ends if begins <= minute < ends and self.begins_on(day) else None
+        if minute >= begins and self.begins_on(day):
+            return _MINUTES + ends
+        return ends if minute < ends and self.begins_on(day - _DAY) else None
 
     def span_on(self, day: date, zone: ZoneInfo) -> tuple[datetime, datetime]:
         """First moment of the rest that begins on a local day, and the first after it."""
@@ -151,17 +155,22 @@ def _places(zones: tuple[str, ...], hours: QuietHours) -> tuple[ZoneInfo, ...]:
     return found or tuple(zone for name in hours.unknown_zones if (zone := find_zone(name)) is not None)
 
 
-def _rests_at(rests: tuple[_Rest, ...], place: ZoneInfo, at: datetime) -> bool:
-    offset = steady_offset(place, at)
-    if offset is None:
-        return _rest_end(rests, place, at) is not None
-    local = at + offset
-    day, minute = local.date(), local.hour * 60 + local.minute
-    return any(rest.covers(day, minute) for rest in rests)
-
-
 def _rest_end(rests: tuple[_Rest, ...], place: ZoneInfo, at: datetime) -> datetime | None:
     """End of the longest rest that a moment is in; None where it is in none."""
+    offset = steady_offset(place, at)
+    if offset is None:
+        return _rest_end_by_clock(rests, place, at)
+    local = at + offset
+    day, minute = local.date(), local.hour * 60 + local.minute
+    ends = [end for rest in rests if (end := rest.ends_after(day, minute)) is not None]
+    if not ends:
+        return None
+    into = timedelta(minutes=max(ends) - minute, seconds=-local.second, microseconds=-local.microsecond)
+    return at + into
+
+
+def _rest_end_by_clock(rests: tuple[_Rest, ...], place: ZoneInfo, at: datetime) -> datetime | None:
+    """The same on days around a change of clocks, from every rest that may hold the moment."""
     today = at.astimezone(place).date()
     ends = [
         span[1]
