@@ -9,218 +9,147 @@ without features no rule over features holds, whichever way it points.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
-from typing import NamedTuple
 
 from decisioning.candidate import Candidate
-from decisioning.care import CaseState
-from decisioning.consent import refusal_words
-from decisioning.contact_ledger import Refusal, span_words
-from decisioning.decision import Excluded, Exclusion
-from decisioning.layer_rule import LayerRule
+from decisioning.contact_ledger import Refusal
+from decisioning.decision import Excluded
+from decisioning.gate_checks import (
+    applicability_gate,
+    arm_gate,
+    caller_gate,
+    capacity_gate,
+    care_gate,
+    channel_gate,
+    company_gate,
+    consent_gate,
+    contact_gate,
+    creative_gate,
+    eligibility_gate,
+    holdout_gate,
+    holds,
+    order_gate,
+    programme_gate,
+    protection_gate,
+    quiet_gate,
+    reach_gate,
+    score_gate,
+    slate_gate,
+    stage_gate,
+    subscription_gate,
+    suitability_gate,
+    suppression_gate,
+    validity_gate,
+)
 from decisioning.message_classes import Layer
 from decisioning.quiet_hours import NEVER
 from decisioning.situation import Situation
 
+__all__ = [
+    "ALL_LAYERS",
+    "GATES",
+    "Board",
+    "Gate",
+    "LayerRefusal",
+    "Screening",
+    "allowed_at",
+    "holds",
+    "screen",
+    "screen_again",
+]
+
 type LayerRefusal = tuple[Layer, Refusal]
+"""What a gate of a layer said."""
 
 
-def channel_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
-    """The caller asked for other channels, or the placement takes others."""
-    asked = situation.channels
-    return None if asked is None or candidate.channel_id in asked else _CHANNEL_NOT_ASKED
+def _always(_: Situation) -> bool:
+    return True
 
 
-def caller_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
-    """The caller ruled this offer out."""
-    return _EXCLUDED_BY_CALLER if candidate.offer_id in situation.request.excluded_offers else None
+def _has_company(situation: Situation) -> bool:
+    return bool(situation.sent or situation.slate)
 
 
-def slate_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
-    """An earlier position of the slate has the offer already."""
-    return _ALREADY_IN_SLATE if candidate.offer_id in situation.slate else None
+def _has_caps(situation: Situation) -> bool:
+    rules = situation.catalogue.contact_policy
+    return bool(rules.caps) or rules.pressure is not None
 
 
-def protection_gate(_: Candidate, situation: Situation) -> Refusal | None:
-    """The customer is protected: deceased, minor, vulnerable, legal hold."""
-    return _PROTECTED if situation.protections else None
+def _has_responses(situation: Situation) -> bool:
+    return bool(situation.catalogue.contact_policy.suppressions and situation.inputs.live.responses)
 
 
-def consent_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
-    """The purpose needs a yes on this channel, and there is none."""
-    needed = candidate.consent
-    if needed is None or needed in situation.granted:
-        return None
-    channel, purpose = needed
-    words = refusal_words(situation.answers.get(needed))
-    return (Exclusion.NO_CONSENT, f"{purpose} on {channel}: {words}", None)
+def _has_limits(situation: Situation) -> bool:
+    return bool(situation.catalogue.limits or situation.catalogue.shares)
 
 
-def subscription_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
-    """The customer has left the channel."""
-    return _UNSUBSCRIBED if candidate.channel_id in situation.unsubscribed else None
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """A gate and its layer.
 
-
-def reach_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
-    """No working address on the channel is known."""
-    return None if candidate.channel_id in situation.reachable else _NOT_REACHABLE
-
-
-def validity_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
-    """The offer is valid from its start (inclusive), and until its end (exclusive) it must arrive."""
-    if candidate.valid_from is not None and situation.now < candidate.valid_from:
-        return (Exclusion.NOT_YET_VALID, f"from {candidate.valid_from.isoformat()}", candidate.valid_from)
-    until = candidate.valid_until
-    if until is None or situation.times.arrival(candidate.message.channel, situation.now) < until:
-        return None
-    words = "" if situation.now >= until else "it would arrive too late"
-    return (Exclusion.EXPIRED, words, None)
-
-
-def stage_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
-    """The offer is for other stages of the journey."""
-    return None if not candidate.stages or situation.stage_id in candidate.stages else _WRONG_STAGE
-
-
-def eligibility_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
-    """The customer may not have it, or that cannot be checked."""
-    return _unmet(candidate.eligibility, Exclusion.NOT_ELIGIBLE, situation)
-
-
-def applicability_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
-    """It makes no sense for them now, or that cannot be checked."""
-    return _unmet(candidate.applicability, Exclusion.NOT_APPLICABLE, situation)
-
-
-def suitability_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
-    """It is not good for them, or that cannot be checked."""
-    return _unmet(candidate.suitability, Exclusion.NOT_SUITABLE, situation)
-
-
-def company_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
-    """The customer has, or is getting, an offer that this one must never meet."""
-    if not candidate.never_with:
-        return None
-    sent = situation.ledger.sent_offers()
-    met = [offer for offer in candidate.never_with if offer in sent or offer in situation.slate]
-    return (Exclusion.INCOMPATIBLE, f"never with {', '.join(sorted(met))}", None) if met else None
-
-
-def order_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
-    """The customer got, or is getting, an offer that this one must not follow so soon."""
-    if candidate.offer_id in situation.followed:
-        return _FOLLOWED
-    if not candidate.not_after:
-        return None
-    sent, found = situation.ledger.sent_offers(), None
-    for offer_id, rest in candidate.not_after.items():
-        at = situation.now if offer_id in situation.slate else sent.get(offer_id)
-        if at is not None and situation.now < at + rest and (found is None or at + rest > found[1]):
-            found = (f"not within {span_words(rest.total_seconds())} after {offer_id}", at + rest)
-    return None if found is None else (Exclusion.INCOMPATIBLE, *found)
-
-
-def care_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
-    """An open or recent case pauses the class."""
-    if candidate.message_class not in situation.paused:
-        return None
-    care = situation.care
-    kind = care.case.kind if care.case is not None else ""
-    is_open = care.state is CaseState.OPEN
-    return (Exclusion.CASE_OPEN if is_open else Exclusion.CASE_COOLING_DOWN, kind, care.until)
-
-
-def contact_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
-    """A cap or the contact pressure has no room left, or keeps it for a heavier message that is due."""
-    return situation.ledger.refusal(candidate.touch)
-
-
-def suppression_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
-    """The customer declined, left or complained about something like it, or it bounced."""
-    found = situation.ledger.suppression(candidate.touch)
-    return None if found is None else (Exclusion.SUPPRESSED, *found)
-
-
-def quiet_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
-    """The channel rests where the customer lives, or may live."""
-    until = situation.times.quiet_until(candidate.channel_id, situation.now)
-    return None if until is None else (Exclusion.QUIET_HOURS, "", until)
-
-
-def capacity_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
-    """A capacity, a budget or a department's share is used up."""
-    return situation.shortage(candidate.touch, candidate.cost_minor)
-
-
-def creative_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
-    """The expanded content breaks its channel."""
-    fault = situation.unfit.get(candidate.key)
-    return None if fault is None else (Exclusion.CREATIVE_UNFIT, fault, None)
-
-
-def holdout_gate(_: Candidate, situation: Situation) -> Refusal | None:
-    """The customer is in the universal holdout."""
-    return _HOLDOUT if situation.is_held_out else None
-
-
-def programme_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
-    """The customer is in the holdout of a programme that the message belongs to."""
-    kept = candidate.programmes & situation.programmes
-    return (Exclusion.PROGRAMME_HOLDOUT, ", ".join(sorted(kept)), None) if kept else None
-
-
-def arm_gate(_: Candidate, situation: Situation) -> Refusal | None:
-    """A silent experiment arm."""
-    return _EXPERIMENT_ARM if situation.is_silent_arm else None
-
-
-def score_gate(_: Candidate, situation: Situation) -> Refusal | None:
-    """Not sent on a guess: it needs a score, or a way of choosing that asks for none."""
-    return None if situation.is_rankable else _NOT_SCORED
-
-
-class Gate(NamedTuple):
-    """A gate and its layer."""
+    Attributes:
+        can_refuse: False in situations in which it passes every message, so that asking is idle.
+    """
 
     layer: Layer
     ask: Callable[[Candidate, Situation], Refusal | None]
+    can_refuse: Callable[[Situation], bool] = _always
 
 
 GATES: tuple[Gate, ...] = (
-    Gate(Layer.REQUEST, channel_gate),
-    Gate(Layer.REQUEST, caller_gate),
-    Gate(Layer.REQUEST, slate_gate),
-    Gate(Layer.PROTECTION, protection_gate),
+    Gate(Layer.REQUEST, channel_gate, lambda situation: situation.channels is not None),
+    Gate(Layer.REQUEST, caller_gate, lambda situation: bool(situation.request.excluded_offers)),
+    Gate(Layer.REQUEST, slate_gate, lambda situation: bool(situation.slate)),
+    Gate(Layer.PROTECTION, protection_gate, lambda situation: bool(situation.protections)),
     Gate(Layer.CONSENT, consent_gate),
-    Gate(Layer.CONSENT, subscription_gate),
+    Gate(Layer.CONSENT, subscription_gate, lambda situation: bool(situation.unsubscribed)),
     Gate(Layer.REACHABILITY, reach_gate),
     Gate(Layer.VALIDITY, validity_gate),
     Gate(Layer.STAGE, stage_gate),
     Gate(Layer.ELIGIBILITY, eligibility_gate),
     Gate(Layer.APPLICABILITY, applicability_gate),
     Gate(Layer.SUITABILITY, suitability_gate),
-    Gate(Layer.COMPATIBILITY, company_gate),
-    Gate(Layer.COMPATIBILITY, order_gate),
-    Gate(Layer.CARE, care_gate),
-    Gate(Layer.CONTACT_POLICY, contact_gate),
-    Gate(Layer.SUPPRESSION, suppression_gate),
-    Gate(Layer.QUIET_HOURS, quiet_gate),
-    Gate(Layer.CAPACITY, capacity_gate),
-    Gate(Layer.CREATIVE, creative_gate),
-    Gate(Layer.TEST, holdout_gate),
-    Gate(Layer.TEST, programme_gate),
-    Gate(Layer.TEST, arm_gate),
-    Gate(Layer.SCORE, score_gate),
+    Gate(Layer.COMPATIBILITY, company_gate, _has_company),
+    Gate(Layer.COMPATIBILITY, order_gate, _has_company),
+    Gate(Layer.CARE, care_gate, lambda situation: bool(situation.paused)),
+    Gate(Layer.CONTACT_POLICY, contact_gate, _has_caps),
+    Gate(Layer.SUPPRESSION, suppression_gate, _has_responses),
+    Gate(Layer.QUIET_HOURS, quiet_gate, lambda situation: bool(situation.catalogue.quiet_hours.rules)),
+    Gate(Layer.CAPACITY, capacity_gate, _has_limits),
+    Gate(Layer.CREATIVE, creative_gate, lambda situation: bool(situation.unfit)),
+    Gate(Layer.TEST, holdout_gate, lambda situation: situation.is_held_out),
+    Gate(Layer.TEST, programme_gate, lambda situation: bool(situation.programmes)),
+    Gate(Layer.TEST, arm_gate, lambda situation: situation.is_silent_arm),
+    Gate(Layer.SCORE, score_gate, lambda situation: not situation.is_rankable),
 )
 """In the order in which reasons are reported, which is that of the layers."""
 
 ALL_LAYERS = frozenset(Layer)
 
 
-@lru_cache(maxsize=256)
-def gates_of(layers: frozenset[Layer], bypassed: frozenset[Layer]) -> tuple[Gate, ...]:
-    """The gates of some layers, in order, without those of bypassed ones."""
-    return tuple(gate for gate in GATES if gate.layer in layers and gate.layer not in bypassed)
+class Board:
+    """The gates that can refuse anything in one situation, laid out once per set of bypassed layers."""
+
+    __slots__ = ("_by_bypassed", "_gates", "_situation")
+
+    def __init__(self, situation: Situation, layers: frozenset[Layer] = ALL_LAYERS) -> None:
+        """Lay out the gates of some layers for a situation."""
+        self._situation = situation
+        self._gates = tuple([gate for gate in GATES if gate.layer in layers and gate.can_refuse(situation)])
+        self._by_bypassed: dict[frozenset[Layer], tuple[Gate, ...]] = {}
+
+    def ask(self, candidate: Candidate) -> tuple[LayerRefusal, ...]:
+        """What the gates say against a message; those of layers that its class bypasses are not asked."""
+        bypassed, situation = candidate.bypasses, self._situation
+        gates = self._by_bypassed.get(bypassed)
+        if gates is None:
+            gates = tuple([gate for gate in self._gates if gate.layer not in bypassed])
+            self._by_bypassed[bypassed] = gates
+        found: list[LayerRefusal] = []
+        for gate in gates:
+            refusal = gate.ask(candidate, situation)
+            if refusal is not None:
+                found.append((gate.layer, refusal))
+        return tuple(found)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,7 +173,8 @@ def screen(candidates: Sequence[Candidate], situation: Situation) -> Screening:
     Returns:
         Which candidates may be sent, and every reason against each of the others.
     """
-    return _screening(candidates, [ask_gates(one, situation) for one in candidates], situation)
+    board = Board(situation)
+    return _screening(candidates, [board.ask(one) for one in candidates], situation)
 
 
 def screen_again(
@@ -258,24 +188,12 @@ def screen_again(
         situation: From `situation.in_slate` with `SLATE_LAYERS`, or `situation.freed` with `FREED_LAYERS`.
         layers: Layers whose answers may be others now.
     """
-    refusals: list[tuple[LayerRefusal, ...]] = []
+    board, refusals = Board(situation, layers), list[tuple[LayerRefusal, ...]]()
     for candidate, before in zip(candidates, former.refusals, strict=True):
-        kept = tuple(one for one in before if one[0] not in layers)
-        asked = ask_gates(candidate, situation, layers)
+        kept = tuple([one for one in before if one[0] not in layers]) if before else ()
+        asked = board.ask(candidate)
         refusals.append(tuple(sorted(kept + asked, key=_place)) if kept and asked else kept or asked)
     return _screening(candidates, refusals, situation)
-
-
-def ask_gates(
-    candidate: Candidate, situation: Situation, layers: frozenset[Layer] = ALL_LAYERS
-) -> tuple[LayerRefusal, ...]:
-    """What the gates of some layers say against a message; those that its class bypasses are not asked."""
-    found: list[LayerRefusal] = []
-    for gate in gates_of(layers, candidate.bypasses):
-        refusal = gate.ask(candidate, situation)
-        if refusal is not None:
-            found.append((gate.layer, refusal))
-    return tuple(found)
 
 
 def allowed_at(candidate: Candidate, refusals: Sequence[LayerRefusal], situation: Situation) -> datetime | None:
@@ -325,38 +243,3 @@ _PLACES = {layer: place for place, layer in enumerate(Layer)}
 
 def _place(refusal: LayerRefusal) -> int:
     return _PLACES[refusal[0]]
-
-
-_CHANNEL_NOT_ASKED: Refusal = (Exclusion.CHANNEL_NOT_ASKED, "", None)
-_EXCLUDED_BY_CALLER: Refusal = (Exclusion.EXCLUDED_BY_CALLER, "", None)
-_ALREADY_IN_SLATE: Refusal = (Exclusion.ALREADY_IN_SLATE, "", None)
-_PROTECTED: Refusal = (Exclusion.PROTECTED, "", None)  # which one it is, is nobody's business who reads an answer
-_UNSUBSCRIBED: Refusal = (Exclusion.UNSUBSCRIBED, "", None)
-_NOT_REACHABLE: Refusal = (Exclusion.NOT_REACHABLE, "", None)
-_FOLLOWED: Refusal = (Exclusion.INCOMPATIBLE, "an offer of this slate must not follow it", None)
-_WRONG_STAGE: Refusal = (Exclusion.WRONG_STAGE, "", None)
-_HOLDOUT: Refusal = (Exclusion.HOLDOUT, "", None)
-_EXPERIMENT_ARM: Refusal = (Exclusion.EXPERIMENT_ARM, "", None)
-_NOT_SCORED: Refusal = (Exclusion.NOT_SCORED, "", None)
-
-
-def _unmet(rules: tuple[LayerRule, ...], reason: Exclusion, situation: Situation) -> Refusal | None:
-    for rule in rules:
-        if not _can_check(rule, situation):
-            return (reason, f"the {rule.owner}'s rule cannot be checked", None)
-        if not rule.is_met(situation.facts):
-            return (reason, f"the {rule.owner}'s rule", None)
-    return None
-
-
-def holds(rule: LayerRule, situation: Situation) -> bool:
-    """True where a rule can be checked and is met."""
-    return _can_check(rule, situation) and rule.is_met(situation.facts)
-
-
-def _can_check(rule: LayerRule, situation: Situation) -> bool:
-    return (
-        (situation.has_features or not rule.needs_features)
-        and (situation.is_profiled or not rule.needs_behaviour)
-        and (situation.is_stage_known or not rule.needs_stage)
-    )

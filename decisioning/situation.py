@@ -17,7 +17,7 @@ from decisioning.customer import Consent
 from decisioning.decision import Inputs, Placement, Request
 from decisioning.experiment import ArmPolicy
 from decisioning.journey import Standing
-from decisioning.limits import Supply
+from decisioning.limits import LimitScope, Supply
 from decisioning.message import Channel, MessageClass
 from decisioning.message_classes import Layer
 from decisioning.predicate import Facts
@@ -64,6 +64,26 @@ class ChannelTimes:
         return self._arrivals[key]
 
 
+class Shortages:
+    """What of capacities, budgets and shares is used up, asked once for all messages that use the same."""
+
+    __slots__ = ("_at", "_catalogue", "_found", "_names_offers", "_supply")
+
+    def __init__(self, catalogue: Catalogue, supply: Supply, at: datetime) -> None:
+        """Take what was used, as read at a moment."""
+        self._catalogue, self._supply, self._at = catalogue, supply, at
+        self._names_offers = any(limit.scope is LimitScope.OFFER for limit in catalogue.limits)
+        self._found: dict[tuple[str, str, str, str], Refusal | None] = {}
+
+    def refusal(self, touch: Touch, cost_minor: float) -> Refusal | None:
+        """Why a message finds no room, if it finds none; `cost_minor` is that of its channel."""
+        offer_id = touch.offer_id if self._names_offers else ""
+        key = (touch.channel_id, touch.goal_id, touch.message_class, offer_id)
+        if key not in self._found:
+            self._found[key] = limit_refusal(self._catalogue, touch, cost_minor, self._supply, self._at)
+        return self._found[key]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Situation:
     """All that gates may look at.
@@ -76,6 +96,7 @@ class Situation:
         is_stage_known: False where the stage hangs on what could not be read.
         has_features: False where the features could not be read, or must not be.
         is_profiled: False where the customer does not want to be profiled.
+        knows_all: Nothing of the last three is missing: every rule can be checked.
         channels: Channels that the caller and the placement take; None for all.
         slate: Offers of earlier positions.
         followed: Offers that one of those must not follow; within a slate nobody knows what is read first.
@@ -87,8 +108,10 @@ class Situation:
         care: Where service stands before sales.
         paused: Classes that it pauses.
         ledger: The contact book, counted.
+        sent: When each offer in it was last sent.
         times: When channels rest and messages arrive.
         supply: What all customers share, with what earlier positions use.
+        shortages: What of it is used up.
         is_held_out: The customer is in the universal holdout.
         programmes: Programmes whose holdout they are in.
         is_silent_arm: An experiment arm keeps silent.
@@ -102,6 +125,7 @@ class Situation:
     is_stage_known: bool
     has_features: bool
     is_profiled: bool
+    knows_all: bool
     channels: frozenset[str] | None
     reachable: frozenset[str]
     unsubscribed: frozenset[str]
@@ -111,8 +135,10 @@ class Situation:
     care: CareStanding
     paused: frozenset[MessageClass]
     ledger: ContactLedger
+    sent: Mapping[str, datetime]
     times: ChannelTimes
     supply: Supply
+    shortages: Shortages
     is_held_out: bool
     programmes: frozenset[str]
     is_silent_arm: bool
@@ -135,10 +161,6 @@ class Situation:
         """Messages whose expanded content breaks their channel."""
         return self.inputs.unfit
 
-    def shortage(self, touch: Touch, cost_minor: float) -> Refusal | None:
-        """What of capacities, budgets and shares a message does not find, if anything."""
-        return limit_refusal(self.catalogue, touch, cost_minor, self.supply, self.now)
-
 
 def situation_of(
     catalogue: Catalogue, inputs: Inputs, *, assignment: Assignment, place: Standing, facts: Facts
@@ -158,7 +180,7 @@ def situation_of(
     customer = inputs.customer
     answers = latest_answers(given_consents(inputs), inputs.now)
     care = care_standing(catalogue.care, inputs.live.cases, inputs.now)
-    profiled = is_profiled(inputs)
+    profiled, ledger = is_profiled(inputs), ledger_of(catalogue, inputs, ghosts=False)
     return Situation(
         catalogue=catalogue,
         inputs=inputs,
@@ -167,6 +189,7 @@ def situation_of(
         is_stage_known=place.is_known,
         has_features=profiled and inputs.features is not None,
         is_profiled=profiled,
+        knows_all=profiled and inputs.features is not None and place.is_known,
         channels=asked_channels(inputs.request, inputs.request.placements[0]),
         reachable=customer.reachable_channels if customer is not None else frozenset(),
         unsubscribed=customer.unsubscribed_channels if customer is not None else frozenset(),
@@ -175,9 +198,11 @@ def situation_of(
         protections=protections_in_force(inputs),
         care=care,
         paused=frozenset([one for one in MessageClass if pauses(catalogue.care, care, one)]),
-        ledger=ledger_of(catalogue, inputs, ghosts=False),
+        ledger=ledger,
+        sent=ledger.sent_offers(),
         times=ChannelTimes(catalogue, inputs),
         supply=inputs.supply,
+        shortages=Shortages(catalogue, inputs.supply, inputs.now),
         is_held_out=assignment.is_held_out,
         programmes=assignment.programmes,
         is_silent_arm=ArmPolicy.SILENCE in assignment.policies,
@@ -192,12 +217,14 @@ def freed(situation: Situation) -> Situation:
 
     Screen it with `gates.screen_again` and `FREED_LAYERS`.
     """
+    ledger = ledger_of(situation.catalogue, situation.inputs, ghosts=True)
     return replace(
         situation,
         is_held_out=False,
         programmes=frozenset(),
         is_silent_arm=False,
-        ledger=ledger_of(situation.catalogue, situation.inputs, ghosts=True),
+        ledger=ledger,
+        sent=ledger.sent_offers(),
     )
 
 
@@ -217,13 +244,15 @@ def in_slate(situation: Situation, chosen: Candidate | None, placement: Placemen
     used = dict(situation.supply.used)
     for counter, amount in uses(situation.catalogue, chosen.touch, chosen.cost_minor, situation.now).items():
         used[counter] = used.get(counter, 0.0) + amount
+    supply = replace(situation.supply, used=used)
     return replace(
         situation,
         channels=channels,
         slate=situation.slate | {chosen.offer_id},
         followed=situation.followed.union(chosen.not_after),
         ledger=situation.ledger.with_contact(chosen.touch),
-        supply=replace(situation.supply, used=used),
+        supply=supply,
+        shortages=Shortages(situation.catalogue, supply, situation.now),
     )
 
 
