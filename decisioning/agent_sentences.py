@@ -68,9 +68,8 @@ def _obstacles(decision: Decision) -> list[str]:
     """One sentence per offer and set of reasons; messages of an offer that share their reasons are told together."""
     told: dict[tuple[str, str], list[str]] = {}
     for excluded in decision.excluded:
-        parts = parts_of(excluded.message_key)
-        if parts is not None:
-            told.setdefault((parts[0], _reasons(excluded)), []).append(spoken_channel(parts[1]))
+        offer_id, channel_id, _ = excluded.message_key.split("/")
+        told.setdefault((offer_id, _reasons(excluded)), []).append(spoken_channel(channel_id))
     return [_obstacle(offer_id, why, channels) for (offer_id, why), channels in told.items()]
 
 

@@ -40,14 +40,12 @@ def explain_decision(decision: Decision, reader: Reader, locale: str | None = No
     Returns:
         Sentences in order. What agents and auditors read holds personal data.
     """
-    match reader:
-        case Reader.CUSTOMER:
-            own = decision.inputs.customer.locale if decision.inputs.customer is not None else None
-            return tell_customer(decision, language_of(locale or own))
-        case Reader.AGENT:
-            return tell_agent(decision)
-        case Reader.AUDITOR:
-            return tell_auditor(decision)
+    if reader is Reader.AGENT:
+        return tell_agent(decision)
+    if reader is Reader.AUDITOR:
+        return tell_auditor(decision)
+    own = decision.inputs.customer.locale if decision.inputs.customer is not None else None
+    return tell_customer(decision, language_of(locale or own))
 
 
 def tell_customer(decision: Decision, language: str) -> tuple[str, ...]:

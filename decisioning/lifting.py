@@ -96,9 +96,7 @@ def _unprotect(world: World, _: Candidate) -> World:
 
 def _grant(world: World, candidate: Candidate) -> World:
     """The customer says yes at this very moment, whatever they said before."""
-    if candidate.consent is None:
-        return world
-    channel_id, purpose = candidate.consent
+    channel_id, purpose = candidate.consent or (candidate.channel_id, "")
 
     def is_other(consent: Consent) -> bool:
         return (consent.channel_id, consent.purpose) != (channel_id, purpose)

@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from itertools import takewhile
 
 import numpy as np
 
 from decisioning.candidate import Candidate
 from decisioning.decision import Decision, Evaluated, Exclusion
-from decisioning.errors import InvalidPolicyError
+from decisioning.errors import InvalidPolicyError, ModelUnavailableError
 from decisioning.lifting import World, lift_words, lifted
 from decisioning.message import SILENCE
 from decisioning.plain_words import rule_words, with_details
@@ -143,18 +144,13 @@ class _Search:
     def another_draw(self) -> Change:
         """Best already: a draw in its stretch of the cumulative distribution would have chosen it."""
         order = sorted(self.decision.evaluated, key=lambda one: (one.message_key != SILENCE, one.message_key))
-        below = 0.0
-        for one in order:
-            if one.message_key == self.key:
-                uniform = below + one.probability / 2
-                world = replace(self.world, inputs=replace(self.decision.inputs, uniform=uniform))
-                is_chosen = self.decided(world).message_key == self.key
-                words = f"the draw had fallen otherwise, which it does with a chance of {one.probability:.1%}"
-                step = Step(kind=StepKind.DRAW, words=words)
-                told = self.told([step], is_verified=is_chosen)
-                return replace(told, sentence=f"{self.key} was first, and would be chosen if {words}.")
-            below += one.probability
-        return _untold(f"{self.key} was not drawn from")
+        below = sum(one.probability for one in takewhile(lambda one: one.message_key != self.key, order))
+        chance = next(one.probability for one in order if one.message_key == self.key)
+        world = replace(self.world, inputs=replace(self.decision.inputs, uniform=below + chance / 2))
+        words = f"the draw had fallen otherwise, which it does with a chance of {chance:.1%}"
+        step = Step(kind=StepKind.DRAW, words=words)
+        told = self.told([step], is_verified=self.decided(world).message_key == self.key)
+        return replace(told, sentence=f"{self.key} was first, and would be chosen if {words}.")
 
     def later(self, moment: datetime | None) -> Change | None:
         """The same question asked later, where only time stands in the way and it would win then."""
@@ -167,29 +163,27 @@ class _Search:
 
     def otherwise(self) -> Change:
         """Every refusal lifted, and the value raised where that is not enough."""
-        refusals = self._refusals()
+        refusals = _refusals(self.decision, self.key)
+        while True:
+            unknown = [code for code, _ in refusals if lifted(self.world, self.candidate, code) is None]
+            decision = self.decided(self._lifted(refusals))
+            more = [one for one in _refusals(decision, self.key) if one not in refusals]
+            if unknown or not more:
+                break
+            refusals += more  # a gate tells one thing at a time, and had another one behind it
+        if unknown:
+            return _untold(f"nobody can say what {self.key} would be without {', '.join(unknown)}")
         kept = self._needed(refusals)
-        if kept is None:
-            codes = ", ".join(code for code, _ in refusals if lifted(self.world, self.candidate, code) is None)
-            return _untold(f"nobody can say what {self.key} would be without {codes or 'what refused it'}")
-        world = self._lifted(kept)
         steps = [Step(kind=StepKind.LIFT, words=self._words(*one), exclusion=one[0]) for one in kept]
-        return self._raised_until_first(world, steps)
-
-    def _refusals(self) -> list[tuple[Exclusion, str]]:
-        return [pair for one in self.decision.excluded if one.message_key == self.key for pair in with_details(one)]
+        return self._raised_until_first(self._lifted(kept), steps)
 
     def _words(self, exclusion: Exclusion, detail: str) -> str:
         told = rule_words(self.policy, self.decision, self.key, exclusion) if exclusion in _RULES else detail
         return lift_words(self.candidate, exclusion, told)
 
-    def _needed(self, refusals: Sequence[tuple[Exclusion, str]]) -> list[tuple[Exclusion, str]] | None:
-        """The refusals that have to be lifted; None where lifting all of them that can be is not enough."""
+    def _needed(self, refusals: Sequence[tuple[Exclusion, str]]) -> list[tuple[Exclusion, str]]:
+        """Those of the refusals that have to be lifted."""
         kept = list(refusals)
-        if any(lifted(self.world, self.candidate, code) is None for code, _ in kept):
-            return None
-        if not self._is_permitted(self._lifted(kept)):
-            return None
         for one in refusals:
             fewer = [other for other in kept if other is not one]
             if self._is_permitted(self._lifted(fewer)):
@@ -217,7 +211,7 @@ class _Search:
                 if amount is not None and self.decided(self._raised(world, own, amount)).best.message_key == self.key:
                     step = Step(kind=StepKind.VALUE, words=_value_words(amount, self.candidate, own), amount=amount)
                     return self.told([*steps, step], is_verified=True)
-            except InvalidPolicyError:  # worth more than anything may be
+            except (InvalidPolicyError, ModelUnavailableError):  # worth more than anything may be
                 break
             amount = None if amount is None else amount * 2
         return _untold(f"no value would put {self.key} before {decision.best.message_key}")
@@ -255,6 +249,10 @@ class _Search:
         return replace(
             world, catalogue=replace(world.catalogue, offers={**world.catalogue.offers, offer.offer_id: dearer})
         )
+
+
+def _refusals(decision: Decision, key: str) -> list[tuple[Exclusion, str]]:
+    return [pair for one in decision.excluded if one.message_key == key for pair in with_details(one)]
 
 
 def _lacking(own: Evaluated, best: Evaluated, candidate: Candidate) -> float | None:

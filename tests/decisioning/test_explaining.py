@@ -91,22 +91,23 @@ def test_the_law_is_met_in_few_words(sent: Decision) -> None:
     assert explain_decision(sent, Reader.CUSTOMER, "en") == (
         "We chose the offer “ten percent” for you, by e-mail.",
         (
-            "Of the messages that were suitable, it is the one that we expected to work best, judging by how people in a "
-            "similar situation answered to similar messages."
+            "Of the messages that were suitable, it is the one that we expected to work best, judging by how people in "
+            "a similar situation answered to similar messages."
         ),
         "Some messages were left out because you have unsubscribed from the channel.",
         "The choice was made automatically, by a computer program.",
         (
-            "These data mattered: what you agreed to, on which channels you can be reached, what we know about you as a "
-            "customer, your region and time zone, your purchases and how you use our services."
+            "These data mattered: what you agreed to, on which channels you can be reached, what we know about you as "
+            "a customer, your region and time zone, your purchases and how you use our services."
         ),
         (
-            "You can give or withdraw your consent at any time, ask to see, correct or delete your data, ask a person to "
-            "look at this choice and tell us your view of it, and complain to us or to the data protection authority."
+            "You can give or withdraw your consent at any time, ask to see, correct or delete your data, ask a person "
+            "to look at this choice and tell us your view of it, and complain to us or to the data protection "
+            "authority."
         ),
         (
-            "You can also object to advertising, or to being profiled for it: then your behaviour will no longer be looked "
-            "at."
+            "You can also object to advertising, or to being profiled for it: then your behaviour will no longer be "
+            "looked at."
         ),
     )
 
@@ -265,8 +266,8 @@ def test_an_auditor_reads_everything_with_figures(sent: Decision, now: datetime)
         "Permitted: silence, probability 0.0, expected value 1000.0.",
         "(uplift 350.0 - contact cost 1.0 - fatigue 0.0 - shadow price 0.0) x context weight 1.0 x business weight 1.0",
         (
-            "Refused: free-coffee/email/plain: CAP_REACHED (cap week: 3 of 3 in 7 days); QUIET_HOURS (it is quiet time for "
-            "the channel); passes from 2026-11-03T12:00:00+00:00."
+            "Refused: free-coffee/email/plain: CAP_REACHED (cap week: 3 of 3 in 7 days); QUIET_HOURS (it is quiet time "
+            "for the channel); passes from 2026-11-03T12:00:00+00:00."
         ),
         "Service before sales: open.",
         "Ask again at 2026-11-01T21:00:00+00:00.",

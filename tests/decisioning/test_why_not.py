@@ -223,6 +223,7 @@ def _gated(catalogue: Catalogue, inputs: Inputs) -> dict[Exclusion, tuple[Catalo
         return replace(catalogue, contact_policy=ContactPolicy(**fields))
 
     day = 86_400.0
+    refused = tuple(replace(one, is_granted=False) for one in customer.consents)
     no = Compare(fact="customer.age", comparison=Comparison.AT_LEAST, value=99)
     touched = lived(contacts=(contact(inputs),))
     case = Case(case_id="K", kind="complaint", severity="normal", opened_at=inputs.now - timedelta(days=1))
@@ -237,7 +238,7 @@ def _gated(catalogue: Catalogue, inputs: Inputs) -> dict[Exclusion, tuple[Catalo
         Exclusion.CHANNEL_NOT_ASKED: (catalogue, asked(channels=frozenset({"call"}))),
         Exclusion.EXCLUDED_BY_CALLER: (catalogue, asked(excluded_offers=frozenset({"free-coffee"}))),
         Exclusion.PROTECTED: (catalogue, known(protections=frozenset({"vulnerable"}))),
-        Exclusion.NO_CONSENT: (catalogue, known(consents=())),
+        Exclusion.NO_CONSENT: (catalogue, known(consents=refused)),
         Exclusion.UNSUBSCRIBED: (catalogue, known(unsubscribed_channels=frozenset({"email", "push"}))),
         Exclusion.NOT_REACHABLE: (catalogue, known(reachable_channels=frozenset())),
         Exclusion.EXPIRED: (with_offer(catalogue, "free-coffee", valid_until=inputs.now), inputs),
@@ -344,6 +345,53 @@ def test_a_refusal_and_a_lack_of_value_are_told_together(plain_policy: Policy, i
     assert change.sentence.startswith(
         "free-coffee/push/plain would be first if the caller had not ruled free-coffee out; and its expected value"
     )
+
+
+def test_a_gate_may_hide_another_one_and_both_are_lifted(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
+    """The contact gate tells what lasts longest; behind the cap there is the pressure."""
+    no_cap = Cap(cap_id="never", scope=CapScope.EVERYTHING, limit=0, window_seconds=86_400.0)
+    no_pressure = PressureBudget(limit=0.0, window_seconds=86_400.0)
+    policy = Policy(replace(plain_catalogue, contact_policy=ContactPolicy(caps=(no_cap,), pressure=no_pressure)))
+    change = nearest_change(policy, decided(policy, inputs_of(policy)), "ten-percent")
+    assert {step.exclusion for step in change.steps} == {Exclusion.CAP_REACHED, Exclusion.PRESSURE_REACHED}
+    assert change.is_verified
+
+
+def test_one_lift_that_opens_two_refusals_is_told_once(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
+    """Never with it, and not after it: both are the same offer's company."""
+    catalogue = with_offer(
+        plain_catalogue, "ten-percent", never_with=frozenset({"free-coffee"}), not_after={"free-coffee": 9e5}
+    )
+    policy = Policy(catalogue)
+    inputs = inputs_of(policy)
+    inputs = replace(inputs, live=replace(inputs.live, contacts=(contact(inputs),)))
+    decision = decided(policy, inputs)
+    assert [one for one, _, _ in why_not_then(decision, "ten-percent").messages[0].obstacles] == ["INCOMPATIBLE"] * 2
+    change = nearest_change(policy, decision, "ten-percent")
+    assert ([step.exclusion for step in change.steps], change.is_verified) == ([Exclusion.INCOMPATIBLE], True)
+
+
+def test_a_case_is_lifted_where_waiting_alone_would_not_do(plain_policy: Policy, inputs_of: MakeInputs) -> None:
+    inputs = inputs_of(plain_policy, excluded_offers=frozenset({"ten-percent"}))
+    case = Case(case_id="K", kind="complaint", severity="normal", opened_at=inputs.now - timedelta(days=1))
+    inputs = replace(inputs, live=replace(inputs.live, cases=(case,)))
+    change = nearest_change(plain_policy, decided(plain_policy, inputs), "ten-percent")
+    assert {step.exclusion for step in change.steps} == {Exclusion.EXCLUDED_BY_CALLER, Exclusion.CASE_OPEN}
+    assert change.is_verified
+
+
+@pytest.mark.parametrize("offer_id", ["free-coffee", "opening-hours"])
+def test_no_value_beyond_all_money_is_told(plain_catalogue: Catalogue, inputs_of: MakeInputs, offer_id: str) -> None:
+    inputs = inputs_of(Policy(plain_catalogue))
+    lever = Lever(
+        lever_id="low", scope=LeverScope.OFFER, of=offer_id, factor=0.1, owner="team", reason="test",
+        expires_at=inputs.now + timedelta(days=9),
+    )  # fmt: skip
+    policy = Policy(replace(plain_catalogue, levers=(lever,)))
+    values = np.array([0.0, *[1.0] * 6, 9e14, 9e14])
+    change = nearest_change(policy, decided(policy, replace(inputs, expected_values=values)), offer_id)
+    assert not change.is_verified
+    assert "no value would put" in change.sentence
 
 
 def test_what_no_model_scored_cannot_be_told(plain_policy: Policy, inputs_of: MakeInputs) -> None:
