@@ -3,14 +3,16 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from decisioning.arbitration import check_scores
 from decisioning.assignment import Assigner, Assignment, Who
 from decisioning.candidate import Candidate, compile_candidates
+from decisioning.care import check_care
 from decisioning.catalogue import Catalogue
 from decisioning.choice import Choice, Chooser
 from decisioning.consent import is_profiled
+from decisioning.contact_policy import check_contact_policy
 from decisioning.customer import Customer
 from decisioning.decision import Action, Decision, Ghost, Inputs, Position, Reason, Request
 from decisioning.errors import InvalidInputError, UnknownNameError
@@ -21,17 +23,17 @@ from decisioning.gates import Screening, screen
 from decisioning.ghost import ghost_of
 from decisioning.journey import Standing, compile_stages, standing
 from decisioning.levers import Levers, LeverScope, check_levers
+from decisioning.limits import check_limits
+from decisioning.live import stage_moved_to
 from decisioning.message import Message
 from decisioning.predicate import FactValue
+from decisioning.quiet_hours import check_quiet_hours
 from decisioning.reason import choose_reason
 from decisioning.situation import Situation, situation_of
 from decisioning.slate import further_positions
 
 BEHAVIOUR_VERSION = "2"
 """Raised whenever the same catalogue, seed and inputs may give another decision than before."""
-
-STAGE_MOVE_HOLDS = timedelta(hours=24)
-"""How long a stage that an event named counts before entry rules decide again."""
 
 
 class Policy:
@@ -66,6 +68,10 @@ class Policy:
         check_exploration(catalogue.exploration)
         check_experiments(catalogue.experiments, catalogue.holdout, catalogue.programme_holdouts)
         check_levers(catalogue.levers, _lever_names(catalogue))
+        check_contact_policy(catalogue.contact_policy)
+        check_quiet_hours(catalogue.quiet_hours)
+        check_care(catalogue.care)
+        check_limits(catalogue.limits, catalogue.shares)
         self._assigner = Assigner(catalogue.experiments, catalogue.holdout, catalogue.programme_holdouts)
         self.catalogue = catalogue
         self.seed = seed
@@ -121,12 +127,10 @@ class Policy:
             if asked not in known:
                 raise UnknownNameError("stage", asked, known)
             return Standing(stage_id=asked)
-        profiled, moved = is_profiled(inputs), inputs.live.stage
-        if profiled and moved is not None and moved.stage_id in known:
-            age = inputs.now - moved.at
-            if timedelta(0) <= age < STAGE_MOVE_HOLDS:
-                return Standing(stage_id=moved.stage_id)
-        return standing(self._stages, facts, has_features=profiled and inputs.features is not None)
+        profiled = is_profiled(inputs)
+        moved_to = stage_moved_to(inputs.live, inputs.now) if profiled else None
+        has_features = profiled and inputs.features is not None
+        return standing(self._stages, facts, has_features=has_features, moved_to=moved_to)
 
     def assignment(self, request: Request, customer: Customer | None, now: datetime) -> Assignment:
         """Holdouts and experiment arms of the customer; serving asks for them before it scores.
@@ -244,10 +248,11 @@ def _check(inputs: Inputs) -> None:
 
 
 def _situation(policy: Policy, inputs: Inputs, assignment: Assignment) -> Situation:
-    facts = gather_facts(inputs)
+    catalogue = policy.catalogue
+    facts = gather_facts(inputs, care=catalogue.care, event_types=catalogue.event_types)
     place = policy.standing(inputs, facts)
     facts[STAGE_FACT] = place.stage_id
-    return situation_of(policy.catalogue, inputs, assignment=assignment, place=place, facts=facts)
+    return situation_of(catalogue, inputs, assignment=assignment, place=place, facts=facts)
 
 
 def _chooser(policy: Policy, inputs: Inputs, assignment: Assignment, situation: Situation) -> Chooser:

@@ -41,11 +41,12 @@ TEENAGER = Compare(fact="customer.age", comparison=Comparison.LESS_THAN, value=1
 
 
 def situation(policy: Policy, inputs: Inputs) -> Situation:
-    facts = gather_facts(inputs)
+    catalogue = policy.catalogue
+    facts = gather_facts(inputs, care=catalogue.care, event_types=catalogue.event_types)
     place = policy.standing(inputs, facts)
     facts[STAGE_FACT] = place.stage_id
     assignment = policy.assignment(inputs.request, inputs.customer, inputs.now)
-    return situation_of(policy.catalogue, inputs, assignment=assignment, place=place, facts=facts)
+    return situation_of(catalogue, inputs, assignment=assignment, place=place, facts=facts)
 
 
 def judge(policy: Policy, inputs_of: MakeInputs, **fields: Any) -> Screening:

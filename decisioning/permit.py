@@ -1,0 +1,121 @@
+"""Leave to send a decided message now: what may have changed since is asked again."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from decisioning.candidate import Candidate
+from decisioning.capacity import uses
+from decisioning.decision import Decision, Exclusion, Inputs
+from decisioning.errors import InvalidInputError
+from decisioning.facts import STAGE_FACT, gather_facts
+from decisioning.gates import ALL_LAYERS, Board, allowed_at
+from decisioning.message import SILENCE
+from decisioning.message_classes import Layer
+from decisioning.policy import Policy
+from decisioning.reservation import position_id
+from decisioning.situation import Situation, situation_of
+
+PERMIT_LAYERS = ALL_LAYERS - {Layer.REQUEST, Layer.STAGE, Layer.APPLICABILITY, Layer.TEST, Layer.SCORE}
+"""Layers that a permit asks again."""
+
+WITHDRAWN = "no longer in the catalogue"
+"""What `EXPIRED` means where the message itself is gone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PermitAnswer:
+    """Whether a decided message may be sent now.
+
+    Attributes:
+        reasons: Why not, in the order of the gates; empty where it may.
+        details: What each reason means here, one per reason.
+        retry_at: Where only time stands in the way, the first moment at which asking again helps.
+    """
+
+    is_allowed: bool
+    reasons: tuple[Exclusion, ...] = ()
+    details: tuple[str, ...] = ()
+    retry_at: datetime | None = None
+
+
+def permit(policy: Policy, decision: Decision, inputs_now: Inputs, *, position: int = 1) -> PermitAnswer:
+    """Hold exactly the decided message against the gates, with everything as it is now.
+
+    Asked again is all that protects the customer or that others share, since it may have changed: protection, consent
+    and subscription, the address, validity until arrival, eligibility and suitability, other offers in the book, open
+    cases, caps and pressure, suppression, quiet hours, capacity, and what the channel can carry. The message's own
+    contact and its own use of capacity are taken out first, or every message would stand in its own way.
+
+    Not asked again is what was settled by choosing: what the caller wanted (channels, excluded offers, other positions
+    of the slate), the stage and the applicability rules that the choice was made on, experiment arms and holdouts
+    (whoever is held out has no message to ask about), and the score. The class of the message bypasses what it bypassed
+    then. A message that has left the catalogue is denied: so that taking an offer out stops it at once.
+
+    Args:
+        policy: The policy in force now.
+        decision: The decision that chose the message.
+        inputs_now: What is known now; its request is ignored, that of the decision counts.
+        position: Which position of the slate, 1 for the decision proper.
+
+    Raises:
+        InvalidInputError: The decision has no such position, or silence there.
+    """
+    key = _message_key(decision, position)
+    candidate = _find(policy, decision.touchpoint_id, key)
+    if candidate is None:
+        return PermitAnswer(is_allowed=False, reasons=(Exclusion.EXPIRED,), details=(WITHDRAWN,))
+    situation = _situation(policy, decision, candidate, inputs_now, position)
+    refusals = Board(situation, PERMIT_LAYERS).ask(candidate)
+    return PermitAnswer(
+        is_allowed=not refusals,
+        reasons=tuple(reason for _, (reason, _, _) in refusals),
+        details=tuple(detail for _, (_, detail, _) in refusals),
+        retry_at=allowed_at(candidate, refusals, situation),
+    )
+
+
+def _message_key(decision: Decision, position: int) -> str:
+    keys = (decision.message_key, *(one.message_key for one in decision.further))
+    if not 1 <= position <= len(keys):
+        raise InvalidInputError(f"position must be in [1, {len(keys)}], got {position}; ask for one that was decided")
+    if keys[position - 1] == SILENCE:
+        raise InvalidInputError("decision must have a message to permit, got silence; there is nothing to send")
+    return keys[position - 1]
+
+
+def _find(policy: Policy, touchpoint_id: str, key: str) -> Candidate | None:
+    if touchpoint_id not in policy.catalogue.touchpoints:
+        return None
+    return next((one for one in policy.compiled_candidates(touchpoint_id) if one.key == key), None)
+
+
+def _situation(
+    policy: Policy, decision: Decision, candidate: Candidate, inputs_now: Inputs, position: int
+) -> Situation:
+    inputs = _without_itself(policy, decision, candidate, inputs_now, position)
+    catalogue = policy.catalogue
+    facts = gather_facts(inputs, care=catalogue.care, event_types=catalogue.event_types)
+    place = policy.standing(inputs, facts)
+    facts[STAGE_FACT] = place.stage_id
+    assignment = policy.assignment(inputs.request, inputs.customer, inputs.now)
+    return situation_of(catalogue, inputs, assignment=assignment, place=place, facts=facts)
+
+
+def _without_itself(policy: Policy, decision: Decision, candidate: Candidate, inputs: Inputs, position: int) -> Inputs:
+    """The inputs as if the message had not been decided, with the ask of that time."""
+    own = position_id(decision.decision_id, position)
+    used = dict(inputs.supply.used)
+    for counter, amount in uses(policy.catalogue, candidate.touch, candidate.cost_minor, decision.decided_at).items():
+        if counter in used:
+            used[counter] -= amount
+    asked, stages = decision.inputs.request, {stage.stage_id for stage in policy.catalogue.stages}
+    return replace(
+        inputs,
+        request=replace(asked, stage_id=asked.stage_id if asked.stage_id in stages else None),
+        live=replace(
+            inputs.live,
+            contacts=tuple(one for one in inputs.live.contacts if one.contact_id != own),
+            household_contacts=tuple(one for one in inputs.live.household_contacts if one.contact_id != own),
+        ),
+        supply=replace(inputs.supply, used=used),
+    )
