@@ -132,7 +132,25 @@ def explain(predicate: Predicate, facts: Facts) -> str:
         case AnyOf(parts=parts):
             return "; or ".join(explain(part, facts) for part in parts) or "nothing can meet this rule"
         case _:
-            return f"must not hold: {_describe(predicate.part)}"
+            return f"must not hold: {describe(predicate.part)}"
+
+
+def describe(predicate: Predicate) -> str:
+    """A rule in plain words, without the facts of anybody.
+
+    Example:
+        >>> describe(Not(part=Compare(fact="customer.age", comparison=Comparison.AT_LEAST, value=18)))
+        'not (customer.age must be at least 18)'
+    """
+    match predicate:
+        case Compare():
+            return _requirement(predicate)
+        case AllOf(parts=parts):
+            return "; and ".join(map(describe, parts)) or "anything"
+        case AnyOf(parts=parts):
+            return "; or ".join(map(describe, parts)) or "nothing"
+        case _:
+            return f"not ({describe(predicate.part)})"
 
 
 def is_missing(value: object) -> bool:
@@ -286,15 +304,3 @@ def _requirement(compare: Compare) -> str:
 
 def _state(value: FactValue) -> str:
     return "is missing" if is_missing(value) else f"is {value}"
-
-
-def _describe(predicate: Predicate) -> str:
-    match predicate:
-        case Compare():
-            return _requirement(predicate)
-        case AllOf(parts=parts):
-            return "; and ".join(map(_describe, parts)) or "anything"
-        case AnyOf(parts=parts):
-            return "; or ".join(map(_describe, parts)) or "nothing"
-        case _:
-            return f"not ({_describe(predicate.part)})"

@@ -7,9 +7,21 @@ Example:
     ['double-stamps', 'free-coffee', 'opening-hours', 'ten-percent']
 """
 
-from features.catalogue.loading import check_catalogue, load_catalogue
+from features.catalogue.findings import Finding, Proof, Severity
+from features.catalogue.loading import Examination, check_catalogue, examine_catalogue, load_catalogue
 from features.catalogue.problems import Problem
 from features.catalogue.schema import catalogue_json_schema
 from features.catalogue.versioning import catalogue_version
 
-__all__ = ["Problem", "catalogue_json_schema", "catalogue_version", "check_catalogue", "load_catalogue"]
+__all__ = [
+    "Examination",
+    "Finding",
+    "Problem",
+    "Proof",
+    "Severity",
+    "catalogue_json_schema",
+    "catalogue_version",
+    "check_catalogue",
+    "examine_catalogue",
+    "load_catalogue",
+]

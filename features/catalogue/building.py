@@ -31,7 +31,7 @@ from features.catalogue.money import to_minor
 from features.catalogue.rules import to_predicate
 from features.contracts import EventType
 
-__all__ = ["build_catalogue", "to_minor"]
+__all__ = ["build_catalogue", "build_channel", "to_minor"]
 
 _DEFAULT_PURPOSES = {
     MessageClass.MARKETING: "marketing",
@@ -58,7 +58,7 @@ def build_catalogue(sound: Mapping[str, Any], version: str = "") -> Catalogue:
             for each in sound["stages"]
         ),
         touchpoints={k: _touchpoint(k, v) for k, v in _sorted(sound["touchpoints"])},
-        channels={k: _channel(k, v, currency) for k, v in _sorted(sound["channels"])},
+        channels={k: build_channel(k, v, currency) for k, v in _sorted(sound["channels"])},
         offers={k: _offer(k, v, currency) for k, v in _sorted(sound["offers"])},
         creatives=tuple(each for k, v in _sorted(sound["offers"]) for each in _creatives(k, v)),
         offer_kinds=sound["offer_kinds"],
@@ -113,7 +113,8 @@ def _touchpoint(name: str, file: TouchpointFile) -> Touchpoint:
     )
 
 
-def _channel(name: str, file: ChannelFile, currency: str) -> Channel:
+def build_channel(name: str, file: ChannelFile, currency: str) -> Channel:
+    """A channel with its cost in minor units and its times in seconds and minutes."""
     return Channel(
         channel_id=name,
         cost_minor=to_minor(file.cost, currency),

@@ -40,7 +40,7 @@ def check_rules(sections: Sections, sound: dict[str, Any], names: Names) -> None
     }
     kept = {name: _Fact(kind="any") for name in _broken_attributes(names, attributes)}
     known = features | attributes | kept | _live(sound, names)
-    for location, rule in _stage_rules(sound):
+    for location, rule in stage_rules(sound):
         outside = {name: fact for name, fact in known.items() if name not in _JOURNEY_FEATURES}
         _check(sections, location, rule, outside, "feature, customer.<attribute> or live.<fact>")
     known |= {f"context.{name}": _Fact(kind=kind) for name, kind in names.context.items()}
@@ -72,7 +72,15 @@ def _broken_attributes(names: Names, sound: Mapping[str, _Fact]) -> Iterator[str
     return (f"customer.{name}" for name in names.customer_attributes if f"customer.{name}" not in sound)
 
 
-def _stage_rules(sound: dict[str, Any]) -> Iterator[tuple[Location, RuleFile]]:
+def all_rules(sound: dict[str, Any]) -> Iterator[tuple[Location, RuleFile]]:
+    """Every rule that is written, with its path."""
+    yield from stage_rules(sound)
+    yield from _offer_rules(sound)
+    yield from _lever_rules(sound)
+
+
+def stage_rules(sound: dict[str, Any]) -> Iterator[tuple[Location, RuleFile]]:
+    """The entry rules of stages that have one, with their paths."""
     for index, stage in enumerate(sound["stages"]):
         if stage.entry is not None:
             yield ("stages", index, "entry"), stage.entry

@@ -1,14 +1,18 @@
 """Load a folder of catalogue files, or say everything that is wrong with it."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from decisioning.catalogue import Catalogue
 from decisioning.errors import InvalidPolicyError
 from features.catalogue.building import build_catalogue
 from features.catalogue.facts import check_rules
+from features.catalogue.findings import Finding, Severity, from_problem, in_order
 from features.catalogue.names import Names
 from features.catalogue.problems import Problem
+from features.catalogue.proofs import Ground, check_contradictions, prove
 from features.catalogue.references import check_references
 from features.catalogue.sections import Sections, read_sections
 from features.catalogue.validation import validate_sections
@@ -25,7 +29,7 @@ def load_catalogue(folder: Path) -> Catalogue:
         InvalidPolicyError: Something is wrong with the files; the message lists every problem, one a line.
         InvalidInputError: The folder is not there or holds no YAML file.
     """
-    sections, catalogue = _check(folder)
+    sections, _, catalogue = _checked(folder)
     problems = _ordered(sections)
     if problems or catalogue is None:
         shown = [str(problem) for problem in problems[:_MOST_SHOWN]]
@@ -42,10 +46,45 @@ def check_catalogue(folder: Path) -> list[Problem]:
     Raises:
         InvalidInputError: The folder is not there or holds no YAML file.
     """
-    return _ordered(_check(folder)[0])
+    return _ordered(_checked(folder)[0])
 
 
-def _check(folder: Path) -> tuple[Sections, Catalogue | None]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examination:
+    """What a check of a folder found.
+
+    Attributes:
+        catalogue: With its version; None where there is any error.
+        findings: Errors first, then warnings, by file and line.
+    """
+
+    catalogue: Catalogue | None
+    findings: tuple[Finding, ...]
+
+    def of(self, severity: Severity) -> tuple[Finding, ...]:
+        """The findings of one severity."""
+        return tuple(finding for finding in self.findings if finding.severity is severity)
+
+
+def examine_catalogue(folder: Path, now: datetime) -> Examination:
+    """Everything that is wrong with a folder of catalogue files, or else everything that can be proven of it.
+
+    Args:
+        folder: With the YAML files.
+        now: The moment that validity, limits and levers are looked at (aware, UTC).
+
+    Raises:
+        InvalidInputError: The folder is not there or holds no YAML file.
+    """
+    sections, sound, catalogue = _checked(folder)
+    if catalogue is None:
+        return Examination(catalogue=None, findings=in_order(map(from_problem, sections.problems)))
+    ground = Ground(sections=sections, sound=sound, catalogue=catalogue, now=now)
+    versioned = replace(catalogue, version=catalogue_version(catalogue))
+    return Examination(catalogue=versioned, findings=in_order(prove(ground)))
+
+
+def _checked(folder: Path) -> tuple[Sections, dict[str, Any], Catalogue | None]:
     """Read, validate and cross-check; the catalogue is None where there is any problem."""
     sections = read_sections(folder)
     sound = validate_sections(sections)
@@ -53,7 +92,11 @@ def _check(folder: Path) -> tuple[Sections, Catalogue | None]:
     check_references(sections, sound, names)
     check_rules(sections, sound, names)
     check_wording(sections, sound, names)
-    return sections, None if sections.problems else build_catalogue(sound)
+    if sections.problems:
+        return sections, sound, None
+    catalogue = build_catalogue(sound)
+    check_contradictions(sections, sound, catalogue)
+    return sections, sound, None if sections.problems else catalogue
 
 
 def _ordered(sections: Sections) -> list[Problem]:

@@ -35,9 +35,15 @@ def _raw_stages(sections: Sections) -> frozenset[str]:
 
 
 def _raw_creatives(sections: Sections) -> frozenset[str]:
-    lists = [each["creatives"] for each in _raw(sections, "offers", "creatives")]
-    entries = [each for written in lists if isinstance(written, list) for each in written]
-    return frozenset(str(each["creative"]) for each in entries if isinstance(each, dict) and "creative" in each)
+    """Names of creatives, and their full names `offer/channel/creative`."""
+    names: set[str] = set()
+    offers = sections.values.get("offers")
+    for offer, entry in offers.items() if isinstance(offers, dict) else ():
+        written = entry.get("creatives") if isinstance(entry, dict) else None
+        for each in written if isinstance(written, list) else ():
+            if isinstance(each, dict) and "creative" in each:
+                names |= {str(each["creative"]), f"{offer}/{each.get('channel')}/{each['creative']}"}
+    return frozenset(names)
 
 
 def _raw(sections: Sections, section: str, field: str) -> list[dict[str, Value]]:

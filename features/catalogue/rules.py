@@ -52,13 +52,18 @@ class RuleFile(BaseModel):
         written = {comparison: getattr(self, comparison.value) for comparison in Comparison}
         return {comparison: value for comparison, value in written.items() if value is not None}
 
+    def parts(self, at: Step = ()) -> Iterator[tuple[Step, "RuleFile"]]:
+        """The rules right inside `all` and `any`, with their paths; none inside a comparison or `not`."""
+        for name, parts in (("all", self.all_of), ("any", self.any_of)):
+            for index, part in enumerate(parts or ()):
+                yield (*at, name, index), part
+
     def leaves(self, at: Step = ()) -> Iterator[tuple[Step, "RuleFile"]]:
         """Every comparison in the rule, with its path."""
         if self.fact is not None:
             yield at, self
-        for name, parts in (("all", self.all_of), ("any", self.any_of)):
-            for index, part in enumerate(parts or ()):
-                yield from part.leaves((*at, name, index))
+        for place, part in self.parts(at):
+            yield from part.leaves(place)
         if self.negated is not None:
             yield from self.negated.leaves((*at, "not"))
 

@@ -1,9 +1,13 @@
 """Check the words of creatives: fields a channel needs, valid Liquid, known variables, lengths."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
+from decisioning.creative_limits import BODY, FORMAT, creative_faults
 from decisioning.errors import InvalidPolicyError
+from decisioning.predicate import FactValue
+from features.catalogue.building import build_channel
 from features.catalogue.documents import Location
 from features.catalogue.models_journey import ChannelFile
 from features.catalogue.models_offer import CreativeFile
@@ -16,14 +20,17 @@ from features.content import OFFER_FIELDS, TEMPLATE_ROOTS, render_template, temp
 def check_wording(sections: Sections, sound: dict[str, Any], names: Names) -> None:
     """Add a problem for everything that would keep a creative from being sent as it should."""
     for offer_id, offer in sound["offers"].items():
+        known = {"id": offer_id, "kind": offer.kind, **offer.attributes}
         for index, creative in enumerate(offer.creatives):
             at = ("offers", offer_id, "creatives", index)
+            fixed = {
+                field: _check_text(sections, (*at, "content", field), text, known, names)
+                for field, text in creative.content.items()
+            }
             channel = sound["channels"].get(creative.channel)
             if channel is not None:
                 _check_fields(sections, at, creative, channel)
-            for field, text in creative.content.items():
-                limit = channel.max_lengths.get(field) if channel is not None else None
-                _check_text(sections, (*at, "content", field), text, limit, names)
+                _check_fit(sections, at, creative, channel, fixed)
 
 
 def _check_fields(sections: Sections, at: Location, creative: CreativeFile, channel: ChannelFile) -> None:
@@ -34,18 +41,44 @@ def _check_fields(sections: Sections, at: Location, creative: CreativeFile, chan
             sections.add((*at, "content"), rule, shown(near[0] if near else None))
 
 
-def _check_text(sections: Sections, at: Location, text: str, limit: int | None, names: Names) -> None:
+def _check_text(
+    sections: Sections, at: Location, text: str, offer: Mapping[str, FactValue], names: Names
+) -> str | None:
+    """The words of a text that are there whatever the customer; None where it is no template that can be filled."""
     try:
         paths = template_paths(text)
-        plain = render_template(text, {"customer": {}, "context": {}, "offer": {}})
+        fixed = render_template(text, {"customer": {}, "context": {}, "offer": offer})
     except InvalidPolicyError as error:
         rule, _, got = str(error).removeprefix("template ").rpartition(", got ")
         sections.add(at, rule, got)
-        return
+        return None
     for path in paths:
         _check_path(sections, at, path, names)
-    if limit is not None and len(plain) > limit:
-        sections.add(at, f"must be at most {limit} characters, even before values are filled in", f"{len(plain)}")
+    return fixed
+
+
+def _check_fit(
+    sections: Sections, at: Location, creative: CreativeFile, channel: ChannelFile, fixed: Mapping[str, str | None]
+) -> None:
+    """What the channel cannot carry, even with every merge field left empty."""
+    words = {field: text for field, text in fixed.items() if text is not None}
+    for field, limit in channel.max_lengths.items():
+        length = len(words.get(field, ""))
+        if length > limit:
+            rule = f"must be at most {limit} characters, even before values are filled in"
+            sections.add((*at, "content", field), rule, f"{length}")
+    core = build_channel(creative.channel, channel, "")
+    is_open = "{" in creative.content.get(FORMAT, "")  # a template: the gate looks at what it becomes
+    rest = replace(
+        core,
+        max_lengths={},
+        required_fields=frozenset(),
+        allowed_formats=frozenset() if is_open else core.allowed_formats,
+    )
+    for fault in creative_faults(rest, words):
+        field = FORMAT if fault.startswith(FORMAT) else BODY
+        rule = f"must fit channel {creative.channel!r}, even before values are filled in"
+        sections.add((*at, "content", field), rule, fault)
 
 
 def _check_path(sections: Sections, at: Location, path: tuple[str, ...], names: Names) -> None:

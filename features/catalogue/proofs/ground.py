@@ -1,0 +1,67 @@
+"""What every proof looks at: a sound catalogue, where its fields were written, and the moment."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+from decisioning.catalogue import Catalogue
+from decisioning.message import Creative
+from decisioning.value_cells import Domain
+from features.catalogue.documents import Location, dotted
+from features.catalogue.domains import domains_of
+from features.catalogue.findings import Finding, Proof, Severity
+from features.catalogue.sections import Sections
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ground:
+    """A catalogue without mistakes.
+
+    Attributes:
+        sections: As written, with places.
+        sound: Section name to models.
+        catalogue: The core's form of the same.
+        now: The moment that validity, limits and levers are looked at (aware, UTC).
+    """
+
+    sections: Sections
+    sound: dict[str, Any]
+    catalogue: Catalogue
+    now: datetime
+
+    @cached_property
+    def domains(self) -> dict[str, Domain]:
+        """What each fact can be."""
+        return domains_of(self.catalogue)
+
+    @cached_property
+    def creatives(self) -> dict[str, list[Creative]]:
+        """Creatives by offer."""
+        by_offer: dict[str, list[Creative]] = {offer_id: [] for offer_id in self.catalogue.offers}
+        for creative in self.catalogue.creatives:
+            by_offer[creative.offer_id].append(creative)
+        return by_offer
+
+    def warning(self, at: Location, proof: Proof, found: str, advice: str = "") -> Finding:
+        """A warning about a field."""
+        file, line = self.sections.place_of(at)
+        return Finding(
+            severity=Severity.WARNING,
+            proof=proof,
+            file=file,
+            line=line,
+            field=dotted(at),
+            found=found,
+            advice=advice,
+        )
+
+    def creative_at(self, creative: Creative) -> Location:
+        """Where a creative was written."""
+        written = self.sound["offers"][creative.offer_id].creatives
+        index = next(
+            index
+            for index, each in enumerate(written)
+            if (each.channel, each.creative) == (creative.channel_id, creative.creative_id)
+        )
+        return ("offers", creative.offer_id, "creatives", index)
