@@ -12,12 +12,33 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from decisioning.care import Case
 from decisioning.catalogue import Catalogue
+from decisioning.contact_policy import (
+    Cap,
+    Contact,
+    ContactPolicy,
+    Due,
+    Fatigue,
+    Response,
+    Suppression,
+    SuppressionScope,
+    Touch,
+)
 from decisioning.customer import Consent
-from decisioning.decision import Inputs
+from decisioning.decision import Evaluated, Excluded, Exclusion, Inputs, Placement
 from decisioning.errors import InvalidInputError
+from decisioning.experiment import Holdout, ProgrammeHoldout
+from decisioning.exploration import Exploration, ExplorationKind, Ramp
+from decisioning.levers import Lever, LeverScope
+from decisioning.limits import DepartmentShare, Limit, LimitScope, Supply
+from decisioning.live import LiveState, RecentEvent, StageMove
+from decisioning.message import MessageClass
+from decisioning.message_classes import CapScope
 from decisioning.policy import Policy, decide
+from decisioning.quiet_hours import QuietHours, QuietRule
 from decisioning.record import (
+    RECORD_VERSION,
     decision_from_record,
     decision_to_record,
     inputs_from_record,
@@ -170,10 +191,10 @@ def test_explaining_and_replaying_change_nothing(plain_policy: Policy, inputs_of
     assert as_text(record) == before
 
 
-@pytest.mark.parametrize("version", [None, 2, "1"])
+@pytest.mark.parametrize("version", [None, 3, "1", True])
 def test_a_record_of_another_version_is_refused(plain_policy: Policy, inputs_of: MakeInputs, version: Any) -> None:
     record = decision_to_record(decide(plain_policy, inputs_of(plain_policy), "D-1"))
-    with pytest.raises(InvalidInputError, match="record_version must be 1"):
+    with pytest.raises(InvalidInputError, match="record_version must be 1 or 2"):
         decision_from_record({**record, "record_version": version})
 
 
@@ -196,3 +217,221 @@ def test_a_damaged_record_is_refused(plain_policy: Policy, inputs_of: MakeInputs
         decision_from_record({**record, **damage})
     with pytest.raises(InvalidInputError, match="it is damaged or cut short"):
         inputs_from_record({**record["inputs"], "features": {"values": {"a": {"number": "huge"}}}})
+
+
+WEEK = 7 * 86_400.0
+MOMENT = datetime(2026, 10, 30, 9, 30, 15, 123, tzinfo=UTC)
+
+
+def touch(offer_id: str = "double-stamps", channel_id: str = "push") -> Touch:
+    return Touch(
+        message_class=MessageClass.MARKETING,
+        department="marketing",
+        goal_id="loyalty",
+        channel_id=channel_id,
+        offer_id=offer_id,
+        creative_id="plain",
+    )
+
+
+FULL_LIVE = LiveState(
+    version=7,
+    household_version=3,
+    contacts=(
+        Contact(contact_id="d0", touch=touch(), at=MOMENT, is_confirmed=True),
+        Contact(contact_id="d1", touch=touch("free-coffee"), at=MOMENT, reserved_until=MOMENT + timedelta(days=9)),
+        Contact(contact_id="d2", touch=touch("ten-percent"), at=MOMENT, is_confirmed=True, is_released=True),
+        Contact(contact_id="d3-ghost", touch=touch("ten-percent"), at=MOMENT, is_confirmed=True, is_ghost=True),
+    ),
+    household_contacts=(Contact(contact_id="e0", touch=touch(channel_id="email"), at=MOMENT, is_confirmed=True),),
+    due=(Due(due_id="pass", due_at=MOMENT + timedelta(days=3), touch=touch("opening-hours")),),
+    responses=(Response(outcome="declined", touch=touch(), at=MOMENT),),
+    cases=(
+        Case(
+            case_id="c1",
+            kind="lost_item",
+            severity="high",
+            opened_at=MOMENT - timedelta(days=90),
+            resolved_at=MOMENT - timedelta(days=80),
+            channel_id="call",
+        ),
+        Case(case_id="c2", kind="outage", severity="normal"),
+    ),
+    consents=(Consent(channel_id="push", purpose="service", is_granted=True, recorded_at=MOMENT, source="app"),),
+    protections={"vulnerable": False},
+    has_opted_out_of_profiling=False,
+    stage=StageMove(stage_id="lapsed", at=MOMENT),
+    events=(RecentEvent(event_type="browse", at=MOMENT), RecentEvent(event_type="purchase", at=MOMENT)),
+)
+FULL_SUPPLY = Supply(
+    used={"limit:pushes:total": 5.0}, prices_minor={"pushes": 0.25, "m": -1.5}, evidence={"ten-percent": 9}
+)
+
+
+@pytest.fixture(scope="module")
+def full_policy(plain_catalogue: Catalogue, now: datetime) -> Policy:
+    """Everything that can be declared is, and weighs on the decision."""
+    return Policy(
+        replace(
+            plain_catalogue,
+            exploration=Exploration(
+                kind=ExplorationKind.THOMPSON,
+                min_probability=0.01,
+                prior_deviation_minor=250.0,
+                ramp=Ramp(needed=50, start_share=0.1),
+            ),
+            contact_policy=ContactPolicy(
+                caps=(Cap(cap_id="mail", scope=CapScope.CHANNEL, of="email", limit=1, window_seconds=WEEK),),
+                suppressions=(Suppression(after="declined", scope=SuppressionScope.OFFER, cooldown_seconds=WEEK),),
+                look_ahead_seconds=WEEK,
+                fatigue=Fatigue(cost_minor=3.0, half_life_seconds=WEEK),
+            ),
+            quiet_hours=QuietHours(rules=(QuietRule(channels=frozenset({"email"}), until_minute=15 * 60),)),
+            limits=(Limit(limit_id="pushes", scope=LimitScope.CHANNEL, of="push", amount=100),),
+            shares=(DepartmentShare(share_id="m", department="marketing", min_share=0.1),),
+            levers=(
+                Lever(
+                    lever_id="l",
+                    scope=LeverScope.OFFER,
+                    of="ten-percent",
+                    factor=1.25,
+                    owner="o",
+                    reason="r",
+                    expires_at=now + timedelta(days=1),
+                ),
+            ),
+            programme_holdouts=(
+                ProgrammeHoldout(programme_id="stamps", share=1.0, salt="s", offers=frozenset({"free-coffee"})),
+            ),
+        )
+    )
+
+
+def full_inputs(policy: Policy, inputs_of: MakeInputs, **fields: Any) -> Inputs:
+    everything: dict[str, Any] = {
+        "placements": (Placement(placement_id="a", channels=frozenset({"push"})), Placement(placement_id="b")),
+        "live": FULL_LIVE,
+        "supply": FULL_SUPPLY,
+        "unfit": {"opening-hours/email/plain": "headline is too long"},
+        "allocated": "free-coffee/push/plain",
+        "household_id": "H-1",
+        "country": "DE",
+        "time_zone": None,
+        "plausible_zones": ("Europe/Berlin", "Europe/Busingen"),
+    }
+    return inputs_of(policy, **everything | fields)
+
+
+def test_everything_that_a_decision_looks_at_comes_back(full_policy: Policy, inputs_of: MakeInputs) -> None:
+    inputs = full_inputs(full_policy, inputs_of, protections=frozenset({"legal_hold"}), has_opted_out_of_profiling=True)
+    back = inputs_from_record(json.loads(as_text(inputs_to_record(inputs))))
+    for name in ("request", "customer", "live", "supply", "unfit", "allocated"):
+        assert getattr(back, name) == getattr(inputs, name)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    uniform=st.floats(0, 1, exclude_max=True),
+    scores=st.none() | st.lists(st.floats(-1e4, 1e4), min_size=9, max_size=9),
+    held_out=st.booleans(),
+    opted_out=st.sampled_from([None, True, False]),
+)
+def test_a_decision_with_everything_replays_bit_for_bit(
+    full_policy: Policy, inputs_of: MakeInputs, **drawn: Any
+) -> None:
+    holdout = Holdout(share=1.0, salt="h") if drawn["held_out"] else None
+    policy = Policy(replace(full_policy.catalogue, holdout=holdout))
+    live = replace(FULL_LIVE, has_opted_out_of_profiling=drawn["opted_out"])
+    scores = drawn["scores"] and np.array(drawn["scores"])
+    decision = decide(
+        policy, full_inputs(policy, inputs_of, uniform=drawn["uniform"], expected_values=scores, live=live), "D-1"
+    )
+    record = decision_to_record(decision)
+    stored = orjson.loads(orjson.dumps(record))
+    assert as_text(decision_to_record(decision_from_record(stored))) == as_text(record)
+    assert as_text(decision_to_record(replay(policy, stored))) == as_text(record)
+
+
+def test_what_a_decision_found_comes_back_with_its_types(full_policy: Policy, inputs_of: MakeInputs) -> None:
+    policy = Policy(replace(full_policy.catalogue, holdout=Holdout(share=1.0, salt="h")))
+    decision = decide(policy, full_inputs(policy, inputs_of), "D-1")
+    assert decision.ghost is not None
+    assert decision.further
+    assert decision.programme_holdouts
+    assert decision.care is not None
+    back = decision_from_record(json.loads(as_text(decision_to_record(decision))))
+    for name in ("further", "ghost", "programme_holdouts", "care", "retry_at", "best_key", "evaluated", "excluded"):
+        assert getattr(back, name) == getattr(decision, name)
+    by_mail = full_inputs(
+        full_policy, inputs_of, placements=(Placement(placement_id="a", channels=frozenset({"email"})),)
+    )
+    waiting = decide(full_policy, by_mail, "D-2")
+    assert decision_from_record(decision_to_record(waiting)).retry_at == waiting.retry_at is not None
+
+
+def test_the_greedy_choice_of_a_plan_comes_back(plain_policy: Policy, inputs_of: MakeInputs) -> None:
+    decision = decide(plain_policy, inputs_of(plain_policy, allocated="double-stamps/email/plain"), "D-1")
+    back = decision_from_record(json.loads(as_text(decision_to_record(decision))))
+    assert back.best == decision.best
+    assert back.best.message_key == "double-stamps/email/plain"
+
+
+def test_what_is_empty_is_not_written(plain_policy: Policy, inputs_of: MakeInputs) -> None:
+    record = decision_to_record(decide(plain_policy, inputs_of(plain_policy), "D-1"))
+    assert record["record_version"] == RECORD_VERSION == 2
+    new = {"further", "ghost", "programme_holdouts", "retry_at", "care", "best_key"}
+    assert not new & record.keys()
+    assert not {"live", "supply", "unfit", "allocated"} & record["inputs"].keys()
+    assert not {"household_id", "country", "protections"} & record["inputs"]["customer"].keys()
+    assert "placements" not in record["inputs"]["request"]
+    assert set(record["evaluated"][0]) == set(Evaluated._fields[:6])
+
+
+OLD_RECORD = {
+    "record_version": 1, "decision_id": "D-1", "customer_id": "C-1", "touchpoint_id": "app-home",
+    "decided_at": "2026-11-01T12:00:00+00:00", "action": "send", "reason": "MODEL",
+    "message_key": "ten-percent/push/plain", "offer_id": "ten-percent", "channel_id": "push", "creative_id": "plain",
+    "action_probability": 0.92, "stage_id": "active", "arms": {"test": "all"}, "is_held_out": False,
+    "policy_version": "d068766a89f64f73", "model_version": "7", "degraded": [],
+    "evaluated": [
+        {"message_key": "silence", "expected_value_minor": 1000.0, "uplift_minor": 0.0, "cost_minor": 0.0,
+         "priority_minor": 0.0, "probability": 0.08},
+        {"message_key": "ten-percent/push/plain", "expected_value_minor": 1400.0, "uplift_minor": 400.0,
+         "cost_minor": 0.5, "priority_minor": 399.5, "probability": 0.92},
+    ],
+    "excluded": [{"message_key": "free-coffee/push/plain", "reasons": ["NO_CONSENT", "NOT_ELIGIBLE"]}],
+    "inputs": {
+        "request": {"customer_id": "C-1", "touchpoint_id": "app-home", "request_key": "k", "context": {},
+                    "channels": None, "excluded_offers": [], "stage_id": None},
+        "customer": {"customer_id": "C-1", "attributes": {"age": 30}, "time_zone": "Europe/Berlin", "locale": None,
+                     "reachable_channels": ["push"], "consents": [], "unsubscribed_channels": []},
+        "features": None, "expected_values": [1000.0, 1400.0], "model_version": "7",
+        "now": "2026-11-01T12:00:00+00:00", "uniform": 0.5, "degraded": [],
+    },
+}  # fmt: skip
+
+
+def test_a_record_of_the_first_version_is_still_read() -> None:
+    decision = decision_from_record(OLD_RECORD)
+    assert (decision.best.message_key, decision.best.business_weight) == ("ten-percent/push/plain", 1.0)
+    assert decision.excluded == (
+        Excluded(
+            message_key="free-coffee/push/plain",
+            reasons=(Exclusion.NO_CONSENT, Exclusion.NOT_ELIGIBLE),
+            details=("", ""),
+        ),
+    )
+    assert (decision.further, decision.ghost, decision.care, decision.retry_at) == ((), None, None, None)
+    assert (decision.inputs.live, decision.inputs.supply) == (LiveState(), Supply())
+    assert decision.inputs.customer is not None
+    assert decision.inputs.customer.household_id is None
+    again = decision_to_record(decision)
+    assert {**again, "record_version": 1} == OLD_RECORD
+
+
+@pytest.mark.parametrize(
+    "damage", [{"live": {"contacts": [{}]}}, {"live": {"events": ["x"]}}, {"supply": 3}, {"live": {"cases": 1}}]
+)
+def test_damaged_live_state_is_refused(plain_policy: Policy, inputs_of: MakeInputs, damage: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInputError, match="it is damaged or cut short"):
+        inputs_from_record(inputs_to_record(inputs_of(plain_policy)) | damage)
