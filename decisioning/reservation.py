@@ -59,7 +59,7 @@ def touch_of(catalogue: Catalogue, message_key: str) -> Touch:
 
     Raises:
         InvalidInputError: A key that is not offer/channel/creative.
-        UnknownNameError: An offer that the catalogue does not have.
+        UnknownNameError: An offer or a channel that the catalogue does not have.
     """
     parts = message_key.split("/")
     if len(parts) != len(("offer", "channel", "creative")):
@@ -67,6 +67,8 @@ def touch_of(catalogue: Catalogue, message_key: str) -> Touch:
     offer = catalogue.offers.get(parts[0])
     if offer is None:
         raise UnknownNameError("offer", parts[0], catalogue.offers)
+    if parts[1] not in catalogue.channels:
+        raise UnknownNameError("channel", parts[1], catalogue.channels)
     return Touch(
         message_class=offer.message_class,
         department=catalogue.goals[offer.goal_id].department,

@@ -52,3 +52,16 @@ def test_without_features_a_stage_that_needs_none_is_still_told() -> None:
 def test_an_entry_rule_that_could_never_be_true_is_refused() -> None:
     with pytest.raises(InvalidPolicyError):
         compile_stages((_stage("odd", "x", Comparison.IS_MISSING, 3),))
+
+
+def test_a_stage_that_an_event_named_comes_before_every_rule() -> None:
+    facts = {"customer_tenure_days": 10.0, "purchase_count_90d": 3.0}
+    stages = compile_stages((NEW, ACTIVE, LAPSED))
+    assert standing(stages, facts, moved_to="lapsed").stage_id == "lapsed"
+    unread = standing(stages, {}, has_features=False, moved_to="active")
+    assert (unread.stage_id, unread.is_known) == ("active", True)
+
+
+def test_a_stage_that_is_not_declared_moves_nobody() -> None:
+    facts = {"customer_tenure_days": 10.0}
+    assert standing(compile_stages((NEW, LAPSED)), facts, moved_to="retired").stage_id == "new"

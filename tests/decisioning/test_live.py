@@ -1,0 +1,124 @@
+"""What rules can ask about the live state."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from decisioning.care import CarePolicy, Case
+from decisioning.contact_policy import Contact, Touch
+from decisioning.live import LiveState, RecentEvent, StageMove, live_facts, stage_moved_to
+from decisioning.message import MessageClass
+
+NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+TICK = timedelta(microseconds=1)
+TOUCH = Touch(
+    message_class=MessageClass.MARKETING,
+    department="sales",
+    goal_id="loyalty",
+    channel_id="email",
+    offer_id="coffee",
+    creative_id="plain",
+)
+
+
+def events_at(*ages: timedelta, event_type: str = "browse") -> tuple[RecentEvent, ...]:
+    return tuple(RecentEvent(event_type=event_type, at=NOW - age) for age in ages)
+
+
+def test_behaviour_is_counted_to_the_microsecond() -> None:
+    live = LiveState(events=events_at(DAY, DAY - TICK, HOUR, HOUR - TICK, timedelta(minutes=30)))
+    assert live_facts(live, NOW) == {
+        "live.message_count_24h": 0,
+        "live.open_case_count": 0,
+        "live.browse_count_1h": 2,
+        "live.browse_count_24h": 4,
+        "live.browse_recency_minutes": 30.0,
+    }
+
+
+def test_a_declared_type_that_never_happened_counts_0_and_has_no_recency() -> None:
+    facts = live_facts(LiveState(events=events_at(HOUR)), NOW, event_types=("purchase",))
+    assert facts["live.purchase_count_1h"] == facts["live.purchase_count_24h"] == 0
+    assert "live.purchase_recency_minutes" not in facts
+    assert facts["live.browse_count_24h"] == 1
+
+
+def test_what_a_wrong_clock_dates_in_the_future_has_just_happened() -> None:
+    facts = live_facts(LiveState(events=events_at(-HOUR)), NOW)
+    assert (facts["live.browse_count_1h"], facts["live.browse_recency_minutes"]) == (1, 0.0)
+
+
+def test_who_is_not_profiled_keeps_what_is_owed_and_loses_what_they_did() -> None:
+    case = Case(case_id="c", kind="outage", severity="normal", opened_at=NOW)
+    live = LiveState(events=events_at(HOUR), cases=(case,))
+    assert live_facts(live, NOW, event_types=("purchase",), is_profiled=False) == {
+        "live.message_count_24h": 0,
+        "live.open_case_count": 1,
+        "live.open_case_kind": "outage",
+        "live.care": "open",
+    }
+
+
+def test_messages_of_the_last_day_that_count_are_counted() -> None:
+    sent = Contact(contact_id="d", touch=TOUCH, at=NOW - HOUR, is_confirmed=True)
+    contacts = (
+        sent,
+        replace(sent, at=NOW - DAY + TICK),
+        replace(sent, at=NOW - DAY),
+        replace(sent, is_ghost=True),
+        replace(sent, is_confirmed=False, is_released=True),
+        replace(sent, is_confirmed=False, reserved_until=NOW + TICK),
+        replace(sent, is_confirmed=False, reserved_until=NOW),
+    )
+    assert live_facts(LiveState(contacts=contacts), NOW)["live.message_count_24h"] == 3
+
+
+def test_care_says_which_case_is_open_or_that_one_cools_down() -> None:
+    case = Case(case_id="c", kind="lost_item", severity="normal", opened_at=NOW - DAY)
+    assert live_facts(LiveState(cases=(case,)), NOW)["live.open_case_kind"] == "lost_item"
+    cooling = live_facts(LiveState(cases=(replace(case, resolved_at=NOW - HOUR),)), NOW)
+    assert (cooling["live.care"], cooling["live.open_case_count"]) == ("cooling_down", 0)
+    assert "live.open_case_kind" not in cooling
+    closed = live_facts(LiveState(cases=(replace(case, resolved_at=NOW - HOUR),)), NOW + 30 * DAY)
+    assert "live.care" not in closed
+    unknown = live_facts(LiveState(cases=(case,)), NOW, care=CarePolicy())
+    assert unknown["live.open_case_count"] == 0
+
+
+@pytest.mark.parametrize(("age", "stage_id"), [(timedelta(0), "new"), (DAY - TICK, "new"), (DAY, None), (-HOUR, "new")])
+def test_a_stage_move_holds_for_a_day(age: timedelta, stage_id: str | None) -> None:
+    assert stage_moved_to(LiveState(stage=StageMove(stage_id="new", at=NOW - age)), NOW) == stage_id
+
+
+def test_without_a_move_there_is_no_stage() -> None:
+    assert stage_moved_to(LiveState(), NOW) is None
+
+
+@settings(max_examples=100)
+@given(
+    heard=st.lists(
+        st.builds(
+            RecentEvent,
+            event_type=st.sampled_from(["browse", "purchase"]),
+            at=st.integers(-30 * 60, 60).map(lambda minutes: NOW + timedelta(minutes=minutes)),
+        ),
+        max_size=12,
+    ),
+    data=st.data(),
+)
+def test_the_order_of_events_does_not_matter_and_an_hour_is_within_a_day(
+    heard: list[RecentEvent], data: st.DataObject
+) -> None:
+    facts = live_facts(LiveState(events=tuple(heard)), NOW)
+    shuffled = data.draw(st.permutations(heard))
+    assert live_facts(LiveState(events=tuple(shuffled)), NOW) == facts
+    for event_type in {event.event_type for event in heard}:
+        within_hour, within_day = (facts.get(f"live.{event_type}_count_{window}", 0) for window in ("1h", "24h"))
+        assert isinstance(within_hour, int)
+        assert isinstance(within_day, int)
+        assert within_hour <= within_day <= len(heard)
