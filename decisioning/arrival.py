@@ -1,8 +1,9 @@
 """When a message that is handed over now reaches the customer: print runs, cut-offs and lead times."""
 
-from datetime import UTC, datetime, time, timedelta
+from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+from decisioning.local_time import moment_of
 from decisioning.message import Channel
 
 
@@ -17,6 +18,7 @@ def run_at(channel: Channel, at: datetime) -> datetime:
         `at` itself, or the cut-off of the next local day (aware, UTC).
 
     Example:
+        >>> from datetime import UTC
         >>> printer = Channel(channel_id="letter", cut_off_minute=14 * 60, zone="Europe/Berlin")
         >>> run_at(printer, datetime(2026, 7, 1, 12, 1, tzinfo=UTC)).isoformat()
         '2026-07-02T12:00:00+00:00'
@@ -25,16 +27,16 @@ def run_at(channel: Channel, at: datetime) -> datetime:
         return at
     zone = ZoneInfo(channel.zone)
     local = at.astimezone(zone)
-    cut_off = time(*divmod(channel.cut_off_minute, 60))
-    if local.time() <= cut_off:
+    if local.time() <= time(*divmod(channel.cut_off_minute, 60)):
         return at
-    return datetime.combine(local.date() + timedelta(days=1), cut_off, zone).astimezone(UTC)
+    return moment_of(local.date() + timedelta(days=1), channel.cut_off_minute, zone)
 
 
 def arrives_at(channel: Channel, at: datetime) -> datetime:
     """When a message handed over at `at` (aware) arrives: its run and then the channel's lead time.
 
     Example:
+        >>> from datetime import UTC
         >>> arrives_at(Channel(channel_id="letter", lead_time_seconds=86_400), datetime(2026, 7, 1, tzinfo=UTC)).day
         2
     """

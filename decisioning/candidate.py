@@ -5,27 +5,20 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 from math import isfinite
-from zoneinfo import ZoneInfo
 
 from decisioning.catalogue import Catalogue
-from decisioning.contact_policy import Touch
+from decisioning.contact_policy import LONGEST_SECONDS, Touch
 from decisioning.errors import InvalidPolicyError, UnknownNameError
 from decisioning.experiment import ProgrammeHoldout
 from decisioning.journey import Touchpoint
 from decisioning.layer_rule import LayerRule, layer_rules
+from decisioning.local_time import find_zone
 from decisioning.measure import Unit
 from decisioning.message import Channel, Creative, Message, MessageClass, Offer
 from decisioning.message_classes import CLASS_ORDER, ClassRules, Layer, check_classes
-from decisioning.predicate import AllOf, Facts, Predicate
 
 LARGEST_AMOUNT_MINOR = 1e15
 """No amount is larger: ten trillion units. Beyond it a number is a mistake, and sums would lose cents."""
-
-LARGEST_WEIGHT = 1e6
-"""No weight is larger."""
-
-LONGEST_SECONDS = 100 * 366 * 86_400.0
-"""No lead time and no rest is longer: a century."""
 
 _MINUTES_A_DAY = 1440
 
@@ -51,7 +44,6 @@ class Candidate:
         declared_value_minor: What it is worth where no model can say.
         unit_value_minor: What one unit of the learned measure is worth: 1 where money is learned, the declared value
             of the offer where a rate is.
-        weight: Offer weight times goal weight.
     """
 
     message: Message
@@ -78,31 +70,11 @@ class Candidate:
     cost_minor: float
     declared_value_minor: float
     unit_value_minor: float
-    weight: float
 
     @property
     def is_marketing(self) -> bool:
         """True for what competes by worth alone, and may bypass nothing."""
         return self.message_class is MessageClass.MARKETING
-
-    @property
-    def rule(self) -> Predicate:
-        """The eligibility rules in one."""
-        return AllOf(parts=tuple(one.predicate for one in self.eligibility))
-
-    @property
-    def needs_features(self) -> bool:
-        """An eligibility rule looks at features."""
-        return any(one.needs_features for one in self.eligibility)
-
-    @property
-    def needs_stage(self) -> bool:
-        """An eligibility rule looks at the stage."""
-        return any(one.needs_stage for one in self.eligibility)
-
-    def is_eligible(self, facts: Facts) -> bool:
-        """True where every eligibility rule is met."""
-        return all(one.is_met(facts) for one in self.eligibility)
 
 
 def compile_candidates(catalogue: Catalogue, touchpoint: Touchpoint) -> tuple[Candidate, ...]:
@@ -168,8 +140,6 @@ def _candidate(catalogue: Catalogue, creative: Creative, opponents: Mapping[str,
         cost_minor=_number(f"cost of channel {channel.channel_id}", channel.cost_minor, highest=LARGEST_AMOUNT_MINOR),
         declared_value_minor=declared,
         unit_value_minor=declared if _learns_rate(catalogue) else 1.0,
-        weight=_number(f"weight of offer {offer.offer_id}", offer.weight, highest=LARGEST_WEIGHT)
-        * _number(f"weight of goal {goal.goal_id}", goal.weight, highest=LARGEST_WEIGHT),
     )
 
 
@@ -217,10 +187,8 @@ def _checked_channel(channel: Channel) -> Channel:
     _number(f"lead time {name}", channel.lead_time_seconds, highest=LONGEST_SECONDS)
     if channel.cut_off_minute is not None and not 0 <= channel.cut_off_minute < _MINUTES_A_DAY:
         raise InvalidPolicyError(f"cut-off {name} must be a minute of the day, got {channel.cut_off_minute}")
-    try:
-        ZoneInfo(channel.zone)
-    except (KeyError, OSError, ValueError) as error:
-        raise InvalidPolicyError(f"zone {name} must be an IANA name, got {channel.zone!r}") from error
+    if find_zone(channel.zone) is None:
+        raise InvalidPolicyError(f"zone {name} must be an IANA name, got {channel.zone!r}")
     return channel
 
 

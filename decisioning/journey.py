@@ -3,17 +3,16 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from decisioning.facts import is_feature
+from decisioning.facts import is_behaviour, is_feature
 from decisioning.predicate import ALWAYS, Facts, Predicate, Rule, compile_predicate, facts_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Goal:
-    """What a department wants; `weight` is its visible share in arbitration (1 changes nothing)."""
+    """What a department wants."""
 
     goal_id: str
     department: str
-    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +52,7 @@ class Standing:
 
     Attributes:
         stage_id: None where no stage matches or none can be told.
-        is_known: False where the answer hangs on features that could not be read.
+        is_known: False where the answer hangs on what could not be read, or must not be.
     """
 
     stage_id: str | None
@@ -62,11 +61,12 @@ class Standing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompiledStage:
-    """A stage with its entry rule compiled; `needs_features` where the rule looks at features."""
+    """A stage with its entry rule compiled, and what the rule looks at: features, or what the customer just did."""
 
     stage_id: str
     is_entered: Rule
     needs_features: bool
+    needs_behaviour: bool = False
 
 
 def compile_stages(stages: Iterable[JourneyStage]) -> tuple[CompiledStage, ...]:
@@ -79,14 +79,21 @@ def compile_stages(stages: Iterable[JourneyStage]) -> tuple[CompiledStage, ...]:
         CompiledStage(
             stage_id=stage.stage_id,
             is_entered=compile_predicate(stage.entry),
-            needs_features=any(map(is_feature, facts_of(stage.entry))),
+            needs_features=any(map(is_feature, needed)),
+            needs_behaviour=any(map(is_behaviour, needed)),
         )
         for stage in stages
+        for needed in (facts_of(stage.entry),)
     )
 
 
 def standing(
-    stages: Iterable[CompiledStage], facts: Facts, *, has_features: bool = True, moved_to: str | None = None
+    stages: Iterable[CompiledStage],
+    facts: Facts,
+    *,
+    has_features: bool = True,
+    has_behaviour: bool = True,
+    moved_to: str | None = None,
 ) -> Standing:
     """The stage that an event just named, else the first whose entry rule holds.
 
@@ -97,13 +104,14 @@ def standing(
         stages: In journey order.
         facts: As `facts.gather_facts`.
         has_features: False where the features could not be read.
+        has_behaviour: False where nobody may look at what the customer just did; the search ends there likewise.
         moved_to: As `live.stage_moved_to`; a stage that is not declared moves nobody.
     """
     stages = tuple(stages)
     if moved_to is not None and any(stage.stage_id == moved_to for stage in stages):
         return Standing(stage_id=moved_to)
     for stage in stages:
-        if stage.needs_features and not has_features:
+        if (stage.needs_features and not has_features) or (stage.needs_behaviour and not has_behaviour):
             return Standing(stage_id=None, is_known=False)
         if stage.is_entered(facts):
             return Standing(stage_id=stage.stage_id)

@@ -61,12 +61,11 @@ class Offer:
         goal_id: The goal it serves; the goal's department owns it.
         kind: Kind of offer, from the catalogue's `offer_kinds`; features and models group by it.
         message_class: Mandatory to marketing.
-        purpose: Purpose that needs the customer's consent; None only for mandatory and transactional offers.
+        purpose: Purpose that needs the customer's consent; None only for classes that bypass consent.
         stages: Journey stages it fits; empty means every stage.
         valid_from: First moment it may be sent (aware, UTC), inclusive; None for no bound.
         valid_until: First moment it may no longer be sent (aware, UTC); None for no bound.
         value_minor: Declared money value, used where no model can say; in minor units.
-        weight: Visible business weight, positive; 1 changes nothing.
         attributes: Numbers and words that describe it to the model, so that a new offer can be scored.
         eligibility: Rule over facts: may this customer have it.
         applicability: Rule over facts: does it make sense for them now.
@@ -85,7 +84,6 @@ class Offer:
     valid_from: datetime | None = None
     valid_until: datetime | None = None
     value_minor: float = 0.0
-    weight: float = 1.0
     attributes: Mapping[str, FactValue] = field(default_factory=dict[str, FactValue])
     eligibility: Predicate = ALWAYS
     applicability: Predicate = ALWAYS

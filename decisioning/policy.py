@@ -130,7 +130,7 @@ class Policy:
         profiled = is_profiled(inputs)
         moved_to = stage_moved_to(inputs.live, inputs.now) if profiled else None
         has_features = profiled and inputs.features is not None
-        return standing(self._stages, facts, has_features=has_features, moved_to=moved_to)
+        return standing(self._stages, facts, has_features=has_features, has_behaviour=profiled, moved_to=moved_to)
 
     def assignment(self, request: Request, customer: Customer | None, now: datetime) -> Assignment:
         """Holdouts and experiment arms of the customer; serving asks for them before it scores.

@@ -49,6 +49,14 @@ def test_without_features_a_stage_that_needs_none_is_still_told() -> None:
     assert (found.stage_id, found.is_known) == ("minor", True)
 
 
+def test_who_is_not_profiled_falls_through_no_rule_over_what_they_just_did() -> None:
+    browsing = _stage("browsing", "live.browse_count_1h", Comparison.AT_LEAST, 1)
+    facts = {"live.browse_count_1h": 2.0}
+    assert standing(compile_stages((browsing, LAPSED)), facts, has_features=False).stage_id == "browsing"
+    found = standing(compile_stages((browsing, LAPSED)), {}, has_features=False, has_behaviour=False)
+    assert (found.stage_id, found.is_known) == (None, False)
+
+
 def test_an_entry_rule_that_could_never_be_true_is_refused() -> None:
     with pytest.raises(InvalidPolicyError):
         compile_stages((_stage("odd", "x", Comparison.IS_MISSING, 3),))
