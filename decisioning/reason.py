@@ -1,6 +1,7 @@
 """Which one word says best why a decision came out as it did.
 
-Without a profile it is UNKNOWN_CUSTOMER, or DEGRADED where something was away that might have had one.
+Without a profile it is UNKNOWN_CUSTOMER, or DEGRADED where something was away that might have had one; or CONTENDED
+where the ask lost so many races against others that it was decided without looking.
 
 Where nothing was permitted, the first of these that is true:
 
@@ -26,6 +27,9 @@ from decisioning.choice import Choice, Way
 from decisioning.decision import Exclusion, Inputs, Reason
 from decisioning.experiment import ArmPolicy
 from decisioning.gates import Screening
+
+CONTENDED_WORD = "contended"
+"""In `Inputs.degraded`: other decisions about the customer, or about what all share, kept being faster."""
 
 _TESTS = {
     Exclusion.HOLDOUT: Reason.HOLDOUT,
@@ -55,6 +59,8 @@ def choose_reason(
         is_profiled: False for a customer who does not want to be.
         is_scored: A model had a say.
     """
+    if inputs.customer is None and CONTENDED_WORD in inputs.degraded:
+        return Reason.CONTENDED
     if inputs.customer is None:
         return Reason.DEGRADED if inputs.degraded else Reason.UNKNOWN_CUSTOMER
     if not screening.permitted:

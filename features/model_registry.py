@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 from uuid import uuid4
 
 import orjson
@@ -30,7 +31,6 @@ DIGEST_TAG = "bundle_digest"
 BUNDLE_FOLDER = "extra_files"
 """Where a registered version keeps the bundle: the folder MLflow gives to files beside a model."""
 
-_POINTER = "champion.json"
 _SQLITE = "sqlite:///"
 _HOW = "run `nextbest model train` and `nextbest model promote`"
 _QUERY = """
@@ -77,7 +77,7 @@ class RegistryAwayError(ModelUnavailableError):
     """The registry could not say which version is the champion."""
 
 
-def fetch_champion(settings: Settings) -> Champion:
+def fetch_champion(settings: Settings, alias: str = CHAMPION_ALIAS) -> Champion:
     """The champion as a local copy; cheap enough to ask every second where nothing changed.
 
     A registry that is away or was never made is no reason to stop: the copy that was last used is used again. A
@@ -85,18 +85,20 @@ def fetch_champion(settings: Settings) -> Champion:
 
     Args:
         settings: Where the registry and the local copies are.
+        alias: Another alias of the registered model, such as that of an experiment arm.
 
     Raises:
         ModelUnavailableError: There is no champion, or its files are damaged or cannot be reached.
     """
     try:
-        registered = find_champion(settings)
+        registered = find_champion(settings, alias)
     except RegistryAwayError as error:
-        return _last_copy(settings, error)
+        return _last_copy(settings, alias, error)
     if registered is None:
-        raise ModelUnavailableError(f"model registry must have a champion of {MODEL_NAME}, got none; {_HOW}")
+        how = _HOW if alias == CHAMPION_ALIAS else f"give a registered version the alias {alias}"
+        raise ModelUnavailableError(f"model registry must have a {alias} of {MODEL_NAME}, got none; {how}")
     champion = copy_registered(settings, registered)
-    _point_to(settings, champion)
+    _point_to(settings, alias, champion)
     return champion
 
 
@@ -134,16 +136,16 @@ def registry_is_made(settings: Settings) -> bool:
     return not uri.startswith(_SQLITE) or Path(uri.removeprefix(_SQLITE)).is_file()
 
 
-def find_champion(settings: Settings) -> Registered | None:
-    """What the registry says of the alias `champion`; None where nobody holds it.
+def find_champion(settings: Settings, alias: str = CHAMPION_ALIAS) -> Registered | None:
+    """What the registry says of the alias `champion`, or of another one; None where nobody holds it.
 
     Raises:
         RegistryAwayError: The registry is away, or was never made.
     """
     uri = settings.tracking_uri
     if uri.startswith(_SQLITE):
-        return _from_sqlite(Path(uri.removeprefix(_SQLITE)))
-    return _from_client(uri)
+        return _from_sqlite(Path(uri.removeprefix(_SQLITE)), alias)
+    return _from_client(uri, alias)
 
 
 def copy_registered(settings: Settings, registered: Registered) -> Champion:
@@ -185,12 +187,12 @@ def quiet_mlflow() -> None:
         os.environ.setdefault(name, value)  # noqa: TID251 - MLflow has no other place to be told
 
 
-def _from_sqlite(path: Path) -> Registered | None:
+def _from_sqlite(path: Path, alias: str) -> Registered | None:
     if not path.is_file():
         raise RegistryAwayError(f"model registry must exist, got no file {path}; {_HOW}")
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=1.0)) as connection:
-            row = connection.execute(_QUERY, (DIGEST_TAG, MODEL_NAME, CHAMPION_ALIAS)).fetchone()
+            row = connection.execute(_QUERY, (DIGEST_TAG, MODEL_NAME, alias)).fetchone()
     except sqlite3.Error as error:
         raise RegistryAwayError(f"model registry must be readable, got {error} from {path}; {_HOW}") from error
     if row is None:
@@ -199,13 +201,13 @@ def _from_sqlite(path: Path) -> Registered | None:
     return Registered(version=str(version), run_id=run_id or "", location=location or "", digest=digest)
 
 
-def _from_client(uri: str) -> Registered | None:
+def _from_client(uri: str, alias: str) -> Registered | None:
     quiet_mlflow()
     from mlflow.exceptions import MlflowException
 
     try:
         client = mlflow_client(uri)
-        found = client.get_model_version_by_alias(MODEL_NAME, CHAMPION_ALIAS)
+        found = client.get_model_version_by_alias(MODEL_NAME, alias)
         location = client.get_model_version_download_uri(MODEL_NAME, found.version)
     except MlflowException as error:
         if error.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
@@ -305,24 +307,29 @@ def _checked(folder: Path, stamps: tuple[tuple[int, int, int], ...]) -> str:  # 
     return read_bundle(folder).digest
 
 
-def _point_to(settings: Settings, champion: Champion) -> None:
+def _pointer(settings: Settings, alias: str) -> Path:
+    """File that names the copy last used under an alias."""
+    return settings.models_path / f"{quote(alias, safe='')}.json"
+
+
+def _point_to(settings: Settings, alias: str, champion: Champion) -> None:
     """Remember the copy for the day the registry is away."""
-    pointer = settings.models_path / _POINTER
+    pointer = _pointer(settings, alias)
     content = orjson.dumps({**asdict(champion), "folder": champion.folder.name})
     try:
         if pointer.is_file() and pointer.read_bytes() == content:
             return
-        partial = pointer.with_name(f".{_POINTER}.{uuid4().hex[:8]}.partial")
+        partial = pointer.with_name(f".{pointer.name}.{uuid4().hex[:8]}.partial")
         partial.write_bytes(content)
         partial.replace(pointer)
     except OSError as error:
         raise ModelUnavailableError(f"{pointer} must be writable, got {error.strerror}; give access") from error
 
 
-def _last_copy(settings: Settings, why: RegistryAwayError) -> Champion:
+def _last_copy(settings: Settings, alias: str, why: RegistryAwayError) -> Champion:
     """The copy that was used last, where it is still whole."""
     try:
-        pointer = orjson.loads((settings.models_path / _POINTER).read_bytes())
+        pointer = orjson.loads(_pointer(settings, alias).read_bytes())
         folder = settings.models_path / Path(pointer["folder"]).name
         champion = Champion(version=pointer["version"], folder=folder, digest=pointer["digest"])
     except (OSError, orjson.JSONDecodeError, KeyError, TypeError) as error:

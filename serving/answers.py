@@ -5,37 +5,46 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from decisioning.catalogue import Catalogue
-from decisioning.decision import Action, Decision, Evaluated, Exclusion, Reason
+from decisioning.decision import Action, Decision, Evaluated, Excluded, Exclusion, Reason
 from decisioning.measure import Unit
 from decisioning.message import SILENCE
 from decisioning.plain_words import exclusion_words, plain_reason
 from decisioning.record import decision_from_record
+from decisioning.reservation import position_id
+from serving.log_rows import parts_of
 
 type Answer = dict[str, Any]
 
 RESERVED = frozenset(
     {
         "action", "reason", "decision_id", "touchpoint", "offer_id", "channel", "creative", "action_probability",
-        "degraded", "replayed", "ttl_s",
+        "degraded", "replayed", "ttl_s", "retry_at",
     }
 )  # fmt: skip
 """Fields of the flat form; content under one of these names gets the prefix `content_`."""
 
 
 def answer_of(
-    decision: Decision, *, content: Mapping[str, str], catalogue: Catalogue, per_major: float, ttl_s: int
+    decision: Decision,
+    *,
+    contents: Mapping[str, Mapping[str, str]],
+    catalogue: Catalogue,
+    per_major: float,
+    ttl_s: int,
 ) -> Answer:
     """The answer to a fresh decision.
 
+    What a holdout kept back is for the log alone: a campaign tool that knew it might send it.
+
     Args:
         decision: The decision.
-        content: Rendered content of the chosen message; empty for silence.
+        contents: Rendered content by field of every chosen message, by its key.
         catalogue: The catalogue it was made with.
         per_major: Minor units per major unit of the currency.
         ttl_s: How long a repeat of the ask gets the same answer, in seconds.
     """
-    money = _Amounts(catalogue, per_major)
-    chosen = _chosen(decision)
+    money = Amounts(catalogue, per_major)
+    slate = _slate(decision, contents, money)
     learned = catalogue.learning if decision.model_version is not None else None
     return {
         "decision_id": decision.decision_id,
@@ -49,9 +58,11 @@ def answer_of(
         "replayed": False,
         "dry_run": False,
         "withheld": [],
-        "selected": None if chosen is None else {**_message(chosen, money), "content": dict(content)},
+        "selected": slate[0]["selected"],
         "action_probability": decision.action_probability,
-        "alternatives": [],
+        "slate": slate if decision.further else [],
+        "retry_at": _iso(decision.retry_at) if decision.action is Action.HOLD else None,
+        "care": None if decision.care is None else decision.care.value,
         "stage": decision.stage_id,
         "experiments": [{"experiment": name, "arm": arm} for name, arm in sorted(decision.arms.items())],
         "held_out": decision.is_held_out,
@@ -68,23 +79,47 @@ def replayed(stored: Answer, *, now: datetime) -> Answer:
     return {**stored, "replayed": True, "ttl_s": max(0, int(stored["ttl_s"] - age))}
 
 
-def withheld(answer: Answer, reasons: Sequence[Exclusion]) -> Answer:
-    """A repeated answer whose message may no longer be sent: the decision stands in the log, and nothing goes out."""
-    told = {"reason": Reason.NOTHING_PERMITTED.value, "withheld": [reason.value for reason in reasons]}
-    return {**answer, "action": Action.HOLD.value, "selected": None, "alternatives": [], **told}
+def withheld(answer: Answer, refused: Mapping[str, Sequence[Exclusion]]) -> Answer:
+    """A repeated answer with messages that may no longer be sent: the decision stands in the log, and they do not go.
+
+    Args:
+        answer: The repeated answer.
+        refused: Reasons by key of the message they are against.
+    """
+    slate = [_withheld_position(position, refused) for position in answer["slate"]]
+    reasons = refused.get(key_of(answer["selected"]))
+    if not reasons:
+        return {**answer, "slate": slate}
+    told = {"action": Action.HOLD.value, "reason": Reason.NOTHING_PERMITTED.value, "selected": None}
+    return {**answer, **told, "slate": slate, "withheld": [reason.value for reason in reasons]}
+
+
+def _withheld_position(position: Answer, refused: Mapping[str, Sequence[Exclusion]]) -> Answer:
+    reasons = refused.get(key_of(position["selected"]))
+    return {**position, "selected": None, "withheld": [one.value for one in reasons]} if reasons else position
+
+
+def key_of(selected: Answer | None) -> str:
+    """Key of the message that an answer names; `silence` where it names none."""
+    return f"{selected['offer_id']}/{selected['channel']}/{selected['creative']}" if selected else SILENCE
+
+
+def keys_of(answer: Answer) -> list[str]:
+    """Keys of every message of an answer."""
+    found = [key_of(answer["selected"]), *(key_of(position["selected"]) for position in answer["slate"])]
+    return [key for key in dict.fromkeys(found) if key != SILENCE]
 
 
 def unlogged(answer: Answer, reasons: Sequence[str]) -> Answer:
     """Silence that no log could take: no decision was made, so there is no id and nothing to remember."""
-    silence = {"action": Action.HOLD.value, "selected": None, "alternatives": [], "decision_id": None, "ttl_s": 0}
+    silence = {"action": Action.HOLD.value, "selected": None, "slate": [], "decision_id": None, "ttl_s": 0}
     return {**answer, **silence, "degraded": True, "degraded_reasons": list(reasons)}
 
 
-def alternatives(decision: Decision, *, limit: int, catalogue: Catalogue, per_major: float) -> list[Answer]:
-    """The next best permitted messages after the chosen one, at most `limit - 1`, best first."""
-    money = _Amounts(catalogue, per_major)
-    others = [one for one in decision.evaluated if one.message_key not in (SILENCE, decision.message_key)]
-    return [_message(one, money) for one in others[: limit - 1]]
+def unnamed(answer: Answer) -> Answer:
+    """The answer of a dry run: no log has it, so neither it nor its positions have an id."""
+    slate = [{**position, "decision_id": None} for position in answer["slate"]]
+    return {**answer, "decision_id": None, "dry_run": True, "ttl_s": 0, "slate": slate}
 
 
 def explanation(record: Mapping[str, Any], *, catalogue: Catalogue, per_major: float) -> Answer:
@@ -95,19 +130,21 @@ def explanation(record: Mapping[str, Any], *, catalogue: Catalogue, per_major: f
         catalogue: For the currency and the unit of the amounts.
         per_major: Minor units per major unit of the currency.
     """
-    decision, money = decision_from_record(record), _Amounts(catalogue, per_major)
+    decision, money = decision_from_record(record), Amounts(catalogue, per_major)
     return {
         "summary": plain_reason(decision, catalogue.currency, per_major=per_major, is_rate=not money.is_money),
         "evaluated": [_evaluated(one, money) for one in decision.evaluated],
-        "excluded": [
-            {
-                "message": one.message_key,
-                "reasons": [reason.value for reason in one.reasons],
-                "because": [exclusion_words(reason) for reason in one.reasons],
-            }
-            for one in decision.excluded
-        ],
+        "excluded": [_excluded(one) for one in decision.excluded],
     }
+
+
+def because(reasons: Sequence[Exclusion], details: Sequence[str]) -> list[str]:
+    """Refusals in plain words, each with its detail where there is one."""
+    told = [*details, *([""] * (len(reasons) - len(details)))]
+    return [
+        f"{exclusion_words(reason)} ({detail})" if detail else exclusion_words(reason)
+        for reason, detail in zip(reasons, told, strict=False)
+    ]
 
 
 def flat(answer: Answer) -> Answer:
@@ -125,6 +162,7 @@ def flat(answer: Answer) -> Answer:
         "degraded": answer["degraded"],
         "replayed": answer["replayed"],
         "ttl_s": answer["ttl_s"],
+        "retry_at": answer["retry_at"],
     }
     content = selected.get("content", {})
     return flattened | {(f"content_{name}" if name in RESERVED else name): text for name, text in content.items()}
@@ -137,7 +175,7 @@ def features_as_of(decision: Decision) -> str | None:
     return (decision.decided_at - timedelta(seconds=max(ages))).isoformat() if ages else None
 
 
-class _Amounts:
+class Amounts:
     """Values of the learned measure as callers read them: money in major units, rates as they are."""
 
     def __init__(self, catalogue: Catalogue, per_major: float) -> None:
@@ -158,31 +196,69 @@ class _Amounts:
         return {"amount": round(minor / self._per_major, 9), "currency": self._currency}
 
 
-def _chosen(decision: Decision) -> Evaluated | None:
-    if decision.action is Action.HOLD:
+def _slate(decision: Decision, contents: Mapping[str, Mapping[str, str]], money: Amounts) -> list[Answer]:
+    """Every position, the first included; a single placement is a slate of one."""
+    placements = [one.placement_id for one in decision.inputs.request.placements]
+    chosen = [
+        (decision.message_key, decision.action_probability),
+        *((one.message_key, one.action_probability) for one in decision.further),
+    ]
+    return [
+        {
+            "placement": placement,
+            "decision_id": position_id(decision.decision_id, place),
+            "selected": _selected(decision, key, probability, contents, money),
+            "action_probability": probability,
+            "withheld": [],
+        }
+        for place, (placement, (key, probability)) in enumerate(zip(placements, chosen, strict=False), start=1)
+    ]
+
+
+def _selected(
+    decision: Decision, key: str, probability: float, contents: Mapping[str, Mapping[str, str]], money: Amounts
+) -> Answer | None:
+    if key == SILENCE:
         return None
-    return next(one for one in decision.evaluated if one.message_key == decision.message_key)
-
-
-def _message(one: Evaluated, money: _Amounts) -> Answer:
-    offer_id, channel_id, creative_id = one.message_key.split("/")
+    offer_id, channel_id, creative_id = parts_of(key)
+    known = next((one for one in decision.evaluated if one.message_key == key), None)
     return {
         "offer_id": offer_id,
         "channel": channel_id,
         "creative": creative_id,
-        "expected_value": money.value(one.expected_value_minor),
-        "uplift": money.value(one.uplift_minor),
-        "cost": money.money(one.cost_minor),
-        "action_probability": one.probability,
+        "expected_value": money.value(known.expected_value_minor) if known else None,
+        "uplift": money.value(known.uplift_minor) if known else None,
+        "cost": money.money(known.cost_minor) if known else None,
+        "action_probability": probability,
+        "content": dict(contents.get(key, {})),
     }
 
 
-def _evaluated(one: Evaluated, money: _Amounts) -> Answer:
+def _evaluated(one: Evaluated, money: Amounts) -> Answer:
+    """A candidate with every factor that arbitration multiplied or subtracted."""
     return {
         "message": one.message_key,
         "expected_value": money.value(one.expected_value_minor),
         "uplift": money.value(one.uplift_minor),
         "cost": money.money(one.cost_minor),
+        "fatigue": money.money(one.fatigue_minor),
+        "shadow_price": money.money(one.shadow_minor),
+        "context_weight": one.context_weight,
+        "business_weight": one.business_weight,
         "priority": money.money(one.priority_minor),
+        "evidence_count": one.evidence_count,
         "action_probability": one.probability,
     }
+
+
+def _excluded(one: Excluded) -> Answer:
+    return {
+        "message": one.message_key,
+        "reasons": [reason.value for reason in one.reasons],
+        "because": because(one.reasons, one.details),
+        "allowed_at": _iso(one.allowed_at),
+    }
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()

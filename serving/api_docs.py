@@ -10,10 +10,27 @@ from pydantic.json_schema import models_json_schema
 from starlette.responses import HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 
-from serving.bodies import BatchBody, Body, DecisionBody, EventItem, EventsBody, OutcomeItem, OutcomesBody
+from serving.bodies import (
+    BatchBody,
+    Body,
+    DecisionBody,
+    EventItem,
+    EventsBody,
+    OutcomeItem,
+    OutcomesBody,
+    PermitBody,
+)
 
 _ASSETS = Path(fastapi_offline.__file__).parent / "static"
-_BODIES: tuple[type[Body], ...] = (DecisionBody, BatchBody, OutcomesBody, OutcomeItem, EventsBody, EventItem)
+_BODIES: tuple[type[Body], ...] = (
+    DecisionBody,
+    BatchBody,
+    OutcomesBody,
+    OutcomeItem,
+    EventsBody,
+    EventItem,
+    PermitBody,
+)
 _ITEMS = {"BatchBody": ("requests", "DecisionBody"), "OutcomesBody": ("outcomes", "OutcomeItem"),
           "EventsBody": ("events", "EventItem")}  # fmt: skip
 _FREE = frozenset({"/livez", "/readyz"})

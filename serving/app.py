@@ -10,6 +10,7 @@ from pathlib import Path
 from fastapi import Depends, FastAPI
 
 from features.model_registry import fetch_champion
+from features.policy_archive import PolicyArchive
 from features.settings import Settings
 from serving import api_docs, problems
 from serving.access import needs
@@ -24,8 +25,10 @@ from serving.intake import Intake
 from serving.live_state import LiveState
 from serving.metrics import Metrics
 from serving.model_source import Champion, ModelSource
+from serving.pacing import Pacer
+from serving.permits import PermitService
 from serving.refreshing import Refresher
-from serving.routes import about, decisions, health, reports
+from serving.routes import about, decisions, explanations, health, permits, reports
 
 REFRESH_EVERY_S = 2.0
 DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
@@ -40,6 +43,7 @@ def create_app(
     settings: Settings,
     *,
     fetch_model: Callable[[], Champion] | None = None,
+    fetch_arm: Callable[[str], Champion] | None = None,
     now: Callable[[], datetime] = utc_now,
     refresh_every_s: float = REFRESH_EVERY_S,
     metrics_path: Path | None = None,
@@ -50,6 +54,7 @@ def create_app(
     Args:
         settings: Where everything is. `redis_url` names the Redis; who starts an embedded one puts its URL there.
         fetch_model: Gives the champion's local copy; default is the model registry.
+        fetch_arm: Gives the local copy of the model that an experiment arm names by its alias; default as above.
         now: The clock.
         refresh_every_s: How often to look for a new catalogue and a new champion.
         metrics_path: Folder in which worker processes add their numbers up; None for one process.
@@ -64,9 +69,16 @@ def create_app(
         redoc_url=None,
         lifespan=_lifespan(refresh_every_s, owns_process=owns_process),
     )
-    app.state.engine = _engine(settings, fetch_model or (lambda: fetch_champion(settings)), now, Metrics(metrics_path))
+    refresher = Refresher(
+        catalogues=CatalogueSource(folder=settings.catalogue_path),
+        models=ModelSource(fetch=fetch_model or (lambda: fetch_champion(settings))),
+        fetch_arm=fetch_arm or (lambda alias: fetch_champion(settings, alias)),
+        seed=settings.policy_seed,
+        archive=PolicyArchive(settings.catalogues_path),
+    )
+    app.state.engine = _engine(settings, refresher, now, Metrics(metrics_path))
     problems.install(app)
-    for module in (decisions, reports, about, health):
+    for module in (decisions, permits, explanations, reports, about, health):
         app.include_router(module.router)
     api_docs.install(app)
     app.include_router(console_routes(settings, [Depends(needs(Scope.READ))]))
@@ -79,15 +91,8 @@ def app_from_environment() -> FastAPI:
     return create_app(Settings(), owns_process=True)
 
 
-def _engine(
-    settings: Settings, fetch_model: Callable[[], Champion], now: Callable[[], datetime], metrics: Metrics
-) -> Engine:
+def _engine(settings: Settings, refresher: Refresher, now: Callable[[], datetime], metrics: Metrics) -> Engine:
     state = LiveState(settings.redis_url or DEFAULT_REDIS_URL, decision_ttl=timedelta(days=settings.decision_ttl_days))
-    refresher = Refresher(
-        catalogues=CatalogueSource(folder=settings.catalogue_path),
-        models=ModelSource(fetch=fetch_model),
-        seed=settings.policy_seed,
-    )
     decisions_service = DecisionService(
         state=state,
         fallback=FallbackLog(settings.spool_path),
@@ -101,9 +106,13 @@ def _engine(
         state=state,
         refresher=refresher,
         decisions=decisions_service,
+        permits=PermitService(
+            state=state, log_path=settings.log_path, in_force=refresher.current, now=now, metrics=metrics
+        ),
         intake=Intake(state=state, log_path=settings.log_path, now=now),
         keys=KeyRing(settings.keys_path),
         metrics=metrics,
+        pacer=Pacer(settings.redis_url or DEFAULT_REDIS_URL, in_force=refresher.current, now=now, metrics=metrics),
     )
 
 
@@ -116,12 +125,14 @@ def _lifespan(refresh_every_s: float, *, owns_process: bool) -> Callable[[FastAP
             gc.collect()
             gc.freeze()
         refreshing = asyncio.create_task(engine.refresher.run(refresh_every_s), name="refresher")
+        pacing = asyncio.create_task(engine.pacer.run(), name="pacer")
         try:
             yield
         finally:
-            refreshing.cancel()
-            with suppress(asyncio.CancelledError):
-                await refreshing
+            for task in (refreshing, pacing):
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
             await engine.state.stop()
 
     return lifespan

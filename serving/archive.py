@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from decisioning.errors import LogUnavailableError
 from features.contracts import DECISIONS
 
 
@@ -18,16 +17,10 @@ def find_decisions(log_path: Path, decision_ids: Sequence[str]) -> dict[str, dic
     Raises:
         LogUnavailableError: The log cannot be read.
     """
-    import pyarrow as pa
-    from deltalake import DeltaTable
-    from deltalake.exceptions import DeltaError, TableNotFoundError
-    from pyarrow import dataset
+    import polars as pl
 
-    try:
-        table = DeltaTable(log_path / DECISIONS.name)
-        found = table.to_pyarrow_dataset().to_table(filter=dataset.field("decision_id").isin(list(decision_ids)))
-    except TableNotFoundError:
-        return {}
-    except (DeltaError, OSError, pa.ArrowException) as error:
-        raise LogUnavailableError(f"log table decisions must be readable, got {type(error).__name__}") from error
-    return {row["decision_id"]: row for row in found.to_pylist()}
+    from features.log import EventLog
+
+    log = EventLog(log_path)
+    found = log.collect(DECISIONS, log.scan(DECISIONS).filter(pl.col("decision_id").is_in(list(decision_ids))))
+    return {row["decision_id"]: row for row in found.iter_rows(named=True)}

@@ -29,6 +29,7 @@ from features.contracts import OutcomeType
 from serving.problems import Fault, Problem
 
 MAX_BATCH = 500
+MAX_PLACEMENTS = 30
 MAX_TEXT = 1_000
 MAX_PROPERTIES_BYTES = 32_768
 LARGEST_AMOUNT = 1e12
@@ -77,6 +78,18 @@ class Body(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+class PlacementItem(Body):
+    """A position that a message is wanted for."""
+
+    placement: Identifier = Field(description="Name of the position", examples=["hero"])
+    channels: Annotated[Names, Field(min_length=1)] | None = Field(default=None, description="Only these channels")
+
+
+def _distinct_placements(values: tuple[PlacementItem, ...]) -> tuple[PlacementItem, ...]:
+    _distinct(tuple(value.placement for value in values))
+    return values
+
+
 class DecisionBody(Body):
     """Ask for the next action for one customer at one touchpoint."""
 
@@ -88,9 +101,17 @@ class DecisionBody(Body):
     )
     channels: Annotated[Names, Field(min_length=1)] | None = Field(default=None, description="Only these channels")
     exclude_offers: Names = Field(default=(), description="Offers that must not be chosen")
-    limit: Annotated[int, Field(strict=True, ge=1, le=30)] = Field(
-        default=1, description="Permitted messages to return: the chosen one and the next best"
+    limit: Annotated[int, Field(strict=True, ge=1, le=MAX_PLACEMENTS)] = Field(
+        default=1, description="Messages wanted: short for placements named 1, 2, ..."
     )
+    placements: (
+        Annotated[
+            tuple[PlacementItem, ...],
+            Field(min_length=1, max_length=MAX_PLACEMENTS),
+            AfterValidator(_distinct_placements),
+        ]
+        | None
+    ) = Field(default=None, description="Positions to fill, in order; not together with `limit`")
     dedupe_key: Key | None = Field(
         default=None, description="Identity of the ask: the same key gets the same decision", examples=["dispatch-88f2"]
     )
@@ -166,6 +187,14 @@ class EventsBody(Body):
     """Report events."""
 
     events: Annotated[list[Any], Field(min_length=1, max_length=MAX_BATCH)]
+
+
+class PermitBody(Body):
+    """Ask for leave to send a decision's message now; every field may be left out."""
+
+    deadline_ms: Annotated[int, Field(strict=True, ge=1, le=60_000)] | None = Field(
+        default=None, description="Answer within this; the server's own deadline is the upper bound"
+    )
 
 
 def parse_json(body: bytes) -> Any:
@@ -292,6 +321,8 @@ def _unknown_field(name: str, known: Sequence[str]) -> str:
 def _fields_at(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[str, ...]:
     if location == ("value",):
         return tuple(Money.model_fields)
+    if location[:1] == ("placements",):
+        return tuple(PlacementItem.model_fields)
     return tuple(model.model_fields)
 
 

@@ -5,7 +5,10 @@ Where something is missing, the decision still happens and its record says what 
 - no profile: the customer is unknown, so no channel counts as reachable and the answer is silence;
 - no usable features, but a profile: rules over features and stages do not pass, and the model scores the rest with
   every feature missing, as it does for a newcomer;
-- no model: messages that are not marketing compete by their declared value.
+- no model: messages that are not marketing compete by their declared value;
+- no model for an experiment arm that names one of its own: the same, and never another model in its place.
+
+A customer who does not want to be profiled is no such case: no feature of theirs is decoded and no model is asked.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,12 +23,14 @@ from decisioning.decision import Decision, Exclusion, Inputs, Request
 from decisioning.draw import request_uniform
 from decisioning.errors import FeatureUnavailableError, LogUnavailableError, ModelUnavailableError
 from decisioning.policy import decide
+from decisioning.reason import CONTENDED_WORD
 from decisioning.scoring import FeatureVector, FloatArray
 from features.online.profiles import decode_profile
 from features.online.record import decode_record
 from features.online.redis_keys import shard_of
-from serving.in_force import InForce
-from serving.live_state import Known
+from serving.fitting import Fit
+from serving.in_force import ArmModel, InForce
+from serving.live_reading import Known
 
 STATE_UNAVAILABLE = "state_unavailable"
 """Redis did not answer in time, so nothing is known of the customer."""
@@ -37,23 +42,49 @@ FEATURES_STALE = "features_stale"
 
 FEATURES_UNAVAILABLE = FeatureUnavailableError.code
 MODEL_UNAVAILABLE = ModelUnavailableError.code
+ARM_MODEL_UNAVAILABLE = "arm_model_unavailable"
+"""The customer is in an experiment arm with a model of its own, and that model is not to be had."""
+
 CONTENT_UNAVAILABLE = "content_unavailable"
 LOG_UNAVAILABLE = LogUnavailableError.code
 
-LASTING_GATES = frozenset({Exclusion.NOT_REACHABLE, Exclusion.NO_CONSENT, Exclusion.UNSUBSCRIBED, Exclusion.EXPIRED})
-"""Gates that a repeated answer has to pass again."""
+CONTENDED = CONTENDED_WORD
+"""Other decisions about this customer, or about what all share, kept being faster."""
+
+LASTING_GATES = frozenset(
+    {
+        Exclusion.PROTECTED, Exclusion.NO_CONSENT, Exclusion.UNSUBSCRIBED, Exclusion.NOT_REACHABLE, Exclusion.EXPIRED,
+        Exclusion.CASE_OPEN, Exclusion.CASE_COOLING_DOWN, Exclusion.SUPPRESSED,
+    }
+)  # fmt: skip
+"""Gates that a repeated answer has to pass again. Caps are none of them: its own contact is what they would count."""
 
 _DAY_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """A request with what is known at its moment; `known` is None where Redis is away."""
+    """A request with what is known at its moment.
+
+    Attributes:
+        known: None where Redis is away.
+        allocated: Message key that a plan over all customers gave this one; None where there is no plan.
+    """
 
     request: Request
     known: Known | None
     now: datetime
     decision_id: str
+    allocated: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """All that a decision looks at, and the content that was rendered on the way, by message key."""
+
+    ask: Ask
+    inputs: Inputs
+    contents: Mapping[str, Mapping[str, str]]
 
 
 def new_decision_id(customer_id: str) -> str:
@@ -61,25 +92,36 @@ def new_decision_id(customer_id: str) -> str:
     return f"dec_{shard_of(customer_id):02x}{uuid4().hex}"
 
 
-def decide_many(in_force: InForce, asks: Sequence[Ask]) -> list[Decision]:
-    """Decide n asks, each as if it were alone; those of one touchpoint are scored as one matrix.
+def prepare_many(in_force: InForce, asks: Sequence[Ask]) -> list[Prepared]:
+    """Gather what n decisions look at, each as if it were alone; those of one touchpoint are scored as one matrix.
 
     Args:
-        in_force: Policy, schema and model.
+        in_force: Policy, schema and models.
         asks: n requests with what is known.
 
     Returns:
-        n decisions in order.
+        What `decide` takes, n in order.
+
+    Raises:
+        UnknownNameError: A touchpoint that is not declared.
+    """
+    gathered = [_gather(in_force, ask) for ask in asks]
+    scored = _score(in_force, gathered)
+    return [_prepared(in_force, one, *pair) for one, pair in zip(gathered, scored, strict=True)]
+
+
+def decide_prepared(in_force: InForce, prepared: Prepared) -> Decision:
+    """The decision; scores that cannot be used are left out, and the record says so.
 
     Raises:
         UnknownNameError: A touchpoint or stage that is not declared.
     """
-    gathered = [_gather(in_force, ask) for ask in asks]
-    scores = _score(in_force, gathered)
-    return [
-        _decide(in_force, ask, _inputs(in_force, ask, one, values))
-        for ask, one, values in zip(asks, gathered, scores, strict=True)
-    ]
+    try:
+        return decide(in_force.policy, prepared.inputs, prepared.ask.decision_id)
+    except ModelUnavailableError:  # scores that no message may be sent on
+        degraded = (*prepared.inputs.degraded, MODEL_UNAVAILABLE)
+        unscored = replace(prepared.inputs, expected_values=None, model_version=None, degraded=degraded)
+        return decide(in_force.policy, unscored, prepared.ask.decision_id)
 
 
 def decide_blind(in_force: InForce, ask: Ask, *, degraded: Sequence[str]) -> Decision:
@@ -97,44 +139,61 @@ def decide_blind(in_force: InForce, ask: Ask, *, degraded: Sequence[str]) -> Dec
     return decide(in_force.policy, inputs, ask.decision_id)
 
 
-def refusals_now(in_force: InForce, ask: Ask, message_key: str) -> tuple[Exclusion, ...]:
-    """Why a message that was decided before may not be sent any more; empty where it may.
+def inputs_now(in_force: InForce, ask: Ask) -> Inputs:
+    """What a message that was decided before is checked against now: everything but scores."""
+    gathered = _gather(in_force, ask)
+    return _prepared(in_force, gathered, None, None).inputs
+
+
+def refusals_now(in_force: InForce, ask: Ask, message_keys: Sequence[str]) -> dict[str, tuple[Exclusion, ...]]:
+    """Why messages that were decided before may not be sent any more, by message key; those that may are absent.
 
     A repeat keeps its decision when stage, score or eligibility moved on. It does not outlive the customer's leave to
-    be written to, nor the offer.
+    be written to, a case that puts service before sales, nor the offer.
     """
-    gathered = _gather(in_force, ask)
-    decision = decide(in_force.policy, _inputs(in_force, ask, gathered, None), ask.decision_id)
+    decision = decide(in_force.policy, inputs_now(in_force, ask), ask.decision_id)
     reasons = {one.message_key: one.reasons for one in decision.excluded}
-    if message_key not in reasons and message_key not in {one.message_key for one in decision.evaluated}:
-        return (Exclusion.EXPIRED,)  # the catalogue no longer has it
-    return tuple(reason for reason in reasons.get(message_key, ()) if reason in LASTING_GATES)
+    known = reasons.keys() | {one.message_key for one in decision.evaluated}
+    lasting = {
+        key: tuple(reason for reason in reasons.get(key, ()) if reason in LASTING_GATES)
+        if key in known
+        else (Exclusion.EXPIRED,)  # the catalogue no longer has it
+        for key in message_keys
+    }
+    return {key: found for key, found in lasting.items() if found}
+
+
+def is_not_profiled(customer: Customer, known: Known) -> bool:
+    """True for who opted out of profiling; the latest live word counts before the profile's."""
+    live = known.live.has_opted_out_of_profiling
+    return customer.has_opted_out_of_profiling if live is None else live
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Gathered:
     ask: Ask
     customer: Customer | None
-    features: FeatureVector | None
-    degraded: tuple[str, ...]
+    features: FeatureVector | None = None
+    degraded: tuple[str, ...] = ()
+    is_profiled: bool = True
 
 
 def _gather(in_force: InForce, ask: Ask) -> _Gathered:
     """Decode what Redis gave, as of the ask's moment."""
-    if ask.known is None:
-        return _Gathered(ask=ask, customer=None, features=None, degraded=(STATE_UNAVAILABLE,))
-    if ask.known.profile is None:
-        return _Gathered(ask=ask, customer=None, features=None, degraded=())
+    if ask.known is None or ask.known.profile is None:
+        return _Gathered(ask=ask, customer=None, degraded=(STATE_UNAVAILABLE,) if ask.known is None else ())
     try:
         customer = with_unsubscriptions(decode_profile(ask.known.profile), ask.known.unsubscribed_at)
     except FeatureUnavailableError:
-        return _Gathered(ask=ask, customer=None, features=None, degraded=(PROFILE_UNREADABLE,))
+        return _Gathered(ask=ask, customer=None, degraded=(PROFILE_UNREADABLE,))
+    if is_not_profiled(customer, ask.known):
+        return _Gathered(ask=ask, customer=customer, is_profiled=False)
     if ask.known.features is None:
-        return _Gathered(ask=ask, customer=customer, features=None, degraded=(FEATURES_MISSING,))
+        return _Gathered(ask=ask, customer=customer, degraded=(FEATURES_MISSING,))
     try:
         features = decode_record(ask.known.features, in_force.schema, ask.now)
     except FeatureUnavailableError:
-        return _Gathered(ask=ask, customer=customer, features=None, degraded=(FEATURES_UNAVAILABLE,))
+        return _Gathered(ask=ask, customer=customer, degraded=(FEATURES_UNAVAILABLE,))
     is_stale = any(
         (age := features.ages_seconds[group.name]) is not None and age > group.max_age_days * _DAY_S
         for group in in_force.schema.groups
@@ -166,44 +225,68 @@ def with_unsubscriptions(customer: Customer, unsubscribed_at: Mapping[str, datet
     )
 
 
-def _score(in_force: InForce, gathered: Sequence[_Gathered]) -> list[FloatArray | None]:
-    """Expected values of every ask, one call of the model per touchpoint; None where there is nothing to score."""
-    values: list[FloatArray | None] = [None] * len(gathered)
-    if in_force.model is None:
-        return values
-    places: dict[str, list[int]] = {}
+type _Scored = tuple[FloatArray | None, str | None]
+"""Expected values and the version of the model that gave them; what is missing is None."""
+
+
+def _score(in_force: InForce, gathered: Sequence[_Gathered]) -> list[_Scored]:
+    """Expected values of every ask, one call of a model per touchpoint; None where there is nothing to score."""
+    scored: list[_Scored] = [(None, None)] * len(gathered)
+    places: dict[tuple[str | None, str], list[int]] = {}
     for place, one in enumerate(gathered):
-        if one.customer is not None and one.ask.request.touchpoint_id in in_force.message_columns:
-            places.setdefault(one.ask.request.touchpoint_id, []).append(place)
-    for touchpoint_id, members in places.items():
-        columns = in_force.message_columns[touchpoint_id]
-        designs = [
-            in_force.model.design(columns, gathered[place].features or in_force.nothing_known, gathered[place].ask.now)
-            for place in members
-        ]
-        for place, row in zip(members, in_force.model.expected_values_of(np.stack(designs)), strict=True):
-            values[place] = row
-    return values
+        if one.customer is not None and one.is_profiled:
+            places.setdefault((_alias(in_force, one), one.ask.request.touchpoint_id), []).append(place)
+    for (alias, touchpoint_id), members in places.items():
+        scorer = in_force.scorer(alias)
+        if scorer is None or touchpoint_id not in scorer.message_columns:
+            continue
+        rows = _rows(in_force, scorer, touchpoint_id, [gathered[place] for place in members])
+        for place, row in zip(members, rows, strict=True):
+            scored[place] = (row, scorer.model.version)
+    return scored
 
 
-def _inputs(in_force: InForce, ask: Ask, gathered: _Gathered, values: FloatArray | None) -> Inputs:
-    without_model = values is None and gathered.customer is not None
-    return Inputs(
+def _rows(in_force: InForce, scorer: ArmModel, touchpoint_id: str, members: Sequence[_Gathered]) -> FloatArray:
+    """Expected values of n asks of one touchpoint, shape (n, k + 1)."""
+    columns = scorer.message_columns[touchpoint_id]
+    designs = [scorer.model.design(columns, one.features or in_force.nothing_known, one.ask.now) for one in members]
+    return scorer.model.expected_values_of(np.stack(designs))
+
+
+def _prepared(in_force: InForce, gathered: _Gathered, values: FloatArray | None, model_version: str | None) -> Prepared:
+    ask, customer, known = gathered.ask, gathered.customer, gathered.ask.known or Known()
+    degraded = gathered.degraded
+    if values is None and customer is not None and gathered.is_profiled:
+        degraded = (*degraded, MODEL_UNAVAILABLE if _alias(in_force, gathered) is None else ARM_MODEL_UNAVAILABLE)
+    fit = _fit(in_force, ask.request, customer)
+    inputs = Inputs(
         request=ask.request,
-        customer=gathered.customer,
+        customer=customer,
         features=gathered.features,
         expected_values=values,
-        model_version=in_force.model.version if in_force.model is not None and values is not None else None,
+        model_version=model_version,
         now=ask.now,
         uniform=request_uniform(in_force.policy.seed, ask.request),
-        degraded=(*gathered.degraded, MODEL_UNAVAILABLE) if without_model else gathered.degraded,
+        degraded=degraded,
+        live=known.live,
+        supply=known.supply,
+        unfit=fit.unfit,
+        allocated=ask.allocated,
     )
+    return Prepared(ask=ask, inputs=inputs, contents=fit.contents)
 
 
-def _decide(in_force: InForce, ask: Ask, inputs: Inputs) -> Decision:
-    try:
-        return decide(in_force.policy, inputs, ask.decision_id)
-    except ModelUnavailableError:  # scores that no message may be sent on
-        degraded = (*inputs.degraded, MODEL_UNAVAILABLE)
-        unscored = replace(inputs, expected_values=None, model_version=None, degraded=degraded)
-        return decide(in_force.policy, unscored, ask.decision_id)
+def _alias(in_force: InForce, gathered: _Gathered) -> str | None:
+    """Alias of the model that the customer's experiment arm decides with; None for the champion."""
+    return in_force.policy.model_alias(gathered.ask.request, gathered.customer, gathered.ask.now)
+
+
+def _fit(in_force: InForce, request: Request, customer: Customer | None) -> Fit:
+    """Messages that their channel cannot carry to this customer, on the channels that reach them."""
+    fitting = in_force.fitting.get(request.touchpoint_id)
+    if fitting is None or customer is None:
+        return Fit(unfit={}, contents={})
+    channels = customer.reachable_channels
+    if request.channels is not None:
+        channels &= request.channels
+    return fitting.fit(customer.attributes, request.context, channels)

@@ -6,7 +6,8 @@ the log before the caller sees it. Where that fails:
 - Redis does not answer the read: silence, decided with nothing known, logged through the spool on disk;
 - Redis does not answer the commit: the same, and since the first decision may have reached the log all the same, an
   outcome `not_sent` goes along with it;
-- the spool fails too: a decision that cannot be logged is not made, so the caller is told to hold, without an id.
+- the spool fails too: a decision that cannot be logged is not made, so the caller is told to hold, without an id;
+- somebody else decided about the customer in between: it is decided again with what they left, see `racing`.
 
 None of it takes longer than the deadline: a fifth of it is kept back for the spool.
 """
@@ -18,18 +19,19 @@ from datetime import datetime
 import orjson
 import structlog
 
-from decisioning.decision import Action
 from decisioning.errors import LogUnavailableError, UnavailableError
 from decisioning.record import Record
-from serving.answers import Answer, explanation, unlogged
-from serving.deciding import LOG_UNAVAILABLE, STATE_UNAVAILABLE
-from serving.drafting import Draft, Ticket, draft_blind, draft_many, entry_of, repeat
+from serving.answers import Answer, explanation, unlogged, unnamed
+from serving.deciding import CONTENDED, LOG_UNAVAILABLE, STATE_UNAVAILABLE
+from serving.drafting import Draft, Ticket, draft_blind, draft_many, lookup_of, repeat
 from serving.fallback_log import FallbackLog
 from serving.in_force import InForce
-from serving.live_state import Known, LiveState
-from serving.log_rows import Row, decision_row, not_sent_row
+from serving.live_reading import Known
+from serving.live_state import LiveState
+from serving.log_rows import Row, decision_rows, not_sent_row, sent_positions
 from serving.metrics import Metrics
 from serving.problems import Problem
+from serving.racing import Race, Settled, rounds_of
 from serving.redis_link import LostLinkError
 
 REDIS_SHARE = 0.8
@@ -61,7 +63,7 @@ class DecisionService:
         return (await self.answer_many([ticket], deadline_s=deadline_s))[0]
 
     async def answer_many(self, tickets: Sequence[Ticket], *, deadline_s: float) -> list[Answer]:
-        """Answer asks that travel together, each as if it were alone.
+        """Answer asks that travel together, each as if it were alone, and those of one customer one after the other.
 
         Args:
             tickets: n asks.
@@ -75,8 +77,18 @@ class DecisionService:
         """
         ends_at = asyncio.get_running_loop().time() + deadline_s
         redis_ends_at = ends_at - (1 - REDIS_SHARE) * deadline_s
-        in_force, now = self._in_force(), self._now()
-        known = await self._read(tickets, redis_ends_at)
+        in_force, answers = self._in_force(), dict[int, Answer]()
+        for places in rounds_of(tickets):
+            found = await self._answer_round(in_force, [tickets[place] for place in places], ends_at, redis_ends_at)
+            answers.update(zip(places, found, strict=True))
+        return [answers[place] for place in range(len(tickets))]
+
+    async def _answer_round(
+        self, in_force: InForce, tickets: Sequence[Ticket], ends_at: float, redis_ends_at: float
+    ) -> list[Answer]:
+        """Answer asks of different customers."""
+        now = self._now()
+        known = await self._read(in_force, tickets, now, redis_ends_at)
         if known is None:
             return await self._answer_blind(in_force, tickets, now, ends_at, cause=STATE_UNAVAILABLE)
         answers: list[Answer | None] = [
@@ -93,10 +105,12 @@ class DecisionService:
             answers[place] = answer
         return [answer for answer in answers if answer is not None]
 
-    async def _read(self, tickets: Sequence[Ticket], ends_at: float) -> list[Known] | None:
+    async def _read(
+        self, in_force: InForce, tickets: Sequence[Ticket], now: datetime, ends_at: float
+    ) -> list[Known] | None:
         try:
             async with asyncio.timeout_at(ends_at):
-                known = await self._state.read_many([ticket.lookup for ticket in tickets])
+                known = await self._state.read_many([lookup_of(in_force, ticket, now) for ticket in tickets])
         except TimeoutError:
             self._state.doubt()
             return None
@@ -110,53 +124,61 @@ class DecisionService:
         self, in_force: InForce, drafts: Sequence[Draft], now: datetime, ends_at: float, redis_ends_at: float
     ) -> list[Answer]:
         """Log what must be logged and give the answers, in order."""
-        to_log = [draft for draft in drafts if not draft.ticket.is_dry_run]
-        try:
-            held = await self._commit(in_force, to_log, redis_ends_at)
-        except (TimeoutError, UnavailableError) as error:
-            logged = iter(await self._withdraw(in_force, to_log, now, ends_at, error))
-        else:
-            logged = iter(
-                [await self._settle(in_force, *pair, now, redis_ends_at) for pair in zip(to_log, held, strict=True)]
-            )
+        race = Race(self._state, in_force, [draft for draft in drafts if not draft.ticket.is_dry_run])
+        problem = await self._run(race, redis_ends_at)
+        answers = {place: await self._settle(in_force, one, now, redis_ends_at) for place, one in race.settled.items()}
+        if problem is not None:
+            answers |= await self._withdraw(in_force, race, now, ends_at, problem)
+        logged = iter([answers[place] for place in sorted(answers)])
         return [
-            self._explained(in_force, draft, {**draft.answer, "decision_id": None, "dry_run": True, "ttl_s": 0})
-            if draft.ticket.is_dry_run
-            else next(logged)
+            self._explained(in_force, draft, unnamed(draft.answer)) if draft.ticket.is_dry_run else next(logged)
             for draft in drafts
         ]
 
-    async def _commit(self, in_force: InForce, drafts: Sequence[Draft], ends_at: float) -> list[bytes | None]:
-        if not drafts:
-            return []
-        entries = [entry_of(in_force, draft) for draft in drafts]
+    async def _run(self, race: Race, ends_at: float) -> Exception | None:
+        """Commit; what went wrong, where something did."""
         try:
             async with asyncio.timeout_at(ends_at):
-                return await self._state.commit(entries)
-        except TimeoutError:
+                await race.run()
+        except TimeoutError as error:
             self._state.doubt()
-            raise
+            return error
+        except UnavailableError as error:
+            return error
+        finally:
+            self._metrics.conflicts.inc(sum(race.conflicts.values()))
+        return None
 
-    async def _settle(
-        self, in_force: InForce, draft: Draft, held: bytes | None, now: datetime, ends_at: float
-    ) -> Answer:
+    async def _settle(self, in_force: InForce, settled: Settled, now: datetime, ends_at: float) -> Answer:
         """The draft's answer, or the one that a twin of the ask was given a moment ago."""
-        if held is not None:
-            return await self._repeat(in_force, draft.ticket, draft.known, held, now, ends_at)
+        draft = settled.draft
+        if settled.twin is not None:
+            return await self._repeat(in_force, draft.ticket, draft.known, settled.twin, now, ends_at)
         self._metrics.decided(draft.decision)
         return self._explained(in_force, draft, draft.answer)
 
     async def _withdraw(
-        self, in_force: InForce, drafts: Sequence[Draft], now: datetime, ends_at: float, error: Exception
-    ) -> list[Answer]:
+        self, in_force: InForce, race: Race, now: datetime, ends_at: float, error: Exception
+    ) -> dict[int, Answer]:
         """Silence in place of decisions that no log confirmed."""
+        drafts = list(race.unsettled.values())
         is_uncertain = isinstance(error, TimeoutError | LostLinkError) or len(drafts) > 1
-        may_be_logged = [draft.decision for draft in drafts if draft.decision.action is Action.SEND and is_uncertain]
         rows: list[tuple[str, Row]] = [
-            ("outcomes", not_sent_row(one, now=now, cause=LOG_UNAVAILABLE)) for one in may_be_logged
+            ("outcomes", not_sent_row(position, draft.decision.customer_id, now=now, cause=LOG_UNAVAILABLE))
+            for draft in drafts
+            if is_uncertain
+            for position in sent_positions(draft.decision)
         ]
-        tickets = [draft.ticket for draft in drafts]
-        return await self._answer_blind(in_force, tickets, now, ends_at, cause=LOG_UNAVAILABLE, rows=rows)
+        has_raced = all(race.conflicts[place] for place in race.unsettled)
+        answers = await self._answer_blind(
+            in_force,
+            [draft.ticket for draft in drafts],
+            now,
+            ends_at,
+            cause=CONTENDED if has_raced else LOG_UNAVAILABLE,
+            rows=rows,
+        )
+        return dict(zip(race.unsettled, answers, strict=True))
 
     async def _answer_blind(
         self,
@@ -171,7 +193,11 @@ class DecisionService:
         """Silence for everybody, logged through the spool."""
         drafts = [draft_blind(in_force, ticket, now, cause) for ticket in tickets]
         to_log = [draft for draft in drafts if not draft.ticket.is_dry_run]
-        decided = [("decisions", decision_row(one.decision, one.record_json, in_force.catalogue)) for one in to_log]
+        decided = [
+            ("decisions", row)
+            for one in to_log
+            for row in decision_rows(one.decision, one.record_json, in_force.catalogue)
+        ]
         left_s = max(0.0, ends_at - asyncio.get_running_loop().time())
         try:
             if decided or rows:
@@ -181,9 +207,8 @@ class DecisionService:
             return [unlogged(draft.answer, [cause, LOG_UNAVAILABLE]) for draft in drafts]
         for draft in to_log:
             self._metrics.decided(draft.decision)
-        dry = {"decision_id": None, "dry_run": True}
         return [
-            self._explained(in_force, draft, draft.answer | (dry if draft.ticket.is_dry_run else {}))
+            self._explained(in_force, draft, unnamed(draft.answer) if draft.ticket.is_dry_run else draft.answer)
             for draft in drafts
         ]
 

@@ -5,7 +5,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from decisioning.care import CaseState
 from decisioning.decision import Action, Reason
+from decisioning.nearest_change import StepKind
+from decisioning.why_not import Standing
 from serving.bodies import Body
 
 
@@ -51,7 +54,7 @@ class MessageDocument(Document):
     creative: str
     expected_value: Amount | None = Field(description="Expected measure over the window if this is sent")
     uplift: Amount | None = Field(description="That minus the same for silence")
-    cost: Amount = Field(description="Contact cost")
+    cost: Amount | None = Field(description="Contact cost")
     action_probability: float = Field(ge=0, le=1)
 
 
@@ -59,6 +62,18 @@ class SelectedDocument(MessageDocument):
     """The chosen message."""
 
     content: dict[str, str]
+
+
+class PositionDocument(Document):
+    """A position of a slate; report outcomes with its own `decision_id`."""
+
+    placement: str
+    decision_id: str | None
+    selected: SelectedDocument | None = Field(description="Null where the position stays empty")
+    action_probability: float = Field(
+        ge=0, le=1, description="Probability of this choice, given the positions before it"
+    )
+    withheld: list[str] = Field(description="Why the message of a repeated answer may no longer be sent; else empty")
 
 
 class ArmDocument(Document):
@@ -82,7 +97,12 @@ class EvaluatedDocument(Document):
     expected_value: Amount | None
     uplift: Amount | None
     cost: Amount
+    fatigue: Amount = Field(description="Cost of one more contact in goodwill")
+    shadow_price: Amount = Field(description="Price of the capacity, budget and share it would use")
+    context_weight: float = Field(description="Product of the levers whose rule holds")
+    business_weight: float = Field(description="Product of the levers without a rule")
     priority: Amount = Field(description="What arbitration compared")
+    evidence_count: int | None = Field(description="Decisions that sent the offer so far")
     action_probability: float
 
 
@@ -91,7 +111,8 @@ class ExcludedDocument(Document):
 
     message: str
     reasons: list[str]
-    because: list[str]
+    because: list[str] = Field(description="The same in words")
+    allowed_at: str | None = Field(description="Where only time stands in the way, when it may go")
 
 
 class ExplanationDocument(Document):
@@ -118,7 +139,9 @@ class DecisionAnswer(Document):
     withheld: list[str] = Field(description="Why the message of a repeated answer may no longer be sent; else empty")
     selected: SelectedDocument | None = Field(description="The chosen message; null for hold")
     action_probability: float = Field(ge=0, le=1, description="Probability of this choice under the policy")
-    alternatives: list[MessageDocument]
+    slate: list[PositionDocument] = Field(description="Every position where several were asked for; else empty")
+    retry_at: str | None = Field(description="When a message that only waits for time may go: ask again then")
+    care: CaseState | None = Field(description="Where service stands before sales: the state of the gravest case")
     stage: str | None
     experiments: list[ArmDocument]
     held_out: bool
@@ -145,6 +168,101 @@ class FlatAnswer(BaseModel):
     degraded: bool
     replayed: bool
     ttl_s: int
+    retry_at: str | None
+
+
+class PermitAnswer(Document):
+    """Leave to send a decision's message now."""
+
+    decision_id: str
+    permit: Literal["allowed", "denied"]
+    reasons: list[str]
+    details: list[str] = Field(description="What each reason means here; an empty text where the code says it all")
+    because: list[str] = Field(description="The same in words")
+    retry_at: str | None = Field(description="Where only time stands in the way, when to ask for a new decision")
+    permitted_at: str = Field(description="When the permit was settled; repeats tell the same moment")
+    valid_until: str | None = Field(description="Send before this; null where nothing may be sent")
+    replayed: bool = Field(description="The permit had been asked for already")
+
+
+class ExplainedAnswer(Document):
+    """A decision in plain sentences."""
+
+    decision_id: str
+    reader: Literal["customer", "agent", "auditor"] = Field(alias="for")
+    sentences: list[str]
+
+
+class ObstacleDocument(Document):
+    """A gate that refused."""
+
+    reason: str
+    because: str
+    detail: str
+
+
+class FactorDocument(Document):
+    """In what a message was worse than the best one; negative where it was better."""
+
+    factor: str
+    amount: Amount | None
+    ratio: float | None
+
+
+class StandingDocument(Document):
+    """How far a message came."""
+
+    message: str
+    standing: Standing
+    action_probability: float
+    obstacles: list[ObstacleDocument]
+    allowed_at: str | None
+    gap: Amount | None = Field(description="By how much its priority was below the best one's")
+    factors: list[FactorDocument]
+
+
+class StepDocument(Document):
+    """One thing that would have to be otherwise."""
+
+    kind: StepKind
+    words: str
+    reason: str | None
+    amount: Amount | None
+    at: str | None
+
+
+class ChangeDocument(Document):
+    """The nearest change, or why there is none to tell."""
+
+    message: str | None
+    sentence: str
+    is_verified: bool = Field(description="Deciding again with these steps put the message first")
+    steps: list[StepDocument]
+
+
+class SideDocument(Document):
+    """Why an offer was not chosen, at one moment."""
+
+    decided_at: str
+    policy_version: str
+    standing: Standing
+    sentence: str
+    chosen: str
+    best: str = Field(description="What was best before chance")
+    is_ghost: bool = Field(description="A holdout or a silent arm kept this very offer back")
+    messages: list[StandingDocument]
+    nearest_change: ChangeDocument
+
+
+class WhyNotAnswer(Document):
+    """Why an offer was not chosen, then and now."""
+
+    decision_id: str
+    offer_id: str
+    channel: str | None
+    then: SideDocument
+    now: SideDocument | None
+    now_problem: str | None = Field(description="Why there is no answer for now")
 
 
 class BatchItem(Document):
@@ -254,10 +372,10 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": ProblemDocument, "description": "Problem"} for status in statuses}
 
 
-def request_body(model: type[Body]) -> dict[str, Any]:
+def request_body(model: type[Body], *, is_required: bool = True) -> dict[str, Any]:
     """Description of a body; the route parses it by itself."""
     schema = {"$ref": f"#/components/schemas/{model.__name__}"}
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+    return {"requestBody": {"required": is_required, "content": {"application/json": {"schema": schema}}}}
 
 
 def parameters(meanings: Mapping[str, str], *, required: Sequence[str]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Drafts: decisions with the answers they would give, before any log has them; and earlier answers given again."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import orjson
@@ -9,22 +9,32 @@ import structlog
 
 from decisioning.decision import Action, Decision, Request
 from decisioning.errors import InvalidPolicyError
+from decisioning.message import SILENCE
 from decisioning.record import Record, decision_to_record
+from decisioning.reservation import reservation_of
 from features.content import render_content
-from serving.answers import Answer, alternatives, answer_of, replayed, withheld
+from serving.answers import Answer, answer_of, keys_of, replayed, withheld
 from serving.deciding import (
+    CONTENDED,
     CONTENT_UNAVAILABLE,
     Ask,
+    Prepared,
     decide_blind,
-    decide_many,
+    decide_prepared,
     new_decision_id,
+    prepare_many,
     refusals_now,
 )
+from serving.fitting import NOT_RENDERED
 from serving.in_force import InForce
-from serving.live_state import Claim, Entry, Known, Lookup
-from serving.log_rows import decision_row
+from serving.live_reading import Claim, Conflict, Known, Lookup
+from serving.live_writing import Entry, FurtherRow
+from serving.log_rows import decision_rows
 
 _LOG = structlog.get_logger("nextbest.serving")
+
+type Contents = Mapping[str, Mapping[str, str]]
+"""Content by field, by message key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,19 +44,17 @@ class Ticket:
     Attributes:
         dedupe_key: None where it cannot be repeated.
         claim: Binds an idempotency key to this very request; None without one.
-        limit: Chosen message and next best together.
     """
 
     request: Request
     dedupe_key: str | None
     claim: Claim | None = None
-    limit: int = 1
     is_dry_run: bool = False
     wants_explanation: bool = False
 
     @property
     def lookup(self) -> Lookup:
-        """What to read for it."""
+        """What to read for it of its customer alone; `lookup_of` adds what all customers share."""
         return Lookup(
             customer_id=self.request.customer_id,
             touchpoint_id=self.request.touchpoint_id,
@@ -57,31 +65,90 @@ class Ticket:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """A decision that is not in the log yet, with the answer it would give."""
+    """A decision that is not in the log yet, with the answer it would give.
+
+    Attributes:
+        lasting_s: How long a repeat of the ask gets the same answer, in seconds; 0 where it is decided anew.
+    """
 
     ticket: Ticket
-    known: Known
+    ask: Ask
     decision: Decision
     record: Record
     record_json: bytes
     answer: Answer
+    lasting_s: float
+
+    @property
+    def known(self) -> Known:
+        """What it was decided with."""
+        return self.ask.known or Known()
 
 
-def draft_many(in_force: InForce, tickets: Sequence[Ticket], known: Sequence[Known], now: datetime) -> list[Draft]:
+def lookup_of(in_force: InForce, ticket: Ticket, now: datetime) -> Lookup:
+    """What to read for an ask at a moment."""
+    return replace(ticket.lookup, supply=in_force.supply.query(now))
+
+
+def draft_many(
+    in_force: InForce,
+    tickets: Sequence[Ticket],
+    known: Sequence[Known],
+    now: datetime,
+    *,
+    allocated: Sequence[str | None] | None = None,
+) -> list[Draft]:
     """Decide n asks and write what they would be answered; nothing is logged.
 
     Args:
-        in_force: Policy, schema and model.
+        in_force: Policy, schema and models.
         tickets: n asks.
         known: What Redis holds for each.
         now: Moment of the decisions.
+        allocated: Message key that a plan over all customers gave each; None without a plan.
     """
+    plan = allocated if allocated is not None else [None] * len(tickets)
     asks = [
-        Ask(request=one.request, known=what, now=now, decision_id=new_decision_id(one.request.customer_id))
-        for one, what in zip(tickets, known, strict=True)
+        Ask(
+            request=one.request,
+            known=what,
+            now=now,
+            decision_id=new_decision_id(one.request.customer_id),
+            allocated=key,
+        )
+        for one, what, key in zip(tickets, known, plan, strict=True)
     ]
-    decisions = decide_many(in_force, asks)
-    return [_draft(in_force, *three) for three in zip(tickets, asks, decisions, strict=True)]
+    return _draft_asks(in_force, tickets, asks)
+
+
+def redraft_many(in_force: InForce, drafts: Sequence[Draft], conflicts: Sequence[Conflict]) -> list[Draft]:
+    """Decide again what lost a race, with the state that the winner left.
+
+    Args:
+        in_force: Policy, schema and models.
+        drafts: n drafts that were not committed.
+        conflicts: What Redis holds now, for each.
+    """
+    asks = [replace(draft.ask, known=lost.after(draft.known)) for draft, lost in zip(drafts, conflicts, strict=True)]
+    return _draft_asks(in_force, [draft.ticket for draft in drafts], asks)
+
+
+def draft_contended(in_force: InForce, draft: Draft) -> Draft:
+    """Silence in place of a draft that lost every race; a repeat of the ask is decided anew."""
+    return _draft_silence(in_force, draft.ticket, draft.ask, CONTENDED)
+
+
+def draft_blind(in_force: InForce, ticket: Ticket, now: datetime, cause: str) -> Draft:
+    """Silence for a customer of whom nothing is known now; a repeat of the ask is decided anew.
+
+    Args:
+        in_force: Policy, schema and models.
+        ticket: The ask.
+        now: Moment of the decision.
+        cause: What was away, in the words of the log.
+    """
+    ask = Ask(request=ticket.request, known=None, now=now, decision_id=new_decision_id(ticket.request.customer_id))
+    return _draft_silence(in_force, ticket, ask, cause)
 
 
 def entry_of(in_force: InForce, draft: Draft, *, keeps_record: bool = True) -> Entry:
@@ -92,71 +159,24 @@ def entry_of(in_force: InForce, draft: Draft, *, keeps_record: bool = True) -> E
         draft: The decision to log.
         keeps_record: Whether Redis keeps the record for reading back; the log has it in any case.
     """
-    decision, ticket = draft.decision, draft.ticket
+    decision, is_lasting = draft.decision, draft.lasting_s > 0
+    first, *further = decision_rows(decision, draft.record_json, in_force.catalogue)
     return Entry(
         decision_id=decision.decision_id,
         customer_id=decision.customer_id,
         channel_id=decision.channel_id,
-        row=orjson.dumps(decision_row(decision, draft.record_json, in_force.catalogue)),
+        row=orjson.dumps(first),
+        further=tuple(
+            FurtherRow(decision_id=row["decision_id"], channel_id=row["channel"], row=orjson.dumps(row))
+            for row in further
+        ),
         record=draft.record_json if keeps_record else b"",
-        answer=orjson.dumps(draft.answer) if ticket.dedupe_key is not None else b"",
-        stored_at=ticket.lookup.stored_at,
-        sticky_seconds=in_force.catalogue.touchpoints[decision.touchpoint_id].sticky_seconds,
-    )
-
-
-def _draft(in_force: InForce, ticket: Ticket, ask: Ask, decision: Decision) -> Draft:
-    try:
-        content = _content(in_force, decision)
-    except InvalidPolicyError as error:
-        # What cannot be put into words cannot be sent, and a log that says otherwise would mislead.
-        _LOG.error("content_not_rendered", message=decision.message_key, problem=str(error))
-        blind = decide_blind(in_force, ask, degraded=(*decision.degraded, CONTENT_UNAVAILABLE))
-        return _written(in_force, ticket, ask, blind, {}, is_lasting=True)
-    return _written(in_force, ticket, ask, decision, content, is_lasting=True)
-
-
-def draft_blind(in_force: InForce, ticket: Ticket, now: datetime, cause: str) -> Draft:
-    """Silence for a customer of whom nothing is known now.
-
-    Args:
-        in_force: Policy, schema and model.
-        ticket: The ask.
-        now: Moment of the decision.
-        cause: What was away, in the words of the log.
-    """
-    ask = Ask(request=ticket.request, known=None, now=now, decision_id=new_decision_id(ticket.request.customer_id))
-    blind = decide_blind(in_force, ask, degraded=[cause])
-    return _written(in_force, ticket, ask, blind, {}, is_lasting=False)
-
-
-def _content(in_force: InForce, decision: Decision) -> dict[str, str]:
-    if decision.action is Action.HOLD:
-        return {}
-    candidates = in_force.policy.candidates(decision.touchpoint_id)
-    message = next(one for one in candidates if one.key == decision.message_key)
-    customer = decision.inputs.customer
-    return render_content(message, customer.attributes if customer else {}, decision.inputs.request.context)
-
-
-def _written(
-    in_force: InForce, ticket: Ticket, ask: Ask, decision: Decision, content: dict[str, str], *, is_lasting: bool
-) -> Draft:
-    """A draft with its record and answer; `is_lasting` where a repeat of the ask will get the same."""
-    catalogue, per_major = in_force.catalogue, in_force.per_major
-    sticky = catalogue.touchpoints[decision.touchpoint_id].sticky_seconds
-    ttl_s = int(sticky) if is_lasting and ticket.dedupe_key is not None else 0
-    answer = answer_of(decision, content=content, catalogue=catalogue, per_major=per_major, ttl_s=ttl_s)
-    if ticket.limit > 1:
-        answer["alternatives"] = alternatives(decision, limit=ticket.limit, catalogue=catalogue, per_major=per_major)
-    record = decision_to_record(decision)
-    return Draft(
-        ticket=ticket,
-        known=ask.known or Known(),
-        decision=decision,
-        record=record,
-        record_json=orjson.dumps(record),
-        answer=answer,
+        answer=orjson.dumps(draft.answer) if is_lasting else b"",
+        stored_at=draft.ticket.lookup.stored_at if is_lasting else None,
+        sticky_seconds=draft.lasting_s,
+        reservation=reservation_of(in_force.catalogue, decision),
+        supply=in_force.supply.query(decision.decided_at),
+        book_lasts=in_force.book_lasts,
     )
 
 
@@ -171,10 +191,78 @@ def repeat(in_force: InForce, ticket: Ticket, known: Known, stored: bytes, now: 
         now: Moment of the repeat.
     """
     answer = replayed(orjson.loads(stored), now=now)
-    selected = answer["selected"]
-    if selected is None:
+    keys = keys_of(answer)
+    if not keys:
         return answer
     ask = Ask(request=ticket.request, known=known, now=now, decision_id=answer["decision_id"])
-    key = f"{selected['offer_id']}/{selected['channel']}/{selected['creative']}"
-    reasons = refusals_now(in_force, ask, key)
-    return withheld(answer, reasons) if reasons else answer
+    refused = refusals_now(in_force, ask, keys)
+    return withheld(answer, refused) if refused else answer
+
+
+def _draft_asks(in_force: InForce, tickets: Sequence[Ticket], asks: Sequence[Ask]) -> list[Draft]:
+    prepared = prepare_many(in_force, asks)
+    return [_draft(in_force, *pair) for pair in zip(tickets, prepared, strict=True)]
+
+
+def _draft(in_force: InForce, ticket: Ticket, prepared: Prepared) -> Draft:
+    decision = decide_prepared(in_force, prepared)
+    contents, unrendered = _contents(in_force, prepared, decision)
+    if unrendered is None:
+        return _written(in_force, ticket, prepared.ask, decision, contents, lasting_s=_lasting_s(in_force, decision))
+    # What cannot be put into words cannot be sent: it leaves the choice, and the choice is made again.
+    _LOG.error("content_not_rendered", message=unrendered)
+    inputs = prepared.inputs
+    note = () if CONTENT_UNAVAILABLE in inputs.degraded else (CONTENT_UNAVAILABLE,)
+    without = replace(inputs, unfit={**inputs.unfit, unrendered: NOT_RENDERED}, degraded=(*inputs.degraded, *note))
+    return _draft(in_force, ticket, replace(prepared, inputs=without))
+
+
+def _draft_silence(in_force: InForce, ticket: Ticket, ask: Ask, cause: str) -> Draft:
+    return _written(in_force, ticket, ask, decide_blind(in_force, ask, degraded=[cause]), {}, lasting_s=0.0)
+
+
+def _contents(in_force: InForce, prepared: Prepared, decision: Decision) -> tuple[Contents, str | None]:
+    """Content of the chosen messages, and the key of one that could not be rendered."""
+    inputs = prepared.inputs
+    attributes = inputs.customer.attributes if inputs.customer is not None else {}
+    contents = dict(prepared.contents)
+    for key in (decision.message_key, *(position.message_key for position in decision.further)):
+        if key == SILENCE or key in contents:
+            continue
+        message = in_force.fitting[decision.touchpoint_id].message(key)
+        try:
+            contents[key] = render_content(message, attributes, inputs.request.context)
+        except InvalidPolicyError:
+            return contents, key
+    return contents, None
+
+
+def _lasting_s(in_force: InForce, decision: Decision) -> float:
+    """How long a decision stands: as the touchpoint says, but no longer than until what waits for time may go."""
+    sticky_s = float(in_force.catalogue.touchpoints[decision.touchpoint_id].sticky_seconds)
+    if decision.action is Action.SEND or decision.retry_at is None:
+        return sticky_s
+    return max(0.0, min(sticky_s, (decision.retry_at - decision.decided_at).total_seconds()))
+
+
+def _written(
+    in_force: InForce, ticket: Ticket, ask: Ask, decision: Decision, contents: Contents, *, lasting_s: float
+) -> Draft:
+    """A draft with its record and answer."""
+    lasting_s = lasting_s if ticket.dedupe_key is not None else 0.0
+    record = decision_to_record(decision)
+    return Draft(
+        ticket=ticket,
+        ask=ask,
+        decision=decision,
+        record=record,
+        record_json=orjson.dumps(record),
+        answer=answer_of(
+            decision,
+            contents=contents,
+            catalogue=in_force.catalogue,
+            per_major=in_force.per_major,
+            ttl_s=int(lasting_s),
+        ),
+        lasting_s=lasting_s,
+    )

@@ -12,6 +12,8 @@ from serving.decision_service import DecisionService
 from serving.intake import Intake
 from serving.live_state import LiveState
 from serving.metrics import Metrics
+from serving.pacing import Pacer
+from serving.permits import PermitService
 from serving.refreshing import Refresher
 
 
@@ -28,9 +30,11 @@ class Engine:
     state: LiveState
     refresher: Refresher
     decisions: DecisionService
+    permits: PermitService
     intake: Intake
     keys: KeyRing
     metrics: Metrics
+    pacer: Pacer
     was_ready: bool = False
 
 

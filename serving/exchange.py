@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from serving.bodies import Body, parse_json, validate
-from serving.live_state import Claim
+from serving.live_reading import Claim
 from serving.problems import Problem
 from serving.tickets import Idempotency
 

@@ -1,7 +1,8 @@
-"""What decisions are made with at this moment: policy, feature schema and model that fit together, swapped as one."""
+"""What decisions are made with at this moment: policy, feature schema and models that fit together, swapped as one."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 import numpy as np
 
@@ -13,6 +14,17 @@ from decisioning.value_model import ValueModel
 from features.catalogue.building import to_minor
 from features.computing.definitions import feature_schema
 from features.computing.feature_schema import FeatureSchema
+from serving.fitting import Fitting
+from serving.live_writing import book_lasts
+from serving.supply_lookup import SupplyLookup
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmModel:
+    """The model of an experiment arm, with its message columns by touchpoint."""
+
+    model: ValueModel
+    message_columns: Mapping[str, FloatArray]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,10 +32,15 @@ class InForce:
     """One consistent set; a request takes it once and keeps it.
 
     Attributes:
-        model: None where there is none that fits.
+        model: The champion; None where there is none that fits.
         model_problem: Why the newest model is not the one here; None where it is.
-        message_columns: Message columns of the design matrix by touchpoint, shape (k + 1, m) each.
+        message_columns: Message columns of the champion's design matrix by touchpoint, shape (k + 1, m) each.
         nothing_known: A feature vector in which everything is missing.
+        fitting: Checks of what channels can carry, by touchpoint.
+        supply: Which counters of what all customers share to read.
+        book_lasts: How long contacts must be kept for every window of the catalogue.
+        arm_models: Models that experiment arms decide with, by their alias in the registry; those that fit.
+        arm_problems: Why an arm's model is not here, by alias.
     """
 
     policy: Policy
@@ -32,6 +49,11 @@ class InForce:
     model_problem: str | None
     message_columns: Mapping[str, FloatArray] = field(default_factory=dict[str, FloatArray])
     nothing_known: FeatureVector
+    fitting: Mapping[str, Fitting] = field(default_factory=dict[str, Fitting])
+    supply: SupplyLookup
+    book_lasts: timedelta
+    arm_models: Mapping[str, ArmModel] = field(default_factory=dict[str, ArmModel])
+    arm_problems: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
     def catalogue(self) -> Catalogue:
@@ -43,9 +65,23 @@ class InForce:
         """Minor units per major unit of the currency."""
         return to_minor(1.0, self.policy.catalogue.currency)
 
+    def scorer(self, alias: str | None) -> ArmModel | None:
+        """The model that an alias names, None for the champion; None where it is not to be had."""
+        if alias is not None:
+            return self.arm_models.get(alias)
+        if self.model is None:
+            return None
+        return ArmModel(model=self.model, message_columns=self.message_columns)
+
 
 def put_in_force(
-    catalogue: Catalogue, *, seed: str, model: ValueModel | None = None, model_problem: str | None = None
+    catalogue: Catalogue,
+    *,
+    seed: str,
+    model: ValueModel | None = None,
+    model_problem: str | None = None,
+    arm_models: Mapping[str, ValueModel] | None = None,
+    arm_problems: Mapping[str, str] | None = None,
 ) -> InForce:
     """Compile a catalogue and check that a model fits it, down to a trial score for every touchpoint.
 
@@ -56,30 +92,62 @@ def put_in_force(
         seed: Seed of the draws.
         model: The model to use.
         model_problem: Why there is no model, where there is none.
+        arm_models: Models of experiment arms by alias.
+        arm_problems: Why the model of an alias is missing.
 
     Raises:
         InvalidPolicyError: The catalogue cannot be compiled.
     """
     policy, schema = Policy(catalogue, seed), feature_schema(catalogue)
-    nothing_known = FeatureVector(
-        names=schema.names,
-        values=np.full(len(schema.names), np.nan),
-        ages_seconds={group.name: None for group in schema.groups},
-        schema=schema.fingerprint,
-    )
     columns: dict[str, FloatArray] = {}
     if model is not None:
         try:
             columns = _trial(policy, schema, model)
         except ModelUnavailableError as error:
             model, model_problem = None, str(error)
+    arms, problems = _fitting_arms(policy, schema, arm_models or {})
     return InForce(
         policy=policy,
         schema=schema,
         model=model,
         model_problem=model_problem,
         message_columns=columns,
-        nothing_known=nothing_known,
+        nothing_known=_nothing_known(schema),
+        fitting={name: Fitting(policy.candidates(name)) for name in catalogue.touchpoints},
+        supply=SupplyLookup(catalogue),
+        book_lasts=book_lasts(catalogue),
+        arm_models=arms,
+        arm_problems={**(arm_problems or {}), **problems},
+    )
+
+
+def arm_aliases(catalogue: Catalogue) -> frozenset[str]:
+    """Aliases of the models that experiment arms decide with."""
+    return frozenset(
+        arm.model_alias for test in catalogue.experiments for arm in test.arms if arm.model_alias is not None
+    )
+
+
+def _fitting_arms(
+    policy: Policy, schema: FeatureSchema, models: Mapping[str, ValueModel]
+) -> tuple[dict[str, ArmModel], dict[str, str]]:
+    """Models of arms that can score every touchpoint, and what is wrong with the others."""
+    fitting: dict[str, ArmModel] = {}
+    problems: dict[str, str] = {}
+    for alias, model in models.items():
+        try:
+            fitting[alias] = ArmModel(model=model, message_columns=_trial(policy, schema, model))
+        except ModelUnavailableError as error:
+            problems[alias] = str(error)
+    return fitting, problems
+
+
+def _nothing_known(schema: FeatureSchema) -> FeatureVector:
+    return FeatureVector(
+        names=schema.names,
+        values=np.full(len(schema.names), np.nan),
+        ages_seconds={group.name: None for group in schema.groups},
+        schema=schema.fingerprint,
     )
 
 

@@ -1,6 +1,7 @@
 """Rows of the canonical tables, as the log stream carries them: plain values, times in ISO 8601."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -8,19 +9,70 @@ import orjson
 
 from decisioning.catalogue import Catalogue
 from decisioning.decision import Decision
+from decisioning.message import SILENCE
+from decisioning.reservation import position_id
+from features.audit_chain import seal
 from serving.bodies import EventItem, Money, OutcomeItem
 
 type Row = dict[str, Any]
 
 
-def decision_row(decision: Decision, record: bytes, catalogue: Catalogue) -> Row:
-    """The row of a decision.
+def decision_of_position(position: str) -> tuple[str, int]:
+    """The decision that a position belongs to, and its place from 0.
+
+    Example:
+        >>> decision_of_position("dec_1-2"), decision_of_position("dec_1")
+        (('dec_1', 1), ('dec_1', 0))
+    """
+    decision_id, dash, number = position.rpartition("-")
+    is_further = bool(dash) and decision_id.startswith("dec_") and number.isdecimal() and int(number) > 1
+    return (decision_id, int(number) - 1) if is_further else (position, 0)
+
+
+def decision_rows(decision: Decision, record: bytes, catalogue: Catalogue) -> list[Row]:
+    """The rows of a decision, one for each position of its slate, sealed for the audit chain.
+
+    Every position has outcomes of its own, so evaluation and learning look at it by itself. The record, which tells of
+    all of them, stands in the first row.
 
     Args:
         decision: The decision.
         record: Its full record, as JSON.
         catalogue: Says how long the window is in which its worth is counted.
     """
+    first = decision_row(decision, record, catalogue)
+    if not decision.further:
+        return [seal(first)]
+    first["placement"] = decision.inputs.request.placements[0].placement_id
+    rows = [first]
+    for place, position in enumerate(decision.further, start=2):
+        offer_id, channel_id, creative_id = parts_of(position.message_key)
+        rows.append(
+            first
+            | {
+                "decision_id": position_id(decision.decision_id, place),
+                "offer_id": offer_id,
+                "channel": channel_id,
+                "creative_id": creative_id,
+                "action_probability": position.action_probability,
+                "placement": position.placement_id,
+                "ghost": None,
+                "record": None,
+            }
+        )
+    return [seal(row) for row in rows]
+
+
+def parts_of(message_key: str) -> tuple[str, str, str] | tuple[None, None, None]:
+    """Offer, channel and creative that a message's key names; three times None for silence."""
+    if message_key == SILENCE:
+        return None, None, None
+    offer_id, channel_id, creative_id = message_key.split("/")
+    return offer_id, channel_id, creative_id
+
+
+def decision_row(decision: Decision, record: bytes, catalogue: Catalogue) -> Row:
+    """The first row of a decision; arguments as `decision_rows`."""
     learning = catalogue.learning
     ends_at = decision.decided_at + timedelta(days=learning.window_days) if learning else None
     return {
@@ -38,6 +90,9 @@ def decision_row(decision: Decision, record: bytes, catalogue: Catalogue) -> Row
         "policy_version": decision.policy_version,
         "model_version": decision.model_version,
         "record": record.decode(),
+        "is_held_out": decision.is_held_out,
+        "ghost": None if decision.ghost is None else _json(asdict(decision.ghost)),
+        "placement": None,
     }
 
 
@@ -79,12 +134,18 @@ def event_row(item: EventItem, *, now: datetime, per_major: float) -> Row:
     }
 
 
-def not_sent_row(decision: Decision, *, now: datetime, cause: str) -> Row:
-    """The outcome of a decision that may be in the log although its caller was told something else."""
+def sent_positions(decision: Decision) -> list[str]:
+    """Ids of the positions that got a message."""
+    keys = [decision.message_key, *(position.message_key for position in decision.further)]
+    return [position_id(decision.decision_id, place) for place, key in enumerate(keys, start=1) if key != SILENCE]
+
+
+def not_sent_row(position: str, customer_id: str, *, now: datetime, cause: str) -> Row:
+    """The outcome of a position that may be in the log although its caller was told something else."""
     return {
-        "outcome_id": f"{decision.decision_id}:not_sent",
-        "decision_id": decision.decision_id,
-        "customer_id": decision.customer_id,
+        "outcome_id": f"{position}:not_sent",
+        "decision_id": position,
+        "customer_id": customer_id,
         "type": "not_sent",
         "occurred_at": now.isoformat(),
         "recorded_at": now.isoformat(),

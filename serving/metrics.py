@@ -6,7 +6,7 @@ from typing import Literal
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from decisioning.decision import Decision
+from decisioning.decision import Action, Decision
 
 LATENCY_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5)
 AGE_BUCKETS_S = (60, 600, 3_600, 6 * 3_600, 86_400, 2 * 86_400, 7 * 86_400, 14 * 86_400)
@@ -26,6 +26,10 @@ class Metrics:
             "decisions", "Decisions made, by answer", "touchpoint", "action", "reason", "offer", "channel", "degraded"
         )
         self.replays = self._counter("replays", "Asks answered with the decision they already had", "touchpoint")
+        self.silences = self._counter("silences", "Decisions to send nothing, by journey stage", "stage", "reason")
+        self.deferred = self._counter("deferred", "Decisions that named a moment to ask again", "touchpoint")
+        self.conflicts = self._counter("conflicts", "Commits that lost a race and were decided again")
+        self.permits = self._counter("permits", "Permits asked for, by answer and first reason", "permit", "reason")
         self.degraded = self._counter("degraded", "Decisions with something away, by what was", "cause")
         self.latency = Histogram(
             "nextbest_decision_seconds",
@@ -45,6 +49,8 @@ class Metrics:
         )
         self.problems = self._counter("problems", "Requests refused, by code", "code")
         self.model = self._gauge("model_info", "1 for the model version in force", "version")
+        self.shadow_price = self._gauge("shadow_price_minor", "Price of one unit of what is shared, by limit", "limit")
+        self.supply_used = self._gauge("supply_used_ratio", "Part of what is shared that was used, by limit", "limit")
         self.stream_length = self._gauge("stream_length", "Log entries that wait for the drain")
         self.redis_up = self._gauge("redis_up", "1 while Redis answers", over_workers="livemin")
 
@@ -70,6 +76,10 @@ class Metrics:
             decision.channel_id or "",
             str(bool(decision.degraded)).lower(),
         ).inc()
+        if decision.action is Action.HOLD:
+            self.silences.labels(decision.stage_id or "", decision.reason.value).inc()
+            if decision.retry_at is not None:
+                self.deferred.labels(decision.touchpoint_id).inc()
         for cause in decision.degraded:
             self.degraded.labels(cause).inc()
         features = decision.inputs.features

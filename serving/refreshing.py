@@ -1,15 +1,20 @@
 """Looks for a new catalogue and a new champion while requests are served, and swaps what is in force as one."""
 
 import asyncio
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import structlog
 
 from decisioning.catalogue import Catalogue
-from decisioning.errors import InvalidInputError
+from decisioning.errors import InvalidInputError, LogUnavailableError
+from decisioning.policy import Policy
+from decisioning.value_model import ValueModel
+from features.policy_archive import PolicyArchive
 from serving.catalogue_source import CatalogueSource
-from serving.in_force import InForce, put_in_force
-from serving.model_source import ModelSource
+from serving.in_force import InForce, arm_aliases, put_in_force
+from serving.model_source import Champion, ModelSource
 from serving.problems import Problem
 
 _LOG = structlog.get_logger("nextbest.serving")
@@ -20,18 +25,23 @@ class Refresher:
     """Owner of what is in force.
 
     Attributes:
+        fetch_arm: Gives the local copy of the model that an experiment arm names by its alias.
         seed: Seed of the draws.
         in_force: The set in use; None before the first catalogue.
         catalogue_problem: Why the catalogue's files as they are now are not in use.
         model_problem: Why the champion is not in use.
+        archive: Keeps every policy that was in force; None to keep none.
     """
 
     catalogues: CatalogueSource
     models: ModelSource
+    fetch_arm: Callable[[str], Champion]
     seed: str
     in_force: InForce | None = None
     catalogue_problem: str | None = None
     model_problem: str | None = None
+    archive: PolicyArchive | None = None
+    _arms: dict[str, ModelSource] = field(default_factory=dict[str, ModelSource], init=False)
 
     def current(self) -> InForce:
         """The set in use.
@@ -51,7 +61,8 @@ class Refresher:
         is_new_catalogue, is_new_model = self.catalogues.refresh(), self.models.refresh()
         self.catalogue_problem = self.catalogues.problem
         catalogue = self.catalogues.catalogue
-        if catalogue is not None and (is_new_catalogue or is_new_model or self.in_force is None):
+        is_new_arm = catalogue is not None and self._refresh_arms(arm_aliases(catalogue))
+        if catalogue is not None and (is_new_catalogue or is_new_model or is_new_arm or self.in_force is None):
             try:
                 self._swap(catalogue)
             except InvalidInputError as error:
@@ -62,17 +73,55 @@ class Refresher:
     def _swap(self, catalogue: Catalogue) -> None:
         """Put the newest model in force; where it does not fit, the one in use stays, if that one does."""
         old = self.in_force.model if self.in_force is not None else None
-        new = put_in_force(catalogue, seed=self.seed, model=self.models.model, model_problem=self.models.problem)
+        new = self._compiled(catalogue, self.models.model, self.models.problem)
         if new.model is None and old is not None:
-            kept = put_in_force(catalogue, seed=self.seed, model=old)
+            kept = self._compiled(catalogue, old, None)
             new = replace(kept, model_problem=new.model_problem) if kept.model is not None else new
         self.in_force = new
+        self._keep(new.policy)
         _LOG.info(
             "in_force",
             policy_version=new.policy.version,
             model_version=new.model.version if new.model else None,
             model_problem=new.model_problem,
+            arm_problems=dict(new.arm_problems),
         )
+
+    def _compiled(self, catalogue: Catalogue, model: ValueModel | None, model_problem: str | None) -> InForce:
+        arms, problems = self._arm_models()
+        return put_in_force(
+            catalogue,
+            seed=self.seed,
+            model=model,
+            model_problem=model_problem,
+            arm_models=arms,
+            arm_problems=problems,
+        )
+
+    def _refresh_arms(self, aliases: frozenset[str]) -> bool:
+        """Look for the models of the arms; True where one is another than before, gone or away included."""
+        before = self._arm_models()
+        self._arms = {
+            alias: self._arms.get(alias) or ModelSource(fetch=partial(self.fetch_arm, alias))
+            for alias in sorted(aliases)
+        }
+        refreshed = [source.refresh() for source in self._arms.values()]  # every one, so no lazy any()
+        return any(refreshed) or self._arm_models() != before
+
+    def _arm_models(self) -> tuple[Mapping[str, ValueModel], Mapping[str, str]]:
+        """Models of the arms by alias, and why the others are missing."""
+        models = {alias: source.model for alias, source in self._arms.items() if source.model is not None}
+        problems = {alias: source.problem or "" for alias, source in self._arms.items() if source.model is None}
+        return models, problems
+
+    def _keep(self, policy: Policy) -> None:
+        """Keep what decides from now on, so that its decisions can be replayed; a full disk stops no decision."""
+        if self.archive is None:
+            return
+        try:
+            self.archive.keep(self.catalogues.folder, policy)
+        except LogUnavailableError as error:
+            _LOG.error("policy_not_kept", policy_version=policy.version, problem=str(error))
 
     async def run(self, every_s: float) -> None:
         """Look again and again, until cancelled."""

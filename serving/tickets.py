@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from decisioning.decision import Request
+from decisioning.decision import ONE_PLACEMENT, Placement, Request
 from decisioning.errors import UnknownNameError
 from serving.bodies import DecisionBody, check_context, invalid, unknown_name
 from serving.drafting import Ticket
 from serving.in_force import InForce
-from serving.live_state import Claim
+from serving.live_reading import Claim
 from serving.problems import Fault
 
 
@@ -52,23 +52,39 @@ def ticket_of(body: DecisionBody, in_force: InForce, idempotency: Idempotency | 
         channels=None if body.channels is None else frozenset(body.channels),
         excluded_offers=frozenset(body.exclude_offers),
         stage_id=body.stage,
+        placements=_placements(body),
     )
     return Ticket(
         request=request,
         dedupe_key=key,
         claim=idempotency.claim if idempotency is not None else None,
-        limit=body.limit,
         is_dry_run=body.dry_run,
         wants_explanation=body.explain,
     )
 
 
+def _placements(body: DecisionBody) -> tuple[Placement, ...]:
+    if body.placements is not None:
+        return tuple(
+            Placement(placement_id=one.placement, channels=None if one.channels is None else frozenset(one.channels))
+            for one in body.placements
+        )
+    if body.limit == 1:
+        return ONE_PLACEMENT
+    return tuple(Placement(placement_id=str(place)) for place in range(1, body.limit + 1))
+
+
 def _check_names(body: DecisionBody, in_force: InForce) -> None:
     catalogue = in_force.catalogue
+    channels = catalogue.touchpoints[body.touchpoint].channels
     faults = [
-        *_unknown("channel", "/channels", body.channels or (), catalogue.touchpoints[body.touchpoint].channels),
+        *_unknown("channel", "/channels", body.channels or (), channels),
         *_unknown("offer", "/exclude_offers", body.exclude_offers, catalogue.offers),
     ]
+    for place, one in enumerate(body.placements or ()):
+        faults += _unknown("channel", f"/placements/{place}/channels", one.channels or (), channels)
+    if body.placements is not None and body.limit != 1:
+        faults.append(Fault(pointer="/limit", detail="must be left out where placements are given"))
     stages = [stage.stage_id for stage in catalogue.stages]
     if body.stage is not None and body.stage not in stages:
         faults.append(Fault(pointer="/stage", detail=unknown_name("stage", body.stage, stages)))

@@ -4,16 +4,14 @@ import asyncio
 import time
 from typing import Any
 
-import orjson
 from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
-from decisioning.errors import NextbestError, UnavailableError
+from decisioning.errors import NextbestError
 from serving.access import needs
 from serving.answers import Answer, flat
 from serving.api_keys import Scope
-from serving.archive import find_decisions
 from serving.bodies import BatchBody, DecisionBody, context_from_text, invalid, unknown_name, validate
 from serving.documents import (
     BatchAnswer,
@@ -28,6 +26,7 @@ from serving.engine import Engine, engine_of
 from serving.exchange import idempotency_of, json_response, read_body
 from serving.in_force import InForce
 from serving.problems import Fault, Problem, problem_of, request_id
+from serving.records import record_bytes
 from serving.tickets import Idempotency, ticket_of
 
 BATCH_SLICE = 20
@@ -134,27 +133,15 @@ async def decide_batch(request: Request) -> Response:
     responses=problems(401, 403, 404, 503),
 )
 async def read_decision(decision_id: str, request: Request) -> Response:
-    """The record of a decision: candidates with their values, refusals with their reasons, everything it looked at."""
+    """The record of a decision: candidates with their values, refusals with their reasons, everything it looked at.
+
+    Positions of a slate share one record.
+    """
     engine = engine_of(request)
-    try:
-        async with asyncio.timeout(engine.settings.deadline_ms / 1000):
-            record = await engine.state.record(decision_id)
-        is_certain = True
-    except (TimeoutError, UnavailableError):
-        record, is_certain = None, False
-    if record is not None:
-        return Response(record, media_type="application/json")
-    rows = await asyncio.to_thread(find_decisions, engine.settings.log_path, [decision_id])
-    if row := rows.get(decision_id):
-        return json_response(orjson.loads(row["record"]) if row["record"] else row)
-    if not is_certain:
-        raise UnavailableError("Redis must answer to tell whether this decision exists; retry")
-    raise Problem(
-        404,
-        "unknown_decision",
-        "decision must be one of this server or of its log, got an unknown id; a decision made while Redis was away"
-        " appears once the drain has run",
+    record = await record_bytes(
+        engine.state, engine.settings.log_path, decision_id, within_s=engine.settings.deadline_ms / 1000
     )
+    return Response(record, media_type="application/json")
 
 
 async def _answer(engine: Engine, ticket: Ticket, deadline_ms: int | None, *, route: str) -> Answer:

@@ -1,10 +1,12 @@
 """A server on real parts: the shop from files, a tiny real LightGBM model, profiles and features in Redis."""
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import lightgbm
 import numpy as np
@@ -193,3 +195,70 @@ def new_customer() -> Callable[..., Customer]:
 @pytest.fixture
 def new_bundle() -> Callable[..., ModelBundle]:
     return make_bundle
+
+
+PLAIN = """
+holdout: null
+experiments: {}
+exploration: {epsilon: 0.0, min_probability: 0.0}
+"""
+
+
+def amend_catalogue(settings: Settings, text: str) -> None:
+    """Replace whole sections of the shop's catalogue by those of a YAML text; null removes one."""
+    import yaml
+
+    path = settings.catalogue_path / "catalogue.yaml"
+    sections = {**yaml.safe_load(path.read_text()), **yaml.safe_load(text)}
+    path.write_text(yaml.safe_dump({name: value for name, value in sections.items() if value is not None}))
+
+
+def amend_offers(settings: Settings, text: str) -> None:
+    """Change fields of the shop's offers, or add offers, by a YAML text of offers by name."""
+    import yaml
+
+    path = settings.catalogue_path / "offers.yaml"
+    offers = yaml.safe_load(path.read_text())["offers"]
+    for name, fields in yaml.safe_load(text).items():
+        offers[name] = {**offers.get(name, {}), **fields}
+    path.write_text(yaml.safe_dump({"offers": offers}))
+
+
+@pytest.fixture
+def serve(settings: Settings, registry: Registry, clock: Clock, store: Store) -> Iterator[Callable[..., TestClient]]:
+    """A server on the shop with other sections: without tests and chance, so that the best message always wins."""
+    with ExitStack() as stack:
+
+        def start(sections: str = "", offers: str = "", **changes: object) -> TestClient:
+            amend_catalogue(settings, PLAIN + sections)
+            if offers:
+                amend_offers(settings, offers)
+            fetch: dict[str, object] = {"fetch_model": registry.fetch, "now": clock, "refresh_every_s": 0.05}
+            app = create_app(settings, **{**fetch, **changes})  # pyright: ignore[reportArgumentType]
+            return stack.enter_context(TestClient(app, raise_server_exceptions=False))
+
+        yield start
+
+
+@pytest.fixture
+def round_trips() -> Callable[[TestClient], AbstractContextManager[list[int]]]:
+    """Counts what a server sends to Redis while something is asked: one number of commands per round trip."""
+
+    @contextmanager
+    def count(client: TestClient) -> Iterator[list[int]]:
+        state = client.app.state.engine.state  # pyright: ignore[reportAttributeAccessIssue,reportFunctionMemberAccess]
+        link = state._link
+        send, trips = link.send, list[int]()
+
+        def counted(commands: Any) -> Any:
+            if commands[0][0] != "PING":  # the supervisor's sign of life is no part of an ask
+                trips.append(len(commands))
+            return send(commands)
+
+        link.send = counted
+        try:
+            yield trips
+        finally:
+            del link.send
+
+    return count

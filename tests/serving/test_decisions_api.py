@@ -22,7 +22,7 @@ def entries(live_redis: redis.Redis) -> list[dict[str, Any]]:
 
 
 def test_a_decision_has_the_documented_shape_and_names_what_to_send(client: TestClient, customer: str) -> None:
-    answer = client.post("/v1/decisions", json={**ASK, "dedupe_key": "w45", "limit": 3, "explain": True})
+    answer = client.post("/v1/decisions", json={**ASK, "dedupe_key": "w45", "explain": True})
 
     assert answer.status_code == 200
     body = DecisionAnswer.model_validate(answer.json())
@@ -30,15 +30,16 @@ def test_a_decision_has_the_documented_shape_and_names_what_to_send(client: Test
     assert body.selected is not None
     assert body.selected.content["headline"].endswith("for Ada")
     assert body.selected.action_probability == body.action_probability
-    assert body.selected.expected_value is not None
-    assert body.selected.expected_value.currency == "EUR"
-    assert len(body.alternatives) == 2
+    assert body.slate == []
+    assert body.retry_at is None
     assert body.model is not None
     assert (body.model.version, body.model.measure) == ("7", "net_revenue")
     assert body.ttl_s == 86_400
     assert not body.degraded
     assert body.explanation is not None
     assert sum(one.action_probability for one in body.explanation.evaluated) == pytest.approx(1)
+    scored = [one.expected_value for one in body.explanation.evaluated if one.expected_value is not None]
+    assert {one.currency for one in scored} == {"EUR"}
 
 
 def test_a_decision_is_in_the_log_stream_before_it_is_answered(

@@ -389,5 +389,37 @@ def test_a_message_that_cannot_be_put_into_words_is_not_sent(
     with TestClient(create_app(settings, fetch_model=registry.fetch, now=clock)) as client:
         answers = [timed(client)[0] for _ in range(8)]
 
-    assert {answer["action"] for answer in answers} == {"hold"}
-    assert any(answer["degraded_reasons"] == ["content_unavailable"] for answer in answers)
+    assert {(answer["action"], answer["reason"]) for answer in answers} == {("hold", "NOTHING_PERMITTED")}
+
+
+def test_a_message_that_cannot_be_put_into_words_leaves_the_choice_to_the_others(
+    serve: Callable[..., TestClient], store: Any, new_customer: Callable[..., Customer]
+) -> None:
+    template = "{% assign rest = customer.age | minus: 43 %}{{ 100 | divided_by: rest }}"
+    creative = f"{{creative: plain, channel: push, content: {{headline: '{template}'}}}}"
+    client = serve(offers=f"ten-percent: {{creatives: [{creative}]}}")
+    store.put(new_customer("C-1", attributes={"age": 43}))
+    store.put(new_customer("C-2", attributes={"age": 44}))
+
+    broken, whole = (timed(client, customer_id=one, touchpoint="app-home", explain=True)[0] for one in ("C-1", "C-2"))
+
+    excluded = {one["message"]: one["reasons"] for one in broken["explanation"]["excluded"]}
+    assert excluded["ten-percent/push/plain"] == ["CREATIVE_UNFIT"]
+    assert broken["action"] == "send"
+    assert not broken["degraded"]
+    assert sum(one["action_probability"] for one in broken["explanation"]["evaluated"]) == pytest.approx(1)
+    assert "ten-percent/push/plain" in {one["message"] for one in whole["explanation"]["evaluated"]}
+
+
+def test_content_that_grows_past_every_bound_is_left_out_too_and_the_answer_says_so(
+    serve: Callable[..., TestClient], store: Any, new_customer: Callable[..., Customer]
+) -> None:
+    creative = "{creative: plain, channel: push, content: {headline: Hi, body: '{{ customer.note }}'}}"
+    client = serve(offers=f"ten-percent: {{creatives: [{creative}]}}")
+    store.put(new_customer("C-1", attributes={"age": 43, "note": "x" * 120_000}))
+
+    answer, _ = timed(client, touchpoint="app-home", explain=True)
+
+    excluded = {one["message"]: one["reasons"] for one in answer["explanation"]["excluded"]}
+    assert (answer["action"], answer["degraded_reasons"]) == ("send", ["content_unavailable"])
+    assert excluded["ten-percent/push/plain"] == ["CREATIVE_UNFIT"]

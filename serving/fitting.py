@@ -1,0 +1,191 @@
+"""Which messages their channel cannot carry once a customer's words are in them: found before the choice is made.
+
+A message that turns out too long after it was chosen would leave a decision that cannot be sent, and probabilities that
+were never true. So every message that could break is put into words first. Most need not be: content without merge
+fields is checked once, when the catalogue comes into force, and where the longest text that the customer's values can
+make still fits, nothing is rendered.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from decisioning.creative_limits import BODY, FORMAT, creative_faults
+from decisioning.errors import InvalidPolicyError
+from decisioning.message import Channel, Message
+from decisioning.predicate import FactValue
+from features.content import offer_variables, render_content
+
+NOT_RENDERED = "its template cannot be put into words for this customer"
+
+_MARKS = ("{{", "{%")
+_TAG = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
+_MERGE = re.compile(r"""\s*(customer|context|offer)\.(\w+)\s*(?:\|\s*default:\s*(?:'([^']*)'|"([^"]*)")\s*)?""")
+_ONE_SEGMENT_UNITS, _SEGMENT_UNITS = 70, 66
+"""UTF-16 units that fit in one SMS, and in each of several, in its wider alphabet."""
+
+_NUMBER_UNITS = 32
+
+type Values = Mapping[str, Mapping[str, FactValue]]
+"""What a template sees, by the names of its roots."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fit:
+    """What was found for one ask.
+
+    Attributes:
+        unfit: What is wrong, by key of each message that cannot be carried.
+        contents: Content by field of the messages that were rendered on the way, by their key.
+    """
+
+    unfit: Mapping[str, str]
+    contents: Mapping[str, Mapping[str, str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Bound:
+    """A field that fits where its literal text and the values merged into it have at most `most` UTF-16 units."""
+
+    literal: int
+    merges: tuple[tuple[str, str, int], ...]  # root, name, units of the default
+    most: int
+
+    def holds(self, values: Values) -> bool:
+        units = self.literal
+        for root, name, default in self.merges:
+            units += max(default, _units_of(values[root].get(name)))
+        return units <= self.most
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Check:
+    """A message that could break; without bounds it is always rendered."""
+
+    message: Message
+    key: str
+    offer: Mapping[str, FactValue]
+    bounds: tuple[_Bound, ...]
+
+
+class Fitting:
+    """The checks of one touchpoint's messages, prepared once."""
+
+    __slots__ = ("_checks", "_messages", "_unfit")
+
+    def __init__(self, messages: Sequence[Message]) -> None:
+        self._messages = {message.key: message for message in messages}
+        self._unfit = {one.key: "; ".join(faults) for one in messages if (faults := _lasting_faults(one))}
+        self._checks = tuple(
+            check for one in messages if one.key not in self._unfit and (check := _check_of(one)) is not None
+        )
+
+    def fit(self, customer: Mapping[str, FactValue], context: Mapping[str, FactValue], channels: frozenset[str]) -> Fit:
+        """Find the messages that cannot be carried to this customer.
+
+        Args:
+            customer: The customer's attributes by name.
+            context: What the caller sent along.
+            channels: Channels that are asked for and can be reached; nothing travels on others, so they are passed
+                over.
+        """
+        unfit, contents = dict(self._unfit), dict[str, Mapping[str, str]]()
+        for check in self._checks:
+            if check.message.channel.channel_id not in channels:
+                continue
+            values: Values = {"customer": customer, "context": context, "offer": check.offer}
+            if check.bounds and all(bound.holds(values) for bound in check.bounds):
+                continue
+            try:
+                content = contents[check.key] = render_content(check.message, customer, context)
+            except InvalidPolicyError:
+                unfit[check.key] = NOT_RENDERED
+                continue
+            if faults := creative_faults(check.message.channel, content):
+                unfit[check.key] = "; ".join(faults)
+        return Fit(unfit=unfit, contents=contents)
+
+    def has(self, key: str) -> bool:
+        """Whether the touchpoint has a message of this key."""
+        return key in self._messages
+
+    def message(self, key: str) -> Message:
+        """A message of the touchpoint by its key."""
+        return self._messages[key]
+
+
+def _is_template(text: str) -> bool:
+    return any(mark in text for mark in _MARKS)
+
+
+def _lasting_faults(message: Message) -> tuple[str, ...]:
+    """What is wrong with a message whatever is merged into it: a template counts as the least that would do."""
+    content = {
+        name: text if not _is_template(text) else "x" if name in message.channel.required_fields else ""
+        for name, text in message.creative.content.items()
+    }
+    if _is_template(message.creative.content.get(FORMAT, "")):
+        content[FORMAT] = min(message.channel.allowed_formats, default="x")
+    return creative_faults(message.channel, content)
+
+
+def _check_of(message: Message) -> _Check | None:
+    """How to check a message that no lasting fault rules out; None where nothing can break."""
+    bounds: list[_Bound] = []
+    needs_rendering = False
+    for name, text in message.creative.content.items():
+        if not _is_template(text):
+            continue
+        plain, most = _plain(text), _most_units(message.channel, name)
+        is_inked = name not in message.channel.required_fields or bool(_TAG.sub("", text).strip())
+        if plain is None or name == FORMAT or not is_inked:
+            needs_rendering = True
+        elif most is not None:
+            bounds.append(_Bound(literal=plain[0], merges=plain[1], most=most))
+    if not bounds and not needs_rendering:
+        return None
+    return _Check(
+        message=message,
+        key=message.key,
+        offer=offer_variables(message),
+        bounds=() if needs_rendering else tuple(bounds),
+    )
+
+
+def _plain(text: str) -> tuple[int, tuple[tuple[str, str, int], ...]] | None:
+    """Units of literal text and the merged values of a template that can do nothing but merge; None for any other."""
+    pieces = _TAG.split(text)  # literal, tag, literal, ... literal
+    literals, tags = pieces[::2], pieces[1::2]
+    if any(_is_template(piece) for piece in literals):
+        return None
+    merges: list[tuple[str, str, int]] = []
+    for tag in tags:
+        found = _MERGE.fullmatch(tag)
+        if found is None:
+            return None
+        root, name, single, double = found.groups()
+        merges.append((root, name, _units(single or double or "")))
+    return sum(map(_units, literals)), tuple(merges)
+
+
+def _most_units(channel: Channel, name: str) -> int | None:
+    """UTF-16 units of a field that fit whatever they are; None where the channel sets no bound on it."""
+    bounds: list[int] = []
+    if name in channel.max_lengths:
+        bounds.append(channel.max_lengths[name])
+    if name == BODY and channel.max_sms_segments is not None:
+        several = _SEGMENT_UNITS * channel.max_sms_segments
+        bounds.append(_ONE_SEGMENT_UNITS if channel.max_sms_segments == 1 else several)
+    if name == BODY and channel.max_line_width is not None:
+        bounds.append(channel.max_line_width)
+    return min(bounds) if bounds else None
+
+
+def _units(text: str) -> int:
+    return len(text) if text.isascii() else 2 * len(text)
+
+
+def _units_of(value: FactValue) -> int:
+    if isinstance(value, str):
+        return _units(value)
+    return 0 if value is None else _NUMBER_UNITS
