@@ -28,7 +28,6 @@ in an arm that asks for none, and for customers who do not want to be profiled.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -56,27 +55,78 @@ class Bid(NamedTuple):
     evidence_count: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prices:
-    """What one decision charges and weighs; None, and weights that are not there, charge and change nothing.
+class Charges(NamedTuple):
+    """What all messages of an offer on one channel are charged and weighed alike; fields as in `decision.Evaluated`.
 
     Attributes:
-        takes_contact_cost: False where the contact cost is switched off.
-        fatigue_minor: Cost of one more contact in goodwill.
-        shadow_minor: Price of what a message (and its contact cost) would use.
-        weights: What each lever counts now, by position; empty where none counts.
-        levers: Which levers are for a message, by message key.
-        evidence: Decisions that sent each offer so far, by offer.
-        counts_evidence: Somebody looks at evidence, so that an offer that is not in it has none.
+        unit_value_minor: What one unit of uplift is worth; None where the declared value takes its place.
+        declared_value_minor: That value.
     """
 
-    takes_contact_cost: bool = True
-    fatigue_minor: Callable[[Touch], float] | None = None
-    shadow_minor: Callable[[Touch, float], float] | None = None
-    weights: Sequence[Weights] = ()
-    levers: Mapping[str, tuple[int, ...]]
-    evidence: Mapping[str, int]
-    counts_evidence: bool = False
+    unit_value_minor: float | None
+    declared_value_minor: float
+    cost_minor: float
+    fatigue_minor: float
+    shadow_minor: float
+    context_weight: float
+    business_weight: float
+    evidence_count: int | None
+
+
+class Prices:
+    """What one decision charges and weighs, worked out once per offer and channel."""
+
+    __slots__ = ("_counts_evidence", "_evidence", "_fatigue", "_known", "_levers", "_shadow", "_takes_cost", "_weights")
+
+    def __init__(
+        self,
+        *,
+        levers: Mapping[str, tuple[int, ...]],
+        evidence: Mapping[str, int],
+        takes_contact_cost: bool = True,
+        fatigue_minor: Callable[[Touch], float] | None = None,
+        shadow_minor: Callable[[Touch, float], float] | None = None,
+        weights: Sequence[Weights] = (),
+        counts_evidence: bool = False,
+    ) -> None:
+        """Take the prices; None, and weights that are not there, charge and change nothing.
+
+        Args:
+            levers: Which levers are for a message, by message key.
+            evidence: Decisions that sent each offer so far, by offer.
+            takes_contact_cost: False where the contact cost is switched off.
+            fatigue_minor: Cost of one more contact in goodwill.
+            shadow_minor: Price of what a message (and its contact cost) would use.
+            weights: What each lever counts now, by position; empty where none counts.
+            counts_evidence: Somebody looks at evidence, so that an offer that is not in it has none.
+        """
+        self._levers, self._evidence, self._takes_cost = levers, evidence, takes_contact_cost
+        self._fatigue, self._shadow, self._weights = fatigue_minor, shadow_minor, weights
+        self._counts_evidence = counts_evidence
+        self._known: dict[tuple[str, str], Charges] = {}
+
+    def charges(self, candidate: Candidate) -> Charges:
+        """What a message is charged and weighed."""
+        key = (candidate.offer_id, candidate.channel_id)
+        known = self._known.get(key)
+        if known is None:
+            known = self._known[key] = self._charge(candidate)
+        return known
+
+    def _charge(self, candidate: Candidate) -> Charges:
+        touch, cost = candidate.touch, candidate.cost_minor
+        weights = weights_of(self._levers[candidate.key], self._weights) if self._weights else NO_WEIGHTS
+        is_ranked_by_uplift = candidate.is_marketing or candidate.precedence is not None
+        return Charges(
+            unit_value_minor=candidate.unit_value_minor if is_ranked_by_uplift else None,
+            declared_value_minor=candidate.declared_value_minor,
+            cost_minor=cost if self._takes_cost else 0.0,
+            fatigue_minor=self._fatigue(touch) if self._fatigue is not None and candidate.is_marketing else 0.0,
+            shadow_minor=self._shadow(touch, cost) if self._shadow is not None else 0.0,
+            context_weight=weights.context,
+            business_weight=weights.business,
+            evidence_count=self._evidence.get(candidate.offer_id, 0 if self._counts_evidence else None),
+        )
 
 
 def check_scores(expected_values: FloatArray, candidate_count: int) -> None:
@@ -118,13 +168,21 @@ def appraise(
     Returns:
         Bids in candidate order, silence first.
     """
-    if expected_values is None:
-        silence = Bid(SILENCE, None, None, 0.0, 0.0)
-        return [silence, *(_bid(candidates[index], None, 0.0, prices) for index in permitted)]
-    values: list[float] = expected_values.tolist()
-    base = values[0]
-    bids = [Bid(SILENCE, base, 0.0, 0.0, 0.0)]
-    bids.extend(_bid(candidates[index], values[index + 1], base, prices) for index in permitted)
+    values: list[float] | None = None if expected_values is None else expected_values.tolist()
+    base = None if values is None else values[0]
+    bids = [Bid(SILENCE, base, None if base is None else 0.0, 0.0, 0.0)]
+    for index in permitted:
+        candidate = candidates[index]
+        unit_value, declared, cost, fatigue, shadow, context, business, evidence = prices.charges(candidate)
+        if values is None or base is None or unit_value is None:
+            value, uplift, worth = None, None, declared
+        else:
+            value = values[index + 1]
+            uplift = value - base
+            worth = uplift * unit_value
+        net = worth - cost - fatigue - shadow
+        priority = net * context * business if net > 0 else net
+        bids.append(Bid(candidate.key, value, uplift, cost, priority, fatigue, shadow, context, business, evidence))
     return bids
 
 
@@ -155,32 +213,3 @@ def precedence_of(candidates: Sequence[Candidate], permitted: Sequence[int], bid
         if (candidate := candidates[index]).precedence is not None
     ]
     return min(leading)[-1] if leading else None
-
-
-def _bid(candidate: Candidate, value: float | None, silence: float, prices: Prices) -> Bid:
-    """One message's bid; `value` is what a model expects of it, None without one."""
-    key, touch = candidate.key, candidate.touch
-    uplift = None if value is None or not _is_ranked_by_uplift(candidate) else value - silence
-    worth = candidate.declared_value_minor if uplift is None else uplift * candidate.unit_value_minor
-    cost = candidate.cost_minor if prices.takes_contact_cost else 0.0
-    is_tiring = prices.fatigue_minor is not None and candidate.is_marketing
-    fatigue = prices.fatigue_minor(touch) if prices.fatigue_minor is not None and is_tiring else 0.0
-    shadow = prices.shadow_minor(touch, candidate.cost_minor) if prices.shadow_minor is not None else 0.0
-    weights = weights_of(prices.levers[key], prices.weights) if prices.weights else NO_WEIGHTS
-    net = worth - cost - fatigue - shadow
-    return Bid(
-        key,
-        None if uplift is None else value,
-        uplift,
-        cost,
-        net * weights.context * weights.business if net > 0 else net,
-        fatigue,
-        shadow,
-        weights.context,
-        weights.business,
-        prices.evidence.get(candidate.offer_id, 0 if prices.counts_evidence else None),
-    )
-
-
-def _is_ranked_by_uplift(candidate: Candidate) -> bool:
-    return candidate.is_marketing or candidate.precedence is not None

@@ -152,33 +152,15 @@ class Chooser:
 
 
 def _fatigue(situation: Situation) -> Callable[[Touch], float] | None:
-    """What one more contact costs; asked once per class and channel, which is all that it hangs on."""
-    if situation.catalogue.contact_policy.fatigue is None:
-        return None
-    known: dict[tuple[str, str], float] = {}
-
-    def fatigue_minor(touch: Touch) -> float:
-        key = (touch.message_class, touch.channel_id)
-        if key not in known:
-            known[key] = situation.ledger.fatigue_minor(touch)
-        return known[key]
-
-    return fatigue_minor
+    return None if situation.catalogue.contact_policy.fatigue is None else situation.ledger.fatigue_minor
 
 
 def _shadow(situation: Situation) -> Callable[[Touch, float], float] | None:
-    """What the shared things that a message would use are worth to others; creatives of an offer use the same."""
     if not situation.supply.prices_minor:
         return None
-    known: dict[tuple[str, str], float] = {}
-
-    def price_minor(touch: Touch, cost_minor: float) -> float:
-        key = (touch.offer_id, touch.channel_id)
-        if key not in known:
-            known[key] = shadow_minor(situation.catalogue, touch, cost_minor, situation.supply, situation.now)
-        return known[key]
-
-    return price_minor
+    return lambda touch, cost_minor: shadow_minor(
+        situation.catalogue, touch, cost_minor, situation.supply, situation.now
+    )
 
 
 def _evaluated(bid: Bid, probability: float) -> Evaluated:

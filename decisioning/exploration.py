@@ -222,20 +222,23 @@ def ramped(
         probabilities: n of them, summing to 1 within rounding.
         to: Index of the one that gets it instead; the random arm gives it to silence, since it asks for no worth.
     """
-    new = [index for index, one in enumerate(contenders) if one.offer_id is not None and one.evidence < ramp.needed]
-    if not new:
-        return tuple(probabilities)
+    needed = ramp.needed
+    new = [index for index, one in enumerate(contenders) if one.evidence < needed and one.offer_id is not None]
     totals: dict[str | None, float] = {}
     for index in new:
-        offer_id = contenders[index].offer_id
-        totals[offer_id] = totals.get(offer_id, 0.0) + probabilities[index]
+        if probabilities[index]:
+            offer_id = contenders[index].offer_id
+            totals[offer_id] = totals.get(offer_id, 0.0) + probabilities[index]
     cut, excess = list(probabilities), 0.0
     for index in new:
-        total, cap = totals[contenders[index].offer_id], ramp_cap(ramp, contenders[index].evidence)
-        if total > cap:
-            cut[index] = probabilities[index] * (cap / total)
-            excess += probabilities[index] - cut[index]
-    cut[_best_known(contenders, frozenset(new)) if to is None else to] += excess
+        if probabilities[index]:
+            _, offer_id, evidence = contenders[index]
+            total, cap = totals[offer_id], ramp_cap(ramp, evidence)
+            if total > cap:
+                cut[index] = probabilities[index] * (cap / total)
+                excess += probabilities[index] - cut[index]
+    if excess:
+        cut[_best_known(contenders, frozenset(new)) if to is None else to] += excess
     return tuple(cut)
 
 
