@@ -1,4 +1,4 @@
-"""`nextbest policy`: what the policy in force would be worth."""
+"""`nextbest policy`: what the policy in force would be worth, and whether its logged probabilities are true."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,17 +12,12 @@ if TYPE_CHECKING:
 
     from pipelines.policy_evaluation import OnProgress
 
-policy = typer.Typer(help="What the policy in force would have been worth.", no_args_is_help=True)
+policy = typer.Typer(help="What the policy in force is worth, and whether its log is true.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
     """Add `nextbest policy`."""
     app.add_typer(policy, name="policy")
-
-
-@policy.callback()
-def about() -> None:
-    """Keep `evaluate` a verb of its own."""
 
 
 @policy.command("evaluate")
@@ -62,6 +57,50 @@ def evaluate(
         print_result(found, as_json=True)
         return
     print_evaluation(found)
+
+
+@policy.command("audit")
+def audit(
+    *,
+    decisions: Annotated[int, typer.Option("--decisions", min=1, help="How many logged decisions, at random.")] = 200,
+    draws: Annotated[int, typer.Option("--draws", min=1, help="Fresh draws for each of them.")] = 200,
+    seed: Annotated[str, typer.Option("--seed", help="Another seed looks at others, with other draws.")] = "audit",
+    false_alarm: Annotated[
+        float, typer.Option("--false-alarm", min=1e-12, max=0.5, help="Greatest chance of failing an honest log.")
+    ] = 0.001,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Hold the logged action probabilities against the engine: recomputed, drawn again, and against what was chosen.
+
+    Every probability must come out as logged, every draw must be that of its request key, fresh draws must choose as
+    often as was logged, and what was chosen must be spread as the probabilities say. Exit code 1 where it is not so.
+
+    Examples:
+    `nextbest policy audit`;
+    `nextbest policy audit --decisions 1000 --draws 100 --json`
+    """
+    from features.log import EventLog
+    from features.policy_archive import PolicyArchive
+    from pipelines.audit_printing import print_audit
+    from pipelines.auditing import AuditPlan, audit_policy
+
+    settings = settings_for(home)
+    plan = AuditPlan(decisions=decisions, draws=draws, seed=seed, false_alarm=false_alarm)
+    with progress_bar() as bar:
+        tell = _progress(bar)
+        report = audit_policy(
+            EventLog(settings.log_path),
+            PolicyArchive(settings.catalogues_path),
+            plan,
+            on_progress=lambda done, total: tell("auditing", done, total),
+        )
+    if as_json:
+        print_result(report.document(), as_json=True)
+    else:
+        print_audit(report)
+    if not report.passes:
+        raise typer.Exit(1)
 
 
 def _progress(bar: "Progress") -> "OnProgress":

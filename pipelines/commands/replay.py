@@ -1,0 +1,106 @@
+"""`nextbest replay`: decide again what was decided, and say where the answer changed."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipelines.options import HomeOption, JsonOption, print_result, progress_bar, settings_for
+
+if TYPE_CHECKING:
+    from pipelines.replaying import ReplayReport
+
+
+def register(app: typer.Typer) -> None:
+    """Add `nextbest replay`."""
+    app.command("replay")(replay)
+
+
+def replay(
+    since: Annotated[
+        str | None,
+        typer.Option("--since", metavar="TIME", help="Only decisions from this moment on: ISO 8601 with an offset."),
+    ] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many, newest first.")] = None,
+    decision: Annotated[str | None, typer.Option("--decision", metavar="ID", help="Only this decision.")] = None,
+    *,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Decide every logged decision again with the policy of that time; the answer must be the same, bit for bit.
+
+    Exit code 1 where an answer changed, with the difference field by field. A decision whose policy is no longer at
+    hand is counted with the reason: policies are kept below the home since they were put in force.
+
+    Examples:
+    `nextbest replay`;
+    `nextbest replay --limit 1000 --json`;
+    `nextbest replay --since 2026-01-01T00:00:00Z`
+    """
+    from features.log import EventLog
+    from features.policy_archive import PolicyArchive
+    from pipelines.replaying import ReplayPlan, replay_log
+
+    settings = settings_for(home)
+    plan = ReplayPlan(since=_moment(since), limit=limit, decision_id=decision)
+    with progress_bar() as bar:
+        task = bar.add_task("replaying", total=None)
+        report = replay_log(
+            EventLog(settings.log_path),
+            PolicyArchive(settings.catalogues_path),
+            plan,
+            on_progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    if as_json:
+        print_result(report.document(), as_json=True)
+    else:
+        _print(report)
+    if report.changed:
+        raise typer.Exit(1)
+
+
+def _moment(text: str | None) -> datetime | None:
+    from decisioning.errors import InvalidInputError
+
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise InvalidInputError(f"--since must be an ISO 8601 time with an offset, got {text}")
+    return moment
+
+
+_MOST_SHOWN = 20
+_WHY_ABSENT = {
+    "never_kept": "without its policy: never kept",
+    "other_behaviour": "of another release: replay with that one",
+    "damaged": "with a damaged copy of its policy",
+}
+
+
+def _print(report: "ReplayReport") -> None:
+    from rich.console import Console
+
+    found = report.document()
+    rows = {
+        "replayed": report.replayed,
+        "the same, bit for bit": report.same,
+        "changed": len(report.changed),
+        "further positions that agree": report.positions,
+        "imported, not ours to replay": report.imported,
+        **{_WHY_ABSENT[reason]: count for reason, count in sorted(report.absent.items())},
+        "decisions per second": found["decisions_per_second"] or "-",
+    }
+    print_result(rows, as_json=False, title="replayed from the log")
+    console = Console(highlight=False, soft_wrap=True)
+    for one in report.changed[:_MOST_SHOWN]:
+        console.print(f"{one.decision_id} comes out otherwise:", markup=False)
+        for difference in one.differences[:_MOST_SHOWN]:
+            console.print(
+                f"  {difference.field}: logged {difference.logged!r}, now {difference.replayed!r}", markup=False
+            )
+    if len(report.changed) > _MOST_SHOWN:
+        console.print(f"... and {len(report.changed) - _MOST_SHOWN} more")

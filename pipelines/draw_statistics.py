@@ -1,0 +1,113 @@
+"""Whether draws follow the probabilities that were logged: exact moments, and a tail that fits them.
+
+For one decision with k choices of probability p_a, drawn M times with counts n_a, Pearson's statistic
+
+    X2 = sum_a (n_a - M p_a)^2 / (M p_a)
+
+has mean k - 1 and variance 2 (k - 1) + (sum_a 1 / p_a - k^2 - 2 k + 2) / M exactly, whatever the p_a are. Sums over
+decisions add up both. Their tail is that of a gamma distribution with these two moments, which is the chi-square
+distribution where M is large, and stays honest where some choice is expected less than once.
+
+Reference:
+    J. B. S. Haldane, "The exact value of the moments of the distribution of chi-square, used as a test of goodness of
+    fit, when expectations are small", Biometrika 29 (1937), equation (2).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from decisioning.scoring import FloatArray
+
+
+@dataclass(slots=True)
+class FrequencyTest:
+    """Sum of Pearson's statistics over decisions.
+
+    Attributes:
+        decisions: Decisions with more than one possible choice.
+        draws: Fresh draws of these.
+        statistic: Sum of X2.
+        mean: Its expectation.
+        variance: Its variance.
+        impossible: Draws that gave what was logged with probability 0.
+    """
+
+    decisions: int = 0
+    draws: int = 0
+    statistic: float = 0.0
+    mean: float = 0.0
+    variance: float = 0.0
+    impossible: int = 0
+
+    def add(self, probabilities: Mapping[str, float], counts: Mapping[str, int]) -> None:
+        """Take in one decision.
+
+        Args:
+            probabilities: As logged, by message key, silence included; they sum to 1.
+            counts: How often fresh draws gave each.
+        """
+        self.impossible += sum(count for key, count in counts.items() if not probabilities.get(key))
+        possible = {key: chance for key, chance in probabilities.items() if chance > 0}
+        if len(possible) < 2:  # noqa: PLR2004 - nothing is left to chance
+            return
+        draws = sum(counts.values())
+        expected = draws * np.array(list(possible.values()))
+        seen = np.array([counts.get(key, 0) for key in possible], dtype=float)
+        degrees = len(possible) - 1
+        self.decisions += 1
+        self.draws += draws
+        self.statistic += float(((seen - expected) ** 2 / expected).sum())
+        self.mean += degrees
+        self.variance += 2 * degrees + (draws * float((1 / expected).sum()) - (degrees + 1) ** 2 - 2 * degrees) / draws
+
+    def p_value(self) -> float:
+        """Probability of a statistic at least as large where draws follow what was logged.
+
+        It is 1 where nothing was left to chance, and 0 where the impossible happened.
+        """
+        if self.impossible:
+            return 0.0
+        if not self.decisions:
+            return 1.0
+        scale = self.variance / (2 * self.mean)
+        return float(stats.chi2.sf(self.statistic / scale, 2 * self.mean**2 / self.variance))
+
+
+def uniformity(values: Sequence[float]) -> float:
+    """p-value of the Kolmogorov-Smirnov test that values are uniform on [0, 1); 1 where there are none."""
+    return float(stats.kstest(values, "uniform").pvalue) if len(values) else 1.0
+
+
+def place_in_order(probabilities: Mapping[str, float], chosen: str, uniform: float) -> float:
+    """Where a logged choice lies when all are laid end to end by falling probability.
+
+    It is uniform on [0, 1) if choices are drawn with these probabilities, and too low where the likeliest is chosen too
+    often.
+
+    Args:
+        probabilities: As logged, by message key.
+        chosen: What was chosen.
+        uniform: A fresh number in [0, 1) that says where in the choice's own stretch.
+    """
+    order = sorted(probabilities, key=lambda key: (-probabilities[key], key))
+    below = sum(probabilities[key] for key in order[: order.index(chosen)])
+    return min(below + uniform * probabilities[chosen], 1.0)
+
+
+def detectable_shift(count: int, *, false_alarm: float, power: float = 0.9) -> float:
+    """Greatest distance between the logged and the real distribution of choices that may go unseen by `uniformity`.
+
+    By the Dvoretzky-Kiefer-Wolfowitz inequality, a distance larger than this is detected with at least this power.
+
+    Args:
+        count: Number of logged choices that left something to chance.
+        false_alarm: Level of the test.
+        power: Wanted probability of detection.
+    """
+    if not count:
+        return 1.0
+    bounds: FloatArray = np.sqrt(np.log(2 / np.array([false_alarm, 1 - power])) / (2 * count))
+    return min(1.0, float(bounds.sum()))

@@ -1,0 +1,241 @@
+"""Decide again what the log says was decided, with the policy of that time, and compare bit for bit."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import polars as pl
+
+from decisioning.errors import InvalidInputError, ModelUnavailableError, UnknownNameError
+from decisioning.message import SILENCE
+from decisioning.record import decision_from_record, decision_to_record, replay
+from decisioning.record_difference import ABSENT, Difference, differences
+from features.contracts import DECISIONS
+from features.log import EventLog
+from features.policy_archive import Absence, PolicyArchive
+
+BATCH_ROWS = 1_000
+UNREADABLE = "record"
+"""Field of a difference that is the whole record: it could not be read, or deciding again failed."""
+
+_COLUMNS = {
+    "decision_id": "decision_id",
+    "customer_id": "customer_id",
+    "touchpoint": "touchpoint_id",
+    "offer_id": "offer_id",
+    "channel": "channel_id",
+    "creative_id": "creative_id",
+    "action_probability": "action_probability",
+    "stage": "stage_id",
+    "policy_version": "policy_version",
+    "model_version": "model_version",
+}
+"""Columns of the log that repeat a field of the record: reports and learning look at them, so they must agree."""
+
+type OnProgress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayPlan:
+    """Which decisions to replay; None means all.
+
+    Attributes:
+        since: Only those decided at or after this moment.
+        limit: At most so many, newest first.
+        decision_id: Only this one.
+    """
+
+    since: datetime | None = None
+    limit: int | None = None
+    decision_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangedAnswer:
+    """A decision that does not come out as it was logged."""
+
+    decision_id: str
+    differences: tuple[Difference, ...]
+
+
+@dataclass(slots=True, kw_only=True)
+class ReplayReport:
+    """What replaying found.
+
+    Attributes:
+        same: Decisions that came out bit for bit as logged.
+        positions: Rows of further positions of slates that say what their decision's record says.
+        imported: Rows without a record: other systems decided.
+        absent: Decisions whose policy cannot be built, by reason.
+        changed: Decisions that came out otherwise.
+        seconds: How long it took.
+    """
+
+    same: int = 0
+    positions: int = 0
+    imported: int = 0
+    absent: Counter[str] = field(default_factory=Counter[str])
+    changed: list[ChangedAnswer] = field(default_factory=list[ChangedAnswer])
+    seconds: float = 0.0
+
+    @property
+    def replayed(self) -> int:
+        """Decisions that could be decided again."""
+        return self.same + len(self.changed)
+
+    def document(self) -> dict[str, Any]:
+        """As plain values."""
+        return {
+            "is_same": not self.changed,
+            "replayed": self.replayed,
+            "same": self.same,
+            "changed": [asdict(one) for one in self.changed],
+            "positions": self.positions,
+            "imported": self.imported,
+            "policy_absent": dict(self.absent),
+            "seconds": round(self.seconds, 3),
+            "decisions_per_second": round(self.replayed / self.seconds, 1) if self.seconds else None,
+        }
+
+
+def replay_log(
+    log: EventLog, archive: PolicyArchive, plan: ReplayPlan, *, on_progress: OnProgress | None = None
+) -> ReplayReport:
+    """Replay the decisions of a log.
+
+    Args:
+        log: The log.
+        archive: Policies of old.
+        plan: Which decisions.
+        on_progress: Called with rows done and to do.
+
+    Raises:
+        UnknownNameError: The log has no such decision.
+        LogUnavailableError: The log could not be read.
+    """
+    rows, report, started = _rows(log, plan), ReplayReport(), time.perf_counter()
+    total, done = log.collect(DECISIONS, rows.select(pl.len())).item(), 0
+    if not total and plan.decision_id is not None:
+        raise UnknownNameError("decision", plan.decision_id, [])
+    slates = _Slates()
+    for batch in log.batches(DECISIONS, rows, size=BATCH_ROWS):
+        for row in batch.iter_rows(named=True):
+            _replay_row(row, archive, report, slates)
+        done += batch.height
+        if on_progress is not None:
+            on_progress(done, total)
+    slates.compare(report)
+    report.seconds = time.perf_counter() - started
+    return report
+
+
+def replayed_differences(
+    record_json: str, row: Mapping[str, Any], archive: PolicyArchive
+) -> Absence | list[Difference]:
+    """Where deciding again differs from what was logged; or why it cannot be decided again.
+
+    Args:
+        record_json: The record, as logged.
+        row: Its row of the log, whose columns must agree with it.
+        archive: Policies of old.
+    """
+    try:
+        record = orjson.loads(record_json)
+        version = decision_from_record(record).policy_version
+    except (InvalidInputError, orjson.JSONDecodeError, AttributeError) as error:
+        return [Difference(field=UNREADABLE, logged=f"unreadable: {error}", replayed=ABSENT)]
+    policy = archive.policy(version)
+    if isinstance(policy, Absence):
+        return policy
+    try:
+        again = orjson.dumps(decision_to_record(replay(policy, record)))
+    except (InvalidInputError, ModelUnavailableError) as error:
+        return [Difference(field=UNREADABLE, logged="decided", replayed=f"cannot be decided: {error}")]
+    found = [] if again == record_json.encode() else list(differences(record, orjson.loads(again)))
+    return found + _unlike_columns(row, record)
+
+
+def _rows(log: EventLog, plan: ReplayPlan) -> pl.LazyFrame:
+    rows = log.scan(DECISIONS)
+    if plan.decision_id is not None:
+        rows = rows.filter(pl.col("decision_id") == plan.decision_id)
+    if plan.since is not None:
+        rows = rows.filter(pl.col("decided_at") >= plan.since)
+    if plan.limit is not None:
+        rows = rows.filter(pl.col("record").is_not_null()).top_k(plan.limit, by="decided_at")
+    return rows
+
+
+def _replay_row(row: Mapping[str, Any], archive: PolicyArchive, report: ReplayReport, slates: "_Slates") -> None:
+    record_json = row["record"]
+    if record_json is None:
+        if row["commitment"] is None or not slates.add_position(row):
+            report.imported += 1
+        return
+    found = replayed_differences(record_json, row, archive)
+    if isinstance(found, Absence):
+        report.absent[found.value] += 1
+    elif found:
+        report.changed.append(ChangedAnswer(decision_id=row["decision_id"], differences=tuple(found)))
+    else:
+        report.same += 1
+        slates.add_decision(orjson.loads(record_json))
+
+
+def _unlike_columns(row: Mapping[str, Any], record: Mapping[str, Any]) -> list[Difference]:
+    """Columns that do not say what the record says; one that an older release did not write says nothing."""
+    decided_at = datetime.fromisoformat(record["decided_at"]).astimezone(UTC)
+    columns = {name: row[name] for name in _COLUMNS} | {
+        "decided_at": row["decided_at"].astimezone(UTC).isoformat(),
+        "arms": orjson.loads(row["arms"] or "{}"),
+        "is_held_out": record["is_held_out"] if row["is_held_out"] is None else row["is_held_out"],
+    }
+    fields = {name: record[name_there] for name, name_there in _COLUMNS.items()} | {
+        "decided_at": decided_at.isoformat(),
+        "arms": record["arms"],
+        "is_held_out": record["is_held_out"],
+    }
+    return [
+        Difference(field=f"column {name}", logged=columns[name], replayed=fields[name])
+        for name in columns
+        if columns[name] != fields[name]
+    ]
+
+
+class _Slates:
+    """Rows of further positions, and what the records of their decisions say of them."""
+
+    def __init__(self) -> None:
+        self._logged: dict[str, tuple[str, float]] = {}
+        self._recorded: dict[str, tuple[str, float]] = {}
+
+    def add_position(self, row: Mapping[str, Any]) -> bool:
+        """Note a row; False where it is no position of a slate."""
+        if row["placement"] is None:
+            return False
+        parts = (row["offer_id"], row["channel"], row["creative_id"])
+        key = SILENCE if parts[0] is None else "/".join(map(str, parts))
+        self._logged[row["decision_id"]] = (key, row["action_probability"])
+        return True
+
+    def add_decision(self, record: Mapping[str, Any]) -> None:
+        """Note what a record says of its further positions."""
+        for number, position in enumerate(record.get("further", ()), start=2):
+            said = (position["message_key"], position["action_probability"])
+            self._recorded[f"{record['decision_id']}-{number}"] = said
+
+    def compare(self, report: ReplayReport) -> None:
+        """Count the rows that agree, and report those that do not."""
+        for decision_id, found in self._unlike():
+            report.changed.append(ChangedAnswer(decision_id=decision_id, differences=found))
+        report.positions = sum(self._logged.get(one) == said for one, said in self._recorded.items())
+
+    def _unlike(self) -> Iterator[tuple[str, tuple[Difference, ...]]]:
+        for decision_id, said in self._recorded.items():
+            logged = self._logged.get(decision_id)
+            if logged is not None and logged != said:
+                yield decision_id, differences(list(logged), list(said))
