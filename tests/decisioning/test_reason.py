@@ -17,6 +17,7 @@ from decisioning.live import LiveState
 from decisioning.message import MessageClass
 from decisioning.policy import Policy, decide
 from decisioning.quiet_hours import QuietHours, QuietRule
+from decisioning.reason import CONTENDED_WORD
 
 type MakeInputs = Callable[..., Inputs]
 NIGHT = QuietHours(rules=(QuietRule(from_minute=0, until_minute=14 * 60),))
@@ -162,3 +163,9 @@ def test_chance_against_a_plan_is_called_explored(plain_catalogue: Catalogue, in
     policy = Policy(replace(plain_catalogue, exploration=Exploration(epsilon=1.0)))
     decision = decide(policy, inputs_of(policy, allocated="double-stamps/email/plain", uniform=0.999), "D-1")
     assert (decision.message_key, decision.reason) == ("ten-percent/push/plain", Reason.EXPLORED)
+
+
+def test_an_ask_that_lost_every_race_is_told_so(plain_policy: Policy, inputs_of: MakeInputs) -> None:
+    fields: dict[str, Any] = {"customer": None, "features": None, "degraded": (CONTENDED_WORD,)}
+    decision = decide(plain_policy, inputs_of(plain_policy, **fields), "D-1")
+    assert (decision.action, decision.reason) == (Action.HOLD, Reason.CONTENDED)
