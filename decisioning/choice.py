@@ -22,6 +22,7 @@ from decisioning.exploration import (
 )
 from decisioning.gates import Screening, holds
 from decisioning.levers import Levers, Weights
+from decisioning.limits import LimitScope
 from decisioning.scoring import FloatArray
 from decisioning.situation import Situation
 
@@ -156,11 +157,20 @@ def _fatigue(situation: Situation) -> Callable[[Touch], float] | None:
 
 
 def _shadow(situation: Situation) -> Callable[[Touch, float], float] | None:
-    if not situation.supply.prices_minor:
+    """What shared things are worth to others; asked once for all messages that use the same."""
+    catalogue, supply = situation.catalogue, situation.supply
+    if not supply.prices_minor:
         return None
-    return lambda touch, cost_minor: shadow_minor(
-        situation.catalogue, touch, cost_minor, situation.supply, situation.now
-    )
+    names_offers = any(limit.scope is LimitScope.OFFER for limit in catalogue.limits)
+    known: dict[tuple[str, str, str, str], float] = {}
+
+    def price_minor(touch: Touch, cost_minor: float) -> float:
+        key = (touch.channel_id, touch.goal_id, touch.message_class, touch.offer_id if names_offers else "")
+        if key not in known:
+            known[key] = shadow_minor(catalogue, touch, cost_minor, supply, situation.now)
+        return known[key]
+
+    return price_minor
 
 
 def _evaluated(bid: Bid, probability: float) -> Evaluated:

@@ -251,6 +251,15 @@ def test_a_department_below_its_least_share_is_lifted(
     assert found.priority_minor == 10.0 - 0.5 + 23.0
 
 
+def test_the_price_of_an_offers_own_capacity_is_charged_to_that_offer(
+    plain_catalogue: Catalogue, inputs_of: MakeInputs
+) -> None:
+    seats = Limit(limit_id="seats", scope=LimitScope.OFFER, of="ten-percent", amount=50)
+    policy = Policy(replace(plain_catalogue, limits=(seats,)))
+    decision = valued(policy, inputs_of, {KEY: 1100.0}, supply=Supply(prices_minor={"seats": 12.0}))
+    assert (entry(decision).shadow_minor, entry(decision, OTHER).shadow_minor) == (12.0, 0.0)
+
+
 @settings(max_examples=30, deadline=None)
 @given(value=st.floats(-1e14, 1e14), silence=st.floats(-1e14, 1e14))
 def test_a_service_without_precedence_bids_the_same_for_every_customer(
