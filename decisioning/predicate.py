@@ -298,9 +298,14 @@ def _requirement(compare: Compare) -> str:
     words = {Comparison.EQUALS: "", Comparison.NOT_EQUALS: "other than "}
     word = words.get(compare.comparison, compare.comparison.replace("_", " ") + " ")
     value = compare.value
-    shown = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    shown = ", ".join(map(_shown, value)) if isinstance(value, tuple) else _shown(value)
     return f"{compare.fact} must be {word}{shown}"
 
 
 def _state(value: FactValue) -> str:
-    return "is missing" if is_missing(value) else f"is {value}"
+    return "is missing" if is_missing(value) else f"is {_shown(value)}"
+
+
+def _shown(value: FactValue) -> str:
+    """A value as people write it: files and features hold whole numbers as floats, too."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

@@ -1,12 +1,16 @@
 """`nextbest catalogue`: check, show, and the schema that editors complete with."""
 
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipelines.options import HomeOption, JsonOption, print_result, say, settings_for
+
+if TYPE_CHECKING:
+    from features.catalogue import Examination
 
 catalogue_app = typer.Typer(help="The YAML files that marketers edit.", no_args_is_help=True)
 
@@ -20,15 +24,36 @@ def register(app: typer.Typer) -> None:
 def check(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of *.yaml files.")],
     as_json: JsonOption = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Let warnings fail, too.")] = False,
 ) -> None:
-    """Check a folder of catalogue files and name everything that is wrong: file, line, field, rule.
+    """Check a folder of catalogue files: every mistake, and everything that can be proven before anything is sent.
+
+    Errors name file, line, field and rule, and refuse the catalogue: exit code 1. Warnings do not: offers nobody can
+    get, rules that do nothing, messages that starve others, wording that breaks its channel or reads like marketing
+    under another name, levers and limits that are over. With --strict they exit with 1, too.
 
     Example: `nextbest catalogue check examples/grocery/catalogue`
     """
-    from features.catalogue import load_catalogue
-    from features.catalogue.summary import summary_of
+    from features.catalogue import Severity, examine_catalogue
 
-    print_result(summary_of(load_catalogue(folder)), as_json=as_json, title=f"{folder} has no problems")
+    examination = examine_catalogue(folder, datetime.now(UTC))
+    _print_examination(examination, folder, as_json=as_json)
+    if examination.of(Severity.ERROR) or (strict and examination.findings):
+        raise typer.Exit(1)
+
+
+def _print_examination(examination: "Examination", folder: Path, *, as_json: bool) -> None:
+    from features.catalogue.summary import finding_lines, summary_of, verdict_of
+
+    catalogue, findings = examination.catalogue, examination.findings
+    summary = {} if catalogue is None else summary_of(catalogue)
+    if as_json:
+        rows = [finding.as_row() for finding in findings]
+        print_result({**summary, "is_sound": catalogue is not None, "findings": rows}, as_json=True)
+        return
+    sys.stdout.write("\n".join([verdict_of(str(folder), findings), *finding_lines(findings)]) + "\n")
+    if catalogue is not None:
+        print_result(summary, as_json=False)
 
 
 @catalogue_app.command("show")

@@ -18,6 +18,7 @@ from decisioning.predicate import (
     Not,
     Predicate,
     compile_predicate,
+    describe,
     explain,
     facts_of,
     is_missing,
@@ -217,3 +218,22 @@ def test_a_refusal_is_explained_in_plain_words() -> None:
 )
 def test_a_refused_exception_is_explained_by_what_it_excepts(part: Predicate, words: str) -> None:
     assert explain(Not(part=part), {"x": 1}) == words
+
+
+def test_a_rule_is_described_without_the_facts_of_anybody() -> None:
+    rule = AllOf(
+        parts=(
+            comparison("customer.age", Comparison.AT_LEAST, 18.0),
+            AnyOf(parts=(comparison("stage", Comparison.ONE_OF, ("new", 2.5)), AnyOf(parts=()))),
+            Not(part=ALWAYS),
+        )
+    )
+    assert describe(rule) == (
+        "customer.age must be at least 18; and stage must be one of new, 2.5; or nothing; and not (anything)"
+    )
+
+
+def test_whole_numbers_are_written_without_a_point() -> None:
+    rule = comparison("customer.age", Comparison.AT_LEAST, 18.0)
+    assert explain(rule, {"customer.age": 17.0}) == "customer.age must be at least 18, is 17"
+    assert explain(rule, {"customer.age": 17.5}) == "customer.age must be at least 18, is 17.5"

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from decisioning.facts import CONTEXT_PREFIX, STAGE_FACT
 from decisioning.journey import Touchpoint
 from decisioning.message import Creative, Offer
+from decisioning.message_classes import Layer
 from decisioning.predicate import AllOf, Compare, Comparison, Predicate
 from decisioning.predicate_analysis import Verdict, can_hold
 from decisioning.value_cells import Domain, ValueKind
@@ -134,7 +135,8 @@ def _missing_creatives(ground: Ground, offer: Offer) -> Iterator[Finding]:
 
 def _neighbour_findings(ground: Ground, offer: Offer) -> Iterator[Finding]:
     at = ("offers", offer.offer_id, "not_after")
-    if offer.offer_id in offer.not_after:
+    bypasses = ground.catalogue.classes[offer.message_class].bypasses
+    if offer.offer_id in offer.not_after and Layer.CONTACT_POLICY not in bypasses:
         found = "excludes itself after every time it was sent"
         advice = "write a cap with `scope: offer`, which says so for what it is"
         yield ground.warning((*at, offer.offer_id), Proof.OFFER_EXCLUDES_ITSELF, found, advice)
