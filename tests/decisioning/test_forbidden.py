@@ -31,6 +31,8 @@ from decisioning.customer import Consent
 from decisioning.decision import Decision, Exclusion, Inputs, Placement
 from decisioning.experiment import ArmPolicy, Experiment, Holdout, ProgrammeHoldout
 from decisioning.exploration import Exploration
+from decisioning.facts import STAGE_FACT, gather_facts
+from decisioning.gates import GATES, screen
 from decisioning.limits import DepartmentShare, Limit, LimitScope, Supply
 from decisioning.live import LiveState
 from decisioning.message import Message, MessageClass
@@ -38,6 +40,7 @@ from decisioning.message_classes import DEFAULT_CLASSES, CapScope, Layer
 from decisioning.policy import Policy, decide
 from decisioning.predicate import Compare, Comparison
 from decisioning.quiet_hours import QuietHours, QuietRule
+from decisioning.situation import situation_of
 
 type MakeInputs = Callable[..., Inputs]
 type MakeExperiment = Callable[..., Experiment]
@@ -360,6 +363,29 @@ def test_every_layer_is_breached_and_every_code_of_a_gate_is_met(
     # One needs a slate, one an arm, one a missing score, one a message due, one a budget: each has tests of its own.
     elsewhere = {"ALREADY_IN_SLATE", "EXPERIMENT_ARM", "NOT_SCORED", "ROOM_KEPT", "BUDGET_SPENT"}
     assert met == set(Exclusion) - {Exclusion(name) for name in elsewhere}
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_gates_that_are_not_asked_would_have_refused_nothing(
+    plain_catalogue: Catalogue, inputs_of: MakeInputs, path: str
+) -> None:
+    """Gates that cannot refuse anything in a situation are left out: asking them all comes to the same."""
+    nothing = Breach(layer=Layer.SCORE)
+    for spoilt in (nothing, *BREACHES.values()):
+        policy = world(plain_catalogue, MessageClass.MARKETING, spoilt)
+        inputs = inputs_on(path, policy, spoilt, inputs_of)
+        facts = gather_facts(inputs, care=policy.catalogue.care, event_types=policy.catalogue.event_types)
+        place = policy.standing(inputs, facts)
+        facts[STAGE_FACT] = place.stage_id
+        assignment = policy.assignment(inputs.request, inputs.customer, inputs.now)
+        situation = situation_of(policy.catalogue, inputs, assignment=assignment, place=place, facts=facts)
+        candidates = policy.compiled_candidates("weekly-mail")
+        screening = screen(candidates, situation)
+        for candidate, refusals in zip(candidates, screening.refusals, strict=True):
+            asked = [
+                (gate.layer, gate.ask(candidate, situation)) for gate in GATES if gate.layer not in candidate.bypasses
+            ]
+            assert refusals == tuple((layer, refusal) for layer, refusal in asked if refusal is not None)
 
 
 def may_be_sent(message: Message, inputs: Inputs, policy: ArmPolicy, *, is_held_out: bool) -> bool:
