@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from decisioning.errors import InvalidInputError, InvalidPolicyError
@@ -102,6 +103,7 @@ class Supply:
 LARGEST_AMOUNT = 1e15
 """No amount is larger."""
 
+_KNOWN_PERIODS = 1024  # all candidates of a decision ask at one moment
 _HOUR = timedelta(hours=1)
 _DAY = timedelta(days=1)
 _DECEMBER = 12
@@ -145,6 +147,7 @@ def total_counter_name(share: DepartmentShare, at: datetime) -> str:
     return f"{counter_name(share, at)}:all"
 
 
+@lru_cache(maxsize=_KNOWN_PERIODS)
 def period_key(period: Period, zone: str, at: datetime) -> str:
     """Name of the period that a moment falls into: local dates, and for an hour its beginning in UTC.
 

@@ -27,6 +27,7 @@ from decisioning.limits import (
     counter_name,
     period_ends_at,
     period_key,
+    price_name,
     total_counter_name,
 )
 from decisioning.message import Channel, MessageClass
@@ -351,6 +352,18 @@ def test_the_shadow_price_is_what_a_message_uses_at_what_it_is_worth(shop: Shop)
     assert shadow_minor(catalogue, replace(CALL, department="care", channel_id="email"), 300.0, prices, NOW) == 0
     assert shadow_minor(catalogue, CALL, 300.0, Supply(), NOW) == 0
     assert shadow_minor(catalogue, CALL, 300.0, Supply(prices_minor={"other": 1.0}), NOW) == 0
+
+
+def test_where_each_value_is_limited_alone_each_has_its_own_price(shop: Shop) -> None:
+    alone = shop(replace(CALLS, of=None))
+    assert price_name(alone.limits[0], "call") == "calls:call"
+    assert price_name(CALLS, "call") == "calls"
+    assert price_name(SHARE) == "most"
+    everything = Limit(limit_id="all", scope=LimitScope.EVERYTHING, amount=1)
+    assert price_name(everything) == "all"
+    prices = Supply(prices_minor={"calls": 1.0, "calls:call": 40.0})
+    assert shadow_minor(alone, CALL, 300.0, prices, NOW) == 40
+    assert shadow_minor(alone, replace(CALL, channel_id="email"), 300.0, prices, NOW) == 1
 
 
 # --- the check
