@@ -14,6 +14,7 @@ from serving.api_keys import Scope
 from serving.documents import LiveAnswer, ReadyAnswer, problems
 from serving.engine import Engine, engine_of
 from serving.exchange import json_response
+from serving.in_force import InForce
 
 SCRAPE_TIMEOUT_S = 1.0
 
@@ -62,6 +63,12 @@ async def metrics(request: Request) -> Response:
     return Response(engine.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
 
+def _arm_problem(in_force: InForce | None) -> str | None:
+    """What is wrong with the models of experiment arms; the server is ready without them, and their arms degrade."""
+    problems = in_force.arm_problems if in_force is not None else {}
+    return "; ".join(f"arm model {alias}: {problem}" for alias, problem in sorted(problems.items())) or None
+
+
 def _checks(engine: Engine) -> dict[str, dict[str, Any]]:
     refresher, in_force = engine.refresher, engine.refresher.in_force
     has_model = in_force is not None and in_force.model is not None
@@ -74,7 +81,7 @@ def _checks(engine: Engine) -> dict[str, dict[str, Any]]:
         "model": {
             "ok": has_model,
             "version": in_force.model.version if in_force and in_force.model else None,
-            "problem": refresher.model_problem,
+            "problem": refresher.model_problem or _arm_problem(in_force),
         },
         "redis": {"ok": engine.state.is_up, "problem": None if engine.state.is_up else engine.state.problem},
     }

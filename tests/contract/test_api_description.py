@@ -58,7 +58,7 @@ def test_every_reference_leads_somewhere(description: dict[str, Any]) -> None:
 
 def test_every_operation_says_what_it_is_what_it_takes_and_how_it_refuses(description: dict[str, Any]) -> None:
     found = list(operations(description))
-    assert len(found) == 11
+    assert len(found) == 14
     for path, method, operation in found:
         assert operation["description"], path
         assert ("requestBody" in operation) == (method == "post"), path
@@ -70,7 +70,17 @@ def test_every_operation_says_what_it_is_what_it_takes_and_how_it_refuses(descri
 
 
 def test_bodies_are_strict_in_the_description_too(description: dict[str, Any]) -> None:
-    for name in ("DecisionBody", "BatchBody", "OutcomesBody", "OutcomeItem", "EventsBody", "EventItem", "Money"):
+    for name in (
+        "DecisionBody",
+        "BatchBody",
+        "OutcomesBody",
+        "OutcomeItem",
+        "EventsBody",
+        "EventItem",
+        "Money",
+        "PlacementItem",
+        "PermitBody",
+    ):
         assert description["components"]["schemas"][name]["additionalProperties"] is False, name
     items = description["components"]["schemas"]["OutcomesBody"]["properties"]["outcomes"]["items"]
     assert items == {"$ref": "#/components/schemas/OutcomeItem"}

@@ -96,6 +96,22 @@ def test_a_registry_that_is_gone_leaves_the_last_copy_in_use(model_home: Setting
     assert fetch_champion(model_home) == before
 
 
+def test_every_alias_has_a_copy_of_its_own(model_home: Settings, register):
+    champion, _ = register()
+    version, bundle = register(shift=1.0, champion=False)
+    mlflow_client(model_home.tracking_uri).set_registered_model_alias(MODEL_NAME, "challenger", version)
+
+    challenger = fetch_champion(model_home, "challenger")
+
+    assert (challenger.version, challenger.digest) == (version, bundle.digest)
+    assert fetch_champion(model_home).version == champion
+    with pytest.raises(ModelUnavailableError, match="must have a rival"):
+        fetch_champion(model_home, "rival")
+    shutil.rmtree(model_home.mlruns)
+    assert fetch_champion(model_home, "challenger") == challenger
+    assert fetch_champion(model_home).version == champion
+
+
 def test_a_registry_that_is_no_database_leaves_the_last_copy_in_use(model_home: Settings, register):
     register()
     before = fetch_champion(model_home)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import pytest
 from starlette.testclient import TestClient
 
 PAGE = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
@@ -51,7 +50,7 @@ def assert_has_shape(shown: Any, found: Any, path: str = "") -> None:
 
 def test_every_request_of_the_page_is_answered_as_the_page_says(client: TestClient, customer: str) -> None:
     found = list(examples())
-    assert len(found) == 8
+    assert len(found) == 13
     decision_id = ""
     for example in found:
         path = example.path.replace(SHOWN_ID, decision_id)
@@ -63,7 +62,8 @@ def test_every_request_of_the_page_is_answered_as_the_page_says(client: TestClie
         assert answer.status_code in (200, 202), (path, answer.text)
         decision_id = decision_id or answer.json()["decision_id"]
         if example.shown is not None:
-            assert_has_shape(example.shown, answer.json(), path)
+            told = answer.json()["slate"] if isinstance(example.shown, list) else answer.json()
+            assert_has_shape(example.shown, told, path)
 
 
 def test_the_page_s_problem_is_the_server_s(client: TestClient) -> None:
@@ -73,13 +73,14 @@ def test_the_page_s_problem_is_the_server_s(client: TestClient) -> None:
     assert {**shown, "request_id": ""} == {**answer, "request_id": ""}
 
 
-@pytest.mark.parametrize("word", ["MODEL", "EXPLORED", "EXPERIMENT", "RULES", "SILENCE_BEST", "NOTHING_PERMITTED",
-                                  "HOLDOUT", "UNKNOWN_CUSTOMER", "DEGRADED"])  # fmt: skip
-def test_the_page_names_every_reason(word: str) -> None:
+def test_the_page_names_every_reason_and_every_event_that_changes_state() -> None:
     from decisioning.decision import Reason
+    from features.contracts import StateEventType
+    from serving import permits
 
-    assert word in Reason.__members__
-    assert f"`{word}`" in PAGE
+    words = [*Reason, *StateEventType]
+    words += [permits.NOTHING_TO_SEND, permits.TOO_OLD, permits.STATE_UNAVAILABLE, permits.CONTENDED]
+    assert [word for word in words if f"`{word}`" not in PAGE] == []
 
 
 def test_the_page_names_every_outcome_type_scope_and_way_to_be_degraded() -> None:
@@ -89,5 +90,6 @@ def test_the_page_names_every_outcome_type_scope_and_way_to_be_degraded() -> Non
 
     words = [*OutcomeType, *Scope, deciding.STATE_UNAVAILABLE, deciding.LOG_UNAVAILABLE, deciding.PROFILE_UNREADABLE]
     words += [deciding.FEATURES_MISSING, deciding.FEATURES_STALE, deciding.FEATURES_UNAVAILABLE]
-    words += [deciding.MODEL_UNAVAILABLE, deciding.CONTENT_UNAVAILABLE]
+    words += [deciding.MODEL_UNAVAILABLE, deciding.ARM_MODEL_UNAVAILABLE, deciding.CONTENT_UNAVAILABLE]
+    words += [deciding.CONTENDED]
     assert [word for word in words if f"`{word}`" not in PAGE] == []

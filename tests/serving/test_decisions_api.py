@@ -282,3 +282,29 @@ def test_metrics_count_decisions_by_answer(client: TestClient, customer: str) ->
     assert "nextbest_redis_up 1.0" in text
     assert 'nextbest_decision_seconds_count{route="decisions"} 3.0' in text
     assert "nextbest_feature_age_seconds_count 1.0" in text
+
+
+@pytest.mark.parametrize("how", ["profile", "event"])
+def test_who_opted_out_of_profiling_gets_a_choice_that_no_feature_and_no_model_was_asked_for(
+    client: TestClient, store: Any, new_customer: Callable[..., Customer], how: str
+) -> None:
+    from dataclasses import replace as changed
+
+    store.put(new_customer("C-1", has_opted_out_of_profiling=how == "profile"))
+    if how == "event":
+        item = {"message_id": "e-1", "customer_id": "C-1", "type": "profiling_opted_out"}
+        event = {**item, "occurred_at": "2026-11-02T09:00:00Z"}
+        assert client.post("/v1/events", json={"events": [event]}).json()["accepted"] == 1
+    refresher = client.app.state.engine.refresher  # pyright: ignore[reportAttributeAccessIssue]
+
+    def never(_: Any) -> Any:
+        raise AssertionError("the model was asked")
+
+    refresher.in_force = changed(refresher.in_force, model=changed(refresher.in_force.model, predict=never))
+    body = client.post("/v1/decisions", json={**ASK, "touchpoint": "app-home"}).json()
+    record = client.get(f"/v1/decisions/{body['decision_id']}").json()
+
+    assert (body["degraded"], body["model"], body["features_as_of"]) == (False, None, None)
+    assert body["reason"] in ("NOT_PROFILED", "EXPLORED")
+    assert record["inputs"]["features"] is None
+    assert record["inputs"]["expected_values"] is None

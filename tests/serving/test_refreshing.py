@@ -135,3 +135,76 @@ def test_a_server_without_a_catalogue_says_so_and_decides_once_there_is_one(
         shutil.copytree(shop_files, settings.catalogue_path)
         until(lambda: client.get("/readyz").status_code == 200)
         assert client.post("/v1/decisions", json=ASK).status_code == 200
+
+
+CHALLENGED = """
+experiments:
+  challenge:
+    salt: ch-1
+    control: champion
+    exposure: decided
+    primary: net_revenue
+    arms:
+      challenger: {share: 0.5, policy: model, model: challenger}
+      champion: {share: 0.5}
+"""
+
+
+def answered(client: TestClient, store: Any, new_customer: Callable[..., Any]) -> dict[str, dict[str, Any]]:
+    """An answer per arm, the same in each arm for everybody."""
+    found: dict[str, dict[str, Any]] = {}
+    for n in range(12):
+        customer = store.put(new_customer(f"C-{n}"))
+        answer = client.post("/v1/decisions", json={**ASK, "customer_id": customer, "explain": True}).json()
+        assert answer["experiments"][0]["experiment"] == "challenge"
+        told = found.setdefault(answer["experiments"][0]["arm"], answer)
+        assert (told["model"], told["degraded_reasons"]) == (answer["model"], answer["degraded_reasons"])
+    return found
+
+
+def test_an_experiment_arm_is_scored_by_the_model_that_it_names(
+    serve: Callable[..., TestClient],
+    registry: Any,
+    new_bundle: Callable[..., Any],
+    shop_files: Path,
+    store: Any,
+    new_customer: Callable[..., Any],
+) -> None:
+    aliases: list[str] = []
+    champion = registry.champion
+    registry.promote(new_bundle(load_catalogue(shop_files), seed=9), "12")
+    challenger, registry.champion = registry.champion, champion
+
+    def fetch_arm(alias: str) -> Any:
+        aliases.append(alias)
+        return challenger
+
+    answers = answered(serve(CHALLENGED, fetch_arm=fetch_arm), store, new_customer)
+
+    assert set(aliases) == {"challenger"}
+    assert {arm: answer["model"]["version"] for arm, answer in answers.items()} == {"challenger": "12", "champion": "7"}
+    values = {
+        arm: [one["expected_value"] for one in answer["explanation"]["evaluated"]] for arm, answer in answers.items()
+    }
+    assert values["challenger"] != values["champion"]
+
+
+def test_an_arm_whose_model_is_away_is_never_scored_by_another_and_others_go_on(
+    serve: Callable[..., TestClient], store: Any, new_customer: Callable[..., Any]
+) -> None:
+    from decisioning.errors import ModelUnavailableError
+
+    def fetch_arm(alias: str) -> Any:
+        raise ModelUnavailableError(f"model registry must have a {alias}, got none")
+
+    client = serve(CHALLENGED, fetch_arm=fetch_arm)
+    answers = answered(client, store, new_customer)
+
+    arm, others = answers["challenger"], answers["champion"]
+    assert (arm["model"], arm["degraded_reasons"]) == (None, ["arm_model_unavailable"])
+    refused = {one["message"]: one["reasons"] for one in arm["explanation"]["excluded"]}
+    assert "NOT_SCORED" in refused["ten-percent/push/plain"]
+    assert (others["model"]["version"], others["degraded"]) == ("7", False)
+    ready = client.get("/readyz")
+    assert ready.status_code == 200
+    assert "challenger" in ready.json()["checks"]["model"]["problem"]
