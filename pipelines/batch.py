@@ -5,14 +5,14 @@ A batch stops where the API would answer degraded because Redis is away: it can 
 where it stopped, since a customer who has a decision under that key keeps it.
 """
 
-import asyncio
 import multiprocessing
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from math import isnan
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -21,31 +21,23 @@ import orjson
 import pyarrow as pa
 from pyarrow import parquet
 
-from decisioning.errors import InvalidInputError, ModelUnavailableError, UnavailableError, UnknownNameError
-from decisioning.value_model import ValueModel
-from features.catalogue import load_catalogue
-from features.model_bundle import load_value_model
+from decisioning.errors import ModelUnavailableError, UnavailableError, UnknownNameError
+from decisioning.limits import Supply
+from decisioning.message import SILENCE
+from features.policy_archive import PolicyArchive
 from features.settings import Settings
+from pipelines.allocation import allocate
+from pipelines.allocation_problem import Options, Volume, problem_of
 from pipelines.audience import CUSTOMER, KEY, Audience, open_audience
+from pipelines.batch_worker import Decided, ModelCopy, Part, Row, Run, Surveyed, Worker
 from serving.answers import Answer
-from serving.bodies import DecisionBody, validate
-from serving.drafting import Ticket, draft_many, entry_of, repeat
-from serving.in_force import InForce, put_in_force
-from serving.live_state import Known, LiveState
-from serving.problems import Problem
-from serving.tickets import ticket_of
+from serving.in_force import InForce
 
 SLICE = 500
 """Decisions that travel and are scored together."""
 
 SMALL = 5_000
 """Up to so many, starting processes costs more than it saves."""
-
-MAX_BACKLOG = 20_000
-"""Log entries that may wait for the drain before the batch waits for it: some 100 MB of Redis."""
-
-CONNECT_S = 5.0
-"""How long Redis may take to be there."""
 
 SCHEMA = pa.schema(
     [
@@ -61,7 +53,7 @@ SCHEMA = pa.schema(
 """Columns of the result; amounts in major units, `content` and the like as JSON text."""
 
 type OnProgress = Callable[[int, int], None]
-type Row = dict[str, Any]
+type _Map = Callable[[Callable[[Worker, Part], Any], Iterable[Part]], Iterator[Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +65,8 @@ class BatchPlan:
         now: Moment of all decisions; None for the moment each is made.
         is_dry_run: Decide, and log nothing.
         allows_no_model: Go on by declared values where there is no model.
+        optimises: Look at everybody first and spread what is limited so that all of it is worth most.
+        volumes: Offers of which so many must, or may, be sent; only where it optimises.
     """
 
     audience: Path
@@ -83,11 +77,39 @@ class BatchPlan:
     is_dry_run: bool = False
     allows_no_model: bool = False
     workers: int = 1
+    optimises: bool = False
+    volumes: tuple[Volume, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AllocationReport:
+    """What the plan over everybody is worth, and what is scarce.
+
+    Attributes:
+        planned: Customers whom the plan gives a message.
+        net_value: Net value of the plan, in major units.
+        gap: Most that another plan could be better; 0 where this one is proven best.
+        shadow_prices: What one more unit would be worth, in major units, by limit, share and volume.
+        shortfalls: Least shares that cannot be met, and by how much they are missed.
+        kept: Decisions that are as planned; others lost their message to a cap or to chance in between.
+    """
+
+    planned: int
+    net_value: float
+    gap: float
+    shadow_prices: Mapping[str, float]
+    shortfalls: tuple[str, ...]
+    kept: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchReport:
-    """What a batch did."""
+    """What a batch did.
+
+    Attributes:
+        conflicts: Decisions that others overtook, and that were made again.
+        allocation: The plan over everybody; None without one.
+    """
 
     decided: int
     sent: int
@@ -97,14 +119,8 @@ class BatchReport:
     model_version: str | None
     policy_version: str
     out: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelCopy:
-    """The champion's local copy, so that every process loads the same one."""
-
-    folder: Path
-    version: str
+    conflicts: int = 0
+    allocation: AllocationReport | None = None
 
 
 def decide_audience(
@@ -113,6 +129,7 @@ def decide_audience(
     *,
     redis_url: str,
     model: ModelCopy | None,
+    arms: Mapping[str, ModelCopy] | None = None,
     on_progress: OnProgress | None = None,
 ) -> BatchReport:
     """Decide for everybody in an audience file and write the answers.
@@ -122,18 +139,30 @@ def decide_audience(
         settings: Where the catalogue is, and the seed.
         redis_url: Where features, profiles and the log stream are.
         model: The champion's copy; None without one.
+        arms: Copies of the models that experiment arms decide with, by alias.
         on_progress: Called with decisions made and to make.
 
     Returns:
         Counts; the answers are in `plan.out`, in the order of the audience.
 
     Raises:
-        InvalidInputError: The audience, the catalogue or the touchpoint is wrong; nothing was decided.
+        InvalidInputError: The audience, the catalogue or the touchpoint is wrong, or a volume cannot be reached;
+            nothing was decided.
         ModelUnavailableError: No usable model, and the plan does not go without.
         UnavailableError: Redis is away; run it again, with a key it goes on where it stopped.
     """
-    run = _Run(plan=plan, settings=settings, redis_url=redis_url, model=model)
+    run = Run(
+        settings=settings,
+        redis_url=redis_url,
+        touchpoint_id=plan.touchpoint_id,
+        key=plan.key,
+        now=plan.now,
+        is_dry_run=plan.is_dry_run,
+        model=model,
+        arms=arms or {},
+    )
     in_force = run.in_force()
+    PolicyArchive(settings.catalogues_path).keep(settings.catalogue_path, in_force.policy)
     if in_force.model is None and not plan.allows_no_model:
         raise ModelUnavailableError(
             f"a batch must have a model, got none ({in_force.model_problem}); promote one, or pass --without-model"
@@ -142,7 +171,20 @@ def decide_audience(
     if touchpoint is None:
         raise UnknownNameError("touchpoint", plan.touchpoint_id, in_force.catalogue.touchpoints)
     audience = open_audience(plan.audience, touchpoint)
-    counts = _write(plan, _answered(run, audience), audience.row_count, on_progress)
+    counts: Counter[str] = Counter()
+    with _workers(run, plan, audience.row_count) as over:
+        if plan.optimises:
+            allocation = _decide_as_planned(plan, in_force, audience, over, counts, on_progress)
+        else:
+            slices = over(Worker.decide, (Part(rows=rows) for rows in audience.slices(SLICE)))
+            _write(plan, (_rows(one, counts) for one in slices), audience.row_count, counts, on_progress)
+            allocation = None
+    return _report(plan, in_force, counts, allocation)
+
+
+def _report(
+    plan: BatchPlan, in_force: InForce, counts: Mapping[str, int], allocation: AllocationReport | None
+) -> BatchReport:
     return BatchReport(
         decided=counts["decided"],
         sent=counts["send"],
@@ -152,137 +194,170 @@ def decide_audience(
         model_version=in_force.model.version if in_force.model else None,
         policy_version=in_force.policy.version,
         out=str(plan.out),
+        conflicts=counts["conflicts"],
+        allocation=allocation,
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Run:
-    """What a process needs to take part."""
+@dataclass(slots=True, kw_only=True)
+class _Spread:
+    """An audience with what the plan gives each row of it."""
 
-    plan: BatchPlan
-    settings: Settings
-    redis_url: str
-    model: ModelCopy | None
+    rows: list[Row]
+    allocated: list[str]
+    prices_minor: Mapping[str, float]
+    now: datetime
+    report: AllocationReport = field(init=False)
 
-    def in_force(self) -> InForce:
-        catalogue = load_catalogue(self.settings.catalogue_path)
-        model: ValueModel | None = None
-        if self.model is not None:
-            model = load_value_model(self.model.folder, version=self.model.version)
-        problem = None if model else "there is no champion"
-        return put_in_force(catalogue, seed=self.settings.policy_seed, model=model, model_problem=problem)
-
-
-class _Worker:
-    """One process's connection and compiled policy, kept over slices."""
-
-    def __init__(self, run: _Run) -> None:
-        self.plan = run.plan
-        self.in_force = run.in_force()
-        self.state = LiveState(run.redis_url, decision_ttl=timedelta(days=run.settings.decision_ttl_days))
-        self.runner = asyncio.Runner()
-        self.runner.run(self.state.start(wait_s=CONNECT_S))
-
-    def close(self) -> None:
-        self.runner.run(self.state.stop())
-        self.runner.close()
-
-    def answer(self, rows: Sequence[Row]) -> list[Row]:
-        """Rows of the result for rows of the audience."""
-        return self.runner.run(self._answer(rows))
-
-    async def _answer(self, rows: Sequence[Row]) -> list[Row]:
-        tickets = [self._ticket(row) for row in rows]
-        known = await self.state.read_many([ticket.lookup for ticket in tickets])
-        now = self.plan.now or datetime.now(UTC)  # noqa: TID251 - the edge of a batch
-        answers = await self._conclude(tickets, known, now)
-        return [_row(ticket, answer) for ticket, answer in zip(tickets, answers, strict=True)]
-
-    async def _conclude(self, tickets: Sequence[Ticket], known: Sequence[Known], now: datetime) -> list[Answer]:
-        stored = [None if self.plan.is_dry_run else one.stored for one in known]
-        fresh = [place for place, one in enumerate(stored) if one is None]
-        drafts = draft_many(self.in_force, [tickets[one] for one in fresh], [known[one] for one in fresh], now)
-        held: Sequence[bytes | None] = [None] * len(drafts)
-        if not self.plan.is_dry_run and drafts:
-            await self._wait_for_drain()
-            held = await self.state.commit([entry_of(self.in_force, one, keeps_record=False) for one in drafts])
-        answers: dict[int, Answer] = {}
-        for place, draft, twin in zip(fresh, drafts, held, strict=True):
-            dry = {"decision_id": None} if self.plan.is_dry_run else {}
-            answers[place] = (
-                draft.answer | dry if twin is None else self._repeat(tickets[place], known[place], twin, now)
+    def parts(self, order: Sequence[int]) -> Iterator[Part]:
+        for start in range(0, len(order), SLICE):
+            places = order[start : start + SLICE]
+            yield Part(
+                rows=[self.rows[place] for place in places],
+                allocated=[self.allocated[place] for place in places],
+                prices_minor=self.prices_minor,
+                now=self.now,
             )
-        for place, one in enumerate(stored):
-            if one is not None:
-                answers[place] = self._repeat(tickets[place], known[place], one, now)
-        return [answers[place] for place in range(len(tickets))]
-
-    def _repeat(self, ticket: Ticket, known: Known, stored: bytes, now: datetime) -> Answer:
-        return repeat(self.in_force, ticket, known, stored, now)
-
-    async def _wait_for_drain(self) -> None:
-        while await self.state.stream_length() > MAX_BACKLOG:
-            await asyncio.sleep(0.2)
-
-    def _ticket(self, row: Row) -> Ticket:
-        context = {name: _present(value) for name, value in row.items() if name not in (CUSTOMER, KEY)}
-        body = {"customer_id": row[CUSTOMER], "touchpoint": self.plan.touchpoint_id, "context": context}
-        key = row.get(KEY) or self.plan.key
-        if key is not None:
-            body["dedupe_key"] = key
-        try:
-            return ticket_of(validate(DecisionBody, body), self.in_force)
-        except Problem as problem:
-            raise InvalidInputError(f"a row of the audience must be a valid ask, got {problem.detail}") from problem
 
 
-def _answered(run: _Run, audience: Audience) -> Iterator[list[Row]]:
-    """Result rows in the order of the audience, slice by slice."""
-    if run.plan.workers == 1 or audience.row_count <= SMALL:
-        worker = _Worker(run)
-        try:
-            yield from map(worker.answer, audience.slices(SLICE))
-        finally:
-            worker.close()
-        return
+def _decide_as_planned(
+    plan: BatchPlan,
+    in_force: InForce,
+    audience: Audience,
+    over: _Map,
+    counts: Counter[str],
+    on_progress: OnProgress | None,
+) -> AllocationReport:
+    """Look at everybody, make the plan, and decide each by it: gates, caps and counters are asked again."""
+    spread = _spread(plan, in_force, audience, over)
+    order = _evenly(spread.allocated)
+    found: dict[int, Row] = {}
+    done = iter(order)
+    for one in over(Worker.decide, spread.parts(order)):
+        for row in _rows(one, counts):
+            found[next(done)] = row
+        if on_progress is not None:
+            on_progress(len(found), len(order))
+    kept = sum(_is_as_planned(found[place], key) for place, key in enumerate(spread.allocated))
+    rows = [found[place] for place in range(len(order))]
+    _write(plan, (rows[start : start + SLICE] for start in range(0, len(rows), SLICE)), len(rows), counts, None)
+    return AllocationReport(
+        planned=spread.report.planned,
+        net_value=spread.report.net_value,
+        gap=spread.report.gap,
+        shadow_prices=spread.report.shadow_prices,
+        shortfalls=spread.report.shortfalls,
+        kept=kept,
+    )
+
+
+def _spread(plan: BatchPlan, in_force: InForce, audience: Audience, over: _Map) -> _Spread:
+    now = plan.now or datetime.now(UTC)  # noqa: TID251 - the edge of a batch
+    rows = [row for some in audience.slices(SLICE) for row in some]
+    surveyed: list[Surveyed] = list(
+        over(Worker.survey, (Part(rows=rows[start : start + SLICE], now=now) for start in range(0, len(rows), SLICE)))
+    )
+    options: list[Options] = [one for some in surveyed for one in some.options]
+    supply = max((one.supply for one in surveyed), key=lambda one: len(one.used), default=None)
+    problem = problem_of(
+        in_force.catalogue,
+        in_force.policy.candidates(plan.touchpoint_id),
+        options,
+        supply or Supply(),
+        now,
+        plan.volumes,
+    )
+    best = allocate(problem.choices, problem.constraints)
+    spread = _Spread(rows=rows, allocated=problem.allocated(best), prices_minor=problem.prices(best), now=now)
+    per_major = in_force.per_major
+    spread.report = AllocationReport(
+        planned=int((best.chosen >= 0).sum()),
+        net_value=best.value_minor / per_major,
+        gap=best.gap_minor / per_major,
+        shadow_prices={name: price / per_major for name, price in best.prices_minor.items()},
+        shortfalls=best.shortfalls,
+    )
+    return spread
+
+
+def _evenly(allocated: Sequence[str]) -> list[int]:
+    """An order in which every message is spread evenly: a department's greatest share must hold at every moment."""
+    totals, seen = Counter(allocated), Counter[str]()
+    ranks: list[float] = []
+    for key in allocated:
+        seen[key] += 1
+        ranks.append((seen[key] - 0.5) / totals[key])
+    return sorted(range(len(ranks)), key=ranks.__getitem__)
+
+
+def _is_as_planned(row: Row, key: str) -> bool:
+    sent = f"{row['offer_id']}/{row['channel']}/{row['creative']}" if row["offer_id"] is not None else SILENCE
+    return sent == key
+
+
+def _workers(run: Run, plan: BatchPlan, row_count: int) -> AbstractContextManager[_Map]:
+    is_small = plan.workers == 1 or row_count <= SMALL
+    return _alone(run) if is_small else _together(run, plan.workers)
+
+
+@contextmanager
+def _alone(run: Run) -> Iterator[_Map]:
+    worker = Worker(run)
+    try:
+        yield lambda what, parts: map(partial(what, worker), parts)
+    finally:
+        worker.close()
+
+
+@contextmanager
+def _together(run: Run, count: int) -> Iterator[_Map]:
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(run.plan.workers, context, _start_worker, (run,)) as pool:
-        yield from _in_order(pool, audience.slices(SLICE), ahead=2 * run.plan.workers)
+    with ProcessPoolExecutor(count, context, _start_worker, (run,)) as pool:
+        yield lambda what, parts: _in_order(pool, what, parts, ahead=2 * count)
 
 
-def _in_order(pool: ProcessPoolExecutor, slices: Iterable[list[Row]], *, ahead: int) -> Iterator[list[Row]]:
-    """Like `pool.map`, with only so many slices under way, so that memory does not grow with the audience."""
+def _in_order(
+    pool: ProcessPoolExecutor, what: Callable[[Worker, Part], Any], parts: Iterable[Part], *, ahead: int
+) -> Iterator[Any]:
+    """Like `pool.map`, with only so many parts under way, so that memory does not grow with the audience."""
     waiting = []
-    for rows in slices:
-        waiting.append(pool.submit(_answer_slice, rows))
+    for part in parts:
+        waiting.append(pool.submit(_work, what, part))
         if len(waiting) >= ahead:
             yield waiting.pop(0).result()
     for one in waiting:
         yield one.result()
 
 
-_WORKERS: list[_Worker] = []
+_WORKERS: list[Worker] = []
 
 
-def _start_worker(run: _Run) -> None:
-    _WORKERS.append(_Worker(run))
+def _start_worker(run: Run) -> None:
+    _WORKERS.append(Worker(run))
 
 
-def _answer_slice(rows: list[Row]) -> list[Row]:
-    return _WORKERS[0].answer(rows)
+def _work(what: Callable[[Worker, Part], Any], part: Part) -> Any:
+    return what(_WORKERS[0], part)
 
 
-def _present(value: Any) -> Any:
-    """Missing stays missing, also where a frame library wrote it as NaN."""
-    return None if isinstance(value, float) and isnan(value) else value
+def _rows(decided: Decided, counts: Counter[str]) -> list[Row]:
+    """Result rows of a part, counted."""
+    rows = [_row(key, answer) for key, answer in decided.answers]
+    counts["conflicts"] += decided.conflicts
+    counts["decided"] += len(rows)
+    for row in rows:
+        counts[row["action"]] += 1
+        counts["replayed"] += row["replayed"]
+        counts["degraded"] += row["degraded_reasons"] != "[]"
+    return rows
 
 
-def _row(ticket: Ticket, answer: Answer) -> Row:
+def _row(key: str | None, answer: Answer) -> Row:
     selected = answer["selected"] or {}
     value, uplift = selected.get("expected_value"), selected.get("uplift")
     return {
         CUSTOMER: answer["customer_id"],
-        KEY: ticket.dedupe_key,
+        KEY: key,
         "touchpoint": answer["touchpoint"],
         "decision_id": answer["decision_id"],
         "decided_at": answer["decided_at"],
@@ -308,16 +383,16 @@ def _row(ticket: Ticket, answer: Answer) -> Row:
     }
 
 
-def _write(plan: BatchPlan, slices: Iterator[list[Row]], total: int, on_progress: OnProgress | None) -> Counter[str]:
+def _write(
+    plan: BatchPlan, slices: Iterator[list[Row]], total: int, counts: Mapping[str, int], on_progress: OnProgress | None
+) -> None:
     """Write the result beside its place and move it there when it is whole."""
-    counts: Counter[str] = Counter()
     partial_file = plan.out.with_name(f".{plan.out.name}.{uuid4().hex[:8]}.partial")
     try:
         plan.out.parent.mkdir(parents=True, exist_ok=True)
         with parquet.ParquetWriter(partial_file, SCHEMA, compression="zstd") as writer:
             for rows in slices:
                 writer.write_table(pa.Table.from_pylist(rows, SCHEMA))
-                _count(counts, rows)
                 if on_progress is not None:
                     on_progress(counts["decided"], total)
         partial_file.replace(plan.out)
@@ -325,12 +400,3 @@ def _write(plan: BatchPlan, slices: Iterator[list[Row]], total: int, on_progress
         raise UnavailableError(f"out must be writable, got {plan.out} ({error.strerror})") from error
     finally:
         partial_file.unlink(missing_ok=True)
-    return counts
-
-
-def _count(counts: Counter[str], rows: Sequence[Row]) -> None:
-    counts["decided"] += len(rows)
-    for row in rows:
-        counts[row["action"]] += 1
-        counts["replayed"] += row["replayed"]
-        counts["degraded"] += row["degraded_reasons"] != "[]"

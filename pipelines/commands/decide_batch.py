@@ -3,7 +3,7 @@
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,6 +11,7 @@ from pipelines.options import HomeOption, JsonOption, print_result, progress_bar
 
 if TYPE_CHECKING:
     from features.settings import Settings
+    from pipelines.allocation_problem import Volume
     from pipelines.batch import ModelCopy
 
 
@@ -39,11 +40,25 @@ def decide_batch(
     without_model: Annotated[
         bool, typer.Option("--without-model", help="Go on by declared values where there is no model.")
     ] = False,
+    optimise: Annotated[
+        bool,
+        typer.Option("--optimise", help="Look at everybody first and spread what is limited so that it is worth most."),
+    ] = False,
+    at_least: Annotated[
+        list[str] | None, typer.Option("--at-least", metavar="OFFER=N", help="Send N or more of an offer; repeatable.")
+    ] = None,
+    at_most: Annotated[
+        list[str] | None, typer.Option("--at-most", metavar="OFFER=N", help="Send N or fewer of an offer; repeatable.")
+    ] = None,
     workers: Annotated[int, typer.Option("--workers", min=1, max=256, help="Processes, for large audiences.")] = 1,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Decide for everybody in a file, as the API would, and log every decision.
+
+    With --optimise the plan over all of them keeps limits, shares and volumes and is worth most; the summary names what
+    is scarce, with its shadow price: what one more unit would be worth. A minimum that cannot be met is explained, and
+    nothing is decided.
 
     Example: `nextbest decide-batch audience.parquet decisions.parquet --touchpoint weekly-mail --key 2026-W45`
     """
@@ -62,6 +77,8 @@ def decide_batch(
         is_dry_run=dry_run,
         allows_no_model=without_model,
         workers=workers,
+        optimises=optimise,
+        volumes=_volumes(at_least or [], at_most or [], optimises=optimise),
     )
     with redis_for(settings) as url, nullcontext() if dry_run else draining(settings, url), progress_bar() as bar:
         task = bar.add_task("deciding", total=None)
@@ -70,9 +87,64 @@ def decide_batch(
             settings,
             redis_url=url,
             model=_champion(settings, needed=not without_model),
+            arms=_arms(settings),
             on_progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
-    print_result(asdict(report), as_json=as_json, title="decided")
+    _print(asdict(report), as_json=as_json)
+
+
+def _print(report: dict[str, Any], *, as_json: bool) -> None:
+    allocation = report.pop("allocation")
+    if as_json:
+        print_result(report | {"allocation": allocation}, as_json=True)
+        return
+    print_result(report, as_json=False, title="decided")
+    if allocation is not None:
+        prices = allocation.pop("shadow_prices")
+        print_result(allocation, as_json=False, title="plan over everybody")
+        print_result({name: f"{price:,.4f}" for name, price in prices.items()}, as_json=False, title="shadow prices")
+
+
+def _volumes(at_least: "list[str]", at_most: "list[str]", *, optimises: bool) -> "tuple[Volume, ...]":
+    from decisioning.errors import InvalidInputError
+    from pipelines.allocation_problem import Volume
+
+    least, most = _numbers(at_least, "--at-least"), _numbers(at_most, "--at-most")
+    if (least or most) and not optimises:
+        raise InvalidInputError("--at-least and --at-most must come with --optimise, got them alone; add it")
+    return tuple(
+        Volume(offer_id=name, least=least.get(name), most=most.get(name)) for name in sorted(least.keys() | most.keys())
+    )
+
+
+def _numbers(texts: "list[str]", option: str) -> dict[str, int]:
+    from decisioning.errors import InvalidInputError
+
+    found: dict[str, int] = {}
+    for text in texts:
+        name, _, number = text.rpartition("=")
+        if not name or not number.isdecimal() or name in found:
+            raise InvalidInputError(f"{option} must be OFFER=N, once per offer, got {text!r}")
+        found[name] = int(number)
+    return found
+
+
+def _arms(settings: "Settings") -> "dict[str, ModelCopy]":
+    """Models of experiment arms; without one its arm decides without a model, as the API does."""
+    from decisioning.errors import UnavailableError
+    from features.catalogue import load_catalogue
+    from features.model_registry import fetch_champion
+    from pipelines.batch import ModelCopy
+    from serving.in_force import arm_aliases
+
+    copies: dict[str, ModelCopy] = {}
+    for alias in sorted(arm_aliases(load_catalogue(settings.catalogue_path))):
+        try:
+            copy = fetch_champion(settings, alias)
+        except UnavailableError:
+            continue
+        copies[alias] = ModelCopy(folder=copy.folder, version=copy.version)
+    return copies
 
 
 def _only_touchpoint(settings: "Settings") -> str:
