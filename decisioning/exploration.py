@@ -134,15 +134,13 @@ def explore(exploration: Exploration, contenders: Sequence[Contender], *, best: 
         >>> explore(halving, (Contender(0.0), Contender(100.0, "new"), Contender(50.0, "old")), best=1)
         (0.1111111111111111, 0.7222222222222222, 0.16666666666666666)
     """
-    match exploration.kind:
-        case ExplorationKind.EPSILON_GREEDY:
-            probabilities = action_probabilities(exploration, count=len(contenders), best=best)
-        case ExplorationKind.INVERSE_GAP:
-            spread = gap_probabilities(exploration.gap_scale_minor, contenders, best=best)
-            probabilities = _floored(exploration.min_probability, spread)
-        case ExplorationKind.THOMPSON:
-            spread = _thompson_probabilities(exploration.prior_deviation_minor, contenders)
-            probabilities = _floored(exploration.min_probability, spread)
+    floor = exploration.min_probability
+    if exploration.kind is ExplorationKind.INVERSE_GAP:
+        probabilities = _floored(floor, gap_probabilities(exploration.gap_scale_minor, contenders, best=best))
+    elif exploration.kind is ExplorationKind.THOMPSON:
+        probabilities = _floored(floor, _thompson_probabilities(exploration.prior_deviation_minor, contenders))
+    else:
+        probabilities = action_probabilities(exploration, count=len(contenders), best=best)
     return ramped(exploration.ramp, contenders, probabilities)
 
 

@@ -531,7 +531,7 @@ def busy_policy(plain_catalogue: Catalogue, now: datetime) -> Policy:
 def test_a_decision_among_forty_messages_with_everything_on_is_cheap(
     busy_policy: Policy, inputs_of: MakeInputs, now: datetime
 ) -> None:
-    """Typically 0.5 ms; the bound only catches an accident such as counting the book for every message."""
+    """Typically 0.3 ms; the bound only catches an accident such as counting the book for every message."""
     touch = busy_policy.compiled_candidates("app-home")[0].touch
     contacts = tuple(
         Contact(contact_id=f"d{age}", touch=touch, at=now - timedelta(hours=5 * age), is_confirmed=True)
@@ -543,7 +543,7 @@ def test_a_decision_among_forty_messages_with_everything_on_is_cheap(
     assert len(decision.evaluated) == 41
     found = decision.evaluated[1]
     assert min(found.fatigue_minor, found.shadow_minor, found.context_weight - 1, found.evidence_count or 0) > 0
-    assert min(timeit.repeat(lambda: decide(busy_policy, inputs, "D-1"), number=50, repeat=5)) / 50 < 0.003
+    assert min(timeit.repeat(lambda: decide(busy_policy, inputs, "D-1"), number=50, repeat=5)) / 50 < 0.01
 
 
 def test_a_decision_among_forty_messages_is_cheap(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:

@@ -36,6 +36,7 @@ from decisioning.live import LiveState, RecentEvent, StageMove
 from decisioning.message import MessageClass
 from decisioning.message_classes import CapScope
 from decisioning.policy import Policy, decide
+from decisioning.predicate import Compare, Comparison
 from decisioning.quiet_hours import QuietHours, QuietRule
 from decisioning.record import (
     RECORD_VERSION,
@@ -298,6 +299,16 @@ def full_policy(plain_catalogue: Catalogue, now: datetime) -> Policy:
                     owner="o",
                     reason="r",
                     expires_at=now + timedelta(days=1),
+                ),
+                Lever(
+                    lever_id="often",
+                    scope=LeverScope.CHANNEL,
+                    of="push",
+                    factor=1.1,
+                    owner="o",
+                    reason="r",
+                    expires_at=now + timedelta(days=1),
+                    when=Compare(fact="purchase_count_90d", comparison=Comparison.AT_LEAST, value=3),
                 ),
             ),
             programme_holdouts=(
