@@ -5,8 +5,8 @@ For one decision with k choices of probability p_a, drawn M times with counts n_
     X2 = sum_a (n_a - M p_a)^2 / (M p_a)
 
 has mean k - 1 and variance 2 (k - 1) + (sum_a 1 / p_a - k^2 - 2 k + 2) / M exactly, whatever the p_a are. Sums over
-decisions add up both. Their tail is that of a gamma distribution with these two moments, which is the chi-square
-distribution where M is large, and stays honest where some choice is expected less than once.
+decisions add up both. The tail of the sum is that of a gamma distribution with these two moments, which is the
+chi-square distribution where M is large, and stays honest where some choice is expected less than once.
 
 Reference:
     J. B. S. Haldane, "The exact value of the moments of the distribution of chi-square, used as a test of goodness of
@@ -21,6 +21,9 @@ from scipy import stats
 
 from decisioning.scoring import FloatArray
 
+_NO_VARIANCE = 1e-9
+_LEAST_VARIANCE = 25.0
+
 
 @dataclass(slots=True)
 class FrequencyTest:
@@ -32,6 +35,9 @@ class FrequencyTest:
         statistic: Sum of X2.
         mean: Its expectation.
         variance: Its variance.
+        likeliest: How often fresh draws gave the likeliest choice.
+        likeliest_mean: Its expectation.
+        likeliest_variance: Its variance.
         impossible: Draws that gave what was logged with probability 0.
     """
 
@@ -40,6 +46,9 @@ class FrequencyTest:
     statistic: float = 0.0
     mean: float = 0.0
     variance: float = 0.0
+    likeliest: float = 0.0
+    likeliest_mean: float = 0.0
+    likeliest_variance: float = 0.0
     impossible: int = 0
 
     def add(self, probabilities: Mapping[str, float], counts: Mapping[str, int]) -> None:
@@ -63,17 +72,32 @@ class FrequencyTest:
         self.mean += degrees
         self.variance += 2 * degrees + (draws * float((1 / expected).sum()) - (degrees + 1) ** 2 - 2 * degrees) / draws
 
-    def p_value(self) -> float:
-        """Probability of a statistic at least as large where draws follow what was logged.
+        top = int(np.argmax(expected))
+        self.likeliest += float(seen[top])
+        self.likeliest_mean += float(expected[top])
+        self.likeliest_variance += float(expected[top] * (1 - expected[top] / draws))
 
-        It is 1 where nothing was left to chance, and 0 where the impossible happened.
+    def p_value(self) -> float:
+        """Probability of deviations at least as large where draws follow what was logged.
+
+        Of two, the smaller times two: Pearson's sees any deviation, the count of the likeliest choices sees much sooner
+        that there is too much or too little chance. It is 1 where nothing was left to chance, and 0 where the
+        impossible happened.
         """
         if self.impossible:
             return 0.0
-        if not self.decisions:
+        return min(1.0, 2 * min(self._any_deviation(), self._amount_of_chance()))
+
+    def _any_deviation(self) -> float:
+        if self.variance <= _NO_VARIANCE:  # one draw of equally likely choices: every result is as good as any other
             return 1.0
         scale = self.variance / (2 * self.mean)
         return float(stats.chi2.sf(self.statistic / scale, 2 * self.mean**2 / self.variance))
+
+    def _amount_of_chance(self) -> float:
+        if self.likeliest_variance < _LEAST_VARIANCE:  # too few to be normal
+            return 1.0
+        return float(2 * stats.norm.sf(abs(self.likeliest - self.likeliest_mean) / np.sqrt(self.likeliest_variance)))
 
 
 def uniformity(values: Sequence[float]) -> float:

@@ -12,7 +12,8 @@ import polars as pl
 
 from decisioning.errors import InvalidInputError, ModelUnavailableError, UnknownNameError
 from decisioning.message import SILENCE
-from decisioning.record import decision_from_record, decision_to_record, replay
+from decisioning.policy import decide
+from decisioning.record import decision_from_record, decision_to_record
 from decisioning.record_difference import ABSENT, Difference, differences
 from features.contracts import DECISIONS
 from features.log import EventLog
@@ -145,14 +146,14 @@ def replayed_differences(
     """
     try:
         record = orjson.loads(record_json)
-        version = decision_from_record(record).policy_version
+        logged = decision_from_record(record)
     except (InvalidInputError, orjson.JSONDecodeError, AttributeError) as error:
         return [Difference(field=UNREADABLE, logged=f"unreadable: {error}", replayed=ABSENT)]
-    policy = archive.policy(version)
+    policy = archive.policy(logged.policy_version)
     if isinstance(policy, Absence):
         return policy
     try:
-        again = orjson.dumps(decision_to_record(replay(policy, record)))
+        again = orjson.dumps(decision_to_record(decide(policy, logged.inputs, logged.decision_id)))
     except (InvalidInputError, ModelUnavailableError) as error:
         return [Difference(field=UNREADABLE, logged="decided", replayed=f"cannot be decided: {error}")]
     found = [] if again == record_json.encode() else list(differences(record, orjson.loads(again)))
