@@ -4,7 +4,7 @@ import pytest
 
 from decisioning.errors import InvalidPolicyError
 from decisioning.journey import JourneyStage, compile_stages, standing
-from decisioning.predicate import Compare, Comparison
+from decisioning.predicate import AllOf, Compare, Comparison
 
 
 def _stage(stage_id: str, fact: str, comparison: Comparison, value: float) -> JourneyStage:
@@ -73,3 +73,18 @@ def test_a_stage_that_an_event_named_comes_before_every_rule() -> None:
 def test_a_stage_that_is_not_declared_moves_nobody() -> None:
     facts = {"customer_tenure_days": 10.0}
     assert standing(compile_stages((NEW, LAPSED)), facts, moved_to="retired").stage_id == "new"
+
+
+def test_a_rule_that_looks_at_features_among_other_things_cannot_be_checked_without_them() -> None:
+    for fact in ("purchase_count_90d", "live.browse_count_1h"):
+        both = AllOf(
+            parts=(
+                Compare(fact="customer.age", comparison=Comparison.AT_LEAST, value=18),
+                Compare(fact=fact, comparison=Comparison.AT_LEAST, value=1),
+            )
+        )
+        stages = compile_stages((JourneyStage(stage_id="adult", goal_id="loyalty", entry=both), LAPSED))
+        facts = {"customer.age": 30, fact: 2.0}
+        assert standing(stages, facts).stage_id == "adult"
+        found = standing(stages, facts, has_features=False, has_behaviour=False)
+        assert (found.stage_id, found.is_known) == (None, False)
