@@ -23,7 +23,7 @@ from features.online.redis_keys import (
     profile_key,
     request_key,
 )
-from serving.live_encoding import TIME_DIGITS, contact_in, moment_in, time_text, touch_of
+from serving.live_encoding import EPOCH, TIME_DIGITS, contact_in, moment_in, time_text, touch_of
 from serving.redis_link import Command, Reply
 
 RECENT = timedelta(hours=24)
@@ -327,7 +327,7 @@ def _book(flat: list[bytes]) -> tuple[int, tuple[Contact, ...]]:
 
 
 def _event(member: bytes, score: bytes) -> RecentEvent:
-    return RecentEvent(event_type=member.partition(b"\0")[0].decode(), at=moment_of(int(float(score))))
+    return RecentEvent(event_type=member.partition(b"\0")[0].decode(), at=EPOCH + timedelta(0, 0, int(score)))
 
 
 def _pairs(flat: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
