@@ -38,8 +38,20 @@ def found_of(found: Verification) -> dict[str, Any]:
     }
 
 
+def note_heads(path: Path, found: Verification) -> None:
+    """Write what `noted_heads` reads.
+
+    Raises:
+        InvalidInputError: The file cannot be written.
+    """
+    try:
+        path.write_bytes(orjson.dumps(found_of(found), option=orjson.OPT_INDENT_2))
+    except OSError as error:
+        raise InvalidInputError(f"--note must be writable, got {error.strerror} for {path}") from error
+
+
 def noted_heads(path: Path) -> dict[int, Head]:
-    """Heads from the JSON that `nextbest log verify --json` wrote.
+    """Heads from what `note_heads` or `nextbest log verify --json` wrote.
 
     Raises:
         InvalidInputError: No such file, or another one.
@@ -53,7 +65,7 @@ def noted_heads(path: Path) -> dict[int, Head]:
         raise InvalidInputError(f"--head must be readable, got {error.strerror} for {path}") from error
     except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise InvalidInputError(
-            f"--head must be the JSON of an earlier `nextbest log verify --json`, got another file: {path}"
+            f"--head must be the JSON of an earlier `nextbest log verify --note`, got another file: {path}"
         ) from error
 
 

@@ -98,32 +98,36 @@ def compact(
 
 @log_app.command("verify")
 def verify(
-    head: Annotated[
+    *,
+    note: Annotated[
         Path | None,
-        typer.Option(
-            "--head", metavar="HEADS.json", help="Heads noted earlier: the JSON of this command, kept elsewhere."
-        ),
+        typer.Option("--note", metavar="HEADS.json", help="Write the chain's heads here, to keep elsewhere."),
+    ] = None,
+    head: Annotated[
+        Path | None, typer.Option("--head", metavar="HEADS.json", help="Compare with heads that were noted earlier.")
     ] = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check that the log's decisions are the ones that were made: none altered, added, lost or reordered.
+    """Check that the log's decisions are the ones that were made: none altered, added, lost or moved.
 
     Exit code 1 where something is wrong, with its place. An erased person's decisions are missing rightly, since their
     erasure is chained too. That the newest decisions are gone together with the end of their chain shows only against
-    heads noted elsewhere: keep the JSON of this command on another machine.
+    heads noted earlier: keep them on another machine.
 
     Examples:
     `nextbest log verify`;
-    `nextbest log verify --json > heads.json`;
+    `nextbest log verify --note heads.json`;
     `nextbest log verify --head heads.json`
     """
     from features.audit_chain import open_log
     from features.chain_verification import verify_log
-    from pipelines.log_verification import found_of, noted_heads, print_verification
+    from pipelines.log_verification import found_of, note_heads, noted_heads, print_verification
 
     noted = None if head is None else noted_heads(head)
     found = verify_log(open_log(settings_for(home)), noted=noted)
+    if note is not None:
+        note_heads(note, found)
     if as_json:
         print_result(found_of(found), as_json=True)
     else:

@@ -235,3 +235,19 @@ def test_the_log_is_verified_from_the_command_line(decided_home, run, tmp_path: 
             run("log", "verify", "--head", heads)
     with pytest.raises(InvalidInputError, match="--head must be readable"):
         run("log", "verify", "--head", tmp_path / "none.json")
+
+
+def test_heads_that_were_noted_show_a_cut_tail(decided_home, run, tmp_path: Path) -> None:
+    decided_home.decide(range(8))
+    heads = tmp_path / "heads.json"
+    assert run("log", "verify", "--note", heads)[0] == 0
+    assert run("log", "verify", "--head", heads)[0] == 0
+    for table in ("decisions", "audit_chain"):
+        shutil.rmtree(decided_home.log.path / table)
+    decided_home.decide(range(8))  # the same decisions, made up anew: their chain is sound, and another one
+    assert run("log", "verify")[0] == 0
+    code, said = run("log", "verify", "--head", heads)
+    assert code == 1
+    assert "the chain does not reach the head that was noted" in said
+    with pytest.raises(InvalidInputError, match="--note must be writable"):
+        run("log", "verify", "--note", tmp_path / "none" / "heads.json")
