@@ -6,12 +6,16 @@ from functools import cached_property
 from typing import Any
 
 from decisioning.catalogue import Catalogue
+from decisioning.facts import CONTEXT_PREFIX
 from decisioning.message import Creative
-from decisioning.value_cells import Domain
+from decisioning.value_cells import Domain, ValueKind
 from features.catalogue.documents import Location, dotted
 from features.catalogue.domains import domains_of
 from features.catalogue.findings import Finding, Proof, Severity
 from features.catalogue.sections import Sections
+
+_ABSENT = Domain(kind=ValueKind.WORD, words=())
+"""A fact that is always missing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +38,19 @@ class Ground:
     def domains(self) -> dict[str, Domain]:
         """What each fact can be."""
         return domains_of(self.catalogue)
+
+    @cached_property
+    def domains_at(self) -> dict[str, dict[str, Domain]]:
+        """The same by touchpoint, which sends only the context that it declares."""
+        return {
+            name: {
+                fact: _ABSENT
+                if fact.startswith(CONTEXT_PREFIX) and fact.removeprefix(CONTEXT_PREFIX) not in touchpoint.context
+                else domain
+                for fact, domain in self.domains.items()
+            }
+            for name, touchpoint in self.catalogue.touchpoints.items()
+        }
 
     @cached_property
     def creatives(self) -> dict[str, list[Creative]]:

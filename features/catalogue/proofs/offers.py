@@ -1,21 +1,17 @@
 """Offers and creatives that nobody can ever get, and channels for which an offer has no words."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
-from decisioning.facts import CONTEXT_PREFIX, STAGE_FACT
+from decisioning.facts import STAGE_FACT
 from decisioning.journey import Touchpoint
 from decisioning.message import Creative, Offer
 from decisioning.message_classes import Layer
 from decisioning.predicate import AllOf, Compare, Comparison, Predicate
 from decisioning.predicate_analysis import Verdict, can_hold
-from decisioning.value_cells import Domain, ValueKind
 from features.catalogue.documents import Location
 from features.catalogue.findings import Finding, Proof
 from features.catalogue.proofs.ground import Ground
 from features.catalogue.proofs.stages import region_of
-
-_ABSENT = Domain(kind=ValueKind.WORD, words=())
-"""A fact that is always missing, such as a context field that a touchpoint does not send."""
 
 
 def rules_together(entry: Offer | Creative) -> Predicate:
@@ -45,16 +41,6 @@ def travels_at(ground: Ground, offer: Offer) -> list[Touchpoint]:
     return [each for each in ground.catalogue.touchpoints.values() if written & each.channels]
 
 
-def domains_at(ground: Ground, touchpoint: Touchpoint) -> Mapping[str, Domain]:
-    """What facts can be when a touchpoint asks: it sends only the context that it declares."""
-    return {
-        name: _ABSENT
-        if name.startswith(CONTEXT_PREFIX) and name.removeprefix(CONTEXT_PREFIX) not in touchpoint.context
-        else domain
-        for name, domain in ground.domains.items()
-    }
-
-
 def _unreachable(ground: Ground, offer: Offer) -> Finding | None:
     at: Location = ("offers", offer.offer_id)
     touchpoints = travels_at(ground, offer)
@@ -81,7 +67,7 @@ def _is_reachable(ground: Ground, offer: Offer, creative: Creative, touchpoint: 
     """Whether anybody in a stage of the offer can meet all rules at once; True where that cannot be disproved."""
     if creative.channel_id not in touchpoint.channels:
         return False
-    rules, domains = (rules_together(offer), rules_together(creative)), domains_at(ground, touchpoint)
+    rules, domains = (rules_together(offer), rules_together(creative)), ground.domains_at[touchpoint.touchpoint_id]
     whos = [AllOf(parts=(region, named)) for region, named in _stage_rules(ground, offer)]
     return any(can_hold(AllOf(parts=(who, *rules)), domains) is not Verdict.NO for who in whos)
 

@@ -36,11 +36,13 @@ def check_contradictions(sections: Sections, sound: dict[str, Any], catalogue: C
 
 def _check_together(sections: Sections, at: Location, entry: Any, domains: Domains) -> None:
     rules = {place[-1]: to_predicate(rule) for place, rule in rules_of(entry, at)}
+    if len(rules) < 2:  # noqa: PLR2004 - a rule alone was looked at alone
+        return
     each_can = all(can_hold(rule, domains) is not Verdict.NO for rule in rules.values())
     if each_can and can_hold(AllOf(parts=tuple(rules.values())), domains) is Verdict.NO:
         named = " and ".join(map(str, rules))
         rule = f"must have rules that one customer can meet at once: {named} exclude each other"
-        sections.add((*at, *list(rules)[-1:]), rule, _shortened(describe(AllOf(parts=tuple(rules.values())))))
+        sections.add((*at, list(rules)[-1]), rule, _shortened(describe(AllOf(parts=tuple(rules.values())))))
 
 
 def _culprits(rule: RuleFile, at: Location, domains: Domains) -> Iterator[tuple[Location, RuleFile]]:

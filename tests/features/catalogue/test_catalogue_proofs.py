@@ -44,7 +44,9 @@ def test_a_warning_is_told_at_its_line_and_does_not_refuse_the_catalogue(
     changed: Change, folder: Path, change: dict[str, Any]
 ) -> None:
     for each in (*change.get("more", ()), change):
-        examination = changed(each["old"], each["new"], each["file"])
+        changed(each["old"], each["new"], each["file"])
+    examination = examine_catalogue(folder, NOW)
+    assert examination.catalogue is not None
     told = [finding for finding in examination.findings if change["found"] in str(finding)]
     assert len(told) == 1, [str(finding) for finding in examination.findings]
     (finding,) = told
