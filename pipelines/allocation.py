@@ -22,7 +22,11 @@ Minimums that cannot be met are told before anything is solved where one alone i
 and otherwise by an elastic programme that finds the smallest shortfall of all together.
 """
 
-from collections.abc import Mapping, Sequence
+import ctypes
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -122,6 +126,7 @@ def allocate(choices: Choices, constraints: Sequence[Constraint]) -> Plan:
         UnavailableError: The solver gave up.
     """
     _refuse_hopeless(choices, constraints)
+    choices = _worthwhile(choices, constraints)
     relaxed = _relax(choices, constraints)
     shortfalls: tuple[str, ...] = ()
     if relaxed is None:
@@ -189,6 +194,21 @@ def _relax(choices: Choices, constraints: Sequence[Constraint]) -> _Relaxed | No
         worth=choices.net_minor - matrix.T @ duals[n:],
         keeps=duals[:n],
         prices={name: round(price, 9) + 0.0 for name, price in prices.items()},
+    )
+
+
+def _worthwhile(choices: Choices, constraints: Sequence[Constraint]) -> Choices:
+    """Choices without those that silence beats whatever the prices: worth nothing, and no minimum wants them."""
+    is_wanted = np.zeros(int(choices.messages.max(initial=-1)) + 1, dtype=bool)
+    for one in constraints:
+        units = one.units[: len(is_wanted)]
+        is_wanted |= ((units > 0) & (one.least is not None)) | ((units < 0) & (one.most is not None))
+    kept = (choices.net_minor > 0) | is_wanted[choices.messages]
+    return Choices(
+        customer_count=choices.customer_count,
+        customers=choices.customers[kept],
+        messages=choices.messages[kept],
+        net_minor=choices.net_minor[kept],
     )
 
 
@@ -286,19 +306,36 @@ def _solve_over(
     )
     left = bounds - np.asarray(used.sum(axis=1)).ravel() if len(signs) else bounds
     most = np.concatenate([np.ones(part.customer_count), left + 1e-9])
-    found = milp(
-        -part.net_minor,
-        constraints=LinearConstraint(
-            vstack([_places(part), matrix], format="csr"),
-            ub=most,  # pyright: ignore[reportArgumentType] - an array, as its documentation says
-        ),
-        integrality=np.ones(len(places)),
-        bounds=Bounds(0, 1),
-        options={"mip_rel_gap": 0.0, "time_limit": _TIME_LIMIT_S},
-    )
+    with _output_kept_clean():
+        found = milp(
+            -part.net_minor,
+            constraints=LinearConstraint(
+                vstack([_places(part), matrix], format="csr"),
+                ub=most,  # pyright: ignore[reportArgumentType] - an array, as its documentation says
+            ),
+            integrality=np.ones(len(places)),
+            bounds=Bounds(0, 1),
+            options={"mip_rel_gap": 0.0, "time_limit": _TIME_LIMIT_S},
+        )
     if found.status != _OPTIMAL:
         return None
     return np.concatenate([stands, places[np.asarray(found.x) > 1 / 2]])
+
+
+@contextmanager
+def _output_kept_clean() -> Iterator[None]:
+    """HiGHS prints some lines past Python, straight to the output that belongs to the result."""
+    sys.stdout.flush()
+    libc, kept = ctypes.CDLL(None), os.dup(1)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 1)
+        yield
+    finally:
+        libc.fflush(None)
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _refuse_hopeless(choices: Choices, constraints: Sequence[Constraint]) -> None:

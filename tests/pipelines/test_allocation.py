@@ -1,5 +1,6 @@
 """The best plan for everybody: against brute force, against finite differences, and honest where it is impossible."""
 
+import ctypes
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
@@ -239,3 +240,12 @@ def test_where_halves_would_be_best_the_plan_is_whole_and_proven(monkeypatch: py
     assert rough.gap_minor > 0
     assert rough.value_minor + rough.gap_minor >= best - 1e-6  # pyright: ignore[reportOptionalOperand]
     assert keeps(rough.chosen.tolist(), constraints)
+
+
+def test_the_solver_writes_nothing_into_the_result(capfd: pytest.CaptureFixture[str]) -> None:
+    """HiGHS prints past Python where it repairs a solution; `--json` must stay JSON."""
+    with allocation._output_kept_clean():
+        ctypes.CDLL(None).puts(b"HighsMipSolverData")
+    ctypes.CDLL(None).fflush(None)
+
+    assert capfd.readouterr().out == ""
