@@ -266,13 +266,11 @@ class ContactLedger:
     def _cap_refusal(self, cap: Cap, contacts: Sequence[Contact], heavier: Sequence[Due]) -> Refusal | None:
         length = timedelta(seconds=cap.window_seconds)
         since = self._now - length
-        count = 0
-        for contact in contacts:
-            if contact.at > since:
-                count += 1
+        recent = [contact for contact in contacts if contact.at > since]
+        count = len(recent)
         if count < cap.limit and not heavier:
             return None
-        made = [self._span(contact, length, 1.0) for contact in contacts if contact.at > since]
+        made = [self._span(contact, length, 1.0) for contact in recent]
         household = " per household" if cap.unit is CapUnit.HOUSEHOLD else ""
         full = f"cap {cap.cap_id}: {count} of {cap.limit} in {span_words(cap.window_seconds)}{household}"
         planned = [Span(plan.due_at, plan.due_at + length) for plan in heavier]

@@ -395,6 +395,14 @@ def test_a_short_window_is_over_before_the_heavier_message_is_due() -> None:
     assert ledger(hourly, due=[later]).refusal(touch_of()) is None
 
 
+def test_a_contact_from_a_wrong_clock_and_a_later_plan_both_have_to_leave_first() -> None:
+    plan = due_at(NOW + 3 * DAY, message_class=MessageClass.SERVICE)
+    policy = ContactPolicy(caps=(cap_of(1),), look_ahead_seconds=2 * 86_400.0)
+    refusal = ledger(policy, [contact_at(NOW + HOUR)], due=[plan]).refusal(touch_of())
+    assert refusal is not None
+    assert refusal[2] == NOW + 10 * DAY
+
+
 def test_pressure_keeps_room_for_the_heavier_weight() -> None:
     policy = ContactPolicy(pressure=replace(PRESSURE, limit=4.0), look_ahead_seconds=86_400.0)
     text = due_at(NOW + HOUR, channel_id="sms")
