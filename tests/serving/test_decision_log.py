@@ -12,6 +12,8 @@ import pytest
 import redis
 
 from decisioning.errors import LogUnavailableError, UnavailableError
+from features.audit_chain import ChainedLog, open_log, seal
+from features.chain_verification import verify_log
 from features.contracts import DECISIONS, EVENTS
 from features.log import EventLog
 from features.online.redis_keys import SHARD_COUNT, stream_key
@@ -24,6 +26,7 @@ from serving.decision_log import (
     DrainReport,
     dead_letters_path,
     drain_alone,
+    drain_spool,
     drain_streams,
     run_drain,
 )
@@ -32,13 +35,15 @@ from serving.spool import Spool
 
 def decision(number: int) -> bytes:
     return orjson.dumps(
-        {
-            "decision_id": f"D-{number:06d}",
-            "customer_id": f"C-{number % 7}",
-            "decided_at": datetime(2026, 1, 1, tzinfo=UTC),
-            "action_probability": 0.25,
-            "record": '{"why":"because"}',
-        }
+        seal(
+            {
+                "decision_id": f"D-{number:06d}",
+                "customer_id": f"C-{number % 7}",
+                "decided_at": datetime(2026, 1, 1, tzinfo=UTC).isoformat(),
+                "action_probability": 0.25,
+                "record": '{"why":"because"}',
+            }
+        )
     )
 
 
@@ -268,6 +273,43 @@ def test_a_running_drain_compacts_a_scattered_log(client, redis_url, tmp_path, m
     assert decisions_in(log) == names(range(5))
 
 
+def test_a_drain_that_dies_between_rows_and_chain_is_made_good_by_the_next(
+    client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Decisions from streams, and spooled ones: both are stored before they are chained."""
+    settings = Settings(home=tmp_path)
+    add(client, range(10))
+    spool = Spool(settings.spool_path)
+    for number in range(10, 14):
+        spool.append("decisions", orjson.loads(decision(number)))
+    with monkeypatch.context() as patch:
+        patch.setattr(ChainedLog, "_extend", _die)
+        with pytest.raises(KeyboardInterrupt):
+            drain_streams(client, open_log(settings), settings.spool_path)
+        with pytest.raises(KeyboardInterrupt):
+            drain_spool(open_log(settings), settings.spool_path)
+    assert decisions_in(open_log(settings)) == names(range(14))
+    assert backlog(client) == 10
+    assert len(verify_log(open_log(settings), settle_seconds=0.0).faults) == 14
+    assert drain_alone(client, open_log(settings), settings.spool_path) == DrainReport(duplicates=14)
+    verified = verify_log(open_log(settings))
+    assert (verified.decisions, verified.entries, verified.faults) == (14, 14, ())
+
+
+def _die(*_: object) -> int:
+    raise KeyboardInterrupt
+
+
+def test_a_decision_that_was_spooled_and_streamed_is_chained_as_it_was_stored(client, tmp_path: Path) -> None:
+    """Redis took it, its answer came too late, and so the fallback took it as well: each row has a key of its own."""
+    settings = Settings(home=tmp_path)
+    add(client, range(3))
+    Spool(settings.spool_path).append("decisions", orjson.loads(decision(1)))
+    assert drain_alone(client, open_log(settings), settings.spool_path) == DrainReport(inserted=3, duplicates=1)
+    verified = verify_log(open_log(settings))
+    assert (verified.decisions, verified.entries, verified.faults) == (3, 3, ())
+
+
 DRAIN = """
 import sys, threading
 from pathlib import Path
@@ -281,11 +323,12 @@ decision_log.run_drain(Settings(home=Path(sys.argv[1])), sys.argv[2], threading.
 WRITER = """
 import sys
 import orjson, redis
+from features.audit_chain import seal
 from features.online.redis_keys import SHARD_COUNT, stream_key
 client, first = redis.Redis.from_url(sys.argv[1]), int(sys.argv[2])
 for number in range(first, first + 1_000_000):
     row = {"decision_id": f"D-{number:06d}", "customer_id": "C", "decided_at": "2026-01-01T00:00:00Z"}
-    client.xadd(stream_key(number % SHARD_COUNT), {"table": "decisions", "row": orjson.dumps(row)})
+    client.xadd(stream_key(number % SHARD_COUNT), {"table": "decisions", "row": orjson.dumps(seal(row))})
     print(number, flush=True)
 """
 
@@ -330,7 +373,7 @@ def test_killing_drains_and_writers_anywhere_loses_nothing_and_repeats_nothing(c
             process.stdout.close()
     stored_by_killed_drains = len(decisions_in(log))
     waiting = backlog(client)
-    drain_alone(client, log, settings.spool_path, wait_seconds=5)
+    drain_alone(client, open_log(settings), settings.spool_path, wait_seconds=5)
     stored = decisions_in(log)
     assert 0 < stored_by_killed_drains < len(stored)
     assert waiting > 0
@@ -338,4 +381,4 @@ def test_killing_drains_and_writers_anywhere_loses_nothing_and_repeats_nothing(c
     assert set(stored) >= {f"D-{int(line):06d}" for line in answered} | set(names(range(9_000_000, 9_008_000)))
     unanswered = len(stored) - len(answered) - 8_000
     assert 0 <= unanswered <= 2  # a writer may be killed between the stream's taking an entry and its saying so
-    assert read_letters(dead_letters_path(settings.spool_path)) == []
+    assert (read_letters(dead_letters_path(settings.spool_path)), verify_log(open_log(settings)).faults) == ([], ())
