@@ -9,6 +9,7 @@ make still fits, nothing is rendered.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from decisioning.creative_limits import BODY, FORMAT, creative_faults
 from decisioning.errors import InvalidPolicyError
@@ -20,7 +21,13 @@ NOT_RENDERED = "its template cannot be put into words for this customer"
 
 _MARKS = ("{{", "{%")
 _TAG = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
-_MERGE = re.compile(r"""\s*(customer|context|offer)\.(\w+)\s*(?:\|\s*default:\s*(?:'([^']*)'|"([^"]*)")\s*)?""")
+_CASES = "upcase|downcase|capitalize|strip"
+_MERGE = re.compile(
+    r"\s*(customer|context|offer)\.(\w+)\s*(?:\|\s*default:\s*(?:'([^']*)'|\"([^\"]*)\")\s*)?"
+    rf"((?:\|\s*(?:{_CASES})\s*)*)"
+)
+_LARGEST_CASE_GROWTH = 3
+"""What one character becomes at most in another case: the ligature of f, f and i is three capitals."""
 _ONE_SEGMENT_UNITS, _SEGMENT_UNITS = 70, 66
 """UTF-16 units that fit in one SMS, and in each of several, in its wider alphabet."""
 
@@ -43,18 +50,27 @@ class Fit:
     contents: Mapping[str, Mapping[str, str]]
 
 
+class _Merge(NamedTuple):
+    """A value that is merged in: where it is, units of its default, and by how much its filters may lengthen it."""
+
+    root: str
+    name: str
+    default: int
+    growth: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Bound:
     """A field that fits where its literal text and the values merged into it have at most `most` UTF-16 units."""
 
     literal: int
-    merges: tuple[tuple[str, str, int], ...]  # root, name, units of the default
+    merges: tuple[_Merge, ...]
     most: int
 
     def holds(self, values: Values) -> bool:
         units = self.literal
-        for root, name, default in self.merges:
-            units += max(default, _units_of(values[root].get(name)))
+        for root, name, default, growth in self.merges:
+            units += growth * max(default, _units_of(values[root].get(name)))
         return units <= self.most
 
 
@@ -152,19 +168,20 @@ def _check_of(message: Message) -> _Check | None:
     )
 
 
-def _plain(text: str) -> tuple[int, tuple[tuple[str, str, int], ...]] | None:
-    """Units of literal text and the merged values of a template that can do nothing but merge; None for any other."""
+def _plain(text: str) -> tuple[int, tuple[_Merge, ...]] | None:
+    """Units of literal text and the values of a template that merges them, in another case at most; else None."""
     pieces = _TAG.split(text)  # literal, tag, literal, ... literal
     literals, tags = pieces[::2], pieces[1::2]
     if any(_is_template(piece) for piece in literals):
         return None
-    merges: list[tuple[str, str, int]] = []
+    merges: list[_Merge] = []
     for tag in tags:
         found = _MERGE.fullmatch(tag)
         if found is None:
             return None
-        root, name, single, double = found.groups()
-        merges.append((root, name, _units(single or double or "")))
+        root, name, single, double, cases = found.groups()
+        growth = _LARGEST_CASE_GROWTH if cases else 1
+        merges.append(_Merge(root, name, _units(single or double or ""), growth))
     return sum(map(_units, literals)), tuple(merges)
 
 

@@ -65,18 +65,20 @@ def test_channels_that_do_not_reach_the_customer_are_passed_over() -> None:
 
 
 def test_rendered_content_is_kept_for_the_answer() -> None:
-    loud = message({"title": "Hi {{ customer.first_name | upcase }}"}, max_lengths={"title": 20})
+    loud = message({"title": "Hi {{ customer.first_name | append: '!' }}"}, max_lengths={"title": 20})
 
     fit = Fitting([loud]).fit({"first_name": "Ada"}, {}, frozenset({"sms"}))
 
-    assert fit.contents == {loud.key: {"title": "Hi ADA"}}
+    assert fit.contents == {loud.key: {"title": "Hi Ada!"}}
     assert fit.unfit == {}
 
 
-_TEXT = st.text(alphabet=st.sampled_from("aä€ê😀 \n{%"), max_size=90)
+_TEXT = st.text(alphabet=st.sampled_from("aäß€ﬃêİ😀 \n{%"), max_size=90)
 _PIECE = st.sampled_from(
     [
-        "{{ customer.name }}", "{{customer.name|default: 'you'}}", "{{ customer.name | upcase }}", "{{ offer.price }}",
+        "{{ customer.name }}", "{{customer.name|default: 'you'}}", "{{ customer.name | upcase }}",
+        "{{ customer.name | default: 'ﬃ' | strip | capitalize }}", "{{ customer.name | append: '!' }}",
+        "{{ offer.price }}",
         "{{ context.city | default: \"somewhere\" }}", "{% if customer.name %}yes{% endif %}", "{{- customer.name -}}",
         "{{ 7 | divided_by: customer.zero }}", "{{ offer.strength }}", "Hello ", "é" * 40, "line\nline ", " ",
     ]

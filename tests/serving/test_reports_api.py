@@ -175,6 +175,34 @@ def test_a_repeated_ask_keeps_its_message_while_the_customer_may_get_it(
     assert client.post("/v1/decisions", json=ask).json()["withheld"] == ["NO_CONSENT"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "item", "reasons"),
+    [
+        ("events", {"type": "protected", "properties": {"protection": "legal_hold"}}, ["PROTECTED"]),
+        ("events", {"type": "case_opened", "properties": {"kind": "outage", "case_id": "c"}}, ["CASE_OPEN"]),
+        ("outcomes", {"type": "declined"}, ["SUPPRESSED"]),
+        ("outcomes", {"type": "delivered"}, []),
+    ],
+)
+def test_a_repeated_ask_respects_what_happened_since_but_not_its_own_contact(
+    serve: Callable[..., TestClient], customer: str, kind: str, item: dict[str, Any], reasons: list[str]
+) -> None:
+    client = serve("""
+contact_policy:
+  caps: {once: {scope: everything, limit: 1, window_days: 7}}
+  suppressions: [{after: declined, scope: offer, days: 30}]
+""")
+    ask = {**ASK, "dedupe_key": "one", "exclude_offers": ["opening-hours"]}
+    first = client.post("/v1/decisions", json=ask).json()
+    report(client, kind, event(**item) if kind == "events" else outcome(first["decision_id"], **item))
+
+    again = client.post("/v1/decisions", json=ask).json()
+
+    assert again["withheld"] == reasons
+    assert again["action"] == ("hold" if reasons else "send")
+    assert client.post("/v1/decisions", json={**ask, "dedupe_key": "two"}).json()["action"] == "hold"
+
+
 def test_leaving_after_silence_leaves_every_channel(client: TestClient, decision_id: str) -> None:
     hold = client.post("/v1/decisions", json={**ASK, "channels": ["email"], "exclude_offers": [
         "double-stamps", "free-coffee", "ten-percent", "opening-hours"]}).json()  # fmt: skip
