@@ -288,7 +288,9 @@ def test_a_comparison_without_support_is_left_open_and_says_why(scene: Scene, ju
     )
     history = replace(scene.history, decisions=decisions)
     never = "opening-hours/email/plain"
-    found = evaluate(judged(history, scene.catalogue), history, scene.catalogue, constant=never)
+    worthless = replace(scene.catalogue.offers["opening-hours"], value_minor=0.0)
+    catalogue = replace(scene.catalogue, offers={**scene.catalogue.offers, "opening-hours": worthless})
+    found = evaluate(judged(history, catalogue), history, catalogue, constant=never)
     open_value = value_of(found, CONSTANT)
     assert open_value.dr is None
     assert open_value.problem is not None
@@ -307,7 +309,7 @@ def test_decisions_whose_window_is_not_over_are_left_out_and_counted(scene: Scen
     last = scene.history.decisions["decided_at"].max()
     decisions = scene.history.decisions.with_columns(window_ends_at=pl.lit(None, dtype=pl.Datetime("us", "UTC")))
     found = judged(replace(scene.history, decisions=decisions), scene.catalogue)
-    assert found.left_out == {"window not over yet": 200}
+    assert found.left_out == {"window not over yet": 200, OPTED_OUT: 0}
     assert found.decisions["decided_at"].max() < last
 
 
