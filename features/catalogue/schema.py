@@ -17,7 +17,7 @@ def catalogue_json_schema() -> dict[str, Any]:
 
     Example:
         >>> sorted(catalogue_json_schema()["properties"])[:3]
-        ['channels', 'currency', 'customer_attributes']
+        ['arbitration', 'care', 'channels']
     """
     schema = CatalogueFile.model_json_schema(by_alias=True)
     del schema["required"]
