@@ -434,11 +434,13 @@ def test_who_is_not_profiled_needs_no_score_and_no_rule_looks_at_their_features(
     plain_catalogue: Catalogue, inputs_of: MakeInputs, now: datetime
 ) -> None:
     frequent = Compare(fact="purchase_count_90d", comparison=Comparison.AT_LEAST, value=1)
+    often = Not(part=Compare(fact="purchase_count_90d", comparison=Comparison.AT_LEAST, value=100))
     browsed = Not(part=Compare(fact="live.browse_count_1h", comparison=Comparison.AT_LEAST, value=1))
     served = Compare(fact="live.care", comparison=Comparison.IS_MISSING, value=True)
     out = {"has_opted_out_of_profiling": True}
     live = LiveState(events=(RecentEvent(event_type="purchase", at=now),))
-    for rule, expected in ((frequent, (Exclusion.NOT_ELIGIBLE,)), (browsed, (Exclusion.NOT_ELIGIBLE,)), (served, ())):
+    unmet = (Exclusion.NOT_ELIGIBLE,)
+    for rule, expected in ((frequent, unmet), (often, unmet), (browsed, unmet), (served, ())):
         policy = with_offer(plain_catalogue, eligibility=rule)
         assert reasons(judge(policy, inputs_of, live=live)) == ()
         assert reasons(judge(policy, inputs_of, live=live, **out)) == expected
@@ -611,6 +613,17 @@ def test_the_allowed_moment_is_neither_in_quiet_hours_nor_after_the_offers_end(
     assert excluded(capped, "ten-percent/push/plain").allowed_at == now + timedelta(hours=23)
 
 
+def test_a_moment_after_which_the_channel_rests_for_weeks_is_none(
+    plain_catalogue: Catalogue, inputs_of: MakeInputs, now: datetime
+) -> None:
+    caps = ContactPolicy(caps=(Cap(cap_id="day", scope=CapScope.EVERYTHING, limit=1, window_seconds=DAY),))
+    days = frozenset(now.date() + timedelta(days=number) for number in range(1, 30))
+    holidays = QuietHours(rules=(QuietRule(only_holidays=True),), holidays={"DE": days})
+    policy = Policy(replace(plain_catalogue, contact_policy=caps, quiet_hours=holidays))
+    told = excluded(judge(policy, inputs_of, live=LiveState(contacts=(contact(policy, KEY, now),))))
+    assert (told.reasons, told.allowed_at) == ((Exclusion.CAP_REACHED,), None)
+
+
 def test_an_offer_that_is_not_yet_valid_says_when_it_will_be(
     plain_catalogue: Catalogue, inputs_of: MakeInputs, now: datetime
 ) -> None:
@@ -634,6 +647,14 @@ def test_what_all_share_runs_out_for_those_who_would_use_it(plain_catalogue: Cat
     assert excluded(screening, "opening-hours/email/plain").allowed_at == datetime(2026, 11, 2, tzinfo=UTC)
     assert reasons(screening, "ten-percent/push/plain") == ()  # half a cent is left
     assert judge(policy, inputs_of).excluded == ()
+
+
+def test_a_limit_on_one_offer_leaves_the_others_alone(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
+    seats = Limit(limit_id="seats", scope=LimitScope.OFFER, of="ten-percent", amount=2)
+    policy = Policy(replace(plain_catalogue, limits=(seats,)))
+    screening = judge(policy, inputs_of, supply=Supply(used={"limit:seats:total": 2.0}))
+    assert {one.message_key.split("/")[0] for one in screening.excluded} == {"ten-percent"}
+    assert excluded(screening).details == ("limit seats: 2 of 2 messages",)
 
 
 def test_content_that_breaks_its_channel_stops_that_message_alone(plain_policy: Policy, inputs_of: MakeInputs) -> None:
@@ -787,6 +808,24 @@ def test_a_slate_counts_what_its_earlier_positions_take(
     again = screen_again(candidates, before, after, SLATE_LAYERS)
     assert {one.message_key: one.reasons for one in again.excluded} == expected
     assert again == screen(candidates, after)
+
+
+def test_what_is_asked_again_takes_its_place_among_the_other_reasons(
+    plain_catalogue: Catalogue, inputs_of: MakeInputs
+) -> None:
+    policy = slate_world(plain_catalogue)
+    candidates = policy.compiled_candidates("weekly-mail")
+    start = situation(policy, inputs_of(policy, consents=(), expected_values=None))
+    chosen = next(one for one in candidates if one.key == "ten-percent/push/plain")
+    after = in_slate(start, chosen, Placement(placement_id="2"))
+    again = screen_again(candidates, screen(candidates, start), after, SLATE_LAYERS)
+    assert again == screen(candidates, after)
+    assert reasons(again, "free-coffee/push/plain") == (
+        Exclusion.NO_CONSENT,
+        Exclusion.INCOMPATIBLE,
+        Exclusion.CAP_REACHED,
+        Exclusion.NOT_SCORED,
+    )
 
 
 def test_the_next_placement_may_take_other_channels(plain_policy: Policy, inputs_of: MakeInputs) -> None:
