@@ -75,15 +75,25 @@ def _sum(evaluated: Evaluated) -> str:
     """The factors of a priority, as arbitration multiplied them."""
     if evaluated.message_key == SILENCE:
         return "" if evaluated.expected_value_minor is None else f", expected value {evaluated.expected_value_minor!r}"
-    uplift = "declared value" if evaluated.uplift_minor is None else f"uplift {evaluated.uplift_minor!r}"
+    uplift = "as declared" if evaluated.uplift_minor is None else f"uplift {evaluated.uplift_minor!r}"
     value = "" if evaluated.expected_value_minor is None else f", expected value {evaluated.expected_value_minor!r}"
     evidence = "" if evaluated.evidence_count is None else f", evidence {evaluated.evidence_count}"
     return (
-        f", priority {evaluated.priority_minor!r} = ({uplift} - contact cost {evaluated.cost_minor!r} - fatigue "
-        f"{evaluated.fatigue_minor!r} - shadow price {evaluated.shadow_minor!r}) x context weight "
-        f"{evaluated.context_weight!r} x business weight {evaluated.business_weight!r} where that is a gain"
-        f"{value}{evidence}"
+        f", priority {evaluated.priority_minor!r} = (worth {_worth(evaluated)}, {uplift} - contact cost "
+        f"{evaluated.cost_minor!r} - fatigue {evaluated.fatigue_minor!r} - shadow price {evaluated.shadow_minor!r}) x "
+        f"context weight {evaluated.context_weight!r} x business weight {evaluated.business_weight!r} where that is a "
+        f"gain{value}{evidence}"
     )
+
+
+def _worth(evaluated: Evaluated) -> str:
+    """What arbitration took the message to be worth: in money also where the uplift is one of a rate."""
+    weight = evaluated.context_weight * evaluated.business_weight
+    net = evaluated.priority_minor
+    if net >= 0 and weight == 0:
+        return "unknown, since it weighs nothing"
+    net = net / weight if net > 0 else net
+    return f"{net + evaluated.cost_minor + evaluated.fatigue_minor + evaluated.shadow_minor:.4f}"
 
 
 def _refusals(decision: Decision) -> Iterator[str]:

@@ -25,21 +25,17 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-import orjson
 import polars as pl
 
 from decisioning.errors import InvalidInputError, LogUnavailableError
 from features.contracts import DECISIONS, Column, Table
 from features.log import Appended, EventLog
 from features.online.redis_keys import shard_of
-from features.rows import Row, row_of
+from features.rows import Row
 from features.settings import Settings
 
 GENESIS = "0" * 64
 """What stands for the hash before a chain's first entry."""
-
-SEALED_BY = ("record_key", "commitment")
-"""Columns that the commitment does not cover: they carry it."""
 
 _KEY_BYTES = 32
 
@@ -76,52 +72,6 @@ class Head:
 
     sequence: int = 0
     hash: str = GENESIS
-
-
-def seal(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A decision's row with a fresh record key and the commitment to everything else in it.
-
-    Args:
-        row: Row of the canonical table `decisions`, as the log stream carries it: plain values, times in ISO 8601.
-
-    Raises:
-        InvalidInputError: No row of that table.
-
-    Example:
-        >>> row = {"decision_id": "D", "customer_id": "C", "decided_at": "2026-01-01T00:00:00+00:00"}
-        >>> sealed = seal(row)
-        >>> is_sealed_by_its_key(row_of(DECISIONS, sealed))
-        True
-    """
-    key = secrets.token_hex(_KEY_BYTES)
-    return {**row, "record_key": key, "commitment": commitment_of(row_of(DECISIONS, row), key)}
-
-
-def commitment_of(row: Mapping[str, Any], record_key: str) -> str:
-    """HMAC-SHA256 of a canonical row under its record key, in hex.
-
-    Columns without a value do not count, so a log that gains columns keeps its commitments.
-
-    Raises:
-        InvalidInputError: The record key is not hexadecimal.
-    """
-    try:
-        key = bytes.fromhex(record_key)
-    except ValueError as error:
-        raise InvalidInputError("record_key must be hexadecimal, got other text") from error
-    covered = {name: value for name, value in row.items() if value is not None and name not in SEALED_BY}
-    return hmac.digest(key, orjson.dumps(covered, option=orjson.OPT_SORT_KEYS), "sha256").hex()
-
-
-def is_sealed_by_its_key(row: Mapping[str, Any]) -> bool:
-    """Whether a canonical row is the one that its commitment was made for."""
-    key, commitment = row["record_key"], row["commitment"]
-    if not key or not commitment:
-        return False
-    try:
-        return hmac.compare_digest(commitment_of(row, key).encode(), commitment.encode())
-    except InvalidInputError:
-        return False
 
 
 def entry_hash(audit_key: bytes, entry: Mapping[str, Any]) -> str:

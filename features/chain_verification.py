@@ -18,9 +18,9 @@ from features.audit_chain import (
     EntryKind,
     Head,
     heads_of,
-    is_sealed_by_its_key,
 )
 from features.contracts import DECISIONS
+from features.decision_seal import is_sealed_by_its_key
 
 BATCH_ROWS = 2_000
 _MOST_PLACES = 1_000

@@ -1,4 +1,4 @@
-"""The reference pages, made from the code: commands, HTTP API, catalogue schema."""
+"""The reference pages, made from the code: commands, HTTP API, catalogue schema, a decision."""
 
 import tempfile
 from pathlib import Path
@@ -13,9 +13,11 @@ from features.settings import Settings
 def pages() -> dict[str, str]:
     """Text of each generated page, by its path below docs/."""
     from features.catalogue import catalogue_json_schema
+    from pipelines.decision_page import decision_page
 
     return {
         "cli.md": _command_reference(),
+        "decisions.md": decision_page(),
         "openapi.json": _as_text(_openapi()),
         "schemas/catalogue.schema.json": _as_text(catalogue_json_schema()),
     }

@@ -11,7 +11,7 @@ from decisioning.catalogue import Catalogue
 from decisioning.decision import Decision
 from decisioning.message import SILENCE
 from decisioning.reservation import position_id
-from features.audit_chain import seal
+from features.decision_seal import seal
 from serving.bodies import EventItem, Money, OutcomeItem
 
 type Row = dict[str, Any]

@@ -264,7 +264,7 @@ def test_an_auditor_reads_everything_with_figures(sent: Decision, now: datetime)
         "Ghost, never sent: free-coffee/email/plain with probability 0.25.",
         "Position 2 (placement side): silence with probability 0.5 given those before it; not the best left.",
         "Permitted: silence, probability 0.0, expected value 1000.0.",
-        "(uplift 350.0 - contact cost 1.0 - fatigue 0.0 - shadow price 0.0) x context weight 1.0 x business weight 1.0",
+        "(worth 350.0000, uplift 350.0 - contact cost 1.0 - fatigue 0.0 - shadow price 0.0) x context weight 1.0 x",
         (
             "Refused: free-coffee/email/plain: CAP_REACHED (cap week: 3 of 3 in 7 days); QUIET_HOURS (it is quiet time "
             "for the channel); passes from 2026-11-03T12:00:00+00:00."
@@ -292,7 +292,12 @@ def test_an_auditor_reads_of_a_decision_that_knew_nothing(plain_policy: Policy, 
 def test_a_declared_value_is_told_as_such(plain_policy: Policy, inputs_of: MakeInputs) -> None:
     inputs = inputs_of(plain_policy, expected_values=None, supply=Supply(evidence={"opening-hours": 4}))
     words = told(decide(plain_policy, inputs, "D-1"), Reader.AUDITOR)
-    assert "(declared value - contact cost" in words
+    assert "(worth 10.0000, as declared - contact cost" in words
+
+
+def test_what_weighs_nothing_does_not_tell_its_worth(sent: Decision) -> None:
+    evaluated = tuple(one._replace(business_weight=0.0, priority_minor=0.0) for one in sent.evaluated)
+    assert "(worth unknown, since it weighs nothing, uplift" in told(replace(sent, evaluated=evaluated), Reader.AUDITOR)
 
 
 def test_the_same_record_gives_the_same_sentences(sent: Decision, now: datetime) -> None:

@@ -20,15 +20,13 @@ from features.audit_chain import (
     ChainedLog,
     EntryKind,
     Head,
-    commitment_of,
     erase_from_chain,
-    is_sealed_by_its_key,
     load_audit_key,
     open_log,
-    seal,
 )
 from features.chain_verification import Fault, FaultKind, Verification, verify_log
 from features.contracts import DECISIONS, Table
+from features.decision_seal import commitment_of, is_sealed_by_its_key, seal
 from features.log import Appended, EventLog
 from features.online.redis_keys import shard_of
 from features.rows import frame_of, parse_row, row_of
