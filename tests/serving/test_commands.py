@@ -93,6 +93,37 @@ def test_decide_batch_decides_logs_and_counts(
         run(*words[:-1])
 
 
+def test_decide_batch_reports_what_is_scarce_and_explains_what_is_impossible(
+    run: Run, settings: Settings, store: Any, new_customer: Callable[..., Any], shop_bundle: Any, tmp_path: Path
+) -> None:
+    folder = settings.models_path / "7-run"
+    pointer = {"version": "7", "folder": folder.name, "digest": write_bundle(shop_bundle, folder)}
+    (settings.models_path / "champion.json").write_bytes(orjson.dumps(pointer))
+    catalogue = settings.catalogue_path / "catalogue.yaml"
+    catalogue.write_text(
+        catalogue.read_text() + "\nlimits: {mails: {scope: channel, of: email, amount: 4, per: day}}\n"
+    )
+    names = [store.put(new_customer(f"C-{n}", reachable_channels=frozenset({"email"}))) for n in range(30)]
+    pl.DataFrame({"customer_id": names}).write_parquet(tmp_path / "audience.parquet")
+    words = ("decide-batch", str(tmp_path / "audience.parquet"), str(tmp_path / "out.parquet"), "--touchpoint")
+    words = (*words, "weekly-mail", "--now", "2026-11-02T10:30:00+01:00", "--dry-run")
+
+    allocation = orjson.loads(run(*words, "--optimise", "--json").stdout)["allocation"]
+    table = run(*words, "--optimise", "--at-most", "ten-percent=1").stdout
+
+    assert allocation["planned"] == 4
+    assert allocation["shadow_prices"]["mails"] > 0
+    assert "shadow prices" in table
+    assert "volume of ten-percent" in table
+    with pytest.raises(InvalidInputError, match=r"at least 10,000 of ten-percent is impossible: \d+ are permitted"):
+        run(*words, "--optimise", "--at-least", "ten-percent=10000")
+    for wrong in ("ten-percent", "=5", "ten-percent=-1"):
+        with pytest.raises(InvalidInputError, match="--at-least must be OFFER=N"):
+            run(*words, "--optimise", "--at-least", wrong)
+    with pytest.raises(InvalidInputError, match="must come with --optimise"):
+        run(*words, "--at-least", "ten-percent=1")
+
+
 def test_help_is_instant_and_has_an_example() -> None:
     loaded = "{'fastapi', 'polars', 'lightgbm', 'uvicorn', 'pyarrow'} & set(sys.modules)"
     modules = "pipelines.commands.serve, pipelines.commands.key, pipelines.commands.decide_batch"
