@@ -97,7 +97,7 @@ def _reason_for_nothing(inputs: Inputs, screening: Screening) -> Reason:
     for test, reason in _TESTS.items():
         if test in kept:
             return reason
-    if _QUIET in obstacles:
+    if any(one.allowed_at is not None and frozenset(one.reasons) == _QUIET for one in screening.excluded):
         return Reason.DEFERRED
     if any(obstacle & _CASES and obstacle <= _CASES | _QUIET for obstacle in obstacles):
         return Reason.CARE
