@@ -43,6 +43,13 @@ def test_a_merge_field_breaks_its_channel_for_those_whose_words_are_too_long(nam
     assert (unfit(greeting, {"first_name": name}) is not None) == (len(name) > 5)
 
 
+def test_letters_that_grow_in_another_case_are_counted_as_they_come_out() -> None:
+    loud = message({"title": "{{ customer.first_name | upcase }}"}, max_lengths={"title": 8})
+
+    assert unfit(loud, {"first_name": "ﬃﬃﬃ"}) is not None  # nine capitals from three ligatures
+    assert unfit(loud, {"first_name": "ﬃﬃ"}) is None
+
+
 def test_what_cannot_break_is_not_rendered(monkeypatch: pytest.MonkeyPatch) -> None:
     rendered: list[str] = []
     render = fitting.render_content

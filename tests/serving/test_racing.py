@@ -87,6 +87,7 @@ def test_asks_of_one_customer_in_one_batch_are_decided_one_after_the_other(
     actions = [one["decision"]["action"] for one in answer["results"]]
     assert actions == ["send", "send", "hold", "hold", "hold", "hold", "hold"]
     assert contacts(live_redis, customer) == 2
+    assert "nextbest_conflicts_total 0.0" in client.get("/metrics").text
 
 
 def test_a_household_in_one_batch_shares_its_cap(
@@ -104,6 +105,22 @@ def test_a_household_in_one_batch_shares_its_cap(
     decisions = [one["decision"] for one in answer["results"]]
     assert sum(one["action"] == "send" for one in decisions) == 2
     assert {one["reason"] for one in decisions if one["action"] == "hold"} == {"NOTHING_PERMITTED"}
+
+
+def test_a_household_in_one_batch_does_not_give_up_because_its_members_come_one_after_the_other(
+    serve: Callable[..., TestClient], store: Any, new_customer: Callable[..., Customer]
+) -> None:
+    client = serve("contact_policy: {caps: {home: {scope: everything, limit: 7, window_days: 1, per: household}}}")
+    people = [new_customer(f"C-{n}", household_id="H-1") for n in range(8)]
+    for one in people:
+        store.put(one)
+    write_profiles(store.client, people)
+
+    asks = [{**ASK, "customer_id": one.customer_id} for one in people]
+    answer = client.post("/v1/decisions/batch", json={"requests": asks}).json()
+
+    reasons = [one["decision"]["reason"] for one in answer["results"] if one["decision"]["action"] == "hold"]
+    assert reasons == ["NOTHING_PERMITTED"]
 
 
 def test_callers_at_once_never_pass_a_cap(
