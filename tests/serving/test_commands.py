@@ -10,6 +10,7 @@ import orjson
 import polars as pl
 import pytest
 import typer
+import yaml
 from typer.testing import CliRunner, Result
 
 from decisioning.errors import InvalidInputError, NextbestError, UnknownNameError
@@ -100,19 +101,19 @@ def test_decide_batch_reports_what_is_scarce_and_explains_what_is_impossible(
     pointer = {"version": "7", "folder": folder.name, "digest": write_bundle(shop_bundle, folder)}
     (settings.models_path / "champion.json").write_bytes(orjson.dumps(pointer))
     catalogue = settings.catalogue_path / "catalogue.yaml"
-    catalogue.write_text(
-        catalogue.read_text() + "\nlimits: {mails: {scope: channel, of: email, amount: 4, per: day}}\n"
-    )
-    names = [store.put(new_customer(f"C-{n}", reachable_channels=frozenset({"email"}))) for n in range(30)]
+    limits = {"pushes": {"scope": "channel", "of": "push", "amount": 4, "per": "day"}}
+    sections = yaml.safe_load(catalogue.read_text()) | {"limits": limits}
+    catalogue.write_text(yaml.safe_dump(sections))
+    names = [store.put(new_customer(f"C-{n}", reachable_channels=frozenset({"push"}))) for n in range(30)]
     pl.DataFrame({"customer_id": names}).write_parquet(tmp_path / "audience.parquet")
     words = ("decide-batch", str(tmp_path / "audience.parquet"), str(tmp_path / "out.parquet"), "--touchpoint")
-    words = (*words, "weekly-mail", "--now", "2026-11-02T10:30:00+01:00", "--dry-run")
+    words = (*words, "app-home", "--now", "2026-11-02T10:30:00+01:00", "--dry-run")
 
     allocation = orjson.loads(run(*words, "--optimise", "--json").stdout)["allocation"]
     table = run(*words, "--optimise", "--at-most", "ten-percent=1").stdout
 
     assert allocation["planned"] == 4
-    assert allocation["shadow_prices"]["mails"] > 0
+    assert allocation["shadow_prices"]["pushes"] > 0
     assert "shadow prices" in table
     assert "volume of ten-percent" in table
     with pytest.raises(InvalidInputError, match=r"at least 10,000 of ten-percent is impossible: \d+ are permitted"):
