@@ -216,6 +216,7 @@ async def test_silence_moves_no_version_and_conflicts_with_nothing(decider: Deci
 async def test_a_forgotten_book_cannot_pass_for_the_one_that_was_read(
     decider: Decider, live_redis: redis.Redis
 ) -> None:
+    decider.limit = 9
     await decider.send()
     known = await decider.read()
     live_redis.delete(book_key("C-1"))
@@ -431,6 +432,7 @@ async def test_a_reservation_that_ran_out_is_taken_again_only_where_there_is_roo
 
 
 async def test_a_permit_judged_by_an_older_book_is_judged_again(decider: Decider) -> None:
+    decider.limit = 9
     decision_id = await decider.send(until=HOUR)
     context = await decider.state.permit_context(decision_id, query())
     assert context is not None
