@@ -9,7 +9,6 @@ import structlog
 
 from decisioning.catalogue import Catalogue
 from decisioning.errors import InvalidInputError, LogUnavailableError
-from decisioning.policy import Policy
 from decisioning.value_model import ValueModel
 from features.policy_archive import PolicyArchive
 from serving.catalogue_source import CatalogueSource
@@ -41,6 +40,7 @@ class Refresher:
     catalogue_problem: str | None = None
     model_problem: str | None = None
     archive: PolicyArchive | None = None
+    _kept: str | None = field(default=None, init=False)
     _arms: dict[str, ModelSource] = field(default_factory=dict[str, ModelSource], init=False)
 
     def current(self) -> InForce:
@@ -69,6 +69,7 @@ class Refresher:
                 self.catalogue_problem = str(error)
         fitting = self.in_force.model_problem if self.in_force is not None else None
         self.model_problem = fitting or self.models.problem
+        self._keep()
 
     def _swap(self, catalogue: Catalogue) -> None:
         """Put the newest model in force; where it does not fit, the one in use stays, if that one does."""
@@ -78,7 +79,6 @@ class Refresher:
             kept = self._compiled(catalogue, old, None)
             new = replace(kept, model_problem=new.model_problem) if kept.model is not None else new
         self.in_force = new
-        self._keep(new.policy)
         _LOG.info(
             "in_force",
             policy_version=new.policy.version,
@@ -114,12 +114,14 @@ class Refresher:
         problems = {alias: source.problem or "" for alias, source in self._arms.items() if source.model is None}
         return models, problems
 
-    def _keep(self, policy: Policy) -> None:
-        """Keep what decides from now on, so that its decisions can be replayed; a full disk stops no decision."""
-        if self.archive is None:
+    def _keep(self) -> None:
+        """Keep what decides now, so that its decisions can be replayed; a full disk stops no decision."""
+        if self.archive is None or self.in_force is None or self.in_force.policy.version == self._kept:
             return
+        policy = self.in_force.policy
         try:
             self.archive.keep(self.catalogues.folder, policy)
+            self._kept = policy.version
         except LogUnavailableError as error:
             _LOG.error("policy_not_kept", policy_version=policy.version, problem=str(error))
 

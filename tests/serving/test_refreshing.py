@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from decisioning.policy import Policy
 from features.catalogue import load_catalogue
+from features.policy_archive import PolicyArchive
 from features.settings import Settings
 
 ASK = {"customer_id": "C-1", "touchpoint": "app-home"}
@@ -208,3 +210,15 @@ def test_an_arm_whose_model_is_away_is_never_scored_by_another_and_others_go_on(
     ready = client.get("/readyz")
     assert ready.status_code == 200
     assert "challenger" in ready.json()["checks"]["model"]["problem"]
+
+
+def test_every_policy_that_was_in_force_is_kept_for_replay(client: TestClient, settings: Settings) -> None:
+    def versions() -> set[str]:
+        return {path.stem for path in (settings.catalogues_path / "policies").glob("*.json")}
+
+    until(lambda: len(versions()) == 1)
+    path = settings.catalogue_path / "catalogue.yaml"
+    path.write_text(path.read_text().replace("cost: 0.01", "cost: 0.02"))
+    until(lambda: len(versions()) == 2)
+    archive = PolicyArchive(settings.catalogues_path)
+    assert all(isinstance(archive.policy(version), Policy) for version in versions())
