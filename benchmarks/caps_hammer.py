@@ -241,7 +241,7 @@ class Hammer:
             return
         self.counts[f"permit_{answer['permit']}"] += 1
         self.tell(kind="permit", decision_id=decision_id, is_allowed=answer["permit"] == "allowed",
-                  at=answer["permitted_at"])  # fmt: skip
+                  at=answer["permitted_at"], told_at=utc_now().isoformat())  # fmt: skip
 
 
 def work(plan: Plan) -> None:
@@ -299,8 +299,10 @@ class Sent:
     offer_id: str
     channel_id: str
     at: float
+    logged_at: float
     until: float = float("inf")
     permitted_at: float | None = None
+    told_at: float = 0.0
 
 
 @dataclass
@@ -342,8 +344,9 @@ def add_row(found: Evidence, row: dict[str, Any], logged_at: float) -> None:
     if row["offer_id"]:
         until = at + RESERVE_S if row["touchpoint"] == "later" else float("inf")
         found.sent[row["decision_id"]] = Sent(
-            customer_id=row["customer_id"], offer_id=row["offer_id"], channel_id=row["channel"], at=at, until=until
-        )
+            customer_id=row["customer_id"], offer_id=row["offer_id"], channel_id=row["channel"], at=at,
+            logged_at=logged_at, until=until,
+        )  # fmt: skip
 
 
 def add_told(found: Evidence, told: dict[str, Any]) -> None:
@@ -352,32 +355,30 @@ def add_told(found: Evidence, told: dict[str, Any]) -> None:
     elif told["kind"] == "sent":
         found.lost += sum(one not in found.sent for one in told["decision_ids"])
     elif told["is_allowed"] and told["decision_id"] in found.sent:
-        found.sent[told["decision_id"]].permitted_at = stamp(told["at"])
+        sent = found.sent[told["decision_id"]]
+        sent.permitted_at, sent.told_at = stamp(told["at"]), stamp(told["told_at"])
 
 
-def spans(sent: Sent, lag_s: float) -> Iterator[tuple[float, float, float]]:
-    """From when a message counted, from when that was so, and until when: first reserved, then sent.
-
-    A decision is made at the moment of its reading and committed up to `lag_s` later; by then a reservation that was
-    alive may have been swept by somebody whose clock was ahead, so its last `lag_s` prove nothing.
-    """
-    ends = sent.until if sent.permitted_at is None else min(sent.until, sent.permitted_at)
-    yield sent.at, sent.at, ends if ends == float("inf") else ends - lag_s
+def spans(sent: Sent) -> Iterator[tuple[float, float, float]]:
+    """From when and until when a message counted, first as a reservation, then as sent; and when that was written."""
+    yield sent.at, sent.until if sent.permitted_at is None else min(sent.until, sent.permitted_at), sent.logged_at
     if sent.permitted_at is not None:
-        yield sent.permitted_at, sent.permitted_at, float("inf")
+        yield sent.permitted_at, float("inf"), sent.told_at
 
 
-def most_at_once(found: list[Sent], window_s: float, lag_s: float, weigh: Callable[[Sent], float]) -> float:
-    """Greatest sum of weights that any window of this length ever held."""
-    alive = [(*span, weigh(one)) for one in found for span in spans(one, lag_s)]
-    moments = sorted({start for _, start, _, _ in alive})
-    return max(
-        (
-            sum(weight for at, start, end, weight in alive if start <= moment < end and at > moment - window_s)
-            for moment in moments
-        ),
-        default=0.0,
-    )
+def most_at_once(found: list[Sent], window_s: float) -> int:
+    """Most messages that any window of this length ever held.
+
+    A decision is made at the moment of its reading and written a little later. So of what a window holds the last to be
+    written has seen all the others, except reservations that had run out, and were swept, by the time it was written.
+    """
+    alive = [span for one in found for span in spans(one)]
+    most = 0
+    for moment in sorted({start for start, _, _ in alive}):
+        held = [span for span in alive if span[0] <= moment < span[1] and span[0] > moment - window_s]
+        written_at = max(logged_at for _, _, logged_at in held) if held else 0.0
+        most = max(most, sum(end > written_at for _, end, _ in held))
+    return most
 
 
 def group(found: list[Sent], by: Callable[[Sent], Any]) -> dict[Any, list[Sent]]:
@@ -387,7 +388,7 @@ def group(found: list[Sent], by: Callable[[Sent], Any]) -> dict[Any, list[Sent]]
     return groups
 
 
-def most_under(cap: Cap, sent: list[Sent], lag_s: float) -> float:
+def most_under(cap: Cap, sent: list[Sent]) -> float:
     """The most contacts that any customer or household ever had in a window of a cap."""
     key = {CapScope.OFFER: "offer_id", CapScope.CHANNEL: "channel_id"}.get(cap.scope)
 
@@ -396,22 +397,21 @@ def most_under(cap: Cap, sent: list[Sent], lag_s: float) -> float:
         return whose, getattr(one, key) if key else ""
 
     groups = group([one for one in sent if cap.of in (None, scope(one)[1])], scope)
-    found = (most_at_once(one, cap.window_seconds, lag_s, lambda _one: 1.0) for one in groups.values())
-    return max(found, default=0.0)
+    return float(max((most_at_once(one, cap.window_seconds) for one in groups.values()), default=0))
 
 
 def verdict(evidence: Evidence) -> list[dict[str, Any]]:
     """For every cap and limit what it allows and the most that was ever seen, from the log."""
     sent, rules = list(evidence.sent.values()), catalogue()
     lines: list[dict[str, Any]] = [
-        {"cap": cap.cap_id, "allows": float(cap.limit), "most": most_under(cap, sent, evidence.lag_s)}
+        {"cap": cap.cap_id, "allows": float(cap.limit), "most": most_under(cap, sent)}
         for cap in rules.contact_policy.caps
     ]
     for limit in rules.limits:
         is_seats = limit.scope is LimitScope.OFFER
         unit = 1.0 if is_seats else rules.channels["email"].cost_minor
         within = [one for one in sent if (one.offer_id if is_seats else one.channel_id) == limit.of]
-        most = unit * most_at_once(within, float("inf"), evidence.lag_s, lambda _one: 1.0)
+        most = unit * most_at_once(within, float("inf"))
         lines.append({"cap": limit.limit_id, "allows": limit.amount, "most": round(most, 6)})
     return [{**line, "holds": line["most"] <= line["allows"] + 1e-6} for line in lines]
 

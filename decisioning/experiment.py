@@ -133,7 +133,7 @@ def unit_id(unit: Unit, customer_id: str, household_id: str | None) -> str:
 
     Example:
         >>> unit_id(Unit.HOUSEHOLD, "C-1", "H-7"), unit_id(Unit.HOUSEHOLD, "C-1", None)
-        ('household\\x00H-7', 'C-1')
+        ('household\x00H-7', 'C-1')
     """
     is_household = unit is Unit.HOUSEHOLD and household_id is not None
     return f"household\x00{household_id}" if is_household else customer_id

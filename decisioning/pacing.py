@@ -109,7 +109,7 @@ def next_price(
         >>> calm = next_price(amount=100, used=5, elapsed=0.1, last=Pace(), scale_minor=200)
         >>> rush = next_price(amount=100, used=30, elapsed=0.1, last=Pace(), scale_minor=200)
         >>> calm.price_minor, round(rush.price_minor)
-        (0.0, 541)
+        (0.0, 544)
     """
     if scale_minor <= 0 or step <= 0:
         raise InvalidInputError(f"scale_minor and step must be positive, got {scale_minor} and {step}")

@@ -14,6 +14,7 @@ from datetime import timedelta
 from functools import reduce
 from operator import and_
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import polars as pl
@@ -117,6 +118,15 @@ class EventLog:
         """
         with _available(table, "read"):
             yield from frame.collect_batches(chunk_size=size, maintain_order=True)
+
+    def find(self, table: Table, column: str, values: Sequence[str]) -> list[dict[str, Any]]:
+        """Rows whose text column has one of some values, as plain values; unordered.
+
+        Raises:
+            LogUnavailableError: The log could not be read.
+        """
+        found = self.scan(table).filter(pl.col(column).is_in(list(values)))
+        return self.collect(table, found).to_dicts()
 
     def newest(self, table: Table, count: int) -> pl.DataFrame:
         """The rows with the latest times, newest first: at most `count`.

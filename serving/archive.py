@@ -17,10 +17,6 @@ def find_decisions(log_path: Path, decision_ids: Sequence[str]) -> dict[str, dic
     Raises:
         LogUnavailableError: The log cannot be read.
     """
-    import polars as pl
-
     from features.log import EventLog
 
-    log = EventLog(log_path)
-    found = log.collect(DECISIONS, log.scan(DECISIONS).filter(pl.col("decision_id").is_in(list(decision_ids))))
-    return {row["decision_id"]: row for row in found.iter_rows(named=True)}
+    return {row["decision_id"]: row for row in EventLog(log_path).find(DECISIONS, "decision_id", decision_ids)}

@@ -64,8 +64,7 @@ def test_a_candidate_says_what_the_contact_policy_looks_at(plain_catalogue: Cata
 def test_classes_with_precedence_have_a_place_and_others_have_none(plain_catalogue: Catalogue) -> None:
     declared = replace(plain_catalogue, classes=DEFAULT_CLASSES)
     places = {
-        name: _candidate(_with_offer(declared, message_class=name, urgency=2.0)).precedence
-        for name in MessageClass
+        name: _candidate(_with_offer(declared, message_class=name, urgency=2.0)).precedence for name in MessageClass
     }
     assert places == {"mandatory": 0, "transactional": 1, "recovery": 2, "service": 3, "marketing": None}
     assert _candidate(_with_offer(plain_catalogue, urgency=2.0)).urgency == 2.0
