@@ -213,6 +213,8 @@ def merge_contacts(contact: Contact, other: Contact) -> Contact:
     """
     if contact.contact_id != other.contact_id:
         raise InvalidInputError("contacts must have one id to be merged, got two")
+    if contact == other:  # the usual case: a household's book repeats the customer's
+        return contact
     return replace(
         min(contact, other, key=_origin),
         is_confirmed=contact.is_confirmed or other.is_confirmed,
