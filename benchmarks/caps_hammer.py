@@ -263,7 +263,7 @@ class Server:
     def start(self) -> None:
         command = [
             str(find_binary()), "--port", "0", "--unixsocket", str(self.folder / "redis.sock"), "--dir",
-            str(self.folder), "--appendonly", "yes", "--appendfsync", "everysec", "--save", "",
+            str(self.folder), "--appendonly", "yes", "--appendfsync", "always", "--save", "",
         ]  # fmt: skip
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=self.folder)
         client = self.client()
