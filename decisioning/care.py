@@ -174,72 +174,6 @@ def pauses(policy: CarePolicy, standing: CareStanding, message_class: MessageCla
     return is_active and message_class in policy.paused_classes
 
 
-def case_of_event(
-    policy: CarePolicy,
-    event_type: str,
-    at: datetime,
-    *,
-    kind: str | None = None,
-    case_id: str | None = None,
-    severity: str | None = None,
-    channel_id: str | None = None,
-) -> Case | None:
-    """What one event (or outcome) says about a case, to be merged with what is known of it.
-
-    Args:
-        policy: Which events open and resolve which kinds.
-        event_type: Event type, or outcome type.
-        at: When it happened.
-        kind: Kind that the event names. Where it names none and several kinds are opened by such an event, the one
-            with the longest cool-down is taken; a resolution then takes the kind of the case it names.
-        case_id: Case that the event names; the kind where it names none, so that there is one such case.
-        severity: Severity that the event names.
-        channel_id: Channel that the trouble came in on.
-
-    Returns:
-        None where the event opens and resolves nothing, or names a kind that it cannot concern.
-    """
-    opened = [known for known in policy.kinds.values() if event_type in known.opened_by and kind in {None, known.kind}]
-    if opened:
-        gravest = max(opened, key=lambda known: (cooldown_seconds(known, severity or ""), known.kind))
-        return Case(
-            case_id=case_id or gravest.kind,
-            kind=gravest.kind,
-            severity=severity or gravest.default_severity,
-            opened_at=at,
-            channel_id=channel_id,
-        )
-    resolved = [
-        known for known in policy.kinds if event_type in policy.kinds[known].resolved_by and kind in {None, known}
-    ]
-    named = resolved[0] if len(resolved) == 1 else ""
-    if not resolved or not (case_id or named):
-        return None
-    return Case(case_id=case_id or named, kind=named, severity="", resolved_at=at)
-
-
-def merge_cases(case: Case, other: Case) -> Case:
-    """Two accounts of one case, brought together: in any order, and any number of times, with the same result.
-
-    The latest opening says what the case is (of two at one moment, the greater words); the latest resolution counts.
-
-    Raises:
-        InvalidInputError: They are not of one case.
-    """
-    if case.case_id != other.case_id:
-        raise InvalidInputError("cases must have one id to be merged, got two")
-    leading = max(case, other, key=_opening)
-    resolutions = [moment for moment in (case.resolved_at, other.resolved_at) if moment is not None]
-    return Case(
-        case_id=case.case_id,
-        kind=leading.kind,
-        severity=leading.severity,
-        opened_at=leading.opened_at,
-        resolved_at=max(resolutions, default=None),
-        channel_id=leading.channel_id,
-    )
-
-
 def check_care(policy: CarePolicy) -> None:
     """Refuse kinds of trouble that cannot work.
 
@@ -264,8 +198,3 @@ def _gravity(
 ) -> tuple[int, float, float, str]:
     ends = math.inf if ends_at is None else ends_at.timestamp()
     return (_GRAVITY[state], ends, cooldown_seconds(policy.kinds[case.kind], case.severity), case.case_id)
-
-
-def _opening(case: Case) -> tuple[float, str, str, str]:
-    opened = -math.inf if case.opened_at is None else case.opened_at.timestamp()
-    return (opened, case.severity, case.kind, case.channel_id or "")

@@ -190,21 +190,6 @@ class Response:
     at: datetime
 
 
-def contact_after(contact: Contact, outcome: str) -> Contact:
-    """A contact after an outcome of its message: confirmed, released, or as it was.
-
-    Example:
-        >>> touch = Touch(message_class=MessageClass.MARKETING, department="sales", goal_id="loyalty",
-        ...     channel_id="email", offer_id="free-coffee", creative_id="plain")
-        >>> contact = contact_after(Contact(contact_id="d1", touch=touch, at=datetime(2026, 11, 1)), "bounced")
-        >>> contact.is_confirmed, contact.is_released
-        (False, True)
-    """
-    if outcome in CONFIRMING_OUTCOMES:
-        return replace(contact, is_confirmed=True)
-    return replace(contact, is_released=True) if outcome in RELEASING_OUTCOMES else contact
-
-
 def merge_contacts(contact: Contact, other: Contact) -> Contact:
     """Two accounts of one contact, brought together: what either knows to have happened, happened.
 

@@ -14,11 +14,9 @@ from decisioning.care import (
     Case,
     CaseState,
     care_standing,
-    case_of_event,
     case_standing,
     check_care,
     cooldown_seconds,
-    merge_cases,
     pauses,
 )
 from decisioning.errors import InvalidInputError, InvalidPolicyError
@@ -122,112 +120,29 @@ def test_other_classes_can_be_paused_too() -> None:
     assert not pauses(policy, standing, MessageClass.MARKETING)
 
 
-# --- events
-
-
-def test_events_open_and_resolve_the_case_they_name() -> None:
-    opened = case_of_event(
-        DEFAULT_CARE, "case_opened", NOW, kind="outage", case_id="c7", severity="high", channel_id="call"
-    )
-    assert opened == Case(case_id="c7", kind="outage", severity="high", opened_at=NOW, channel_id="call")
-    resolved = case_of_event(DEFAULT_CARE, "case_resolved", NOW + DAY, case_id="c7")
-    assert resolved == Case(case_id="c7", kind="", severity="", resolved_at=NOW + DAY)
-    assert merge_cases(opened, resolved) == replace(opened, resolved_at=NOW + DAY)
-
-
-@pytest.mark.parametrize("event_type", ["complaint", "service_ticket", "complained"])
-def test_a_complaint_by_any_way_opens_the_customer_s_complaint_case(event_type: str) -> None:
-    case = case_of_event(DEFAULT_CARE, event_type, NOW)
-    assert case == Case(case_id="complaint", kind="complaint", severity="normal", opened_at=NOW)
-    resolved = case_of_event(DEFAULT_CARE, "case_resolved", NOW, kind="complaint")
-    assert resolved == Case(case_id="complaint", kind="complaint", severity="", resolved_at=NOW)
-
-
-def test_an_opening_that_names_no_kind_is_taken_for_the_gravest_that_it_may_be() -> None:
-    kinds = {
-        name: replace(BAG, kind=name, cooldown_seconds={"normal": days * 86_400.0})
-        for name, days in (("small", 1), ("grave", 30), ("middle", 7))
-    }
-    case = case_of_event(CarePolicy(kinds=kinds), "case_opened", NOW)
-    assert case is not None
-    assert (case.kind, case.case_id) == ("grave", "grave")
-
-
-def test_what_says_nothing_about_a_case_is_none() -> None:
-    assert case_of_event(DEFAULT_CARE, "purchase", NOW, kind="outage") is None
-    assert case_of_event(DEFAULT_CARE, "case_opened", NOW, kind="rain") is None
-    assert case_of_event(DEFAULT_CARE, "complaint", NOW, kind="outage") is None
-    assert case_of_event(DEFAULT_CARE, "case_resolved", NOW) is None
-    assert case_of_event(DEFAULT_CARE, "case_resolved", NOW, kind="rain", case_id="c1") is None
-    assert case_of_event(CarePolicy(), "case_opened", NOW) is None
-
-
-def test_the_only_kind_an_event_can_resolve_needs_no_name() -> None:
-    policy = CarePolicy(kinds={"lost_item": replace(BAG, resolved_by=frozenset({"bag_delivered"}))})
-    case = case_of_event(policy, "bag_delivered", NOW)
-    assert case == Case(case_id="lost_item", kind="lost_item", severity="", resolved_at=NOW)
-
-
-def test_different_cases_are_not_merged() -> None:
-    with pytest.raises(InvalidInputError, match="one id"):
-        merge_cases(case_of(NOW), case_of(NOW, case_id="c2"))
-
-
 # --- what must always hold
 
-events = st.one_of(
-    st.builds(
-        case_of_event,
-        st.just(DEFAULT_CARE),
-        st.just("case_opened"),
-        st.integers(-20, 5).map(lambda days: NOW + days * DAY),
-        kind=st.sampled_from(["outage", "lost_item"]),
-        case_id=st.just("c1"),
-        severity=st.sampled_from([None, "low", "high"]),
-        channel_id=st.sampled_from([None, "call"]),
-    ),
-    st.builds(
-        case_of_event,
-        st.just(DEFAULT_CARE),
-        st.just("case_resolved"),
-        st.integers(-20, 5).map(lambda days: NOW + days * DAY),
-        kind=st.sampled_from([None, "outage"]),
-        case_id=st.just("c1"),
-    ),
+MOMENTS = st.none() | st.integers(-20, 5).map(lambda days: NOW + days * DAY)
+accounts = st.builds(
+    Case,
+    case_id=st.just("c1"),
+    kind=st.sampled_from(["outage", "lost_item"]),
+    severity=st.sampled_from(["low", "normal", "high"]),
+    opened_at=MOMENTS,
+    resolved_at=MOMENTS,
 )
 
 
-def merged(cases: list[Case]) -> Case:
-    whole = cases[0]
-    for case in cases[1:]:
-        whole = merge_cases(whole, case)
-    return whole
-
-
-@settings(max_examples=200)
-@given(heard=st.lists(events, min_size=1, max_size=6), data=st.data())
-def test_duplicated_late_and_reordered_events_end_in_one_case(heard: list[Case], data: st.DataObject) -> None:
-    again = data.draw(st.permutations(heard + heard[: data.draw(st.integers(0, len(heard)))]))
-    assert merged(again) == merged(heard)
-    split = data.draw(st.integers(1, len(heard)))
-    if split < len(heard):
-        assert merge_cases(merged(heard[:split]), merged(heard[split:])) == merged(heard)
-
-
 @settings(max_examples=100)
-@given(heard=st.lists(events, min_size=1, max_size=6))
-def test_a_case_is_open_exactly_when_its_latest_opening_is_after_its_latest_resolution(heard: list[Case]) -> None:
-    opened = [case.opened_at for case in heard if case.opened_at is not None]
-    resolved = [case.resolved_at for case in heard if case.resolved_at is not None]
-    whole = merged(heard)
-    later = NOW + 10 * DAY
-    is_open = bool(opened) and (not resolved or max(opened) > max(resolved))
-    standing = care_standing(DEFAULT_CARE, [whole], later)
+@given(case=accounts)
+def test_a_case_is_open_exactly_when_its_latest_opening_is_after_its_latest_resolution(case: Case) -> None:
+    is_open = case.opened_at is not None and (case.resolved_at is None or case.opened_at > case.resolved_at)
+    standing = care_standing(DEFAULT_CARE, [case], NOW + 10 * DAY)
     assert (standing.state is CaseState.OPEN) is is_open
 
 
 @settings(max_examples=100)
-@given(heard=st.lists(events, min_size=1, max_size=4), data=st.data())
+@given(heard=st.lists(accounts, min_size=1, max_size=4), data=st.data())
 def test_the_order_of_cases_does_not_matter_and_one_more_never_ends_a_pause(
     heard: list[Case], data: st.DataObject
 ) -> None:
@@ -239,7 +154,7 @@ def test_the_order_of_cases_does_not_matter_and_one_more_never_ends_a_pause(
 
 
 @settings(max_examples=100)
-@given(heard=st.lists(events, min_size=1, max_size=4))
+@given(heard=st.lists(accounts, min_size=1, max_size=4))
 def test_marketing_is_paused_until_the_moment_that_is_told(heard: list[Case]) -> None:
     cases = [replace(case, case_id=f"c{number}") for number, case in enumerate(heard)]
     standing = care_standing(DEFAULT_CARE, cases, NOW)

@@ -8,9 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from decisioning.contact_policy import (
-    CONFIRMING_OUTCOMES,
     LONGEST_SECONDS,
-    RELEASING_OUTCOMES,
     Cap,
     Contact,
     ContactPolicy,
@@ -21,7 +19,6 @@ from decisioning.contact_policy import (
     Touch,
     book_seconds,
     check_contact_policy,
-    contact_after,
     merge_contacts,
 )
 from decisioning.errors import InvalidInputError, InvalidPolicyError
@@ -102,21 +99,14 @@ def test_the_book_is_kept_as_long_as_anything_looks_at_it() -> None:
     assert book_seconds(ContactPolicy(caps=(CAP,)), [offer]) == 9 * DAY_SECONDS
 
 
-@pytest.mark.parametrize("outcome", sorted(CONFIRMING_OUTCOMES))
-def test_an_outcome_that_proves_arrival_makes_a_contact_count_for_good(outcome: str) -> None:
+def test_a_confirmed_contact_counts_for_good_and_a_released_one_not_at_all() -> None:
     late = NOW + timedelta(days=3)
+    assert HELD.counts_at(NOW)
     assert not HELD.counts_at(late)
-    assert contact_after(HELD, outcome).counts_at(late)
-    assert contact_after(contact_after(HELD, "bounced"), outcome).counts_at(late)
-
-
-@pytest.mark.parametrize("outcome", sorted(RELEASING_OUTCOMES))
-def test_an_outcome_that_says_it_never_went_gives_the_room_back(outcome: str) -> None:
-    at_once = replace(HELD, reserved_until=None)
-    assert at_once.counts_at(NOW + timedelta(days=3))
-    assert not contact_after(at_once, outcome).counts_at(NOW)
-    assert not contact_after(HELD, outcome).counts_at(NOW)
-    assert contact_after(HELD, "something_else") == HELD
+    assert replace(HELD, is_confirmed=True).counts_at(late)
+    assert replace(HELD, is_confirmed=True, is_released=True).counts_at(late), "what reached a customer stays"
+    assert not replace(HELD, is_released=True).counts_at(NOW)
+    assert replace(HELD, reserved_until=None).counts_at(late)
 
 
 def test_accounts_of_different_contacts_are_not_merged() -> None:
@@ -145,18 +135,3 @@ def test_merging_accounts_converges_whatever_the_order_and_repetition(
     assert merge_contacts(one, merge_contacts(two, three)) == merge_contacts(merge_contacts(one, two), three)
     assert merge_contacts(one, one) == one
     assert merge_contacts(merge_contacts(one, two), two) == merge_contacts(one, two)
-
-
-@settings(max_examples=150)
-@given(
-    outcomes=st.lists(st.sampled_from(["delivered", "clicked", "bounced", "not_sent", "complained"]), max_size=6),
-    data=st.data(),
-)
-def test_duplicated_late_and_reordered_outcomes_end_in_one_contact(outcomes: list[str], data: st.DataObject) -> None:
-    def after_all(heard: list[str]) -> Contact:
-        contact = HELD
-        for outcome in heard:
-            contact = contact_after(contact, outcome)
-        return contact
-
-    assert after_all(data.draw(st.permutations(outcomes + outcomes))) == after_all(outcomes)

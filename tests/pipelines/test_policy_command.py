@@ -103,7 +103,9 @@ def test_people_get_tables(run, folder: Path):
 
 @pytest.mark.usefixtures("champion")
 def test_a_named_version_is_judged_in_place_of_the_champion(run, folder: Path, mail_home: Settings, value_bundle):
-    offers = mail_home.catalogue_path / "offers.yaml"  # a service message competes at its declared value, not the model's
+    offers = (
+        mail_home.catalogue_path / "offers.yaml"
+    )  # a service message competes at its declared value, not the model's
     offers.write_text(offers.read_text(encoding="utf-8").replace("value: 0.10", "value: 0"), encoding="utf-8")
     shy = value_bundle(load_catalogue(mail_home.catalogue_path), shift=-5_000.0)  # every message does harm
     track_model(mail_home, shy, ModelRun(parameters={}, metrics={}, data=TrainingData(name="log", digest="ab")))
