@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from decisioning.candidate import Candidate
-from decisioning.capacity import uses
 from decisioning.decision import Decision, Exclusion, Inputs
 from decisioning.errors import InvalidInputError
 from decisioning.facts import STAGE_FACT, gather_facts
@@ -44,7 +43,7 @@ def permit(policy: Policy, decision: Decision, inputs_now: Inputs, *, position: 
     Asked again is all that protects the customer or that others share, since it may have changed: protection, consent
     and subscription, the address, validity until arrival, eligibility and suitability, other offers in the book, open
     cases, caps and pressure, suppression, quiet hours, capacity, and what the channel can carry. The message's own
-    contact and its own use of capacity are taken out first, or every message would stand in its own way.
+    contact is taken out of the book first, or every message would stand in its own way.
 
     Not asked again is what was settled by choosing: what the caller wanted (channels, excluded offers, other positions
     of the slate), the stage and the applicability rules that the choice was made on, experiment arms and holdouts
@@ -54,7 +53,9 @@ def permit(policy: Policy, decision: Decision, inputs_now: Inputs, *, position: 
     Args:
         policy: The policy in force now.
         decision: The decision that chose the message.
-        inputs_now: What is known now; its request is ignored, that of the decision counts.
+        inputs_now: What is known now, with `supply` less what the decision itself still holds of it (only who keeps the
+            counters knows: a reservation that ran out holds nothing). Its request is ignored, that of the decision
+            counts.
         position: Which position of the slate, 1 for the decision proper.
 
     Raises:
@@ -64,7 +65,7 @@ def permit(policy: Policy, decision: Decision, inputs_now: Inputs, *, position: 
     candidate = _find(policy, decision.touchpoint_id, key)
     if candidate is None:
         return PermitAnswer(is_allowed=False, reasons=(Exclusion.EXPIRED,), details=(WITHDRAWN,))
-    situation = _situation(policy, decision, candidate, inputs_now, position)
+    situation = _situation(policy, decision, inputs_now, position)
     refusals = Board(situation, PERMIT_LAYERS).ask(candidate)
     return PermitAnswer(
         is_allowed=not refusals,
@@ -89,10 +90,8 @@ def _find(policy: Policy, touchpoint_id: str, key: str) -> Candidate | None:
     return next((one for one in policy.compiled_candidates(touchpoint_id) if one.key == key), None)
 
 
-def _situation(
-    policy: Policy, decision: Decision, candidate: Candidate, inputs_now: Inputs, position: int
-) -> Situation:
-    inputs = _without_itself(policy, decision, candidate, inputs_now, position)
+def _situation(policy: Policy, decision: Decision, inputs_now: Inputs, position: int) -> Situation:
+    inputs = _without_itself(policy, decision, inputs_now, position)
     catalogue = policy.catalogue
     facts = gather_facts(inputs, care=catalogue.care, event_types=catalogue.event_types)
     place = policy.standing(inputs, facts)
@@ -101,13 +100,9 @@ def _situation(
     return situation_of(catalogue, inputs, assignment=assignment, place=place, facts=facts)
 
 
-def _without_itself(policy: Policy, decision: Decision, candidate: Candidate, inputs: Inputs, position: int) -> Inputs:
-    """The inputs as if the message had not been decided, with the ask of that time."""
+def _without_itself(policy: Policy, decision: Decision, inputs: Inputs, position: int) -> Inputs:
+    """The inputs as if the message were not in the book, with the ask of that time."""
     own = position_id(decision.decision_id, position)
-    used = dict(inputs.supply.used)
-    for counter, amount in uses(policy.catalogue, candidate.touch, candidate.cost_minor, decision.decided_at).items():
-        if counter in used:
-            used[counter] -= amount
     asked, stages = decision.inputs.request, {stage.stage_id for stage in policy.catalogue.stages}
     return replace(
         inputs,
@@ -117,5 +112,4 @@ def _without_itself(policy: Policy, decision: Decision, candidate: Candidate, in
             contacts=tuple(one for one in inputs.live.contacts if one.contact_id != own),
             household_contacts=tuple(one for one in inputs.live.household_contacts if one.contact_id != own),
         ),
-        supply=replace(inputs.supply, used=used),
     )

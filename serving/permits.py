@@ -178,11 +178,7 @@ def _permitted(in_force: InForce, decision: Decision, inputs: Inputs) -> PermitA
     touchpoint = in_force.fitting.get(decision.touchpoint_id)
     if touchpoint is None or not touchpoint.has(decision.message_key):
         return PermitAnswer(is_allowed=False, reasons=(Exclusion.EXPIRED,), details=(WITHDRAWN,))
-    # The permit takes out what the decision used of all that is shared. Redis did so already, and knows better: a
-    # reservation that ran out has given it back.
-    own = reservation_of(in_force.catalogue, decision).uses
-    used = {counter: amount + own.get(counter, 0.0) for counter, amount in inputs.supply.used.items()}
-    return permit(in_force.policy, decision, replace(inputs, supply=replace(inputs.supply, used=used)))
+    return permit(in_force.policy, decision, inputs)
 
 
 def _reservation(in_force: InForce, decision: Decision, inputs: Inputs) -> Reservation:

@@ -87,14 +87,14 @@ def decided(policy: Policy, inputs_of: MakeInputs, **fields: Any) -> Decision:
 
 
 def since(policy: Policy, decision: Decision, **change: Any) -> Inputs:
-    """Inputs two hours later: the decision's own contact is in both books, its own use in the counters."""
+    """Inputs two hours later: the decision's own contact is in both books, its own use no longer in the counters."""
     taken = reservation_of(policy.catalogue, decision)
     live = replace(decision.inputs.live, contacts=taken.contacts, household_contacts=taken.contacts)
     now = replace(
         decision.inputs,
         now=decision.decided_at + LATER,
         live=live,
-        supply=Supply(used=taken.uses),
+        supply=Supply(),
         features=decision.inputs.features,
         expected_values=None,
     )
@@ -118,7 +118,7 @@ def another(decision: Decision, policy: Policy, at: datetime) -> Contact:
 def test_a_message_does_not_stand_in_its_own_way(tight: Policy, inputs_of: MakeInputs) -> None:
     decision = decided(tight, inputs_of)
     inputs = since(tight, decision)
-    assert inputs.supply.used == {"limit:mails:2026-11-01": 1.0}
+    assert inputs.live.contacts, "its own contact is in the book"
     assert permit(tight, decision, inputs) == PermitAnswer(is_allowed=True)
 
 
@@ -170,7 +170,7 @@ CHANGES: Mapping[str, tuple[Change, Exclusion]] = {
         Exclusion.CAP_REACHED,
     ),
     "slots used by others": (
-        lambda inputs, decision, policy: replace(inputs, supply=Supply(used={"limit:mails:2026-11-01": 2.0})),
+        lambda inputs, decision, policy: replace(inputs, supply=Supply(used={"limit:mails:2026-11-01": 1.0})),
         Exclusion.CAPACITY_FULL,
     ),
     "content no longer fits": (
