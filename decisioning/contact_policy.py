@@ -4,7 +4,7 @@ This is what is declared, and what a book of contacts holds; `contact_ledger` co
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -129,6 +129,35 @@ class Touch:
     channel_id: str
     offer_id: str
     creative_id: str
+
+
+def touch_words(touch: Touch) -> list[str]:
+    """A touch as words, for records and stores; `touch_of_words` reads them."""
+    return [
+        touch.message_class.value,
+        touch.department,
+        touch.goal_id,
+        touch.channel_id,
+        touch.offer_id,
+        touch.creative_id,
+    ]
+
+
+def touch_of_words(words: Sequence[str]) -> Touch:
+    """The touch that `touch_words` wrote.
+
+    Raises:
+        ValueError: Another number of words, or a class that there is not.
+    """
+    message_class, department, goal_id, channel_id, offer_id, creative_id = words
+    return Touch(
+        message_class=MessageClass(message_class),
+        department=department,
+        goal_id=goal_id,
+        channel_id=channel_id,
+        offer_id=offer_id,
+        creative_id=creative_id,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,11 +9,10 @@ from datetime import datetime
 from typing import Any
 
 from decisioning.care import Case
-from decisioning.contact_policy import Contact, Due, Response, Touch
+from decisioning.contact_policy import Contact, Due, Response, touch_of_words, touch_words
 from decisioning.customer import Consent
 from decisioning.limits import Supply
 from decisioning.live import LiveState, RecentEvent, StageMove
-from decisioning.message import MessageClass
 
 type Plain = dict[str, Any]
 
@@ -27,10 +26,12 @@ def live_to_plain(live: LiveState) -> Plain:
         "contacts": [_contact_to_plain(contact) for contact in live.contacts],
         "household_contacts": [_contact_to_plain(contact) for contact in live.household_contacts],
         "due": [
-            {"due_id": due.due_id, "due_at": due.due_at.isoformat(), "touch": _words(due.touch)} for due in live.due
+            {"due_id": due.due_id, "due_at": due.due_at.isoformat(), "touch": touch_words(due.touch)}
+            for due in live.due
         ],
         "responses": [
-            {"outcome": one.outcome, "touch": _words(one.touch), "at": one.at.isoformat()} for one in live.responses
+            {"outcome": one.outcome, "touch": touch_words(one.touch), "at": one.at.isoformat()}
+            for one in live.responses
         ],
         "cases": [_case_to_plain(case) for case in live.cases],
         "consents": [consent_to_plain(consent) for consent in live.consents],
@@ -57,11 +58,11 @@ def live_from_plain(plain: Mapping[str, Any]) -> LiveState:
         contacts=tuple(map(_read_contact, plain.get("contacts", ()))),
         household_contacts=tuple(map(_read_contact, plain.get("household_contacts", ()))),
         due=tuple(
-            Due(due_id=one["due_id"], due_at=_moment(one["due_at"]), touch=_touch(one["touch"]))
+            Due(due_id=one["due_id"], due_at=_moment(one["due_at"]), touch=touch_of_words(one["touch"]))
             for one in plain.get("due", ())
         ),
         responses=tuple(
-            Response(outcome=one["outcome"], touch=_touch(one["touch"]), at=_moment(one["at"]))
+            Response(outcome=one["outcome"], touch=touch_of_words(one["touch"]), at=_moment(one["at"]))
             for one in plain.get("responses", ())
         ),
         cases=tuple(map(_read_case, plain.get("cases", ()))),
@@ -115,7 +116,7 @@ def consent_from_plain(plain: Mapping[str, Any]) -> Consent:
 
 
 def _contact_to_plain(contact: Contact) -> Plain:
-    plain: Plain = {"contact_id": contact.contact_id, "touch": _words(contact.touch), "at": contact.at.isoformat()}
+    plain: Plain = {"contact_id": contact.contact_id, "touch": touch_words(contact.touch), "at": contact.at.isoformat()}
     if contact.reserved_until is not None:
         plain["reserved_until"] = contact.reserved_until.isoformat()
     for name in ("is_confirmed", "is_released", "is_ghost"):
@@ -127,7 +128,7 @@ def _contact_to_plain(contact: Contact) -> Plain:
 def _read_contact(plain: Mapping[str, Any]) -> Contact:
     return Contact(
         contact_id=plain["contact_id"],
-        touch=_touch(plain["touch"]),
+        touch=touch_of_words(plain["touch"]),
         at=_moment(plain["at"]),
         reserved_until=_optional_moment(plain.get("reserved_until")),
         is_confirmed=plain.get("is_confirmed", False),
@@ -156,29 +157,6 @@ def _read_case(plain: Mapping[str, Any]) -> Case:
         opened_at=_optional_moment(plain.get("opened_at")),
         resolved_at=_optional_moment(plain.get("resolved_at")),
         channel_id=plain.get("channel_id"),
-    )
-
-
-def _words(touch: Touch) -> list[str]:
-    return [
-        touch.message_class.value,
-        touch.department,
-        touch.goal_id,
-        touch.channel_id,
-        touch.offer_id,
-        touch.creative_id,
-    ]
-
-
-def _touch(words: list[str]) -> Touch:
-    message_class, department, goal_id, channel_id, offer_id, creative_id = words
-    return Touch(
-        message_class=MessageClass(message_class),
-        department=department,
-        goal_id=goal_id,
-        channel_id=channel_id,
-        offer_id=offer_id,
-        creative_id=creative_id,
     )
 
 

@@ -13,13 +13,13 @@ import orjson
 
 from decisioning.care import CaseKind
 from decisioning.catalogue import Catalogue
-from decisioning.contact_policy import CONFIRMING_OUTCOMES, RELEASING_OUTCOMES, Touch
+from decisioning.contact_policy import CONFIRMING_OUTCOMES, RELEASING_OUTCOMES, Touch, touch_words
 from decisioning.customer import PROFILING, PROTECTIONS
 from decisioning.errors import nearest_names
 from features.contracts import OutcomeType, StateEventType
 from features.online.record import microseconds
 from serving.bodies import EventItem, OutcomeItem
-from serving.live_encoding import time_text, touch_words
+from serving.live_encoding import time_text
 from serving.problems import Fault
 
 COMPLAINT = "complaint"

@@ -4,15 +4,13 @@ Whatever may be said twice, late or out of order is one field whose greatest val
 decides between words of the same moment, and there the careful one is greater: no beats yes, protected beats not.
 """
 
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 import orjson
 
-from decisioning.contact_policy import Contact, Touch
+from decisioning.contact_policy import Contact, Touch, touch_of_words, touch_words
 from decisioning.errors import FeatureUnavailableError
-from decisioning.message import MessageClass
 from features.online.record import microseconds
 from serving.scripts import NEVER_DELIVERED, NO_RESERVATION
 
@@ -39,38 +37,13 @@ def touch_text(touch: Touch) -> str:
     return orjson.dumps(touch_words(touch)).decode()
 
 
-def touch_words(touch: Touch) -> list[str]:
-    """A touch as words, in the order of `touch_of`."""
-    return [
-        touch.message_class.value,
-        touch.department,
-        touch.goal_id,
-        touch.channel_id,
-        touch.offer_id,
-        touch.creative_id,
-    ]
-
-
-def touch_of(words: Sequence[str]) -> Touch:
-    """The opposite of `touch_words`."""
-    message_class, department, goal_id, channel_id, offer_id, creative_id = words
-    return Touch(
-        message_class=MessageClass(message_class),
-        department=department,
-        goal_id=goal_id,
-        channel_id=channel_id,
-        offer_id=offer_id,
-        creative_id=creative_id,
-    )
-
-
 def touch_in(value: bytes) -> Touch:
     """The touch that JSON names; a catalogue has few, so each is parsed once."""
     touch = _TOUCHES.get(value)
     if touch is None:
         if len(_TOUCHES) > _MOST_TOUCHES:
             _TOUCHES.clear()
-        touch = _TOUCHES[value] = touch_of(orjson.loads(value))
+        touch = _TOUCHES[value] = touch_of_words(orjson.loads(value))
     return touch
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from decisioning.care import Case
-from decisioning.contact_policy import Contact, Due, Response
+from decisioning.contact_policy import Contact, Due, Response, touch_of_words
 from decisioning.customer import Consent
 from decisioning.limits import Supply
 from decisioning.live import LiveState, RecentEvent, StageMove
@@ -23,7 +23,7 @@ from features.online.redis_keys import (
     profile_key,
     request_key,
 )
-from serving.live_encoding import EPOCH, TIME_DIGITS, contact_in, moment_in, time_text, touch_of
+from serving.live_encoding import EPOCH, TIME_DIGITS, contact_in, moment_in, time_text
 from serving.redis_link import Command, Reply
 
 RECENT = timedelta(hours=24)
@@ -258,7 +258,7 @@ class _Told:
         match kind:
             case b"response":
                 outcome, *touch = orjson.loads(rest)
-                self.responses.append(Response(outcome=outcome, touch=touch_of(touch), at=at))
+                self.responses.append(Response(outcome=outcome, touch=touch_of_words(touch), at=at))
             case b"opened":
                 case_kind, case_id = orjson.loads(rest)
                 self._opened[case_kind, case_id] = at, orjson.loads(word[_SEVERITY_DIGITS:])
@@ -267,7 +267,7 @@ class _Told:
                 self._resolved[case_kind, case_id] = at
             case b"due" if word[:1] == b"1":
                 due_at, *touch = orjson.loads(word[1:])
-                self.due.append(Due(due_id=rest.decode(), due_at=moment_of(due_at), touch=touch_of(touch)))
+                self.due.append(Due(due_id=rest.decode(), due_at=moment_of(due_at), touch=touch_of_words(touch)))
             case _:
                 self._hear_word(kind, rest, at, word)
 
