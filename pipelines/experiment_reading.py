@@ -5,14 +5,12 @@ from pathlib import Path
 
 import polars as pl
 
-from decisioning.errors import LogUnavailableError
 from features.catalogue import load_catalogue
 from features.contracts import DECISIONS, EVENTS, OUTCOMES
 from features.log import EventLog
 from features.readouts import Readout, write_readout
 from features.settings import Settings
-from training.exposures import held_out_column
-from training.readouts import HOLDOUT, Reading, read_experiment
+from training.readouts import Reading, read_experiment
 from training.table_readouts import TableDesign, read_table
 
 
@@ -34,7 +32,7 @@ def read_logged_experiment(settings: Settings, name: str, reading: Reading) -> R
         LogUnavailableError: The log could not be read.
     """
     catalogue = load_catalogue(settings.catalogue_path)
-    log = _experiment_log(EventLog(settings.log_path), with_holdout=name == HOLDOUT)
+    log = _experiment_log(EventLog(settings.log_path))
     readout = read_experiment(log, catalogue, name, reading)
     write_readout(settings.readouts_path, readout)
     return readout
@@ -51,19 +49,9 @@ def read_table_experiment(settings: Settings, path: Path, design: TableDesign, r
     return readout
 
 
-def _experiment_log(log: EventLog, *, with_holdout: bool) -> ExperimentLog:
+def _experiment_log(log: EventLog) -> ExperimentLog:
     return ExperimentLog(
-        decisions=_decisions(log, with_holdout=with_holdout),
+        decisions=log.read(DECISIONS, columns=["decision_id", "customer_id", "decided_at", "arms", "is_held_out"]),
         events=log.read(EVENTS, columns=["customer_id", "type", "occurred_at", "amount_minor"]),
         outcomes=log.read(OUTCOMES, columns=["decision_id", "type", "occurred_at"]),
     )
-
-
-def _decisions(log: EventLog, *, with_holdout: bool) -> pl.DataFrame:
-    """Who was decided about, when, in which arm; of the bulky record only what the holdout needs."""
-    held_out = held_out_column() if with_holdout else pl.lit(None, dtype=pl.Boolean)
-    rows = log.scan(DECISIONS).select("decision_id", "customer_id", "decided_at", "arms", is_held_out=held_out)
-    try:
-        return rows.collect()
-    except (pl.exceptions.ComputeError, OSError) as error:
-        raise LogUnavailableError(f"log table {DECISIONS.name} could not be read: {error}") from error

@@ -64,17 +64,11 @@ def holdout_decisions(decisions: pl.DataFrame, *, as_of: datetime) -> pl.DataFra
     """The same for the universal holdout: arm `held-out` or `messaged`; decisions the engine did not make are no part.
 
     Args:
-        decisions: Decisions with `is_held_out`, as `held_out_column` reads it.
+        decisions: Decisions with `is_held_out`; null where the engine did not make them.
         as_of: Decisions before this moment.
     """
     arm = pl.when("is_held_out").then(pl.lit(HELD_OUT)).otherwise(pl.lit(MESSAGED))
     return _assigned(decisions.filter(pl.col("is_held_out").is_not_null()), arm, as_of)
-
-
-def held_out_column() -> pl.Expr:
-    """`is_held_out` from a decision's `record`; null where there is no record."""
-    found = pl.col("record").str.json_path_match("$.is_held_out")
-    return found.replace_strict({"true": True, "false": False}, default=None, return_dtype=pl.Boolean)
 
 
 def _assigned(decisions: pl.DataFrame, arm: pl.Expr, as_of: datetime) -> pl.DataFrame:

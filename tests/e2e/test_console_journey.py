@@ -46,14 +46,13 @@ def write_log(home: Path) -> None:
         arm = None if held_out else assign_arm(catalogue.experiments[0], customer)
         row = {"customer_id": customer, "decided_at": STARTS_AT + timedelta(minutes=index)}
         arms = {} if arm is None else {NAME: arm}
-        record = {"is_held_out": held_out, "evaluated": []}
         decisions.append(
             row
             | {
                 "decision_id": f"D-{index}",
                 "touchpoint": "weekly-mail",
                 "arms": orjson.dumps(arms).decode(),
-                "record": orjson.dumps(record).decode(),
+                "is_held_out": held_out,
             }
         )
         outcome = {"decision_id": f"D-{index}", "customer_id": customer, "type": "delivered"}

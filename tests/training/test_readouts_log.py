@@ -14,7 +14,6 @@ from decisioning.errors import InvalidPolicyError, UnknownNameError
 from decisioning.experiment import Exposure, assign_arm
 from features.contracts import DECISIONS, EVENTS, OUTCOMES
 from features.readouts import Health, Readout, ReadoutKind, ReadoutUnit, RefusalCode, Status
-from training.exposures import held_out_column
 from training.readouts import Reading, read_experiment, readable_names
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -30,7 +29,7 @@ class Log:
 
 def make_log(decisions: list[dict], events: list[dict], outcomes: list[dict]) -> Log:
     return Log(
-        decisions=pl.DataFrame(decisions, schema=DECISIONS.schema).with_columns(is_held_out=held_out_column()),
+        decisions=pl.DataFrame(decisions, schema=DECISIONS.schema),
         events=pl.DataFrame(events, schema=EVENTS.schema),
         outcomes=pl.DataFrame(outcomes, schema=OUTCOMES.schema),
     )
@@ -44,7 +43,7 @@ def decision(
         "customer_id": customer,
         "decided_at": decided_at,
         "arms": None if arm is None else orjson.dumps({NAME: arm, "other": "x"}).decode(),
-        "record": None if held_out is None else orjson.dumps({"is_held_out": held_out}).decode(),
+        "is_held_out": held_out,
     }
 
 
@@ -301,8 +300,8 @@ def make_holdout_log(count: int, lift_minor: int) -> Log:
     return make_log(decisions, events, [])
 
 
-def test_the_holdout_is_read_from_each_decisions_own_record(shop_catalogue: Catalogue):
-    """Known truth: messages are worth 1.00 EUR per customer; imported decisions without a record are no part of it."""
+def test_the_holdout_is_read_from_each_decisions_own_row(shop_catalogue: Catalogue):
+    """Known truth: messages are worth 1.00 EUR per customer; imported decisions say nothing and are no part of it."""
     readout = read(make_holdout_log(4000, 100), shop_catalogue, "holdout")
     effect = readout.metrics[0].comparisons[0].effect
     assert effect is not None
