@@ -1,5 +1,6 @@
 """Leave to send a decided message now: what may have changed since is asked again."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -16,6 +17,9 @@ from decisioning.situation import Situation, situation_of
 
 PERMIT_LAYERS = ALL_LAYERS - {Layer.REQUEST, Layer.STAGE, Layer.APPLICABILITY, Layer.TEST, Layer.SCORE}
 """Layers that a permit asks again."""
+
+REPEAT_LAYERS = PERMIT_LAYERS - {Layer.CAPACITY}
+"""Layers that the message of a repeated answer has to pass: it holds its share of capacity already."""
 
 WITHDRAWN = "no longer in the catalogue"
 """What `EXPIRED` means where the message itself is gone."""
@@ -62,11 +66,29 @@ def permit(policy: Policy, decision: Decision, inputs_now: Inputs, *, position: 
         InvalidInputError: The decision has no such position, or silence there.
     """
     key = _message_key(decision, position)
-    candidate = _find(policy, decision.touchpoint_id, key)
+    asked, stages = decision.inputs.request, {stage.stage_id for stage in policy.catalogue.stages}
+    request = replace(asked, stage_id=asked.stage_id if asked.stage_id in stages else None)
+    own = position_id(decision.decision_id, position)
+    return hold_against_gates(policy, replace(inputs_now, request=request), key, own={own}, layers=PERMIT_LAYERS)
+
+
+def hold_against_gates(
+    policy: Policy, inputs: Inputs, message_key: str, *, own: Collection[str], layers: frozenset[Layer]
+) -> PermitAnswer:
+    """Ask the gates of some layers about one message that was decided before.
+
+    Args:
+        policy: The policy in force now.
+        inputs: What is known now, with the ask.
+        message_key: The message; one that the touchpoint no longer has is denied.
+        own: Contacts that were made by deciding it; they are taken out of the book.
+        layers: What to ask.
+    """
+    candidate = _find(policy, inputs.request.touchpoint_id, message_key)
     if candidate is None:
         return PermitAnswer(is_allowed=False, reasons=(Exclusion.EXPIRED,), details=(WITHDRAWN,))
-    situation = _situation(policy, decision, inputs_now, position)
-    refusals = Board(situation, PERMIT_LAYERS).ask(candidate)
+    situation = _situation(policy, _without_contacts(inputs, own))
+    refusals = Board(situation, layers).ask(candidate)
     return PermitAnswer(
         is_allowed=not refusals,
         reasons=tuple(reason for _, (reason, _, _) in refusals),
@@ -90,8 +112,7 @@ def _find(policy: Policy, touchpoint_id: str, key: str) -> Candidate | None:
     return next((one for one in policy.compiled_candidates(touchpoint_id) if one.key == key), None)
 
 
-def _situation(policy: Policy, decision: Decision, inputs_now: Inputs, position: int) -> Situation:
-    inputs = _without_itself(policy, decision, inputs_now, position)
+def _situation(policy: Policy, inputs: Inputs) -> Situation:
     catalogue = policy.catalogue
     facts = gather_facts(inputs, care=catalogue.care, event_types=catalogue.event_types)
     place = policy.standing(inputs, facts)
@@ -100,16 +121,8 @@ def _situation(policy: Policy, decision: Decision, inputs_now: Inputs, position:
     return situation_of(catalogue, inputs, assignment=assignment, place=place, facts=facts)
 
 
-def _without_itself(policy: Policy, decision: Decision, inputs: Inputs, position: int) -> Inputs:
-    """The inputs as if the message were not in the book, with the ask of that time."""
-    own = position_id(decision.decision_id, position)
-    asked, stages = decision.inputs.request, {stage.stage_id for stage in policy.catalogue.stages}
-    return replace(
-        inputs,
-        request=replace(asked, stage_id=asked.stage_id if asked.stage_id in stages else None),
-        live=replace(
-            inputs.live,
-            contacts=tuple(one for one in inputs.live.contacts if one.contact_id != own),
-            household_contacts=tuple(one for one in inputs.live.household_contacts if one.contact_id != own),
-        ),
-    )
+def _without_contacts(inputs: Inputs, own: Collection[str]) -> Inputs:
+    live = inputs.live
+    contacts = tuple(one for one in live.contacts if one.contact_id not in own)
+    household = tuple(one for one in live.household_contacts if one.contact_id not in own)
+    return replace(inputs, live=replace(live, contacts=contacts, household_contacts=household))

@@ -8,6 +8,7 @@ from decisioning.catalogue import Catalogue
 from decisioning.decision import Action, Decision, Evaluated, Excluded, Exclusion, Reason
 from decisioning.measure import Unit
 from decisioning.message import SILENCE
+from decisioning.permit import PermitAnswer
 from decisioning.plain_words import exclusion_words, plain_reason
 from decisioning.record import decision_from_record
 from decisioning.reservation import position_id
@@ -79,24 +80,32 @@ def replayed(stored: Answer, *, now: datetime) -> Answer:
     return {**stored, "replayed": True, "ttl_s": max(0, int(stored["ttl_s"] - age))}
 
 
-def withheld(answer: Answer, refused: Mapping[str, Sequence[Exclusion]]) -> Answer:
-    """A repeated answer with messages that may no longer be sent: the decision stands in the log, and they do not go.
+def withheld(answer: Answer, refused: Mapping[str, PermitAnswer]) -> Answer:
+    """A repeated answer with messages that may not be sent now: the decision stands in the log, and they do not go.
 
     Args:
         answer: The repeated answer.
-        refused: Reasons by key of the message they are against.
+        refused: What the gates say by key of the message they are against.
     """
     slate = [_withheld_position(position, refused) for position in answer["slate"]]
-    reasons = refused.get(key_of(answer["selected"]))
-    if not reasons:
+    denied = refused.get(key_of(answer["selected"]))
+    if denied is None:
         return {**answer, "slate": slate}
-    told = {"action": Action.HOLD.value, "reason": Reason.NOTHING_PERMITTED.value, "selected": None}
-    return {**answer, **told, "slate": slate, "withheld": [reason.value for reason in reasons]}
+    only_rests = set(denied.reasons) == {Exclusion.QUIET_HOURS} and denied.retry_at is not None
+    told = {
+        "action": Action.HOLD.value,
+        "reason": (Reason.DEFERRED if only_rests else Reason.NOTHING_PERMITTED).value,
+        "selected": None,
+        "retry_at": None if denied.retry_at is None else denied.retry_at.isoformat(),
+    }
+    return {**answer, **told, "slate": slate, "withheld": [reason.value for reason in denied.reasons]}
 
 
-def _withheld_position(position: Answer, refused: Mapping[str, Sequence[Exclusion]]) -> Answer:
-    reasons = refused.get(key_of(position["selected"]))
-    return {**position, "selected": None, "withheld": [one.value for one in reasons]} if reasons else position
+def _withheld_position(position: Answer, refused: Mapping[str, PermitAnswer]) -> Answer:
+    denied = refused.get(key_of(position["selected"]))
+    if denied is None:
+        return position
+    return {**position, "selected": None, "withheld": [one.value for one in denied.reasons]}
 
 
 def key_of(selected: Answer | None) -> str:

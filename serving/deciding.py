@@ -19,11 +19,13 @@ from uuid import uuid4
 import numpy as np
 
 from decisioning.customer import Consent, Customer
-from decisioning.decision import Decision, Exclusion, Inputs, Request
+from decisioning.decision import Decision, Inputs, Request
 from decisioning.draw import request_uniform
 from decisioning.errors import FeatureUnavailableError, LogUnavailableError, ModelUnavailableError
+from decisioning.permit import REPEAT_LAYERS, PermitAnswer, hold_against_gates
 from decisioning.policy import decide
 from decisioning.reason import CONTENDED_WORD
+from decisioning.reservation import position_id
 from decisioning.scoring import FeatureVector, FloatArray
 from features.online.profiles import decode_profile
 from features.online.record import decode_record
@@ -50,14 +52,6 @@ LOG_UNAVAILABLE = LogUnavailableError.code
 
 CONTENDED = CONTENDED_WORD
 """Other decisions about this customer, or about what all share, kept being faster."""
-
-LASTING_GATES = frozenset(
-    {
-        Exclusion.PROTECTED, Exclusion.NO_CONSENT, Exclusion.UNSUBSCRIBED, Exclusion.NOT_REACHABLE, Exclusion.EXPIRED,
-        Exclusion.CASE_OPEN, Exclusion.CASE_COOLING_DOWN, Exclusion.SUPPRESSED,
-    }
-)  # fmt: skip
-"""Gates that a repeated answer has to pass again. Caps are none of them: its own contact is what they would count."""
 
 _DAY_S = 86_400.0
 
@@ -145,22 +139,26 @@ def inputs_now(in_force: InForce, ask: Ask) -> Inputs:
     return _prepared(in_force, gathered, None, None).inputs
 
 
-def refusals_now(in_force: InForce, ask: Ask, message_keys: Sequence[str]) -> dict[str, tuple[Exclusion, ...]]:
-    """Why messages that were decided before may not be sent any more, by message key; those that may are absent.
+def refusals_now(
+    in_force: InForce, ask: Ask, message_keys: Sequence[str], *, positions: int
+) -> dict[str, PermitAnswer]:
+    """Why messages that were decided before may not be sent now, by message key; those that may are absent.
 
-    A repeat keeps its decision when stage, score or eligibility moved on. It does not outlive the customer's leave to
-    be written to, a case that puts service before sales, nor the offer.
+    A repeat keeps its decision when scores, stage or what applies moved on. Every gate that protects the customer is
+    asked again, with the contacts that the decision made taken out of the book.
+
+    Args:
+        in_force: Policy in use now.
+        ask: The repeated ask, with the id of the decision that it got.
+        message_keys: Its messages.
+        positions: How many placements it filled, or left to silence.
     """
-    decision = decide(in_force.policy, inputs_now(in_force, ask), ask.decision_id)
-    reasons = {one.message_key: one.reasons for one in decision.excluded}
-    known = reasons.keys() | {one.message_key for one in decision.evaluated}
-    lasting = {
-        key: tuple(reason for reason in reasons.get(key, ()) if reason in LASTING_GATES)
-        if key in known
-        else (Exclusion.EXPIRED,)  # the catalogue no longer has it
-        for key in message_keys
+    inputs = inputs_now(in_force, ask)
+    own = {position_id(ask.decision_id, position) for position in range(1, positions + 1)}
+    found = {
+        key: hold_against_gates(in_force.policy, inputs, key, own=own, layers=REPEAT_LAYERS) for key in message_keys
     }
-    return {key: found for key, found in lasting.items() if found}
+    return {key: answer for key, answer in found.items() if not answer.is_allowed}
 
 
 def is_not_profiled(customer: Customer, known: Known) -> bool:

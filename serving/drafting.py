@@ -181,7 +181,7 @@ def entry_of(in_force: InForce, draft: Draft, *, keeps_record: bool = True) -> E
 
 
 def repeat(in_force: InForce, ticket: Ticket, known: Known, stored: bytes, now: datetime) -> Answer:
-    """The answer that an ask already got, unless its message may no longer be sent: then hold, with the reasons.
+    """The answer that an ask already got, unless its message may not be sent now: then hold, with the reasons.
 
     Args:
         in_force: Policy in use now.
@@ -195,7 +195,7 @@ def repeat(in_force: InForce, ticket: Ticket, known: Known, stored: bytes, now: 
     if not keys:
         return answer
     ask = Ask(request=ticket.request, known=known, now=now, decision_id=answer["decision_id"])
-    refused = refusals_now(in_force, ask, keys)
+    refused = refusals_now(in_force, ask, keys, positions=max(1, len(answer["slate"])))
     return withheld(answer, refused) if refused else answer
 
 

@@ -32,6 +32,9 @@ from serving.tickets import Idempotency, ticket_of
 BATCH_SLICE = 20
 """Decisions of a batch that travel together; between slices other requests get their turn."""
 
+CACHED_S = 300
+"""How long a caller may keep a flat answer: a kept one passes no gate again, so no longer than a permit lasts."""
+
 CONTEXT_PREFIX = "ctx."
 _LIST_PARAMETERS = frozenset({"channels", "exclude_offers"})
 _PARAMETERS = {
@@ -88,14 +91,14 @@ async def decide(request: Request) -> Response:
 async def decide_flat(request: Request) -> Response:
     """The same decision as flat JSON for template languages (Liquid, Twig, AMPscript).
 
-    Content fields stand beside `action`, `reason`, `offer_id` and the rest. With `key`, the answer may be cached for
-    as long as the decision stands.
+    Content fields stand beside `action`, `reason`, `offer_id` and the rest. With `key`, the answer may be kept for five
+    minutes at most: asked again, its message passes the gates again.
     """
     engine = engine_of(request)
     in_force = engine.refresher.current()
     ticket = ticket_of(_body_of_query(request, in_force), in_force)
     answer = await _answer(engine, ticket, None, route="decisions/next")
-    lasting = f"private, max-age={answer['ttl_s']}" if answer["ttl_s"] else "no-store"
+    lasting = f"private, max-age={min(answer['ttl_s'], CACHED_S)}" if answer["ttl_s"] else "no-store"
     return json_response(flat(answer), headers={"Cache-Control": lasting})
 
 

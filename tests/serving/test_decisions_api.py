@@ -185,7 +185,7 @@ def test_an_unknown_decision_is_not_found(client: TestClient) -> None:
         assert (answer.status_code, answer.json()["code"]) == (404, "unknown_decision"), name
 
 
-def test_the_flat_answer_has_content_beside_the_decision_and_may_be_cached_while_it_stands(
+def test_the_flat_answer_has_content_beside_the_decision_and_may_be_kept_for_a_moment(
     client: TestClient, customer: str
 ) -> None:
     kept = client.get("/v1/decisions/next", params={**ASK, "key": "w45"})
@@ -194,7 +194,7 @@ def test_the_flat_answer_has_content_beside_the_decision_and_may_be_cached_while
     FlatAnswer.model_validate(kept.json())
     assert kept.json()["headline"].endswith("for Ada")
     assert all(not isinstance(value, dict | list) for value in kept.json().values())
-    assert kept.headers["cache-control"] == "private, max-age=86400"
+    assert kept.headers["cache-control"] == "private, max-age=300"
     assert fresh.headers["cache-control"] == "no-store"
 
 
