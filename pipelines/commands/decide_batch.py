@@ -101,7 +101,10 @@ def _print(report: dict[str, Any], *, as_json: bool) -> None:
     print_result(report, as_json=False, title="decided")
     if allocation is not None:
         prices = allocation.pop("shadow_prices")
-        print_result(allocation, as_json=False, title="plan over everybody")
+        shown = {**allocation, "net_value": f"{allocation['net_value']:,.2f}"}
+        print_result(
+            {name: value for name, value in shown.items() if value != ()}, as_json=False, title="plan over everybody"
+        )
         print_result({name: f"{price:,.4f}" for name, price in prices.items()}, as_json=False, title="shadow prices")
 
 
