@@ -1,8 +1,8 @@
 """Answers to "why" and "why not", from the record and from what is known now; asking changes nothing.
 
 What was then comes from the record alone. What would be now is decided afresh and thrown away: it reads what a
-decision reads, and neither logs, reserves nor remembers. Which change would have let another offer win is only told
-where the policy at hand is the one that decided.
+decision reads, and neither logs, reserves nor remembers. Which change would have let another offer win is tried out
+with the policy that decided, built from its kept catalogue; where that is gone, it is said and not guessed.
 """
 
 import asyncio
@@ -14,8 +14,10 @@ from decisioning.decision import Decision
 from decisioning.errors import UnavailableError, UnknownNameError
 from decisioning.explaining import Reader, explain_decision
 from decisioning.nearest_change import Change, Step, nearest_change
+from decisioning.policy import Policy
 from decisioning.record import decision_from_record
 from decisioning.why_not import NOW_ID, MessageStanding, Standing, WhyNot, why_not_then
+from features.policy_archive import PolicyArchive
 from serving.answers import Amounts
 from serving.deciding import Ask, decide_prepared, prepare_many
 from serving.in_force import InForce
@@ -43,6 +45,7 @@ def explanation_for(record: Told, reader: Reader, locale: str | None) -> Told:
 async def why_not_answer(
     state: LiveState,
     in_force: InForce,
+    archive: PolicyArchive,
     record: Told,
     *,
     offer_id: str,
@@ -55,6 +58,7 @@ async def why_not_answer(
     Args:
         state: Redis, which is only read.
         in_force: Policy and models in use now.
+        archive: Policies of former times.
         record: The full record of the decision.
         offer_id: The offer.
         channel_id: Only this channel; None for any.
@@ -70,7 +74,7 @@ async def why_not_answer(
     told_now = None
     try:
         decision = await _decide_now(state, in_force, then, offer_id=offer_id, now=now, within_s=within_s)
-        told_now = await asyncio.to_thread(_told, in_force, decision, offer_id, channel_id)
+        told_now = await asyncio.to_thread(_told, in_force, in_force.policy, decision, offer_id, channel_id)
     except UnknownNameError as error:
         problem = f"the catalogue has changed since: {error}"
     except (TimeoutError, UnavailableError):
@@ -79,7 +83,7 @@ async def why_not_answer(
         "decision_id": then.decision_id,
         "offer_id": offer_id,
         "channel": channel_id,
-        "then": await asyncio.to_thread(_told, in_force, then, offer_id, channel_id),
+        "then": await asyncio.to_thread(_told_then, in_force, archive, then, offer_id, channel_id),
         "now": told_now,
         "now_problem": problem,
     }
@@ -120,9 +124,18 @@ async def _decide_now(
     return decide_prepared(in_force, prepare_many(in_force, [ask])[0])
 
 
-def _told(in_force: InForce, decision: Decision, offer_id: str, channel_id: str | None) -> Told:
+def _told_then(
+    in_force: InForce, archive: PolicyArchive, then: Decision, offer_id: str, channel_id: str | None
+) -> Told:
+    is_same = then.policy_version == in_force.policy.version
+    kept = in_force.policy if is_same else archive.policy(then.policy_version)
+    policy = kept if isinstance(kept, Policy) else in_force.policy
+    return _told(in_force, policy, then, offer_id, channel_id)
+
+
+def _told(in_force: InForce, policy: Policy, decision: Decision, offer_id: str, channel_id: str | None) -> Told:
     found = why_not_then(decision, offer_id, channel_id)
-    change = nearest_change(in_force.policy, decision, offer_id, channel_id)
+    change = nearest_change(policy, decision, offer_id, channel_id)
     money = Amounts(in_force.catalogue, in_force.per_major)
     return {
         "decided_at": decision.decided_at.isoformat(),

@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from decisioning.explaining import Reader
+from features.policy_archive import PolicyArchive
 from serving.access import needs
 from serving.api_keys import Scope
 from serving.bodies import invalid, unknown_name
@@ -65,6 +66,7 @@ async def why_not(decision_id: str, request: Request) -> Response:
     answer = await why_not_answer(
         engine.state,
         engine.refresher.current(),
+        PolicyArchive(engine.settings.catalogues_path),
         record,
         offer_id=given["offer"],
         channel_id=given.get("channel"),

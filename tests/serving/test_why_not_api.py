@@ -1,5 +1,7 @@
 """Why, and why not: told from the record and from what is known now, and asking changes nothing."""
 
+import shutil
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -142,11 +144,10 @@ def test_a_customer_is_told_in_their_language(serve: Callable[..., TestClient], 
     assert sentences["de-AT"] != sentences["en-GB"]
 
 
-def test_an_old_policy_s_changes_are_not_guessed_at(
-    serve: Callable[..., TestClient], customer: str, settings: Settings
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_an_old_decision_s_change_is_tried_with_the_policy_of_its_time_and_never_guessed_at(
+    serve: Callable[..., TestClient], customer: str, settings: Settings, is_kept: bool
 ) -> None:
-    import time
-
     client = serve()
     decision = decide(client)
     path = settings.catalogue_path / "offers.yaml"
@@ -156,11 +157,14 @@ def test_an_old_policy_s_changes_are_not_guessed_at(
         assert time.monotonic() < ends_at
         time.sleep(0.02)
 
+    if not is_kept:
+        shutil.rmtree(settings.catalogues_path)
+
     told = why_not(client, decision["decision_id"], offer="free-coffee")
 
     assert told["then"]["policy_version"] == decision["policy_version"] != told["now"]["policy_version"]
-    assert not told["then"]["nearest_change"]["is_verified"]
-    assert decision["policy_version"] in told["then"]["nearest_change"]["sentence"]
+    assert told["then"]["nearest_change"]["is_verified"] is is_kept
+    assert (decision["policy_version"] in told["then"]["nearest_change"]["sentence"]) is not is_kept
     assert told["now"]["nearest_change"]["is_verified"]
 
 
