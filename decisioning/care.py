@@ -105,11 +105,11 @@ def _default_kind(kind: str, *further: str) -> CaseKind:
 
 DEFAULT_CARE = CarePolicy(
     kinds={
-        "complaint": _default_kind("complaint", "complaint", "service_ticket", "complained"),
+        "complaint": _default_kind("complaint", "complaint", "service_ticket"),
         **{kind: _default_kind(kind) for kind in ("outage", "failed_payment", "delayed_delivery", "lost_item")},
     }
 )
-"""The kinds of trouble where a catalogue declares none. `complained` is an outcome, the others are events."""
+"""The kinds of trouble where a catalogue declares none."""
 
 _GRAVITY = {CaseState.OPEN: 2, CaseState.COOLING_DOWN: 1, CaseState.CLOSED: 0}
 

@@ -5,11 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from decisioning.decision import Decision, Evaluated, Excluded, Inputs, Reason
-from decisioning.errors import UnknownNameError
+from decisioning.decision import Decision, Evaluated, Excluded, Reason
 from decisioning.message import SILENCE
 from decisioning.plain_words import exclusion_words, with_details
-from decisioning.policy import Policy, decide
 from decisioning.spoken_names import parts_of
 
 NOW_ID = "now"
@@ -101,25 +99,6 @@ def why_not_then(decision: Decision, offer_id: str, channel_id: str | None = Non
         is_ghost=decision.ghost is not None and _is_of(decision.ghost.message_key, offer_id, channel_id),
         sentence=_sentence(decision, messages[0] if messages else None, offer_id),
     )
-
-
-def why_not_now(policy: Policy, inputs: Inputs, offer_id: str, channel_id: str | None = None) -> WhyNot:
-    """Why an offer would not be chosen now. Nothing is sent, reserved or logged.
-
-    Args:
-        policy: The policy in force.
-        inputs: Everything known now.
-        offer_id: The offer.
-        channel_id: Only this channel; None for any.
-
-    Raises:
-        UnknownNameError: The policy has no such offer.
-        InvalidInputError: As `decide`.
-        ModelUnavailableError: As `decide`.
-    """
-    if offer_id not in policy.catalogue.offers:
-        raise UnknownNameError("offer", offer_id, policy.catalogue.offers)
-    return why_not_then(decide(policy, inputs, NOW_ID), offer_id, channel_id)
 
 
 def _keys(decision: Decision, offer_id: str, channel_id: str | None) -> list[str]:

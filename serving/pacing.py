@@ -34,6 +34,7 @@ from decisioning.limits import (
 )
 from decisioning.pacing import Pace, SharePace, elapsed_share, next_price, next_share_price
 from features.online.redis_keys import DEMAND_KEY, PACER_KEY, PACES_KEY, PRICES_KEY, counter_key
+from serving.background import survive
 from serving.in_force import InForce
 from serving.metrics import Metrics
 from serving.problems import Problem
@@ -113,7 +114,8 @@ class Pacer:
         """Look again and again, until cancelled; while Redis is away there is nothing to look at."""
         try:
             while True:
-                await self._look_in_time()
+                if not await survive(self._look_in_time, "pacing_failed"):
+                    self.close()
                 await asyncio.sleep(every_s)
         finally:
             self.close()
@@ -163,9 +165,6 @@ class Pacer:
             _LOG.debug("prices_not_set", problem=str(error))
         except Problem:  # no catalogue yet
             return
-        except Exception as error:  # noqa: BLE001 - an edge of its own: nobody above would hear of it
-            self.close()
-            _LOG.error("pacing_failed", exc_info=error)
 
     async def _ask(self, commands: Sequence[Command]) -> list[Reply]:
         if self._link is None or not self._link.is_up:

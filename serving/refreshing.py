@@ -11,6 +11,7 @@ from decisioning.catalogue import Catalogue
 from decisioning.errors import InvalidInputError, LogUnavailableError
 from decisioning.value_model import ValueModel
 from features.policy_archive import PolicyArchive
+from serving.background import survive
 from serving.catalogue_source import CatalogueSource
 from serving.in_force import InForce, arm_aliases, put_in_force
 from serving.model_source import Champion, ModelSource
@@ -129,7 +130,4 @@ class Refresher:
         """Look again and again, until cancelled."""
         while True:
             await asyncio.sleep(every_s)
-            try:
-                await asyncio.to_thread(self.refresh)
-            except Exception as error:  # noqa: BLE001 - an edge of its own: nobody above would hear of it
-                _LOG.error("refresh_failed", exc_info=error)
+            await survive(lambda: asyncio.to_thread(self.refresh), "refresh_failed")

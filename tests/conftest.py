@@ -12,7 +12,7 @@ import orjson
 import polars as pl
 import pytest
 
-from decisioning.care import CarePolicy, CaseKind
+from decisioning.care import DEFAULT_CARE
 from decisioning.catalogue import Attribute, AttributeKind, Catalogue, Learning
 from decisioning.experiment import Arm, ArmPolicy, Experiment, Exposure, Holdout
 from decisioning.exploration import Exploration
@@ -30,7 +30,6 @@ from features.settings import Settings
 from pipelines.embedded_redis import embedded_redis
 
 SHOP_ENDS_AT = datetime(2026, 11, 1, tzinfo=UTC)
-SHOP_CASES = ("complaint", "delayed_delivery", "failed_payment", "lost_item", "outage")
 SERVICE_WITHOUT_PRECEDENCE = replace(DEFAULT_CLASSES[MessageClass.SERVICE], has_precedence=False)
 SHOP_OFFERS = ("double-stamps", "free-coffee", "ten-percent", "opening-hours")
 
@@ -44,20 +43,6 @@ def _offer(offer_id: str, kind: str, message_class: MessageClass = MessageClass.
         message_class=message_class,
         purpose=purpose,
         **fields,  # pyright: ignore[reportArgumentType]
-    )
-
-
-def _case_kind(kind: str) -> CaseKind:
-    """What a catalogue without a `care` section knows of this kind of trouble."""
-    openings = {"case_opened", "complaint", "service_ticket"} if kind == "complaint" else {"case_opened"}
-    day = 86_400.0
-    return CaseKind(
-        kind=kind,
-        opened_by=frozenset(openings),
-        resolved_by=frozenset({"case_resolved"}),
-        cooldown_seconds={"high": 21 * day, "low": 2 * day, "normal": 7 * day},
-        default_severity="normal",
-        max_open_seconds=60 * day,
     )
 
 
@@ -159,7 +144,7 @@ def make_shop_catalogue() -> Catalogue:
         ),
         holdout=Holdout(share=0.05, salt="holdout-1"),
         classes={**DEFAULT_CLASSES, MessageClass.SERVICE: SERVICE_WITHOUT_PRECEDENCE},
-        care=CarePolicy(kinds={kind: _case_kind(kind) for kind in SHOP_CASES}),
+        care=DEFAULT_CARE,
     )
 
 

@@ -4,31 +4,41 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
+from decisioning.care import DEFAULT_CARE, CaseKind
 from decisioning.message import MessageClass
 from features.catalogue.fields import ColumnName, Days, FileModel
-from features.contracts import EventType, StateEventType
 
 CooldownDays = Annotated[float, Field(ge=0, le=3660)]
 
-_COOLDOWNS = {"low": 2.0, "normal": 7.0, "high": 21.0}
-_LONGEST_OPEN_DAYS = 60.0
+_DAY_S = 86_400.0
+_PLAIN = DEFAULT_CARE.kinds["outage"]
+"""What a kind of trouble is where its fields say nothing."""
+
+
+def _cooldown_days(kind: CaseKind) -> dict[str, float]:
+    return {severity: seconds / _DAY_S for severity, seconds in kind.cooldown_seconds.items()}
+
+
+def _max_open_days(kind: CaseKind) -> float | None:
+    return None if kind.max_open_seconds is None else kind.max_open_seconds / _DAY_S
 
 
 class CaseFile(FileModel):
     """A kind of trouble, such as a lost item."""
 
     opened_by: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
-        default=(StateEventType.CASE_OPENED.value,), description="Event types that open a case"
+        default=tuple(sorted(_PLAIN.opened_by)), description="Event types that open a case"
     )
     resolved_by: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
-        default=(StateEventType.CASE_RESOLVED.value,), description="Event types that resolve it"
+        default=tuple(sorted(_PLAIN.resolved_by)), description="Event types that resolve it"
     )
     cooldown_days: Annotated[dict[ColumnName, CooldownDays], Field(min_length=1)] = Field(
-        default_factory=lambda: dict(_COOLDOWNS), description="Days of rest after the resolution, by severity"
+        default_factory=lambda: _cooldown_days(_PLAIN), description="Days of rest after the resolution, by severity"
     )
-    default_severity: str = Field(default="normal", description="Severity where an event names none")
+    default_severity: str = Field(default=_PLAIN.default_severity, description="Severity where an event names none")
     max_open_days: Days | None = Field(
-        default=_LONGEST_OPEN_DAYS, description="A case nobody resolved ends after this; null for never"
+        default=_max_open_days(_PLAIN),
+        description="A case nobody resolved ends after this; null for never",
     )
 
     @model_validator(mode="after")
@@ -46,9 +56,17 @@ def default_cases() -> dict[str, CaseFile]:
         >>> sorted(default_cases())
         ['complaint', 'delayed_delivery', 'failed_payment', 'lost_item', 'outage']
     """
-    kinds = ("outage", "failed_payment", "delayed_delivery", "lost_item")
-    opening = (StateEventType.CASE_OPENED.value, EventType.COMPLAINT.value, EventType.SERVICE_TICKET.value)
-    return {"complaint": CaseFile(opened_by=opening), **{kind: CaseFile() for kind in kinds}}
+    return {name: _file_of(kind) for name, kind in DEFAULT_CARE.kinds.items()}
+
+
+def _file_of(kind: CaseKind) -> CaseFile:
+    return CaseFile(
+        opened_by=tuple(sorted(kind.opened_by)),
+        resolved_by=tuple(sorted(kind.resolved_by)),
+        cooldown_days=_cooldown_days(kind),
+        default_severity=kind.default_severity,
+        max_open_days=_max_open_days(kind),
+    )
 
 
 class CareFile(FileModel):

@@ -24,7 +24,6 @@ from decisioning.contact_policy import (
     Touch,
 )
 from decisioning.decision import Decision, Exclusion, Inputs, Placement, Reason
-from decisioning.errors import UnknownNameError
 from decisioning.experiment import ArmPolicy, Experiment, Holdout, ProgrammeHoldout
 from decisioning.exploration import Exploration
 from decisioning.levers import Lever, LeverScope
@@ -37,7 +36,7 @@ from decisioning.policy import Policy, decide
 from decisioning.predicate import Compare, Comparison
 from decisioning.quiet_hours import QuietHours, QuietRule
 from decisioning.record import decision_from_record, decision_to_record
-from decisioning.why_not import Standing, why_not_now, why_not_then
+from decisioning.why_not import Standing, why_not_then
 
 type MakeInputs = Callable[..., Inputs]
 
@@ -125,14 +124,6 @@ def test_another_policy_than_that_of_then_cannot_tell(
     change = nearest_change(Policy(plain_catalogue, "other seed"), decision, "free-coffee")
     assert not change.is_verified
     assert "only" in change.sentence
-
-
-def test_why_not_now_decides_and_changes_nothing(plain_policy: Policy, inputs_of: MakeInputs) -> None:
-    inputs = inputs_of(plain_policy)
-    assert why_not_now(plain_policy, inputs, "ten-percent").standing is Standing.CHOSEN
-    assert why_not_now(plain_policy, replace(inputs, customer=None), "ten-percent").standing is Standing.EXCLUDED
-    with pytest.raises(UnknownNameError, match="offer must be a known name"):
-        why_not_now(plain_policy, inputs, "ten-percnt")
 
 
 def test_a_held_out_customer_learns_of_the_ghost(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from decisioning.care import CaseKind
+from decisioning.care import DEFAULT_CARE, CaseKind
 from decisioning.catalogue import Catalogue
 from decisioning.contact_policy import Cap, CapUnit, Fatigue, PressureBudget, Suppression, SuppressionScope
 from decisioning.experiment import Arm, ArmPolicy, ProgrammeHoldout, Unit
@@ -126,6 +126,7 @@ def test_care_names_its_events_and_rests(catalogue: Catalogue) -> None:
 
 def test_without_a_section_care_knows_the_common_kinds_of_trouble() -> None:
     care = load_catalogue(SHOP).care
+    assert care == DEFAULT_CARE
     assert set(care.kinds) == {"complaint", "outage", "failed_payment", "delayed_delivery", "lost_item"}
     assert care.kinds["complaint"].opened_by == {"case_opened", "complaint", "service_ticket"}
     assert care.kinds["outage"].opened_by == {"case_opened"}

@@ -1,0 +1,25 @@
+"""What a server does beside answering must not end because it failed once."""
+
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+_LOG = structlog.get_logger("nextbest.serving")
+
+
+async def survive(step: Callable[[], Awaitable[object]], failure: str) -> bool:
+    """Take one step of a background loop; what nobody foresaw is logged, and the loop goes on.
+
+    Args:
+        step: The step.
+        failure: Name of the log entry where it fails.
+
+    Returns:
+        False where it failed.
+    """
+    try:
+        await step()
+    except Exception as error:  # noqa: BLE001 - an edge of its own: nobody above would hear of it
+        _LOG.error(failure, exc_info=error)
+        return False
+    return True
