@@ -17,8 +17,11 @@ LONGEST_SECONDS = 100 * 366 * 86_400.0
 """No window, cool-down or half-life is longer: a century. Beyond it a number is a mistake."""
 
 CONFIRMING_OUTCOMES = frozenset(
-    {"delivered", "viewed", "clicked", "accepted", "declined", "converted", "returned", "unsubscribed", "complained"}
-)
+    {
+        "delivered", "viewed", "clicked", "accepted", "declined", "converted", "returned", "unsubscribed", "complained",
+        "referred", "reviewed", "answered",
+    }
+)  # fmt: skip
 """Outcomes that prove that a message reached its customer: its contact counts, whatever else is said."""
 
 RELEASING_OUTCOMES = frozenset({"not_sent", "bounced"})

@@ -25,6 +25,9 @@ class EventType(StrEnum):
     REVIEW = "review"
     SERVICE_TICKET = "service_ticket"
     RETURN = "return"
+    SOCIAL_POST = "social_post"
+    SURVEY_ANSWER = "survey_answer"  # properties: survey (nps, csat, effort), score
+    CALL_NOTE = "call_note"
 
 
 class StateEventType(StrEnum):
@@ -32,6 +35,8 @@ class StateEventType(StrEnum):
 
     CASE_OPENED = "case_opened"  # properties: case_id, kind, severity
     CASE_RESOLVED = "case_resolved"  # properties: case_id
+    CASE_ASSIGNED = "case_assigned"  # properties: case_id, owner
+    CASE_ANSWERED = "case_answered"  # properties: case_id; somebody wrote or called back
     CONSENT_GIVEN = "consent_given"  # properties: channel, purpose
     CONSENT_WITHDRAWN = "consent_withdrawn"  # properties: channel, purpose
     PROFILING_OPTED_OUT = "profiling_opted_out"
@@ -57,6 +62,9 @@ class OutcomeType(StrEnum):
     UNSUBSCRIBED = "unsubscribed"
     COMPLAINED = "complained"
     NOT_SENT = "not_sent"
+    REFERRED = "referred"  # somebody came because of the customer; value: what that was worth
+    REVIEWED = "reviewed"  # the customer wrote a review; value: what one is taken to be worth
+    ANSWERED = "answered"  # the customer answered a question or a vote
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,11 +4,12 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from fastapi import Depends, FastAPI
 
+from features.clock import Clock, clock_of
 from features.model_registry import fetch_champion
 from features.policy_archive import PolicyArchive
 from features.settings import Settings
@@ -34,17 +35,12 @@ REFRESH_EVERY_S = 2.0
 DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
 
 
-def utc_now() -> datetime:
-    """The clock of this edge."""
-    return datetime.now(UTC)  # noqa: TID251 - the edge
-
-
 def create_app(
     settings: Settings,
     *,
     fetch_model: Callable[[], Champion] | None = None,
     fetch_arm: Callable[[str], Champion] | None = None,
-    now: Callable[[], datetime] = utc_now,
+    now: Clock | None = None,
     refresh_every_s: float = REFRESH_EVERY_S,
     metrics_path: Path | None = None,
     owns_process: bool = False,
@@ -55,7 +51,7 @@ def create_app(
         settings: Where everything is. `redis_url` names the Redis; who starts an embedded one puts its URL there.
         fetch_model: Gives the champion's local copy; default is the model registry.
         fetch_arm: Gives the local copy of the model that an experiment arm names by its alias; default as above.
-        now: The clock.
+        now: The clock; default the one that the settings name.
         refresh_every_s: How often to look for a new catalogue and a new champion.
         metrics_path: Folder in which worker processes add their numbers up; None for one process.
         owns_process: The process serves this app and does nothing else, so what start loads stays out of garbage
@@ -76,7 +72,7 @@ def create_app(
         seed=settings.policy_seed,
         archive=PolicyArchive(settings.catalogues_path),
     )
-    app.state.engine = _engine(settings, refresher, now, Metrics(metrics_path))
+    app.state.engine = _engine(settings, refresher, now or clock_of(settings), Metrics(metrics_path))
     problems.install(app)
     for module in (decisions, permits, explanations, reports, about, health):
         app.include_router(module.router)

@@ -265,6 +265,8 @@ def _word(field: str, item: EventItem, word: str) -> _Fields:
 _STATE_EVENTS = {
     StateEventType.CASE_OPENED: _case_opened,
     StateEventType.CASE_RESOLVED: _case_resolved,
+    StateEventType.CASE_ASSIGNED: lambda item, _catalogue: _fault_of_text(item, "case_id", is_needed=True) or [],
+    StateEventType.CASE_ANSWERED: lambda item, _catalogue: _fault_of_text(item, "case_id", is_needed=True) or [],
     StateEventType.CONSENT_GIVEN: _consent_given,
     StateEventType.CONSENT_WITHDRAWN: _consent_withdrawn,
     StateEventType.PROFILING_OPTED_OUT: lambda item, _catalogue: _word("profiling", item, "1"),

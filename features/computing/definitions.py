@@ -7,7 +7,7 @@ from features.computing.contact import contacts, engagement, response
 from features.computing.definition import Definition, Group
 from features.computing.feature_schema import FeatureGroup, FeatureSchema, fingerprint_of
 
-DEFINITIONS_VERSION = 1
+DEFINITIONS_VERSION = 2
 """Raise it whenever a definition changes its meaning without changing its name."""
 
 STAGE_INDEX = "stage_index"

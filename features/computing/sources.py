@@ -13,7 +13,7 @@ OUTCOME_MOMENTS: Mapping[str, tuple[str, ...]] = {
     "delivered": ("delivered",),
     "viewed": ("viewed",),
     "clicked": ("clicked",),
-    "accepted": ("accepted", "converted"),
+    "accepted": ("accepted", "converted", "referred", "reviewed", "answered"),
     "unsubscribed": ("unsubscribed",),
     "complained": ("complained",),
 }
