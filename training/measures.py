@@ -36,20 +36,33 @@ def decision_values(history: Observed, decisions: pl.DataFrame, measure: Measure
         `decision_id` and `value` (Float64: minor units for money, 0 or 1 for a rate), in the order given.
     """
     if measure.unit is Unit.MONEY:
-        return decisions.select("decision_id", value=_money(history.events, decisions, measure, cap=cap))
+        steps = _event_amounts(history.events, measure, cap=cap)
+        if measure.outcomes:
+            steps = pl.concat([steps, _outcome_worths(history.outcomes, measure, cap=cap)])
+        return decisions.select("decision_id", value=_window_sums(steps, decisions))
     happened = _outcome_happened(history.outcomes, decisions, measure) | _event_happened(
         history.events, decisions, measure
     )
     return decisions.select("decision_id", value=happened.cast(pl.Float64))
 
 
-def _money(events: pl.DataFrame, decisions: pl.DataFrame, measure: Measure, *, cap: bool) -> pl.Series:
-    amount = pl.col("amount_minor").fill_null(0)
-    if cap and measure.cap_minor is not None:
-        amount = amount.clip(-measure.cap_minor, measure.cap_minor)
+def _event_amounts(events: pl.DataFrame, measure: Measure, *, cap: bool) -> pl.DataFrame:
+    amount = _cut(pl.col("amount_minor").fill_null(0), measure, cap=cap)
     sign = pl.when(pl.col("type").is_in(sorted(measure.added_events))).then(1).otherwise(-1)
     counted = events.filter(pl.col("type").is_in(sorted(measure.added_events | measure.subtracted_events)))
-    return _window_sums(counted.select("customer_id", "occurred_at", step=(amount * sign).cast(pl.Int64)), decisions)
+    return counted.select("customer_id", "occurred_at", step=(amount * sign).cast(pl.Int64))
+
+
+def _outcome_worths(outcomes: pl.DataFrame, measure: Measure, *, cap: bool) -> pl.DataFrame:
+    """What outcomes are worth: the amount that was reported, else what one of their type is declared to be worth."""
+    declared = pl.col("type").replace_strict(dict(measure.outcome_worth_minor), default=0.0, return_dtype=pl.Float64)
+    worth = pl.coalesce(pl.col("amount_minor").cast(pl.Float64), declared).round().cast(pl.Int64)
+    counted = outcomes.filter(pl.col("type").is_in(sorted(measure.outcomes)))
+    return counted.select("customer_id", "occurred_at", step=_cut(worth, measure, cap=cap))
+
+
+def _cut(amount: pl.Expr, measure: Measure, *, cap: bool) -> pl.Expr:
+    return amount if not cap or measure.cap_minor is None else amount.clip(-measure.cap_minor, measure.cap_minor)
 
 
 def _event_happened(events: pl.DataFrame, decisions: pl.DataFrame, measure: Measure) -> pl.Series:

@@ -174,5 +174,6 @@ def _measure(name: str, file: MeasureFile, currency: str) -> Measure:
         added_events=frozenset(file.add),
         subtracted_events=frozenset(file.subtract),
         outcomes=frozenset(file.outcomes),
+        outcome_worth_minor={one: to_minor(worth, currency) for one, worth in sorted(file.worth.items())},
         cap_minor=None if file.cap is None else round(to_minor(file.cap, currency)),
     )

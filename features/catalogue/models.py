@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, StringConstraints, model_validator
 from decisioning.catalogue import AttributeKind
 from decisioning.measure import Unit
 from decisioning.message import MessageClass
-from features.catalogue.fields import ColumnName, FileModel, Identifier, Text
+from features.catalogue.fields import ColumnName, FileModel, Identifier, Money, Text
 from features.catalogue.models_care import CareFile
 from features.catalogue.models_choice import ArbitrationFile, ExplorationFile, LeverFile
 from features.catalogue.models_contact import ClassFile, ContactPolicyFile
@@ -44,21 +44,26 @@ class MeasureFile(FileModel):
     unit: Unit = Field(description="money or rate")
     add: tuple[str, ...] = Field(default=(), description="Events whose amounts (money) or occurrence (rate) count")
     subtract: tuple[str, ...] = Field(default=(), description="Events whose amounts are taken away; money only")
-    outcomes: tuple[str, ...] = Field(default=(), description="Outcomes whose occurrence counts; rate only")
+    outcomes: tuple[str, ...] = Field(
+        default=(), description="Outcomes whose occurrence (rate) or worth (money) counts, such as referred"
+    )
+    worth: dict[str, Money] = Field(
+        default_factory=dict, description="What an outcome is worth where its report names no amount; money only"
+    )
     cap: Annotated[float, Field(gt=0, le=1e9)] | None = Field(
         default=None, description="Largest amount that one transaction may count for; money only"
     )
 
     @model_validator(mode="after")
     def _fits_unit(self) -> Self:
-        if self.unit is Unit.MONEY and not self.add:
-            raise ValueError("must name the events that a money measure adds in `add`")
-        if self.unit is Unit.MONEY and self.outcomes:
-            raise ValueError("must not name `outcomes` in a money measure: they count occurrences")
+        if self.unit is Unit.MONEY and not (self.add or self.outcomes):
+            raise ValueError("must name the events (`add`) or `outcomes` that a money measure adds")
+        if set(self.worth) - set(self.outcomes):
+            raise ValueError("must have in `worth` only what `outcomes` names")
         if self.unit is Unit.RATE and not (self.add or self.outcomes):
             raise ValueError("must name the `outcomes` or events (`add`) that a rate counts")
-        if self.unit is Unit.RATE and (self.subtract or self.cap is not None):
-            raise ValueError("must not have `subtract` or `cap` in a rate: they are for money")
+        if self.unit is Unit.RATE and (self.subtract or self.worth or self.cap is not None):
+            raise ValueError("must not have `subtract`, `worth` or `cap` in a rate: they are for money")
         return self
 
 

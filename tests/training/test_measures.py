@@ -1,6 +1,6 @@
 """Measures over windows, against a slow and obvious computation."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
@@ -119,6 +119,22 @@ def test_a_rate_is_one_where_an_outcome_of_the_decision_or_an_event_of_the_custo
     )
     windows = make_windows([("D1", "A", 0, 9), ("D2", "A", 0, 9), ("D3", "B", 0, 9), ("D4", "C", 0, 9)])
     assert values_of(tables, windows, ENGAGED) == {"D1": 1.0, "D2": 0.0, "D3": 1.0, "D4": 0.0}
+
+
+def test_money_counts_what_recommendations_are_worth_whichever_decision_brought_them():
+    rows = [("referred", 3), ("reviewed", 4), ("clicked", 4), ("referred", 9)]
+    advocacy = replace(
+        NET, outcomes=frozenset({"referred", "reviewed"}), outcome_worth_minor={"referred": 40.0, "reviewed": 5.0}
+    )
+    outcomes = make_outcomes(
+        [("D1", "referred", 3), ("D1", "reviewed", 4), ("D1", "clicked", 4), ("D1", "referred", 9)]
+    )
+    told = outcomes.with_columns(amount_minor=pl.Series([700, None, None, None], dtype=pl.Int64))
+    tables = Tables(events=make_events([("A", "purchase", 1, 20)]), outcomes=told)
+    windows = make_windows([("D1", "A", 0, 9), ("silence after it", "A", 2, 10), ("D2", "B", 0, 9)])
+    assert values_of(tables, windows, advocacy) == {"D1": 725.0, "silence after it": 745.0, "D2": 0.0}
+    assert values_of(tables, windows, advocacy, cap=True) == {"D1": 125.0, "silence after it": 145.0, "D2": 0.0}
+    assert values_of(tables, windows, NET) == {"D1": 20.0, "silence after it": 0.0, "D2": 0.0}
 
 
 @pytest.mark.parametrize("measure", [NET, ENGAGED])
