@@ -126,9 +126,7 @@ def test_money_counts_what_recommendations_are_worth_whichever_decision_brought_
     advocacy = replace(
         NET, outcomes=frozenset({"referred", "reviewed"}), outcome_worth_minor={"referred": 40.0, "reviewed": 5.0}
     )
-    outcomes = make_outcomes(
-        [("D1", "referred", 3), ("D1", "reviewed", 4), ("D1", "clicked", 4), ("D1", "referred", 9)]
-    )
+    outcomes = make_outcomes([("D1", kind, hour) for kind, hour in rows])
     told = outcomes.with_columns(amount_minor=pl.Series([700, None, None, None], dtype=pl.Int64))
     tables = Tables(events=make_events([("A", "purchase", 1, 20)]), outcomes=told)
     windows = make_windows([("D1", "A", 0, 9), ("silence after it", "A", 2, 10), ("D2", "B", 0, 9)])
