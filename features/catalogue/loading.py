@@ -8,6 +8,7 @@ from typing import Any
 from decisioning.catalogue import Catalogue
 from decisioning.errors import InvalidPolicyError
 from features.catalogue.building import build_catalogue
+from features.catalogue.equal_service import check_equal_service
 from features.catalogue.facts import check_rules
 from features.catalogue.findings import Finding, Severity, from_problem, in_order
 from features.catalogue.names import Names
@@ -91,6 +92,7 @@ def _checked(folder: Path) -> tuple[Sections, dict[str, Any], Catalogue | None]:
     names = Names(sections, sound)
     check_references(sections, sound, names)
     check_rules(sections, sound, names)
+    check_equal_service(sections, sound)
     check_wording(sections, sound, names)
     if sections.problems:
         return sections, sound, None

@@ -26,6 +26,9 @@ class AttributeFile(FileModel):
 
     kind: AttributeKind = Field(description="number, category or flag")
     values: tuple[Text, ...] = Field(default=(), description="Words of a category, in order")
+    tells_value: bool = Field(
+        default=False, description="Says what a customer is worth: no message but marketing may ask for it"
+    )
 
     @model_validator(mode="after")
     def _values_fit(self) -> Self:
