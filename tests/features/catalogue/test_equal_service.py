@@ -58,8 +58,8 @@ def test_service_must_not_be_for_a_stage_of_those_who_spend(problems_after: Chan
 
 
 def test_wording_of_service_must_not_either(problems_after: Change) -> None:
-    old = f"{OPENING_HOURS}    kind: information\n    class: service\n    value: 0.10\n    attributes: {{difficulty: 0}}\n"
-    old += "    creatives:\n      - creative: plain\n        channel: email\n"
+    old = f"{OPENING_HOURS}    kind: information\n    class: service\n    value: 0.10\n"
+    old += "    attributes: {difficulty: 0}\n    creatives:\n      - creative: plain\n        channel: email\n"
     worded = (old, f"{old}        eligibility: {{fact: purchase_sum_minor_30d, at_least: 1}}\n")
     (told,) = problems_after({"offers.yaml": worded})
     assert "creatives" in told
