@@ -39,6 +39,8 @@ class CaseKind:
         cooldown_seconds: Rest after the resolution, by severity.
         default_severity: Where an event names none.
         max_open_seconds: A case nobody resolved ends after this; None for never.
+        owner: Who answers for such cases until one is assigned to somebody; None where nobody is named.
+        answer_within_seconds: How soon a customer must have an answer; None where no time is promised.
     """
 
     kind: str
@@ -47,6 +49,8 @@ class CaseKind:
     cooldown_seconds: Mapping[str, float]
     default_severity: str
     max_open_seconds: float | None = None
+    owner: str | None = None
+    answer_within_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,8 +182,8 @@ def check_care(policy: CarePolicy) -> None:
     """Refuse kinds of trouble that cannot work.
 
     Raises:
-        InvalidPolicyError: A kind under another name, a cool-down or longest time that is negative or beyond a
-            century, or a default severity without a cool-down.
+        InvalidPolicyError: A kind under another name, a cool-down, time to answer or longest time that is negative or
+            beyond a century, or a default severity without a cool-down.
     """
     for name, kind in policy.kinds.items():
         if name != kind.kind or not name:
@@ -191,6 +195,10 @@ def check_care(policy: CarePolicy) -> None:
             raise InvalidPolicyError(f"default_severity of {name} must have a cool-down, got {kind.default_severity!r}")
         if kind.max_open_seconds is not None and not 0 < kind.max_open_seconds <= LONGEST_SECONDS:
             raise InvalidPolicyError(f"max_open_seconds of {name} must be positive, got {kind.max_open_seconds}")
+        if kind.answer_within_seconds is not None and not 0 < kind.answer_within_seconds <= LONGEST_SECONDS:
+            raise InvalidPolicyError(
+                f"answer_within_seconds of {name} must be positive, got {kind.answer_within_seconds}"
+            )
 
 
 def _gravity(

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from decisioning.care import DEFAULT_CARE, CaseKind
 from decisioning.message import MessageClass
-from features.catalogue.fields import ColumnName, Days, FileModel
+from features.catalogue.fields import ColumnName, Days, FileModel, Hours, Text
 
 CooldownDays = Annotated[float, Field(ge=0, le=3660)]
 
@@ -39,6 +39,10 @@ class CaseFile(FileModel):
     max_open_days: Days | None = Field(
         default=_max_open_days(_PLAIN),
         description="A case nobody resolved ends after this; null for never",
+    )
+    owner: Text | None = Field(default=None, description="Who answers for such cases until somebody is assigned")
+    answer_within_hours: Hours | None = Field(
+        default=None, description="A customer must have an answer within this; later it is an alarm"
     )
 
     @model_validator(mode="after")

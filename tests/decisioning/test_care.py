@@ -182,6 +182,7 @@ def test_the_default_policy_is_sound() -> None:
         ({"lost_item": replace(BAG, cooldown_seconds={"normal": float("inf")})}, "cool-down"),
         ({"lost_item": replace(BAG, default_severity="odd")}, "default_severity"),
         ({"lost_item": replace(BAG, max_open_seconds=0.0)}, "max_open_seconds"),
+        ({"lost_item": replace(BAG, answer_within_seconds=0.0)}, "answer_within_seconds"),
     ],
 )
 def test_kinds_that_cannot_work_are_refused(kinds: dict, words: str) -> None:
