@@ -149,7 +149,7 @@ class ChainedLog(EventLog):
         done = super().append(table, rows)
         if table.name == DECISIONS.name and "commitment" in rows.columns:
             sealed = rows.filter(pl.col("commitment").is_not_null()).select("decision_id", "customer_id", "commitment")
-            self._chain_decisions(sealed, are_all_new=done.duplicates == 0)
+            self._chain_decisions(sealed, are_all_new=done.inserted == rows.height)
         return done
 
     def is_genuine(self, entry: Mapping[str, Any]) -> bool:

@@ -23,6 +23,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 
 from decisioning.errors import InvalidInputError, LogUnavailableError
 from features.contracts import Table
+from features.privacy.tombstones import Tombstones
 
 APPEND_ATTEMPTS = 60
 """How often an append starts over when others keep committing first; they would have to win every time for minutes."""
@@ -37,10 +38,15 @@ _WRITER = WriterProperties(compression="ZSTD", compression_level=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Appended:
-    """What an append did: rows that are new, and rows whose key the log or the same batch already had."""
+    """What an append did: rows that are new, and rows whose key the log or the same batch already had.
+
+    Attributes:
+        erased: Rows of erased customers, which were left out.
+    """
 
     inserted: int
     duplicates: int
+    erased: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,11 +62,12 @@ class EventLog:
     """Customers, events, decisions and outcomes as Delta tables below one folder.
 
     A row is identified by its table's key and the first row of a key stands: appending a row again changes nothing, so
-    every writer may repeat itself after a crash.
+    every writer may repeat itself after a crash. Rows of customers who were erased are never taken back.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.erased = Tombstones(path / "erased")
 
     def append(self, table: Table, rows: pl.DataFrame) -> Appended:
         """Add the rows whose key is new, in one atomic commit that survives a power cut.
@@ -74,12 +81,13 @@ class EventLog:
             LogUnavailableError: The log could not be written.
         """
         canonical = conform(table, rows)
-        distinct = canonical.unique(subset=list(table.key), keep="first", maintain_order=True)
-        if distinct.is_empty():
+        if canonical.is_empty():
             return Appended(inserted=0, duplicates=0)
-        with _available(table, "written"):
-            inserted = self._commit_new(table, distinct)
-        return Appended(inserted=inserted, duplicates=canonical.height - inserted)
+        with _available(table, "written"), self.erased.appending():
+            kept = without_customers(canonical, self.erased)
+            distinct = kept.unique(subset=list(table.key), keep="first", maintain_order=True)
+            inserted = 0 if distinct.is_empty() else self._commit_new(table, distinct)
+        return Appended(inserted=inserted, duplicates=kept.height - inserted, erased=canonical.height - kept.height)
 
     def read(
         self, table: Table, *, columns: Sequence[str] | None = None, customer_ids: Sequence[str] | None = None
@@ -159,7 +167,7 @@ class EventLog:
             LogUnavailableError: The log could not be rewritten.
         """
         hours = int(retention.total_seconds() // 3600)
-        with _available(table, "compacted"):
+        with _available(table, "compacted"), self.erased.appending():
             stored = self._open(table)
             if stored is None:
                 return Compacted(files_before=0, files_after=0, files_deleted=0)
@@ -278,6 +286,18 @@ def conform(table: Table, rows: pl.DataFrame) -> pl.DataFrame:
         if column.is_required and frame[column.name].null_count():
             raise InvalidInputError(f"{table.name}.{column.name} must be given in every row, got missing values")
     return frame
+
+
+def without_customers(rows: pl.DataFrame, erased: Tombstones) -> pl.DataFrame:
+    """Rows of customers who were not erased; tables that are not about customers stay whole.
+
+    Raises:
+        LogUnavailableError: The tombstones cannot be read.
+    """
+    if "customer_id" not in rows.columns or not erased.tokens():
+        return rows
+    gone = erased.among(rows["customer_id"].drop_nulls().unique().to_list())
+    return rows.filter(~pl.col("customer_id").is_in(sorted(gone))) if gone else rows
 
 
 def _with_canonical_columns(frame: pl.LazyFrame, table: Table) -> pl.LazyFrame:

@@ -1,0 +1,176 @@
+"""Rows out of the files that lie about a home: rejects, dead letters, hand-offs, whatever has a column `customer_id`.
+
+The log, the feature history, Redis and the spool have ways of their own. Everything else that is a table is filtered by
+its column, and of a file of JSON lines the lines that name the customer go.
+"""
+
+import csv
+import fcntl
+import io
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import polars as pl
+
+from decisioning.errors import UnavailableError
+from features.importing.refusals import REASONS_FILE
+from features.privacy.history_erasure import rewrite_parquet
+from features.settings import Settings
+
+CUSTOMER = "customer_id"
+
+
+def erase_from_files(settings: Settings, customer_id: str) -> dict[str, int]:
+    """Take a customer out of every file below home that has no way of its own; it may be repeated.
+
+    Returns:
+        Rows and lines taken out, by the file's path below home.
+
+    Raises:
+        UnavailableError: A file could not be rewritten.
+    """
+    _remove_abandoned_staging(settings.home)
+    taken: dict[str, int] = {}
+    for path in loose_files(settings):
+        count = _erase_from(path, customer_id)
+        if count:
+            taken[str(path.relative_to(settings.home))] = count
+    return taken
+
+
+def loose_files(settings: Settings) -> Iterator[Path]:
+    """Tables and JSON lines below home that nothing else looks after."""
+    looked_after = {settings.log_path, settings.features_path, settings.redis_path, settings.catalogues_path}
+    for folder, names, files in os.walk(settings.home):
+        here = Path(folder)
+        names[:] = sorted(name for name in names if here / name not in looked_after)
+        for name in sorted(files):
+            if Path(name).suffix in {".csv", ".parquet", ".jsonl"} and not name.startswith("."):
+                yield here / name
+
+
+def rows_in(path: Path, customer_id: str) -> list[dict[str, object]]:
+    """Rows of a loose file that are about a customer, as plain values; lines that name them as `line`."""
+    match path.suffix:
+        case ".parquet":
+            rows = pl.scan_parquet(path)
+            if CUSTOMER not in rows.collect_schema().names():
+                return []
+            return rows.filter(pl.col(CUSTOMER) == customer_id).collect().to_dicts()
+        case ".csv":
+            return [dict(row) for row in csv.DictReader(_lines(path)) if _is_of(row, customer_id)]
+        case _:
+            return [{"line": line} for line in _lines(path) if names(line, customer_id)]
+
+
+def names(text: str, customer_id: str) -> bool:
+    """Whether a text names a customer: the id stands in it by itself, not as a part of a longer one.
+
+    Example:
+        >>> names('{"customer_id": "C-1"}', "C-1"), names('{"customer_id": "C-10"}', "C-1")
+        (True, False)
+    """
+    return pattern_of(customer_id).search(text) is not None
+
+
+def pattern_of(customer_id: str) -> re.Pattern[str]:
+    """Finds an id that stands by itself."""
+    return re.compile(rf"(?<![\w-]){re.escape(customer_id)}(?![\w-])")
+
+
+def _erase_from(path: Path, customer_id: str) -> int:
+    try:
+        match path.suffix:
+            case ".parquet":
+                if CUSTOMER not in pl.scan_parquet(path).collect_schema().names():
+                    return 0
+                return rewrite_parquet(path, pl.col(CUSTOMER).ne_missing(customer_id))
+            case ".csv" if path.name == REASONS_FILE:
+                return 0  # rewritten with the rows that it is about
+            case ".csv":
+                return _erase_from_csv(path, customer_id)
+            case _:
+                return _erase_lines(path, customer_id)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UnavailableError(f"{path.name} must be rewritable, got {type(error).__name__}; try again") from error
+
+
+def _erase_from_csv(path: Path, customer_id: str) -> int:
+    reader = csv.DictReader(_lines(path))
+    rows = list(reader)
+    kept = [row for row in rows if not _is_of(row, customer_id)]
+    reasons = path.with_name(REASONS_FILE)
+    if reasons.exists():
+        _erase_reasons(reasons, path.stem, kept, customer_id)
+    if len(kept) == len(rows):
+        return 0
+    _write_csv(path, list(reader.fieldnames or ()), kept)
+    return len(rows) - len(kept)
+
+
+def _erase_reasons(path: Path, table: str, kept: list[dict[str, str]], customer_id: str) -> None:
+    """Values that were quoted from refused rows stay only where a row that stays has them."""
+    reader = csv.DictReader(_lines(path))
+    rows = list(reader)
+    values = {value for row in kept for value in row.values()}
+    is_changed = False
+    for row in rows:
+        is_ours = Path(row["file"]).stem == table and row["value"] not in values
+        if row["value"] and (is_ours or names(row["value"], customer_id)):
+            row["value"], is_changed = "", True
+    if is_changed:
+        _write_csv(path, list(reader.fieldnames or ()), rows)
+
+
+def _is_of(row: dict[str, str], customer_id: str) -> bool:
+    """A refused row may be damaged, so its id counts with whatever blanks stand about it."""
+    return (row.get(CUSTOMER) or "").strip() == customer_id
+
+
+def _erase_lines(path: Path, customer_id: str) -> int:
+    with path.open("r+", encoding="utf-8", errors="surrogateescape") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        lines = file.readlines()
+        kept = [line for line in lines if not names(line, customer_id)]
+        if len(kept) < len(lines):
+            file.seek(0)
+            file.writelines(kept)
+            file.truncate()
+            file.flush()
+            os.fsync(file.fileno())
+    return len(lines) - len(kept)
+
+
+def _lines(path: Path) -> io.StringIO:
+    return io.StringIO(path.read_text(encoding="utf-8-sig", errors="surrogateescape"), newline="")
+
+
+def _write_csv(path: Path, columns: list[str], rows: list[dict[str, str]]) -> None:
+    fresh = path.with_name(f".{path.name}.{uuid4().hex}")
+    try:
+        with fresh.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def _remove_abandoned_staging(home: Path) -> None:
+    """What a killed import left; an import that runs keeps its folder, and leaves erased customers out by itself."""
+    folder = home / "staging"
+    if not folder.is_dir():
+        return
+    with (home / "import.lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UnavailableError("import must end before a customer can be erased; try again") from error
+        shutil.rmtree(folder, ignore_errors=True)

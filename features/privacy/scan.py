@@ -1,0 +1,105 @@
+"""The proof of an erasure: every byte below a folder is looked at, packed tables included, for traces of somebody."""
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+_PARQUET = b"PAR1"
+_CHUNK_BYTES = 8_000_000
+_SKIPPED = frozenset({"start.lock", "users.lock", "server.lock", "redis.sock"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """A place where something was found.
+
+    Attributes:
+        path: File below the folder.
+        column: Column of a Parquet file; None where the bytes of the file say it.
+    """
+
+    path: str
+    column: str | None = None
+
+
+def traces_below(folder: Path, words: Sequence[str], *, skip: Iterable[Path] = ()) -> list[Trace]:
+    """Files that hold one of some words, as plain bytes or in a column of a Parquet file.
+
+    Args:
+        folder: Where to look; every file below it is read.
+        words: Texts of which none may be found; each counts where it stands by itself.
+        skip: Files to leave out.
+    """
+    skipped = {path.resolve() for path in skip}
+    found: list[Trace] = []
+    for path in _files(folder):
+        if path.resolve() in skipped:
+            continue
+        name = str(path.relative_to(folder))
+        if _holds(path, words):
+            found.append(Trace(path=name))
+        found += [Trace(path=name, column=column) for column in _columns_holding(path, words)]
+    return found
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for here, folders, files in os.walk(folder):
+        folders.sort()
+        for name in sorted(files):
+            path = Path(here) / name
+            if name not in _SKIPPED and path.is_file():
+                yield path
+
+
+def _pattern(words: Sequence[str]) -> bytes:
+    either = b"|".join(re.escape(word.encode()) for word in words)
+    return rb"(?<![\w-])(?:" + either + rb")(?![\w-])"
+
+
+def _holds(path: Path, words: Sequence[str]) -> bool:
+    """Whether the bytes have a word; pieces overlap, so that none is cut in two unseen."""
+    wanted = re.compile(_pattern(words))
+    overlap = max(len(word.encode()) for word in words) + 1
+    rest = b""
+    try:
+        with path.open("rb") as file:
+            while piece := file.read(_CHUNK_BYTES):
+                if wanted.search(rest + piece):
+                    return True
+                rest = piece[-overlap:]
+    except FileNotFoundError:  # gone meanwhile, as temporary files of others are
+        return False
+    return False
+
+
+def _columns_holding(path: Path, words: Sequence[str]) -> list[str]:
+    try:
+        with path.open("rb") as file:
+            if file.read(4) != _PARQUET:
+                return []
+        rows = pl.scan_parquet(path)
+        texts = [name for name, dtype in rows.collect_schema().items() if not dtype.is_numeric()]
+        if not texts:
+            return []
+        as_text = pl.col(texts).cast(pl.String, strict=False).str.contains_any(list(words)).any()
+        suspects = [name for name, flag in rows.select(as_text).collect().to_dicts()[0].items() if flag]
+    except FileNotFoundError:
+        return []
+    except pl.exceptions.PolarsError:  # nested columns have no text form: look at their values
+        return _columns_holding_slowly(path, words)
+    return [name for name in suspects if _column_holds(path, name, words)]
+
+
+def _column_holds(path: Path, column: str, words: Sequence[str]) -> bool:
+    wanted = re.compile(_pattern(words))
+    values = pl.read_parquet(path, columns=[column])[column].unique().to_list()
+    return any(wanted.search(str(value).encode()) for value in values)
+
+
+def _columns_holding_slowly(path: Path, words: Sequence[str]) -> list[str]:
+    names = pl.scan_parquet(path).collect_schema().names()
+    return [name for name in names if _column_holds(path, name, words)]

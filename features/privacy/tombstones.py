@@ -1,0 +1,186 @@
+"""Tombstones: who was erased, so that nobody brings them back.
+
+A tombstone is HMAC-SHA256(key, customer id), in hex. Without the key nobody can tell whose it is, and with the key one
+can only ask about an id that one knows already. Tombstones lie beside the log's tables, so whoever appends to the log
+asks them; the key lies there too, for the owner's eyes only.
+
+Appending and erasing must not overtake each other: who appends holds a shared lock from looking at the tombstones until
+the rows are committed, who erases holds it alone while a tombstone is set and while rows are deleted.
+"""
+
+import fcntl
+import hmac
+import os
+import secrets
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import orjson
+
+from decisioning.errors import LogUnavailableError
+from features.settings import Settings
+
+NO_TOKEN = ""
+"""What stands for a token where no key can be had; no tombstone is like it."""
+
+_KEY_BYTES = 32
+_OWNER_ONLY = 0o600
+_POLL_SECONDS = 0.005
+_LOCK_SECONDS = 600.0
+
+
+class Tombstones:
+    """The tombstones of one log; every process looks at the file again when it has changed."""
+
+    def __init__(self, folder: Path) -> None:
+        """Name the folder; nothing is read or made yet."""
+        self._folder = folder
+        self._key: bytes | None = None
+        self._stamp: tuple[int, int, int] | None = None
+        self._tokens: frozenset[str] = frozenset()
+
+    @property
+    def path(self) -> Path:
+        """File of the tombstones: a JSON object a line."""
+        return self._folder / "tombstones.jsonl"
+
+    def token(self, customer_id: str) -> str:
+        """The keyed hash of a customer id; the key is made on first use, `NO_TOKEN` where that is not possible."""
+        try:
+            return self._token(customer_id)
+        except OSError:
+            return NO_TOKEN
+
+    def __contains__(self, customer_id: str) -> bool:
+        """Whether a customer was erased."""
+        tokens = self.tokens()
+        return bool(tokens) and self.token(customer_id) in tokens
+
+    def among(self, customer_ids: Iterable[str]) -> frozenset[str]:
+        """Those of some customers who were erased."""
+        tokens = self.tokens()
+        return frozenset(one for one in customer_ids if self.token(one) in tokens) if tokens else frozenset()
+
+    def tokens(self) -> frozenset[str]:
+        """Every tombstone.
+
+        Raises:
+            LogUnavailableError: The file cannot be read.
+        """
+        try:
+            state = self.path.stat()
+        except FileNotFoundError:
+            return frozenset()
+        stamp = (state.st_mtime_ns, state.st_size, state.st_ino)
+        if stamp != self._stamp:
+            try:
+                lines = self.path.read_bytes().splitlines()
+                self._tokens = frozenset(orjson.loads(line)["token"] for line in lines)
+            except (OSError, orjson.JSONDecodeError, KeyError, TypeError) as error:
+                raise LogUnavailableError(
+                    f"tombstones must be readable, got {type(error).__name__} at {self.path}; repair the file"
+                ) from error
+            self._stamp = stamp
+        return self._tokens
+
+    def add(self, customer_id: str, *, now: datetime, reason: str) -> bool:
+        """Set a tombstone; from its return on, no append takes rows of this customer.
+
+        Args:
+            customer_id: Who is erased.
+            now: When (aware).
+            reason: Why, in a word of a fixed list.
+
+        Returns:
+            False where there was one already.
+
+        Raises:
+            LogUnavailableError: It cannot be written.
+        """
+        try:
+            with self.erasing():
+                if customer_id in self:
+                    return False
+                line = {"token": self._token(customer_id), "erased_at": now.astimezone(UTC), "reason": reason}
+                _append_line(self.path, line)
+        except OSError as error:
+            raise LogUnavailableError(f"tombstones must be writable, got {error.strerror} at {self.path}") from error
+        return True
+
+    @contextmanager
+    def appending(self) -> Iterator[None]:
+        """Hold for as long as rows are checked against the tombstones and appended; others may append meanwhile."""
+        with self._locked(fcntl.LOCK_SH):
+            yield
+
+    @contextmanager
+    def erasing(self) -> Iterator[None]:
+        """Hold while rows are deleted: nobody appends meanwhile.
+
+        Raises:
+            LogUnavailableError: Somebody appended for ten minutes without a pause.
+        """
+        with self._locked(fcntl.LOCK_EX):
+            yield
+
+    @contextmanager
+    def _locked(self, kind: int) -> Iterator[None]:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT, _OWNER_ONLY)
+        try:
+            _wait_for(handle, kind)
+            yield
+        finally:
+            os.close(handle)
+
+    def _token(self, customer_id: str) -> str:
+        if self._key is None:
+            self._key = _key_in(self._folder / "key")
+        return hmac.digest(self._key, customer_id.encode(), "sha256").hex()
+
+
+def tombstones_of(settings: Settings) -> Tombstones:
+    """The tombstones of a home."""
+    return Tombstones(settings.log_path / "erased")
+
+
+def _wait_for(handle: int, kind: int) -> None:
+    ends_at = time.monotonic() + _LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(handle, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > ends_at:
+                raise LogUnavailableError("log must be free within ten minutes, got a lock; try again") from None
+            time.sleep(_POLL_SECONDS)
+        else:
+            return
+
+
+def _key_in(path: Path) -> bytes:
+    """The key, made whole or not at all; where another process was faster, its key stands."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ONLY)
+        try:
+            os.write(handle, secrets.token_hex(_KEY_BYTES).encode())
+            os.fsync(handle)
+            os.link(draft, path)
+        except FileExistsError:
+            pass
+        finally:
+            os.close(handle)
+            draft.unlink()
+    return bytes.fromhex(path.read_text(encoding="ascii").strip())
+
+
+def _append_line(path: Path, line: dict[str, object]) -> None:
+    with path.open("ab") as file:
+        path.chmod(_OWNER_ONLY)
+        file.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
+        file.flush()
+        os.fsync(file.fileno())
