@@ -196,19 +196,30 @@ def best_of(bids: Sequence[Bid]) -> int:
     return max(range(len(bids)), key=lambda index: bids[index].priority_minor)
 
 
-def precedence_of(candidates: Sequence[Candidate], permitted: Sequence[int], bids: Sequence[Bid]) -> int | None:
+def precedence_of(
+    candidates: Sequence[Candidate], permitted: Sequence[int], bids: Sequence[Bid], told_on: str | None = None
+) -> int | None:
     """Index of the bid that goes before all others whatever they are worth; None where none has precedence.
 
     The highest class first, then the most urgent offer, then the lower offer id. What a customer or a message is worth
-    decides only between the messages of that one offer: which channel and wording works best, then the lower key.
+    decides only between the messages of that one offer: which channel and wording works best, then the lower key. An
+    offer that answers in kind goes to the channel where the customer spoke, before any of that.
 
     Args:
         candidates: The touchpoint's candidates.
         permitted: Indexes of those that passed every gate.
         bids: From `appraise` for these.
+        told_on: Channel on which the customer told of trouble that is not over; None where there is none.
     """
     leading = [
-        (candidate.precedence, -candidate.urgency, candidate.offer_id, -bids[place].priority_minor, place)
+        (
+            candidate.precedence,
+            -candidate.urgency,
+            candidate.offer_id,
+            not (candidate.message.offer.answers_in_kind and candidate.channel_id == told_on),
+            -bids[place].priority_minor,
+            place,
+        )
         for place, index in enumerate(permitted, start=1)
         if (candidate := candidates[index]).precedence is not None
     ]

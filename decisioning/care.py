@@ -88,12 +88,14 @@ class CareStanding:
         until: First moment at which no case pauses anything, if nothing else happens; None where an open case has no
             end, and where nothing is paused.
         open_count: Cases that are open.
+        channel_id: Where the customer last told of trouble that is open or cooling down; None where nobody knows.
     """
 
     state: CaseState | None = None
     case: Case | None = None
     until: datetime | None = None
     open_count: int = 0
+    channel_id: str | None = None
 
 
 def _default_kind(kind: str, *further: str) -> CaseKind:
@@ -169,7 +171,13 @@ def care_standing(policy: CarePolicy, cases: Iterable[Case], now: datetime) -> C
         case=case,
         until=max((end for end in ends if end is not None), default=None) if None not in ends else None,
         open_count=sum(standing is CaseState.OPEN for standing, _, _ in found),
+        channel_id=_channel_told(case for standing, _, case in found if standing is not CaseState.CLOSED),
     )
+
+
+def _channel_told(cases: Iterable[Case]) -> str | None:
+    told = [(case.opened_at, case.case_id, case.channel_id) for case in cases if case.opened_at and case.channel_id]
+    return max(told)[-1] if told else None
 
 
 def pauses(policy: CarePolicy, standing: CareStanding, message_class: MessageClass) -> bool:

@@ -73,6 +73,8 @@ class Offer:
         never_with: Offers that the customer must not also have: in one slate, or within the window of the contact book.
         not_after: Seconds for which this offer rests after each of these offers.
         urgency: Order among messages of a class with precedence, highest first; nothing else looks at it.
+        answers_in_kind: Of its messages, that on the channel where the customer told of the trouble goes first; only
+            for classes with precedence.
     """
 
     offer_id: str
@@ -91,6 +93,7 @@ class Offer:
     never_with: frozenset[str] = frozenset()
     not_after: Mapping[str, float] = field(default_factory=dict[str, float])
     urgency: float = 0.0
+    answers_in_kind: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

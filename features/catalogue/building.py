@@ -148,6 +148,7 @@ def _offer(name: str, file: OfferFile, currency: str) -> Offer:
         never_with=frozenset(file.never_with),
         not_after={offer: days * DAY_SECONDS for offer, days in _sorted(file.not_after)},
         urgency=file.urgency,
+        answers_in_kind=file.answers_in_kind,
     )
 
 

@@ -49,6 +49,9 @@ class OfferFile(_WithRules):
     urgency: Annotated[float, Field(ge=0, le=1000)] = Field(
         default=0.0, description="Order among messages of a class with precedence, highest first"
     )
+    answers_in_kind: bool = Field(
+        default=False, description="Goes first on the channel where the customer told of the trouble; not for marketing"
+    )
     creatives: Annotated[tuple[CreativeFile, ...], Field(min_length=1)] = Field(description="Wordings per channel")
 
     @model_validator(mode="after")
@@ -56,6 +59,8 @@ class OfferFile(_WithRules):
         needs_consent = self.message_class not in {MessageClass.MANDATORY, MessageClass.TRANSACTIONAL}
         if needs_consent and "purpose" in self.model_fields_set and self.purpose is None:
             raise ValueError(f"must have a `purpose`: a {self.message_class} message needs consent for it")
+        if self.answers_in_kind and self.message_class is MessageClass.MARKETING:
+            raise ValueError("must not have `answers_in_kind` in class marketing: it answers nobody's trouble")
         if self.valid_from and self.valid_until and self.valid_from >= self.valid_until:
             raise ValueError("must have `valid_from` before `valid_until`")
         return self

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from decisioning.arbitration import Bid, best_of
+from decisioning.care import Case
 from decisioning.catalogue import Catalogue, Learning
 from decisioning.contact_policy import Contact, ContactPolicy, Fatigue, PressureBudget, Touch
 from decisioning.decision import Decision, Inputs, Reason
@@ -325,6 +326,27 @@ def test_among_the_messages_of_one_offer_worth_decides_and_then_the_key(
         scores = np.array([0.0, *(worth.get(key, 900.0) for key in keys)])
         decision = decide(policy, inputs_of(policy, expected_values=scores), "D-1")
         assert (decision.offer_id, decision.channel_id) == ("opening-hours", channel)
+
+
+@pytest.mark.parametrize(
+    ("answers_in_kind", "told_on", "channel"), [(True, "push", "push"), (True, None, "email"), (False, "push", "email")]
+)
+def test_an_offer_that_answers_in_kind_goes_where_the_customer_told_of_the_trouble_whatever_works_best(
+    plain_catalogue: Catalogue,
+    inputs_of: MakeInputs,
+    now: datetime,
+    answers_in_kind: bool,
+    told_on: str | None,
+    channel: str,
+) -> None:
+    catalogue = preceding(plain_catalogue, {}, opening_hours=MessageClass.SERVICE)
+    offer = replace(catalogue.offers["opening-hours"], answers_in_kind=answers_in_kind)
+    policy = Policy(replace(catalogue, offers={**catalogue.offers, "opening-hours": offer}))
+    keys = [message.key for message in policy.candidates("weekly-mail")]
+    scores = np.array([0.0, *(50.0 if key.startswith("opening-hours/email") else 0.0 for key in keys)])
+    case = Case(case_id="c1", kind="lost_item", severity="normal", opened_at=now, channel_id=told_on)
+    decision = decide(policy, inputs_of(policy, expected_values=scores, live=LiveState(cases=(case,))), "D-1")
+    assert (decision.offer_id, decision.channel_id) == ("opening-hours", channel)
 
 
 @settings(max_examples=40, deadline=None)

@@ -93,6 +93,20 @@ def test_the_gravest_case_speaks_and_the_pause_lasts_as_long_as_any() -> None:
     assert care_standing(DEFAULT_CARE, [open_, later], NOW).case == later
 
 
+def test_the_customer_told_on_the_channel_of_the_latest_case_that_is_not_over() -> None:
+    def told(*cases: Case) -> str | None:
+        return care_standing(DEFAULT_CARE, cases, NOW).channel_id
+
+    call = case_of(NOW - 5 * DAY, channel_id="call")
+    post = case_of(NOW - 2 * DAY, NOW - HOUR, channel_id="social_dm", case_id="c2")
+    unknown = case_of(NOW - DAY, case_id="c3")
+    over = case_of(NOW - 90 * DAY, NOW - 80 * DAY, channel_id="email", case_id="c4")
+    assert told(call, post, unknown, over) == told(over, unknown, post, call) == "social_dm"
+    assert told(call, unknown) == "call"
+    assert told(unknown, over) is None
+    assert told(case_of(None, NOW - HOUR, channel_id="call")) is None
+
+
 def test_a_pause_with_an_endless_case_has_no_end() -> None:
     endless = CarePolicy(kinds={"lost_item": BAG, "outage": replace(BAG, kind="outage", max_open_seconds=None)})
     cases = [case_of(NOW - DAY), case_of(NOW - DAY, case_id="c2", kind="outage")]
