@@ -67,6 +67,16 @@ class Settings(BaseSettings):
         return self.home / "readouts"
 
     @property
+    def kpis_path(self) -> Path:
+        """Folder of stored KPIs (JSON)."""
+        return self.home / "kpis"
+
+    @property
+    def fairness_path(self) -> Path:
+        """Folder of stored fairness reports (JSON)."""
+        return self.home / "fairness"
+
+    @property
     def redis_path(self) -> Path:
         """Folder of the embedded Redis."""
         return self.home / "redis"

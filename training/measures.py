@@ -36,14 +36,22 @@ def decision_values(history: Observed, decisions: pl.DataFrame, measure: Measure
         `decision_id` and `value` (Float64: minor units for money, 0 or 1 for a rate), in the order given.
     """
     if measure.unit is Unit.MONEY:
-        steps = _event_amounts(history.events, measure, cap=cap)
-        if measure.outcomes:
-            steps = pl.concat([steps, _outcome_worths(history.outcomes, measure, cap=cap)])
+        steps = money_steps(history, measure, cap=cap)
         return decisions.select("decision_id", value=_window_sums(steps, decisions))
     happened = _outcome_happened(history.outcomes, decisions, measure) | _event_happened(
         history.events, decisions, measure
     )
     return decisions.select("decision_id", value=happened.cast(pl.Float64))
+
+
+def money_steps(history: Observed, measure: Measure, *, cap: bool) -> pl.DataFrame:
+    """Everything that a money measure adds or takes away.
+
+    Returns:
+        `customer_id`, `occurred_at` and `step` (Int64, minor units, negative where it is taken away).
+    """
+    steps = _event_amounts(history.events, measure, cap=cap)
+    return pl.concat([steps, _outcome_worths(history.outcomes, measure, cap=cap)]) if measure.outcomes else steps
 
 
 def _event_amounts(events: pl.DataFrame, measure: Measure, *, cap: bool) -> pl.DataFrame:

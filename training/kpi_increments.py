@@ -1,0 +1,165 @@
+"""What messages brought beyond silence: by the universal holdout, and by the chance that every decision was left to.
+
+Where a decision was drawn with known probabilities and silence could have been drawn, the decisions that came out
+silent stand for all of them, each weighted by one over its probability (Hajek). With value v, n decisions, weights
+w = 1{silent}/p::
+
+    effect = mean(v) - sum(w v) / sum(w)
+
+Reference:
+    Hajek (1971); Swaminathan and Joachims (2015), The self-normalized estimator for counterfactual learning, eq. 5;
+    variances by linearisation, summed by customer.
+"""
+
+from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+import polars as pl
+from scipy import stats
+
+from decisioning.catalogue import Catalogue
+from decisioning.measure import Measure
+from training.intervals import MIN_CUSTOMERS, FloatArray, Interval
+from training.kpi_contacts import KpiLog, Period
+from training.measures import decision_values
+
+_COVERED = 0.2
+"""The silent decisions must stand for as many decisions as there are, to this share; else silence was impossible."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Increment:
+    """An effect and the return it means, or the reason why chance cannot say.
+
+    Attributes:
+        effect: Minor units a decision (a customer, of a holdout).
+        roi: Effect over contact costs, minus 1; None where nothing was spent.
+        unit_count: Decisions or customers behind it.
+    """
+
+    effect: Interval | None
+    roi: Interval | None
+    unit_count: int
+    customer_count: int
+    reason: str
+
+
+def drawn_decisions(log: KpiLog, catalogue: Catalogue, measure: Measure, period: Period) -> pl.DataFrame:
+    """Decisions between silence and messages that compete with it, drawn by chance, whose windows are over.
+
+    Returns:
+        One row per decision: `customer_id`, `touchpoint`, `is_silent`, `weight`, `value`, `cost_minor`.
+    """
+    competing = [
+        each.offer_id for each in catalogue.offers.values() if not catalogue.classes[each.message_class].has_precedence
+    ]
+    costs = {channel.channel_id: channel.cost_minor for channel in catalogue.channels.values()}
+    window = pl.duration(microseconds=round(catalogue.learning.window_days * 86_400e6)) if catalogue.learning else None
+    is_silent = pl.col("offer_id").fill_null("") == ""
+    probability = pl.col("action_probability")
+    rows = (
+        log.decisions.filter(period.holds("decided_at") & (probability > 0) & (probability < 1))
+        .filter(is_silent | pl.col("offer_id").is_in(competing))
+        .with_columns(starts_at="decided_at", ends_at=pl.coalesce("window_ends_at", pl.col("decided_at") + window))
+        .filter(pl.col("ends_at") <= period.as_of)
+    )
+    values = decision_values(log, rows.select("decision_id", "customer_id", "starts_at", "ends_at"), measure, cap=False)
+    return rows.join(values, on="decision_id", how="inner").select(
+        "customer_id",
+        pl.col("touchpoint").fill_null(""),
+        is_silent.alias("is_silent"),
+        pl.when(is_silent).then(1 / probability).otherwise(0.0).alias("weight"),
+        "value",
+        pl.when(is_silent).then(0.0)
+        .otherwise(pl.col("channel").replace_strict(costs, default=0.0, return_dtype=pl.Float64))
+        .alias("cost_minor"),
+    )  # fmt: skip
+
+
+def against_silence(drawn: pl.DataFrame) -> Increment:
+    """What decisions brought beyond silence, from `drawn_decisions`."""
+    silent, count = int(drawn["is_silent"].sum()), drawn.height
+    customers = drawn["customer_id"].n_unique()
+    reason = _thin("chance chose {} messages and {} times silence", count - silent, silent)
+    if not reason and abs(float(drawn["weight"].sum()) / count - 1) > _COVERED:
+        reason = "silence was not among what chance could choose"
+    if reason:
+        return Increment(effect=None, roi=None, unit_count=count, customer_count=customers, reason=reason)
+    clusters = drawn["customer_id"].rank("dense").to_numpy().astype(np.int64) - 1
+    return _increment(drawn["value"].to_numpy(), drawn["weight"].to_numpy(), drawn["cost_minor"].to_numpy(), clusters)
+
+
+def _thin(what: str, one: int, other: int) -> str:
+    if min(one, other) >= MIN_CUSTOMERS:
+        return ""
+    return f"not enough data: {what.format(f'{one:,}', f'{other:,}')}, and it takes {MIN_CUSTOMERS} each"
+
+
+def _increment(values: FloatArray, weights: FloatArray, costs: FloatArray, clusters: np.ndarray) -> Increment:
+    n, whole = len(values), float(weights.sum())
+    silence = float(weights @ values) / whole
+    effect = float(values.mean()) - silence
+    parts = (values - values.mean()) / n - weights * (values - silence) / whole
+    return _with_roi(effect, parts, float(costs.mean()), (costs - costs.mean()) / n, clusters)
+
+
+def _with_roi(effect: float, parts: FloatArray, cost: float, cost_parts: FloatArray, clusters: np.ndarray) -> Increment:
+    """Intervals from what each row adds to an estimate (its linearisation), summed by customer."""
+    count = int(clusters.max()) + 1
+    roi = None
+    if cost > 0:
+        roi = _interval(effect / cost - 1, (parts - effect / cost * cost_parts) / cost, clusters, count)
+    return Increment(
+        effect=_interval(effect, parts, clusters, count),
+        roi=roi,
+        unit_count=len(parts),
+        customer_count=count,
+        reason="",
+    )
+
+
+def _interval(value: float, parts: FloatArray, clusters: np.ndarray, count: int) -> Interval:
+    sums = np.bincount(clusters, weights=parts, minlength=count)
+    error = sqrt(float(sums @ sums) * count / max(count - 1, 1))
+    reach = error * float(stats.t.ppf(0.975, max(count - 1, 1)))
+    return Interval(value=value, lower=value - reach, upper=value + reach, error=error)
+
+
+def against_holdout(log: KpiLog, messages: pl.DataFrame, measure: Measure, period: Period) -> Increment:
+    """What a messaged customer brought in the period beyond a held-out one, from their first decision on."""
+    firsts = (
+        log.decisions.filter(period.holds("decided_at") & pl.col("is_held_out").is_not_null())
+        .group_by("customer_id")
+        .agg(
+            starts_at=pl.col("decided_at").min(),
+            decision_id=pl.col("customer_id").first(),
+            is_held_out=pl.col("is_held_out").any(),
+            is_crossed=pl.col("is_held_out").n_unique() > 1,
+        )
+        .filter(~pl.col("is_crossed"))
+        .with_columns(ends_at=pl.lit(period.as_of).cast(pl.Datetime("us", "UTC")))
+    )
+    held = int(firsts["is_held_out"].sum())
+    reason = _thin("{} customers were held out and {} were not", held, firsts.height - held)
+    if reason:
+        return Increment(effect=None, roi=None, unit_count=firsts.height, customer_count=firsts.height, reason=reason)
+    values = decision_values(log, firsts, measure, cap=False).rename({"decision_id": "customer_id"})
+    spent = messages.group_by("customer_id").agg(pl.col("cost_minor").sum())
+    rows = firsts.join(values, on="customer_id").join(spent, on="customer_id", how="left")
+    return _difference(
+        rows["value"].to_numpy(), rows["is_held_out"].to_numpy(), rows["cost_minor"].fill_null(0.0).to_numpy()
+    )
+
+
+def _difference(values: FloatArray, held: np.ndarray, costs: FloatArray) -> Increment:
+    """Messaged minus held out, and the same difference of contact costs under it."""
+
+    def parts_of(column: FloatArray) -> tuple[float, FloatArray]:
+        ours, theirs = float(column[~held].mean()), float(column[held].mean())
+        parts = np.where(held, -(column - theirs) / held.sum(), (column - ours) / (~held).sum())
+        return ours - theirs, parts
+
+    effect, parts = parts_of(values)
+    cost, cost_parts = parts_of(costs)
+    return _with_roi(effect, parts, cost, cost_parts, np.arange(len(values)))
