@@ -1,6 +1,6 @@
 """From raw purchases to a promoted model and a filled Redis: each step only where its result is not there yet."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.progress import Progress
 
 from decisioning.catalogue import Catalogue
-from examples.registry import convert_example
+from decisioning.errors import InvalidInputError
 from features.catalogue import load_catalogue
 from features.importing.folder import import_folder
 from features.settings import Settings
@@ -18,6 +18,8 @@ from training.promotion import list_models, promote
 from training.train_model import train_model
 
 type OnProgress = Callable[[int, int], None]
+type Write = Callable[[Path, OnProgress], Mapping[str, int]]
+"""Writes canonical tables and a catalogue into a folder, and says how many rows each table got."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,25 +35,29 @@ class Preparation:
     """What the steps work on.
 
     Attributes:
-        example: Name of the example, with the source that needs nothing but the installed packages.
+        example: Name of the example.
+        source: What its tables are made from, in words.
+        write: Makes them; needs nothing but the installed packages.
         redis_url: The Redis that decisions will read.
         now: The moment of this run (aware, UTC).
     """
 
     settings: Settings
     example: str
+    source: str
+    write: Write
     redis_url: str
     now: datetime
 
     @property
     def tables(self) -> Path:
         """Folder of the example's canonical tables."""
-        return self.settings.home / "examples" / self.example
+        return tables_of(self.settings, self.example)
 
     def steps(self) -> tuple[Step, ...]:
         """The steps in order."""
         return (
-            Step(title="convert the raw data to canonical tables", run=self._convert),
+            Step(title=f"write {self.source} as canonical tables", run=self._write),
             Step(title="import them into the log (Delta)", run=self._import),
             Step(title="build point-in-time features, register them (Feast)", run=self._build),
             Step(title="materialise features and profiles (Redis)", run=self._materialise),
@@ -59,11 +65,11 @@ class Preparation:
             Step(title="promote it", run=self._promote),
         )
 
-    def _convert(self, _on_progress: OnProgress) -> str:
+    def _write(self, on_progress: OnProgress) -> str:
         if (self.tables / "customers.parquet").is_file():
             return "already there"
-        report = convert_example(self.example, Path("installed"), self.tables, {"ends_on": self.now.date()})
-        return ", ".join(f"{count:,} {table}" for table, count in report.rows.items())
+        rows = self.write(self.tables, on_progress)
+        return ", ".join(f"{count:,} {table}" for table, count in rows.items())
 
     def _import(self, on_progress: OnProgress) -> str:
         report = import_folder(self.tables, self.settings, on_progress, now=self.now)
@@ -94,6 +100,28 @@ class Preparation:
 
     def _catalogue(self) -> Catalogue:
         return load_catalogue(self.settings.catalogue_path)
+
+
+def tables_of(settings: Settings, example: str) -> Path:
+    """Folder of an example's canonical tables in a home."""
+    return settings.home / "examples" / example
+
+
+def check_home(settings: Settings, example: str) -> None:
+    """Refuse a home where something else is in force.
+
+    Raises:
+        InvalidInputError: A catalogue is in force that no earlier demo of this example brought there.
+    """
+    tables = tables_of(settings, example)
+    if tables.is_dir() or not any(settings.catalogue_path.glob("*.yaml")):
+        return
+    others = sorted(path.name for path in tables.parent.glob("*") if path.is_dir())
+    holds = f"the example {', '.join(others)}" if others else "a catalogue of your own"
+    raise InvalidInputError(
+        f"home must be new or one of an earlier demo of {example}, got {settings.home} with {holds}; "
+        "choose another folder with --home" + (f", or --example {others[0]}" if others else "")
+    )
 
 
 def run_steps(steps: tuple[Step, ...], bar: Progress) -> None:
