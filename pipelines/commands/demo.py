@@ -1,11 +1,15 @@
-"""`nextbest demo`: the whole engine on real data, in one go."""
+"""`nextbest demo`: the whole engine in one go, on simulated customers or on real purchases."""
 
-from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
+from decisioning.errors import InvalidInputError
+from features.clock import wall_clock
 from pipelines.options import HomeOption, settings_for
+
+AIRLINE, GROCERY = "airline", "grocery"
+CUSTOMERS, WEEKS, SEED = 2_000, 4, 7
 
 
 def register(app: typer.Typer) -> None:
@@ -17,19 +21,38 @@ def demo(
     *,
     once: Annotated[bool, typer.Option("--once", help="Stop everything and exit at the end.")] = False,
     example: Annotated[
-        str, typer.Option("--example", help="Which example; it must need no data of yours.")
-    ] = "grocery",
+        str, typer.Option("--example", help=f"{AIRLINE}: simulated customers; {GROCERY}: a year of real purchases.")
+    ] = AIRLINE,
+    customers: Annotated[
+        int | None, typer.Option("--customers", min=200, help=f"{AIRLINE}: how many ({CUSTOMERS:,}).")
+    ] = None,
+    weeks: Annotated[int, typer.Option("--weeks", min=1, max=26, help=f"{AIRLINE}: live weeks to play.")] = WEEKS,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help=f"{AIRLINE}: seed of people and chance ({SEED}).")
+    ] = None,
     port: Annotated[
         int | None, typer.Option("--port", min=0, max=65_535, help="Port of the API; 0 takes any free one (8000).")
     ] = None,
     home: HomeOption = None,
 ) -> None:
-    """Import, build features, train, promote, serve, decide, report back: every step real, on a year of purchases.
+    """Learn from half a year of an airline's customers, then serve live weeks of their lives, and see whether it paid.
 
-    The server stays up until Ctrl-C. A second run reuses what is there.
+    The customers are simulated, so that the truth is known; everything else is real: log, features, training, server,
+    HTTP. The server stays up until Ctrl-C. A second run reuses what is there, and plays the weeks that follow.
 
     Example: `nextbest demo --once`
     """
-    from pipelines.demo.show import show
+    settings = settings_for(home, port=port)
+    if example == GROCERY:
+        from pipelines.demo.grocery import show_grocery
 
-    show(settings_for(home, port=port), example, stay=not once, clock=lambda: datetime.now(UTC))
+        show_grocery(settings, stay=not once, clock=wall_clock)
+    elif example == AIRLINE:
+        from pipelines.demo.airline import Wish, show_airline
+
+        show_airline(settings, Wish(customers=customers, seed=seed, weeks=weeks), stay=not once, clock=wall_clock)
+    else:
+        raise InvalidInputError(
+            f"--example must be {AIRLINE} or {GROCERY}, got {example!r}: others need a folder of yours, "
+            "see `nextbest example list`"
+        )
