@@ -42,6 +42,7 @@ class Candidate:
         programmes: Programme holdouts that it belongs to.
         cost_minor: Contact cost of its channel.
         declared_value_minor: What it is worth where no model can say.
+        is_follow_up: It carries on what the customer saw of its offer, and makes no sense before.
         unit_value_minor: What one unit of the learned measure is worth: 1 where money is learned, the declared value
             of the offer where a rate is.
     """
@@ -70,6 +71,7 @@ class Candidate:
     cost_minor: float
     declared_value_minor: float
     unit_value_minor: float
+    is_follow_up: bool = False
 
     @property
     def is_marketing(self) -> bool:
@@ -140,6 +142,7 @@ def _candidate(catalogue: Catalogue, creative: Creative, opponents: Mapping[str,
         cost_minor=_number(f"cost of channel {channel.channel_id}", channel.cost_minor, highest=LARGEST_AMOUNT_MINOR),
         declared_value_minor=declared,
         unit_value_minor=declared if _learns_rate(catalogue) else 1.0,
+        is_follow_up=catalogue.conversation is not None and message.key in catalogue.conversation.follow_ups,
     )
 
 

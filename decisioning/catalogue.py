@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from decisioning.care import CarePolicy
 from decisioning.contact_policy import ContactPolicy
+from decisioning.conversation import Conversation
 from decisioning.experiment import Experiment, Holdout, ProgrammeHoldout
 from decisioning.exploration import Exploration
 from decisioning.journey import Goal, JourneyStage, Touchpoint
@@ -55,6 +56,7 @@ class Catalogue:
         offer_kinds: Kinds of offer in order, which is also their code for the model.
         event_types: Event types that features and measures may name.
         stages: In journey order.
+        conversation: How messages carry on from what was seen; None where each stands alone.
     """
 
     version: str
@@ -83,3 +85,4 @@ class Catalogue:
     shares: tuple[DepartmentShare, ...] = ()
     levers: tuple[Lever, ...] = ()
     switches: ArbitrationSwitches = field(default_factory=ArbitrationSwitches)
+    conversation: Conversation | None = None

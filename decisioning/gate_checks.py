@@ -17,6 +17,7 @@ _NOT_REACHABLE: Refusal = (Exclusion.NOT_REACHABLE, "", None)
 _FOLLOWED: Refusal = (Exclusion.INCOMPATIBLE, "an offer of this slate must not follow it", None)
 _WRONG_STAGE: Refusal = (Exclusion.WRONG_STAGE, "", None)
 _HOLDOUT: Refusal = (Exclusion.HOLDOUT, "", None)
+_NOTHING_TO_FOLLOW: Refusal = (Exclusion.NOTHING_TO_FOLLOW, "", None)
 _EXPERIMENT_ARM: Refusal = (Exclusion.EXPERIMENT_ARM, "", None)
 _NOT_SCORED: Refusal = (Exclusion.NOT_SCORED, "", None)
 
@@ -78,6 +79,19 @@ def stage_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
     return None if not candidate.stages or situation.stage_id in candidate.stages else _WRONG_STAGE
 
 
+def purpose_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
+    """The channel serves other goals in the customer's stage, or none."""
+    channel, stage_id = candidate.message.channel, situation.stage_id
+    if channel.purposes is None:
+        return None
+    goals = frozenset[str]() if stage_id is None else channel.purposes.get(stage_id, frozenset[str]())
+    if candidate.goal_id in goals:
+        return None
+    served = ", ".join(sorted(goals)) or "nothing"
+    stage = "where no stage is known" if stage_id is None else f"in stage {stage_id}"
+    return (Exclusion.OTHER_PURPOSE, f"{stage} {channel.channel_id} serves {served}", None)
+
+
 def eligibility_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
     """The customer may not have it, or that cannot be checked."""
     return _unmet(candidate.eligibility, Exclusion.NOT_ELIGIBLE, situation)
@@ -91,6 +105,12 @@ def applicability_gate(candidate: Candidate, situation: Situation) -> Refusal | 
 def suitability_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
     """It is not good for them, or that cannot be checked."""
     return _unmet(candidate.suitability, Exclusion.NOT_SUITABLE, situation)
+
+
+def follow_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
+    """It carries on an offer of which the customer has seen nothing lately."""
+    is_lost = candidate.is_follow_up and candidate.offer_id not in situation.seen.offers
+    return _NOTHING_TO_FOLLOW if is_lost else None
 
 
 def company_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
@@ -135,6 +155,13 @@ def suppression_gate(candidate: Candidate, situation: Situation) -> Refusal | No
     """The customer declined, left or complained about something like it, or it bounced."""
     found = situation.ledger.suppression(candidate.touch)
     return None if found is None else (Exclusion.SUPPRESSED, *found)
+
+
+def seen_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
+    """The customer has seen the offer on some channel; of what follows up, the same is asked of what followed up."""
+    seen = situation.seen.followed if candidate.is_follow_up else situation.seen.offers
+    sighting = seen.get(candidate.offer_id)
+    return None if sighting is None else (Exclusion.ALREADY_SEEN, f"on {sighting.channel_id}", sighting.until)
 
 
 def quiet_gate(candidate: Candidate, situation: Situation) -> Refusal | None:

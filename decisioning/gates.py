@@ -25,14 +25,17 @@ from decisioning.gate_checks import (
     contact_gate,
     creative_gate,
     eligibility_gate,
+    follow_gate,
     holdout_gate,
     holds,
     order_gate,
     programme_gate,
     protection_gate,
+    purpose_gate,
     quiet_gate,
     reach_gate,
     score_gate,
+    seen_gate,
     slate_gate,
     stage_gate,
     subscription_gate,
@@ -78,6 +81,10 @@ def _has_responses(situation: Situation) -> bool:
     return bool(situation.catalogue.contact_policy.suppressions and situation.inputs.live.responses)
 
 
+def _has_purposes(situation: Situation) -> bool:
+    return any(channel.purposes is not None for channel in situation.catalogue.channels.values())
+
+
 def _has_limits(situation: Situation) -> bool:
     return bool(situation.catalogue.limits or situation.catalogue.shares)
 
@@ -105,14 +112,17 @@ GATES: tuple[Gate, ...] = (
     Gate(Layer.REACHABILITY, reach_gate),
     Gate(Layer.VALIDITY, validity_gate),
     Gate(Layer.STAGE, stage_gate),
+    Gate(Layer.PURPOSE, purpose_gate, _has_purposes),
     Gate(Layer.ELIGIBILITY, eligibility_gate),
     Gate(Layer.APPLICABILITY, applicability_gate),
+    Gate(Layer.APPLICABILITY, follow_gate, lambda situation: situation.catalogue.conversation is not None),
     Gate(Layer.SUITABILITY, suitability_gate),
     Gate(Layer.COMPATIBILITY, company_gate, _has_company),
     Gate(Layer.COMPATIBILITY, order_gate, _has_company),
     Gate(Layer.CARE, care_gate, lambda situation: bool(situation.paused)),
     Gate(Layer.CONTACT_POLICY, contact_gate, _has_caps),
     Gate(Layer.SUPPRESSION, suppression_gate, _has_responses),
+    Gate(Layer.CONVERSATION, seen_gate, lambda situation: bool(situation.seen.offers)),
     Gate(Layer.QUIET_HOURS, quiet_gate, lambda situation: bool(situation.catalogue.quiet_hours.rules)),
     Gate(Layer.CAPACITY, capacity_gate, _has_limits),
     Gate(Layer.CREATIVE, creative_gate, lambda situation: bool(situation.unfit)),

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 from decisioning.candidate import Candidate
 from decisioning.catalogue import Catalogue
-from decisioning.contact_policy import ContactPolicy
+from decisioning.contact_policy import ContactPolicy, Response
+from decisioning.conversation import SEEN_OUTCOMES
 from decisioning.customer import Consent, Customer
 from decisioning.decision import Exclusion, Inputs
 from decisioning.limits import LimitMeasure
@@ -169,6 +170,32 @@ def _fit(world: World, candidate: Candidate) -> World:
     return _with_inputs(world, unfit=unfit)
 
 
+def _open_channel(world: World, candidate: Candidate) -> World:
+    channel = replace(world.catalogue.channels[candidate.channel_id], purposes=None)
+    return _with_catalogue(world, channels={**world.catalogue.channels, candidate.channel_id: channel})
+
+
+def _forget_seen(world: World, candidate: Candidate) -> World:
+    """Nothing of the offer was seen; of what follows up, nothing that followed up."""
+    conversation, live = world.catalogue.conversation, world.inputs.live
+    kept = frozenset[str]() if conversation is None else conversation.follow_ups
+
+    def is_other(one: Response) -> bool:
+        touch = one.touch
+        is_ordinary = f"{touch.offer_id}/{touch.channel_id}/{touch.creative_id}" not in kept
+        is_own = touch.offer_id == candidate.offer_id and not (candidate.is_follow_up and is_ordinary)
+        return one.outcome not in SEEN_OUTCOMES or not is_own
+
+    return _with_inputs(world, live=replace(live, responses=tuple(filter(is_other, live.responses))))
+
+
+def _see(world: World, candidate: Candidate) -> World:
+    """The customer saw the offer at this very moment, in words that follow nothing."""
+    live, touch = world.inputs.live, replace(candidate.touch, creative_id="")
+    seen = Response(outcome=min(SEEN_OUTCOMES), touch=touch, at=world.inputs.now)
+    return _with_inputs(world, live=replace(live, responses=(*live.responses, seen)))
+
+
 def _solve_cases(world: World, _: Candidate) -> World:
     return _with_inputs(world, live=replace(world.inputs.live, cases=()))
 
@@ -183,6 +210,7 @@ _LIFTS: Mapping[Exclusion, Lift] = {
     Exclusion.NOT_YET_VALID: lambda world, candidate: _with_offer(world, candidate, valid_from=None),
     Exclusion.EXPIRED: lambda world, candidate: _with_offer(world, candidate, valid_until=None),
     Exclusion.WRONG_STAGE: _enter_stage,
+    Exclusion.OTHER_PURPOSE: _open_channel,
     Exclusion.NOT_ELIGIBLE: _without_rule("eligibility"),
     Exclusion.NOT_APPLICABLE: _without_rule("applicability"),
     Exclusion.NOT_SUITABLE: _without_rule("suitability"),
@@ -193,6 +221,8 @@ _LIFTS: Mapping[Exclusion, Lift] = {
     Exclusion.PRESSURE_REACHED: lambda world, _: _with_contact_policy(world, pressure=None),
     Exclusion.ROOM_KEPT: lambda world, _: _with_contact_policy(world, look_ahead_seconds=0.0),
     Exclusion.SUPPRESSED: lambda world, _: _with_contact_policy(world, suppressions=()),
+    Exclusion.ALREADY_SEEN: _forget_seen,
+    Exclusion.NOTHING_TO_FOLLOW: _see,
     Exclusion.QUIET_HOURS: lambda world, _: _with_catalogue(world, quiet_hours=QuietHours()),
     Exclusion.CAPACITY_FULL: _without_limits(LimitMeasure.COUNT),
     Exclusion.BUDGET_SPENT: _without_limits(LimitMeasure.COST),
@@ -214,6 +244,7 @@ _WORDS: Mapping[Exclusion, str] = {
     Exclusion.NOT_YET_VALID: "{offer} had started",
     Exclusion.EXPIRED: "{offer} had not ended",
     Exclusion.WRONG_STAGE: "the customer were in stage {stages}",
+    Exclusion.OTHER_PURPOSE: "{channel} were there for it at this stage",
     Exclusion.NOT_ELIGIBLE: "the rule for who may have it were met",
     Exclusion.NOT_APPLICABLE: "the rule for when it makes sense were met",
     Exclusion.NOT_SUITABLE: "the rule for whom it is good were met",
@@ -224,6 +255,8 @@ _WORDS: Mapping[Exclusion, str] = {
     Exclusion.PRESSURE_REACHED: "there were room under the contact pressure",
     Exclusion.ROOM_KEPT: "no heavier message were due",
     Exclusion.SUPPRESSED: "the customer had not answered like this before",
+    Exclusion.ALREADY_SEEN: "the customer had not seen it",
+    Exclusion.NOTHING_TO_FOLLOW: "the customer had seen {offer}",
     Exclusion.QUIET_HOURS: "it were no quiet time",
     Exclusion.CAPACITY_FULL: "there were capacity left",
     Exclusion.BUDGET_SPENT: "there were budget left",

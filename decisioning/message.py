@@ -37,6 +37,8 @@ class Channel:
         lead_time_seconds: From handing over to arriving: the offer must still be valid then.
         cut_off_minute: Minute of the local day after which a hand-over counts to the next day; None for none.
         zone: IANA zone of the cut-off.
+        purposes: Goals that it serves, by journey stage; in a stage that is not named it serves none. None where it
+            serves every goal everywhere.
     """
 
     channel_id: str
@@ -50,6 +52,7 @@ class Channel:
     lead_time_seconds: float = 0.0
     cut_off_minute: int | None = None
     zone: str = "UTC"
+    purposes: Mapping[str, frozenset[str]] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ class Layer(StrEnum):
     REACHABILITY = "reachability"
     VALIDITY = "validity"
     STAGE = "stage"
+    PURPOSE = "purpose"  # what the channel is for in the stage
     ELIGIBILITY = "eligibility"  # may this customer have it
     APPLICABILITY = "applicability"  # does it make sense for them now
     SUITABILITY = "suitability"  # is it good for them
@@ -24,6 +25,7 @@ class Layer(StrEnum):
     CARE = "care"  # service before sales
     CONTACT_POLICY = "contact_policy"  # caps and contact pressure
     SUPPRESSION = "suppression"  # after declining, bouncing, complaining
+    CONVERSATION = "conversation"  # what was seen is not said again
     QUIET_HOURS = "quiet_hours"
     CAPACITY = "capacity"  # capacities, budgets and shares
     CREATIVE = "creative"  # what the channel cannot carry
@@ -33,8 +35,8 @@ class Layer(StrEnum):
 
 BYPASSABLE = frozenset(
     {
-        Layer.PROTECTION, Layer.CONSENT, Layer.COMPATIBILITY, Layer.CARE, Layer.CONTACT_POLICY, Layer.SUPPRESSION,
-        Layer.QUIET_HOURS, Layer.TEST, Layer.SCORE,
+        Layer.PROTECTION, Layer.CONSENT, Layer.PURPOSE, Layer.COMPATIBILITY, Layer.CARE, Layer.CONTACT_POLICY,
+        Layer.SUPPRESSION, Layer.CONVERSATION, Layer.QUIET_HOURS, Layer.TEST, Layer.SCORE,
     }
 )  # fmt: skip
 """Layers that a class may bypass at all. Only `mandatory` may bypass protection, only `mandatory` and `transactional`
@@ -70,6 +72,7 @@ class ClassRules:
     has_precedence: bool = False
 
 
+_LIMITS_OF_CONTACT = frozenset({Layer.CONTACT_POLICY, Layer.SUPPRESSION})
 _OWN = frozenset({CapScope.OFFER, CapScope.CREATIVE})
 
 DEFAULT_CLASSES: Mapping[MessageClass, ClassRules] = {
@@ -78,7 +81,9 @@ DEFAULT_CLASSES: Mapping[MessageClass, ClassRules] = {
         bypasses=BYPASSABLE - {Layer.PROTECTION}, counts_towards=frozenset(), has_precedence=True
     ),
     MessageClass.RECOVERY: ClassRules(
-        bypasses=frozenset({Layer.CARE, Layer.CONTACT_POLICY, Layer.SUPPRESSION, Layer.TEST, Layer.SCORE}),
+        bypasses=frozenset(
+            {Layer.PURPOSE, Layer.CARE, Layer.CONVERSATION, Layer.TEST, Layer.SCORE} | _LIMITS_OF_CONTACT
+        ),
         counts_towards=_OWN,
         has_precedence=True,
     ),

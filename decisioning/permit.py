@@ -15,11 +15,14 @@ from decisioning.policy import Policy
 from decisioning.reservation import position_id
 from decisioning.situation import Situation, situation_of
 
-PERMIT_LAYERS = ALL_LAYERS - {Layer.REQUEST, Layer.STAGE, Layer.APPLICABILITY, Layer.TEST, Layer.SCORE}
+PERMIT_LAYERS = ALL_LAYERS - {
+    Layer.REQUEST, Layer.STAGE, Layer.PURPOSE, Layer.APPLICABILITY, Layer.TEST, Layer.SCORE
+}  # fmt: skip
 """Layers that a permit asks again."""
 
-REPEAT_LAYERS = PERMIT_LAYERS - {Layer.CAPACITY}
-"""Layers that the message of a repeated answer has to pass: it holds its share of capacity already."""
+REPEAT_LAYERS = PERMIT_LAYERS - {Layer.CAPACITY, Layer.CONVERSATION}
+"""Layers that the message of a repeated answer has to pass: it holds its share of capacity already, and that it was
+seen meanwhile does not take it away."""
 
 WITHDRAWN = "no longer in the catalogue"
 """What `EXPIRED` means where the message itself is gone."""
@@ -46,13 +49,14 @@ def permit(policy: Policy, decision: Decision, inputs_now: Inputs, *, position: 
 
     Asked again is all that protects the customer or that others share, since it may have changed: protection, consent
     and subscription, the address, validity until arrival, eligibility and suitability, other offers in the book, open
-    cases, caps and pressure, suppression, quiet hours, capacity, and what the channel can carry. The message's own
-    contact is taken out of the book first, or every message would stand in its own way.
+    cases, caps and pressure, suppression, what the customer has seen since, quiet hours, capacity, and what the channel
+    can carry. The message's own contact is taken out of the book first, or every message would stand in its own way.
 
     Not asked again is what was settled by choosing: what the caller wanted (channels, excluded offers, other positions
-    of the slate), the stage and the applicability rules that the choice was made on, experiment arms and holdouts
-    (whoever is held out has no message to ask about), and the score. The class of the message bypasses what it bypassed
-    then. A message that has left the catalogue is denied: so that taking an offer out stops it at once.
+    of the slate), the stage with what its channel is for there and the applicability rules that the choice was made on,
+    experiment arms and holdouts (whoever is held out has no message to ask about), and the score. The class of the
+    message bypasses what it bypassed then. A message that has left the catalogue is denied: so that taking an offer out
+    stops it at once.
 
     Args:
         policy: The policy in force now.

@@ -13,6 +13,7 @@ from decisioning.catalogue import Catalogue
 from decisioning.choice import Choice, Chooser
 from decisioning.consent import is_profiled
 from decisioning.contact_policy import check_contact_policy
+from decisioning.conversation import check_conversation
 from decisioning.customer import Customer
 from decisioning.decision import Action, Decision, Ghost, Inputs, Position, Reason, Request
 from decisioning.errors import InvalidInputError, UnknownNameError
@@ -72,6 +73,8 @@ class Policy:
         check_quiet_hours(catalogue.quiet_hours)
         check_care(catalogue.care)
         check_limits(catalogue.limits, catalogue.shares)
+        if catalogue.conversation is not None:
+            check_conversation(catalogue.conversation)
         self._assigner = Assigner(catalogue.experiments, catalogue.holdout, catalogue.programme_holdouts)
         self.catalogue = catalogue
         self.seed = seed

@@ -13,6 +13,7 @@ from decisioning.catalogue import Catalogue
 from decisioning.consent import Pair, given_consents, is_profiled, latest_answers
 from decisioning.contact_ledger import ContactLedger, Refusal
 from decisioning.contact_policy import Touch
+from decisioning.conversation import NOTHING_SEEN, Seen, seen_lately
 from decisioning.customer import Consent
 from decisioning.decision import Inputs, Placement, Request
 from decisioning.experiment import ArmPolicy
@@ -109,6 +110,7 @@ class Situation:
         paused: Classes that it pauses.
         ledger: The contact book, counted.
         sent: When each offer in it was last sent.
+        seen: What the customer has seen lately.
         times: When channels rest and messages arrive.
         supply: What all customers share, with what earlier positions use.
         shortages: What of it is used up.
@@ -143,6 +145,7 @@ class Situation:
     programmes: frozenset[str]
     is_silent_arm: bool
     is_rankable: bool
+    seen: Seen = NOTHING_SEEN
     slate: frozenset[str] = frozenset()
     followed: frozenset[str] = frozenset()
 
@@ -200,6 +203,7 @@ def situation_of(
         paused=frozenset([one for one in MessageClass if pauses(catalogue.care, care, one)]),
         ledger=ledger,
         sent=ledger.sent_offers(),
+        seen=seen_lately(catalogue.conversation, inputs.live.responses, inputs.now),
         times=ChannelTimes(catalogue, inputs),
         supply=inputs.supply,
         shortages=Shortages(catalogue, inputs.supply, inputs.now),

@@ -14,6 +14,7 @@ import orjson
 from decisioning.care import CaseKind
 from decisioning.catalogue import Catalogue
 from decisioning.contact_policy import CONFIRMING_OUTCOMES, RELEASING_OUTCOMES, Touch, touch_words
+from decisioning.conversation import SEEN_OUTCOMES
 from decisioning.customer import PROFILING, PROTECTIONS
 from decisioning.errors import nearest_names
 from features.contracts import OutcomeType, StateEventType
@@ -27,6 +28,9 @@ COMPLAINT = "complaint"
 
 REMEMBERED = frozenset({"declined", "bounced", "complained", "unsubscribed"})
 """Outcomes that are remembered even where no suppression asks for them yet."""
+
+SEEN = OutcomeType.VIEWED.value
+"""What is remembered of everything that shows that a message was seen: one word, so that live state stays small."""
 
 _PURPOSES = frozenset({"marketing", "service"})
 _MOST_TEXT = 200
@@ -88,6 +92,8 @@ def changes_of_outcome(
     found: list[tuple[str, str]] = []
     if touch is not None and kind in REMEMBERED | {one.after for one in catalogue.contact_policy.suppressions}:
         found.append((_field("response", [kind, *touch_words(touch)]), time_text(at)))
+    if touch is not None and kind in SEEN_OUTCOMES and catalogue.conversation is not None:
+        found.append((_field("response", [SEEN, *touch_words(touch)]), time_text(at)))
     if item.type is OutcomeType.UNSUBSCRIBED:
         channels = [channel_id] if channel_id is not None else sorted(catalogue.channels)
         found += [(f"unsubscribed:{channel}", time_text(at)) for channel in channels]

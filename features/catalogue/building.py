@@ -22,6 +22,7 @@ from features.catalogue.building_contact import (
     build_care,
     build_classes,
     build_contact_policy,
+    build_conversation,
     build_quiet_hours,
 )
 from features.catalogue.models import AttributeFile, MeasureFile
@@ -85,6 +86,7 @@ def _policies(sound: Mapping[str, Any], currency: str) -> dict[str, Any]:
         "exploration": build_exploration(sound["exploration"], currency),
         "classes": build_classes(sound["classes"]),
         "contact_policy": build_contact_policy(sound["contact_policy"], currency),
+        "conversation": build_conversation(sound["conversation"], sound["offers"]),
         "quiet_hours": build_quiet_hours(sound["quiet_hours"]),
         "care": build_care(sound["care"]),
         "limits": tuple(build_limit(k, v, currency) for k, v in _sorted(sound["limits"])),
@@ -127,6 +129,9 @@ def build_channel(name: str, file: ChannelFile, currency: str) -> Channel:
         lead_time_seconds=file.lead_time_days * DAY_SECONDS,
         cut_off_minute=file.cut_off,
         zone=file.zone,
+        purposes=None
+        if file.purposes is None
+        else {stage: frozenset(goals) for stage, goals in _sorted(file.purposes)},
     )
 
 

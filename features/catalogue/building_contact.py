@@ -4,12 +4,21 @@ from collections.abc import Mapping
 
 from decisioning.care import CarePolicy, CaseKind
 from decisioning.contact_policy import Cap, ContactPolicy, Fatigue, PressureBudget, Suppression
+from decisioning.conversation import Conversation
 from decisioning.message import MessageClass
 from decisioning.message_classes import DEFAULT_CLASSES, ClassRules
 from decisioning.quiet_hours import QuietHours, QuietRule
 from features.catalogue.fields import MINUTES_OF_DAY
 from features.catalogue.models_care import CareFile, CaseFile
-from features.catalogue.models_contact import CapFile, ClassFile, ContactPolicyFile, PressureFile, SuppressionFile
+from features.catalogue.models_contact import (
+    CapFile,
+    ClassFile,
+    ContactPolicyFile,
+    ConversationFile,
+    PressureFile,
+    SuppressionFile,
+)
+from features.catalogue.models_offer import OfferFile
 from features.catalogue.models_quiet import QuietHoursFile, QuietRuleFile
 from features.catalogue.money import to_minor
 from features.catalogue.public_holidays import public_holidays
@@ -45,6 +54,19 @@ def build_contact_policy(file: ContactPolicyFile, currency: str) -> ContactPolic
         if fatigue
         else None,
     )
+
+
+def build_conversation(file: ConversationFile | None, offers: Mapping[str, OfferFile]) -> Conversation | None:
+    """What is remembered as seen, and which of the offers' messages follow up; None where nothing is declared."""
+    if file is None:
+        return None
+    follow_ups = frozenset(
+        f"{name}/{each.channel}/{each.creative}"
+        for name, offer in offers.items()
+        for each in offer.creatives
+        if each.follow_up
+    )
+    return Conversation(seen_seconds=file.seen_days * DAY_SECONDS, follow_ups=follow_ups)
 
 
 def _cap(name: str, file: CapFile) -> Cap:
@@ -119,4 +141,6 @@ def _case_kind(name: str, file: CaseFile) -> CaseKind:
         cooldown_seconds={severity: days * DAY_SECONDS for severity, days in sorted(file.cooldown_days.items())},
         default_severity=file.default_severity,
         max_open_seconds=None if file.max_open_days is None else file.max_open_days * DAY_SECONDS,
+        owner=file.owner,
+        answer_within_seconds=None if file.answer_within_hours is None else file.answer_within_hours * HOUR_SECONDS,
     )

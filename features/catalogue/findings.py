@@ -30,6 +30,8 @@ class Proof(StrEnum):
     CREATIVE_UNREACHABLE = "creative_unreachable"
     CREATIVE_BREAKS_CHANNEL = "creative_breaks_channel"
     CREATIVE_MISSING = "creative_missing"
+    CHANNEL_FOR_OTHER_GOALS = "channel_for_other_goals"
+    NOTHING_BEGINS = "nothing_begins"
     CREATIVE_READS_LIKE_MARKETING = "creative_reads_like_marketing"
     CAP_STARVES = "cap_starves"
     CLASS_STARVES = "class_starves"

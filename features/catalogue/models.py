@@ -13,7 +13,7 @@ from decisioning.message import MessageClass
 from features.catalogue.fields import ColumnName, FileModel, Identifier, Money, Text
 from features.catalogue.models_care import CareFile
 from features.catalogue.models_choice import ArbitrationFile, ExplorationFile, LeverFile
-from features.catalogue.models_contact import ClassFile, ContactPolicyFile
+from features.catalogue.models_contact import ClassFile, ContactPolicyFile, ConversationFile
 from features.catalogue.models_experiment import ExperimentFile, HoldoutFile, ProgrammeHoldoutFile
 from features.catalogue.models_journey import ChannelFile, GoalFile, StageFile, TouchpointFile
 from features.catalogue.models_limits import LimitFile, ShareFile
@@ -102,6 +102,7 @@ class CatalogueFile(FileModel):
     experiments: dict[Identifier, ExperimentFile] = Field(default_factory=dict)
     classes: dict[MessageClass, ClassFile] = Field(default_factory=dict, description="What each class may bypass")
     contact_policy: ContactPolicyFile = Field(default_factory=ContactPolicyFile)
+    conversation: ConversationFile | None = Field(default=None, description="One conversation over all channels")
     quiet_hours: QuietHoursFile = Field(default_factory=QuietHoursFile)
     care: CareFile = Field(default_factory=CareFile)
     limits: dict[Identifier, LimitFile] = Field(default_factory=dict, description="Capacities and budgets")

@@ -52,6 +52,12 @@ class PressureFile(FileModel):
     channel_weights: dict[str, Weight] = Field(default_factory=dict, description="Weight by channel; 1 if unnamed")
 
 
+class ConversationFile(FileModel):
+    """One conversation over all channels: what a customer has seen is followed up instead of said again."""
+
+    seen_days: Days = Field(description="How long an offer that was seen is not said again, and may be followed up")
+
+
 class SuppressionFile(FileModel):
     """After an outcome, messages that share something with the one it answered rest for a while."""
 

@@ -57,5 +57,9 @@ class ChannelFile(FileModel):
     lead_time_days: Annotated[float, Field(ge=0, le=366)] = Field(
         default=0.0, description="From handing over to arriving; the offer must still be valid then"
     )
+    purposes: Annotated[dict[str, Annotated[tuple[str, ...], Field(min_length=1)]], Field(min_length=1)] | None = Field(
+        default=None,
+        description="Goals that it serves, by stage: none in a stage that is not named; all everywhere if left out",
+    )
     cut_off: ClockTime | None = Field(default=None, description="Hour after which a hand-over counts to the next day")
     zone: Zone = Field(default="UTC", description="Zone of the cut-off")

@@ -23,6 +23,9 @@ class CreativeFile(_WithRules):
 
     creative: Identifier = Field(description="Name, unique per offer and channel")
     channel: str = Field(description="The channel it is written for")
+    follow_up: bool = Field(
+        default=False, description="Carries on what the customer saw of the offer; needs a `conversation`"
+    )
     content: Annotated[dict[ColumnName, Text], Field(min_length=1)] = Field(
         description="Liquid templates by field; they may use customer, context and offer"
     )

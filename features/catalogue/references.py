@@ -19,6 +19,7 @@ def check_references(sections: Sections, sound: dict[str, Any], names: Names) ->
     _check_measures(sections, sound, names)
     _check_stages(sections, sound, names)
     _check_touchpoints(sections, sound, names)
+    _check_purposes(sections, sound, names)
     _check_offers(sections, sound, names)
     check_tests(sections, sound, names)
     check_policies(sections, sound, names)
@@ -55,6 +56,14 @@ def _check_touchpoints(sections: Sections, sound: dict[str, Any], names: Names) 
         check_names(sections, ("touchpoints", name, "channels"), touchpoint.channels, names.channels, "channel")
 
 
+def _check_purposes(sections: Sections, sound: dict[str, Any], names: Names) -> None:
+    for name, channel in sound["channels"].items():
+        for stage, goals in (channel.purposes or {}).items():
+            at = ("channels", name, "purposes", stage)
+            check_name(sections, at, stage, names.stages, "stage")
+            check_names(sections, at, goals, names.goals, "goal")
+
+
 def _check_offers(sections: Sections, sound: dict[str, Any], names: Names) -> None:
     for name, offer in sound["offers"].items():
         at = ("offers", name)
@@ -66,6 +75,7 @@ def _check_offers(sections: Sections, sound: dict[str, Any], names: Names) -> No
         check_names(sections, (*at, "stages"), offer.stages, names.stages, "stage")
         _check_attributes(sections, sound, at, offer.attributes, names)
         _check_creatives(sections, at, offer.creatives, names)
+        _check_follow_ups(sections, sound, at, offer)
 
 
 def _check_neighbours(sections: Sections, at: Location, name: str, offer: OfferFile, names: Names) -> None:
@@ -108,6 +118,14 @@ def _check_creatives(sections: Sections, at: Location, creatives: Iterable[Any],
             rule = f"must be given once for channel {creative.channel!r}"
             sections.add((*here, "creative"), rule, f"{creative.creative!r} again")
         seen.add((creative.channel, creative.creative))
+
+
+def _check_follow_ups(sections: Sections, sound: dict[str, Any], at: Location, offer: OfferFile) -> None:
+    """Nothing is remembered as seen without a conversation, so nothing could ever be followed up."""
+    for index, creative in enumerate(offer.creatives):
+        if creative.follow_up and sound["conversation"] is None:
+            rule = "must be false, or the catalogue must have a `conversation`, such as {seen_days: 14}"
+            sections.add((*at, "creatives", index, "follow_up"), rule, "true")
 
 
 def _check_event_types(sections: Sections, sound: dict[str, Any]) -> None:

@@ -19,6 +19,8 @@ TITLES = {
     Proof.CREATIVE_UNREACHABLE: "wording nobody can get",
     Proof.CREATIVE_BREAKS_CHANNEL: "wording that breaks its channel",
     Proof.CREATIVE_MISSING: "wording that is missing",
+    Proof.CHANNEL_FOR_OTHER_GOALS: "channel that is for something else",
+    Proof.NOTHING_BEGINS: "follow-up without a beginning",
     Proof.CREATIVE_READS_LIKE_MARKETING: "marketing under another name",
     Proof.CAP_STARVES: "limit that lets nothing through",
     Proof.CLASS_STARVES: "message that starves the others",

@@ -1,7 +1,7 @@
 """The version of a catalogue: a hash of what it says, whatever files say it in which order."""
 
 from collections.abc import Mapping, Set
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass, replace
 from datetime import date
 from hashlib import sha256
 from typing import Any
@@ -9,8 +9,23 @@ from typing import Any
 import orjson
 
 from decisioning.catalogue import Catalogue
+from decisioning.message import MessageClass
+from decisioning.message_classes import ClassRules, Layer
 
 _DIGITS = 16
+
+_LATER = frozenset(
+    {
+        ("Catalogue", "conversation"), ("Channel", "purposes"), ("Measure", "outcome_worth_minor"),
+        ("CaseKind", "owner"), ("Offer", "answers_in_kind"), ("CaseKind", "answer_within_seconds"),
+        ("Catalogue", "listening"), ("Offer", "asks"),
+    }
+)  # fmt: skip
+"""Fields that came after catalogues were first kept: where they say nothing they do not enter, so that a catalogue that
+does not use them has the version it always had, and decisions of old find the policy that made them."""
+
+_LATER_EVENTS = frozenset({"social_post", "survey_answer", "call_note"})
+"""Built-in event types that came later: every catalogue has them, so they tell none from another."""
 
 
 def catalogue_version(catalogue: Catalogue) -> str:
@@ -27,15 +42,34 @@ def catalogue_version(catalogue: Catalogue) -> str:
         >>> catalogue_version(replace(catalogue, version="another")) == catalogue.version
         True
     """
-    content = {each.name: _canonical(getattr(catalogue, each.name)) for each in fields(catalogue)}
+    plain = replace(catalogue, classes=_effective_classes(catalogue))
+    content = {each.name: _canonical(getattr(plain, each.name)) for each in fields(plain) if not _is_idle(plain, each)}
     del content["version"]
+    content["event_types"] = [each for each in catalogue.event_types if each not in _LATER_EVENTS]
     return sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()[:_DIGITS]
+
+
+def _is_idle(value: Any, field: Field[Any]) -> bool:
+    default = field.default if field.default_factory is MISSING else field.default_factory()
+    return (type(value).__name__, field.name) in _LATER and getattr(value, field.name) == default
+
+
+def _effective_classes(catalogue: Catalogue) -> dict[MessageClass, ClassRules]:
+    """The matrix without layers that cannot refuse anything in this catalogue, since bypassing them means nothing."""
+    idle = set[Layer]()
+    if all(channel.purposes is None for channel in catalogue.channels.values()):
+        idle.add(Layer.PURPOSE)
+    if catalogue.conversation is None:
+        idle.add(Layer.CONVERSATION)
+    return {name: replace(rules, bypasses=rules.bypasses - idle) for name, rules in catalogue.classes.items()}
 
 
 def _canonical(value: Any) -> Any:
     """Plain values in one form: sets sorted, numbers as floats, types by name."""
     if is_dataclass(value):
-        named = {each.name: _canonical(getattr(value, each.name)) for each in fields(value)}
+        named = {
+            each.name: _canonical(getattr(value, each.name)) for each in fields(value) if not _is_idle(value, each)
+        }
         return {"": type(value).__name__, **named}
     if isinstance(value, Mapping):
         return {str(key): _canonical(each) for key, each in value.items()}

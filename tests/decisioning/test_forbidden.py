@@ -27,6 +27,7 @@ from decisioning.contact_policy import (
     SuppressionScope,
     Touch,
 )
+from decisioning.conversation import Conversation
 from decisioning.customer import Consent
 from decisioning.decision import Decision, Exclusion, Inputs, Placement
 from decisioning.experiment import ArmPolicy, Experiment, Holdout, ProgrammeHoldout
@@ -173,6 +174,17 @@ BREACHES: dict[str, Breach] = {
         layer=Layer.SUPPRESSION,
         inputs={"live": LiveState(responses=(Response(outcome="declined", touch=touch("target"), at=NOW),))},
         catalogue=AFTER_DECLINING,
+    ),
+    "other purpose": Breach(layer=Layer.PURPOSE, channel={"purposes": {"active": frozenset({"care"})}}),
+    "no purpose in the stage": Breach(layer=Layer.PURPOSE, channel={"purposes": {"dormant": frozenset({"loyalty"})}}),
+    "seen elsewhere": Breach(
+        layer=Layer.CONVERSATION,
+        inputs={"live": LiveState(responses=(Response(outcome="viewed", touch=touch("target"), at=NOW),))},
+        catalogue={"conversation": Conversation(seen_seconds=DAY)},
+    ),
+    "nothing to follow": Breach(
+        layer=Layer.APPLICABILITY,
+        catalogue={"conversation": Conversation(seen_seconds=DAY, follow_ups=frozenset({KEY}))},
     ),
     "quiet hours": Breach(
         layer=Layer.QUIET_HOURS,

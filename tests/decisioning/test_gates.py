@@ -18,6 +18,7 @@ from decisioning.contact_policy import (
     Suppression,
     SuppressionScope,
 )
+from decisioning.conversation import Conversation
 from decisioning.customer import Consent
 from decisioning.decision import Excluded, Exclusion, Inputs, Placement
 from decisioning.errors import InvalidInputError
@@ -26,7 +27,7 @@ from decisioning.facts import STAGE_FACT, gather_facts
 from decisioning.gates import GATES, Screening, screen, screen_again
 from decisioning.limits import Limit, LimitMeasure, LimitScope, Period, Supply
 from decisioning.live import LiveState, RecentEvent
-from decisioning.message import MessageClass
+from decisioning.message import Channel, MessageClass
 from decisioning.message_classes import BYPASSABLE, DEFAULT_CLASSES, CapScope, ClassRules, Layer
 from decisioning.policy import Policy
 from decisioning.predicate import Compare, Comparison, Not
@@ -37,6 +38,7 @@ type MakeInputs = Callable[..., Inputs]
 KEY = "ten-percent/email/plain"
 DAY = 86_400.0
 NIGHT = QuietHours(rules=(QuietRule(channels=frozenset({"email"}), from_minute=12 * 60, until_minute=15 * 60),))
+FOR_CARE = {name: Channel(channel_id=name, purposes={"active": frozenset({"care"})}) for name in ("email", "push")}
 TEENAGER = Compare(fact="customer.age", comparison=Comparison.LESS_THAN, value=18)
 
 
@@ -129,6 +131,8 @@ def test_every_reason_is_told_in_the_order_of_the_gates(plain_catalogue: Catalog
         quiet_hours=NIGHT,
         care=DEFAULT_CARE,
         limits=(Limit(limit_id="closed", scope=LimitScope.EVERYTHING, amount=0),),
+        channels=FOR_CARE,
+        conversation=Conversation(seen_seconds=DAY),
     )
     never = Compare(fact="customer.age", comparison=Comparison.AT_LEAST, value=200)
     policy = with_offer(
@@ -155,7 +159,7 @@ def test_every_reason_is_told_in_the_order_of_the_gates(plain_catalogue: Catalog
         expected_values=None,
         live=LiveState(
             contacts=(coffee,),
-            responses=(Response(outcome="declined", touch=own, at=coffee.at),),
+            responses=tuple(Response(outcome=one, touch=own, at=coffee.at) for one in ("declined", "viewed")),
             cases=(Case(case_id="c", kind="outage", severity="high", opened_at=coffee.at),),
         ),
         unfit={KEY: "headline is missing"},
@@ -169,6 +173,7 @@ def test_every_reason_is_told_in_the_order_of_the_gates(plain_catalogue: Catalog
         Exclusion.NOT_REACHABLE,
         Exclusion.EXPIRED,
         Exclusion.WRONG_STAGE,
+        Exclusion.OTHER_PURPOSE,
         Exclusion.NOT_ELIGIBLE,
         Exclusion.NOT_APPLICABLE,
         Exclusion.NOT_SUITABLE,
@@ -177,6 +182,7 @@ def test_every_reason_is_told_in_the_order_of_the_gates(plain_catalogue: Catalog
         Exclusion.CASE_OPEN,
         Exclusion.CAP_REACHED,
         Exclusion.SUPPRESSED,
+        Exclusion.ALREADY_SEEN,
         Exclusion.QUIET_HOURS,
         Exclusion.CAPACITY_FULL,
         Exclusion.CREATIVE_UNFIT,
@@ -710,6 +716,11 @@ def breach(catalogue: Catalogue, layer: Layer, now: datetime) -> tuple[Catalogue
         Layer.SUPPRESSION: (
             replace(catalogue, contact_policy=NO_SECOND_TRY),
             {"live": LiveState(responses=(declined,))},
+        ),
+        Layer.PURPOSE: (replace(catalogue, channels=FOR_CARE), {}),
+        Layer.CONVERSATION: (
+            replace(catalogue, conversation=Conversation(seen_seconds=DAY)),
+            {"live": LiveState(responses=(replace(declined, outcome="clicked"),))},
         ),
         Layer.QUIET_HOURS: (replace(catalogue, quiet_hours=NIGHT), {}),
         Layer.TEST: (replace(catalogue, holdout=Holdout(share=1.0, salt="h")), {}),

@@ -23,6 +23,7 @@ from decisioning.contact_policy import (
     SuppressionScope,
     Touch,
 )
+from decisioning.conversation import Conversation
 from decisioning.decision import Decision, Exclusion, Inputs, Placement, Reason
 from decisioning.experiment import ArmPolicy, Experiment, Holdout, ProgrammeHoldout
 from decisioning.exploration import Exploration
@@ -224,6 +225,7 @@ def _gated(catalogue: Catalogue, inputs: Inputs) -> dict[Exclusion, tuple[Catalo
     heavy = PressureBudget(limit=2.0, window_seconds=day, class_weights={MessageClass.SERVICE: 2.0})
     cap = Cap(cap_id="week", scope=CapScope.EVERYTHING, limit=1, window_seconds=7 * day)
     other = contact(inputs, touch=replace(COFFEE, offer_id="double-stamps"))
+    viewed = Response(outcome="viewed", touch=COFFEE, at=inputs.now - timedelta(days=1))
     quiet = QuietHours(rules=(QuietRule(weekdays=frozenset(range(7))),))
     return {
         Exclusion.CHANNEL_NOT_ASKED: (catalogue, asked(channels=frozenset({"call"}))),
@@ -258,6 +260,15 @@ def _gated(catalogue: Catalogue, inputs: Inputs) -> dict[Exclusion, tuple[Catalo
             ),
             lived(responses=(Response(outcome="declined", touch=COFFEE, at=inputs.now - timedelta(days=1)),)),
         ),
+        Exclusion.OTHER_PURPOSE: (replace(catalogue, channels={
+            name: replace(one, purposes={"active": frozenset({"care"})}) for name, one in catalogue.channels.items()
+        }), inputs),
+        Exclusion.ALREADY_SEEN: (
+            replace(catalogue, conversation=Conversation(seen_seconds=7 * day)), lived(responses=(viewed,)),
+        ),
+        Exclusion.NOTHING_TO_FOLLOW: (replace(catalogue, conversation=Conversation(
+            seen_seconds=day, follow_ups=frozenset({"free-coffee/email/plain", "free-coffee/push/plain"})
+        )), inputs),
         Exclusion.QUIET_HOURS: (replace(catalogue, quiet_hours=quiet), inputs),
         Exclusion.CAPACITY_FULL: (replace(catalogue, limits=(seats,)), inputs),
         Exclusion.BUDGET_SPENT: (replace(catalogue, limits=(money,)), inputs),

@@ -49,11 +49,12 @@ def test_the_page_shows_the_default_matrix_as_it_is() -> None:
     )
     assert len(rows) == len(DEFAULT_CLASSES)
     for name, cells in rows:
-        first, consent, protected, caps, quiet, case, tests, counts = cells.split(" | ")
+        first, consent, protected, place, caps, quiet, case, tests, counts = cells.split(" | ")
         rules = next(one for key, one in DEFAULT_CLASSES.items() if key.value == name)
         assert rules.has_precedence is YES[first]
         assert (Layer.CONSENT not in rules.bypasses) is YES[consent]
         assert (Layer.PROTECTION in rules.bypasses) is (protected == "may reach them")
+        assert ({Layer.PURPOSE, Layer.CONVERSATION} <= rules.bypasses) is (place == "bypassed")
         assert (Layer.CONTACT_POLICY in rules.bypasses) is (caps == "bypassed")
         assert (Layer.QUIET_HOURS in rules.bypasses) is (quiet == "bypassed")
         assert (Layer.CARE in rules.bypasses) is (case == "passes")

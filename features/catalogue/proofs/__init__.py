@@ -4,10 +4,12 @@ from collections.abc import Callable, Iterator
 
 from features.catalogue.findings import Finding
 from features.catalogue.proofs.contact import prove_contact_policy, prove_quiet_hours
+from features.catalogue.proofs.conversation import prove_conversation
 from features.catalogue.proofs.creatives import prove_creatives
 from features.catalogue.proofs.ground import Ground
 from features.catalogue.proofs.offers import prove_offers
 from features.catalogue.proofs.precedence import prove_precedence
+from features.catalogue.proofs.purposes import prove_purposes
 from features.catalogue.proofs.rules import check_contradictions, prove_rules
 from features.catalogue.proofs.stages import prove_stages
 from features.catalogue.proofs.supply import prove_levers, prove_limits, prove_shares
@@ -18,6 +20,8 @@ _PROOFS: tuple[Callable[[Ground], Iterator[Finding]], ...] = (
     prove_rules,
     prove_stages,
     prove_offers,
+    prove_purposes,
+    prove_conversation,
     prove_precedence,
     prove_contact_policy,
     prove_quiet_hours,

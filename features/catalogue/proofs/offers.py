@@ -11,6 +11,7 @@ from decisioning.predicate_analysis import Verdict, can_hold
 from features.catalogue.documents import Location
 from features.catalogue.findings import Finding, Proof
 from features.catalogue.proofs.ground import Ground
+from features.catalogue.proofs.purposes import serves
 from features.catalogue.proofs.stages import region_of
 
 
@@ -110,6 +111,8 @@ def _missing_creatives(ground: Ground, offer: Offer) -> Iterator[Finding]:
     gaps: dict[str, list[str]] = {}
     for touchpoint in travels_at(ground, offer):
         for channel in sorted(touchpoint.channels - written):
+            if not serves(ground, offer, channel):
+                continue
             gaps.setdefault(channel, []).append(touchpoint.touchpoint_id)
     if gaps:
         words = "; ".join(f"{channel} (at {', '.join(points)})" for channel, points in sorted(gaps.items()))

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from decisioning.journey import Touchpoint
-from decisioning.message import Offer
+from decisioning.message import Creative, Offer
 from decisioning.message_classes import CLASS_ORDER, Layer
 from decisioning.predicate_analysis import Verdict, always_holds
 from features.catalogue.findings import Finding, Proof
@@ -57,9 +57,18 @@ def _is_for_all(ground: Ground, offer: Offer) -> bool:
 def _has_open_creative(ground: Ground, offer: Offer, touchpoint: Touchpoint) -> bool:
     return any(
         creative.channel_id in touchpoint.channels
+        and _is_unrestricted(ground, offer, creative)
         and always_holds(rules_together(creative), ground.domains) is Verdict.YES
         for creative in ground.creatives[offer.offer_id]
     )
+
+
+def _is_unrestricted(ground: Ground, offer: Offer, creative: Creative) -> bool:
+    """No purpose of its channel, and nothing that was seen, ever keeps it back."""
+    bypasses = ground.catalogue.classes[offer.message_class].bypasses
+    purposes = ground.catalogue.channels[creative.channel_id].purposes
+    talks = ground.catalogue.conversation is not None
+    return (purposes is None or Layer.PURPOSE in bypasses) and (not talks or Layer.CONVERSATION in bypasses)
 
 
 def _below(ground: Ground, offer: Offer, touchpoint: Touchpoint) -> list[Offer]:
