@@ -36,10 +36,11 @@ def build(
     Example: `nextbest features build --as-of 2026-11-01T00:00:00Z`
     """
     from features.catalogue import load_catalogue
+    from features.clock import clock_of
     from features.moments import moment_from
 
     settings = settings_for(home)
-    moment = datetime.now(UTC) if as_of is None else moment_from(as_of, "--as-of")
+    moment = clock_of(settings)() if as_of is None else moment_from(as_of, "--as-of")
     catalogue = load_catalogue(settings.catalogue_path)
     from features.store.building import build_features  # seconds: whatever is wrong above is said at once
 
@@ -88,6 +89,7 @@ def show(
     """
     from decisioning.errors import InvalidInputError
     from features.catalogue import load_catalogue
+    from features.clock import clock_of
     from features.computing.definitions import feature_schema
     from features.online.reading import read_customer
     from pipelines.embedded_redis import redis_for
@@ -95,7 +97,7 @@ def show(
     settings = settings_for(home)
     schema = feature_schema(load_catalogue(settings.catalogue_path))
     with redis_for(settings) as redis_url:
-        vector, profile = read_customer(redis_url, customer_id, schema, datetime.now(UTC))
+        vector, profile = read_customer(redis_url, customer_id, schema, clock_of(settings)())
     if vector is None:
         raise InvalidInputError(
             "CUSTOMER_ID must be a customer whose features were materialised, got another: "

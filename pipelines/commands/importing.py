@@ -33,14 +33,14 @@ def import_(
 
     Example: `nextbest import data/canonical`
     """
+    from features.clock import clock_of
     from features.importing.folder import STEPS, import_folder
 
-    now = datetime.now(UTC)
+    settings = settings_for(home)
+    now = clock_of(settings)()
     with progress_bar() as bar:
         task = bar.add_task(f"import {folder}", total=STEPS)
-        report = import_folder(
-            folder, settings_for(home), lambda done, _total: bar.update(task, completed=done), now=now
-        )
+        report = import_folder(folder, settings, lambda done, _total: bar.update(task, completed=done), now=now)
     _explain(report)
     print_result(_result(report, as_json=as_json), as_json=as_json, title=f"imported {folder}")
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from decisioning.errors import InvalidInputError
+from features.clock import clock_of
 from pipelines.options import HomeOption, JsonOption, print_result, progress_bar, say, settings_for
 
 if TYPE_CHECKING:
@@ -33,13 +34,14 @@ def train(home: HomeOption = None, as_json: JsonOption = False) -> None:
     Example: `nextbest model train --json`
     """
     settings = settings_for(home)
+    now = clock_of(settings)()
     from training.train_model import train_model  # seconds: whatever is wrong above is said at once
 
     with progress_bar() as bar:
         task = bar.add_task("boosters", total=None)
         report = train_model(
             settings,
-            now=datetime.now(UTC),
+            now=now,
             on_progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
     shown = asdict(report)
@@ -94,7 +96,8 @@ def promote(
         raise InvalidInputError("--force and --reason must be given together, got one: say why, or let it be compared")
     from training.promotion import promote as promote_model
 
-    entry = promote_model(settings_for(home), version, now=datetime.now(UTC), force_reason=reason, by=_account())
+    settings = settings_for(home)
+    entry = promote_model(settings, version, now=clock_of(settings)(), force_reason=reason, by=_account())
     print_result(asdict(entry), as_json=as_json, title="champion")
 
 
@@ -106,7 +109,8 @@ def rollback(reason: ReasonOption = None, home: HomeOption = None, as_json: Json
     """
     from training.promotion import rollback as roll_back
 
-    entry = roll_back(settings_for(home), now=datetime.now(UTC), reason=reason or "no reason given", by=_account())
+    settings = settings_for(home)
+    entry = roll_back(settings, now=clock_of(settings)(), reason=reason or "no reason given", by=_account())
     print_result(asdict(entry), as_json=as_json, title="champion")
 
 
