@@ -15,6 +15,7 @@ from decisioning.limits import Supply
 from decisioning.value_model import ValueModel
 from features.catalogue import load_catalogue
 from features.model_bundle import load_value_model
+from features.privacy.tombstones import tombstones_of
 from features.settings import Settings
 from pipelines.allocation_problem import Options, options_of
 from pipelines.audience import CUSTOMER, KEY
@@ -123,7 +124,11 @@ class Worker:
         """
         self._run = run
         self._in_force = run.in_force()
-        self._state = LiveState(run.redis_url, decision_ttl=timedelta(days=run.settings.decision_ttl_days))
+        self._state = LiveState(
+            run.redis_url,
+            decision_ttl=timedelta(days=run.settings.decision_ttl_days),
+            erased=tombstones_of(run.settings),
+        )
         self._runner = asyncio.Runner()
         self._runner.run(self._state.start(wait_s=CONNECT_S))
 

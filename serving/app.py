@@ -12,6 +12,7 @@ from fastapi import Depends, FastAPI
 from features.clock import Clock, clock_of
 from features.model_registry import fetch_champion
 from features.policy_archive import PolicyArchive
+from features.privacy.tombstones import tombstones_of
 from features.settings import Settings
 from serving import api_docs, problems
 from serving.access import needs
@@ -88,7 +89,11 @@ def app_from_environment() -> FastAPI:
 
 
 def _engine(settings: Settings, refresher: Refresher, now: Callable[[], datetime], metrics: Metrics) -> Engine:
-    state = LiveState(settings.redis_url or DEFAULT_REDIS_URL, decision_ttl=timedelta(days=settings.decision_ttl_days))
+    state = LiveState(
+        settings.redis_url or DEFAULT_REDIS_URL,
+        decision_ttl=timedelta(days=settings.decision_ttl_days),
+        erased=tombstones_of(settings),
+    )
     decisions_service = DecisionService(
         state=state,
         fallback=FallbackLog(settings.spool_path),

@@ -192,7 +192,7 @@ class DecisionService:
     ) -> list[Answer]:
         """Silence for everybody, logged through the spool."""
         drafts = [draft_blind(in_force, ticket, now, cause) for ticket in tickets]
-        to_log = [draft for draft in drafts if not draft.ticket.is_dry_run]
+        to_log = [draft for draft in drafts if self._is_for_log(draft)]
         decided = [
             ("decisions", row)
             for one in to_log
@@ -208,9 +208,13 @@ class DecisionService:
         for draft in to_log:
             self._metrics.decided(draft.decision)
         return [
-            self._explained(in_force, draft, unnamed(draft.answer) if draft.ticket.is_dry_run else draft.answer)
+            self._explained(in_force, draft, draft.answer if self._is_for_log(draft) else _unlogged(draft))
             for draft in drafts
         ]
+
+    def _is_for_log(self, draft: Draft) -> bool:
+        """Neither a dry run nor about somebody who was erased."""
+        return not draft.ticket.is_dry_run and not self._state.has_erased(draft.ticket.request.customer_id)
 
     async def _repeat(
         self, in_force: InForce, ticket: Ticket, known: Known, stored: bytes, now: datetime, ends_at: float
@@ -233,6 +237,11 @@ class DecisionService:
         if not draft.ticket.wants_explanation:
             return answer
         return {**answer, "explanation": _explanation(in_force, draft.record)}
+
+
+def _unlogged(draft: Draft) -> Answer:
+    """The answer of a draft that is for no log: a dry run's, or an erased customer's."""
+    return {**unnamed(draft.answer), "dry_run": draft.ticket.is_dry_run}
 
 
 def _explanation(in_force: InForce, record: Record) -> Answer:

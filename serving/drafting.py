@@ -13,7 +13,7 @@ from decisioning.message import SILENCE
 from decisioning.record import Record, decision_to_record
 from decisioning.reservation import reservation_of
 from features.content import render_content
-from serving.answers import Answer, answer_of, keys_of, replayed, withheld
+from serving.answers import Answer, answer_of, keys_of, replayed, unnamed, withheld
 from serving.deciding import (
     CONTENDED,
     CONTENT_UNAVAILABLE,
@@ -149,6 +149,18 @@ def draft_blind(in_force: InForce, ticket: Ticket, now: datetime, cause: str) ->
     """
     ask = Ask(request=ticket.request, known=None, now=now, decision_id=new_decision_id(ticket.request.customer_id))
     return _draft_silence(in_force, ticket, ask, cause)
+
+
+def draft_unknown(in_force: InForce, ticket: Ticket, now: datetime) -> Draft:
+    """Silence for a customer who was erased, as for anybody unknown; it is for no log, so its answer has no id.
+
+    Args:
+        in_force: Policy, schema and models.
+        ticket: The ask.
+        now: Moment of the decision.
+    """
+    [draft] = draft_many(in_force, [ticket], [Known()], now)
+    return replace(draft, answer={**unnamed(draft.answer), "dry_run": ticket.is_dry_run})
 
 
 def entry_of(in_force: InForce, draft: Draft, *, keeps_record: bool = True) -> Entry:

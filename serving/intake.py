@@ -85,6 +85,9 @@ class Intake:
         items, rejected = _checked(EventItem, values)
         takings: dict[int, Taking] = {}
         for place, item in items.items():
+            if self._state.has_erased(item.customer_id):
+                rejected.append(_unknown_customer(place))
+                continue
             found = _taken_event(item, in_force, now)
             if isinstance(found, Fault):
                 rejected.append(_invalid(place, found))
@@ -103,6 +106,9 @@ class Intake:
         owners = await self._owners([item.decision_id for item in items.values()], in_force.catalogue)
         takings: dict[int, Taking] = {}
         for place, item in items.items():
+            if item.customer_id is not None and self._state.has_erased(item.customer_id):
+                rejected.append(_unknown_customer(place))
+                continue
             refusal = _refusal(place, item, owners.get(item.decision_id), in_force.catalogue, now)
             if refusal is None:
                 found = _taken_outcome(in_utc(item), owners.get(item.decision_id), in_force, now)
@@ -231,6 +237,12 @@ def _fault_of_time(moment: datetime, now: datetime) -> Fault | None:
     if moment < EARLIEST:
         return Fault(pointer="/occurred_at", detail=f"must not lie before {EARLIEST:%Y-%m-%d}")
     return None
+
+
+def _unknown_customer(place: int) -> Rejected:
+    """Of who was erased nothing is taken in any more."""
+    detail = "customer_id must be a customer of whom something may be kept, got one who was erased; stop sending it"
+    return Rejected(index=place, code="unknown_customer", detail=detail)
 
 
 def _invalid(place: int, fault: Fault) -> Rejected:

@@ -9,6 +9,8 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import Enum
+from itertools import batched
 
 import hiredis
 import orjson
@@ -16,7 +18,8 @@ import orjson
 from decisioning.contact_policy import Touch
 from decisioning.errors import InvalidInputError, LogUnavailableError, UnavailableError
 from decisioning.limits import Supply
-from features.online.redis_keys import SHARD_COUNT, decision_key, stream_key
+from features.online.redis_keys import ERASED_KEY, SHARD_COUNT, decision_key, stream_key
+from features.privacy.tombstones import NO_TOKEN, Tombstones
 from serving.live_encoding import time_text, touch_in
 from serving.live_reading import (
     RECENT,
@@ -55,11 +58,21 @@ _PING_TIMEOUT_S = 0.5
 _CONNECT_TIMEOUT_S = 2.0
 _RETRY_EVERY_S = 0.2
 _CLAIM_S = 86_400
+_TOKENS_TOGETHER = 1_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _READ, _READ_SUPPLY, _COMMIT = Script(READ), Script(READ_SUPPLY), Script(COMMIT_DECISION)
 _READ_PERMIT, _SETTLE_PERMIT, _TAKE_IN = Script(READ_PERMIT), Script(SETTLE_PERMIT), Script(TAKE_IN)
 _SCRIPTS = (_READ, _READ_SUPPLY, _COMMIT, _READ_PERMIT, _SETTLE_PERMIT, _TAKE_IN)
+
+
+class Gone(Enum):
+    """Nothing was written: the customer was erased."""
+
+    GONE = "gone"
+
+
+GONE = Gone.GONE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,8 +105,16 @@ class PermitContext:
 class LiveState:
     """Reads and writes of the decision path; every one raises `UnavailableError` while Redis is away."""
 
-    def __init__(self, url: str, *, decision_ttl: timedelta) -> None:
+    def __init__(self, url: str, *, decision_ttl: timedelta, erased: Tombstones | None = None) -> None:
+        """Name the server; nothing is connected yet.
+
+        Args:
+            url: Address of Redis.
+            decision_ttl: How long decisions and marks of reports are kept.
+            erased: Customers of whom nothing may be written; None for nobody.
+        """
         self._url = url
+        self._erased = erased
         self._decision_ttl_ms = int(decision_ttl.total_seconds() * 1000)
         self._link: RedisLink | None = None
         self._supervisor: asyncio.Task[None] | None = None
@@ -149,18 +170,27 @@ class LiveState:
             for lookup, reply in zip(lookups, replies, strict=False)
         ]
 
-    async def commit(self, entries: Sequence[Entry]) -> list[bytes | Conflict | None]:
+    async def commit(self, entries: Sequence[Entry]) -> list[bytes | Conflict | Gone | None]:
         """Log decisions with their contacts and what they use up, each in one step.
 
         Returns:
             For each None where it was done; else nothing was written, and it is the answer that its ask already had,
-            or what the state is now, where the decision was made by an older one.
+            or what the state is now, where the decision was made by an older one, or `GONE`.
 
         Raises:
             LogUnavailableError: Redis refuses to write.
         """
         calls = [
-            (_COMMIT, commit_call(one, now=_moment_of(one), decision_ttl_ms=self._decision_ttl_ms)) for one in entries
+            (
+                _COMMIT,
+                commit_call(
+                    one,
+                    now=_moment_of(one),
+                    decision_ttl_ms=self._decision_ttl_ms,
+                    token=self._token(one.customer_id),
+                ),
+            )
+            for one in entries
         ]
         try:
             return [_committed(reply) for reply in await self._run(calls)]
@@ -185,17 +215,19 @@ class LiveState:
         [reply] = await self._run([(_READ_PERMIT, told)])
         return None if reply is None else _permit_context(decision_id, reply)
 
-    async def settle_permit(self, settlement: Settlement) -> bytes | Conflict | None:
+    async def settle_permit(self, settlement: Settlement) -> bytes | Conflict | Gone | None:
         """Write what a permit was answered, and confirm or release its contact, in one step with the log.
 
         Returns:
-            As `commit`: None where it was done, the earlier answer that still stands, or the state as it is now.
+            As `commit`: None where it was done, the earlier answer that still stands, the state as it is now, or
+            `GONE`.
 
         Raises:
             LogUnavailableError: Redis refuses to write.
         """
         try:
-            call = settle_call(settlement, decision_ttl_ms=self._decision_ttl_ms)
+            token = self._token(settlement.customer_id)
+            call = settle_call(settlement, decision_ttl_ms=self._decision_ttl_ms, token=token)
             [reply] = await self._run([(_SETTLE_PERMIT, call)])
         except _RefusedError as error:
             raise LogUnavailableError(f"Redis must accept log entries, got {error}") from error
@@ -223,10 +255,19 @@ class LiveState:
             takings: n reports.
 
         Returns:
-            For each, True where it was new.
+            For each, True where it was new and its customer was not erased.
         """
         calls = [
-            (_TAKE_IN, take_in_call(table, one, mark_ttl_ms=self._decision_ttl_ms, since=one.now - RECENT))
+            (
+                _TAKE_IN,
+                take_in_call(
+                    table,
+                    one,
+                    mark_ttl_ms=self._decision_ttl_ms,
+                    since=one.now - RECENT,
+                    token=self._token(one.customer_id),
+                ),
+            )
             for one in takings
         ]
         return [bool(flag) for flag in await self._run(calls)]
@@ -234,6 +275,17 @@ class LiveState:
     async def stream_length(self) -> int:
         """Entries that wait for the drain, over all shards."""
         return sum(await self._ask([("XLEN", stream_key(shard)) for shard in range(SHARD_COUNT)]))
+
+    def has_erased(self, customer_id: str) -> bool:
+        """Whether nothing may be written about a customer.
+
+        Raises:
+            LogUnavailableError: The tombstones cannot be read.
+        """
+        return self._erased is not None and customer_id in self._erased
+
+    def _token(self, customer_id: str) -> str:
+        return NO_TOKEN if self._erased is None else self._erased.token(customer_id)
 
     async def _ask(self, commands: Sequence[Command]) -> list[Reply]:
         link = self._link
@@ -260,7 +312,7 @@ class LiveState:
             try:
                 async with asyncio.timeout(_CONNECT_TIMEOUT_S):
                     link = await connect(self._url)
-                    await link.send([("SCRIPT", "LOAD", one.text) for one in _SCRIPTS])
+                    await link.send([*(("SCRIPT", "LOAD", one.text) for one in _SCRIPTS), *self._tombstones()])
                 self._link = link
                 self._came_up.set()
                 await self._watch(link)
@@ -270,6 +322,11 @@ class LiveState:
                 self.problem = str(error)
             self._link = None
             await asyncio.sleep(_RETRY_EVERY_S)
+
+    def _tombstones(self) -> list[Command]:
+        """What tells a Redis that was emptied or exchanged who was erased."""
+        tokens = sorted(self._erased.tokens()) if self._erased is not None else []
+        return [("SADD", ERASED_KEY, *some) for some in batched(tokens, _TOKENS_TOGETHER)]
 
     async def _watch(self, link: RedisLink) -> None:
         """Return, with the link closed, once Redis no longer answers."""
@@ -308,7 +365,9 @@ def _moment_of(entry: Entry) -> datetime:
     return max((one.at for one in contacts), default=_EPOCH)
 
 
-def _committed(reply: Reply) -> bytes | Conflict | None:
+def _committed(reply: Reply) -> bytes | Conflict | Gone | None:
+    if isinstance(reply, int):
+        return GONE
     return conflict_of(reply) if isinstance(reply, list) else reply
 
 
@@ -339,10 +398,12 @@ def _permit_context(decision_id: str, reply: Reply) -> PermitContext:
 
 
 __all__ = [
+    "GONE",
     "Claim",
     "Conflict",
     "Entry",
     "FurtherRow",
+    "Gone",
     "Known",
     "LiveState",
     "Lookup",

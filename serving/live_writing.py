@@ -11,6 +11,7 @@ from decisioning.catalogue import Catalogue
 from decisioning.contact_policy import Contact, book_seconds
 from decisioning.reservation import Reservation
 from features.online.redis_keys import SHARD_COUNT, decision_key, feature_key, seen_key, shard_of, stream_key
+from features.privacy.tombstones import NO_TOKEN
 from serving.live_changes import Changes
 from serving.live_encoding import contact_text, time_text, touch_text
 from serving.live_reading import SupplyQuery, query_json, since_of, state_keys
@@ -121,8 +122,8 @@ def shard_in(decision_id: str) -> int | None:
     return shard if shard < SHARD_COUNT else None
 
 
-def commit_call(entry: Entry, *, now: datetime, decision_ttl_ms: int) -> Command:
-    """Keys and arguments of the script `COMMIT_DECISION`."""
+def commit_call(entry: Entry, *, now: datetime, decision_ttl_ms: int, token: str = NO_TOKEN) -> Command:
+    """Keys and arguments of the script `COMMIT_DECISION`; `token` is what a tombstone of the customer would be."""
     shard = shard_of(entry.customer_id)
     ids = [entry.decision_id, *(one.decision_id for one in entry.further)]
     keys = [stream_key(shard), *state_keys(entry.customer_id), *(decision_key(one, shard) for one in ids)]
@@ -141,12 +142,13 @@ def commit_call(entry: Entry, *, now: datetime, decision_ttl_ms: int) -> Command
         entry.answer,
         max(1, int(entry.sticky_seconds * 1000)),
         len(ids),
+        token,
         *rows,
     )
 
 
-def settle_call(settlement: Settlement, *, decision_ttl_ms: int) -> Command:
-    """Keys and arguments of the script `SETTLE_PERMIT`."""
+def settle_call(settlement: Settlement, *, decision_ttl_ms: int, token: str = NO_TOKEN) -> Command:
+    """Keys and arguments of the script `SETTLE_PERMIT`; `token` as in `commit_call`."""
     shard = shard_of(settlement.customer_id)
     keys = [stream_key(shard), *state_keys(settlement.customer_id), decision_key(settlement.decision_id, shard)]
     reservation, now = settlement.reservation, settlement.supply.now
@@ -160,18 +162,19 @@ def settle_call(settlement: Settlement, *, decision_ttl_ms: int) -> Command:
         int(settlement.is_allowed),
         settlement.answer,
         time_text(settlement.good_until),
+        token,
         *rows,
     )
 
 
-def take_in_call(table: str, taking: Taking, *, mark_ttl_ms: int, since: datetime) -> Command:
-    """Keys and arguments of the script `TAKE_IN`."""
+def take_in_call(table: str, taking: Taking, *, mark_ttl_ms: int, since: datetime, token: str = NO_TOKEN) -> Command:
+    """Keys and arguments of the script `TAKE_IN`; `token` as in `commit_call`."""
     who = taking.customer_id
     shard = shard_of(who)
     live, book, events, pointer = state_keys(who)
     keys = [stream_key(shard), seen_key(taking.seen_as, shard), live, book, events, pointer, feature_key(who)]
     keys.append(decision_key(taking.decision_id or "", shard))
-    told = (table, mark_ttl_ms, taking.row, taking.changes.to_json(), time_text(since), time_text(taking.now))
+    told = (table, mark_ttl_ms, taking.row, taking.changes.to_json(), time_text(since), time_text(taking.now), token)
     return (len(keys), *keys, *told)
 
 

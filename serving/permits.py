@@ -27,7 +27,7 @@ from serving.archive import find_decisions
 from serving.deciding import Ask, inputs_now
 from serving.in_force import InForce
 from serving.live_reading import Conflict, Known
-from serving.live_state import LiveState
+from serving.live_state import Gone, LiveState
 from serving.live_writing import Settlement
 from serving.log_rows import decision_of_position, not_sent_row, parts_of
 from serving.metrics import Metrics
@@ -112,6 +112,8 @@ class PermitService:
             told = await self._state.settle_permit(settlement) if settlement is not None else None
             if told is None:
                 return answer
+            if isinstance(told, Gone):
+                raise unknown_decision()
             if not isinstance(told, Conflict):
                 return {**orjson.loads(told), "replayed": True}
             self._metrics.conflicts.inc()

@@ -3,17 +3,17 @@
 A commit writes nothing where a book of contacts moved on since it was read, or where what all share has run out: it
 gives back the state as it is, and the draft is decided again with that. Who keeps losing to others gets silence, which
 needs no room and so cannot lose. Where one draft of ours makes another lose, as two members of a household in one
-batch do, that is progress and no defeat.
+batch do, that is progress and no defeat. Who was erased meanwhile is nobody we know, and no log hears of it.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from decisioning.decision import Action
-from serving.drafting import Draft, Ticket, draft_contended, entry_of, redraft_many
+from serving.drafting import Draft, Ticket, draft_contended, draft_unknown, entry_of, redraft_many
 from serving.in_force import InForce
 from serving.live_reading import Conflict
-from serving.live_state import LiveState
+from serving.live_state import Gone, LiveState
 
 MAX_ATTEMPTS = 4
 """Commits of one ask that may be lost to others before it gets silence."""
@@ -75,6 +75,10 @@ class Race:
                 lost[place] = reply
                 continue
             draft = self.unsettled.pop(place)
+            if isinstance(reply, Gone):
+                gone = draft_unknown(self._in_force, draft.ticket, draft.decision.decided_at)
+                self.settled[place] = Settled(draft=gone, twin=None)
+                continue
             self.settled[place] = Settled(draft=draft, twin=reply)
             has_sent |= reply is None and draft.decision.action is Action.SEND
         self._decide_again(lost, is_defeat=not has_sent)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha1
 
-from features.online.redis_keys import COUNTER_PREFIX, EVIDENCE_KEY, HELD_KEY, PRICES_KEY, SHARD_COUNT
+from features.online.redis_keys import COUNTER_PREFIX, ERASED_KEY, EVIDENCE_KEY, HELD_KEY, PRICES_KEY, SHARD_COUNT
 
 MOST_CONTACTS = 512
 """Contacts that a book holds at most; the oldest go first."""
@@ -36,6 +36,10 @@ _NAMES = f"""
 local COUNTER, HELD = '{COUNTER_PREFIX}', '{HELD_KEY}'
 local PRICES, EVIDENCE = '{PRICES_KEY}', '{EVIDENCE_KEY}'
 local NO_RESERVATION = '{NO_RESERVATION}'
+
+local function was_erased(token)
+  return redis.call('SISMEMBER', '{ERASED_KEY}', token) == 1
+end
 """
 
 _READING = (
@@ -228,8 +232,9 @@ COMMIT_DECISION = (
     + """
 -- KEYS: stream, live, book, events, household pointer, then one decision per row, then the request key if there is one
 -- ARGV: now, since, record ttl (ms), version, household version, reservation (JSON, empty for none), query (JSON),
---       oldest contact, book ttl (ms), customer, answer, answer ttl (ms), number of rows,
+--       oldest contact, book ttl (ms), customer, answer, answer ttl (ms), number of rows, token of the customer,
 --       then row, channel and record of each
+if was_erased(ARGV[14]) then return 1 end
 local rows = tonumber(ARGV[13])
 local request = KEYS[6 + rows]
 if request then
@@ -266,7 +271,7 @@ if ARGV[6] ~= '' then
 end
 
 for i = 1, rows do
-  local decision, at = KEYS[5 + i], 11 + 3 * i
+  local decision, at = KEYS[5 + i], 12 + 3 * i
   redis.call('XADD', KEYS[1], '*', 'table', 'decisions', 'row', ARGV[at])
   redis.call('HSET', decision, 'customer_id', ARGV[10], 'channel', ARGV[at + 1])
   if ARGV[at + 2] ~= '' then redis.call('HSET', decision, 'record', ARGV[at + 2]) end
@@ -278,7 +283,8 @@ return false
 """
 )
 """Log a decision with its contacts, unless the same ask already has one (give that one back) or the book or the
-counters moved on since they were read (give back what they are now); then change nothing."""
+counters moved on since they were read (give back what they are now); then change nothing. 1 where the customer was
+erased: nothing about them is written."""
 
 READ_PERMIT = (
     _READING
@@ -310,7 +316,9 @@ SETTLE_PERMIT = (
     + """
 -- KEYS: stream, live, book, events, household pointer, decision
 -- ARGV: now, since, record ttl (ms), version, household version, reservation (JSON), query (JSON), oldest contact,
---       book ttl (ms), customer, is allowed (1 or 0), answer, good until, then table and row of each entry
+--       book ttl (ms), customer, is allowed (1 or 0), answer, good until, token of the customer,
+--       then table and row of each entry
+if was_erased(ARGV[14]) then return 1 end
 local stood = redis.call('HMGET', KEYS[6], 'permit', 'permit_until', 'household')
 if stood[1] and stood[2] >= ARGV[1] then return stood[1] end
 local wanted = cjson.decode(ARGV[6])
@@ -348,12 +356,12 @@ end
 
 redis.call('HSET', KEYS[6], 'customer_id', ARGV[10], 'permit', ARGV[12], 'permit_until', ARGV[13])
 if redis.call('PTTL', KEYS[6]) < tonumber(ARGV[3]) then redis.call('PEXPIRE', KEYS[6], ARGV[3]) end
-for i = 14, #ARGV, 2 do redis.call('XADD', KEYS[1], '*', 'table', ARGV[i], 'row', ARGV[i + 1]) end
+for i = 15, #ARGV, 2 do redis.call('XADD', KEYS[1], '*', 'table', ARGV[i], 'row', ARGV[i + 1]) end
 return false
 """
 )
 """Write what a permit was answered, and confirm or release its contact with it; an answer that still stands is given
-back instead, and state that moved on likewise."""
+back instead, and state that moved on likewise; 1 where the customer was erased."""
 
 TAKE_IN = (
     _READING
@@ -361,7 +369,8 @@ TAKE_IN = (
     + _BOOKKEEPING
     + f"""
 -- KEYS: stream, mark, live, book, events, household pointer, features, decision
--- ARGV: table, mark ttl (ms), row, changes (JSON), oldest event that is recent, now
+-- ARGV: table, mark ttl (ms), row, changes (JSON), oldest event that is recent, now, token of the customer
+if was_erased(ARGV[7]) then return 0 end
 if not redis.call('SET', KEYS[2], '1', 'NX', 'PX', ARGV[2]) then return 0 end
 redis.call('XADD', KEYS[1], '*', 'table', ARGV[1], 'row', ARGV[3])
 local changes = cjson.decode(ARGV[4])
@@ -398,7 +407,29 @@ if contact then mark_everywhere(KEYS[4], KEYS[6], KEYS[8], contact[1], contact[2
 return 1
 """
 )
-"""Take one report in: its row in the log, the mark that it was seen and what it changes; 0 where it was seen before."""
+"""Take one report in: its row in the log, the mark that it was seen and what it changes; 0 where it was seen before,
+and where its customer was erased."""
+
+ERASE = (
+    _READING
+    + _COUNTING
+    + _BOOKKEEPING
+    + """
+-- KEYS: decisions of an erased customer; ARGV: household books (as many as there are), then their contact ids
+for _, decision in ipairs(KEYS) do
+  if redis.call('ZSCORE', HELD, decision) then give_back(decision) end
+  redis.call('DEL', decision)
+end
+local books = tonumber(ARGV[1])
+for i = 2, 1 + books do
+  local removed = 0
+  for j = 2 + books, #ARGV do removed = removed + redis.call('HDEL', ARGV[i], ARGV[j]) end
+  if removed > 0 then bump(ARGV[i]) end
+end
+return 0
+"""
+)
+"""Forget decisions: what they still held is free again, and their contacts leave the books of households."""
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from features.importing.staging import Staged, stage, staging_folder
 from features.importing.table_files import TableFile, find_table_files
 from features.importing.validation import Surroundings, check_columns
 from features.log import EventLog
+from features.privacy.tombstones import tombstones_of
 from features.settings import Settings
 
 type OnProgress = Callable[[int, int], None]
@@ -36,10 +37,10 @@ READING_SHARE = 0.8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableImport:
-    """What became of a table's rows: `read` = `inserted` + `duplicates` + `rejected`.
+    """What became of a table's rows: `read` = `inserted` + `duplicates` + `rejected` + `erased`.
 
     A row is a duplicate when the file or the log already holds the same row; a different row under a key that is taken
-    is rejected.
+    is rejected. Rows of erased customers are passed over.
     """
 
     table: str
@@ -48,6 +49,7 @@ class TableImport:
     inserted: int
     duplicates: int
     rejected: int
+    erased: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +98,9 @@ def import_folder(
     """
     files, strangers = find_table_files(folder)
     brought = _load_catalogue(folder / "catalogue")
-    surroundings = Surroundings(now=now, catalogue=brought or _load_catalogue(settings.catalogue_path))
+    surroundings = Surroundings(
+        now=now, catalogue=brought or _load_catalogue(settings.catalogue_path), erased=tombstones_of(settings)
+    )
     warnings = [f"{name} is no table of ours and was left alone" for name in strangers] + _check_columns(files)
     progress = _Progress(files, on_progress)
     with staging_folder(settings.home) as staging:
@@ -156,6 +160,7 @@ def _land(log: EventLog, staged: Staged, refusals: Refusals, progress: "_Progres
         inserted=landed.inserted,
         duplicates=landed.duplicates,
         rejected=staged.refused + landed.conflicting,
+        erased=staged.erased,
     )
 
 

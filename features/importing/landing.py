@@ -39,7 +39,7 @@ def land(log: EventLog, staged: Staged, refusals: Refusals, on_progress: Callabl
     Raises:
         LogUnavailableError: The log could not be written; landing again completes it.
     """
-    if staged.read == staged.refused:
+    if staged.read == staged.refused + staged.erased:
         on_progress(1.0)
         return Landed(inserted=0, duplicates=0, conflicting=0)
     table = staged.file.table

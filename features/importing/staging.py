@@ -5,7 +5,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
@@ -25,12 +25,14 @@ class Staged:
         parts: Parquet files with the good rows: canonical columns, and `row`, their number in the file.
         read: Rows of the file.
         refused: Rows that broke a rule.
+        erased: Rows of erased customers, passed over.
     """
 
     file: TableFile
     parts: list[Path]
     read: int
     refused: int
+    erased: int = 0
 
 
 def stage(
@@ -54,15 +56,29 @@ def stage(
     """
     folder.mkdir(parents=True)
     parts: list[Path] = []
-    read = refused = 0
+    read = refused = erased = 0
     for chunk in file.chunks():
-        good, bad = _check(file, chunk, refusals, surroundings)
+        known = _without_erased(chunk, surroundings)
+        erased += chunk.rows.height - known.rows.height
+        good, bad = _check(file, known, refusals, surroundings)
         parts.append(folder / f"{len(parts):06d}.parquet")
         good.write_parquet(parts[-1], compression="lz4")
         read, refused = read + good.height + bad, refused + bad
         on_progress(chunk.share)
     on_progress(1.0)
-    return Staged(file=file, parts=parts, read=read, refused=refused)
+    return Staged(file=file, parts=parts, read=read + erased, refused=refused, erased=erased)
+
+
+def _without_erased(chunk: Chunk, surroundings: Surroundings) -> Chunk:
+    """A chunk without what is told of erased customers: it must not come to lie among the refused rows either."""
+    erased = surroundings.erased
+    if erased is None or "customer_id" not in chunk.rows.columns or not erased.tokens():
+        return chunk
+    ids = chunk.rows["customer_id"].cast(pl.String, strict=False).str.strip_chars()
+    gone = erased.among(ids.drop_nulls().unique().to_list())
+    if not gone:
+        return chunk
+    return replace(chunk, rows=chunk.rows.filter(~ids.is_in(sorted(gone)).fill_null(value=False)))
 
 
 def _check(file: TableFile, chunk: Chunk, refusals: Refusals, surroundings: Surroundings) -> tuple[pl.DataFrame, int]:

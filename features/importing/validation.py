@@ -14,6 +14,7 @@ from features.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES, Column, O
 from features.importing.json_columns import MOST_CHARACTERS, respell, shape_rule
 from features.importing.parsing import accepted, parsed
 from features.importing.refusals import REASONS_SCHEMA
+from features.privacy.tombstones import Tombstones
 from features.zones import country_codes, is_international
 
 ROW = "row"
@@ -46,10 +47,12 @@ class Surroundings:
         now: Nothing can have happened later than this plus FUTURE_TOLERANCE; None to leave that unchecked.
         catalogue: The catalogue in force, which knows event types and the currency; without one any plain word is an
             event type and any ISO code a currency.
+        erased: Whose rows are passed over: neither good nor refused, so that no file keeps them; None for nobody's.
     """
 
     now: datetime | None = None
     catalogue: Catalogue | None = None
+    erased: Tombstones | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

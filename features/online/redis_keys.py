@@ -110,6 +110,9 @@ DEMAND_KEY = "nb:{all}:demand"
 HELD_KEY = "nb:{all}:held"
 """Reservations that hold a part of a counter (sorted set of decision keys by the end of the reservation)."""
 
+ERASED_KEY = "nb:{all}:erased"
+"""Tombstones of erased customers (set of keyed hashes)."""
+
 FEATURE_KEY_PATTERN = "nb:{*}:f:*"
 """Glob of every packed feature record."""
 

@@ -1,7 +1,6 @@
 """`nextbest import`: canonical tables into the log."""
 
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -69,7 +68,7 @@ def _result(report: "ImportReport", *, as_json: bool) -> dict[str, object]:
         }
     counts = {
         table.table: f"{table.read:,} read = {table.inserted:,} inserted + {table.duplicates:,} duplicates + "
-        f"{table.rejected:,} rejected"
+        f"{table.rejected:,} rejected" + (f" + {table.erased:,} of erased customers" if table.erased else "")
         for table in report.tables
     }
     return {**counts, **rejects, **catalogue}
