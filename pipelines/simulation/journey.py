@@ -1,0 +1,103 @@
+"""The journey as a chain: the steps a customer takes week by week, and how likely each next step is.
+
+A step is a stage together with the weeks spent in it, where these matter: a booking is four weeks old at most when the
+trip is near, and the weeks after a trip are three. The chain is what operations and customers do, so a catalogue's
+rules can see most of it in events; what they cannot see is who has quietly stopped dreaming.
+"""
+
+from collections.abc import Mapping, Sequence
+from enum import IntEnum
+from types import MappingProxyType
+
+STAGES = ("recover", "travel", "return", "prepare", "book", "plan", "dream", "lapse")
+"""Stages by name, as the airline's catalogue has them."""
+
+
+class Step(IntEnum):
+    """Where a customer stands at the beginning of a week."""
+
+    DREAM = 0
+    PLAN = 1
+    BOOK_1 = 2
+    BOOK_2 = 3
+    BOOK_3 = 4
+    BOOK_4 = 5
+    PREPARE = 6
+    TRAVEL = 7
+    RECOVER = 8
+    MENDED = 9  # the case is solved, and the customer is left in peace for a week
+    RETURN_1 = 10
+    RETURN_2 = 11
+    RETURN_3 = 12
+    LATE_1 = 13  # the same three weeks after a trip that ended late
+    LATE_2 = 14
+    LATE_3 = 15
+    LAPSE = 16
+
+
+STAGE_OF: Mapping[Step, str] = MappingProxyType(
+    {
+        Step.DREAM: "dream",
+        Step.PLAN: "plan",
+        Step.BOOK_1: "book",
+        Step.BOOK_2: "book",
+        Step.BOOK_3: "book",
+        Step.BOOK_4: "book",
+        Step.PREPARE: "prepare",
+        Step.TRAVEL: "travel",
+        Step.RECOVER: "recover",
+        Step.MENDED: "recover",
+        Step.RETURN_1: "return",
+        Step.RETURN_2: "return",
+        Step.RETURN_3: "return",
+        Step.LATE_1: "return",
+        Step.LATE_2: "return",
+        Step.LATE_3: "return",
+        Step.LAPSE: "lapse",
+    }
+)
+"""The stage of each step. A case that was solved still keeps marketing away for its cool-down."""
+
+NEXT: Mapping[Step, Step] = MappingProxyType(
+    {
+        Step.BOOK_1: Step.BOOK_2,
+        Step.BOOK_2: Step.BOOK_3,
+        Step.BOOK_3: Step.BOOK_4,
+        Step.RETURN_1: Step.RETURN_2,
+        Step.RETURN_2: Step.RETURN_3,
+        Step.LATE_1: Step.LATE_2,
+        Step.LATE_2: Step.LATE_3,
+    }
+)
+"""The step that follows when nothing else happens, where that is not the same step."""
+
+WITHOUT_MARKETING = frozenset({Step.TRAVEL, Step.RECOVER, Step.MENDED})
+"""Steps in which no marketing may be sent: on the way, and while service comes before sales."""
+
+PUSHED: Mapping[Step, tuple[Step, ...]] = MappingProxyType(
+    {Step.DREAM: (Step.PLAN,), Step.PLAN: (Step.BOOK_1,), Step.LAPSE: (Step.DREAM, Step.PLAN)}
+)
+"""The moves that a seen message can make likelier, in the order in which chance decides on them."""
+
+MEMORIES = 8
+"""States of memory: a bit per week, the lowest for last week, set where marketing contacted the customer."""
+
+FULL_MEMORY = MEMORIES - 1
+"""Three contacts in three weeks: the cap of three in 27 days leaves no room for a fourth."""
+
+
+def contacts_after(memory: int, *, is_contacted: bool) -> int:
+    """Memory a week later.
+
+    Example:
+        >>> contacts_after(0b101, is_contacted=True), contacts_after(0b101, is_contacted=False)
+        (3, 2)
+    """
+    return (memory << 1 | is_contacted) & FULL_MEMORY
+
+
+def steps_of(stages: Sequence[str]) -> frozenset[Step]:
+    """Steps in which a message for these stages may be sent; none named means every one."""
+    return frozenset(
+        step for step, stage in STAGE_OF.items() if step not in WITHOUT_MARKETING and (not stages or stage in stages)
+    )
