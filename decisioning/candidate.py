@@ -37,6 +37,7 @@ class Candidate:
         eligibility: Rules of the offer and the creative that have something to say.
         applicability: The same.
         suitability: The same.
+        asks: Attributes that it asks the customer for.
         never_with: Offers that it must not meet, whichever of the two names the other.
         not_after: How long it rests after each of these offers.
         programmes: Programme holdouts that it belongs to.
@@ -71,6 +72,7 @@ class Candidate:
     cost_minor: float
     declared_value_minor: float
     unit_value_minor: float
+    asks: frozenset[str] = frozenset()
     is_follow_up: bool = False
 
     @property
@@ -136,6 +138,7 @@ def _candidate(catalogue: Catalogue, creative: Creative, opponents: Mapping[str,
         eligibility=layer_rules(offer.eligibility, creative.eligibility),
         applicability=layer_rules(offer.applicability, creative.applicability),
         suitability=layer_rules(offer.suitability, creative.suitability),
+        asks=offer.asks,
         never_with=opponents[offer.offer_id],
         not_after=_rests(catalogue, offer),
         programmes=programmes_of(catalogue.programme_holdouts, touch),

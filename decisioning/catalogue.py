@@ -12,6 +12,7 @@ from decisioning.exploration import Exploration
 from decisioning.journey import Goal, JourneyStage, Touchpoint
 from decisioning.levers import ArbitrationSwitches, Lever
 from decisioning.limits import DepartmentShare, Limit
+from decisioning.listening import Listening
 from decisioning.measure import Measure
 from decisioning.message import Channel, Creative, MessageClass, Offer
 from decisioning.message_classes import DEFAULT_CLASSES, ClassRules
@@ -85,4 +86,5 @@ class Catalogue:
     shares: tuple[DepartmentShare, ...] = ()
     levers: tuple[Lever, ...] = ()
     switches: ArbitrationSwitches = field(default_factory=ArbitrationSwitches)
+    listening: Listening = field(default_factory=Listening)
     conversation: Conversation | None = None

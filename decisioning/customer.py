@@ -1,7 +1,7 @@
 """Who a decision is about, as known at the moment of deciding."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NewType
 
@@ -36,6 +36,19 @@ class Consent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """When and where a customer told us something.
+
+    Attributes:
+        at: When (aware, UTC).
+        source: Where: a form, a call.
+    """
+
+    at: datetime
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Customer:
     """What is known of a customer besides features.
 
@@ -51,6 +64,8 @@ class Customer:
         country: ISO 3166-1 alpha-2 code; None where unknown.
         plausible_zones: Where `time_zone` is None, the IANA zones that country and telephone number leave open.
         protections: Of `PROTECTIONS`, those in force.
+        known_at: When the attributes became known that `told` does not name (aware, UTC); None where nobody noted it.
+        told: Where attributes come from that the customer told us since, by name.
         has_opted_out_of_profiling: Gets choices that look at no feature of theirs, and no model learns from them.
     """
 
@@ -65,4 +80,6 @@ class Customer:
     country: str | None = None
     plausible_zones: tuple[str, ...] = ()
     protections: frozenset[str] = frozenset()
+    known_at: datetime | None = None
+    told: Mapping[str, Told] = field(default_factory=dict[str, Told])
     has_opted_out_of_profiling: bool = False

@@ -113,6 +113,15 @@ def follow_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
     return _NOTHING_TO_FOLLOW if is_lost else None
 
 
+def known_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
+    """The customer has told us everything that it asks."""
+    customer = situation.inputs.customer
+    if not candidate.asks or customer is None:
+        return None
+    is_known = all(customer.attributes.get(name) is not None for name in candidate.asks)
+    return (Exclusion.ALREADY_KNOWN, ", ".join(sorted(candidate.asks)), None) if is_known else None
+
+
 def company_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
     """The customer has, or is getting, an offer that this one must never meet."""
     if not candidate.never_with:

@@ -39,6 +39,7 @@ class Channel:
         zone: IANA zone of the cut-off.
         purposes: Goals that it serves, by journey stage; in a stage that is not named it serves none. None where it
             serves every goal everywhere.
+        address_fields: Attributes of the customer that whoever carries it by hand needs, such as a street.
     """
 
     channel_id: str
@@ -53,6 +54,7 @@ class Channel:
     cut_off_minute: int | None = None
     zone: str = "UTC"
     purposes: Mapping[str, frozenset[str]] | None = None
+    address_fields: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +78,7 @@ class Offer:
         never_with: Offers that the customer must not also have: in one slate, or within the window of the contact book.
         not_after: Seconds for which this offer rests after each of these offers.
         urgency: Order among messages of a class with precedence, highest first; nothing else looks at it.
+        asks: Attributes of the customer that it asks for; it is not sent where all of them are known.
         answers_in_kind: Of its messages, that on the channel where the customer told of the trouble goes first; only
             for classes with precedence.
     """
@@ -96,6 +99,7 @@ class Offer:
     never_with: frozenset[str] = frozenset()
     not_after: Mapping[str, float] = field(default_factory=dict[str, float])
     urgency: float = 0.0
+    asks: frozenset[str] = frozenset()
     answers_in_kind: bool = False
 
 

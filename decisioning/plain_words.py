@@ -36,6 +36,7 @@ _WHY_EXCLUDED = {
     Exclusion.ROOM_KEPT: "its room is kept for a message that is due",
     Exclusion.SUPPRESSED: "it rests after how the customer answered",
     Exclusion.ALREADY_SEEN: "the customer has seen it already",
+    Exclusion.ALREADY_KNOWN: "the customer has told us already what it asks",
     Exclusion.NOTHING_TO_FOLLOW: "it carries on what the customer has not seen",
     Exclusion.QUIET_HOURS: "it is quiet time for the channel",
     Exclusion.CAPACITY_FULL: "no capacity is left",

@@ -43,6 +43,7 @@ class StateEventType(StrEnum):
     PROFILING_OPTED_IN = "profiling_opted_in"
     PROTECTED = "protected"  # property: protection
     UNPROTECTED = "unprotected"  # property: protection
+    ATTRIBUTE_TOLD = "attribute_told"  # properties: name, value, optionally source: the customer said so
     STAGE_ENTERED = "stage_entered"  # property: stage
     MESSAGE_DUE = "message_due"  # properties: due_id, offer_id, channel, creative, due_at
     MESSAGE_DUE_CANCELLED = "message_due_cancelled"  # property: due_id

@@ -6,6 +6,7 @@ made from the row and from everything said, each by its time, and rebuilding one
 - the latest dated answer per channel and purpose stands; an undated yes is older than any dated answer, an undated no
   is as old as its row;
 - leaving a channel (outcome `unsubscribed`) is a no to every purpose on it;
+- an attribute that the customer told us stands until a row that knows it is newer;
 - a protection holds where the row or an event puts it on; a row that lists none lifts nothing that an event put on,
   only the event `unprotected` does.
 """
@@ -18,8 +19,9 @@ from typing import Any
 import orjson
 import polars as pl
 
-from decisioning.customer import PROFILING, PROTECTIONS, Consent
+from decisioning.customer import PROFILING, PROTECTIONS, Consent, Told
 from decisioning.errors import InvalidInputError
+from decisioning.predicate import FactValue
 from features.contracts import DECISIONS, EVENTS, OUTCOMES, OutcomeType, StateEventType
 from features.log import EventLog
 
@@ -36,6 +38,8 @@ _ANSWERS: Mapping[str, bool] = {
 }
 _PROTECTIONS: Mapping[str, bool] = {StateEventType.PROTECTED: True, StateEventType.UNPROTECTED: False}
 _SOURCE = "event"
+TOLD_SOURCE = "customer"
+"""Where an attribute was told whose event names no source."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,10 +49,12 @@ class Said:
     Attributes:
         answers: In no order; a refusal may be for `EVERY` channel or purpose.
         protections: The latest word about each: when, and whether it holds.
+        told: The latest word about each attribute: when and where it was told, and the value.
     """
 
     answers: tuple[Consent, ...] = ()
     protections: Mapping[str, tuple[datetime, bool]] = field(default_factory=dict[str, tuple[datetime, bool]])
+    told: Mapping[str, tuple[Told, FactValue]] = field(default_factory=dict[str, tuple[Told, FactValue]])
 
 
 NOTHING = Said()
@@ -81,11 +87,14 @@ def said_by(
     """
     answers: dict[str, list[Consent]] = {}
     protections: dict[str, dict[str, tuple[datetime, bool]]] = {}
+    told: dict[str, dict[str, tuple[Told, FactValue]]] = {}
     words = events.filter(pl.col("type").is_in(_kinds())).select("customer_id", "type", "occurred_at", "properties")
     for customer_id, kind, at, text in words.iter_rows():
         properties: Mapping[str, Any] = orjson.loads(text) if text else {}
         if kind in _ANSWERS:
             answers.setdefault(customer_id, []).append(_answer(kind, at, properties))
+        elif kind == StateEventType.ATTRIBUTE_TOLD:
+            _keep_latest(told.setdefault(customer_id, {}), properties, at)
         elif (name := properties.get("protection")) in PROTECTIONS:
             known = protections.setdefault(customer_id, {})
             known[name] = max(known.get(name, (LONG_AGO, False)), (at, _PROTECTIONS[kind]))
@@ -93,8 +102,45 @@ def said_by(
         for customer_id, consent in _departures(outcomes, decisions):
             answers.setdefault(customer_id, []).append(consent)
     return {
-        customer_id: Said(answers=tuple(answers.get(customer_id, ())), protections=protections.get(customer_id, {}))
-        for customer_id in answers.keys() | protections.keys()
+        customer_id: Said(
+            answers=tuple(answers.get(customer_id, ())),
+            protections=protections.get(customer_id, {}),
+            told=told.get(customer_id, {}),
+        )
+        for customer_id in answers.keys() | protections.keys() | told.keys()
+    }
+
+
+def told_by(properties: Mapping[str, Any], at: datetime) -> tuple[str, Told, FactValue] | None:
+    """The attribute that an event `attribute_told` is about, when and where it was told, and the value.
+
+    Args:
+        properties: `name`, `value` (a number, word or flag) and optionally `source`.
+        at: When it happened.
+
+    Returns:
+        None where the properties say no such thing.
+    """
+    name, value, source = properties.get("name"), properties.get("value"), properties.get("source")
+    if not isinstance(name, str) or not isinstance(value, str | int | float | bool):
+        return None
+    return name, Told(at=at, source=source if isinstance(source, str) and source else TOLD_SOURCE), value
+
+
+def told_since(
+    attributes: Mapping[str, FactValue], known_at: datetime | None, told: Mapping[str, tuple[Told, FactValue]]
+) -> dict[str, tuple[Told, FactValue]]:
+    """What was told and stands: of attributes that are not known, or that were known before.
+
+    Args:
+        attributes: What is known.
+        known_at: Since when; None where nobody noted it, and then what was told stands.
+        told: The latest word about each attribute.
+    """
+    return {
+        name: word
+        for name, word in told.items()
+        if attributes.get(name) is None or known_at is None or word[0].at >= known_at
     }
 
 
@@ -177,6 +223,16 @@ def _strength(answer: Consent) -> tuple[datetime, bool]:
     return answer.recorded_at or LONG_AGO, not answer.is_granted
 
 
+def _keep_latest(known: dict[str, tuple[Told, FactValue]], properties: Mapping[str, Any], at: datetime) -> None:
+    """Of two words of the same moment the greater text stands, as in live state."""
+    found = told_by(properties, at)
+    if found is not None:
+        name, told, value = found
+        former = known.get(name)
+        if former is None or (former[0].at, orjson.dumps(former[1])) <= (at, orjson.dumps(value)):
+            known[name] = (told, value)
+
+
 def _answer(kind: str, at: datetime, properties: Mapping[str, Any]) -> Consent:
     is_profiling = kind in {StateEventType.PROFILING_OPTED_IN, StateEventType.PROFILING_OPTED_OUT}
     return Consent(
@@ -214,4 +270,4 @@ def _spread(answer: Consent, pairs: Iterable[tuple[str, str]]) -> list[Consent]:
 
 
 def _kinds() -> list[str]:
-    return [*map(str, _ANSWERS), *map(str, _PROTECTIONS)]
+    return [*map(str, _ANSWERS), *map(str, _PROTECTIONS), StateEventType.ATTRIBUTE_TOLD.value]

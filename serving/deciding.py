@@ -18,18 +18,20 @@ from uuid import uuid4
 
 import numpy as np
 
-from decisioning.customer import Consent, Customer
+from decisioning.customer import Consent, Customer, Told
 from decisioning.decision import Decision, Inputs, Request
 from decisioning.draw import request_uniform
 from decisioning.errors import FeatureUnavailableError, LogUnavailableError, ModelUnavailableError
 from decisioning.permit import REPEAT_LAYERS, PermitAnswer, hold_against_gates
 from decisioning.policy import decide
+from decisioning.predicate import FactValue
 from decisioning.reason import CONTENDED_WORD
 from decisioning.reservation import position_id
 from decisioning.scoring import FeatureVector, FloatArray
 from features.online.profiles import decode_profile
 from features.online.record import decode_record
 from features.online.redis_keys import shard_of
+from features.said import told_since
 from serving.fitting import Fit
 from serving.in_force import ArmModel, InForce
 from serving.live_reading import Known
@@ -181,7 +183,8 @@ def _gather(in_force: InForce, ask: Ask) -> _Gathered:
     if ask.known is None or ask.known.profile is None:
         return _Gathered(ask=ask, customer=None, degraded=(STATE_UNAVAILABLE,) if ask.known is None else ())
     try:
-        customer = with_unsubscriptions(decode_profile(ask.known.profile), ask.known.unsubscribed_at)
+        customer = with_told(decode_profile(ask.known.profile), ask.known.told)
+        customer = with_unsubscriptions(customer, ask.known.unsubscribed_at)
     except FeatureUnavailableError:
         return _Gathered(ask=ask, customer=None, degraded=(PROFILE_UNREADABLE,))
     if is_not_profiled(customer, ask.known):
@@ -197,6 +200,23 @@ def _gather(in_force: InForce, ask: Ask) -> _Gathered:
         for group in in_force.schema.groups
     )
     return _Gathered(ask=ask, customer=customer, features=features, degraded=(FEATURES_STALE,) if is_stale else ())
+
+
+def with_told(customer: Customer, told: Mapping[str, tuple[Told, FactValue]]) -> Customer:
+    """The profile with what the customer told us since it was written; of each attribute the newest word stands."""
+    newer = {
+        name: word
+        for name, word in told.items()
+        if (known := customer.told.get(name)) is None or word[0].at >= known.at
+    }
+    newer = told_since(customer.attributes, customer.known_at, newer)
+    if not newer:
+        return customer
+    return replace(
+        customer,
+        attributes={**customer.attributes, **{name: value for name, (_, value) in newer.items()}},
+        told={**customer.told, **{name: one for name, (one, _) in newer.items()}},
+    )
 
 
 def with_unsubscriptions(customer: Customer, unsubscribed_at: Mapping[str, datetime]) -> Customer:

@@ -16,6 +16,8 @@ import orjson
 from decisioning.catalogue import Catalogue
 from decisioning.errors import nearest_names
 from features.contracts import StateEventType
+from features.listening.heard import TEXT_TYPES
+from features.listening.listener import listen
 from serving.archive import find_decisions
 from serving.bodies import Body, EventItem, OutcomeItem, validate
 from serving.in_force import InForce
@@ -83,6 +85,7 @@ class Intake:
         """
         now = self._now()
         items, rejected = _checked(EventItem, values)
+        items = await _heard(items, in_force.catalogue)
         takings: dict[int, Taking] = {}
         for place, item in items.items():
             if self._state.has_erased(item.customer_id):
@@ -149,6 +152,20 @@ def _owner_in_log(row: Mapping[str, Any], catalogue: Catalogue) -> Owner:
     if row["offer_id"] and row["channel"]:
         touch = touch_in_catalogue(catalogue, row["offer_id"], row["channel"], row["creative_id"] or "")
     return Owner(customer_id=row["customer_id"], channel_id=row["channel"], touch=touch)
+
+
+async def _heard(items: dict[int, EventItem], catalogue: Catalogue) -> dict[int, EventItem]:
+    """The items with what their words say; reading takes a while, so it does not hold up who waits for a decision."""
+    if not any(item.type in TEXT_TYPES for item in items.values()):
+        return items
+    return await asyncio.to_thread(lambda: {place: _listened(item, catalogue) for place, item in items.items()})
+
+
+def _listened(item: EventItem, catalogue: Catalogue) -> EventItem:
+    if item.type not in TEXT_TYPES:
+        return item
+    properties = dict(listen(item.type, item.message_id, item.properties, catalogue))
+    return item.model_copy(update={"properties": properties})
 
 
 def _taken_event(item: EventItem, in_force: InForce, now: datetime) -> Taking | Fault:

@@ -12,13 +12,15 @@ from typing import Any
 import orjson
 
 from decisioning.care import CaseKind
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue import AttributeKind, Catalogue
 from decisioning.contact_policy import CONFIRMING_OUTCOMES, RELEASING_OUTCOMES, Touch, touch_words
 from decisioning.conversation import SEEN_OUTCOMES
 from decisioning.customer import PROFILING, PROTECTIONS
 from decisioning.errors import nearest_names
 from features.contracts import OutcomeType, StateEventType
+from features.listening.heard import heard_case
 from features.online.record import microseconds
+from features.said import told_by
 from serving.bodies import EventItem, OutcomeItem
 from serving.live_encoding import time_text
 from serving.problems import Fault
@@ -122,7 +124,10 @@ type _Fields = list[tuple[str, str]]
 
 
 def _cases_by(item: EventItem, catalogue: Catalogue) -> Iterable[tuple[str, str]]:
+    heard = heard_case(item.type, item.properties)
     for kind in catalogue.care.kinds.values():
+        if heard is not None and heard[0] == kind.kind:
+            yield _opening(kind, {**item.properties, "case_id": heard[1]}, item.occurred_at, item.channel)
         if item.type in kind.opened_by:
             yield _opening(kind, item.properties, item.occurred_at, item.channel)
         if item.type in kind.resolved_by:
@@ -219,6 +224,25 @@ def _protection(item: EventItem, word: str) -> _Fields | Fault:
     return _word(f"protection:{name}", item, word)
 
 
+def _attribute_told(item: EventItem, catalogue: Catalogue) -> _Fields | Fault:
+    """What the customer told us about an attribute that the catalogue declares."""
+    declared = {one.name: one for one in catalogue.customer_attributes}
+    name, value = item.properties.get("name"), item.properties.get("value")
+    if not isinstance(name, str) or name not in declared:
+        return _unknown("name", "a customer attribute of the catalogue", name, declared)
+    attribute = declared[name]
+    if attribute.kind is AttributeKind.CATEGORY and value not in attribute.values:
+        return _unknown("value", f"a value of {name}", value, attribute.values)
+    if attribute.kind is AttributeKind.FLAG and not isinstance(value, bool):
+        return Fault(pointer="/properties/value", detail="must be true or false")
+    if attribute.kind is AttributeKind.NUMBER and (isinstance(value, bool) or not isinstance(value, int | float)):
+        return Fault(pointer="/properties/value", detail="must be a number")
+    found = told_by(item.properties, item.occurred_at)
+    assert found is not None, "name and value were looked at above"  # noqa: S101
+    word = orjson.dumps([value, found[1].source]).decode()
+    return _fault_of_text(item, "source", is_needed=False) or _word(f"told:{name}", item, word)
+
+
 def _stage_entered(item: EventItem, catalogue: Catalogue) -> _Fields | Fault:
     stage, known = item.properties.get("stage"), [one.stage_id for one in catalogue.stages]
     if not isinstance(stage, str) or stage not in known:
@@ -279,6 +303,7 @@ _STATE_EVENTS = {
     StateEventType.PROFILING_OPTED_IN: lambda item, _catalogue: _word("profiling", item, "0"),
     StateEventType.PROTECTED: lambda item, _catalogue: _protection(item, "1"),
     StateEventType.UNPROTECTED: lambda item, _catalogue: _protection(item, "0"),
+    StateEventType.ATTRIBUTE_TOLD: _attribute_told,
     StateEventType.STAGE_ENTERED: _stage_entered,
     StateEventType.MESSAGE_DUE: _message_due,
     StateEventType.MESSAGE_DUE_CANCELLED: _message_due_cancelled,

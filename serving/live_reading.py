@@ -10,9 +10,11 @@ import orjson
 
 from decisioning.care import Case
 from decisioning.contact_policy import Contact, Due, Response, touch_of_words
-from decisioning.customer import Consent
+from decisioning.customer import Consent, Told
 from decisioning.limits import Supply
 from decisioning.live import LiveState, RecentEvent, StageMove
+from decisioning.predicate import FactValue
+from features.listening.heard import HEARD_PREFIX
 from features.online.record import moment_of
 from features.online.redis_keys import (
     book_key,
@@ -90,6 +92,7 @@ class Known:
 
     Attributes:
         unsubscribed_at: When the customer left which channel.
+        told: What the customer told us of attributes: when and where, and the value.
         is_claimed: False where the idempotency key stands for another request.
         live: What happened since the profile was written.
         supply: What all customers share, as far as it was asked for.
@@ -99,6 +102,7 @@ class Known:
     features: bytes | None = None
     profile: bytes | None = None
     unsubscribed_at: Mapping[str, datetime] = field(default_factory=dict[str, datetime])
+    told: Mapping[str, tuple[Told, FactValue]] = field(default_factory=dict[str, tuple[Told, FactValue]])
     stored: bytes | None = None
     is_claimed: bool = True
     live: LiveState = field(default_factory=LiveState)
@@ -168,6 +172,7 @@ def known_of(lookup: Lookup, reply: Reply, supply: Supply, *, is_claimed: bool) 
         live=live_of(state),
         supply=supply,
         unsubscribed_at=unsubscriptions_of(state),
+        told=told_of(state),
         household_id=household_of(state),
     )
 
@@ -212,6 +217,16 @@ def unsubscriptions_of(state: Reply) -> dict[str, datetime]:
         for name, value in _pairs(state[0])
         if name.startswith(prefix)
     }
+
+
+def told_of(state: Reply) -> dict[str, tuple[Told, FactValue]]:
+    """What the customer told us of attributes, by name."""
+    prefix, found = b"told:", dict[str, tuple[Told, FactValue]]()
+    for name, value in _pairs(state[0]):
+        if name.startswith(prefix):
+            word, source = orjson.loads(value[TIME_DIGITS:])
+            found[name.removeprefix(prefix).decode()] = Told(at=moment_in(value), source=source), word
+    return found
 
 
 def live_of(state: Reply) -> LiveState:
@@ -295,20 +310,32 @@ class _Told:
                 pass
 
     def cases(self) -> tuple[Case, ...]:
-        """Cases that were opened; a resolution that names no kind counts for its id, whatever the kind."""
+        """Cases that were opened."""
         return tuple(
             Case(
                 case_id=case_id,
                 kind=kind,
                 severity=severity,
                 opened_at=opened_at,
-                resolved_at=max(
-                    (at for one in (kind, "") if (at := self._resolved.get((one, case_id))) is not None), default=None
-                ),
+                resolved_at=self._resolution_of(kind, case_id),
                 channel_id=channel,
             )
             for (kind, case_id), (opened_at, (severity, channel)) in sorted(self._opened.items())
         )
+
+    def _resolution_of(self, kind: str, case_id: str) -> datetime | None:
+        """The latest: a resolution that names no kind counts for its id, whatever the kind.
+
+        A case that a text opened has no id that anybody could name: whatever resolves another of its kind resolves it.
+        """
+        is_heard = case_id.startswith(HEARD_PREFIX)
+        found = [
+            at
+            for (one, name), at in self._resolved.items()
+            if (name == case_id and one in (kind, ""))
+            or (is_heard and (one == kind or (not one and (kind, name) in self._opened)))
+        ]
+        return max(found, default=None)
 
 
 _SEVERITY_DIGITS = 10

@@ -37,6 +37,7 @@ from serving.live_reading import (
     since_of,
     stored_answer_key,
     supply_of,
+    told_of,
     unsubscriptions_of,
     without,
 )
@@ -390,6 +391,7 @@ def _permit_context(decision_id: str, reply: Reply) -> PermitContext:
         live=live_of(state),
         supply=without(supply_of(supply), orjson.loads(held) if held else {}),
         unsubscribed_at=unsubscriptions_of(state),
+        told=told_of(state),
         household_id=household_of(state),
     )
     return PermitContext(

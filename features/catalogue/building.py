@@ -27,6 +27,7 @@ from features.catalogue.building_contact import (
 )
 from features.catalogue.models import AttributeFile, MeasureFile
 from features.catalogue.models_journey import ChannelFile, TouchpointFile
+from features.catalogue.models_listening import build_listening
 from features.catalogue.models_offer import OfferFile
 from features.catalogue.money import to_minor
 from features.catalogue.rules import to_predicate
@@ -89,6 +90,7 @@ def _policies(sound: Mapping[str, Any], currency: str) -> dict[str, Any]:
         "conversation": build_conversation(sound["conversation"], sound["offers"]),
         "quiet_hours": build_quiet_hours(sound["quiet_hours"]),
         "care": build_care(sound["care"]),
+        "listening": build_listening(sound["listening"]),
         "limits": tuple(build_limit(k, v, currency) for k, v in _sorted(sound["limits"])),
         "shares": tuple(build_share(k, v) for k, v in _sorted(sound["shares"])),
         "levers": tuple(build_lever(k, v) for k, v in _sorted(sound["levers"])),
@@ -132,6 +134,7 @@ def build_channel(name: str, file: ChannelFile, currency: str) -> Channel:
         purposes=None
         if file.purposes is None
         else {stage: frozenset(goals) for stage, goals in _sorted(file.purposes)},
+        address_fields=file.address,
     )
 
 
@@ -153,6 +156,7 @@ def _offer(name: str, file: OfferFile, currency: str) -> Offer:
         never_with=frozenset(file.never_with),
         not_after={offer: days * DAY_SECONDS for offer, days in _sorted(file.not_after)},
         urgency=file.urgency,
+        asks=frozenset(file.asks),
         answers_in_kind=file.answers_in_kind,
     )
 

@@ -17,6 +17,7 @@ from features.catalogue.models_contact import ClassFile, ContactPolicyFile, Conv
 from features.catalogue.models_experiment import ExperimentFile, HoldoutFile, ProgrammeHoldoutFile
 from features.catalogue.models_journey import ChannelFile, GoalFile, StageFile, TouchpointFile
 from features.catalogue.models_limits import LimitFile, ShareFile
+from features.catalogue.models_listening import ListeningFile
 from features.catalogue.models_offer import OfferFile
 from features.catalogue.models_quiet import QuietHoursFile
 
@@ -105,5 +106,6 @@ class CatalogueFile(FileModel):
     conversation: ConversationFile | None = Field(default=None, description="One conversation over all channels")
     quiet_hours: QuietHoursFile = Field(default_factory=QuietHoursFile)
     care: CareFile = Field(default_factory=CareFile)
+    listening: ListeningFile = Field(default_factory=ListeningFile)
     limits: dict[Identifier, LimitFile] = Field(default_factory=dict, description="Capacities and budgets")
     shares: dict[Identifier, ShareFile] = Field(default_factory=dict, description="Shares of departments")

@@ -55,6 +55,9 @@ class OfferFile(_WithRules):
     answers_in_kind: bool = Field(
         default=False, description="Goes first on the channel where the customer told of the trouble; not for marketing"
     )
+    asks: tuple[str, ...] = Field(
+        default=(), description="Customer attributes that it asks for; not sent where all of them are known"
+    )
     creatives: Annotated[tuple[CreativeFile, ...], Field(min_length=1)] = Field(description="Wordings per channel")
 
     @model_validator(mode="after")

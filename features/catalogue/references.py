@@ -73,6 +73,7 @@ def _check_offers(sections: Sections, sound: dict[str, Any], names: Names) -> No
         check_name(sections, (*at, "kind"), offer.kind, names.offer_kinds, "offer kind")
         _check_neighbours(sections, at, name, offer, names)
         check_names(sections, (*at, "stages"), offer.stages, names.stages, "stage")
+        check_names(sections, (*at, "asks"), offer.asks, names.customer_attributes, "customer attribute")
         _check_attributes(sections, sound, at, offer.attributes, names)
         _check_creatives(sections, at, offer.creatives, names)
         _check_follow_ups(sections, sound, at, offer)

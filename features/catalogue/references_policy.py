@@ -31,6 +31,7 @@ def check_policies(sections: Sections, sound: dict[str, Any], names: Names) -> N
     for index, rule in enumerate(sound["quiet_hours"].rules):
         check_names(sections, ("quiet_hours", "rules", index, "channels"), rule.channels, names.channels, "channel")
     _check_cases(sections, sound, names)
+    _check_listening(sections, sound)
     for name, limit in sound["limits"].items():
         _check_target(sections, ("limits", name, "of"), limit.scope.value, limit.of, names)
     _check_shares(sections, sound["shares"], names)
@@ -106,6 +107,14 @@ def _check_cases(sections: Sections, sound: dict[str, Any], names: Names) -> Non
         for event in sorted(set(case.opened_by) & set(case.resolved_by)):
             rule = "must not name an event type that opens the case, too"
             sections.add((*at, "resolved_by", case.resolved_by.index(event)), rule, shown(event))
+
+
+def _check_listening(sections: Sections, sound: dict[str, Any]) -> None:
+    kinds, listening = frozenset(sound["care"].cases), sound["listening"]
+    opening = {("listening", "topics", name, "opens"): topic.opens for name, topic in listening.topics.items()}
+    for at, kind in {("listening", "opens"): listening.opens, **opening}.items():
+        if kind is not None:
+            check_name(sections, at, kind, kinds, "kind of case")
 
 
 def _check_shares(sections: Sections, shares: Mapping[str, ShareFile], names: Names) -> None:

@@ -6,11 +6,12 @@ from itertools import batched
 
 import polars as pl
 
-from features.contracts import Table
+from features.contracts import EVENTS, Table
 from features.importing.json_columns import respell
 from features.importing.refusals import REASONS_SCHEMA, Refusals
 from features.importing.staging import Staged
 from features.importing.validation import ROW
+from features.listening.listener import without_heard
 from features.log import EventLog
 
 PARTS_PER_COMMIT = 8
@@ -85,18 +86,27 @@ def _compare_with_log(log: EventLog, staged: Staged, firsts: pl.DataFrame) -> tu
     paired = firsts.join(logged, on=key, how="left", maintain_order="left")
     is_new = pl.col(_LOGGED + _DIGEST).is_null()
     suspects = paired.filter(~is_new & (pl.col(_DIGEST) != pl.col(_LOGGED + _DIGEST)))
-    return paired.filter(is_new)[ROW], _without_respelt(log, table, suspects)
+    return paired.filter(is_new)[ROW], _without_respelt(log, staged, suspects)
 
 
-def _without_respelt(log: EventLog, table: Table, suspects: pl.DataFrame) -> pl.Series:
-    """Suspects that differ by more than the spelling of JSON: the log may hold rows that no import respelt."""
+def _without_respelt(log: EventLog, staged: Staged, suspects: pl.DataFrame) -> pl.Series:
+    """Suspects that differ by more than the spelling of JSON: the log may hold rows that no import respelt.
+
+    Nor does it count what was heard in an event: another catalogue may have listened to the same words.
+    """
+    table = staged.file.table
     if suspects.is_empty():
         return suspects[ROW]
     key = list(table.key)
     logged = log.scan(table).join(suspects.lazy().select(key), on=key, how="semi").collect()
     respelt = logged.with_columns(respell(logged[column.name]) for column in table.columns if column.is_json)
+    again = suspects
+    if table is EVENTS:
+        respelt = without_heard(respelt)
+        rows = pl.scan_parquet(staged.parts).join(suspects.lazy().select(ROW), on=ROW, how="semi").collect()
+        again = _keys_with_digest(without_heard(rows).lazy(), table, ROW).collect()
     same = _keys_with_digest(respelt.lazy(), table).collect()
-    return suspects.join(same, on=[*key, _DIGEST], how="anti", maintain_order="left")[ROW]
+    return again.join(same, on=[*key, _DIGEST], how="anti", maintain_order="left")[ROW]
 
 
 def _refuse(staged: Staged, refusals: Refusals, numbers: pl.Series, rule: str) -> None:

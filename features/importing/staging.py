@@ -11,9 +11,11 @@ from pathlib import Path
 import polars as pl
 
 from decisioning.errors import InvalidInputError, UnavailableError
+from features.contracts import EVENTS
 from features.importing.refusals import Refusals
 from features.importing.table_files import Chunk, TableFile
 from features.importing.validation import Surroundings, check_rows
+from features.listening.listener import listen_to_rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +63,8 @@ def stage(
         known = _without_erased(chunk, surroundings)
         erased += chunk.rows.height - known.rows.height
         good, bad = _check(file, known, refusals, surroundings)
+        if file.table is EVENTS:
+            good = listen_to_rows(good, surroundings.catalogue)
         parts.append(folder / f"{len(parts):06d}.parquet")
         good.write_parquet(parts[-1], compression="lz4")
         read, refused = read + good.height + bad, refused + bad

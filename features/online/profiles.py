@@ -11,12 +11,12 @@ import polars as pl
 from redis import Redis
 from redis.exceptions import RedisError
 
-from decisioning.customer import Consent, Customer, CustomerId
+from decisioning.customer import Consent, Customer, CustomerId, Told
 from decisioning.errors import FeatureUnavailableError, InvalidInputError
 from decisioning.predicate import FactValue
 from features.online.redis_bulk import set_many, unset_many
 from features.online.redis_keys import household_pointer_key, profile_key
-from features.said import LONG_AGO, NOTHING, Said, opted_out_of_profiling, protections_of, with_answers
+from features.said import LONG_AGO, NOTHING, Said, opted_out_of_profiling, protections_of, told_since, with_answers
 
 _TOGETHER = 8_000
 """Customers held in memory at a time."""
@@ -50,6 +50,8 @@ def _newer_fields(customer: Customer) -> dict[str, Any]:
         "zones": customer.plausible_zones,
         "protections": sorted(customer.protections),
         "not_profiled": customer.has_opted_out_of_profiling,
+        "known_at": customer.known_at,
+        "told": {name: [told.at, told.source] for name, told in customer.told.items()},
     }
 
 
@@ -76,6 +78,11 @@ def decode_profile(payload: bytes) -> Customer:
             plausible_zones=tuple(fields.get("zones", ())),
             protections=frozenset(fields.get("protections", ())),
             has_opted_out_of_profiling=fields.get("not_profiled", False),
+            known_at=_moment(fields.get("known_at")),
+            told={
+                name: Told(at=datetime.fromisoformat(at), source=source)
+                for name, (at, source) in fields.get("told", {}).items()
+            },
         )
     except (ValueError, KeyError, TypeError) as error:
         raise FeatureUnavailableError(
@@ -121,14 +128,18 @@ def _from_row(row: Mapping[str, Any], said: Said) -> Customer:
     from features.zones import plausible_zones  # serving reads profiles and never asks the tables of numbers and zones
 
     given = map(_consent, _json(row["consents"], list, "consents"))
+    attributes = _attributes(row["attributes"])
+    told = told_since(attributes, row["updated_at"], said.told)
     return Customer(
         customer_id=CustomerId(row["customer_id"]),
-        attributes=_attributes(row["attributes"]),
+        attributes={**attributes, **{name: value for name, (_, value) in told.items()}},
         time_zone=row["time_zone"],
         locale=row["locale"],
         reachable_channels=frozenset(_json(row["channels"], list, "channels")),
         consents=_latest(with_answers(given, said, row["updated_at"])),
         household_id=row["household"],
+        known_at=row["updated_at"],
+        told={name: one for name, (one, _) in told.items()},
         country=row["country"],
         plausible_zones=plausible_zones(
             time_zone=row["time_zone"],

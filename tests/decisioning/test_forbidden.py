@@ -149,6 +149,7 @@ BREACHES: dict[str, Breach] = {
     "offer not eligible": Breach(layer=Layer.ELIGIBILITY, offer={"eligibility": never()}),
     "creative not eligible": Breach(layer=Layer.ELIGIBILITY, creative={"eligibility": never("purchase_count_90d")}),
     "not applicable": Breach(layer=Layer.APPLICABILITY, offer={"applicability": never("live.browse_count_1h")}),
+    "asks what is known": Breach(layer=Layer.APPLICABILITY, offer={"asks": frozenset({"region"})}),
     "not suitable": Breach(layer=Layer.SUITABILITY, creative={"suitability": never()}),
     "never with": Breach(
         layer=Layer.COMPATIBILITY, offer={"never_with": frozenset({"free-coffee"})}, inputs={"live": COFFEE_YESTERDAY}

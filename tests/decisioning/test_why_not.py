@@ -266,6 +266,7 @@ def _gated(catalogue: Catalogue, inputs: Inputs) -> dict[Exclusion, tuple[Catalo
         Exclusion.ALREADY_SEEN: (
             replace(catalogue, conversation=Conversation(seen_seconds=7 * day)), lived(responses=(viewed,)),
         ),
+        Exclusion.ALREADY_KNOWN: (with_offer(catalogue, "free-coffee", asks=frozenset({"region"})), inputs),
         Exclusion.NOTHING_TO_FOLLOW: (replace(catalogue, conversation=Conversation(
             seen_seconds=day, follow_ups=frozenset({"free-coffee/email/plain", "free-coffee/push/plain"})
         )), inputs),
