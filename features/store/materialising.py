@@ -18,6 +18,7 @@ from features.computing.feature_schema import FeatureSchema
 from features.contracts import CUSTOMERS
 from features.log import EventLog
 from features.online.demand import tell_demand
+from features.online.erased import forget_erased, tell_erased
 from features.online.evidence import tell_evidence
 from features.online.profiles import customers_from_frame, write_profiles
 from features.online.redis_bulk import unset_many
@@ -68,7 +69,8 @@ def materialise(
     """Write the newest features of every customer, through Feast, and every profile.
 
     Customers who opted out of profiling keep no features here: what is there of them is deleted, also where the history
-    was built before they opted out. How often each offer was sent so far is told once to a Redis that does not know.
+    was built before they opted out. Nothing stays of customers who are erased meanwhile. How often each offer was sent
+    so far is told once to a Redis that does not know.
 
     Incremental where Redis holds features of the same schema, full otherwise or on demand. Writing again is safe.
 
@@ -91,6 +93,7 @@ def materialise(
     report = progress or (lambda _done, _total: None)
     report(0, total)
     with connect(redis_url) as redis:
+        tell_erased(redis, log.erased)
         mark = _read_mark(redis)
         is_full = full or mark is None or mark.schema != schema.fingerprint or mark.as_of > generation.as_of
         start = generation.as_of - _greatest_age(schema) if is_full or mark is None else mark.as_of
@@ -100,6 +103,7 @@ def materialise(
         _forget_features(redis, not_profiled)
         report(total // 2, total)
         profiles = write_profiles(redis, _told(customers_from_frame(customers, said), report, total))
+        forget_erased(redis, log.erased, customers["customer_id"].unique().to_list())
         tell_evidence(redis, log)
         tell_demand(redis, log, generation.as_of)
         _write_mark(redis, _Mark(schema=schema.fingerprint, generation=generation.number, as_of=generation.as_of))

@@ -1,0 +1,48 @@
+"""Erased customers in Redis: who they were is told to it, and what a run in flight wrote about them is taken back."""
+
+from collections.abc import Iterable
+from itertools import batched
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from decisioning.errors import FeatureUnavailableError
+from features.online.redis_bulk import unset_many
+from features.online.redis_keys import ERASED_KEY, feature_key, household_pointer_key, profile_key
+from features.privacy.tombstones import Tombstones
+
+_TOGETHER = 1_000
+
+
+def tell_erased(redis: Redis, erased: Tombstones) -> None:
+    """Put every tombstone into Redis, where the scripts that write look at them.
+
+    Raises:
+        FeatureUnavailableError: Redis could not take them.
+    """
+    try:
+        for some in batched(sorted(erased.tokens()), _TOGETHER):
+            redis.sadd(ERASED_KEY, *some)
+    except RedisError as error:
+        raise FeatureUnavailableError(f"tombstones could not be written to Redis: {type(error).__name__}") from error
+
+
+def forget_erased(redis: Redis, erased: Tombstones, customer_ids: Iterable[str]) -> None:
+    """Delete features and profiles of those who were erased while they were being written.
+
+    Call it after the last write: whoever is erased later is taken out of Redis by that erasure itself.
+
+    Args:
+        redis: Connection.
+        erased: Tombstones, as they are now.
+        customer_ids: Whoever may have been written.
+
+    Raises:
+        FeatureUnavailableError: Redis could not delete them.
+    """
+    gone = sorted(erased.among(customer_ids))
+    try:
+        for key_of in (feature_key, profile_key, household_pointer_key):
+            unset_many(redis, map(key_of, gone))
+    except RedisError as error:
+        raise FeatureUnavailableError(f"erased customers could not be deleted: {type(error).__name__}") from error

@@ -1,0 +1,259 @@
+"""What Redis holds of a customer, and how it is taken out: keys, entries of streams, places in others' books."""
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import batched
+from typing import Any, cast
+
+import orjson
+from redis import Redis
+from redis.exceptions import RedisError, ResponseError
+
+from decisioning.errors import UnavailableError
+from features.online.redis_keys import (
+    ERASED_KEY,
+    book_key,
+    decision_key,
+    events_key,
+    feature_key,
+    household_pointer_key,
+    live_key,
+    profile_key,
+    seen_key,
+    shard_of,
+    stream_key,
+)
+from serving.live_writing import shard_in
+from serving.scripts import ERASE
+
+_SCAN_COUNT = 1_000
+_STREAM_BATCH = 1_000
+_REWRITE_SECONDS = 600.0
+_POLL_SECONDS = 0.02
+_PACKED = "aof-use-rdb-preamble"
+_VERSION = "version"
+
+OWN_KEYS = {
+    "features": feature_key,
+    "profile": profile_key,
+    "live_state": live_key,
+    "contacts": book_key,
+    "recent_events": events_key,
+    "household": household_pointer_key,
+}
+"""Keys that are one customer's alone, by what they hold."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedisTraces:
+    """Where Redis has something of a customer.
+
+    Attributes:
+        own: Keys that are theirs alone, by what they hold.
+        decisions: Keys of decisions that can still be read back.
+        answers: Keys of answers that a repeat of an ask gets.
+        entries: Ids of stream entries that wait for the drain.
+        books: Books of households that have a contact of theirs.
+        contact_ids: Ids of their contacts, which are their decisions.
+        seen: Keys of marks that a report of theirs was taken in.
+    """
+
+    own: Mapping[str, str] = field(default_factory=dict[str, str])
+    decisions: tuple[str, ...] = ()
+    answers: tuple[str, ...] = ()
+    entries: tuple[str, ...] = ()
+    books: tuple[str, ...] = ()
+    contact_ids: tuple[str, ...] = ()
+    seen: tuple[str, ...] = ()
+
+    @property
+    def count(self) -> int:
+        """Keys, entries and books that have something."""
+        return sum(map(len, (self.own, self.decisions, self.answers, self.entries, self.books, self.seen)))
+
+
+def find_traces(
+    client: Redis, customer_id: str, *, decision_ids: Iterable[str] = (), message_ids: Iterable[str] = ()
+) -> RedisTraces:
+    """Everything in Redis that is about a customer; it walks over all keys, a thousand at a time.
+
+    Args:
+        client: The Redis of this home.
+        customer_id: Who.
+        decision_ids: Decisions of theirs that the log knows.
+        message_ids: Reports of theirs that the log knows, as `events:<id>` and `outcomes:<id>`.
+
+    Raises:
+        UnavailableError: Redis is away.
+    """
+    try:
+        return _found(client, customer_id, set(decision_ids), set(message_ids))
+    except RedisError as error:
+        raise _away(error) from error
+
+
+def erase_traces(client: Redis, customer_id: str, traces: RedisTraces, token: str) -> None:
+    """Take everything out that was found; the tombstone goes in first, so that nothing comes back. It may be repeated.
+
+    Raises:
+        UnavailableError: Redis is away.
+    """
+    shard = shard_of(customer_id)
+    try:
+        client.sadd(ERASED_KEY, token)
+        books = [*traces.books]
+        for some in batched(traces.decisions or ("",), _SCAN_COUNT):
+            keys = [key for key in some if key]
+            client.eval(ERASE, len(keys), *keys, len(books), *books, *(traces.contact_ids if books else ()))
+        for some in batched((*traces.own.values(), *traces.answers, *traces.seen), _SCAN_COUNT):
+            client.unlink(*some)
+        for some in batched(traces.entries, _SCAN_COUNT):
+            client.xdel(stream_key(shard), *some)
+    except RedisError as error:
+        raise _away(error) from error
+
+
+def rewrite_file(client: Redis) -> str:
+    """Have the append-only file written anew from what is in memory, as plain commands, and wait for it.
+
+    What a deletion leaves in the file is the history of commands; and a packed file would keep the bytes of deleted
+    stream entries. The list of slow commands is emptied as well, since it shows arguments.
+
+    Returns:
+        `rewritten`, `no append-only file`, or `refused` where this Redis does not let us: see to it there.
+
+    Raises:
+        UnavailableError: Redis is away, or did not finish in ten minutes.
+    """
+    try:
+        client.slowlog_reset()
+        if not _persistence(client)["aof_enabled"]:
+            return "no append-only file"
+        known = cast("Mapping[str, str]", client.config_get(_PACKED))
+        before = known.get(_PACKED, "yes")
+        client.config_set(_PACKED, "no")
+        try:
+            _rewrite(client)
+        finally:
+            client.config_set(_PACKED, before)
+    except ResponseError:
+        return "refused"
+    except RedisError as error:
+        raise _away(error) from error
+    return "rewritten"
+
+
+def _rewrite(client: Redis) -> None:
+    """A rewrite that is under way may have begun too early, so one of our own follows it."""
+    ends_at = time.monotonic() + _REWRITE_SECONDS
+    _wait_for_rewrite(client, ends_at)
+    client.bgrewriteaof()
+    _wait_for_rewrite(client, ends_at)
+    if _persistence(client)["aof_last_bgrewrite_status"] != "ok":
+        raise UnavailableError("Redis must rewrite its append-only file, got a failure; look at its log and repeat it")
+
+
+def _wait_for_rewrite(client: Redis, ends_at: float) -> None:
+    while True:
+        state = _persistence(client)
+        if not state["aof_rewrite_in_progress"] and not state["aof_rewrite_scheduled"]:
+            return
+        if time.monotonic() > ends_at:
+            raise UnavailableError("Redis must rewrite its file within ten minutes, got no end; repeat it")
+        time.sleep(_POLL_SECONDS)
+
+
+def _persistence(client: Redis) -> Mapping[str, Any]:
+    return cast("Mapping[str, Any]", client.info("persistence"))
+
+
+def _found(client: Redis, customer_id: str, decision_ids: set[str], message_ids: set[str]) -> RedisTraces:
+    shard = shard_of(customer_id)
+    entries, waiting = _entries(client, customer_id, shard)
+    for table, ident in waiting:
+        (decision_ids if table == "decisions" else message_ids).add(
+            ident if table == "decisions" else f"{table}:{ident}"
+        )
+    decision_ids.update(set(map(_text, _hash_names(client, book_key(customer_id)))) - {_VERSION})
+    own = {what: key_of(customer_id) for what, key_of in OWN_KEYS.items()}
+    decisions, answers, books = set[str](), set[str](), list[str]()
+    for keys in _all_keys(client):
+        decisions.update(_decisions_of(client, keys, customer_id, shard))
+        answers.update(key for key in keys if _is_answer_of(key, customer_id, shard))
+        books += [key for key in keys if ":hb:" in key]
+    named = {key.partition(":d:")[2] for key in decisions} | decision_ids
+    by_id = (decision_key(one, shard) for one in sorted(named) if shard_in(one) is not None)
+    marks = (seen_key(one, shard) for one in sorted(message_ids))
+    return RedisTraces(
+        own={what: key for what, key in own.items() if client.exists(key)},
+        decisions=tuple(sorted(decisions | set(_present(client, by_id)))),
+        answers=tuple(sorted(answers)),
+        entries=tuple(entries),
+        books=tuple(sorted(key for key in set(books) if named & set(map(_text, _hash_names(client, key))))),
+        contact_ids=tuple(sorted(named)),
+        seen=tuple(_present(client, marks)),
+    )
+
+
+def _entries(client: Redis, customer_id: str, shard: int) -> tuple[list[str], list[tuple[str, str]]]:
+    """Entries of the stream that are about a customer: their ids, and table and key of their rows."""
+    found, rows, start = list[str](), list[tuple[str, str]](), "-"
+    while batch := cast("list[Any]", client.xrange(stream_key(shard), min=start, count=_STREAM_BATCH)):
+        for entry_id, fields in batch:
+            table, row = _text((fields or {}).get(b"table", b"")), _row((fields or {}).get(b"row", b""))
+            if row.get("customer_id") == customer_id:
+                found.append(_text(entry_id))
+                rows.append((table, str(row.get(f"{table.removesuffix('s')}_id", ""))))
+        start = f"({_text(batch[-1][0])}"
+    return found, rows
+
+
+def _row(payload: bytes) -> Mapping[str, Any]:
+    try:
+        row = orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        return {}
+    return row if isinstance(row, dict) else {}
+
+
+def _all_keys(client: Redis) -> Iterator[list[str]]:
+    for some in batched(client.scan_iter(match="nb:*", count=_SCAN_COUNT), _SCAN_COUNT):
+        yield [_text(key) for key in some]
+
+
+def _decisions_of(client: Redis, keys: list[str], customer_id: str, shard: int) -> Iterator[str]:
+    ours = [key for key in keys if key.startswith(decision_key("", shard))]
+    pipeline = client.pipeline(transaction=False)
+    for key in ours:
+        pipeline.hget(key, "customer_id")
+    for key, owner in zip(ours, pipeline.execute(), strict=True):
+        if owner is not None and _text(owner) == customer_id:
+            yield key
+
+
+def _is_answer_of(key: str, customer_id: str, shard: int) -> bool:
+    """Such a key reads `<tag>:k:<touchpoint>:<customer>:<digest>`."""
+    prefix = decision_key("", shard).removesuffix("d:") + "k:"
+    _, _, rest = key.removeprefix(prefix).partition(":")
+    return key.startswith(prefix) and rest.rpartition(":")[0] == customer_id
+
+
+def _hash_names(client: Redis, key: str) -> list[bytes]:
+    return cast("list[bytes]", client.hkeys(key))
+
+
+def _present(client: Redis, keys: Iterable[str]) -> Iterator[str]:
+    for some in batched(keys, _SCAN_COUNT):
+        pipeline = client.pipeline(transaction=False)
+        for key in some:
+            pipeline.exists(key)
+        yield from (key for key, is_there in zip(some, pipeline.execute(), strict=True) if is_there)
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode(errors="surrogateescape") if isinstance(value, bytes) else value
+
+
+def _away(error: RedisError) -> UnavailableError:
+    return UnavailableError(f"Redis must answer, got {type(error).__name__}; try again")
