@@ -87,6 +87,11 @@ class Settings(BaseSettings):
         return self.home / "spool"
 
     @property
+    def handoffs_path(self) -> Path:
+        """Folder of the books of what was handed over for offline channels."""
+        return self.home / "handoffs"
+
+    @property
     def keys_path(self) -> Path:
         """File of hashed API keys."""
         return self.home / "keys.json"

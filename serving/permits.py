@@ -77,8 +77,13 @@ class PermitService:
         self._now = now
         self._metrics = metrics
 
-    async def answer(self, decision_id: str, *, deadline_s: float) -> Permit:
+    async def answer(self, decision_id: str, *, deadline_s: float, record: bytes | None = None) -> Permit:
         """Whether a decision's message, or that of a position of a slate, may be sent now.
+
+        Args:
+            decision_id: The decision, or a position of its slate.
+            deadline_s: What cannot be checked by then is denied.
+            record: The decision's record as JSON, where the caller read it from the log; Redis' own counts first.
 
         Raises:
             Problem: 404, nobody knows the decision.
@@ -86,7 +91,7 @@ class PermitService:
         now = self._now()
         try:
             async with asyncio.timeout(deadline_s):
-                answer = await self._settled(decision_id, now)
+                answer = await self._settled(decision_id, now, record)
         except TimeoutError:
             self._state.doubt()
             answer = _denied(decision_id, now, STATE_UNAVAILABLE)
@@ -95,17 +100,18 @@ class PermitService:
         self._metrics.permits.labels(answer["permit"], next(iter(answer["reasons"]), "")).inc()
         return answer
 
-    async def _settled(self, decision_id: str, now: datetime) -> Permit:
+    async def _settled(self, decision_id: str, now: datetime, given: bytes | None) -> Permit:
         """The answer, once it is in the log together with what it changes."""
         in_force = self._in_force()
         for _ in range(MAX_ATTEMPTS):
             context = await self._state.permit_context(decision_id, in_force.supply.query(now))
-            if context is None or context.record is None:
+            record = None if context is None else context.record or given
+            if context is None or record is None:
                 await asyncio.to_thread(_check_archive, self._log_path, decision_id)
                 return _denied(decision_id, now, TOO_OLD)
             if context.answer is not None:
                 return {**orjson.loads(context.answer), "replayed": True}
-            decision = _position(decision_from_record(orjson.loads(context.record)), decision_id)
+            decision = _position(decision_from_record(orjson.loads(record)), decision_id)
             if decision.action is Action.HOLD:
                 return _denied(decision_id, now, NOTHING_TO_SEND)
             answer, settlement = _judge(in_force, decision, context.known, now)

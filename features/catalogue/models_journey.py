@@ -61,5 +61,8 @@ class ChannelFile(FileModel):
         default=None,
         description="Goals that it serves, by stage: none in a stage that is not named; all everywhere if left out",
     )
+    address: tuple[ColumnName, ...] = Field(
+        default=(), description="Customer attributes that hand-off files carry, such as street and city"
+    )
     cut_off: ClockTime | None = Field(default=None, description="Hour after which a hand-over counts to the next day")
     zone: Zone = Field(default="UTC", description="Zone of the cut-off")

@@ -16,7 +16,8 @@ _DIGITS = 16
 
 _LATER = frozenset(
     {
-        ("Catalogue", "conversation"), ("Channel", "purposes"), ("Measure", "outcome_worth_minor"),
+        ("Catalogue", "conversation"), ("Channel", "purposes"), ("Channel", "address_fields"),
+        ("Measure", "outcome_worth_minor"),
         ("CaseKind", "owner"), ("Offer", "answers_in_kind"), ("CaseKind", "answer_within_seconds"),
         ("Catalogue", "listening"), ("Offer", "asks"),
     }
