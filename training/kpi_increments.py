@@ -126,8 +126,12 @@ def _interval(value: float, parts: FloatArray, clusters: np.ndarray, count: int)
     return Interval(value=value, lower=value - reach, upper=value + reach, error=error)
 
 
-def against_holdout(log: KpiLog, messages: pl.DataFrame, measure: Measure, period: Period) -> Increment:
-    """What a messaged customer brought in the period beyond a held-out one, from their first decision on."""
+def held_out_customers(log: KpiLog, messages: pl.DataFrame, measure: Measure, period: Period) -> pl.DataFrame:
+    """Customers whom the engine decided about, with what they brought from their first decision in the period on.
+
+    Returns:
+        One row per customer: `customer_id`, `is_held_out`, `value` and `cost_minor`.
+    """
     firsts = (
         log.decisions.filter(period.holds("decided_at") & pl.col("is_held_out").is_not_null())
         .group_by("customer_id")
@@ -140,16 +144,19 @@ def against_holdout(log: KpiLog, messages: pl.DataFrame, measure: Measure, perio
         .filter(~pl.col("is_crossed"))
         .with_columns(ends_at=pl.lit(period.as_of).cast(pl.Datetime("us", "UTC")))
     )
-    held = int(firsts["is_held_out"].sum())
-    reason = _thin("{} customers were held out and {} were not", held, firsts.height - held)
-    if reason:
-        return Increment(effect=None, roi=None, unit_count=firsts.height, customer_count=firsts.height, reason=reason)
     values = decision_values(log, firsts, measure, cap=False).rename({"decision_id": "customer_id"})
     spent = messages.group_by("customer_id").agg(pl.col("cost_minor").sum())
     rows = firsts.join(values, on="customer_id").join(spent, on="customer_id", how="left")
-    return _difference(
-        rows["value"].to_numpy(), rows["is_held_out"].to_numpy(), rows["cost_minor"].fill_null(0.0).to_numpy()
-    )
+    return rows.select("customer_id", "is_held_out", "value", pl.col("cost_minor").fill_null(0.0))
+
+
+def against_holdout(rows: pl.DataFrame) -> Increment:
+    """What a messaged customer brought beyond a held-out one, from `held_out_customers`."""
+    held = int(rows["is_held_out"].sum())
+    reason = _thin("{} customers were held out and {} were not", held, rows.height - held)
+    if reason:
+        return Increment(effect=None, roi=None, unit_count=rows.height, customer_count=rows.height, reason=reason)
+    return _difference(rows["value"].to_numpy(), rows["is_held_out"].to_numpy(), rows["cost_minor"].to_numpy())
 
 
 def _difference(values: FloatArray, held: np.ndarray, costs: FloatArray) -> Increment:

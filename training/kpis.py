@@ -15,7 +15,7 @@ from features.kpis import Figure, KpiReport, KpiRow
 from training.kpi_contacts import KpiLog, Period, bought_again, credited, first_purchases, messages_of
 from training.kpi_definitions import DEFINITIONS, REPEAT_DAYS
 from training.kpi_figures import case_figures, message_figures, money_figures, rate_figure, survey_figures
-from training.kpi_increments import Increment, against_holdout, against_silence, drawn_decisions
+from training.kpi_increments import Increment, against_holdout, against_silence, drawn_decisions, held_out_customers
 from training.kpi_service import case_times, reached_cases, survey_answers, with_contacts
 
 _ONLY_TOUCHPOINTS = "see the touchpoints"
@@ -101,7 +101,7 @@ def _facts(log: KpiLog, catalogue: Catalogue, measure: Measure | None, window_da
     messages = messages_of(log, catalogue, period)
     known = cases_of(log.events, log.outcomes, log.decisions, catalogue, as_of=period.as_of)
     drawn = drawn_decisions(log, catalogue, measure, period) if measure and catalogue.learning else None
-    holdout = against_holdout(log, messages, measure, period) if measure else None
+    holdout = against_holdout(held_out_customers(log, messages, measure, period)) if measure else None
     return _Facts(
         messages=_with_credit(log, messages, measure, window_days, period),
         cases=with_contacts(log, case_times(known, period), period),
