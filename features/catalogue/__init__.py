@@ -7,6 +7,7 @@ Example:
     ['double-stamps', 'free-coffee', 'opening-hours', 'ten-percent']
 """
 
+from features.catalogue.fairness import load_fairness
 from features.catalogue.findings import Finding, Proof, Severity
 from features.catalogue.loading import Examination, check_catalogue, examine_catalogue, load_catalogue
 from features.catalogue.problems import Problem
@@ -24,4 +25,5 @@ __all__ = [
     "check_catalogue",
     "examine_catalogue",
     "load_catalogue",
+    "load_fairness",
 ]

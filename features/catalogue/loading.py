@@ -10,6 +10,7 @@ from decisioning.errors import InvalidPolicyError
 from features.catalogue.building import build_catalogue
 from features.catalogue.equal_service import check_equal_service
 from features.catalogue.facts import check_rules
+from features.catalogue.fairness import check_fairness
 from features.catalogue.findings import Finding, Severity, from_problem, in_order
 from features.catalogue.names import Names
 from features.catalogue.problems import Problem
@@ -94,6 +95,7 @@ def _checked(folder: Path) -> tuple[Sections, dict[str, Any], Catalogue | None]:
     check_rules(sections, sound, names)
     check_equal_service(sections, sound)
     check_wording(sections, sound, names)
+    check_fairness(sections, sound, names)
     if sections.problems:
         return sections, sound, None
     catalogue = build_catalogue(sound)

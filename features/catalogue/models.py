@@ -15,10 +15,12 @@ from features.catalogue.models_care import CareFile
 from features.catalogue.models_choice import ArbitrationFile, ExplorationFile, LeverFile
 from features.catalogue.models_contact import ClassFile, ContactPolicyFile, ConversationFile
 from features.catalogue.models_experiment import ExperimentFile, HoldoutFile, ProgrammeHoldoutFile
+from features.catalogue.models_fairness import FairnessFile
 from features.catalogue.models_journey import ChannelFile, GoalFile, StageFile, TouchpointFile
 from features.catalogue.models_limits import LimitFile, ShareFile
 from features.catalogue.models_listening import ListeningFile
 from features.catalogue.models_offer import OfferFile
+from features.catalogue.models_privacy import DataName, Purpose, RetentionFile
 from features.catalogue.models_quiet import QuietHoursFile
 
 
@@ -107,5 +109,11 @@ class CatalogueFile(FileModel):
     quiet_hours: QuietHoursFile = Field(default_factory=QuietHoursFile)
     care: CareFile = Field(default_factory=CareFile)
     listening: ListeningFile = Field(default_factory=ListeningFile)
+    fairness: FairnessFile = Field(default_factory=FairnessFile)
     limits: dict[Identifier, LimitFile] = Field(default_factory=dict, description="Capacities and budgets")
     shares: dict[Identifier, ShareFile] = Field(default_factory=dict, description="Shares of departments")
+    retention: RetentionFile = Field(default_factory=RetentionFile)
+    data_purposes: dict[DataName, Purpose] = Field(
+        default_factory=dict,
+        description="What a table, column, attribute or event property is for, such as `customers.attributes.age`",
+    )
