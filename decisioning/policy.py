@@ -25,6 +25,7 @@ from decisioning.ghost import ghost_of
 from decisioning.journey import Standing, compile_stages, standing
 from decisioning.levers import Levers, LeverScope, check_levers
 from decisioning.limits import check_limits
+from decisioning.listening import check_listening
 from decisioning.live import stage_moved_to
 from decisioning.message import Message
 from decisioning.predicate import FactValue
@@ -72,6 +73,7 @@ class Policy:
         check_contact_policy(catalogue.contact_policy)
         check_quiet_hours(catalogue.quiet_hours)
         check_care(catalogue.care)
+        check_listening(catalogue.listening)
         check_limits(catalogue.limits, catalogue.shares)
         if catalogue.conversation is not None:
             check_conversation(catalogue.conversation)

@@ -8,7 +8,7 @@ import polars as pl
 
 from decisioning.catalogue import Catalogue
 from decisioning.errors import InvalidInputError
-from features.computing.definition import Definition, Source, Term
+from features.computing.definition import PACK, PACK_DIGITS, Definition, Source, Term
 from features.computing.definitions import definitions, feature_schema
 from features.computing.sources import Sources, Tables, sources_of
 from features.computing.stages import look_backs, stage_expression, stage_facts, stage_features
@@ -200,7 +200,9 @@ def terms_of(defined: Sequence[Definition]) -> dict[str, Term]:
 def finished(definition: Definition) -> nw.Expr:
     """The feature from its aggregated terms."""
     top, bottom = nw.col(f"{definition.name}:top"), nw.col(f"{definition.name}:bottom")
-    if definition.divisor is not None:
+    if definition.is_packed:
+        value = (top % PACK) / PACK_DIGITS
+    elif definition.divisor is not None:
         value = nw.when(bottom > 0).then(top / bottom)
     elif definition.is_count:
         value = nw.when(nw.col(_KNOWN)).then(nw.when(top.is_null()).then(0.0).otherwise(top))

@@ -62,6 +62,7 @@ class Definition:
         term: The value, or the numerator.
         divisor: Denominator; the feature is missing where it is zero.
         is_count: A known customer without rows has 0, not a missing value.
+        is_packed: The value is that of the newest row, packed behind its time (see `newest`).
     """
 
     name: str
@@ -70,6 +71,7 @@ class Definition:
     term: Term
     divisor: Term | None = None
     is_count: bool = False
+    is_packed: bool = False
 
 
 def within(days: int) -> nw.Expr:
@@ -109,6 +111,27 @@ def recency(source: Source, rows: nw.Expr, column: str = "occurred_us") -> Term:
 def amount(rows: nw.Expr, aggregate: Literal["sum", "max"] = "sum") -> Term:
     """Money of such events, minor units."""
     return Term(source=Source.EVENTS, value=nw.when(rows).then(nw.col("amount_minor")), aggregate=aggregate)
+
+
+PACK = 1_000
+"""What a time in whole microseconds is multiplied with, to leave room for a number behind it."""
+
+PACK_DIGITS = 10.0
+"""A packed number is kept in tenths."""
+
+
+def newest(rows: nw.Expr, number: str) -> Term:
+    """The number of the newest of such rows, packed behind its time: the greatest is the newest."""
+    tenths = (nw.col(number) * PACK_DIGITS).round().cast(nw.Int64)
+    value = nw.when(rows).then(nw.col("occurred_us") * PACK + tenths)
+    return Term(source=Source.EVENTS, value=value, aggregate="max")
+
+
+def mean(rows: nw.Expr, number: str) -> tuple[Term, Term]:
+    """Sum and count of a number over such rows; rows without one do not count."""
+    has_number = rows & ~nw.col(number).is_null()
+    total = Term(source=Source.EVENTS, value=nw.when(has_number).then(nw.col(number)), aggregate="sum")
+    return total, count(Source.EVENTS, has_number)
 
 
 def word(name: str) -> str:

@@ -6,6 +6,7 @@ from features.computing.behaviour import activity, profile, purchases, service
 from features.computing.contact import contacts, engagement, response
 from features.computing.definition import Definition, Group
 from features.computing.feature_schema import FeatureGroup, FeatureSchema, fingerprint_of
+from features.computing.listening import listening
 
 DEFINITIONS_VERSION = 2
 """Raise it whenever a definition changes its meaning without changing its name."""
@@ -58,6 +59,7 @@ def definitions(catalogue: Catalogue) -> tuple[Definition, ...]:
         *response(catalogue),
         *contacts(),
         *service(),
+        *listening(),
     )
 
 

@@ -8,6 +8,8 @@ import polars as pl
 
 from decisioning.catalogue import Attribute, AttributeKind, Catalogue
 from features.computing.definition import NEVER_US, Source
+from features.computing.heard_sources import HEARD_COLUMNS, heard_columns
+from features.computing.told_sources import told_rows
 
 OUTCOME_MOMENTS: Mapping[str, tuple[str, ...]] = {
     "delivered": ("delivered",),
@@ -63,7 +65,7 @@ def sources_of(history: Tables, catalogue: Catalogue) -> Sources:
     """Prepare a history once, for any number of anchors."""
     return Sources(
         frames={
-            Source.CUSTOMERS: customer_rows(history.customers, catalogue),
+            Source.CUSTOMERS: told_rows(customer_rows(history.customers, catalogue), history.events, catalogue),
             Source.EVENTS: event_rows(history.events),
             Source.CONTACTS: contact_rows(history.decisions, history.outcomes, catalogue),
         }
@@ -83,13 +85,14 @@ def customer_rows(customers: pl.DataFrame, catalogue: Catalogue) -> pl.DataFrame
 
 
 def event_rows(events: pl.DataFrame) -> pl.DataFrame:
-    """Events with type, time and amount."""
-    return events.select(
+    """Events with type, time, amount and what was heard in them."""
+    return heard_columns(events).select(
         "customer_id",
         _known_us().alias("known_us"),
         _us("occurred_at").alias("occurred_us"),
         pl.col("type").cast(pl.Categorical),
         pl.col("amount_minor").cast(pl.Float64),
+        *HEARD_COLUMNS,
     )
 
 

@@ -1,0 +1,79 @@
+"""What customers told us of their attributes, as customer rows: a feature sees it from the moment that it was told."""
+
+import polars as pl
+
+from decisioning.catalogue import Attribute, AttributeKind, Catalogue
+from features.contracts import StateEventType
+
+_TOLD_US = "told_us"
+
+
+def told_rows(customers: pl.DataFrame, events: pl.DataFrame, catalogue: Catalogue) -> pl.DataFrame:
+    """Prepared customer rows, and one more for each time that a customer told us an attribute.
+
+    The word of the customer stands until a row that knows the attribute is newer, as it does in profiles.
+
+    Args:
+        customers: From `sources.customer_rows`.
+        events: Canonical events; only `attribute_told` is looked at.
+        catalogue: Declares the attributes.
+    """
+    told = _told(events, catalogue)
+    if told.is_empty():
+        return customers
+    teller = told.select("customer_id").unique()
+    others = customers.join(teller, on="customer_id", how="anti")
+    rows = customers.join(teller, on="customer_id", how="semi").with_columns(row_us=pl.col("known_us"))
+    moments = told.select("customer_id", "known_us").unique()
+    copies = moments.sort("known_us").join_asof(
+        rows.sort("known_us"), on="known_us", by="customer_id", strategy="backward", check_sortedness=False
+    )
+    both = pl.concat([rows, copies.select(rows.columns)]).unique(["customer_id", "known_us"], keep="first")
+    for attribute in catalogue.customer_attributes:
+        both = _with_word(both, told.filter(pl.col("name") == attribute.name), attribute)
+    return pl.concat([others, both.select(customers.columns)])
+
+
+def _told(events: pl.DataFrame, catalogue: Catalogue) -> pl.DataFrame:
+    """`customer_id`, `known_us`, `name` and the value as text."""
+    names = [attribute.name for attribute in catalogue.customer_attributes]
+    said = events.filter(pl.col("type") == StateEventType.ATTRIBUTE_TOLD.value)
+    return said.select(
+        "customer_id",
+        pl.max_horizontal("occurred_at", "recorded_at").dt.epoch("us").alias("known_us"),
+        pl.col("occurred_at").dt.epoch("us").alias(_TOLD_US),
+        pl.col("properties").str.json_path_match("$.name").alias("name"),
+        pl.col("properties").str.json_path_match("$.value").alias("word"),
+    ).filter(pl.col("name").is_in(names))
+
+
+def _with_word(rows: pl.DataFrame, told: pl.DataFrame, attribute: Attribute) -> pl.DataFrame:
+    """Rows with the latest word about one attribute, where it is newer than what the row knows."""
+    number, fact = f"attribute_{attribute.name}", f"customer.{attribute.name}"
+    words = told.select("customer_id", "known_us", _TOLD_US, "word").sort("known_us", _TOLD_US)
+    joined = rows.sort("known_us").join_asof(
+        words, on="known_us", by="customer_id", strategy="backward", check_sortedness=False
+    )
+    stands = pl.col("word").is_not_null() & (
+        pl.col(fact).is_null() | pl.col("row_us").is_null() | (pl.col(_TOLD_US) >= pl.col("row_us"))
+    )
+    return joined.with_columns(
+        pl.when(stands).then(_fact(attribute)).otherwise(fact).alias(fact),
+        pl.when(stands).then(_number(attribute)).otherwise(number).alias(number),
+    ).drop("word", _TOLD_US)
+
+
+def _fact(attribute: Attribute) -> pl.Expr:
+    word = pl.col("word")
+    if attribute.kind is AttributeKind.NUMBER:
+        return word.cast(pl.Float64, strict=False)
+    if attribute.kind is AttributeKind.FLAG:
+        return word.replace_strict({"true": True, "false": False}, default=None, return_dtype=pl.Boolean)
+    return word
+
+
+def _number(attribute: Attribute) -> pl.Expr:
+    if attribute.kind is not AttributeKind.CATEGORY:
+        return _fact(attribute).cast(pl.Float64)
+    codes = {value: float(code) for code, value in enumerate(attribute.values)}
+    return pl.col("word").replace_strict(codes, default=None, return_dtype=pl.Float64)
