@@ -22,10 +22,10 @@ def sentence_of(guardrail: Guardrail, verdict: Verdict, standings: Sequence[Grou
     if verdict is Verdict.FAIR:
         limit = difference_words(guardrail.tolerance, guardrail, currency)
         return f"{name}: no group fares worse than everybody else by more than {limit}."
-    reasons = [each for each in standings if each.verdict is Verdict.UNKNOWN]
-    if not reasons:
+    unknown = [each for each in standings if each.verdict is Verdict.UNKNOWN]
+    if not unknown:
         return f"{name}: nobody can tell yet: there is nobody to compare."
-    first = reasons[0]
+    first = min(unknown, key=lambda each: (each.reason is None, -(each.upper or 0.0)))
     why = (
         first.reason
         or f"{first.group} may fare worse by up to {difference_words(first.upper or 0.0, guardrail, currency)}"

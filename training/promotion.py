@@ -1,8 +1,9 @@
 """Which registered model decides: the gate before it, the way back, and a record of every change.
 
 A promotion moves the alias `champion`. Before that the candidate is fetched, checked and made to score every touchpoint
-of the catalogue in force; nothing overrules this, since a server would refuse such a model anyway. Then its value on
-validation customers is compared with the champion's; that can be overruled with a reason, which is kept.
+of the catalogue in force; nothing overrules this, since a server would refuse such a model anyway. Then the catalogue's
+fairness guardrails are asked, and its value on validation customers is compared with the champion's; that can be
+overruled with a reason, which is kept.
 """
 
 from collections.abc import Mapping
@@ -26,6 +27,7 @@ from features.model_registry import (
     registry_is_made,
 )
 from features.settings import Settings
+from training.fairness_gate import check_guardrails
 from training.model_fit import check_model_fit
 from training.promotion_gate import compare, metrics_of
 from training.promotion_ledger import Promotion, append, champion_before
@@ -94,8 +96,9 @@ def promote(
     Raises:
         ModelUnavailableError: Nothing is registered, or the model's files are damaged.
         UnknownNameError: No such version.
-        InvalidInputError: It does not fit the catalogue in force, or is worse than the champion beyond noise.
-        InsufficientDataError: It cannot be compared with the champion.
+        InvalidInputError: It does not fit the catalogue in force, is worse than the champion beyond noise, or a
+            fairness guardrail that blocks promotions is broken.
+        InsufficientDataError: It cannot be compared with the champion, or nobody can tell whether a guardrail is kept.
         UnavailableError: The registry is away.
     """
     if force_reason is not None and not force_reason.strip():
@@ -120,6 +123,7 @@ def promote(
             fetch_champion(settings)
             return entry
         if force_reason is None:
+            check_guardrails(settings, now=now)
             entry = replace(entry, reason=compare(client, candidate, champion))
         _move(settings, client, entry)
     return entry
