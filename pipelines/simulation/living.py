@@ -11,11 +11,8 @@ from pipelines.simulation.flights import WeekOfFlights, flights_at
 from pipelines.simulation.journey import FULL_MEMORY, PUSHED, Step
 from pipelines.simulation.moves import Chain
 from pipelines.simulation.population import BoolArray, IntArray
-from pipelines.simulation.state import Case, WorldState
+from pipelines.simulation.state import UNPROMPTED, Case, WorldState
 from pipelines.simulation.week import WeekResult, When
-
-UNPROMPTED: tuple[Step, ...] = (Step.BOOK_1, Step.BOOK_2, Step.BOOK_3, Step.BOOK_4, Step.PREPARE)
-"""Steps in which customers buy extras unasked."""
 
 
 class Living:

@@ -1,7 +1,7 @@
 """Who lives in the world: what drives them, which nobody sees, and what the airline knows of them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
@@ -158,6 +158,15 @@ class Population:
     def size(self) -> int:
         """How many customers there are, n."""
         return len(self.ids)
+
+    def first(self, count: int) -> "Population":
+        """The first customers alone; chance gives them the same lives."""
+        parts = {
+            each.name: getattr(self, each.name)[:count]
+            for each in fields(self)
+            if each.name not in {"channels", "_profiles"}
+        }
+        return Population(channels=self.channels, **parts)
 
     def customers(self, at: datetime) -> pl.DataFrame:
         """Canonical rows of `customers`, as known at a moment: nothing latent, and no answer that events tell."""

@@ -1,6 +1,6 @@
 """Where everybody stands at the beginning of a week."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import IntEnum
 
 import numpy as np
@@ -12,6 +12,10 @@ from pipelines.simulation.population import BoolArray, IntArray
 
 _SHARES = {Step.DREAM: 0.45, Step.PLAN: 0.12, Step.LAPSE: 0.43}
 """A rough first guess; worlds settle before their first week."""
+
+
+UNPROMPTED: tuple[Step, ...] = (Step.BOOK_1, Step.BOOK_2, Step.BOOK_3, Step.BOOK_4, Step.PREPARE)
+"""Steps in which customers buy extras unasked."""
 
 
 class Case(IntEnum):
@@ -40,6 +44,10 @@ class WorldState:
     has_left: BoolArray
     case: IntArray
     case_week: IntArray
+
+    def first(self, count: int) -> "WorldState":
+        """The same of the first customers alone."""
+        return WorldState(**{each.name: getattr(self, each.name)[:count] for each in fields(self)})
 
     @property
     def stages(self) -> list[str]:

@@ -100,6 +100,15 @@ class World:
         other.__dict__.update(self.__dict__)
         return other
 
+    def first(self, count: int) -> "World":
+        """The world of the first customers alone, at the same moment: they live the same lives in it."""
+        other = self.copy()
+        other.population = self.population.first(count)
+        other.effects = Effects(other.population, self.structure, self.messages)
+        other.state = self.state.first(count)
+        other.prelude = ()
+        return other
+
     def permitted(self) -> BoolArray:
         """Messages of the campaign that consent, stage and the cap of three in four weeks allow; shape (n, k).
 
