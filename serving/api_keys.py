@@ -37,6 +37,7 @@ class Scope(StrEnum):
     OUTCOMES = "outcomes"
     EVENTS = "events"
     READ = "read"
+    PRIVACY = "privacy"  # show, correct and erase what is held of a customer
     ADMIN = "admin"  # everything
 
 

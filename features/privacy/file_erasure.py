@@ -49,7 +49,7 @@ def loose_files(settings: Settings) -> Iterator[Path]:
         here = Path(folder)
         names[:] = sorted(name for name in names if here / name not in looked_after)
         for name in sorted(files):
-            if Path(name).suffix in {".csv", ".parquet", ".jsonl"} and not name.startswith("."):
+            if Path(name).suffix in {".csv", ".parquet", ".jsonl", ".draining"} and not name.startswith("."):
                 yield here / name
 
 

@@ -22,7 +22,7 @@ def register(app: typer.Typer) -> None:
 def create(
     name: Annotated[str, typer.Option("--name", help="What the key is for; one key in force per name.")],
     scope: Annotated[
-        list[str], typer.Option("--scope", help="decide, outcomes, events, read or admin; repeat for several.")
+        list[str], typer.Option("--scope", help="decide, outcomes, events, read, privacy or admin; repeat for several.")
     ],
     expires_days: Annotated[
         float | None, typer.Option("--expires-days", min=0.001, max=36_500, help="Days until it expires.")

@@ -1,0 +1,68 @@
+"""Who used the rights of whom, and when: a line per act, without an id and without a value."""
+
+import fcntl
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from decisioning.errors import UnavailableError
+from features.privacy.tombstones import tombstones_of
+from features.settings import Settings
+
+_OWNER_ONLY = 0o600
+
+
+class Act(StrEnum):
+    """What was done."""
+
+    SHOWN = "shown"
+    CORRECTED = "corrected"
+    ERASED = "erased"
+    RETAINED = "retained"  # data past its time was deleted
+
+
+def trail_path(settings: Settings) -> Path:
+    """The file: a JSON object a line."""
+    return settings.home / "privacy.jsonl"
+
+
+def note_act(
+    settings: Settings, act: Act, customer_id: str | None, *, by: str, now: datetime, details: Mapping[str, Any]
+) -> None:
+    """Note an act; it is on the disk on return.
+
+    Args:
+        settings: Where the trail is, and the key of tombstones.
+        act: What was done.
+        customer_id: About whom; stands there as the keyed hash that a tombstone has. None for all.
+        by: Who asked: the name of an API key, or the command line.
+        now: When (aware).
+        details: Counts and names of columns, never a value.
+
+    Raises:
+        UnavailableError: The disk does not take it.
+    """
+    about = None if customer_id is None else tombstones_of(settings).token(customer_id)
+    line = {"at": now.astimezone(UTC), "act": act, "about": about, "by": by, **details}
+    try:
+        handle = os.open(trail_path(settings), os.O_WRONLY | os.O_APPEND | os.O_CREAT, _OWNER_ONLY)
+        with os.fdopen(handle, "ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            file.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise UnavailableError(f"act must be noted in the trail, got {error.strerror}; free the disk") from error
+
+
+def acts(settings: Settings) -> list[dict[str, Any]]:
+    """Every act, oldest first."""
+    try:
+        return [orjson.loads(line) for line in trail_path(settings).read_bytes().splitlines()]
+    except FileNotFoundError:
+        return []

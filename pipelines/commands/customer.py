@@ -1,0 +1,192 @@
+"""`nextbest customer`: what is held of a customer, corrected, erased."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pipelines.options import HomeOption, JsonOption, print_result, say, settings_for
+
+if TYPE_CHECKING:
+    from decisioning.predicate import FactValue
+    from serving.privacy.erasing import Erasure
+
+customer_app = typer.Typer(help="The rights of a customer: see, correct, erase.", no_args_is_help=True)
+
+IdArgument = Annotated[str, typer.Argument(metavar="ID", help="The customer's id.")]
+
+BY = "command line"
+_EXIT_LEFT = 1
+
+
+def register(app: typer.Typer) -> None:
+    """Add `nextbest customer`."""
+    app.add_typer(customer_app, name="customer")
+
+
+@customer_app.command("show")
+def show(
+    customer_id: IdArgument,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE.json", help="Write it here, as JSON.")] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show everything that is held of a customer: where, from whom, what for, how long, and the data itself.
+
+    Other people's data and the keys of the log's seal are left out. That it was shown is noted in the trail.
+
+    Examples:
+    `nextbest customer show C-00007`;
+    `nextbest customer show C-00007 --out customer.json`
+    """
+    from decisioning.errors import InvalidInputError
+    from features.catalogue import load_catalogue
+    from features.clock import clock_of
+    from pipelines.customer_printing import print_shown, write_shown
+    from pipelines.embedded_redis import redis_for
+    from serving.privacy.showing import show_customer
+
+    settings = settings_for(home)
+    now = clock_of(settings)()
+    with redis_for(settings) as url:
+        shown = show_customer(settings, url, load_catalogue(settings.catalogue_path), customer_id, now=now, by=BY)
+    if not shown["is_known"]:
+        raise InvalidInputError("customer must be one of whom something is held, got an unknown id")
+    if out is not None:
+        write_shown(out, shown)
+        say(f"written to {out}")
+    elif as_json:
+        print_result(shown, as_json=True)
+    else:
+        print_shown(shown)
+
+
+@customer_app.command("correct")
+def correct(
+    customer_id: IdArgument,
+    values: Annotated[
+        list[str],
+        typer.Argument(metavar="NAME=VALUE...", help="Attributes, time_zone, locale, country, ...; empty takes away."),
+    ],
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Correct what is held of a customer, in the log and at once in Redis; noted in the trail without the values.
+
+    Consents and opt-outs are answers, not corrections: report them as events.
+
+    Example: `nextbest customer correct C-00007 region=north locale=de-DE`
+    """
+    from features.catalogue import load_catalogue
+    from features.clock import clock_of
+    from pipelines.embedded_redis import redis_for
+    from serving.privacy.correcting import correct_customer
+
+    settings = settings_for(home)
+    catalogue = load_catalogue(settings.catalogue_path)
+    wanted = dict(_pair(one) for one in values)
+    with redis_for(settings) as url:
+        now = clock_of(settings)()
+        corrected = correct_customer(settings, url, catalogue, customer_id, wanted, now=now, by=BY)
+    print_result({"corrected": list(corrected)}, as_json=as_json, title="corrected")
+
+
+@customer_app.command("erase")
+def erase(
+    customer_id: Annotated[str | None, typer.Argument(metavar="ID", help="The customer's id.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    reason: Annotated[
+        str,
+        typer.Option(
+            "--reason", help="request, consent_withdrawn, objection, not_needed, unlawful or obligation; no free text."
+        ),
+    ] = "request",
+    resume: Annotated[bool, typer.Option("--resume", help="Finish what was begun and not finished.")] = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Erase a customer everywhere, for good, also while a server runs: Redis, log, features, files, older versions.
+
+    A keyed hash stays, so that neither an import nor an event brings them back; readouts of experiments stay, which
+    are sums. At the end every file below home is read for what is left; exit code 1 where something is. Repeat it as
+    often as you like: killed in the middle it goes on where it stopped.
+
+    Examples:
+    `nextbest customer erase C-00009 --yes`;
+    `nextbest customer erase --resume`
+    """
+    from decisioning.errors import InvalidInputError
+    from features.clock import clock_of
+    from pipelines.embedded_redis import redis_for
+    from serving.privacy.erasing import erase_customer, resume_erasures
+
+    if (customer_id is None) != resume:
+        raise InvalidInputError("erase must name one customer, or --resume, got both or neither")
+    settings, ground = settings_for(home), _ground(reason)
+    if not resume and not yes:
+        typer.confirm("Erase everything that is held of this customer? It cannot be undone", abort=True)
+    with redis_for(settings) as url:
+        now = clock_of(settings)()
+        if customer_id is None:
+            done = resume_erasures(settings, url, now=now, on_step=say)
+        else:
+            done = [erase_customer(settings, url, customer_id, now=now, ground=ground, by=BY, on_step=say)]
+    _print(done, as_json=as_json)
+    if any(one.left for one in done):
+        raise typer.Exit(_EXIT_LEFT)
+
+
+def _print(done: "list[Erasure]", *, as_json: bool) -> None:
+    if as_json:
+        print_result({"erased": [asdict(one) for one in done]}, as_json=True)
+        return
+    if not done:
+        say("no erasure was left unfinished")
+    for one in done:
+        print_result(_lines(one), as_json=False, title="erased")
+
+
+def _lines(done: "Erasure") -> dict[str, Any]:
+    left = ", ".join(done.left) or ("nothing" if done.was_scanned else "not searched: the id is too short")
+    return {
+        **{f"log rows, {table}": count for table, count in done.log_rows.items()},
+        "places in Redis": done.redis_keys,
+        "rows of the feature history": done.history_rows,
+        "rows of other files": sum(done.file_rows.values()),
+        "Redis's file": done.append_only_file,
+        "left in files": left,
+    }
+
+
+def _pair(text: str) -> "tuple[str, FactValue]":
+    from decisioning.errors import InvalidInputError
+
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise InvalidInputError("corrections must be written NAME=VALUE, got something else")
+    return name, _value(value)
+
+
+def _value(text: str) -> "FactValue":
+    """A flag, a number or text, as YAML would read it; empty for nothing."""
+    if text in {"", "null"}:
+        return None
+    if text in {"true", "false"}:
+        return text == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _ground(name: str) -> Any:
+    from decisioning.errors import UnknownNameError
+    from serving.privacy.erasing import Ground
+
+    known = [one.value for one in Ground]
+    if name not in known:
+        raise UnknownNameError("reason", name, known)
+    return Ground(name)

@@ -1,0 +1,140 @@
+"""Correcting what is held of a customer: a new row in the log, at once in Redis, and a line in the trail."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from decisioning.catalogue import Attribute, AttributeKind, Catalogue
+from decisioning.errors import InvalidInputError, UnknownNameError
+from decisioning.predicate import FactValue
+from features.contracts import CUSTOMERS
+from features.online.redis_connection import connect
+from features.privacy.audit_trail import Act, note_act
+from features.privacy.tombstones import tombstones_of
+from features.settings import Settings
+
+if TYPE_CHECKING:
+    from features.log import EventLog
+
+COLUMNS = ("time_zone", "locale", "country", "phone_prefix", "household")
+"""Columns of a profile row that may be corrected by name, besides attributes."""
+
+type Corrections = Mapping[str, FactValue]
+"""New values by name of a column or attribute; None takes a value away."""
+
+
+def correct_customer(
+    settings: Settings,
+    redis_url: str,
+    catalogue: Catalogue,
+    customer_id: str,
+    corrections: Corrections,
+    *,
+    now: datetime,
+    by: str,
+) -> tuple[str, ...]:
+    """Write a new profile row with other values; the next decision looks at it.
+
+    Consents, protections and opt-outs are no corrections: they are answers, and come as events.
+
+    Args:
+        settings: Where state is.
+        redis_url: The Redis in force.
+        catalogue: Declares attributes and their values.
+        customer_id: Who.
+        corrections: What to change.
+        now: When (aware).
+        by: Who asked: the name of an API key, or the command line.
+
+    Returns:
+        Names that have another value now.
+
+    Raises:
+        UnknownNameError: A name is neither a column, nor a declared attribute, nor one that the customer has.
+        InvalidInputError: The customer is unknown, nothing is to be changed, or a value does not fit.
+        UnavailableError: The log or Redis is away; repeat it.
+    """
+    from features.log import EventLog
+
+    log = EventLog(settings.log_path)
+    newest = None if customer_id in tombstones_of(settings) else _newest(log, customer_id)
+    if newest is None:
+        raise InvalidInputError("customer must be one with a profile, got an unknown id")
+    if not corrections:
+        raise InvalidInputError("corrections must name at least one value, got none; write NAME=VALUE")
+    attributes: dict[str, Any] = orjson.loads(newest["attributes"] or "{}")
+    changed = _changed(newest, attributes, corrections, catalogue)
+    if not changed:
+        return ()
+    if newest["updated_at"] >= now:
+        raise InvalidInputError("profile row must be older than its correction, got a later one; look at the clock")
+    newest |= {name: corrections[name] for name in changed if name in COLUMNS}
+    newest["attributes"] = orjson.dumps(attributes).decode()
+    _write(log, redis_url, {**newest, "updated_at": now})
+    note_act(settings, Act.CORRECTED, customer_id, by=by, now=now, details={"columns": changed})
+    return tuple(changed)
+
+
+def is_known(settings: Settings, customer_id: str) -> bool:
+    """Whether there is a profile to correct."""
+    from features.log import EventLog
+
+    return customer_id not in tombstones_of(settings) and _newest(EventLog(settings.log_path), customer_id) is not None
+
+
+def _newest(log: "EventLog", customer_id: str) -> dict[str, Any] | None:
+    rows = log.read(CUSTOMERS, customer_ids=[customer_id]).sort("updated_at")
+    return rows.row(-1, named=True) if rows.height else None
+
+
+def _changed(
+    row: Mapping[str, Any], attributes: dict[str, Any], corrections: Corrections, catalogue: Catalogue
+) -> list[str]:
+    """Names whose value changes; `attributes` is changed in place."""
+    declared = {one.name: one for one in catalogue.customer_attributes}
+    known = {*COLUMNS, *declared, *attributes}
+    changed: list[str] = []
+    for name, value in corrections.items():
+        if name not in known:
+            raise UnknownNameError("name", name, known)
+        if name in COLUMNS:
+            _check_text(name, value)
+            if row[name] != value:
+                changed.append(name)
+            continue
+        if name in declared and value is not None:
+            _check_attribute(declared[name], value)
+        if attributes.get(name) != value:
+            changed.append(name)
+        attributes[name] = value
+        if value is None:
+            del attributes[name]
+    return changed
+
+
+def _check_text(name: str, value: FactValue) -> None:
+    if value is not None and (not isinstance(value, str) or not value):
+        raise InvalidInputError(f"{name} must be text, got another kind of value")
+
+
+def _check_attribute(attribute: Attribute, value: FactValue) -> None:
+    """As the catalogue declares it; the message does not repeat the value."""
+    match attribute.kind:
+        case AttributeKind.NUMBER:
+            fits, rule = isinstance(value, int | float) and not isinstance(value, bool), "a number"
+        case AttributeKind.FLAG:
+            fits, rule = isinstance(value, bool), "true or false"
+        case _:
+            fits, rule = value in attribute.values, f"one of {', '.join(attribute.values)}"
+    if not fits:
+        raise InvalidInputError(f"{attribute.name} must be {rule}, got another value")
+
+
+def _write(log: "EventLog", redis_url: str, row: Mapping[str, Any]) -> None:
+    """Into the log first: it is what the next materialisation writes to Redis."""
+    from features.privacy.profile_writing import write_row
+
+    with connect(redis_url) as client:
+        write_row(log, client, row)

@@ -1,0 +1,219 @@
+"""Erasing a customer from everything that an installation holds, while it serves.
+
+The order makes it safe. The tombstone comes first: from then on neither the log nor Redis takes anything about the
+customer, whoever had it in hand. Then everything that is there is found, noted in the journal, and taken out; each
+step may be repeated, so an erasure that was killed is finished by running it again. At the end every file below home
+is read, packed ones too, for what is left.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import redis
+
+from decisioning.errors import InvalidInputError
+from features.online.erased import tell_erased
+from features.privacy.audit_trail import Act, note_act
+from features.privacy.journal import Unfinished, finish, journal_folder, note_unfinished, one_at_a_time, unfinished
+from features.privacy.tombstones import tombstones_of
+from features.settings import Settings
+from serving.decision_log import drain_spool, open_redis
+from serving.privacy.redis_traces import RedisTraces, erase_traces, find_traces, rewrite_file
+
+if TYPE_CHECKING:
+    from features.audit_chain import ChainedLog
+    from features.privacy.log_erasure import LogTraces
+
+MIN_SCANNED = 3
+"""Shorter ids stand in any file by chance, so files are not searched for them."""
+
+type OnStep = Callable[[str], None]
+
+
+class Ground(StrEnum):
+    """Why somebody is erased, as the law has it; a fixed list, so that no reason tells about a person."""
+
+    REQUEST = "request"
+    CONSENT_WITHDRAWN = "consent_withdrawn"
+    OBJECTION = "objection"
+    NOT_NEEDED = "not_needed"
+    UNLAWFUL = "unlawful"
+    OBLIGATION = "obligation"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erasure:
+    """What an erasure did.
+
+    Attributes:
+        was_erased: There was a tombstone already.
+        log_rows: Rows deleted, by table.
+        redis_keys: Keys, entries and places in books that were taken out.
+        history_rows: Rows taken out of the feature history.
+        file_rows: Rows and lines taken out of other files, by their path below home.
+        append_only_file: What became of Redis's file: rewritten, none, or refused.
+        left: Files below home in which the id still stands; empty where all is well.
+        was_scanned: False where the id is too short to be searched for.
+    """
+
+    was_erased: bool
+    log_rows: dict[str, int] = field(default_factory=dict[str, int])
+    redis_keys: int = 0
+    history_rows: int = 0
+    file_rows: dict[str, int] = field(default_factory=dict[str, int])
+    append_only_file: str = ""
+    left: tuple[str, ...] = ()
+    was_scanned: bool = True
+
+
+def erase_customer(
+    settings: Settings,
+    redis_url: str,
+    customer_id: str,
+    *,
+    now: datetime,
+    ground: Ground = Ground.REQUEST,
+    by: str,
+    on_step: OnStep = lambda _step: None,
+) -> Erasure:
+    """Erase a customer everywhere, for good; repeating it finds nothing more.
+
+    Args:
+        settings: Where state is.
+        redis_url: The Redis in force.
+        customer_id: Who.
+        now: When (aware).
+        ground: Why.
+        by: Who asked: the name of an API key, or the command line.
+        on_step: Told what is being done.
+
+    Raises:
+        InvalidInputError: Nothing is held of this customer, and nothing was erased; or the id is empty.
+        UnavailableError: The log, Redis or a file is away or in use: run it again, it goes on where it stopped.
+    """
+    if not customer_id.strip():
+        raise InvalidInputError("customer_id must be text, got none")
+    with one_at_a_time(settings), open_redis(redis_url) as client:
+        return _Erasing(settings, client, Unfinished(customer_id=customer_id, reason=ground, by=by), now, on_step).run()
+
+
+def resume_erasures(
+    settings: Settings, redis_url: str, *, now: datetime, on_step: OnStep = lambda _step: None
+) -> list[Erasure]:
+    """Finish what was begun and not finished; arguments and errors as `erase_customer`."""
+    with one_at_a_time(settings), open_redis(redis_url) as client:
+        return [_Erasing(settings, client, one, now, on_step).run() for one in unfinished(settings)]
+
+
+class _Erasing:
+    """One erasure, step by step."""
+
+    def __init__(
+        self, settings: Settings, client: redis.Redis, wanted: Unfinished, now: datetime, on_step: OnStep
+    ) -> None:
+        from features.audit_chain import open_log
+
+        self._settings, self._client, self._wanted, self._now = settings, client, wanted, now
+        self._who, self._tell = wanted.customer_id, on_step
+        self._log: ChainedLog = open_log(settings)
+        self._erased = tombstones_of(settings)
+        self._count = 0
+
+    def run(self) -> Erasure:
+        was_erased = self._who in self._erased
+        self._tell("looking for everything that is held")
+        self._note(*self._look())
+        if not was_erased and not self._is_held():
+            finish(self._settings, self._who)
+            raise InvalidInputError("customer must be one of whom something is held, got an unknown id")
+        self._tell("setting the tombstone")
+        self._erased.add(self._who, now=self._now, reason=self._wanted.reason)
+        tell_erased(self._client, self._erased)
+        done = self._take_out(was_erased=was_erased)
+        details = {"reason": self._wanted.reason, "rows": done.log_rows, "left": len(done.left)}
+        note_act(self._settings, Act.ERASED, self._who, by=self._wanted.by, now=self._now, details=details)
+        finish(self._settings, self._who)
+        return done
+
+    def _take_out(self, *, was_erased: bool) -> Erasure:
+        """Everything that is there now; nothing is added any more."""
+        from features.privacy.file_erasure import erase_from_files
+        from features.privacy.history_erasure import erase_from_history
+        from features.privacy.log_erasure import erase_from_log
+
+        self._tell("emptying the spool")
+        drain_spool(self._log, self._settings.spool_path)
+        in_log, traces = self._look()
+        self._note(in_log, traces)
+        self._tell("taking keys out of Redis")
+        erase_traces(self._client, self._who, traces, self._erased.token(self._who))
+        self._tell("deleting rows of the log, and its older versions")
+        log_rows = erase_from_log(self._log, self._who)
+        self._tell("rewriting the feature history")
+        history_rows = erase_from_history(self._settings, self._who)
+        self._tell("rewriting rejects, hand-offs and dead letters")
+        file_rows = erase_from_files(self._settings, self._who)
+        self._tell("rewriting Redis's file")
+        file = rewrite_file(self._client)
+        return Erasure(
+            was_erased=was_erased,
+            log_rows=log_rows,
+            redis_keys=traces.count,
+            history_rows=history_rows,
+            file_rows=file_rows,
+            append_only_file=file,
+            left=self._left(),
+            was_scanned=len(self._who) >= MIN_SCANNED,
+        )
+
+    def _look(self) -> tuple["LogTraces", RedisTraces]:
+        from features.privacy.log_erasure import log_traces
+
+        in_log = log_traces(self._log, self._who)
+        traces = find_traces(
+            self._client,
+            self._who,
+            decision_ids={*in_log.decision_ids, *self._wanted.decision_ids},
+            message_ids={*in_log.message_ids, *self._wanted.message_ids},
+        )
+        return in_log, traces
+
+    def _note(self, in_log: "LogTraces", traces: RedisTraces) -> None:
+        """Write down what is known, so that a crash does not lose it."""
+        self._wanted = note_unfinished(
+            self._settings,
+            Unfinished(
+                customer_id=self._who,
+                reason=self._wanted.reason,
+                by=self._wanted.by,
+                decision_ids=tuple({*in_log.decision_ids, *traces.contact_ids}),
+                message_ids=in_log.message_ids,
+            ),
+        )
+        self._count = sum(in_log.rows.values()) + traces.count
+
+    def _is_held(self) -> bool:
+        from features.privacy.file_erasure import loose_files, rows_in
+        from features.privacy.history_erasure import history_rows
+
+        if self._count or history_rows(self._settings, self._who):
+            return True
+        return any(rows_in(path, self._who) for path in loose_files(self._settings))
+
+    def _left(self) -> tuple[str, ...]:
+        from features.privacy.scan import traces_below
+
+        if len(self._who) < MIN_SCANNED:
+            return ()
+        self._tell("reading every file for what is left")
+        places = [self._settings.home]
+        if self._settings.tracking_uri.startswith("sqlite:") and self._settings.mlruns.is_dir():
+            places.append(self._settings.mlruns)
+        skip = list(journal_folder(self._settings).glob("*"))
+        found = {
+            f"{place.name}/{trace.path}" for place in places for trace in traces_below(place, [self._who], skip=skip)
+        }
+        return tuple(sorted(found))
