@@ -17,6 +17,7 @@ from features.settings import Settings
 from serving import api_docs, problems
 from serving.access import needs
 from serving.api_keys import KeyRing, Scope
+from serving.care_watch import CareWatch
 from serving.catalogue_source import CatalogueSource
 from serving.console.routes import console_routes
 from serving.decision_service import DecisionService
@@ -29,11 +30,11 @@ from serving.metrics import Metrics
 from serving.model_source import Champion, ModelSource
 from serving.pacing import Pacer
 from serving.permits import PermitService
+from serving.redis_address import redis_url_of
 from serving.refreshing import Refresher
-from serving.routes import about, decisions, explanations, health, permits, reports
+from serving.routes import about, decisions, explanations, health, known, permits, reports
 
 REFRESH_EVERY_S = 2.0
-DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
 
 
 def create_app(
@@ -75,7 +76,7 @@ def create_app(
     )
     app.state.engine = _engine(settings, refresher, now or clock_of(settings), Metrics(metrics_path))
     problems.install(app)
-    for module in (decisions, permits, explanations, reports, about, health):
+    for module in (decisions, permits, explanations, reports, customers, known, about, health):
         app.include_router(module.router)
     api_docs.install(app)
     app.include_router(console_routes(settings, [Depends(needs(Scope.READ))]))
@@ -90,7 +91,7 @@ def app_from_environment() -> FastAPI:
 
 def _engine(settings: Settings, refresher: Refresher, now: Callable[[], datetime], metrics: Metrics) -> Engine:
     state = LiveState(
-        settings.redis_url or DEFAULT_REDIS_URL,
+        redis_url_of(settings),
         decision_ttl=timedelta(days=settings.decision_ttl_days),
         erased=tombstones_of(settings),
     )
@@ -113,7 +114,14 @@ def _engine(settings: Settings, refresher: Refresher, now: Callable[[], datetime
         intake=Intake(state=state, log_path=settings.log_path, now=now),
         keys=KeyRing(settings.keys_path),
         metrics=metrics,
-        pacer=Pacer(settings.redis_url or DEFAULT_REDIS_URL, in_force=refresher.current, now=now, metrics=metrics),
+        pacer=Pacer(redis_url_of(settings), in_force=refresher.current, now=now, metrics=metrics),
+        care_watch=CareWatch(
+            redis_url_of(settings),
+            log_path=settings.log_path,
+            in_force=refresher.current,
+            now=now,
+            metrics=metrics,
+        ),
     )
 
 
@@ -127,10 +135,11 @@ def _lifespan(refresh_every_s: float, *, owns_process: bool) -> Callable[[FastAP
             gc.freeze()
         refreshing = asyncio.create_task(engine.refresher.run(refresh_every_s), name="refresher")
         pacing = asyncio.create_task(engine.pacer.run(), name="pacer")
+        watching = asyncio.create_task(engine.care_watch.run(), name="care watch")
         try:
             yield
         finally:
-            for task in (refreshing, pacing):
+            for task in (refreshing, pacing, watching):
                 task.cancel()
                 with suppress(asyncio.CancelledError):
                     await task

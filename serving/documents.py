@@ -330,6 +330,23 @@ class MeAnswer(Document):
     model_version: str | None
 
 
+class KnownDocument(Document):
+    """An attribute that the customer told us."""
+
+    name: str
+    value: float | bool | str
+    source: str = Field(description="Where it was told: `import`, or what the event named")
+    known_since: str | None = Field(description="When it was told or imported; null where nobody noted it")
+
+
+class KnownAnswer(Document):
+    """What a customer told us, and what is left to ask."""
+
+    customer_id: str
+    known: list[KnownDocument]
+    ask: list[str] = Field(description="Attributes that were asked for and are not known")
+
+
 class TouchpointDocument(Document):
     """A touchpoint."""
 

@@ -8,6 +8,7 @@ from starlette.requests import HTTPConnection
 
 from features.settings import Settings
 from serving.api_keys import KeyRing
+from serving.care_watch import CareWatch
 from serving.decision_service import DecisionService
 from serving.intake import Intake
 from serving.live_state import LiveState
@@ -35,6 +36,7 @@ class Engine:
     keys: KeyRing
     metrics: Metrics
     pacer: Pacer
+    care_watch: CareWatch
     was_ready: bool = False
 
 

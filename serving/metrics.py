@@ -51,6 +51,8 @@ class Metrics:
         self.model = self._gauge("model_info", "1 for the model version in force", "version")
         self.shadow_price = self._gauge("shadow_price_minor", "Price of one unit of what is shared, by limit", "limit")
         self.supply_used = self._gauge("supply_used_ratio", "Part of what is shared that was used, by limit", "limit")
+        self.open_cases = self._gauge("cases_open", "Cases of customers that are open, by kind", "kind")
+        self.overdue_cases = self._gauge("cases_overdue", "Open cases that had no answer in time, by kind", "kind")
         self.stream_length = self._gauge("stream_length", "Log entries that wait for the drain")
         self.redis_up = self._gauge("redis_up", "1 while Redis answers", over_workers="livemin")
 

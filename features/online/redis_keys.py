@@ -104,6 +104,9 @@ PACES_KEY = "nb:{all}:paces"
 PACER_KEY = "nb:{all}:pacer"
 """Which process sets the prices (text that expires)."""
 
+CARE_WATCH_KEY = "nb:{all}:care-watch"
+"""Which process counts the cases (text that expires)."""
+
 DEMAND_KEY = "nb:{all}:demand"
 """Decisions by hour of the week, from Monday 00:00 UTC (hash by `0` to `167`)."""
 

@@ -41,6 +41,7 @@ WORK_ORDER = (
     "log drain",
     "log verify --note",
     "log",
+    "care list",
     "replay",
     "policy audit",
     "experiment read",

@@ -1,0 +1,83 @@
+"""`nextbest care`: whose trouble is open, whose it is to answer, and who waits too long."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipelines.options import HomeOption, JsonOption, print_result, settings_for
+
+if TYPE_CHECKING:
+    import polars as pl
+
+care = typer.Typer(help="Cases of customers: who answers them, and by when.", no_args_is_help=True)
+
+EXIT_OVERDUE = 4
+
+
+def register(app: typer.Typer) -> None:
+    """Add `nextbest care`."""
+    app.add_typer(care, name="care")
+
+
+@care.callback()
+def noun() -> None:
+    """Cases of customers: who answers them, and by when."""
+
+
+@care.command("list")
+def list_cases(
+    *,
+    all_cases: Annotated[bool, typer.Option("--all", help="Those that are closed, too.")] = False,
+    owner: Annotated[str | None, typer.Option("--owner", help="Only the cases of this owner.")] = None,
+    as_of: Annotated[str | None, typer.Option("--as-of", help="As of this moment; default now.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=100_000, help="Show at most so many.")] = 50,
+    alarm: Annotated[bool, typer.Option("--alarm", help="Exit code 4 where any case is overdue.")] = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List open cases, overdue ones first, then by the time that an answer is due.
+
+    A case is answered by the event `case_answered`, by a recovery message that was decided and delivered while it was
+    open, or by its resolution. Cases are told from the log: what waits in Redis counts after `nextbest log drain`.
+
+    With `--alarm` the exit code is 4 where any case is overdue, however few are shown: let a scheduler ask.
+
+    Examples:
+    `nextbest care list`;
+    `nextbest care list --all --limit 10 --json`
+    """
+    from features.case_log import cases_in_log
+    from features.catalogue import load_catalogue
+    from features.clock import clock_of
+    from features.log import EventLog
+    from features.moments import moment_from
+    from pipelines.care_printing import print_cases
+
+    settings = settings_for(home)
+    now = clock_of(settings)() if as_of is None else moment_from(as_of, "as_of")
+    found = cases_in_log(EventLog(settings.log_path), load_catalogue(settings.catalogue_path), as_of=now)
+    cases = _of_owner(found, owner)
+    overdue = cases.filter("is_overdue").height
+    shown = in_order(cases if all_cases else cases.filter("is_open")).head(limit)
+    if as_json:
+        counts = {"open": cases.filter("is_open").height, "overdue": overdue}
+        print_result({"as_of": now, **counts, "cases": shown.to_dicts()}, as_json=True)
+    else:
+        print_cases(shown, opened=cases.filter("is_open").height, overdue=overdue, now=now)
+    if alarm and overdue:
+        raise typer.Exit(EXIT_OVERDUE)
+
+
+def in_order(cases: "pl.DataFrame") -> "pl.DataFrame":
+    """Overdue first, then open ones by the time an answer is due, then the rest; equal ones by their opening."""
+    return cases.sort(
+        "is_overdue", "is_open", "answer_due_at", "opened_at", "customer_id", "case_id",
+        descending=[True, True, False, False, False, False],
+        nulls_last=True,
+    )  # fmt: skip
+
+
+def _of_owner(cases: "pl.DataFrame", owner: str | None) -> "pl.DataFrame":
+    import polars as pl
+
+    return cases if owner is None else cases.filter(pl.col("owner") == owner)
