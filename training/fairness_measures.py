@@ -117,9 +117,10 @@ def _of_channel(messages: pl.DataFrame, guardrail: Guardrail) -> pl.DataFrame:
 
 
 def _per_customer(rows: pl.DataFrame, value: pl.Expr) -> pl.DataFrame:
-    return rows.group_by("customer_id").agg(
+    sums = rows.group_by("customer_id").agg(
         value.cast(pl.Float64).sum().alias("total"), pl.len().cast(pl.Float64).alias("count")
     )
+    return sums.sort("customer_id")
 
 
 def _customers(ground: Ground) -> pl.DataFrame:
@@ -130,7 +131,7 @@ def _customers(ground: Ground) -> pl.DataFrame:
     )
     since = pl.max_horizontal("since", pl.lit(period.from_at).cast(pl.Datetime("us", "UTC")))
     days = (pl.lit(period.as_of).cast(pl.Datetime("us", "UTC")) - since).dt.total_seconds() / 86_400
-    return first.select("customer_id", count=days / MONTH_DAYS)
+    return first.select("customer_id", count=days / MONTH_DAYS).sort("customer_id")
 
 
 _MEASURES: Mapping[FairnessMeasure, Callable[[Ground, Guardrail], Evidence]] = {

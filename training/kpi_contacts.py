@@ -87,7 +87,6 @@ def messages_of(log: KpiLog, catalogue: Catalogue, period: Period) -> pl.DataFra
         the flags of `FLAGS`, `is_wanted`, `delivered_at` (null where it did not arrive) and `cost_minor`.
     """
     classes = {offer.offer_id: offer.message_class.value for offer in catalogue.offers.values()}
-    costs = {channel.channel_id: channel.cost_minor for channel in catalogue.channels.values()}
     sent = log.decisions.filter(period.holds("decided_at") & (pl.col("offer_id").fill_null("") != ""))
     rows = sent.select(
         "decision_id",
@@ -96,7 +95,7 @@ def messages_of(log: KpiLog, catalogue: Catalogue, period: Period) -> pl.DataFra
         pl.col("channel").fill_null(""),
         "decided_at",
         pl.col("offer_id").replace_strict(classes, default=None, return_dtype=pl.String).alias("class"),
-        pl.col("channel").replace_strict(costs, default=0.0, return_dtype=pl.Float64).alias("cost_minor"),
+        contact_cost(catalogue).alias("cost_minor"),
     )
     happened = _happened(log.outcomes.filter(pl.col("occurred_at") < period.as_of))
     joined = rows.join(happened, on="decision_id", how="left").with_columns(pl.col(*FLAGS).fill_null(value=False))
@@ -105,6 +104,12 @@ def messages_of(log: KpiLog, catalogue: Catalogue, period: Period) -> pl.DataFra
         (pl.col("is_wanted_by") & ~pl.col("is_unwanted")).alias("is_wanted"),
         pl.when("is_not_sent").then(0.0).otherwise("cost_minor").alias("cost_minor"),
     ).drop("is_wanted_by")
+
+
+def contact_cost(catalogue: Catalogue) -> pl.Expr:
+    """Cost of the column `channel`, in minor units; 0 where the catalogue knows none."""
+    costs = {channel.channel_id: float(channel.cost_minor) for channel in catalogue.channels.values()}
+    return pl.col("channel").replace_strict(costs, default=0.0, return_dtype=pl.Float64)
 
 
 def _happened(outcomes: pl.DataFrame) -> pl.DataFrame:
@@ -151,7 +156,7 @@ def credited(log: KpiLog, messages: pl.DataFrame, measure: Measure, window_days:
 def first_purchases(log: KpiLog, kinds: Collection[str], period: Period) -> pl.DataFrame:
     """The first purchase of each customer in a period: `customer_id`, `bought_at`."""
     bought = log.events.filter(period.holds("occurred_at") & pl.col("type").is_in(sorted(kinds)))
-    return bought.group_by("customer_id").agg(pl.col("occurred_at").min().alias("bought_at"))
+    return bought.group_by("customer_id").agg(pl.col("occurred_at").min().alias("bought_at")).sort("customer_id")
 
 
 def bought_again(log: KpiLog, kinds: Collection[str], firsts: pl.DataFrame, days: float) -> pl.DataFrame:

@@ -136,8 +136,9 @@ def missing(
 
 
 def _sums(rows: pl.DataFrame, column: str) -> tuple[np.ndarray, np.ndarray]:
-    """Sum and number of rows of each customer."""
+    """Sum and number of rows of each customer, in the same order every time."""
     sums = rows.group_by("customer_id").agg(pl.col(column).cast(pl.Float64).sum(), pl.len().cast(pl.Float64).alias("n"))
+    sums = sums.sort("customer_id")  # sums of floats depend on their order
     return sums[column].to_numpy(), sums["n"].to_numpy()
 
 

@@ -21,7 +21,7 @@ from scipy import stats
 from decisioning.catalogue import Catalogue
 from decisioning.measure import Measure
 from training.intervals import MIN_CUSTOMERS, FloatArray, Interval
-from training.kpi_contacts import KpiLog, Period
+from training.kpi_contacts import KpiLog, Period, contact_cost
 from training.measures import decision_values
 
 _COVERED = 0.2
@@ -54,7 +54,6 @@ def drawn_decisions(log: KpiLog, catalogue: Catalogue, measure: Measure, period:
     competing = [
         each.offer_id for each in catalogue.offers.values() if not catalogue.classes[each.message_class].has_precedence
     ]
-    costs = {channel.channel_id: channel.cost_minor for channel in catalogue.channels.values()}
     window = pl.duration(microseconds=round(catalogue.learning.window_days * 86_400e6)) if catalogue.learning else None
     is_silent = pl.col("offer_id").fill_null("") == ""
     probability = pl.col("action_probability")
@@ -71,10 +70,8 @@ def drawn_decisions(log: KpiLog, catalogue: Catalogue, measure: Measure, period:
         is_silent.alias("is_silent"),
         pl.when(is_silent).then(1 / probability).otherwise(0.0).alias("weight"),
         "value",
-        pl.when(is_silent).then(0.0)
-        .otherwise(pl.col("channel").replace_strict(costs, default=0.0, return_dtype=pl.Float64))
-        .alias("cost_minor"),
-    )  # fmt: skip
+        pl.when(is_silent).then(0.0).otherwise(contact_cost(catalogue)).alias("cost_minor"),
+    )
 
 
 def against_silence(drawn: pl.DataFrame) -> Increment:
