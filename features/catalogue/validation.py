@@ -29,6 +29,10 @@ _PATTERNS: Mapping[str, str] = MappingProxyType(
         r"^[A-Za-z0-9][A-Za-z0-9_.:-]*$": "must be a name of letters, digits and _ . : -",
         r"^[a-z][a-z0-9_]*$": "must be a name of lower-case letters, digits and _ (it becomes a column)",
         r"^[A-Z]{3}$": "must be a currency code such as EUR",
+        r"^(customers|events|decisions|outcomes)(\.[A-Za-z0-9_-]+){0,3}$": (
+            "must name a table, or with dots a column, attribute, event type or property of it, such as"
+            " customers.attributes.age or events.browse.page"
+        ),
     }
 )
 _WEIGHTED = frozenset({"goals", "offers"})
