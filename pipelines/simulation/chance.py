@@ -47,6 +47,8 @@ class Cause(IntEnum):
     POSTED = 29
     CHASED = 30
     PLACE = 31
+    CHOSEN = 32
+    LOT = 33
 
 
 def draw(seed: int, week: int, cause: Cause, size: int) -> FloatArray:

@@ -34,7 +34,7 @@ def outcomes_of(result: WeekResult) -> pl.DataFrame:
         ("clicked", _is_clicked(result), seen_hours(result) + _ANSWERED_LATER, None),
         ("accepted", result.is_moved | result.is_sold, acted, None),
         ("converted", is_bought(result), acted + _ANSWERED_LATER, None),
-        ("declined", _is_declined(result), seen_hours(result) + 2 * _ANSWERED_LATER, None),
+        ("declined", is_declined(result), seen_hours(result) + 2 * _ANSWERED_LATER, None),
         ("unsubscribed", result.is_leaving, seen_hours(result) + 3 * _ANSWERED_LATER, None),
         ("complained", is_complaining(result), seen_hours(result) + 4 * _ANSWERED_LATER, None),
         *[(kind, _brings(result, kind), acted + 2 * _ANSWERED_LATER, result.sale_minor) for kind in OUTCOMES if kind],
@@ -81,7 +81,8 @@ def _is_clicked(result: WeekResult) -> BoolArray:
     return result.is_seen & (drawn | result.is_moved | result.is_sold)
 
 
-def _is_declined(result: WeekResult) -> BoolArray:
+def is_declined(result: WeekResult) -> BoolArray:
+    """Saw it, and said no."""
     idle = result.is_seen & ~result.is_moved & ~result.is_sold & ~_is_clicked(result)
     return idle & (result.chance(Cause.DECLINED) < result.effects.structure.declined_rate)
 

@@ -18,6 +18,10 @@ UNPROMPTED: tuple[Step, ...] = (Step.BOOK_1, Step.BOOK_2, Step.BOOK_3, Step.BOOK
 """Steps in which customers buy extras unasked."""
 
 
+STAGE_NAMES = np.array([STAGE_OF[step] for step in Step])
+"""Stage of each step by its number."""
+
+
 class Case(IntEnum):
     """Trouble that is open."""
 
@@ -52,8 +56,7 @@ class WorldState:
     @property
     def stages(self) -> list[str]:
         """Stage of each customer by name."""
-        names = np.array([STAGE_OF[step] for step in Step])
-        return names[self.step].tolist()
+        return STAGE_NAMES[self.step].tolist()
 
 
 def first_state(size: int, uniform: FloatArray) -> WorldState:

@@ -5,7 +5,7 @@ What happens until the next Monday is drawn from chance that is the same for eve
 """
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 import numpy as np
 
@@ -83,6 +83,11 @@ class World:
         silence = np.full(population.size, -1)
         settled = [self.run_week(silence) for _ in range(_SETTLED_WEEKS)]
         self.prelude: tuple[WeekResult, ...] = tuple(settled[-_KEPT_WEEKS:])
+
+    @staticmethod
+    def monday(day: date) -> datetime:
+        """The moment of a Monday on which a week of the world begins."""
+        return datetime.combine(day, time(_MONDAY_HOUR), tzinfo=UTC)
 
     @property
     def now(self) -> datetime:

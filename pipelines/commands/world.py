@@ -1,0 +1,53 @@
+"""`nextbest world`: simulated customers of whom the truth is known."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from features.clock import clock_of
+from pipelines.options import JsonOption, print_result, progress_bar, say, settings_for
+
+world_app = typer.Typer(help="Simulated customers of whom the truth is known.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add `nextbest world`."""
+    app.add_typer(world_app, name="world")
+
+
+@world_app.command("write")
+def write(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write.")],
+    customers: Annotated[int, typer.Option("--customers", min=1, help="How many customers.")] = 20_000,
+    days: Annotated[int, typer.Option("--days", min=1, help="Days of history, made whole weeks.")] = 180,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the people and of their chance.")] = 1,
+    ends_on: Annotated[
+        datetime | None, typer.Option("--ends-on", formats=["%Y-%m-%d"], help="Last day of the history; default today.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a history of an airline's customers and its catalogue, ready for `nextbest import OUT`.
+
+    Whom it wrote what was drawn at random among what was permitted, with known probabilities. The same seed and day
+    write the same bytes.
+
+    Example: `nextbest world write /tmp/airline --customers 500 --days 60 --seed 1 --ends-on 2026-11-01`
+    """
+    from pipelines.simulation.history import write_history
+
+    last = (ends_on or clock_of(settings_for(None))()).date()
+    with progress_bar() as bar:
+        task = bar.add_task("weeks", total=None)
+        report = write_history(
+            out,
+            customers=customers,
+            days=days,
+            seed=seed,
+            ends_on=last,
+            on_progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    print_result({"out": str(report.out), **report.rows}, as_json=as_json)
+    for note in report.notes:
+        say(f"note: {note}")
