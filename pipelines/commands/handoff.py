@@ -1,0 +1,120 @@
+"""`nextbest handoff`: files for channels without a line to us, and what comes back from them."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipelines.options import HomeOption, JsonOption, print_result, say, settings_for
+
+if TYPE_CHECKING:
+    from datetime import tzinfo
+
+    from pipelines.handoff.desk import HandOffReport
+
+handoff_app = typer.Typer(help="Letters, calls, desks, invitations: hand over, take back.", no_args_is_help=True)
+
+MOST_SHOWN = 20
+WAIT_SECONDS = 20.0
+
+
+def register(app: typer.Typer) -> None:
+    """Add `nextbest handoff`."""
+    app.add_typer(handoff_app, name="handoff")
+
+
+@handoff_app.command("write")
+def write(
+    channel: Annotated[str, typer.Argument(metavar="CHANNEL", help="An offline channel of the catalogue.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="File to write: .csv or .parquet.")],
+    *,
+    touchpoint: Annotated[str | None, typer.Option("--touchpoint", help="Only decisions of this touchpoint.")] = None,
+    as_of: Annotated[
+        str | None, typer.Option("--as-of", help="Hand over as of this moment (ISO 8601; UTC without offset).")
+    ] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write what a mail house, a call centre or a desk is to carry: every decision once, each with leave to send it.
+
+    Each decision is asked for its permit first; what may not be sent now is listed with its reasons beside OUT.
+
+    Example: `nextbest handoff write direct_mail letters.csv`
+    """
+    from features.audit_chain import open_log
+    from features.clock import clock_of
+    from features.moments import moment_from
+    from pipelines.embedded_redis import redis_for
+    from pipelines.handoff.desk import HandOffPlan, hand_over
+    from serving.decision_log import drain_alone, open_redis
+
+    settings = settings_for(home)
+    moment = clock_of(settings)() if as_of is None else moment_from(as_of, "--as-of")
+    plan = HandOffPlan(channel_id=channel, out=out, as_of=moment, touchpoint_id=touchpoint)
+    with redis_for(settings) as url, open_redis(url) as client:
+        log = open_log(settings)
+        drain_alone(client, log, settings.spool_path, wait_seconds=WAIT_SECONDS)
+        report = hand_over(plan, settings, redis_url=url)
+        drain_alone(client, log, settings.spool_path, wait_seconds=WAIT_SECONDS)
+    _tell(report)
+    print_result(_result(report, as_json=as_json), as_json=as_json, title=f"handed over to {channel}")
+
+
+def _tell(report: "HandOffReport") -> None:
+    for path in report.finished:
+        say(f"finished what an earlier run had begun: {path}; run again for what came since")
+    for one in report.refused[:MOST_SHOWN]:
+        later = f"; again from {one.retry_at}" if one.retry_at else ""
+        say(f"not handed over: {one.decision_id}: {'; '.join(one.because)}{later}")
+    if len(report.refused) > MOST_SHOWN:
+        say(f"not handed over: {len(report.refused) - MOST_SHOWN} more, see {report.refused_out}")
+
+
+def _result(report: "HandOffReport", *, as_json: bool) -> dict[str, object]:
+    if as_json:
+        return asdict(report)
+    files = {name: path for name, path in (("file", report.out), ("refused in", report.refused_out)) if path}
+    return {"messages": report.handed_over, "refused": len(report.refused), **files}
+
+
+@handoff_app.command("read")
+def read(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What came back: .csv or .parquet.")],
+    zone: Annotated[
+        str | None, typer.Option("--zone", help="Time zone of times without an offset, such as Europe/Berlin.")
+    ] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take in what became of messages and what customers said, by file; the same rows twice count once.
+
+    Columns: decision_id or customer_id, type, occurred_at, value, currency, note, and survey, score, case_id, kind,
+    severity, language, channel, message_id. Bad rows go to a reject file, good ones are taken in.
+
+    Example: `nextbest handoff read returned.csv --zone Europe/Berlin`
+    """
+    from features.audit_chain import open_log
+    from features.clock import clock_of
+    from pipelines.embedded_redis import redis_for
+    from pipelines.handoff.returns import take_returns
+    from serving.decision_log import drain_alone, open_redis
+
+    settings = settings_for(home)
+    with redis_for(settings) as url, open_redis(url) as client:
+        report = take_returns(file, settings, redis_url=url, now=clock_of(settings), zone=_zone(zone))
+        drain_alone(client, open_log(settings), settings.spool_path, wait_seconds=WAIT_SECONDS)
+    for one in report.refused[:MOST_SHOWN]:
+        say(f"refused: row {one.row}: {one.because}")
+    told = asdict(report) if as_json else {**asdict(report), "refused": len(report.refused)}
+    print_result({name: value for name, value in told.items() if value is not None}, as_json=as_json, title="taken in")
+
+
+def _zone(name: str | None) -> "tzinfo | None":
+    from decisioning.errors import InvalidInputError
+    from decisioning.local_time import find_zone
+
+    found = None if name is None else find_zone(name)
+    if name is not None and found is None:
+        raise InvalidInputError(f"--zone must be an IANA name such as Europe/Berlin, got {name!r}")
+    return found

@@ -1,0 +1,289 @@
+"""What comes back from offline channels by file: outcomes of decisions, and what customers said, through the intake.
+
+One row is one report. With a type of outcome and a decision it is an outcome; with a type of event it is an event of
+the customer, or of the customer whom the decision was about. A row whose type is empty tells nothing and is passed
+over, so that a hand-off file can come back with its columns filled in as far as anybody knows.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, tzinfo
+from itertools import batched
+from pathlib import Path
+from typing import Any
+
+import orjson
+import polars as pl
+
+from decisioning.errors import InvalidInputError, nearest_names
+from features.catalogue import load_catalogue
+from features.contracts import EventType, OutcomeType, StateEventType
+from features.importing.refusals import final_folder
+from features.privacy.tombstones import tombstones_of
+from features.settings import Settings
+from pipelines.handoff.sheet import SUFFIXES, table_bytes
+from serving.archive import find_decisions
+from serving.in_force import InForce, put_in_force
+from serving.intake import Intake, Report
+from serving.live_state import LiveState
+
+PROPERTY_COLUMNS = ("survey", "score", "case_id", "kind", "severity", "language")
+"""Columns that become properties under their own names; `note` becomes the property `text`."""
+
+_NUMBERS = frozenset({"score"})
+_TOGETHER = 500
+_CONNECT_S = 5.0
+_APOSTROPHED = ("'=", "'@", "'+", "'-", "'\t", "'\r")
+
+type Row = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedRow:
+    """A row that was not taken in; `row` counts data rows from 1."""
+
+    row: int
+    because: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReturnReport:
+    """What became of a file.
+
+    Attributes:
+        empty: Rows that tell nothing.
+        rejects: The file with the refused rows and why; None without any.
+    """
+
+    read: int
+    outcomes: int
+    events: int
+    duplicates: int
+    empty: int
+    refused: tuple[RefusedRow, ...]
+    rejects: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Item:
+    """A row as a report: the table it goes to and the body that the API would get."""
+
+    row: int
+    table: str
+    body: dict[str, Any]
+
+
+@dataclass(slots=True)
+class _Taken:
+    """What was taken in so far."""
+
+    counts: dict[str, int] = field(default_factory=lambda: {"outcomes": 0, "events": 0, "duplicates": 0})
+    refused: dict[int, str] = field(default_factory=dict[int, str])
+
+
+def take_returns(
+    path: Path, settings: Settings, *, redis_url: str, now: Callable[[], datetime], zone: tzinfo | None = None
+) -> ReturnReport:
+    """Take a file in; taking it in again changes nothing.
+
+    Args:
+        path: CSV in UTF-8 with commas or semicolons, or Parquet.
+        settings: Where catalogue, log and rejects are.
+        redis_url: Where live state is.
+        now: When it comes in; nothing may lie after it.
+        zone: Of times without an offset; None refuses them.
+
+    Raises:
+        InvalidInputError: No such file, or none that can be read.
+        UnavailableError: Redis is away; run it again, nothing is taken twice.
+    """
+    rows = read_rows(path)
+    in_force = put_in_force(load_catalogue(settings.catalogue_path), seed=settings.policy_seed)
+    taken = asyncio.run(_take_in(rows, settings, in_force, redis_url, now, zone))
+    rejects = _write_rejects(path, settings, rows, taken.refused, now())
+    return ReturnReport(
+        read=len(rows),
+        **taken.counts,
+        empty=sum(not row.get("type") for row in rows),
+        refused=tuple(RefusedRow(row=row, because=why) for row, why in sorted(taken.refused.items())),
+        rejects=None if rejects is None else str(rejects),
+    )
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Rows of a file as texts without what surrounds them; cells that are empty are left out.
+
+    Raises:
+        InvalidInputError: No such file, or none that can be read.
+    """
+    if path.suffix not in SUFFIXES or not path.is_file():
+        raise InvalidInputError(f"FILE must be a file that ends in {' or '.join(SUFFIXES)}, got {path}")
+    try:
+        frame = pl.read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise InvalidInputError(f"FILE must be whole and have one header, got {str(error).splitlines()[0]}") from error
+    if "type" not in frame.columns:
+        raise InvalidInputError(f"FILE must have a column `type`, got {', '.join(frame.columns[:12]) or 'none'}")
+    return [{name: text for name, value in row.items() if (text := _text(value))} for row in frame.to_dicts()]
+
+
+def _read_csv(path: Path) -> pl.DataFrame:
+    """All as text; spreadsheets in some countries write semicolons."""
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        header = file.readline()
+    separator = ";" if header.count(";") > header.count(",") else ","
+    return pl.read_csv(path, separator=separator, infer_schema=False)
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    text = value.isoformat() if isinstance(value, datetime) else str(value).strip()
+    return text[1:] if text.startswith(_APOSTROPHED) else text
+
+
+async def _take_in(
+    rows: Sequence[Row],
+    settings: Settings,
+    in_force: InForce,
+    redis_url: str,
+    now: Callable[[], datetime],
+    zone: tzinfo | None,
+) -> _Taken:
+    lasts = timedelta(days=settings.decision_ttl_days)
+    state = LiveState(redis_url, decision_ttl=lasts, erased=tombstones_of(settings))
+    intake = Intake(state=state, log_path=settings.log_path, now=now)
+    taken = _Taken()
+    await state.start(wait_s=_CONNECT_S)
+    try:
+        for numbered in batched(enumerate(rows, start=1), _TOGETHER):
+            told = [(number, row) for number, row in numbered if row.get("type")]
+            owners = await _owners(state, settings, [row for _, row in told])
+            items = list(_items(told, in_force, owners, zone, taken))
+            for table, take in (("outcomes", intake.outcomes), ("events", intake.events)):
+                some = [one for one in items if one.table == table]
+                if some:
+                    _count(taken, some, await take([one.body for one in some], in_force))
+    finally:
+        await state.stop()
+    return taken
+
+
+async def _owners(state: LiveState, settings: Settings, rows: Sequence[Row]) -> dict[str, str]:
+    """Customers whom decisions were about, for rows that name a decision and no customer."""
+    ids = sorted({row["decision_id"] for row in rows if "decision_id" in row and "customer_id" not in row})
+    found = zip(ids, await state.owners(ids), strict=True)
+    owners = {decision_id: owner.customer_id for decision_id, owner in found if owner is not None}
+    missing = [one for one in ids if one not in owners]
+    rest = await asyncio.to_thread(find_decisions, settings.log_path, missing) if missing else {}
+    return owners | {decision_id: row["customer_id"] for decision_id, row in rest.items()}
+
+
+def _items(
+    rows: Sequence[tuple[int, Row]],
+    in_force: InForce,
+    owners: Mapping[str, str],
+    zone: tzinfo | None,
+    taken: _Taken,
+) -> Iterator[_Item]:
+    for number, row in rows:
+        try:
+            yield _item(number, row, in_force, owners, zone)
+        except ValueError as error:
+            taken.refused[number] = str(error)
+
+
+def _item(number: int, row: Row, in_force: InForce, owners: Mapping[str, str], zone: tzinfo | None) -> _Item:
+    """A row as a report.
+
+    Raises:
+        ValueError: What is wrong with it.
+    """
+    body: dict[str, Any] = {
+        "message_id": row.get("message_id") or _message_id(row),
+        "type": row["type"],
+        "occurred_at": _moment(row.get("occurred_at", ""), zone),
+        "properties": _properties(row),
+    }
+    if "value" in row:
+        currency = row.get("currency") or in_force.catalogue.currency
+        body["value"] = {"amount": _number("value", row["value"]), "currency": currency}
+    decision_id = row.get("decision_id")
+    if row["type"] in frozenset(OutcomeType):
+        if decision_id is None:
+            raise ValueError("decision_id must name the decision that the outcome belongs to, got nothing")
+        return _Item(row=number, table="outcomes", body=_with(body, row, "customer_id") | {"decision_id": decision_id})
+    _check_event(row["type"], in_force)
+    customer_id = row.get("customer_id") or owners.get(decision_id or "")
+    if customer_id is None:
+        raise ValueError("customer_id must name the customer, or decision_id a known decision, got neither")
+    return _Item(row=number, table="events", body=_with(body, row, "channel") | {"customer_id": customer_id})
+
+
+def _with(body: dict[str, Any], row: Row, name: str) -> dict[str, Any]:
+    return body | {name: row[name]} if name in row else body
+
+
+def _check_event(name: str, in_force: InForce) -> None:
+    known = {str(one) for one in (*OutcomeType, *EventType, *StateEventType, *in_force.catalogue.event_types)}
+    if name not in known:
+        nearest = nearest_names(name, sorted(known))
+        hint = f"; did you mean {' or '.join(map(repr, nearest))}?" if nearest else ""
+        raise ValueError(f"type must be a type of outcome or event{hint}")
+
+
+def _properties(row: Row) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        name: _number(name, row[name]) if name in _NUMBERS else row[name] for name in PROPERTY_COLUMNS if name in row
+    }
+    return found | {"text": row["note"]} if "note" in row else found
+
+
+def _number(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{name} must be a number such as 49.90") from None
+
+
+def _moment(text: str, zone: tzinfo | None) -> str:
+    rule = "occurred_at must be ISO 8601 with an offset, such as 2026-11-22T09:03:11Z"
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(rule) from None
+    if moment.tzinfo is None and zone is None:
+        raise ValueError(f"{rule}; or say with --zone in which zone such times are")
+    return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).isoformat()
+
+
+def _message_id(row: Row) -> str:
+    """What a row says identifies it, so that the same file twice counts once."""
+    told = ("decision_id", "customer_id", "type", "occurred_at", "value", "currency", "note", "channel")
+    said = [[name, row[name]] for name in (*told, *PROPERTY_COLUMNS) if name in row]
+    return f"file_{hashlib.blake2b(orjson.dumps(said), digest_size=16).hexdigest()}"
+
+
+def _count(taken: _Taken, items: Sequence[_Item], report: Report) -> None:
+    taken.counts[items[0].table] += len(report.accepted)
+    taken.counts["duplicates"] += len(report.duplicate)
+    for one in report.rejected:
+        taken.refused[items[one.index].row] = one.detail
+
+
+def _write_rejects(
+    path: Path, settings: Settings, rows: Sequence[Row], refused: Mapping[int, str], now: datetime
+) -> Path | None:
+    """The refused rows as they were, with why, to be mended and read again."""
+    if not refused:
+        return None
+    folder = final_folder(settings.rejects_path, now)
+    folder.mkdir(parents=True)
+    names = list(dict.fromkeys(name for number in refused for name in rows[number - 1]))
+    kept = [{"row": str(number), **rows[number - 1], "refused_because": why} for number, why in sorted(refused.items())]
+    schema = dict.fromkeys(("row", *names, "refused_because"), pl.String())
+    out = folder / f"{path.stem}.csv"
+    out.write_bytes(table_bytes(pl.DataFrame(kept, schema=schema), ".csv"))
+    return out
