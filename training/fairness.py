@@ -212,14 +212,18 @@ def _estimate(guardrail: Guardrail, rows: pl.DataFrame, confidence: float) -> In
 def _worse_by(
     guardrail: Guardrail, ours: Interval, theirs: Interval, split: _Split, confidence: float
 ) -> tuple[float, float] | None:
-    """Interval of how much worse the group fares; None where nobody differs at all."""
+    """Interval of how much worse the group fares.
+
+    Where all customers of a side have the same there is no chance to judge by: a difference beyond the tolerance stands
+    as it is, and a smaller one is not known (None).
+    """
     is_more_better = guardrail.measure in MORE_IS_BETTER
     if guardrail.unit is FairnessUnit.RATE:
         return rate_difference(theirs, ours) if is_more_better else rate_difference(ours, theirs)
     error = hypot(ours.error or 0.0, theirs.error or 0.0)
-    if error <= 0:
-        return None
     gap = theirs.value - ours.value if is_more_better else ours.value - theirs.value
+    if error <= 0:
+        return (gap, gap) if gap > guardrail.tolerance else None
     fewest = min(split.ours["customer_id"].n_unique(), split.theirs["customer_id"].n_unique())
     reach = error * float(stats.t.ppf(0.5 + confidence / 2, fewest - 1))
     return gap - reach, gap + reach
