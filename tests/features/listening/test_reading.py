@@ -1,0 +1,140 @@
+"""Texts: read where they are surely English, and never guessed where they are not."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from decisioning.listening import Listening, Topic
+from features.listening.language import language_of
+from features.listening.reading import MOST_CHARACTERS, label_of, low_score, read_text, topic_of
+
+SENTENCES = Path(__file__).parent / "sentences.yaml"
+CREATIVES = Path(__file__).parents[2] / "catalogues" / "marketing_sentences.yaml"
+
+
+def sentences(path: Path) -> dict[str, list[str]]:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+FOREIGN = [(name, text) for name, some in sentences(SENTENCES).items() if name not in {"en", "short"} for text in some]
+
+
+@pytest.mark.parametrize(("language", "text"), FOREIGN)
+def test_a_text_in_another_language_is_not_taken_for_english(language: str, text: str) -> None:
+    reading = read_text(text, Listening())
+    assert (reading.language, reading.sentiment, reading.label, reading.reader) == ("unknown", None, None, None)
+
+
+def test_most_english_texts_of_a_sentence_or_more_are_read() -> None:
+    english = sentences(SENTENCES)["en"]
+    read = [text for text in english if language_of(text) == "en"]
+    assert len(read) >= 0.9 * len(english), sorted(set(english) - set(read))
+
+
+def test_no_sentence_of_the_creatives_in_six_languages_is_taken_for_english_wrongly() -> None:
+    found = [text for some in sentences(CREATIVES).values() for text in some if language_of(text) == "en"]
+    assert len(found) > 20
+    assert all(text.isascii() for text in found)
+    assert not [text for text in found if any(word in text.split() for word in ("auf", "Ihr", "votre", "su", "Il"))]
+
+
+@pytest.mark.parametrize("text", sentences(SENTENCES)["short"])
+def test_what_is_too_short_to_tell_stays_unknown(text: str) -> None:
+    assert language_of(text) == "unknown"
+
+
+def test_the_language_that_somebody_gave_stands() -> None:
+    assert read_text("Super!", Listening(), language="en-GB").sentiment == pytest.approx(0.636, abs=0.01)
+    german = read_text("The crew was awful and I will not fly with you again.", Listening(), language="de_AT")
+    assert (german.language, german.sentiment) == ("de", None)
+    assert read_text("The crew was awful and I hated it.", Listening(), language="!?").language == "en"
+    assert read_text("The crew was awful and I hated it.", Listening(), language=7).language == "en"
+
+
+def test_german_death_is_not_read_as_a_bad_mood() -> None:
+    from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
+
+    text = "Die Crew, die Sitze, die Landung: wunderbar."
+    assert SentimentIntensityAnalyzer().polarity_scores(text)["compound"] < -0.5  # the trap
+    assert read_text(text, Listening()).sentiment is None
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ("The crew was lovely and the food was great, thank you so much.", "positive"),
+        ("The seat was broken and the staff were rude. I am very disappointed.", "negative"),
+        ("The flight left from gate nine and we landed at noon.", "neutral"),
+    ],
+)
+def test_moods_of_english_texts_are_read(text: str, label: str) -> None:
+    reading = read_text(text, Listening())
+    assert reading.label == label
+    assert reading.reader is not None
+    assert reading.reader.startswith("vader-")
+
+
+def test_a_mood_that_came_along_stands_in_any_language() -> None:
+    reading = read_text("Mein Koffer ist weg.", Listening(), language="de", sentiment=-0.7)
+    assert (reading.sentiment, reading.label, reading.reader) == (-0.7, "negative", "given")
+    for nonsense in (True, "bad", 1.5, float("nan")):
+        assert read_text("Mein Koffer ist weg.", Listening(), sentiment=nonsense).sentiment is None
+
+
+def test_thresholds_are_the_catalogues() -> None:
+    strict = Listening(negative_below=-0.9, positive_above=0.9)
+    assert [label_of(mood, strict) for mood in (-0.95, -0.5, 0.5, 0.95, None)] == [
+        "negative", "neutral", "neutral", "positive", None,
+    ]  # fmt: skip
+
+
+def test_a_topic_is_told_by_whole_words_in_any_language_and_case() -> None:
+    topics = {
+        "baggage": Topic(words=("bag", "suitcase*", "Koffer")),
+        "lost": Topic(words=("did  not arrive",), opens="lost_item"),
+        "food": Topic(words=("meal",)),
+    }
+    listening = Listening(topics=topics)
+    assert topic_of("MY SUITCASES are here", listening) == "baggage"
+    assert topic_of("Mein Koffer ist da", listening) == "baggage"
+    assert topic_of("a baguette and a handbag", listening) is None
+    assert topic_of("bag, bag, bag: it did not\narrive", listening) == "lost"  # what opens a case goes first
+    assert topic_of("one meal, one bag, one bag", listening) == "baggage"
+    assert topic_of("hello", Listening()) is None
+
+
+@pytest.mark.parametrize(
+    ("properties", "is_low"),
+    [
+        ({"survey": "nps", "score": 3}, True),
+        ({"survey": "nps", "score": 4}, False),
+        ({"survey": "csat", "score": 2.0}, True),
+        ({"survey": "effort", "score": 1}, True),
+        ({"survey": "effort", "score": 7}, False),
+        ({"survey": "mood", "score": 0}, False),
+        ({"survey": "nps"}, False),
+        ({"survey": "nps", "score": True}, False),
+        ({"survey": "nps", "score": "1"}, False),
+        ({"score": 1}, False),
+    ],
+)
+def test_low_scores_are_low_on_the_scale_of_their_survey(properties: dict[str, object], *, is_low: bool) -> None:
+    assert low_score(properties, Listening()) is is_low
+
+
+def test_a_long_text_is_read_at_its_beginning_and_quickly() -> None:
+    good = "The crew was lovely and I am very happy with it. "
+    text = good * (MOST_CHARACTERS // len(good) + 1) + "It was awful and I hated it. " * 1_000
+    assert read_text(text, Listening()).label == "positive"
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.text(max_size=300))
+def test_whatever_is_written_a_reading_is_sound(text: str) -> None:
+    reading = read_text(text, Listening(topics={"bag": Topic(words=("bag",), opens="lost_item")}))
+    assert (reading.sentiment is None) == (reading.label is None) == (reading.reader is None)
+    assert reading.language == "en" or reading.sentiment is None
+    assert reading.sentiment is None or -1 <= reading.sentiment <= 1
