@@ -32,7 +32,7 @@ from serving.pacing import Pacer
 from serving.permits import PermitService
 from serving.redis_address import redis_url_of
 from serving.refreshing import Refresher
-from serving.routes import about, decisions, explanations, health, known, permits, reports
+from serving.routes import about, customers, decisions, explanations, health, known, permits, reports
 
 REFRESH_EVERY_S = 2.0
 
