@@ -2,12 +2,12 @@
 
 A guardrail on who is `reached` on a channel may find that places (calls, letters, seats) go to some and not to others.
 Every customer for whom the channel was open, or closed for want of places alone, is a claim: what a place is worth to
-them beyond the best thing that needs none. As many places as were given away are allocated anew, once freely and once
+them beyond the best thing that needs none. As many places as were given away are given anew, once freely and once
 with at least as many for the group as its tolerance asks; the difference is the price, and customers drawn again give
 its interval (percentile bootstrap).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 from typing import Any
@@ -26,13 +26,13 @@ from features.fairness import FairnessComparison, FairnessReport, Repair, Verdic
 from features.fairness_rules import FairnessMeasure
 from features.history import History
 from features.log import EventLog
-from pipelines.allocation import BoolArray, Choices, Constraint, FloatArray, Plan, allocate
+from pipelines.allocation import BoolArray, FloatArray, IntArray
 from training.fairness_groups import groups_of
 from training.fairness_measures import MONTH_DAYS
 from training.kpi_contacts import Period
 
 DRAWS = 200
-_OTHERS, _GROUP = 0, 1
+BATCH_ROWS = 5_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,22 +113,19 @@ def _price(claims: Claims, tolerance: float) -> tuple[int, float, float]:
     """Floor, places moved and value lost."""
     group = int(claims.is_group.sum())
     floor = least_places(group, len(claims.is_group) - group, claims.places, tolerance)
-    free, kept = _plan(claims, 0), _plan(claims, floor)
-    moved = int((kept.chosen == _GROUP).sum()) - int((free.chosen == _GROUP).sum())
-    return floor, float(moved), free.value_minor - kept.value_minor
+    if floor > group:
+        raise InvalidInputError(f"group must have {floor} claims to give places to, got {group}; allow more of a gap")
+    free, kept = _best(claims, 0), _best(claims, floor)
+    had, has = (int(claims.is_group[plan].sum()) for plan in (free, kept))
+    return floor, float(has - had), float(claims.worth_minor[free].sum() - claims.worth_minor[kept].sum())
 
 
-def _plan(claims: Claims, floor: int) -> Plan:
-    n = len(claims.worth_minor)
-    choices = Choices(
-        customer_count=n,
-        customers=np.arange(n),
-        messages=np.where(claims.is_group, _GROUP, _OTHERS),
-        net_minor=claims.worth_minor,
-    )
-    least = Constraint(name="floor", units=np.array([0.0, 1.0]), least=float(floor), told=f"at least {floor} places")
-    most = Constraint(name="places", units=np.ones(2), most=float(claims.places))
-    return allocate(choices, (most, least) if floor else (most,))
+def _best(claims: Claims, floor: int) -> IntArray:
+    """Who gets a place in the best plan: the floor's number of the group, then whoever gains most, if anything."""
+    order = np.argsort(-claims.worth_minor, kind="stable")
+    first = order[claims.is_group[order]][:floor]
+    others = order[~np.isin(order, first) & (claims.worth_minor[order] > 0)]
+    return np.concatenate([first, others[: claims.places - floor]])
 
 
 def with_floor_prices(report: FairnessReport, log: EventLog, history: History, catalogue: Catalogue) -> FairnessReport:
@@ -191,7 +188,7 @@ def _repair(rows: pl.DataFrame, group: str, tolerance: float, channel: str, mont
     )
 
 
-def claims_of(records: Sequence[Mapping[str, Any]], catalogue: Catalogue, channel: str) -> pl.DataFrame:
+def claims_of(records: Iterable[Mapping[str, Any]], catalogue: Catalogue, channel: str) -> pl.DataFrame:
     """Claims to places on a channel, one per customer, of the latest record that has one.
 
     Returns:
@@ -199,13 +196,12 @@ def claims_of(records: Sequence[Mapping[str, Any]], catalogue: Catalogue, channe
     """
     policy = Policy(catalogue)
     found = [claim for record in records for claim in _claim(record, policy, channel)]
-    rows = pl.DataFrame(
-        found, schema={"customer_id": pl.String, "worth_minor": pl.Float64, "has_place": pl.Boolean}, orient="row"
-    )
-    return rows.unique("customer_id", keep="last", maintain_order=True)
+    names = {"customer_id": pl.String, "decided_at": pl.String, "worth_minor": pl.Float64, "has_place": pl.Boolean}
+    rows = pl.DataFrame(found, schema=names, orient="row").sort("customer_id", "decided_at")
+    return rows.unique("customer_id", keep="last", maintain_order=True).drop("decided_at")
 
 
-def _claim(record: Mapping[str, Any], policy: Policy, channel: str) -> Iterator[tuple[str, float, bool]]:
+def _claim(record: Mapping[str, Any], policy: Policy, channel: str) -> Iterator[tuple[str, str, float, bool]]:
     """What a place would have been worth in one decision; nothing where the channel was closed for another reason."""
     worth: list[float] = []
     instead = 0.0
@@ -218,7 +214,7 @@ def _claim(record: Mapping[str, Any], policy: Policy, channel: str) -> Iterator[
     full = [each["message_key"] for each in record["excluded"] if each["reasons"] == [Exclusion.CAPACITY_FULL.value]]
     worth += _uplifts(record, policy, [key for key in full if _channel_of(key) == channel], channel)
     if worth:
-        yield record["customer_id"], max(worth) - instead, record.get("channel_id") == channel
+        yield record["customer_id"], record["decided_at"], max(worth) - instead, record.get("channel_id") == channel
 
 
 def _uplifts(record: Mapping[str, Any], policy: Policy, keys: Sequence[str], channel: str) -> list[float]:
@@ -238,11 +234,11 @@ def _channel_of(key: str) -> str:
     return key.split("/")[1] if key != SILENCE and key.count("/") > 1 else ""
 
 
-def _records(log: EventLog, period: Period) -> list[dict[str, Any]]:
-    """Records of a period's decisions, oldest first."""
+def _records(log: EventLog, period: Period) -> Iterator[dict[str, Any]]:
+    """Records of a period's decisions, some at a time: they are kilobytes each."""
     rows = log.scan(DECISIONS).filter(period.holds("decided_at") & pl.col("record").is_not_null())
-    found = log.collect(DECISIONS, rows.select("decided_at", "record").sort("decided_at"))
-    return [orjson.loads(record) for record in found["record"]]
+    for batch in log.batches(DECISIONS, rows.select("record"), size=BATCH_ROWS):
+        yield from map(orjson.loads, batch["record"])
 
 
 __all__ = ["Claims", "FloorPrice", "claims_of", "least_places", "price_floor", "with_floor_prices"]
