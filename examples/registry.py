@@ -20,16 +20,24 @@ class Example:
         story: What it shows, in a sentence.
         source: What SOURCE must be.
         options: Names of the options that its adapter takes.
+        command: What makes it, where nothing is converted; None where `nextbest example convert` does.
     """
 
     name: str
     story: str
     source: str
-    options: frozenset[str]
+    options: frozenset[str] = frozenset()
+    command: str | None = None
 
 
 EXAMPLES: Mapping[str, Example] = MappingProxyType(
     {
+        "airline": Example(
+            name="airline",
+            story="An airline's customers from the first advertisement to the trip after the next; the truth is known.",
+            source="nothing: its customers are simulated",
+            command="nextbest world write OUT",
+        ),
         "grocery": Example(
             name="grocery",
             story="A year of 2,469 grocery households and the coupon campaigns they were mailed (targeted).",
@@ -63,10 +71,16 @@ def convert_example(name: str, source: Path | None, out: Path, options: Mapping[
 
     Raises:
         UnknownNameError: No such example.
-        InvalidInputError: An option that it does not take, or a source that is not what it should be.
+        InvalidInputError: An option that it does not take, a source that is not what it should be, or an example that
+            another command makes.
     """
     if name not in EXAMPLES:
         raise UnknownNameError("example", name, EXAMPLES)
+    command = EXAMPLES[name].command
+    if command is not None:
+        raise InvalidInputError(
+            f"name must be of an example with data to convert, got {name}: make it with `{command}`"
+        )
     given = {option: value for option, value in options.items() if value is not None}
     strange = sorted(set(given) - EXAMPLES[name].options)
     if strange:

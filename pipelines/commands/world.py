@@ -1,6 +1,6 @@
 """`nextbest world`: simulated customers of whom the truth is known."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -24,7 +24,8 @@ def write(
     days: Annotated[int, typer.Option("--days", min=1, help="Days of history, made whole weeks.")] = 180,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the people and of their chance.")] = 1,
     ends_on: Annotated[
-        datetime | None, typer.Option("--ends-on", formats=["%Y-%m-%d"], help="Last day of the history; default today.")
+        datetime | None,
+        typer.Option("--ends-on", formats=["%Y-%m-%d"], help="Last day of the history; default yesterday."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -37,7 +38,7 @@ def write(
     """
     from pipelines.simulation.history import write_history
 
-    last = (ends_on or clock_of(settings_for(None))()).date()
+    last = (ends_on or clock_of(settings_for(None))() - timedelta(days=1)).date()
     with progress_bar() as bar:
         task = bar.add_task("weeks", total=None)
         report = write_history(

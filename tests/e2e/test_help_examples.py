@@ -27,6 +27,7 @@ WORK_ORDER = (
     "docs",
     "example list",
     "example convert",
+    "world write",
     "import",
     "features build",
     "features materialise",
@@ -38,6 +39,8 @@ WORK_ORDER = (
     "model rollback",
     "policy evaluate",
     "decide-batch",
+    "handoff write",
+    "handoff read",
     "log drain",
     "log verify --note",
     "log",
@@ -51,6 +54,7 @@ WORK_ORDER = (
     "key revoke",
 )
 NO_ANSWER_YET = 3
+RETURNED = "customer_id,type,occurred_at,note\nC-00001,call_note,2026-01-05 10:00,All is well\n"
 EXAMPLE = re.compile(r"`nextbest ([^`]+)`")
 
 
@@ -84,6 +88,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shop: object) -> 
         _copy_catalogue(tmp_path / folder / "catalogue")
         for table in ("customers", "events", "decisions", "outcomes"):
             getattr(shop, table).write_parquet(tmp_path / folder / f"{table}.parquet")
+    (tmp_path / "returned.csv").write_text(RETURNED)
     shop.customers.select("customer_id").head(50).write_parquet(tmp_path / "audience.parquet")
     arms = pl.DataFrame({"segment": ["none", "mail"] * 200, "spend": [float(index % 17) for index in range(400)]})
     arms.write_parquet(tmp_path / "test.parquet")
@@ -95,7 +100,8 @@ def _copy_catalogue(target: Path) -> None:
     shutil.copytree(ROOT / "tests" / "catalogues" / "shop", target)
     for path in target.glob("*.yaml"):
         text = path.read_text()
-        path.write_text(text.replace("weekly-mail: {channels: [email, push]", "weekly-mail: {channels: [email]"))
+        text = text.replace("weekly-mail: {channels: [email, push]", "weekly-mail: {channels: [email]")
+        path.write_text(text.replace("\nchannels:\n", "\nchannels:\n  direct_mail: {cost: 0.85, online: false}\n"))
 
 
 def test_every_example_of_a_help_text_runs(workplace: Path) -> None:

@@ -50,7 +50,7 @@ def _rows(frame: pl.DataFrame, table: Table) -> list[dict[str, object]]:
     return [{**row, **{name: row[name] and orjson.loads(row[name]) for name in columns}} for row in rows]
 
 
-@pytest.mark.parametrize("name", sorted(EXAMPLES))
+@pytest.mark.parametrize("name", sorted(name for name, each in EXAMPLES.items() if each.command is None))
 def test_every_example_writes_exactly_the_canonical_tables(
     name: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
@@ -65,6 +65,11 @@ def test_every_example_writes_exactly_the_canonical_tables(
     copied = load_catalogue(tmp_path / "out" / "catalogue")
     assert copied.version == load_catalogue(ROOT / "examples" / name / "catalogue").version
     assert (tmp_path / "out" / "catalogue" / "catalogue.schema.json").is_file()
+
+
+def test_an_example_that_is_simulated_says_which_command_makes_it(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match="nextbest world write OUT"):
+        convert_example("airline", None, tmp_path / "out", {})
 
 
 def test_an_earlier_conversion_is_replaced_and_anything_else_is_not(email_source: Path, tmp_path: Path) -> None:

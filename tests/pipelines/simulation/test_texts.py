@@ -1,0 +1,27 @@
+"""What customers write: their language, and words that say what happened."""
+
+import numpy as np
+import pytest
+
+from pipelines.simulation.population import ZONES
+from pipelines.simulation.texts import LANGUAGES, TEXTS, words_for
+
+
+@pytest.mark.parametrize("occasion", sorted(TEXTS))
+def test_everybody_writes_in_their_own_language(occasion: str) -> None:
+    zones = np.repeat(np.arange(len(ZONES)), 50)
+    found = words_for(occasion, zones, np.random.default_rng(1).random(zones.size))
+    for zone, text in zip(zones.tolist(), found, strict=True):
+        assert text in TEXTS[occasion][ZONES[zone][2][:2]]
+    assert set(found) == {text for language in LANGUAGES for text in TEXTS[occasion][language]}
+
+
+def test_moods_can_be_read_by_a_lexicon() -> None:
+    from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
+
+    mood = SentimentIntensityAnalyzer()
+    for text in TEXTS["review_well"]["en"]:
+        assert mood.polarity_scores(text)["compound"] > 0.3
+    for occasion in ("post_bag", "complaint"):
+        scores = [mood.polarity_scores(text)["compound"] for text in TEXTS[occasion]["en"]]
+        assert min(scores) < -0.2
