@@ -22,6 +22,10 @@ from features.privacy.history_erasure import rewrite_parquet
 from features.settings import Settings
 
 CUSTOMER = "customer_id"
+HANDOFFS = "handoffs"
+"""Folder below home of what is handed to a mail house, a call list and the like."""
+
+_PARQUET = b"PAR1"
 
 
 def erase_from_files(settings: Settings, customer_id: str) -> dict[str, int]:
@@ -49,19 +53,19 @@ def loose_files(settings: Settings) -> Iterator[Path]:
         here = Path(folder)
         names[:] = sorted(name for name in names if here / name not in looked_after)
         for name in sorted(files):
-            if Path(name).suffix in {".csv", ".parquet", ".jsonl", ".draining"} and not name.startswith("."):
+            if not name.startswith(".") and _kind_of(here / name) is not None:
                 yield here / name
 
 
 def rows_in(path: Path, customer_id: str) -> list[dict[str, object]]:
     """Rows of a loose file that are about a customer, as plain values; lines that name them as `line`."""
-    match path.suffix:
-        case ".parquet":
+    match _kind_of(path):
+        case "table":
             rows = pl.scan_parquet(path)
             if CUSTOMER not in rows.collect_schema().names():
                 return []
             return rows.filter(pl.col(CUSTOMER) == customer_id).collect().to_dicts()
-        case ".csv":
+        case "sheet":
             return [dict(row) for row in csv.DictReader(_lines(path)) if _is_of(row, customer_id)]
         case _:
             return [{"line": line} for line in _lines(path) if names(line, customer_id)]
@@ -82,16 +86,28 @@ def pattern_of(customer_id: str) -> re.Pattern[str]:
     return re.compile(rf"(?<![\w-]){re.escape(customer_id)}(?![\w-])")
 
 
+def _kind_of(path: Path) -> str | None:
+    """`table` (Parquet), `sheet` (CSV), `lines` (JSON a line), or None for what is neither.
+
+    A hand-off that was prepared and not yet put in place has a number for a suffix; its first bytes tell what it is.
+    """
+    kind = {".parquet": "table", ".csv": "sheet", ".jsonl": "lines", ".draining": "lines"}.get(path.suffix)
+    if kind is None and path.parent.name == HANDOFFS and path.suffix.removeprefix(".").isdecimal():
+        with path.open("rb") as file:
+            kind = "table" if file.read(len(_PARQUET)) == _PARQUET else "sheet"
+    return kind
+
+
 def _erase_from(path: Path, customer_id: str) -> int:
     try:
-        match path.suffix:
-            case ".parquet":
+        match _kind_of(path):
+            case "table":
                 if CUSTOMER not in pl.scan_parquet(path).collect_schema().names():
                     return 0
                 return rewrite_parquet(path, pl.col(CUSTOMER).ne_missing(customer_id))
-            case ".csv" if path.name == REASONS_FILE:
+            case "sheet" if path.name == REASONS_FILE:
                 return 0  # rewritten with the rows that it is about
-            case ".csv":
+            case "sheet":
                 return _erase_from_csv(path, customer_id)
             case _:
                 return _erase_lines(path, customer_id)

@@ -77,3 +77,8 @@ def data_rules(folder: Path) -> DataRules:
     if problems:
         raise InvalidPolicyError("\n".join(["catalogue must have no problems, got:", *map(str, problems)]))
     return DataRules(retention=sound["retention"], purposes=dict(sound["data_purposes"]))
+
+
+def kept_days(rules: DataRules, table: str) -> int | None:
+    """Days that rows of a table are kept; None until they are erased."""
+    return getattr(rules.retention, table)

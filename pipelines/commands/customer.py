@@ -1,5 +1,6 @@
 """`nextbest customer`: what is held of a customer, corrected, erased."""
 
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,6 +19,8 @@ IdArgument = Annotated[str, typer.Argument(metavar="ID", help="The customer's id
 
 BY = "command line"
 _EXIT_LEFT = 1
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,17})(\.[0-9]+)?")
+"""What is a number; 01067 is not, it would lose its zero."""
 
 
 def register(app: typer.Typer) -> None:
@@ -174,12 +177,9 @@ def _value(text: str) -> "FactValue":
         return None
     if text in {"true", "false"}:
         return text == "true"
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
+    if not _NUMBER.fullmatch(text):
+        return text
+    return float(text) if "." in text else int(text)
 
 
 def _ground(name: str) -> Any:

@@ -1,0 +1,216 @@
+"""Which feature is made of which data, found by trying: take one piece of data away and see which features change.
+
+A made-up customer has one of everything; each variant of them lacks one thing. All of them go through the very
+computation that features go through, so whatever a definition looks at shows, also one that was added yesterday.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+import polars as pl
+
+from decisioning.catalogue import Attribute, AttributeKind, Catalogue
+from decisioning.listening import SCALES
+from features.computing.compute import compute_features
+from features.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES, EventType, OutcomeType
+from features.history import History
+from features.listening.heard import HEARD, TEXT_TYPES
+
+_AT = datetime(2026, 1, 31, 12, tzinfo=UTC)
+_NO_OUTCOME = "no outcome"
+"""What an outcome alone is compared with: several types of outcome can mean the same to a feature."""
+_WHOLE = ""
+_OUTCOME_NAMES = frozenset(f"outcomes.{kind}" for kind in OutcomeType)
+_SEES_NOTHING = frozenset({"customer_id", "event_id", "decision_id", "outcome_id"})
+
+type _Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Life:
+    """Rows of one made-up customer by table, without the customer id."""
+
+    customers: _Rows = field(default_factory=list[dict[str, Any]])
+    events: _Rows = field(default_factory=list[dict[str, Any]])
+    decisions: _Rows = field(default_factory=list[dict[str, Any]])
+    outcomes: _Rows = field(default_factory=list[dict[str, Any]])
+
+
+def feature_lineage(catalogue: Catalogue) -> dict[str, tuple[str, ...]]:
+    """Features by the data that they are made of.
+
+    Args:
+        catalogue: Declares features, event types, attributes and channels.
+
+    Returns:
+        By dotted name, such as `events.purchase`, `events.survey_answer.score`, `customers.attributes.age` or
+        `outcomes.clicked`, the features that look at it; a name that no feature looks at is not there.
+    """
+    whole = _one_of_everything(catalogue)
+    variants = {_WHOLE: whole, _NO_OUTCOME: replace(whole, outcomes=[]), **dict(_variants(whole, catalogue))}
+    history = _history(list(variants.values()))
+    anchors = pl.DataFrame({"customer_id": [str(place) for place in range(len(variants))]}).with_columns(
+        pl.lit(_AT).cast(pl.Datetime("us", "UTC")).alias("at")
+    )
+    features = compute_features(history, anchors, catalogue).sort(pl.col("customer_id").cast(pl.Int64))
+    names = [name for name in features.columns if name not in {"customer_id", "event_timestamp"}]
+    rows = dict(zip(variants, features.select(names).rows(), strict=True))
+    found: dict[str, tuple[str, ...]] = {}
+    for name, row in rows.items():
+        base = rows[_NO_OUTCOME if name in _OUTCOME_NAMES else _WHOLE]
+        changed = tuple(one for one, was, now in zip(names, base, row, strict=True) if not _same(was, now))
+        if changed and name != _NO_OUTCOME:
+            found[name] = changed
+    return found
+
+
+def _same(first: float | None, second: float | None) -> bool:
+    is_missing = [one is None or one != one for one in (first, second)]  # noqa: PLR0124 - NaN
+    return all(is_missing) or (not any(is_missing) and first == second)
+
+
+def _one_of_everything(catalogue: Catalogue) -> _Life:
+    channels, kinds = sorted(catalogue.channels), {one.kind: one.offer_id for one in catalogue.offers.values()}
+    pairs = [(channel, offer) for channel in channels for offer in kinds.values()]
+    return _Life(
+        customers=[_customer(catalogue)],
+        events=list(_events(catalogue)),
+        decisions=[
+            {
+                "decision_id": f"d{place}",
+                "decided_at": _AT - timedelta(days=2, minutes=place),
+                "touchpoint": "any",
+                "offer_id": offer,
+                "channel": channel,
+                "creative_id": "any",
+                "action_probability": 0.5,
+                "stage": "any",
+            }
+            for place, (channel, offer) in enumerate(pairs)
+        ],
+        outcomes=[
+            {
+                "outcome_id": f"d{place}-{kind}",
+                "decision_id": f"d{place}",
+                "type": kind,
+                "occurred_at": _AT - timedelta(days=1, minutes=place),
+                "recorded_at": _AT - timedelta(hours=20),
+                "amount_minor": 700,
+                "currency": catalogue.currency,
+            }
+            for place in range(len(pairs))
+            for kind in map(str, OutcomeType)
+        ],
+    )
+
+
+def _customer(catalogue: Catalogue) -> dict[str, Any]:
+    return {
+        "updated_at": _AT - timedelta(days=50),
+        "joined_at": _AT - timedelta(days=100),
+        "time_zone": "Europe/Berlin",
+        "locale": "de-DE",
+        "country": "DE",
+        "phone_prefix": "+49",
+        "household": "any",
+        "channels": sorted(catalogue.channels),
+        "attributes": {one.name: _sample(one) for one in catalogue.customer_attributes},
+    }
+
+
+def _sample(attribute: Attribute) -> Any:
+    match attribute.kind:
+        case AttributeKind.NUMBER:
+            return 37
+        case AttributeKind.FLAG:
+            return True
+        case _:
+            return attribute.values[-1]
+
+
+def _events(catalogue: Catalogue) -> Iterator[dict[str, Any]]:
+    for place, event_type in enumerate(catalogue.event_types):
+        for number, survey in enumerate(SCALES if event_type == EventType.SURVEY_ANSWER else ("",)):
+            made_up = _said(place + number) if event_type in TEXT_TYPES else {}
+            yield {
+                "event_id": f"e{place}-{number}",
+                "type": event_type,
+                "occurred_at": _AT - timedelta(days=3, minutes=place),
+                "recorded_at": _AT - timedelta(days=3),
+                "channel": next(iter(catalogue.channels)),
+                "amount_minor": 1_000 + place,
+                "currency": catalogue.currency,
+                "properties": {**made_up, "survey": survey} if survey else dict(made_up),
+            }
+
+
+def _said(place: int) -> dict[str, Any]:
+    """Words of a customer and what was heard in them; each a little different, so that none is lost in a mean."""
+    heard = {"sentiment": -0.5 - place / 100, "sentiment_label": "negative", "topic": "other"}
+    return {"score": 1, "text": "bad", "language": "en", HEARD: heard}
+
+
+def _variants(whole: _Life, catalogue: Catalogue) -> Iterator[tuple[str, _Life]]:
+    for table in (CUSTOMERS, EVENTS, DECISIONS, OUTCOMES):
+        rows: _Rows = getattr(whole, table.name)
+        for name in {name for row in rows for name in row} - _SEES_NOTHING:
+            if name not in {column.name for column in table.columns if column.is_required}:
+                yield f"{table.name}.{name}", _with_rows(whole, table.name, [_without(row, name) for row in rows])
+    for attribute in catalogue.customer_attributes:
+        life = _with_rows(whole, "customers", [_less(row, "attributes", attribute.name) for row in whole.customers])
+        yield f"customers.attributes.{attribute.name}", life
+    for event_type in catalogue.event_types:
+        yield from _event_variants(whole, event_type)
+    for kind in map(str, OutcomeType):
+        rows = [row for row in whole.outcomes if row["type"] == kind]
+        yield f"outcomes.{kind}", _with_rows(whole, "outcomes", rows)
+
+
+def _event_variants(whole: _Life, event_type: str) -> Iterator[tuple[str, _Life]]:
+    others = [row for row in whole.events if row["type"] != event_type]
+    ours = [row for row in whole.events if row["type"] == event_type]
+    yield f"events.{event_type}", _with_rows(whole, "events", others)
+    for name in sorted({name for row in ours for name in row["properties"]}):
+        rows = [_less(row, "properties", name) for row in ours]
+        if name == "text":  # what was heard is made of it
+            rows = [_less(row, "properties", HEARD) for row in rows]
+        yield f"events.{event_type}.{name}", _with_rows(whole, "events", [*others, *rows])
+
+
+def _with_rows(life: _Life, table: str, rows: _Rows) -> _Life:
+    return replace(life, **{table: rows})
+
+
+def _without(row: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in row.items() if key != name}
+
+
+def _less(row: dict[str, Any], column: str, name: str) -> dict[str, Any]:
+    return {**row, column: _without(row[column], name)}
+
+
+def _history(lives: list[_Life]) -> History:
+    frames = {
+        table.name: pl.DataFrame(
+            [
+                {**dict.fromkeys(table.schema), **_row(row, str(place))}
+                for place, life in enumerate(lives)
+                for row in getattr(life, table.name)
+            ],
+            schema=pl.Schema(table.schema),
+        )
+        for table in (CUSTOMERS, EVENTS, DECISIONS, OUTCOMES)
+    }
+    return History(**frames)
+
+
+def _row(row: dict[str, Any], customer_id: str) -> dict[str, Any]:
+    """As the log holds it: JSON as text, ids that are each customer's own."""
+    texts = {
+        name: orjson.dumps(value).decode() if isinstance(value, dict | list) else value for name, value in row.items()
+    }
+    ids = {name: f"{customer_id}/{texts[name]}" for name in _SEES_NOTHING if name in texts}
+    return {**texts, **ids, "customer_id": customer_id}

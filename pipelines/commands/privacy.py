@@ -1,0 +1,113 @@
+"""`nextbest privacy`: what is collected and what for, and what is past its time."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pipelines.options import HomeOption, JsonOption, print_result, say, settings_for
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from features.settings import Settings
+
+privacy_app = typer.Typer(help="Data of all customers: what it is for, how long it stays.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add `nextbest privacy`."""
+    app.add_typer(privacy_app, name="privacy")
+
+
+@privacy_app.command("plan")
+def plan(
+    unused: Annotated[bool, typer.Option("--unused", help="Only what nothing uses.")] = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show every column, attribute and event property that is collected: where, what for, and what uses it.
+
+    Uses are found, not declared: features by taking the data away and looking which of them change, models by the
+    champion's importance, rules and wordings by reading the catalogue. What nothing uses is a reason to stop asking.
+
+    Examples:
+    `nextbest privacy plan`;
+    `nextbest privacy plan --unused`
+    """
+    from features.catalogue import load_catalogue
+    from features.log import EventLog
+    from features.privacy.data_plan import data_plan
+    from features.privacy.purposes import data_rules
+    from pipelines.privacy_printing import print_plan
+
+    settings = settings_for(home)
+    found = data_plan(
+        EventLog(settings.log_path),
+        load_catalogue(settings.catalogue_path),
+        data_rules(settings.catalogue_path),
+        importance=_importance(settings),
+    )
+    shown = [one for one in found if not (unused and one.is_used)]
+    if as_json:
+        print_result({"data": [asdict(one) | {"is_used": one.is_used} for one in shown]}, as_json=True)
+    else:
+        print_plan(shown)
+
+
+@privacy_app.command("retain")
+def retain(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count.")] = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Delete what is older than the catalogue's `retention` lets it be, for good; run it once a day.
+
+    Deleted decisions are noted in the audit chain, which still verifies. Answers about consent, profiling and
+    protection stay: a refusal does not expire.
+
+    Examples:
+    `nextbest privacy retain --dry-run`;
+    `nextbest privacy retain`
+    """
+    from features.audit_chain import open_log
+    from features.clock import clock_of
+    from features.privacy.audit_trail import Act, note_act
+    from features.privacy.journal import one_at_a_time
+    from features.privacy.purposes import data_rules
+    from features.privacy.retention import retain as retain_data
+    from pipelines.privacy_printing import print_retained
+
+    settings = settings_for(home)
+    now, rules = clock_of(settings)(), data_rules(settings.catalogue_path)
+    with one_at_a_time(settings):
+        found = retain_data(settings, open_log(settings), rules, now=now, is_dry_run=dry_run)
+        if not dry_run:
+            counts = {one.place: one.deleted for one in found if one.deleted}
+            note_act(settings, Act.RETAINED, None, by="command line", now=now, details={"deleted": counts})
+    if as_json:
+        print_result({"is_dry_run": dry_run, "places": [asdict(one) for one in found]}, as_json=True)
+    else:
+        print_retained(found, is_dry_run=dry_run)
+
+
+def _importance(settings: "Settings") -> "Mapping[str, float] | None":
+    """Gain of each column of the champion; None without one."""
+    from decisioning.errors import ModelUnavailableError
+    from features.model_bundle import read_bundle
+    from features.model_registry import fetch_champion
+
+    try:
+        folder = fetch_champion(settings).folder
+    except ModelUnavailableError:
+        say("no champion: what a model uses is left open")
+        return None
+    return _gains(read_bundle(folder))
+
+
+def _gains(bundle: Any) -> "Mapping[str, float]":
+    import lightgbm
+
+    booster = lightgbm.Booster(model_str=bundle.booster)
+    gains = booster.feature_importance(importance_type="gain").tolist()
+    return dict(zip(bundle.layout.columns, gains, strict=True))
