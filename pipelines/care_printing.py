@@ -21,10 +21,12 @@ def print_cases(cases: pl.DataFrame, *, opened: int, overdue: int, now: datetime
         now: The moment (aware).
     """
     table = Table(title=f"{opened:,} open, {overdue:,} overdue", title_justify="left")
-    for name in ("customer", "case", "kind", "severity", "channel", "owner", "opened", "answer"):
+    for name in ("customer", "case", "kind", "owner"):
         table.add_column(name, overflow="fold")
+    for name in ("opened", "answer"):
+        table.add_column(name, no_wrap=True)
     for case in cases.iter_rows(named=True):
-        known = (case["customer_id"], case["case_id"], case["kind"], case["severity"], case["channel"] or "")
+        known = (case["customer_id"], case["case_id"], case["kind"])
         opened_at = f"{case['opened_at']:%Y-%m-%d %H:%M}"
         style = "bold red" if case["is_overdue"] else None
         table.add_row(*known, case["owner"] or "nobody", opened_at, answer_words(case, now), style=style)
