@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import polars as pl
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -20,14 +21,14 @@ def print_cases(cases: pl.DataFrame, *, opened: int, overdue: int, now: datetime
         overdue: Overdue ones in all.
         now: The moment (aware).
     """
-    table = Table(title=f"{opened:,} open, {overdue:,} overdue", title_justify="left")
+    table = Table(title=f"{opened:,} open, {overdue:,} overdue", title_justify="left", box=SIMPLE_HEAD)
     for name in ("customer", "case", "kind", "owner"):
         table.add_column(name, overflow="fold")
     for name in ("opened", "answer"):
         table.add_column(name, no_wrap=True)
     for case in cases.iter_rows(named=True):
         known = (case["customer_id"], case["case_id"], case["kind"])
-        opened_at = f"{case['opened_at']:%Y-%m-%d %H:%M}"
+        opened_at = f"{_span(now - case['opened_at'])} ago"
         style = "bold red" if case["is_overdue"] else None
         table.add_row(*known, case["owner"] or "nobody", opened_at, answer_words(case, now), style=style)
     Console().print(table)
