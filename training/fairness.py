@@ -20,7 +20,7 @@ from scipy import stats
 from decisioning.catalogue import Catalogue
 from features.fairness import FairnessComparison, FairnessReport, GroupStanding, Verdict
 from features.fairness_rules import MORE_IS_BETTER, FairnessMeasure, FairnessRules, FairnessUnit, Grouping, Guardrail
-from training.fairness_groups import groups_of
+from training.fairness_groups import OTHER, groups_of
 from training.fairness_measures import Evidence, Ground, evidence_of
 from training.fairness_repair import repairs_of
 from training.fairness_words import sentence_of
@@ -99,11 +99,24 @@ def _compare_all(
 def _splits(evidence: Evidence, groups: pl.DataFrame) -> list[_Split]:
     if evidence.reason is not None:
         return [_nothing("", groups.height, evidence.reason)]
+    groups = _with_small_ones_together(evidence.rows, groups)
     rows = evidence.rows.join(groups, on="customer_id", how="inner")
     sizes = dict(groups.group_by("group").len().sort("group").iter_rows())
     if len(sizes) < 2:  # noqa: PLR2004 - it takes two to compare
         return [_nothing("", groups.height, "all customers are in one group")]
     return [_split(group, size, rows) for group, size in sizes.items()]
+
+
+def _with_small_ones_together(rows: pl.DataFrame, groups: pl.DataFrame) -> pl.DataFrame:
+    """Groups with too little evidence of their own are judged together, as `other`."""
+    seen = groups.join(rows.select("customer_id").unique(), on="customer_id", how="semi").group_by("group").len()
+    counts = groups.select("group").unique().join(seen, on="group", how="left")
+    small = counts.filter(pl.col("len").fill_null(0) < MIN_CUSTOMERS)["group"].to_list()
+    if len(small) < 2:  # noqa: PLR2004 - one alone is what it is
+        return groups
+    return groups.with_columns(
+        pl.when(pl.col("group").is_in(small)).then(pl.lit(OTHER)).otherwise("group").alias("group")
+    )
 
 
 def _nothing(group: str, size: int, reason: str) -> _Split:

@@ -200,3 +200,14 @@ def test_what_no_guardrail_watches_is_looked_at_all_the_same_and_stands_apart(co
     assert any(each.verdict is Verdict.GAP and not each.is_guardrail for each in report.comparisons)
     assert "The catalogue declares no guardrail" in report.notes[0]
     assert "show a gap: declare a guardrail" in report.notes[1]
+
+
+def test_groups_too_small_to_judge_alone_are_judged_together(compare, log_writer, care_ends_at):
+    for place in range(300):
+        name, country = f"C-{place}", ("DE", "FR", "IT", "ES", "PT", "AT")[min(place // 20, 5)]
+        log_writer.customer(name, country=country)
+        hours = 60.0 if place < 100 else 2.0
+        log_writer.case(name, care_ends_at - timedelta(days=30), answer_hours=hours, resolution_hours=90.0)
+    by_region = replace(ANSWERS, groups="region")
+    found = compare(log_writer.log(), by_region).comparisons[0]
+    assert {each.group: each.verdict for each in found.standings} == {"AT": Verdict.FAIR, "other": Verdict.GAP}
