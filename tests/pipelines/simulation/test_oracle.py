@@ -1,6 +1,7 @@
 """Known truth: closed forms equal simulation, and nothing beats the oracle."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,8 +11,9 @@ from hypothesis import strategies as st
 from decisioning.errors import InvalidInputError
 from pipelines.simulation import oracle
 from pipelines.simulation.flights import flights_at
-from pipelines.simulation.journey import FULL_MEMORY, Step
+from pipelines.simulation.journey import FULL_MEMORY, MEMORIES, Step
 from pipelines.simulation.moves import Chain
+from pipelines.simulation.structure import Structure
 from pipelines.simulation.world import World
 
 SIZE = 20_000
@@ -115,6 +117,7 @@ def test_the_plans_value_is_what_living_by_it_brings(make_world: Callable) -> No
 
 def test_the_plans_value_is_that_of_its_best_permitted_action(make_world: Callable) -> None:
     world = make_world()
+    world.state = replace(world.state, memory=np.arange(1_500) % MEMORIES)
     plan = oracle.solve(world, WEEKS)
     values = plan.values(0, world.state)
     values[:, 1:][~world.permitted()] = -np.inf
@@ -135,9 +138,23 @@ def test_no_permitted_policy_beats_the_plan(make_world: Callable, random_actions
     assert (values[np.arange(chosen.size), chosen + 1] <= plan.value + 0.05).all()
 
 
-def test_nothing_is_gained_from_customers_who_left(make_world: Callable) -> None:
-    from dataclasses import replace
+def test_the_plan_counts_what_is_lost_when_customers_leave(make_world: Callable) -> None:
+    """With customers who leave at the slightest, and plan much less when they are angry."""
+    calm = make_world(SIZE)
+    people = replace(calm.population, irritability=np.full(SIZE, 0.3))
+    touchy = World(people, Structure(left_log_odds=-2.0), calm.messages, calm.starts_at, 5)
+    plan = oracle.solve(touchy, WEEKS)
+    often = _live(touchy, lambda living: np.where(living.permitted()[:, 0], 0, -1), WEEKS)
+    lived = _live(touchy, lambda living: plan.actions(living.week, living.state), WEEKS)
+    assert abs(np.mean(lived - plan.value)) < 4 * _error(lived - plan.value)
+    first = np.where(touchy.permitted()[:, 0], 0, -1)
+    rest = plan.values(0, touchy.state)[np.arange(SIZE), first + 1]
+    once = _live(touchy, lambda living: first if living.week == 0 else plan.actions(living.week, living.state), WEEKS)
+    assert abs(np.mean(once - rest)) < 4 * _error(once - rest)
+    assert often.mean() < lived.mean()
 
+
+def test_nothing_is_gained_from_customers_who_left(make_world: Callable) -> None:
     world = make_world()
     world.state = replace(world.state, has_left=np.ones(1_500, dtype=bool))
     plan = oracle.solve(world, WEEKS)

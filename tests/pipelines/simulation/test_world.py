@@ -18,7 +18,9 @@ from decisioning.message import MessageClass
 from features.computing.compute import compute_features
 from features.contracts import DECISIONS, UTC_TIME
 from features.history import History
+from pipelines.simulation.flights import flights_at
 from pipelines.simulation.journey import FULL_MEMORY, STAGE_OF, Step
+from pipelines.simulation.moves import Chain
 from pipelines.simulation.state import WorldState
 from pipelines.simulation.structure import Structure
 from pipelines.simulation.week import Frames, WeekResult
@@ -63,6 +65,23 @@ def test_a_customer_nobody_touched_lives_the_same_life_whatever_others_got(
     assert events[0].equals(events[1])
     assert events[0].height > 500
     assert not _frames(one).outcomes.equals(_frames(two).outcomes)
+
+
+def test_what_a_message_does_to_a_customer_hangs_on_nobody_else(make_world: Callable, random_actions: Choose) -> None:
+    world, same = make_world(), slice(500, 1_500)
+    one = random_actions(world, 1)
+    two = np.concatenate([np.full(500, -1), one[same]])
+    first, second = world.copy().run_week(one), world.copy().run_week(two)
+    assert first.is_seen[same].sum() > 50
+    for name in ("is_seen", "is_sold", "is_leaving", "contribution_minor"):
+        assert np.array_equal(getattr(first, name)[same], getattr(second, name)[same])
+
+
+def test_who_left_in_anger_plans_less(make_world: Callable, standing_at: Callable) -> None:
+    world = standing_at(make_world(), Step.DREAM)
+    chain = Chain(world.effects, flights_at(world.now))
+    (_, stayed), (_, left) = (chain.moves(Step.DREAM, slice(None), has_left=each)[0] for each in (False, True))
+    assert (left < stayed).all()
 
 
 def test_a_world_of_the_first_customers_gives_them_the_same_lives(make_world: Callable, random_actions) -> None:
