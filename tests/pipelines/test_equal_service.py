@@ -14,7 +14,7 @@ from decisioning.decision import Decision, Inputs, Request
 from decisioning.live import LiveState
 from decisioning.message import MessageClass
 from decisioning.policy import Policy, decide
-from decisioning.predicate import Compare, Comparison
+from decisioning.predicate import ALWAYS, Compare, Comparison
 from decisioning.scoring import FeatureVector
 from features.catalogue import load_catalogue
 from features.computing.definitions import feature_schema
@@ -24,6 +24,25 @@ NOW = datetime(2026, 11, 2, 15, tzinfo=UTC)
 CATALOGUE = load_catalogue(AIRLINE)
 POLICY = Policy(CATALOGUE)
 SCHEMA = feature_schema(CATALOGUE)
+OPEN = Policy(
+    replace(
+        CATALOGUE,
+        offers={
+            name: offer
+            if offer.message_class is MessageClass.MARKETING
+            else replace(
+                offer,
+                eligibility=ALWAYS,
+                stages=frozenset(),
+                message_class=MessageClass.RECOVERY,
+                purpose="service",
+            )
+            for name, offer in CATALOGUE.offers.items()
+        },
+    )
+)
+"""The airline where everything that is owed is owed at once and alike, so that something has to put it in order."""
+
 MONEY = ("purchase_sum_", "purchase_mean_", "purchase_max_")
 WORTH = [place for place, name in enumerate(SCHEMA.names) if name.startswith(MONEY)]
 MOMENTS = [None, "bag_lost", "case_opened", "case_waiting", "flight_delayed", "flight_cancelled", "case_resolved"]
@@ -104,17 +123,23 @@ STATUSES = st.sampled_from(["none", "silver", "gold"])
     moment=st.sampled_from(MOMENTS),
     statuses=st.tuples(STATUSES, STATUSES),
     in_trouble=st.booleans(),
+    policy=st.sampled_from([POLICY, OPEN]),
 )
-def test_no_service_or_recovery_decision_changes_with_customer_value(seed, moment, statuses, in_trouble):
+def test_no_service_or_recovery_decision_changes_with_customer_value(seed, moment, statuses, in_trouble, policy):
     """What somebody spent and their status never change it; a model's word of their worth, only channel and wording."""
     rng = np.random.default_rng(seed)
     values, count = features_of(rng), len(POLICY.candidates(touchpoint_of(moment))) + 1
     richer = values.copy()
     richer[WORTH] = rng.gamma(2.0, 50_000.0, len(WORTH))
     low, high = (rng.normal(0.0, 5_000.0, count) for _ in range(2))
-    one = decided(values, low, statuses[0], moment=moment, in_trouble=in_trouble)
-    other = decided(richer, low, statuses[1], moment=moment, in_trouble=in_trouble)
-    scored = decided(richer, high, statuses[1], moment=moment, in_trouble=in_trouble)
+    one, other, scored = (
+        decided(known, scores, status, moment=moment, in_trouble=in_trouble, policy=policy)
+        for known, scores, status in (
+            (values, low, statuses[0]),
+            (richer, low, statuses[1]),
+            (richer, high, statuses[1]),
+        )
+    )
     assert owed(one) == owed(other) == owed(scored)
     if owed(one)[0]:
         assert one.message_key == other.message_key

@@ -73,6 +73,14 @@ def test_groups_that_surely_fare_alike_are_fair(compare, service_log):
     )
 
 
+def test_what_may_be_fair_and_may_be_a_gap_is_unknown(compare, service_log):
+    (found,) = compare(service_log(old_hours=12.0, new_hours=13.0, count=400), ANSWERS).not_passed()
+    assert found.verdict is Verdict.UNKNOWN
+    assert "new may fare worse by up to" in found.sentence
+    new = next(each for each in found.standings if each.group == "new")
+    assert new.lower < 0.05 < new.upper
+
+
 def test_what_is_not_known_is_unknown_and_passes_no_guardrail(compare, service_log, log_writer, care_ends_at):
     few = compare(service_log(count=60), ANSWERS)
     assert [each.verdict for each in few.not_passed()] == [Verdict.UNKNOWN]
