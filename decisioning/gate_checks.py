@@ -118,8 +118,9 @@ def known_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
     customer = situation.inputs.customer
     if not candidate.asks or customer is None:
         return None
-    is_known = all(customer.attributes.get(name) is not None for name in candidate.asks)
-    return (Exclusion.ALREADY_KNOWN, ", ".join(sorted(candidate.asks)), None) if is_known else None
+    if any(customer.attributes.get(name) is None for name in candidate.asks):
+        return None
+    return (Exclusion.ALREADY_KNOWN, ", ".join(sorted(candidate.asks)), None)
 
 
 def company_gate(candidate: Candidate, situation: Situation) -> Refusal | None:

@@ -116,7 +116,7 @@ GATES: tuple[Gate, ...] = (
     Gate(Layer.PURPOSE, purpose_gate, _has_purposes),
     Gate(Layer.ELIGIBILITY, eligibility_gate),
     Gate(Layer.APPLICABILITY, applicability_gate),
-    Gate(Layer.APPLICABILITY, known_gate, lambda situation: situation.inputs.customer is not None),
+    Gate(Layer.APPLICABILITY, known_gate),
     Gate(Layer.APPLICABILITY, follow_gate, lambda situation: situation.catalogue.conversation is not None),
     Gate(Layer.SUITABILITY, suitability_gate),
     Gate(Layer.COMPATIBILITY, company_gate, _has_company),

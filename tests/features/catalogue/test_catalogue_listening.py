@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from decisioning.errors import InvalidPolicyError
-from decisioning.listening import Listening, Topic, check_listening
+from decisioning.listening import Listening, Topic
 from features.catalogue import check_catalogue, load_catalogue
 
 SHOP = Path(__file__).parents[2] / "catalogues" / "shop"
@@ -87,19 +86,3 @@ def test_an_offer_may_ask_for_declared_attributes_only(shop_with: Load) -> None:
     )
     path.write_text(path.read_text().replace("[regoin]", "[region]"))
     assert load_catalogue(folder).offers["double-stamps"].asks == {"region"}
-
-
-@pytest.mark.parametrize(
-    "listening",
-    [
-        Listening(negative_below=0.4, positive_above=0.3),
-        Listening(negative_below=-1.1),
-        Listening(positive_above=1.1),
-        Listening(low_scores={"mood": 1.0}),
-        Listening(low_scores={"nps": 11.0}),
-        Listening(low_scores={"csat": 0.0}),
-    ],
-)
-def test_the_core_refuses_what_cannot_be_heard(listening: Listening) -> None:
-    with pytest.raises(InvalidPolicyError):
-        check_listening(listening)
