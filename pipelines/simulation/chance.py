@@ -49,6 +49,7 @@ class Cause(IntEnum):
     PLACE = 31
     CHOSEN = 32
     LOT = 33
+    ANSWERED_AT = 34
 
 
 def draw(seed: int, week: int, cause: Cause, size: int) -> FloatArray:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from decisioning.scoring import FloatArray
 from pipelines.simulation.chance import Cause
 from pipelines.simulation.journey import Step
 from pipelines.simulation.population import IntArray
@@ -16,6 +17,9 @@ NOTICE_HOURS = (96.0, 160.0)
 
 NOTED_DELAY_MINUTES = 60
 """Delays beyond it are told to the customer."""
+
+ANSWER_HOURS = (1.0, 40.0)
+"""Time to the first answer where the airline's own people answer cases; most come early."""
 
 _REBOOKED_HOURS = 14.0
 _CHECK_IN_HOURS = 24.0
@@ -90,3 +94,15 @@ def _add_landings(sheet: Sheet, result: WeekResult) -> None:
             zones, uniform = result.effects.population.zone[who], result.chance(Cause.WORDS)[who]
             properties |= {"kind": "complaint", "text": words_for(words, zones, uniform)}
         sheet.add(kind, who, hours[of], keys=keys_of(kind, week, who), properties=properties, channel=channel)
+        _add_answers(sheet, result, who, hours[of])
+
+
+def _add_answers(sheet: Sheet, result: WeekResult, rows: IntArray, opened: FloatArray) -> None:
+    """The airline's own people answer within a day or two."""
+    if not result.has_staff:
+        return
+    first, last = ANSWER_HOURS
+    hours = opened + first + (last - first) * result.chance(Cause.ANSWERED_AT)[rows] ** 2
+    properties = {"case_id": keys_of("case", result.when.week, rows).to_list()}
+    keys = keys_of("answered", result.when.week, rows)
+    sheet.add("case_answered", rows, hours, keys=keys, properties=properties)

@@ -31,6 +31,7 @@ class Living:
         self._people, self._structure = effects.population, effects.structure
         self._size = effects.population.size
         self._flights: WeekOfFlights = flights_at(when.begins_at)
+        self._has_staff = answered is None
         self._answered = np.ones(self._size, dtype=bool) if answered is None else answered
 
     def live(self, decision_ids: Sequence[str | None] | None) -> WeekResult:
@@ -139,6 +140,7 @@ class Living:
             sale_minor=_whole(is_sold * self._sale_amounts()),
             extra_minor=_whole(self._extras()),
             flight_home=self._home(),
+            has_staff=self._has_staff,
         )
 
     def _is_pushed(self, push: FloatArray, step: IntArray) -> BoolArray:

@@ -8,7 +8,7 @@ from pipelines.simulation.journey import Step
 from pipelines.simulation.population import BoolArray, IntArray
 from pipelines.simulation.sheet import Sheet
 from pipelines.simulation.state import Case, keys_of
-from pipelines.simulation.texts import words_for
+from pipelines.simulation.texts import languages_of, words_for
 from pipelines.simulation.timing import acted_hours
 from pipelines.simulation.week import WeekResult
 
@@ -95,7 +95,7 @@ def _add_survey(
     for place, occasion in enumerate(_BY_SCORE):
         rows = asked[band[asked] == place]
         text = words_for(occasion, people.zone[rows], result.chance(Cause.WORDS)[rows])
-        properties = {"survey": survey, "score": whole[rows], "text": text}
+        properties = {"survey": survey, "score": whole[rows], "text": text, "language": languages_of(people.zone[rows])}
         keys = keys_of(f"{survey}", result.when.week, rows)
         sheet.add("survey_answer", rows, hours[rows], keys=keys, properties=properties, channel="email")
 

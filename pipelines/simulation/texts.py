@@ -103,3 +103,8 @@ def words_for(occasion: str, zones: IntArray, uniform: FloatArray) -> list[str]:
         sentences = by_language[_LANGUAGE_OF_ZONE[zone]]
         found.append(sentences[int(number * len(sentences))])
     return found
+
+
+def languages_of(zones: IntArray) -> list[str]:
+    """The language of each customer, as a form that they fill in knows it."""
+    return [LANGUAGES[_LANGUAGE_OF_ZONE[zone]] for zone in zones.tolist()]

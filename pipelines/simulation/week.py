@@ -59,6 +59,7 @@ class WeekResult:
         discount_minor: What the deal cost.
         sale_minor: What the message's own product brought.
         extra_minor: Extras that were bought unasked.
+        has_staff: Nobody said whose cases were answered, so the airline's own people answer, and say so in events.
         flight_home: The flight that a trip ending this week takes, index into `flights`.
     """
 
@@ -78,6 +79,7 @@ class WeekResult:
     sale_minor: IntArray
     extra_minor: IntArray
     flight_home: IntArray
+    has_staff: bool = True
 
     @property
     def contribution_minor(self) -> IntArray:

@@ -136,7 +136,8 @@ class World:
         Args:
             actions: What each customer was sent at `now`, shape (n,): an index into `messages`, -1 for silence.
             decision_ids: Of the decisions behind them, n; needed where outcomes are to be reported.
-            answered: Whose open case somebody answered this week; None for everybody's.
+            answered: Whose open case somebody answered this week; None where the airline's own people answer everybody,
+                which events `case_answered` then tell.
 
         Raises:
             InvalidInputError: Actions of another shape, or beyond the messages there are.

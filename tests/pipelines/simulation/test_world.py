@@ -225,6 +225,22 @@ def test_an_answer_makes_cases_end_sooner_and_keeps_more_customers(make_world: C
     assert np.sum(alone.after.step == Step.LAPSE) > np.sum(answered.after.step == Step.LAPSE)
 
 
+def test_the_airlines_people_answer_every_case_unless_somebody_else_is_said_to(
+    make_world: Callable, standing_at
+) -> None:
+    there, silence = standing_at(make_world(4_000), Step.TRAVEL), np.full(4_000, -1)
+    staffed, alone = (there.copy().run_week(silence, answered=each) for each in (None, np.ones(4_000, dtype=bool)))
+    events = staffed.frames().events
+    answers = events.filter(pl.col("type") == "case_answered")
+    opened = events.filter(pl.col("type").is_in(["bag_lost", "flight_cancelled", "complaint"]))
+    case = pl.col("properties").str.json_path_match("$.case_id").alias("case_id")
+    both = answers.select("occurred_at", case).join(opened.select("occurred_at", case), on="case_id", suffix="_opened")
+    assert both.height == opened.height == np.sum(staffed.after.case > 0) > 20
+    assert (both["occurred_at"] > both["occurred_at_opened"]).all()
+    assert "case_answered" not in alone.frames().events["type"].to_list()
+    assert np.array_equal(staffed.after.step, alone.after.step)
+
+
 def test_a_message_out_of_its_stage_moves_and_sells_nothing(make_world: Callable, standing_at) -> None:
     world = standing_at(make_world(4_000), Step.PLAN)
     place = next(i for i, one in enumerate(world.messages) if one.offer.offer_id == "dream-destinations")
