@@ -19,6 +19,7 @@ import polars as pl
 from decisioning.errors import UnavailableError
 from features.importing.refusals import REASONS_FILE
 from features.privacy.history_erasure import rewrite_parquet
+from features.privacy.log_erasure import ERASED_WORD
 from features.settings import Settings
 
 CUSTOMER = "customer_id"
@@ -122,17 +123,24 @@ def _erase_from_csv(path: Path, customer_id: str) -> int:
     reasons = path.with_name(REASONS_FILE)
     if reasons.exists():
         _erase_reasons(reasons, path.stem, kept, customer_id)
-    if len(kept) == len(rows):
-        return 0
-    _write_csv(path, list(reader.fieldnames or ()), kept)
-    return len(rows) - len(kept)
+    count = len(rows) - len(kept) + sum(_take_out(row, customer_id) for row in kept)
+    if count:
+        _write_csv(path, list(reader.fieldnames or ()), kept)
+    return count
+
+
+def _take_out(row: dict[str, str], customer_id: str) -> bool:
+    """Where somebody else's row names the customer, the name goes; whether there was one."""
+    named = [column for column, value in row.items() if isinstance(value, str) and names(value, customer_id)]
+    row |= {column: pattern_of(customer_id).sub(ERASED_WORD, row[column]) for column in named}
+    return bool(named)
 
 
 def _erase_reasons(path: Path, table: str, kept: list[dict[str, str]], customer_id: str) -> None:
     """Values that were quoted from refused rows stay only where a row that stays has them."""
     reader = csv.DictReader(_lines(path))
     rows = list(reader)
-    values = {value for row in kept for value in row.values()}
+    values = {value for row in kept for value in row.values() if not names(str(value), customer_id)}
     is_changed = False
     for row in rows:
         is_ours = Path(row["file"]).stem == table and row["value"] not in values

@@ -1,13 +1,13 @@
 """Erasing a customer from everything that an installation holds, while it serves.
 
-The order makes it safe. The tombstone comes first: from then on neither the log nor Redis takes anything about the
-customer, whoever had it in hand. Then everything that is there is found, noted in the journal, and taken out; each
-step may be repeated, so an erasure that was killed is finished by running it again. At the end every file below home
-is read, packed ones too, for what is left.
+The order makes it safe. The tombstone comes first, in Redis and then in the log: from then on neither takes anything
+about the customer, whoever had it in hand. Then everything that is there is found, noted in the journal, and taken out;
+each step may be repeated, so an erasure that was killed is finished by running it again. At the end every file below
+home is read, packed ones too, for what is left.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING
 import redis
 
 from decisioning.errors import InvalidInputError
-from features.online.erased import tell_erased
 from features.privacy.audit_trail import Act, note_act
 from features.privacy.journal import Unfinished, finish, journal_folder, note_unfinished, one_at_a_time, unfinished
 from features.privacy.tombstones import tombstones_of
 from features.settings import Settings
 from serving.decision_log import drain_spool, open_redis
-from serving.privacy.redis_traces import RedisTraces, erase_traces, find_traces, rewrite_file
+from serving.privacy.redis_traces import RedisTraces, erase_traces, find_traces, rewrite_file, shut_out, waiting_ids
 
 if TYPE_CHECKING:
     from features.audit_chain import ChainedLog
@@ -130,8 +129,9 @@ class _Erasing:
             finish(self._settings, self._who)
             raise InvalidInputError("customer must be one of whom something is held, got an unknown id")
         self._tell("setting the tombstone")
+        shut_out(self._client, self._erased.token(self._who))
+        self._note(*self._look())  # once more: whatever came before Redis was shut is in its stream or in the log now
         self._erased.add(self._who, now=self._now, reason=self._wanted.reason)
-        tell_erased(self._client, self._erased)
         done = self._take_out(was_erased=was_erased)
         details = {"reason": self._wanted.reason, "rows": done.log_rows, "left": len(done.left)}
         note_act(self._settings, Act.ERASED, self._who, by=self._wanted.by, now=self._now, details=details)
@@ -149,7 +149,7 @@ class _Erasing:
         in_log, traces = self._look()
         self._note(in_log, traces)
         self._tell("taking keys out of Redis")
-        erase_traces(self._client, self._who, traces, self._erased.token(self._who))
+        erase_traces(self._client, self._who, traces)
         self._tell("deleting rows of the log, and its older versions")
         log_rows = erase_from_log(self._log, self._who)
         self._tell("rewriting the feature history")
@@ -170,16 +170,18 @@ class _Erasing:
         )
 
     def _look(self) -> tuple["LogTraces", RedisTraces]:
+        """What is there; the stream before the log, since that is the way that rows go."""
         from features.privacy.log_erasure import log_traces
 
+        decision_ids, message_ids = waiting_ids(self._client, self._who)
         in_log = log_traces(self._log, self._who)
         traces = find_traces(
             self._client,
             self._who,
-            decision_ids={*in_log.decision_ids, *self._wanted.decision_ids},
-            message_ids={*in_log.message_ids, *self._wanted.message_ids},
+            decision_ids={*in_log.decision_ids, *self._wanted.decision_ids, *decision_ids},
+            message_ids={*in_log.message_ids, *self._wanted.message_ids, *message_ids},
         )
-        return in_log, traces
+        return replace(in_log, message_ids=tuple({*in_log.message_ids, *message_ids})), traces
 
     def _note(self, in_log: "LogTraces", traces: RedisTraces) -> None:
         """Write down what is known, so that a crash does not lose it."""

@@ -93,15 +93,40 @@ def find_traces(
         raise _away(error) from error
 
 
-def erase_traces(client: Redis, customer_id: str, traces: RedisTraces, token: str) -> None:
-    """Take everything out that was found; the tombstone goes in first, so that nothing comes back. It may be repeated.
+def shut_out(client: Redis, token: str) -> None:
+    """Let Redis take nothing more about a customer; from then on what it has of them only gets less.
+
+    Raises:
+        UnavailableError: Redis is away.
+    """
+    try:
+        client.sadd(ERASED_KEY, token)
+    except RedisError as error:
+        raise _away(error) from error
+
+
+def waiting_ids(client: Redis, customer_id: str) -> tuple[set[str], set[str]]:
+    """Decisions and reports of a customer that wait in the stream: decision ids, and ids as `events:<id>`.
+
+    Raises:
+        UnavailableError: Redis is away.
+    """
+    try:
+        _, rows = _entries(client, customer_id, shard_of(customer_id))
+    except RedisError as error:
+        raise _away(error) from error
+    decisions = {ident for table, ident in rows if table == "decisions"}
+    return decisions, {f"{table}:{ident}" for table, ident in rows if table != "decisions"}
+
+
+def erase_traces(client: Redis, customer_id: str, traces: RedisTraces) -> None:
+    """Take everything out that was found, after the customer was shut out; it may be repeated.
 
     Raises:
         UnavailableError: Redis is away.
     """
     shard = shard_of(customer_id)
     try:
-        client.sadd(ERASED_KEY, token)
         books = [*traces.books]
         for some in batched(traces.decisions or ("",), _SCAN_COUNT):
             keys = [key for key in some if key]
@@ -171,10 +196,8 @@ def _persistence(client: Redis) -> Mapping[str, Any]:
 def _found(client: Redis, customer_id: str, decision_ids: set[str], message_ids: set[str]) -> RedisTraces:
     shard = shard_of(customer_id)
     entries, waiting = _entries(client, customer_id, shard)
-    for table, ident in waiting:
-        (decision_ids if table == "decisions" else message_ids).add(
-            ident if table == "decisions" else f"{table}:{ident}"
-        )
+    decision_ids.update(ident for table, ident in waiting if table == "decisions")
+    message_ids.update(f"{table}:{ident}" for table, ident in waiting if table != "decisions")
     decision_ids.update(set(map(_text, _hash_names(client, book_key(customer_id)))) - {_VERSION})
     own = {what: key_of(customer_id) for what, key_of in OWN_KEYS.items()}
     decisions, answers, books = set[str](), set[str](), list[str]()
