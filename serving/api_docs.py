@@ -13,6 +13,7 @@ from starlette.staticfiles import StaticFiles
 from serving.bodies import (
     BatchBody,
     Body,
+    CorrectionBody,
     DecisionBody,
     EventItem,
     EventsBody,
@@ -30,6 +31,7 @@ _BODIES: tuple[type[Body], ...] = (
     EventsBody,
     EventItem,
     PermitBody,
+    CorrectionBody,
 )
 _ITEMS = {"BatchBody": ("requests", "DecisionBody"), "OutcomesBody": ("outcomes", "OutcomeItem"),
           "EventsBody": ("events", "EventItem")}  # fmt: skip

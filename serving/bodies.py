@@ -197,6 +197,16 @@ class PermitBody(Body):
     )
 
 
+class CorrectionBody(Body):
+    """Correct what is held of a customer; null takes a value away."""
+
+    values: dict[str, bool | int | float | str | None] = Field(
+        min_length=1,
+        max_length=100,
+        description="New values by name: attributes, or time_zone, locale, country, phone_prefix, household",
+    )
+
+
 def parse_json(body: bytes) -> Any:
     """Values of a JSON text.
 

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from decisioning.errors import InvalidInputError
 from serving.access import needs
 from serving.api_keys import Scope
-from serving.bodies import Body
+from serving.bodies import CorrectionBody
 from serving.documents import Document, problems, request_body
 from serving.engine import engine_of
 from serving.exchange import json_response, read_body
@@ -23,12 +23,6 @@ router = APIRouter(tags=["customers"])
 
 # What these routes do is slow and rare, and brings the libraries of the log along: it is imported when it is asked for.
 _RIGHTS = Depends(needs(Scope.PRIVACY))
-
-
-class CorrectionBody(Body):
-    """New values by name: attributes, or time_zone, locale, country, phone_prefix, household; null takes one away."""
-
-    values: dict[str, bool | int | float | str | None] = Field(min_length=1, max_length=100)
 
 
 class HoldingDocument(Document):

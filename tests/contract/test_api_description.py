@@ -58,10 +58,10 @@ def test_every_reference_leads_somewhere(description: dict[str, Any]) -> None:
 
 def test_every_operation_says_what_it_is_what_it_takes_and_how_it_refuses(description: dict[str, Any]) -> None:
     found = list(operations(description))
-    assert len(found) == 14
+    assert len(found) == 18
     for path, method, operation in found:
         assert operation["description"], path
-        assert ("requestBody" in operation) == (method == "post"), path
+        assert ("requestBody" in operation) == (method in {"post", "patch"}), path
         if path not in ("/livez", "/readyz"):
             assert operation["security"], path
             refusal = operation["responses"]["401"]["content"]
@@ -80,6 +80,7 @@ def test_bodies_are_strict_in_the_description_too(description: dict[str, Any]) -
         "Money",
         "PlacementItem",
         "PermitBody",
+        "CorrectionBody",
     ):
         assert description["components"]["schemas"][name]["additionalProperties"] is False, name
     items = description["components"]["schemas"]["OutcomesBody"]["properties"]["outcomes"]["items"]
