@@ -2,7 +2,8 @@
 
 All policies live with the same customers and the same chance, so differences are taken customer by customer. With a_i
 what a policy gains over silence with customer i and b_i what the oracle gains, the share is sum a / sum b, and its
-standard error is that of the mean of a_i - share x b_i over the mean of b.
+standard error is that of the mean of a_i - share x b_i over the mean of b. Gains are told twice: in exact expectation
+along the way that each play went, and as they happened, which says the same with far more noise.
 
 Reference:
     Cochran (1977), Sampling Techniques, 3rd edition, eq. 6.13 (variance of a ratio estimator).
@@ -40,9 +41,11 @@ class Standing:
 
     Attributes:
         name: The policy.
-        worth: Contribution per customer over all weeks, less what contacts cost, in major units.
-        gain: The same less that of silence.
+        gain: Over silence per customer and all weeks, in exact expectation along the way (`advantage`), major units.
         share: Gain as a share of the oracle's.
+        realised_worth: Contribution per customer less what contacts cost, as it happened.
+        realised_gain: The same less that of silence, with all the chance that there is in what customers do.
+        realised_share: Realised gain as a share of the oracle's.
         messages: Messages per customer.
         by_channel: The same per channel.
         violations: Contacts that broke a rule, by rule, as the judge counted them again.
@@ -50,9 +53,11 @@ class Standing:
     """
 
     name: str
-    worth: float
     gain: Interval
     share: Interval
+    realised_worth: float
+    realised_gain: Interval
+    realised_share: Interval
     messages: float
     by_channel: Mapping[str, float]
     violations: Mapping[str, int]
@@ -68,7 +73,7 @@ class Comparison:
         customers: How many.
         weeks: How many.
         bound: What no policy can gain over silence, in expectation, per customer in major units.
-        standings: By rising worth.
+        standings: By rising gain.
         notes: What a reader must know, such as which message was best for all.
     """
 
@@ -115,30 +120,31 @@ def compare_plays(
     if missing:
         raise InvalidInputError(f"plays must have silence and the oracle, got none of {', '.join(sorted(missing))}")
     silence, oracle = plays[SILENCE_NAME], plays[ORACLE_NAME]
-    best = oracle.gain_minor - silence.gain_minor
-    standings = [_standing(name, one, silence, best, per_major) for name, one in plays.items()]
+    standings = [_standing(name, one, silence, oracle, per_major) for name, one in plays.items()]
     return Comparison(
         seed=seed,
-        customers=len(best),
+        customers=len(silence.gain_minor),
         weeks=weeks,
         bound=bound_minor / per_major,
-        standings=tuple(sorted(standings, key=lambda one: one.worth)),
+        standings=tuple(sorted(standings, key=lambda one: one.gain.value)),
         notes=notes or {},
     )
 
 
-def _standing(name: str, played: Played, silence: Played, best: FloatArray, per_major: float) -> Standing:
-    gained = played.gain_minor - silence.gain_minor
+def _standing(name: str, played: Played, silence: Played, oracle: Played, per_major: float) -> Standing:
+    realised, size = played.gain_minor - silence.gain_minor, len(played.gain_minor)
     by_channel: dict[str, float] = {}
     for key, count in played.messages.items():
         channel = key.split("/")[1]
-        by_channel[channel] = by_channel.get(channel, 0.0) + count / len(best)
+        by_channel[channel] = by_channel.get(channel, 0.0) + count / size
     return Standing(
         name=name,
-        worth=float(played.gain_minor.mean()) / per_major,
-        gain=mean_interval(gained / per_major),
-        share=share_interval(gained, best),
-        messages=sum(played.messages.values()) / len(best),
+        gain=mean_interval(played.expected_minor / per_major),
+        share=share_interval(played.expected_minor, oracle.expected_minor),
+        realised_worth=float(played.gain_minor.mean()) / per_major,
+        realised_gain=mean_interval(realised / per_major),
+        realised_share=share_interval(realised, oracle.gain_minor - silence.gain_minor),
+        messages=sum(played.messages.values()) / size,
         by_channel=by_channel,
         violations=played.verdict.violations,
         seconds=played.seconds,

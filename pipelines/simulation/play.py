@@ -21,6 +21,7 @@ from decisioning.scoring import FloatArray
 from examples.conversion import canonical
 from features.contracts import UTC_TIME
 from features.history import History
+from pipelines.simulation.advantage import SilentFuture
 from pipelines.simulation.books import Books
 from pipelines.simulation.chronicle import Chronicle, rule_features, together
 from pipelines.simulation.judge import Verdict, judge
@@ -57,14 +58,14 @@ class Played:
 
     Attributes:
         gain_minor: shape (n,), contribution of each customer over all weeks less what contacting them cost.
-        contribution_minor: shape (n,), the former alone.
+        expected_minor: shape (n,), what it gained over silence in exact expectation, see `advantage`.
         messages: How often each message was sent, by key.
         verdict: What the judge found.
         seconds: How long it took.
     """
 
     gain_minor: FloatArray
-    contribution_minor: FloatArray
+    expected_minor: FloatArray
     messages: Mapping[str, int]
     verdict: Verdict
     seconds: float = 0.0
@@ -102,14 +103,14 @@ def play(
         on_progress: Told weeks done and weeks in all.
     """
     started = perf_counter()
-    game = _Game(beginning, valuing, name)
+    game = _Game(beginning, valuing, weeks, name)
     for week in range(weeks):
         game.live(week)
         if on_progress is not None:
             on_progress(week + 1, weeks)
     return Played(
-        gain_minor=game.contribution_minor - game.cost_minor,
-        contribution_minor=game.contribution_minor,
+        gain_minor=game.gain_minor,
+        expected_minor=game.expected_minor,
         messages=dict(sorted(game.messages.items())),
         verdict=judge(beginning.catalogue, game.told(), since=beginning.world.now),
         seconds=perf_counter() - started,
@@ -119,7 +120,7 @@ def play(
 class _Game:
     """A play under way."""
 
-    def __init__(self, beginning: Beginning, valuing: Valuing, name: str) -> None:
+    def __init__(self, beginning: Beginning, valuing: Valuing, weeks: int, name: str) -> None:
         self._beginning, self._valuing, self._name = beginning, valuing, name
         self._world = beginning.world.copy()
         self._policy = Policy(beginning.catalogue)
@@ -131,8 +132,8 @@ class _Game:
         self._latest = beginning.past.events
         self._weeks: list[History] = []
         self._rules = rule_features(self._policy, TOUCHPOINT)
-        self.contribution_minor = np.zeros(len(ids))
-        self.cost_minor = np.zeros(len(ids))
+        self._future = SilentFuture(self._world, weeks)
+        self.gain_minor, self.expected_minor = np.zeros(len(ids)), np.zeros(len(ids))
         self.messages: Counter[str] = Counter()
 
     def live(self, week: int) -> None:
@@ -141,11 +142,11 @@ class _Game:
         actions = np.full(len(self._books), -1)
         for place, decision in enumerate(decisions):
             actions[place] = self._actions.get(decision.message_key, -1)
+        self.expected_minor += self._future.advantage(self._world.week, self._world.state, actions)
         ids = [decision.decision_id for decision in decisions] or None
         result = self._world.run_week(actions, ids)
         self._take_in(result, _rows(decisions))
-        self.contribution_minor += result.contribution_minor
-        self.cost_minor += result.cost_minor
+        self.gain_minor += result.contribution_minor - result.cost_minor
         self.messages.update(self._world.messages[one].key for one in actions[actions >= 0])
 
     def told(self) -> History:
