@@ -53,5 +53,5 @@ def _experiment_log(log: EventLog) -> ExperimentLog:
     return ExperimentLog(
         decisions=log.read(DECISIONS, columns=["decision_id", "customer_id", "decided_at", "arms", "is_held_out"]),
         events=log.read(EVENTS, columns=["customer_id", "type", "occurred_at", "amount_minor"]),
-        outcomes=log.read(OUTCOMES, columns=["decision_id", "type", "occurred_at"]),
+        outcomes=log.read(OUTCOMES, columns=["decision_id", "customer_id", "type", "occurred_at", "amount_minor"]),
     )

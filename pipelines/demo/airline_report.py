@@ -1,34 +1,29 @@
 """What the airline's demo tells a person at its end: one customer's journey, and whether it paid."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from features.readouts import Readout
-from pipelines.demo.live_table import gain_words, message_table, silence_table
+from pipelines.demo.live_table import message_table, silence_table
+from pipelines.demo.rivals import CONSTANT_NAME, EVERYTHING_NAME, PROPENSITY_NAME
 from pipelines.demo.scoreboard import Scoreboard
 from pipelines.demo.telling import Line
 from pipelines.demo.traffic import Traffic
+from pipelines.simulation.comparing import ENGINE_NAME, ORACLE_NAME, SILENCE_NAME, Comparison
 
 HALF, MOST = 0.5, 0.99
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """How a policy did on the demo's customers and weeks.
-
-    Attributes:
-        name: What it does, in words.
-        per_customer: Contribution less contact costs per customer, in euro.
-        is_engine: It is the one that was served.
-    """
-
-    name: str
-    per_customer: float
-    is_engine: bool = False
+SERVED = "served"
+WORDS = {
+    SILENCE_NAME: "silence",
+    EVERYTHING_NAME: "everyone gets everything",
+    PROPENSITY_NAME: "whatever is likeliest to be accepted",
+    ENGINE_NAME: "the engine, without holdout, test and exploration",
+    SERVED: "the engine, as it was served over HTTP",
+    ORACLE_NAME: "the oracle, which knows the truth",
+}
 
 
 def print_numbers(console: Console, board: Scoreboard, traffic: Traffic, stages: Sequence[str]) -> None:
@@ -73,34 +68,52 @@ def print_journey(console: Console, customer_id: str, lines: Sequence[Line], *, 
     )
 
 
-def print_worth(console: Console, board: Scoreboard, readout: Readout, standings: Sequence[Standing]) -> None:
-    """Print whether it paid: what a company could know, and what only this world's maker knows."""
+def print_worth(console: Console, board: Scoreboard, verdict: str, comparison: Comparison) -> None:
+    """Print whether it paid: what a company could know, and what only this world's maker knows.
+
+    Args:
+        console: Where to.
+        board: What was counted.
+        verdict: Of the universal holdout's readout.
+        comparison: The engine and its rivals.
+    """
     money = board.purse.money()
-    console.print(f"[bold]did it pay?[/] What the holdout says: {readout.verdict}", soft_wrap=True)
-    console.print(f"Per customer so far: {gain_words(money)} more where the engine may speak.", soft_wrap=True)
+    console.print(f"[bold]did it pay?[/] The holdout, as any company would read it: {verdict}", soft_wrap=True)
     console.print(
-        f"What is true here, since the same weeks were also lived without marketing: {money.true_gain:+.2f} EUR per"
-        " customer, all customers counted.\n",
+        f"The truth, which only a simulated world has: marketing added {money.expected_gain:+.2f} EUR per customer in"
+        f" exact expectation ({money.realised_gain:+.2f} EUR with the luck that these weeks had).\n",
         soft_wrap=True,
     )
-    if standings:
-        console.print(_standings(standings))
+    console.print(_standings(comparison))
+    best = comparison.notes.get(CONSTANT_NAME)
+    console.print(
+        f"The best single message for everybody, found on other customers, was {best}."
+        f" Rules broken, counted again from the log: {comparison.violations:,}.\n",
+        soft_wrap=True,
+    )
 
 
-def _standings(standings: Sequence[Standing]) -> Table:
-    """Every policy's gain over silence, and its share of what was possible; the first is silence, the last the best."""
-    silence, best = standings[0].per_customer, standings[-1].per_customer
+def print_invitation(console: Console, url: str, clock_path: Path) -> None:
+    """Print where to look and what to try next."""
+    console.print(f"API page        {url}/docs")
+    console.print(f"experiments     {url}/console/experiments")
+    console.print("models          nextbest mlflow ui")
+    console.print("a second run    plays the weeks that follow")
+    console.print(f"serve it again  NEXTBEST_REHEARSAL_CLOCK={clock_path} nextbest serve", soft_wrap=True)
+
+
+def _standings(comparison: Comparison) -> Table:
+    """Every policy's gain over silence in exact expectation, and its share of the oracle's."""
     table = Table(
         "the same customers, the same weeks",
-        "EUR per customer",
-        "over silence",
-        "of what is possible",
+        "messages per customer",
+        "gain over silence, EUR per customer",
+        "of the oracle's gain",
         box=SIMPLE_HEAD,
         padding=(0, 1),
     )
-    for one in standings:
-        gain = one.per_customer - silence
-        share = f"{gain / (best - silence):.0%}" if best > silence else ""
-        cells = (one.name, f"{one.per_customer:.2f}", f"{gain:+.2f}", share)
-        table.add_row(*cells, style="bold" if one.is_engine else "")
+    for one in comparison.standings:
+        gain = f"{one.gain.value:+.2f} [{one.gain.lower:+.2f}, {one.gain.upper:+.2f}]"
+        cells = (WORDS.get(one.name, one.name), f"{one.messages:.2f}", gain, f"{one.share.value:.0%}")
+        table.add_row(*cells, style="bold" if one.name == SERVED else "")
     return table

@@ -59,10 +59,10 @@ class CareBook:
             if owner == customer_id and trouble.answered_at is None:
                 trouble.answered_at = at
 
-    def is_answered(self, customer_id: str) -> bool:
-        """Whether a case of this customer is open and somebody has answered it."""
+    def is_waiting(self, customer_id: str) -> bool:
+        """Whether a case of this customer is open that nobody has answered."""
         return any(
-            owner == customer_id and trouble.answered_at is not None for (owner, _), trouble in self.open_cases.items()
+            owner == customer_id and trouble.answered_at is None for (owner, _), trouble in self.open_cases.items()
         )
 
     def is_open(self, customer_id: str) -> bool:

@@ -13,14 +13,16 @@ MOST_ENTRIES = 22
 """A story longer than this is not read."""
 
 _POINTS = {
+    "accepted": 5.0,
     "answered case": 4.0,
-    "silent for care": 3.0,
-    "message seen": 2.0,
-    "purchase": 2.0,
+    "purchase": 3.0,
+    "silent for care": 2.0,
+    "viewed": 2.0,
+    "flight_landed": 2.0,
     "message sent": 1.0,
     "service message": 1.0,
+    "clicked": 1.0,
     "silence": 1.0,
-    "flight_landed": 1.0,
     "review": 1.0,
     "search": 0.5,
 }
@@ -105,7 +107,7 @@ def _worth_telling(entries: Sequence[Entry]) -> float:
 def _marks(entry: Entry) -> Iterable[str]:
     """What an entry shows of the engine."""
     if isinstance(entry, Happened):
-        yield "message seen" if entry.what == "viewed" else entry.what
+        yield entry.what
         return
     if not entry.is_sent:
         yield "silent for care" if entry.answer["reason"] == Reason.CARE else "silence"

@@ -28,7 +28,8 @@ class Money:
         gain_lower: Lower end of its 95 % interval (Welch); NaN while it cannot be told.
         gain_upper: Upper end of the interval.
         left_alone: Mean of all customers in the twin world, where nobody sends marketing.
-        true_gain: Mean of all customers here, less that: the same people and the same chance, so no error of sampling.
+        realised_gain: Mean of all customers here, less that: the same people with the same luck.
+        expected_gain: The same in exact expectation, along the way that the weeks went.
     """
 
     spoken_to: float
@@ -37,7 +38,8 @@ class Money:
     gain_lower: float
     gain_upper: float
     left_alone: float
-    true_gain: float
+    realised_gain: float
+    expected_gain: float
 
 
 @dataclass(slots=True, kw_only=True)
@@ -47,12 +49,24 @@ class Purse:
     Attributes:
         here: (n,), with the engine.
         alone: (n,), the twin world, where nobody sends marketing.
+        expected: (n,), what the messages added, in exact expectation.
         is_held_out: (n,), the universal holdout.
     """
 
     here: FloatArray
     alone: FloatArray
+    expected: FloatArray
     is_held_out: BoolArray
+
+    @classmethod
+    def empty(cls, size: int) -> "Purse":
+        """Nothing yet, for n customers."""
+        return cls(
+            here=np.zeros(size),
+            alone=np.zeros(size),
+            expected=np.zeros(size),
+            is_held_out=np.zeros(size, dtype=np.bool_),
+        )
 
     def money(self) -> Money:
         """The state of things."""
@@ -66,7 +80,8 @@ class Purse:
             gain_lower=lower,
             gain_upper=upper,
             left_alone=float(self.alone.mean()) / CENTS,
-            true_gain=float((self.here - self.alone).mean()) / CENTS,
+            realised_gain=float((self.here - self.alone).mean()) / CENTS,
+            expected_gain=float(self.expected.mean()) / CENTS,
         )
 
 

@@ -1,9 +1,9 @@
 """One customer's journey in plain words: what was asked, decided and why, and what the customer did."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from itertools import groupby
 
 from decisioning.spoken_names import spoken, spoken_channel
 from pipelines.demo.journey import Decided, Entry, Happened
@@ -55,18 +55,18 @@ class Line:
     is_decision: bool = False
 
 
-def told(entries: Sequence[Entry], explain: Callable[[str], Sequence[str]]) -> list[Line]:
+def told(entries: Sequence[Entry], explain: Callable[[str], str]) -> list[Line]:
     """The story of one customer.
 
     Args:
         entries: What happened, in any order.
-        explain: Sentences that explain the decision of an id, as an agent is told.
+        explain: The sentence that explains the decision of an id, as `decisioning.plain_words` puts it.
     """
     ordered = sorted(entries, key=lambda entry: entry.at)
     return list(_without_repeats(line for entry in ordered if (line := _line(entry, explain)) is not None))
 
 
-def _line(entry: Entry, explain: Callable[[str], Sequence[str]]) -> Line | None:
+def _line(entry: Entry, explain: Callable[[str], str]) -> Line | None:
     if isinstance(entry, Decided):
         return Line(at=entry.at, what=_decided(entry), why=_why(entry, explain), is_decision=True)
     words = _happened(entry)
@@ -74,12 +74,11 @@ def _line(entry: Entry, explain: Callable[[str], Sequence[str]]) -> Line | None:
 
 
 def _without_repeats(lines: Iterator[Line]) -> Iterator[Line]:
-    """Looking around five times in a row is told once."""
-    last: Line | None = None
-    for line in lines:
-        if last is None or line.what != last.what or line.is_decision:
-            yield line
-        last = line
+    """What comes several times in a row is told once, with how often where it is a decision."""
+    for _, group in groupby(lines, key=lambda line: line.what):
+        first, *more = group
+        is_counted = first.is_decision and more
+        yield replace(first, what=f"{first.what} (and {len(more)} more times)") if is_counted else first
 
 
 def _happened(entry: Happened) -> str | None:
@@ -105,19 +104,8 @@ def _headline(content: Mapping[str, str]) -> str:
     return f' "{shown}"' if shown else ""
 
 
-def _why(entry: Decided, explain: Callable[[str], Sequence[str]]) -> str:
-    """The reason in words, with the stage, and the money where a model had a say."""
-    reason = _because(explain(entry.answer["decision_id"])) if entry.answer["decision_id"] else ""
-    return "; ".join(filter(None, (reason, _worth(entry.answer["selected"]), f"stage {entry.answer['stage']}")))
-
-
-def _because(sentences: Sequence[str]) -> str:
-    if not sentences:
-        return ""
-    _, found, reason = sentences[0].partition(", because ")
-    return (reason if found else sentences[0]).rstrip(".")
-
-
-def _worth(selected: Mapping[str, Any] | None) -> str:
-    uplift = selected and selected["uplift"]
-    return f"expected {uplift['amount']:+.2f} EUR against silence" if uplift else ""
+def _why(entry: Decided, explain: Callable[[str], str]) -> str:
+    """The reason in words, and the stage that the customer was taken to be in."""
+    decision_id, stage = entry.answer["decision_id"], entry.answer["stage"]
+    _, _, reason = explain(decision_id).partition(": ") if decision_id else ("", "", "")
+    return "; ".join(filter(None, (reason.rstrip("."), f"stage {stage}")))

@@ -1,13 +1,14 @@
 """A simulated week in order of time: what happened, what became of messages, which moments ask for a decision."""
 
 import heapq
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
 import polars as pl
+
+from pipelines.simulation.week import Frames
 
 PER_MAJOR = 100
 """Minor units per euro, the airline's currency."""
@@ -67,7 +68,7 @@ def _taken(items: list[Item], until: datetime) -> list[Item]:
     return taken
 
 
-def timeline_of(frames: Mapping[str, pl.DataFrame], moments: pl.DataFrame) -> Timeline:
+def timeline_of(frames: Frames, moments: pl.DataFrame) -> Timeline:
     """The timeline of a simulated week.
 
     Args:
@@ -80,10 +81,15 @@ def timeline_of(frames: Mapping[str, pl.DataFrame], moments: pl.DataFrame) -> Ti
     ]
     heapq.heapify(heap)
     return Timeline(
-        events=[_event(row) for row in _latest_first(frames["events"], "event_id")],
-        outcomes=[_outcome(row) for row in _latest_first(frames["outcomes"], "outcome_id")],
+        events=events_of(frames.events),
+        outcomes=[_outcome(row) for row in _latest_first(frames.outcomes, "outcome_id")],
         moments=heap,
     )
+
+
+def events_of(events: pl.DataFrame) -> list[Item]:
+    """Canonical events as the API takes them, latest first."""
+    return [_event(row) for row in _latest_first(events, "event_id")]
 
 
 def _latest_first(frame: pl.DataFrame, key: str) -> list[Item]:
