@@ -22,9 +22,9 @@ A weight of 0 switches a message off, since nothing beats silence by it.
 Equal priorities go to silence first, then to the message whose key comes first.
 
 Messages that serve are not ranked by what a customer is worth: nobody is too small to be answered. A class with
-precedence goes before everything else, see `precedence_of`. A class other than marketing without it bids its declared
-value in place of the uplift, the same for every customer. So does every message where no model has a say: without one,
-in an arm that asks for none, and for customers who do not want to be profiled.
+precedence goes before everything else, see `precedence_of`. Every class other than marketing bids its declared value in
+place of the uplift, the same for every customer. So does every message where no model has a say: without one, in an arm
+that asks for none, and for customers who do not want to be profiled.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -116,9 +116,8 @@ class Prices:
     def _charge(self, candidate: Candidate) -> Charges:
         touch, cost = candidate.touch, candidate.cost_minor
         weights = weights_of(self._levers[candidate.key], self._weights) if self._weights else NO_WEIGHTS
-        is_ranked_by_uplift = candidate.is_marketing or candidate.precedence is not None
         return Charges(
-            unit_value_minor=candidate.unit_value_minor if is_ranked_by_uplift else None,
+            unit_value_minor=candidate.unit_value_minor if candidate.is_marketing else None,
             declared_value_minor=candidate.declared_value_minor,
             cost_minor=cost if self._takes_cost else 0.0,
             fatigue_minor=self._fatigue(touch) if self._fatigue is not None and candidate.is_marketing else 0.0,
@@ -196,19 +195,16 @@ def best_of(bids: Sequence[Bid]) -> int:
     return max(range(len(bids)), key=lambda index: bids[index].priority_minor)
 
 
-def precedence_of(
-    candidates: Sequence[Candidate], permitted: Sequence[int], bids: Sequence[Bid], told_on: str | None = None
-) -> int | None:
+def precedence_of(candidates: Sequence[Candidate], permitted: Sequence[int], told_on: str | None = None) -> int | None:
     """Index of the bid that goes before all others whatever they are worth; None where none has precedence.
 
-    The highest class first, then the most urgent offer, then the lower offer id. What a customer or a message is worth
-    decides only between the messages of that one offer: which channel and wording works best, then the lower key. An
-    offer that answers in kind goes to the channel where the customer spoke, before any of that.
+    The highest class first, then the most urgent offer, then the lower offer id; of its messages the first as they were
+    written down. What a customer is worth decides nothing here, not even who is called and who gets an e-mail. An offer
+    that answers in kind goes to the channel where the customer spoke, before the order of writing.
 
     Args:
         candidates: The touchpoint's candidates.
         permitted: Indexes of those that passed every gate.
-        bids: From `appraise` for these.
         told_on: Channel on which the customer told of trouble that is not over; None where there is none.
     """
     leading = [
@@ -217,7 +213,7 @@ def precedence_of(
             -candidate.urgency,
             candidate.offer_id,
             not (candidate.message.offer.answers_in_kind and candidate.channel_id == told_on),
-            -bids[place].priority_minor,
+            candidate.message.creative.place,
             place,
         )
         for place, index in enumerate(permitted, start=1)

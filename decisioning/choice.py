@@ -100,7 +100,7 @@ class Chooser:
         """
         permitted = screening.permitted
         bids = appraise(self.candidates, permitted, self.expected_values, self._prices(situation))
-        leader = precedence_of(self.candidates, permitted, bids, situation.care.channel_id)
+        leader = precedence_of(self.candidates, permitted, situation.care.channel_id)
         if leader is not None:
             certain = tuple([1.0 if index == leader else 0.0 for index in range(len(bids))])
             return Choice(bids=bids, probabilities=certain, best=leader, chosen=leader, way=Way.PRECEDENCE)

@@ -178,7 +178,7 @@ def period_ends_at(period: Period, zone: str, at: datetime) -> datetime | None:
     local = at.astimezone(place)
     if period is Period.HOUR:
         return _hour_begins(local) + _HOUR
-    return moment_of(_next_day(period, local.date()), 0, place, later=True)
+    return moment_of(_next_day(period, local.date()), 0, place)
 
 
 def check_limits(limits: Sequence[Limit], shares: Sequence[DepartmentShare]) -> None:

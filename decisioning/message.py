@@ -105,7 +105,12 @@ class Offer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Creative:
-    """The wording of an offer on one channel; `content` holds Liquid templates by field."""
+    """The wording of an offer on one channel; `content` holds Liquid templates by field.
+
+    Attributes:
+        place: Order among the messages of an offer that goes before others, lowest first, as it was written down;
+            nothing else looks at it.
+    """
 
     creative_id: str
     offer_id: str
@@ -114,6 +119,7 @@ class Creative:
     eligibility: Predicate = ALWAYS
     applicability: Predicate = ALWAYS
     suitability: Predicate = ALWAYS
+    place: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -71,9 +71,10 @@ def make_shop_catalogue() -> Catalogue:
                 "headline": f"{offer.offer_id} for {{{{ customer.first_name | default: 'you' }}}}",
                 "body": "See you soon",
             },
+            place=0 if offer.message_class is MessageClass.MARKETING else place,
         )
         for offer in offers
-        for channel in ("email", "push")
+        for place, channel in enumerate(("email", "push"))
     )
     return Catalogue(
         version="shop-in-code",

@@ -171,8 +171,9 @@ def _creatives(offer_id: str, file: OfferFile) -> list[Creative]:
             eligibility=to_predicate(each.eligibility),
             applicability=to_predicate(each.applicability),
             suitability=to_predicate(each.suitability),
+            place=0 if file.message_class is MessageClass.MARKETING else place,
         )
-        for each in file.creatives
+        for place, each in enumerate(file.creatives)
     ]
     return sorted(creatives, key=lambda each: (each.channel_id, each.creative_id))
 

@@ -58,7 +58,9 @@ class OfferFile(_WithRules):
     asks: tuple[str, ...] = Field(
         default=(), description="Customer attributes that it asks for; not sent where all of them are known"
     )
-    creatives: Annotated[tuple[CreativeFile, ...], Field(min_length=1)] = Field(description="Wordings per channel")
+    creatives: Annotated[tuple[CreativeFile, ...], Field(min_length=1)] = Field(
+        description="Wordings per channel; of what goes before marketing, the first that may go is sent"
+    )
 
     @model_validator(mode="after")
     def _fits_class(self) -> Self:

@@ -19,7 +19,7 @@ _LATER = frozenset(
         ("Catalogue", "conversation"), ("Channel", "purposes"), ("Channel", "address_fields"),
         ("Measure", "outcome_worth_minor"),
         ("CaseKind", "owner"), ("Offer", "answers_in_kind"), ("CaseKind", "answer_within_seconds"),
-        ("Catalogue", "listening"), ("Offer", "asks"),
+        ("Catalogue", "listening"), ("Offer", "asks"), ("Creative", "place"),
     }
 )  # fmt: skip
 """Fields that came after catalogues were first kept: where they say nothing they do not enter, so that a catalogue that
@@ -31,6 +31,8 @@ _LATER_EVENTS = frozenset({"social_post", "survey_answer", "call_note"})
 
 def catalogue_version(catalogue: Catalogue) -> str:
     """Hash of a catalogue's content, without its `version` field; file names, order and comments do not enter.
+
+    The one order that does is that of the wordings of what is owed: the first that may go is sent.
 
     Returns:
         16 hexadecimal digits.

@@ -316,16 +316,24 @@ def test_the_highest_class_then_the_most_urgent_offer_wins_whatever_it_is_worth(
     assert sorted(one.probability for one in decision.evaluated) == [*[0.0] * (len(decision.evaluated) - 1), 1.0]
 
 
-def test_among_the_messages_of_one_offer_worth_decides_and_then_the_key(
-    plain_catalogue: Catalogue, inputs_of: MakeInputs
+@pytest.mark.parametrize(("places", "channel"), [((0, 1), "email"), ((1, 0), "push"), ((0, 0), "email")])
+def test_of_the_messages_of_one_offer_the_first_that_was_written_goes_whatever_a_customer_is_worth(
+    plain_catalogue: Catalogue, inputs_of: MakeInputs, places: tuple[int, int], channel: str
 ) -> None:
-    policy = Policy(preceding(plain_catalogue, {}, opening_hours=MessageClass.SERVICE))
+    catalogue = preceding(plain_catalogue, {}, opening_hours=MessageClass.SERVICE)
+    order = dict(zip(("email", "push"), places, strict=True))
+    written = tuple(
+        replace(one, place=order[one.channel_id]) if one.offer_id == "opening-hours" else one
+        for one in catalogue.creatives
+    )
+    policy = Policy(replace(catalogue, creatives=written))
     keys = [message.key for message in policy.candidates("weekly-mail")]
-    for email, push, channel in ((-50.0, -40.0, "push"), (-40.0, -50.0, "email"), (-40.0, -40.5, "email")):
+    for email, push in ((-50.0, -40.0), (9_000.0, -9_000.0), (-9_000.0, 9_000.0)):
         worth = {"opening-hours/email/plain": email, SERVICE: push}
         scores = np.array([0.0, *(worth.get(key, 900.0) for key in keys)])
         decision = decide(policy, inputs_of(policy, expected_values=scores), "D-1")
         assert (decision.offer_id, decision.channel_id) == ("opening-hours", channel)
+        assert all(one.uplift_minor is None for one in decision.evaluated if one.message_key.startswith("opening"))
 
 
 @pytest.mark.parametrize(

@@ -127,6 +127,11 @@ def test_the_end_of_a_period_is_the_first_moment_of_another(period: Period, zone
         assert period_key(period, zone, ends_at - TICK) == period_key(period, zone, at)
 
 
+def test_where_clocks_show_midnight_twice_the_new_month_begins_at_the_first() -> None:
+    october = datetime(2026, 10, 1, 4, tzinfo=UTC)
+    assert period_ends_at(Period.MONTH, "America/Havana", october) == datetime(2026, 11, 1, 4, tzinfo=UTC)
+
+
 def test_a_period_in_no_zone_is_refused() -> None:
     with pytest.raises(InvalidInputError, match="IANA"):
         period_key(Period.DAY, "Europe/Bonn", NOW)
