@@ -321,7 +321,7 @@ def test_of_the_messages_of_one_offer_the_first_that_was_written_goes_whatever_a
     plain_catalogue: Catalogue, inputs_of: MakeInputs, places: tuple[int, int], channel: str
 ) -> None:
     catalogue = preceding(plain_catalogue, {}, opening_hours=MessageClass.SERVICE)
-    order = dict(zip(("email", "push"), places, strict=True))
+    order: dict[str, int] = dict(zip(("email", "push"), places, strict=True))
     written = tuple(
         replace(one, place=order[one.channel_id]) if one.offer_id == "opening-hours" else one
         for one in catalogue.creatives
