@@ -9,7 +9,7 @@ from features.clock import wall_clock
 from pipelines.options import HomeOption, settings_for
 
 AIRLINE, GROCERY = "airline", "grocery"
-CUSTOMERS, WEEKS, SEED = 2_000, 4, 7
+CUSTOMERS, WEEKS, SEED, EMPHASIS = 2_000, 4, 7, 3.0
 
 
 def register(app: typer.Typer) -> None:
@@ -29,6 +29,10 @@ def demo(
     weeks: Annotated[int, typer.Option("--weeks", min=1, max=26, help=f"{AIRLINE}: live weeks to play.")] = WEEKS,
     seed: Annotated[
         int | None, typer.Option("--seed", min=0, help=f"{AIRLINE}: seed of people and chance ({SEED}).")
+    ] = None,
+    emphasis: Annotated[
+        float | None,
+        typer.Option("--emphasis", min=0.0, help=f"{AIRLINE}: times how plainly messages work ({EMPHASIS:g})."),
     ] = None,
     port: Annotated[
         int | None, typer.Option("--port", min=0, max=65_535, help="Port of the API; 0 takes any free one (8000).")
@@ -50,7 +54,8 @@ def demo(
     elif example == AIRLINE:
         from pipelines.demo.airline import Wish, show_airline
 
-        show_airline(settings, Wish(customers=customers, seed=seed, weeks=weeks), stay=not once, clock=wall_clock)
+        wish = Wish(customers=customers, seed=seed, emphasis=emphasis, weeks=weeks)
+        show_airline(settings, wish, stay=not once, clock=wall_clock)
     else:
         raise InvalidInputError(
             f"--example must be {AIRLINE} or {GROCERY}, got {example!r}: others need a folder of yours, "

@@ -36,6 +36,7 @@ class Ending:
         rehearsal: The weeks that were played.
         rivals: Policies that play the same weeks.
         seed: Of the world.
+        emphasis: How plainly messages work in it.
         began_at: The first Monday of these weeks.
     """
 
@@ -45,6 +46,7 @@ class Ending:
     rehearsal: Rehearsal
     rivals: Rivals
     seed: int
+    emphasis: float
     began_at: datetime
 
     def tell(self, redis_url: str) -> None:
@@ -57,7 +59,7 @@ class Ending:
         print_numbers(self.console, board, rehearsal.traffic, rehearsal.screen.stages)
         self._tell_journey()
         readout = read_now(self.settings, redis_url, HOLDOUT, board.now)
-        print_worth(self.console, board, readout.verdict, self._comparison())
+        print_worth(self.console, board, readout.verdict, self._comparison(), emphasis=self.emphasis)
         print_invitation(self.console, str(rehearsal.traffic.client.base_url), rehearsal.clock_path)
 
     def _tell_journey(self) -> None:

@@ -68,7 +68,7 @@ def print_journey(console: Console, customer_id: str, lines: Sequence[Line], *, 
     )
 
 
-def print_worth(console: Console, board: Scoreboard, verdict: str, comparison: Comparison) -> None:
+def print_worth(console: Console, board: Scoreboard, verdict: str, comparison: Comparison, *, emphasis: float) -> None:
     """Print whether it paid: what a company could know, and what only this world's maker knows.
 
     Args:
@@ -76,6 +76,7 @@ def print_worth(console: Console, board: Scoreboard, verdict: str, comparison: C
         board: What was counted.
         verdict: Of the universal holdout's readout.
         comparison: The engine and its rivals.
+        emphasis: How plainly messages work in this world.
     """
     money = board.purse.money()
     console.print(f"[bold]did it pay?[/] The holdout, as any company would read it: {verdict}", soft_wrap=True)
@@ -91,6 +92,12 @@ def print_worth(console: Console, board: Scoreboard, verdict: str, comparison: C
         f" Rules broken, counted again from the log: {comparison.violations:,}.\n",
         soft_wrap=True,
     )
+    if emphasis != 1:
+        console.print(
+            f"Messages work {emphasis:g} times as plainly here as in the world that docs/quality.md measures with, so"
+            " that a few thousand customers are enough to learn from (--emphasis 1 for the plain one).\n",
+            soft_wrap=True,
+        )
 
 
 def print_invitation(console: Console, url: str, clock_path: Path) -> None:

@@ -4,6 +4,7 @@ A world with a seed is the same world again, so what was sent is all that has to
 the last one stopped.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -28,12 +29,14 @@ class Scenario:
         seed: Seed of people and chance.
         history_days: Days of history before the first live week.
         live_at: The Monday of the first live week (aware, UTC).
+        emphasis: Times how plainly messages work, see `pipelines.simulation.structure.emphasised`.
     """
 
     customers: int
     seed: int
     history_days: int
     live_at: datetime
+    emphasis: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,24 +111,24 @@ def _read(path: Path) -> PlayedWeek:
         )
 
 
-def agreed(kept: Scenario | None, wanted: Scenario, *, customers: int | None, seed: int | None) -> Scenario:
+def agreed(kept: Scenario | None, wanted: Scenario, asked: Mapping[str, float | None]) -> Scenario:
     """The world to play in: the one of this home, which what was asked for must not contradict.
 
     Args:
         kept: The world of this home.
         wanted: What to play in a new home.
-        customers: What the caller asked for; None for whatever there is.
-        seed: The same.
+        asked: What the caller asked for by name; None for whatever there is.
 
     Raises:
         InvalidInputError: The home holds another world.
     """
     if kept is None:
         return wanted
-    for name, asked, there in (("customers", customers, kept.customers), ("seed", seed, kept.seed)):
-        if asked not in (None, there):
+    for name, value in asked.items():
+        there = getattr(kept, name)
+        if value not in (None, there):
             raise InvalidInputError(
-                f"--{name} must be {there} as in the world of this home, got {asked}; leave it out to go on there, "
+                f"--{name} must be {there} as in the world of this home, got {value}; leave it out to go on there, "
                 "or choose a new folder with --home"
             )
     return kept

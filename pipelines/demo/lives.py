@@ -69,7 +69,13 @@ def _live(scenario: Scenario, catalogue: Catalogue, on_progress: OnProgress) -> 
     """The history, and the quiet weeks after it."""
     weeks = ceil(scenario.history_days / 7)
     starts_at = scenario.live_at - (weeks + QUIET_WEEKS) * WEEK
-    world = settled_world(catalogue, customers=scenario.customers, seed=scenario.seed, starts_at=starts_at)
+    world = settled_world(
+        catalogue,
+        customers=scenario.customers,
+        seed=scenario.seed,
+        starts_at=starts_at,
+        emphasis=scenario.emphasis,
+    )
     lived = live_history(world, catalogue, weeks, on_progress=on_progress)
     silence = np.full(scenario.customers, -1)
     quiet = [world.run_week(silence).frames().events for _ in range(QUIET_WEEKS)]

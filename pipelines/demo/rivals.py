@@ -150,6 +150,7 @@ def _constant(contest: Contest, beginning: Beginning) -> Rival:
         customers=_OTHER_PEOPLE,
         seed=contest.scenario.seed + 1,
         starts_at=beginning.world.now,
+        emphasis=contest.scenario.emphasis,
     )
     share = _OTHER_PEOPLE / contest.scenario.customers
     room = {channel: max(int(most * share), 1) for channel, most in capacities(beginning.catalogue).items()}

@@ -180,10 +180,10 @@ def test_a_week_that_was_noted_is_read_back_as_it_was(tmp_path: Path) -> None:
 
 def test_a_home_goes_on_in_its_own_world_and_refuses_another() -> None:
     wanted = Scenario(customers=900, seed=1, history_days=180, live_at=MONDAY)
-    assert agreed(None, wanted, customers=900, seed=1) == wanted
-    assert agreed(SCENARIO, wanted, customers=None, seed=7) == SCENARIO
+    assert agreed(None, wanted, {"customers": 900, "seed": 1}) == wanted
+    assert agreed(SCENARIO, wanted, {"customers": None, "seed": 7}) == SCENARIO
     with pytest.raises(InvalidInputError, match=r"--customers must be 500 .*got 900.*--home"):
-        agreed(SCENARIO, wanted, customers=900, seed=None)
+        agreed(SCENARIO, wanted, {"customers": 900, "seed": None})
 
 
 def test_a_home_with_another_example_is_refused_and_says_what_to_do(tmp_path: Path) -> None:
@@ -279,9 +279,17 @@ def test_the_standings_show_each_gain_over_silence_as_a_share_of_the_oracles() -
     notes = {"best single message": "fare-alert/email/alert"}
     comparison = compare_plays(plays, seed=7, weeks=4, bound_minor=0.0, notes=notes)
     console = Console(file=StringIO(), width=140)
-    print_worth(console, board(), "No answer yet.", comparison)
+    print_worth(console, board(), "No answer yet.", comparison, emphasis=3.0)
     text = console.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
-    for words in ("75%", "+1.50", "1.50", "No answer yet.", "fare-alert/email/alert", "counted again from the log: 0"):
+    for words in (
+        "75%",
+        "+1.50",
+        "1.50",
+        "No answer yet.",
+        "fare-alert/email/alert",
+        "counted again from the log: 0",
+        "3 times",
+    ):
         assert words in text
     assert text.index("the oracle, which") > text.index("as it was served") > text.index("best single message  ")
 
