@@ -27,6 +27,10 @@ def write(
         datetime | None,
         typer.Option("--ends-on", formats=["%Y-%m-%d"], help="Last day of the history; default yesterday."),
     ] = None,
+    emphasis: Annotated[
+        float,
+        typer.Option("--emphasis", min=0.0, help="Times how plainly messages work; more lets a small history teach."),
+    ] = 1.0,
     as_json: JsonOption = False,
 ) -> None:
     """Write a history of an airline's customers and its catalogue, ready for `nextbest import OUT`.
@@ -47,6 +51,7 @@ def write(
             days=days,
             seed=seed,
             ends_on=last,
+            emphasis=emphasis,
             on_progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
     print_result({"out": str(report.out), **report.rows}, as_json=as_json)

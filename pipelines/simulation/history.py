@@ -20,7 +20,7 @@ from features.catalogue import load_catalogue
 from pipelines.simulation.logging_policy import Choice, LoggingPolicy
 from pipelines.simulation.population import draw_population
 from pipelines.simulation.state import STAGE_NAMES, keys_of
-from pipelines.simulation.structure import Structure
+from pipelines.simulation.structure import Structure, emphasised
 from pipelines.simulation.week import Frames
 from pipelines.simulation.world import TOUCHPOINT, WEEK, World, campaign_messages
 
@@ -62,17 +62,20 @@ def first_monday(ends_on: date, days: int) -> datetime:
     return World.monday(last) - ceil(days / 7) * WEEK
 
 
-def settled_world(catalogue: Catalogue, *, customers: int, seed: int, starts_at: datetime) -> World:
-    """The world of a catalogue with its default constants, ready to begin.
+def settled_world(
+    catalogue: Catalogue, *, customers: int, seed: int, starts_at: datetime, emphasis: float = 1.0
+) -> World:
+    """The world of a catalogue, ready to begin.
 
     Args:
         catalogue: Names channels and messages.
         customers: How many.
         seed: Of the people and of their chance.
         starts_at: A Monday, 15:00 UTC.
+        emphasis: Times how plainly messages work, see `structure.emphasised`; 1 for the declared constants.
     """
     population = draw_population(customers, seed, catalogue)
-    return World(population, Structure(), campaign_messages(catalogue), starts_at, seed)
+    return World(population, emphasised(Structure(), emphasis), campaign_messages(catalogue), starts_at, seed)
 
 
 def live_history(
@@ -115,6 +118,7 @@ def write_history(
     days: int,
     seed: int,
     ends_on: date,
+    emphasis: float = 1.0,
     catalogue: Path = CATALOGUE,
     on_progress: OnProgress = lambda _done, _all: None,
 ) -> ConvertReport:
@@ -126,6 +130,7 @@ def write_history(
         days: How long at least; whole weeks are lived.
         seed: Of the people and of their chance: the same seed writes the same bytes.
         ends_on: Day by whose end the history is over.
+        emphasis: As for `settled_world`; above 1 for small histories that teach, never to measure with.
         catalogue: Folder of the catalogue's files.
         on_progress: Told weeks done and all weeks.
 
@@ -140,7 +145,7 @@ def write_history(
         scaled = Path(folder) / "catalogue"
         scale_catalogue(catalogue, scaled, customers / CATALOGUE_SIZE)
         loaded = load_catalogue(scaled)
-        world = settled_world(loaded, customers=customers, seed=seed, starts_at=starts_at)
+        world = settled_world(loaded, customers=customers, seed=seed, starts_at=starts_at, emphasis=emphasis)
         lived = live_history(world, loaded, ceil(days / 7), on_progress=on_progress)
         return write_world("airline", lived.tables, scaled, out)
 
