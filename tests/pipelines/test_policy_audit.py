@@ -102,9 +102,9 @@ def test_a_log_whose_draws_are_not_random_fails(decided_home) -> None:
         tries = [replace(inputs, uniform=tenth / 10) for tenth in range(10)]
         return max(tries, key=lambda one: decide(decided_home.policy, one, "x").action_probability)
 
-    decided_home.decide(range(120), change_inputs=fitted)
-    report = audited(decided_home, AuditPlan(decisions=120, draws=1))
-    assert len(report.picked) > 100
+    decided_home.decide(range(300), change_inputs=fitted)
+    report = audited(decided_home, AuditPlan(decisions=300, draws=1))
+    assert len(report.picked) > 250
     assert "choices follow probabilities" in failing(report)
     assert "draws are uniform" in failing(report)
 
