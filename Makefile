@@ -34,7 +34,7 @@ $(VENV)/.installed: requirements/bootstrap.txt requirements/runtime.txt requirem
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: setup ## The whole engine on real data; ARGS=--once stops at the end
+demo: setup ## The whole engine on simulated customers, live; ARGS=--once stops at the end
 	$(BIN)/nextbest demo $(ARGS)
 
 test: setup check ## Everything CI checks

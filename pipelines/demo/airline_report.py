@@ -88,8 +88,8 @@ def print_worth(console: Console, board: Scoreboard, verdict: str, comparison: C
     console.print(_standings(comparison))
     best = comparison.notes.get(CONSTANT_NAME)
     console.print(
-        f"The best single message for everybody, found on other customers, was {best}."
-        f" Rules broken, counted again from the log: {comparison.violations:,}.\n",
+        f"The best single message for everybody, found on other customers, was {best}.\n"
+        f"Rules broken by any of them, counted again from the logs: {comparison.violations:,}.\n",
         soft_wrap=True,
     )
     if emphasis != 1:

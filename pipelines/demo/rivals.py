@@ -5,6 +5,7 @@ share. What is owed to customers is the same under all of them.
 """
 
 import multiprocessing
+import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -50,6 +51,7 @@ AT_ONCE = (EVERYTHING_NAME, CONSTANT_NAME, ENGINE_NAME, ORACLE_NAME)
 type Rival = Constant | Everything | Learned | Oracle
 
 _PROCESSES = 2
+_NICENESS = 15
 _OTHER_PEOPLE = 10_000
 
 
@@ -107,8 +109,14 @@ class Rivals:
 def rivals(contest: Contest) -> Iterator[Rivals]:
     """Processes for rivals, ended with the block whatever they are at."""
     context = multiprocessing.get_context("spawn")
-    with context.Pool(_PROCESSES, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)) as pool:
+    with context.Pool(_PROCESSES, initializer=_step_back) as pool:
         yield Rivals(contest, pool)
+
+
+def _step_back() -> None:
+    """Leave Ctrl-C to the demo, and the processors to the server while it has decisions to make."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.nice(_NICENESS)
 
 
 def _play(contest: Contest, name: str) -> Played:
