@@ -36,15 +36,31 @@ class Attribute:
     values: tuple[str, ...] = ()
 
 
+class LearningMethod(StrEnum):
+    """How effects are told from noise.
+
+    `windows` compares what decisions brought in their whole windows, and asks that every message could have gone to
+    everybody. `steps` is for customers who are decided about again and again, under rules: it compares where customers
+    stand at their next decision, with silence to customers alike.
+    """
+
+    WINDOWS = "windows"
+    STEPS = "steps"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Learning:
     """What the model learns: which measure, over which window after a decision.
 
     Learn money where there is any. Where a rate is learned, arbitration prices it with each offer's declared value.
+
+    Attributes:
+        method: How effects are told from noise.
     """
 
     measure_id: str
     window_days: float = 7.0
+    method: LearningMethod = LearningMethod.WINDOWS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ import numpy as np
 from decisioning.scoring import FloatArray
 from training.boosting import designs, message_table, scaled_target
 from training.datasets import Dataset
-from training.learning import Learned
+from training.learning import Learned, customers_at_random
 
 FORWARD_SHARE = 0.7
 """Share of the time span that the forward check trains on."""
@@ -22,6 +22,18 @@ class Forward:
 
     r2: float
     predicted_over_realised: float
+
+
+MOST_COMPARED = 60_000
+"""Decisions that the linear model is tried on: more take memory and say nothing new."""
+
+
+def linear_r2(dataset: Dataset, seed: int) -> float:
+    """Share of the variance that the linear model explains of customers it did not see; NaN where there is none."""
+    from sklearn.metrics import r2_score
+
+    some = dataset.take(customers_at_random(dataset, MOST_COMPARED / dataset.size, seed))
+    return float(r2_score(some.values, linear_predictions(some, seed))) if np.ptp(some.values) > 0 else np.nan
 
 
 def linear_predictions(dataset: Dataset, seed: int) -> FloatArray:

@@ -166,7 +166,7 @@ def cross_fit(
         raw=raw[wanted],
         objective=settings.objective,
         curve=curve,
-        importance=_importance(booster, columns),
+        importance=importance_of(booster, columns),
     )
 
 
@@ -230,7 +230,8 @@ def raw_of(text: str, dataset: Dataset, table: FloatArray, rows: BoolArray) -> F
     return _raw(lightgbm.Booster(model_str=text), dataset, table, rows)
 
 
-def _importance(booster: lightgbm.Booster, columns: tuple[str, ...]) -> dict[str, float]:
+def importance_of(booster: lightgbm.Booster, columns: tuple[str, ...]) -> dict[str, float]:
+    """Share of the gain of each column, by name."""
     gain = booster.feature_importance("gain")
     total = float(gain.sum()) or 1.0
     return {name: float(one) / total for name, one in zip(columns, gain, strict=True)}

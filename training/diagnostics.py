@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from decisioning.scoring import FloatArray
-from training.baselines import forward_check, linear_predictions
+from training.baselines import forward_check, linear_r2
 from training.effects import Evidence
 from training.learning import Learned
 from training.off_policy import Estimate
@@ -26,7 +26,7 @@ def metrics_of(learned: Learned) -> dict[str, float]:
     predicted = own_values(learned.parts.values(evidence.raw), evidence)
     metrics = {
         "cv_r2": r2(evidence.values, predicted),
-        "cv_r2_linear": r2(learned.dataset.values, linear_predictions(learned.dataset, learned.settings.seed)),
+        "cv_r2_linear": linear_r2(learned.dataset, learned.settings.seed),
         "cv_calibration_error": calibration_error(evidence.values, predicted),
         "cv_loss": float(learned.fitted.curve.min()),
         "rounds": float(learned.fitted.rounds),

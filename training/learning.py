@@ -102,7 +102,7 @@ def learn(
     bundle = ModelBundle(
         booster=fitted.text,
         layout=layout,
-        coding=_coding(coding, dataset, table, final, choice),
+        coding=coding_of(coding, dataset, table, final, choice),
         calibrator=_calibrator(final, table, fitted.scale),
         feature_schema=feature_schema,
         catalogue_version=catalogue.version,
@@ -177,14 +177,15 @@ def _specific_share(evidence: Evidence, effects: Effects) -> float:
 def _calibrated_rows(dataset: Dataset, seed: int) -> BoolArray:
     """All decisions, or those of as many customers as calibration has time for: shape (n,)."""
     share = MOST_SCORED / (dataset.size * len(dataset.keys))
-    return _customers_at_random(dataset, share, seed + 1)
+    return customers_at_random(dataset, share, seed + 1)
 
 
 def _averaged_rows(dataset: Dataset, seed: int) -> BoolArray:
-    return _customers_at_random(dataset, MOST_AVERAGED / dataset.size, seed + 2)
+    return customers_at_random(dataset, MOST_AVERAGED / dataset.size, seed + 2)
 
 
-def _customers_at_random(dataset: Dataset, share: float, seed: int) -> BoolArray:
+def customers_at_random(dataset: Dataset, share: float, seed: int) -> BoolArray:
+    """Decisions of a share of customers, at least a hundred of them: shape (n,)."""
     if share >= 1:
         return np.ones(dataset.size, dtype=np.bool_)
     draws = np.random.default_rng(seed).random(int(dataset.customers.max()) + 1)
@@ -204,9 +205,10 @@ def _calibrator(parts: Parts, table: FloatArray, scale: float) -> Calibrator:
     )
 
 
-def _coding(
+def coding_of(
     coding: MessageCoding, dataset: Dataset, table: FloatArray, parts: Parts, choice: LoggedChoice
 ) -> MessageCoding:
+    """The coding with what is known of each message, and what to expect of others."""
     keys, offers = dataset.keys[1:], [message.offer.offer_id for message in dataset.messages]
     shares = choice.shares[1:]
     offset = prior_of(coding, table[1:], parts.offsets, shares)

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import polars as pl
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue import Catalogue, LearningMethod
 from decisioning.measure import Unit
 from decisioning.scoring import FloatArray
 from features.catalogue import load_catalogue
@@ -22,6 +22,8 @@ from features.store.registry import register_model_service
 from training.datasets import Dataset, learnable, learning_of, make_dataset
 from training.diagnostics import metrics_of, write_plots
 from training.learning import Learned, learn
+from training.steps import steps_of
+from training.stepwise import learn_steps
 from training.tracking import ModelRun, TrainingData, track_model
 
 type OnProgress = Callable[[int, int], None]
@@ -77,7 +79,7 @@ def train_model(settings: Settings, *, now: datetime, on_progress: OnProgress | 
     """
     catalogue = load_catalogue(settings.catalogue_path)
     dataset = load_dataset(settings, catalogue, now=now)
-    learned = learn(dataset, catalogue, feature_schema=feature_schema(catalogue).fingerprint, on_progress=on_progress)
+    learned = learn_by_method(settings, dataset, catalogue, on_progress=on_progress)
     metrics = metrics_of(learned)
     with TemporaryDirectory(prefix="nextbest-plots-") as folder:
         run = ModelRun(
@@ -113,6 +115,18 @@ def load_dataset(settings: Settings, catalogue: Catalogue, *, now: datetime) -> 
     window = learnable(history, catalogue, as_of=now)
     entities = window.decisions.select("customer_id", pl.col("decided_at").alias("event_timestamp"))
     return make_dataset(window, training_rows(settings, catalogue, entities), history, catalogue)
+
+
+def learn_by_method(
+    settings: Settings, dataset: Dataset, catalogue: Catalogue, *, on_progress: OnProgress | None = None
+) -> Learned:
+    """Learn from a dataset as the catalogue says."""
+    learning, _ = learning_of(catalogue)
+    schema = feature_schema(catalogue).fingerprint
+    if learning.method is LearningMethod.WINDOWS:
+        return learn(dataset, catalogue, feature_schema=schema, on_progress=on_progress)
+    steps = steps_of(dataset, History.from_log(EventLog(settings.log_path)), catalogue)
+    return learn_steps(dataset, steps, catalogue, feature_schema=schema, on_progress=on_progress)
 
 
 def notes_of(learned: Learned, catalogue: Catalogue) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ from features.catalogue.building_contact import (
     build_conversation,
     build_quiet_hours,
 )
-from features.catalogue.models import AttributeFile, MeasureFile
+from features.catalogue.models import AttributeFile, LearningFile, MeasureFile
 from features.catalogue.models_journey import ChannelFile, TouchpointFile
 from features.catalogue.models_listening import build_listening
 from features.catalogue.models_offer import OfferFile
@@ -68,10 +68,14 @@ def build_catalogue(sound: Mapping[str, Any], version: str = "") -> Catalogue:
         customer_attributes=tuple(_attribute(k, v) for k, v in sound["customer_attributes"].items()),
         offer_attributes=tuple(_attribute(k, v) for k, v in sound["offer_attributes"].items()),
         measures={k: _measure(k, v, currency) for k, v in _sorted(sound["measures"])},
-        learning=Learning(measure_id=learning.measure, window_days=learning.window_days) if learning else None,
+        learning=_learning(learning) if learning else None,
         **_tests(sound),
         **_policies(sound, currency),
     )
+
+
+def _learning(file: LearningFile) -> Learning:
+    return Learning(measure_id=file.measure, window_days=file.window_days, method=file.method)
 
 
 def _tests(sound: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Annotated, Self
 
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
-from decisioning.catalogue import AttributeKind
+from decisioning.catalogue import AttributeKind, LearningMethod
 from decisioning.measure import Unit
 from decisioning.message import MessageClass
 from features.catalogue.fields import ColumnName, FileModel, Identifier, Money, Text
@@ -78,6 +78,10 @@ class LearningFile(FileModel):
 
     measure: str = Field(description="A measure of this catalogue")
     window_days: Annotated[float, Field(gt=0, le=366)] = Field(default=7.0, description="Days after a decision")
+    method: LearningMethod = Field(
+        default=LearningMethod.WINDOWS,
+        description="windows, or steps where customers are decided about again and again, under rules",
+    )
 
 
 class CatalogueFile(FileModel):
