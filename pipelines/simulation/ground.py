@@ -66,14 +66,14 @@ class Ground:
             scaled = Path(folder) / "catalogue"
             scale_catalogue(catalogue, scaled, self.customers / CATALOGUE_SIZE)
             loaded = load_catalogue(scaled)
-            lived = live_history(self._settled(loaded), loaded, ceil(self.days / 7), on_progress=on_progress)
+            lived = live_history(self.settled(loaded), loaded, ceil(self.days / 7), on_progress=on_progress)
             write_world("airline", lived.tables, scaled, self.tables)
         state = {name: getattr(lived.world.state, name) for name in _STATE}
         np.savez(self.folder / "state.npz", week=lived.world.week, **state)
 
     def world(self) -> World:
         """The world as it stands at the end of the history."""
-        world = self._settled(self.catalogue)
+        world = self.settled(self.catalogue)
         with np.load(self.folder / "state.npz") as saved:
             world.state = WorldState(**{name: saved[name] for name in _STATE})
             world.week = int(saved["week"])
@@ -94,7 +94,8 @@ class Ground:
             past=past,
         )
 
-    def _settled(self, catalogue: Catalogue) -> World:
+    def settled(self, catalogue: Catalogue) -> World:
+        """The world as it stands before the history begins."""
         starts_at = first_monday(self.ends_on, self.days)
         return settled_world(catalogue, customers=self.customers, seed=self.seed, starts_at=starts_at)
 

@@ -49,15 +49,17 @@ class Monday:
 
 
 class Valuing(Protocol):
-    """A policy of the comparison.
+    """A policy of the comparison."""
 
-    Attributes:
-        needs_features: It reads all features; otherwise only those that rules look at are computed.
-        is_silent: It never sends, so that nothing needs to be decided.
-    """
+    @property
+    def needs_features(self) -> bool:
+        """It reads all features; otherwise only those that rules look at are computed."""
+        ...
 
-    needs_features: bool
-    is_silent: bool
+    @property
+    def is_silent(self) -> bool:
+        """It never sends, so that nothing needs to be decided."""
+        ...
 
     def values(self, monday: Monday) -> FloatArray:
         """Worth of silence and every candidate, shape (n, k + 1)."""

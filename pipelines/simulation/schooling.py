@@ -5,22 +5,25 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
+import lightgbm
 import numpy as np
 
 from decisioning.catalogue import Catalogue, Learning
 from decisioning.measure import Measure, Unit
 from decisioning.message import SILENCE
-from decisioning.value_model import ValueModel
+from decisioning.scoring import FloatArray
+from decisioning.value_model import Calibrator, DesignLayout, MessageCoding
 from features.catalogue import load_catalogue
 from features.computing.definitions import feature_schema
 from features.importing.folder import import_folder
-from features.model_bundle import load_value_model, value_model
+from features.model_bundle import ModelBundle, write_bundle
 from features.model_registry import fetch_champion
 from features.settings import Settings
 from features.store.building import build_features
 from pipelines.simulation.population import BoolArray
 from pipelines.simulation.world import World
-from training.learning import learn
+from training.boosting import designs, message_table
+from training.cross_predictions import IngredientSettings
 from training.promotion import promote
 from training.train_model import TrainReport, load_dataset, train_model
 
@@ -30,22 +33,21 @@ ACCEPTED = Measure(measure_id="accepted", unit=Unit.RATE, outcomes=frozenset({"a
 """What a policy that looks at propensity alone predicts."""
 
 
+PROPENSITY_FOLDER = "propensity"
+
+_PROPENSITY_TREES = 100
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schooled:
-    """What was learned from a history.
+    """What was learned from a history: folders of model bundles, and the report of the champion's training."""
 
-    Attributes:
-        engine: The champion, as a server would load it.
-        propensity: P(accepted | customer, message) of the same learner on the same decisions.
-        report: Of the champion's training.
-    """
-
-    engine: ValueModel
-    propensity: ValueModel
+    engine: Path
+    propensity: Path
     report: TrainReport
 
 
-def school(folder: Path, home: Path, *, now: datetime, on_progress: OnProgress = print) -> Schooled:
+def school(folder: Path, home: Path, *, now: datetime, on_progress: OnProgress = lambda _what: None) -> Schooled:
     """Learn from a folder of canonical tables as anybody would: import, features, training, promotion.
 
     Args:
@@ -66,30 +68,61 @@ def school(folder: Path, home: Path, *, now: datetime, on_progress: OnProgress =
     on_progress("training")
     report = train_model(settings, now=now)
     promote(settings, now=now, by="world")
-    champion = fetch_champion(settings)
     on_progress("propensity")
-    return Schooled(
-        engine=load_value_model(champion.folder, version=champion.version),
-        propensity=_propensity(settings, catalogue, now),
-        report=report,
-    )
+    write_bundle(learn_propensity(settings, catalogue, now=now), home / PROPENSITY_FOLDER)
+    return Schooled(engine=fetch_champion(settings).folder, propensity=home / PROPENSITY_FOLDER, report=report)
 
 
-def _propensity(settings: Settings, catalogue: Catalogue, now: datetime) -> ValueModel:
-    """The same learner on the same decisions, for acceptance in the place of worth."""
-    assert catalogue.learning is not None  # noqa: S101 - a champion was just trained
+def learn_propensity(settings: Settings, catalogue: Catalogue, *, now: datetime) -> ModelBundle:
+    """P(accepted | customer, message) from the messages of the log, by one booster, as many campaign tools do it.
+
+    Args:
+        settings: Where log and features are.
+        catalogue: Says what messages are; its window says how long an answer may take.
+        now: Decisions whose window ends later are left out (aware, UTC).
+    """
+    assert catalogue.learning is not None  # noqa: S101 - a model was trained, or nobody could ask
     asking = replace(
         catalogue,
         measures={**catalogue.measures, ACCEPTED.measure_id: ACCEPTED},
         learning=Learning(measure_id=ACCEPTED.measure_id, window_days=catalogue.learning.window_days),
     )
-    learned = learn(
-        load_dataset(settings, asking, now=now), asking, feature_schema=feature_schema(catalogue).fingerprint
+    dataset = load_dataset(settings, asking, now=now)
+    sent = dataset.take(dataset.actions > 0)
+    coding = MessageCoding(
+        offer_kinds=catalogue.offer_kinds,
+        channels=tuple(sorted(catalogue.channels)),
+        attributes=catalogue.offer_attributes,
     )
-    return value_model(learned.bundle, version="propensity")
+    table = message_table(coding, sent)
+    parameters = IngredientSettings(objective="binary").parameters()
+    data = lightgbm.Dataset(designs(sent, table, sent.actions), sent.values, params=parameters)
+    booster = lightgbm.train(parameters, data, num_boost_round=_PROPENSITY_TREES)
+    return ModelBundle(
+        booster=booster.model_to_string(),
+        layout=DesignLayout(customer=dataset.feature_names, message=coding.columns),
+        coding=replace(coding, offsets={message.key: 0.0 for message in dataset.messages}),
+        calibrator=_as_it_is(table),
+        feature_schema=feature_schema(catalogue).fingerprint,
+        catalogue_version=catalogue.version,
+        measure_id=ACCEPTED.measure_id,
+        window_days=catalogue.learning.window_days,
+    )
 
 
-def best_constant(others: World, weeks: int, capacities: Mapping[str, int] | None = None) -> str:
+def _as_it_is(table: FloatArray) -> Calibrator:
+    """Numbers that hand the booster's word through."""
+    return Calibrator(
+        baseline_intercept=0.0,
+        baseline_slope=1.0,
+        common_slope=1.0,
+        specific_slope=1.0,
+        reference=table[:0],
+        reference_weights=np.zeros(0),
+    )
+
+
+def best_constant(others: World, weeks: int, capacities: Mapping[str, float] | None = None) -> str:
     """The one message that is worth most when everybody gets it who may, found on other customers; or silence.
 
     Args:
@@ -103,7 +136,7 @@ def best_constant(others: World, weeks: int, capacities: Mapping[str, int] | Non
     return max(worths, key=lambda key: worths[key])
 
 
-def _worth(others: World, weeks: int, place: int | None, capacities: Mapping[str, int]) -> float:
+def _worth(others: World, weeks: int, place: int | None, capacities: Mapping[str, float]) -> float:
     """Contribution less cost over some weeks in which everybody who may gets one message."""
     world, total = others.copy(), 0.0
     for _ in range(weeks):
@@ -116,6 +149,6 @@ def _worth(others: World, weeks: int, place: int | None, capacities: Mapping[str
     return total
 
 
-def _first(may: BoolArray, most: int | None) -> BoolArray:
+def _first(may: BoolArray, most: float | None) -> BoolArray:
     """The same with at most so many, shape (n,)."""
     return may if most is None else may & (np.cumsum(may) <= most)
