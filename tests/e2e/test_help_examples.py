@@ -28,6 +28,7 @@ WORK_ORDER = (
     "example list",
     "example convert",
     "world write",
+    "world compare",
     "import",
     "features build",
     "features materialise",
