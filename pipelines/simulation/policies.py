@@ -20,6 +20,8 @@ from pipelines.simulation.world import World
 SURE_MINOR = 1e6
 """Worth of a message that a policy sends whatever it costs."""
 
+_TURN_MINOR = 1e4  # more than any contact costs
+_GOLDEN = (np.sqrt(5.0) - 1) / 2
 _CHUNK = 1_000
 
 
@@ -94,7 +96,7 @@ class Everything:
         starts = np.arange(monday.size)[:, np.newaxis] + monday.week
         turns = (np.arange(count)[np.newaxis, :] - starts) % max(count, 1)
         values = np.zeros((monday.size, count + 1))
-        values[:, 1:] = SURE_MINOR * (count + 1 - turns)
+        values[:, 1:] = SURE_MINOR + _TURN_MINOR * (count - turns + _lots(monday.size, count))
         return values
 
 
@@ -111,7 +113,7 @@ class Constant:
         values = np.full((monday.size, len(monday.messages) + 1), -SURE_MINOR)
         values[:, 0] = 0.0
         if self.key != SILENCE:
-            values[:, monday.column(self.key)] = SURE_MINOR
+            values[:, monday.column(self.key)] = SURE_MINOR + _TURN_MINOR * _lots(monday.size, 1)[:, 0]
         return values
 
 
@@ -173,3 +175,12 @@ def scores(model: ValueModel, monday: Monday) -> FloatArray:
         for start in range(0, monday.size, _CHUNK)
     ]
     return np.vstack(parts)
+
+
+def _lots(size: int, count: int) -> FloatArray:
+    """A number in [0, 0.5) per customer and message, so that worth that would be equal hardly ever is, shape (n, k).
+
+    Who gets what is scarce must not be a matter of a thousand equals: no plan is found among so many that are as good.
+    """
+    steps = np.arange(size)[:, np.newaxis] * _GOLDEN + np.arange(count) * np.sqrt(2.0)
+    return steps % 1.0 / 2

@@ -97,31 +97,30 @@ def decide_wave(wave: Wave, *, name: str) -> list[Decision]:
     survey = [
         decide(wave.policy, wave.inputs(place, before), f"{name}-{place:06d}") for place in range(len(wave.books))
     ]
-    wanted = [place for place, decision in enumerate(survey) if decision.message_key in limited]
-    if not wanted:
-        return survey
-    return _as_planned(wave, survey, limited, before)
+    wanting = frozenset(place for place, decision in enumerate(survey) if decision.message_key in limited)
+    return _as_planned(wave, survey, limited, wanting, before) if wanting else survey
 
 
-def _as_planned(wave: Wave, survey: list[Decision], limited: dict[str, Candidate], before: Supply) -> list[Decision]:
-    """The survey with everybody decided anew whose message the plan changed, or who uses what is scarce."""
-    catalogue = wave.policy.catalogue
+def _as_planned(
+    wave: Wave, survey: list[Decision], limited: dict[str, Candidate], wanting: frozenset[int], before: Supply
+) -> list[Decision]:
+    """The survey with everybody decided anew, by the plan, who wants what is scarce.
+
+    Prices only make scarce messages worth less: whoever wants another message is in no plan's way, and none in theirs.
+    """
+    catalogue, order = wave.policy.catalogue, [place for place in wave.order if place in wanting]
     problem = problem_of(
         catalogue,
         wave.policy.candidates(wave.touchpoint_id),
-        [options_of(decision) for decision in survey],
+        [options_of(survey[place]) for place in order],
         before,
         wave.now,
     )
     plan = allocate(problem.choices, problem.constraints)
-    allocated, prices = problem.allocated(plan), problem.prices(plan)
-    decisions = list(survey)
-    for place in wave.order:
-        former, key = survey[place], allocated[place]
-        if former.message_key == key and key not in limited:
-            continue
+    prices, decisions = problem.prices(plan), list(survey)
+    for place, key in zip(order, problem.allocated(plan), strict=True):
         inputs = wave.inputs(place, wave.books.supply(prices), allocated=key)
-        decision = decisions[place] = decide(wave.policy, inputs, former.decision_id)
+        decision = decisions[place] = decide(wave.policy, inputs, survey[place].decision_id)
         candidate = limited.get(decision.message_key)
         if candidate is not None:
             for counter, amount in uses(catalogue, candidate.touch, candidate.cost_minor, wave.now).items():
