@@ -17,8 +17,6 @@ The log is written at least once, and so is the chain: an entry that stands ther
 """
 
 import hmac
-import os
-import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -29,6 +27,7 @@ import polars as pl
 
 from decisioning.errors import InvalidInputError, LogUnavailableError
 from features.contracts import DECISIONS, Column, Table
+from features.key_file import key_text
 from features.log import Appended, EventLog
 from features.online.redis_keys import shard_of
 from features.rows import Row
@@ -36,8 +35,6 @@ from features.settings import Settings
 
 GENESIS = "0" * 64
 """What stands for the hash before a chain's first entry."""
-
-_KEY_BYTES = 32
 
 
 class EntryKind(StrEnum):
@@ -89,12 +86,8 @@ def load_audit_key(settings: Settings) -> bytes:
     """
     path = settings.audit_key_path
     try:
-        if settings.audit_key is not None:
-            key = settings.audit_key.get_secret_value().encode()
-        else:
-            if not path.exists():
-                _make_key_file(path)
-            key = path.read_bytes().strip()
+        own = settings.audit_key
+        key = key_text(path) if own is None else own.get_secret_value().encode()
     except OSError as error:
         raise LogUnavailableError(
             f"audit key must be readable, got {error.strerror} at {path}; repair the file or set NEXTBEST_AUDIT_KEY"
@@ -102,22 +95,6 @@ def load_audit_key(settings: Settings) -> bytes:
     if not key:
         raise InvalidInputError("audit key must be a secret text, got an empty one; set NEXTBEST_AUDIT_KEY anew")
     return key
-
-
-def _make_key_file(path: Path) -> None:
-    """Write a fresh key whole or not at all; where another process was faster, its key stands."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        os.write(handle, secrets.token_hex(_KEY_BYTES).encode())
-        os.fsync(handle)
-        os.link(draft, path)
-    except FileExistsError:
-        pass
-    finally:
-        os.close(handle)
-        draft.unlink()
 
 
 @dataclass(slots=True)

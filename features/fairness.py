@@ -3,13 +3,11 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
-from decisioning.errors import InvalidInputError
 from features.fairness_rules import Guardrail
-from features.report_files import newest_report, write_report
+from features.report_files import ReportFiles
 
 FORMAT_VERSION = 1
 READ = "nextbest fairness read"
@@ -118,42 +116,7 @@ class FairnessReport:
         return next((each for each in self.comparisons if each.is_guardrail and each.guardrail == guardrail), None)
 
 
-_ADAPTER = TypeAdapter(FairnessReport)
-
-
-def fairness_to_json(report: FairnessReport) -> bytes:
-    """The stored form: indented UTF-8 JSON, times in ISO 8601."""
-    return _ADAPTER.dump_json(report, indent=2)
-
-
-def fairness_from_json(payload: bytes) -> FairnessReport:
-    """Read the stored form.
-
-    Raises:
-        InvalidInputError: It is no fairness report, or one of another format.
-    """
-    try:
-        report = _ADAPTER.validate_json(payload)
-    except ValidationError as error:
-        raise InvalidInputError(
-            f"fairness report must be JSON written by `{READ}`, got {error.error_count()} problems; read it again"
-        ) from error
-    if report.format_version != FORMAT_VERSION:
-        raise InvalidInputError(
-            f"fairness report format must be {FORMAT_VERSION}, got {report.format_version}; read it again"
-        )
-    return report
-
-
-def write_fairness(folder: Path, report: FairnessReport) -> Path:
-    """Store a report."""
-    return write_report(folder, report.as_of, fairness_to_json(report))
-
-
-def newest_fairness(folder: Path) -> FairnessReport:
-    """The stored report about the latest moment.
-
-    Raises:
-        InvalidInputError: None is stored, or it is damaged.
-    """
-    return fairness_from_json(newest_report(folder, READ))
+FAIRNESS_FILES = ReportFiles(
+    TypeAdapter(FairnessReport), name="fairness report", command=READ, format_version=FORMAT_VERSION
+)
+"""Fairness reports as they are stored."""

@@ -6,12 +6,10 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
-from decisioning.errors import InvalidInputError
-from features.report_files import newest_report, write_report
+from features.report_files import ReportFiles
 
 FORMAT_VERSION = 1
 COMPUTE = "nextbest kpi compute"
@@ -139,42 +137,5 @@ class KpiReport:
         return next((row for row in self.rows if (row.touchpoint, row.channel) == (touchpoint, channel)), None)
 
 
-_ADAPTER = TypeAdapter(KpiReport)
-
-
-def kpis_to_json(report: KpiReport) -> bytes:
-    """The stored form: indented UTF-8 JSON, times in ISO 8601."""
-    return _ADAPTER.dump_json(report, indent=2)
-
-
-def kpis_from_json(payload: bytes) -> KpiReport:
-    """Read the stored form.
-
-    Raises:
-        InvalidInputError: It is no KPI report, or one of another format.
-    """
-    try:
-        report = _ADAPTER.validate_json(payload)
-    except ValidationError as error:
-        raise InvalidInputError(
-            f"KPI report must be JSON written by `{COMPUTE}`, got {error.error_count()} problems; compute it again"
-        ) from error
-    if report.format_version != FORMAT_VERSION:
-        raise InvalidInputError(
-            f"KPI report format must be {FORMAT_VERSION}, got {report.format_version}; compute it again"
-        )
-    return report
-
-
-def write_kpis(folder: Path, report: KpiReport) -> Path:
-    """Store a report."""
-    return write_report(folder, report.as_of, kpis_to_json(report))
-
-
-def newest_kpis(folder: Path) -> KpiReport:
-    """The stored report about the latest moment.
-
-    Raises:
-        InvalidInputError: None is stored, or it is damaged.
-    """
-    return kpis_from_json(newest_report(folder, COMPUTE))
+KPI_FILES = ReportFiles(TypeAdapter(KpiReport), name="KPI report", command=COMPUTE, format_version=FORMAT_VERSION)
+"""KPI reports as they are stored."""

@@ -3,39 +3,75 @@
 import os
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
+
+from pydantic import TypeAdapter, ValidationError
 
 from decisioning.errors import InvalidInputError
 
 _NAME = "%Y-%m-%dT%H%M%SZ"
 
 
-def write_report(folder: Path, as_of: datetime, payload: bytes) -> Path:
-    """Store a report in place of an earlier one as of the same second; a reader never sees half of it.
+class Dated(Protocol):
+    """What a stored report must have: the moment it is about, and the format it is stored in."""
 
-    Args:
-        folder: Of this kind of report.
-        as_of: The moment it is about (aware).
-        payload: Its stored form.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{as_of.astimezone(UTC):{_NAME}}.json"
-    fresh = path.with_suffix(f".{os.getpid()}.tmp")
-    fresh.write_bytes(payload)
-    fresh.replace(path)
-    return path
+    @property
+    def as_of(self) -> datetime:
+        """Aware."""
+        ...
+
+    @property
+    def format_version(self) -> int:
+        """Raised when a reader of the former format could not read it."""
+        ...
 
 
-def newest_report(folder: Path, command: str) -> bytes:
-    """The stored form of the report about the latest moment.
+class ReportFiles[Report: Dated]:
+    """Reports of one kind: their stored form, and the folder's files."""
 
-    Args:
-        folder: Of this kind of report.
-        command: What to run where there is none.
+    def __init__(self, adapter: TypeAdapter[Report], *, name: str, command: str, format_version: int) -> None:
+        """Name the kind in words, the command that makes one, and the format that can be read."""
+        self._adapter, self._name, self._command, self._format = adapter, name, command, format_version
 
-    Raises:
-        InvalidInputError: None is stored.
-    """
-    paths = sorted(folder.glob("*.json"))
-    if not paths:
-        raise InvalidInputError(f"report must be stored before it is shown, got none; run `{command}`")
-    return paths[-1].read_bytes()
+    def to_json(self, report: Report) -> bytes:
+        """The stored form: indented UTF-8 JSON, times in ISO 8601."""
+        return self._adapter.dump_json(report, indent=2)
+
+    def from_json(self, payload: bytes) -> Report:
+        """Read the stored form.
+
+        Raises:
+            InvalidInputError: It is no such report, or one of another format.
+        """
+        try:
+            report = self._adapter.validate_json(payload)
+        except ValidationError as error:
+            raise InvalidInputError(
+                f"{self._name} must be JSON written by `{self._command}`, got {error.error_count()} problems;"
+                " run it again"
+            ) from error
+        if report.format_version != self._format:
+            raise InvalidInputError(
+                f"{self._name} format must be {self._format}, got {report.format_version}; run `{self._command}` again"
+            )
+        return report
+
+    def write(self, folder: Path, report: Report) -> Path:
+        """Store a report in place of an earlier one as of the same second; a reader never sees half of it."""
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{report.as_of.astimezone(UTC):{_NAME}}.json"
+        fresh = path.with_suffix(f".{os.getpid()}.tmp")
+        fresh.write_bytes(self.to_json(report))
+        fresh.replace(path)
+        return path
+
+    def newest(self, folder: Path) -> Report:
+        """The stored report about the latest moment.
+
+        Raises:
+            InvalidInputError: None is stored, or it is damaged.
+        """
+        paths = sorted(folder.glob("*.json"))
+        if not paths:
+            raise InvalidInputError(f"{self._name} must be stored before it is shown, got none; run `{self._command}`")
+        return self.from_json(paths[-1].read_bytes())

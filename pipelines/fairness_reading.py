@@ -2,7 +2,7 @@
 
 from decisioning.catalogue import Catalogue
 from features.catalogue import load_catalogue, load_fairness
-from features.fairness import FairnessReport, newest_fairness, write_fairness
+from features.fairness import FAIRNESS_FILES, FairnessReport
 from features.history import History
 from features.log import EventLog
 from features.settings import Settings
@@ -22,7 +22,7 @@ def read_and_store(settings: Settings, reading: KpiReading) -> FairnessReport:
     rules, log = load_fairness(settings.catalogue_path), EventLog(settings.log_path)
     history = History.from_log(log)
     report = with_floor_prices(read_fairness(history, catalogue, rules, reading), log, history, catalogue)
-    write_fairness(settings.fairness_path, report)
+    FAIRNESS_FILES.write(settings.fairness_path, report)
     return report
 
 
@@ -41,4 +41,4 @@ def stored_fairness(settings: Settings) -> FairnessReport:
     Raises:
         InvalidInputError: None is stored, or it is damaged.
     """
-    return newest_fairness(settings.fairness_path)
+    return FAIRNESS_FILES.newest(settings.fairness_path)

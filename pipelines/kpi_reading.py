@@ -2,7 +2,7 @@
 
 from features.catalogue import load_catalogue
 from features.history import History
-from features.kpis import KpiReport, newest_kpis, write_kpis
+from features.kpis import KPI_FILES, KpiReport
 from features.log import EventLog
 from features.settings import Settings
 from training.kpis import KpiReading, compute_kpis
@@ -17,7 +17,7 @@ def compute_and_store(settings: Settings, reading: KpiReading) -> KpiReport:
     """
     catalogue = load_catalogue(settings.catalogue_path)
     report = compute_kpis(History.from_log(EventLog(settings.log_path)), catalogue, reading)
-    write_kpis(settings.kpis_path, report)
+    KPI_FILES.write(settings.kpis_path, report)
     return report
 
 
@@ -27,4 +27,4 @@ def stored_kpis(settings: Settings) -> KpiReport:
     Raises:
         InvalidInputError: None is stored, or it is damaged.
     """
-    return newest_kpis(settings.kpis_path)
+    return KPI_FILES.newest(settings.kpis_path)

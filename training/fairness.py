@@ -18,6 +18,7 @@ import polars as pl
 from scipy import stats
 
 from decisioning.catalogue import Catalogue
+from features.computing.sources import Tables
 from features.fairness import FairnessComparison, FairnessReport, GroupStanding, Verdict
 from features.fairness_rules import MORE_IS_BETTER, FairnessMeasure, FairnessRules, FairnessUnit, Grouping, Guardrail
 from training.fairness_groups import OTHER, groups_of
@@ -25,7 +26,7 @@ from training.fairness_measures import Evidence, Ground, evidence_of
 from training.fairness_repair import repairs_of
 from training.fairness_words import sentence_of
 from training.intervals import CONFIDENCE, MIN_CUSTOMERS, Interval, rate, rate_difference, ratio
-from training.kpi_contacts import KpiLog, Period
+from training.kpi_contacts import Period
 from training.kpi_increments import against_holdout, against_silence
 from training.kpis import KpiReading
 
@@ -51,7 +52,7 @@ class _Split:
     reason: str | None
 
 
-def read_fairness(log: KpiLog, catalogue: Catalogue, rules: FairnessRules, reading: KpiReading) -> FairnessReport:
+def read_fairness(log: Tables, catalogue: Catalogue, rules: FairnessRules, reading: KpiReading) -> FairnessReport:
     """Compare groups on everything that the catalogue guards, and on the rest of what can be looked at.
 
     Args:

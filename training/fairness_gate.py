@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from decisioning.errors import InsufficientDataError, InvalidInputError
 from features.catalogue import load_fairness
-from features.fairness import READ, FairnessReport, Verdict, newest_fairness
+from features.fairness import FAIRNESS_FILES, READ, FairnessReport, Verdict
 from features.fairness_rules import FairnessRules, Guardrail
 from features.settings import Settings
 
@@ -34,7 +34,7 @@ def check_guardrails(settings: Settings, *, now: datetime) -> None:
 
 def _fresh_report(settings: Settings, rules: FairnessRules, now: datetime) -> FairnessReport:
     try:
-        report = newest_fairness(settings.fairness_path)
+        report = FAIRNESS_FILES.newest(settings.fairness_path)
     except InvalidInputError as error:
         raise InsufficientDataError(f"fairness must be known before a promotion, got none: {error}") from error
     age = now - report.as_of

@@ -9,8 +9,9 @@ import polars as pl
 from decisioning.catalogue import Catalogue
 from decisioning.message import MessageClass
 from features.cases import cases_of
+from features.computing.sources import Tables
 from features.fairness_rules import FairnessMeasure, Guardrail
-from training.kpi_contacts import KpiLog, Period, messages_of
+from training.kpi_contacts import Period, messages_of
 from training.kpi_increments import drawn_decisions, held_out_customers
 from training.kpi_service import case_times
 from training.kpis import money_measure
@@ -38,14 +39,14 @@ class Evidence:
 class Ground:
     """What every measure is taken from."""
 
-    log: KpiLog
+    log: Tables
     catalogue: Catalogue
     period: Period
     messages: pl.DataFrame
     cases: pl.DataFrame
 
     @classmethod
-    def of(cls, log: KpiLog, catalogue: Catalogue, period: Period) -> "Ground":
+    def of(cls, log: Tables, catalogue: Catalogue, period: Period) -> "Ground":
         """Read messages and cases once for all comparisons."""
         known = cases_of(log.events, log.outcomes, log.decisions, catalogue, as_of=period.as_of)
         return cls(

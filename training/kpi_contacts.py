@@ -3,12 +3,12 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
 
 import polars as pl
 
 from decisioning.catalogue import Catalogue
 from decisioning.measure import Measure
+from features.computing.sources import Tables
 from training.measures import money_steps
 
 VIEWED = ("viewed",)
@@ -33,30 +33,6 @@ FLAGS = {
 }
 
 
-class KpiLog(Protocol):
-    """The canonical tables that KPIs are read from."""
-
-    @property
-    def customers(self) -> pl.DataFrame:
-        """Customer rows, any number per customer."""
-        ...
-
-    @property
-    def events(self) -> pl.DataFrame:
-        """What customers did."""
-        ...
-
-    @property
-    def decisions(self) -> pl.DataFrame:
-        """What was chosen."""
-        ...
-
-    @property
-    def outcomes(self) -> pl.DataFrame:
-        """What became of decisions."""
-        ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Period:
     """Which decisions count: from `from_at` on, as far as things were known before `as_of` (both aware, UTC)."""
@@ -74,7 +50,7 @@ class Period:
         return pl.col(column).is_between(self.from_at, self.as_of, closed="left")
 
 
-def messages_of(log: KpiLog, catalogue: Catalogue, period: Period) -> pl.DataFrame:
+def messages_of(log: Tables, catalogue: Catalogue, period: Period) -> pl.DataFrame:
     """Messages that were decided in a period.
 
     Args:
@@ -120,7 +96,7 @@ def _happened(outcomes: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def credited(log: KpiLog, messages: pl.DataFrame, measure: Measure, window_days: float, period: Period) -> pl.DataFrame:
+def credited(log: Tables, messages: pl.DataFrame, measure: Measure, window_days: float, period: Period) -> pl.DataFrame:
     """What customers brought after messages: each amount goes to the last message that arrived before it.
 
     No amount counts twice, so touchpoints and channels add up; and nobody says that the message made the difference.
@@ -153,13 +129,13 @@ def credited(log: KpiLog, messages: pl.DataFrame, measure: Measure, window_days:
     )
 
 
-def first_purchases(log: KpiLog, kinds: Collection[str], period: Period) -> pl.DataFrame:
+def first_purchases(log: Tables, kinds: Collection[str], period: Period) -> pl.DataFrame:
     """The first purchase of each customer in a period: `customer_id`, `bought_at`."""
     bought = log.events.filter(period.holds("occurred_at") & pl.col("type").is_in(sorted(kinds)))
     return bought.group_by("customer_id").agg(pl.col("occurred_at").min().alias("bought_at")).sort("customer_id")
 
 
-def bought_again(log: KpiLog, kinds: Collection[str], firsts: pl.DataFrame, days: float) -> pl.DataFrame:
+def bought_again(log: Tables, kinds: Collection[str], firsts: pl.DataFrame, days: float) -> pl.DataFrame:
     """Who bought again on a later day within some days: `firsts` with `is_repeated`."""
     bought = log.events.filter(pl.col("type").is_in(sorted(kinds))).select("customer_id", "occurred_at")
     gap = pl.col("occurred_at") - pl.col("bought_at")

@@ -20,8 +20,9 @@ from scipy import stats
 
 from decisioning.catalogue import Catalogue
 from decisioning.measure import Measure
+from features.computing.sources import Tables
 from training.intervals import MIN_CUSTOMERS, FloatArray, Interval
-from training.kpi_contacts import KpiLog, Period, contact_cost
+from training.kpi_contacts import Period, contact_cost
 from training.measures import decision_values
 
 _COVERED = 0.2
@@ -45,7 +46,7 @@ class Increment:
     reason: str
 
 
-def drawn_decisions(log: KpiLog, catalogue: Catalogue, measure: Measure, period: Period) -> pl.DataFrame:
+def drawn_decisions(log: Tables, catalogue: Catalogue, measure: Measure, period: Period) -> pl.DataFrame:
     """Decisions between silence and messages that compete with it, drawn by chance, whose windows are over.
 
     Returns:
@@ -123,7 +124,7 @@ def _interval(value: float, parts: FloatArray, clusters: np.ndarray, count: int)
     return Interval(value=value, lower=value - reach, upper=value + reach, error=error)
 
 
-def held_out_customers(log: KpiLog, messages: pl.DataFrame, measure: Measure, period: Period) -> pl.DataFrame:
+def held_out_customers(log: Tables, messages: pl.DataFrame, measure: Measure, period: Period) -> pl.DataFrame:
     """Customers whom the engine decided about, with what they brought from their first decision in the period on.
 
     Returns:

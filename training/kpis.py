@@ -10,9 +10,10 @@ from decisioning.catalogue import Catalogue
 from decisioning.errors import InvalidInputError
 from decisioning.measure import Measure, Unit
 from features.cases import cases_of
+from features.computing.sources import Tables
 from features.contracts import EventType
 from features.kpis import Figure, KpiReport, KpiRow
-from training.kpi_contacts import KpiLog, Period, bought_again, credited, first_purchases, messages_of
+from training.kpi_contacts import Period, bought_again, credited, first_purchases, messages_of
 from training.kpi_definitions import DEFINITIONS, REPEAT_DAYS
 from training.kpi_figures import case_figures, message_figures, money_figures, rate_figure, survey_figures
 from training.kpi_increments import Increment, against_holdout, against_silence, drawn_decisions, held_out_customers
@@ -57,7 +58,7 @@ class _Facts:
     has_measure: bool
 
 
-def compute_kpis(log: KpiLog, catalogue: Catalogue, reading: KpiReading) -> KpiReport:
+def compute_kpis(log: Tables, catalogue: Catalogue, reading: KpiReading) -> KpiReport:
     """Compute every figure of a period.
 
     Args:
@@ -97,7 +98,7 @@ def money_measure(catalogue: Catalogue) -> Measure | None:
     return next((each for each in catalogue.measures.values() if each.unit is Unit.MONEY), None)
 
 
-def _facts(log: KpiLog, catalogue: Catalogue, measure: Measure | None, window_days: float, period: Period) -> _Facts:
+def _facts(log: Tables, catalogue: Catalogue, measure: Measure | None, window_days: float, period: Period) -> _Facts:
     messages = messages_of(log, catalogue, period)
     known = cases_of(log.events, log.outcomes, log.decisions, catalogue, as_of=period.as_of)
     drawn = drawn_decisions(log, catalogue, measure, period) if measure and catalogue.learning else None
@@ -114,7 +115,7 @@ def _facts(log: KpiLog, catalogue: Catalogue, measure: Measure | None, window_da
 
 
 def _with_credit(
-    log: KpiLog, messages: pl.DataFrame, measure: Measure | None, window_days: float, period: Period
+    log: Tables, messages: pl.DataFrame, measure: Measure | None, window_days: float, period: Period
 ) -> pl.DataFrame:
     """Messages with `credited_minor`, and whether the window in which they may take credit is over."""
     is_complete = pl.col("delivered_at") + timedelta(days=window_days) <= period.as_of
@@ -126,7 +127,7 @@ def _with_credit(
 
 
 def _repeats(
-    log: KpiLog, catalogue: Catalogue, measure: Measure | None, window_days: float, period: Period
+    log: Tables, catalogue: Catalogue, measure: Measure | None, window_days: float, period: Period
 ) -> pl.DataFrame:
     """First purchases of the period that ended `REPEAT_DAYS` earlier: `is_repeated`, and what message they followed."""
     kinds = measure.added_events if measure and measure.added_events else frozenset({EventType.PURCHASE.value})

@@ -11,7 +11,6 @@ the rows are committed, who erases holds it alone while a tombstone is set and w
 import fcntl
 import hmac
 import os
-import secrets
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -21,12 +20,12 @@ from pathlib import Path
 import orjson
 
 from decisioning.errors import LogUnavailableError
+from features.key_file import key_text
 from features.settings import Settings
 
 NO_TOKEN = ""
 """What stands for a token where no key can be had; no tombstone is like it."""
 
-_KEY_BYTES = 32
 _OWNER_ONLY = 0o600
 _POLL_SECONDS = 0.005
 _LOCK_SECONDS = 600.0
@@ -138,7 +137,7 @@ class Tombstones:
 
     def _token(self, customer_id: str) -> str:
         if self._key is None:
-            self._key = _key_in(self._folder / "key")
+            self._key = bytes.fromhex(key_text(self._folder / "key").decode("ascii"))
         return hmac.digest(self._key, customer_id.encode(), "sha256").hex()
 
 
@@ -158,24 +157,6 @@ def _wait_for(handle: int, kind: int) -> None:
             time.sleep(_POLL_SECONDS)
         else:
             return
-
-
-def _key_in(path: Path) -> bytes:
-    """The key, made whole or not at all; where another process was faster, its key stands."""
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ONLY)
-        try:
-            os.write(handle, secrets.token_hex(_KEY_BYTES).encode())
-            os.fsync(handle)
-            os.link(draft, path)
-        except FileExistsError:
-            pass
-        finally:
-            os.close(handle)
-            draft.unlink()
-    return bytes.fromhex(path.read_text(encoding="ascii").strip())
 
 
 def _append_line(path: Path, line: dict[str, object]) -> None:

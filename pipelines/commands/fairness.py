@@ -67,10 +67,10 @@ def show(details: DetailsOption = False, home: HomeOption = None, as_json: JsonO
 
 
 def _print(report: "FairnessReport", *, details: bool, as_json: bool) -> None:
-    from features.fairness import fairness_to_json
+    from features.fairness import FAIRNESS_FILES
     from pipelines.fairness_printing import print_fairness
 
     if as_json:
-        sys.stdout.write(fairness_to_json(report).decode() + "\n")
+        sys.stdout.write(FAIRNESS_FILES.to_json(report).decode() + "\n")
         return
     print_fairness(report, details=details)

@@ -98,10 +98,10 @@ def moments(settings: "Settings", as_of: datetime | None) -> tuple[datetime, dat
 
 
 def _print(report: "KpiReport", touchpoint: str | None, channel: str | None, *, as_json: bool) -> None:
-    from features.kpis import kpis_to_json
+    from features.kpis import KPI_FILES
     from pipelines.kpi_printing import print_kpis
 
     if as_json:
-        sys.stdout.write(kpis_to_json(report).decode() + "\n")
+        sys.stdout.write(KPI_FILES.to_json(report).decode() + "\n")
         return
     print_kpis(report, touchpoint, channel)

@@ -117,7 +117,10 @@ def compare_on(contest: Contest, seed: int, *, on_progress: OnProgress = lambda 
         plays[name] = played
         on_progress(f"seed {seed}: {name} played in {played.seconds:.0f} s, {played.verdict.total} violations")
     notes = {"best single message": key, "prices": orjson.dumps(dict(plan.prices_minor)).decode()}
-    return compare_plays(plays, seed=seed, weeks=contest.weeks, bound_minor=bound, notes=notes)
+    comparison = compare_plays(plays, seed=seed, weeks=contest.weeks, bound_minor=bound, notes=notes)
+    for row in rows_of(comparison):
+        on_progress(f"seed {seed}: {' | '.join(row)}")
+    return comparison
 
 
 def _school(ground: Ground, world: World, on_progress: OnProgress) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from decisioning.errors import InvalidInputError
-from features.fairness import FairnessReport, Verdict, fairness_from_json, fairness_to_json
+from features.fairness import FAIRNESS_FILES, FairnessReport, Verdict
 from features.fairness_rules import FairnessMeasure, FairnessRules, Grouping, Guardrail
 from features.readout_words import SPACE
 from training.fairness import read_fairness
@@ -194,12 +194,12 @@ def test_benefit_is_what_messages_bring_beyond_silence_in_each_group(compare, lo
 
 def test_the_stored_form_gives_the_report_back(compare, service_log):
     report = compare(service_log(new_hours=40.0), ANSWERS)
-    assert fairness_from_json(fairness_to_json(report)) == report
+    assert FAIRNESS_FILES.from_json(FAIRNESS_FILES.to_json(report)) == report
     assert report.of_guardrail(replace(ANSWERS, tolerance=0.2)) is None
     with pytest.raises(InvalidInputError, match="fairness report must be JSON written by"):
-        fairness_from_json(b"[]")
+        FAIRNESS_FILES.from_json(b"[]")
     with pytest.raises(InvalidInputError, match="format must be 1, got 7"):
-        fairness_from_json(fairness_to_json(replace(report, format_version=7)))
+        FAIRNESS_FILES.from_json(FAIRNESS_FILES.to_json(replace(report, format_version=7)))
 
 
 def test_what_no_guardrail_watches_is_looked_at_all_the_same_and_stands_apart(compare, service_log):

@@ -8,7 +8,7 @@ import pytest
 
 from decisioning.errors import InsufficientDataError, InvalidInputError, InvalidPolicyError
 from features.catalogue import check_catalogue, load_catalogue, load_fairness
-from features.fairness import FairnessReport, Verdict, write_fairness
+from features.fairness import FAIRNESS_FILES, FairnessReport, Verdict
 from features.fairness_rules import FairnessMeasure, FairnessRules, Guardrail
 from features.settings import Settings
 from training.fairness import read_fairness
@@ -95,7 +95,7 @@ def test_a_kept_guardrail_opens_the_gate_until_the_report_is_too_old(guarded_hom
     report = report_of(load_fairness(guarded_home.catalogue_path), old_hours=4.0, new_hours=4.0, count=3_000)
     assert report.comparisons[0].verdict is Verdict.FAIR
     assert report.comparisons[1].verdict is Verdict.UNKNOWN  # does not block
-    write_fairness(guarded_home.fairness_path, report)
+    FAIRNESS_FILES.write(guarded_home.fairness_path, report)
     check_guardrails(guarded_home, now=NOW)
     with pytest.raises(InsufficientDataError, match="must be at most 31 days old, got one of 39"):
         check_guardrails(guarded_home, now=NOW + timedelta(days=30))
@@ -103,10 +103,10 @@ def test_a_kept_guardrail_opens_the_gate_until_the_report_is_too_old(guarded_hom
 
 def test_a_broken_guardrail_closes_the_gate_and_an_unknown_one_too(guarded_home: Settings, report_of):
     rules = load_fairness(guarded_home.catalogue_path)
-    write_fairness(guarded_home.fairness_path, report_of(rules, old_hours=8.0, new_hours=40.0))
+    FAIRNESS_FILES.write(guarded_home.fairness_path, report_of(rules, old_hours=8.0, new_hours=40.0))
     with pytest.raises(InvalidInputError, match="guardrail must be kept, got answers-to-new"):
         check_guardrails(guarded_home, now=NOW)
-    write_fairness(guarded_home.fairness_path, report_of(rules, count=60))
+    FAIRNESS_FILES.write(guarded_home.fairness_path, report_of(rules, count=60))
     with pytest.raises(InsufficientDataError, match="guardrail must be known to be kept, got answers-to-new"):
         check_guardrails(guarded_home, now=NOW)
 
@@ -114,7 +114,7 @@ def test_a_broken_guardrail_closes_the_gate_and_an_unknown_one_too(guarded_home:
 def test_a_report_made_for_another_tolerance_answers_for_nothing(guarded_home: Settings, report_of):
     (one, *_) = load_fairness(guarded_home.catalogue_path).guardrails
     wider = FairnessRules(guardrails=(replace(one, tolerance=0.5),))
-    write_fairness(guarded_home.fairness_path, report_of(wider))
+    FAIRNESS_FILES.write(guarded_home.fairness_path, report_of(wider))
     with pytest.raises(InsufficientDataError, match="got one made without it"):
         check_guardrails(guarded_home, now=NOW)
 
@@ -125,7 +125,7 @@ def test_no_model_becomes_champion_over_a_broken_guardrail_but_by_force_with_a_r
     bundle = value_bundle(load_catalogue(guarded_home.catalogue_path))
     track_model(guarded_home, bundle, ModelRun(parameters={}, metrics={}, data=TrainingData(name="log", digest="ab")))
     rules = load_fairness(guarded_home.catalogue_path)
-    write_fairness(guarded_home.fairness_path, report_of(rules, old_hours=8.0, new_hours=40.0))
+    FAIRNESS_FILES.write(guarded_home.fairness_path, report_of(rules, old_hours=8.0, new_hours=40.0))
     with pytest.raises(InvalidInputError, match="new fares worse than everybody else"):
         promote(guarded_home, now=NOW)
     assert not read_ledger(guarded_home)

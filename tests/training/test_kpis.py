@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from decisioning.errors import InvalidInputError
-from features.kpis import Basis, KpiReport, KpiUnit, Side, kpis_from_json, kpis_to_json
+from features.kpis import KPI_FILES, Basis, KpiReport, KpiUnit, Side
 from training.kpi_definitions import DEFINITIONS
 from training.kpis import KpiReading, compute_kpis
 
@@ -219,12 +219,12 @@ def test_every_figure_says_what_it_counts_and_the_stored_form_gives_it_back(comp
     assert all(each.counts and each.interval for each in report.definitions)
     assert {each.side for each in report.definitions} == set(Side)
     assert report.definition("nps").unit is KpiUnit.POINTS
-    assert kpis_from_json(kpis_to_json(report)) == report
+    assert KPI_FILES.from_json(KPI_FILES.to_json(report)) == report
     with pytest.raises(InvalidInputError, match="KPI report must be JSON written by"):
-        kpis_from_json(b"{}")
-    newer = kpis_to_json(replace(report, format_version=9))
-    with pytest.raises(InvalidInputError, match="format must be 1, got 9; compute it again"):
-        kpis_from_json(newer)
+        KPI_FILES.from_json(b"{}")
+    newer = KPI_FILES.to_json(replace(report, format_version=9))
+    with pytest.raises(InvalidInputError, match="format must be 1, got 9; run .nextbest kpi compute. again"):
+        KPI_FILES.from_json(newer)
 
 
 def test_without_a_measure_of_money_there_is_no_contribution_and_a_period_must_have_a_length(
