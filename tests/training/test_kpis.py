@@ -223,7 +223,7 @@ def test_every_figure_says_what_it_counts_and_the_stored_form_gives_it_back(comp
     with pytest.raises(InvalidInputError, match="KPI report must be JSON written by"):
         KPI_FILES.from_json(b"{}")
     newer = KPI_FILES.to_json(replace(report, format_version=9))
-    with pytest.raises(InvalidInputError, match="format must be 1, got 9; run .nextbest kpi compute. again"):
+    with pytest.raises(InvalidInputError, match=r"format must be 1, got 9; run `nextbest kpi compute` again"):
         KPI_FILES.from_json(newer)
 
 
