@@ -287,7 +287,7 @@ def test_the_standings_show_each_gain_over_silence_as_a_share_of_the_oracles() -
         "1.50",
         "No answer yet.",
         "fare-alert/email/alert",
-        "counted again from the log: 0",
+        "counted again from the logs: 0",
         "3 times",
     ):
         assert words in text
