@@ -40,7 +40,7 @@ def compare(
     customers and the same chance, under the same gates, caps and capacities. A judge counts contacts again, and
     exit code 1 says that a rule was broken.
 
-    Example: `nextbest world compare /tmp/worlds --customers 100 --weeks 1 --history-days 70 --workers 1`
+    Example: `nextbest world compare worlds --customers 100 --weeks 1 --history-days 70 --workers 1`
     """
     from pipelines.simulation.contest import Contest, hold
 
