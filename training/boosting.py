@@ -192,12 +192,19 @@ def _fit_fold(
     parameters = settings.parameters()
     train = lightgbm.Dataset(matrix[~held], target[~held], params=parameters, free_raw_data=False)
     valid = lightgbm.Dataset(matrix[held], target[held], reference=train, params=parameters, free_raw_data=False)
+    return train_watched(parameters, train, valid, rounds=settings.most_rounds)
+
+
+def train_watched(
+    parameters: dict[str, Any], train: lightgbm.Dataset, held: lightgbm.Dataset, *, rounds: int
+) -> tuple[lightgbm.Booster, FloatArray]:
+    """A booster, and its loss on held-back rows after each round, shape (rounds,)."""
     losses: dict[str, dict[str, list[float]]] = {}
     booster = lightgbm.train(
         parameters,
         train,
-        num_boost_round=settings.most_rounds,
-        valid_sets=[valid],
+        num_boost_round=rounds,
+        valid_sets=[held],
         valid_names=["held"],
         callbacks=[lightgbm.record_evaluation(losses)],
     )

@@ -9,6 +9,7 @@ import lightgbm
 import numpy as np
 
 from decisioning.scoring import FloatArray
+from training.boosting import train_watched
 from training.datasets import BoolArray, IntArray
 
 
@@ -100,13 +101,4 @@ def _fit(
     inside, outside = usable & ~held, usable & held
     train = lightgbm.Dataset(matrix[inside], target[inside], params=parameters)
     valid = lightgbm.Dataset(matrix[outside], target[outside], reference=train, params=parameters)
-    losses: dict[str, dict[str, list[float]]] = {}
-    booster = lightgbm.train(
-        parameters,
-        train,
-        num_boost_round=settings.most_rounds,
-        valid_sets=[valid],
-        valid_names=["held"],
-        callbacks=[lightgbm.record_evaluation(losses)],
-    )
-    return booster, np.array(next(iter(losses["held"].values())))
+    return train_watched(parameters, train, valid, rounds=settings.most_rounds)
