@@ -11,6 +11,7 @@ import numpy as np
 import orjson
 import polars as pl
 import pytest
+import redis
 
 from decisioning.care import DEFAULT_CARE
 from decisioning.catalogue import Attribute, AttributeKind, Catalogue, Learning
@@ -265,10 +266,18 @@ def shop() -> Shop:
 
 
 @pytest.fixture(scope="session")
-def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real Redis server of this test process; tests share it, so flush it or use keys of your own."""
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of this test process's Redis, for fixtures that outlive a test; tests take `redis_url`."""
     with embedded_redis(Settings(home=tmp_path_factory.mktemp("redis-home"))) as url:
         yield url
+
+
+@pytest.fixture
+def redis_url(redis_server: str) -> str:
+    """A real Redis with nothing in it: no test meets what another wrote."""
+    with redis.Redis.from_url(redis_server) as client:
+        client.flushall()
+    return redis_server
 
 
 def make_value_bundle(

@@ -44,8 +44,6 @@ def home(tmp_path_factory, shop, shop_catalogue, as_of) -> Settings:
 
 @pytest.fixture
 def store(home, shop_catalogue, redis_url):
-    with Redis.from_url(redis_url) as redis:
-        redis.flushall()
     materialise(home, shop_catalogue, redis_url)
     return feature_store(home, redis_url)
 

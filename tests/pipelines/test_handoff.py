@@ -146,7 +146,6 @@ def house(redis_url: str, tmp_path: Path) -> Iterator[House]:
     out = tmp_path / "out"
     out.mkdir()
     with redis.Redis.from_url(redis_url) as client:
-        client.flushall()
         house = House(
             settings=Settings(home=tmp_path / "home", redis_url=redis_url, decision_ttl_days=20), client=client, out=out
         )

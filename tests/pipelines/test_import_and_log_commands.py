@@ -65,7 +65,6 @@ def test_import_of_nothing_is_an_error(app: typer.Typer, tmp_path: Path) -> None
 def test_drain_moves_streams_and_spool_of_this_home(app: typer.Typer, tmp_path: Path, redis_url, monkeypatch) -> None:
     monkeypatch.setenv("NEXTBEST_REDIS_URL", redis_url)
     with redis.Redis.from_url(redis_url) as client:
-        client.flushdb()
         client.xadd(stream_key(1), {"table": "decisions", "row": orjson.dumps(DECISION)})
     Spool(Settings(home=tmp_path).spool_path).append("decisions", {**DECISION, "decision_id": "D-2"})
     assert orjson.loads(run(app, "log", "drain", "--once", "--home", tmp_path, "--json")) == {

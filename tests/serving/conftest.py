@@ -133,10 +133,8 @@ def shop_bundle() -> ModelBundle:
 
 @pytest.fixture
 def live_redis(redis_url: str) -> Iterator[redis.Redis]:
-    client = redis.Redis.from_url(redis_url)
-    client.flushall()
-    yield client
-    client.close()
+    with redis.Redis.from_url(redis_url) as client:
+        yield client
 
 
 @pytest.fixture

@@ -71,9 +71,7 @@ def names(numbers: range) -> list[str]:
 @pytest.fixture
 def client(redis_url: str) -> Iterator[redis.Redis]:
     with redis.Redis.from_url(redis_url) as client:
-        client.flushdb()
         yield client
-        client.flushdb()
 
 
 @pytest.fixture

@@ -112,15 +112,22 @@ class Feedback:
         return repr(live), known.supply.used[SEATS], sorted(known.unsubscribed_at.items())
 
 
+@pytest.fixture(autouse=True)
+def _nobody_reported_yet(redis_url: str) -> None:
+    """Every test begins on an empty Redis; what they share is the link to it."""
+
+
 @pytest.fixture(scope="module")
-def feedback(redis_url: str, shop_catalogue: Catalogue, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Feedback]:
+def feedback(
+    redis_server: str, shop_catalogue: Catalogue, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Feedback]:
     policy = replace(
         shop_catalogue.contact_policy,
         suppressions=(Suppression(after="accepted", scope=SuppressionScope.OFFER, cooldown_seconds=None),),
     )
     catalogue = replace(shop_catalogue, care=CARE, contact_policy=policy)
     with asyncio.Runner() as runner:
-        state = LiveState(redis_url, decision_ttl=timedelta(days=7))
+        state = LiveState(redis_server, decision_ttl=timedelta(days=7))
         runner.run(state.start())
         intake = Intake(state=state, log_path=Path(tmp_path_factory.mktemp("log")), now=lambda: NOW)
         in_force = SimpleNamespace(catalogue=catalogue, per_major=100.0)

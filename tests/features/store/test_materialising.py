@@ -30,13 +30,6 @@ def home(make_home, small_shop, shop_catalogue):
     return settings
 
 
-@pytest.fixture
-def online(redis_url):
-    with Redis.from_url(redis_url) as redis:
-        redis.flushall()
-    return redis_url
-
-
 def features_online(url, catalogue, customer_id, now):
     vector, _ = read_customer(url, customer_id, feature_schema(catalogue), now)
     assert vector is not None
@@ -50,9 +43,9 @@ def expected(small_shop, catalogue, customer_id, moment) -> np.ndarray:
     return compute_features(small_shop, anchors, catalogue).drop("customer_id", "event_timestamp").to_numpy()[0]
 
 
-def test_every_customer_gets_features_and_a_profile(home, small_shop, shop_catalogue, online):
+def test_every_customer_gets_features_and_a_profile(home, small_shop, shop_catalogue, redis_url):
     told: list[tuple[int, int]] = []
-    report = materialise(home, shop_catalogue, online, progress=lambda *state: told.append(state))
+    report = materialise(home, shop_catalogue, redis_url, progress=lambda *state: told.append(state))
     assert (report.is_full, report.feature_records, report.profiles) == (
         True,
         small_shop.customers.height,
@@ -60,47 +53,47 @@ def test_every_customer_gets_features_and_a_profile(home, small_shop, shop_catal
     )
     assert told[-1] == (2 * small_shop.customers.height,) * 2
     for customer_id in ("C-00000", "C-00023"):
-        vector = features_online(online, shop_catalogue, customer_id, AS_OF + DAY)
+        vector = features_online(redis_url, shop_catalogue, customer_id, AS_OF + DAY)
         np.testing.assert_array_equal(vector.values, expected(small_shop, shop_catalogue, customer_id, AS_OF))
         assert set(vector.ages_seconds.values()) == {86_400.0}
-    _, profile = read_customer(online, "C-00023", feature_schema(shop_catalogue), AS_OF)
+    _, profile = read_customer(redis_url, "C-00023", feature_schema(shop_catalogue), AS_OF)
     assert profile is not None
     assert profile.time_zone == "Europe/Berlin"
 
 
-def test_afterwards_only_what_is_new_is_written(home, small_shop, shop_catalogue, online):
-    materialise(home, shop_catalogue, online)
-    again = materialise(home, shop_catalogue, online)
+def test_afterwards_only_what_is_new_is_written(home, small_shop, shop_catalogue, redis_url):
+    materialise(home, shop_catalogue, redis_url)
+    again = materialise(home, shop_catalogue, redis_url)
     assert (again.is_full, again.feature_records) == (False, 0)
     for days in (1, 2):
         build_features(home, shop_catalogue, AS_OF + days * DAY)
-        later = materialise(home, shop_catalogue, online)
+        later = materialise(home, shop_catalogue, redis_url)
         assert (later.is_full, later.feature_records) == (False, small_shop.customers.height)
-        vector = features_online(online, shop_catalogue, "C-00007", AS_OF + days * DAY)
+        vector = features_online(redis_url, shop_catalogue, "C-00007", AS_OF + days * DAY)
         np.testing.assert_array_equal(
             vector.values, expected(small_shop, shop_catalogue, "C-00007", AS_OF + days * DAY)
         )
 
 
-def test_a_redis_that_lost_everything_is_filled_again(home, small_shop, shop_catalogue, online):
-    materialise(home, shop_catalogue, online)
-    with Redis.from_url(online) as redis:
+def test_a_redis_that_lost_everything_is_filled_again(home, small_shop, shop_catalogue, redis_url):
+    materialise(home, shop_catalogue, redis_url)
+    with Redis.from_url(redis_url) as redis:
         redis.flushall()
-    report = materialise(home, shop_catalogue, online)
+    report = materialise(home, shop_catalogue, redis_url)
     assert (report.is_full, report.feature_records) == (True, small_shop.customers.height)
 
 
-def test_another_schema_is_refused_until_it_is_materialised(home, shop_catalogue, online):
-    materialise(home, shop_catalogue, online)
+def test_another_schema_is_refused_until_it_is_materialised(home, shop_catalogue, redis_url):
+    materialise(home, shop_catalogue, redis_url)
     fewer = replace(shop_catalogue, stages=())
     with pytest.raises(FeatureUnavailableError, match="nextbest features materialise"):
-        features_online(online, fewer, "C-00001", AS_OF)
+        features_online(redis_url, fewer, "C-00001", AS_OF)
     with pytest.raises(FeatureUnavailableError, match="nextbest features build"):
-        materialise(home, fewer, online)
+        materialise(home, fewer, redis_url)
     build_features(home, fewer, AS_OF)
-    assert materialise(home, fewer, online).is_full
-    assert features_online(online, fewer, "C-00001", AS_OF).schema == feature_schema(fewer).fingerprint
-    with Redis.from_url(online) as redis:
+    assert materialise(home, fewer, redis_url).is_full
+    assert features_online(redis_url, fewer, "C-00001", AS_OF).schema == feature_schema(fewer).fingerprint
+    with Redis.from_url(redis_url) as redis:
         assert redis.strlen(feature_key("C-00001")) == 8 * (len(feature_schema(fewer).names) + 2 * 7)
 
 
@@ -114,24 +107,24 @@ def say(home, small_shop, **fields: object) -> None:
     EventLog(home.log_path).append(EVENTS, pl.DataFrame([word], schema=EVENTS.schema, orient="row"))
 
 
-def test_people_who_opted_out_of_profiling_keep_a_profile_and_no_features(home, small_shop, shop_catalogue, online):
-    materialise(home, shop_catalogue, online)
+def test_people_who_opted_out_of_profiling_keep_a_profile_and_no_features(home, small_shop, shop_catalogue, redis_url):
+    materialise(home, shop_catalogue, redis_url)
     say(home, small_shop, type="profiling_opted_out")
 
-    again = materialise(home, shop_catalogue, online)  # the history still has a row from before
+    again = materialise(home, shop_catalogue, redis_url)  # the history still has a row from before
 
-    with Redis.from_url(online) as redis:
+    with Redis.from_url(redis_url) as redis:
         assert (again.is_full, again.not_profiled) == (False, 1)
         assert redis.exists(feature_key("C-00003")) == 0
         assert redis.exists(feature_key("C-00004")) == 1
-        materialise(home, shop_catalogue, online, full=True)
+        materialise(home, shop_catalogue, redis_url, full=True)
         assert redis.exists(feature_key("C-00003")) == 0
-    _, profile = read_customer(online, "C-00003", feature_schema(shop_catalogue), AS_OF)
+    _, profile = read_customer(redis_url, "C-00003", feature_schema(shop_catalogue), AS_OF)
     assert profile is not None
     assert profile.has_opted_out_of_profiling
 
 
-def test_what_was_said_since_the_row_is_not_forgotten(home, small_shop, shop_catalogue, online):
+def test_what_was_said_since_the_row_is_not_forgotten(home, small_shop, shop_catalogue, redis_url):
     pair = {"channel": "email", "purpose": "marketing"}
     say(home, small_shop, type="consent_withdrawn", properties=orjson.dumps(pair).decode())
     say(home, small_shop, type="protected", properties='{"protection": "vulnerable"}')
@@ -145,12 +138,12 @@ def test_what_was_said_since_the_row_is_not_forgotten(home, small_shop, shop_cat
     EventLog(home.log_path).append(OUTCOMES, pl.DataFrame([left], schema=OUTCOMES.schema, orient="row"))
     sent = small_shop.decisions.filter(pl.col("decision_id") == "D-00004-0")["channel"][0]
 
-    with Redis.from_url(online) as redis:
+    with Redis.from_url(redis_url) as redis:
         for _ in range(2):
             redis.flushall()  # and with it whatever was live
-            materialise(home, shop_catalogue, online)
-            _, one = read_customer(online, "C-00003", feature_schema(shop_catalogue), AS_OF)
-            _, other = read_customer(online, "C-00004", feature_schema(shop_catalogue), AS_OF)
+            materialise(home, shop_catalogue, redis_url)
+            _, one = read_customer(redis_url, "C-00003", feature_schema(shop_catalogue), AS_OF)
+            _, other = read_customer(redis_url, "C-00004", feature_schema(shop_catalogue), AS_OF)
             assert one is not None
             assert other is not None
             answers = {(each.channel_id, each.purpose): each.is_granted for each in one.consents}
@@ -160,14 +153,14 @@ def test_what_was_said_since_the_row_is_not_forgotten(home, small_shop, shop_cat
             assert gone == {False}
 
 
-def test_redis_is_told_once_how_often_each_offer_was_sent(home, small_shop, shop_catalogue, online):
+def test_redis_is_told_once_how_often_each_offer_was_sent(home, small_shop, shop_catalogue, redis_url):
     counts = dict(small_shop.decisions.drop_nulls("offer_id").group_by("offer_id").len().iter_rows())
-    with Redis.from_url(online) as redis:
+    with Redis.from_url(redis_url) as redis:
         redis.hset(EVIDENCE_KEY, "free-coffee", 1)  # commits that came before
         redis.hset(EVIDENCE_KEY, "brand-new", 7)
-        materialise(home, shop_catalogue, online)
+        materialise(home, shop_catalogue, redis_url)
         told = {name.decode(): int(count) for name, count in redis.hgetall(EVIDENCE_KEY).items()}
         assert told == counts | {"brand-new": 7}
         redis.hincrby(EVIDENCE_KEY, "free-coffee", 1)
-        materialise(home, shop_catalogue, online, full=True)
+        materialise(home, shop_catalogue, redis_url, full=True)
         assert int(redis.hget(EVIDENCE_KEY, "free-coffee") or 0) == counts["free-coffee"] + 1
