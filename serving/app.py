@@ -35,6 +35,7 @@ from serving.refreshing import Refresher
 from serving.routes import about, customers, decisions, explanations, health, known, permits, reports
 
 REFRESH_EVERY_S = 2.0
+OBSERVE_EVERY_S = 1.0
 
 
 def create_app(
@@ -133,16 +134,24 @@ def _lifespan(refresh_every_s: float, *, owns_process: bool) -> Callable[[FastAP
         if owns_process:
             gc.collect()
             gc.freeze()
+        observing = asyncio.create_task(_observe(engine), name="observer")
         refreshing = asyncio.create_task(engine.refresher.run(refresh_every_s), name="refresher")
         pacing = asyncio.create_task(engine.pacer.run(), name="pacer")
         watching = asyncio.create_task(engine.care_watch.run(), name="care watch")
         try:
             yield
         finally:
-            for task in (refreshing, pacing, watching):
+            for task in (observing, refreshing, pacing, watching):
                 task.cancel()
                 with suppress(asyncio.CancelledError):
                     await task
             await engine.state.stop()
 
     return lifespan
+
+
+async def _observe(engine: Engine) -> None:
+    """Note again and again whether Redis is there: a scrape asks one worker, and is about all of them."""
+    while True:
+        engine.metrics.set_redis_up(is_up=engine.state.is_up)
+        await asyncio.sleep(OBSERVE_EVERY_S)

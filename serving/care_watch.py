@@ -92,9 +92,8 @@ class CareWatch:
         except (Problem, LogUnavailableError) as error:
             _LOG.debug("cases_not_counted", problem=str(error))
             return None
-        for kind, count in counts.opened.items():
-            self._metrics.open_cases.labels(kind).set(count)
-            self._metrics.overdue_cases.labels(kind).set(counts.overdue[kind])
+        self._metrics.show(self._metrics.open_cases, counts.opened)
+        self._metrics.show(self._metrics.overdue_cases, counts.overdue)
         return counts
 
     async def _look_if_first(self, every_s: float) -> None:

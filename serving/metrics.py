@@ -1,15 +1,35 @@
 """Numbers about the running server in Prometheus' form, summed over worker processes where there are several."""
 
+import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.registry import Collector
 
 from decisioning.decision import Action, Decision
 
 LATENCY_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5)
 AGE_BUCKETS_S = (60, 600, 3_600, 6 * 3_600, 86_400, 2 * 86_400, 7 * 86_400, 14 * 86_400)
+
+
+class _ModelInfo(Collector):
+    """The model that the answering process decides with.
+
+    No gauge of the library will do: over several processes it keeps the label of every version there ever was.
+    """
+
+    def __init__(self) -> None:
+        self.version = ""
+
+    def collect(self) -> Iterator[Metric]:
+        """One version, at 1."""
+        family = GaugeMetricFamily("nextbest_model_info", "1 for the model version in force", labels=("version",))
+        family.add_metric((self.version,), 1.0)
+        yield family
 
 
 class Metrics:
@@ -48,13 +68,16 @@ class Metrics:
             "reports", "Outcomes and events reported, by what became of them", "kind", "status"
         )
         self.problems = self._counter("problems", "Requests refused, by code", "code")
-        self.model = self._gauge("model_info", "1 for the model version in force", "version")
+        self.model = _ModelInfo()
         self.shadow_price = self._gauge("shadow_price_minor", "Price of one unit of what is shared, by limit", "limit")
         self.supply_used = self._gauge("supply_used_ratio", "Part of what is shared that was used, by limit", "limit")
         self.open_cases = self._gauge("cases_open", "Cases of customers that are open, by kind", "kind")
         self.overdue_cases = self._gauge("cases_overdue", "Open cases that had no answer in time, by kind", "kind")
         self.stream_length = self._gauge("stream_length", "Log entries that wait for the drain")
-        self.redis_up = self._gauge("redis_up", "1 while Redis answers", over_workers="livemin")
+        self._redis_up: Gauge | None = None
+        self._shown: dict[Gauge, frozenset[str]] = {}
+        if shared is None:
+            self.registry.register(self.model)
 
     def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
         return Counter(f"nextbest_{name}", meaning, labels, registry=self.registry)
@@ -90,10 +113,38 @@ class Metrics:
             if ages:
                 self.feature_age.observe(max(ages))
 
+    def set_redis_up(self, *, is_up: bool) -> None:
+        """Whether this process reaches Redis; the least of all processes is shown.
+
+        The gauge is made here, not at the start: it would say 0 for a process that has not looked yet.
+        """
+        if self._redis_up is None:
+            self._redis_up = self._gauge("redis_up", "1 while Redis answers", over_workers="livemin")
+        self._redis_up.set(int(is_up))
+
+    def show(self, gauge: Gauge, values: Mapping[str, float]) -> None:
+        """Set a gauge of one label to values by that label; what it showed before and is not there now has no value."""
+        for gone in self._shown.get(gauge, frozenset()) - values.keys():
+            gauge.labels(gone).set(float("nan"))
+        for name, value in values.items():
+            gauge.labels(name).set(value)
+        self._shown[gauge] = frozenset(values)
+
     def exposition(self) -> bytes:
         """Everything in Prometheus' text form."""
         if self._shared is None:
             return generate_latest(self.registry)
+        _forget_the_dead(self._shared)
         merged = CollectorRegistry()
         MultiProcessCollector(merged, str(self._shared))
+        merged.register(self.model)
         return generate_latest(merged)
+
+
+def _forget_the_dead(shared: Path) -> None:
+    """Leave out what processes that are gone said of themselves: a worker that was killed says nothing any more."""
+    for number in {path.stem.rpartition("_")[2] for path in shared.glob("gauge_live*.db")}:
+        try:
+            os.kill(int(number), 0)
+        except (ProcessLookupError, PermissionError):  # the number may belong to somebody else by now
+            mark_process_dead(int(number), str(shared))

@@ -185,10 +185,12 @@ class Pacer:
     ) -> None:
         if self._metrics is None:
             return
+        used: dict[str, float] = {}
         for line in lines:
-            self._metrics.shadow_price.labels(line.price).set(steps[line.price]["price_minor"])
             whole = line.rule.amount if isinstance(line.rule, Limit) else amounts.get(line.total_counter or "", 0.0)
-            self._metrics.supply_used.labels(line.price).set(amounts[line.counter] / whole if whole else 0.0)
+            used[line.price] = amounts[line.counter] / whole if whole else 0.0
+        self._metrics.show(self._metrics.shadow_price, {line.price: steps[line.price]["price_minor"] for line in lines})
+        self._metrics.show(self._metrics.supply_used, used)
 
 
 def lines_of(catalogue: Catalogue, now: datetime) -> tuple[Line, ...]:

@@ -51,15 +51,14 @@ async def readyz(request: Request) -> Response:
 async def metrics(request: Request) -> Response:
     """Numbers for Prometheus."""
     engine = engine_of(request)
-    engine.metrics.redis_up.set(int(engine.state.is_up))
+    engine.metrics.set_redis_up(is_up=engine.state.is_up)
     try:
         async with asyncio.timeout(SCRAPE_TIMEOUT_S):
             engine.metrics.stream_length.set(await engine.state.stream_length())
     except (TimeoutError, UnavailableError):
         engine.metrics.stream_length.set(float("nan"))
     in_force = engine.refresher.in_force
-    engine.metrics.model.clear()
-    engine.metrics.model.labels(in_force.model.version if in_force and in_force.model else "").set(1)
+    engine.metrics.model.version = in_force.model.version if in_force and in_force.model else ""
     return Response(engine.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
 

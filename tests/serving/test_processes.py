@@ -20,6 +20,7 @@ import psutil
 import pytest
 
 from decisioning.customer import Customer
+from features.catalogue import load_catalogue
 from features.contracts import DECISIONS
 from features.log import EventLog
 from features.model_bundle import write_bundle
@@ -229,6 +230,45 @@ def test_beyond_this_machine_a_key_is_needed_to_start_and_to_ask(server: Server,
         time.sleep(1.0)
         assert client.get("/v1/me", headers=headers).status_code == 401
     assert server.stop() == 0
+
+
+def lines_about(url: str, name: str) -> list[str]:
+    """Lines of one number in a scrape; a new connection each time, so that either worker may answer."""
+    return [line for line in httpx.get(f"{url}/metrics").text.splitlines() if line.startswith(f"nextbest_{name}")]
+
+
+def test_two_workers_name_one_model_and_call_redis_up_from_the_first_scrape_on(server: Server, new_bundle: Any) -> None:
+    url = server.start("--workers", "2")
+
+    assert lines_about(url, "redis_up") == ["nextbest_redis_up 1.0"]
+    assert lines_about(url, "model_info") == ['nextbest_model_info{version="7"} 1.0']
+
+    settings = server.settings
+    folder = settings.models_path / "8-run"
+    digest = write_bundle(new_bundle(load_catalogue(settings.catalogue_path), seed=9), folder)
+    pointer = {"version": "8", "folder": folder.name, "digest": digest}
+    (settings.models_path / "champion.json").write_bytes(orjson.dumps(pointer))
+    ends_at, seen = time.monotonic() + START_S, list[list[str]]()
+    while seen[-12:] != [['nextbest_model_info{version="8"} 1.0']] * 12:
+        assert time.monotonic() < ends_at, seen[-12:]
+        seen.append(lines_about(url, "model_info"))
+        time.sleep(0.05)
+
+    assert all(len(one) == 1 for one in seen)
+
+
+def test_a_worker_that_was_killed_while_redis_was_away_does_not_keep_redis_down(tmp_path: Path) -> None:
+    start = (
+        f"from pathlib import Path; from serving.metrics import Metrics; numbers = Metrics(Path({str(tmp_path)!r}));"
+    )
+    killed = f"{start} numbers.set_redis_up(is_up=False)"
+    living = f"{start} numbers.set_redis_up(is_up=True); print(numbers.exposition().decode())"
+
+    for script in (killed, living):
+        environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+        done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, check=True)
+
+    assert b"nextbest_redis_up 1.0" in done.stdout
 
 
 def test_a_taken_port_and_a_missing_catalogue_end_in_a_sentence(server: Server) -> None:
