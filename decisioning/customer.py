@@ -63,6 +63,7 @@ class Customer:
         household_id: Who shares a household; None where unknown.
         country: ISO 3166-1 alpha-2 code; None where unknown.
         plausible_zones: Where `time_zone` is None, the IANA zones that country and telephone number leave open.
+        locale_zones: IANA zones of the locale's region; they count beside those of nobody known, and never instead.
         protections: Of `PROTECTIONS`, those in force.
         known_at: When the attributes became known that `told` does not name (aware, UTC); None where nobody noted it.
         told: Where attributes come from that the customer told us since, by name.
@@ -79,6 +80,7 @@ class Customer:
     household_id: str | None = None
     country: str | None = None
     plausible_zones: tuple[str, ...] = ()
+    locale_zones: tuple[str, ...] = ()
     protections: frozenset[str] = frozenset()
     known_at: datetime | None = None
     told: Mapping[str, Told] = field(default_factory=dict[str, Told])

@@ -64,7 +64,9 @@ def _of_profile(inputs: Inputs) -> list[DataCategory]:
         DataCategory.CONSENTS: bool(customer.consents or inputs.live.consents or customer.unsubscribed_channels),
         DataCategory.CHANNELS: bool(customer.reachable_channels),
         DataCategory.DETAILS: bool(customer.attributes or customer.protections),
-        DataCategory.PLACE: bool(customer.time_zone or customer.country or customer.plausible_zones),
+        DataCategory.PLACE: bool(
+            customer.time_zone or customer.country or customer.plausible_zones or customer.locale_zones
+        ),
         DataCategory.HOUSEHOLD: customer.household_id is not None,
     }
     return [category for category, is_present in present.items() if is_present]

@@ -61,7 +61,8 @@ _LAST_WEEKDAY = 6
 def zones_of(customer: Customer | None, hours: QuietHours) -> tuple[str, ...]:
     """The zones a customer may be in: their own; else what country and number leave open; else anybody's.
 
-    A name that is no zone counts as unknown.
+    Anybody's are the policy's `unknown_zones` and those of the locale's region: what software ships with may add a
+    zone, and never takes one away. A name that is no zone counts as unknown.
 
     Example:
         >>> zones_of(None, QuietHours(unknown_zones=("Europe/Berlin", "Europe/Lisbon")))
@@ -71,7 +72,14 @@ def zones_of(customer: Customer | None, hours: QuietHours) -> tuple[str, ...]:
         return hours.unknown_zones
     if customer.time_zone is not None and find_zone(customer.time_zone) is not None:
         return (customer.time_zone,)
-    return tuple(name for name in customer.plausible_zones if find_zone(name) is not None) or hours.unknown_zones
+    plausible = _real(customer.plausible_zones)
+    if plausible:
+        return plausible
+    return tuple(dict.fromkeys((*hours.unknown_zones, *_real(customer.locale_zones))))
+
+
+def _real(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for name in names if find_zone(name) is not None)
 
 
 def quiet_until(

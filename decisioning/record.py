@@ -246,6 +246,7 @@ def _customer_to_plain(customer: Customer) -> Record:
         "household_id": customer.household_id,
         "country": customer.country,
         "plausible_zones": list(customer.plausible_zones),
+        "locale_zones": list(customer.locale_zones),
         "protections": sorted(customer.protections),
         "has_opted_out_of_profiling": customer.has_opted_out_of_profiling,
     }
@@ -398,6 +399,7 @@ def _read_customer(plain: Mapping[str, Any]) -> Customer:
         household_id=plain.get("household_id"),
         country=plain.get("country"),
         plausible_zones=tuple(plain.get("plausible_zones", ())),
+        locale_zones=tuple(plain.get("locale_zones", ())),
         protections=frozenset(plain.get("protections", ())),
         has_opted_out_of_profiling=plain.get("has_opted_out_of_profiling", False),
     )

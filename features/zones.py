@@ -4,11 +4,12 @@ What is known better wins:
 
 1. a known zone needs no guess;
 2. the zones of the country, narrowed by those of the telephone number: +1 808 leaves one of the United States'.
-   Where the two contradict each other one of them is wrong, and nobody knows which, so both stay plausible;
-3. the country alone, or the number alone (numbers are ported and travel, so a number never outweighs a country);
-4. the region of the locale, as a last hint: `pt-BR` is more likely Brazil than nowhere at all, and better than nothing,
-   but `en-US` is also what software ships with, so it never narrows anything that is known;
-5. nothing: the policy's `unknown_zones` then count.
+   Zones of the country that the tables of numbers do not know at all stay plausible whatever the number. Where the two
+   contradict each other one of them is wrong, and nobody knows which, so both stay plausible;
+3. the country alone, or the number alone with every zone of its country: numbers are ported and travel, and the tables
+   give some countries nothing but a neighbour's zone;
+4. nothing: the policy's `unknown_zones` then count, and those of the locale's region (`locale_zones`) beside them.
+   `en-US` is also what software ships with, so a locale takes no zone away and narrows nothing.
 
 Zones that keep the same time from 2026 to 2028 are one: the 29 zones of the United States leave eight.
 
@@ -30,24 +31,38 @@ _LONGEST_CODE = 3
 _REGION_LETTERS = 2
 
 
-def plausible_zones(
-    *, time_zone: str | None, country: str | None, phone_prefix: str | None, locale: str | None
-) -> tuple[str, ...]:
-    """IANA zones that a customer may live in, sorted; empty where the zone is known, or nothing is.
+def plausible_zones(*, time_zone: str | None, country: str | None, phone_prefix: str | None) -> tuple[str, ...]:
+    """IANA zones that a customer may live in, sorted; empty where the zone is known, or neither of the others is.
 
     Args:
         time_zone: IANA zone, where it is known.
         country: ISO 3166-1 alpha-2 code.
         phone_prefix: International telephone number or its beginning; what cannot be read counts as missing.
-        locale: BCP 47 tag.
 
     Example:
-        >>> plausible_zones(time_zone=None, country="US", phone_prefix="+1 808", locale=None)
+        >>> plausible_zones(time_zone=None, country="US", phone_prefix="+1 808")
         ('Pacific/Honolulu',)
+        >>> plausible_zones(time_zone=None, country=None, phone_prefix="+213")  # the tables say Paris alone
+        ('Africa/Algiers', 'Europe/Paris')
     """
     if time_zone is not None:
         return ()
-    return _plausible(country, _digits(phone_prefix)[:_LONGEST_NUMBER], None if country else _region(locale))
+    return _plausible(country, _digits(phone_prefix)[:_LONGEST_NUMBER])
+
+
+def locale_zones(locale: str | None) -> tuple[str, ...]:
+    """IANA zones of a locale's region, sorted; empty where it names none.
+
+    A hint and no more: they count beside the policy's `unknown_zones`, where nothing better is known.
+
+    Args:
+        locale: BCP 47 tag.
+
+    Example:
+        >>> locale_zones("pt-PT"), locale_zones("pt")
+        (('Atlantic/Azores', 'Europe/Lisbon'), ())
+    """
+    return tuple(sorted(_zones_of_country(_region(locale)).values()))
 
 
 @cache
@@ -68,10 +83,13 @@ def is_international(number: str) -> bool:
 
 
 @lru_cache(maxsize=65_536)
-def _plausible(country: str | None, digits: str, region: str | None) -> tuple[str, ...]:
+def _plausible(country: str | None, digits: str) -> tuple[str, ...]:
     by_country, by_number = _zones_of_country(country), _zones_of_number(digits)
+    if not by_country:
+        return tuple(sorted((by_number | _zones_of_numbers_country(digits)).values()))
     both = {hours: zone for hours, zone in by_country.items() if hours in by_number}
-    return tuple(sorted((both or by_number | by_country or _zones_of_country(region)).values()))
+    narrowed = both and both | _zones_without_numbers(country or "")
+    return tuple(sorted((narrowed or by_number | by_country).values()))
 
 
 def _digits(number: str | None) -> str:
@@ -90,24 +108,58 @@ def _zones_of_country(country: str | None) -> dict[Hours, str]:
 
 
 def _zones_of_number(digits: str) -> dict[Hours, str]:
+    """Zones of a number by the time they keep."""
+    return _distinct(sorted(_names_of_number(digits)))
+
+
+@lru_cache(maxsize=65_536)
+def _names_of_number(digits: str) -> frozenset[str]:
     """Zones of the longest beginning that is known, and of everything that this may be the beginning of."""
     if not digits:
-        return {}
+        return frozenset()
     from phonenumbers.tzdata import TIMEZONE_DATA, TIMEZONE_LONGEST_PREFIX
 
     known = (digits[:length] for length in range(min(len(digits), TIMEZONE_LONGEST_PREFIX), 0, -1))
     found = set(next((TIMEZONE_DATA[one] for one in known if one in TIMEZONE_DATA), ()))
     if len(digits) < TIMEZONE_LONGEST_PREFIX:
         found.update(zone for prefix, zones in TIMEZONE_DATA.items() if prefix.startswith(digits) for zone in zones)
-    return _distinct(sorted(found - {_NOWHERE}))
+    return frozenset(found - {_NOWHERE})
+
+
+def _zones_of_numbers_country(digits: str) -> dict[Hours, str]:
+    """Every zone of the country that a number belongs to; of several that share its code, of those it points to."""
+    from phonenumbers import COUNTRY_CODE_TO_REGION_CODE
+
+    codes = (int(digits[:length]) for length in range(1, min(len(digits), _LONGEST_CODE) + 1))
+    sharing = next((COUNTRY_CODE_TO_REGION_CODE[code] for code in codes if code in COUNTRY_CODE_TO_REGION_CODE), ())
+    names = _names_of_number(digits)
+    pointed = [country for country in sharing if not names.isdisjoint(_names_by_country().get(country, ()))]
+    found: dict[Hours, str] = {}
+    for country in pointed or sharing:
+        found |= _zones_of_country(country)
+    return found
+
+
+@cache
+def _zones_without_numbers(country: str) -> dict[Hours, str]:
+    """Zones of a country that no number of it leads to: a table that does not know them cannot rule them out."""
+    from phonenumbers import country_code_for_region
+
+    known = _zones_of_number(str(country_code_for_region(country)))
+    return {hours: zone for hours, zone in _zones_of_country(country).items() if hours not in known}
 
 
 @cache
 def _by_country() -> dict[str, dict[Hours, str]]:
-    zones: dict[str, list[str]] = {}
+    return {country: _distinct(names) for country, names in _names_by_country().items()}
+
+
+@cache
+def _names_by_country() -> dict[str, list[str]]:
+    names: dict[str, list[str]] = {}
     for country, _place, zone, *_comment in _rows("zone.tab"):
-        zones.setdefault(country, []).append(zone)
-    return {country: _distinct(some) for country, some in zones.items()}
+        names.setdefault(country, []).append(zone)
+    return names
 
 
 def _distinct(zones: Iterable[str]) -> dict[Hours, str]:

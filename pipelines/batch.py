@@ -26,6 +26,7 @@ from decisioning.limits import Supply
 from decisioning.message import SILENCE
 from features.policy_archive import PolicyArchive
 from features.settings import Settings
+from features.zone_rules import use_newest_rules
 from pipelines.allocation import allocate
 from pipelines.allocation_problem import Options, Volume, problem_of
 from pipelines.audience import CUSTOMER, KEY, Audience, open_audience
@@ -333,6 +334,7 @@ _WORKERS: list[Worker] = []
 
 
 def _start_worker(run: Run) -> None:
+    use_newest_rules()
     _WORKERS.append(Worker(run))
 
 

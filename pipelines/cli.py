@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from decisioning.errors import InsufficientDataError, InvalidInputError, NextbestError, UnavailableError
+from features.zone_rules import use_newest_rules
 from pipelines import commands
 
 EXIT_INVALID = 2
@@ -68,6 +69,7 @@ def root(
 
 def main() -> None:
     """Entry point: run, and turn a foreseen failure into one line and an exit code."""
+    use_newest_rules()
     register_nouns()
     try:
         app()

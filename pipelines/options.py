@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +16,7 @@ from rich.table import Table as RichTable
 
 from decisioning.errors import InvalidInputError
 from features.settings import Settings
+from features.zone_rules import rules_in_force
 
 HomeOption = Annotated[
     Path | None,
@@ -52,6 +54,12 @@ def print_result(result: Mapping[str, Any], *, as_json: bool, title: str = "") -
 def say(text: str) -> None:
     """Tell a person what is going on, on stderr."""
     Console(stderr=True, highlight=False).print(text)
+
+
+def warn_of_old_zone_rules(now: datetime) -> None:
+    """Say on stderr where the time zone rules that quiet hours follow are old at a moment (aware)."""
+    if (problem := rules_in_force().problem(now)) is not None:
+        say(f"[yellow]warning:[/] {problem}")
 
 
 @contextmanager

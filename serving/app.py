@@ -14,6 +14,7 @@ from features.model_registry import fetch_champion
 from features.policy_archive import PolicyArchive
 from features.privacy.tombstones import tombstones_of
 from features.settings import Settings
+from features.zone_rules import rules_in_force, use_newest_rules, warn_of_old_rules
 from serving import api_docs, problems
 from serving.access import needs
 from serving.api_keys import KeyRing, Scope
@@ -68,6 +69,7 @@ def create_app(
         redoc_url=None,
         lifespan=_lifespan(refresh_every_s, owns_process=owns_process),
     )
+    use_newest_rules()
     refresher = Refresher(
         catalogues=CatalogueSource(folder=settings.catalogue_path),
         models=ModelSource(fetch=fetch_model or (lambda: fetch_champion(settings))),
@@ -130,6 +132,7 @@ def _lifespan(refresh_every_s: float, *, owns_process: bool) -> Callable[[FastAP
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         engine: Engine = app.state.engine
+        warn_of_old_rules(rules_in_force(), engine.now())
         await asyncio.gather(engine.state.start(), asyncio.to_thread(engine.refresher.refresh))
         if owns_process:
             gc.collect()

@@ -69,6 +69,8 @@ class Metrics:
         )
         self.problems = self._counter("problems", "Requests refused, by code", "code")
         self.model = _ModelInfo()
+        self.zone_rules = self._gauge("zone_rules_info", "1 for the release of the time zone rules", "version")
+        self.zone_rules_old = self._gauge("zone_rules_old", "1 where the time zone rules are old")
         self.shadow_price = self._gauge("shadow_price_minor", "Price of one unit of what is shared, by limit", "limit")
         self.supply_used = self._gauge("supply_used_ratio", "Part of what is shared that was used, by limit", "limit")
         self.open_cases = self._gauge("cases_open", "Cases of customers that are open, by kind", "kind")

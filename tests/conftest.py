@@ -28,7 +28,14 @@ from features.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES
 from features.model_bundle import ModelBundle
 from features.model_registry import mlflow_client
 from features.settings import Settings
+from features.zone_rules import use_newest_rules
 from pipelines.embedded_redis import embedded_redis
+
+
+def pytest_configure() -> None:
+    """A process of tests starts like any other, before a test module looks a zone up."""
+    use_newest_rules()
+
 
 SHOP_ENDS_AT = datetime(2026, 11, 1, tzinfo=UTC)
 SERVICE_WITHOUT_PRECEDENCE = replace(DEFAULT_CLASSES[MessageClass.SERVICE], has_precedence=False)

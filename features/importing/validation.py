@@ -10,7 +10,17 @@ import polars as pl
 
 from decisioning.catalogue import Catalogue
 from decisioning.errors import InvalidInputError
-from features.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES, Column, OutcomeType, StateEventType, Table
+from features.contracts import (
+    CUSTOMERS,
+    DECISIONS,
+    EVENTS,
+    OUTCOMES,
+    UTC_TIME,
+    Column,
+    OutcomeType,
+    StateEventType,
+    Table,
+)
 from features.importing.json_columns import MOST_CHARACTERS, respell, shape_rule
 from features.importing.parsing import accepted, parsed
 from features.importing.refusals import REASONS_SCHEMA
@@ -135,7 +145,10 @@ def _as_read(table: Table, raw: pl.DataFrame) -> list[pl.Expr]:
 
 def _reasons(file: str, raw: pl.DataFrame, rule: Rule, is_broken: pl.Series) -> pl.DataFrame:
     rows = raw.filter(is_broken)
-    value = pl.col(rule.column).cast(pl.String).str.slice(0, _MOST_SHOWN_OF_VALUE)
+    value = pl.col(rule.column)
+    if isinstance(rows.schema.get(rule.column), pl.Datetime):
+        value = value.cast(UTC_TIME)  # another zone's local time would follow Polars' own copy of the zone rules
+    value = value.cast(pl.String).str.slice(0, _MOST_SHOWN_OF_VALUE)
     return rows.select(
         pl.lit(file).alias("file"),
         pl.col(ROW).cast(pl.UInt64).alias("row"),

@@ -48,6 +48,7 @@ def _newer_fields(customer: Customer) -> dict[str, Any]:
         "household": customer.household_id,
         "country": customer.country,
         "zones": customer.plausible_zones,
+        "locale_zones": customer.locale_zones,
         "protections": sorted(customer.protections),
         "not_profiled": customer.has_opted_out_of_profiling,
         "known_at": customer.known_at,
@@ -76,6 +77,7 @@ def decode_profile(payload: bytes) -> Customer:
             household_id=fields.get("household"),
             country=fields.get("country"),
             plausible_zones=tuple(fields.get("zones", ())),
+            locale_zones=tuple(fields.get("locale_zones", ())),
             protections=frozenset(fields.get("protections", ())),
             has_opted_out_of_profiling=fields.get("not_profiled", False),
             known_at=_moment(fields.get("known_at")),
@@ -125,11 +127,10 @@ def customers_from_frame(frame: pl.DataFrame, said: Mapping[str, Said] | None = 
 
 
 def _from_row(row: Mapping[str, Any], said: Said) -> Customer:
-    from features.zones import plausible_zones  # serving reads profiles and never asks the tables of numbers and zones
-
     given = map(_consent, _json(row["consents"], list, "consents"))
     attributes = _attributes(row["attributes"])
     told = told_since(attributes, row["updated_at"], said.told)
+    plausible, hinted = _zones(row)
     return Customer(
         customer_id=CustomerId(row["customer_id"]),
         attributes={**attributes, **{name: value for name, (_, value) in told.items()}},
@@ -141,13 +142,19 @@ def _from_row(row: Mapping[str, Any], said: Said) -> Customer:
         known_at=row["updated_at"],
         told={name: one for name, (one, _) in told.items()},
         country=row["country"],
-        plausible_zones=plausible_zones(
-            time_zone=row["time_zone"],
-            country=row["country"],
-            phone_prefix=row["phone_prefix"],
-            locale=row["locale"],
-        ),
+        plausible_zones=plausible,
+        locale_zones=hinted,
     )
+
+
+def _zones(row: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Zones that are plausible, and only where there are none those of the locale."""
+    # Serving reads profiles and never asks the tables of numbers and zones.
+    from features.zones import locale_zones, plausible_zones
+
+    plausible = plausible_zones(time_zone=row["time_zone"], country=row["country"], phone_prefix=row["phone_prefix"])
+    hints = () if plausible or row["time_zone"] is not None else locale_zones(row["locale"])
+    return plausible, hints
 
 
 def latest_answers(answers: Iterable[Mapping[str, Any]]) -> tuple[Consent, ...]:

@@ -18,7 +18,7 @@ ENGINE_USES: Mapping[str, str] = {
     "customers.time_zone": "gate: quiet hours",
     "customers.country": "gate: quiet hours, where the time zone is unknown",
     "customers.phone_prefix": "gate: quiet hours, where the time zone is unknown",
-    "customers.locale": "language of explanations; gate: quiet hours, where the time zone is unknown",
+    "customers.locale": "language of explanations; gate: quiet hours, where nothing else names a zone",
     "customers.household": "gate: contact caps of a household",
     "events.event_id": "takes a report once",
     "events.customer_id": _EVERY["customer_id"],

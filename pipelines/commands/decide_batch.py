@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipelines.options import HomeOption, JsonOption, print_result, progress_bar, settings_for
+from pipelines.options import HomeOption, JsonOption, print_result, progress_bar, settings_for, warn_of_old_zone_rules
 
 if TYPE_CHECKING:
     from features.settings import Settings
@@ -62,6 +62,7 @@ def decide_batch(
 
     Example: `nextbest decide-batch audience.parquet decisions.parquet --touchpoint weekly-mail --key 2026-W45`
     """
+    from features.clock import wall_clock
     from features.moments import moment_from
     from pipelines.batch import BatchPlan, decide_audience
     from pipelines.draining import draining
@@ -80,6 +81,7 @@ def decide_batch(
         optimises=optimise,
         volumes=_volumes(at_least or [], at_most or [], optimises=optimise),
     )
+    warn_of_old_zone_rules(plan.now or wall_clock())
     with redis_for(settings) as url, nullcontext() if dry_run else draining(settings, url), progress_bar() as bar:
         task = bar.add_task("deciding", total=None)
         report = decide_audience(

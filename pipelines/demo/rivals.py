@@ -31,6 +31,7 @@ from features.model_bundle import load_value_model, value_model
 from features.model_registry import fetch_champion
 from features.online.profiles import customers_from_frame
 from features.settings import Settings
+from features.zone_rules import use_newest_rules
 from pipelines.demo.diary import Diary, Scenario
 from pipelines.demo.lives import world_of
 from pipelines.demo.preparation import tables_of
@@ -115,6 +116,7 @@ def rivals(contest: Contest) -> Iterator[Rivals]:
 
 def _step_back() -> None:
     """Leave Ctrl-C to the demo, and the processors to the server while it has decisions to make."""
+    use_newest_rules()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(_NICENESS)
 

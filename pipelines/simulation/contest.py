@@ -11,6 +11,7 @@ import numpy as np
 import orjson
 
 from features.model_bundle import load_value_model
+from features.zone_rules import use_newest_rules
 from pipelines.simulation.comparing import (
     ENGINE_NAME,
     ORACLE_NAME,
@@ -154,7 +155,7 @@ def _play_all(contest: Contest, ground: Ground, key: str) -> Iterator[tuple[str,
     if contest.workers == 1:
         yield from ((name, _play(contest, ground.seed, name, key)) for name in NAMES)
         return
-    with ProcessPoolExecutor(contest.workers, multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(contest.workers, multiprocessing.get_context("spawn"), use_newest_rules) as pool:
         playing: dict[Future[Played], str] = {
             pool.submit(_play, contest, ground.seed, name, key): name for name in NAMES
         }

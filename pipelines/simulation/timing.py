@@ -18,7 +18,7 @@ _AT_ONCE = 0.05
 _READ_WITHIN = {"direct_mail": 40.0, "event": 5.0, "call": 0.1}
 _READ_ONLINE = 30.0
 _LAST_ACT = 167.0
-_ZONE = ZoneInfo("America/New_York")
+_ZONE = "America/New_York"
 
 
 def delivered_hours(result: WeekResult) -> FloatArray:
@@ -40,9 +40,9 @@ def acted_hours(result: WeekResult) -> FloatArray:
 
 def departs_hours(flights: WeekOfFlights, begins_at: datetime, flight: IntArray) -> FloatArray:
     """When flights are scheduled to leave."""
-    midnights = np.zeros(max(FLYING_DAYS) + 1)
+    midnights, zone = np.zeros(max(FLYING_DAYS) + 1), ZoneInfo(_ZONE)
     for day in FLYING_DAYS:
-        local = datetime.combine(begins_at.date() + timedelta(days=day), datetime.min.time(), tzinfo=_ZONE)
+        local = datetime.combine(begins_at.date() + timedelta(days=day), datetime.min.time(), tzinfo=zone)
         midnights[day] = (local - begins_at).total_seconds() / 3_600
     return midnights[flights.day[flight]] + flights.departs_minute[flight] / 60
 

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from decisioning.errors import UnavailableError
+from features.zone_rules import rules_in_force
 from serving.access import needs
 from serving.api_keys import Scope
 from serving.documents import LiveAnswer, ReadyAnswer, problems
@@ -59,6 +60,9 @@ async def metrics(request: Request) -> Response:
         engine.metrics.stream_length.set(float("nan"))
     in_force = engine.refresher.in_force
     engine.metrics.model.version = in_force.model.version if in_force and in_force.model else ""
+    rules = rules_in_force()
+    engine.metrics.zone_rules.labels(rules.version).set(1)
+    engine.metrics.zone_rules_old.set(int(rules.problem(engine.now()) is not None))
     return Response(engine.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
 
@@ -83,4 +87,11 @@ def _checks(engine: Engine) -> dict[str, dict[str, Any]]:
             "problem": refresher.model_problem or _arm_problem(in_force),
         },
         "redis": {"ok": engine.state.is_up, "problem": None if engine.state.is_up else engine.state.problem},
+        "zone_rules": _zone_check(engine),
     }
+
+
+def _zone_check(engine: Engine) -> dict[str, Any]:
+    """Old rules are a warning: the server is no less ready, and quiet hours may be wrong where rules have changed."""
+    rules = rules_in_force()
+    return {"ok": True, "version": rules.version, "problem": rules.problem(engine.now())}

@@ -28,6 +28,7 @@ CUSTOMER_FIELDS = {
     "household_id",
     "country",
     "plausible_zones",
+    "locale_zones",
     "protections",
     "has_opted_out_of_profiling",
 }

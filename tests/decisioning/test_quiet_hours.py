@@ -209,7 +209,7 @@ def test_names_that_are_no_zones_are_left_out_and_nothing_left_means_unknown() -
     assert known == local("Asia/Tokyo", 2026, 11, 3, 8)
 
 
-def customer_in(time_zone: str | None, plausible: tuple[str, ...] = ()) -> Customer:
+def customer_in(time_zone: str | None, plausible: tuple[str, ...] = (), hinted: tuple[str, ...] = ()) -> Customer:
     return Customer(
         customer_id=CustomerId("C-1"),
         attributes={},
@@ -218,6 +218,7 @@ def customer_in(time_zone: str | None, plausible: tuple[str, ...] = ()) -> Custo
         reachable_channels=frozenset(),
         consents=(),
         plausible_zones=plausible,
+        locale_zones=hinted,
     )
 
 
@@ -228,6 +229,23 @@ def test_the_own_zone_comes_before_plausible_ones_and_those_before_everybody_s()
     assert zones_of(customer_in(None, ("Bonn",)), hours) == ("UTC",)
     assert zones_of(customer_in(""), hours) == ("UTC",)
     assert zones_of(None, hours) == ("UTC",)
+
+
+@given(
+    plausible=st.lists(st.sampled_from(["Asia/Tokyo", "Bonn"]), max_size=2).map(tuple),
+    hinted=st.lists(st.sampled_from(["America/New_York", "Europe/Berlin", "Bonn"]), max_size=3).map(tuple),
+)
+def test_a_locale_may_add_a_zone_and_never_takes_one_away(plausible: tuple[str, ...], hinted: tuple[str, ...]) -> None:
+    hours = QuietHours(unknown_zones=("Europe/London", "Europe/Berlin"))
+    without, found = (
+        zones_of(customer_in(None, plausible), hours),
+        zones_of(customer_in(None, plausible, hinted), hours),
+    )
+
+    assert found[: len(without)] == without
+    assert set(found) <= set(without) | set(hinted) - {"Bonn"}
+    if "Asia/Tokyo" in plausible:
+        assert found == without
 
 
 @pytest.mark.parametrize("name", ["Europe/Bonn", "", "Europe", "../../etc/passwd", "/etc/localtime", "\x00", "Ü"])

@@ -329,6 +329,7 @@ def full_inputs(policy: Policy, inputs_of: MakeInputs, **fields: Any) -> Inputs:
         "country": "DE",
         "time_zone": None,
         "plausible_zones": ("Europe/Berlin", "Europe/Busingen"),
+        "locale_zones": ("Europe/London",),
     }
     return inputs_of(policy, **everything | fields)
 

@@ -1,24 +1,36 @@
 """Where a customer may live: never fewer zones than what is known leaves open."""
 
-from zoneinfo import available_timezones
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from phonenumbers import SUPPORTED_REGIONS, country_code_for_region
 
-from features.zones import country_codes, is_international, plausible_zones
+from features.zones import country_codes, is_international, locale_zones, plausible_zones
 
 
 def zones(**known: str | None) -> tuple[str, ...]:
-    return plausible_zones(**{"time_zone": None, "country": None, "phone_prefix": None, "locale": None, **known})
+    return plausible_zones(**{"time_zone": None, "country": None, "phone_prefix": None, **known})
+
+
+def same_times(some: tuple[str, ...], others: tuple[str, ...]) -> bool:
+    """Every zone of the first keeps the time of one of the others, from 2026 to 2028."""
+    moments = [datetime(2026, 1, 1, 12, tzinfo=UTC) + timedelta(days=7 * week) for week in range(157)]
+    hours = [
+        {tuple(at.astimezone(ZoneInfo(name)).utcoffset() for at in moments) for name in names}
+        for names in (some, others)
+    ]
+    return hours[0] <= hours[1]
 
 
 def test_a_known_zone_leaves_nothing_to_guess() -> None:
-    assert zones(time_zone="Asia/Tokyo", country="US", phone_prefix="+49 30", locale="pt-BR") == ()
+    assert zones(time_zone="Asia/Tokyo", country="US", phone_prefix="+49 30") == ()
 
 
 def test_nothing_known_leaves_it_to_the_policy() -> None:
-    assert zones() == zones(locale="en") == zones(locale="zh-Hant") == ()
+    assert zones() == zones(phone_prefix="+800") == locale_zones(None) == locale_zones("en") == ()
 
 
 @pytest.mark.parametrize(
@@ -52,38 +64,85 @@ def test_a_number_narrows_its_country(country: str, number: str, expected: tuple
 
 
 def test_the_beginning_of_a_number_leaves_open_whatever_it_may_become() -> None:
-    whole, cut = set(zones(phone_prefix="+1 808 555 0100")), set(zones(phone_prefix="+1 8"))
+    whole, cut, code = (zones(phone_prefix=number) for number in ("+1 808 555 0100", "+1 8", "+1"))
 
-    assert whole < cut <= set(zones(phone_prefix="+1"))
+    assert same_times(whole, cut)
+    assert same_times(cut, code)
+    assert len(whole) < len(cut)
+
+
+@pytest.mark.parametrize(
+    ("number", "own"),
+    [
+        ("+213 555", "Africa/Algiers"),  # the tables give Paris
+        ("+218", "Africa/Tripoli"),  # Bucharest
+        ("+505", "America/Managua"),  # Chicago
+        ("+211", "Africa/Juba"),  # Nairobi
+        ("+212 6", "Africa/Casablanca"),  # Canary
+        ("+970", "Asia/Gaza"),  # Bucharest
+        ("+7 401", "Europe/Kaliningrad"),  # Bucharest
+        ("+61 8 89", "Australia/Darwin"),
+        ("+56 9", "America/Punta_Arenas"),
+        ("+56 9", "Pacific/Easter"),
+        ("+675", "Pacific/Bougainville"),
+    ],
+)
+def test_a_number_alone_leaves_open_the_zones_of_its_country(number: str, own: str) -> None:
+    assert same_times((own,), zones(phone_prefix=number))
+
+
+@pytest.mark.parametrize("region", sorted(SUPPORTED_REGIONS))
+def test_no_code_of_a_country_leaves_out_where_its_people_live(region: str) -> None:
+    found = zones(phone_prefix=f"+{country_code_for_region(region)}")
+
+    assert same_times(zones(country=region), found)
+
+
+def test_a_number_that_several_countries_share_leaves_open_those_it_points_to() -> None:
+    assert set(zones(phone_prefix="+1 604")) == set(zones(country="CA"))
+    assert "Asia/Almaty" not in zones(phone_prefix="+7 495")
+    assert "Europe/Moscow" not in zones(phone_prefix="+7 727")
+
+
+@pytest.mark.parametrize(
+    ("country", "number", "unknown_to_numbers"),
+    [
+        ("AU", "+61 8 89", "Australia/Darwin"),
+        ("CL", "+56 2", "America/Punta_Arenas"),
+        ("RU", "+7 495", "Europe/Kaliningrad"),
+    ],
+)
+def test_a_number_rules_out_no_zone_that_the_tables_of_numbers_do_not_know(
+    country: str, number: str, unknown_to_numbers: str
+) -> None:
+    assert same_times((unknown_to_numbers,), zones(country=country, phone_prefix=number))
+    assert set(zones(country=country, phone_prefix=number)) <= set(zones(country=country))
 
 
 def test_where_country_and_number_contradict_each_other_both_stay_plausible() -> None:
     assert zones(country="DE", phone_prefix="+1 808") == ("Europe/Berlin", "Pacific/Honolulu")
 
 
-def test_the_locale_is_the_last_hint() -> None:
-    assert "America/New_York" in zones(locale="en-US")
-    assert zones(locale="zh-Hant-TW") == ("Asia/Taipei",)
-    assert zones(locale="en-US", country="DE") == zones(country="DE")
-    assert zones(locale="en-US", phone_prefix="+4930") == zones(phone_prefix="+4930") == ("Europe/Berlin",)
+def test_a_locale_hints_at_the_zones_of_its_region() -> None:
+    assert "America/New_York" in locale_zones("en-US")
+    assert locale_zones("zh-Hant-TW") == ("Asia/Taipei",)
+    assert locale_zones("xx-XX") == locale_zones("-") == ()
+    assert locale_zones("en_gb") == ("Europe/London",)
 
 
 @given(
     country=st.none() | st.sampled_from(sorted(country_codes())),
     digits=st.text("0123456789", max_size=15),
-    locale=st.none() | st.sampled_from(["de-DE", "en-US", "pt-BR", "xx-XX", "-", "en_gb"]),
 )
 def test_every_answer_is_a_sorted_set_of_zones_and_a_number_never_leaves_more_of_its_country(
-    country: str | None, digits: str, locale: str | None
+    country: str | None, digits: str
 ) -> None:
-    found = zones(country=country, phone_prefix=f"+{digits}", locale=locale)
+    found = zones(country=country, phone_prefix=f"+{digits}")
 
     assert list(found) == sorted(set(found))
     assert set(found) <= available_timezones()
-    if country is not None and set(found) & set(zones(country=country)):
-        assert found
-    if digits and not country:
-        assert zones(country=country, phone_prefix=f"+{digits}", locale=None) in (found, ())
+    if country is not None and not zones(phone_prefix=f"+{digits}"):
+        assert found == zones(country=country)
 
 
 @pytest.mark.parametrize(("number", "is_good"), [("+1", True), ("+49 30", True), ("+800", True), ("0049", False)])

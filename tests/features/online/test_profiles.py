@@ -44,6 +44,7 @@ customers = st.builds(
     household_id=st.none() | st.text(min_size=1, max_size=8),
     country=st.none() | st.sampled_from(["DE", "AT"]),
     plausible_zones=st.lists(texts, max_size=2).map(tuple),
+    locale_zones=st.lists(texts, max_size=2).map(tuple),
     protections=st.frozensets(st.sampled_from(sorted(PROTECTIONS))),
     has_opted_out_of_profiling=st.booleans(),
 )
@@ -162,8 +163,21 @@ def test_household_country_zones_and_protections_reach_the_profile(tables_of):
 
 
 def test_a_known_zone_leaves_no_plausible_ones(tables_of):
-    row = {"updated_at": NOON, "time_zone": "Asia/Tokyo", "country": "US"}
-    assert only(tables_of(customers=[row]).customers).plausible_zones == ()
+    row = {"updated_at": NOON, "time_zone": "Asia/Tokyo", "country": "US", "locale": "en-US"}
+    customer = only(tables_of(customers=[row]).customers)
+    assert customer.plausible_zones == customer.locale_zones == ()
+
+
+@pytest.mark.parametrize(
+    ("known", "hints"),
+    [({}, ("America/Noronha", "America/Belem")), ({"country": "DE"}, ()), ({"phone_prefix": "+49 30"}, ())],
+)
+def test_a_locale_is_a_hint_where_neither_country_nor_number_says_more(tables_of, known, hints):
+    row = {"updated_at": NOON, "locale": "pt-BR", **known}
+    customer = only(tables_of(customers=[row]).customers)
+    assert set(hints) <= set(customer.locale_zones)
+    assert bool(customer.plausible_zones) is bool(known)
+    assert not (customer.plausible_zones and customer.locale_zones)
 
 
 def word(kind: str, hours: float, **properties: str) -> dict[str, object]:
