@@ -70,12 +70,13 @@ class OutcomeType(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """A column of a canonical table."""
+    """A column of a canonical table; ids are read as `features.ids` says."""
 
     name: str
     dtype: pl.DataType
     is_required: bool = True
     is_json: bool = False
+    is_id: bool = False
     meaning: str
 
 
@@ -98,6 +99,10 @@ def _text(name: str, meaning: str, *, required: bool = False) -> Column:
     return Column(name=name, dtype=pl.String(), is_required=required, meaning=meaning)
 
 
+def _id(name: str, meaning: str, *, required: bool = False) -> Column:
+    return Column(name=name, dtype=pl.String(), is_required=required, is_id=True, meaning=meaning)
+
+
 def _json(name: str, meaning: str) -> Column:
     return Column(name=name, dtype=pl.String(), is_required=False, is_json=True, meaning=meaning)
 
@@ -114,7 +119,7 @@ CUSTOMERS = Table(
     key=("customer_id", "updated_at"),
     time_column="updated_at",
     columns=(
-        _text("customer_id", "stable identifier", required=True),
+        _id("customer_id", "stable identifier", required=True),
         _time("updated_at", "when this row became known; the newest row of a customer wins", required=True),
         _time("joined_at", "start of the relation"),
         _text("time_zone", "IANA time zone"),
@@ -122,7 +127,7 @@ CUSTOMERS = Table(
         _json("channels", "channels with a working address"),
         _json("consents", "answers per channel and purpose"),
         _json("attributes", "declared attributes"),
-        _text("household", "who shares a household; empty where unknown"),
+        _id("household", "who shares a household; empty where unknown"),
         _text("country", "where they live, ISO 3166-1 alpha-2"),
         _text(
             "phone_prefix",
@@ -137,8 +142,8 @@ EVENTS = Table(
     key=("event_id",),
     time_column="occurred_at",
     columns=(
-        _text("event_id", "stable identifier", required=True),
-        _text("customer_id", "who", required=True),
+        _id("event_id", "stable identifier", required=True),
+        _id("customer_id", "who", required=True),
         _text("type", "event type", required=True),
         _time("occurred_at", "when it happened", required=True),
         _time("recorded_at", "when it became known, where later than it happened"),
@@ -154,13 +159,13 @@ DECISIONS = Table(
     key=("decision_id",),
     time_column="decided_at",
     columns=(
-        _text("decision_id", "stable identifier", required=True),
-        _text("customer_id", "who", required=True),
+        _id("decision_id", "stable identifier", required=True),
+        _id("customer_id", "who", required=True),
         _time("decided_at", "when", required=True),
         _text("touchpoint", "what asked"),
-        _text("offer_id", "the offer; empty means silence"),
+        _id("offer_id", "the offer; empty means silence"),
         _text("channel", "how it travelled; empty for silence"),
-        _text("creative_id", "the wording"),
+        _id("creative_id", "the wording"),
         Column(
             name="action_probability",
             dtype=pl.Float64(),
@@ -191,9 +196,9 @@ OUTCOMES = Table(
     key=("outcome_id",),
     time_column="occurred_at",
     columns=(
-        _text("outcome_id", "stable identifier", required=True),
-        _text("decision_id", "the decision it belongs to", required=True),
-        _text("customer_id", "who", required=True),
+        _id("outcome_id", "stable identifier", required=True),
+        _id("decision_id", "the decision it belongs to", required=True),
+        _id("customer_id", "who", required=True),
         _text("type", "outcome type", required=True),
         _time("occurred_at", "when it happened", required=True),
         _time("recorded_at", "when it became known, where later than it happened"),

@@ -26,6 +26,7 @@ from pydantic_core import PydanticCustomError, from_json
 
 from decisioning.errors import nearest_names
 from features.contracts import OutcomeType
+from features.ids import whole_id
 from serving.problems import Fault, Problem
 
 MAX_BATCH = 500
@@ -65,6 +66,8 @@ def _distinct(values: tuple[str, ...]) -> tuple[str, ...]:
 
 
 Identifier = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=200), AfterValidator(_printable)]
+Id = Annotated[Identifier, AfterValidator(whole_id)]
+PathId = Annotated[str, AfterValidator(whole_id)]
 Key = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=255), AfterValidator(_printable)]
 Names = Annotated[tuple[Identifier, ...], Field(max_length=200), AfterValidator(_distinct)]
 Moment = Annotated[AwareDatetime, BeforeValidator(_iso_text)]
@@ -93,7 +96,7 @@ def _distinct_placements(values: tuple[PlacementItem, ...]) -> tuple[PlacementIt
 class DecisionBody(Body):
     """Ask for the next action for one customer at one touchpoint."""
 
-    customer_id: Identifier = Field(description="Who", examples=["C-1029"])
+    customer_id: Id = Field(description="Who", examples=["C-1029"])
     touchpoint: Identifier = Field(description="What asks; a name of the catalogue", examples=["weekly-mail"])
     stage: Identifier | None = Field(default=None, description="Journey stage, where the caller knows it better")
     context: dict[Identifier, Any] = Field(
@@ -154,13 +157,11 @@ class Money(Body):
 class OutcomeItem(Body):
     """What became of a decision."""
 
-    message_id: Identifier = Field(description="Identity of this report: sent twice, it counts once")
-    decision_id: Identifier = Field(description="The decision it belongs to")
+    message_id: Id = Field(description="Identity of this report: sent twice, it counts once")
+    decision_id: Id = Field(description="The decision it belongs to")
     type: OutcomeType
     occurred_at: Moment
-    customer_id: Identifier | None = Field(
-        default=None, description="Needed only for decisions that this server did not make"
-    )
+    customer_id: Id | None = Field(default=None, description="Needed only for decisions that this server did not make")
     value: Money | None = None
     properties: Properties = Field(default_factory=dict)
 
@@ -168,8 +169,8 @@ class OutcomeItem(Body):
 class EventItem(Body):
     """Something a customer did or suffered."""
 
-    message_id: Identifier = Field(description="Identity of this report: sent twice, it counts once")
-    customer_id: Identifier
+    message_id: Id = Field(description="Identity of this report: sent twice, it counts once")
+    customer_id: Id
     type: Identifier = Field(description="Event type of the catalogue", examples=["purchase"])
     occurred_at: Moment
     channel: Identifier | None = None

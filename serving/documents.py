@@ -293,6 +293,9 @@ class ItemStatus(Document):
 
     index: int
     status: Literal["accepted", "duplicate", "rejected"]
+    unknown: str | None = Field(
+        default=None, description="Pointer to what it names that is not known here; it was taken in all the same"
+    )
 
 
 class ReportAnswer(Document):

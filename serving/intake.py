@@ -6,7 +6,7 @@ atomic step, so the decision right after a report reflects it.
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -51,11 +51,17 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What became of the items of one request, by their place in it."""
+    """What became of the items of one request, by their place in it.
+
+    Attributes:
+        unknown: Pointer to what an item names that is not known: a customer or decision of whom nothing is held. Such
+            an item is taken in all the same, for it may have come before what it names.
+    """
 
     accepted: tuple[int, ...]
     duplicate: tuple[int, ...]
     rejected: tuple[Rejected, ...]
+    unknown: Mapping[int, str] = field(default_factory=dict[int, str])
 
     def document(self) -> dict[str, Any]:
         """As callers read it."""
@@ -65,8 +71,12 @@ class Report:
             "accepted": len(self.accepted),
             "duplicate": len(self.duplicate),
             "rejected": [one.document() for one in sorted(self.rejected, key=lambda one: one.index)],
-            "items": [{"index": place, "status": statuses[place]} for place in sorted(statuses)],
+            "items": [self._item(place, statuses[place]) for place in sorted(statuses)],
         }
+
+    def _item(self, place: int, status: str) -> dict[str, Any]:
+        unknown = {"unknown": self.unknown[place]} if place in self.unknown and status != "rejected" else {}
+        return {"index": place, "status": status, **unknown}
 
 
 class Intake:
@@ -96,7 +106,9 @@ class Intake:
                 rejected.append(_invalid(place, found))
             else:
                 takings[place] = found
-        return await self._take_in("events", takings, rejected)
+        known = await self._state.known_customers([taking.customer_id for taking in takings.values()])
+        unknown = {place: "/customer_id" for place, one in takings.items() if one.customer_id not in known}
+        return await self._take_in("events", takings, rejected, unknown)
 
     async def outcomes(self, values: Sequence[Any], in_force: InForce) -> Report:
         """Take outcomes in.
@@ -120,7 +132,8 @@ class Intake:
                     continue
                 refusal = _invalid(place, found)
             rejected.append(refusal)
-        return await self._take_in("outcomes", takings, rejected)
+        unknown = {place: "/decision_id" for place in takings if items[place].decision_id not in owners}
+        return await self._take_in("outcomes", takings, rejected, unknown)
 
     async def _owners(self, decision_ids: Sequence[str], catalogue: Catalogue) -> dict[str, Owner]:
         """Whose decisions these are, from Redis, else from the log."""
@@ -133,7 +146,9 @@ class Intake:
             owners |= {decision_id: _owner_in_log(row, catalogue) for decision_id, row in rows.items()}
         return owners
 
-    async def _take_in(self, table: str, takings: Mapping[int, Taking], rejected: Sequence[Rejected]) -> Report:
+    async def _take_in(
+        self, table: str, takings: Mapping[int, Taking], rejected: Sequence[Rejected], unknown: Mapping[int, str]
+    ) -> Report:
         firsts: dict[str, int] = {}
         for place in sorted(takings):
             firsts.setdefault(takings[place].seen_as, place)
@@ -144,6 +159,7 @@ class Intake:
             accepted=accepted,
             duplicate=tuple(place for place in takings if place not in accepted),
             rejected=tuple(rejected),
+            unknown=unknown,
         )
 
 

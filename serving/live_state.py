@@ -18,7 +18,7 @@ import orjson
 from decisioning.contact_policy import Touch
 from decisioning.errors import InvalidInputError, LogUnavailableError, UnavailableError
 from decisioning.limits import Supply
-from features.online.redis_keys import ERASED_KEY, SHARD_COUNT, decision_key, stream_key
+from features.online.redis_keys import ERASED_KEY, SHARD_COUNT, decision_key, profile_key, stream_key
 from features.privacy.tombstones import NO_TOKEN, Tombstones
 from serving.live_encoding import time_text, touch_in
 from serving.live_reading import (
@@ -240,6 +240,12 @@ class LiveState:
         commands: list[Command] = [("HMGET", key, "customer_id", "channel", "touch") for key in keys if key]
         replies = iter(await self._ask(commands) if commands else [])
         return [_owner(next(replies)) if key else None for key in keys]
+
+    async def known_customers(self, customer_ids: Sequence[str]) -> frozenset[str]:
+        """Those of some customers who have a profile."""
+        distinct = sorted(set(customer_ids))
+        replies = await self._ask([("EXISTS", profile_key(one)) for one in distinct]) if distinct else []
+        return frozenset(one for one, reply in zip(distinct, replies, strict=True) if reply)
 
     async def record(self, decision_id: str) -> bytes | None:
         """The record of a decision, as JSON; None where Redis does not hold it (any more)."""

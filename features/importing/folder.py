@@ -18,6 +18,7 @@ from decisioning.catalogue import Catalogue
 from decisioning.errors import InvalidInputError
 from features.contracts import TABLES
 from features.importing.landing import deduplicated, land
+from features.importing.matching import MOST_UNMATCHED, Unmatched, check_unmatched, find_unmatched
 from features.importing.refusals import BrokenRule, Refusals, final_folder
 from features.importing.staging import Staged, stage, staging_folder
 from features.importing.table_files import TableFile, find_table_files
@@ -62,6 +63,7 @@ class ImportReport:
         rejects_path: Folder of the refused rows; None where every row is good.
         catalogue_version: Version of the catalogue that came along and is now in force; None where none came.
         warnings: Files and columns that were left alone.
+        unmatched: What rows name that is not known; they landed all the same.
     """
 
     tables: tuple[TableImport, ...]
@@ -69,6 +71,7 @@ class ImportReport:
     rejects_path: Path | None
     catalogue_version: str | None
     warnings: tuple[str, ...]
+    unmatched: tuple[Unmatched, ...] = ()
 
     @property
     def rejected(self) -> int:
@@ -77,7 +80,12 @@ class ImportReport:
 
 
 def import_folder(
-    folder: Path, settings: Settings, on_progress: OnProgress | None = None, *, now: datetime
+    folder: Path,
+    settings: Settings,
+    on_progress: OnProgress | None = None,
+    *,
+    now: datetime,
+    most_unmatched: float = MOST_UNMATCHED,
 ) -> ImportReport:
     """Bring customers, events, decisions and outcomes (`.parquet` or `.csv`, any subset) into the log.
 
@@ -90,9 +98,11 @@ def import_folder(
         settings: Where the log, the catalogue and the rejects are.
         on_progress: Told how many thousandths of the work are done, and 1000.
         now: Moment of the import; later times than this, with some tolerance, are refused.
+        most_unmatched: Largest share of what a column names that may be unknown, in [0, 1].
 
     Raises:
-        InvalidInputError: A file cannot be read, lacks a column, or the catalogue is wrong; nothing landed.
+        InvalidInputError: A file cannot be read, lacks a column or names too much that is unknown, or the catalogue is
+            wrong; nothing landed.
         UnavailableError: Another import of this home is running, or the disk is full.
         LogUnavailableError: The log could not be written; run it again.
     """
@@ -108,7 +118,10 @@ def import_folder(
         staged = [
             stage(file, staging / file.table.name, refusals, surroundings, progress.reading(file)) for file in files
         ]
-        tables = tuple(_land(EventLog(settings.log_path), part, refusals, progress) for part in staged)
+        log = EventLog(settings.log_path)
+        unmatched = find_unmatched(log, staged, surroundings.catalogue)
+        check_unmatched(unmatched, most_unmatched)
+        tables = tuple(_land(log, part, refusals, progress) for part in staged)
         rejects_path = _keep(refusals, settings, now)
     if brought is not None:
         _put_in_force(folder / "catalogue", settings.catalogue_path)
@@ -118,6 +131,7 @@ def import_folder(
         rejects_path=rejects_path,
         catalogue_version=brought.version if brought else None,
         warnings=tuple(warnings),
+        unmatched=unmatched,
     )
 
 

@@ -20,9 +20,13 @@ PARTS_PER_COMMIT = 8
 CONFLICT_IN_FILE = "the same in every row of the file that has this key"
 CONFLICT_WITH_LOG = "the same as in the log, which has this key already"
 
+_SAYS_NOTHING_NEW = frozenset({"recorded_at"})
+"""Columns that a nightly export writes anew; the row that came first stands, with the moment it became known."""
+
 _DIGEST = "digest"
 _FIRST = "first_"
 _LOGGED = "logged_"
+_STANDING = "_standing"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +50,7 @@ def land(log: EventLog, staged: Staged, refusals: Refusals, on_progress: Callabl
     table = staged.file.table
     keys = _keys_with_digest(pl.scan_parquet(staged.parts), table, ROW).collect()
     firsts = keys.unique(subset=list(table.key), keep="first", maintain_order=True)
-    contradicting = _contradicting_first(keys, firsts, table)
+    contradicting = _contradicting_first(staged, keys, firsts)
     new_rows, against_log = _compare_with_log(log, staged, firsts)
     _refuse(staged, refusals, contradicting, CONFLICT_IN_FILE)
     _refuse(staged, refusals, against_log, CONFLICT_WITH_LOG)
@@ -61,22 +65,28 @@ def deduplicated(staged: Staged, refusals: Refusals) -> pl.DataFrame:
     rows = pl.scan_parquet(staged.parts)
     keys = _keys_with_digest(rows, table, ROW).collect()
     firsts = keys.unique(subset=list(table.key), keep="first", maintain_order=True)
-    _refuse(staged, refusals, _contradicting_first(keys, firsts, table), CONFLICT_IN_FILE)
+    _refuse(staged, refusals, _contradicting_first(staged, keys, firsts), CONFLICT_IN_FILE)
     return rows.join(firsts.lazy().select(ROW), on=ROW, how="semi").drop(ROW).collect()
 
 
 def _keys_with_digest(rows: pl.LazyFrame, table: Table, *more: str) -> pl.LazyFrame:
-    """Key columns, and a 64-bit digest of the whole row: rows of one key are the same if their digests are."""
-    return rows.select(*table.key, *more, pl.struct(list(table.schema)).hash().alias(_DIGEST))
+    """Key columns, and a 64-bit digest of what a row says: rows of one key are the same if their digests are."""
+    return rows.select(*table.key, *more, pl.struct(_said(table)).hash().alias(_DIGEST))
 
 
-def _contradicting_first(keys: pl.DataFrame, firsts: pl.DataFrame, table: Table) -> pl.Series:
-    """Numbers of rows that differ from the first row with their key."""
+def _said(table: Table) -> list[str]:
+    return [name for name in table.schema if name not in _SAYS_NOTHING_NEW]
+
+
+def _contradicting_first(staged: Staged, keys: pl.DataFrame, firsts: pl.DataFrame) -> pl.Series:
+    """Numbers of rows that contradict the first row with their key."""
     if firsts.height == keys.height:
         return keys[ROW].clear()
-    known = firsts.select(*table.key, pl.col(_DIGEST).alias(_FIRST + _DIGEST))
-    paired = keys.join(known, on=list(table.key), how="inner")
-    return paired.filter(pl.col(_DIGEST) != pl.col(_FIRST + _DIGEST))[ROW]
+    key = list(staged.file.table.key)
+    known = firsts.select(*key, pl.col(_DIGEST).alias(_FIRST + _DIGEST), pl.col(ROW).alias(_FIRST + ROW))
+    paired = keys.join(known, on=key, how="inner").filter(pl.col(_DIGEST) != pl.col(_FIRST + _DIGEST))
+    standing = _rows(staged, paired[_FIRST + ROW].unique().alias(ROW)).drop(ROW)
+    return _contradicting(_rows(staged, paired[ROW]), standing, staged.file.table)
 
 
 def _compare_with_log(log: EventLog, staged: Staged, firsts: pl.DataFrame) -> tuple[pl.Series, pl.Series]:
@@ -100,13 +110,24 @@ def _without_respelt(log: EventLog, staged: Staged, suspects: pl.DataFrame) -> p
     key = list(table.key)
     logged = log.scan(table).join(suspects.lazy().select(key), on=key, how="semi").collect()
     respelt = logged.with_columns(respell(logged[column.name]) for column in table.columns if column.is_json)
-    again = suspects
+    rows = _rows(staged, suspects[ROW])
     if table is EVENTS:
-        respelt = without_heard(respelt)
-        rows = pl.scan_parquet(staged.parts).join(suspects.lazy().select(ROW), on=ROW, how="semi").collect()
-        again = _keys_with_digest(without_heard(rows).lazy(), table, ROW).collect()
-    same = _keys_with_digest(respelt.lazy(), table).collect()
-    return again.join(same, on=[*key, _DIGEST], how="anti", maintain_order="left")[ROW]
+        respelt, rows = without_heard(respelt), without_heard(rows)
+    return _contradicting(rows, respelt, table)
+
+
+def _contradicting(rows: pl.DataFrame, standing: pl.DataFrame, table: Table) -> pl.Series:
+    """Numbers of rows that say something else than the row that stands; what a row leaves out contradicts nothing."""
+    key = list(table.key)
+    paired = rows.join(standing, on=key, how="inner", suffix=_STANDING, maintain_order="left")
+    said = [name for name in _said(table) if name not in key]
+    differs = [pl.col(name).is_not_null() & pl.col(name).ne_missing(pl.col(name + _STANDING)) for name in said]
+    return paired.filter(pl.any_horizontal(differs))[ROW]
+
+
+def _rows(staged: Staged, numbers: pl.Series) -> pl.DataFrame:
+    """Staged rows by their numbers."""
+    return pl.scan_parquet(staged.parts).join(numbers.to_frame().lazy(), on=ROW, how="semi").collect()
 
 
 def _refuse(staged: Staged, refusals: Refusals, numbers: pl.Series, rule: str) -> None:
@@ -114,7 +135,7 @@ def _refuse(staged: Staged, refusals: Refusals, numbers: pl.Series, rule: str) -
     if numbers.is_empty():
         return
     table = staged.file.table
-    rows = pl.scan_parquet(staged.parts).filter(pl.col(ROW).is_in(numbers.implode())).collect()
+    rows = _rows(staged, numbers)
     reasons = rows.select(
         pl.lit(staged.file.path.name).alias("file"),
         pl.col(ROW).alias("row"),

@@ -3,16 +3,19 @@
 import polars as pl
 
 from features.contracts import UTC_TIME, Column
+from features.ids import WHOLE_ID
 
 _WITH_OFFSET = "%Y-%m-%dT%H:%M:%S%.f%:z"
 _MOST_DIGITS = 18
+_MOST_EXACT = 10.0**15
 
 
 def parsed(column: Column, dtype: pl.DataType) -> pl.Expr | None:
     """Expression that turns a file's column into its canonical type, with null where a value does not fit.
 
     Times must carry an offset or zone: a naive one could mean any zone, and a wrong guess moves every feature. Whole
-    numbers may come as text or as floats (a frame with gaps writes them so), names also as whole numbers.
+    numbers may come as text or as floats (a frame with gaps writes them so), names also as whole numbers, and ids that
+    are whole numbers as `17850.0`.
 
     Args:
         column: The canonical column.
@@ -36,7 +39,7 @@ def parsed(column: Column, dtype: pl.DataType) -> pl.Expr | None:
         case pl.Boolean():
             return _flag(value, dtype)
         case _:
-            return _text(value, dtype, is_json=column.is_json)
+            return _id(value, dtype) if column.is_id else _text(value, dtype, is_json=column.is_json)
 
 
 def accepted(column: Column) -> str:
@@ -51,7 +54,7 @@ def accepted(column: Column) -> str:
         case pl.Boolean():
             return "true or false"
         case _:
-            return "text"
+            return "text or a whole number" if column.is_id else "text"
 
 
 def _time(value: pl.Expr, dtype: pl.DataType) -> pl.Expr | None:
@@ -90,6 +93,19 @@ def _flag(value: pl.Expr, dtype: pl.DataType) -> pl.Expr | None:
         return None
     word = value.str.to_lowercase()
     return pl.when(word.is_in(["true", "false"])).then(word == "true")
+
+
+def whole_ids(texts: pl.Expr) -> pl.Expr:
+    """The ids that a column of text names, as `features.ids.whole_id` reads them."""
+    return texts.str.replace(WHOLE_ID, "${1}")
+
+
+def _id(value: pl.Expr, dtype: pl.DataType) -> pl.Expr | None:
+    if dtype.is_float():
+        is_exact = (value == value.floor()) & (value.abs() < _MOST_EXACT)
+        return pl.when(is_exact).then(value.cast(pl.Int64, strict=False).cast(pl.String))
+    text = _text(value, dtype, is_json=False)
+    return None if text is None else whole_ids(text)
 
 
 def _text(value: pl.Expr, dtype: pl.DataType, *, is_json: bool) -> pl.Expr | None:

@@ -12,6 +12,7 @@ import polars as pl
 
 from decisioning.errors import InvalidInputError, UnavailableError
 from features.contracts import EVENTS
+from features.importing.parsing import whole_ids
 from features.importing.refusals import Refusals
 from features.importing.table_files import Chunk, TableFile
 from features.importing.validation import Surroundings, check_rows
@@ -78,7 +79,8 @@ def _without_erased(chunk: Chunk, surroundings: Surroundings) -> Chunk:
     erased = surroundings.erased
     if erased is None or "customer_id" not in chunk.rows.columns or not erased.tokens():
         return chunk
-    ids = chunk.rows["customer_id"].cast(pl.String, strict=False).str.strip_chars()
+    text = pl.col("customer_id").cast(pl.String, strict=False).str.strip_chars()
+    ids = chunk.rows.select(whole_ids(text)).to_series()
     gone = erased.among(ids.drop_nulls().unique().to_list())
     if not gone:
         return chunk
@@ -111,8 +113,10 @@ def staging_folder(home: Path) -> Iterator[Path]:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
-        yield folder
-        shutil.rmtree(folder)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder)
     except BlockingIOError as error:
         raise UnavailableError(f"import must be the only one of {home}, and another one is running") from error
     except OSError as error:

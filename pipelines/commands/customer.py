@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from features.ids import whole_id
 from pipelines.options import HomeOption, JsonOption, print_result, say, settings_for
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 customer_app = typer.Typer(help="The rights of a customer: see, correct, erase.", no_args_is_help=True)
 
-IdArgument = Annotated[str, typer.Argument(metavar="ID", help="The customer's id.")]
+IdArgument = Annotated[str, typer.Argument(metavar="ID", help="The customer's id.", parser=whole_id)]
 
 BY = "command line"
 _EXIT_LEFT = 1
@@ -97,7 +98,7 @@ def correct(
 
 @customer_app.command("erase")
 def erase(
-    customer_id: Annotated[str | None, typer.Argument(metavar="ID", help="The customer's id.")] = None,
+    customer_id: Annotated[str | None, typer.Argument(metavar="ID", help="The customer's id.", parser=whole_id)] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     reason: Annotated[
         str,

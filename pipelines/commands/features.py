@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from features.ids import whole_id
 from pipelines.options import HomeOption, JsonOption, print_result, progress_bar, settings_for
 
 features_app = typer.Typer(help="What is known of customers, as numbers.", no_args_is_help=True)
@@ -78,7 +79,7 @@ def materialise(full: FullOption = False, home: HomeOption = None, as_json: Json
 
 @features_app.command("show")
 def show(
-    customer_id: Annotated[str, typer.Argument(metavar="CUSTOMER_ID", help="Whose features.")],
+    customer_id: Annotated[str, typer.Argument(metavar="CUSTOMER_ID", help="Whose features.", parser=whole_id)],
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:

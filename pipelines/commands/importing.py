@@ -23,12 +23,21 @@ def import_(
     folder: Annotated[
         Path, typer.Argument(metavar="DIR", help="Folder with customers, events, decisions, outcomes (.parquet, .csv).")
     ],
+    max_unknown: Annotated[
+        float,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            help="Largest share of what a column names that may be unknown: customers, decisions, touchpoints, offers.",
+        ),
+    ] = 0.05,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check canonical tables and bring them into the log; good rows land, bad rows go to a reject file.
 
-    Repeating an import changes nothing. A sub-folder `catalogue` becomes the catalogue in force.
+    Repeating an import changes nothing. A sub-folder `catalogue` becomes the catalogue in force. Ids that name nothing
+    are counted; above a share of 5 % nothing is imported, unless you allow more.
 
     Example: `nextbest import data/canonical`
     """
@@ -39,7 +48,13 @@ def import_(
     now = clock_of(settings)()
     with progress_bar() as bar:
         task = bar.add_task(f"import {folder}", total=STEPS)
-        report = import_folder(folder, settings, lambda done, _total: bar.update(task, completed=done), now=now)
+        report = import_folder(
+            folder,
+            settings,
+            lambda done, _total: bar.update(task, completed=done),
+            now=now,
+            most_unmatched=max_unknown,
+        )
     _explain(report)
     print_result(_result(report, as_json=as_json), as_json=as_json, title=f"imported {folder}")
 
@@ -48,6 +63,8 @@ def _explain(report: "ImportReport") -> None:
     """Tell a person what was left alone and what was refused."""
     for warning in report.warnings:
         say(f"warning: {warning}")
+    for unmatched in report.unmatched:
+        say(f"unknown: {unmatched}")
     for broken in report.broken_rules[:MOST_SHOWN]:
         say(f"refused: {broken}")
     if len(report.broken_rules) > MOST_SHOWN:
@@ -63,6 +80,7 @@ def _result(report: "ImportReport", *, as_json: bool) -> dict[str, object]:
             "tables": [asdict(table) for table in report.tables],
             "broken_rules": [asdict(broken) for broken in report.broken_rules],
             "warnings": report.warnings,
+            "unmatched": [asdict(one) for one in report.unmatched],
             **rejects,
             **catalogue,
         }

@@ -20,6 +20,7 @@ import polars as pl
 from decisioning.errors import InvalidInputError, nearest_names
 from features.catalogue import load_catalogue
 from features.contracts import EventType, OutcomeType, StateEventType
+from features.ids import whole_id
 from features.importing.refusals import final_folder
 from features.privacy.tombstones import tombstones_of
 from features.settings import Settings
@@ -32,6 +33,8 @@ from serving.live_state import LiveState
 PROPERTY_COLUMNS = ("survey", "score", "case_id", "kind", "severity", "language")
 """Columns that become properties under their own names; `note` becomes the property `text`."""
 
+_COUNTED = ("outcomes", "events", "duplicates", "unknown")
+_IDS = ("customer_id", "decision_id", "message_id")
 _NUMBERS = frozenset({"score"})
 _TOGETHER = 500
 _CONNECT_S = 5.0
@@ -53,6 +56,7 @@ class ReturnReport:
     """What became of a file.
 
     Attributes:
+        unknown: Rows taken in that name a customer or a decision of whom nothing is known.
         empty: Rows that tell nothing.
         rejects: The file with the refused rows and why; None without any.
     """
@@ -61,6 +65,7 @@ class ReturnReport:
     outcomes: int
     events: int
     duplicates: int
+    unknown: int
     empty: int
     refused: tuple[RefusedRow, ...]
     rejects: str | None = None
@@ -79,7 +84,7 @@ class _Item:
 class _Taken:
     """What was taken in so far."""
 
-    counts: dict[str, int] = field(default_factory=lambda: {"outcomes": 0, "events": 0, "duplicates": 0})
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_COUNTED, 0))
     refused: dict[int, str] = field(default_factory=dict[int, str])
 
 
@@ -126,7 +131,13 @@ def read_rows(path: Path) -> list[dict[str, str]]:
         raise InvalidInputError(f"FILE must be whole and have one header, got {str(error).splitlines()[0]}") from error
     if "type" not in frame.columns:
         raise InvalidInputError(f"FILE must have a column `type`, got {', '.join(frame.columns[:12]) or 'none'}")
-    return [{name: text for name, value in row.items() if (text := _text(value))} for row in frame.to_dicts()]
+    return [_row(row) for row in frame.to_dicts()]
+
+
+def _row(cells: Mapping[str, object]) -> dict[str, str]:
+    """The cells that say something, as texts."""
+    texts = {name: text for name, value in cells.items() if (text := _text(value))}
+    return {name: whole_id(text) if name in _IDS else text for name, text in texts.items()}
 
 
 def _read_csv(path: Path) -> pl.DataFrame:
@@ -269,6 +280,7 @@ def _message_id(row: Row) -> str:
 def _count(taken: _Taken, items: Sequence[_Item], report: Report) -> None:
     taken.counts[items[0].table] += len(report.accepted)
     taken.counts["duplicates"] += len(report.duplicate)
+    taken.counts["unknown"] += len(report.unknown.keys() & set(report.accepted))
     for one in report.rejected:
         taken.refused[items[one.index].row] = one.detail
 

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from decisioning.errors import InvalidInputError
 from serving.access import needs
 from serving.api_keys import Scope
-from serving.bodies import CorrectionBody
+from serving.bodies import CorrectionBody, PathId
 from serving.documents import Document, problems, request_body
 from serving.engine import engine_of
 from serving.exchange import json_response, read_body
@@ -70,7 +70,7 @@ class ErasedAnswer(Document):
     response_model=ShownAnswer,
     responses=problems(401, 403, 404, 503),
 )
-async def show(customer_id: str, request: Request) -> Response:
+async def show(customer_id: PathId, request: Request) -> Response:
     """Everything that is held of a customer, in plain form: place by place with source, purpose and time it is kept.
 
     It walks over all of Redis and reads the log, so it takes seconds: it is for people's requests, not for pages.
@@ -99,7 +99,7 @@ async def show(customer_id: str, request: Request) -> Response:
     responses=problems(400, 401, 403, 404, 413, 415, 422, 503),
     openapi_extra=request_body(CorrectionBody),
 )
-async def correct(customer_id: str, request: Request) -> Response:
+async def correct(customer_id: PathId, request: Request) -> Response:
     """Correct what is held of a customer; the next decision looks at it.
 
     Answers about consent, profiling and protection are no corrections: report them as events.
@@ -129,7 +129,7 @@ async def correct(customer_id: str, request: Request) -> Response:
     response_model=ErasedAnswer,
     responses=problems(401, 403, 404, 503),
 )
-async def erase(customer_id: str, request: Request) -> Response:
+async def erase(customer_id: PathId, request: Request) -> Response:
     """Erase a customer everywhere, for good, while everything else goes on.
 
     From the answer on, and on every path, the customer is unknown and stays so: imports, events and decisions about

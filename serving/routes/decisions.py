@@ -12,7 +12,7 @@ from decisioning.errors import NextbestError
 from serving.access import needs
 from serving.answers import Answer, flat
 from serving.api_keys import Scope
-from serving.bodies import BatchBody, DecisionBody, context_from_text, invalid, unknown_name, validate
+from serving.bodies import BatchBody, DecisionBody, PathId, context_from_text, invalid, unknown_name, validate
 from serving.documents import (
     BatchAnswer,
     DecisionAnswer,
@@ -135,7 +135,7 @@ async def decide_batch(request: Request) -> Response:
     response_model=dict[str, Any],
     responses=problems(401, 403, 404, 503),
 )
-async def read_decision(decision_id: str, request: Request) -> Response:
+async def read_decision(decision_id: PathId, request: Request) -> Response:
     """The record of a decision: candidates with their values, refusals with their reasons, everything it looked at.
 
     Positions of a slate share one record.

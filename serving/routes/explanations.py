@@ -10,7 +10,7 @@ from decisioning.explaining import Reader
 from features.policy_archive import PolicyArchive
 from serving.access import needs
 from serving.api_keys import Scope
-from serving.bodies import invalid, unknown_name
+from serving.bodies import PathId, invalid, unknown_name
 from serving.documents import ExplainedAnswer, WhyNotAnswer, parameters, problems
 from serving.engine import engine_of
 from serving.exchange import json_response
@@ -31,7 +31,7 @@ _WHY_NOT = {"offer": "The offer that was expected; a name of the catalogue", "ch
     responses=problems(401, 403, 404, 409, 422, 503),
     openapi_extra=parameters(_FOR, required=("for",)),
 )
-async def explain(decision_id: str, request: Request) -> Response:
+async def explain(decision_id: PathId, request: Request) -> Response:
     """A decision in plain sentences, from its record alone, for the customer, the call agent or the auditor.
 
     The customer's are made to be passed on: what was decided, by what logic, which data mattered, what they can do. The
@@ -54,7 +54,7 @@ async def explain(decision_id: str, request: Request) -> Response:
     responses=problems(401, 403, 404, 409, 422, 503),
     openapi_extra=parameters(_WHY_NOT, required=("offer",)),
 )
-async def why_not(decision_id: str, request: Request) -> Response:
+async def why_not(decision_id: PathId, request: Request) -> Response:
     """Why an offer was not chosen then, why it would not be now, and the nearest change that would have let it win.
 
     Nothing is sent, reserved, logged or remembered.

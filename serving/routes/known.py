@@ -12,7 +12,7 @@ from decisioning.customer import Customer
 from features.online.profiles import decode_profile
 from serving.access import needs
 from serving.api_keys import Scope
-from serving.bodies import invalid, unknown_name
+from serving.bodies import PathId, invalid, unknown_name
 from serving.deciding import with_told
 from serving.documents import KnownAnswer, problems
 from serving.engine import engine_of
@@ -32,7 +32,7 @@ router = APIRouter(tags=["customers"])
     response_model=KnownAnswer,
     responses=problems(401, 403, 404, 422, 503),
 )
-async def known(request: Request, customer_id: str, fields: str | None = None) -> Response:
+async def known(request: Request, customer_id: PathId, fields: str | None = None) -> Response:
     """What the customer told us, to pre-fill a form, and what is left to ask.
 
     `fields` are attributes of the catalogue, separated by commas; without it, all of them. An answer that the form

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from serving.access import needs
 from serving.api_keys import Scope
-from serving.bodies import PermitBody
+from serving.bodies import PathId, PermitBody
 from serving.documents import PermitAnswer, problems, request_body
 from serving.engine import engine_of
 from serving.exchange import json_response, read_body
@@ -23,7 +23,7 @@ router = APIRouter(tags=["permits"])
     responses=problems(400, 401, 403, 404, 413, 415, 422),
     openapi_extra=request_body(PermitBody, is_required=False),
 )
-async def ask_permit(decision_id: str, request: Request) -> Response:
+async def ask_permit(decision_id: PathId, request: Request) -> Response:
     """Whether the message of a decision, or of a position of a slate, may be sent now.
 
     Consent, protection, open cases, caps, quiet hours, capacity and validity are asked again, as they are at this

@@ -406,6 +406,16 @@ def test_feedback_face_to_face_comes_in_as_events_and_acts_at_once(house: House)
     assert opened, "a complaint at the desk opens a case as one over HTTP does"
 
 
+def test_ids_of_whole_numbers_and_ids_of_nobody_are_told_apart(house: House) -> None:
+    house.know("17850")
+    rows = ["17850.0,browse,2026-11-02T09:00:00Z", "V-1,browse,2026-11-02T09:00:00Z"]
+
+    report = house.take("customer_id,type,occurred_at\n" + "\n".join(rows))
+
+    assert (report.events, report.unknown, report.refused) == (2, 1, ())
+    assert sorted(house.drain().read(EVENTS)["customer_id"]) == ["17850", "V-1"]
+
+
 def test_bad_rows_are_kept_to_be_mended_and_good_ones_are_taken_in(house: House) -> None:
     house.know("C-1")
     decision_id = house.decide("C-1")["C-1"]["decision_id"]

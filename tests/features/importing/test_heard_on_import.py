@@ -52,7 +52,7 @@ def heard(home: Settings, event_id: str) -> dict[str, object]:
 
 def test_imported_words_are_heard_with_the_catalogue_that_comes_along(home: Settings, folder: Path) -> None:
     (folder / "catalogue" / "listening.yaml").write_text("listening: {opens: complaint}\n")
-    assert counts(import_folder(folder, home, now=NOW)) == (2, 0, 0)
+    assert counts(import_folder(folder, home, now=NOW, most_unmatched=1.0)) == (2, 0, 0)
     found = heard(home, "e0")
     assert (found["sentiment_label"], found["opens"], found["case_id"]) == ("negative", "complaint", "heard:e0")
     assert heard(home, "e1") == {"language": "unknown"}
@@ -63,10 +63,10 @@ def test_imported_words_are_heard_with_the_catalogue_that_comes_along(home: Sett
 def test_the_same_words_heard_otherwise_are_the_same_event_and_other_words_are_not(
     home: Settings, folder: Path
 ) -> None:
-    assert counts(import_folder(folder, home, now=NOW)) == (2, 0, 0)
+    assert counts(import_folder(folder, home, now=NOW, most_unmatched=1.0)) == (2, 0, 0)
     before = heard(home, "e0")
     (folder / "catalogue" / "listening.yaml").write_text("listening: {topics: {crew: {words: [staff]}}}\n")
-    assert counts(import_folder(folder, home, now=NOW)) == (0, 2, 0)
+    assert counts(import_folder(folder, home, now=NOW, most_unmatched=1.0)) == (0, 2, 0)
     assert heard(home, "e0") == before
     write(folder, {"text": AWFUL + " Really."}, {"text": "Das war nichts."})
-    assert counts(import_folder(folder, home, now=NOW)) == (0, 1, 1)
+    assert counts(import_folder(folder, home, now=NOW, most_unmatched=1.0)) == (0, 1, 1)

@@ -2,6 +2,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import orjson
@@ -19,6 +20,9 @@ from features.settings import Settings
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 SHOP_CATALOGUE = Path(__file__).parents[2] / "catalogues" / "shop"
 EVENT_HEADER = "event_id,customer_id,type,occurred_at,amount_minor,currency\n"
+
+
+bring = partial(import_folder, now=NOW, most_unmatched=1.0)  # most tests here bring one table alone
 
 
 @pytest.fixture
@@ -61,7 +65,7 @@ def only(report: ImportReport) -> TableImport:
 @pytest.mark.parametrize("suffix", [".parquet", ".csv"])
 def test_every_row_of_every_table_lands(home: Settings, folder: Path, shop, suffix: str) -> None:
     write_tables(shop, folder, suffix)
-    report = import_folder(folder, home, now=NOW)
+    report = bring(folder, home)
     assert report.rejected == 0
     assert report.rejects_path is None
     for table in TABLES.values():
@@ -74,7 +78,7 @@ def test_every_row_of_every_table_lands(home: Settings, folder: Path, shop, suff
 
 def test_json_lands_in_one_spelling_with_equal_values(home: Settings, folder: Path, shop) -> None:
     write_tables(shop, folder, ".parquet")
-    import_folder(folder, home, now=NOW)
+    bring(folder, home)
     read = log_of(home).read(TABLES["customers"]).sort("customer_id")
     written = shop.customers.sort("customer_id")
     for name in ("channels", "consents", "attributes"):
@@ -84,8 +88,8 @@ def test_json_lands_in_one_spelling_with_equal_values(home: Settings, folder: Pa
 @pytest.mark.parametrize("suffix", [".parquet", ".csv"])
 def test_importing_again_changes_nothing(home: Settings, folder: Path, shop, suffix: str) -> None:
     write_tables(shop, folder, suffix)
-    import_folder(folder, home, now=NOW)
-    again = import_folder(folder, home, now=NOW)
+    bring(folder, home)
+    again = bring(folder, home)
     assert [(t.inserted, t.duplicates - t.read, t.rejected) for t in again.tables] == [(0, 0, 0)] * 4
 
 
@@ -93,8 +97,8 @@ def test_csv_and_parquet_of_the_same_rows_are_duplicates_of_each_other(home, tmp
     for suffix in (".csv", ".parquet"):
         (tmp_path / suffix).mkdir()
         write_tables(shop, tmp_path / suffix, suffix)
-    import_folder(tmp_path / ".csv", home, now=NOW)
-    report = import_folder(tmp_path / ".parquet", home, now=NOW)
+    bring(tmp_path / ".csv", home)
+    report = bring(tmp_path / ".parquet", home)
     assert report.rejected == 0
     assert all(table.duplicates == table.read for table in report.tables)
 
@@ -107,7 +111,7 @@ def test_good_rows_land_and_bad_rows_are_kept_with_file_row_column_rule_and_valu
         "E-3,C-3,purchase,yesterday,1.50,eur",
         "E-4,C-4,purchase,2026-01-01T10:00:00Z,200,EUR",
     )
-    report = import_folder(folder, home, now=NOW)
+    report = bring(folder, home)
     assert only(report) == TableImport(table="events", file="events.csv", read=4, inserted=2, duplicates=0, rejected=2)
     assert sorted(log_of(home).read(EVENTS)["event_id"]) == ["E-1", "E-4"]
     assert report.rejects_path is not None
@@ -126,18 +130,18 @@ def test_a_mended_reject_file_can_be_imported(home: Settings, folder: Path) -> N
     write_events(
         folder, "E-1,C-1,purchase,2026-01-01T10:00:00Z,100,EUR", "E-2,C-2,purchase,2026-01-01T10:00:00Z,1.5,EUR"
     )
-    rejects = import_folder(folder, home, now=NOW).rejects_path
+    rejects = bring(folder, home).rejects_path
     assert rejects is not None
     mended = (rejects / "events.csv").read_text().replace("1.5", "150")
     (rejects / "events.csv").write_text(mended)
-    report = import_folder(rejects, home, now=NOW)
+    report = bring(rejects, home)
     assert (only(report).inserted, report.warnings) == (1, ())
     assert sorted(log_of(home).read(EVENTS)["amount_minor"]) == [100, 150]
 
 
 def test_rejects_of_two_imports_are_both_kept(home: Settings, folder: Path) -> None:
     write_events(folder, "E-1,,purchase,2026-01-01T10:00:00Z,100,EUR")
-    paths = {import_folder(folder, home, now=NOW).rejects_path for _ in range(3)}
+    paths = {bring(folder, home).rejects_path for _ in range(3)}
     assert len(paths) == 3
     assert all(path is not None and (path / "events.csv").is_file() for path in paths)
 
@@ -149,7 +153,7 @@ def test_the_same_row_twice_is_a_duplicate_and_a_contradicting_one_is_rejected(h
         "E-1,C-1,purchase,2026-01-01T11:00:00+01:00,100,EUR",
         "E-1,C-1,purchase,2026-01-01T10:00:00Z,999,EUR",
     )
-    report = import_folder(folder, home, now=NOW)
+    report = bring(folder, home)
     assert (only(report).inserted, only(report).duplicates, only(report).rejected) == (1, 1, 1)
     (broken,) = report.broken_rules
     assert (broken.first_row, broken.column) == (3, "event_id")
@@ -158,9 +162,9 @@ def test_the_same_row_twice_is_a_duplicate_and_a_contradicting_one_is_rejected(h
 
 def test_a_row_that_contradicts_the_log_is_rejected_not_swallowed(home: Settings, folder: Path) -> None:
     write_events(folder, "E-1,C-1,purchase,2026-01-01T10:00:00Z,100,EUR")
-    import_folder(folder, home, now=NOW)
+    bring(folder, home)
     write_events(folder, "E-1,C-1,purchase,2026-01-01T10:00:00Z,999,EUR")
-    report = import_folder(folder, home, now=NOW)
+    report = bring(folder, home)
     assert (only(report).inserted, only(report).duplicates, only(report).rejected) == (0, 0, 1)
     assert "in the log" in report.broken_rules[0].rule
 
@@ -169,7 +173,7 @@ def test_json_that_the_log_spells_differently_is_no_contradiction(home: Settings
     rows = shop.decisions.head(3).with_columns(record=pl.lit('{"b": 1, "a": [1, 2]}'))
     log_of(home).append(DECISIONS, rows)
     rows.write_parquet(folder / "decisions.parquet")
-    report = import_folder(folder, home, now=NOW)
+    report = bring(folder, home)
     assert (only(report).duplicates, only(report).rejected) == (3, 0)
 
 
@@ -183,7 +187,7 @@ def test_a_row_with_too_few_or_too_many_values_is_rejected_alone(home: Settings,
         "",
         "E-5,C-1,purchase,2026-01-01T10:00:00Z,100,EUR",
     )
-    report = import_folder(folder, home, now=NOW)
+    report = bring(folder, home)
     assert (only(report).read, only(report).inserted, only(report).rejected) == (5, 2, 3)
     assert report.rejects_path is not None
     reasons = pl.read_csv(report.rejects_path / "reasons.csv", infer_schema=False)
@@ -198,7 +202,7 @@ def test_quoted_values_may_hold_commas_quotes_and_line_breaks(home: Settings, fo
         '"E\n2",C-1,browse,2026-01-01T10:00:00Z,',
     ]
     (folder / "events.csv").write_bytes("\r\n".join(lines).encode("utf-8-sig"))
-    report = import_folder(folder, home, now=NOW)
+    report = bring(folder, home)
     row = log_of(home).read(EVENTS).row(0, named=True)
     assert (row["customer_id"], row["properties"]) == ("C, 1", '{"a":"x, y"}')
     assert (only(report).read, only(report).rejected) == (2, 1)  # a line break in an id is not printable
@@ -219,7 +223,7 @@ def test_parquet_as_pandas_writes_it_is_taken(home: Settings, folder: Path) -> N
         }
     )
     frame.to_parquet(folder / "events.parquet")
-    assert only(import_folder(folder, home, now=NOW)).inserted == 2
+    assert only(bring(folder, home)).inserted == 2
     rows = log_of(home).read(EVENTS).sort("event_id")
     assert rows["customer_id"].to_list() == ["17", "18"]
     assert rows["amount_minor"].to_list() == [None, 250]
@@ -230,7 +234,7 @@ def test_unknown_files_and_columns_are_named(home: Settings, folder: Path) -> No
     path = write_events(folder, "E-1,C-1,browse,2026-01-01T10:00:00Z,,")
     path.write_text(path.read_text().replace("currency", "favourite_colour"))
     (folder / "notes.txt").write_text("hello")
-    warnings = import_folder(folder, home, now=NOW).warnings
+    warnings = bring(folder, home).warnings
     assert any("notes.txt" in warning for warning in warnings)
     assert any("favourite_colour" in warning for warning in warnings)
 
@@ -288,7 +292,7 @@ def test_a_broken_file_is_named_and_nothing_lands(home, folder: Path, shop, how:
     shop.customers.write_parquet(folder / "customers.parquet")
     BREAKS[how](write_events(folder, "E-1,C-1,browse,2026-01-01T10:00:00Z,,"))
     with pytest.raises(InvalidInputError, match=complaint) as caught:
-        import_folder(folder, home, now=NOW)
+        bring(folder, home)
     assert "events" in str(caught.value)
     assert log_of(home).read(TABLES["customers"]).is_empty()
     assert not home.rejects_path.exists()
@@ -300,7 +304,7 @@ def test_a_damaged_parquet_file_is_named_and_nothing_lands(home, folder: Path, s
     shop.outcomes.write_parquet(folder / "outcomes.parquet", compression="uncompressed", use_pyarrow=True)
     damage(folder / "outcomes.parquet")
     with pytest.raises(InvalidInputError, match=r"outcomes\.parquet must be a whole Parquet file"):
-        import_folder(folder, home, now=NOW)
+        bring(folder, home)
     assert log_of(home).read(TABLES["customers"]).is_empty()
 
 
@@ -310,7 +314,6 @@ def test_a_damaged_parquet_file_is_named_and_nothing_lands(home, folder: Path, s
         ("occurred_at", pl.Series([datetime(2026, 1, 1)]), "occurred_at must be times with a time zone"),  # noqa: DTZ001
         ("occurred_at", pl.Series([1_700_000_000]), "occurred_at must be times with a time zone"),
         ("occurred_at", pl.Series([NOW.date()]), "occurred_at must be times with a time zone"),
-        ("event_id", pl.Series([1.5]), "event_id must be text"),
         ("event_id", pl.Series([b"\x00"]), "event_id must be text"),
         ("properties", pl.Series([{"a": 1}]), "properties must be text with JSON"),
         ("amount_minor", pl.Series([True]), "amount_minor must be a whole number"),
@@ -319,17 +322,17 @@ def test_a_damaged_parquet_file_is_named_and_nothing_lands(home, folder: Path, s
 def test_a_column_whose_type_can_never_fit_is_named(home, folder: Path, shop, column, values, complaint: str) -> None:
     shop.events.head(1).with_columns(values.alias(column)).write_parquet(folder / "events.parquet")
     with pytest.raises(InvalidInputError, match=complaint):
-        import_folder(folder, home, now=NOW)
+        bring(folder, home)
 
 
 def test_a_header_without_rows_is_an_empty_table(home: Settings, folder: Path) -> None:
     write_events(folder)
-    assert only(import_folder(folder, home, now=NOW)).read == 0
+    assert only(bring(folder, home)).read == 0
 
 
 def test_parquet_without_rows_is_an_empty_table(home: Settings, folder: Path, shop) -> None:
     shop.events.clear().write_parquet(folder / "events.parquet")
-    assert only(import_folder(folder, home, now=NOW)).read == 0
+    assert only(bring(folder, home)).read == 0
 
 
 @pytest.mark.parametrize("where", ["missing", "empty", "a file"])
@@ -338,7 +341,7 @@ def test_a_folder_without_tables_is_refused(home: Settings, folder: Path, where:
     if where == "a file":
         write_events(folder)
     with pytest.raises(InvalidInputError, match="must"):
-        import_folder(path, home, now=NOW)
+        bring(path, home)
 
 
 def test_the_catalogue_that_comes_along_is_put_in_force_and_knows_the_event_types(home, folder: Path, shop) -> None:
@@ -346,7 +349,7 @@ def test_the_catalogue_that_comes_along_is_put_in_force_and_knows_the_event_type
     (folder / "catalogue").mkdir()
     for path in SHOP_CATALOGUE.iterdir():
         (folder / "catalogue" / path.name).write_bytes(path.read_bytes())
-    report = import_folder(folder, home, now=NOW)
+    report = bring(folder, home)
     assert report.catalogue_version
     assert {p.name for p in home.catalogue_path.iterdir()} == {p.name for p in SHOP_CATALOGUE.iterdir()}
     later = folder.parent / "later"
@@ -357,7 +360,7 @@ def test_the_catalogue_that_comes_along_is_put_in_force_and_knows_the_event_type
         "X-2,C-1,teleported,2026-01-01T10:00:00Z,1,EUR",
         "X-3,C-1,purchase,2026-01-01T10:00:00Z,1,USD",
     )
-    report = import_folder(later, home, now=NOW)
+    report = bring(later, home)
     assert (only(report).inserted, only(report).rejected) == (1, 2)
     assert {broken.column for broken in report.broken_rules} == {"type", "currency"}
 
@@ -367,7 +370,7 @@ def test_a_wrong_catalogue_stops_the_import_before_anything_lands(home: Settings
     (folder / "catalogue").mkdir()
     (folder / "catalogue" / "catalogue.yaml").write_text("currency: euros\noffers: 3\n")
     with pytest.raises(InvalidPolicyError):
-        import_folder(folder, home, now=NOW)
+        bring(folder, home)
     assert log_of(home).read(EVENTS).is_empty()
     assert not home.catalogue_path.exists()
 
@@ -378,13 +381,13 @@ def test_a_home_that_cannot_be_is_a_clear_error(tmp_path: Path, folder: Path, wh
     write_events(folder, "E-1,C-1,browse,2026-01-01T10:00:00Z,,")
     home = tmp_path / "file" if where == "a file" else tmp_path / "file" / "home"
     with pytest.raises(InvalidInputError, match="home must be a folder that can be written"):
-        import_folder(folder, Settings(home=home), now=NOW)
+        bring(folder, Settings(home=home))
 
 
 def test_progress_grows_to_its_end(home: Settings, folder: Path, shop) -> None:
     write_tables(shop, folder, ".csv")
     told: list[int] = []
-    import_folder(folder, home, lambda done, total: told.append(done), now=NOW)
+    bring(folder, home, lambda done, total: told.append(done))
     assert told == sorted(told)
     assert told[-1] == STEPS
 
@@ -392,8 +395,8 @@ def test_progress_grows_to_its_end(home: Settings, folder: Path, shop) -> None:
 def test_only_one_import_runs_at_a_time(home: Settings, folder: Path) -> None:
     write_events(folder, "E-1,C-1,browse,2026-01-01T10:00:00Z,,")
     with staging_folder(home.home), pytest.raises(UnavailableError, match="another one is running"):
-        import_folder(folder, home, now=NOW)
-    assert only(import_folder(folder, home, now=NOW)).inserted == 1
+        bring(folder, home)
+    assert only(bring(folder, home)).inserted == 1
 
 
 KILLED = """
@@ -403,7 +406,7 @@ from pathlib import Path
 from features.importing.folder import import_folder
 from features.settings import Settings
 import_folder(Path(sys.argv[1]), Settings(home=Path(sys.argv[2])), lambda done, total: print(done, flush=True),
-    now=datetime(2026, 11, 20, tzinfo=UTC))
+    most_unmatched=1.0, now=datetime(2026, 11, 20, tzinfo=UTC))
 """
 
 
@@ -421,7 +424,7 @@ def test_an_import_killed_anywhere_is_finished_by_repeating_it(home: Settings, f
                 break
         process.stdout.close()
         assert process.wait() == -9
-    report = import_folder(folder, home, now=NOW)
+    report = bring(folder, home)
     assert all(t.read == t.inserted + t.duplicates + t.rejected for t in report.tables)
     assert sum(t.duplicates for t in report.tables) > 0
     assert report.rejected == 2_000
@@ -434,9 +437,9 @@ def test_an_import_killed_anywhere_is_finished_by_repeating_it(home: Settings, f
 
 def test_a_file_of_many_chunks_is_checked_across_them(home, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("features.importing.table_files.CHUNK_ROWS", 10)
-    lines = [f"E-{n % 30},C-1,browse,2026-01-01T10:00:00Z,,{'EUR' if n < 80 else ''}" for n in range(95)]
+    lines = [f"E-{n % 30},C-1,browse,2026-01-01T{10 if n < 80 else 11}:00:00Z,," for n in range(95)]
     write_events(folder, *lines)
-    report = import_folder(folder, home, now=NOW)
+    report = bring(folder, home)
     assert (only(report).read, only(report).inserted) == (95, 30)
     assert (only(report).duplicates, only(report).rejected) == (50, 15)
     assert report.broken_rules[0].first_row == 81
@@ -444,7 +447,7 @@ def test_a_file_of_many_chunks_is_checked_across_them(home, folder: Path, monkey
 
 def test_a_history_from_a_folder_equals_the_one_from_the_log(home: Settings, folder: Path, shop) -> None:
     write_tables(shop, folder, ".parquet")
-    import_folder(folder, home, now=NOW)
+    bring(folder, home)
     from_log, from_folder = History.from_log(log_of(home)), History.from_folder(folder)
     for table in TABLES.values():
         one, other = getattr(from_log, table.name), getattr(from_folder, table.name)

@@ -55,7 +55,7 @@ def test_older_rows_miss_the_newer_columns_and_newer_rows_keep_them(home: Settin
     folder.mkdir()
     brought.write_parquet(folder / f"{name}.parquet")
 
-    report = import_folder(folder, home, now=NOW)
+    report = import_folder(folder, home, now=NOW, most_unmatched=1.0)
 
     assert [(one.inserted, one.duplicates, one.rejected) for one in report.tables] == [(1, 1, 0)]
     older, newer = EventLog(home.log_path).read(table).sort("customer_id").select(list(NEWER[name])).to_dicts()
