@@ -68,6 +68,8 @@ class Customer:
         known_at: When the attributes became known that `told` does not name (aware, UTC); None where nobody noted it.
         told: Where attributes come from that the customer told us since, by name.
         has_opted_out_of_profiling: Gets choices that look at no feature of theirs, and no model learns from them.
+        refused_at: As of when each of `protections`, and the opt-out under `profiling`, counts (aware, UTC): what was
+            lifted before that is not lifted. Settled before a decision is made, so no record keeps it.
     """
 
     customer_id: CustomerId
@@ -85,3 +87,4 @@ class Customer:
     known_at: datetime | None = None
     told: Mapping[str, Told] = field(default_factory=dict[str, Told])
     has_opted_out_of_profiling: bool = False
+    refused_at: Mapping[str, datetime] = field(default_factory=dict[str, datetime], compare=False)

@@ -17,6 +17,7 @@ from decisioning.catalogue import Catalogue
 from decisioning.message import MessageClass
 from features.contracts import UTC_TIME, OutcomeType, StateEventType
 from features.listening.heard import CASE_ID, HEARD_PREFIX, OPENS, TEXT_TYPES, heard_field
+from features.reported import settled_events, settled_outcomes
 
 CASES_SCHEMA: Mapping[str, pl.DataType] = {
     "customer_id": pl.String(),
@@ -62,7 +63,8 @@ def cases_of(
         arrived while the case was open; the resolution. `answer_due_at` is null where no time is promised.
         `is_open`: nobody resolved it, and it has not run out. `is_overdue`: open, without an answer, and late.
     """
-    known_events, known_outcomes = _known(events, as_of), _known(outcomes, as_of)
+    known_events = _known(settled_events(events), as_of)
+    known_outcomes = _known(settled_outcomes(outcomes, decisions), as_of)
     properties = _with_properties(case_events(known_events, catalogue))
     openings = pl.concat([_openings(properties, catalogue), _complaints(known_outcomes, decisions, catalogue)])
     if openings.is_empty():

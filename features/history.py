@@ -6,8 +6,10 @@ from pathlib import Path
 
 import polars as pl
 
+from features.computing.sources import Tables
 from features.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES, Table
 from features.log import EventLog
+from features.reported import settled_events, settled_outcomes
 from features.said import opted_out_of_profiling, said_by
 
 BULKY_COLUMN = "record"
@@ -32,7 +34,14 @@ class History:
 
     def not_profiled(self) -> frozenset[str]:
         """Customers who opted out of profiling, as far as these tables know: no feature and no model is about them."""
-        return opted_out_of_profiling(self.customers, said_by(self.events))
+        return frozenset(opted_out_of_profiling(self.customers, said_by(self.events)))
+
+    @classmethod
+    def of(cls, tables: Tables) -> "History":
+        """The same tables, in which every moment is one that can be: see `features.reported`."""
+        return cls._settled(
+            customers=tables.customers, events=tables.events, decisions=tables.decisions, outcomes=tables.outcomes
+        )
 
     @classmethod
     def from_log(cls, log: EventLog) -> "History":
@@ -41,7 +50,7 @@ class History:
         Raises:
             LogUnavailableError: A table could not be read.
         """
-        return cls(
+        return cls._settled(
             customers=log.read(CUSTOMERS),
             events=log.read(EVENTS),
             decisions=log.read(DECISIONS, columns=_columns_without_record(DECISIONS)),
@@ -65,11 +74,22 @@ class History:
 
         frames = read_clean_folder(folder, now=now)
         decisions = frames[DECISIONS.name].select(_columns_without_record(DECISIONS))
-        return cls(
+        return cls._settled(
             customers=frames[CUSTOMERS.name],
             events=frames[EVENTS.name],
             decisions=decisions,
             outcomes=frames[OUTCOMES.name],
+        )
+
+    @classmethod
+    def _settled(
+        cls, *, customers: pl.DataFrame, events: pl.DataFrame, decisions: pl.DataFrame, outcomes: pl.DataFrame
+    ) -> "History":
+        return cls(
+            customers=customers,
+            events=settled_events(events),
+            decisions=decisions,
+            outcomes=settled_outcomes(outcomes, decisions),
         )
 
 

@@ -5,6 +5,8 @@ made from the row and from everything said, each by its time, and rebuilding one
 
 - the latest dated answer per channel and purpose stands; an undated yes is older than any dated answer, an undated no
   is as old as its row;
+- no clock of a sender makes a refusal ineffective: `reported.counts_at` says when each word counts. Of an answer in a
+  row, whose time another system gives, none is later than the row;
 - leaving a channel (outcome `unsubscribed`) is a no to every purpose on it;
 - an attribute that the customer told us stands until a row that knows it is newer;
 - a protection holds where the row or an event puts it on; a row that lists none lifts nothing that an event put on,
@@ -24,6 +26,7 @@ from decisioning.errors import InvalidInputError
 from decisioning.predicate import FactValue
 from features.contracts import DECISIONS, EVENTS, OUTCOMES, OutcomeType, StateEventType
 from features.log import EventLog
+from features.reported import arrived_at, counts_at, counts_in_row
 
 EVERY = ""
 """Channel or purpose of a refusal that is for all of them."""
@@ -37,6 +40,7 @@ _ANSWERS: Mapping[str, bool] = {
     StateEventType.PROFILING_OPTED_OUT: False,
 }
 _PROTECTIONS: Mapping[str, bool] = {StateEventType.PROTECTED: True, StateEventType.UNPROTECTED: False}
+_TIMES = ("occurred_at", "recorded_at")
 _SOURCE = "event"
 TOLD_SOURCE = "customer"
 """Where an attribute was told whose event names no source."""
@@ -48,7 +52,7 @@ class Said:
 
     Attributes:
         answers: In no order; a refusal may be for `EVERY` channel or purpose.
-        protections: The latest word about each: when, and whether it holds.
+        protections: The latest word about each: as of when, and whether it holds.
         told: The latest word about each attribute: when and where it was told, and the value.
     """
 
@@ -88,11 +92,13 @@ def said_by(
     answers: dict[str, list[Consent]] = {}
     protections: dict[str, dict[str, tuple[datetime, bool]]] = {}
     told: dict[str, dict[str, tuple[Told, FactValue]]] = {}
-    words = events.filter(pl.col("type").is_in(_kinds())).select("customer_id", "type", "occurred_at", "properties")
-    for customer_id, kind, at, text in words.iter_rows():
+    words = events.filter(pl.col("type").is_in(_kinds())).select("customer_id", "type", *_TIMES, "properties")
+    for customer_id, kind, occurred_at, recorded_at, text in words.iter_rows():
         properties: Mapping[str, Any] = orjson.loads(text) if text else {}
+        dated = counts_at(kind, occurred_at, recorded_at or occurred_at)
+        at = dated or LONG_AGO
         if kind in _ANSWERS:
-            answers.setdefault(customer_id, []).append(_answer(kind, at, properties))
+            answers.setdefault(customer_id, []).append(_answer(kind, dated, properties))
         elif kind == StateEventType.ATTRIBUTE_TOLD:
             _keep_latest(told.setdefault(customer_id, {}), properties, at)
         elif (name := properties.get("protection")) in PROTECTIONS:
@@ -152,17 +158,19 @@ def with_answers(given: Iterable[Consent], said: Said, row_at: datetime) -> tupl
         said: What was said besides.
         row_at: When the row became known; an undated refusal is taken to be of then.
     """
-    if not said.answers:
-        return tuple(given)
     dated = [
-        replace(one, recorded_at=row_at) if one.recorded_at is None and not one.is_granted else one for one in given
+        replace(
+            one,
+            recorded_at=counts_in_row(is_granted=one.is_granted, recorded_at=one.recorded_at, row_at=row_at),
+        )
+        for one in given
     ]
     pairs = {(one.channel_id, one.purpose) for one in (*dated, *said.answers)}
     return (*dated, *(each for one in said.answers for each in _spread(one, pairs)))
 
 
-def protections_of(listed: Iterable[str], said: Said, row_at: datetime) -> frozenset[str]:
-    """Protections in force.
+def protections_of(listed: Iterable[str], said: Said, row_at: datetime) -> dict[str, datetime]:
+    """Protections in force, and as of when each counts.
 
     Args:
         listed: Those of the newest row that has any word about protections.
@@ -170,12 +178,15 @@ def protections_of(listed: Iterable[str], said: Said, row_at: datetime) -> froze
         row_at: When that row became known.
     """
     words = said.protections
-    by_row = {name for name in listed if name not in words or words[name][1] or words[name][0] <= row_at}
-    return frozenset(by_row | {name for name, (_at, holds) in words.items() if holds})
+    found = {name: at for name, (at, holds) in words.items() if holds}
+    for name in listed:
+        if name not in words or words[name][1] or words[name][0] <= row_at:
+            found[name] = max(row_at, found.get(name, LONG_AGO))
+    return found
 
 
-def opted_out_of_profiling(customers: pl.DataFrame, said: Mapping[str, Said]) -> frozenset[str]:
-    """Customers whose latest answer for the purpose `profiling`, whatever its channel, is a no.
+def opted_out_of_profiling(customers: pl.DataFrame, said: Mapping[str, Said]) -> dict[str, datetime]:
+    """Customers whose latest answer for the purpose `profiling`, whatever its channel, is a no; and as of when.
 
     Args:
         customers: Canonical rows. Of each customer's the newest that answers speaks for the rows.
@@ -190,7 +201,7 @@ def opted_out_of_profiling(customers: pl.DataFrame, said: Mapping[str, Said]) ->
     for customer_id, one in said.items():
         dated = [_strength(answer) for answer in one.answers if answer.purpose == PROFILING]
         strongest[customer_id] = max([*dated, strongest.get(customer_id, (LONG_AGO, False))])
-    return frozenset(customer_id for customer_id, (_at, is_refusal) in strongest.items() if is_refusal)
+    return {customer_id: at for customer_id, (at, is_refusal) in strongest.items() if is_refusal}
 
 
 def _rows_about_profiling(customers: pl.DataFrame) -> pl.DataFrame:
@@ -213,10 +224,9 @@ def _row_strengths(text: str, row_at: datetime) -> list[tuple[datetime, bool]]:
 
 
 def _row_strength(is_refusal: bool, text: str | None, row_at: datetime) -> tuple[datetime, bool]:  # noqa: FBT001
-    if text is None:
-        return (row_at if is_refusal else LONG_AGO), is_refusal
-    at = datetime.fromisoformat(text)
-    return at.replace(tzinfo=at.tzinfo or UTC), is_refusal
+    at = None if text is None else datetime.fromisoformat(text)
+    aware = None if at is None else at.replace(tzinfo=at.tzinfo or UTC)
+    return counts_in_row(is_granted=not is_refusal, recorded_at=aware, row_at=row_at) or LONG_AGO, is_refusal
 
 
 def _strength(answer: Consent) -> tuple[datetime, bool]:
@@ -233,7 +243,7 @@ def _keep_latest(known: dict[str, tuple[Told, FactValue]], properties: Mapping[s
             known[name] = (told, value)
 
 
-def _answer(kind: str, at: datetime, properties: Mapping[str, Any]) -> Consent:
+def _answer(kind: str, at: datetime | None, properties: Mapping[str, Any]) -> Consent:
     is_profiling = kind in {StateEventType.PROFILING_OPTED_IN, StateEventType.PROFILING_OPTED_OUT}
     return Consent(
         channel_id=str(properties.get("channel") or EVERY),
@@ -248,7 +258,7 @@ def _departures(outcomes: pl.DataFrame, decisions: pl.DataFrame) -> Iterable[tup
     """Refusals by customer; where nobody knows which channel it was about, it was about every one."""
     left = outcomes.filter(pl.col("type") == OutcomeType.UNSUBSCRIBED.value)
     rows = left.join(decisions.select("decision_id", "channel"), on="decision_id", how="left")
-    for customer_id, channel, at in rows.select("customer_id", "channel", "occurred_at").iter_rows():
+    for customer_id, channel, at in rows.select("customer_id", "channel", arrived_at()).iter_rows():
         refusal = Consent(channel_id=channel or EVERY, purpose=EVERY, is_granted=False, recorded_at=at, source=_SOURCE)
         yield customer_id, refusal
 

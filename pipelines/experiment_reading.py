@@ -13,6 +13,8 @@ from features.settings import Settings
 from training.readouts import Reading, read_experiment
 from training.table_readouts import TableDesign, read_table
 
+_TIMES = ("occurred_at", "recorded_at")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExperimentLog:
@@ -52,6 +54,6 @@ def read_table_experiment(settings: Settings, path: Path, design: TableDesign, r
 def _experiment_log(log: EventLog) -> ExperimentLog:
     return ExperimentLog(
         decisions=log.read(DECISIONS, columns=["decision_id", "customer_id", "decided_at", "arms", "is_held_out"]),
-        events=log.read(EVENTS, columns=["customer_id", "type", "occurred_at", "amount_minor"]),
-        outcomes=log.read(OUTCOMES, columns=["decision_id", "customer_id", "type", "occurred_at", "amount_minor"]),
+        events=log.read(EVENTS, columns=["customer_id", "type", *_TIMES, "amount_minor"]),
+        outcomes=log.read(OUTCOMES, columns=["decision_id", "customer_id", "type", *_TIMES, "amount_minor"]),
     )

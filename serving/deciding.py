@@ -18,10 +18,11 @@ from uuid import uuid4
 
 import numpy as np
 
-from decisioning.customer import Consent, Customer, Told
+from decisioning.customer import PROFILING, Consent, Customer, Told
 from decisioning.decision import Decision, Inputs, Request
 from decisioning.draw import request_uniform
 from decisioning.errors import FeatureUnavailableError, LogUnavailableError, ModelUnavailableError
+from decisioning.live import LiveState
 from decisioning.permit import REPEAT_LAYERS, PermitAnswer, hold_against_gates
 from decisioning.policy import decide
 from decisioning.predicate import FactValue
@@ -31,7 +32,7 @@ from decisioning.scoring import FeatureVector, FloatArray
 from features.online.profiles import decode_profile
 from features.online.record import decode_record
 from features.online.redis_keys import shard_of
-from features.said import told_since
+from features.said import LONG_AGO, told_since
 from serving.fitting import Fit
 from serving.in_force import ArmModel, InForce
 from serving.live_reading import Known
@@ -165,8 +166,22 @@ def refusals_now(
 
 def is_not_profiled(customer: Customer, known: Known) -> bool:
     """True for who opted out of profiling; the latest live word counts before the profile's."""
-    live = known.live.has_opted_out_of_profiling
-    return customer.has_opted_out_of_profiling if live is None else live
+    word = live_after(customer, known).has_opted_out_of_profiling
+    return customer.has_opted_out_of_profiling if word is None else word
+
+
+def live_after(customer: Customer | None, known: Known) -> LiveState:
+    """The live state without words that lift what the profile heard of later: an import may know a newer refusal."""
+    outdated = {
+        name
+        for name, lifted_at in known.lifted_at.items()
+        if customer is not None and customer.refused_at.get(name, LONG_AGO) >= lifted_at
+    }
+    if not outdated:
+        return known.live
+    kept = {name: holds for name, holds in known.live.protections.items() if name not in outdated}
+    word = None if PROFILING in outdated else known.live.has_opted_out_of_profiling
+    return replace(known.live, protections=kept, has_opted_out_of_profiling=word)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,7 +199,7 @@ def _gather(in_force: InForce, ask: Ask) -> _Gathered:
         return _Gathered(ask=ask, customer=None, degraded=(STATE_UNAVAILABLE,) if ask.known is None else ())
     try:
         customer = with_told(decode_profile(ask.known.profile), ask.known.told)
-        customer = with_unsubscriptions(customer, ask.known.unsubscribed_at)
+        customer = with_unsubscriptions(customer, ask.known.unsubscribed_at, ask.known.live.consents)
     except FeatureUnavailableError:
         return _Gathered(ask=ask, customer=None, degraded=(PROFILE_UNREADABLE,))
     if is_not_profiled(customer, ask.known):
@@ -219,21 +234,29 @@ def with_told(customer: Customer, told: Mapping[str, tuple[Told, FactValue]]) ->
     )
 
 
-def with_unsubscriptions(customer: Customer, unsubscribed_at: Mapping[str, datetime]) -> Customer:
+def with_unsubscriptions(
+    customer: Customer, unsubscribed_at: Mapping[str, datetime], since: Sequence[Consent] = ()
+) -> Customer:
     """The profile with what happened since it was written: leaving a channel is a no to every purpose on it.
 
     The latest answer wins, so a yes given after the customer left counts again.
+
+    Args:
+        customer: The profile.
+        unsubscribed_at: As of when the customer left which channel.
+        since: Answers given since the profile was written.
     """
     if not unsubscribed_at:
         return customer
+    answers = (*customer.consents, *since)
     refusals = tuple(
-        Consent(channel_id=one.channel_id, purpose=one.purpose, is_granted=False, recorded_at=left, source="live")
-        for one in customer.consents
-        if (left := unsubscribed_at.get(one.channel_id)) is not None
+        Consent(channel_id=channel, purpose=purpose, is_granted=False, recorded_at=left, source="live")
+        for channel, purpose in dict.fromkeys((one.channel_id, one.purpose) for one in answers)
+        if (left := unsubscribed_at.get(channel)) is not None
     )
     came_back = {
         one.channel_id
-        for one in customer.consents
+        for one in answers
         if one.is_granted and one.recorded_at and one.recorded_at > unsubscribed_at.get(one.channel_id, one.recorded_at)
     }
     return replace(
@@ -286,7 +309,7 @@ def _prepared(in_force: InForce, gathered: _Gathered, values: FloatArray | None,
         now=ask.now,
         uniform=request_uniform(in_force.policy.seed, ask.request),
         degraded=degraded,
-        live=known.live,
+        live=live_after(customer, known),
         supply=known.supply,
         unfit=fit.unfit,
         allocated=ask.allocated,

@@ -18,6 +18,7 @@ from decisioning.errors import nearest_names
 from features.contracts import StateEventType
 from features.listening.heard import TEXT_TYPES
 from features.listening.listener import listen
+from features.reported import CARING, YES_LEAD, is_ahead
 from serving.archive import find_decisions
 from serving.bodies import Body, EventItem, OutcomeItem, validate
 from serving.in_force import InForce
@@ -126,7 +127,7 @@ class Intake:
                 continue
             refusal = _refusal(place, item, owners.get(item.decision_id), in_force.catalogue, now)
             if refusal is None:
-                found = _taken_outcome(in_utc(item), owners.get(item.decision_id), in_force, now)
+                found = _taken_outcome(_by_our_clock(item, now), owners.get(item.decision_id), in_force, now)
                 if isinstance(found, Taking):
                     takings[place] = found
                     continue
@@ -167,7 +168,7 @@ def _owner_in_log(row: Mapping[str, Any], catalogue: Catalogue) -> Owner:
     touch = None
     if row["offer_id"] and row["channel"]:
         touch = touch_in_catalogue(catalogue, row["offer_id"], row["channel"], row["creative_id"] or "")
-    return Owner(customer_id=row["customer_id"], channel_id=row["channel"], touch=touch)
+    return Owner(customer_id=row["customer_id"], channel_id=row["channel"], touch=touch, decided_at=row["decided_at"])
 
 
 async def _heard(items: dict[int, EventItem], catalogue: Catalogue) -> dict[int, EventItem]:
@@ -185,11 +186,11 @@ def _listened(item: EventItem, catalogue: Catalogue) -> EventItem:
 
 
 def _taken_event(item: EventItem, in_force: InForce, now: datetime) -> Taking | Fault:
-    fault = _fault_of_event(item, in_force.catalogue) or _fault_of_time(item.occurred_at, now)
+    fault = _fault_of_event(item, in_force.catalogue) or _fault_of_time(item, now)
     if fault is not None:
         return fault
-    item = in_utc(item)
-    changes = changes_of_event(item, in_force.catalogue)
+    item = _by_our_clock(item, now)
+    changes = changes_of_event(item, in_force.catalogue, arrived_at=now)
     if isinstance(changes, Fault):
         return changes
     try:
@@ -221,6 +222,8 @@ def _taken_outcome(item: OutcomeItem, owner: Owner | None, in_force: InForce, no
             in_force.catalogue,
             touch=owner.touch if owner is not None else None,
             channel_id=owner.channel_id if owner is not None else None,
+            arrived_at=now,
+            decided_at=owner.decided_at if owner is not None else None,
         ),
         decision_id=item.decision_id,
     )
@@ -246,7 +249,7 @@ def _refusal(
     if owner is not None and item.customer_id not in (None, owner.customer_id):
         detail = "customer_id must be the decision's customer, got another; leave it out"
         return Rejected(index=place, code="customer_mismatch", detail=detail)
-    fault = _fault_of_time(item.occurred_at, now) or _fault_of_currency(item, catalogue)
+    fault = _fault_of_time(item, now) or _fault_of_currency(item, catalogue)
     return None if fault is None else _invalid(place, fault)
 
 
@@ -264,12 +267,25 @@ def _fault_of_currency(item: EventItem | OutcomeItem, catalogue: Catalogue) -> F
     return Fault(pointer="/value/currency", detail=f"must be {catalogue.currency}, the catalogue's currency")
 
 
-def _fault_of_time(moment: datetime, now: datetime) -> Fault | None:
-    if moment > now + CLOCK_SLACK:
+def _fault_of_time(item: EventItem | OutcomeItem, now: datetime) -> Fault | None:
+    """What protects the customer is taken in whatever its time says; a yes must come from a clock that is right."""
+    if item.type in CARING:
+        return None
+    if is_ahead(item.type, item.occurred_at, now):
+        seconds = YES_LEAD // timedelta(seconds=1)
+        detail = f"must be at most {seconds} seconds ahead of our clock for a yes; set the sender's clock, send again"
+        return Fault(pointer="/occurred_at", detail=detail)
+    if item.occurred_at > now + CLOCK_SLACK:
         return Fault(pointer="/occurred_at", detail="must not lie in the future")
-    if moment < EARLIEST:
+    if item.occurred_at < EARLIEST:
         return Fault(pointer="/occurred_at", detail=f"must not lie before {EARLIEST:%Y-%m-%d}")
     return None
+
+
+def _by_our_clock[T: EventItem | OutcomeItem](item: T, now: datetime) -> T:
+    """The report in UTC; a moment ahead of ours, or before any clock of ours, counts as now."""
+    moment = item.occurred_at
+    return in_utc(item.model_copy(update={"occurred_at": moment if EARLIEST <= moment <= now else now}))
 
 
 def _unknown_customer(place: int) -> Rejected:

@@ -1,7 +1,8 @@
 """What a report changes in live state: fields whose greatest value stands, recent behaviour, and a contact's flags.
 
 Nothing here depends on what was reported before, and every change is a maximum or a union; so reports that come twice,
-late or in another order end in the same state.
+late or in another order end in the same state. Each counts as of the moment that `features.reported` gives it, so
+that no clock of a sender makes a refusal ineffective.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,9 +21,10 @@ from decisioning.errors import nearest_names
 from features.contracts import OutcomeType, StateEventType
 from features.listening.heard import heard_case
 from features.online.record import microseconds
+from features.reported import counts_at
 from features.said import told_by
 from serving.bodies import EventItem, OutcomeItem
-from serving.live_encoding import time_text
+from serving.live_encoding import EPOCH, time_text
 from serving.problems import Fault
 
 COMPLAINT = "complaint"
@@ -80,7 +82,13 @@ def touch_in_catalogue(catalogue: Catalogue, offer_id: str, channel_id: str, cre
 
 
 def changes_of_outcome(
-    item: OutcomeItem, catalogue: Catalogue, *, touch: Touch | None, channel_id: str | None
+    item: OutcomeItem,
+    catalogue: Catalogue,
+    *,
+    touch: Touch | None,
+    channel_id: str | None,
+    arrived_at: datetime | None = None,
+    decided_at: datetime | None = None,
 ) -> Changes:
     """What an outcome changes.
 
@@ -89,8 +97,12 @@ def changes_of_outcome(
         catalogue: Says which outcomes suppress, and how complaints are treated.
         touch: The message it answers; None for silence, and where nobody knows any more.
         channel_id: Its channel; None likewise. Who leaves an unknown channel leaves every one.
+        arrived_at: When it became known (aware, UTC); None where that was as it happened.
+        decided_at: When the decision was made that it answers: it did not happen before; None where nobody knows.
     """
-    at, kind = item.occurred_at, item.type.value
+    kind = item.type.value
+    at = _counts_at(kind, item.occurred_at, arrived_at)
+    at = at if decided_at is None else max(at, decided_at)
     found: list[tuple[str, str]] = []
     if touch is not None and kind in REMEMBERED | {one.after for one in catalogue.contact_policy.suppressions}:
         found.append((_field("response", [kind, *touch_words(touch)]), time_text(at)))
@@ -106,18 +118,25 @@ def changes_of_outcome(
     return Changes(greatest=tuple(found), contact=None if word is None else (item.decision_id, word, delivered))
 
 
-def changes_of_event(item: EventItem, catalogue: Catalogue) -> Changes | Fault:
+def changes_of_event(item: EventItem, catalogue: Catalogue, *, arrived_at: datetime | None = None) -> Changes | Fault:
     """What an event changes, or what is wrong with its properties where it exists to change state.
 
     Args:
         item: The event, in UTC.
         catalogue: Names what the event may name.
+        arrived_at: When it became known (aware, UTC); None where that was as it happened.
     """
+    item = item.model_copy(update={"occurred_at": _counts_at(item.type, item.occurred_at, arrived_at)})
     if item.type in _STATE_EVENTS:
         found = _STATE_EVENTS[StateEventType(item.type)](item, catalogue)
         return found if isinstance(found, Fault) else Changes(greatest=tuple(found))
     behaviour = time_text(item.occurred_at), f"{item.type}\0{item.message_id}"
     return Changes(greatest=tuple(_cases_by(item, catalogue)), event=behaviour)
+
+
+def _counts_at(kind: str, occurred_at: datetime, arrived_at: datetime | None) -> datetime:
+    """The moment as of which a report counts; a yes from a wrong clock is older than any other word."""
+    return counts_at(kind, occurred_at, arrived_at or occurred_at) or EPOCH
 
 
 type _Fields = list[tuple[str, str]]

@@ -10,7 +10,7 @@ import orjson
 
 from decisioning.care import Case
 from decisioning.contact_policy import Contact, Due, Response, touch_of_words
-from decisioning.customer import Consent, Told
+from decisioning.customer import PROFILING, Consent, Told
 from decisioning.limits import Supply
 from decisioning.live import LiveState, RecentEvent, StageMove
 from decisioning.predicate import FactValue
@@ -97,6 +97,7 @@ class Known:
         live: What happened since the profile was written.
         supply: What all customers share, as far as it was asked for.
         household_id: Whose book counts besides the customer's own; None where there is none.
+        lifted_at: As of when each protection, and the opt-out under `profiling`, was lifted by a live word.
     """
 
     features: bytes | None = None
@@ -108,6 +109,7 @@ class Known:
     live: LiveState = field(default_factory=LiveState)
     supply: Supply = field(default_factory=Supply)
     household_id: str | None = None
+    lifted_at: Mapping[str, datetime] = field(default_factory=dict[str, datetime])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +120,7 @@ class Conflict:
     supply: Supply
     unsubscribed_at: Mapping[str, datetime]
     household_id: str | None
+    lifted_at: Mapping[str, datetime] = field(default_factory=dict[str, datetime])
 
     def after(self, known: Known) -> Known:
         """What was known before, with what is live now."""
@@ -127,6 +130,7 @@ class Conflict:
             supply=self.supply,
             unsubscribed_at=self.unsubscribed_at,
             household_id=self.household_id,
+            lifted_at=self.lifted_at,
         )
 
 
@@ -174,6 +178,7 @@ def known_of(lookup: Lookup, reply: Reply, supply: Supply, *, is_claimed: bool) 
         unsubscribed_at=unsubscriptions_of(state),
         told=told_of(state),
         household_id=household_of(state),
+        lifted_at=lifts_of(state),
     )
 
 
@@ -185,6 +190,7 @@ def conflict_of(reply: Reply) -> Conflict:
         supply=supply_of(supply),
         unsubscribed_at=unsubscriptions_of(state),
         household_id=household_of(state),
+        lifted_at=lifts_of(state),
     )
 
 
@@ -216,6 +222,16 @@ def unsubscriptions_of(state: Reply) -> dict[str, datetime]:
         name.removeprefix(prefix).decode(): moment_of(int(value))
         for name, value in _pairs(state[0])
         if name.startswith(prefix)
+    }
+
+
+def lifts_of(state: Reply) -> dict[str, datetime]:
+    """As of when each protection was lifted, and under `profiling` the opt-out, where that is the latest live word."""
+    prefix = b"protection:"
+    return {
+        name.removeprefix(prefix).decode(): moment_in(value)
+        for name, value in _pairs(state[0])
+        if (name.startswith(prefix) or name == PROFILING.encode()) and value[TIME_DIGITS:] == b"0"
     }
 
 

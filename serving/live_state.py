@@ -20,7 +20,7 @@ from decisioning.errors import InvalidInputError, LogUnavailableError, Unavailab
 from decisioning.limits import Supply
 from features.online.redis_keys import ERASED_KEY, SHARD_COUNT, decision_key, profile_key, stream_key
 from features.privacy.tombstones import NO_TOKEN, Tombstones
-from serving.live_encoding import time_text, touch_in
+from serving.live_encoding import moment_in, time_text, touch_in
 from serving.live_reading import (
     RECENT,
     Claim,
@@ -31,6 +31,7 @@ from serving.live_reading import (
     conflict_of,
     household_of,
     known_of,
+    lifts_of,
     live_of,
     query_json,
     read_call,
@@ -60,6 +61,7 @@ _CONNECT_TIMEOUT_S = 2.0
 _RETRY_EVERY_S = 0.2
 _CLAIM_S = 86_400
 _TOKENS_TOGETHER = 1_000
+_OWNED = ("customer_id", "channel", "touch", "decided_at")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _READ, _READ_SUPPLY, _COMMIT = Script(READ), Script(READ_SUPPLY), Script(COMMIT_DECISION)
@@ -78,11 +80,16 @@ GONE = Gone.GONE
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Owner:
-    """Whose decision it is, and what it sent; both None for silence, `touch` also where nobody wrote it down."""
+    """Whose decision it is, and what it sent; both None for silence, `touch` also where nobody wrote it down.
+
+    Attributes:
+        decided_at: When (aware, UTC); None where nobody wrote it down.
+    """
 
     customer_id: str
     channel_id: str | None
     touch: Touch | None = None
+    decided_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,7 +244,7 @@ class LiveState:
     async def owners(self, decision_ids: Sequence[str]) -> list[Owner | None]:
         """Whose decisions these are; None where Redis does not hold it (any more)."""
         keys = [decision_key(one, shard) if (shard := shard_in(one)) is not None else None for one in decision_ids]
-        commands: list[Command] = [("HMGET", key, "customer_id", "channel", "touch") for key in keys if key]
+        commands: list[Command] = [("HMGET", key, *_OWNED) for key in keys if key]
         replies = iter(await self._ask(commands) if commands else [])
         return [_owner(next(replies)) if key else None for key in keys]
 
@@ -379,13 +386,14 @@ def _committed(reply: Reply) -> bytes | Conflict | Gone | None:
 
 
 def _owner(reply: list[bytes | None]) -> Owner | None:
-    customer, channel, touch = reply
+    customer, channel, touch, decided_at = reply
     if customer is None:
         return None
     return Owner(
         customer_id=customer.decode(),
         channel_id=channel.decode() if channel else None,
         touch=touch_in(touch) if touch else None,
+        decided_at=moment_in(decided_at) if decided_at else None,
     )
 
 
@@ -399,6 +407,7 @@ def _permit_context(decision_id: str, reply: Reply) -> PermitContext:
         unsubscribed_at=unsubscriptions_of(state),
         told=told_of(state),
         household_id=household_of(state),
+        lifted_at=lifts_of(state),
     )
     return PermitContext(
         decision_id=decision_id, customer_id=customer.decode(), record=record, known=known, answer=answer

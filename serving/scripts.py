@@ -273,7 +273,7 @@ end
 for i = 1, rows do
   local decision, at = KEYS[5 + i], 12 + 3 * i
   redis.call('XADD', KEYS[1], '*', 'table', 'decisions', 'row', ARGV[at])
-  redis.call('HSET', decision, 'customer_id', ARGV[10], 'channel', ARGV[at + 1])
+  redis.call('HSET', decision, 'customer_id', ARGV[10], 'channel', ARGV[at + 1], 'decided_at', ARGV[1])
   if ARGV[at + 2] ~= '' then redis.call('HSET', decision, 'record', ARGV[at + 2]) end
   if i > 1 then redis.call('HSET', decision, 'first', KEYS[6]) end
   redis.call('PEXPIRE', decision, ARGV[3])

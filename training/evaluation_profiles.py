@@ -6,6 +6,7 @@ from decisioning.customer import Customer
 from features.contracts import OutcomeType
 from features.history import History
 from features.online.profiles import customers_from_frame
+from features.reported import arrived_at
 
 type Profiles = list[Customer | None]
 
@@ -40,7 +41,7 @@ def channels_left(history: History, decisions: pl.DataFrame) -> list[frozenset[s
         history.outcomes.filter(pl.col("type") == OutcomeType.UNSUBSCRIBED.value)
         .join(history.decisions.select("decision_id", "channel"), on="decision_id", how="inner")
         .filter(pl.col("channel").is_not_null())
-        .select("customer_id", "channel", known_at=pl.max_horizontal("occurred_at", pl.col("recorded_at")))
+        .select("customer_id", "channel", known_at=arrived_at())
     )
     if left.is_empty():
         return [frozenset()] * decisions.height

@@ -11,6 +11,7 @@ from decisioning.message import MessageClass
 from features.cases import cases_of
 from features.computing.sources import Tables
 from features.fairness_rules import FairnessMeasure, Guardrail
+from features.history import History
 from training.kpi_contacts import Period, messages_of
 from training.kpi_increments import drawn_decisions, held_out_customers
 from training.kpi_service import case_times
@@ -48,6 +49,7 @@ class Ground:
     @classmethod
     def of(cls, log: Tables, catalogue: Catalogue, period: Period) -> "Ground":
         """Read messages and cases once for all comparisons."""
+        log = History.of(log)
         known = cases_of(log.events, log.outcomes, log.decisions, catalogue, as_of=period.as_of)
         return cls(
             log=log,

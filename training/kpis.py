@@ -12,6 +12,7 @@ from decisioning.measure import Measure, Unit
 from features.cases import cases_of
 from features.computing.sources import Tables
 from features.contracts import EventType
+from features.history import History
 from features.kpis import Figure, KpiReport, KpiRow
 from training.kpi_contacts import Period, bought_again, credited, first_purchases, messages_of
 from training.kpi_definitions import DEFINITIONS, REPEAT_DAYS
@@ -71,6 +72,7 @@ def compute_kpis(log: Tables, catalogue: Catalogue, reading: KpiReading) -> KpiR
     """
     if reading.days <= 0:
         raise InvalidInputError(f"days must be positive, got {reading.days:g}; name the length of the period")
+    log = History.of(log)
     period = Period.of_days(reading.as_of, reading.days)
     measure = money_measure(catalogue)
     window_days = catalogue.learning.window_days if catalogue.learning else 7.0

@@ -1,7 +1,7 @@
 """Readouts of experiments and of the universal holdout, computed from the log."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import polars as pl
@@ -22,6 +22,7 @@ from features.readouts import (
     RefusalCode,
     SampleRatio,
 )
+from features.reported import settled_events, settled_outcomes
 from training.comparisons import MetricName, compare_arms
 from training.exposures import (
     HELD_OUT,
@@ -92,6 +93,7 @@ def read_experiment(log: Logged, catalogue: Catalogue, name: str, reading: Readi
         UnknownNameError: The catalogue declares no such experiment.
         InvalidPolicyError: The catalogue declares no window, or not the measure.
     """
+    log = _Settled.of(log)
     experiment = next((item for item in catalogue.experiments if item.experiment_id == name), None)
     if experiment is not None:
         design = _experiment_design(catalogue, experiment)
@@ -100,6 +102,20 @@ def read_experiment(log: Logged, catalogue: Catalogue, name: str, reading: Readi
         design = _holdout_design(catalogue, name)
         assigned = holdout_decisions(log.decisions, as_of=reading.as_of)
     return _read(log, design, assigned, reading)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Settled:
+    """A log in which nothing happened after it became known, and no outcome before its decision."""
+
+    decisions: pl.DataFrame
+    events: pl.DataFrame
+    outcomes: pl.DataFrame
+
+    @classmethod
+    def of(cls, log: Logged) -> "_Settled":
+        outcomes = settled_outcomes(log.outcomes, log.decisions)
+        return cls(decisions=log.decisions, events=settled_events(log.events), outcomes=outcomes)
 
 
 def readable_names(catalogue: Catalogue) -> tuple[str, ...]:
@@ -160,8 +176,9 @@ def _window_days(catalogue: Catalogue) -> float:
     return catalogue.learning.window_days
 
 
-def _read(log: Logged, design: Design, assigned: pl.DataFrame, reading: Reading) -> Readout:
+def _read(log: _Settled, design: Design, assigned: pl.DataFrame, reading: Reading) -> Readout:
     exposures = find_exposures(assigned, log.outcomes, design.exposure, as_of=reading.as_of)
+    log = _after_exposures(log, exposures)
     windows = _windows(exposures.customers, design, reading)
     arms = _arm_counts(exposures.customers, windows, design)
     ratios = _sample_ratios(arms)
@@ -193,6 +210,13 @@ def _read(log: Logged, design: Design, assigned: pl.DataFrame, reading: Reading)
         source=reading.source,
         catalogue_version=design.catalogue_version,
     )
+
+
+def _after_exposures(log: _Settled, exposures: Exposures) -> _Settled:
+    """What came of a first exposure came after it, whatever the clock said that told of it."""
+    firsts = exposures.customers.filter(pl.col("exposed_at").is_not_null())
+    outcomes = settled_outcomes(log.outcomes, firsts.select("decision_id", decided_at="exposed_at"))
+    return replace(log, outcomes=outcomes)
 
 
 def _windows(customers: pl.DataFrame, design: Design, reading: Reading) -> pl.DataFrame:

@@ -10,6 +10,7 @@ from decisioning.catalogue import Attribute, AttributeKind, Catalogue
 from features.computing.definition import NEVER_US, Source
 from features.computing.heard_sources import HEARD_COLUMNS, heard_columns
 from features.computing.told_sources import told_rows
+from features.reported import settled_events, settled_outcomes
 
 OUTCOME_MOMENTS: Mapping[str, tuple[str, ...]] = {
     "delivered": ("delivered",),
@@ -85,8 +86,8 @@ def customer_rows(customers: pl.DataFrame, catalogue: Catalogue) -> pl.DataFrame
 
 
 def event_rows(events: pl.DataFrame) -> pl.DataFrame:
-    """Events with type, time, amount and what was heard in them."""
-    return heard_columns(events).select(
+    """Events with type, time, amount and what was heard in them; none happened after it became known."""
+    return heard_columns(settled_events(events)).select(
         "customer_id",
         _known_us().alias("known_us"),
         _us("occurred_at").alias("occurred_us"),
@@ -110,7 +111,7 @@ def contact_rows(decisions: pl.DataFrame, outcomes: pl.DataFrame, catalogue: Cat
         kind.cast(pl.Categorical).alias("kind"),
     )
     return (
-        contacts.join(_moments(outcomes), on="decision_id", how="left")
+        contacts.join(_moments(settled_outcomes(outcomes, decisions)), on="decision_id", how="left")
         .drop("decision_id")
         .with_columns(pl.col(f"{moment}_us").fill_null(NEVER_US) for moment in OUTCOME_MOMENTS)
     )

@@ -4,6 +4,7 @@ import polars as pl
 
 from decisioning.catalogue import Attribute, AttributeKind, Catalogue
 from features.contracts import StateEventType
+from features.reported import settled_events
 
 _TOLD_US = "told_us"
 
@@ -35,9 +36,9 @@ def told_rows(customers: pl.DataFrame, events: pl.DataFrame, catalogue: Catalogu
 
 
 def _told(events: pl.DataFrame, catalogue: Catalogue) -> pl.DataFrame:
-    """`customer_id`, `known_us`, `name` and the value as text."""
+    """`customer_id`, `known_us`, `told_us`, `name` and the value as text."""
     names = [attribute.name for attribute in catalogue.customer_attributes]
-    said = events.filter(pl.col("type") == StateEventType.ATTRIBUTE_TOLD.value)
+    said = settled_events(events.filter(pl.col("type") == StateEventType.ATTRIBUTE_TOLD.value))
     return said.select(
         "customer_id",
         pl.max_horizontal("occurred_at", "recorded_at").dt.epoch("us").alias("known_us"),
@@ -50,7 +51,7 @@ def _told(events: pl.DataFrame, catalogue: Catalogue) -> pl.DataFrame:
 def _with_word(rows: pl.DataFrame, told: pl.DataFrame, attribute: Attribute) -> pl.DataFrame:
     """Rows with the latest word about one attribute, where it is newer than what the row knows."""
     number, fact = f"attribute_{attribute.name}", f"customer.{attribute.name}"
-    words = told.select("customer_id", "known_us", _TOLD_US, "word").sort("known_us", _TOLD_US)
+    words = _latest_told(told)
     joined = rows.sort("known_us").join_asof(
         words, on="known_us", by="customer_id", strategy="backward", check_sortedness=False
     )
@@ -60,7 +61,21 @@ def _with_word(rows: pl.DataFrame, told: pl.DataFrame, attribute: Attribute) -> 
     return joined.with_columns(
         pl.when(stands).then(_fact(attribute)).otherwise(fact).alias(fact),
         pl.when(stands).then(_number(attribute)).otherwise(number).alias(number),
-    ).drop("word", _TOLD_US)
+    ).drop("word", _TOLD_US, "best")
+
+
+def _latest_told(told: pl.DataFrame) -> pl.DataFrame:
+    """Words about one attribute in order of arrival, each with the latest told by then, whenever that arrived.
+
+    Of two told at the same moment the greater text stands, as in profiles.
+    """
+    quoted = pl.col("word") + '"'
+    placed = told.sort(_TOLD_US, quoted).with_columns(place=pl.int_range(pl.len(), dtype=pl.Int64))
+    arriving = placed.sort("known_us", "place").with_columns(best=pl.col("place").cum_max().over("customer_id"))
+    told_by_then = placed.select(_TOLD_US, "word", best="place")
+    return arriving.select("customer_id", "known_us", "best").join(
+        told_by_then, on="best", how="left", maintain_order="left"
+    )
 
 
 def _fact(attribute: Attribute) -> pl.Expr:

@@ -11,7 +11,7 @@ import polars as pl
 from redis import Redis
 from redis.exceptions import RedisError
 
-from decisioning.customer import Consent, Customer, CustomerId, Told
+from decisioning.customer import PROFILING, Consent, Customer, CustomerId, Told
 from decisioning.errors import FeatureUnavailableError, InvalidInputError
 from decisioning.predicate import FactValue
 from features.online.redis_bulk import set_many, unset_many
@@ -51,6 +51,7 @@ def _newer_fields(customer: Customer) -> dict[str, Any]:
         "locale_zones": customer.locale_zones,
         "protections": sorted(customer.protections),
         "not_profiled": customer.has_opted_out_of_profiling,
+        "refused_at": dict(sorted(customer.refused_at.items())),
         "known_at": customer.known_at,
         "told": {name: [told.at, told.source] for name, told in customer.told.items()},
     }
@@ -85,6 +86,7 @@ def decode_profile(payload: bytes) -> Customer:
                 name: Told(at=datetime.fromisoformat(at), source=source)
                 for name, (at, source) in fields.get("told", {}).items()
             },
+            refused_at={name: datetime.fromisoformat(at) for name, at in fields.get("refused_at", {}).items()},
         )
     except (ValueError, KeyError, TypeError) as error:
         raise FeatureUnavailableError(
@@ -119,10 +121,13 @@ def customers_from_frame(frame: pl.DataFrame, said: Mapping[str, Said] | None = 
         customer_id = row["customer_id"]
         at, protections = listed.get(customer_id, (row["updated_at"], None))
         words = said.get(customer_id, NOTHING)
+        held = protections_of(_json(protections, list, "protections"), words, at)
+        opted_out_at = not_profiled.get(customer_id)
         yield replace(
             _from_row(row, words),
-            protections=protections_of(_json(protections, list, "protections"), words, at),
-            has_opted_out_of_profiling=customer_id in not_profiled,
+            protections=frozenset(held),
+            has_opted_out_of_profiling=opted_out_at is not None,
+            refused_at=held if opted_out_at is None else {**held, PROFILING: opted_out_at},
         )
 
 

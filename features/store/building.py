@@ -24,6 +24,7 @@ from features.computing.sources import sources_of
 from features.contracts import UTC_TIME
 from features.history import History
 from features.log import EventLog
+from features.reported import arrived_at
 from features.settings import Settings
 from features.store.feature_history import Generation, current_generation, draft, link_files, put_in_force
 from features.store.registry import apply
@@ -179,7 +180,7 @@ def _usable(before: Generation | None, schema: FeatureSchema, kinds: Mapping[str
 
 def _known_rows(history: History, horizon: datetime) -> pl.DataFrame:
     """Rows of each customer that were known before the horizon."""
-    known = pl.max_horizontal("occurred_at", "recorded_at")
+    known = arrived_at()
     parts = (
         history.customers.filter(pl.col("updated_at") < horizon),
         history.events.filter(known < horizon),

@@ -305,17 +305,19 @@ def test_outcomes_that_suppress_are_remembered_by_message_and_time(feedback: Fee
     assert known.unsubscribed_at == {"email": NOW}
 
 
-def test_opting_out_of_profiling_deletes_the_features_and_a_late_opt_out_does_not(feedback: Feedback) -> None:
+def test_opting_out_of_profiling_deletes_the_features_also_where_it_is_told_late(feedback: Feedback) -> None:
     from features.online.redis_keys import feature_key
 
     client = redis.Redis.from_url(feedback.state._url)
-    for first, second, is_kept in (
-        (happened("profiling_opted_out"), None, False),
-        (happened("profiling_opted_in"), happened("profiling_opted_out", NOW - timedelta(hours=1)), True),
+    late = happened("profiling_opted_out", NOW - timedelta(hours=1))
+    for words, is_kept in (
+        ([happened("profiling_opted_out")], False),
+        ([happened("profiling_opted_in"), late], False),
+        ([happened("profiling_opted_in")], True),
     ):
         customer, decisions = feedback.customer()
         client.set(feature_key(customer), b"record")
-        feedback.report(customer, decisions, numbered([one for one in (first, second) if one is not None]))
+        feedback.report(customer, decisions, numbered(words))
         assert bool(client.exists(feature_key(customer))) is is_kept
 
 
