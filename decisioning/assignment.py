@@ -14,10 +14,10 @@ from decisioning.experiment import (
     assign_arm,
     is_held_out,
     is_in_programme_holdout,
-    layer_shares,
     running,
     unit_id,
 )
+from decisioning.layers import layer_shares
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from decisioning.draw import unit_hash
 from decisioning.errors import InvalidPolicyError
+from decisioning.ranges import WHOLE, Spans, holds, laid_out, without
 
 _FEWEST_ARMS = 2
 _SHARE_TOLERANCE = 1e-9
@@ -48,12 +49,18 @@ class Exposure(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arm:
-    """A cell of an experiment; the shares of an experiment's arms sum to 1. `model_alias` is for `model` arms only."""
+    """A cell of an experiment; the shares of an experiment's arms sum to 1.
+
+    Attributes:
+        model_alias: For `model` arms only.
+        spans: Whom it holds; None where all arms still hold what they were first laid out with.
+    """
 
     arm_id: str
     share: float
     policy: ArmPolicy = ArmPolicy.ENGINE
     model_alias: str | None = None
+    spans: Spans | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +82,7 @@ class Experiment:
             None for a layer of its own.
         traffic: Share of the layer's customers who take part, in (0, 1].
         unit: Customers or households are assigned; who has no household is one.
+        part: The part of its layer that it holds; None where the whole layer still is as it was first laid out.
     """
 
     experiment_id: str
@@ -90,6 +98,7 @@ class Experiment:
     layer: str | None = None
     traffic: float = 1.0
     unit: Unit = Unit.CUSTOMER
+    part: Spans | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +151,7 @@ def unit_id(unit: Unit, customer_id: str, household_id: str | None) -> str:
 def assign_arm(experiment: Experiment, unit: str) -> str:
     """The arm of a customer or household, see `unit_id`: fixed by salt and unit alone.
 
-    Arms take their shares of [0, 1) in the order of their names, so the order of declaration does not matter.
+    Arms hold ranges of [0, 1), at first in the order of their names, so the order of declaration does not matter.
 
     Example:
         >>> arms = (Arm(arm_id="off", share=0.5, policy=ArmPolicy.SILENCE), Arm(arm_id="on", share=0.5))
@@ -152,13 +161,14 @@ def assign_arm(experiment: Experiment, unit: str) -> str:
         True
     """
     position = unit_hash("arm", experiment.salt, unit)
-    arms = sorted((arm for arm in experiment.arms if arm.share > 0), key=lambda arm: arm.arm_id)
-    boundary = 0.0
-    for arm in arms[:-1]:
-        boundary += arm.share
-        if position < boundary:
-            return arm.arm_id
-    return arms[-1].arm_id  # shares may sum to a hair below 1: the last arm takes the rest
+    return next(arm_id for arm_id, spans in arm_spans(experiment).items() if holds(spans, position))
+
+
+def arm_spans(experiment: Experiment) -> dict[str, Spans]:
+    """Whom each arm holds, the whole line in all."""
+    if any(arm.spans is None for arm in experiment.arms):
+        return laid_out({arm.arm_id: arm.share for arm in experiment.arms})
+    return {arm.arm_id: arm.spans or () for arm in experiment.arms}
 
 
 def is_held_out(holdout: Holdout | None, unit: str) -> bool:
@@ -171,39 +181,8 @@ def is_in_programme_holdout(holdout: ProgrammeHoldout, unit: str) -> bool:
     return unit_hash("programme", holdout.salt, unit) < holdout.share
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayerShare:
-    """The part of a layer that an experiment takes: positions from `start` (inclusive) to `end` (exclusive)."""
-
-    layer: str
-    start: float
-    end: float
-
-    def holds(self, unit: str) -> bool:
-        """True where the layer puts this unit into the part."""
-        return self.start <= unit_hash("layer", self.layer, unit) < self.end
-
-
-def layer_shares(experiments: Iterable[Experiment]) -> dict[str, LayerShare]:
-    """Which part of its layer each experiment takes, by experiment; whoever takes part in all is not listed.
-
-    Experiments of a layer take their traffic of [0, 1) in the order of their names. One that has ended keeps its part
-    while it is declared, so that nobody else moves. An experiment without a layer has one of its own.
-    """
-    layers: dict[str, list[Experiment]] = defaultdict(list)
-    for experiment in experiments:
-        if experiment.layer is not None or experiment.traffic < 1:
-            layers[_layer_name(experiment)].append(experiment)
-    shares: dict[str, LayerShare] = {}
-    for layer, members in layers.items():
-        start = 0.0
-        for member in sorted(members, key=lambda one: one.experiment_id):
-            shares[member.experiment_id] = LayerShare(layer=layer, start=start, end=start + member.traffic)
-            start += member.traffic
-    return shares
-
-
-def _layer_name(experiment: Experiment) -> str:
+def layer_name(experiment: Experiment) -> str:
+    """The layer that an experiment is in; one that names none has a layer of its own."""
     return f"of\x00{experiment.salt}" if experiment.layer is None else experiment.layer
 
 
@@ -252,7 +231,7 @@ def _check_layers(experiments: Iterable[Experiment]) -> None:
     traffic: dict[str, float] = defaultdict(float)
     units: dict[str, Unit] = {}
     for experiment in experiments:
-        name, layer = experiment.experiment_id, _layer_name(experiment)
+        name, layer = experiment.experiment_id, layer_name(experiment)
         if not 0 < experiment.traffic <= 1:
             raise InvalidPolicyError(f"traffic of experiment {name} must be in (0, 1], got {experiment.traffic}")
         traffic[layer] += experiment.traffic
@@ -284,6 +263,8 @@ def _check_arms(experiment: Experiment) -> None:
     shares = [arm.share for arm in experiment.arms]
     if not all(0 <= share <= 1 for share in shares) or abs(sum(shares) - 1) > _SHARE_TOLERANCE:
         raise InvalidPolicyError(f"shares of {name} must be in [0, 1] and sum to 1, got {shares}")
+    if without(WHOLE, (span for spans in arm_spans(experiment).values() for span in spans)):
+        raise InvalidPolicyError(f"ranges of {name} must hold every customer, got a gap; import the catalogue again")
     if experiment.control_arm_id not in arm_ids:
         raise InvalidPolicyError(f"control of {name} must be one of {arm_ids}, got {experiment.control_arm_id!r}")
 

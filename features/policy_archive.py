@@ -1,6 +1,6 @@
 """Every policy that ever decided, so that old decisions can be replayed: catalogues by version, policies by hash.
 
-    catalogues/<catalogue version>/*.yaml      the files, as they were
+    catalogues/<catalogue version>/*.yaml      the files, as they were, with the ledger of who is in which test
     catalogues/policies/<policy version>.json  which catalogue, seed and core behaviour made it
 
 A copy is named by the hash of what it declares, so keeping it again changes nothing, and a copy that was changed is no
@@ -16,6 +16,7 @@ import orjson
 
 from decisioning.errors import InvalidInputError, LogUnavailableError
 from decisioning.policy import BEHAVIOUR_VERSION, Policy
+from features import assignment_ledger
 from features.catalogue import load_catalogue
 
 POLICIES = "policies"
@@ -63,6 +64,14 @@ class PolicyArchive:
             self._built[version] = self._build(version)
         return self._built[version]
 
+    def ledger(self, version: str) -> assignment_ledger.Ledger | None:
+        """Who was in which test while a policy was in force; None where that was not kept."""
+        try:
+            parts = orjson.loads((self.path / POLICIES / f"{version}.json").read_bytes())
+            return assignment_ledger.read_ledger(self.path / parts["catalogue"])
+        except (InvalidInputError, OSError, orjson.JSONDecodeError, KeyError, TypeError):
+            return None
+
     def _copy(self, folder: Path, version: str) -> bool:
         """Copy the files; False where they are no longer those that the policy was made of."""
         target = self.path / version
@@ -72,7 +81,7 @@ class PolicyArchive:
         try:
             draft.mkdir(parents=True)
             for path in folder.iterdir():
-                if path.suffix in _CATALOGUE_SUFFIXES and path.is_file():
+                if (path.suffix in _CATALOGUE_SUFFIXES or path.name == assignment_ledger.FILE) and path.is_file():
                     shutil.copy(path, draft)
             if _version_of(draft) != version:
                 return False

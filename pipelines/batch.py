@@ -24,6 +24,8 @@ from pyarrow import parquet
 from decisioning.errors import ModelUnavailableError, UnavailableError, UnknownNameError
 from decisioning.limits import Supply
 from decisioning.message import SILENCE
+from features.catalogue.settling import settle
+from features.clock import clock_of
 from features.policy_archive import PolicyArchive
 from features.settings import Settings
 from features.zone_rules import use_newest_rules
@@ -163,6 +165,7 @@ def decide_audience(
         arms=arms or {},
     )
     in_force = run.in_force()
+    settle(settings.catalogue_path, clock_of(settings)())
     PolicyArchive(settings.catalogues_path).keep(settings.catalogue_path, in_force.policy)
     if in_force.model is None and not plan.allows_no_model:
         raise ModelUnavailableError(

@@ -70,14 +70,16 @@ def create_app(
         lifespan=_lifespan(refresh_every_s, owns_process=owns_process),
     )
     use_newest_rules()
+    clock = now or clock_of(settings)
     refresher = Refresher(
         catalogues=CatalogueSource(folder=settings.catalogue_path),
         models=ModelSource(fetch=fetch_model or (lambda: fetch_champion(settings))),
         fetch_arm=fetch_arm or (lambda alias: fetch_champion(settings, alias)),
         seed=settings.policy_seed,
         archive=PolicyArchive(settings.catalogues_path),
+        now=clock,
     )
-    app.state.engine = _engine(settings, refresher, now or clock_of(settings), Metrics(metrics_path))
+    app.state.engine = _engine(settings, refresher, clock, Metrics(metrics_path))
     problems.install(app)
     for module in (decisions, permits, explanations, reports, customers, known, about, health):
         app.include_router(module.router)

@@ -10,6 +10,8 @@ import structlog
 from decisioning.catalogue import Catalogue
 from decisioning.errors import InvalidInputError, LogUnavailableError
 from decisioning.value_model import ValueModel
+from features.catalogue.settling import settle
+from features.clock import Clock, wall_clock
 from features.policy_archive import PolicyArchive
 from serving.background import survive
 from serving.catalogue_source import CatalogueSource
@@ -31,6 +33,7 @@ class Refresher:
         catalogue_problem: Why the catalogue's files as they are now are not in use.
         model_problem: Why the champion is not in use.
         archive: Keeps every policy that was in force; None to keep none.
+        now: The clock, for the ledger of who is in which test.
     """
 
     catalogues: CatalogueSource
@@ -41,6 +44,7 @@ class Refresher:
     catalogue_problem: str | None = None
     model_problem: str | None = None
     archive: PolicyArchive | None = None
+    now: Clock = wall_clock
     _kept: str | None = field(default=None, init=False)
     _arms: dict[str, ModelSource] = field(default_factory=dict[str, ModelSource], init=False)
 
@@ -120,6 +124,10 @@ class Refresher:
         if self.archive is None or self.in_force is None or self.in_force.policy.version == self._kept:
             return
         policy = self.in_force.policy
+        try:
+            settle(self.catalogues.folder, self.now())
+        except (InvalidInputError, OSError) as error:
+            _LOG.error("ledger_not_written", policy_version=policy.version, problem=str(error))
         try:
             self.archive.keep(self.catalogues.folder, policy)
             self._kept = policy.version

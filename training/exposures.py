@@ -8,9 +8,7 @@ import orjson
 import polars as pl
 
 from decisioning.experiment import Exposure
-
-HELD_OUT = "held-out"
-MESSAGED = "messaged"
+from features.assignment_ledger import HELD_OUT, MESSAGED
 
 
 class Logged(Protocol):

@@ -10,6 +10,7 @@ from decisioning.catalogue import Catalogue
 from decisioning.errors import InvalidPolicyError, UnknownNameError
 from decisioning.experiment import Experiment, Exposure
 from decisioning.measure import Measure, Unit
+from features.assignment_ledger import HELD_OUT, MESSAGED
 from features.readout_words import SPACE, format_number, format_value
 from features.readouts import (
     ArmCount,
@@ -25,8 +26,6 @@ from features.readouts import (
 from features.reported import settled_events, settled_outcomes
 from training.comparisons import MetricName, compare_arms
 from training.exposures import (
-    HELD_OUT,
-    MESSAGED,
     Exposures,
     Logged,
     experiment_decisions,

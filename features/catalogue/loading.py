@@ -7,6 +7,7 @@ from typing import Any
 
 from decisioning.catalogue import Catalogue
 from decisioning.errors import InvalidPolicyError
+from features.assignment_ledger import read_ledger, with_ranges
 from features.catalogue.building import build_catalogue
 from features.catalogue.equal_service import check_equal_service
 from features.catalogue.facts import check_rules
@@ -27,6 +28,8 @@ _MOST_SHOWN = 50
 def load_catalogue(folder: Path) -> Catalogue:
     """The catalogue that a folder's YAML files declare, with the hash of its content as its version.
 
+    Where the folder was in force, experiments hold the ranges that its ledger gave them.
+
     Raises:
         InvalidPolicyError: Something is wrong with the files; the message lists every problem, one a line.
         InvalidInputError: The folder is not there or holds no YAML file.
@@ -39,7 +42,7 @@ def load_catalogue(folder: Path) -> Catalogue:
         raise InvalidPolicyError(
             "\n".join([f"catalogue {folder} must have no problems, got {len(problems)}:", *shown, *more])
         )
-    return replace(catalogue, version=catalogue_version(catalogue))
+    return _versioned(catalogue, folder)
 
 
 def check_catalogue(folder: Path) -> list[Problem]:
@@ -82,8 +85,13 @@ def examine_catalogue(folder: Path, now: datetime) -> Examination:
     if catalogue is None:
         return Examination(catalogue=None, findings=in_order(map(from_problem, sections.problems)))
     ground = Ground(sections=sections, sound=sound, catalogue=catalogue, now=now)
-    versioned = replace(catalogue, version=catalogue_version(catalogue))
-    return Examination(catalogue=versioned, findings=in_order(prove(ground)))
+    return Examination(catalogue=_versioned(catalogue, folder), findings=in_order(prove(ground)))
+
+
+def _versioned(catalogue: Catalogue, folder: Path) -> Catalogue:
+    """With the ranges that its experiments hold, and the hash of all that as its version."""
+    held = with_ranges(catalogue, read_ledger(folder))
+    return replace(held, version=catalogue_version(held))
 
 
 def _checked(folder: Path) -> tuple[Sections, dict[str, Any], Catalogue | None]:

@@ -20,6 +20,7 @@ _LATER = frozenset(
         ("Measure", "outcome_worth_minor"), ("Learning", "method"),
         ("CaseKind", "owner"), ("Offer", "answers_in_kind"), ("CaseKind", "answer_within_seconds"),
         ("Catalogue", "listening"), ("Offer", "asks"), ("Creative", "place"),
+        ("Experiment", "part"), ("Arm", "spans"),
     }
 )  # fmt: skip
 """Fields that came after catalogues were first kept: where they say nothing they do not enter, so that a catalogue that

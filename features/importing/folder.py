@@ -64,6 +64,7 @@ class ImportReport:
         catalogue_version: Version of the catalogue that came along and is now in force; None where none came.
         warnings: Files and columns that were left alone.
         unmatched: What rows name that is not known; they landed all the same.
+        changes: What the catalogue that came along does to experiments and holdouts that were running.
     """
 
     tables: tuple[TableImport, ...]
@@ -72,6 +73,7 @@ class ImportReport:
     catalogue_version: str | None
     warnings: tuple[str, ...]
     unmatched: tuple[Unmatched, ...] = ()
+    changes: tuple[str, ...] = ()
 
     @property
     def rejected(self) -> int:
@@ -108,6 +110,7 @@ def import_folder(
     """
     files, strangers = find_table_files(folder)
     brought = _load_catalogue(folder / "catalogue")
+    changes = () if brought is None else _changes(folder / "catalogue", settings.catalogue_path, now)
     surroundings = Surroundings(
         now=now, catalogue=brought or _load_catalogue(settings.catalogue_path), erased=tombstones_of(settings)
     )
@@ -124,7 +127,8 @@ def import_folder(
         tables = tuple(_land(log, part, refusals, progress) for part in staged)
         rejects_path = _keep(refusals, settings, now)
     if brought is not None:
-        _put_in_force(folder / "catalogue", settings.catalogue_path)
+        _put_in_force(folder / "catalogue", settings.catalogue_path, now)
+        brought = _load_catalogue(settings.catalogue_path)
     return ImportReport(
         tables=tables,
         broken_rules=refusals.broken_rules(),
@@ -132,6 +136,7 @@ def import_folder(
         catalogue_version=brought.version if brought else None,
         warnings=tuple(warnings),
         unmatched=unmatched,
+        changes=changes,
     )
 
 
@@ -195,14 +200,25 @@ def _load_catalogue(folder: Path) -> Catalogue | None:
     return load_catalogue(folder)
 
 
-def _put_in_force(brought: Path, in_force: Path) -> None:
+def _changes(brought: Path, in_force: Path, now: datetime) -> tuple[str, ...]:
+    """What a catalogue will do to tests that are running, in words."""
+    from features.catalogue.changes_to_tests import changes_for_tests
+
+    return changes_for_tests(brought, in_force, now)
+
+
+def _put_in_force(brought: Path, in_force: Path, now: datetime) -> None:
     """Copy a catalogue; readers see the old one or the new one, or for a moment none, never a mixture."""
+    from features.catalogue.settling import continue_ledger, ledger_in_force, settle
+
     if brought.resolve() == in_force.resolve():
+        settle(in_force, now)
         return
     incoming, outgoing = in_force.with_name("catalogue.incoming"), in_force.with_name("catalogue.outgoing")
     for leftover in (incoming, outgoing):
         shutil.rmtree(leftover, ignore_errors=True)
     shutil.copytree(brought, incoming)
+    continue_ledger(incoming, ledger_in_force(in_force, now), now)
     if in_force.exists():
         in_force.rename(outgoing)
     incoming.rename(in_force)

@@ -25,6 +25,7 @@ def check(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of *.yaml files.")],
     as_json: JsonOption = False,
     strict: Annotated[bool, typer.Option("--strict", help="Let warnings fail, too.")] = False,
+    home: HomeOption = None,
 ) -> None:
     """Check a folder of catalogue files: every mistake, and everything that can be proven before anything is sent.
 
@@ -32,26 +33,34 @@ def check(
     get, rules that do nothing, messages that starve others, wording that breaks its channel or reads like marketing
     under another name, levers and limits that are over. With --strict they exit with 1, too.
 
+    Where another catalogue is in force, it says what this one would do to experiments and holdouts that are running.
+
     Example: `nextbest catalogue check examples/grocery/catalogue`
     """
     from features.catalogue import Severity, examine_catalogue
+    from features.catalogue.changes_to_tests import changes_for_tests
 
-    examination = examine_catalogue(folder, datetime.now(UTC))
-    _print_examination(examination, folder, as_json=as_json)
+    now = datetime.now(UTC)
+    examination = examine_catalogue(folder, now)
+    in_force = settings_for(home).catalogue_path
+    changes = () if examination.catalogue is None else changes_for_tests(folder, in_force, now)
+    _print_examination(examination, folder, changes, as_json=as_json)
     if examination.of(Severity.ERROR) or (strict and examination.findings):
         raise typer.Exit(1)
 
 
-def _print_examination(examination: "Examination", folder: Path, *, as_json: bool) -> None:
+def _print_examination(examination: "Examination", folder: Path, changes: tuple[str, ...], *, as_json: bool) -> None:
     from features.catalogue.summary import finding_lines, summary_of, verdict_of
 
     catalogue, findings = examination.catalogue, examination.findings
     summary = {} if catalogue is None else summary_of(catalogue)
     if as_json:
         rows = [finding.as_row() for finding in findings]
-        print_result({**summary, "is_sound": catalogue is not None, "findings": rows}, as_json=True)
+        document = {**summary, "is_sound": catalogue is not None, "findings": rows, "test_changes": changes}
+        print_result(document, as_json=True)
         return
-    sys.stdout.write("\n".join([verdict_of(str(folder), findings), *finding_lines(findings)]) + "\n")
+    told = (f"running test: {change}" for change in changes)
+    sys.stdout.write("\n".join([verdict_of(str(folder), findings), *finding_lines(findings), *told]) + "\n")
     if catalogue is not None:
         print_result(summary, as_json=False)
 

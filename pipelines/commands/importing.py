@@ -65,6 +65,8 @@ def _explain(report: "ImportReport") -> None:
         say(f"warning: {warning}")
     for unmatched in report.unmatched:
         say(f"unknown: {unmatched}")
+    for change in report.changes:
+        say(f"running test: {change}")
     for broken in report.broken_rules[:MOST_SHOWN]:
         say(f"refused: {broken}")
     if len(report.broken_rules) > MOST_SHOWN:
@@ -81,6 +83,7 @@ def _result(report: "ImportReport", *, as_json: bool) -> dict[str, object]:
             "broken_rules": [asdict(broken) for broken in report.broken_rules],
             "warnings": report.warnings,
             "unmatched": [asdict(one) for one in report.unmatched],
+            "test_changes": report.changes,
             **rejects,
             **catalogue,
         }

@@ -24,10 +24,10 @@ from decisioning.experiment import (
     check_experiments,
     is_held_out,
     is_in_programme_holdout,
-    layer_shares,
     running,
     unit_id,
 )
+from decisioning.layers import layer_shares
 from decisioning.policy import Policy
 
 CUSTOMERS = [f"C-{index}" for index in range(20_000)]
@@ -206,7 +206,7 @@ def test_traffic_that_is_not_taken_is_in_no_experiment() -> None:
 
 def test_a_layer_gives_its_parts_in_the_order_of_names_also_when_one_has_ended() -> None:
     shares = layer_shares(layered(("b", 0.5), ("a", 0.2)))
-    assert [(name, shares[name].start, shares[name].end) for name in "ab"] == [("a", 0.0, 0.2), ("b", 0.2, 0.7)]
+    assert {name: share.spans for name, share in shares.items()} == {"a": ((0.0, 0.2),), "b": ((0.2, 0.7),)}
     tests = layered(("a", 0.2), ("b", 0.5))
     before = {customer: assign(tests, customer_id=customer).arms for customer in CUSTOMERS[:500]}
     ended = (replace(tests[0], ends_at=NOW), tests[1])
@@ -351,3 +351,23 @@ def test_serving_learns_which_model_to_score_with_before_it_scores(
     assert policy.model_alias(request, customer, NOW) == "other"  # the first name of several has its way
     assert policy.model_alias(request, None, NOW) == "challenger"
     assert plain_policy.model_alias(request, customer, NOW) is None
+
+
+def with_spans(**spans: Any) -> Experiment:
+    arms = tuple(replace(arm, share=0.5, spans=spans[arm.arm_id]) for arm in TEST.arms if arm.arm_id in spans)
+    return replace(TEST, arms=arms)
+
+
+def test_ranges_that_arms_were_given_count_and_not_the_order_of_names() -> None:
+    given = with_spans(off=((0.5, 1.0),), on=((0.0, 0.5),))
+    first = with_spans(off=None, on=None)
+    assert all(assign_arm(given, one) != assign_arm(first, one) for one in CUSTOMERS[:500])
+    check_experiments((given,), None)
+    with pytest.raises(InvalidPolicyError, match="ranges of experiment mail must hold every customer, got a gap"):
+        check_experiments((with_spans(off=((0.5, 1.0),), on=((0.0, 0.4),)),), None)
+
+
+def test_a_part_of_a_layer_that_was_given_counts_and_not_the_order_of_names() -> None:
+    a, b = layered(("a", 0.2), ("b", 0.5))
+    given = layer_shares((replace(a, part=((0.5, 0.7),)), replace(b, part=((0.0, 0.5),))))
+    assert {name: share.spans for name, share in given.items()} == {"a": ((0.5, 0.7),), "b": ((0.0, 0.5),)}

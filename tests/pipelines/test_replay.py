@@ -18,6 +18,7 @@ from decisioning.errors import InvalidInputError, LogUnavailableError, UnknownNa
 from decisioning.policy import Policy
 from features import policy_archive
 from features.catalogue import load_catalogue
+from features.catalogue.settling import settle
 from features.contracts import DECISIONS
 from features.log import EventLog
 from features.policy_archive import Absence, PolicyArchive
@@ -139,6 +140,22 @@ def test_old_decisions_are_replayed_with_the_policy_of_their_time(decided_home) 
     assert (report.same, report.absent) == (10, {"never_kept": 5})
     decided_home.archive.keep(decided_home.settings.catalogue_path, newer)
     assert replayed(decided_home).same == 15
+
+
+def test_decisions_under_ranges_that_were_kept_are_replayed_under_them(decided_home) -> None:
+    """The files alone would lay the arms out anew; the ledger beside them, and its copy, say who is where."""
+    folder = decided_home.settings.catalogue_path
+    settle(folder, datetime(2026, 11, 1, tzinfo=UTC))
+    path = folder / "catalogue.yaml"
+    path.write_text(path.read_text().replace("engine: {share: 0.5}", "engine: {share: 0.4}\n      a: {share: 0.1}"))
+    settle(folder, datetime(2026, 11, 1, tzinfo=UTC))
+    moved = replace(decided_home, policy=Policy(load_catalogue(folder), decided_home.settings.policy_seed))
+    assert moved.policy.catalogue.experiments[0].arms[-1].spans is not None
+    decided_home.archive.keep(folder, moved.policy)
+    assert {arm for one in moved.decide(range(40)) for arm in one.arms.values()} == {"a", "engine", "random"}
+    assert (replayed(decided_home).same, replayed(decided_home).changed) == (40, [])
+    (decided_home.settings.catalogues_path / moved.policy.catalogue.version / "assignment.json").unlink()
+    assert replayed(decided_home).absent == {"damaged": 40}
 
 
 def test_a_policy_that_is_gone_is_said_and_counted(decided_home, run) -> None:

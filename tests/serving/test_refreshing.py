@@ -9,6 +9,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from decisioning.policy import Policy
+from features.assignment_ledger import Ledger, read_ledger
 from features.catalogue import load_catalogue
 from features.policy_archive import PolicyArchive
 from features.settings import Settings
@@ -222,3 +223,22 @@ def test_every_policy_that_was_in_force_is_kept_for_replay(client: TestClient, s
     until(lambda: len(versions()) == 2)
     archive = PolicyArchive(settings.catalogues_path)
     assert all(isinstance(archive.policy(version), Policy) for version in versions())
+
+
+def test_files_changed_in_place_move_no_running_experiment_and_begin_a_phase(
+    client: TestClient, customer: str, settings: Settings
+) -> None:
+    before = client.get("/v1/me").json()["policy_version"]
+    path = settings.catalogue_path / "catalogue.yaml"
+    path.write_text(path.read_text().replace("random: {share: 0.5, policy", "random: {share: 0.3, policy").replace(
+        "engine: {share: 0.5}", "engine: {share: 0.7}"
+    ))  # fmt: skip
+    until(lambda: client.get("/v1/me").json()["policy_version"] != before)
+
+    until(lambda: len((read_ledger(settings.catalogue_path) or Ledger()).experiments["engine-vs-random"]) == 2)
+    archive = PolicyArchive(settings.catalogues_path)
+    version = client.get("/v1/me").json()["policy_version"]
+    until(lambda: archive.ledger(version) is not None)
+    kept = archive.policy(version)
+    assert isinstance(kept, Policy)
+    assert kept.catalogue == load_catalogue(settings.catalogue_path)

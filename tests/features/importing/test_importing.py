@@ -351,7 +351,10 @@ def test_the_catalogue_that_comes_along_is_put_in_force_and_knows_the_event_type
         (folder / "catalogue" / path.name).write_bytes(path.read_bytes())
     report = bring(folder, home)
     assert report.catalogue_version
-    assert {p.name for p in home.catalogue_path.iterdir()} == {p.name for p in SHOP_CATALOGUE.iterdir()}
+    assert {p.name for p in home.catalogue_path.iterdir()} == {
+        "assignment.json",
+        *(p.name for p in SHOP_CATALOGUE.iterdir()),
+    }
     later = folder.parent / "later"
     later.mkdir()
     write_events(
