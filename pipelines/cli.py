@@ -15,15 +15,12 @@ from rich.console import Console
 from decisioning.errors import InsufficientDataError, InvalidInputError, NextbestError, UnavailableError
 from features.zone_rules import use_newest_rules
 from pipelines import commands
-
-EXIT_INVALID = 2
-EXIT_INSUFFICIENT = 3
-EXIT_UNAVAILABLE = 75
-EXIT_FAILED = 1
+from pipelines.exit_codes import EXIT_FAILED, EXIT_INSUFFICIENT, EXIT_INVALID, EXIT_UNAVAILABLE, IN_WORDS
 
 app = typer.Typer(
     name="nextbest",
-    help="Decide which message to send a customer next, or that silence is better, and prove what that was worth.",
+    help="Decide which message to send a customer next, or that silence is better, and prove what that was worth.\n\n"
+    + IN_WORDS,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

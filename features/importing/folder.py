@@ -17,6 +17,7 @@ import polars as pl
 from decisioning.catalogue import Catalogue
 from decisioning.errors import InvalidInputError
 from features.contracts import TABLES
+from features.importing.cell_reading import is_in_major_units
 from features.importing.landing import deduplicated, land
 from features.importing.matching import MOST_UNMATCHED, Unmatched, check_unmatched, find_unmatched
 from features.importing.refusals import BrokenRule, Refusals, final_folder
@@ -114,7 +115,8 @@ def import_folder(
     surroundings = Surroundings(
         now=now, catalogue=brought or _load_catalogue(settings.catalogue_path), erased=tombstones_of(settings)
     )
-    warnings = [f"{name} is no table of ours and was left alone" for name in strangers] + _check_columns(files)
+    warnings = [f"{name} is no table of ours and was left alone" for name in strangers]
+    warnings += _check_columns(files, surroundings.catalogue)
     progress = _Progress(files, on_progress)
     with staging_folder(settings.home) as staging:
         refusals = Refusals(staging / "rejects")
@@ -148,7 +150,7 @@ def read_clean_folder(folder: Path, *, now: datetime | None = None) -> dict[str,
     """
     files, _strangers = find_table_files(folder)
     surroundings = Surroundings(now=now, catalogue=_load_catalogue(folder / "catalogue"))
-    _check_columns(files)
+    _check_columns(files, surroundings.catalogue)
     frames = {name: pl.DataFrame(schema=pl.Schema(table.schema)) for name, table in TABLES.items()}
     with TemporaryDirectory(prefix="nextbest-") as scratch:
         refusals = Refusals(Path(scratch) / "rejects")
@@ -161,13 +163,26 @@ def read_clean_folder(folder: Path, *, now: datetime | None = None) -> dict[str,
         return frames
 
 
-def _check_columns(files: list[TableFile]) -> list[str]:
-    """Warnings about columns that are not canonical."""
-    return [
-        f"{file.path.name}: column {name} is not canonical and was left out"
-        for file in files
-        for name in check_columns(file.table, file.path, file.schema())
-    ]
+def _check_columns(files: list[TableFile], catalogue: Catalogue | None) -> list[str]:
+    """Warnings about how files were read, and about columns that are not canonical.
+
+    Raises:
+        InvalidInputError: A file cannot be the table, or its money cannot be counted.
+    """
+    warnings: list[str] = []
+    for file in files:
+        schema = file.schema()
+        warnings += file.notes()
+        warnings += [
+            f"{file.path.name}: column {name} is not canonical and was left out"
+            for name in check_columns(file.table, file.path, schema)
+        ]
+        if catalogue is None and is_in_major_units(file.table, schema.names()):
+            raise InvalidInputError(
+                f"{file.path}: amount must be amount_minor, in whole minor units (4990 for 49.90), "
+                "got amount and no catalogue that names its currency; rename and convert it, or import a catalogue"
+            )
+    return warnings
 
 
 def _land(log: EventLog, staged: Staged, refusals: Refusals, progress: "_Progress") -> TableImport:

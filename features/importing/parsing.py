@@ -4,9 +4,9 @@ import polars as pl
 
 from features.contracts import UTC_TIME, Column
 from features.ids import WHOLE_ID
+from features.tabular.cells import flags, numbers, whole
 
 _WITH_OFFSET = "%Y-%m-%dT%H:%M:%S%.f%:z"
-_MOST_DIGITS = 18
 _MOST_EXACT = 10.0**15
 
 
@@ -48,7 +48,7 @@ def accepted(column: Column) -> str:
         case pl.Datetime():
             return "an ISO 8601 time with an offset, such as 2026-01-31T09:30:00Z"
         case pl.Int64():
-            return "a whole number"
+            return "a whole number, such as 4990 for 49.90 in minor units"
         case pl.Float64():
             return "a number"
         case pl.Boolean():
@@ -73,26 +73,22 @@ def _time(value: pl.Expr, dtype: pl.DataType) -> pl.Expr | None:
 def _whole_number(value: pl.Expr, dtype: pl.DataType) -> pl.Expr | None:
     if dtype.is_integer():
         return value.cast(pl.Int64, strict=False)
-    if dtype.is_float():
-        return pl.when(value == value.floor()).then(value.cast(pl.Int64, strict=False))
-    if dtype == pl.String:
-        return pl.when(value.str.contains(rf"^[+-]?\d{{1,{_MOST_DIGITS}}}$")).then(value.cast(pl.Int64, strict=False))
-    return None
+    number = _number(value, dtype)
+    return None if number is None else whole(number)
 
 
 def _number(value: pl.Expr, dtype: pl.DataType) -> pl.Expr | None:
-    if dtype.is_numeric() or dtype == pl.String:
-        return value.cast(pl.Float64, strict=False)
-    return None
+    if dtype == pl.String:
+        return value.map_batches(numbers, return_dtype=pl.Float64)
+    return value.cast(pl.Float64, strict=False) if dtype.is_numeric() else None
 
 
 def _flag(value: pl.Expr, dtype: pl.DataType) -> pl.Expr | None:
     if dtype == pl.Boolean:
         return value
-    if dtype != pl.String:
-        return None
-    word = value.str.to_lowercase()
-    return pl.when(word.is_in(["true", "false"])).then(word == "true")
+    if dtype.is_numeric():
+        return pl.when(value.is_in([0, 1])).then(value == 1)
+    return flags(value) if dtype == pl.String else None
 
 
 def whole_ids(texts: pl.Expr) -> pl.Expr:

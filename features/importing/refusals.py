@@ -14,6 +14,10 @@ REASONS_SCHEMA = pl.Schema(
 """One line per broken rule; `row` counts a file's data rows from 1."""
 
 REASONS_FILE = "reasons.csv"
+TOLD_COLUMNS = frozenset({"amount_minor", "currency", "action_probability"})
+"""Columns whose values may be named in a message: they tell of no person."""
+
+_MOST_SHOWN = 40
 _ISO = "%Y-%m-%dT%H:%M:%S%.6f+00:00"
 
 
@@ -24,6 +28,7 @@ class BrokenRule:
     Attributes:
         first_row: The first such row.
         rows: How many there are.
+        value: What the first such row holds; None where it might tell of a person, or holds nothing.
     """
 
     file: str
@@ -31,10 +36,12 @@ class BrokenRule:
     rule: str
     first_row: int
     rows: int
+    value: str | None = None
 
     def __str__(self) -> str:
+        got = "" if self.value is None else f", got {self.value!r}"
         more = f" (and {self.rows - 1:,} more rows)" if self.rows > 1 else ""
-        return f"{self.file} row {self.first_row}: {self.column} must be {self.rule}{more}"
+        return f"{self.file} row {self.first_row}: {self.column} must be {self.rule}{got}{more}"
 
 
 @dataclass(slots=True)
@@ -46,7 +53,7 @@ class Refusals:
     """
 
     folder: Path
-    _broken: dict[tuple[str, str, str], tuple[int, int]] = field(default_factory=dict)
+    _broken: dict[tuple[str, str, str], tuple[int, int, str | None]] = field(default_factory=dict)
 
     def add(self, table: Table, reasons: pl.DataFrame, rows: pl.DataFrame) -> None:
         """Keep refused rows.
@@ -62,16 +69,19 @@ class Refusals:
         _append_csv(self.folder / REASONS_FILE, reasons.select(REASONS_SCHEMA.names()))
         if not rows.is_empty():
             _append_csv(self.folder / f"{table.name}.csv", rows_as_text(table, rows))
-        summary = reasons.group_by("file", "column", "rule").agg(pl.col("row").min(), pl.len())
-        for file, column, rule, first, count in summary.iter_rows():
-            known_first, known_count = self._broken.get((file, column, rule), (first, 0))
-            self._broken[file, column, rule] = (min(first, known_first), known_count + count)
+        value = pl.col("value").sort_by("row").first()
+        summary = reasons.group_by("file", "column", "rule").agg(pl.col("row").min(), pl.len(), value)
+        for file, column, rule, first, count, held in summary.iter_rows():
+            shown = held[:_MOST_SHOWN] if held is not None and column in TOLD_COLUMNS else None
+            known = self._broken.get((file, column, rule), (first, 0, shown))
+            shown = shown if first < known[0] else known[2]
+            self._broken[file, column, rule] = (min(first, known[0]), known[1] + count, shown)
 
     def broken_rules(self) -> tuple[BrokenRule, ...]:
         """Every rule that was broken, by file and first row."""
         found = [
-            BrokenRule(file=file, column=column, rule=rule, first_row=first, rows=count)
-            for (file, column, rule), (first, count) in self._broken.items()
+            BrokenRule(file=file, column=column, rule=rule, first_row=first, rows=count, value=value)
+            for (file, column, rule), (first, count, value) in self._broken.items()
         ]
         return tuple(sorted(found, key=lambda broken: (broken.file, broken.first_row, broken.column, broken.rule)))
 

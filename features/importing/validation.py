@@ -17,10 +17,12 @@ from features.contracts import (
     OUTCOMES,
     UTC_TIME,
     Column,
+    EventType,
     OutcomeType,
     StateEventType,
     Table,
 )
+from features.importing.cell_reading import AMOUNT, in_minor_units, is_in_major_units, spelt_out, without_marks
 from features.importing.json_columns import MOST_CHARACTERS, respell, shape_rule
 from features.importing.parsing import accepted, parsed
 from features.importing.refusals import REASONS_SCHEMA
@@ -42,11 +44,16 @@ _MOST_SHOWN_OF_VALUE = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """What a column must be; `is_broken` is true for the rows that are not, over parsed columns."""
+    """What a column must be; `is_broken` is true for the rows that are not, over parsed columns.
+
+    Attributes:
+        is_about_absence: Whether a file without the column breaks it, too.
+    """
 
     column: str
     text: str
     is_broken: pl.Expr
+    is_about_absence: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +102,8 @@ def check_columns(table: Table, path: Path, schema: pl.Schema) -> list[str]:
         if dtype is not None and parsed(column, dtype) is None:
             rule = "text with JSON" if column.is_json else _type_rule(column)
             raise InvalidInputError(f"{path}: {column.name} must be {rule}, got {dtype}")
-    return [name for name in schema.names() if name not in table.schema]
+    known = {*table.schema, AMOUNT} if is_in_major_units(table, schema.names()) else table.schema
+    return [name for name in schema.names() if name not in known]
 
 
 def _type_rule(column: Column) -> str:
@@ -111,9 +119,11 @@ def check_rows(table: Table, file: str, raw: pl.DataFrame, surroundings: Surroun
         raw: Columns as read, and `row`.
         surroundings: What rules depend on.
     """
-    values = _parse(table, raw)
-    rules = _rules(table, raw, surroundings)
-    broken = pl.concat([raw.select(_as_read(table, raw)), values], how="horizontal").select(
+    raw = in_minor_units(table, raw, surroundings.catalogue)
+    told = without_marks(table, raw)
+    values = spelt_out(_parse(table, told), surroundings.catalogue)
+    rules = _rules(table, told, surroundings)
+    broken = pl.concat([told.select(_as_read(table, told)), values], how="horizontal").select(
         rule.is_broken.fill_null(value=False).alias(str(index)) for index, rule in enumerate(rules)
     )
     reasons = [
@@ -130,7 +140,8 @@ def _parse(table: Table, raw: pl.DataFrame) -> pl.DataFrame:
     columns = [pl.col(ROW)]
     for column in table.columns:
         expression = parsed(column, raw.schema[column.name]) if column.name in raw.columns else None
-        columns.append(pl.lit(None, dtype=column.dtype).alias(column.name) if expression is None else expression)
+        value = pl.lit(None, dtype=column.dtype) if expression is None else expression
+        columns.append(value.alias(column.name))
     values = raw.select(columns)
     return values.with_columns(respell(values[column.name]) for column in table.columns if column.is_json)
 
@@ -162,7 +173,7 @@ def _rules(table: Table, raw: pl.DataFrame, surroundings: Surroundings) -> list[
     """Rules of a table for the columns that a file has."""
     rules = [rule for column in table.columns for rule in _column_rules(column, surroundings)]
     rules += _TABLE_RULES[table.name](surroundings)
-    return [rule for rule in rules if rule.column in raw.columns]
+    return [rule for rule in rules if rule.column in raw.columns or rule.is_about_absence]
 
 
 def _column_rules(column: Column, surroundings: Surroundings) -> list[Rule]:
@@ -236,7 +247,13 @@ def _event_rules(surroundings: Surroundings) -> list[Rule]:
             text=f"an event type of the catalogue ({', '.join(known)}) or of live state ({', '.join(StateEventType)})",
             is_broken=~kind.is_in([*known, *map(str, StateEventType)]),
         )
-    return [words, *_money_rules(surroundings)]
+    worth = Rule(
+        column="amount_minor",
+        text="given for a purchase, in whole minor units: 4990 for 49.90, 0 for what was free",
+        is_broken=(kind == EventType.PURCHASE.value) & ~pl.col("given:amount_minor"),
+        is_about_absence=True,
+    )
+    return [words, worth, *_money_rules(surroundings)]
 
 
 def _outcome_rules(surroundings: Surroundings) -> list[Rule]:

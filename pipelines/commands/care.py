@@ -4,14 +4,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipelines.exit_codes import EXIT_ALARM
 from pipelines.options import HomeOption, JsonOption, print_result, settings_for
 
 if TYPE_CHECKING:
     import polars as pl
 
 care = typer.Typer(help="Cases of customers: who answers them, and by when.", no_args_is_help=True)
-
-EXIT_OVERDUE = 4
 
 
 def register(app: typer.Typer) -> None:
@@ -65,7 +64,7 @@ def list_cases(
     else:
         print_cases(shown, opened=cases.filter("is_open").height, overdue=overdue, now=now)
     if alarm and overdue:
-        raise typer.Exit(EXIT_OVERDUE)
+        raise typer.Exit(EXIT_ALARM)
 
 
 def in_order(cases: "pl.DataFrame") -> "pl.DataFrame":

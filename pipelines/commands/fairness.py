@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipelines.commands.kpi import AsOfOption, moments
+from pipelines.exit_codes import EXIT_ALARM
 from pipelines.options import HomeOption, JsonOption, settings_for
 
 if TYPE_CHECKING:
     from features.fairness import FairnessReport
-
-EXIT_BROKEN = 4
-"""Exit code where a guardrail is broken, or nobody can tell that it is not."""
 
 fairness = typer.Typer(help="Fairness: groups of customers against everybody else.", no_args_is_help=True)
 
@@ -52,7 +50,7 @@ def read(
     report = read_and_store(settings, reading)
     _print(report, details=details, as_json=as_json)
     if report.not_passed():
-        raise typer.Exit(EXIT_BROKEN)
+        raise typer.Exit(EXIT_ALARM)
 
 
 @fairness.command("show")

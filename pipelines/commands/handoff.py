@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipelines.exit_codes import EXIT_REJECTED
 from pipelines.options import HomeOption, JsonOption, print_result, say, settings_for
 
 if TYPE_CHECKING:
@@ -90,7 +91,8 @@ def read(
     """Take in what became of messages and what customers said, by file; the same rows twice count once.
 
     Columns: decision_id or customer_id, type, occurred_at, value, currency, note, and survey, score, case_id, kind,
-    severity, language, channel, message_id. Bad rows go to a reject file, good ones are taken in.
+    severity, language, channel, message_id. Bad rows go to a reject file, good ones are taken in; the exit code is 65
+    where there are bad ones.
 
     Example: `nextbest handoff read returned.csv --zone Europe/Berlin`
     """
@@ -108,6 +110,8 @@ def read(
         say(f"refused: row {one.row}: {one.because}")
     told = asdict(report) if as_json else {**asdict(report), "refused": len(report.refused)}
     print_result({name: value for name, value in told.items() if value is not None}, as_json=as_json, title="taken in")
+    if report.refused:
+        raise typer.Exit(EXIT_REJECTED)
 
 
 def _zone(name: str | None) -> "tzinfo | None":

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipelines.exit_codes import EXIT_REJECTED
 from pipelines.options import HomeOption, JsonOption, print_result, progress_bar, say, settings_for
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ def import_(
     """Check canonical tables and bring them into the log; good rows land, bad rows go to a reject file.
 
     Repeating an import changes nothing. A sub-folder `catalogue` becomes the catalogue in force. Ids that name nothing
-    are counted; above a share of 5 % nothing is imported, unless you allow more.
+    are counted; above a share of 5 % nothing is imported, unless you allow more. The exit code is 65 where rows
+    were refused.
 
     Example: `nextbest import data/canonical`
     """
@@ -57,6 +59,8 @@ def import_(
         )
     _explain(report)
     print_result(_result(report, as_json=as_json), as_json=as_json, title=f"imported {folder}")
+    if report.rejected:
+        raise typer.Exit(EXIT_REJECTED)
 
 
 def _explain(report: "ImportReport") -> None:

@@ -27,6 +27,7 @@ from features.online.redis_keys import live_key, profile_key
 from features.settings import Settings
 from pipelines import cli
 from pipelines.batch import BatchPlan, decide_audience
+from pipelines.exit_codes import EXIT_REJECTED
 from pipelines.handoff import book
 from pipelines.handoff.book import HandOffBook
 from pipelines.handoff.desk import HandOffPlan, HandOffReport, hand_over
@@ -510,7 +511,7 @@ def test_the_commands_tell_people_and_programs_what_they_did(house: House, monke
     row = rows_of(str(house.out / "letters.csv"))[0]
     back.write_text(f"decision_id,type,occurred_at\n{row['decision_id']},viewed,2026-11-02 10:00\n,viewed,never\n")
     read = CliRunner().invoke(cli.app, ["handoff", "read", str(back), "--zone", "Europe/Berlin", "--json"])
-    assert read.exit_code == 0, read.output
+    assert read.exit_code == EXIT_REJECTED == 65, read.output
     counts = orjson.loads(read.stdout)
     assert (counts["read"], counts["outcomes"], len(counts["refused"])) == (2, 1, 1)
     assert "refused: row 2:" in read.stderr

@@ -10,6 +10,7 @@ from decisioning.errors import InvalidInputError, UnknownNameError
 from features.online.redis_keys import stream_key
 from features.settings import Settings
 from pipelines.commands import importing, log
+from pipelines.exit_codes import EXIT_REJECTED
 from serving.spool import Spool
 
 GOOD = "E-1,C-1,browse,2026-01-01T10:00:00Z,,EUR\n"
@@ -36,14 +37,14 @@ def folder(tmp_path: Path) -> Path:
 
 def run(app: typer.Typer, *arguments: object) -> str:
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    if result.exception:
+    if result.exception and result.exit_code != EXIT_REJECTED:
         raise result.exception
     return result.stdout
 
 
 def test_import_prints_counts_and_names_what_was_refused(app: typer.Typer, folder: Path, tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["import", str(folder), "--home", str(tmp_path / "home")])
-    assert result.exit_code == 0
+    assert result.exit_code == EXIT_REJECTED == 65
     assert "2 read = 1 inserted + 0 duplicates + 1 rejected" in result.stdout
     assert "events.csv row 2: occurred_at must be an ISO 8601 time" in result.stderr
     assert "someday" not in result.stderr

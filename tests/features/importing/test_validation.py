@@ -73,19 +73,19 @@ CASES = [
             "now",
         ],
     ),
-    ("events", "type", ["purchase", "stamp_paid", "x9"], ["Purchase!", "two words", "9x", "ä", "x" * 65]),
+    ("events", "type", ["complaint", "stamp_paid", "x9"], ["Purchase!", "two words", "9x", "ä", "x" * 65]),
     (
         "events",
         "amount_minor",
-        ["0", "-5", "+7", "1000000000000"],
-        ["1.5", "1e3", "1,000", "ten", "1000000000001", "9" * 18, "9" * 40, "NaN", "0x1"],
+        ["0", "-5", "+7", "1000000000000", "4990.0", "9.0E7", "1.234.500", "12 000", "NA", r"\N", "NaN", " ", "-"],
+        ["1.5", "49,90", "1.234,50", "1,000", "ten", "1000000000001", "9" * 18, "9" * 40, "inf", "0x1"],
     ),
-    ("events", "currency", ["EUR", "XXX"], ["eur", "EURO", "€", "E1R"]),
+    ("events", "currency", ["EUR", "XXX", "eur", "NULL"], ["EURO", "€", "E1R"]),
     (
         "events",
         "properties",
-        ['{"a": [1, {"b": null}]}', "{}", f'{{"a": {2**64 - 1}, "b": "{2**70}"}}'],
-        [f'{{"a": {2**64}}}', "[]", "3", "{", '{"a": NaN}', "null", "{'a': 1}"],
+        ['{"a": [1, {"b": null}]}', "{}", f'{{"a": {2**64 - 1}, "b": "{2**70}"}}', "null"],
+        [f'{{"a": {2**64}}}', "[]", "3", "{", '{"a": NaN}', "{'a': 1}"],
     ),
     ("customers", "time_zone", ["Europe/Berlin", "UTC"], ["Berlin", "Europe/Nowhere", "+02:00", "../etc"]),
     ("customers", "locale", ["en", "en-GB", "zh-Hant-TW", "pt_BR"], ["e", "english language", "en--GB", "en-"]),
@@ -109,7 +109,7 @@ CASES = [
     ),
     ("customers", "attributes", ['{"age": 3, "vip": true, "region": null}'], ['{"age": [1]}', '{"a": {}}', "[]"]),
     ("customers", "household", ["H-1", "7"], ["x" * 201, " H"]),
-    ("customers", "country", ["DE", "GB"], ["de", "DEU", "XX", "49", "Germany"]),
+    ("customers", "country", ["DE", "GB", "NA"], ["de", "DEU", "XX", "49", "Germany"]),
     (
         "customers",
         "phone_prefix",
@@ -122,7 +122,7 @@ CASES = [
         ["[]", '["minor"]', '["legal_hold", "vulnerable", "deceased"]'],
         ["{}", '["Minor"]', "minor", "[1]", '["celebrity"]'],
     ),
-    ("decisions", "is_held_out", ["true", "false", "True"], ["yes", "1", "0"]),
+    ("decisions", "is_held_out", ["true", "FALSE", "yes", "1", "0", "NA"], ["2", "perhaps", "ja"]),
     (
         "decisions",
         "ghost",
@@ -130,11 +130,16 @@ CASES = [
         ["{}", "[]", '{"message_key": "a", "action_probability": 2}', '{"message_key": 1, "action_probability": 1}'],
     ),
     ("decisions", "placement", ["hero", "2"], ["a\tb"]),
-    ("decisions", "action_probability", ["1", "0.000001", "1e-3"], ["0", "1.0001", "-0.5", "nan", "inf", "half"]),
+    (
+        "decisions",
+        "action_probability",
+        ["1", "0.000001", "1e-3", "0,5", "nan"],
+        ["0", "1.0001", "-0.5", "inf", "half"],
+    ),
     ("decisions", "window_ends_at", ["2026-01-02T00:00:00Z", "2099-01-01T00:00:00Z"], ["2026-01-01T10:00:00Z"]),
     ("decisions", "arms", ['{"test": "engine"}'], ['{"test": 1}', '["engine"]']),
     ("outcomes", "type", ["delivered", "not_sent"], ["clickd", "purchase", "Clicked"]),
-    ("outcomes", "amount_minor", ["12"], ["12.0"]),
+    ("outcomes", "amount_minor", ["12", "12.0", "12.000000000000002"], ["12.01"]),
 ]
 
 

@@ -1,0 +1,62 @@
+"""What the cells of a table's file say before rules look at them: marks of missing values, money, currencies."""
+
+from collections.abc import Iterable
+
+import polars as pl
+
+from decisioning.catalogue import Catalogue
+from features.contracts import Column, Table
+from features.tabular.cells import numbers, whole, without_missing
+
+AMOUNT = "amount"
+"""Column with money in major units, which is taken in place of `amount_minor`."""
+
+_MINOR = "amount_minor"
+
+
+def is_in_major_units(table: Table, names: Iterable[str]) -> bool:
+    """Whether a file gives a table's money in major units, and not in minor ones."""
+    found = set(names)
+    return _MINOR in table.schema and AMOUNT in found and _MINOR not in found
+
+
+def in_minor_units(table: Table, raw: pl.DataFrame, catalogue: Catalogue | None) -> pl.DataFrame:
+    """Rows with `amount_minor`, as text, in place of an `amount` in major units of the catalogue's currency.
+
+    A cell that cannot be read stays as it is, so that it is refused under its own words.
+    """
+    if catalogue is None or not is_in_major_units(table, raw.columns):
+        return raw
+    from features.catalogue.money import to_minor  # seldom needed here, and it brings the whole catalogue package
+
+    told = raw[AMOUNT].cast(pl.String, strict=False)
+    minor = (numbers(told) * to_minor(1.0, catalogue.currency)).to_frame(_MINOR)
+    as_text = minor.select(whole(pl.col(_MINOR)).cast(pl.String)).to_series()
+    return raw.drop(AMOUNT).with_columns(pl.coalesce(as_text, told).alias(_MINOR))
+
+
+def without_marks(table: Table, raw: pl.DataFrame) -> pl.DataFrame:
+    """Rows with null where a cell of text says that there is no value, as NA, NULL and NaN do."""
+    return raw.with_columns(
+        without_missing(pl.col(column.name), is_number=_is_number(column)).alias(column.name)
+        for column in table.columns
+        if raw.schema.get(column.name) == pl.String and column.name not in _OWN_WORDS
+    )
+
+
+_OWN_WORDS = frozenset({"country"})  # NA is Namibia
+
+
+def _is_number(column: Column) -> bool:
+    return not isinstance(column.dtype, pl.String)
+
+
+def spelt_out(values: pl.DataFrame, catalogue: Catalogue | None) -> pl.DataFrame:
+    """Parsed rows with currencies in capitals, and the catalogue's where an amount comes without one."""
+    if "currency" not in values.columns:
+        return values
+    currency = pl.col("currency").str.to_uppercase()
+    if catalogue is not None:
+        ours = pl.when(pl.col(_MINOR).is_not_null()).then(pl.lit(catalogue.currency))
+        currency = pl.coalesce(currency, ours)
+    return values.with_columns(currency.alias("currency"))

@@ -1,0 +1,24 @@
+"""What the `nextbest` command ends with, in one place."""
+
+EXIT_FAILED = 1
+"""Something is wrong, or the answer to a question is no."""
+
+EXIT_INVALID = 2
+"""What was asked for, or a file as a whole, is wrong; nothing was done."""
+
+EXIT_INSUFFICIENT = 3
+"""Too little data for an answer."""
+
+EXIT_ALARM = 4
+"""A guardrail is broken, or a case is overdue."""
+
+EXIT_REJECTED = 65
+"""Good rows of a file were taken in, and others were refused."""
+
+EXIT_UNAVAILABLE = 75
+"""Something behind is away; try again later."""
+
+IN_WORDS = (
+    "Exit codes: 0 done; 1 failed, or the answer is no; 2 wrong input, nothing done; 3 too little data; 4 alarm; "
+    "65 rows of a file were refused, the good ones taken in; 75 try again later."
+)
