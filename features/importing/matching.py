@@ -116,21 +116,21 @@ def _about_decisions(outcomes: Staged, decisions: pl.DataFrame) -> Iterator[Unma
     owners = decisions.rename({"customer_id": "owner"}).lazy()
     paired = pl.scan_parquet(outcomes.parts).join(owners, on="decision_id")
     is_other = paired.select(pl.col("customer_id") != pl.col("owner")).collect().to_series()
-    yield _unmatched(outcomes, "customer_id", "the customer of its decision", is_other.sum(), is_other.len())
+    yield _unmatched(outcomes, "customer_id", "the customer of its decision", int(is_other.sum()), is_other.len())
 
 
 def _unknown_ids(part: Staged, column: str, must_name: str, known: pl.DataFrame) -> Unmatched:
     counted = _counted(pl.scan_parquet(part.parts), column)
     unknown = counted.join(known, on=column, how="anti")
     hint = "none is known yet" if known.is_empty() else _hint_of_spelling(unknown, known, column)
-    return _unmatched(part, column, must_name, unknown[_ROWS].sum(), counted[_ROWS].sum(), hint)
+    return _unmatched(part, column, must_name, _total(unknown), _total(counted), hint)
 
 
 def _hint_of_spelling(unknown: pl.DataFrame, known: pl.DataFrame, column: str) -> str:
     """How many of the ids are known in another spelling."""
     lower = pl.col(column).str.to_lowercase()
     respelt = unknown.with_columns(lower.str.replace(_FLOAT_END, ""))
-    rows = respelt.join(known.select(lower), on=column, how="semi")[_ROWS].sum()
+    rows = _total(respelt.join(known.select(lower), on=column, how="semi"))
     return f"{rows:,} would without `.0` at the end or with other capitals" if rows else ""
 
 
@@ -162,7 +162,7 @@ def _unknown_names(
     declared = declared.cast(pl.String)
     unknown = counted.join(declared, on=declared.columns, how="anti").sort(_ROWS, column, descending=[True, False])
     hint = _nearest(unknown[column].unique(maintain_order=True).to_list(), declared[column].unique().to_list())
-    return _unmatched(part, column, must_name, unknown[_ROWS].sum(), counted[_ROWS].sum(), hint)
+    return _unmatched(part, column, must_name, _total(unknown), _total(counted), hint)
 
 
 def _nearest(unknown: Sequence[str], known: Sequence[str]) -> str:
@@ -180,7 +180,9 @@ def _counted(rows: pl.LazyFrame, *columns: str) -> pl.DataFrame:
     return rows.drop_nulls(columns).group_by(columns).agg(pl.len().alias(_ROWS)).collect()
 
 
+def _total(counted: pl.DataFrame) -> int:
+    return int(counted[_ROWS].sum())
+
+
 def _unmatched(part: Staged, column: str, must_name: str, rows: int, named: int, hint: str = "") -> Unmatched:
-    return Unmatched(
-        file=part.file.path.name, column=column, must_name=must_name, rows=int(rows), named=int(named), hint=hint
-    )
+    return Unmatched(file=part.file.path.name, column=column, must_name=must_name, rows=rows, named=named, hint=hint)
