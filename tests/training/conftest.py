@@ -87,6 +87,11 @@ def log_writer() -> LogWriter:
 
 
 @pytest.fixture(scope="session")
+def make_writer() -> type[LogWriter]:
+    return LogWriter
+
+
+@pytest.fixture(scope="session")
 def care_ends_at() -> datetime:
     return CARE_ENDS_AT
 
