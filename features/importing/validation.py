@@ -1,7 +1,7 @@
 """The rules that every row of a canonical table must follow, checked column-wise on a chunk at a time."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 from zoneinfo import available_timezones
@@ -22,11 +22,13 @@ from features.contracts import (
     StateEventType,
     Table,
 )
+from features.importing.arrivals import EARLIEST, LATEST, is_spared, with_arrivals
 from features.importing.cell_reading import AMOUNT, in_minor_units, is_in_major_units, spelt_out, without_marks
 from features.importing.json_columns import MOST_CHARACTERS, respell, shape_rule
 from features.importing.parsing import accepted, parsed
 from features.importing.refusals import REASONS_SCHEMA
 from features.privacy.tombstones import Tombstones
+from features.reported import GRANTS, YES_LEAD
 from features.zones import country_codes, is_international
 
 ROW = "row"
@@ -36,8 +38,6 @@ MOST_MINOR = 10**12
 FUTURE_TOLERANCE = timedelta(hours=1)
 """How far a clock of another system may run ahead of ours."""
 
-_EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
-_LATEST = datetime(2100, 1, 1, tzinfo=UTC)
 _PLANNED = frozenset({"window_ends_at"})
 _MOST_SHOWN_OF_VALUE = 500
 
@@ -121,7 +121,7 @@ def check_rows(table: Table, file: str, raw: pl.DataFrame, surroundings: Surroun
     """
     raw = in_minor_units(table, raw, surroundings.catalogue)
     told = without_marks(table, raw)
-    values = spelt_out(_parse(table, told), surroundings.catalogue)
+    values = with_arrivals(table, spelt_out(_parse(table, told), surroundings.catalogue), surroundings.now)
     rules = _rules(table, told, surroundings)
     broken = pl.concat([told.select(_as_read(table, told)), values], how="horizontal").select(
         rule.is_broken.fill_null(value=False).alias(str(index)) for index, rule in enumerate(rules)
@@ -171,12 +171,12 @@ def _reasons(file: str, raw: pl.DataFrame, rule: Rule, is_broken: pl.Series) -> 
 
 def _rules(table: Table, raw: pl.DataFrame, surroundings: Surroundings) -> list[Rule]:
     """Rules of a table for the columns that a file has."""
-    rules = [rule for column in table.columns for rule in _column_rules(column, surroundings)]
+    rules = [rule for column in table.columns for rule in _column_rules(table, column, surroundings)]
     rules += _TABLE_RULES[table.name](surroundings)
     return [rule for rule in rules if rule.column in raw.columns or rule.is_about_absence]
 
 
-def _column_rules(column: Column, surroundings: Surroundings) -> list[Rule]:
+def _column_rules(table: Table, column: Column, surroundings: Surroundings) -> list[Rule]:
     """Rules that follow from a column's declaration."""
     name, value = column.name, pl.col(column.name)
     was_given = pl.col(f"given:{name}")
@@ -185,7 +185,7 @@ def _column_rules(column: Column, surroundings: Surroundings) -> list[Rule]:
     if column.is_required:
         rules.append(Rule(column=name, text="given", is_broken=~was_given))
     if isinstance(column.dtype, pl.Datetime):
-        rules += _time_rules(name, surroundings.now)
+        rules += _time_rules(name, surroundings.now, is_spared(table, name))
     elif isinstance(column.dtype, pl.String) and not column.is_json:
         rules += _text_rules(name)
     return rules
@@ -201,14 +201,14 @@ def _text_rules(name: str) -> list[Rule]:
     ]
 
 
-def _time_rules(name: str, now: datetime | None) -> list[Rule]:
+def _time_rules(name: str, now: datetime | None, is_spared: pl.Expr) -> list[Rule]:
     value = pl.col(name)
-    is_outside = (value < pl.lit(_EARLIEST)) | (value >= pl.lit(_LATEST))
-    rules = [Rule(column=name, text="within the years 1970 to 2099", is_broken=is_outside)]
+    is_outside = (value < pl.lit(EARLIEST)) | (value >= pl.lit(LATEST))
+    rules = [Rule(column=name, text="within the years 1970 to 2099", is_broken=is_outside & ~is_spared)]
     if now is not None and name not in _PLANNED:
         latest = now + FUTURE_TOLERANCE
         text = f"at most {FUTURE_TOLERANCE.seconds // 3600} hour after the import"
-        rules.append(Rule(column=name, text=text, is_broken=(value > pl.lit(latest)) & ~is_outside))
+        rules.append(Rule(column=name, text=text, is_broken=(value > pl.lit(latest)) & ~is_outside & ~is_spared))
     return rules
 
 
@@ -253,7 +253,18 @@ def _event_rules(surroundings: Surroundings) -> list[Rule]:
         is_broken=(kind == EventType.PURCHASE.value) & ~pl.col("given:amount_minor"),
         is_about_absence=True,
     )
-    return [words, worth, *_money_rules(surroundings)]
+    return [words, worth, *_yes_rules(surroundings.now), *_money_rules(surroundings)]
+
+
+def _yes_rules(now: datetime | None) -> list[Rule]:
+    """A yes from a clock that runs ahead would lift nothing, so it is better to say so."""
+    if now is None:
+        return []
+    is_ahead = pl.col("type").is_in(sorted(GRANTS)) & (pl.col("occurred_at") > pl.lit(now + YES_LEAD))
+    seconds = YES_LEAD // timedelta(seconds=1)
+    return [
+        Rule(column="occurred_at", text=f"at most {seconds} seconds after the import for a yes", is_broken=is_ahead)
+    ]
 
 
 def _outcome_rules(surroundings: Surroundings) -> list[Rule]:
