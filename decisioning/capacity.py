@@ -24,6 +24,7 @@ from decisioning.limits import (
     total_counter_name,
 )
 from decisioning.local_time import find_zone, moment_of
+from decisioning.number_words import number_words
 
 _TOLERANCE = 1e-6
 _DAY = timedelta(days=1)
@@ -158,16 +159,16 @@ def _refusals(
             used = supply.used.get(counter_name(share, run), 0.0)
             if used + 1 > _share_ceiling(share, supply, run, 0) + _TOLERANCE:
                 total = supply.used.get(total_counter_name(share, run), 0.0)
-                detail = (
-                    f"share {share.share_id}: {used:g} of {total:g} messages, at most {share.max_share:.4g} of them"
-                )
+                sent = f"{number_words(used)} of {number_words(total)} messages"
+                detail = f"share {share.share_id}: {sent}, at most {share.max_share:.4g} of them"
                 yield Exclusion.SHARE_REACHED, detail, _share_opens_at(share, run)
 
 
 def _told(limit: Limit, used: float) -> tuple[Exclusion, str]:
     per = "" if limit.period is Period.TOTAL else f" per {limit.period}"
     if limit.measure is LimitMeasure.COUNT:
-        return Exclusion.CAPACITY_FULL, f"limit {limit.limit_id}: {used:g} of {limit.amount:g} messages{per}"
+        sent = f"{number_words(used)} of {number_words(limit.amount)} messages"
+        return Exclusion.CAPACITY_FULL, f"limit {limit.limit_id}: {sent}{per}"
     return Exclusion.BUDGET_SPENT, f"budget {limit.limit_id}: {used:.2f} of {limit.amount:.2f} minor units{per}"
 
 

@@ -26,6 +26,7 @@ from decisioning.contact_policy import (
 from decisioning.decision import Exclusion
 from decisioning.message import MessageClass
 from decisioning.message_classes import CapScope, ClassRules
+from decisioning.number_words import number_words
 from decisioning.room import Span, Window, first_room, fits, keeps_plans
 
 type Refusal = tuple[Exclusion, str, datetime | None]
@@ -393,5 +394,5 @@ def span_words(seconds: float) -> str:
     """
     for unit, length in (("day", _DAY), ("hour", _HOUR), ("minute", _MINUTE)):
         if seconds >= length and seconds % length == 0:
-            return f"{seconds / length:g} {unit}{'' if seconds == length else 's'}"
-    return f"{seconds:g} second{'' if seconds == 1 else 's'}"
+            return f"{number_words(seconds / length)} {unit}{'' if seconds == length else 's'}"
+    return f"{number_words(seconds)} second{'' if seconds == 1 else 's'}"

@@ -41,6 +41,21 @@ class InvalidPolicyError(InvalidInputError):
     code = "invalid_policy"
 
 
+class MissingFieldError(InvalidPolicyError):
+    """A creative needs a field that this customer, or this ask, does not have: it is not for them.
+
+    Attributes:
+        field: Which, such as `customer.first_name`.
+    """
+
+    code = "missing_field"
+
+    def __init__(self, field: str) -> None:
+        """Name the field; its value is not there to be told."""
+        self.field = field
+        super().__init__(f"{field} must be known to this creative, got nothing; give it a `default` or a condition")
+
+
 class UnknownNameError(InvalidInputError):
     """A name that should resolve does not; the message offers the nearest ones."""
 

@@ -110,6 +110,7 @@ class Creative:
     Attributes:
         place: Order among the messages of an offer that goes before others, lowest first, as it was written down;
             nothing else looks at it.
+        requires: Fields of customer and context without which it is not sent, such as `customer.first_name`.
     """
 
     creative_id: str
@@ -120,6 +121,7 @@ class Creative:
     applicability: Predicate = ALWAYS
     suitability: Predicate = ALWAYS
     place: int = 0
+    requires: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from decisioning.errors import InvalidPolicyError
+from decisioning.number_words import number_words
 
 type FactValue = float | int | str | bool | None
 type Facts = Mapping[str, FactValue]
@@ -307,5 +308,4 @@ def _state(value: FactValue) -> str:
 
 
 def _shown(value: FactValue) -> str:
-    """A value as people write it: files and features hold whole numbers as floats, too."""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    return number_words(value) if isinstance(value, float) else str(value)

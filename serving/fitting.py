@@ -1,9 +1,9 @@
-"""Which messages their channel cannot carry once a customer's words are in them: found before the choice is made.
+"""Which messages cannot be sent once a customer's words are in them: found before the choice is made.
 
-A message that turns out too long after it was chosen would leave a decision that cannot be sent, and probabilities that
-were never true. So every message that could break is put into words first. Most need not be: content without merge
-fields is checked once, when the catalogue comes into force, and where the longest text that the customer's values can
-make still fits, nothing is rendered.
+A message that turns out too long after it was chosen, or to have a hole where a name belongs, would leave a decision
+that cannot be sent, and probabilities that were never true. So every message that could break is put into words first.
+Most need not be: content without merge fields is checked once, when the catalogue comes into force, and where no field
+is missing and the longest text that the customer's values can make still fits, nothing is rendered.
 """
 
 import re
@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from decisioning.creative_limits import BODY, FORMAT, creative_faults
-from decisioning.errors import InvalidPolicyError
+from decisioning.errors import InvalidPolicyError, MissingFieldError
 from decisioning.message import Channel, Message
 from decisioning.predicate import FactValue
-from features.content import offer_variables, render_content
+from features.content import fields_written, is_known, offer_variables, render_content
 
 NOT_RENDERED = "its template cannot be put into words for this customer"
 
@@ -76,12 +76,20 @@ class _Bound:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Check:
-    """A message that could break; without bounds it is always rendered."""
+    """A message that could break.
+
+    Attributes:
+        needs: Fields without which it is not sent, by root and name.
+        bounds: Of its texts; where all hold, nothing is rendered.
+        is_open: It is always rendered, since nothing less would tell.
+    """
 
     message: Message
     key: str
     offer: Mapping[str, FactValue]
+    needs: tuple[tuple[str, str], ...]
     bounds: tuple[_Bound, ...]
+    is_open: bool
 
 
 class Fitting:
@@ -110,10 +118,16 @@ class Fitting:
             if check.message.channel.channel_id not in channels:
                 continue
             values: Values = {"customer": customer, "context": context, "offer": check.offer}
-            if check.bounds and all(bound.holds(values) for bound in check.bounds):
+            if gaps := [f"{root}.{name}" for root, name in check.needs if not is_known(values[root].get(name))]:
+                unfit[check.key] = missing_words(gaps)
+                continue
+            if not check.is_open and all(bound.holds(values) for bound in check.bounds):
                 continue
             try:
                 content = contents[check.key] = render_content(check.message, customer, context)
+            except MissingFieldError as error:
+                unfit[check.key] = missing_words([error.field])
+                continue
             except InvalidPolicyError:
                 unfit[check.key] = NOT_RENDERED
                 continue
@@ -128,6 +142,11 @@ class Fitting:
     def message(self, key: str) -> Message:
         """A message of the touchpoint by its key."""
         return self._messages[key]
+
+
+def missing_words(fields: Sequence[str]) -> str:
+    """Why a message is not for a customer whose fields are missing."""
+    return f"{', '.join(fields)} {'is' if len(fields) == 1 else 'are'} missing"
 
 
 def _is_template(text: str) -> bool:
@@ -148,6 +167,7 @@ def _lasting_faults(message: Message) -> tuple[str, ...]:
 def _check_of(message: Message) -> _Check | None:
     """How to check a message that no lasting fault rules out; None where nothing can break."""
     bounds: list[_Bound] = []
+    needs = {(root, name) for root, _, name in (field.partition(".") for field in message.creative.requires)}
     needs_rendering = False
     for name, text in message.creative.content.items():
         if not _is_template(text):
@@ -156,15 +176,19 @@ def _check_of(message: Message) -> _Check | None:
         is_inked = name not in message.channel.required_fields or bool(_TAG.sub("", text).strip())
         if plain is None or name == FORMAT or not is_inked:
             needs_rendering = True
-        elif most is not None:
+            continue
+        needs |= fields_written(text)
+        if most is not None:
             bounds.append(_Bound(literal=plain[0], merges=plain[1], most=most))
-    if not bounds and not needs_rendering:
+    if not (bounds or needs or needs_rendering):
         return None
     return _Check(
         message=message,
         key=message.key,
         offer=offer_variables(message),
-        bounds=() if needs_rendering else tuple(bounds),
+        needs=tuple(sorted(needs)),
+        bounds=tuple(bounds),
+        is_open=needs_rendering,
     )
 
 

@@ -172,6 +172,7 @@ def _creatives(offer_id: str, file: OfferFile) -> list[Creative]:
             offer_id=offer_id,
             channel_id=each.channel,
             content=dict(sorted(each.content.items())),
+            requires=tuple(sorted(set(each.requires))),
             eligibility=to_predicate(each.eligibility),
             applicability=to_predicate(each.applicability),
             suitability=to_predicate(each.suitability),

@@ -31,6 +31,7 @@ class FileModel(BaseModel):
 Identifier = Annotated[str, StringConstraints(pattern=_IDENTIFIER, max_length=100)]
 ColumnName = Annotated[str, StringConstraints(pattern=_COLUMN, max_length=60)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=20_000)]
+FieldPath = Annotated[str, StringConstraints(pattern=r"^(customer|context)\.[A-Za-z_][A-Za-z0-9_]*$", max_length=200)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Money = Annotated[float, Field(ge=0, le=1e9)]
 Days = Annotated[float, Field(gt=0, le=_LONGEST_DAYS)]

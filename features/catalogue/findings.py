@@ -32,6 +32,7 @@ class Proof(StrEnum):
     CREATIVE_MISSING = "creative_missing"
     CHANNEL_FOR_OTHER_GOALS = "channel_for_other_goals"
     NOTHING_BEGINS = "nothing_begins"
+    CREATIVE_NEEDS_FIELD = "creative_needs_field"
     CREATIVE_READS_LIKE_MARKETING = "creative_reads_like_marketing"
     CAP_STARVES = "cap_starves"
     CLASS_STARVES = "class_starves"

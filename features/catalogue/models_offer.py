@@ -5,7 +5,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from decisioning.message import MessageClass
-from features.catalogue.fields import ColumnName, Days, FileModel, Identifier, Moment, Money, Text
+from features.catalogue.fields import ColumnName, Days, FieldPath, FileModel, Identifier, Moment, Money, Text
 from features.catalogue.rules import RuleFile
 
 RULE_FIELDS = ("eligibility", "applicability", "suitability")
@@ -25,6 +25,9 @@ class CreativeFile(_WithRules):
     channel: str = Field(description="The channel it is written for")
     follow_up: bool = Field(
         default=False, description="Carries on what the customer saw of the offer; needs a `conversation`"
+    )
+    requires: tuple[FieldPath, ...] = Field(
+        default=(), description="Fields without which it is not sent, such as customer.first_name"
     )
     content: Annotated[dict[ColumnName, Text], Field(min_length=1)] = Field(
         description="Liquid templates by field; they may use customer, context and offer"

@@ -21,6 +21,7 @@ TITLES = {
     Proof.CREATIVE_MISSING: "wording that is missing",
     Proof.CHANNEL_FOR_OTHER_GOALS: "channel that is for something else",
     Proof.NOTHING_BEGINS: "follow-up without a beginning",
+    Proof.CREATIVE_NEEDS_FIELD: "creatives that need a field",
     Proof.CREATIVE_READS_LIKE_MARKETING: "marketing under another name",
     Proof.CAP_STARVES: "limit that lets nothing through",
     Proof.CLASS_STARVES: "message that starves the others",

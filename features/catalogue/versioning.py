@@ -21,6 +21,7 @@ _LATER = frozenset(
         ("CaseKind", "owner"), ("Offer", "answers_in_kind"), ("CaseKind", "answer_within_seconds"),
         ("Catalogue", "listening"), ("Offer", "asks"), ("Creative", "place"),
         ("Experiment", "part"), ("Arm", "spans"),
+        ("Creative", "requires"),
     }
 )  # fmt: skip
 """Fields that came after catalogues were first kept: where they say nothing they do not enter, so that a catalogue that

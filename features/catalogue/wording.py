@@ -23,6 +23,8 @@ def check_wording(sections: Sections, sound: dict[str, Any], names: Names) -> No
         known = {"id": offer_id, "kind": offer.kind, **offer.attributes}
         for index, creative in enumerate(offer.creatives):
             at = ("offers", offer_id, "creatives", index)
+            for field in creative.requires:
+                _check_path(sections, (*at, "requires"), tuple(field.split(".")), names)
             fixed = {
                 field: _check_text(sections, (*at, "content", field), text, known, names)
                 for field, text in creative.content.items()
@@ -47,7 +49,7 @@ def _check_text(
     """The words of a text that are there whatever the customer; None where it is no template that can be filled."""
     try:
         paths = template_paths(text)
-        fixed = render_template(text, {"customer": {}, "context": {}, "offer": offer})
+        fixed = render_template(text, {"offer": offer}, missing_is_nothing=True)
     except InvalidPolicyError as error:
         rule, _, got = str(error).removeprefix("template ").rpartition(", got ")
         sections.add(at, rule, got)

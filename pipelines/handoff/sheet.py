@@ -14,6 +14,7 @@ from decisioning.arrival import arrives_at, run_at
 from decisioning.creative_limits import FORMAT
 from decisioning.errors import InvalidInputError
 from decisioning.message import Channel, Message
+from decisioning.number_words import number_words
 from decisioning.predicate import FactValue, is_missing
 from features.content import render_content
 
@@ -100,7 +101,7 @@ def slip_of(
         hand_over_on=run_at(channel, now).astimezone(zone).date(),
         arrives_on=arrives_at(channel, now).astimezone(zone).date(),
         format=content.get(FORMAT),
-        address={name: str(attributes[name]) for name in channel.address_fields},
+        address={name: _address_line(attributes[name]) for name in channel.address_fields},
         content={name: text for name, text in content.items() if name != FORMAT},
     )
 
@@ -149,6 +150,10 @@ def check_suffix(path: Path) -> None:
     """
     if path.suffix not in SUFFIXES:
         raise InvalidInputError(f"OUT must end in {' or '.join(SUFFIXES)}, got {path.name}; choose one of them")
+
+
+def _address_line(value: FactValue) -> str:
+    return number_words(value) if isinstance(value, float) else str(value)
 
 
 def _harmless(text: str) -> str:

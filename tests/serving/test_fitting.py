@@ -1,6 +1,7 @@
 """What a channel cannot carry is found before the choice, and only where it could break is anything rendered."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -65,10 +66,39 @@ def test_what_cannot_break_is_not_rendered(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_channels_that_do_not_reach_the_customer_are_passed_over() -> None:
-    broken = message({"title": "{{ 1 | divided_by: customer.none }}"})
+    broken = message({"title": "{{ 1 | divided_by: customer.zero }}"})
 
-    assert Fitting([broken]).fit({}, {}, frozenset({"email"})).unfit == {}
-    assert Fitting([broken]).fit({}, {}, frozenset({"sms"})).unfit == {broken.key: NOT_RENDERED}
+    assert Fitting([broken]).fit({"zero": 0}, {}, frozenset({"email"})).unfit == {}
+    assert Fitting([broken]).fit({"zero": 0}, {}, frozenset({"sms"})).unfit == {broken.key: NOT_RENDERED}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"title": "Hi {{ customer.first_name }}"},
+        {"title": "Hi {{ customer.first_name | append: '!' }}"},
+        {"title": "{{ customer.first_name }}"},
+        {"body": "{% if customer.age %}{{ customer.first_name }}{% endif %}"},
+    ],
+)
+@pytest.mark.parametrize("limits", [{}, {"max_lengths": {"title": 40, "body": 40}}])
+def test_a_message_that_would_have_a_hole_is_not_for_this_customer(
+    content: dict[str, str], limits: dict[str, object]
+) -> None:
+    one = message(content, **limits)
+
+    for nothing in ({}, {"first_name": None}, {"first_name": " "}):
+        assert unfit(one, {"age": 40, **nothing}) == "customer.first_name is missing"
+    assert unfit(one, {"age": 40, "first_name": "Ada"}) is None
+
+
+def test_what_a_creative_requires_is_asked_for_though_no_text_writes_it() -> None:
+    one = message({"title": "Your tea is near"})
+    one = replace(one, creative=replace(one.creative, requires=("context.shop", "customer.city")))
+
+    assert unfit(one, {"city": "Bonn"}) == "context.shop is missing"
+    assert unfit(one) == "context.shop, customer.city are missing"
+    assert Fitting([one]).fit({"city": "Bonn"}, {"shop": 3.0}, frozenset({"sms"})).unfit == {}
 
 
 def test_rendered_content_is_kept_for_the_answer() -> None:

@@ -18,7 +18,7 @@ from decisioning.predicate import FactValue
 from features.catalogue.findings import Finding, Proof
 from features.catalogue.marketing_words import read_text
 from features.catalogue.proofs.ground import Ground
-from features.content import offer_variables, render_template, template_paths
+from features.content import fields_written, offer_variables, render_template, template_paths
 
 MOST_VARIANTS = 256
 """Expansions tried per creative; beyond, each value is tried on its own."""
@@ -34,8 +34,26 @@ def prove_creatives(ground: Ground) -> Iterator[Finding]:
     """Warnings about creatives, one of each kind at most per creative."""
     for creatives in ground.creatives.values():
         for creative in creatives:
+            yield from _gap_findings(ground, creative)
             yield from _channel_findings(ground, creative)
             yield from _class_findings(ground, creative)
+
+
+def _gap_findings(ground: Ground, creative: Creative) -> Iterator[Finding]:
+    """A field that may be missing, and then leaves a hole in a sentence: the message is not sent to these customers."""
+    offer = ground.catalogue.offers[creative.offer_id]
+    covered = {*creative.requires, *(f"offer.{name}" for name in ("id", "kind", *offer.attributes))}
+    for name, text in creative.content.items():
+        gaps = sorted({f"{root}.{field}" for root, field in fields_written(text)} - covered)
+        if gaps:
+            lacking = " or ".join(gaps)
+            is_lasting = any(gap.startswith("offer.") for gap in gaps)
+            found = f"is never sent: {lacking} is missing" if is_lasting else f"is not sent where {lacking} is missing"
+            advice = (
+                "give it a `default` or a condition, or name it in the creative's `requires` to say that this is meant"
+            )
+            at = (*ground.creative_at(creative), "content", name)
+            yield ground.warning(at, Proof.CREATIVE_NEEDS_FIELD, found, advice)
 
 
 def _channel_findings(ground: Ground, creative: Creative) -> Iterator[Finding]:
@@ -83,7 +101,10 @@ def _faults(message: Message, customer: Mapping[str, FactValue]) -> tuple[str, .
     """What the channel cannot carry of a creative with these values; a text that a template cannot make is none."""
     variables = {"customer": customer, "context": {}, "offer": offer_variables(message)}
     try:
-        content = {name: render_template(text, variables) for name, text in message.creative.content.items()}
+        content = {
+            name: render_template(text, variables, missing_is_nothing=True)
+            for name, text in message.creative.content.items()
+        }
     except InvalidPolicyError:
         return ()
     return creative_faults(_without_presence(message.channel), content)

@@ -183,7 +183,8 @@ def test_many_categories_in_one_text_are_tried_one_by_one(changed: Change) -> No
     words = ", ".join(f"w{index}" for index in range(20))
     attributes = "".join(f"  c{index}: {{kind: category, values: [{words}]}}\n" for index in range(3))
     changed("customer_attributes:\n", f"customer_attributes:\n{attributes}")
-    text = "{{ customer.c0 }} {{ customer.c1 }} {% if customer.c2 == 'w7' %}" + "x" * 80 + "{% endif %}"
+    fields = "{{ customer.c0 | default: 0 }} {{ customer.c1 | default: 0 }}"
+    text = fields + " {% if customer.c2 == 'w7' %}" + "x" * 80 + "{% endif %}"
     examination = changed(
         "headline: \"free-coffee for {{ customer.first_name | default: 'you' }}\"", f'headline: "{text}"', "offers.yaml"
     )
