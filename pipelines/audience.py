@@ -1,62 +1,140 @@
 """An audience file: who to decide for, checked as a whole before anything is decided."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pyarrow as pa
 from pyarrow import parquet
 
 from decisioning.errors import InvalidInputError, nearest_names
 from decisioning.journey import Touchpoint
+from features.ids import whole_id
+from features.tabular.cells import flags, numbers, unread, without_missing
+from features.tabular.csv_rows import read_csv
 from serving.bodies import MAX_TEXT
 
 CUSTOMER = "customer_id"
 KEY = "dedupe_key"
 _LONGEST = {CUSTOMER: 200, KEY: 255}
 _SHOWN_ROWS = 5
+_CHECKED_TOGETHER = 10_000
+_SHOWN_CHARACTERS = 20
 _KINDS = {"number": "numbers", "text": "text", "flag": "true or false"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audience:
-    """A checked audience; `columns` are those that are there besides `customer_id`."""
+    """A checked audience.
+
+    Attributes:
+        columns: Those that are there besides `customer_id`.
+        repeated: Rows without a key of their own whose customer came in such a row before.
+        cells: The rows of a CSV file; those of a Parquet file are read as they are needed.
+    """
 
     path: Path
     row_count: int
     columns: tuple[str, ...]
+    repeated: int
+    cells: pa.Table | None = None
 
     def slices(self, size: int) -> Iterator[list[dict[str, Any]]]:
-        """Rows in order, so many at a time."""
+        """Rows in order, so many at a time; identifiers as text."""
+        wanted = [CUSTOMER, *self.columns]
+        if self.cells is not None:
+            yield from (_rows(batch) for batch in self.cells.select(wanted).to_batches(max_chunksize=size))
+            return
         with parquet.ParquetFile(self.path) as file:
-            for batch in file.iter_batches(batch_size=size, columns=[CUSTOMER, *self.columns]):
-                yield batch.to_pylist()
+            yield from (_rows(batch) for batch in file.iter_batches(batch_size=size, columns=wanted))
 
 
 def open_audience(path: Path, touchpoint: Touchpoint) -> Audience:
-    """Check an audience file.
+    """Check an audience file, Parquet or CSV.
 
-    Columns: `customer_id`; optionally `dedupe_key`, and any context field that the touchpoint declares.
+    Columns: `customer_id`; optionally `dedupe_key`, and any context field that the touchpoint declares. Identifiers may
+    be whole numbers, also as a frame with gaps writes them (`17850.0`).
 
     Raises:
-        InvalidInputError: No readable Parquet file, a column that is missing, unknown or of a wrong type, or rows
-            without a customer; the message names file, column, rule and rows.
+        InvalidInputError: No readable file, a column that is missing, unknown or of a wrong type, or rows without a
+            customer; the message names file, column, rule and rows.
     """
+    if path.suffix == ".csv":
+        cells = _csv_cells(path, touchpoint)
+        return _checked(path, cells.schema, cells.num_rows, cells)
     try:
         with parquet.ParquetFile(path) as file:
-            schema, row_count = file.schema_arrow, file.metadata.num_rows
-            _check_columns(path, schema, touchpoint)
-            for field in schema:
-                if _is_text(field.type):
-                    _check_texts(path, file, field.name, longest=_LONGEST.get(field.name, MAX_TEXT))
+            _check_columns(path, file.schema_arrow, touchpoint)
+            return _checked(path, file.schema_arrow, file.metadata.num_rows, None)
     except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
-        kind = "a file that exists" if isinstance(error, FileNotFoundError) else "a readable Parquet file"
+        kind = "a file that exists" if isinstance(error, FileNotFoundError) else "a readable Parquet file, or a .csv"
         raise InvalidInputError(f"audience must be {kind}, got {path} ({type(error).__name__})") from error
-    return Audience(path=path, row_count=row_count, columns=tuple(name for name in schema.names if name != CUSTOMER))
 
 
-def _check_columns(path: Path, schema: pa.Schema, touchpoint: Touchpoint) -> None:
+def _checked(path: Path, schema: pa.Schema, row_count: int, cells: pa.Table | None) -> Audience:
+    columns = tuple(name for name in schema.names if name != CUSTOMER)
+    audience = Audience(path=path, row_count=row_count, columns=columns, repeated=0, cells=cells)
+    texts = [field.name for field in schema if field.name in _LONGEST or _is_text(field.type)]
+    seen: set[str] = set()
+    wrong: dict[str, list[int]] = {name: [] for name in texts}
+    repeated = row = 0
+    for rows in audience.slices(_CHECKED_TOGETHER):
+        for told in rows:
+            row += 1
+            for name in texts:
+                if not _is_usable(told[name], _LONGEST.get(name, MAX_TEXT), may_be_missing=name != CUSTOMER):
+                    wrong[name].append(row)
+            if told.get(KEY) is None:
+                repeated += told[CUSTOMER] in seen
+                seen.add(told[CUSTOMER])
+    for name, found in wrong.items():
+        _refuse_rows(path, name, found)
+    return replace(audience, repeated=repeated)
+
+
+def _rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:
+    rows = batch.to_pylist()
+    for row in rows:
+        for name in _LONGEST:
+            if name in row:
+                row[name] = _id(row[name])
+    return rows
+
+
+def _id(value: Any) -> Any:
+    """An identifier as text; what is none stays as it is."""
+    if isinstance(value, float):
+        return None if value != value else whole_id(repr(value))  # noqa: PLR0124 - missing in a frame with gaps
+    return whole_id(str(value)) if isinstance(value, int | str) else value
+
+
+def _csv_cells(path: Path, touchpoint: Touchpoint) -> pa.Table:
+    """A CSV file with its context fields as numbers, texts and flags.
+
+    Raises:
+        InvalidInputError: It cannot be read, or a cell is not of its column's kind; the message names the first row.
+    """
+    texts, form = read_csv(path)
+    _check_columns(path, texts.to_arrow().schema, touchpoint, is_text=True)
+    kinds = {CUSTOMER: "text", KEY: "text", **touchpoint.context}
+    columns: list[pl.Series] = []
+    for cells in texts:
+        kind = kinds[cells.name]
+        told = cells.to_frame().select(without_missing(pl.all(), is_number=kind != "text")).to_series()
+        values = _FROM_CELLS[kind](told, form.delimiter)
+        wrong = unread(told, values) if kind != "text" else told.clear().to_physical()
+        if len(wrong):
+            raise InvalidInputError(
+                f"{path}: column {cells.name!r} must hold {_KINDS[kind]}, got {told[wrong[0]][:_SHOWN_CHARACTERS]!r}"
+                f" (row {wrong[0] + 1}, between {form.separation}; {len(wrong):,} rows in all); nothing was decided"
+            )
+        columns.append(values)
+    return pl.DataFrame(columns).to_arrow()
+
+
+def _check_columns(path: Path, schema: pa.Schema, touchpoint: Touchpoint, *, is_text: bool = False) -> None:
     if CUSTOMER not in schema.names:
         near = nearest_names(CUSTOMER, schema.names, limit=1)
         raise InvalidInputError(
@@ -72,31 +150,24 @@ def _check_columns(path: Path, schema: pa.Schema, touchpoint: Touchpoint) -> Non
                 f"{path}: column {field.name!r} must be {CUSTOMER}, {KEY} or a context field of"
                 f" {touchpoint.touchpoint_id}, got an unknown name{hint}"
             )
-        if not _IS_KIND[kind](field.type):
+        if not is_text and not (_is_id if field.name in _LONGEST else _IS_KIND[kind])(field.type):
             raise InvalidInputError(f"{path}: column {field.name!r} must hold {_KINDS[kind]}, got {field.type}")
 
 
-def _check_texts(path: Path, file: parquet.ParquetFile, name: str, *, longest: int) -> None:
+def _refuse_rows(path: Path, name: str, wrong: list[int]) -> None:
     """Every text can be used: a campaign must not find out in its middle that it cannot go on."""
-    wrong: list[int] = []
-    row = 0
-    for batch in file.iter_batches(columns=[name]):
-        for text in batch.column(0).to_pylist():
-            row += 1
-            if not _is_usable(text, longest, may_be_missing=name != CUSTOMER):
-                wrong.append(row)
     if wrong:
         rows = ", ".join(map(str, wrong[:_SHOWN_ROWS])) + (", ..." if len(wrong) > _SHOWN_ROWS else "")
         raise InvalidInputError(
-            f"{path}: {name} must be 1 to {longest} printable characters, got something else in {len(wrong)} rows"
-            f" (row {rows}); nothing was decided"
+            f"{path}: {name} must be 1 to {_LONGEST.get(name, MAX_TEXT)} printable characters, got something else in"
+            f" {len(wrong)} rows (row {rows}); nothing was decided"
         )
 
 
-def _is_usable(text: str | None, longest: int, *, may_be_missing: bool) -> bool:
+def _is_usable(text: Any, longest: int, *, may_be_missing: bool) -> bool:
     if text is None:
         return may_be_missing
-    return 0 < len(text) <= longest and text.isprintable()
+    return isinstance(text, str) and 0 < len(text) <= longest and text.isprintable()
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -105,8 +176,20 @@ def _is_text(kind: pa.DataType) -> bool:
     return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
 
 
+def _is_id(kind: pa.DataType) -> bool:
+    return _is_text(kind) or _is_number(kind) or pa.types.is_null(kind)
+
+
 def _is_number(kind: pa.DataType) -> bool:
     return pa.types.is_integer(kind) or pa.types.is_floating(kind)
 
 
 _IS_KIND = {"text": _is_text, "number": _is_number, "flag": pa.types.is_boolean}
+
+_FROM_CELLS = {
+    "text": lambda cells, _delimiter: cells,
+    "number": lambda cells, delimiter: numbers(cells, delimiter=delimiter),
+    "flag": lambda cells, _delimiter: (
+        cells.to_frame("flag").select(flags(pl.col("flag")).alias(cells.name)).to_series()
+    ),
+}

@@ -51,6 +51,7 @@ SCHEMA = pa.schema(
         ("currency", pa.string()), ("stage", pa.string()), ("experiments", pa.string()), ("held_out", pa.bool_()),
         ("degraded_reasons", pa.string()), ("withheld", pa.string()), ("model_version", pa.string()),
         ("policy_version", pa.string()), ("features_as_of", pa.string()), ("replayed", pa.bool_()),
+        ("retry_at", pa.string()),
     ]
 )  # fmt: skip
 """Columns of the result; amounts in major units, `content` and the like as JSON text."""
@@ -111,6 +112,7 @@ class BatchReport:
 
     Attributes:
         conflicts: Decisions that others overtook, and that were made again.
+        repeated: Rows without any key whose customer came before: each of them was decided, too.
         allocation: The plan over everybody; None without one.
     """
 
@@ -123,6 +125,7 @@ class BatchReport:
     policy_version: str
     out: str
     conflicts: int = 0
+    repeated: int = 0
     allocation: AllocationReport | None = None
 
 
@@ -183,6 +186,7 @@ def decide_audience(
             slices = over(Worker.decide, (Part(rows=rows) for rows in audience.slices(SLICE)))
             _write(plan, (_rows(one, counts) for one in slices), audience.row_count, counts, on_progress)
             allocation = None
+    counts["repeated"] = 0 if plan.key else audience.repeated
     return _report(plan, in_force, counts, allocation)
 
 
@@ -199,6 +203,7 @@ def _report(
         policy_version=in_force.policy.version,
         out=str(plan.out),
         conflicts=counts["conflicts"],
+        repeated=counts["repeated"],
         allocation=allocation,
     )
 
@@ -385,6 +390,7 @@ def _row(key: str | None, answer: Answer) -> Row:
         "policy_version": answer["policy_version"],
         "features_as_of": answer["features_as_of"],
         "replayed": answer["replayed"],
+        "retry_at": answer["retry_at"],
     }
 
 

@@ -34,6 +34,7 @@ MAX_PLACEMENTS = 30
 MAX_TEXT = 1_000
 MAX_PROPERTIES_BYTES = 32_768
 LARGEST_AMOUNT = 1e12
+_WHOLE_WITHIN = Decimal("1e-6")  # 183.60000000000002 is what floats make of 183.60
 _SHOWN_FAULTS = 50
 
 
@@ -149,9 +150,10 @@ class Money(Body):
             ValueError: The amount has a fraction of a minor unit.
         """
         minor = Decimal(repr(self.amount)) * Decimal(per_major)
-        if minor != minor.to_integral_value():
+        nearest = minor.to_integral_value()
+        if abs(minor - nearest) > _WHOLE_WITHIN:
             raise ValueError(f"must be whole in the smallest unit of {self.currency}")
-        return int(minor)
+        return int(nearest)
 
 
 class OutcomeItem(Body):

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipelines.options import HomeOption, JsonOption, print_result, progress_bar, settings_for, warn_of_old_zone_rules
+from pipelines.options import (
+    HomeOption,
+    JsonOption,
+    print_result,
+    progress_bar,
+    say,
+    settings_for,
+    warn_of_old_zone_rules,
+)
 
 if TYPE_CHECKING:
     from features.settings import Settings
@@ -23,7 +31,7 @@ def register(app: typer.Typer) -> None:
 def decide_batch(
     audience: Annotated[
         Path,
-        typer.Argument(metavar="AUDIENCE", help="Parquet file: customer_id, optionally dedupe_key and context fields."),
+        typer.Argument(metavar="AUDIENCE", help="Parquet or CSV: customer_id, dedupe_key and context fields, if any."),
     ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Parquet file to write the decisions to.")],
     *,
@@ -91,6 +99,11 @@ def decide_batch(
             model=_champion(settings, needed=not without_model),
             arms=_arms(settings),
             on_progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    if report.repeated:
+        say(
+            f"warning: {report.repeated:,} rows are about customers who came before; without a key each was decided "
+            "anew. Pass --key, or give each row a dedupe_key"
         )
     _print(asdict(report), as_json=as_json)
 

@@ -21,9 +21,12 @@ from decisioning.errors import InvalidInputError, nearest_names
 from features.catalogue import load_catalogue
 from features.contracts import EventType, OutcomeType, StateEventType
 from features.ids import whole_id
+from features.importing.cell_reading import AMOUNT
 from features.importing.refusals import final_folder
 from features.privacy.tombstones import tombstones_of
 from features.settings import Settings
+from features.tabular.cells import MISSING_WORDS, numbers
+from features.tabular.csv_rows import read_csv
 from pipelines.handoff.sheet import SUFFIXES, table_bytes
 from serving.archive import find_decisions
 from serving.in_force import InForce, put_in_force
@@ -35,7 +38,8 @@ PROPERTY_COLUMNS = ("survey", "score", "case_id", "kind", "severity", "language"
 
 _COUNTED = ("outcomes", "events", "duplicates", "unknown")
 _IDS = ("customer_id", "decision_id", "message_id")
-_NUMBERS = frozenset({"score"})
+_NUMBERS = ("value", "amount_minor", "score")
+_SHOWN_CHARACTERS = 20
 _TOGETHER = 500
 _CONNECT_S = 5.0
 _APOSTROPHED = ("'=", "'@", "'+", "'-", "'\t", "'\r")
@@ -94,7 +98,7 @@ def take_returns(
     """Take a file in; taking it in again changes nothing.
 
     Args:
-        path: CSV in UTF-8 with commas or semicolons, or Parquet.
+        path: CSV as spreadsheets save it, or Parquet.
         settings: Where catalogue, log and rejects are.
         redis_url: Where live state is.
         now: When it comes in; nothing may lie after it.
@@ -126,12 +130,24 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     if path.suffix not in SUFFIXES or not path.is_file():
         raise InvalidInputError(f"FILE must be a file that ends in {' or '.join(SUFFIXES)}, got {path}")
     try:
-        frame = pl.read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
+        frame = pl.read_parquet(path) if path.suffix == ".parquet" else read_csv(path)[0]
     except (pl.exceptions.PolarsError, OSError) as error:
         raise InvalidInputError(f"FILE must be whole and have one header, got {str(error).splitlines()[0]}") from error
     if "type" not in frame.columns:
         raise InvalidInputError(f"FILE must have a column `type`, got {', '.join(frame.columns[:12]) or 'none'}")
-    return [_row(row) for row in frame.to_dicts()]
+    if AMOUNT in frame.columns and "value" not in frame.columns:
+        frame = frame.rename({AMOUNT: "value"})
+    return [_row(row) for row in _with_plain_numbers(frame).to_dicts()]
+
+
+def _with_plain_numbers(frame: pl.DataFrame) -> pl.DataFrame:
+    """Numbers in one spelling; a cell that `float` reads stays as it is, and so does one that nobody can read."""
+    texts = [name for name in _NUMBERS if frame.schema.get(name) == pl.String]
+    for name in texts:
+        plain = numbers(frame[name]).cast(pl.String)
+        is_plain = pl.col(name).cast(pl.Float64, strict=False).is_not_null()
+        frame = frame.with_columns(pl.when(is_plain).then(name).otherwise(pl.coalesce(plain, name)).alias(name))
+    return frame
 
 
 def _row(cells: Mapping[str, object]) -> dict[str, str]:
@@ -140,18 +156,12 @@ def _row(cells: Mapping[str, object]) -> dict[str, str]:
     return {name: whole_id(text) if name in _IDS else text for name, text in texts.items()}
 
 
-def _read_csv(path: Path) -> pl.DataFrame:
-    """All as text; spreadsheets in some countries write semicolons."""
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
-        header = file.readline()
-    separator = ";" if header.count(";") > header.count(",") else ","
-    return pl.read_csv(path, separator=separator, infer_schema=False)
-
-
 def _text(value: object) -> str:
     if value is None:
         return ""
     text = value.isoformat() if isinstance(value, datetime) else str(value).strip()
+    if text in MISSING_WORDS:
+        return ""
     return text[1:] if text.startswith(_APOSTROPHED) else text
 
 
@@ -212,21 +222,21 @@ def _item(number: int, row: Row, in_force: InForce, owners: Mapping[str, str], z
     Raises:
         ValueError: What is wrong with it.
     """
+    kind = _type(row["type"], in_force)
     body: dict[str, Any] = {
         "message_id": row.get("message_id") or _message_id(row),
-        "type": row["type"],
+        "type": kind,
         "occurred_at": _moment(row.get("occurred_at", ""), zone),
         "properties": _properties(row),
     }
-    if "value" in row:
-        currency = row.get("currency") or in_force.catalogue.currency
-        body["value"] = {"amount": _number("value", row["value"]), "currency": currency}
+    if (amount := _amount(row, kind, in_force)) is not None:
+        currency = (row.get("currency") or in_force.catalogue.currency).upper()
+        body["value"] = {"amount": amount, "currency": currency}
     decision_id = row.get("decision_id")
-    if row["type"] in frozenset(OutcomeType):
+    if kind in frozenset(OutcomeType):
         if decision_id is None:
             raise ValueError("decision_id must name the decision that the outcome belongs to, got nothing")
         return _Item(row=number, table="outcomes", body=_with(body, row, "customer_id") | {"decision_id": decision_id})
-    _check_event(row["type"], in_force)
     customer_id = row.get("customer_id") or owners.get(decision_id or "")
     if customer_id is None:
         raise ValueError("customer_id must name the customer, or decision_id a known decision, got neither")
@@ -237,12 +247,27 @@ def _with(body: dict[str, Any], row: Row, name: str) -> dict[str, Any]:
     return body | {name: row[name]} if name in row else body
 
 
-def _check_event(name: str, in_force: InForce) -> None:
+def _type(word: str, in_force: InForce) -> str:
+    """A type of outcome or event, in its own spelling: people write `Delivered` and `not sent`."""
     known = {str(one) for one in (*OutcomeType, *EventType, *StateEventType, *in_force.catalogue.event_types)}
-    if name not in known:
-        nearest = nearest_names(name, sorted(known))
+    respelt = word.lower().replace(" ", "_").replace("-", "_")
+    found = word if word in known else respelt if respelt in known else None
+    if found is None:
+        nearest = nearest_names(word, sorted(known))
         hint = f"; did you mean {' or '.join(map(repr, nearest))}?" if nearest else ""
         raise ValueError(f"type must be a type of outcome or event{hint}")
+    return found
+
+
+def _amount(row: Row, kind: str, in_force: InForce) -> float | None:
+    """What a row is worth in major units; a purchase is never worth nothing because nobody said what."""
+    if "value" in row:
+        return _number("value", row["value"])
+    if "amount_minor" in row:
+        return _number("amount_minor", row["amount_minor"]) / in_force.per_major
+    if kind == EventType.PURCHASE:
+        raise ValueError("value must be given for a purchase, such as 49.90, 0 where it was free")
+    return None
 
 
 def _properties(row: Row) -> dict[str, Any]:
@@ -256,7 +281,7 @@ def _number(name: str, text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise ValueError(f"{name} must be a number such as 49.90") from None
+        raise ValueError(f"{name} must be a number such as 49.90, got {text[:_SHOWN_CHARACTERS]!r}") from None
 
 
 def _moment(text: str, zone: tzinfo | None) -> str:

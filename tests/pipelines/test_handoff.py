@@ -441,7 +441,7 @@ def test_bad_rows_are_kept_to_be_mended_and_good_ones_are_taken_in(house: House)
         3: "occurred_at must be ISO 8601 with an offset, such as 2026-11-22T09:03:11Z; or say with --zone in which "
         "zone such times are",
         4: "occurred_at must be ISO 8601 with an offset, such as 2026-11-22T09:03:11Z",
-        5: "value must be a number such as 49.90",
+        5: "value must be a number such as 49.90, got 'much'",
         6: "/occurred_at: must not lie in the future",
         7: "decision_id must name the decision that the outcome belongs to, got nothing",
         8: "decision_id must be a decision of this server or of its log, got an unknown one; or give customer_id",
@@ -457,13 +457,51 @@ def test_bad_rows_are_kept_to_be_mended_and_good_ones_are_taken_in(house: House)
     assert house.take(mended.getvalue()).outcomes == 1
 
 
+SHEET = """decision_id;customer_id;type;occurred_at;value;note
+{decision};;Delivered;2026-11-02T09:00:00Z;;Jürgen war da
+{decision};;converted;2026-11-02T09:00:00Z;49,90;NA
+;C-1;purchase;2026-11-02T09:00:00Z;1.234,50;
+;C-1;Purchase;2026-11-02T09:01:00Z;183.60000000000002;
+;C-1;purchase;2026-11-02T09:02:00Z;;
+;C-1;purchase;2026-11-02T09:03:00Z;viel;
+;;;;;
+"""
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-8-sig", "utf-16"])
+def test_a_sheet_is_taken_in_as_spreadsheets_save_it(house: House, encoding: str) -> None:
+    house.know("C-1")
+    text = SHEET.format(decision=house.decide("C-1")["C-1"]["decision_id"])
+
+    report = house.take(text.encode(encoding))
+
+    assert (report.outcomes, report.events, report.empty) == (2, 2, 0)
+    assert {one.row: one.because for one in report.refused} == {
+        5: "value must be given for a purchase, such as 49.90, 0 where it was free",
+        6: "value must be a number such as 49.90, got 'viel'",
+    }
+    log = house.drain()
+    assert sorted(row["amount_minor"] for row in log.read(EVENTS).to_dicts()) == [18360, 123450]
+    told = {row["type"]: row for row in log.read(OUTCOMES).to_dicts()}
+    assert (told["converted"]["amount_minor"], told["converted"]["properties"]) == (4990, None)
+    assert orjson.loads(told["delivered"]["properties"])["text"] == "Jürgen war da"
+
+
+@pytest.mark.parametrize(("column", "cell"), [("amount", "49,90"), ("amount_minor", "4990.0"), ("value", "49.9")])
+def test_money_is_counted_under_each_of_its_names(house: House, column: str, cell: str) -> None:
+    house.take(f"customer_id;type;occurred_at;{column}\nC-1;purchase;2026-11-02T09:00:00Z;{cell}\n")
+
+    assert house.drain().read(EVENTS)["amount_minor"].to_list() == [4990]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
         ("missing.csv", None, "FILE must be a file that ends in .csv or .parquet"),
         ("back.txt", b"type\n", "FILE must be a file that ends in"),
         ("back.csv", b"decision_id\nd\n", "FILE must have a column `type`"),
-        ("back.csv", b"", "FILE must be whole"),
+        ("back.csv", b"", "must start with a line of column names"),
+        ("back.csv", b"type;value\nviewed;1;2\n", "row 1 must be 2 values between semicolons.*got 3 values"),
         ("back.parquet", b"no parquet", "FILE must be whole"),
     ],
 )

@@ -195,9 +195,10 @@ def test_an_empty_audience_gives_an_empty_result(run: Batch) -> None:
     ("columns", "words"),
     [
         ({"customer": ["C-1"]}, "rename 'customer'"),
-        ({"customer_id": [1, 2]}, "must hold text, got int64"),
+        ({"customer_id": [True]}, "must hold text, got bool"),
+        ({"customer_id": [1.5, None]}, "in 1 rows (row 2)"),
         ({"customer_id": ["C-1", None, "", "a\nb", "x" * 201]}, "in 4 rows (row 2, 3, 4, 5)"),
-        ({"customer_id": ["C-1"], "dedupe_key": [7]}, "'dedupe_key' must hold text"),
+        ({"customer_id": ["C-1"], "dedupe_key": [[7]]}, "'dedupe_key' must hold text"),
         ({"customer_id": ["C-1"], "dedupe_key": [""]}, "dedupe_key must be 1 to 255"),
         ({"customer_id": ["C-1"], "dedup_key": ["a"]}, "did you mean 'dedupe_key'"),
         ({"customer_id": ["C-1"], "basket_valu": [1.0]}, "did you mean 'basket_value'"),
