@@ -180,6 +180,31 @@ class Metric:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseReadout:
+    """What one phase of an experiment says: a time in which customers came into its arms by one rule.
+
+    Attributes:
+        number: From 1 on.
+        since: When it began; None for before anything was kept.
+        until: When the next one began, or the experiment was taken out.
+        change: What began it, in words.
+        is_shown: Whether the readout shows this one in full.
+        primary: The metric that decides; None where the phase is refused as a whole.
+    """
+
+    number: int
+    since: datetime | None
+    until: datetime | None
+    change: str
+    is_shown: bool
+    status: Status
+    verdict: str
+    unit: str
+    arms: tuple[ArmCount, ...]
+    primary: Metric | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Readout:
     """The result of an experiment, complete: whoever renders it computes nothing.
 
@@ -196,6 +221,8 @@ class Readout:
         computed_at: When the command ran.
         command: The command that gives this readout.
         source: What was read, in words.
+        unit: Whom arms were given to and means are per: `customer`, `household`, or the unit of a table.
+        phases: Every phase where the rule of the experiment changed; empty where it never did.
     """
 
     readout_id: str
@@ -219,6 +246,8 @@ class Readout:
     command: str
     source: str
     catalogue_version: str | None
+    unit: str = "customer"
+    phases: tuple[PhaseReadout, ...] = ()
     confidence_level: float = 0.95
     format_version: int = FORMAT_VERSION
 

@@ -1,19 +1,25 @@
 """Reading an experiment: log and catalogue in, a stored readout out."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import polars as pl
 
 from features.catalogue import load_catalogue
-from features.contracts import DECISIONS, EVENTS, OUTCOMES
+from features.catalogue.settling import ledger_in_force
+from features.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES
 from features.log import EventLog
+from features.policy_archive import PolicyArchive
 from features.readouts import Readout, write_readout
 from features.settings import Settings
+from training.designs import Kept
 from training.readouts import Reading, read_experiment
 from training.table_readouts import TableDesign, read_table
 
 _TIMES = ("occurred_at", "recorded_at")
+
+_OF_DECISIONS = ["decision_id", "customer_id", "decided_at", "arms", "is_held_out", "policy_version"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +29,7 @@ class ExperimentLog:
     decisions: pl.DataFrame
     events: pl.DataFrame
     outcomes: pl.DataFrame
+    customers: pl.DataFrame
 
 
 def read_logged_experiment(settings: Settings, name: str, reading: Reading) -> Readout:
@@ -35,9 +42,23 @@ def read_logged_experiment(settings: Settings, name: str, reading: Reading) -> R
     """
     catalogue = load_catalogue(settings.catalogue_path)
     log = _experiment_log(EventLog(settings.log_path))
-    readout = read_experiment(log, catalogue, name, reading)
+    readout = read_experiment(log, catalogue, name, reading, kept_in(settings, log.decisions, now=reading.computed_at))
     write_readout(settings.readouts_path, readout)
     return readout
+
+
+def kept_in(settings: Settings, decisions: pl.DataFrame, *, now: datetime) -> Kept:
+    """What a home kept of who was in which test: beside its catalogue, and with every policy that decided.
+
+    Raises:
+        InvalidPolicyError: The ledger is damaged.
+    """
+    archive = PolicyArchive(settings.catalogues_path)
+    ledgers = {version: archive.ledger(version) for version in decisions["policy_version"].unique().drop_nulls()}
+    return Kept(
+        ledger=ledger_in_force(settings.catalogue_path, now),
+        by_policy={version: ledger for version, ledger in ledgers.items() if ledger is not None},
+    )
 
 
 def read_table_experiment(settings: Settings, path: Path, design: TableDesign, reading: Reading) -> Readout:
@@ -53,7 +74,8 @@ def read_table_experiment(settings: Settings, path: Path, design: TableDesign, r
 
 def _experiment_log(log: EventLog) -> ExperimentLog:
     return ExperimentLog(
-        decisions=log.read(DECISIONS, columns=["decision_id", "customer_id", "decided_at", "arms", "is_held_out"]),
+        decisions=log.read(DECISIONS, columns=_OF_DECISIONS),
         events=log.read(EVENTS, columns=["customer_id", "type", *_TIMES, "amount_minor"]),
         outcomes=log.read(OUTCOMES, columns=["decision_id", "customer_id", "type", *_TIMES, "amount_minor"]),
+        customers=log.read(CUSTOMERS, columns=["customer_id", "updated_at", "household"]),
     )

@@ -26,6 +26,8 @@ def print_readout(readout: Readout) -> None:
     console.print(_arms(readout))
     for metric in readout.metrics:
         console.print(_metric(readout, metric))
+    if readout.phases:
+        console.print(_phases(readout))
     for line in _lines(readout):
         console.print(line, markup=False)
 
@@ -43,12 +45,23 @@ def _arms(readout: Readout) -> Table:
     if readout.kind is ReadoutKind.TABLE:
         table = _table("Customers", "arm", "share", "customers")
     else:
-        table = _table("Customers", "arm", "share", "assigned", "exposed", "exposures", "compared")
+        table = _table(f"{readout.unit}s".capitalize(), "arm", "share", "assigned", "exposed", "exposures", "compared")
     for arm in readout.arms:
         counts = (arm.assigned_count, arm.exposed_count, arm.exposure_count, arm.complete_count)
         shown = counts[: len(table.columns) - 2]
         name = f"{arm.arm_id} (control)" if arm.is_control else arm.arm_id
         table.add_row(name, f"{100 * arm.share:.1f} %", *map(format_number, shown))
+    return table
+
+
+def _phases(readout: Readout) -> Table:
+    """Every phase in a line; its verdict below the table where it is not the one shown."""
+    table = _table("Phases", "phase", "from", "to", "what began it", f"{readout.unit}s", "status")
+    for phase in readout.phases:
+        name = f"{phase.number} (shown)" if phase.is_shown else str(phase.number)
+        since, until = ("" if at is None else f"{at:%Y-%m-%d %H:%M}" for at in (phase.since, phase.until))
+        count = format_number(sum(arm.assigned_count for arm in phase.arms))
+        table.add_row(name, since, until, phase.change, count, phase.status.value)
     return table
 
 
@@ -92,4 +105,6 @@ def _lines(readout: Readout) -> list[str]:
         for comparison in metric.comparisons
         if comparison.effect is None
     ]
-    return checks + refusals + [note for metric in readout.metrics for note in metric.notes] + list(readout.notes)
+    others = [f"phase {phase.number}: {phase.verdict}" for phase in readout.phases if not phase.is_shown]
+    notes = [note for metric in readout.metrics for note in metric.notes]
+    return others + checks + refusals + notes + list(readout.notes)

@@ -38,12 +38,13 @@ _VALUE = "value"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricName:
-    """What is compared, and in which unit."""
+    """What is compared, in which unit, and of whom: customers, households."""
 
     metric_id: str
     unit: ReadoutUnit
     currency: str | None
     is_primary: bool
+    of: str = "customer"
 
 
 def compare_arms(values: pl.DataFrame, metric: MetricName, control: str, arms: Sequence[str]) -> Metric:
@@ -86,23 +87,23 @@ def _arm_mean(values: pl.Series, arm: str) -> ArmMean:
 
 def _refusal(arm: ArmMean, control: ArmMean, metric: MetricName) -> Refusal | None:
     for side in (control, arm):
-        refusal = _too_small(side) or _too_few_events(side, metric) or _constant(side, metric)
+        refusal = _too_small(side, metric) or _too_few_events(side, metric) or _constant(side, metric)
         if refusal is not None:
             return refusal
     return None
 
 
-def _too_small(arm: ArmMean) -> Refusal | None:
+def _too_small(arm: ArmMean, metric: MetricName) -> Refusal | None:
     if arm.customer_count >= MIN_CUSTOMERS:
         return None
-    message = f"arm {arm.arm_id!r} has {arm.customer_count} customers to compare, and it takes {MIN_CUSTOMERS}"
+    message = f"arm {arm.arm_id!r} has {arm.customer_count} {metric.of}s to compare, and it takes {MIN_CUSTOMERS}"
     return Refusal(code=RefusalCode.ARM_TOO_SMALL, message=message)
 
 
 def _constant(arm: ArmMean, metric: MetricName) -> Refusal | None:
     if _spread(arm) > max(ROUNDING * abs(_mean(arm)), TINY):
         return None
-    message = f"all customers of arm {arm.arm_id!r} have the same {metric.metric_id}, so chance cannot be judged"
+    message = f"all {metric.of}s of arm {arm.arm_id!r} have the same {metric.metric_id}, so chance cannot be judged"
     return Refusal(code=RefusalCode.NO_VARIANCE, message=message)
 
 
@@ -114,8 +115,8 @@ def _too_few_events(arm: ArmMean, metric: MetricName) -> Refusal | None:
     if MIN_EVENTS <= hits <= arm.customer_count - MIN_EVENTS:
         return None
     message = (
-        f"{metric.metric_id} holds for {format_number(hits)} of {format_number(arm.customer_count)} customers of arm "
-        f"{arm.arm_id!r}, and it takes {MIN_EVENTS} on either side to judge chance"
+        f"{metric.metric_id} holds for {format_number(hits)} of {format_number(arm.customer_count)} {metric.of}s "
+        f"of arm {arm.arm_id!r}, and it takes {MIN_EVENTS} on either side to judge chance"
     )
     return Refusal(code=RefusalCode.TOO_FEW_EVENTS, message=message)
 
@@ -191,14 +192,22 @@ def _comparison(
         sentence = f"No number for {arm.arm_id}: {refusal.message}." if refusal else ""
     else:
         sentence = comparison_sentence(
-            metric.metric_id, metric.unit, metric.currency, arm, control, effect, is_conclusive=is_conclusive
+            metric.metric_id,
+            metric.unit,
+            metric.currency,
+            arm,
+            control,
+            effect,
+            of=metric.of,
+            is_conclusive=is_conclusive,
         )
     return Comparison(arm_id=arm.arm_id, effect=effect, refusal=refusal, is_conclusive=is_conclusive, sentence=sentence)
 
 
 def _notes(values: pl.DataFrame, means: dict[str, ArmMean], metric: MetricName) -> tuple[str, ...]:
     missing = sum(mean.missing_count for mean in means.values())
-    notes = [f"{format_number(missing)} customers without a value of {metric.metric_id} are left out."] * bool(missing)
+    said = f"{format_number(missing)} {metric.of}s without a value of {metric.metric_id} are left out."
+    notes = [said] if missing else []
     outliers = (_outlier_note(values.filter(pl.col("arm") == arm)[_VALUE], means[arm], metric) for arm in means)
     return (*notes, *(note for note in outliers if note))
 
@@ -212,6 +221,6 @@ def _outlier_note(values: pl.Series, mean: ArmMean, metric: MetricName) -> str |
     if share < OUTLIER_SHARE:
         return None
     return (
-        f"One customer of {mean.arm_id} makes up {format_percent(share).lstrip('+')} of the variance of "
-        f"{metric.metric_id} there: the result rests on few people; a cap or a rate would be steadier."
+        f"One {metric.of} of {mean.arm_id} makes up {format_percent(share).lstrip('+')} of the variance of "
+        f"{metric.metric_id} there: the result rests on few {metric.of}s; a cap or a rate would be steadier."
     )

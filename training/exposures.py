@@ -7,7 +7,7 @@ from typing import Protocol
 import orjson
 import polars as pl
 
-from decisioning.experiment import Exposure
+from decisioning.experiment import Exposure, Unit
 from features.assignment_ledger import HELD_OUT, MESSAGED
 
 
@@ -16,7 +16,12 @@ class Logged(Protocol):
 
     @property
     def decisions(self) -> pl.DataFrame:
-        """What was chosen; `decision_id`, `customer_id`, `decided_at`, `arms` and `is_held_out` are read."""
+        """What was chosen; `decision_id`, `customer_id`, `decided_at`, `arms`, `is_held_out`, `policy_version`."""
+        ...
+
+    @property
+    def customers(self) -> pl.DataFrame:
+        """Who lives where; `customer_id`, `updated_at` and `household` are read."""
         ...
 
     @property
@@ -32,18 +37,20 @@ class Logged(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exposures:
-    """The customers of an experiment.
+    """The units of an experiment: customers, or households and the customers who have none.
 
     Attributes:
-        customers: One row per customer with `customer_id`, `arm`, `decision_id` and `exposed_at` of the first exposure
-            (null where there was none) and `exposure_count`; sorted by customer.
-        decisions: One row per decision of those customers in the experiment: `decision_id`, `customer_id`.
-        crossed_count: Customers left out because the log has them in more than one arm.
+        units: One row per unit with `unit`, `arm`, `decision_id` and `exposed_at` of the first exposure (null where
+            there was none) and `exposure_count`; sorted by unit.
+        decisions: One row per decision of those units in the experiment: `decision_id`, `customer_id`, `unit`.
+        crossed_count: Units left out because the log has them, or one of their customers, in more than one arm.
+        alone_count: Customers without a household among households; 0 where customers are the units.
     """
 
-    customers: pl.DataFrame
+    units: pl.DataFrame
     decisions: pl.DataFrame
     crossed_count: int
+    alone_count: int = 0
 
 
 def experiment_decisions(decisions: pl.DataFrame, experiment_id: str, *, as_of: datetime) -> pl.DataFrame:
@@ -70,40 +77,69 @@ def holdout_decisions(decisions: pl.DataFrame, *, as_of: datetime) -> pl.DataFra
 
 
 def _assigned(decisions: pl.DataFrame, arm: pl.Expr, as_of: datetime) -> pl.DataFrame:
-    rows = decisions.filter(pl.col("decided_at") < as_of).select("decision_id", "customer_id", "decided_at", arm=arm)
-    return rows.filter(pl.col("arm").is_not_null())
+    rows = decisions.filter(pl.col("decided_at") < as_of)
+    named = rows.select("decision_id", "customer_id", "decided_at", "policy_version", arm=arm)
+    return named.filter(pl.col("arm").is_not_null())
+
+
+def with_units(assigned: pl.DataFrame, customers: pl.DataFrame, unit: Unit) -> pl.DataFrame:
+    """Decisions with the `unit` that was assigned: the household that was known at that moment, or the customer.
+
+    Args:
+        assigned: From `experiment_decisions` or `holdout_decisions`.
+        customers: Canonical customers.
+        unit: What was assigned.
+    """
+    if unit is Unit.CUSTOMER:
+        return assigned.with_columns(unit="customer_id")
+    known = customers.select("customer_id", "updated_at", "household").sort("updated_at")
+    rows = assigned.sort("decided_at")
+    by_then = rows.join_asof(
+        known, left_on="decided_at", right_on="updated_at", by="customer_id", check_sortedness=False
+    )
+    first = known.group_by("customer_id", maintain_order=True).agg(first=pl.col("household").first())
+    # a customer whom the log knows only from later on had the household that it knows then
+    household = pl.when(pl.col("updated_at").is_null()).then("first").otherwise("household")
+    units = pl.when(household.fill_null("") == "").then("customer_id").otherwise("household\0" + household)
+    return by_then.join(first, on="customer_id", how="left").with_columns(unit=units).drop("household", "first")
 
 
 def find_exposures(assigned: pl.DataFrame, outcomes: pl.DataFrame, exposure: Exposure, *, as_of: datetime) -> Exposures:
-    """Find every customer's first exposure.
+    """Find every unit's first exposure.
 
     Args:
-        assigned: Decisions with their arm, from `experiment_decisions` or `holdout_decisions`.
+        assigned: Decisions with their arm and unit, from `with_units`.
         outcomes: Canonical outcomes.
         exposure: `delivered` counts outcomes `delivered` of those decisions, `decided` the decisions themselves.
         as_of: Exposures before this moment.
     """
-    arms = assigned.group_by("customer_id").agg(pl.col("arm").first(), arm_count=pl.col("arm").n_unique())
-    one_arm = arms.filter(pl.col("arm_count") == 1).select("customer_id", "arm")
-    decisions = assigned.join(one_arm.select("customer_id"), on="customer_id", how="semi")
+    crossed = pl.concat([_crossed(assigned, "customer_id"), _crossed(assigned, "unit")]).unique()
+    decisions = assigned.join(crossed, on="unit", how="anti")
+    arms = decisions.group_by("unit").agg(pl.col("arm").first())
     firsts = _moments(decisions, outcomes, exposure, as_of).sort("exposed_at", "decision_id")
-    found = firsts.group_by("customer_id").agg(
+    found = firsts.group_by("unit").agg(
         pl.col("decision_id").first(), pl.col("exposed_at").first(), exposure_count=pl.len().cast(pl.Int64)
     )
-    customers = one_arm.join(found, on="customer_id", how="left").with_columns(pl.col("exposure_count").fill_null(0))
+    units = arms.join(found, on="unit", how="left").with_columns(pl.col("exposure_count").fill_null(0))
     return Exposures(
-        customers=customers.sort("customer_id"),
-        decisions=decisions.select("decision_id", "customer_id"),
-        crossed_count=arms.height - one_arm.height,
+        units=units.sort("unit"),
+        decisions=decisions.select("decision_id", "customer_id", "unit"),
+        crossed_count=crossed.height,
+        alone_count=decisions.filter(pl.col("unit") == pl.col("customer_id"))["unit"].n_unique(),
     )
+
+
+def _crossed(assigned: pl.DataFrame, who: str) -> pl.DataFrame:
+    """The units of whoever was in more than one arm."""
+    return assigned.filter(pl.col("arm").n_unique().over(who) > 1).select("unit")
 
 
 def _moments(decisions: pl.DataFrame, outcomes: pl.DataFrame, exposure: Exposure, as_of: datetime) -> pl.DataFrame:
-    """Every exposure: `customer_id`, `decision_id`, `exposed_at`."""
+    """Every exposure: `unit`, `decision_id`, `exposed_at`."""
     if exposure is Exposure.DECIDED:
-        return decisions.select("customer_id", "decision_id", exposed_at="decided_at")
+        return decisions.select("unit", "decision_id", exposed_at="decided_at")
     delivered = outcomes.filter((pl.col("type") == "delivered") & (pl.col("occurred_at") < as_of))
-    found = decisions.select("customer_id", "decision_id").join(
+    found = decisions.select("unit", "decision_id").join(
         delivered.select("decision_id", exposed_at="occurred_at"), on="decision_id", how="inner"
     )
-    return found.select("customer_id", "decision_id", "exposed_at")
+    return found.select("unit", "decision_id", "exposed_at")

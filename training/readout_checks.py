@@ -4,23 +4,27 @@ from datetime import datetime
 
 import polars as pl
 
+from decisioning.experiment import Unit
 from features.readout_words import format_number
 from features.readouts import Check, Health
 from training.exposures import Exposures, Logged
 
 
-def check_readout(log: Logged, exposures: Exposures, windows: pl.DataFrame, *, as_of: datetime) -> tuple[Check, ...]:
+def check_readout(
+    log: Logged, exposures: Exposures, windows: pl.DataFrame, *, unit: Unit, as_of: datetime
+) -> tuple[Check, ...]:
     """Check what could make a readout unfair, in plain words.
 
     Args:
         log: The canonical tables that were read.
         exposures: Who was in which arm.
-        windows: One row per exposed customer with `ends_at` and `is_complete`.
+        windows: One row per exposed unit with `ends_at` and `is_complete`.
+        unit: What was assigned.
         as_of: The moment that windows are complete or not.
     """
     return (
-        _one_arm_check(exposures),
-        _window_check(windows, as_of),
+        _one_arm_check(exposures, unit),
+        _window_check(windows, unit, as_of),
         _freshness_check(log, windows.filter("is_complete")),
     )
 
@@ -37,23 +41,23 @@ def earliest(column: pl.Series) -> datetime | None:
     return value if isinstance(value, datetime) else None
 
 
-def _one_arm_check(exposures: Exposures) -> Check:
-    title = "One arm per customer"
+def _one_arm_check(exposures: Exposures, unit: Unit) -> Check:
+    title = f"One arm per {unit}"
     if not exposures.crossed_count:
-        return Check(title=title, status=Health.OK, message="No customer was in two arms.")
-    message = f"{format_number(exposures.crossed_count)} customers were in more than one arm and are left out."
+        return Check(title=title, status=Health.OK, message=f"No {unit} was in two arms.")
+    message = f"{format_number(exposures.crossed_count)} {unit}s were in more than one arm and are left out."
     return Check(title=title, status=Health.WARN, message=message)
 
 
-def _window_check(windows: pl.DataFrame, as_of: datetime) -> Check:
+def _window_check(windows: pl.DataFrame, unit: Unit, as_of: datetime) -> Check:
     title, moment = "Complete windows", f"as of {as_of:%d %b %Y %H:%M} UTC"
     open_count = int((~windows["is_complete"]).sum())
     if windows.is_empty():
-        return Check(title=title, status=Health.UNKNOWN, message="No customer was exposed yet.")
+        return Check(title=title, status=Health.UNKNOWN, message=f"No {unit} was exposed yet.")
     if not open_count:
-        return Check(title=title, status=Health.OK, message=f"Every exposed customer's window was over {moment}.")
+        return Check(title=title, status=Health.OK, message=f"Every exposed {unit}'s window was over {moment}.")
     message = (
-        f"{format_number(open_count)} of {format_number(windows.height)} exposed customers had days to go {moment}; "
+        f"{format_number(open_count)} of {format_number(windows.height)} exposed {unit}s had days to go {moment}; "
         "they are not compared yet."
     )
     return Check(title=title, status=Health.OK, message=message)

@@ -25,13 +25,14 @@ def comparison_sentence(
     control: ArmMean,
     effect: Effect,
     *,
+    of: str = "customer",
     is_conclusive: bool,
 ) -> str:
     """What an arm did to a metric, with its interval; honest about chance."""
     if not effect.lower <= 0 <= effect.upper:
-        said = _difference(metric_id, unit, currency, arm, control, effect)
+        said = _difference(metric_id, unit, currency, arm, control, effect, of)
         return f"{said}." if is_conclusive else _could_be_chance(said, effect)
-    return f"Not conclusive yet: {_range(metric_id, unit, currency, arm, control, effect)} ({INTERVAL})."
+    return f"Not conclusive yet: {_range(metric_id, unit, currency, arm, control, effect, of)} ({INTERVAL})."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,13 +91,13 @@ def _lower_first(text: str) -> str:
 
 
 def _difference(
-    metric_id: str, unit: ReadoutUnit, currency: str | None, arm: ArmMean, control: ArmMean, effect: Effect
+    metric_id: str, unit: ReadoutUnit, currency: str | None, arm: ArmMean, control: ArmMean, effect: Effect, of: str
 ) -> str:
     size = format_difference(abs(effect.difference), unit, currency, signed=False)
     interval = f"{INTERVAL} {format_interval(effect.lower, effect.upper, unit, currency)}"
     if unit is ReadoutUnit.MONEY_MINOR:
         way = "more" if effect.difference > 0 else "less"
-        return f"{arm.arm_id} earns {size} {way} per customer than {control.arm_id} ({interval})"
+        return f"{arm.arm_id} earns {size} {way} per {of} than {control.arm_id} ({interval})"
     way = "higher" if effect.difference > 0 else "lower"
     means = f"{format_value(arm.mean or 0.0, unit)} against {format_value(control.mean or 0.0, unit)}"
     return f"{metric_id} is {size} {way} in {arm.arm_id} than in {control.arm_id} ({means}; {interval})"
@@ -110,11 +111,11 @@ def _could_be_chance(said: str, effect: Effect) -> str:
 
 
 def _range(
-    metric_id: str, unit: ReadoutUnit, currency: str | None, arm: ArmMean, control: ArmMean, effect: Effect
+    metric_id: str, unit: ReadoutUnit, currency: str | None, arm: ArmMean, control: ArmMean, effect: Effect, of: str
 ) -> str:
     low, high = format_bounds(-effect.lower, effect.upper, unit, currency)
     if unit is ReadoutUnit.MONEY_MINOR:
         ends = f"between {low} less and {high}{SPACE}{currency} more"
-        return f"{arm.arm_id} earns {ends} per customer than {control.arm_id}"
+        return f"{arm.arm_id} earns {ends} per {of} than {control.arm_id}"
     points = f"{SPACE}points" if unit is ReadoutUnit.RATE else ""
     return f"{metric_id} in {arm.arm_id} is between {low} lower and {high}{points} higher than in {control.arm_id}"

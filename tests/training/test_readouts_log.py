@@ -1,7 +1,7 @@
 """Readouts of experiments and of the holdout from a log: who counts, from when, for what, and when to say nothing."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -12,9 +12,10 @@ import pytest
 from decisioning.catalogue import Catalogue
 from decisioning.errors import InvalidPolicyError, UnknownNameError
 from decisioning.experiment import Exposure, assign_arm
-from features.contracts import DECISIONS, EVENTS, OUTCOMES
+from features.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES
 from features.readouts import Health, Readout, ReadoutKind, ReadoutUnit, RefusalCode, Status
-from training.readouts import Reading, read_experiment, readable_names
+from training.designs import readable_names
+from training.readouts import Reading, read_experiment
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 NAME = "engine-vs-random"
@@ -25,6 +26,7 @@ class Log:
     decisions: pl.DataFrame
     events: pl.DataFrame
     outcomes: pl.DataFrame
+    customers: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=CUSTOMERS.schema))
 
 
 def make_log(decisions: list[dict], events: list[dict], outcomes: list[dict]) -> Log:
