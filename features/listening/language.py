@@ -7,10 +7,12 @@ another language's, and hardly any letter that English does not write.
 
 import re
 
+from features.listening.keyboard import as_keyboards_type
+
 UNKNOWN = "unknown"
 ENGLISH = "en"
 
-_WORDS = re.compile(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)?")
+_WORDS = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 _TAG = re.compile(r"([A-Za-z]{2,3})([-_][A-Za-z0-9]{1,8})*")
 
 _ENGLISH_WORDS = """
@@ -76,7 +78,7 @@ def language_of(text: str, given: object = None) -> str:
 
 def is_surely_english(text: str) -> bool:
     """True only where enough speaks for English and hardly anything against it."""
-    words = [word.lower().replace("\u2019", "'") for word in _WORDS.findall(text)]
+    words = [word.lower() for word in _WORDS.findall(as_keyboards_type(text))]
     letters = [letter for letter in text if letter.isalpha()]
     if not words or sum(not letter.isascii() for letter in letters) > _MOST_OTHER_LETTERS * len(letters):
         return False

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from decisioning.listening import Listening
+from features.listening.keyboard import as_keyboards_type
 from features.listening.language import ENGLISH, language_of
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def read_text(text: str, listening: Listening, *, language: object = None, senti
     Returns:
         What was read. The mood of a text that is not surely English, or given as such, is missing and not guessed.
     """
-    read = text[:MOST_CHARACTERS]
+    read = as_keyboards_type(text[:MOST_CHARACTERS])[:MOST_CHARACTERS]
     found = language_of(read, language)
     mood, reader = _mood(read, found, sentiment)
     return Reading(
@@ -83,10 +84,11 @@ def topic_of(text: str, listening: Listening) -> str | None:
         >>> topic_of("My suitcases are gone", Listening(topics={"baggage": Topic(words=("suitcase*",))}))
         'baggage'
     """
+    typed = as_keyboards_type(text)
     ranks = {
         name: (topic.opens is not None, found)
         for name, topic in listening.topics.items()
-        if (found := len(_pattern(topic.words).findall(text)))
+        if (found := len(_pattern(topic.words).findall(typed)))
     }
     return max(sorted(ranks), key=lambda name: ranks[name], default=None)
 
@@ -131,7 +133,8 @@ def _vader_name() -> str:
 def _pattern(words: tuple[str, ...]) -> re.Pattern[str]:
     """Any of the words, whole and in any case; `*` at the end stands for any ending."""
     parts = [
-        r"\s+".join(map(re.escape, word.removesuffix("*").split())) + (r"\w*" if word.endswith("*") else "")
+        r"\s+".join(map(re.escape, as_keyboards_type(word.removesuffix("*")).split()))
+        + (r"\w*" if word.endswith("*") else "")
         for word in sorted(words, key=len, reverse=True)
     ]
     return re.compile(rf"(?<!\w)(?:{'|'.join(parts)})(?!\w)", re.IGNORECASE)

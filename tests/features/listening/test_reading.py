@@ -41,6 +41,48 @@ def test_no_sentence_of_the_creatives_in_six_languages_is_taken_for_english_wron
     assert not [text for text in found if any(word in text.split() for word in ("auf", "Ihr", "votre", "su", "Il"))]
 
 
+TYPED = [
+    ("'", "\u2019"), ("'", "\u02bc"), ("'", "\u2032"), ("'", "`"), ("'", "\uff07"),
+    ('"', "\u201c"), ('"', "\u201d"), ('"', "\u00bb"),
+    ("... ", "\u2026"), ("... ", "\u2026 "), ("... ", "..."),
+    (" - ", "\u2014"), (" - ", " \u2013 "), (" - ", "\u2013"),
+    (", ", ","), ("!", "\uff01"), (" ", "\u00a0"), (" ", "\u200b"),
+]  # fmt: skip
+MOODS = [
+    "The food wasn't good, and the crew didn't help us.",
+    "I don't like it at all, and I wouldn't recommend it to anyone.",
+    'It was "terrible" and we will not come back.',
+    "It was terrible... really, we have been waiting for hours.",
+    "They were awful - truly, and there was nobody who could help us!",
+    "It isn't bad, they have been very helpful and the seats were great!",
+]
+
+
+@pytest.mark.parametrize(("keyboard", "telephone"), TYPED)
+@pytest.mark.parametrize("text", MOODS)
+def test_a_mood_is_the_same_whether_a_telephone_typed_it_or_a_keyboard(
+    text: str, keyboard: str, telephone: str
+) -> None:
+    typed, read = read_text(text.replace(keyboard, telephone), Listening()), read_text(text, Listening())
+
+    assert typed == read
+    assert read.label in {"negative", "positive"}
+
+
+def test_a_typographic_apostrophe_does_not_turn_a_complaint_into_praise() -> None:
+    assert read_text("The food wasn\u2019t good and the crew was not there.", Listening()).label == "negative"
+
+
+def test_a_topic_is_found_however_its_marks_are_typed() -> None:
+    listening = Listening(
+        topics={"door": Topic(words=("won't open", "caf\u00e9")), "other": Topic(words=("isn\u2019t here",))}
+    )
+
+    assert topic_of("The door won\u2019t open\u2026help", listening) == "door"
+    assert topic_of("Near the cafe\u0301\u2014closed", listening) == "door"
+    assert topic_of("It isn't here", listening) == "other"
+
+
 @pytest.mark.parametrize("text", sentences(SENTENCES)["short"])
 def test_what_is_too_short_to_tell_stays_unknown(text: str) -> None:
     assert language_of(text) == "unknown"
