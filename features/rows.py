@@ -1,7 +1,7 @@
 """One canonical row as JSON: how the decision log's stream and spool carry it, and how it becomes part of a frame."""
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -9,6 +9,7 @@ import polars as pl
 
 from decisioning.errors import InvalidInputError, UnknownNameError
 from features.contracts import TABLES, Column, Table
+from features.moments import moment_in_text
 
 type Row = dict[str, str | int | float | bool | datetime | None]
 
@@ -80,10 +81,7 @@ def _fits(dtype: pl.DataType, value: float) -> bool:
 
 
 def _time(table: Table, column: Column, text: str) -> datetime:
-    try:
-        time = datetime.fromisoformat(text)
-        if time.tzinfo is not None:
-            return time.astimezone(UTC)
-    except (ValueError, OverflowError):  # no time at all, or none that UTC can tell
-        pass
-    raise InvalidInputError(f"{table.name}.{column.name} must be an ISO 8601 time with an offset, got other text")
+    moment = moment_in_text(text)
+    if moment is None:
+        raise InvalidInputError(f"{table.name}.{column.name} must be an ISO 8601 time with an offset, got other text")
+    return moment

@@ -27,6 +27,7 @@ from pydantic_core import PydanticCustomError, from_json
 from decisioning.errors import nearest_names
 from features.contracts import OutcomeType
 from features.ids import whole_id
+from features.moments import ISO_RULE, moment_in_text
 from serving.problems import Fault, Problem
 
 MAX_BATCH = 500
@@ -44,10 +45,12 @@ def _printable(text: str) -> str:
     return text
 
 
-def _iso_text(value: object) -> object:
-    if not isinstance(value, str | datetime):
-        raise PydanticCustomError("iso_text", "must be ISO 8601 text with an offset, such as 2026-11-22T09:03:11Z")
-    return value
+def _iso_text(value: object) -> datetime:
+    """Pydantic itself would read digits as seconds since 1970."""
+    moment = value if isinstance(value, datetime) else moment_in_text(value)
+    if moment is None:
+        raise PydanticCustomError("iso_text", f"must be {ISO_RULE}")
+    return moment
 
 
 def _small_json(value: dict[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from decisioning.customer import PROFILING, PROTECTIONS
 from decisioning.errors import nearest_names
 from features.contracts import OutcomeType, StateEventType
 from features.listening.heard import heard_case
+from features.moments import ISO_RULE, moment_in_text
 from features.online.record import microseconds
 from features.reported import counts_at
 from features.said import told_by
@@ -276,10 +277,9 @@ def _message_due(item: EventItem, catalogue: Catalogue) -> _Fields | Fault:
     touch = _touch_of_due(item.properties, catalogue)
     if isinstance(touch, Fault):
         return touch
-    due_at = _moment(item.properties.get("due_at"))
+    due_at = moment_in_text(item.properties.get("due_at"))
     if due_at is None:
-        detail = "must be ISO 8601 text with an offset, such as 2026-11-22T09:03:11Z"
-        return Fault(pointer="/properties/due_at", detail=detail)
+        return Fault(pointer="/properties/due_at", detail=f"must be {ISO_RULE}")
     word = orjson.dumps([microseconds(due_at), *touch_words(touch)]).decode()
     return _word(f"due:{item.properties['due_id']}", item, f"1{word}")
 
@@ -336,16 +336,6 @@ def in_utc[T: EventItem | OutcomeItem](item: T) -> T:
 
 def _field(kind: str, words: list[str]) -> str:
     return f"{kind}:{orjson.dumps(words).decode()}"
-
-
-def _moment(text: object) -> datetime | None:
-    if not isinstance(text, str):
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-        return None if moment.utcoffset() is None else moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
 
 
 def _fault_of_text(item: EventItem, name: str, *, is_needed: bool) -> Fault | None:

@@ -9,6 +9,7 @@ from zoneinfo import available_timezones
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 
 from decisioning.errors import nearest_names
+from features.moments import day_in_text, moment_in_text
 
 _IDENTIFIER = r"^[A-Za-z0-9][A-Za-z0-9_.:-]*$"
 _COLUMN = r"^[a-z][a-z0-9_]*$"
@@ -44,17 +45,11 @@ def parse_moment(value: object) -> datetime:
     Raises:
         ValueError: It is neither.
     """
+    day, moment = day_in_text(value), moment_in_text(value)
+    if day is not None:
+        return datetime(day.year, day.month, day.day, tzinfo=UTC)
     rule = "must be a date such as 2026-01-31 or a time with its zone such as 2026-01-31T09:00:00+01:00"
-    if not isinstance(value, str):
-        raise ValueError(rule)  # noqa: TRY004 - pydantic collects ValueError
-    try:
-        if len(value) == len("2026-01-31"):
-            day = date.fromisoformat(value)
-            return datetime(day.year, day.month, day.day, tzinfo=UTC)
-        moment = datetime.fromisoformat(value)
-        return moment.astimezone(UTC) if moment.tzinfo else _refuse(rule)
-    except (ValueError, OverflowError) as error:
-        raise ValueError(rule) from error
+    return _refuse(rule) if moment is None else moment
 
 
 def _refuse(rule: str) -> Any:
@@ -67,11 +62,8 @@ def parse_day(value: object) -> date:
     Raises:
         ValueError: It is none.
     """
-    rule = "must be a date such as 2026-12-31"
-    try:
-        return date.fromisoformat(value) if isinstance(value, str) else _refuse(rule)
-    except ValueError as error:
-        raise ValueError(rule) from error
+    day = day_in_text(value)
+    return _refuse("must be a date such as 2026-12-31") if day is None else day
 
 
 def parse_clock(value: object) -> int:

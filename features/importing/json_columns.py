@@ -3,13 +3,13 @@
 import json
 import re
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any
 
 import orjson
 import polars as pl
 
 from decisioning.customer import PROTECTIONS
+from features.moments import moment_in_text
 
 MOST_CHARACTERS = 200
 """Longest name of anything."""
@@ -25,12 +25,7 @@ def _is_name(value: object) -> bool:
 
 
 def _is_aware_time(value: object) -> bool:
-    if not isinstance(value, str):
-        return False
-    try:
-        return datetime.fromisoformat(value).tzinfo is not None
-    except ValueError:
-        return False
+    return moment_in_text(value) is not None
 
 
 def _is_list_of_names(value: Any) -> bool:

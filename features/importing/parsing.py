@@ -4,6 +4,7 @@ import polars as pl
 
 from features.contracts import UTC_TIME, Column
 from features.ids import WHOLE_ID
+from features.moments import ISO_PATTERN
 from features.tabular.cells import flags, numbers, whole
 
 _WITH_OFFSET = "%Y-%m-%dT%H:%M:%S%.f%:z"
@@ -63,11 +64,17 @@ def _time(value: pl.Expr, dtype: pl.DataType) -> pl.Expr | None:
     if dtype != pl.String:
         return None
     respelt = (
-        value.str.replace(r"[zZ]$", "+00:00")
+        value.str.replace(r"^(\d{4})(\d\d)(\d\d)[tT](\d\d)(\d\d)", "${1}-${2}-${3}T${4}:${5}")
         .str.replace(r"^(\d{4}-\d\d-\d\d)[ t]", "${1}T")
+        .str.replace(r"T(\d\d:\d\d)(\d\d)", "T${1}:${2}")
+        .str.replace(",", ".", literal=True)
+        .str.replace(r"[zZ]$", "+00:00")
+        .str.replace(r"([+-]\d\d)$", "${1}:00")
         .str.replace(r"T(\d\d:\d\d)([+-])", "T${1}:00${2}")
     )
-    return respelt.str.to_datetime(_WITH_OFFSET, time_unit="us", time_zone="UTC", strict=False)
+    is_moment = value.str.contains(ISO_PATTERN)
+    moments = respelt.str.to_datetime(_WITH_OFFSET, time_unit="us", time_zone="UTC", strict=False)
+    return pl.when(is_moment).then(moments)
 
 
 def _whole_number(value: pl.Expr, dtype: pl.DataType) -> pl.Expr | None:

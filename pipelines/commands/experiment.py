@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 experiment = typer.Typer(help="Experiments: what messages, policies and silence were worth.", no_args_is_help=True)
 
-AS_OF_FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
+AS_OF_FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]
 
 
 def register(app: typer.Typer) -> None:
@@ -47,7 +47,7 @@ def read(
     ] = None,
     as_of: Annotated[
         datetime | None,
-        typer.Option("--as-of", formats=AS_OF_FORMATS, help="Read as of this moment (UTC); default now."),
+        typer.Option("--as-of", formats=AS_OF_FORMATS, help="Read as of this moment; UTC without offset."),
     ] = None,
     capped: Annotated[bool, typer.Option("--capped", help="Cut each transaction to its measure's cap.")] = False,
     home: HomeOption = None,
@@ -132,13 +132,13 @@ def _from_log(
     if misplaced:
         raise InvalidInputError(f"{misplaced[0]} must come with --table, got no table; the catalogue declares the rest")
     now = datetime.now(UTC)
-    moment = as_of.replace(tzinfo=UTC) if as_of else now
+    moment = as_of.replace(tzinfo=as_of.tzinfo or UTC).astimezone(UTC) if as_of else now
     if moment > now:
         raise InvalidInputError(
-            f"--as-of must not be later than now ({now:%Y-%m-%dT%H:%M:%S}), got {as_of:%Y-%m-%dT%H:%M:%S}"
+            f"--as-of must not be later than now ({now:%Y-%m-%dT%H:%M:%S}), got {moment:%Y-%m-%dT%H:%M:%S}"
         )
     command = ["nextbest", "experiment", "read", name]
-    command += ["--as-of", f"{as_of:%Y-%m-%dT%H:%M:%S}"] if as_of else []
+    command += ["--as-of", f"{moment:%Y-%m-%dT%H:%M:%S}"] if as_of else []
     command += ["--capped"] if is_capped else []
     reading = Reading(
         as_of=moment,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 kpi = typer.Typer(help="KPIs per touchpoint and channel: the customer's next to the company's.")
 
-AS_OF_FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
+AS_OF_FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]
 
 TouchpointOption = Annotated[
     str | None, typer.Option("--touchpoint", help="Details of this touchpoint.", show_default=False)
@@ -24,7 +24,7 @@ TouchpointOption = Annotated[
 ChannelOption = Annotated[str | None, typer.Option("--channel", help="Details of this channel.", show_default=False)]
 AsOfOption = Annotated[
     datetime | None,
-    typer.Option("--as-of", formats=AS_OF_FORMATS, help="Read as of this moment (UTC); default now."),
+    typer.Option("--as-of", formats=AS_OF_FORMATS, help="Read as of this moment; UTC without offset."),
 ]
 
 
@@ -89,7 +89,7 @@ def moments(settings: "Settings", as_of: datetime | None) -> tuple[datetime, dat
     from features.clock import clock_of
 
     now = clock_of(settings)()
-    moment = as_of.replace(tzinfo=UTC) if as_of else now.replace(microsecond=0)
+    moment = as_of.replace(tzinfo=as_of.tzinfo or UTC).astimezone(UTC) if as_of else now.replace(microsecond=0)
     if moment > now:
         raise InvalidInputError(
             f"--as-of must not be later than now ({now:%Y-%m-%dT%H:%M:%S}), got {moment:%Y-%m-%dT%H:%M:%S}"

@@ -61,15 +61,11 @@ def replay(
 
 def _moment(text: str | None) -> datetime | None:
     from decisioning.errors import InvalidInputError
+    from features.moments import ISO_RULE, moment_in_text
 
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise InvalidInputError(f"--since must be an ISO 8601 time with an offset, got {text}")
+    moment = moment_in_text(text)
+    if moment is None and text is not None:
+        raise InvalidInputError(f"--since must be {ISO_RULE}, got {text}")
     return moment
 
 

@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import batched
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from features.contracts import EventType, OutcomeType, StateEventType
 from features.ids import whole_id
 from features.importing.cell_reading import AMOUNT
 from features.importing.refusals import final_folder
+from features.moments import ISO_RULE, moment_in_text
 from features.privacy.tombstones import tombstones_of
 from features.settings import Settings
 from features.tabular.cells import MISSING_WORDS, numbers
@@ -285,14 +286,12 @@ def _number(name: str, text: str) -> float:
 
 
 def _moment(text: str, zone: tzinfo | None) -> str:
-    rule = "occurred_at must be ISO 8601 with an offset, such as 2026-11-22T09:03:11Z"
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise ValueError(rule) from None
-    if moment.tzinfo is None and zone is None:
-        raise ValueError(f"{rule}; or say with --zone in which zone such times are")
-    return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).isoformat()
+    moment = moment_in_text(text, zone=zone)
+    if moment is not None:
+        return moment.isoformat()
+    is_local = zone is None and moment_in_text(text, zone=UTC) is not None
+    hint = "; or say with --zone in which zone such times are" if is_local else ""
+    raise ValueError(f"occurred_at must be {ISO_RULE}{hint}")
 
 
 def _message_id(row: Row) -> str:
