@@ -21,8 +21,8 @@ from features.computing.definitions import feature_schema
 from features.model_bundle import value_model
 from features.settings import Settings
 from training.datasets import Dataset
+from training.from_log import load_dataset
 from training.learning import learn
-from training.train_model import load_dataset
 
 SCORED = 2_000
 

@@ -56,11 +56,14 @@ class Learning:
 
     Attributes:
         method: How effects are told from noise.
+        change_cost: What putting another model in force costs, per decision, in the measure's unit (money in minor
+            units); not negative.
     """
 
     measure_id: str
     window_days: float = 7.0
     method: LearningMethod = LearningMethod.WINDOWS
+    change_cost: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,6 @@
 """What was measured of a model: numbers for MLflow, and three plots."""
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,9 +9,10 @@ import numpy as np
 from decisioning.scoring import FloatArray
 from training.baselines import forward_check, linear_r2
 from training.effects import Evidence
+from training.gain_curve import GainCurve
 from training.learning import Learned
 from training.off_policy import Estimate
-from training.promotion_gate import GAIN, GAIN_LOWER, VALUE, VALUE_LOWER, VALUE_UPPER
+from training.validation import Validation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,7 +38,7 @@ def metrics_of(learned: Learned) -> dict[str, float]:
         "specific_slope_error": learned.effects.specific.standard_error,
         "specific_share": learned.specific_share,
         **_effect_metrics(learned),
-        **_validation_metrics(learned),
+        **_validation_metrics(learned.validation),
     }
     forward = forward_check(learned)
     if forward is not None:
@@ -50,24 +51,28 @@ def _effect_metrics(learned: Learned) -> dict[str, float]:
     return {f"effect.{key}": value for key, value in zip(keys, learned.effects.averages.tolist(), strict=True)}
 
 
-def _validation_metrics(learned: Learned) -> dict[str, float]:
-    """Nothing where the log has no action probabilities: a value from guesses must not decide about a promotion."""
-    found = learned.validation
+def _validation_metrics(found: Validation | None) -> dict[str, float]:
+    """Nothing where the log has no action probabilities: a guess is no value."""
     if found is None:
         return {}
+    gain = found.gain_over_constant
+    single = {} if gain is None else _with_ends("validation_gain_over_best_constant", gain)
+    constant = {} if found.constant is None else {"validation_best_constant": found.constant.value}
     return {
-        VALUE: found.value.value,
-        VALUE_LOWER: found.value.lower,
-        VALUE_UPPER: found.value.upper,
-        GAIN: found.gain_over_constant.value,
-        GAIN_LOWER: found.gain_over_constant.lower,
-        "validation_best_constant": found.constant.value,
+        **_with_ends("validation_value", found.value),
+        **_with_ends("validation_gain_over_silence", found.gain_over_silence),
+        **single,
+        **constant,
         "validation_silence": found.silence.value,
         "validation_logged": found.logged,
         "validation_predicted_over_realised": found.predicted_over_realised,
         "validation_predicted_gain_over_realised": found.predicted_gain_over_realised,
         "validation_deviation_share": found.deviation_share,
     }
+
+
+def _with_ends(name: str, estimate: Estimate) -> dict[str, float]:
+    return {name: estimate.value, f"{name}_lower": estimate.lower, f"{name}_upper": estimate.upper}
 
 
 def own_values(values: FloatArray, evidence: Evidence) -> FloatArray:
@@ -96,17 +101,20 @@ def calibration_groups(values: FloatArray, predicted: FloatArray) -> FloatArray:
     )
 
 
-def write_plots(learned: Learned, folder: Path) -> tuple[Path, ...]:
-    """Draw calibration, importance and, where the log is randomised, gain; gives the files."""
+def write_plots(learned: Learned, curve: GainCurve | None, folder: Path) -> tuple[Path, ...]:
+    """Draw calibration, importance and, where the model was judged, its gain curve; gives the files."""
     from matplotlib.figure import Figure
 
-    drawings = {"calibration": _draw_calibration, "importance": _draw_importance}
-    if learned.choice.is_randomised:
-        drawings["gain"] = _draw_gain
+    drawings: dict[str, Callable[[Axes], None]] = {
+        "calibration": lambda axes: _draw_calibration(axes, learned),
+        "importance": lambda axes: _draw_importance(axes, learned),
+    }
+    if curve is not None:
+        drawings["gain"] = lambda axes: _draw_gain(axes, curve)
     paths: list[Path] = []
     for name, draw in drawings.items():
         figure = Figure(figsize=(7, 5), layout="constrained")
-        draw(figure.add_subplot(), learned)
+        draw(figure.add_subplot())
         paths.append(folder / f"{name}.png")
         figure.savefig(paths[-1], dpi=110)
     return tuple(paths)
@@ -128,38 +136,15 @@ def _draw_importance(axes: "Axes", learned: Learned) -> None:
     axes.set(title="What the booster looks at", xlabel="share of gain")
 
 
-def _draw_gain(axes: "Axes", learned: Learned) -> None:
-    """What messaging the most promising customers first adds, by doubly robust estimation."""
-    curve = gain_curve(learned)
-    share = np.linspace(0, 1, len(curve))
-    axes.plot(share, curve, label="by predicted uplift")
-    axes.plot([0, 1], [0, curve[-1]], color="grey", linewidth=1, label="at random")
+def _draw_gain(axes: "Axes", curve: GainCurve) -> None:
+    """What messaging the most promising held-back customers first adds."""
+    axes.fill_between(curve.shares, curve.lower, curve.upper, alpha=0.2, label="95 % band")
+    axes.plot(curve.shares, curve.gains, label="by predicted uplift")
+    axes.plot([0, 1], [0, curve.gains[-1]], color="grey", linewidth=1, label="at random")
+    order = "better than chance" if curve.beats_chance else "no better than chance"
     axes.set(
-        title="Gain over silence on customers not trained on",
+        title=f"Gain over silence on held-back customers (order: {order})",
         xlabel="share of decisions with a message",
         ylabel="gain per decision",
     )
     axes.legend()
-
-
-def gain_curve(learned: Learned, points: int = 101) -> FloatArray:
-    """Estimated gain per decision when the share with the highest predicted uplift gets its best message.
-
-    Args:
-        learned: From a randomised log.
-        points: Number of equally spaced shares from 0 to 1.
-    """
-    evidence = learned.evidence
-    values = learned.parts.values(evidence.raw)
-    best = values[:, 1:].argmax(axis=1) + 1
-    rows = np.arange(len(best))
-    residual = (evidence.values - own_values(values, evidence)) / evidence.choice.probabilities
-    gain = values[rows, best] - values[:, 0]
-    scored = gain + residual * ((evidence.actions == best).astype(float) - (evidence.actions == 0))
-    running = np.concatenate([[0.0], np.cumsum(scored[np.argsort(-gain, kind="stable")])]) / len(best)
-    return running[np.linspace(0, len(best), points).astype(int)]
-
-
-def interval(estimate: Estimate) -> Mapping[str, float]:
-    """Value and ends of the interval, for printing."""
-    return {"value": estimate.value, "lower": estimate.lower, "upper": estimate.upper}

@@ -169,6 +169,7 @@ def _specific_share(evidence: Evidence, effects: Effects) -> float:
     def worth(share: float) -> float:
         parts = with_baseline(believe(effects, evidence.raw, specific_share=share), evidence)
         gain = validate(evidence, parts, constant).gain_over_constant
+        assert gain is not None  # noqa: S101 - `validate` values every constant
         return gain.value - _CAUTION * gain.standard_error
 
     return max((share for share in SHARES if not is_clear or share >= _KEPT_SHARE), key=worth)

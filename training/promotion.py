@@ -2,8 +2,8 @@
 
 A promotion moves the alias `champion`. Before that the candidate is fetched, checked and made to score every touchpoint
 of the catalogue in force; nothing overrules this, since a server would refuse such a model anyway. Then the catalogue's
-fairness guardrails are asked, and its value on validation customers is compared with the champion's; that can be
-overruled with a reason, which is kept.
+fairness guardrails are asked, and it is compared with the champion and with rules that need no model, on customers
+whom neither learned from; that can be overruled with a reason, which is kept.
 """
 
 from collections.abc import Mapping
@@ -96,8 +96,8 @@ def promote(
     Raises:
         ModelUnavailableError: Nothing is registered, or the model's files are damaged.
         UnknownNameError: No such version.
-        InvalidInputError: It does not fit the catalogue in force, is worse than the champion beyond noise, or a
-            fairness guardrail that blocks promotions is broken.
+        InvalidInputError: It does not fit the catalogue in force, is worse than the champion or than a rule
+            without a model, or a fairness guardrail that blocks promotions is broken.
         InsufficientDataError: It cannot be compared with the champion, or nobody can tell whether a guardrail is kept.
         UnavailableError: The registry is away.
     """
@@ -124,7 +124,7 @@ def promote(
             return entry
         if force_reason is None:
             check_guardrails(settings, now=now)
-            entry = replace(entry, reason=compare(client, candidate, champion))
+            entry = replace(entry, reason=compare(settings, catalogue, client, candidate, champion, now=now))
         _move(settings, client, entry)
     return entry
 

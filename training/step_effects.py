@@ -98,20 +98,39 @@ def mix_ingredients(
         own_columns: shape (d,), features that what we send does not change.
         seed: Of folds and boosters.
     """
+    found = expected_without(dataset, steps, own_columns, seed)
+    return Ingredients(
+        folds=found.folds,
+        target=found.target,
+        silence=found.silence,
+        seen=_seen(dataset, steps, table, found.folds, _settings(dataset, seed)),
+        stages=np.where(steps.stages == UNKNOWN_STAGE, told_stages(dataset), steps.stages + 1),
+        loss=found.loss,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """What came of n decisions and what was to be expected of silence; fields as of `Ingredients`."""
+
+    folds: IntArray
+    target: FloatArray
+    silence: FloatArray
+    loss: FloatArray
+
+
+def expected_without(dataset: Dataset, steps: Steps, own_columns: BoolArray, seed: int) -> Expected:
+    """S and E[S | x, silence] of every decision; arguments as of `mix_ingredients`."""
     folds = customer_folds(dataset.customers, FOLDS, seed)
-    smallest_leaf = int(np.clip(dataset.size / 3_000, 20, 200))
-    settings = IngredientSettings(smallest_leaf=smallest_leaf, seed=seed)
+    settings = _settings(dataset, seed)
     target = _targets(dataset, steps, own_columns, folds, settings)
     baseline = np.hstack([dataset.features, dataset.contexts, stage_codes(steps.stages)])
     silence = cross_predictor(baseline, target, chose_silence(dataset), folds, settings)
-    return Ingredients(
-        folds=folds,
-        target=target,
-        silence=silence.predict(baseline, folds),
-        seen=_seen(dataset, steps, table, folds, settings),
-        stages=np.where(steps.stages == UNKNOWN_STAGE, told_stages(dataset), steps.stages + 1),
-        loss=silence.loss,
-    )
+    return Expected(folds=folds, target=target, silence=silence.predict(baseline, folds), loss=silence.loss)
+
+
+def _settings(dataset: Dataset, seed: int) -> IngredientSettings:
+    return IngredientSettings(smallest_leaf=int(np.clip(dataset.size / 3_000, 20, 200)), seed=seed)
 
 
 def told_stages(dataset: Dataset) -> IntArray:

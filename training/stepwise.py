@@ -349,7 +349,8 @@ def _ratio(top: float, bottom: float) -> float:
 def _validate(course: _Course) -> Validation:
     """What it is worth to keep what was sent where it is believed to pay, and to be silent elsewhere.
 
-    Nobody knows what else was possible, so nothing is said of messages that were not sent: the constant is silence.
+    Nobody knows what else was possible, so nothing is said of messages that were not sent, and no single message for
+    everybody can be valued.
     """
     dataset, ingredients = course.dataset, course.ingredients
     left, sent = ingredients.target - ingredients.silence, dataset.actions > 0
@@ -361,10 +362,11 @@ def _validate(course: _Course) -> Validation:
     predicted = np.maximum(believed, 0.0)
     return Validation(
         value=kept,
-        constant=silent,
+        constant=None,
         silence=silent,
         logged=float(dataset.values.mean()),
-        gain_over_constant=gain,
+        gain_over_silence=gain,
+        gain_over_constant=None,
         predicted_over_realised=float((ingredients.silence + predicted).mean()) / kept.value if kept.value else np.nan,
         predicted_gain_over_realised=float(predicted.mean()) / gain.value if gain.value else np.nan,
         deviation_share=float((believed > 0).mean()),

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from decisioning.errors import InvalidInputError, UnavailableError
 from decisioning.scoring import FloatArray
-from features.model_bundle import BOOSTER_FILE, MODEL_FILE, ModelBundle, write_bundle
+from features.model_bundle import BOOSTER_FILE, MODEL_FILE, ModelBundle, read_bundle, write_bundle
 from features.model_registry import DIGEST_TAG, MODEL_NAME, mlflow_client, quiet_mlflow
 from features.settings import Settings
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 EXPERIMENT = "nextbest-training"
 ARTIFACT = "model"
+TWIN_FOLDER = "twin"
 SERVICE_TAG = "feature_service"
 
 _SQLITE = "sqlite:///"
@@ -58,6 +59,7 @@ class ModelRun:
         tags: Anything that a registered version should say of itself: training window, data cut.
         input_example: shape (r, p), rows of the design matrix, made up: never a customer's.
         plots: Files to keep below `plots/`.
+        twin: The model trained without the held-back customers, for comparisons; kept below `twin/`, never served.
         name: Name of the run; default one of MLflow's.
     """
 
@@ -67,6 +69,7 @@ class ModelRun:
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
     input_example: FloatArray | None = None
     plots: tuple[Path, ...] = ()
+    twin: ModelBundle | None = None
     name: str | None = None
 
 
@@ -105,6 +108,18 @@ def track_model(settings: Settings, bundle: ModelBundle, run: ModelRun) -> Track
             client.set_model_version_tag(MODEL_NAME, version, name, value)
             client.set_tag(active.info.run_id, name, value)
     return TrackedModel(version=version, run_id=active.info.run_id, feature_service=service)
+
+
+def twin_of(client: "MlflowClient", run_id: str | None) -> ModelBundle | None:
+    """The twin that a run kept, trained without the held-back customers; None where it kept none.
+
+    Raises:
+        ModelUnavailableError: Its files are damaged.
+    """
+    if not run_id or not any(one.path == TWIN_FOLDER for one in client.list_artifacts(run_id)):
+        return None
+    with TemporaryDirectory(prefix="nextbest-twin-") as scratch:
+        return read_bundle(Path(client.download_artifacts(run_id, TWIN_FOLDER, scratch)))
 
 
 def feature_service_name(version: str) -> str:
@@ -179,6 +194,10 @@ def _log_run(run: ModelRun) -> None:
     mlflow.log_input(data, context="training")
     for plot in run.plots:
         mlflow.log_artifact(str(plot), "plots")
+    if run.twin is not None:
+        with TemporaryDirectory(prefix="nextbest-twin-") as scratch:
+            write_bundle(run.twin, Path(scratch))
+            mlflow.log_artifacts(scratch, TWIN_FOLDER)
 
 
 def _log_model(bundle: ModelBundle, run: ModelRun) -> str:

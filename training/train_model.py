@@ -1,6 +1,6 @@
 """One training run: from the log to a registered model version."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -9,21 +9,18 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import polars as pl
 
-from decisioning.catalogue import Catalogue, LearningMethod
+from decisioning.catalogue import Catalogue
 from decisioning.measure import Unit
 from decisioning.scoring import FloatArray
 from features.catalogue import load_catalogue
-from features.computing.definitions import feature_schema
-from features.history import History
-from features.log import EventLog
 from features.settings import Settings
-from features.store.point_in_time import training_rows
 from features.store.registry import register_model_service
-from training.datasets import Dataset, learnable, learning_of, make_dataset
+from training.datasets import Dataset, learning_of
 from training.diagnostics import metrics_of, write_plots
-from training.learning import Learned, learn
-from training.steps import steps_of
-from training.stepwise import learn_steps
+from training.from_log import Trial, learn_by_method, load_dataset, load_steps, try_out
+from training.learning import Learned
+from training.off_policy import MIN_CUSTOMERS
+from training.run_metrics import judged_metrics, surely_below
 from training.tracking import ModelRun, TrainingData, track_model
 
 type OnProgress = Callable[[int, int], None]
@@ -79,8 +76,10 @@ def train_model(settings: Settings, *, now: datetime, on_progress: OnProgress | 
     """
     catalogue = load_catalogue(settings.catalogue_path)
     dataset = load_dataset(settings, catalogue, now=now)
-    learned = learn_by_method(settings, dataset, catalogue, on_progress=on_progress)
-    metrics = metrics_of(learned)
+    steps = load_steps(settings, dataset, catalogue)
+    learned = learn_by_method(dataset, steps, catalogue, on_progress=on_progress)
+    trial = try_out(dataset, steps, catalogue)
+    metrics = metrics_of(learned) | (judged_metrics(trial) if trial else {})
     with TemporaryDirectory(prefix="nextbest-plots-") as folder:
         run = ModelRun(
             parameters=_parameters(learned),
@@ -88,7 +87,8 @@ def train_model(settings: Settings, *, now: datetime, on_progress: OnProgress | 
             data=_training_data(dataset),
             tags=_tags(learned),
             input_example=_input_example(learned),
-            plots=write_plots(learned, Path(folder)),
+            plots=write_plots(learned, trial.curve if trial else None, Path(folder)),
+            twin=trial.twin if trial else None,
         )
         tracked = track_model(settings, learned.bundle, run)
     register_model_service(settings, tracked.feature_service, learned.dataset.feature_names)
@@ -105,31 +105,13 @@ def train_model(settings: Settings, *, now: datetime, on_progress: OnProgress | 
         best_constant=learned.best_constant,
         is_randomised=learned.choice.is_randomised,
         metrics=metrics,
-        notes=notes_of(learned, catalogue),
+        notes=notes_of(learned, trial, metrics, catalogue),
     )
 
 
-def load_dataset(settings: Settings, catalogue: Catalogue, *, now: datetime) -> Dataset:
-    """The training set: logged decisions with features as of each, joined by Feast, and what came of them."""
-    history = History.from_log(EventLog(settings.log_path))
-    window = learnable(history, catalogue, as_of=now)
-    entities = window.decisions.select("customer_id", pl.col("decided_at").alias("event_timestamp"))
-    return make_dataset(window, training_rows(settings, catalogue, entities), history, catalogue)
-
-
-def learn_by_method(
-    settings: Settings, dataset: Dataset, catalogue: Catalogue, *, on_progress: OnProgress | None = None
-) -> Learned:
-    """Learn from a dataset as the catalogue says."""
-    learning, _ = learning_of(catalogue)
-    schema = feature_schema(catalogue).fingerprint
-    if learning.method is LearningMethod.WINDOWS:
-        return learn(dataset, catalogue, feature_schema=schema, on_progress=on_progress)
-    steps = steps_of(dataset, History.from_log(EventLog(settings.log_path)), catalogue)
-    return learn_steps(dataset, steps, catalogue, feature_schema=schema, on_progress=on_progress)
-
-
-def notes_of(learned: Learned, catalogue: Catalogue) -> tuple[str, ...]:
+def notes_of(
+    learned: Learned, trial: Trial | None, metrics: Mapping[str, float], catalogue: Catalogue
+) -> tuple[str, ...]:
     """What a reader of the numbers must know, in plain words."""
     notes: list[str] = []
     if not learned.choice.is_randomised:
@@ -137,15 +119,41 @@ def notes_of(learned: Learned, catalogue: Catalogue) -> tuple[str, ...]:
             "the log does not say how probable its choices were: they were estimated, so whatever else made a customer"
             " be chosen may be mistaken for an effect, and no value can be stated; let the engine explore to know more"
         )
-    if learned.validation is not None and learned.validation.gain_over_constant.lower <= 0:
+    if trial is not None:
+        notes.extend(_judged_notes(learned, trial, metrics))
+    elif learned.choice.is_randomised:
         notes.append(
-            f"no gain over sending everybody {learned.best_constant!r} is proven where everything is free; choosing by"
-            " customer pays where messages are limited"
+            f"the model was compared with nothing: that takes {MIN_CUSTOMERS} customers who are held back, with silence"
+            " and messages among the others; log more"
         )
     _, measure = learning_of(catalogue)
     if measure.unit is Unit.RATE:
         notes.append("the model learns a rate: arbitration values it at each offer's declared value")
     return tuple(notes)
+
+
+def _judged_notes(learned: Learned, trial: Trial, metrics: Mapping[str, float]) -> list[str]:
+    notes: list[str] = []
+    below = surely_below(metrics)
+    if below is not None:
+        notes.append(f"the model is worth less than {below} on held-back customers: do not promote it")
+    validation = learned.validation
+    if validation is not None and validation.gain_over_constant is not None:
+        if validation.gain_over_constant.lower <= 0:
+            notes.append(
+                f"no gain over sending everybody {learned.best_constant!r} is proven where everything is free; choosing"
+                " by customer pays where messages are limited"
+            )
+    elif validation is not None and validation.gain_over_silence.lower <= 0:
+        notes.append("no gain over silence is proven")
+    curve = trial.curve
+    if not curve.beats_chance:
+        notes.append(
+            "the model orders held-back customers no better than chance: area between gain curve and chance"
+            f" {curve.area:+,.4g} [{curve.area_lower:+,.4g}, {curve.area_upper:+,.4g}]; where messages are limited it"
+            " does not know whom to contact first"
+        )
+    return notes
 
 
 def _parameters(learned: Learned) -> dict[str, str | float | int]:

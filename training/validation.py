@@ -18,20 +18,22 @@ class Validation:
 
     Attributes:
         value: Of choosing what the model values most.
-        constant: Of the best single action for everybody.
+        constant: Of the best single action for everybody; None where it cannot be valued.
         silence: Of sending nothing.
         logged: Of what the log did.
-        gain_over_constant: Value minus constant, on the same decisions.
+        gain_over_silence: Value minus silence, on the same decisions.
+        gain_over_constant: Value minus constant, on the same decisions; None where no constant can be valued.
         predicted_over_realised: Mean predicted value of the choice, over its estimated value.
         predicted_gain_over_realised: The same for what the choice adds to silence.
         deviation_share: Share of decisions in which the choice is not the constant.
     """
 
     value: Estimate
-    constant: Estimate
+    constant: Estimate | None
     silence: Estimate
     logged: float
-    gain_over_constant: Estimate
+    gain_over_silence: Estimate
+    gain_over_constant: Estimate | None
     predicted_over_realised: float
     predicted_gain_over_realised: float
     deviation_share: float
@@ -62,6 +64,7 @@ def validate(evidence: Evidence, parts: Parts, constant: int) -> Validation:
         constant=estimates["constant"],
         silence=estimates["silence"],
         logged=float(evidence.values.mean()),
+        gain_over_silence=difference(estimates["value"], estimates["silence"], evidence.customers),
         gain_over_constant=difference(estimates["value"], estimates["constant"], evidence.customers),
         predicted_over_realised=_ratio(float(chosen.mean()), estimates["value"].value),
         predicted_gain_over_realised=_ratio(float((chosen - values[:, 0]).mean()), realised_gain),

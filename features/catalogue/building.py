@@ -5,7 +5,7 @@ from typing import Any
 
 from decisioning.catalogue import Attribute, Catalogue, Learning
 from decisioning.journey import Goal, JourneyStage, Touchpoint
-from decisioning.measure import Measure
+from decisioning.measure import Measure, Unit
 from decisioning.message import Channel, Creative, MessageClass, Offer
 from features.catalogue.building_choice import (
     build_experiment,
@@ -68,14 +68,20 @@ def build_catalogue(sound: Mapping[str, Any], version: str = "") -> Catalogue:
         customer_attributes=tuple(_attribute(k, v) for k, v in sound["customer_attributes"].items()),
         offer_attributes=tuple(_attribute(k, v) for k, v in sound["offer_attributes"].items()),
         measures={k: _measure(k, v, currency) for k, v in _sorted(sound["measures"])},
-        learning=_learning(learning) if learning else None,
+        learning=_learning(learning, sound["measures"], currency) if learning else None,
         **_tests(sound),
         **_policies(sound, currency),
     )
 
 
-def _learning(file: LearningFile) -> Learning:
-    return Learning(measure_id=file.measure, window_days=file.window_days, method=file.method)
+def _learning(file: LearningFile, measures: Mapping[str, MeasureFile], currency: str) -> Learning:
+    is_rate = file.measure in measures and measures[file.measure].unit is Unit.RATE
+    return Learning(
+        measure_id=file.measure,
+        window_days=file.window_days,
+        method=file.method,
+        change_cost=file.change_cost if is_rate else to_minor(file.change_cost, currency),
+    )
 
 
 def _tests(sound: Mapping[str, Any]) -> dict[str, Any]:

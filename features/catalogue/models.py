@@ -82,6 +82,11 @@ class LearningFile(FileModel):
         default=LearningMethod.WINDOWS,
         description="windows, or steps where customers are decided about again and again, under rules",
     )
+    change_cost: Annotated[float, Field(ge=0)] = Field(
+        default=0.0,
+        description="What putting another model in force costs, per decision, in the measure's unit:"
+        " a promotion must be better than the champion by more than that",
+    )
 
 
 class CatalogueFile(FileModel):

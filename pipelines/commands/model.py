@@ -12,6 +12,8 @@ from features.clock import clock_of
 from pipelines.options import HomeOption, JsonOption, print_result, progress_bar, say, settings_for
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from training.promotion import ModelRow
 
 model = typer.Typer(help="Models: train, list, promote, roll back.", no_args_is_help=True)
@@ -56,7 +58,7 @@ def train(home: HomeOption = None, as_json: JsonOption = False) -> None:
 
 @model.command("list")
 def list_models(home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """List every registered version with its value on validation customers, and which one decides.
+    """List every registered version with its value on held-back customers, paired with rules without a model.
 
     Example: `nextbest model list`
     """
@@ -86,6 +88,8 @@ def promote(
     as_json: JsonOption = False,
 ) -> None:
     """Let a version decide from now on: it must be whole, fit the catalogue and not be worse than the champion.
+
+    Both are compared on the same customers, whom neither learned from; money is in minor units a decision.
 
     Examples:
     `nextbest model promote`;
@@ -124,11 +128,27 @@ def _print(rows: "list[ModelRow]") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from training.promotion_gate import GAIN, VALUE
+    from training.run_metrics import HELD_BACK_GAINS, HELD_BACK_VALUE
 
-    table = Table("version", "champion", "registered", "measure", "days", "value", "over best single")
+    gains = {rule: name for rule, name in HELD_BACK_GAINS.items() if any(name in row.metrics for row in rows)}
+    heads = (rule.removeprefix("the ").removesuffix(" message") for rule in gains)
+    table = Table("version", "champion", "registered", "measure", "days", "value", *(f"over {head}" for head in heads))
     for row in rows:
-        values = [f"{row.metrics[name]:,.2f}" if name in row.metrics else "" for name in (VALUE, GAIN)]
+        value = f"{row.metrics[HELD_BACK_VALUE]:,.2f}" if HELD_BACK_VALUE in row.metrics else ""
         about = [row.tags.get(name, "") for name in ("measure", "window_days")]
-        table.add_row(row.version, "yes" if row.is_champion else "", row.registered_at[:16], *about, *values)
+        told = [_with_reach(row.metrics, name) for name in gains.values()]
+        table.add_row(row.version, "yes" if row.is_champion else "", row.registered_at[:16], *about, value, *told)
     Console().print(table)
+    unjudged = [row.version for row in rows if HELD_BACK_VALUE not in row.metrics]
+    if unjudged:
+        say(
+            f"note: version {', '.join(unjudged)} was compared with nothing: trained by an earlier version of Nextbest,"
+            " on a log without action probabilities, or on too few customers"
+        )
+
+
+def _with_reach(metrics: "Mapping[str, float]", name: str) -> str:
+    """A gain with the reach of its 95 % interval; nothing where it was not measured."""
+    if name not in metrics:
+        return ""
+    return f"{metrics[name]:+,.2f} ±{(metrics[f'{name}_upper'] - metrics[f'{name}_lower']) / 2:,.2f}"

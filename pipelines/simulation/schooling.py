@@ -24,8 +24,9 @@ from pipelines.simulation.population import BoolArray
 from pipelines.simulation.world import World
 from training.boosting import designs, message_table
 from training.cross_predictions import IngredientSettings
+from training.from_log import load_dataset
 from training.promotion import promote
-from training.train_model import TrainReport, load_dataset, train_model
+from training.train_model import TrainReport, train_model
 
 type OnProgress = Callable[[str], None]
 

@@ -44,8 +44,9 @@ def run(model_home: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
 
 @pytest.fixture
 def registered(model_home: Settings, value_bundle) -> None:
-    """Two versions with the same value on validation customers."""
-    metrics = {"validation_value": 100.0, "validation_value_lower": 90.0, "validation_value_upper": 110.0}
+    """Two versions with the same value on held-back customers."""
+    gain = "held_back_gain_over_best_single"
+    metrics = {"held_back_value": 100.0, gain: 7.5, f"{gain}_lower": 5.0, f"{gain}_upper": 10.0}
     run = ModelRun(parameters={}, metrics=metrics, data=TrainingData(name="log", digest="ab"))
     for shift in (0.0, 1.0):
         track_model(model_home, value_bundle(load_catalogue(model_home.catalogue_path), shift=shift), run)
@@ -55,8 +56,9 @@ def registered(model_home: Settings, value_bundle) -> None:
 def test_list_promote_and_rollback(run, model_home: Settings):
     rows = orjson.loads(run("model", "list", "--json"))
     assert [(row["version"], row["is_champion"]) for row in rows] == [("2", False), ("1", False)]
-    assert orjson.loads(run("model", "promote", "1", "--json"))["reason"] == "the first champion"
-    promoted = orjson.loads(run("model", "promote", "--json"))
+    first = orjson.loads(run("model", "promote", "1", "--json"))["reason"]
+    assert first == "the first champion: +7.5 over the best single message on held-back customers"
+    promoted = orjson.loads(run("model", "promote", "--force", "--reason", "newer", "--json"))
     assert (promoted["version"], promoted["former"]) == ("2", "1")
     assert fetch_champion(model_home).version == "2"
     back = orjson.loads(run("model", "rollback", "--reason", "complaints", "--json"))
@@ -65,6 +67,8 @@ def test_list_promote_and_rollback(run, model_home: Settings):
     people = run("model", "list")
     assert "yes" in people
     assert "100.00" in people
+    assert "+7.50 ±2.50" in people
+    assert "silence" not in people  # nothing was compared with it
 
 
 @pytest.mark.usefixtures("registered")

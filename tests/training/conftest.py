@@ -1,8 +1,10 @@
 """A log of customers, their messages and their cases, drawn from a declared truth."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import orjson
@@ -10,8 +12,13 @@ import polars as pl
 import pytest
 
 from decisioning.catalogue import Catalogue
+from features.catalogue import load_catalogue
 from features.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES
+from features.log import EventLog
+from features.settings import Settings
+from features.store.building import build_features
 
+SHOP_CATALOGUE = Path(__file__).parents[1] / "catalogues" / "shop"
 CARE_ENDS_AT = datetime(2026, 11, 1, tzinfo=UTC)
 
 
@@ -128,3 +135,25 @@ def service_log() -> Callable[..., CareLog]:
         return writer.log()
 
     return made
+
+
+@pytest.fixture(scope="session")
+def logged_shop(shop, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home that holds the shop's catalogue, its log and its features; make a copy."""
+    settings = Settings(home=tmp_path_factory.mktemp("logged") / "home")
+    shutil.copytree(SHOP_CATALOGUE, settings.catalogue_path)
+    log = EventLog(settings.log_path)
+    for table in (CUSTOMERS, EVENTS, DECISIONS, OUTCOMES):
+        log.append(table, getattr(shop, table.name))
+    build_features(settings, load_catalogue(settings.catalogue_path), CARE_ENDS_AT, lambda done, total: None)
+    return settings.home
+
+
+@pytest.fixture
+def logged_home(logged_shop: Path, blank_tracking_store: Path, tmp_path: Path) -> Settings:
+    """A home with the shop's log and features, and an empty tracking store of its own."""
+    settings = Settings(home=tmp_path / "home", mlruns=tmp_path / "mlruns")
+    shutil.copytree(logged_shop, settings.home, symlinks=True)
+    settings.mlruns.mkdir()
+    shutil.copyfile(blank_tracking_store, settings.mlruns / "mlflow.db")
+    return settings

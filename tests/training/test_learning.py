@@ -14,7 +14,8 @@ from features.model_bundle import load_value_model, value_model, write_bundle
 from training.action_probabilities import SMALLEST_PROBABILITY, logged_choice
 from training.boosting import cross_fit, customer_folds, message_table, settings_for
 from training.datasets import Dataset, learning_of, messages_of
-from training.diagnostics import calibration_groups, gain_curve, metrics_of, write_plots
+from training.diagnostics import calibration_groups, metrics_of, write_plots
+from training.from_log import TWIN, Trial, try_out
 from training.learning import Learned, learn
 from training.new_offers import number_ranges, prior_of
 
@@ -60,6 +61,13 @@ def make_dataset(
 @pytest.fixture(scope="module")
 def learned(shop_catalogue: Catalogue) -> Learned:
     return learn(make_dataset(shop_catalogue), shop_catalogue, feature_schema="s")
+
+
+@pytest.fixture(scope="module")
+def trial(shop_catalogue: Catalogue) -> Trial:
+    found = try_out(make_dataset(shop_catalogue), None, shop_catalogue)
+    assert found is not None
+    return found
 
 
 def values_of(learned: Learned, dataset: Dataset, messages: list[Message] | None = None) -> FloatArray:
@@ -109,6 +117,7 @@ def test_real_differences_between_customers_are_used(shop_catalogue: Catalogue):
     assert (best[likes & (other.features[:, 0] < 1.5)] == 1).mean() > 0.7
     assert (best[~likes] == 4).mean() > 0.95
     assert tasteful.validation is not None
+    assert tasteful.validation.gain_over_constant is not None
     assert tasteful.validation.gain_over_constant.lower > 0
 
 
@@ -154,17 +163,38 @@ def test_metrics_say_how_good_it_is(learned: Learned):
     assert set(metrics) > {"cv_r2_linear", "specific_slope", "validation_gain_over_best_constant_lower"}
 
 
-def test_plots_are_drawn(learned: Learned, tmp_path):
-    paths = write_plots(learned, tmp_path)
+def test_plots_are_drawn(learned: Learned, trial: Trial, tmp_path):
+    assert [path.name for path in write_plots(learned, None, tmp_path)] == ["calibration.png", "importance.png"]
+    paths = write_plots(learned, trial.curve, tmp_path)
     assert [path.name for path in paths] == ["calibration.png", "importance.png", "gain.png"]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
 
 
-def test_the_gain_curve_starts_at_nothing_and_ends_at_the_gain_of_messaging_everybody(learned: Learned):
-    curve = gain_curve(learned)
-    assert curve[0] == 0.0
-    assert curve[-1] == pytest.approx(600.0, rel=0.15)
-    assert curve[50] > 0.5 * curve[-1]  # the more promising half first
+def test_the_gain_curve_starts_at_nothing_and_ends_at_the_gain_of_messaging_everybody(trial: Trial):
+    curve = trial.curve
+    assert curve.gains[0] == 0.0
+    assert curve.lower[-1] < 600.0 < curve.upper[-1]
+    assert curve.gains[10] > 0.5 * curve.gains[-1]  # the more promising half first
+    assert curve.beats_chance
+
+
+def test_what_a_twin_says_of_held_back_customers_is_what_is_true(trial: Trial, shop_catalogue: Catalogue):
+    """Free choice sends everybody the best message, which is worth 600 more than silence."""
+    gain = trial.judgement.gain(TWIN, "silence")
+    assert gain.lower < 600.0 < gain.upper
+    assert abs(trial.judgement.gain(TWIN, "the best single message").value) < 20
+    assert trial.judgement.customer_count == pytest.approx(300, abs=50)
+    few = make_dataset(shop_catalogue, customers=60)
+    assert try_out(few, None, shop_catalogue) is None
+
+
+def test_a_model_that_knows_nothing_of_customers_is_said_to_order_them_by_chance(shop_catalogue: Catalogue):
+    dataset = make_dataset(shop_catalogue, seed=8)
+    rng = np.random.default_rng(8)
+    blind = replace(dataset, features=rng.normal(size=dataset.features.shape), contexts=np.zeros((dataset.size, 3)))
+    found = try_out(blind, None, shop_catalogue)
+    assert found is not None
+    assert not found.curve.beats_chance
 
 
 def test_a_log_without_probabilities_gives_a_model_and_no_value(shop_catalogue: Catalogue):

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,145 +18,203 @@ from training.promotion_ledger import Promotion, append, read_ledger
 from training.tracking import ModelRun, TrainingData, track_model
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+BEST = "ten-percent/email/plain"
 
 
-def metrics_around(value: float, reach: float = 10.0, **more: float) -> dict[str, float]:
-    interval = {"validation_value_lower": value - reach, "validation_value_upper": value + reach}
-    return {"validation_value": value, **interval, **more}
+LIKES_NOTHING = {"ten-percent": -600.0, "double-stamps": -300.0, "free-coffee": -20.0, "opening-hours": -20.0}
+LIKES_STAMPS = {"ten-percent": 0.0, "double-stamps": 300.0, "free-coffee": -20.0, "opening-hours": -20.0}
+"""Worth 300 a decision, half of what the shop's best message is worth, which the other models choose."""
 
 
 @pytest.fixture
-def register(model_home: Settings, value_bundle) -> Callable[..., str]:
-    """Registers a model with metrics; gives its version."""
-    catalogue = load_catalogue(model_home.catalogue_path)
+def register(logged_home: Settings, value_bundle) -> Callable[..., str]:
+    """Registers a model that is its own twin; gives its version.
+
+    Args of the factory: effects of offers, metrics, whether it has a twin, other fields of the bundle.
+    """
+    catalogue = load_catalogue(logged_home.catalogue_path)
     shifts = iter(range(100))
 
-    def call(metrics: dict[str, float] | None = None, **changes: object) -> str:
-        bundle = value_bundle(catalogue, shift=float(next(shifts)))
-        for name, value in changes.items():
-            object.__setattr__(bundle, name, value)
-        data = TrainingData(name="log", digest="ab")
-        return track_model(model_home, bundle, ModelRun(parameters={}, metrics=metrics or {}, data=data)).version
+    def call(
+        effects: dict[str, float] | None = None,
+        metrics: dict[str, float] | None = None,
+        *,
+        has_twin: bool = True,
+        **changes: object,
+    ) -> str:
+        bundle = value_bundle(catalogue, shift=float(next(shifts)), notes={"best_constant": BEST})
+        if effects is not None:
+            bundle = replace(bundle, coding=replace(bundle.coding, offer_offsets=effects))
+        bundle = replace(bundle, **changes)
+        run = ModelRun(
+            parameters={},
+            metrics=metrics or {},
+            data=TrainingData(name="log", digest="ab"),
+            twin=bundle if has_twin else None,
+        )
+        return track_model(logged_home, bundle, run).version
 
     return call
 
 
-def test_the_first_model_that_is_whole_becomes_champion_whatever_was_measured(model_home: Settings, register):
+def test_the_first_model_that_is_whole_becomes_champion_whatever_was_measured(logged_home: Settings, register):
     register()
-    entry = promote(model_home, now=NOW, by="ops")
+    entry = promote(logged_home, now=NOW, by="ops")
     assert (entry.version, entry.former, entry.reason, entry.has_changed) == ("1", None, "the first champion", True)
-    assert fetch_champion(model_home).version == "1"
-    assert load_value_model(fetch_champion(model_home).folder) is not None
+    assert fetch_champion(logged_home).version == "1"
+    assert load_value_model(fetch_champion(logged_home).folder) is not None
 
 
-def test_the_newest_version_is_promoted_unless_another_is_named(model_home: Settings, register):
+def test_the_newest_version_is_promoted_unless_another_is_named(logged_home: Settings, register):
     for _ in range(3):
-        register(metrics_around(100))
-    assert promote(model_home, now=NOW).version == "3"
-    assert promote(model_home, "1", now=NOW).version == "1"
-    assert fetch_champion(model_home).version == "1"
+        register()
+    assert promote(logged_home, now=NOW).version == "3"
+    assert promote(logged_home, "1", now=NOW).version == "1"
+    assert fetch_champion(logged_home).version == "1"
 
 
-def test_a_candidate_that_is_worse_beyond_noise_is_refused(model_home: Settings, register):
-    register(metrics_around(100))
-    promote(model_home, now=NOW)
-    register(metrics_around(80))  # 20 less, standard error 5.1 each: 2.8 standard errors
-    with pytest.raises(
-        InvalidInputError, match="must not be worse than champion 1 beyond noise, got validation_value 80"
-    ):
-        promote(model_home, now=NOW)
-    assert fetch_champion(model_home).version == "1"
-    assert len(read_ledger(model_home)) == 1
-
-
-def test_a_candidate_that_is_worse_within_noise_passes(model_home: Settings, register):
-    register(metrics_around(100))
-    promote(model_home, now=NOW)
-    register(metrics_around(88))
-    assert "not worse than 1 beyond noise" in promote(model_home, now=NOW).reason
-
-
-def test_a_candidate_surely_below_the_best_single_message_is_refused(model_home: Settings, register):
-    register(metrics_around(100))
-    promote(model_home, now=NOW)
-    gains = {"validation_gain_over_best_constant": -9.0, "validation_gain_over_best_constant_lower": -14.0}
-    register(metrics_around(100, **gains))
-    with pytest.raises(InvalidInputError, match="worse than the best single message for everybody"):
-        promote(model_home, now=NOW)
-
-
-def test_a_candidate_without_numbers_cannot_follow_a_champion(model_home: Settings, register):
-    register(metrics_around(100))
-    promote(model_home, now=NOW)
+def test_a_candidate_that_may_well_be_worse_is_refused(logged_home: Settings, register):
     register()
-    with pytest.raises(InsufficientDataError, match="must have the metrics validation_value"):
-        promote(model_home, now=NOW)
+    promote(logged_home, now=NOW)
+    register(LIKES_STAMPS)  # surely better than silence, and half as good as the champion
+    with pytest.raises(
+        InsufficientDataError, match=r"must surely lose no more than .* got -\d+.* \[-.*held-back customers"
+    ):
+        promote(logged_home, now=NOW)
+    assert fetch_champion(logged_home).version == "1"
+    assert len(read_ledger(logged_home)) == 1
 
 
-def test_a_model_of_another_window_is_not_compared(model_home: Settings, register):
-    register(metrics_around(100))
-    promote(model_home, now=NOW)
-    register(metrics_around(300), window_days=30.0)
+def test_a_candidate_that_is_better_passes_and_the_reason_says_by_how_much(logged_home: Settings, register):
+    register(LIKES_STAMPS)
+    promote(logged_home, now=NOW)
+    register()
+    reason = promote(logged_home, now=NOW).reason
+    assert reason.startswith("not worse than champion 1: +")
+    assert "held-back customers; +" in reason
+    assert "over silence, +0 [+0, +0] over the best single message" in reason
+
+
+def test_a_candidate_worse_than_silence_is_refused(logged_home: Settings, register):
+    register(LIKES_STAMPS)
+    promote(logged_home, now=NOW)
+    register(LIKES_NOTHING)
+    with pytest.raises(InvalidInputError, match="must not be worse than the best single message"):
+        promote(logged_home, now=NOW)
+
+
+def test_where_a_change_costs_something_an_equal_candidate_is_refused(logged_home: Settings, register):
+    learning = logged_home.catalogue_path / "catalogue.yaml"
+    text = learning.read_text()
+    assert "window_days: 7" in text
+    learning.write_text(text.replace("window_days: 7", "window_days: 7, change_cost: 0.02"))
+    register()
+    promote(logged_home, now=NOW)
+    register()
+    with pytest.raises(InvalidInputError, match=r"better than champion 1 by more than a change costs \(2, learning"):
+        promote(logged_home, now=NOW)
+
+
+def test_a_first_champion_that_was_surely_worse_than_a_rule_is_refused(logged_home: Settings, register):
+    gain = "held_back_gain_over_best_single"
+    register(metrics={gain: -9.0, f"{gain}_upper": -4.0})
+    with pytest.raises(InvalidInputError, match=r"worse than the best single message, got -9 .* up to -4\)"):
+        promote(logged_home, now=NOW)
+    register(metrics={gain: 5.0, f"{gain}_upper": 9.0})
+    assert promote(logged_home, now=NOW).reason == (
+        "the first champion: +5 over the best single message on held-back customers"
+    )
+
+
+def test_a_candidate_trained_by_an_earlier_version_must_be_trained_again(logged_home: Settings, register):
+    register()
+    promote(logged_home, now=NOW)
+    register(has_twin=False)
+    with pytest.raises(InsufficientDataError, match=r"it was trained by an earlier version.*train again, or overrule"):
+        promote(logged_home, now=NOW)
+    assert promote(logged_home, now=NOW, force_reason="as good as the old one").version == "2"
+
+
+def test_a_champion_trained_by_an_earlier_version_is_compared_as_it_is(logged_home: Settings, register):
+    register(LIKES_STAMPS, has_twin=False)
+    promote(logged_home, now=NOW)
+    register()
+    assert "champion 1 learned from them, which flatters it" in promote(logged_home, now=NOW).reason
+
+
+def test_without_a_log_nobody_can_tell(logged_home: Settings, register):
+    register()
+    promote(logged_home, now=NOW)
+    register()
+    shutil.rmtree(logged_home.log_path)
+    with pytest.raises(InsufficientDataError, match="log must hold what a comparison looks at"):
+        promote(logged_home, now=NOW)
+
+
+def test_a_model_of_another_window_is_not_compared(logged_home: Settings, register):
+    register()
+    promote(logged_home, now=NOW)
+    register(window_days=30.0)
     with pytest.raises(
         InsufficientDataError, match=r"must have the champion's window_days \(7\) to be compared, got 30"
     ):
-        promote(model_home, now=NOW)
+        promote(logged_home, now=NOW)
 
 
-def test_a_reason_overrules_the_comparison_and_is_kept(model_home: Settings, register):
-    register(metrics_around(100))
-    promote(model_home, now=NOW)
-    register(metrics_around(10))
-    entry = promote(model_home, now=NOW, force_reason="the old one saw last year's offers", by="ops")
-    assert fetch_champion(model_home).version == "2"
-    assert read_ledger(model_home)[-1] == entry
+def test_a_reason_overrules_the_comparison_and_is_kept(logged_home: Settings, register):
+    register()
+    promote(logged_home, now=NOW)
+    register(LIKES_NOTHING)
+    entry = promote(logged_home, now=NOW, force_reason="the old one saw last year's offers", by="ops")
+    assert fetch_champion(logged_home).version == "2"
+    assert read_ledger(logged_home)[-1] == entry
     assert (entry.is_forced, entry.reason, entry.by) == (True, "the old one saw last year's offers", "ops")
     with pytest.raises(InvalidInputError, match="a reason must be given"):
-        promote(model_home, "1", now=NOW, force_reason=" ")
+        promote(logged_home, "1", now=NOW, force_reason=" ")
 
 
 @pytest.mark.parametrize("force_reason", [None, "I insist"])
-def test_a_model_trained_on_other_features_is_refused_even_by_force(model_home: Settings, register, force_reason):
-    register(metrics_around(100), feature_schema="another")
+def test_a_model_trained_on_other_features_is_refused_even_by_force(logged_home: Settings, register, force_reason):
+    register(feature_schema="another")
     with pytest.raises(InvalidInputError, match="must be trained on the features of the catalogue in force"):
-        promote(model_home, now=NOW, force_reason=force_reason)
+        promote(logged_home, now=NOW, force_reason=force_reason)
 
 
-def test_a_model_of_another_measure_is_refused(model_home: Settings, register):
-    register(metrics_around(100), measure_id="clicked")
+def test_a_model_of_another_measure_is_refused(logged_home: Settings, register):
+    register(measure_id="clicked")
     with pytest.raises(InvalidInputError, match=r"must predict what the catalogue in force learns \(net_revenue\)"):
-        promote(model_home, now=NOW)
+        promote(logged_home, now=NOW)
 
 
 @pytest.mark.parametrize("force_reason", [None, "I insist"])
-def test_a_damaged_model_is_refused_even_by_force(model_home: Settings, register, force_reason):
-    register(metrics_around(100))
-    location = Path(mlflow_client(model_home.tracking_uri).get_model_version_download_uri(MODEL_NAME, "1"))
+def test_a_damaged_model_is_refused_even_by_force(logged_home: Settings, register, force_reason):
+    register()
+    location = Path(mlflow_client(logged_home.tracking_uri).get_model_version_download_uri(MODEL_NAME, "1"))
     booster = location / "extra_files" / "booster.txt"
     booster.write_text(booster.read_text().replace("leaf_value=", "leaf_value=9", 1))
     with pytest.raises(ModelUnavailableError, match="changed or cut short"):
-        promote(model_home, now=NOW, force_reason=force_reason)
+        promote(logged_home, now=NOW, force_reason=force_reason)
 
 
-def test_promoting_the_champion_again_changes_nothing(model_home: Settings, register):
+def test_promoting_the_champion_again_changes_nothing(logged_home: Settings, register):
     register()
-    promote(model_home, now=NOW)
-    shutil.rmtree(model_home.models_path / fetch_champion(model_home).folder.name)
-    again = promote(model_home, now=NOW)
+    promote(logged_home, now=NOW)
+    shutil.rmtree(logged_home.models_path / fetch_champion(logged_home).folder.name)
+    again = promote(logged_home, now=NOW)
     assert not again.has_changed
-    assert len(read_ledger(model_home)) == 1
-    assert fetch_champion(model_home).folder.is_dir()
+    assert len(read_ledger(logged_home)) == 1
+    assert fetch_champion(logged_home).folder.is_dir()
 
 
-def test_an_unknown_version_is_refused_by_name(model_home: Settings, register):
+def test_an_unknown_version_is_refused_by_name(logged_home: Settings, register):
     register()
     with pytest.raises(UnknownNameError, match="model version must be a known name, got '7'"):
-        promote(model_home, "7", now=NOW)
+        promote(logged_home, "7", now=NOW)
 
 
-def test_with_nothing_trained_the_message_says_what_to_run(tmp_path: Path, model_home: Settings):
+def test_with_nothing_trained_the_message_says_what_to_run(tmp_path: Path, logged_home: Settings):
     with pytest.raises(ModelUnavailableError, match="run `nextbest model train`"):
-        promote(model_home, now=NOW)
+        promote(logged_home, now=NOW)
     nowhere = Settings(home=tmp_path / "h2", mlruns=tmp_path / "m2")
     with pytest.raises(ModelUnavailableError, match="run `nextbest model train`"):
         promote(nowhere, now=NOW)
@@ -163,16 +222,16 @@ def test_with_nothing_trained_the_message_says_what_to_run(tmp_path: Path, model
     assert not (tmp_path / "m2").exists()
 
 
-def test_rollback_goes_back_step_by_step_and_then_says_that_there_is_no_more(model_home: Settings, register):
+def test_rollback_goes_back_step_by_step_and_then_says_that_there_is_no_more(logged_home: Settings, register):
     for _ in range(3):
-        register(metrics_around(100))
-        promote(model_home, now=NOW)
-    assert rollback(model_home, now=NOW, reason="complaints").version == "2"
-    assert fetch_champion(model_home).version == "2"
-    assert rollback(model_home, now=NOW).version == "1"
+        register()
+        promote(logged_home, now=NOW, force_reason="a rehearsal")
+    assert rollback(logged_home, now=NOW, reason="complaints").version == "2"
+    assert fetch_champion(logged_home).version == "2"
+    assert rollback(logged_home, now=NOW).version == "1"
     with pytest.raises(InvalidInputError, match="must name a champion before version 1, got none"):
-        rollback(model_home, now=NOW)
-    assert [(one.action, one.version, one.former) for one in read_ledger(model_home)] == [
+        rollback(logged_home, now=NOW)
+    assert [(one.action, one.version, one.former) for one in read_ledger(logged_home)] == [
         ("promote", "1", None),
         ("promote", "2", "1"),
         ("promote", "3", "2"),
@@ -181,35 +240,35 @@ def test_rollback_goes_back_step_by_step_and_then_says_that_there_is_no_more(mod
     ]
 
 
-def test_rollback_after_a_rollback_and_a_promotion_finds_the_last_that_decided(model_home: Settings, register):
+def test_rollback_after_a_rollback_and_a_promotion_finds_the_last_that_decided(logged_home: Settings, register):
     for _ in range(3):
-        register(metrics_around(100))
-        promote(model_home, now=NOW)
-    rollback(model_home, now=NOW)
-    rollback(model_home, now=NOW)
-    promote(model_home, "3", now=NOW)
-    assert rollback(model_home, now=NOW).version == "1"
+        register()
+        promote(logged_home, now=NOW, force_reason="a rehearsal")
+    rollback(logged_home, now=NOW)
+    rollback(logged_home, now=NOW)
+    promote(logged_home, "3", now=NOW, force_reason="a rehearsal")
+    assert rollback(logged_home, now=NOW).version == "1"
 
 
-def test_rollback_needs_a_champion(model_home: Settings, register):
+def test_rollback_needs_a_champion(logged_home: Settings, register):
     register()
     with pytest.raises(ModelUnavailableError, match="must have a champion to go back from"):
-        rollback(model_home, now=NOW)
+        rollback(logged_home, now=NOW)
 
 
-def test_a_ledger_line_cut_short_by_a_crash_is_passed_over(model_home: Settings):
+def test_a_ledger_line_cut_short_by_a_crash_is_passed_over(logged_home: Settings):
     entry = Promotion(action="promote", version="1", former=None, at="2026", by="", reason="")
-    append(model_home, entry)
-    with (model_home.models_path / "promotions.jsonl").open("ab") as ledger:
+    append(logged_home, entry)
+    with (logged_home.models_path / "promotions.jsonl").open("ab") as ledger:
         ledger.write(b'{"action": "prom\n')
-    append(model_home, entry)
-    assert read_ledger(model_home) == [entry, entry]
+    append(logged_home, entry)
+    assert read_ledger(logged_home) == [entry, entry]
 
 
-def test_the_list_names_the_champion_and_what_was_measured(model_home: Settings, register):
-    register(metrics_around(100))
-    register(metrics_around(120))
-    promote(model_home, "1", now=NOW)
-    newest, oldest = list_models(model_home)
-    assert (newest.version, newest.is_champion, newest.metrics["validation_value"]) == ("2", False, 120)
+def test_the_list_names_the_champion_and_what_was_measured(logged_home: Settings, register):
+    register(metrics={"held_back_value": 100.0})
+    register(metrics={"held_back_value": 120.0})
+    promote(logged_home, "1", now=NOW)
+    newest, oldest = list_models(logged_home)
+    assert (newest.version, newest.is_champion, newest.metrics["held_back_value"]) == ("2", False, 120)
     assert (oldest.version, oldest.is_champion, oldest.tags["measure"]) == ("1", True, "net_revenue")

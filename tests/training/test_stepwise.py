@@ -17,7 +17,9 @@ from features.model_bundle import value_model
 from training.datasets import Dataset, messages_of
 from training.diagnostics import metrics_of
 from training.effects import Estimate
+from training.from_log import try_out
 from training.learning import Learned, learn
+from training.run_metrics import judged_metrics
 from training.step_effects import chose_silence, estimate_theta, shrink_to_zero, told_stages
 from training.steps import NOTHING_FOLLOWS, UNKNOWN_STAGE, Steps, steps_of
 from training.stepwise import learn_steps, own_columns
@@ -149,8 +151,20 @@ def test_values_are_calibrated_and_every_number_can_be_told(learned: Learned, sh
     own = values[np.arange(other.size), other.actions]
     assert own.mean() == pytest.approx(other.values.mean(), rel=0.08)
     metrics = metrics_of(learned)
-    assert metrics["validation_gain_over_best_constant"] > 0
+    assert metrics["validation_gain_over_silence_lower"] > 0
+    assert "validation_gain_over_best_constant" not in metrics  # it was compared with silence
     assert metrics["specific_slope"] == learned.effects.specific.value
+
+
+def test_a_model_of_steps_is_judged_against_silence_and_everything_that_was_sent(shop_catalogue: Catalogue):
+    catalogue = replace(shop_catalogue, learning=Learning(measure_id="net_revenue", method=LearningMethod.STEPS))
+    trial = try_out(*make_course(shop_catalogue, customers=600, works=3.0), catalogue)
+    assert trial is not None
+    metrics = judged_metrics(trial)
+    gains = {name for name in metrics if name.startswith("held_back_gain") and not name.endswith(("_lower", "_upper"))}
+    assert gains == {"held_back_gain_over_silence", "held_back_gain_over_all_sent"}
+    assert metrics["held_back_gain_over_silence_upper"] > 0
+    assert metrics["held_back_customers"] == pytest.approx(120, abs=40)
 
 
 def test_where_nothing_works_hardly_anything_is_believed(shop_catalogue: Catalogue):

@@ -24,8 +24,9 @@ from features.settings import Settings
 from features.store.building import build_features
 from features.store.registry import model_service_features
 from training.datasets import matrix_of
+from training.from_log import load_dataset
 from training.promotion import promote
-from training.train_model import TrainReport, load_dataset, train_model
+from training.train_model import TrainReport, train_model
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 SHOP = Path(__file__).parents[1] / "catalogues" / "shop"
