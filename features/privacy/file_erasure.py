@@ -20,6 +20,7 @@ from decisioning.errors import UnavailableError
 from features.importing.refusals import REASONS_FILE
 from features.privacy.history_erasure import rewrite_parquet
 from features.privacy.log_erasure import ERASED_WORD
+from features.privacy.spellings import standing_alone
 from features.settings import Settings
 
 CUSTOMER = "customer_id"
@@ -83,8 +84,8 @@ def names(text: str, customer_id: str) -> bool:
 
 
 def pattern_of(customer_id: str) -> re.Pattern[str]:
-    """Finds an id that stands by itself."""
-    return re.compile(rf"(?<![\w-]){re.escape(customer_id)}(?![\w-])")
+    """Finds an id that stands by itself, however it is escaped."""
+    return re.compile(standing_alone(customer_id))
 
 
 def _kind_of(path: Path) -> str | None:

@@ -6,8 +6,9 @@ removed, a checkpoint is written, and the commits before it are removed as well.
 under their feet and are told to try again.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import product
 
 import polars as pl
 from deltalake import DeltaTable
@@ -17,6 +18,7 @@ from decisioning.errors import LogUnavailableError
 from features.audit_chain import ChainedLog
 from features.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES, Table
 from features.log import EventLog
+from features.privacy.spellings import quoted_forms
 
 ERASED_WORD = "erased"
 """What stands where somebody else's row named an erased customer."""
@@ -133,20 +135,29 @@ def forget_versions(log: EventLog, table: Table) -> None:
 
 def _take_out_mentions(log: EventLog, table: Table, customer_id: str) -> None:
     """Replace the id where it is a whole value in the JSON of other people's rows."""
-    columns: Sequence[str] = _MENTIONING.get(table.name, ())
+    columns = _MENTIONING.get(table.name, ())
     with log.erased.erasing():
-        stored = _stored(log, table)
-        for column in columns:
-            named = f'"{customer_id}"'
-            has_any = pl.col(column).str.contains(named, literal=True)
-            found = log.collect(table, log.scan(table).filter(has_any).select(pl.len())).item()
-            if stored is None or not found:
-                continue
-            replaced = f"replace({column}, {_quoted(named)}, {_quoted(f'"{ERASED_WORD}"')})"
-            try:
-                stored.update(updates={column: replaced}, predicate=f"strpos({column}, {_quoted(named)}) > 0")
-            except DeltaError as error:
-                raise _unwritable(table, error) from error
+        for column, named, erased in product(columns, quoted_forms(customer_id), quoted_forms(ERASED_WORD)):
+            if _depth(named) == _depth(erased):
+                _replace(log, table, column, named, erased)
+
+
+def _depth(form: str) -> int:
+    """How deep in JSON a value stands that is spelt like this: its first quote says it."""
+    return form.index('"')
+
+
+def _replace(log: EventLog, table: Table, column: str, named: str, erased: str) -> None:
+    has_any = pl.col(column).str.contains(named, literal=True)
+    found = log.collect(table, log.scan(table).filter(has_any).select(pl.len())).item()
+    stored = _stored(log, table)
+    if stored is None or not found:
+        return
+    replaced = f"replace({column}, {_quoted(named)}, {_quoted(erased)})"
+    try:
+        stored.update(updates={column: replaced}, predicate=f"strpos({column}, {_quoted(named)}) > 0")
+    except DeltaError as error:
+        raise _unwritable(table, error) from error
 
 
 def _stored(log: EventLog, table: Table) -> DeltaTable | None:

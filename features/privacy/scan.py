@@ -8,8 +8,11 @@ from pathlib import Path
 
 import polars as pl
 
+from features.privacy.spellings import spellings, standing_alone
+
 _PARQUET = b"PAR1"
 _CHUNK_BYTES = 8_000_000
+_WIDEST_ESCAPE = len(r"\u0000")
 _SKIPPED = frozenset({"start.lock", "users.lock", "server.lock", "redis.sock"})
 
 
@@ -31,7 +34,7 @@ def traces_below(folder: Path, words: Sequence[str], *, skip: Iterable[Path] = (
 
     Args:
         folder: Where to look; every file below it is read.
-        words: Texts of which none may be found; each counts where it stands by itself.
+        words: Texts of which none may be found; each counts where it stands by itself, however it is escaped.
         skip: Files to leave out.
     """
     skipped = {path.resolve() for path in skip}
@@ -56,14 +59,13 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _pattern(words: Sequence[str]) -> bytes:
-    either = b"|".join(re.escape(word.encode()) for word in words)
-    return rb"(?<![\w-])(?:" + either + rb")(?![\w-])"
+    return "|".join(map(standing_alone, words)).encode()
 
 
 def _holds(path: Path, words: Sequence[str]) -> bool:
     """Whether the bytes have a word; pieces overlap, so that none is cut in two unseen."""
     wanted = re.compile(_pattern(words))
-    overlap = max(len(word.encode()) for word in words) + 1
+    overlap = max(len(spelt.encode()) for word in words for spelt in spellings(word)) + _WIDEST_ESCAPE
     rest = b""
     try:
         with path.open("rb") as file:
@@ -85,7 +87,8 @@ def _columns_holding(path: Path, words: Sequence[str]) -> list[str]:
         texts = [name for name, dtype in rows.collect_schema().items() if not dtype.is_numeric()]
         if not texts:
             return []
-        as_text = pl.col(texts).cast(pl.String, strict=False).str.contains_any(list(words)).any()
+        spelt = [one for word in words for one in spellings(word)]
+        as_text = pl.col(texts).cast(pl.String, strict=False).str.contains_any(spelt).any()
         suspects = [name for name, flag in rows.select(as_text).collect().to_dicts()[0].items() if flag]
     except FileNotFoundError:
         return []
