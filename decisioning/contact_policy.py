@@ -122,6 +122,11 @@ class ContactPolicy:
     fatigue: Fatigue | None = None
 
 
+def limits_contacts(policy: ContactPolicy) -> bool:
+    """Whether a policy has any cap or a contact pressure."""
+    return bool(policy.caps) or policy.pressure is not None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Touch:
     """What of a message the contact policy looks at."""

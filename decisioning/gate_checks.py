@@ -4,8 +4,10 @@ from decisioning.candidate import Candidate
 from decisioning.care import CaseState
 from decisioning.consent import refusal_words
 from decisioning.contact_ledger import Refusal, span_words
+from decisioning.contact_policy import limits_contacts
 from decisioning.decision import Exclusion
 from decisioning.layer_rule import LayerRule
+from decisioning.message import MessageClass
 from decisioning.situation import Situation
 
 _CHANNEL_NOT_ASKED: Refusal = (Exclusion.CHANNEL_NOT_ASKED, "", None)
@@ -15,6 +17,7 @@ _PROTECTED: Refusal = (Exclusion.PROTECTED, "", None)  # which one it is, is nob
 _UNSUBSCRIBED: Refusal = (Exclusion.UNSUBSCRIBED, "", None)
 _NOT_REACHABLE: Refusal = (Exclusion.NOT_REACHABLE, "", None)
 _FOLLOWED: Refusal = (Exclusion.INCOMPATIBLE, "an offer of this slate must not follow it", None)
+_STATE_LOST: Refusal = (Exclusion.STATE_LOST, "", None)
 _WRONG_STAGE: Refusal = (Exclusion.WRONG_STAGE, "", None)
 _HOLDOUT: Refusal = (Exclusion.HOLDOUT, "", None)
 _NOTHING_TO_FOLLOW: Refusal = (Exclusion.NOTHING_TO_FOLLOW, "", None)
@@ -154,6 +157,14 @@ def care_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
     kind = care.case.kind if care.case is not None else ""
     is_open = care.state is CaseState.OPEN
     return (Exclusion.CASE_OPEN if is_open else Exclusion.CASE_COOLING_DOWN, kind, care.until)
+
+
+def state_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
+    """What was sent is forgotten: no marketing, and nothing else that contacts are counted for."""
+    is_counted = candidate.message_class is MessageClass.MARKETING or limits_contacts(
+        situation.catalogue.contact_policy
+    )
+    return _STATE_LOST if is_counted else None
 
 
 def contact_gate(candidate: Candidate, situation: Situation) -> Refusal | None:

@@ -12,6 +12,7 @@ from datetime import datetime
 
 from decisioning.candidate import Candidate
 from decisioning.contact_ledger import Refusal
+from decisioning.contact_policy import limits_contacts
 from decisioning.decision import Excluded
 from decisioning.gate_checks import (
     applicability_gate,
@@ -39,6 +40,7 @@ from decisioning.gate_checks import (
     seen_gate,
     slate_gate,
     stage_gate,
+    state_gate,
     subscription_gate,
     suitability_gate,
     suppression_gate,
@@ -74,8 +76,7 @@ def _has_company(situation: Situation) -> bool:
 
 
 def _has_caps(situation: Situation) -> bool:
-    rules = situation.catalogue.contact_policy
-    return bool(rules.caps) or rules.pressure is not None
+    return limits_contacts(situation.catalogue.contact_policy)
 
 
 def _has_responses(situation: Situation) -> bool:
@@ -122,6 +123,7 @@ GATES: tuple[Gate, ...] = (
     Gate(Layer.COMPATIBILITY, company_gate, _has_company),
     Gate(Layer.COMPATIBILITY, order_gate, _has_company),
     Gate(Layer.CARE, care_gate, lambda situation: bool(situation.paused)),
+    Gate(Layer.CONTACT_POLICY, state_gate, lambda situation: situation.inputs.live.is_lost),
     Gate(Layer.CONTACT_POLICY, contact_gate, _has_caps),
     Gate(Layer.SUPPRESSION, suppression_gate, _has_responses),
     Gate(Layer.CONVERSATION, seen_gate, lambda situation: bool(situation.seen.offers)),

@@ -196,6 +196,10 @@ def _see(world: World, candidate: Candidate) -> World:
     return _with_inputs(world, live=replace(live, responses=(*live.responses, seen)))
 
 
+def _restore(world: World, _: Candidate) -> World:
+    return _with_inputs(world, live=replace(world.inputs.live, is_lost=False))
+
+
 def _solve_cases(world: World, _: Candidate) -> World:
     return _with_inputs(world, live=replace(world.inputs.live, cases=()))
 
@@ -217,6 +221,7 @@ _LIFTS: Mapping[Exclusion, Lift] = {
     Exclusion.INCOMPATIBLE: _befriend,
     Exclusion.CASE_OPEN: _solve_cases,
     Exclusion.CASE_COOLING_DOWN: _solve_cases,
+    Exclusion.STATE_LOST: _restore,
     Exclusion.CAP_REACHED: lambda world, _: _with_contact_policy(world, caps=()),
     Exclusion.PRESSURE_REACHED: lambda world, _: _with_contact_policy(world, pressure=None),
     Exclusion.ROOM_KEPT: lambda world, _: _with_contact_policy(world, look_ahead_seconds=0.0),
@@ -252,6 +257,7 @@ _WORDS: Mapping[Exclusion, str] = {
     Exclusion.INCOMPATIBLE: "no other offer ruled it out",
     Exclusion.CASE_OPEN: "no service case were open",
     Exclusion.CASE_COOLING_DOWN: "the last service case were solved longer ago",
+    Exclusion.STATE_LOST: "live state were restored",
     Exclusion.CAP_REACHED: "there were room under the cap",
     Exclusion.PRESSURE_REACHED: "there were room under the contact pressure",
     Exclusion.ROOM_KEPT: "no heavier message were due",

@@ -49,6 +49,7 @@ class LiveState:
         has_opted_out_of_profiling: The latest live word; None where there is none.
         stage: The latest stage an event named.
         events: Recent behaviour, oldest first.
+        is_lost: The store of live state was emptied and not restored yet: contacts, cases and words may be missing.
     """
 
     version: int = 0
@@ -63,6 +64,7 @@ class LiveState:
     has_opted_out_of_profiling: bool | None = None
     stage: StageMove | None = None
     events: tuple[RecentEvent, ...] = ()
+    is_lost: bool = False
 
 
 def stage_moved_to(live: LiveState, now: datetime) -> str | None:

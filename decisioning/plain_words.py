@@ -31,6 +31,7 @@ _WHY_EXCLUDED = {
     Exclusion.INCOMPATIBLE: "another offer rules it out",
     Exclusion.CASE_OPEN: "a service case is open",
     Exclusion.CASE_COOLING_DOWN: "a service case was solved only recently",
+    Exclusion.STATE_LOST: "what the customer got before is not known at the moment",
     Exclusion.CAP_REACHED: "the customer has had enough messages",
     Exclusion.PRESSURE_REACHED: "messages have weighed on the customer enough",
     Exclusion.ROOM_KEPT: "its room is kept for a message that is due",

@@ -11,6 +11,7 @@ from fastapi import Depends, FastAPI
 
 from features.clock import Clock, clock_of
 from features.model_registry import fetch_champion
+from features.online.state_mark import state_mark_of
 from features.policy_archive import PolicyArchive
 from features.privacy.tombstones import tombstones_of
 from features.settings import Settings
@@ -99,6 +100,7 @@ def _engine(settings: Settings, refresher: Refresher, now: Callable[[], datetime
         redis_url_of(settings),
         decision_ttl=timedelta(days=settings.decision_ttl_days),
         erased=tombstones_of(settings),
+        mark=state_mark_of(settings),
     )
     decisions_service = DecisionService(
         state=state,

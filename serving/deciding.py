@@ -40,6 +40,9 @@ from serving.live_reading import Known
 STATE_UNAVAILABLE = "state_unavailable"
 """Redis did not answer in time, so nothing is known of the customer."""
 
+STATE_LOST = "state_lost"
+"""Redis was emptied and not restored yet: what the customer got and said may be missing."""
+
 PROFILE_UNREADABLE = "profile_unreadable"
 FEATURES_MISSING = "features_missing"
 FEATURES_STALE = "features_stale"
@@ -296,7 +299,7 @@ def _rows(in_force: InForce, scorer: ArmModel, touchpoint_id: str, members: Sequ
 
 def _prepared(in_force: InForce, gathered: _Gathered, values: FloatArray | None, model_version: str | None) -> Prepared:
     ask, customer, known = gathered.ask, gathered.customer, gathered.ask.known or Known()
-    degraded = gathered.degraded
+    degraded = (STATE_LOST, *gathered.degraded) if known.live.is_lost else gathered.degraded
     if values is None and customer is not None and gathered.is_profiled:
         degraded = (*degraded, MODEL_UNAVAILABLE if _alias(in_force, gathered) is None else ARM_MODEL_UNAVAILABLE)
     fit = _fit(in_force, ask.request, customer)

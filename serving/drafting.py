@@ -250,8 +250,13 @@ def _contents(in_force: InForce, prepared: Prepared, decision: Decision) -> tupl
 
 
 def _lasting_s(in_force: InForce, decision: Decision) -> float:
-    """How long a decision stands: as the touchpoint says, but no longer than until what waits for time may go."""
+    """How long a decision stands: as the touchpoint says, but no longer than until what waits for time may go.
+
+    Silence while live state is lost does not stand.
+    """
     sticky_s = float(in_force.catalogue.touchpoints[decision.touchpoint_id].sticky_seconds)
+    if decision.action is Action.HOLD and decision.inputs.live.is_lost:
+        return 0.0
     if decision.action is Action.SEND or decision.retry_at is None:
         return sticky_s
     return max(0.0, min(sticky_s, (decision.retry_at - decision.decided_at).total_seconds()))

@@ -1,6 +1,6 @@
 """What Redis answers, as the decision core sees it: a customer's live state, and what all customers share."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -165,15 +165,24 @@ def query_json(query: SupplyQuery | None) -> bytes:
     return orjson.dumps({"counters": counters, "evidence": query is not None and query.wants_evidence})
 
 
-def known_of(lookup: Lookup, reply: Reply, supply: Supply, *, is_claimed: bool) -> Known:
+type IsLost = Callable[[bytes | None], bool]
+"""Whether a Redis with this mark lacks the live state of this home, see `features.online.state_mark`."""
+
+
+def never_lost(_: bytes | None) -> bool:
+    """What is read is taken for whole."""
+    return False
+
+
+def known_of(lookup: Lookup, reply: Reply, supply: Supply, *, is_claimed: bool, is_lost: IsLost = never_lost) -> Known:
     """What the script `READ` told."""
-    features, profile, stored, state = reply
+    features, profile, stored, state, mark = reply
     return Known(
         features=features,
         profile=profile,
         stored=stored if lookup.stored_at else None,
         is_claimed=is_claimed,
-        live=live_of(state),
+        live=live_of(state, is_lost=is_lost(mark)),
         supply=supply,
         unsubscribed_at=unsubscriptions_of(state),
         told=told_of(state),
@@ -182,11 +191,11 @@ def known_of(lookup: Lookup, reply: Reply, supply: Supply, *, is_claimed: bool) 
     )
 
 
-def conflict_of(reply: Reply) -> Conflict:
+def conflict_of(reply: Reply, *, is_lost: IsLost = never_lost) -> Conflict:
     """What a script told that wrote nothing."""
-    state, supply = reply
+    state, supply, mark = reply
     return Conflict(
-        live=live_of(state),
+        live=live_of(state, is_lost=is_lost(mark)),
         supply=supply_of(supply),
         unsubscribed_at=unsubscriptions_of(state),
         household_id=household_of(state),
@@ -245,7 +254,7 @@ def told_of(state: Reply) -> dict[str, tuple[Told, FactValue]]:
     return found
 
 
-def live_of(state: Reply) -> LiveState:
+def live_of(state: Reply, *, is_lost: bool = False) -> LiveState:
     """The live state that the function `state_of` of the scripts told; equal bytes give equal states."""
     words, book, events, _, household_book = state
     version, contacts = _book(book)
@@ -266,6 +275,7 @@ def live_of(state: Reply) -> LiveState:
         has_opted_out_of_profiling=told.has_opted_out,
         stage=told.stage,
         events=tuple(_event(member, score) for member, score in _pairs(events)),
+        is_lost=is_lost,
     )
 
 

@@ -14,17 +14,20 @@ from itertools import batched
 
 import hiredis
 import orjson
+import structlog
 
 from decisioning.contact_policy import Touch
 from decisioning.errors import InvalidInputError, LogUnavailableError, UnavailableError
 from decisioning.limits import Supply
-from features.online.redis_keys import ERASED_KEY, SHARD_COUNT, decision_key, profile_key, stream_key
+from features.online.redis_keys import ERASED_KEY, SHARD_COUNT, STATE_KEY, decision_key, profile_key, stream_key
+from features.online.state_mark import StateMark, new_mark
 from features.privacy.tombstones import NO_TOKEN, Tombstones
 from serving.live_encoding import moment_in, time_text, touch_in
 from serving.live_reading import (
     RECENT,
     Claim,
     Conflict,
+    IsLost,
     Known,
     Lookup,
     SupplyQuery,
@@ -69,6 +72,11 @@ _READ_PERMIT, _SETTLE_PERMIT, _TAKE_IN = Script(READ_PERMIT), Script(SETTLE_PERM
 _SCRIPTS = (_READ, _READ_SUPPLY, _COMMIT, _READ_PERMIT, _SETTLE_PERMIT, _TAKE_IN)
 
 
+_LOG = structlog.get_logger("nextbest.serving")
+
+STATE_LOST = "Redis must hold the live state of this home, got an emptied one; run `nextbest restore`"
+
+
 class Gone(Enum):
     """Nothing was written: the customer was erased."""
 
@@ -111,24 +119,39 @@ class PermitContext:
 
 
 class LiveState:
-    """Reads and writes of the decision path; every one raises `UnavailableError` while Redis is away."""
+    """Reads and writes of the decision path; every one raises `UnavailableError` while Redis is away.
 
-    def __init__(self, url: str, *, decision_ttl: timedelta, erased: Tombstones | None = None) -> None:
+    Attributes:
+        problem: Why Redis does not answer.
+        is_lost: Redis was emptied and not restored yet, as of the last look, which is at most a second old.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        decision_ttl: timedelta,
+        erased: Tombstones | None = None,
+        mark: StateMark | None = None,
+    ) -> None:
         """Name the server; nothing is connected yet.
 
         Args:
             url: Address of Redis.
             decision_ttl: How long decisions and marks of reports are kept.
             erased: Customers of whom nothing may be written; None for nobody.
+            mark: Tells a Redis that was emptied; None to take it as it is.
         """
         self._url = url
         self._erased = erased
+        self._mark = mark
         self._decision_ttl_ms = int(decision_ttl.total_seconds() * 1000)
         self._link: RedisLink | None = None
         self._supervisor: asyncio.Task[None] | None = None
         self._doubt = asyncio.Event()
         self._came_up = asyncio.Event()
         self.problem = "not connected yet"
+        self.is_lost = False
 
     @property
     def is_up(self) -> bool:
@@ -174,7 +197,7 @@ class LiveState:
         supply = Supply() if query is None else supply_of(replies[len(lookups)])
         bound = iter(replies[len(calls) + 1 :: 2])
         return [
-            known_of(lookup, reply, supply, is_claimed=_is_bound(lookup.claim, bound))
+            known_of(lookup, reply, supply, is_claimed=_is_bound(lookup.claim, bound), is_lost=self._is_without_state)
             for lookup, reply in zip(lookups, replies, strict=False)
         ]
 
@@ -201,7 +224,7 @@ class LiveState:
             for one in entries
         ]
         try:
-            return [_committed(reply) for reply in await self._run(calls)]
+            return [self._committed(reply) for reply in await self._run(calls)]
         except _RefusedError as error:
             raise LogUnavailableError(f"Redis must accept log entries, got {error}") from error
 
@@ -214,6 +237,9 @@ class LiveState:
 
         Returns:
             None where Redis does not hold the decision (any more).
+
+        Raises:
+            UnavailableError: Redis is away, or lost its live state and with it perhaps the decision.
         """
         shard = shard_in(decision_id)
         if shard is None:
@@ -221,7 +247,9 @@ class LiveState:
         key = decision_key(decision_id, shard)
         told = (1, key, key.partition(":d:")[0], since_of(supply), time_text(supply.now), query_json(supply))
         [reply] = await self._run([(_READ_PERMIT, told)])
-        return None if reply is None else _permit_context(decision_id, reply)
+        if reply is None and self.is_lost:
+            raise UnavailableError(STATE_LOST)
+        return None if reply is None else _permit_context(decision_id, reply, self._is_without_state)
 
     async def settle_permit(self, settlement: Settlement) -> bytes | Conflict | Gone | None:
         """Write what a permit was answered, and confirm or release its contact, in one step with the log.
@@ -239,7 +267,7 @@ class LiveState:
             [reply] = await self._run([(_SETTLE_PERMIT, call)])
         except _RefusedError as error:
             raise LogUnavailableError(f"Redis must accept log entries, got {error}") from error
-        return _committed(reply)
+        return self._committed(reply)
 
     async def owners(self, decision_ids: Sequence[str]) -> list[Owner | None]:
         """Whose decisions these are; None where Redis does not hold it (any more)."""
@@ -298,6 +326,14 @@ class LiveState:
         """
         return self._erased is not None and customer_id in self._erased
 
+    def _committed(self, reply: Reply) -> bytes | Conflict | Gone | None:
+        if isinstance(reply, int):
+            return GONE
+        return conflict_of(reply, is_lost=self._is_without_state) if isinstance(reply, list) else reply
+
+    def _is_without_state(self, found: bytes | None) -> bool:
+        return self._mark is not None and self._mark.is_lost(found)
+
     def _token(self, customer_id: str) -> str:
         return NO_TOKEN if self._erased is None else self._erased.token(customer_id)
 
@@ -327,6 +363,7 @@ class LiveState:
                 async with asyncio.timeout(_CONNECT_TIMEOUT_S):
                     link = await connect(self._url)
                     await link.send([*(("SCRIPT", "LOAD", one.text) for one in _SCRIPTS), *self._tombstones()])
+                    await self._look_for_state(link)
                 self._link = link
                 self._came_up.set()
                 await self._watch(link)
@@ -336,6 +373,26 @@ class LiveState:
                 self.problem = str(error)
             self._link = None
             await asyncio.sleep(_RETRY_EVERY_S)
+
+    async def _look_for_state(self, link: RedisLink) -> None:
+        """Ask for a sign of life, and whether Redis holds this home's live state; a new home and its Redis are marked.
+
+        Where the state was lost while we were connected, so were the tombstones: they are told again.
+        """
+        mark = self._mark
+        claim: list[Command] = []
+        if mark is not None and mark.name is None:
+            claim = [("SET", STATE_KEY, new_mark(), "NX")]
+        *_, found = await link.send([("PING",), *claim, ("GET", STATE_KEY)])
+        if mark is None or not isinstance(found, bytes | None):
+            return
+        if mark.name is None and found is not None:
+            mark.keep(found)
+        was_lost, self.is_lost = self.is_lost, mark.is_lost(found)
+        if self.is_lost and not was_lost:
+            _LOG.error("live_state_lost", problem=STATE_LOST)
+            if tombstones := self._tombstones():
+                await link.send(tombstones)
 
     def _tombstones(self) -> list[Command]:
         """What tells a Redis that was emptied or exchanged who was erased."""
@@ -347,7 +404,7 @@ class LiveState:
         try:
             while True:
                 async with asyncio.timeout(_PING_TIMEOUT_S):
-                    await link.send([("PING",)])
+                    await self._look_for_state(link)
                 self._doubt.clear()
                 try:
                     async with asyncio.timeout(_PING_EVERY_S):
@@ -379,12 +436,6 @@ def _moment_of(entry: Entry) -> datetime:
     return max((one.at for one in contacts), default=_EPOCH)
 
 
-def _committed(reply: Reply) -> bytes | Conflict | Gone | None:
-    if isinstance(reply, int):
-        return GONE
-    return conflict_of(reply) if isinstance(reply, list) else reply
-
-
 def _owner(reply: list[bytes | None]) -> Owner | None:
     customer, channel, touch, decided_at = reply
     if customer is None:
@@ -397,12 +448,12 @@ def _owner(reply: list[bytes | None]) -> Owner | None:
     )
 
 
-def _permit_context(decision_id: str, reply: Reply) -> PermitContext:
-    customer, record, answer, held, features, profile, state, supply = reply
+def _permit_context(decision_id: str, reply: Reply, is_lost: IsLost) -> PermitContext:
+    customer, record, answer, held, features, profile, state, supply, mark = reply
     known = Known(
         features=features,
         profile=profile,
-        live=live_of(state),
+        live=live_of(state, is_lost=is_lost(mark)),
         supply=without(supply_of(supply), orjson.loads(held) if held else {}),
         unsubscribed_at=unsubscriptions_of(state),
         told=told_of(state),

@@ -27,7 +27,7 @@ from serving.archive import find_decisions
 from serving.deciding import Ask, inputs_now
 from serving.in_force import InForce
 from serving.live_reading import Conflict, Known
-from serving.live_state import Gone, LiveState
+from serving.live_state import STATE_LOST, Gone, LiveState
 from serving.live_writing import Settlement
 from serving.log_rows import decision_of_position, not_sent_row, parts_of
 from serving.metrics import Metrics
@@ -156,10 +156,16 @@ def _position(decision: Decision, decision_id: str) -> Decision:
 
 
 def _judge(in_force: InForce, decision: Decision, known: Known, now: datetime) -> tuple[Permit, Settlement | None]:
-    """The answer, and what it writes; nothing where there is no contact to release."""
+    """The answer, and what it writes; nothing where there is no contact to release.
+
+    Raises:
+        UnavailableError: It hangs on live state that was lost: the contact keeps its place until that is restored.
+    """
     ask = Ask(request=decision.inputs.request, known=known, now=now, decision_id=decision.decision_id)
     inputs = inputs_now(in_force, ask)
     found = _permitted(in_force, decision, inputs)
+    if Exclusion.STATE_LOST in found.reasons:
+        raise UnavailableError(STATE_LOST)
     answer = _answer(decision.decision_id, now, found)
     reservation = _reservation(in_force, decision, inputs)
     if not reservation.contacts:

@@ -18,7 +18,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha1
 
-from features.online.redis_keys import COUNTER_PREFIX, ERASED_KEY, EVIDENCE_KEY, HELD_KEY, PRICES_KEY, SHARD_COUNT
+from features.online.redis_keys import (
+    COUNTER_PREFIX,
+    ERASED_KEY,
+    EVIDENCE_KEY,
+    HELD_KEY,
+    PRICES_KEY,
+    SHARD_COUNT,
+    STATE_KEY,
+)
 
 MOST_CONTACTS = 512
 """Contacts that a book holds at most; the oldest go first."""
@@ -36,6 +44,10 @@ _NAMES = f"""
 local COUNTER, HELD = '{COUNTER_PREFIX}', '{HELD_KEY}'
 local PRICES, EVIDENCE = '{PRICES_KEY}', '{EVIDENCE_KEY}'
 local NO_RESERVATION = '{NO_RESERVATION}'
+
+local function mark_of_state()
+  return redis.call('GET', '{STATE_KEY}')
+end
 
 local function was_erased(token)
   return redis.call('SISMEMBER', '{ERASED_KEY}', token) == 1
@@ -209,7 +221,13 @@ READ = (
 -- KEYS: features, profile, live, book, events, household pointer, and the request key where the ask can be repeated
 -- ARGV: since when recent behaviour is wanted
 local values = redis.call('MGET', KEYS[1], KEYS[2], KEYS[7] or KEYS[1])
-return {values[1], values[2], KEYS[7] and values[3] or false, state_of(KEYS[3], KEYS[4], KEYS[5], KEYS[6], ARGV[1])}
+return {
+  values[1],
+  values[2],
+  KEYS[7] and values[3] or false,
+  state_of(KEYS[3], KEYS[4], KEYS[5], KEYS[6], ARGV[1]),
+  mark_of_state(),
+}
 """
 )
 """Everything about one customer, the household's book included."""
@@ -253,7 +271,7 @@ if ARGV[6] ~= '' then
     is_beaten = is_full(wanted.uses, wanted.ceilings)
   end
   if is_beaten then
-    return {state_of(KEYS[2], KEYS[3], KEYS[4], KEYS[5], ARGV[2]), supply_of(cjson.decode(ARGV[7]))}
+    return {state_of(KEYS[2], KEYS[3], KEYS[4], KEYS[5], ARGV[2]), supply_of(cjson.decode(ARGV[7])), mark_of_state()}
   end
   write_contacts(KEYS[3], wanted.contacts, ARGV[8], ARGV[1], ARGV[9])
   if shared then write_contacts(shared, wanted.contacts, ARGV[8], ARGV[1], ARGV[9]) end
@@ -304,6 +322,7 @@ return {
   redis.call('GET', at('c')),
   state_of(at('s'), at('b'), at('e'), at('h'), ARGV[2]),
   supply_of(cjson.decode(ARGV[4])),
+  mark_of_state(),
 }
 """
 )
@@ -331,7 +350,7 @@ if ARGV[11] == '1' then
   local uses, is_held = held_uses(KEYS[6])
   local is_beaten = version_of(KEYS[3]) ~= ARGV[4] or (shared and version_of(shared) or '0') ~= ARGV[5]
   if is_beaten or is_full(wanted.uses, wanted.ceilings, is_held and uses) then
-    return {state_of(KEYS[2], KEYS[3], KEYS[4], KEYS[5], ARGV[2]), supply_of(cjson.decode(ARGV[7]))}
+    return {state_of(KEYS[2], KEYS[3], KEYS[4], KEYS[5], ARGV[2]), supply_of(cjson.decode(ARGV[7])), mark_of_state()}
   end
   give_back(KEYS[6])
   take(wanted)

@@ -113,6 +113,9 @@ DEMAND_KEY = "nb:{all}:demand"
 HELD_KEY = "nb:{all}:held"
 """Reservations that hold a part of a counter (sorted set of decision keys by the end of the reservation)."""
 
+STATE_KEY = "nb:{all}:state"
+"""Mark of the live state, by which a Redis that was emptied is told: see `features.online.state_mark`."""
+
 ERASED_KEY = "nb:{all}:erased"
 """Tombstones of erased customers (set of keyed hashes)."""
 

@@ -24,6 +24,7 @@ from features.ids import whole_id
 from features.importing.cell_reading import AMOUNT
 from features.importing.refusals import final_folder
 from features.moments import ISO_RULE, moment_in_text
+from features.online.state_mark import state_mark_of
 from features.privacy.tombstones import tombstones_of
 from features.settings import Settings
 from features.tabular.cells import MISSING_WORDS, numbers
@@ -175,7 +176,7 @@ async def _take_in(
     zone: tzinfo | None,
 ) -> _Taken:
     lasts = timedelta(days=settings.decision_ttl_days)
-    state = LiveState(redis_url, decision_ttl=lasts, erased=tombstones_of(settings))
+    state = LiveState(redis_url, decision_ttl=lasts, erased=tombstones_of(settings), mark=state_mark_of(settings))
     intake = Intake(state=state, log_path=settings.log_path, now=now)
     taken = _Taken()
     await state.start(wait_s=_CONNECT_S)

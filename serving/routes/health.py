@@ -16,6 +16,7 @@ from serving.documents import LiveAnswer, ReadyAnswer, problems
 from serving.engine import Engine, engine_of
 from serving.exchange import json_response
 from serving.in_force import InForce
+from serving.live_state import STATE_LOST, LiveState
 
 SCRAPE_TIMEOUT_S = 1.0
 
@@ -72,6 +73,13 @@ def _arm_problem(in_force: InForce | None) -> str | None:
     return "; ".join(f"arm model {alias}: {problem}" for alias, problem in sorted(problems.items())) or None
 
 
+def _redis_check(state: LiveState) -> dict[str, Any]:
+    """Redis answers, and holds the live state of this home."""
+    if not state.is_up:
+        return {"ok": False, "problem": state.problem}
+    return {"ok": not state.is_lost, "problem": STATE_LOST if state.is_lost else None}
+
+
 def _checks(engine: Engine) -> dict[str, dict[str, Any]]:
     refresher, in_force = engine.refresher, engine.refresher.in_force
     has_model = in_force is not None and in_force.model is not None
@@ -86,7 +94,7 @@ def _checks(engine: Engine) -> dict[str, dict[str, Any]]:
             "version": in_force.model.version if in_force and in_force.model else None,
             "problem": refresher.model_problem or _arm_problem(in_force),
         },
-        "redis": {"ok": engine.state.is_up, "problem": None if engine.state.is_up else engine.state.problem},
+        "redis": _redis_check(engine.state),
         "zone_rules": _zone_check(engine),
     }
 

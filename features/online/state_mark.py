@@ -1,0 +1,117 @@
+"""Which live state a Redis holds: one random name, kept in Redis and in the home.
+
+A Redis that was flushed, or that came up empty, has no mark while the home still knows one: its contacts, cases and
+words are gone, although the log is not. A home that knows none is new, and whoever meets its Redis first marks both.
+"""
+
+import os
+import secrets
+from pathlib import Path
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from decisioning.errors import FeatureUnavailableError, InvalidInputError
+from features.online.redis_keys import STATE_KEY
+from features.settings import Settings
+
+_OWNER_ONLY = 0o600
+
+
+class StateMark:
+    """The mark as the home knows it.
+
+    Attributes:
+        path: File that holds it; absent until a Redis was marked.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._name: bytes | None = None
+
+    @property
+    def name(self) -> bytes | None:
+        """The mark that Redis should have; None where no Redis was marked yet."""
+        if self._name is None:
+            try:
+                self._name = self.path.read_bytes().strip() or None
+            except FileNotFoundError:
+                return None
+        return self._name
+
+    def is_lost(self, found: bytes | None) -> bool:
+        """Whether a Redis with this mark, or none, lacks the live state of this home."""
+        return self.name is not None and found != self.name
+
+    def keep(self, found: bytes) -> None:
+        """Keep what a Redis was marked with; where another process was faster, its word stands."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        draft = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}")
+        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ONLY)
+        try:
+            os.write(handle, found)
+            os.fsync(handle)
+            os.link(draft, self.path)
+        except FileExistsError:
+            pass
+        finally:
+            os.close(handle)
+            draft.unlink()
+
+
+def new_mark() -> str:
+    """A mark that no other Redis has."""
+    return secrets.token_hex(16)
+
+
+def state_mark_of(settings: Settings) -> StateMark:
+    """The mark of a home."""
+    return StateMark(settings.home / "live-state")
+
+
+def is_state_lost(redis: Redis, mark: StateMark) -> bool:
+    """Whether Redis lacks the live state of a home; a new home and its Redis are marked on the way.
+
+    Raises:
+        FeatureUnavailableError: Redis did not answer.
+    """
+    try:
+        if mark.name is None:
+            redis.set(STATE_KEY, new_mark(), nx=True)
+        found = redis.get(STATE_KEY)
+    except RedisError as error:
+        raise FeatureUnavailableError(f"Redis must tell whose state it holds, got: {type(error).__name__}") from error
+    if not isinstance(found, bytes):
+        return mark.name is not None
+    if mark.name is None:
+        mark.keep(found)
+    return mark.is_lost(found)
+
+
+def check_own(redis: Redis, mark: StateMark) -> None:
+    """Refuse a Redis that another home marked.
+
+    Raises:
+        InvalidInputError: It holds another home's live state.
+        FeatureUnavailableError: Redis did not answer.
+    """
+    if is_state_lost(redis, mark) and redis.exists(STATE_KEY):
+        raise InvalidInputError(
+            "Redis must be this home's or empty, got the live state of another home;"
+            " check NEXTBEST_HOME and NEXTBEST_REDIS_URL"
+        )
+
+
+def mark_whole(redis: Redis, mark: StateMark) -> None:
+    """Say that Redis holds the live state of a home again.
+
+    Raises:
+        FeatureUnavailableError: Redis could not take it.
+    """
+    if mark.name is None:
+        is_state_lost(redis, mark)
+        return
+    try:
+        redis.set(STATE_KEY, mark.name)
+    except RedisError as error:
+        raise FeatureUnavailableError(f"Redis must take the mark of its state, got: {type(error).__name__}") from error
