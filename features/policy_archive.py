@@ -14,6 +14,7 @@ from secrets import token_hex
 
 import orjson
 
+from decisioning.catalogue import Catalogue
 from decisioning.errors import InvalidInputError, LogUnavailableError
 from decisioning.policy import BEHAVIOUR_VERSION, Policy
 from features import assignment_ledger
@@ -37,6 +38,7 @@ class PolicyArchive:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._built: dict[str, Policy | Absence] = {}
+        self._catalogues: dict[str, Catalogue | None] = {}
 
     def keep(self, folder: Path, policy: Policy) -> None:
         """Keep what a policy is made of, unless it is kept already.
@@ -63,6 +65,19 @@ class PolicyArchive:
         if version not in self._built:
             self._built[version] = self._build(version)
         return self._built[version]
+
+    def catalogue(self, version: str) -> Catalogue | None:
+        """The catalogue of a policy, whichever release decided with it; None where it was not kept, or is damaged."""
+        if version not in self._catalogues:
+            self._catalogues[version] = self._read_catalogue(version)
+        return self._catalogues[version]
+
+    def _read_catalogue(self, version: str) -> Catalogue | None:
+        try:
+            parts = orjson.loads((self.path / POLICIES / f"{version}.json").read_bytes())
+            return load_catalogue(self.path / parts["catalogue"])
+        except (InvalidInputError, OSError, orjson.JSONDecodeError, KeyError, TypeError):
+            return None
 
     def ledger(self, version: str) -> assignment_ledger.Ledger | None:
         """Who was in which test while a policy was in force; None where that was not kept."""

@@ -27,7 +27,7 @@ from serving.deciding import (
 )
 from serving.fitting import NOT_RENDERED
 from serving.in_force import InForce
-from serving.live_reading import Claim, Conflict, Known, Lookup
+from serving.live_reading import Claim, Conflict, Known, Lookup, stored_answer_key
 from serving.live_writing import Entry, FurtherRow
 from serving.log_rows import decision_rows
 
@@ -190,6 +190,39 @@ def entry_of(in_force: InForce, draft: Draft, *, keeps_record: bool = True) -> E
         supply=in_force.supply.query(decision.decided_at),
         book_lasts=in_force.book_lasts,
     )
+
+
+def answer_again(in_force: InForce, decision: Decision) -> tuple[str, bytes, float] | None:
+    """What a repeat of a decision's ask gets, written anew from its record.
+
+    Args:
+        in_force: Policy in use now; content is rendered with its templates.
+        decision: A decision of the log.
+
+    Returns:
+        Where Redis keeps it, the answer as JSON, and for how many seconds from the decision on; None where a repeat is
+        decided anew, or its content can no longer be rendered.
+    """
+    request = decision.inputs.request
+    if decision.touchpoint_id not in in_force.fitting:
+        return None
+    ask = Ask(request=request, known=None, now=decision.decided_at, decision_id=decision.decision_id)
+    lasting_s = _lasting_s(in_force, decision)
+    try:
+        contents, unrendered = _contents(in_force, Prepared(ask=ask, inputs=decision.inputs, contents={}), decision)
+    except KeyError:  # the catalogue no longer has the message
+        return None
+    if unrendered is not None or lasting_s <= 0:
+        return None
+    answer = answer_of(
+        decision,
+        contents=contents,
+        catalogue=in_force.catalogue,
+        per_major=in_force.per_major,
+        ttl_s=int(lasting_s),
+    )
+    stored_at = stored_answer_key(request.customer_id, request.touchpoint_id, request.request_key)
+    return stored_at, orjson.dumps(answer), lasting_s
 
 
 def repeat(in_force: InForce, ticket: Ticket, known: Known, stored: bytes, now: datetime) -> Answer:

@@ -200,7 +200,7 @@ def _wanted(reservation: Reservation, ids: Sequence[str]) -> dict[str, Any]:
         "contacts": [_contact(one, reservation, ids) for one in reservation.contacts],
         "uses": dict(reservation.uses),
         "ceilings": dict(reservation.ceilings),
-        "ttls": {counter: ttl for counter in reservation.uses if (ttl := _counter_ttl_ms(counter)) is not None},
+        "ttls": {counter: ttl for counter in reservation.uses if (ttl := counter_ttl_ms(counter)) is not None},
         "evidence": dict(reservation.evidence),
     }
 
@@ -231,7 +231,7 @@ def _uses_of(contact: Contact, reservation: Reservation) -> dict[str, float]:
     return dict(reservation.uses) if is_first else {}
 
 
-def _counter_ttl_ms(counter: str) -> int | None:
+def counter_ttl_ms(counter: str) -> int | None:
     """Counters of a period outlive it by a while; one for the whole of a limit's life stays."""
     return None if ":total" in counter else _COUNTER_TTL_MS
 

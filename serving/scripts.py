@@ -54,7 +54,7 @@ local function was_erased(token)
 end
 """
 
-_READING = (
+READING = (
     _NAMES
     + f"""
 local function household_book(id)
@@ -76,7 +76,7 @@ end
 """
 )
 
-_COUNTING = """
+COUNTING = """
 local function add(counter, amount)
   -- INCRBYFLOAT within a script corrupts the heap of some 6.2 servers
   local used = tonumber(redis.call('GET', COUNTER .. counter) or '0') + amount
@@ -150,7 +150,7 @@ local function is_full(uses, ceilings, own)
 end
 """
 
-_BOOKKEEPING = f"""
+BOOKKEEPING = f"""
 local function version_of(book)
   return redis.call('HGET', book, 'version') or '0'
 end
@@ -216,7 +216,7 @@ end
 """
 
 READ = (
-    _READING
+    READING
     + """
 -- KEYS: features, profile, live, book, events, household pointer, and the request key where the ask can be repeated
 -- ARGV: since when recent behaviour is wanted
@@ -234,7 +234,7 @@ return {
 
 READ_SUPPLY = (
     _NAMES
-    + _COUNTING
+    + COUNTING
     + """
 -- ARGV: now, query (JSON)
 sweep(ARGV[1])
@@ -244,9 +244,9 @@ return supply_of(cjson.decode(ARGV[2]))
 """What all customers share; reservations that ran out give their part back first."""
 
 COMMIT_DECISION = (
-    _READING
-    + _COUNTING
-    + _BOOKKEEPING
+    READING
+    + COUNTING
+    + BOOKKEEPING
     + """
 -- KEYS: stream, live, book, events, household pointer, then one decision per row, then the request key if there is one
 -- ARGV: now, since, record ttl (ms), version, household version, reservation (JSON, empty for none), query (JSON),
@@ -305,8 +305,8 @@ counters moved on since they were read (give back what they are now); then chang
 erased: nothing about them is written."""
 
 READ_PERMIT = (
-    _READING
-    + _COUNTING
+    READING
+    + COUNTING
     + """
 -- KEYS: decision; ARGV: tag of its shard, since, now, query (JSON)
 local of = redis.call('HMGET', KEYS[1], 'customer_id', 'record', 'first', 'permit', 'permit_until', 'uses', 'held')
@@ -329,9 +329,9 @@ return {
 """A decision with everything about its customer now, and the permit answer that still stands."""
 
 SETTLE_PERMIT = (
-    _READING
-    + _COUNTING
-    + _BOOKKEEPING
+    READING
+    + COUNTING
+    + BOOKKEEPING
     + """
 -- KEYS: stream, live, book, events, household pointer, decision
 -- ARGV: now, since, record ttl (ms), version, household version, reservation (JSON), query (JSON), oldest contact,
@@ -383,15 +383,20 @@ return false
 back instead, and state that moved on likewise; 1 where the customer was erased."""
 
 TAKE_IN = (
-    _READING
-    + _COUNTING
-    + _BOOKKEEPING
+    READING
+    + COUNTING
+    + BOOKKEEPING
     + f"""
 -- KEYS: stream, mark, live, book, events, household pointer, features, decision
--- ARGV: table, mark ttl (ms), row, changes (JSON), oldest event that is recent, now, token of the customer
+-- ARGV: table, mark ttl (ms), row (empty where the log has it), changes (JSON), oldest event that is recent, now,
+--       token of the customer
 if was_erased(ARGV[7]) then return 0 end
-if not redis.call('SET', KEYS[2], '1', 'NX', 'PX', ARGV[2]) then return 0 end
-redis.call('XADD', KEYS[1], '*', 'table', ARGV[1], 'row', ARGV[3])
+if ARGV[3] == '' then
+  redis.call('SET', KEYS[2], '1', 'PX', ARGV[2])
+else
+  if not redis.call('SET', KEYS[2], '1', 'NX', 'PX', ARGV[2]) then return 0 end
+  redis.call('XADD', KEYS[1], '*', 'table', ARGV[1], 'row', ARGV[3])
+end
 local changes = cjson.decode(ARGV[4])
 
 for _, pair in ipairs(changes.greatest) do
@@ -427,12 +432,12 @@ return 1
 """
 )
 """Take one report in: its row in the log, the mark that it was seen and what it changes; 0 where it was seen before,
-and where its customer was erased."""
+and where its customer was erased. What the log has already changes state again, which comes to the same."""
 
 ERASE = (
-    _READING
-    + _COUNTING
-    + _BOOKKEEPING
+    READING
+    + COUNTING
+    + BOOKKEEPING
     + """
 -- KEYS: decisions of an erased customer; ARGV: household books (as many as there are), then their contact ids
 for _, decision in ipairs(KEYS) do

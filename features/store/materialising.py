@@ -24,6 +24,7 @@ from features.online.profiles import customers_from_frame, write_profiles
 from features.online.redis_bulk import unset_many
 from features.online.redis_connection import connect
 from features.online.redis_keys import MATERIALISED_KEY, feature_key
+from features.online.state_mark import is_state_lost, state_mark_of
 from features.said import opted_out_of_profiling, said_in_log
 from features.settings import Settings
 from features.store.feature_history import Generation, built_history
@@ -94,6 +95,7 @@ def materialise(
     report(0, total)
     with connect(redis_url) as redis:
         tell_erased(redis, log.erased)
+        is_state_lost(redis, state_mark_of(settings))  # marks a new home
         mark = _read_mark(redis)
         is_full = full or mark is None or mark.schema != schema.fingerprint or mark.as_of > generation.as_of
         start = generation.as_of - _greatest_age(schema) if is_full or mark is None else mark.as_of

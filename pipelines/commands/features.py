@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from features.ids import whole_id
-from pipelines.options import HomeOption, JsonOption, print_result, progress_bar, settings_for
+from pipelines.options import HomeOption, JsonOption, print_result, progress_bar, say, settings_for
 
 features_app = typer.Typer(help="What is known of customers, as numbers.", no_args_is_help=True)
 
@@ -59,6 +59,8 @@ def materialise(full: FullOption = False, home: HomeOption = None, as_json: Json
     Example: `nextbest features materialise`
     """
     from features.catalogue import load_catalogue
+    from features.online.redis_connection import connect
+    from features.online.state_mark import is_state_lost, state_mark_of
     from pipelines.embedded_redis import redis_for
 
     settings = settings_for(home)
@@ -74,7 +76,11 @@ def materialise(full: FullOption = False, home: HomeOption = None, as_json: Json
             full=full,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
+        with connect(redis_url) as redis:
+            is_lost = is_state_lost(redis, state_mark_of(settings))
     print_result(asdict(report), as_json=as_json, title="online store")
+    if is_lost:
+        say("Redis was emptied: marketing rests until `nextbest restore` brings contacts, cases and words back")
 
 
 @features_app.command("show")

@@ -171,6 +171,9 @@ BREACHES: dict[str, Breach] = {
         inputs={"live": COFFEE_YESTERDAY},
         catalogue={"contact_policy": ContactPolicy(pressure=PressureBudget(limit=1.5, window_seconds=7 * DAY))},
     ),
+    "state lost": Breach(
+        layer=Layer.CONTACT_POLICY, inputs={"live": LiveState(is_lost=True)}, catalogue=capped(limit=9)
+    ),
     "suppressed": Breach(
         layer=Layer.SUPPRESSION,
         inputs={"live": LiveState(responses=(Response(outcome="declined", touch=touch("target"), at=NOW),))},

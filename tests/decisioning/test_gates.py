@@ -320,6 +320,21 @@ def test_holdout_and_silent_arm_stop_marketing_and_nothing_else(
         assert {one.reasons for one in screening.excluded} == {(reason,)}
 
 
+def test_while_live_state_is_lost_marketing_rests_and_service_that_no_cap_counts_goes(
+    plain_catalogue: Catalogue, inputs_of: MakeInputs
+) -> None:
+    cap = Cap(cap_id="week", scope=CapScope.EVERYTHING, limit=9, window_seconds=7 * DAY)
+    capped = replace(plain_catalogue, contact_policy=ContactPolicy(caps=(cap,)))
+    lost = {"live": LiveState(is_lost=True)}
+
+    policy, strict = Policy(plain_catalogue), Policy(capped)
+    assert permitted(policy, judge(policy, inputs_of, **lost)) == {
+        "opening-hours/email/plain", "opening-hours/push/plain"
+    }  # fmt: skip
+    assert not permitted(strict, judge(strict, inputs_of, **lost))
+    assert reasons(judge(policy, inputs_of, **lost)) == (Exclusion.STATE_LOST,)
+
+
 def test_without_a_score_only_marketing_is_refused(plain_policy: Policy, inputs_of: MakeInputs) -> None:
     screening = judge(plain_policy, inputs_of, expected_values=None)
     assert permitted(plain_policy, screening) == {"opening-hours/email/plain", "opening-hours/push/plain"}

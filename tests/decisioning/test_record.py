@@ -262,6 +262,7 @@ FULL_LIVE = LiveState(
     protections={"vulnerable": False},
     has_opted_out_of_profiling=False,
     stage=StageMove(stage_id="lapsed", at=MOMENT),
+    is_lost=True,
     events=(RecentEvent(event_type="browse", at=MOMENT), RecentEvent(event_type="purchase", at=MOMENT)),
 )
 FULL_SUPPLY = Supply(

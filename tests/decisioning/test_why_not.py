@@ -243,6 +243,7 @@ def _gated(catalogue: Catalogue, inputs: Inputs) -> dict[Exclusion, tuple[Catalo
             with_offer(catalogue, "double-stamps", never_with=frozenset({"free-coffee"})), lived(contacts=(other,)),
         ),
         Exclusion.CASE_OPEN: (catalogue, lived(cases=(case,))),
+        Exclusion.STATE_LOST: (catalogue, lived(is_lost=True)),
         Exclusion.CAP_REACHED: (contact_policy(caps=(replace(cap, limit=0),)), inputs),
         Exclusion.CASE_COOLING_DOWN: (
             catalogue, lived(cases=(replace(case, resolved_at=inputs.now - timedelta(hours=1)),)),

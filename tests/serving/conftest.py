@@ -1,5 +1,9 @@
 """A server on real parts: the shop from files, a tiny real LightGBM model, profiles and features in Redis."""
 
+import os
+import signal
+import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
@@ -25,6 +29,7 @@ from features.online.profiles import encode_profile
 from features.online.record import encode_records, microseconds, record_layout
 from features.online.redis_keys import feature_key, profile_key
 from features.settings import Settings
+from pipelines.embedded_redis import find_binary
 from serving.app import create_app
 
 SHOP = Path(__file__).parents[1] / "catalogues" / "shop"
@@ -260,3 +265,48 @@ def round_trips() -> Callable[[TestClient], AbstractContextManager[list[int]]]:
             del link.send
 
     return count
+
+
+@dataclass(slots=True)
+class OwnRedis:
+    """A real server that a test may freeze and kill."""
+
+    folder: Path
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"unix://{self.folder}/redis.sock"
+
+    @property
+    def client(self) -> redis.Redis:
+        return redis.Redis.from_url(self.url)
+
+    def start(self) -> None:
+        command = [find_binary(), "--port", "0", "--unixsocket", f"{self.folder}/redis.sock", "--dir", str(self.folder)]
+        self.process = subprocess.Popen([*command, "--appendonly", "yes", "--save", ""], stdout=subprocess.DEVNULL)
+        for _ in range(200):
+            try:
+                if self.client.ping():
+                    return
+            except redis.RedisError:
+                time.sleep(0.02)
+        raise AssertionError("redis did not start")
+
+    def send(self, number: signal.Signals) -> None:
+        assert self.process is not None
+        os.kill(self.process.pid, number)
+        if number is signal.SIGKILL:
+            self.process.wait()
+
+    def stop(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.send(signal.SIGKILL)
+
+
+@pytest.fixture
+def own_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnRedis]:
+    server = OwnRedis(folder=tmp_path_factory.mktemp("r"))
+    server.start()
+    yield server
+    server.stop()

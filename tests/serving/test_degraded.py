@@ -1,12 +1,9 @@
 """What callers get while something behind is away: an answer in time, never a message that a gate refused."""
 
-import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +20,6 @@ from features.contracts import DECISIONS, OUTCOMES
 from features.log import EventLog
 from features.online.redis_keys import feature_key, profile_key
 from features.settings import Settings
-from pipelines.embedded_redis import find_binary
 from serving.app import create_app
 from serving.decision_log import drain_spool, drain_streams
 from serving.documents import DecisionAnswer
@@ -32,58 +28,13 @@ ASK = {"customer_id": "C-1", "touchpoint": "weekly-mail"}
 DEADLINE_MS = 200
 
 
-@dataclass(slots=True)
-class OwnRedis:
-    """A real server that a test may freeze and kill."""
-
-    folder: Path
-    process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def url(self) -> str:
-        return f"unix://{self.folder}/redis.sock"
-
-    @property
-    def client(self) -> redis.Redis:
-        return redis.Redis.from_url(self.url)
-
-    def start(self) -> None:
-        command = [find_binary(), "--port", "0", "--unixsocket", f"{self.folder}/redis.sock", "--dir", str(self.folder)]
-        self.process = subprocess.Popen([*command, "--appendonly", "yes", "--save", ""], stdout=subprocess.DEVNULL)
-        for _ in range(200):
-            try:
-                if self.client.ping():
-                    return
-            except redis.RedisError:
-                time.sleep(0.02)
-        raise AssertionError("redis did not start")
-
-    def send(self, number: signal.Signals) -> None:
-        assert self.process is not None
-        os.kill(self.process.pid, number)
-        if number is signal.SIGKILL:
-            self.process.wait()
-
-    def stop(self) -> None:
-        if self.process is not None and self.process.poll() is None:
-            self.send(signal.SIGKILL)
-
-
 @pytest.fixture
-def own_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnRedis]:
-    server = OwnRedis(folder=tmp_path_factory.mktemp("r"))
-    server.start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def away(settings: Settings, own_redis: OwnRedis) -> Settings:
+def away(settings: Settings, own_redis: Any) -> Settings:
     return settings.model_copy(update={"redis_url": own_redis.url, "deadline_ms": DEADLINE_MS})
 
 
 @pytest.fixture
-def shop_customer(own_redis: OwnRedis, store: Any, new_customer: Callable[..., Customer]) -> str:
+def shop_customer(own_redis: Any, store: Any, new_customer: Callable[..., Customer]) -> str:
     store.client = own_redis.client
     return store.put(new_customer("C-1"))
 
@@ -111,7 +62,7 @@ def until(check: Callable[[], bool], seconds: float = 5.0) -> None:
 
 
 def test_with_redis_killed_the_answer_is_silence_at_once_and_lands_in_the_log(
-    served: TestClient, own_redis: OwnRedis, away: Settings
+    served: TestClient, own_redis: Any, away: Settings
 ) -> None:
     assert timed(served)[0]["degraded"] is False
     own_redis.send(signal.SIGKILL)
@@ -134,7 +85,7 @@ def test_with_redis_killed_the_answer_is_silence_at_once_and_lands_in_the_log(
 
 
 def test_with_redis_frozen_the_deadline_holds_and_later_requests_no_longer_wait(
-    served: TestClient, own_redis: OwnRedis
+    served: TestClient, own_redis: Any
 ) -> None:
     own_redis.send(signal.SIGSTOP)
 
@@ -145,13 +96,13 @@ def test_with_redis_frozen_the_deadline_holds_and_later_requests_no_longer_wait(
     assert min(timed(served)[1] for _ in range(5)) < 0.05
 
 
-def test_the_caller_s_own_deadline_is_kept_too(served: TestClient, own_redis: OwnRedis) -> None:
+def test_the_caller_s_own_deadline_is_kept_too(served: TestClient, own_redis: Any) -> None:
     own_redis.send(signal.SIGSTOP)
 
     assert timed(served, deadline_ms=30)[1] < 0.15
 
 
-def test_after_redis_came_back_decisions_are_whole_again(served: TestClient, own_redis: OwnRedis) -> None:
+def test_after_redis_came_back_decisions_are_whole_again(served: TestClient, own_redis: Any) -> None:
     own_redis.send(signal.SIGKILL)
     assert timed(served)[0]["degraded"]
 
@@ -161,7 +112,7 @@ def test_after_redis_came_back_decisions_are_whole_again(served: TestClient, own
 
 
 def test_a_decision_whose_commit_was_not_confirmed_is_withdrawn_and_marked_not_sent(
-    served: TestClient, own_redis: OwnRedis, away: Settings
+    served: TestClient, own_redis: Any, away: Settings
 ) -> None:
     """Redis freezes between read and commit; the commit waits in its socket and runs when it wakes up."""
     engine = served.app.state.engine  # pyright: ignore[reportAttributeAccessIssue]
@@ -189,7 +140,7 @@ def test_a_decision_whose_commit_was_not_confirmed_is_withdrawn_and_marked_not_s
     assert decisions[answer["decision_id"]]["offer_id"] is None
 
 
-def test_what_no_log_can_take_is_no_decision(served: TestClient, own_redis: OwnRedis, away: Settings) -> None:
+def test_what_no_log_can_take_is_no_decision(served: TestClient, own_redis: Any, away: Settings) -> None:
     own_redis.send(signal.SIGKILL)
     away.spool_path.parent.mkdir(parents=True, exist_ok=True)
     away.spool_path.write_text("a file where the folder should be")
@@ -201,7 +152,7 @@ def test_what_no_log_can_take_is_no_decision(served: TestClient, own_redis: OwnR
     assert seconds < DEADLINE_MS / 1000
 
 
-def test_a_full_redis_refuses_to_log_and_so_nothing_is_sent(served: TestClient, own_redis: OwnRedis) -> None:
+def test_a_full_redis_refuses_to_log_and_so_nothing_is_sent(served: TestClient, own_redis: Any) -> None:
     own_redis.client.config_set("maxmemory", "1")
 
     answer, _ = timed(served)
@@ -209,14 +160,14 @@ def test_a_full_redis_refuses_to_log_and_so_nothing_is_sent(served: TestClient, 
     assert (answer["action"], answer["degraded_reasons"]) == ("hold", ["log_unavailable"])
 
 
-def test_a_redis_that_forgot_its_scripts_is_told_them_again(served: TestClient, own_redis: OwnRedis) -> None:
+def test_a_redis_that_forgot_its_scripts_is_told_them_again(served: TestClient, own_redis: Any) -> None:
     own_redis.client.script_flush()
 
     assert timed(served)[0]["degraded"] is False
 
 
 def test_reports_are_refused_while_redis_is_away_so_that_senders_repeat_them(
-    served: TestClient, own_redis: OwnRedis
+    served: TestClient, own_redis: Any
 ) -> None:
     own_redis.send(signal.SIGKILL)
     item = {"message_id": "e", "customer_id": "C-1", "type": "purchase", "occurred_at": "2026-11-02T09:30:00Z"}
@@ -227,14 +178,14 @@ def test_reports_are_refused_while_redis_is_away_so_that_senders_repeat_them(
     assert answer.headers["retry-after"] == "1"
 
 
-def test_a_record_cannot_be_called_unknown_while_redis_is_away(served: TestClient, own_redis: OwnRedis) -> None:
+def test_a_record_cannot_be_called_unknown_while_redis_is_away(served: TestClient, own_redis: Any) -> None:
     decision_id = timed(served)[0]["decision_id"]
     own_redis.send(signal.SIGKILL)
 
     assert served.get(f"/v1/decisions/{decision_id}").status_code == 503
 
 
-def test_readiness_tells_what_is_away_and_keeps_the_server_in_service(served: TestClient, own_redis: OwnRedis) -> None:
+def test_readiness_tells_what_is_away_and_keeps_the_server_in_service(served: TestClient, own_redis: Any) -> None:
     assert served.get("/readyz").json()["status"] == "ready"
     own_redis.send(signal.SIGKILL)
 
@@ -246,7 +197,7 @@ def test_readiness_tells_what_is_away_and_keeps_the_server_in_service(served: Te
 
 
 def test_a_server_that_starts_without_redis_answers_degraded_and_is_not_ready(
-    away: Settings, registry: Any, own_redis: OwnRedis
+    away: Settings, registry: Any, own_redis: Any
 ) -> None:
     own_redis.send(signal.SIGKILL)
 
@@ -264,7 +215,7 @@ def test_a_redis_that_cannot_be_reached_at_all_is_the_same(away: Settings, regis
         assert client.get("/readyz").json()["checks"]["redis"]["problem"]
 
 
-def test_many_callers_at_once_are_all_answered_in_time_without_redis(served: TestClient, own_redis: OwnRedis) -> None:
+def test_many_callers_at_once_are_all_answered_in_time_without_redis(served: TestClient, own_redis: Any) -> None:
     own_redis.send(signal.SIGKILL)
 
     with ThreadPoolExecutor(16) as pool:

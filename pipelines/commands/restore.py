@@ -1,0 +1,32 @@
+"""`nextbest restore`: fill Redis again from the log."""
+
+from dataclasses import asdict
+
+import typer
+
+from pipelines.options import HomeOption, JsonOption, print_result, say, settings_for
+
+
+def register(app: typer.Typer) -> None:
+    """Add `nextbest restore`."""
+    app.command("restore")(restore)
+
+
+def restore(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Fill a Redis that was lost or flushed from the log: features, profiles, contacts, cases, counters, answers.
+
+    Where nothing was lost, contacts that were only imported are added to the books. A server may run beside it.
+
+    Example: `nextbest restore`
+    """
+    from features.clock import clock_of
+    from pipelines.embedded_redis import redis_for
+
+    settings = settings_for(home)
+    from pipelines.restoring import restore as restore_state  # seconds: whatever is wrong above is said at once
+
+    with redis_for(settings) as redis_url:
+        report = restore_state(
+            settings, redis_url, now=clock_of(settings)(), on_step=lambda step: say(f"restoring {step} ...")
+        )
+    print_result(asdict(report), as_json=as_json, title="live state")

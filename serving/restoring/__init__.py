@@ -1,0 +1,1 @@
+"""Live state out of the log, for a Redis that lost it."""

@@ -1,0 +1,105 @@
+"""Books of contacts, cases, words and counters from the log into Redis; it may be repeated, and run beside a server."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import batched
+
+import polars as pl
+from redis import Redis
+from redis.exceptions import RedisError
+
+from decisioning.errors import UnavailableError
+from features.contracts import DECISIONS
+from features.log import EventLog
+from features.policy_archive import PolicyArchive
+from features.settings import Settings
+from serving.in_force import InForce
+from serving.live_reading import RECENT
+from serving.live_writing import Taking, take_in_call
+from serving.redis_link import Command
+from serving.restoring.script import RESTORE_DECISION
+from serving.restoring.taken import COLUMNS, Restorer
+from serving.restoring.words import events_of, outcomes_of
+from serving.scripts import TAKE_IN, Script
+
+_TOGETHER = 500
+_READ_TOGETHER = 5_000
+_TAKE_IN = Script(TAKE_IN)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restored:
+    """What was brought back.
+
+    Attributes:
+        contacts: Contacts that no book had.
+        events: Events that changed live state.
+        outcomes: Outcomes likewise.
+    """
+
+    contacts: int
+    events: int
+    outcomes: int
+
+
+def restore_books(
+    client: Redis, log: EventLog, settings: Settings, in_force: InForce, *, now: datetime, was_lost: bool
+) -> Restored:
+    """Bring back what the log tells of contacts, cases, words and counters. Profiles must be there already.
+
+    Args:
+        client: The Redis of this home.
+        log: The log; what waits in streams or in the spool is not in it yet.
+        settings: How long decisions are kept, and where catalogues of old are.
+        in_force: The catalogue in force.
+        now: When (aware).
+        was_lost: Live state was lost; otherwise only what it never had is added, such as imported contacts.
+
+    Raises:
+        UnavailableError: Redis went away; run it again.
+        LogUnavailableError: The log could not be read.
+    """
+    restorer = Restorer(
+        in_force=in_force,
+        archive=PolicyArchive(settings.catalogues_path),
+        now=now,
+        decision_ttl=timedelta(days=settings.decision_ttl_days),
+        was_lost=was_lost,
+    )
+    try:
+        contacts = sum(_run(client, RESTORE_DECISION, _decisions(log, restorer)))
+        events = _take(client, log, restorer, "events", events_of(log, in_force.catalogue, now))
+        outcomes = _take(client, log, restorer, "outcomes", outcomes_of(log, restorer))
+    except RedisError as error:
+        raise UnavailableError(f"Redis must stay reachable, got {type(error).__name__}; run it again") from error
+    return Restored(contacts=contacts, events=events, outcomes=outcomes)
+
+
+def _decisions(log: EventLog, restorer: Restorer) -> Iterator[Command]:
+    """Decisions that may still count, oldest first within a batch; of a state that was lost all that sent anything."""
+    is_recent = pl.col("decided_at") > pl.lit(restorer.oldest_contact)
+    wanted = is_recent | pl.col("offer_id").is_not_null() if restorer.was_lost else is_recent
+    rows = log.scan(DECISIONS).select(COLUMNS).filter(wanted)
+    for frame in log.batches(DECISIONS, rows, size=_READ_TOGETHER):
+        for row in frame.sort("decided_at").iter_rows(named=True):
+            yield restorer.call(row, log.erased.token(row["customer_id"]))
+
+
+def _take(client: Redis, log: EventLog, restorer: Restorer, table: str, takings: Iterable[Taking]) -> int:
+    ttl_ms, since = int(restorer.decision_ttl / timedelta(milliseconds=1)), restorer.now - RECENT
+    calls = (
+        take_in_call(table, one, mark_ttl_ms=ttl_ms, since=since, token=log.erased.token(one.customer_id))
+        for one in takings
+    )
+    return sum(_run(client, _TAKE_IN, calls))
+
+
+def _run(client: Redis, script: Script, calls: Iterable[Command]) -> Iterator[int]:
+    """Replies of a script, some hundred calls at a time."""
+    for some in batched(calls, _TOGETHER):
+        client.script_load(script.text)
+        pipeline = client.pipeline(transaction=False)
+        for call in some:
+            pipeline.execute_command("EVALSHA", script.digest, *call)
+        yield from map(int, pipeline.execute())
