@@ -118,21 +118,22 @@ def find_example(predicate: Predicate, domains: Domains, most_steps: int = MOST_
 
 def _cells(predicate: Predicate, domains: Domains) -> dict[str, tuple[FactValue, ...]]:
     constants: dict[str, list[FactValue]] = {fact: [] for fact in sorted(facts_of(predicate))}
-    for compare in _comparisons(predicate):
+    for compare in comparisons_of(predicate):
         values = compare.value if isinstance(compare.value, tuple) else (compare.value,)
         constants[compare.fact].extend(values)
     return {fact: cells_of(domains.get(fact, ANYTHING), values) for fact, values in constants.items()}
 
 
-def _comparisons(predicate: Predicate) -> Iterator[Compare]:
+def comparisons_of(predicate: Predicate) -> Iterator[Compare]:
+    """Every comparison in a predicate."""
     match predicate:
         case Compare():
             yield predicate
         case AllOf(parts=parts) | AnyOf(parts=parts):
             for part in parts:
-                yield from _comparisons(part)
+                yield from comparisons_of(part)
         case _:
-            yield from _comparisons(predicate.part)
+            yield from comparisons_of(predicate.part)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,10 @@ from decisioning.value_model import ValueModel
 from features.catalogue.building import to_minor
 from features.computing.definitions import feature_schema
 from features.computing.feature_schema import FeatureSchema
+from serving.event_memory import events_kept
 from serving.fitting import Fitting
 from serving.live_writing import book_lasts
+from serving.scripts import MOST_EVENTS
 from serving.supply_lookup import SupplyLookup
 
 
@@ -39,6 +41,7 @@ class InForce:
         fitting: Checks of what channels can carry, by touchpoint.
         supply: Which counters of what all customers share to read.
         book_lasts: How long contacts must be kept for every window of the catalogue.
+        events_kept: How many events of a type recent behaviour keeps, where rules count far.
         arm_models: Models that experiment arms decide with, by their alias in the registry; those that fit.
         arm_problems: Why an arm's model is not here, by alias.
     """
@@ -52,6 +55,7 @@ class InForce:
     fitting: Mapping[str, Fitting] = field(default_factory=dict[str, Fitting])
     supply: SupplyLookup
     book_lasts: timedelta
+    events_kept: Mapping[str, int] = field(default_factory=dict[str, int])
     arm_models: Mapping[str, ArmModel] = field(default_factory=dict[str, ArmModel])
     arm_problems: Mapping[str, str] = field(default_factory=dict[str, str])
 
@@ -64,6 +68,10 @@ class InForce:
     def per_major(self) -> float:
         """Minor units per major unit of the currency."""
         return to_minor(1.0, self.policy.catalogue.currency)
+
+    def keeps(self, event_type: str) -> int:
+        """How many events of a type recent behaviour keeps."""
+        return self.events_kept.get(event_type, MOST_EVENTS)
 
     def scorer(self, alias: str | None) -> ArmModel | None:
         """The model that an alias names, None for the champion; None where it is not to be had."""
@@ -116,6 +124,7 @@ def put_in_force(
         fitting={name: Fitting(policy.candidates(name)) for name in catalogue.touchpoints},
         supply=SupplyLookup(catalogue),
         book_lasts=book_lasts(catalogue),
+        events_kept=events_kept(catalogue),
         arm_models=arms,
         arm_problems={**(arm_problems or {}), **problems},
     )

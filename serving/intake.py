@@ -190,7 +190,7 @@ def _taken_event(item: EventItem, in_force: InForce, now: datetime) -> Taking | 
     if fault is not None:
         return fault
     item = _by_our_clock(item, now)
-    changes = changes_of_event(item, in_force.catalogue, arrived_at=now)
+    changes = changes_of_event(item, in_force.catalogue, arrived_at=now, keeps=in_force.keeps(item.type))
     if isinstance(changes, Fault):
         return changes
     try:

@@ -27,6 +27,7 @@ from features.said import told_by
 from serving.bodies import EventItem, OutcomeItem
 from serving.live_encoding import EPOCH, time_text
 from serving.problems import Fault
+from serving.scripts import MOST_EVENTS
 
 COMPLAINT = "complaint"
 """Kind of case that the outcome `complained` opens."""
@@ -50,18 +51,20 @@ class Changes:
     Attributes:
         greatest: Fields of the live hash with values of which the greatest stands.
         event: Time and name of an event of recent behaviour.
+        keeps: How many events of its type are kept, the newest.
         contact: Contact id, `confirm` or `release`, and when it was delivered, where it says so.
     """
 
     greatest: tuple[tuple[str, str], ...] = ()
     event: tuple[str, str] | None = None
+    keeps: int = MOST_EVENTS
     contact: tuple[str, str, str | None] | None = None
 
     def to_json(self) -> bytes:
         """As the script `TAKE_IN` reads it; what is not there is left out."""
         document: dict[str, Any] = {"greatest": self.greatest}
         if self.event is not None:
-            document["event"] = self.event
+            document |= {"event": self.event, "keeps": self.keeps}
         if self.contact is not None:
             document["contact"] = [word for word in self.contact if word is not None]
         return orjson.dumps(document)
@@ -119,20 +122,23 @@ def changes_of_outcome(
     return Changes(greatest=tuple(found), contact=None if word is None else (item.decision_id, word, delivered))
 
 
-def changes_of_event(item: EventItem, catalogue: Catalogue, *, arrived_at: datetime | None = None) -> Changes | Fault:
+def changes_of_event(
+    item: EventItem, catalogue: Catalogue, *, arrived_at: datetime | None = None, keeps: int = MOST_EVENTS
+) -> Changes | Fault:
     """What an event changes, or what is wrong with its properties where it exists to change state.
 
     Args:
         item: The event, in UTC.
         catalogue: Names what the event may name.
         arrived_at: When it became known (aware, UTC); None where that was as it happened.
+        keeps: How many events of its type recent behaviour keeps.
     """
     item = item.model_copy(update={"occurred_at": _counts_at(item.type, item.occurred_at, arrived_at)})
     if item.type in _STATE_EVENTS:
         found = _STATE_EVENTS[StateEventType(item.type)](item, catalogue)
         return found if isinstance(found, Fault) else Changes(greatest=tuple(found))
     behaviour = time_text(item.occurred_at), f"{item.type}\0{item.message_id}"
-    return Changes(greatest=tuple(_cases_by(item, catalogue)), event=behaviour)
+    return Changes(greatest=tuple(_cases_by(item, catalogue)), event=behaviour, keeps=keeps)
 
 
 def _counts_at(kind: str, occurred_at: datetime, arrived_at: datetime | None) -> datetime:

@@ -32,7 +32,7 @@ MOST_CONTACTS = 512
 """Contacts that a book holds at most; the oldest go first."""
 
 MOST_EVENTS = 200
-"""Events of recent behaviour that are kept at most."""
+"""Events of one type that recent behaviour keeps, the newest, unless a rule counts further."""
 
 MOST_CASES_AND_RESPONSES = 512
 """Cases, due messages and responses of one customer that are kept at most, the newest."""
@@ -422,7 +422,13 @@ end
 if changes.event then
   redis.call('ZADD', KEYS[5], changes.event[1], changes.event[2])
   redis.call('ZREMRANGEBYSCORE', KEYS[5], '-inf', '(' .. ARGV[5])
-  redis.call('ZREMRANGEBYRANK', KEYS[5], 0, -{MOST_EVENTS + 1})
+  if redis.call('ZCARD', KEYS[5]) > changes.keeps then
+    local own, name = {{}}, string.sub(changes.event[2], 1, string.find(changes.event[2], '\0', 1, true))
+    for _, event in ipairs(redis.call('ZRANGE', KEYS[5], 0, -1)) do
+      if string.sub(event, 1, #name) == name then own[#own + 1] = event end
+    end
+    for i = 1, #own - changes.keeps do redis.call('ZREM', KEYS[5], own[i]) end
+  end
   redis.call('PEXPIRE', KEYS[5], 90000000)
 end
 

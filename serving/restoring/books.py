@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import batched
 
-import polars as pl
 from redis import Redis
 from redis.exceptions import RedisError
 
 from decisioning.errors import UnavailableError
-from features.contracts import DECISIONS
 from features.log import EventLog
 from features.policy_archive import PolicyArchive
+from features.restorable import decisions_since
 from features.settings import Settings
 from serving.in_force import InForce
 from serving.live_reading import RECENT
@@ -24,7 +23,6 @@ from serving.restoring.words import events_of, outcomes_of
 from serving.scripts import TAKE_IN, Script
 
 _TOGETHER = 500
-_READ_TOGETHER = 5_000
 _TAKE_IN = Script(TAKE_IN)
 
 
@@ -69,7 +67,7 @@ def restore_books(
     )
     try:
         contacts = sum(_run(client, RESTORE_DECISION, _decisions(log, restorer)))
-        events = _take(client, log, restorer, "events", events_of(log, in_force.catalogue, now))
+        events = _take(client, log, restorer, "events", events_of(log, in_force, now))
         outcomes = _take(client, log, restorer, "outcomes", outcomes_of(log, restorer))
     except RedisError as error:
         raise UnavailableError(f"Redis must stay reachable, got {type(error).__name__}; run it again") from error
@@ -77,13 +75,9 @@ def restore_books(
 
 
 def _decisions(log: EventLog, restorer: Restorer) -> Iterator[Command]:
-    """Decisions that may still count, oldest first within a batch; of a state that was lost all that sent anything."""
-    is_recent = pl.col("decided_at") > pl.lit(restorer.oldest_contact)
-    wanted = is_recent | pl.col("offer_id").is_not_null() if restorer.was_lost else is_recent
-    rows = log.scan(DECISIONS).select(COLUMNS).filter(wanted)
-    for frame in log.batches(DECISIONS, rows, size=_READ_TOGETHER):
-        for row in frame.sort("decided_at").iter_rows(named=True):
-            yield restorer.call(row, log.erased.token(row["customer_id"]))
+    """Decisions that may still count; of a state that was lost, for its counters, all that sent anything."""
+    for row in decisions_since(log, restorer.oldest_contact, COLUMNS, or_sent=restorer.was_lost):
+        yield restorer.call(row, log.erased.token(row["customer_id"]))
 
 
 def _take(client: Redis, log: EventLog, restorer: Restorer, table: str, takings: Iterable[Taking]) -> int:

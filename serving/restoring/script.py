@@ -9,7 +9,7 @@ RESTORE_DECISION = Script(
     + """
 -- KEYS: book, household pointer, decision, and the request key where the ask can be repeated
 -- ARGV: now, oldest contact, book ttl (ms), token of the customer, what it takes (JSON), customer, channel,
---       record, decision ttl (ms, 0 to keep none), first position, answer, answer ttl (ms)
+--       record, decision ttl (ms, 0 to keep none), first position, answer, answer ttl (ms), when it was decided
 if was_erased(ARGV[4]) then return 0 end
 local wanted = cjson.decode(ARGV[5])
 local household = redis.call('GET', KEYS[2])
@@ -23,7 +23,7 @@ if #missing > 0 then
 end
 local ttl = tonumber(ARGV[9])
 if ttl > 0 and redis.call('EXISTS', KEYS[3]) == 0 then
-  redis.call('HSET', KEYS[3], 'customer_id', ARGV[6], 'channel', ARGV[7])
+  redis.call('HSET', KEYS[3], 'customer_id', ARGV[6], 'channel', ARGV[7], 'decided_at', ARGV[13])
   if ARGV[8] ~= '' then redis.call('HSET', KEYS[3], 'record', ARGV[8]) end
   if ARGV[10] ~= '' then redis.call('HSET', KEYS[3], 'first', ARGV[10]) end
   if household then redis.call('HSET', KEYS[3], 'household', household) end

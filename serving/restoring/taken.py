@@ -88,6 +88,7 @@ class Restorer:
             decision_key(first, shard) if place else "",
             answer,
             lasting_ms,
+            time_text(at),
         )
 
     def touch(self, row: Row) -> Touch | None:

@@ -5,44 +5,36 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-import polars as pl
 
-from decisioning.catalogue import Catalogue
 from decisioning.contact_policy import CONFIRMING_OUTCOMES, RELEASING_OUTCOMES
-from features.contracts import DECISIONS, EVENTS, OUTCOMES, OutcomeType, StateEventType
+from features.contracts import OutcomeType, StateEventType
 from features.listening.heard import TEXT_TYPES
 from features.log import EventLog
+from features.restorable import events_since, outcomes_since
 from serving.bodies import EventItem, OutcomeItem
+from serving.in_force import InForce
 from serving.live_changes import REMEMBERED, changes_of_event, changes_of_outcome
 from serving.live_reading import RECENT
 from serving.live_writing import Taking
 from serving.problems import Fault
 from serving.restoring.taken import Restorer
 
-_TOGETHER = 5_000
-_EVENT_COLUMNS = ("event_id", "customer_id", "type", "occurred_at", "recorded_at", "channel", "properties")
-_OUTCOME_COLUMNS = ("outcome_id", "decision_id", "customer_id", "type", "occurred_at", "recorded_at", "properties")
-_OF_DECISION = ("decision_id", "offer_id", "channel", "creative_id", "policy_version")
-
 type Row = Mapping[str, Any]
 
 
-def events_of(log: EventLog, catalogue: Catalogue, now: datetime) -> Iterator[Taking]:
+def events_of(log: EventLog, in_force: InForce, now: datetime) -> Iterator[Taking]:
     """Events that change live state: words for it, what opens and closes cases, and what happened of late.
 
     Raises:
         LogUnavailableError: The log could not be read.
     """
-    kinds = catalogue.care.kinds.values()
+    kinds = in_force.catalogue.care.kinds.values()
     lasting = {*map(str, StateEventType), *map(str, TEXT_TYPES)}
     lasting |= {one for kind in kinds for one in (*kind.opened_by, *kind.resolved_by)}
-    is_recent = pl.col("occurred_at") > pl.lit(now - RECENT)
-    rows = log.scan(EVENTS).select(_EVENT_COLUMNS).filter(pl.col("type").is_in(sorted(lasting)) | is_recent)
-    for frame in log.batches(EVENTS, rows, size=_TOGETHER):
-        for row in frame.iter_rows(named=True):
-            taking = _event(row, catalogue)
-            if taking is not None:
-                yield taking
+    for row in events_since(log, now - RECENT, or_types=lasting):
+        taking = _event(row, in_force)
+        if taking is not None:
+            yield taking
 
 
 def outcomes_of(log: EventLog, restorer: Restorer) -> Iterator[Taking]:
@@ -54,16 +46,11 @@ def outcomes_of(log: EventLog, restorer: Restorer) -> Iterator[Taking]:
     catalogue = restorer.in_force.catalogue
     lasting = REMEMBERED | {one.after for one in catalogue.contact_policy.suppressions}
     marking = CONFIRMING_OUTCOMES | RELEASING_OUTCOMES
-    in_book = pl.col("type").is_in(sorted(marking)) & (pl.col("occurred_at") > pl.lit(restorer.oldest_contact))
-    told = log.scan(OUTCOMES).select(_OUTCOME_COLUMNS).filter(pl.col("type").is_in(sorted(lasting)) | in_book)
-    decided = log.scan(DECISIONS).select(_OF_DECISION)
-    rows = told.join(decided, on="decision_id", how="left")
-    for frame in log.batches(OUTCOMES, rows, size=_TOGETHER):
-        for row in frame.iter_rows(named=True):
-            yield _outcome(row, restorer)
+    for row in outcomes_since(log, restorer.oldest_contact, types=marking, or_types=lasting):
+        yield _outcome(row, restorer)
 
 
-def _event(row: Row, catalogue: Catalogue) -> Taking | None:
+def _event(row: Row, in_force: InForce) -> Taking | None:
     """An event as if it came in now; None where it changes nothing by this catalogue."""
     item = EventItem.model_construct(
         message_id=row["event_id"],
@@ -74,7 +61,7 @@ def _event(row: Row, catalogue: Catalogue) -> Taking | None:
         value=None,
         properties=_properties(row["properties"]),
     )
-    changes = changes_of_event(item, catalogue)
+    changes = changes_of_event(item, in_force.catalogue, arrived_at=_came_at(row), keeps=in_force.keeps(item.type))
     if isinstance(changes, Fault):
         return None
     seen_as, came_at = f"events:{item.message_id}", _came_at(row)
@@ -97,7 +84,12 @@ def _outcome(row: Row, restorer: Restorer) -> Taking:
         row=b"",
         now=_came_at(row),
         changes=changes_of_outcome(
-            item, restorer.in_force.catalogue, touch=restorer.touch(row), channel_id=row["channel"]
+            item,
+            restorer.in_force.catalogue,
+            touch=restorer.touch(row),
+            channel_id=row["channel"],
+            arrived_at=_came_at(row),
+            decided_at=row["decided_at"],
         ),
         decision_id=item.decision_id,
     )

@@ -262,7 +262,6 @@ FULL_LIVE = LiveState(
     protections={"vulnerable": False},
     has_opted_out_of_profiling=False,
     stage=StageMove(stage_id="lapsed", at=MOMENT),
-    is_lost=True,
     events=(RecentEvent(event_type="browse", at=MOMENT), RecentEvent(event_type="purchase", at=MOMENT)),
 )
 FULL_SUPPLY = Supply(
@@ -348,13 +347,14 @@ def test_everything_that_a_decision_looks_at_comes_back(full_policy: Policy, inp
     scores=st.none() | st.lists(st.floats(-1e4, 1e4), min_size=9, max_size=9),
     held_out=st.booleans(),
     opted_out=st.sampled_from([None, True, False]),
+    is_lost=st.booleans(),
 )
 def test_a_decision_with_everything_replays_bit_for_bit(
     full_policy: Policy, inputs_of: MakeInputs, **drawn: Any
 ) -> None:
     holdout = Holdout(share=1.0, salt="h") if drawn["held_out"] else None
     policy = Policy(replace(full_policy.catalogue, holdout=holdout))
-    live = replace(FULL_LIVE, has_opted_out_of_profiling=drawn["opted_out"])
+    live = replace(FULL_LIVE, has_opted_out_of_profiling=drawn["opted_out"], is_lost=drawn["is_lost"])
     scores = drawn["scores"] and np.array(drawn["scores"])
     decision = decide(
         policy, full_inputs(policy, inputs_of, uniform=drawn["uniform"], expected_values=scores, live=live), "D-1"

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -22,6 +21,7 @@ from decisioning.customer import PROTECTIONS
 from decisioning.reservation import Reservation
 from features.contracts import OutcomeType, StateEventType
 from features.online.redis_keys import shard_of
+from serving.in_force import put_in_force
 from serving.intake import Intake, Report
 from serving.live_changes import touch_in_catalogue
 from serving.live_reading import Known, Lookup, SupplyQuery
@@ -130,7 +130,7 @@ def feedback(
         state = LiveState(redis_server, decision_ttl=timedelta(days=7))
         runner.run(state.start())
         intake = Intake(state=state, log_path=Path(tmp_path_factory.mktemp("log")), now=lambda: NOW)
-        in_force = SimpleNamespace(catalogue=catalogue, per_major=100.0)
+        in_force = put_in_force(catalogue, seed="feedback")
         yield Feedback(state=state, intake=intake, in_force=in_force, runner=runner, names=count(1))
         runner.run(state.stop())
 

@@ -29,6 +29,7 @@ from features.reported import YES_LEAD
 from features.rows import frame_of, parse_row
 from features.said import said_by
 from serving.deciding import is_not_profiled, live_after, with_told, with_unsubscriptions
+from serving.in_force import put_in_force
 from serving.intake import Intake, Report
 from serving.live_reading import Known, Lookup
 from serving.live_state import LiveState
@@ -126,7 +127,7 @@ def reporter(
     with asyncio.Runner() as runner:
         state = LiveState(redis_server, decision_ttl=timedelta(days=7))
         runner.run(state.start())
-        in_force = SimpleNamespace(catalogue=shop_catalogue, per_major=100.0)
+        in_force = put_in_force(shop_catalogue, seed="clocks")
         yield Reporter(state=state, in_force=in_force, runner=runner, log=tmp_path_factory.mktemp("log"))
         runner.run(state.stop())
 
