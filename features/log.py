@@ -8,21 +8,21 @@ the writer starts over. So two writers can never both insert one key, on local d
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import reduce
 from operator import and_
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import polars as pl
-from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
+from deltalake import CommitProperties, Transaction, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from decisioning.errors import InvalidInputError, LogUnavailableError
 from features.contracts import Table
+from features.log_table import LogTable
 from features.privacy.tombstones import Tombstones
 
 APPEND_ATTEMPTS = 60
@@ -206,10 +206,10 @@ class EventLog:
     def _table_path(self, table: Table) -> Path:
         return self.path / table.name
 
-    def _open(self, table: Table) -> DeltaTable | None:
+    def _open(self, table: Table) -> LogTable | None:
         """The newest version of a table; None where nobody wrote it yet."""
         try:
-            return DeltaTable(self._table_path(table))
+            return LogTable(self._table_path(table))
         except TableNotFoundError:
             return None
 
@@ -217,7 +217,7 @@ class EventLog:
         """Insert what the newest version lacks."""
         return self._commit_built(table, lambda stored: _without_known_keys(rows, stored, table))[1]
 
-    def _commit_built(self, table: Table, build: Callable[[DeltaTable], pl.DataFrame]) -> tuple[int, int]:
+    def _commit_built(self, table: Table, build: Callable[[LogTable], pl.DataFrame]) -> tuple[int, int]:
         """Commit what `build` makes of the newest version; start over as long as another writer commits first.
 
         Returns:
@@ -234,11 +234,11 @@ class EventLog:
             except CommitFailedError:
                 time.sleep(BACKOFF_SECONDS * min(attempt + 1, 10))
                 continue
-            _flush_to_disk(DeltaTable(self._table_path(table)), before)
+            _flush_to_disk(LogTable(self._table_path(table)), before)
             return version + 1, fresh.height
         raise LogUnavailableError(f"log table {table.name} is being written by others all the time; try again later")
 
-    def _commit(self, stored: DeltaTable, rows: pl.DataFrame) -> None:
+    def _commit(self, stored: LogTable, rows: pl.DataFrame) -> None:
         transaction = Transaction(_APPENDER, stored.version() + 1)
         write_deltalake(
             stored,
@@ -249,15 +249,14 @@ class EventLog:
             commit_properties=CommitProperties(app_transactions=[transaction]),
         )
 
-    def _open_or_create(self, table: Table) -> DeltaTable:
+    def _open_or_create(self, table: Table) -> LogTable:
         if (stored := self._open(table)) is not None:
             return stored
         path = self._table_path(table)
         path.mkdir(parents=True, exist_ok=True)
-        try:
-            return DeltaTable.create(path, pl.DataFrame(schema=table.schema).to_arrow().schema, mode="ignore")
-        except DeltaError:  # another process created it in the same moment
-            return DeltaTable(path)
+        with suppress(DeltaError):  # another process may create it in the same moment
+            LogTable.create(path, pl.DataFrame(schema=table.schema).to_arrow().schema, mode="ignore")
+        return LogTable(path)
 
 
 @contextmanager
@@ -310,7 +309,7 @@ def _with_canonical_columns(frame: pl.LazyFrame, table: Table) -> pl.LazyFrame:
     return frame.select(columns)
 
 
-def _without_known_keys(rows: pl.DataFrame, stored: DeltaTable, table: Table) -> pl.DataFrame:
+def _without_known_keys(rows: pl.DataFrame, stored: LogTable, table: Table) -> pl.DataFrame:
     """Rows whose key the version lacks; file statistics skip files whose keys lie outside the rows' range."""
     keys = list(table.key)
     in_range = reduce(and_, (pl.col(key).is_between(pl.lit(rows[key].min()), pl.lit(rows[key].max())) for key in keys))
@@ -318,15 +317,15 @@ def _without_known_keys(rows: pl.DataFrame, stored: DeltaTable, table: Table) ->
     return rows.join(known, on=keys, how="anti", maintain_order="left")
 
 
-def _flush_to_disk(stored: DeltaTable, known_files: set[str]) -> None:
+def _flush_to_disk(stored: LogTable, known_files: set[str]) -> None:
     """Force new data files and their commit to the disk: Delta leaves them in the page cache.
 
     The drain trims the Redis stream after an append, so from then on these files are the only copy.
     """
-    root = Path(unquote(stored.table_uri.removeprefix("file://")))
-    if not root.is_dir():  # object storage is durable once it has answered
+    root = stored.root
+    if root is None:  # object storage is durable once it has answered
         return
-    files = [Path(unquote(uri.removeprefix("file://"))) for uri in set(stored.file_uris()) - known_files]
+    files = [Path(one) for one in set(stored.file_uris()) - known_files]
     commit = root / "_delta_log" / f"{stored.version():020d}.json"
     for path in (*files, commit, root, commit.parent):
         _fsync(path)

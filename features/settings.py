@@ -1,10 +1,14 @@
 """Settings of one process: built once at an edge, then passed as an argument."""
 
+import re
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+NOT_IN_PATHS = re.compile(r"[\[\]^|\\?]|%[0-9A-Fa-f]{2}")
+"""What no folder of state may have in its name: Delta and SQLite read paths as addresses."""
 
 
 class Settings(BaseSettings):
@@ -35,6 +39,15 @@ class Settings(BaseSettings):
     audit_key: SecretStr | None = Field(
         default=None, description="Key of the audit chain, any secret text; default one made below home"
     )
+
+    @field_validator("home", "mlruns")
+    @classmethod
+    def _is_no_address(cls, folder: Path) -> Path:
+        if found := NOT_IN_PATHS.search(str(folder.resolve())):
+            raise ValueError(
+                f"must lie in folders without [ ] ^ | \\ ? or a percent code, got {found[0]}; move or rename them"
+            )
+        return folder
 
     @property
     def catalogue_path(self) -> Path:
