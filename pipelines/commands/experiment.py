@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +11,7 @@ import typer
 
 from decisioning.errors import InsufficientDataError, InvalidInputError
 from pipelines.options import HomeOption, JsonOption, settings_for
+from training.whole import Whole
 
 if TYPE_CHECKING:
     from features.readouts import Readout
@@ -33,7 +35,7 @@ def read(
     ] = None,
     *,
     table: Annotated[
-        Path | None, typer.Option("--table", metavar="FILE", help="Read this Parquet or CSV file, one row a customer.")
+        Path | None, typer.Option("--table", metavar="FILE", help="Read this Parquet or CSV file.")
     ] = None,
     arm_column: Annotated[
         str | None, typer.Option("--arm-column", help="Column of the table that names the arm.")
@@ -45,6 +47,16 @@ def read(
     share: Annotated[
         list[str] | None, typer.Option("--share", metavar="ARM=SHARE", help="Intended size of an arm; default equal.")
     ] = None,
+    unit_column: Annotated[
+        str | None, typer.Option("--unit-column", help="Column of the table that names whose row it is.")
+    ] = None,
+    aggregate: Annotated[
+        Whole | None,
+        typer.Option("--aggregate", help="How rows of a unit become one; default any for flags, sum for numbers."),
+    ] = None,
+    each_row_a_unit: Annotated[
+        bool, typer.Option("--each-row-a-unit", help="Rows were drawn one by one, whatever ids repeat in them.")
+    ] = False,
     as_of: Annotated[
         datetime | None,
         typer.Option("--as-of", formats=AS_OF_FORMATS, help="Read as of this moment; UTC without offset."),
@@ -64,9 +76,11 @@ def read(
     settings = settings_for(home)
     if table is None:
         given = {"--arm-column": arm_column, "--control": control, "--metric": metric, "--share": share}
+        given |= {"--unit-column": unit_column, "--aggregate": aggregate, "--each-row-a-unit": each_row_a_unit}
         readout = _from_log(settings, name, given, as_of, is_capped=capped)
     else:
-        readout = _from_table(settings, table, name, arm_column, control, metric or [], share or [])
+        units = _Units(column=unit_column, whole=aggregate, is_row_a_unit=each_row_a_unit)
+        readout = _from_table(settings, table, name, arm_column, control, metric or [], share or [], units)
     _print(readout, as_json=as_json)
     if readout.refusal is not None:
         raise InsufficientDataError(readout.refusal.message)
@@ -158,6 +172,7 @@ def _from_table(
     control: str | None,
     metrics: list[str],
     shares: list[str],
+    units: "_Units",
 ) -> "Readout":
     from pipelines.experiment_reading import read_table_experiment
     from training.readouts import Reading
@@ -166,7 +181,7 @@ def _from_table(
     if arm_column is None or control is None or not metrics:
         raise InvalidInputError("--arm-column, --control and --metric must be given with --table, got fewer")
     now = datetime.now(UTC)
-    options = [*_pairs("--metric", metrics), *_pairs("--share", shares)]
+    options = [*_pairs("--metric", metrics), *_pairs("--share", shares), *units.options()]
     named = [name] if name else []
     command = ["nextbest", "experiment", "read", *named, "--table", str(table)]
     command += ["--arm-column", arm_column, "--control", control, *options]
@@ -177,8 +192,34 @@ def _from_table(
         control=control,
         metrics=tuple(metrics),
         shares=dict(map(_share, shares)),
+        unit_column=units.column,
+        whole=units.whole,
+        is_row_a_unit=units.is_row_a_unit,
     )
     return read_table_experiment(settings, table, design, reading)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Units:
+    """Whose rows a table holds, as it was asked."""
+
+    column: str | None
+    whole: Whole | None
+    is_row_a_unit: bool
+
+    def options(self) -> list[str]:
+        """What to type to ask the same again.
+
+        Raises:
+            InvalidInputError: The options contradict each other.
+        """
+        if self.column is not None and self.is_row_a_unit:
+            raise InvalidInputError("--each-row-a-unit must come without --unit-column, got both; name one")
+        if self.column is None and self.whole is not None:
+            raise InvalidInputError("--aggregate must come with --unit-column, got no column; name whose the rows are")
+        named = [] if self.column is None else ["--unit-column", self.column]
+        how = [] if self.whole is None else ["--aggregate", self.whole.value]
+        return [*named, *how, *(["--each-row-a-unit"] if self.is_row_a_unit else [])]
 
 
 def _pairs(option: str, values: list[str]) -> list[str]:
