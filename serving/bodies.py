@@ -58,9 +58,24 @@ def _small_json(value: dict[str, Any]) -> dict[str, Any]:
         size = len(orjson.dumps(value))
     except (TypeError, ValueError) as error:
         raise PydanticCustomError("json", "must be plain JSON with numbers of at most 64 bits") from error
+    if not _is_finite(value):
+        raise PydanticCustomError("json", "must be plain JSON with numbers of at most 64 bits")
     if size > MAX_PROPERTIES_BYTES:
         raise PydanticCustomError("too_large", "must be at most {limit} bytes of JSON", {"limit": MAX_PROPERTIES_BYTES})
     return value
+
+
+def _is_finite(value: object) -> bool:
+    """Whether no number is too large for 64 bits: 1e400 is read as infinity, which would be written as null."""
+    match value:
+        case float():
+            return math.isfinite(value)
+        case dict():
+            return all(map(_is_finite, value.values()))
+        case list():
+            return all(map(_is_finite, value))
+        case _:
+            return True
 
 
 def _distinct(values: tuple[str, ...]) -> tuple[str, ...]:

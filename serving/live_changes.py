@@ -185,7 +185,8 @@ def _case_opened(item: EventItem, catalogue: Catalogue) -> _Fields | Fault:
     if not isinstance(name, str) or name not in kinds:
         return _unknown("kind", "a kind of case", name, kinds)
     severity, known = item.properties.get("severity"), kinds[name].cooldown_seconds
-    if severity is not None and severity != kinds[name].default_severity and severity not in known:
+    is_known = severity in (None, kinds[name].default_severity) or (isinstance(severity, str) and severity in known)
+    if not is_known:
         return _unknown("severity", f"a severity of {name}, or left out", severity, known)
     fault = _fault_of_text(item, "case_id", is_needed=False)
     return fault or [_opening(kinds[name], item.properties, item.occurred_at, item.channel)]
