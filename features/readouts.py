@@ -199,6 +199,7 @@ class PhaseReadout:
     is_shown: bool
     status: Status
     verdict: str
+    refusal: Refusal | None
     unit: str
     arms: tuple[ArmCount, ...]
     primary: Metric | None

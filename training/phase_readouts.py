@@ -40,6 +40,7 @@ def _summary(span: Span, former: Span | None, readout: Readout, *, is_shown: boo
         is_shown=is_shown,
         status=readout.status,
         verdict=readout.verdict,
+        refusal=readout.refusal,
         unit=readout.unit,
         arms=readout.arms,
         primary=readout.metrics[0] if readout.metrics else None,

@@ -54,7 +54,7 @@ class Axis:
         return round(100 * (value - self.low) / (self.high - self.low), 3)
 
 
-def forest_of(metric: Metric) -> Forest | None:
+def forest_of(metric: Metric, unit: str = "customer") -> Forest | None:
     """Lay out a metric's comparisons; None where none of them has a number."""
     effects = [comparison.effect for comparison in metric.comparisons if comparison.effect is not None]
     if not effects:
@@ -65,7 +65,7 @@ def forest_of(metric: Metric) -> Forest | None:
         rows=tuple(_row(comparison, metric, axis, scale) for comparison in metric.comparisons),
         ticks=_ticks(axis),
         zero=axis.position(0.0),
-        axis=_axis_name(metric),
+        axis=_axis_name(metric, unit),
     )
 
 
@@ -117,7 +117,7 @@ def _round_step(raw: float) -> float:
     return next(factor * power for factor in (1.0, 2.0, 5.0, 10.0) if factor * power >= raw * (1 - 1e-9))
 
 
-def _axis_name(metric: Metric) -> str:
+def _axis_name(metric: Metric, unit: str) -> str:
     if metric.unit is ReadoutUnit.MONEY_MINOR:
-        return f"in {metric.currency} per customer"
-    return "in percentage points" if metric.unit is ReadoutUnit.RATE else "per customer"
+        return f"in {metric.currency} per {unit}"
+    return "in percentage points" if metric.unit is ReadoutUnit.RATE else f"per {unit}"

@@ -19,6 +19,7 @@ from features.readouts import (
     Comparison,
     Health,
     Metric,
+    PhaseReadout,
     Readout,
     ReadoutKind,
     RefusalCode,
@@ -33,6 +34,7 @@ KINDS = {
     ReadoutKind.TABLE: "Table",
 }
 BROKEN = frozenset({RefusalCode.SAMPLE_RATIO, RefusalCode.UNKNOWN_ARM})
+CUSTOMER = "customer"
 HEALTH_WORDS = {Health.OK: "Fine", Health.WARN: "Look", Health.ALARM: "Stop", Health.UNKNOWN: "Unknown"}
 
 
@@ -109,6 +111,21 @@ class ArmRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseRow:
+    """A phase of an experiment: when, what began it, and what it says."""
+
+    number: int
+    is_shown: bool
+    period: str
+    change: str
+    badge: Badge
+    shares: str
+    count: str
+    verdict: str
+    forest: Forest | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReadoutPage:
     """Everything the page of a readout shows."""
 
@@ -120,6 +137,8 @@ class ReadoutPage:
     control: str
     facts: tuple[tuple[str, str], ...]
     metrics: tuple[MetricView, ...]
+    phases: tuple[PhaseRow, ...]
+    unit: str
     health: tuple[HealthRow, ...]
     arm_columns: tuple[str, ...]
     arms: tuple[ArmRow, ...]
@@ -140,12 +159,12 @@ def card_of(readout: Readout) -> Card:
         caution="Check first" if _cautions(readout) else None,
         verdict=readout.verdict,
         metric=primary.metric_id if primary else None,
-        forest=forest_of(primary) if primary else None,
+        forest=forest_of(primary, _unit(readout)) if primary else None,
         facts=f"{count} {label.lower()}, computed {_moment(readout.computed_at)}",
     )
 
 
-def badge_of(readout: Readout) -> Badge:
+def badge_of(readout: Readout | PhaseReadout) -> Badge:
     """Status in a word or two."""
     if readout.refusal is not None:
         is_broken = readout.refusal.code in BROKEN
@@ -166,9 +185,13 @@ def page_of(readout: Readout) -> ReadoutPage:
         cautions=_cautions(readout),
         control=readout.control_arm_id,
         facts=_facts(readout),
-        metrics=tuple(_metric(metric) for metric in readout.metrics),
+        metrics=tuple(_metric(metric, _unit(readout)) for metric in readout.metrics),
+        phases=tuple(map(_phase, readout.phases)),
+        unit=_unit(readout),
         health=_health(readout),
-        arm_columns=("Customers",) if is_table else ("Assigned", "Exposed", "Exposures", "Compared"),
+        arm_columns=(f"{_unit(readout)}s".capitalize(),)
+        if is_table
+        else ("Assigned", "Exposed", "Exposures", "Compared"),
         arms=_arms(readout, is_table=is_table),
         notes=readout.notes,
         computed=_computed(readout),
@@ -178,6 +201,11 @@ def page_of(readout: Readout) -> ReadoutPage:
 
 def _facts(readout: Readout) -> tuple[tuple[str, str], ...]:
     facts = [_customers(readout), ("Control", readout.control_arm_id)]
+    if readout.kind is ReadoutKind.TABLE and readout.unit != CUSTOMER:
+        facts.append(("Unit", readout.unit))
+    shown = next((phase for phase in readout.phases if phase.is_shown), None)
+    if shown is not None:
+        facts.append(("Phase", f"{shown.number} of {len(readout.phases)}"))
     if readout.window_days is not None:
         facts.append(("Window", f"{readout.window_days:g} days after the first exposure"))
         facts.append(("Exposure", "message delivered" if readout.exposure == "delivered" else "decision made"))
@@ -189,8 +217,31 @@ def _facts(readout: Readout) -> tuple[tuple[str, str], ...]:
 def _customers(readout: Readout) -> tuple[str, str]:
     """How many customers a readout is about; a refused one compares none."""
     if readout.refusal is None:
-        return "Customers compared", format_number(sum(arm.complete_count for arm in readout.arms))
-    return "Customers assigned", format_number(sum(arm.assigned_count for arm in readout.arms))
+        return f"{_unit(readout)}s compared".capitalize(), format_number(
+            sum(arm.complete_count for arm in readout.arms)
+        )
+    return f"{_unit(readout)}s assigned".capitalize(), format_number(sum(arm.assigned_count for arm in readout.arms))
+
+
+def _unit(readout: Readout) -> str:
+    """Whom means are per; a table names its unit by a column."""
+    return "unit" if readout.kind is ReadoutKind.TABLE and readout.unit != CUSTOMER else readout.unit
+
+
+def _phase(phase: PhaseReadout) -> PhaseRow:
+    since = "From the start" if phase.since is None else f"From {_moment(phase.since)}"
+    until = "" if phase.until is None else f" to {_moment(phase.until)}"
+    return PhaseRow(
+        number=phase.number,
+        is_shown=phase.is_shown,
+        period=f"{since}{until}",
+        change=phase.change,
+        badge=badge_of(phase),
+        shares=", ".join(f"{arm.arm_id} {100 * arm.share:.1f} %" for arm in phase.arms),
+        count=f"{format_number(sum(arm.assigned_count for arm in phase.arms))} {phase.unit}s",
+        verdict=phase.verdict,
+        forest=forest_of(phase.primary, phase.unit) if phase.primary else None,
+    )
 
 
 def _computed(readout: Readout) -> tuple[tuple[str, str], ...]:
@@ -202,13 +253,13 @@ def _computed(readout: Readout) -> tuple[tuple[str, str], ...]:
     return tuple(facts)
 
 
-def _metric(metric: Metric) -> MetricView:
+def _metric(metric: Metric, unit: str) -> MetricView:
     comparisons = {comparison.arm_id: comparison for comparison in metric.comparisons}
     return MetricView(
         name=metric.metric_id,
         role="Decides" if metric.is_primary else "Explores",
         is_primary=metric.is_primary,
-        forest=forest_of(metric),
+        forest=forest_of(metric, unit),
         rows=tuple(_metric_row(metric, arm, comparisons.get(arm.arm_id)) for arm in metric.arms),
         sentences=_sentences(metric),
         notes=metric.notes,
