@@ -81,11 +81,18 @@ class Candidate:
         return self.message_class is MessageClass.MARKETING
 
 
-def compile_candidates(catalogue: Catalogue, touchpoint: Touchpoint) -> tuple[Candidate, ...]:
+def compile_candidates(
+    catalogue: Catalogue, touchpoint: Touchpoint, *, unit: Unit = Unit.MONEY
+) -> tuple[Candidate, ...]:
     """Every message of a touchpoint's channels, in the order of their keys.
 
     The order depends on names alone: it is that of `Inputs.expected_values` and of the draw, and neither may change
     because somebody moved a line in a file.
+
+    Args:
+        catalogue: What is declared.
+        touchpoint: Whose channels.
+        unit: Of what models predict: a unit of a rate is worth the declared value of the offer.
 
     Raises:
         InvalidPolicyError: Two messages with one key, a message that could not be judged, or classes that may bypass
@@ -95,7 +102,7 @@ def compile_candidates(catalogue: Catalogue, touchpoint: Touchpoint) -> tuple[Ca
     check_classes(catalogue.classes)
     opponents = _opponents(catalogue)
     candidates = [
-        _candidate(catalogue, creative, opponents)
+        _candidate(catalogue, creative, opponents, unit)
         for creative in catalogue.creatives
         if creative.channel_id in touchpoint.channels
     ]
@@ -106,7 +113,9 @@ def compile_candidates(catalogue: Catalogue, touchpoint: Touchpoint) -> tuple[Ca
     return tuple(candidates)
 
 
-def _candidate(catalogue: Catalogue, creative: Creative, opponents: Mapping[str, frozenset[str]]) -> Candidate:
+def _candidate(
+    catalogue: Catalogue, creative: Creative, opponents: Mapping[str, frozenset[str]], unit: Unit
+) -> Candidate:
     offer = _find("offer", creative.offer_id, catalogue.offers)
     channel = _checked_channel(_find("channel", creative.channel_id, catalogue.channels))
     goal = _find("goal", offer.goal_id, catalogue.goals)
@@ -144,7 +153,7 @@ def _candidate(catalogue: Catalogue, creative: Creative, opponents: Mapping[str,
         programmes=programmes_of(catalogue.programme_holdouts, touch),
         cost_minor=_number(f"cost of channel {channel.channel_id}", channel.cost_minor, highest=LARGEST_AMOUNT_MINOR),
         declared_value_minor=declared,
-        unit_value_minor=declared if _learns_rate(catalogue) else 1.0,
+        unit_value_minor=declared if unit is Unit.RATE else 1.0,
         is_follow_up=catalogue.conversation is not None and message.key in catalogue.conversation.follow_ups,
     )
 
@@ -202,11 +211,6 @@ def _find[T](kind: str, name: str, known: Mapping[str, T]) -> T:
     if name not in known:
         raise UnknownNameError(kind, name, known)
     return known[name]
-
-
-def _learns_rate(catalogue: Catalogue) -> bool:
-    measure = catalogue.measures.get(catalogue.learning.measure_id) if catalogue.learning else None
-    return measure is not None and measure.unit is Unit.RATE
 
 
 def _needed_consent(offer: Offer, channel: Channel, rules: ClassRules) -> tuple[str, str] | None:

@@ -225,7 +225,7 @@ def score_gate(_: Candidate, situation: Situation) -> Refusal | None:
 
 def _unmet(rules: tuple[LayerRule, ...], reason: Exclusion, situation: Situation) -> Refusal | None:
     for rule in rules:
-        if not (situation.knows_all or _can_check(rule, situation)):
+        if not _can_check(rule, situation):
             return (reason, f"the {rule.owner}'s rule cannot be checked", None)
         if not rule.is_met(situation.facts):
             return (reason, f"the {rule.owner}'s rule", None)
@@ -239,7 +239,7 @@ def holds(rule: LayerRule, situation: Situation) -> bool:
 
 def _can_check(rule: LayerRule, situation: Situation) -> bool:
     return (
-        (situation.has_features or not rule.needs_features)
+        rule.features <= situation.facts.keys()
         and (situation.is_profiled or not rule.needs_behaviour)
         and (situation.is_stage_known or not rule.needs_stage)
     )

@@ -65,7 +65,7 @@ class CompiledStage:
 
     stage_id: str
     is_entered: Rule
-    needs_features: bool
+    features: frozenset[str] = frozenset()
     needs_behaviour: bool = False
 
 
@@ -79,7 +79,7 @@ def compile_stages(stages: Iterable[JourneyStage]) -> tuple[CompiledStage, ...]:
         CompiledStage(
             stage_id=stage.stage_id,
             is_entered=compile_predicate(stage.entry),
-            needs_features=any(map(is_feature, needed)),
+            features=frozenset(filter(is_feature, needed)),
             needs_behaviour=any(map(is_behaviour, needed)),
         )
         for stage in stages
@@ -91,19 +91,17 @@ def standing(
     stages: Iterable[CompiledStage],
     facts: Facts,
     *,
-    has_features: bool = True,
     has_behaviour: bool = True,
     moved_to: str | None = None,
 ) -> Standing:
     """The stage that an event just named, else the first whose entry rule holds.
 
-    Without features the search ends at the first rule that needs them: a later stage that takes everybody would
+    The search ends at the first rule over a feature that was not read: a later stage that takes everybody would
     otherwise collect customers who belong to an earlier one, and an outage would make all of them look lapsed.
 
     Args:
         stages: In journey order.
-        facts: As `facts.gather_facts`.
-        has_features: False where the features could not be read.
+        facts: As `facts.gather_facts`; a feature that was read is there, whether it has a value or not.
         has_behaviour: False where nobody may look at what the customer just did; the search ends there likewise.
         moved_to: As `live.stage_moved_to`; a stage that is not declared moves nobody.
     """
@@ -111,7 +109,7 @@ def standing(
     if moved_to is not None and any(stage.stage_id == moved_to for stage in stages):
         return Standing(stage_id=moved_to)
     for stage in stages:
-        if (stage.needs_features and not has_features) or (stage.needs_behaviour and not has_behaviour):
+        if not stage.features <= facts.keys() or (stage.needs_behaviour and not has_behaviour):
             return Standing(stage_id=None, is_known=False)
         if stage.is_entered(facts):
             return Standing(stage_id=stage.stage_id)

@@ -20,7 +20,7 @@ class LayerRule:
 
     Attributes:
         is_met: `predicate`, compiled.
-        needs_features: It looks at features, so it cannot be checked without them.
+        features: Features that it looks at: it cannot be checked where one of them was not read.
         needs_behaviour: It looks at what the customer just did, so it cannot be checked on who is not profiled.
         needs_stage: It looks at the stage.
     """
@@ -28,7 +28,7 @@ class LayerRule:
     owner: RuleOwner
     predicate: Predicate
     is_met: Rule
-    needs_features: bool
+    features: frozenset[str]
     needs_behaviour: bool
     needs_stage: bool
 
@@ -49,7 +49,7 @@ def _compiled(owner: RuleOwner, predicate: Predicate) -> LayerRule:
         owner=owner,
         predicate=predicate,
         is_met=compile_predicate(predicate),
-        needs_features=any(map(is_feature, needed)),
+        features=frozenset(filter(is_feature, needed)),
         needs_behaviour=any(map(is_behaviour, needed)),
         needs_stage=STAGE_FACT in needed,
     )

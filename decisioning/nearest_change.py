@@ -129,7 +129,7 @@ class _Search:
     def decided(self, world: World) -> Decision:
         """What would be decided in another world."""
         is_other = world.catalogue is not self.policy.catalogue
-        policy = Policy(world.catalogue, self.policy.seed) if is_other else self.policy
+        policy = Policy(world.catalogue, self.policy.seed, unit=self.policy.unit) if is_other else self.policy
         return decide(policy, world.inputs, self.decision.decision_id)
 
     def told(self, steps: Sequence[Step], *, is_verified: bool) -> Change:

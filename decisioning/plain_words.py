@@ -133,8 +133,10 @@ def rule_words(policy: Policy, decision: Decision, message_key: str, exclusion: 
 
 
 def _cannot_be_checked(rule: LayerRule, decision: Decision) -> bool:
-    is_read = decision.inputs.features is not None and is_profiled(decision.inputs)
-    return not is_read and (rule.needs_features or rule.needs_stage or rule.needs_behaviour)
+    features = decision.inputs.features if is_profiled(decision.inputs) else None
+    if features is None:
+        return bool(rule.features) or rule.needs_stage or rule.needs_behaviour
+    return not rule.features <= set(features.names)
 
 
 class _Amounts(NamedTuple):

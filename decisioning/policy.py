@@ -27,6 +27,7 @@ from decisioning.levers import Levers, LeverScope, check_levers
 from decisioning.limits import check_limits
 from decisioning.listening import check_listening
 from decisioning.live import stage_moved_to
+from decisioning.measure import Unit
 from decisioning.message import Message
 from decisioning.predicate import FactValue
 from decisioning.quiet_hours import check_quiet_hours
@@ -44,7 +45,8 @@ class Policy:
     Attributes:
         catalogue: What marketers declared.
         seed: Seed of the draws.
-        version: Hash of catalogue version, seed and core behaviour; two policies with one version decide alike.
+        unit: Of what models predict: that of the measure the catalogue learns, unless another was asked for.
+        version: Hash of catalogue version, seed, unit and core behaviour; two policies with one version decide alike.
         levers: The catalogue's levers, compiled.
     """
 
@@ -57,11 +59,17 @@ class Policy:
         "catalogue",
         "levers",
         "seed",
+        "unit",
         "version",
     )
 
-    def __init__(self, catalogue: Catalogue, seed: str = "nextbest") -> None:
+    def __init__(self, catalogue: Catalogue, seed: str = "nextbest", *, unit: Unit | None = None) -> None:
         """Compile and check.
+
+        Args:
+            catalogue: What is declared.
+            seed: Seed of the draws.
+            unit: Of what models predict, where the model in use learned before the catalogue asked for something else.
 
         Raises:
             InvalidPolicyError: Something declared cannot work.
@@ -80,10 +88,14 @@ class Policy:
         self._assigner = Assigner(catalogue.experiments, catalogue.holdout, catalogue.programme_holdouts)
         self.catalogue = catalogue
         self.seed = seed
-        self.version = _version(catalogue.version, seed)
+        self.unit = unit or _learned_unit(catalogue)
+        self.version = _version(
+            catalogue.version, seed, *(() if self.unit is _learned_unit(catalogue) else (self.unit,))
+        )
         self._stages = compile_stages(catalogue.stages)
         self._candidates = {
-            name: compile_candidates(catalogue, touchpoint) for name, touchpoint in catalogue.touchpoints.items()
+            name: compile_candidates(catalogue, touchpoint, unit=self.unit)
+            for name, touchpoint in catalogue.touchpoints.items()
         }
         self.levers = Levers(catalogue.levers)
         self._applying = {
@@ -134,8 +146,7 @@ class Policy:
             return Standing(stage_id=asked)
         profiled = is_profiled(inputs)
         moved_to = stage_moved_to(inputs.live, inputs.now) if profiled else None
-        has_features = profiled and inputs.features is not None
-        return standing(self._stages, facts, has_features=has_features, has_behaviour=profiled, moved_to=moved_to)
+        return standing(self._stages, facts, has_behaviour=profiled, moved_to=moved_to)
 
     def assignment(self, request: Request, customer: Customer | None, now: datetime) -> Assignment:
         """Holdouts and experiment arms of the customer; serving asks for them before it scores.
@@ -312,9 +323,14 @@ def _decision(outcome: _Outcome, decision_id: str) -> Decision:
     )
 
 
-def _version(catalogue_version: str, seed: str) -> str:
-    parts = "\x00".join((BEHAVIOUR_VERSION, catalogue_version, seed))
-    return hashlib.blake2b(parts.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+def _learned_unit(catalogue: Catalogue) -> Unit:
+    measure = catalogue.measures.get(catalogue.learning.measure_id) if catalogue.learning else None
+    return Unit.MONEY if measure is None else measure.unit
+
+
+def _version(*parts: str) -> str:
+    content = "\x00".join((BEHAVIOUR_VERSION, *parts))
+    return hashlib.blake2b(content.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
 def _lever_names(catalogue: Catalogue) -> Mapping[LeverScope, frozenset[str]]:

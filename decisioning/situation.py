@@ -95,9 +95,7 @@ class Situation:
         facts: As `facts.gather_facts`, with `stage`.
         stage_id: None where no stage matches or none can be told.
         is_stage_known: False where the stage hangs on what could not be read.
-        has_features: False where the features could not be read, or must not be.
         is_profiled: False where the customer does not want to be profiled.
-        knows_all: Nothing of the last three is missing: every rule can be checked.
         channels: Channels that the caller and the placement take; None for all.
         slate: Offers of earlier positions.
         followed: Offers that one of those must not follow; within a slate nobody knows what is read first.
@@ -125,9 +123,7 @@ class Situation:
     facts: Facts
     stage_id: str | None
     is_stage_known: bool
-    has_features: bool
     is_profiled: bool
-    knows_all: bool
     channels: frozenset[str] | None
     reachable: frozenset[str]
     unsubscribed: frozenset[str]
@@ -190,9 +186,7 @@ def situation_of(
         facts=facts,
         stage_id=place.stage_id,
         is_stage_known=place.is_known,
-        has_features=profiled and inputs.features is not None,
         is_profiled=profiled,
-        knows_all=profiled and inputs.features is not None and place.is_known,
         channels=asked_channels(inputs.request, inputs.request.placements[0]),
         reachable=customer.reachable_channels if customer is not None else frozenset(),
         unsubscribed=customer.unsubscribed_channels if customer is not None else frozenset(),

@@ -28,6 +28,7 @@ import numpy.typing as npt
 
 from decisioning.catalogue import Attribute, AttributeKind
 from decisioning.errors import InvalidInputError
+from decisioning.measure import Unit
 from decisioning.message import Message
 from decisioning.predicate import FactValue
 from decisioning.scoring import FeatureVector, FloatArray
@@ -238,7 +239,10 @@ class ValueModel:
     Attributes:
         version: Registered version, for records.
         feature_schema: Fingerprint of the feature schema it was trained on.
+        feature_meanings: What each of its customer features meant in training, by name; empty where nobody wrote it
+            down.
         measure_id: The measure it predicts.
+        unit: Of that measure; None where nobody wrote it down.
         window_days: The window its predictions are for, in days.
         predict: The learned function `f`: shape (n, p) in, shape (n,) out, each row by itself.
     """
@@ -251,6 +255,8 @@ class ValueModel:
     coding: MessageCoding
     calibrator: Calibrator
     predict: Predict
+    feature_meanings: Mapping[str, str] = field(default_factory=dict[str, str])
+    unit: Unit | None = None
 
     def messages(self, messages: Sequence[Message]) -> FloatArray:
         """Message columns of silence and the candidates, shape (k + 1, m): make them once per touchpoint."""

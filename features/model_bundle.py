@@ -17,6 +17,7 @@ import orjson
 
 from decisioning.catalogue import Attribute, AttributeKind
 from decisioning.errors import ModelUnavailableError
+from decisioning.measure import Unit
 from decisioning.scoring import FloatArray
 from decisioning.value_model import Calibrator, DesignLayout, MessageCoding, Predict, ValueModel
 
@@ -46,6 +47,9 @@ class ModelBundle:
         catalogue_version: Catalogue it was trained under.
         measure_id: What it predicts.
         window_days: Over which window.
+        feature_meanings: What each customer feature means, by name; see `FeatureSchema.meanings`. Empty in bundles of
+            older releases.
+        unit: Of the measure; None in bundles of older releases.
         notes: Whatever else training wants kept beside the model: the best single message, dataset digest, dates.
     """
 
@@ -58,6 +62,8 @@ class ModelBundle:
     measure_id: str
     window_days: float
     notes: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    feature_meanings: Mapping[str, str] = field(default_factory=dict[str, str])
+    unit: Unit | None = None
 
     @property
     def digest(self) -> str:
@@ -131,6 +137,8 @@ def value_model(bundle: ModelBundle, *, version: str) -> ValueModel:
         layout=bundle.layout,
         coding=bundle.coding,
         calibrator=bundle.calibrator,
+        feature_meanings=bundle.feature_meanings,
+        unit=bundle.unit,
         predict=booster_predict(bundle.booster, bundle.layout),
     )
 
@@ -170,6 +178,10 @@ def _document(bundle: ModelBundle) -> dict[str, Any]:
         "window_days": bundle.window_days,
         "notes": dict(bundle.notes),
     }
+    if bundle.feature_meanings:  # what older releases did not write must not change the digest of their models
+        content["feature_meanings"] = dict(bundle.feature_meanings)
+    if bundle.unit is not None:
+        content["unit"] = str(bundle.unit)
     return {**content, "digest": _content_digest(content)}
 
 
@@ -231,6 +243,8 @@ def _bundle(booster: str, document: Mapping[str, Any]) -> ModelBundle:
         measure_id=document["measure"],
         window_days=float(document["window_days"]),
         notes=document["notes"],
+        feature_meanings=document.get("feature_meanings", {}),
+        unit=Unit(document["unit"]) if "unit" in document else None,
     )
 
 

@@ -1,7 +1,7 @@
 """Every policy that ever decided, so that old decisions can be replayed: catalogues by version, policies by hash.
 
     catalogues/<catalogue version>/*.yaml      the files, as they were, with the ledger of who is in which test
-    catalogues/policies/<policy version>.json  which catalogue, seed and core behaviour made it
+    catalogues/policies/<policy version>.json  which catalogue, seed, unit and core behaviour made it
 
 A copy is named by the hash of what it declares, so keeping it again changes nothing, and a copy that was changed is no
 longer taken for what its name says.
@@ -16,6 +16,7 @@ import orjson
 
 from decisioning.catalogue import Catalogue
 from decisioning.errors import InvalidInputError, LogUnavailableError
+from decisioning.measure import Unit
 from decisioning.policy import BEHAVIOUR_VERSION, Policy
 from features import assignment_ledger
 from features.catalogue import load_catalogue
@@ -53,7 +54,12 @@ class PolicyArchive:
         note = self.path / POLICIES / f"{policy.version}.json"
         try:
             if not note.exists() and self._copy(folder, policy.catalogue.version):
-                parts = {"catalogue": policy.catalogue.version, "seed": policy.seed, "behaviour": BEHAVIOUR_VERSION}
+                parts = {
+                    "catalogue": policy.catalogue.version,
+                    "seed": policy.seed,
+                    "behaviour": BEHAVIOUR_VERSION,
+                    "unit": policy.unit,
+                }
                 _write_whole(note, orjson.dumps(parts, option=orjson.OPT_INDENT_2))
         except OSError as error:
             raise LogUnavailableError(
@@ -113,10 +119,11 @@ class PolicyArchive:
             parts = orjson.loads((self.path / POLICIES / f"{version}.json").read_bytes())
             if parts["behaviour"] != BEHAVIOUR_VERSION:
                 return Absence.OTHER_BEHAVIOUR
-            policy = Policy(load_catalogue(self.path / parts["catalogue"]), parts["seed"])
+            unit = Unit(parts["unit"]) if "unit" in parts else None
+            policy = Policy(load_catalogue(self.path / parts["catalogue"]), parts["seed"], unit=unit)
         except FileNotFoundError:
             return Absence.NEVER_KEPT
-        except (InvalidInputError, OSError, orjson.JSONDecodeError, KeyError, TypeError):
+        except (InvalidInputError, OSError, ValueError, KeyError, TypeError):
             return Absence.DAMAGED
         return policy if policy.version == version else Absence.DAMAGED
 

@@ -16,6 +16,7 @@ from decisioning.value_model import ValueModel
 from features.catalogue import load_catalogue
 from features.model_bundle import load_value_model
 from features.privacy.tombstones import tombstones_of
+from features.schema_archive import known_schemas
 from features.settings import Settings
 from pipelines.allocation_problem import Options, options_of
 from pipelines.audience import CUSTOMER, KEY
@@ -77,6 +78,7 @@ class Run:
             model=model,
             model_problem=None if model else "there is no champion",
             arm_models={alias: load_value_model(one.folder, version=one.version) for alias, one in self.arms.items()},
+            known=known_schemas(self.settings),
         )
 
 

@@ -7,16 +7,18 @@ from typing import Any
 
 from decisioning.errors import InvalidInputError
 from decisioning.measure import Unit
+from decisioning.policy import Policy
 from features.catalogue import load_catalogue
 from features.catalogue.building import to_minor
 from features.history import History
 from features.model_bundle import ModelBundle, read_bundle, value_model
+from features.model_fit import check_promotable, fit_model
 from features.model_registry import fetch_champion, fetch_version
+from features.schema_archive import known_schemas
 from features.settings import Settings
 from training.evaluation import evaluate, judge
 from training.evaluation_output import check_out, chosen_frame, evaluation_document, write_chosen
 from training.evaluation_rewards import reward_of
-from training.model_fit import check_model_fit
 
 type OnProgress = Callable[[str, int, int], None]
 
@@ -62,9 +64,10 @@ def evaluate_on_log(
     copy = fetch_version(settings, plan.version) if plan.version else fetch_champion(settings)
     bundle = read_bundle(copy.folder)
     model = value_model(bundle, version=copy.version)
-    check_model_fit(model, catalogue)
+    fit = fit_model(model, Policy(catalogue), known_schemas(settings))
+    check_promotable(fit)
     history = History.from_folder(plan.log)
-    judged = judge(history, catalogue, model, settings, on_progress=on_progress)
+    judged = judge(history, catalogue, fit.model, settings, on_progress=on_progress)
     if plan.out is not None:
         learns_money = catalogue.measures[model.measure_id].unit is Unit.MONEY
         write_chosen(

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from decisioning.catalogue import Catalogue
 from decisioning.decision import Action, Decision, Evaluated, Excluded, Exclusion, Reason
 from decisioning.measure import Unit
 from decisioning.message import SILENCE
 from decisioning.permit import PermitAnswer
 from decisioning.plain_words import exclusion_words, plain_reason
+from decisioning.policy import Policy
 from decisioning.record import decision_from_record
 from decisioning.reservation import position_id
 from serving.log_rows import parts_of
@@ -29,7 +29,8 @@ def answer_of(
     decision: Decision,
     *,
     contents: Mapping[str, Mapping[str, str]],
-    catalogue: Catalogue,
+    policy: Policy,
+    measure_id: str | None,
     per_major: float,
     ttl_s: int,
 ) -> Answer:
@@ -40,13 +41,14 @@ def answer_of(
     Args:
         decision: The decision.
         contents: Rendered content by field of every chosen message, by its key.
-        catalogue: The catalogue it was made with.
+        policy: The policy it was made with.
+        measure_id: What the model that was asked predicts; None where none was.
         per_major: Minor units per major unit of the currency.
         ttl_s: How long a repeat of the ask gets the same answer, in seconds.
     """
-    money = Amounts(catalogue, per_major)
+    money = Amounts(policy, per_major)
     slate = _slate(decision, contents, money)
-    learned = catalogue.learning if decision.model_version is not None else None
+    measure = measure_id if decision.model_version is not None else None
     return {
         "decision_id": decision.decision_id,
         "customer_id": decision.customer_id,
@@ -67,7 +69,7 @@ def answer_of(
         "stage": decision.stage_id,
         "experiments": [{"experiment": name, "arm": arm} for name, arm in sorted(decision.arms.items())],
         "held_out": decision.is_held_out,
-        "model": {"version": decision.model_version, "measure": learned.measure_id} if learned else None,
+        "model": {"version": decision.model_version, "measure": measure} if measure else None,
         "policy_version": decision.policy_version,
         "features_as_of": features_as_of(decision),
         "ttl_s": ttl_s,
@@ -131,17 +133,18 @@ def unnamed(answer: Answer) -> Answer:
     return {**answer, "decision_id": None, "dry_run": True, "ttl_s": 0, "slate": slate}
 
 
-def explanation(record: Mapping[str, Any], *, catalogue: Catalogue, per_major: float) -> Answer:
+def explanation(record: Mapping[str, Any], *, policy: Policy, per_major: float) -> Answer:
     """Why a decision came out as it did, from its record alone.
 
     Args:
         record: The full record.
-        catalogue: For the currency and the unit of the amounts.
+        policy: For the currency and the unit of the amounts.
         per_major: Minor units per major unit of the currency.
     """
-    decision, money = decision_from_record(record), Amounts(catalogue, per_major)
+    decision, money = decision_from_record(record), Amounts(policy, per_major)
+    currency = policy.catalogue.currency
     return {
-        "summary": plain_reason(decision, catalogue.currency, per_major=per_major, is_rate=not money.is_money),
+        "summary": plain_reason(decision, currency, per_major=per_major, is_rate=not money.is_money),
         "evaluated": [_evaluated(one, money) for one in decision.evaluated],
         "excluded": [_excluded(one) for one in decision.excluded],
     }
@@ -185,13 +188,11 @@ def features_as_of(decision: Decision) -> str | None:
 
 
 class Amounts:
-    """Values of the learned measure as callers read them: money in major units, rates as they are."""
+    """Values of the measure that models predict as callers read them: money in major units, rates as they are."""
 
-    def __init__(self, catalogue: Catalogue, per_major: float) -> None:
-        learning = catalogue.learning
-        measure = catalogue.measures.get(learning.measure_id) if learning else None
-        self.is_money = measure is None or measure.unit is Unit.MONEY
-        self._currency = catalogue.currency
+    def __init__(self, policy: Policy, per_major: float) -> None:
+        self.is_money = policy.unit is Unit.MONEY
+        self._currency = policy.catalogue.currency
         self._per_major = per_major
 
     def value(self, number: float | None) -> Answer | None:

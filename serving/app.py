@@ -76,7 +76,7 @@ def create_app(
         catalogues=CatalogueSource(folder=settings.catalogue_path),
         models=ModelSource(fetch=fetch_model or (lambda: fetch_champion(settings))),
         fetch_arm=fetch_arm or (lambda alias: fetch_champion(settings, alias)),
-        seed=settings.policy_seed,
+        settings=settings,
         archive=PolicyArchive(settings.catalogues_path),
         now=clock,
     )

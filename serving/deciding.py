@@ -30,7 +30,6 @@ from decisioning.reason import CONTENDED_WORD
 from decisioning.reservation import position_id
 from decisioning.scoring import FeatureVector, FloatArray
 from features.online.profiles import decode_profile
-from features.online.record import decode_record
 from features.online.redis_keys import shard_of
 from features.said import LONG_AGO, told_since
 from serving.fitting import Fit
@@ -210,11 +209,11 @@ def _gather(in_force: InForce, ask: Ask) -> _Gathered:
     if ask.known.features is None:
         return _Gathered(ask=ask, customer=customer, degraded=(FEATURES_MISSING,))
     try:
-        features = decode_record(ask.known.features, in_force.schema, ask.now)
+        features = in_force.reader.read(ask.known.features, ask.now)
     except FeatureUnavailableError:
         return _Gathered(ask=ask, customer=customer, degraded=(FEATURES_UNAVAILABLE,))
     is_stale = any(
-        (age := features.ages_seconds[group.name]) is not None and age > group.max_age_days * _DAY_S
+        (age := features.ages_seconds.get(group.name)) is not None and age > group.max_age_days * _DAY_S
         for group in in_force.schema.groups
     )
     return _Gathered(ask=ask, customer=customer, features=features, degraded=(FEATURES_STALE,) if is_stale else ())

@@ -245,4 +245,4 @@ def _unlogged(draft: Draft) -> Answer:
 
 
 def _explanation(in_force: InForce, record: Record) -> Answer:
-    return explanation(record, catalogue=in_force.catalogue, per_major=in_force.per_major)
+    return explanation(record, policy=in_force.policy, per_major=in_force.per_major)

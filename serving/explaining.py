@@ -136,7 +136,7 @@ def _told_then(
 def _told(in_force: InForce, policy: Policy, decision: Decision, offer_id: str, channel_id: str | None) -> Told:
     found = why_not_then(decision, offer_id, channel_id)
     change = nearest_change(policy, decision, offer_id, channel_id)
-    money = Amounts(in_force.catalogue, in_force.per_major)
+    money = Amounts(policy, in_force.per_major)
     return {
         "decided_at": decision.decided_at.isoformat(),
         "policy_version": decision.policy_version,

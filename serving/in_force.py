@@ -7,13 +7,15 @@ from datetime import timedelta
 import numpy as np
 
 from decisioning.catalogue import Catalogue
-from decisioning.errors import ModelUnavailableError
+from decisioning.errors import InvalidInputError
 from decisioning.policy import Policy
 from decisioning.scoring import FeatureVector, FloatArray
 from decisioning.value_model import ValueModel
 from features.catalogue.building import to_minor
 from features.computing.definitions import feature_schema
 from features.computing.feature_schema import FeatureSchema
+from features.model_fit import ModelFit, fit_model
+from features.online.record_reader import RecordReader
 from serving.event_memory import events_kept
 from serving.fitting import Fitting
 from serving.live_writing import book_lasts
@@ -37,6 +39,8 @@ class InForce:
         model: The champion; None where there is none that fits.
         model_problem: Why the newest model is not the one here; None where it is.
         message_columns: Message columns of the champion's design matrix by touchpoint, shape (k + 1, m) each.
+        fit: How the champion fits the catalogue; None where there is none.
+        reader: Decodes feature records, also those that are older than the catalogue.
         nothing_known: A feature vector in which everything is missing.
         fitting: Checks of what channels can carry, by touchpoint.
         supply: Which counters of what all customers share to read.
@@ -51,6 +55,8 @@ class InForce:
     model: ValueModel | None
     model_problem: str | None
     message_columns: Mapping[str, FloatArray] = field(default_factory=dict[str, FloatArray])
+    fit: ModelFit | None = None
+    reader: RecordReader
     nothing_known: FeatureVector
     fitting: Mapping[str, Fitting] = field(default_factory=dict[str, Fitting])
     supply: SupplyLookup
@@ -73,6 +79,11 @@ class InForce:
         """How many events of a type recent behaviour keeps."""
         return self.events_kept.get(event_type, MOST_EVENTS)
 
+    def measure_of(self, version: str | None) -> str | None:
+        """What the model of a version predicts, the champion's or an arm's; None where no such model is in force."""
+        models = (self.model, *(arm.model for arm in self.arm_models.values()))
+        return next((one.measure_id for one in models if one is not None and one.version == version), None)
+
     def scorer(self, alias: str | None) -> ArmModel | None:
         """The model that an alias names, None for the champion; None where it is not to be had."""
         if alias is not None:
@@ -90,10 +101,14 @@ def put_in_force(
     model_problem: str | None = None,
     arm_models: Mapping[str, ValueModel] | None = None,
     arm_problems: Mapping[str, str] | None = None,
+    known: Mapping[str, FeatureSchema] | None = None,
 ) -> InForce:
     """Compile a catalogue and check that a model fits it, down to a trial score for every touchpoint.
 
     A model that does not fit is left out, and `model_problem` says why: decisions then go by declared values.
+
+    A catalogue need not wait for a model: one trained before goes on deciding with what both know, see
+    `features.model_fit`. Where the catalogue learns another measure now, values keep the unit that the model learned.
 
     Args:
         catalogue: The catalogue.
@@ -102,24 +117,28 @@ def put_in_force(
         model_problem: Why there is no model, where there is none.
         arm_models: Models of experiment arms by alias.
         arm_problems: Why the model of an alias is missing.
+        known: Feature schemas of earlier catalogues by fingerprint, under which records may lie in Redis.
 
     Raises:
         InvalidPolicyError: The catalogue cannot be compiled.
     """
-    policy, schema = Policy(catalogue, seed), feature_schema(catalogue)
-    columns: dict[str, FloatArray] = {}
+    policy, schema, known = Policy(catalogue, seed), feature_schema(catalogue), known or {}
+    fit: ModelFit | None = None
     if model is not None:
         try:
-            columns = _trial(policy, schema, model)
-        except ModelUnavailableError as error:
-            model, model_problem = None, str(error)
-    arms, problems = _fitting_arms(policy, schema, arm_models or {})
+            fit = fit_model(model, policy, known)
+            policy = policy if fit.unit is policy.unit else Policy(catalogue, seed, unit=fit.unit)
+        except InvalidInputError as error:
+            model_problem = str(error)
+    arms, problems = _fitting_arms(policy, known, arm_models or {})
     return InForce(
         policy=policy,
         schema=schema,
-        model=model,
+        model=fit.model if fit else None,
         model_problem=model_problem,
-        message_columns=columns,
+        message_columns=fit.message_columns if fit else {},
+        fit=fit,
+        reader=RecordReader(schema, known.values()),
         nothing_known=_nothing_known(schema),
         fitting={name: Fitting(policy.candidates(name)) for name in catalogue.touchpoints},
         supply=SupplyLookup(catalogue),
@@ -138,16 +157,24 @@ def arm_aliases(catalogue: Catalogue) -> frozenset[str]:
 
 
 def _fitting_arms(
-    policy: Policy, schema: FeatureSchema, models: Mapping[str, ValueModel]
+    policy: Policy, known: Mapping[str, FeatureSchema], models: Mapping[str, ValueModel]
 ) -> tuple[dict[str, ArmModel], dict[str, str]]:
-    """Models of arms that can score every touchpoint, and what is wrong with the others."""
+    """Models of arms that can score every touchpoint in the policy's unit, and what is wrong with the others."""
     fitting: dict[str, ArmModel] = {}
     problems: dict[str, str] = {}
     for alias, model in models.items():
         try:
-            fitting[alias] = ArmModel(model=model, message_columns=_trial(policy, schema, model))
-        except ModelUnavailableError as error:
+            fit = fit_model(model, policy, known)
+        except InvalidInputError as error:
             problems[alias] = str(error)
+            continue
+        if fit.unit is policy.unit:
+            fitting[alias] = ArmModel(model=fit.model, message_columns=fit.message_columns)
+        else:
+            problems[alias] = (
+                f"model version {model.version} must predict {policy.unit}, as the champion does, got {fit.unit}"
+                f" ({model.measure_id}); train one for the arm again"
+            )
     return fitting, problems
 
 
@@ -158,20 +185,3 @@ def _nothing_known(schema: FeatureSchema) -> FeatureVector:
         ages_seconds={group.name: None for group in schema.groups},
         schema=schema.fingerprint,
     )
-
-
-def _trial(policy: Policy, schema: FeatureSchema, model: ValueModel) -> dict[str, FloatArray]:
-    """Message columns of every touchpoint, once the model has shown that it can score them."""
-    if model.feature_schema != schema.fingerprint:
-        raise ModelUnavailableError(
-            f"model {model.version} must be trained on the feature schema of the catalogue in force"
-            f" ({schema.fingerprint}), got {model.feature_schema}; build features and train again"
-        )
-    columns = {name: model.messages(policy.candidates(name)) for name in policy.catalogue.touchpoints}
-    for name, messages in columns.items():
-        width = len(model.layout.customer) + len(model.layout.context)
-        matrix = np.full((messages.shape[0], messages.shape[1] + width), np.nan)
-        matrix[:, len(model.layout.customer) : len(model.layout.customer) + messages.shape[1]] = messages
-        if not np.isfinite(model.expected_values(matrix)).all():
-            raise ModelUnavailableError(f"model {model.version} must give finite values, got others for {name}")
-    return columns

@@ -11,25 +11,35 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 from prometheus_client.registry import Collector
 
 from decisioning.decision import Action, Decision
+from features.catalogue_needs import Waits
 
 LATENCY_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5)
 AGE_BUCKETS_S = (60, 600, 3_600, 6 * 3_600, 86_400, 2 * 86_400, 7 * 86_400, 14 * 86_400)
 
 
-class _ModelInfo(Collector):
-    """The model that the answering process decides with.
+class _InForce(Collector):
+    """What the answering process decides with.
 
     No gauge of the library will do: over several processes it keeps the label of every version there ever was.
     """
 
     def __init__(self) -> None:
-        self.version = ""
+        self.model_version = ""
+        self.waits_for: frozenset[Waits] = frozenset()
 
     def collect(self) -> Iterator[Metric]:
-        """One version, at 1."""
-        family = GaugeMetricFamily("nextbest_model_info", "1 for the model version in force", labels=("version",))
-        family.add_metric((self.version,), 1.0)
-        yield family
+        """One model version, at 1, and whether the catalogue waits for something to be made anew."""
+        model = GaugeMetricFamily("nextbest_model_info", "1 for the model version in force", labels=("version",))
+        model.add_metric((self.model_version,), 1.0)
+        yield model
+        waits = GaugeMetricFamily(
+            "nextbest_catalogue_waits",
+            "1 while the catalogue in force waits for it to be made anew",
+            labels=("waits_for",),
+        )
+        for one in Waits:
+            waits.add_metric((one.value,), float(one in self.waits_for))
+        yield waits
 
 
 class Metrics:
@@ -68,9 +78,9 @@ class Metrics:
             "reports", "Outcomes and events reported, by what became of them", "kind", "status"
         )
         self.problems = self._counter("problems", "Requests refused, by code", "code")
-        self.model = _ModelInfo()
         self.zone_rules = self._gauge("zone_rules_info", "1 for the release of the time zone rules", "version")
         self.zone_rules_old = self._gauge("zone_rules_old", "1 where the time zone rules are old")
+        self.in_force = _InForce()
         self.shadow_price = self._gauge("shadow_price_minor", "Price of one unit of what is shared, by limit", "limit")
         self.supply_used = self._gauge("supply_used_ratio", "Part of what is shared that was used, by limit", "limit")
         self.open_cases = self._gauge("cases_open", "Cases of customers that are open, by kind", "kind")
@@ -79,7 +89,7 @@ class Metrics:
         self._redis_up: Gauge | None = None
         self._shown: dict[Gauge, frozenset[str]] = {}
         if shared is None:
-            self.registry.register(self.model)
+            self.registry.register(self.in_force)
 
     def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
         return Counter(f"nextbest_{name}", meaning, labels, registry=self.registry)
@@ -139,7 +149,7 @@ class Metrics:
         _forget_the_dead(self._shared)
         merged = CollectorRegistry()
         MultiProcessCollector(merged, str(self._shared))
-        merged.register(self.model)
+        merged.register(self.in_force)
         return generate_latest(merged)
 
 

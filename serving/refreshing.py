@@ -8,11 +8,15 @@ from functools import partial
 import structlog
 
 from decisioning.catalogue import Catalogue
-from decisioning.errors import InvalidInputError, LogUnavailableError
+from decisioning.errors import FeatureUnavailableError, InvalidInputError, LogUnavailableError
 from decisioning.value_model import ValueModel
 from features.catalogue.settling import settle
+from features.catalogue_needs import Need, needs_of
 from features.clock import Clock, wall_clock
+from features.computing.feature_schema import FeatureSchema
 from features.policy_archive import PolicyArchive
+from features.schema_archive import built_schema, keep_schema, known_schemas
+from features.settings import Settings
 from serving.background import survive
 from serving.catalogue_source import CatalogueSource
 from serving.in_force import InForce, arm_aliases, put_in_force
@@ -28,23 +32,26 @@ class Refresher:
 
     Attributes:
         fetch_arm: Gives the local copy of the model that an experiment arm names by its alias.
-        seed: Seed of the draws.
+        settings: Where schemas and features are, and the seed of the draws.
         in_force: The set in use; None before the first catalogue.
         catalogue_problem: Why the catalogue's files as they are now are not in use.
         model_problem: Why the champion is not in use.
         archive: Keeps every policy that was in force; None to keep none.
         now: The clock, for the ledger of who is in which test.
+        needs: What the catalogue in force waits for.
     """
 
     catalogues: CatalogueSource
     models: ModelSource
     fetch_arm: Callable[[str], Champion]
-    seed: str
+    settings: Settings
     in_force: InForce | None = None
     catalogue_problem: str | None = None
     model_problem: str | None = None
     archive: PolicyArchive | None = None
     now: Clock = wall_clock
+    needs: tuple[Need, ...] = ()
+    _known: dict[str, FeatureSchema] = field(default_factory=dict[str, FeatureSchema], init=False)
     _kept: str | None = field(default=None, init=False)
     _arms: dict[str, ModelSource] = field(default_factory=dict[str, ModelSource], init=False)
 
@@ -75,10 +82,12 @@ class Refresher:
         fitting = self.in_force.model_problem if self.in_force is not None else None
         self.model_problem = fitting or self.models.problem
         self._keep()
+        self._note_needs()
 
     def _swap(self, catalogue: Catalogue) -> None:
         """Put the newest model in force; where it does not fit, the one in use stays, if that one does."""
-        old = self.in_force.model if self.in_force is not None else None
+        self._know_schemas()
+        old = self.in_force.fit.trained if self.in_force is not None and self.in_force.fit is not None else None
         new = self._compiled(catalogue, self.models.model, self.models.problem)
         if new.model is None and old is not None:
             kept = self._compiled(catalogue, old, None)
@@ -96,11 +105,12 @@ class Refresher:
         arms, problems = self._arm_models()
         return put_in_force(
             catalogue,
-            seed=self.seed,
+            seed=self.settings.policy_seed,
             model=model,
             model_problem=model_problem,
             arm_models=arms,
             arm_problems=problems,
+            known=self._known,
         )
 
     def _refresh_arms(self, aliases: frozenset[str]) -> bool:
@@ -119,6 +129,21 @@ class Refresher:
         problems = {alias: source.problem or "" for alias, source in self._arms.items() if source.model is None}
         return models, problems
 
+    def _know_schemas(self) -> None:
+        """Learn of the schemas that records in Redis may still have; one that was known here is never forgotten."""
+        self._known |= known_schemas(self.settings)
+        if self.in_force is not None:
+            self._known[self.in_force.schema.fingerprint] = self.in_force.schema
+
+    def _note_needs(self) -> None:
+        """Look what the catalogue in force waits for, and tell of it where that is something else than before."""
+        if self.in_force is None:
+            return
+        needs = needs_of(self.in_force.catalogue, built=built_schema(self.settings), fit=self.in_force.fit)
+        if needs != self.needs:
+            self.needs = needs
+            _LOG.info("catalogue_waits_for", needs=[need.words for need in needs])
+
     def _keep(self) -> None:
         """Keep what decides now, so that its decisions can be replayed; a full disk stops no decision."""
         if self.archive is None or self.in_force is None or self.in_force.policy.version == self._kept:
@@ -133,6 +158,10 @@ class Refresher:
             self._kept = policy.version
         except LogUnavailableError as error:
             _LOG.error("policy_not_kept", policy_version=policy.version, problem=str(error))
+        try:
+            keep_schema(self.settings, self.in_force.schema)
+        except FeatureUnavailableError as error:
+            _LOG.error("schema_not_kept", schema=self.in_force.schema.fingerprint, problem=str(error))
 
     async def run(self, every_s: float) -> None:
         """Look again and again, until cancelled."""

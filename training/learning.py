@@ -8,6 +8,7 @@ import numpy as np
 from decisioning.catalogue import Catalogue
 from decisioning.scoring import FloatArray
 from decisioning.value_model import Calibrator, DesignLayout, MessageCoding
+from features.computing.definitions import feature_schema as schema_of
 from features.model_bundle import ModelBundle
 from training.action_probabilities import LoggedChoice, logged_choice
 from training.boosting import BoosterSettings, CrossFitted, OnProgress, cross_fit, message_table, raw_of, settings_for
@@ -64,6 +65,12 @@ class Learned:
         return self.dataset.keys[best_constant(self.effects)]
 
 
+def meanings_of(catalogue: Catalogue, layout: DesignLayout) -> dict[str, str]:
+    """What the customer features of a model mean under a catalogue; those that it does not have are left out."""
+    meaning_of = schema_of(catalogue).meaning_of
+    return {name: meaning_of[name] for name in layout.customer if name in meaning_of}
+
+
 def learn(
     dataset: Dataset,
     catalogue: Catalogue,
@@ -108,6 +115,8 @@ def learn(
         catalogue_version=catalogue.version,
         measure_id=measure.measure_id,
         window_days=learning.window_days,
+        feature_meanings=meanings_of(catalogue, layout),
+        unit=measure.unit,
         notes=_notes(dataset, effects, choice),
     )
     return Learned(

@@ -1,7 +1,8 @@
 """Which registered model decides: the gate before it, the way back, and a record of every change.
 
 A promotion moves the alias `champion`. Before that the candidate is fetched, checked and made to score every touchpoint
-of the catalogue in force; nothing overrules this, since a server would refuse such a model anyway. Then the catalogue's
+of the catalogue in force, and it must predict what the catalogue learns; nothing overrules this. A rollback asks for
+the same but the last: it must work also after the catalogue was told to learn something else. Then the catalogue's
 fairness guardrails are asked, and it is compared with the champion and with rules that need no model, on customers
 whom neither learned from; that can be overruled with a reason, which is kept.
 """
@@ -13,22 +14,23 @@ from typing import TYPE_CHECKING
 
 from decisioning.catalogue import Catalogue
 from decisioning.errors import InvalidInputError, ModelUnavailableError, UnknownNameError
+from decisioning.policy import Policy
 from features.catalogue import load_catalogue
 from features.model_bundle import load_value_model
+from features.model_fit import ModelFit, check_promotable, fit_model
 from features.model_registry import (
     CHAMPION_ALIAS,
     DIGEST_TAG,
     MODEL_NAME,
-    Champion,
     Registered,
     copy_registered,
     fetch_champion,
     find_champion,
     registry_is_made,
 )
+from features.schema_archive import known_schemas
 from features.settings import Settings
 from training.fairness_gate import check_guardrails
-from training.model_fit import check_model_fit
 from training.promotion_gate import compare, metrics_of
 from training.promotion_ledger import Promotion, append, champion_before
 from training.tracking import tracking
@@ -108,7 +110,7 @@ def promote(
     catalogue = load_catalogue(settings.catalogue_path)
     with tracking(settings) as client:
         candidate, champion = _find(client, version), find_champion(settings)
-        check_fit(settings, catalogue, _registered(client, candidate))
+        check_promotable(fit_of(settings, catalogue, _registered(client, candidate)))
         entry = Promotion(
             action="promote",
             version=str(candidate.version),
@@ -143,7 +145,7 @@ def rollback(settings: Settings, *, now: datetime, reason: str = "rolled back", 
     version = champion_before(settings, champion.version)
     catalogue = load_catalogue(settings.catalogue_path)
     with tracking(settings) as client:
-        check_fit(settings, catalogue, _registered(client, _find(client, version)))
+        fit_of(settings, catalogue, _registered(client, _find(client, version)))
         entry = Promotion(
             action="rollback", version=version, former=champion.version, at=now.isoformat(), by=by, reason=reason
         )
@@ -151,16 +153,16 @@ def rollback(settings: Settings, *, now: datetime, reason: str = "rolled back", 
     return entry
 
 
-def check_fit(settings: Settings, catalogue: Catalogue, registered: Registered) -> Champion:
-    """Fetch a version and let it score every touchpoint of a catalogue; gives its local copy.
+def fit_of(settings: Settings, catalogue: Catalogue, registered: Registered) -> ModelFit:
+    """Fetch a version and let it score every touchpoint of a catalogue, as a server will.
 
     Raises:
         ModelUnavailableError: Its files are damaged, or cannot be reached.
-        InvalidInputError: It was trained on other features, for another measure, or gives no finite value.
+        InvalidInputError: It does not fit the catalogue.
     """
     copy = copy_registered(settings, registered)
-    check_model_fit(load_value_model(copy.folder, version=copy.version), catalogue)
-    return copy
+    model = load_value_model(copy.folder, version=copy.version)
+    return fit_model(model, Policy(catalogue), known_schemas(settings))
 
 
 def _move(settings: Settings, client: "MlflowClient", entry: Promotion) -> None:

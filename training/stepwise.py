@@ -20,7 +20,7 @@ from training.action_probabilities import LoggedChoice, logged_choice
 from training.boosting import CrossFitted, OnProgress, designs, importance_of, message_table, settings_for
 from training.datasets import BoolArray, Dataset, IntArray, learning_of
 from training.effects import Effects, Estimate, Evidence, Parts, reference_weights
-from training.learning import Learned, best_constant, coding_of, customers_at_random
+from training.learning import Learned, best_constant, coding_of, customers_at_random, meanings_of
 from training.off_policy import difference, mean_estimate
 from training.step_effects import Ingredients, Theta, estimate_theta, mix_ingredients, shrink_to_zero, told_stages
 from training.steps import Steps
@@ -134,6 +134,8 @@ def learn_steps(
             catalogue_version=catalogue.version,
             measure_id=measure.measure_id,
             window_days=learning.window_days,
+            feature_meanings=meanings_of(catalogue, layout),
+            unit=measure.unit,
             notes=_notes(dataset, effects, choice, served.likeness),
         ),
         dataset=dataset,

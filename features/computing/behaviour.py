@@ -26,6 +26,7 @@ def profile(catalogue: Catalogue) -> Iterator[Definition]:
             group=Group.PROFILE,
             meaning=_attribute_meaning(attribute),
             term=Term(source=Source.CUSTOMERS, value=nw.col(f"attribute_{attribute.name}"), aggregate="max"),
+            about=repr(attribute),
         )
 
 
@@ -86,12 +87,14 @@ def _events_of(event_type: str, group: Group, *windows: int) -> Iterator[Definit
             meaning=f"Events of type {event_type} in the last {days} days.",
             term=count(Source.EVENTS, rows & within(days)),
             is_count=True,
+            about=event_type,
         )
     yield Definition(
         name=f"{word(event_type)}_recency_days",
         group=group,
         meaning=f"Days since the last event of type {event_type}.",
         term=recency(Source.EVENTS, rows),
+        about=event_type,
     )
 
 

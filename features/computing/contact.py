@@ -13,8 +13,9 @@ CONTACT_WINDOWS = (1, 7, 30, 90)
 def engagement(catalogue: Catalogue) -> Iterator[Definition]:
     """What arrived, was viewed and was clicked, per channel and over all."""
     for channel_id in catalogue.channels:
-        yield from _engagement_on(word(channel_id), (nw.col("channel") == channel_id) & nw.col("is_message"))
-    yield from _engagement_on("message", nw.col("is_message"))
+        rows = (nw.col("channel") == channel_id) & nw.col("is_message")
+        yield from _engagement_on(word(channel_id), rows, about=channel_id)
+    yield from _engagement_on("message", nw.col("is_message"), about="")
     yield Definition(
         name="click_recency_days",
         group=Group.ENGAGEMENT,
@@ -23,7 +24,7 @@ def engagement(catalogue: Catalogue) -> Iterator[Definition]:
     )
 
 
-def _engagement_on(noun: str, rows: nw.Expr) -> Iterator[Definition]:
+def _engagement_on(noun: str, rows: nw.Expr, *, about: str) -> Iterator[Definition]:
     recent = rows & within(90)
     arrived = count(Source.CONTACTS, recent & known("delivered", "viewed", "clicked", "accepted"))
     yield Definition(
@@ -32,6 +33,7 @@ def _engagement_on(noun: str, rows: nw.Expr) -> Iterator[Definition]:
         meaning="Messages of the last 90 days that arrived: delivered, or reacted to.",
         term=arrived,
         is_count=True,
+        about=about,
     )
     for reaction in ("viewed", "clicked"):
         yield Definition(
@@ -40,6 +42,7 @@ def _engagement_on(noun: str, rows: nw.Expr) -> Iterator[Definition]:
             meaning=f"Share {reaction} of the messages of the last 90 days that arrived.",
             term=count(Source.CONTACTS, recent & known(reaction)),
             divisor=arrived,
+            about=about,
         )
 
 
@@ -71,6 +74,7 @@ def _response_to(kind: str) -> Iterator[Definition]:
         meaning=f"Messages with an offer of kind {kind} in the last 30 days.",
         term=count(Source.CONTACTS, rows & within(30)),
         is_count=True,
+        about=kind,
     )
     for reaction in ("viewed", "accepted"):
         yield Definition(
@@ -79,12 +83,14 @@ def _response_to(kind: str) -> Iterator[Definition]:
             meaning=f"Share {reaction} of the offers of kind {kind} sent in the last 180 days.",
             term=count(Source.CONTACTS, rows & within(180) & known(reaction)),
             divisor=sent,
+            about=kind,
         )
     yield Definition(
         name=f"{word(kind)}_message_recency_days",
         group=Group.RESPONSE,
         meaning=f"Days since the last message with an offer of kind {kind}.",
         term=recency(Source.CONTACTS, rows),
+        about=kind,
     )
 
 

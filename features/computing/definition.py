@@ -63,6 +63,8 @@ class Definition:
         divisor: Denominator; the feature is missing where it is zero.
         is_count: A known customer without rows has 0, not a missing value.
         is_packed: The value is that of the newest row, packed behind its time (see `newest`).
+        about: What the catalogue declares that the value hangs on, as text: an attribute with its words, an event
+            type, a channel, a kind of offer. Empty where it hangs on nothing declared.
     """
 
     name: str
@@ -72,6 +74,7 @@ class Definition:
     divisor: Term | None = None
     is_count: bool = False
     is_packed: bool = False
+    about: str = ""
 
 
 def within(days: int) -> nw.Expr:

@@ -46,7 +46,15 @@ def feature_schema(catalogue: Catalogue) -> FeatureSchema:
     _refuse_repeats(names)
     rules = tuple((stage.stage_id, stage.entry) for stage in catalogue.stages)
     meaning = (DEFINITIONS_VERSION, groups, catalogue.customer_attributes, rules)
-    return FeatureSchema(names=names, groups=groups, fingerprint=fingerprint_of(meaning))
+    about = {one.name: one.about for one in definitions(catalogue)} | dict.fromkeys(
+        (STAGE_INDEX, STAGE_AGE_DAYS), repr(rules)
+    )
+    return FeatureSchema(
+        names=names,
+        groups=groups,
+        fingerprint=fingerprint_of(meaning),
+        meanings=tuple(fingerprint_of((DEFINITIONS_VERSION, name, about[name])) for name in names),
+    )
 
 
 def definitions(catalogue: Catalogue) -> tuple[Definition, ...]:

@@ -1,6 +1,6 @@
 """Names, order, groups and greatest ages of features, with the fingerprint that every stored row and record carries."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -29,11 +29,19 @@ class FeatureSchema:
         groups: Groups in order.
         fingerprint: 16 hexadecimal digits over names, order, ages and meaning. Two schemas with one fingerprint give
             the same numbers for the same history.
+        meanings: Fingerprint of what each of the d features means, in their order: one name with one meaning gives
+            the same numbers in two schemas. Empty where nobody wrote them down.
     """
 
     names: tuple[str, ...]
     groups: tuple[FeatureGroup, ...]
     fingerprint: str
+    meanings: tuple[str, ...] = ()
+
+    @property
+    def meaning_of(self) -> Mapping[str, str]:
+        """Meaning of each feature, by name."""
+        return dict(zip(self.names, self.meanings, strict=bool(self.meanings)))
 
 
 def fingerprint_of(parts: Sequence[object]) -> str:

@@ -101,6 +101,11 @@ def _layout_by_fingerprint(schema: FeatureSchema) -> RecordLayout:
     return layout
 
 
+def record_schema(payload: bytes) -> str:
+    """Fingerprint of the schema that a record's first group was written under."""
+    return f"{int.from_bytes(payload[:WORD_BYTES], 'little'):016x}"
+
+
 def decode_record(payload: bytes, schema: FeatureSchema, now: datetime) -> FeatureVector:
     """Features of a customer from the bytes of one GET.
 

@@ -25,6 +25,7 @@ from features.contracts import UTC_TIME
 from features.history import History
 from features.log import EventLog
 from features.reported import arrived_at
+from features.schema_archive import keep_schema
 from features.settings import Settings
 from features.store.feature_history import Generation, current_generation, draft, link_files, put_in_force
 from features.store.registry import apply
@@ -113,6 +114,7 @@ def _build(
     full: bool,
 ) -> BuildReport:
     schema = feature_schema(catalogue)
+    keep_schema(settings, schema)
     not_profiled = pl.DataFrame({"customer_id": sorted(history.not_profiled())}, schema={"customer_id": pl.String})
     decisions, snapshot = _anchors(history, as_of, not_profiled)
     kinds = _kinds(history, catalogue)

@@ -11,6 +11,7 @@ from pipelines.options import HomeOption, JsonOption, print_result, say, setting
 
 if TYPE_CHECKING:
     from features.catalogue import Examination
+    from features.settings import Settings
 
 catalogue_app = typer.Typer(help="The YAML files that marketers edit.", no_args_is_help=True)
 
@@ -34,6 +35,8 @@ def check(
     under another name, levers and limits that are over. With --strict they exit with 1, too.
 
     Where another catalogue is in force, it says what this one would do to experiments and holdouts that are running.
+    Where the home has features or a model already, it says what they lack for this catalogue, what to run, and what
+    happens until then: a catalogue is put in force at once, with what both know.
 
     Example: `nextbest catalogue check examples/grocery/catalogue`
     """
@@ -42,24 +45,35 @@ def check(
 
     now = datetime.now(UTC)
     examination = examine_catalogue(folder, now)
-    in_force = settings_for(home).catalogue_path
-    changes = () if examination.catalogue is None else changes_for_tests(folder, in_force, now)
-    _print_examination(examination, folder, changes, as_json=as_json)
+    settings = settings_for(home)
+    changes = () if examination.catalogue is None else changes_for_tests(folder, settings.catalogue_path, now)
+    _print_examination(examination, folder, changes, _waits_of(examination, settings), as_json=as_json)
     if examination.of(Severity.ERROR) or (strict and examination.findings):
         raise typer.Exit(1)
 
 
-def _print_examination(examination: "Examination", folder: Path, changes: tuple[str, ...], *, as_json: bool) -> None:
+def _waits_of(examination: "Examination", settings: "Settings") -> list[str]:
+    """What the catalogue would wait for; nothing where it cannot be used, or the home has nothing made before."""
+    if examination.catalogue is None or not settings.home.is_dir():
+        return []
+    from pipelines.catalogue_effects import waits_of
+
+    return waits_of(examination.catalogue, settings)
+
+
+def _print_examination(
+    examination: "Examination", folder: Path, changes: tuple[str, ...], waits: list[str], *, as_json: bool
+) -> None:
     from features.catalogue.summary import finding_lines, summary_of, verdict_of
 
     catalogue, findings = examination.catalogue, examination.findings
     summary = {} if catalogue is None else summary_of(catalogue)
     if as_json:
         rows = [finding.as_row() for finding in findings]
-        document = {**summary, "is_sound": catalogue is not None, "findings": rows, "test_changes": changes}
-        print_result(document, as_json=True)
+        document = {**summary, "is_sound": catalogue is not None, "findings": rows}
+        print_result({**document, "test_changes": changes, "waits_for": waits}, as_json=True)
         return
-    told = (f"running test: {change}" for change in changes)
+    told = [f"running test: {change}" for change in changes] + [f"waits: {words}" for words in waits]
     sys.stdout.write("\n".join([verdict_of(str(folder), findings), *finding_lines(findings), *told]) + "\n")
     if catalogue is not None:
         print_result(summary, as_json=False)

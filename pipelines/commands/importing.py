@@ -11,6 +11,7 @@ from pipelines.options import HomeOption, JsonOption, print_result, progress_bar
 
 if TYPE_CHECKING:
     from features.importing.folder import ImportReport
+    from features.settings import Settings
 
 MOST_SHOWN = 20
 
@@ -39,7 +40,7 @@ def import_(
 
     Repeating an import changes nothing. A sub-folder `catalogue` becomes the catalogue in force. Ids that name nothing
     are counted; above a share of 5 % nothing is imported, unless you allow more. The exit code is 65 where rows
-    were refused.
+    were refused. What has to be built or trained for a new catalogue, and what happens until then, is said.
 
     Example: `nextbest import data/canonical`
     """
@@ -57,14 +58,27 @@ def import_(
             now=now,
             most_unmatched=max_unknown,
         )
-    _explain(report)
-    print_result(_result(report, as_json=as_json), as_json=as_json, title=f"imported {folder}")
+    waits = _waits_of(report, settings)
+    _explain(report, waits)
+    print_result(_result(report, waits, as_json=as_json), as_json=as_json, title=f"imported {folder}")
     if report.rejected:
         raise typer.Exit(EXIT_REJECTED)
 
 
-def _explain(report: "ImportReport") -> None:
-    """Tell a person what was left alone and what was refused."""
+def _waits_of(report: "ImportReport", settings: "Settings") -> list[str]:
+    """What the catalogue that came along waits for."""
+    if report.catalogue_version is None:
+        return []
+    from features.catalogue import load_catalogue
+    from pipelines.catalogue_effects import waits_of
+
+    return waits_of(load_catalogue(settings.catalogue_path), settings)
+
+
+def _explain(report: "ImportReport", waits: list[str]) -> None:
+    """Tell a person what was left alone, what was refused, and what the catalogue waits for."""
+    for words in waits:
+        say(f"waits: {words}")
     for warning in report.warnings:
         say(f"warning: {warning}")
     for unmatched in report.unmatched:
@@ -77,7 +91,7 @@ def _explain(report: "ImportReport") -> None:
         say(f"refused: {len(report.broken_rules) - MOST_SHOWN} further rules, see reasons.csv")
 
 
-def _result(report: "ImportReport", *, as_json: bool) -> dict[str, object]:
+def _result(report: "ImportReport", waits: list[str], *, as_json: bool) -> dict[str, object]:
     """Counts per table; as JSON with every broken rule."""
     rejects = {"rejects": str(report.rejects_path)} if report.rejects_path else {}
     catalogue = {"catalogue": report.catalogue_version} if report.catalogue_version else {}
@@ -88,6 +102,7 @@ def _result(report: "ImportReport", *, as_json: bool) -> dict[str, object]:
             "warnings": report.warnings,
             "unmatched": [asdict(one) for one in report.unmatched],
             "test_changes": report.changes,
+            "waits_for": waits,
             **rejects,
             **catalogue,
         }

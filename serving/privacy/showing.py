@@ -14,11 +14,12 @@ from decisioning.errors import FeatureUnavailableError, UnavailableError
 from decisioning.limits import Supply
 from features.computing.definitions import feature_schema
 from features.online.profiles import decode_profile
-from features.online.record import decode_record
+from features.online.record import decode_record, record_schema
 from features.online.redis_keys import shard_of, stream_key
 from features.privacy.audit_trail import Act, note_act
 from features.privacy.purposes import DataRules, data_rules
 from features.privacy.tombstones import tombstones_of
+from features.schema_archive import known_schemas
 from features.settings import Settings
 from serving.decision_log import open_redis
 from serving.live_reading import Known, Lookup, known_of, read_call
@@ -85,7 +86,7 @@ def _in_redis(
             _holding("redis/profile", "the newest row of log/customers", rules.purpose_of("customers"),
                      "until it is replaced", _profile(known)),
             _holding("redis/features", "computed here from the log", rules.purpose_of("features"),
-                     "until it is replaced", _features(known, catalogue, now)),
+                     "until it is replaced", _features(settings, known, catalogue, now)),
             _holding("redis/live", "reports of the last moments", rules.purpose_of("live"), _BOOK_KEPT, _live(known)),
             _holding("redis/decisions", "made here", rules.purpose_of("decisions"),
                      f"{settings.decision_ttl_days:g} days", _decisions(client, traces)),
@@ -114,11 +115,12 @@ def _profile(known: Known) -> list[dict[str, Any]]:
     return [asdict(decode_profile(known.profile))] if known.profile else []
 
 
-def _features(known: Known, catalogue: Catalogue, now: datetime) -> list[dict[str, Any]]:
+def _features(settings: Settings, known: Known, catalogue: Catalogue, now: datetime) -> list[dict[str, Any]]:
     if known.features is None:
         return []
     try:
-        vector = decode_record(known.features, feature_schema(catalogue), now)
+        schema = known_schemas(settings).get(record_schema(known.features), feature_schema(catalogue))
+        vector = decode_record(known.features, schema, now)
     except FeatureUnavailableError:
         return [
             {"note": "packed under another catalogue, so that it cannot be read any more", "bytes": len(known.features)}

@@ -60,10 +60,11 @@ async def metrics(request: Request) -> Response:
     except (TimeoutError, UnavailableError):
         engine.metrics.stream_length.set(float("nan"))
     in_force = engine.refresher.in_force
-    engine.metrics.model.version = in_force.model.version if in_force and in_force.model else ""
     rules = rules_in_force()
     engine.metrics.zone_rules.labels(rules.version).set(1)
     engine.metrics.zone_rules_old.set(int(rules.problem(engine.now()) is not None))
+    engine.metrics.in_force.waits_for = frozenset(need.waits_for for need in engine.refresher.needs)
+    engine.metrics.in_force.model_version = in_force.model.version if in_force and in_force.model else ""
     return Response(engine.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
 
@@ -88,6 +89,7 @@ def _checks(engine: Engine) -> dict[str, dict[str, Any]]:
             "ok": in_force is not None,
             "version": in_force.catalogue.version if in_force else None,
             "problem": refresher.catalogue_problem,
+            "waits_for": [need.words for need in refresher.needs],
         },
         "model": {
             "ok": has_model,

@@ -117,7 +117,7 @@ def test_what_a_rule_needs_is_known_before_it_is_asked(plain_catalogue: Catalogu
     for fact, needs in facts.items():
         rule = Compare(fact=fact, comparison=Comparison.IS_MISSING, value=False)
         (compiled,) = _candidate(_with_offer(plain_catalogue, suitability=rule)).suitability
-        assert (compiled.needs_features, compiled.needs_behaviour, compiled.needs_stage) == needs
+        assert (bool(compiled.features), compiled.needs_behaviour, compiled.needs_stage) == needs
 
 
 @pytest.mark.parametrize("message_class", [MessageClass.MARKETING, MessageClass.RECOVERY, MessageClass.SERVICE])

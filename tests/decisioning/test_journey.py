@@ -34,26 +34,33 @@ def test_the_first_rule_that_holds_names_the_stage(facts: dict[str, float], stag
 
 
 def test_no_rule_that_holds_is_no_stage() -> None:
-    found = standing(compile_stages((NEW, ACTIVE)), {"customer_tenure_days": 90.0})
+    found = standing(compile_stages((NEW, ACTIVE)), {"customer_tenure_days": 90.0, "purchase_count_90d": float("nan")})
     assert (found.stage_id, found.is_known) == (None, True)
     assert standing((), {}).stage_id is None
 
 
 def test_without_features_nobody_falls_through_to_the_stage_that_takes_everybody() -> None:
-    found = standing(compile_stages((NEW, ACTIVE, LAPSED)), {"customer.age": 40}, has_features=False)
+    found = standing(compile_stages((NEW, ACTIVE, LAPSED)), {"customer.age": 40})
     assert (found.stage_id, found.is_known) == (None, False)
 
 
+def test_a_rule_over_a_feature_that_was_not_read_ends_the_search_while_one_without_a_value_does_not() -> None:
+    stages = compile_stages((NEW, ACTIVE, LAPSED))
+    assert standing(stages, {"customer_tenure_days": 90.0}).is_known is False
+    facts = {"customer_tenure_days": 90.0, "purchase_count_90d": float("nan")}
+    assert standing(stages, facts).stage_id == "lapsed"
+
+
 def test_without_features_a_stage_that_needs_none_is_still_told() -> None:
-    found = standing(compile_stages((MINOR, NEW, LAPSED)), {"customer.age": 17}, has_features=False)
+    found = standing(compile_stages((MINOR, NEW, LAPSED)), {"customer.age": 17})
     assert (found.stage_id, found.is_known) == ("minor", True)
 
 
 def test_who_is_not_profiled_falls_through_no_rule_over_what_they_just_did() -> None:
     browsing = _stage("browsing", "live.browse_count_1h", Comparison.AT_LEAST, 1)
     facts = {"live.browse_count_1h": 2.0}
-    assert standing(compile_stages((browsing, LAPSED)), facts, has_features=False).stage_id == "browsing"
-    found = standing(compile_stages((browsing, LAPSED)), {}, has_features=False, has_behaviour=False)
+    assert standing(compile_stages((browsing, LAPSED)), facts).stage_id == "browsing"
+    found = standing(compile_stages((browsing, LAPSED)), {}, has_behaviour=False)
     assert (found.stage_id, found.is_known) == (None, False)
 
 
@@ -66,7 +73,7 @@ def test_a_stage_that_an_event_named_comes_before_every_rule() -> None:
     facts = {"customer_tenure_days": 10.0, "purchase_count_90d": 3.0}
     stages = compile_stages((NEW, ACTIVE, LAPSED))
     assert standing(stages, facts, moved_to="lapsed").stage_id == "lapsed"
-    unread = standing(stages, {}, has_features=False, moved_to="active")
+    unread = standing(stages, {}, moved_to="active")
     assert (unread.stage_id, unread.is_known) == ("active", True)
 
 
@@ -86,5 +93,5 @@ def test_a_rule_that_looks_at_features_among_other_things_cannot_be_checked_with
         stages = compile_stages((JourneyStage(stage_id="adult", goal_id="loyalty", entry=both), LAPSED))
         facts = {"customer.age": 30, fact: 2.0}
         assert standing(stages, facts).stage_id == "adult"
-        found = standing(stages, facts, has_features=False, has_behaviour=False)
+        found = standing(stages, {"customer.age": 30}, has_behaviour=False)
         assert (found.stage_id, found.is_known) == (None, False)

@@ -107,21 +107,6 @@ def test_a_champion_that_cannot_be_used_leaves_the_old_one_in_use(
     assert (answer["model"]["version"], answer["degraded"]) == ("7", False)
 
 
-def test_a_catalogue_that_changes_the_features_leaves_out_the_model_made_for_the_old_ones(
-    client: TestClient, customer: str, settings: Settings
-) -> None:
-    path = settings.catalogue_path / "catalogue.yaml"
-    text = path.read_text()
-    assert "customer_attributes:" in text
-    path.write_text(text.replace("customer_attributes:", "customer_attributes:\n  visits: {kind: number}", 1))
-
-    until(lambda: checks(client)["model"]["version"] is None)
-
-    assert "train again" in checks(client)["model"]["problem"]
-    answer = client.post("/v1/decisions", json=ASK).json()
-    assert set(answer["degraded_reasons"]) == {"features_unavailable", "model_unavailable"}
-
-
 def test_a_server_without_a_catalogue_says_so_and_decides_once_there_is_one(
     settings: Settings, registry: Any, clock: Any, store: Any, shop_files: Path
 ) -> None:

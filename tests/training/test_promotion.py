@@ -10,8 +10,10 @@ import pytest
 
 from decisioning.errors import InsufficientDataError, InvalidInputError, ModelUnavailableError, UnknownNameError
 from features.catalogue import load_catalogue
+from features.computing.definitions import feature_schema
 from features.model_bundle import load_value_model
 from features.model_registry import MODEL_NAME, fetch_champion, mlflow_client
+from features.schema_archive import keep_schema
 from features.settings import Settings
 from training.promotion import list_models, promote, rollback
 from training.promotion_ledger import Promotion, append, read_ledger
@@ -176,7 +178,7 @@ def test_a_reason_overrules_the_comparison_and_is_kept(logged_home: Settings, re
 @pytest.mark.parametrize("force_reason", [None, "I insist"])
 def test_a_model_trained_on_other_features_is_refused_even_by_force(logged_home: Settings, register, force_reason):
     register(feature_schema="another")
-    with pytest.raises(InvalidInputError, match="must be trained on the features of the catalogue in force"):
+    with pytest.raises(InvalidInputError, match="must share features with the catalogue in force"):
         promote(logged_home, now=NOW, force_reason=force_reason)
 
 
@@ -238,6 +240,40 @@ def test_rollback_goes_back_step_by_step_and_then_says_that_there_is_no_more(log
         ("rollback", "2", "3"),
         ("rollback", "1", "2"),
     ]
+
+
+def change_catalogue(settings: Settings, old: str, new: str) -> None:
+    path = settings.catalogue_path / "catalogue.yaml"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("customer_attributes:", "customer_attributes:\n  visits: {kind: number}"),
+        ("less_than: 30", "less_than: 60"),
+        ("learning: {measure: net_revenue", "learning: {measure: clicked"),
+    ],
+)
+def test_rollback_works_after_the_catalogue_changed(logged_home: Settings, register, old: str, new: str):
+    keep_schema(logged_home, feature_schema(load_catalogue(logged_home.catalogue_path)))
+    for _ in range(2):
+        register()
+        promote(logged_home, now=NOW, force_reason="a rehearsal")
+    change_catalogue(logged_home, old, new)
+
+    assert rollback(logged_home, now=NOW).version == "1"
+    assert fetch_champion(logged_home).version == "1"
+
+
+def test_a_candidate_that_learned_before_an_attribute_was_declared_may_be_promoted(logged_home: Settings, register):
+    keep_schema(logged_home, feature_schema(load_catalogue(logged_home.catalogue_path)))
+    register()
+    change_catalogue(logged_home, "customer_attributes:", "customer_attributes:\n  visits: {kind: number}")
+
+    assert promote(logged_home, now=NOW).version == "1"
 
 
 def test_rollback_after_a_rollback_and_a_promotion_finds_the_last_that_decided(logged_home: Settings, register):

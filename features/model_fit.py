@@ -1,0 +1,142 @@
+"""Does a model fit a catalogue? The one check that training's promotion, a server's reload, batch and evaluation share.
+
+A model reads the features it was trained on and describes messages by what they are, so it can go on deciding after
+most changes of a catalogue: a new offer, channel or attribute it never saw is a missing value to it, and so is a
+feature that the catalogue no longer has, or means otherwise. It fits while
+
+- it shares features with the catalogue, compared by what they mean and not by their names;
+- the unit of what it predicts is known, so that nobody takes a rate for money;
+- it gives a finite value for every message of every touchpoint.
+
+Whether it predicts what the catalogue learns next is told apart: a promotion asks for it, a model in use may go on.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from decisioning.catalogue import Catalogue
+from decisioning.errors import InvalidInputError
+from decisioning.measure import Unit
+from decisioning.policy import Policy
+from decisioning.scoring import FloatArray
+from decisioning.value_model import DesignLayout, ValueModel
+from features.computing.definitions import feature_schema
+from features.computing.feature_schema import FeatureSchema
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFit:
+    """A model made ready for a catalogue.
+
+    Attributes:
+        model: The model; features that the catalogue lacks or means otherwise are missing to it.
+        trained: The model as it was trained, for the next catalogue.
+        unit: Of what it predicts.
+        message_columns: Message columns of its design matrix by touchpoint, shape (k + 1, m) each.
+        lost: Features that it learned and the catalogue lacks or means otherwise.
+        unlearned: Features of the catalogue that it did not learn.
+        measure_learned: What the catalogue learns, where that is not what the model predicts; else None.
+    """
+
+    model: ValueModel
+    trained: ValueModel
+    unit: Unit
+    message_columns: Mapping[str, FloatArray]
+    lost: tuple[str, ...]
+    unlearned: tuple[str, ...]
+    measure_learned: str | None
+
+
+def fit_model(model: ValueModel, policy: Policy, known: Mapping[str, FeatureSchema] | None = None) -> ModelFit:
+    """Make a model ready to score every touchpoint of a policy's catalogue.
+
+    Args:
+        model: The model.
+        policy: The catalogue, compiled.
+        known: Feature schemas of earlier catalogues by fingerprint, for models that do not say what their features
+            meant.
+
+    Raises:
+        InvalidInputError: It does not fit.
+    """
+    catalogue = policy.catalogue
+    schema, learned = feature_schema(catalogue), _meanings(model, policy.catalogue, known or {})
+    lost = _differing(learned, schema.meaning_of)
+    if not learned or len(lost) == len(learned):
+        raise InvalidInputError(
+            f"model version {model.version} must share features with the catalogue in force (schema"
+            f" {schema.fingerprint}), got none of those it was trained on (schema {model.feature_schema});"
+            " run `nextbest features build` and train again"
+        )
+    ready = replace(model, layout=_without(model.layout, lost))
+    learning = catalogue.learning
+    return ModelFit(
+        model=ready,
+        trained=model,
+        unit=_unit(model, catalogue),
+        message_columns=_trial(ready, policy),
+        lost=lost,
+        unlearned=_differing(schema.meaning_of, learned),
+        measure_learned=learning.measure_id if learning and learning.measure_id != model.measure_id else None,
+    )
+
+
+def check_promotable(fit: ModelFit) -> None:
+    """Refuse a model that predicts something else than the catalogue learns.
+
+    Raises:
+        InvalidInputError: It does.
+    """
+    if fit.measure_learned is not None:
+        raise InvalidInputError(
+            f"model version {fit.model.version} must predict what the catalogue in force learns"
+            f" ({fit.measure_learned}), got {fit.model.measure_id}; train again"
+        )
+
+
+def _meanings(model: ValueModel, catalogue: Catalogue, known: Mapping[str, FeatureSchema]) -> Mapping[str, str]:
+    """What the model's features meant in training; empty where nobody can tell."""
+    if model.feature_meanings:
+        return model.feature_meanings
+    own = feature_schema(catalogue)
+    schema = own if own.fingerprint == model.feature_schema else known.get(model.feature_schema)
+    meaning_of = {} if schema is None else schema.meaning_of
+    return {name: meaning_of[name] for name in model.layout.customer if name in meaning_of}
+
+
+def _differing(some: Mapping[str, str], others: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(name for name, meaning in some.items() if others.get(name) != meaning)
+
+
+def _without(layout: DesignLayout, lost: Iterable[str]) -> DesignLayout:
+    """The same columns, with names for the lost ones that no feature has: matching by name leaves them missing."""
+    gone = frozenset(lost)
+    return replace(layout, customer=tuple(f"{name} (lost)" if name in gone else name for name in layout.customer))
+
+
+def _unit(model: ValueModel, catalogue: Catalogue) -> Unit:
+    """The model's own word counts before the catalogue's, which may have changed since."""
+    declared = catalogue.measures.get(model.measure_id)
+    unit = model.unit or (declared.unit if declared is not None else None)
+    if unit is None:
+        raise InvalidInputError(
+            f"model version {model.version} must predict a measure of the catalogue in force"
+            f" ({', '.join(sorted(catalogue.measures)) or 'none'}), got {model.measure_id}; train again"
+        )
+    return unit
+
+
+def _trial(model: ValueModel, policy: Policy) -> dict[str, FloatArray]:
+    """Message columns of every touchpoint, once the model has shown that it can score them with nothing known."""
+    columns = {name: model.messages(policy.candidates(name)) for name in policy.catalogue.touchpoints}
+    start = len(model.layout.customer)
+    for name, messages in columns.items():
+        matrix = np.full((messages.shape[0], len(model.layout.columns)), np.nan)
+        matrix[:, start : start + messages.shape[1]] = messages
+        if not np.isfinite(model.expected_values(matrix)).all():
+            raise InvalidInputError(
+                f"model version {model.version} must give finite values, got others for {name}; train again"
+            )
+    return columns

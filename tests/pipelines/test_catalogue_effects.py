@@ -1,0 +1,80 @@
+"""What a catalogue waits for is said when it is checked and when it is imported, with what to run."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from typer.testing import CliRunner, Result
+
+from features.catalogue import load_catalogue
+from features.computing.definitions import feature_schema
+from features.model_bundle import write_bundle
+from features.schema_archive import keep_schema
+from features.settings import Settings
+from pipelines.cli import app, register_nouns
+
+SHOP = Path(__file__).parents[1] / "catalogues" / "shop"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _commands() -> None:
+    register_nouns()
+
+
+@pytest.fixture
+def home(tmp_path: Path, value_bundle: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """The shop in force with a model and features built for it."""
+    monkeypatch.setenv("NEXTBEST_MLRUNS", str(tmp_path / "mlruns"))
+    settings = Settings(home=tmp_path / "home", mlruns=tmp_path / "mlruns")
+    shutil.copytree(SHOP, settings.catalogue_path)
+    schema = feature_schema(load_catalogue(SHOP))
+    keep_schema(settings, schema)
+    manifest = settings.features_path / "history" / "g-000001" / "manifest.json"
+    manifest.parent.mkdir(parents=True)
+    manifest.write_bytes(orjson.dumps({"fingerprint": schema.fingerprint}))
+    folder = settings.models_path / "3-run"
+    digest = write_bundle(value_bundle(load_catalogue(SHOP)), folder)
+    pointer = {"version": "3", "folder": folder.name, "digest": digest}
+    (settings.models_path / "champion.json").write_bytes(orjson.dumps(pointer))
+    return settings
+
+
+@pytest.fixture
+def wider(tmp_path: Path) -> Path:
+    """The shop with one event type more, in a folder to import."""
+    folder = tmp_path / "data"
+    shutil.copytree(SHOP, folder / "catalogue")
+    file = folder / "catalogue" / "catalogue.yaml"
+    file.write_text(file.read_text().replace("event_types: [stamp_paid]", "event_types: [stamp_paid, visit]"))
+    (folder / "customers.csv").write_text("customer_id,updated_at\nC-1,2026-01-01T00:00:00Z\n")
+    return folder
+
+
+def run(*words: str) -> Result:
+    return CliRunner().invoke(app, list(words))
+
+
+def test_a_check_says_what_to_build_and_train_and_what_happens_until_then(home: Settings, wider: Path) -> None:
+    told = run("catalogue", "check", str(wider / "catalogue"), "--home", str(home.home))
+
+    assert told.exit_code == 0
+    features, model = [line for line in told.stdout.splitlines() if line.startswith("waits: ")]
+    assert "run `nextbest features build` and `nextbest features materialise`" in features
+    assert "rules over visit_count_7d, visit_count_30d, visit_recency_days cannot be checked" in features
+    assert model.startswith("waits: model 3 does not know visit_count_7d, visit_count_30d, visit_recency_days: run")
+
+
+def test_a_catalogue_that_changes_nothing_for_features_and_model_waits_for_nothing(home: Settings) -> None:
+    told = run("catalogue", "check", str(SHOP), "--home", str(home.home), "--json")
+    assert orjson.loads(told.stdout)["waits_for"] == []
+
+
+def test_an_import_says_it_too(home: Settings, wider: Path) -> None:
+    told = run("import", str(wider), "--home", str(home.home), "--json")
+
+    assert told.exit_code == 0, told.output
+    assert "waits: model 3 does not know visit_count_7d" in told.stderr
+    assert len(orjson.loads(told.stdout)["waits_for"]) == 2
