@@ -98,10 +98,10 @@ def _of_messages(catalogue: Catalogue, fit: ModelFit) -> Iterable[str]:
 
 
 def _of_measure(fit: ModelFit) -> Iterable[str]:
-    if fit.measure_learned is not None:
+    if not fit.predicts_what_is_learned:
         yield (
             f"model {fit.model.version} predicts {fit.model.measure_id}, and the catalogue learns"
-            f" {fit.measure_learned}: {_TRAIN}; until then messages are valued by {fit.model.measure_id}"
+            f" {fit.learned_next or 'nothing'}: {_TRAIN}; until then messages are valued by {fit.model.measure_id}"
         )
 
 

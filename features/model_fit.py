@@ -37,7 +37,7 @@ class ModelFit:
         message_columns: Message columns of its design matrix by touchpoint, shape (k + 1, m) each.
         lost: Features that it learned and the catalogue lacks or means otherwise.
         unlearned: Features of the catalogue that it did not learn.
-        measure_learned: What the catalogue learns, where that is not what the model predicts; else None.
+        learned_next: The measure that the catalogue learns; None where it learns nothing.
     """
 
     model: ValueModel
@@ -46,7 +46,12 @@ class ModelFit:
     message_columns: Mapping[str, FloatArray]
     lost: tuple[str, ...]
     unlearned: tuple[str, ...]
-    measure_learned: str | None
+    learned_next: str | None
+
+    @property
+    def predicts_what_is_learned(self) -> bool:
+        """The model predicts what the catalogue learns."""
+        return self.learned_next == self.model.measure_id
 
 
 def fit_model(model: ValueModel, policy: Policy, known: Mapping[str, FeatureSchema] | None = None) -> ModelFit:
@@ -71,7 +76,6 @@ def fit_model(model: ValueModel, policy: Policy, known: Mapping[str, FeatureSche
             " run `nextbest features build` and train again"
         )
     ready = replace(model, layout=_without(model.layout, lost))
-    learning = catalogue.learning
     return ModelFit(
         model=ready,
         trained=model,
@@ -79,7 +83,7 @@ def fit_model(model: ValueModel, policy: Policy, known: Mapping[str, FeatureSche
         message_columns=_trial(ready, policy),
         lost=lost,
         unlearned=_differing(schema.meaning_of, learned),
-        measure_learned=learning.measure_id if learning and learning.measure_id != model.measure_id else None,
+        learned_next=catalogue.learning.measure_id if catalogue.learning else None,
     )
 
 
@@ -89,10 +93,10 @@ def check_promotable(fit: ModelFit) -> None:
     Raises:
         InvalidInputError: It does.
     """
-    if fit.measure_learned is not None:
+    if not fit.predicts_what_is_learned:
         raise InvalidInputError(
             f"model version {fit.model.version} must predict what the catalogue in force learns"
-            f" ({fit.measure_learned}), got {fit.model.measure_id}; train again"
+            f" ({fit.learned_next or 'nothing'}), got {fit.model.measure_id}; train again"
         )
 
 

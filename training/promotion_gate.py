@@ -15,8 +15,11 @@ import numpy as np
 
 from decisioning.catalogue import Catalogue
 from decisioning.errors import InsufficientDataError, InvalidInputError, NextbestError
+from decisioning.policy import Policy
 from features.model_bundle import ModelBundle, read_bundle, value_model
+from features.model_fit import fit_model
 from features.model_registry import MODEL_NAME, Registered, copy_registered
+from features.schema_archive import known_schemas
 from features.settings import Settings
 from training.from_log import TWIN, constant_of, judge, load_dataset, load_steps
 from training.held_back import can_be_judged, held_back
@@ -79,7 +82,7 @@ def compare(
         return _first(candidate.version, metrics_of(client, candidate.run_id))
     _check_comparable(candidate, client.get_model_version(MODEL_NAME, champion.version))
     contest = _contest(settings, catalogue, client, candidate, champion, now=now)
-    assert catalogue.learning is not None  # noqa: S101 - `check_model_fit` asked before
+    assert catalogue.learning is not None  # noqa: S101 - `check_promotable` asked before
     return check_contest(contest, candidate.version, champion.version, change_cost=catalogue.learning.change_cost)
 
 
@@ -185,7 +188,11 @@ def _judged(
             "log must hold decisions with action probabilities of enough held-back customers, got"
             f" {np.unique(dataset.customers[held]).size}; log more, or overrule with --force --reason"
         )
-    models = {TWIN: value_model(ours, version=TWIN), CHAMPION: value_model(theirs, version=CHAMPION)}
+    policy, known = Policy(catalogue), known_schemas(settings)
+    models = {  # as a server would use them: what the catalogue lacks by now is missing to both
+        name: fit_model(value_model(bundle, version=name), policy, known).model
+        for name, bundle in ((TWIN, ours), (CHAMPION, theirs))
+    }
     return judge(dataset, held, load_steps(settings, dataset, catalogue), catalogue, models, constant_of(ours))
 
 
