@@ -37,6 +37,10 @@ if TYPE_CHECKING:
 GRACE_S = 5
 """How long a worker may finish its requests when it is stopped."""
 
+START_S = 60
+"""How long a worker may be silent before it is replaced. It is silent while it loads, which takes longer than uvicorn's
+five seconds where the machine is busy: it would be killed and started again for ever."""
+
 _PARENT_CHECK_S = 0.5
 _READY_CHECK_S = 0.05
 
@@ -154,6 +158,7 @@ def _workers(settings: Settings, metrics: Path, listener: socket.socket) -> Mult
         log_level="warning",
         server_header=False,
         timeout_graceful_shutdown=GRACE_S,
+        timeout_worker_healthcheck=START_S,
     )
     return Multiprocess(config, [listener])
 
