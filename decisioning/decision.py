@@ -126,7 +126,7 @@ class Inputs:
         degraded: What was away, in the words of the log: `features_unavailable`, `model_unavailable`, ...
         live: What happened since the profile was written.
         supply: What all customers share.
-        unfit: Messages whose expanded content breaks their channel, with what is wrong.
+        unfit: Messages whose expanded content breaks their channel or lacks a field, with what is wrong.
         allocated: Message key that a plan over all customers gave this one; None where there is no plan.
     """
 

@@ -197,7 +197,7 @@ def capacity_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
 
 
 def creative_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
-    """The expanded content breaks its channel."""
+    """The expanded content breaks its channel, or would have a hole where a field is missing."""
     fault = situation.unfit.get(candidate.key)
     return None if fault is None else (Exclusion.CREATIVE_UNFIT, fault, None)
 

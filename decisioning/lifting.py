@@ -269,7 +269,7 @@ _WORDS: Mapping[Exclusion, str] = {
     Exclusion.CAPACITY_FULL: "there were capacity left",
     Exclusion.BUDGET_SPENT: "there were budget left",
     Exclusion.SHARE_REACHED: "the department had not had its share",
-    Exclusion.CREATIVE_UNFIT: "its content fitted the channel",
+    Exclusion.CREATIVE_UNFIT: "its content could be sent to this customer",
     Exclusion.HOLDOUT: "the customer were not in the universal holdout",
     Exclusion.PROGRAMME_HOLDOUT: "the customer were not in the programme's holdout",
     Exclusion.EXPERIMENT_ARM: "no experiment kept this customer silent",

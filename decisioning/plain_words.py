@@ -43,7 +43,7 @@ _WHY_EXCLUDED = {
     Exclusion.CAPACITY_FULL: "no capacity is left",
     Exclusion.BUDGET_SPENT: "the budget is spent",
     Exclusion.SHARE_REACHED: "the department has had its share",
-    Exclusion.CREATIVE_UNFIT: "the channel cannot carry its content",
+    Exclusion.CREATIVE_UNFIT: "its content cannot be sent to this customer",
     Exclusion.PROGRAMME_HOLDOUT: "the customer is in the programme's holdout",
     Exclusion.ALREADY_IN_SLATE: "another position has the offer already",
 }
