@@ -109,7 +109,7 @@ def _benefit(ground: Ground, _: Guardrail) -> Evidence:
     measure = money_measure(ground.catalogue)
     if measure is None or ground.catalogue.learning is None:
         return Evidence(rows=pl.DataFrame(), reason="the catalogue declares no money to learn")
-    held = held_out_customers(ground.log, ground.messages, measure, ground.period)
+    held = held_out_customers(ground.log, ground.messages, measure, ground.period, ground.catalogue.holdout)
     if held["is_held_out"].any() and not held["is_held_out"].all():
         return Evidence(rows=held)
     return Evidence(rows=drawn_decisions(ground.log, ground.catalogue, measure, ground.period))

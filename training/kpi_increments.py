@@ -8,7 +8,7 @@ w = 1{silent}/p::
 
 Reference:
     Hajek (1971); Swaminathan and Joachims (2015), The self-normalized estimator for counterfactual learning, eq. 5;
-    variances by linearisation, summed by customer.
+    variances by linearisation, summed by customer, or by household where the holdout keeps back households.
 """
 
 from dataclasses import dataclass
@@ -19,8 +19,10 @@ import polars as pl
 from scipy import stats
 
 from decisioning.catalogue import Catalogue
+from decisioning.experiment import Holdout, Unit
 from decisioning.measure import Measure
 from features.computing.sources import Tables
+from training.exposures import with_units
 from training.intervals import MIN_CUSTOMERS, FloatArray, Interval
 from training.kpi_contacts import Period, contact_cost
 from training.measures import decision_values
@@ -124,11 +126,14 @@ def _interval(value: float, parts: FloatArray, clusters: np.ndarray, count: int)
     return Interval(value=value, lower=value - reach, upper=value + reach, error=error)
 
 
-def held_out_customers(log: Tables, messages: pl.DataFrame, measure: Measure, period: Period) -> pl.DataFrame:
+def held_out_customers(
+    log: Tables, messages: pl.DataFrame, measure: Measure, period: Period, holdout: Holdout | None
+) -> pl.DataFrame:
     """Customers whom the engine decided about, with what they brought from their first decision in the period on.
 
     Returns:
-        One row per customer: `customer_id`, `is_held_out`, `value` and `cost_minor`.
+        One row per customer: `customer_id`, `unit` (what the holdout assigns: them, or their household),
+        `is_held_out`, `value` and `cost_minor`.
     """
     firsts = (
         log.decisions.filter(period.holds("decided_at") & pl.col("is_held_out").is_not_null())
@@ -144,8 +149,11 @@ def held_out_customers(log: Tables, messages: pl.DataFrame, measure: Measure, pe
     )
     values = decision_values(log, firsts, measure, cap=False).rename({"decision_id": "customer_id"})
     spent = messages.group_by("customer_id").agg(pl.col("cost_minor").sum())
+    unit = Unit.CUSTOMER if holdout is None else holdout.unit
+    units = with_units(firsts.select("customer_id", decided_at="starts_at"), log.customers, unit)
     rows = firsts.join(values, on="customer_id").join(spent, on="customer_id", how="left")
-    return rows.select("customer_id", "is_held_out", "value", pl.col("cost_minor").fill_null(0.0))
+    told = rows.join(units.select("customer_id", "unit"), on="customer_id")
+    return told.select("customer_id", "unit", "is_held_out", "value", pl.col("cost_minor").fill_null(0.0))
 
 
 def against_holdout(rows: pl.DataFrame) -> Increment:
@@ -154,10 +162,12 @@ def against_holdout(rows: pl.DataFrame) -> Increment:
     reason = _thin("{} customers were held out and {} were not", held, rows.height - held)
     if reason:
         return Increment(effect=None, roi=None, unit_count=rows.height, customer_count=rows.height, reason=reason)
-    return _difference(rows["value"].to_numpy(), rows["is_held_out"].to_numpy(), rows["cost_minor"].to_numpy())
+    clusters = rows["unit"].rank("dense").to_numpy().astype(np.int64) - 1
+    values, held, costs = (rows[name].to_numpy() for name in ("value", "is_held_out", "cost_minor"))
+    return _difference(values, held, costs, clusters)
 
 
-def _difference(values: FloatArray, held: np.ndarray, costs: FloatArray) -> Increment:
+def _difference(values: FloatArray, held: np.ndarray, costs: FloatArray, clusters: np.ndarray) -> Increment:
     """Messaged minus held out, and the same difference of contact costs under it."""
 
     def parts_of(column: FloatArray) -> tuple[float, FloatArray]:
@@ -167,4 +177,4 @@ def _difference(values: FloatArray, held: np.ndarray, costs: FloatArray) -> Incr
 
     effect, parts = parts_of(values)
     cost, cost_parts = parts_of(costs)
-    return _with_roi(effect, parts, cost, cost_parts, np.arange(len(values)))
+    return _with_roi(effect, parts, cost, cost_parts, clusters)

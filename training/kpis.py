@@ -104,7 +104,9 @@ def _facts(log: Tables, catalogue: Catalogue, measure: Measure | None, window_da
     messages = messages_of(log, catalogue, period)
     known = cases_of(log.events, log.outcomes, log.decisions, catalogue, as_of=period.as_of)
     drawn = drawn_decisions(log, catalogue, measure, period) if measure and catalogue.learning else None
-    holdout = against_holdout(held_out_customers(log, messages, measure, period)) if measure else None
+    holdout = (
+        against_holdout(held_out_customers(log, messages, measure, period, catalogue.holdout)) if measure else None
+    )
     return _Facts(
         messages=_with_credit(log, messages, measure, window_days, period),
         cases=with_contacts(log, case_times(known, period), period),
