@@ -217,7 +217,8 @@ def answer_again(in_force: InForce, decision: Decision) -> tuple[str, bytes, flo
     answer = answer_of(
         decision,
         contents=contents,
-        catalogue=in_force.catalogue,
+        policy=in_force.policy,
+        measure_id=in_force.measure_of(decision.model_version),
         per_major=in_force.per_major,
         ttl_s=int(lasting_s),
     )
