@@ -139,7 +139,7 @@ CUSTOMERS = Table(
 
 EVENTS = Table(
     name="events",
-    key=("event_id",),
+    key=("event_id", "customer_id"),
     time_column="occurred_at",
     columns=(
         _id("event_id", "stable identifier", required=True),
@@ -193,7 +193,7 @@ DECISIONS = Table(
 
 OUTCOMES = Table(
     name="outcomes",
-    key=("outcome_id",),
+    key=("outcome_id", "customer_id"),
     time_column="occurred_at",
     columns=(
         _id("outcome_id", "stable identifier", required=True),

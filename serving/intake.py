@@ -6,8 +6,9 @@ atomic step, so the decision right after a report reflects it.
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from serving.archive import find_decisions
 from serving.bodies import Body, EventItem, OutcomeItem, validate
 from serving.in_force import InForce
 from serving.live_changes import changes_of_event, changes_of_outcome, in_utc, touch_in_catalogue
-from serving.live_state import LiveState, Owner, Taking
+from serving.live_state import LiveState, Owner, Taken, Taking
 from serving.log_rows import event_row, outcome_row
 from serving.problems import Fault, Problem
 
@@ -96,6 +97,7 @@ class Intake:
         """
         now = self._now()
         items, rejected = _checked(EventItem, values)
+        digests = {place: _digest(item) for place, item in items.items()}
         items = await _heard(items, in_force.catalogue)
         takings: dict[int, Taking] = {}
         for place, item in items.items():
@@ -106,7 +108,7 @@ class Intake:
             if isinstance(found, Fault):
                 rejected.append(_invalid(place, found))
             else:
-                takings[place] = found
+                takings[place] = replace(found, digest=digests[place])
         known = await self._state.known_customers([taking.customer_id for taking in takings.values()])
         unknown = {place: "/customer_id" for place, one in takings.items() if one.customer_id not in known}
         return await self._take_in("events", takings, rejected, unknown)
@@ -129,7 +131,7 @@ class Intake:
             if refusal is None:
                 found = _taken_outcome(_by_our_clock(item, now), owners.get(item.decision_id), in_force, now)
                 if isinstance(found, Taking):
-                    takings[place] = found
+                    takings[place] = replace(found, digest=_digest(item))
                     continue
                 refusal = _invalid(place, found)
             rejected.append(refusal)
@@ -150,18 +152,29 @@ class Intake:
     async def _take_in(
         self, table: str, takings: Mapping[int, Taking], rejected: Sequence[Rejected], unknown: Mapping[int, str]
     ) -> Report:
-        firsts: dict[str, int] = {}
-        for place in sorted(takings):
-            firsts.setdefault(takings[place].seen_as, place)
-        places = list(firsts.values())
-        taken = await self._state.take_in(table, [takings[place] for place in places]) if places else []
-        accepted = tuple(place for place, is_new in zip(places, taken, strict=True) if is_new)
+        taken = await self._taken(table, takings)
+        spared = {
+            place: _under_own_id(takings[place])
+            for place, what in taken.items()
+            if what in {Taken.CLASHED, Taken.UNSURE} and _kind(takings[place]) in CARING
+        }
+        taken |= await self._taken(table, spared)
+        clashed = [place for place, what in taken.items() if what is Taken.CLASHED]
         return Report(
-            accepted=accepted,
-            duplicate=tuple(place for place in takings if place not in accepted),
-            rejected=tuple(rejected),
+            accepted=tuple(place for place, what in taken.items() if what is Taken.IN),
+            duplicate=tuple(place for place, what in taken.items() if what in {Taken.NOT, Taken.UNSURE}),
+            rejected=(*rejected, *map(_id_is_taken, clashed)),
             unknown=unknown,
         )
+
+    async def _taken(self, table: str, takings: Mapping[int, Taking]) -> dict[int, Taken]:
+        """What became of reports by their place; of those that are the same the first is taken in."""
+        firsts: dict[tuple[str, str, str], int] = {}
+        for place, one in sorted(takings.items()):
+            firsts.setdefault((one.customer_id, one.seen_as, one.digest), place)
+        places = list(firsts.values())
+        found = await self._state.take(table, [takings[place] for place in places]) if places else []
+        return dict.fromkeys(takings, Taken.NOT) | dict(zip(places, found, strict=True))
 
 
 def _owner_in_log(row: Mapping[str, Any], catalogue: Catalogue) -> Owner:
@@ -292,6 +305,33 @@ def _unknown_customer(place: int) -> Rejected:
     """Of who was erased nothing is taken in any more."""
     detail = "customer_id must be a customer of whom something may be kept, got one who was erased; stop sending it"
     return Rejected(index=place, code="unknown_customer", detail=detail)
+
+
+def _id_is_taken(place: int) -> Rejected:
+    detail = "must be new for each report of a customer, got the id of another report; send it under an id of its own"
+    return Rejected(
+        index=place,
+        code="message_id_taken",
+        detail=f"/message_id: {detail}",
+        faults=(Fault(pointer="/message_id", detail=detail),),
+    )
+
+
+def _digest(item: EventItem | OutcomeItem) -> str:
+    """Tells whether two reports under one id say the same."""
+    said = orjson.dumps(item.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)
+    return blake2b(said, digest_size=8).hexdigest()
+
+
+def _kind(taking: Taking) -> str:
+    return orjson.loads(taking.row)["type"]
+
+
+def _under_own_id(taking: Taking) -> Taking:
+    """A refusal is taken in although its id is taken: the id is made one that only this report can have."""
+    row, seen_as = orjson.loads(taking.row), f"{taking.seen_as}~{taking.digest}"
+    name = "event_id" if "event_id" in row else "outcome_id"
+    return replace(taking, seen_as=seen_as, row=orjson.dumps({**row, name: seen_as.partition(":")[2]}))
 
 
 def _invalid(place: int, fault: Fault) -> Rejected:

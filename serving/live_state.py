@@ -49,6 +49,7 @@ from serving.live_writing import (
     Entry,
     FurtherRow,
     Settlement,
+    Taken,
     Taking,
     commit_call,
     settle_call,
@@ -290,6 +291,10 @@ class LiveState:
         return (await self._ask([("HGET", decision_key(decision_id, shard), "record")]))[0]
 
     async def take_in(self, table: str, takings: Sequence[Taking]) -> list[bool]:
+        """Whether each of n reports was taken in; see `take`."""
+        return [what is Taken.IN for what in await self.take(table, takings)]
+
+    async def take(self, table: str, takings: Sequence[Taking]) -> list[Taken]:
         """Take reports in, each in one step: its row in the log, the mark that it was seen, and what it changes.
 
         Args:
@@ -297,7 +302,7 @@ class LiveState:
             takings: n reports.
 
         Returns:
-            For each, True where it was new and its customer was not erased.
+            What became of each.
         """
         calls = [
             (
@@ -312,7 +317,7 @@ class LiveState:
             )
             for one in takings
         ]
-        return [bool(flag) for flag in await self._run(calls)]
+        return [Taken(reply) for reply in await self._run(calls)]
 
     async def stream_length(self) -> int:
         """Entries that wait for the drain, over all shards."""
@@ -479,6 +484,7 @@ __all__ = [
     "PermitContext",
     "Settlement",
     "SupplyQuery",
+    "Taken",
     "Taking",
     "shard_in",
     "stored_answer_key",

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import IntEnum
 from typing import Any
 
 import orjson
@@ -19,6 +20,9 @@ from serving.redis_link import Command
 
 BOOK_LASTS = timedelta(days=400)
 """How long a contact is kept at least, unless a window of the contact policy is longer."""
+
+UNTOLD = "1"
+"""Stands where a digest would, of a report that an older release or a restoration marked as seen."""
 
 _DAY_MS = 86_400_000
 _COUNTER_TTL_MS = 70 * _DAY_MS
@@ -94,7 +98,8 @@ class Taking:
     """A report on its way into Redis.
 
     Attributes:
-        seen_as: Identity of the report: taken once.
+        seen_as: Identity of the report among those of its customer: taken once.
+        digest: Tells whether two reports of one identity say the same; `UNTOLD` where nobody knows what it said.
         row: One row of its canonical table, as JSON.
         decision_id: The decision it answers; None for events.
         now: When it came.
@@ -106,6 +111,16 @@ class Taking:
     now: datetime
     changes: Changes = field(default_factory=Changes)
     decision_id: str | None = None
+    digest: str = UNTOLD
+
+
+class Taken(IntEnum):
+    """What became of a report."""
+
+    NOT = 0  # it was seen before, or its customer was erased
+    IN = 1
+    CLASHED = 2  # another report was taken in under its identity
+    UNSURE = 3  # some report was, and nobody knows what it said
 
 
 def book_lasts(catalogue: Catalogue) -> timedelta:
@@ -172,10 +187,10 @@ def take_in_call(table: str, taking: Taking, *, mark_ttl_ms: int, since: datetim
     who = taking.customer_id
     shard = shard_of(who)
     live, book, events, pointer = state_keys(who)
-    keys = [stream_key(shard), seen_key(taking.seen_as, shard), live, book, events, pointer, feature_key(who)]
+    keys = [stream_key(shard), seen_key(who, taking.seen_as), live, book, events, pointer, feature_key(who)]
     keys.append(decision_key(taking.decision_id or "", shard))
     told = (table, mark_ttl_ms, taking.row, taking.changes.to_json(), time_text(since), time_text(taking.now), token)
-    return (len(keys), *keys, *told)
+    return (len(keys), *keys, *told, taking.digest)
 
 
 def _judged_by(

@@ -389,12 +389,13 @@ TAKE_IN = (
     + f"""
 -- KEYS: stream, mark, live, book, events, household pointer, features, decision
 -- ARGV: table, mark ttl (ms), row (empty where the log has it), changes (JSON), oldest event that is recent, now,
---       token of the customer
+--       token of the customer, digest of the report ('1' where nobody knows it)
 if was_erased(ARGV[7]) then return 0 end
-if ARGV[3] == '' then
-  redis.call('SET', KEYS[2], '1', 'PX', ARGV[2])
-else
-  if not redis.call('SET', KEYS[2], '1', 'NX', 'PX', ARGV[2]) then return 0 end
+local mark = redis.call('GET', KEYS[2])
+if not mark then redis.call('SET', KEYS[2], ARGV[8], 'PX', ARGV[2]) end
+if ARGV[3] ~= '' then
+  if mark == ARGV[8] then return 0 end
+  if mark then return mark == '1' and 3 or 2 end
   redis.call('XADD', KEYS[1], '*', 'table', ARGV[1], 'row', ARGV[3])
 end
 local changes = cjson.decode(ARGV[4])
@@ -437,8 +438,9 @@ if contact then mark_everywhere(KEYS[4], KEYS[6], KEYS[8], contact[1], contact[2
 return 1
 """
 )
-"""Take one report in: its row in the log, the mark that it was seen and what it changes; 0 where it was seen before,
-and where its customer was erased. What the log has already changes state again, which comes to the same."""
+"""Take one report in: its row in the log, the mark that it was seen and what it changes. Answers 1; 0 where it was seen
+before, and where its customer was erased; 2 where another was seen under its identity, and 3 where nobody knows what
+that one said. What the log has already changes state again, which comes to the same."""
 
 ERASE = (
     READING

@@ -79,9 +79,9 @@ def decision_key(decision_id: str, shard: int) -> str:
     return f"{_tag(shard)}:d:{decision_id}"
 
 
-def seen_key(message_id: str, shard: int) -> str:
-    """Mark of an outcome or event that was already taken in."""
-    return f"{_tag(shard)}:m:{message_id}"
+def seen_key(customer_id: str, report: str) -> str:
+    """Mark of an outcome or event of a customer that was already taken in (text that tells what it said)."""
+    return f"{_tag(shard_of(customer_id))}:m:{len(customer_id)}:{customer_id}:{report}"
 
 
 def stream_key(shard: int) -> str:

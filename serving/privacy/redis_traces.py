@@ -207,7 +207,7 @@ def _found(client: Redis, customer_id: str, decision_ids: set[str], message_ids:
         books += [key for key in keys if ":hb:" in key]
     named = {key.partition(":d:")[2] for key in decisions} | decision_ids
     by_id = (decision_key(one, shard) for one in sorted(named) if shard_in(one) is not None)
-    marks = (seen_key(one, shard) for one in sorted(message_ids))
+    marks = (seen_key(customer_id, one) for one in sorted(message_ids))
     return RedisTraces(
         own={what: key for what, key in own.items() if client.exists(key)},
         decisions=tuple(sorted(decisions | set(_present(client, by_id)))),
