@@ -35,7 +35,7 @@ from decisioning.reason import choose_reason
 from decisioning.situation import Situation, situation_of
 from decisioning.slate import further_positions
 
-BEHAVIOUR_VERSION = "3"
+BEHAVIOUR_VERSION = "4"
 """Raised whenever the same catalogue, seed and inputs may give another decision than before."""
 
 

@@ -2,7 +2,8 @@
 
 A rule language that cannot loop, call or import cannot be an attack surface, and a tree of comparisons can be checked
 for names, drawn, and turned into other forms. A comparison with a missing fact is false, whichever way it points: a
-rule that nobody can answer does not let anybody in. `is_missing` asks for that case by name.
+rule that nobody can answer does not let anybody in. `is_missing` asks for that case by name. A comparison with a value
+of another kind (text where a number belongs) is unknown: neither it nor its negation holds.
 """
 
 import operator
@@ -58,7 +59,7 @@ class AnyOf:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Not:
-    """True where its part is false, so also where its part met a missing fact."""
+    """True where its part is false, so also where its part met a missing fact; not where it met another kind."""
 
     part: "Predicate"
 
@@ -72,8 +73,9 @@ def compile_predicate(predicate: Predicate) -> Rule:
     """Turn a predicate into a function of facts, once.
 
     The function never raises, whatever the facts hold. A fact is missing where it is absent, None or NaN. Values of
-    different kinds (number, text, flag) never compare, not even as unequal; flags are not numbers, and have no order.
-    Text is ordered by code points, which is right for ISO 8601 dates.
+    different kinds (number, text, flag) never compare, not even as unequal, and `Not` makes nothing of it: what is
+    unknown permits nobody. Flags are not numbers, and have no order. Text is ordered by code points, which is right for
+    ISO 8601 dates.
 
     Raises:
         InvalidPolicyError: A comparison whose value does not fit it, so that it could never be true.
@@ -82,17 +84,29 @@ def compile_predicate(predicate: Predicate) -> Rule:
         >>> adult = compile_predicate(Compare(fact="customer.age", comparison=Comparison.AT_LEAST, value=18))
         >>> adult({"customer.age": 20}), adult({"customer.age": "20"}), adult({})
         (True, False, False)
+        >>> grown = compile_predicate(Not(part=Compare(fact="customer.age", comparison=Comparison.LESS_THAN, value=18)))
+        >>> grown({"customer.age": 20}), grown({"customer.age": "12"}), grown({"customer.age": "20"})
+        (True, False, False)
+    """
+    return _compile(predicate, holds=True)
+
+
+def _compile(predicate: Predicate, *, holds: bool) -> Rule:
+    """A function that is true where the predicate surely holds, or where it surely does not.
+
+    Negation goes down to the comparisons, so that what is unknown stays unknown through any nesting.
     """
     match predicate:
         case Compare():
-            return _compile_compare(predicate)
-        case AllOf(parts=parts):
-            return _all_of(tuple(compile_predicate(part) for part in _flat(parts)))
-        case AnyOf(parts=parts):
-            return _any_of(tuple(compile_predicate(part) for part in parts))
+            return _compile_compare(predicate) if holds else _compile_refuted(predicate)
+        case AllOf(parts=parts) if holds:
+            return _all_of(tuple(_compile(part, holds=True) for part in _flat(parts)))
+        case AnyOf(parts=parts) if not holds:
+            return _all_of(tuple(_compile(part, holds=False) for part in parts))
+        case AllOf(parts=parts) | AnyOf(parts=parts):
+            return _any_of(tuple(_compile(part, holds=holds) for part in parts))
         case _:
-            rule = compile_predicate(predicate.part)
-            return lambda facts: not rule(facts)
+            return _compile(predicate.part, holds=not holds)
 
 
 def facts_of(predicate: Predicate) -> frozenset[str]:
@@ -132,8 +146,10 @@ def explain(predicate: Predicate, facts: Facts) -> str:
             return "; and ".join(words for part in parts if (words := explain(part, facts)))
         case AnyOf(parts=parts):
             return "; or ".join(explain(part, facts) for part in parts) or "nothing can meet this rule"
-        case _:
+        case _ if compile_predicate(predicate.part)(facts):
             return f"must not hold: {describe(predicate.part)}"
+        case _:
+            return f"cannot be told, since a fact is of another kind: {describe(predicate.part)}"
 
 
 def describe(predicate: Predicate) -> str:
@@ -238,6 +254,19 @@ def _compile_compare(compare: Compare) -> Rule:
             return _comparison_rule(compare, kinds=(_Kind.NUMBER, _Kind.TEXT))
 
 
+def _compile_refuted(compare: Compare) -> Rule:
+    """Whether a comparison surely does not hold: its fact is missing, or of the value's kind and elsewhere."""
+    rule = _compile_compare(compare)
+    if compare.comparison is Comparison.IS_MISSING:
+        return lambda facts: not rule(facts)
+    fact, value = compare.fact, compare.value
+    values = value if isinstance(value, tuple) else (value,)
+    kinds = frozenset({_Kind.MISSING, *map(_kind, values)}) if values else _COMPARABLE | {_Kind.MISSING}
+    return lambda facts: _kind(facts.get(fact)) in kinds and not rule(facts)
+
+
+_COMPARABLE = frozenset({_Kind.NUMBER, _Kind.TEXT, _Kind.FLAG})
+
 _OPERATORS: Mapping[Comparison, Callable[[Any, Any], bool]] = {
     Comparison.EQUALS: operator.eq,
     Comparison.NOT_EQUALS: operator.ne,
@@ -263,12 +292,11 @@ def _comparison_rule(compare: Compare, kinds: tuple[_Kind, ...]) -> Rule:
 
 def _membership_rule(compare: Compare) -> Rule:
     fact, values = compare.fact, compare.value
-    comparable = {_Kind.NUMBER, _Kind.TEXT, _Kind.FLAG}
-    if not isinstance(values, tuple) or not {_kind(value) for value in values} <= comparable:
+    if not isinstance(values, tuple) or not {_kind(value) for value in values} <= _COMPARABLE:
         raise _unfit(compare, "a list of numbers, words or flags")
     # True equals 1 in a plain set, so members carry their kind.
     members = frozenset((_kind(value), value) for value in values)
-    kinds = frozenset(kind for kind, _ in members) or comparable
+    kinds = frozenset(kind for kind, _ in members) or _COMPARABLE
     wants_member = compare.comparison is Comparison.ONE_OF
 
     def rule(facts: Facts) -> bool:

@@ -83,7 +83,7 @@ def always_holds(predicate: Predicate, domains: Domains) -> Verdict:
         >>> always_holds(AnyOf(parts=(known, Not(part=known))), {}).value
         'yes'
     """
-    found = can_hold(Not(part=predicate), domains)
+    found = _find(predicate, domains, MOST_STEPS, wanted=False).verdict
     return {Verdict.YES: Verdict.NO, Verdict.NO: Verdict.YES}.get(found, found)
 
 
@@ -104,13 +104,18 @@ def find_example(predicate: Predicate, domains: Domains, most_steps: int = MOST_
         >>> find_example(adult, {}).example
         {'customer.age': 18}
     """
+    return _find(predicate, domains, most_steps, wanted=True)
+
+
+def _find(predicate: Predicate, domains: Domains, most_steps: int, *, wanted: bool) -> Finding:
+    """Facts for which a rule holds, or for which it does not."""
     compile_predicate(predicate)
     cells = _cells(predicate, domains)
     search = _Search(steps_left=most_steps)
     everything = {fact: (1 << len(values)) - 1 for fact, values in cells.items()}
     if not all(everything.values()):
         return Finding(verdict=Verdict.NO)
-    masks = search.solve((_normal(predicate, cells, wanted=True),), everything)
+    masks = search.solve((_normal(predicate, cells, holds=True, wanted=wanted),), everything)
     if masks is None:
         return Finding(verdict=Verdict.NO if search.steps_left > 0 else Verdict.UNKNOWN)
     return Finding(verdict=Verdict.YES, example={fact: cells[fact][_lowest(mask)] for fact, mask in masks.items()})
@@ -157,21 +162,21 @@ class _Some:
 type _Node = _Within | _Every | _Some
 
 
-def _normal(predicate: Predicate, cells: Mapping[str, Sequence[FactValue]], *, wanted: bool) -> _Node:
-    """A rule, or its opposite, with negations gone: a comparison that must fail is the other cells."""
+def _normal(predicate: Predicate, cells: Mapping[str, Sequence[FactValue]], *, holds: bool, wanted: bool) -> _Node:
+    """That a rule surely holds, or surely does not (`holds`), is so or is not so (`wanted`), with negations gone.
+
+    The two differ where a fact is of another kind than a value: then neither is so.
+    """
     match predicate:
         case Compare(fact=fact):
-            rule = compile_predicate(predicate)
-            held = (rule({fact: value}) is wanted for value in cells[fact])
-            return _Within(fact, sum(1 << index for index, holds in enumerate(held) if holds))
-        case AllOf(parts=parts):
-            inner = tuple(_normal(part, cells, wanted=wanted) for part in parts)
-            return _Every(inner) if wanted else _Some(inner)
-        case AnyOf(parts=parts):
-            inner = tuple(_normal(part, cells, wanted=wanted) for part in parts)
-            return _Some(inner) if wanted else _Every(inner)
+            rule = compile_predicate(predicate if holds else Not(part=predicate))
+            fits = (rule({fact: value}) is wanted for value in cells[fact])
+            return _Within(fact, sum(1 << index for index, does in enumerate(fits) if does))
+        case AllOf(parts=parts) | AnyOf(parts=parts):
+            inner = tuple(_normal(part, cells, holds=holds, wanted=wanted) for part in parts)
+            return _Every(inner) if isinstance(predicate, AllOf) is (holds is wanted) else _Some(inner)
         case _:
-            return _normal(predicate.part, cells, wanted=not wanted)
+            return _normal(predicate.part, cells, holds=not holds, wanted=wanted)
 
 
 class _Search:

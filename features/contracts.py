@@ -134,6 +134,7 @@ CUSTOMERS = Table(
             "telephone number or its beginning, international (+49 30); only narrows an unknown time zone",
         ),
         _json("protections", "deceased, minor, vulnerable, legal_hold"),
+        _json("cleared", "columns that this row empties; what is missing says nothing"),
     ),
 )
 

@@ -8,8 +8,10 @@ import polars as pl
 
 from decisioning.catalogue import Catalogue
 from decisioning.errors import InvalidInputError
+from decisioning.facts import CUSTOMER_PREFIX
 from features.computing.definition import PACK, PACK_DIGITS, Definition, Source, Term
 from features.computing.definitions import definitions, feature_schema
+from features.computing.rule_expressions import unfit_column
 from features.computing.sources import Sources, Tables, sources_of
 from features.computing.stages import look_backs, stage_expression, stage_facts, stage_features
 from features.contracts import UTC_TIME
@@ -123,7 +125,8 @@ def _features_of(anchors: pl.DataFrame, sources: Sources, catalogue: Catalogue) 
         return features
     asked = stage_facts(catalogue)
     needed = tuple(definition for definition in defined if definition.name in asked)
-    facts = tuple(sorted(name for name in asked if name.startswith("customer.")))
+    customer = sorted(name for name in asked if name.startswith(CUSTOMER_PREFIX))
+    facts = (*customer, *map(unfit_column, customer))
     moments = evaluate(look_backs(anchors), sources, needed, facts=facts)
     stage = stage_expression(catalogue, [definition.name for definition in defined])
     stages = (

@@ -5,7 +5,8 @@ so here the same rules become expressions over whole columns; a property test ho
 """
 
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import narwhals as nw
@@ -25,51 +26,73 @@ _ORDERINGS: Mapping[Comparison, Callable[[Any, Any], nw.Expr]] = {
 }
 
 
-def rule_expression(predicate: Predicate, kinds: Kinds) -> nw.Expr:
+def rule_expression(predicate: Predicate, kinds: Kinds, unfit: Collection[str] = ()) -> nw.Expr:
     """A boolean expression, never null, that is true where the rule holds.
 
     Args:
         predicate: The rule. What it asks of live state counts as missing: a column of the past has none.
         kinds: Python type of each fact's column: float, str or bool. A missing fact is null.
+        unfit: Facts with a column `unfit_column` beside theirs, true where what is known is of another kind.
 
     Raises:
         InvalidPolicyError: The rule names a fact that `kinds` does not have, or a comparison's value does not fit it.
     """
     compile_predicate(predicate)
-    return _expression(predicate, kinds)
+    return _expression(predicate, _Columns(kinds=kinds, unfit=frozenset(unfit)), holds=True)
 
 
-def _expression(predicate: Predicate, kinds: Kinds) -> nw.Expr:
+def unfit_column(fact: str) -> str:
+    """Name of the column that says where a fact is of another kind than declared.
+
+    Example:
+        >>> unfit_column("customer.age")
+        'unfit:customer.age'
+    """
+    return f"unfit:{fact}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Columns:
+    kinds: Kinds
+    unfit: frozenset[str]
+
+    def is_unfit(self, fact: str) -> nw.Expr:
+        return nw.col(unfit_column(fact)).fill_null(value=False) if fact in self.unfit else nw.lit(value=False)
+
+
+def _expression(predicate: Predicate, columns: _Columns, *, holds: bool) -> nw.Expr:
+    """True where a rule surely holds, or where it surely does not, as in `decisioning.predicate`."""
     match predicate:
-        case AllOf(parts=()):
-            return nw.lit(value=True)
-        case AnyOf(parts=()):
-            return nw.lit(value=False)
-        case AllOf(parts=parts):
-            return nw.all_horizontal(*(_expression(part, kinds) for part in parts), ignore_nulls=False)
-        case AnyOf(parts=parts):
-            return nw.any_horizontal(*(_expression(part, kinds) for part in parts), ignore_nulls=False)
+        case AllOf(parts=()) | AnyOf(parts=()):
+            return nw.lit(value=isinstance(predicate, AllOf) is holds)
+        case AllOf(parts=parts) | AnyOf(parts=parts):
+            inner = [_expression(part, columns, holds=holds) for part in parts]
+            combine = nw.all_horizontal if isinstance(predicate, AllOf) is holds else nw.any_horizontal
+            return combine(*inner, ignore_nulls=False)
         case Not(part=part):
-            return ~_expression(part, kinds)
+            return _expression(part, columns, holds=not holds)
         case Compare():
-            return _comparison(predicate, kinds)
+            return _comparison(predicate, columns, holds=holds)
 
 
-def _comparison(compare: Compare, kinds: Kinds) -> nw.Expr:
+def _comparison(compare: Compare, columns: _Columns, *, holds: bool) -> nw.Expr:
     if compare.fact.startswith(LIVE_PREFIX):
-        return nw.lit(value=compare.comparison is Comparison.IS_MISSING and compare.value is True)
-    if compare.fact not in kinds:
+        is_met = compare.comparison is Comparison.IS_MISSING and compare.value is True
+        return nw.lit(value=is_met is holds)
+    if compare.fact not in columns.kinds:
         raise InvalidPolicyError(
             f"fact of a stage's rule must be a feature or a declared customer attribute, got {compare.fact!r}"
         )
-    fact = nw.col(compare.fact)
+    fact, is_unfit = nw.col(compare.fact), columns.is_unfit(compare.fact)
+    is_missing = fact.is_null() & ~is_unfit
     if compare.comparison is Comparison.IS_MISSING:
-        return fact.is_null() if compare.value else ~fact.is_null()
+        return is_missing if bool(compare.value) is holds else ~is_missing
     values = compare.value if isinstance(compare.value, tuple) else (compare.value,)
-    comparable = [value for value in values if _is_of_kind(value, kinds[compare.fact])]
+    comparable = [value for value in values if _is_of_kind(value, columns.kinds[compare.fact])]
     if values and not comparable:  # values of different kinds never compare, not even as unequal
-        return nw.lit(value=False)
-    return _answer(compare.comparison, fact, comparable) & ~fact.is_null()
+        return nw.lit(value=False) if holds else is_missing
+    met = _answer(compare.comparison, fact, comparable) & ~fact.is_null()
+    return met if holds else ~met & ~is_unfit
 
 
 def _answer(comparison: Comparison, fact: nw.Expr, values: list[FactValue]) -> nw.Expr:

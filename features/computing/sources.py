@@ -6,10 +6,13 @@ from typing import Protocol
 
 import polars as pl
 
-from decisioning.catalogue import Attribute, AttributeKind, Catalogue
+from decisioning.catalogue import Catalogue
+from features.computing.attribute_columns import as_fact, as_number, is_unfit
 from features.computing.definition import NEVER_US, Source
 from features.computing.heard_sources import HEARD_COLUMNS, heard_columns
+from features.computing.rule_expressions import unfit_column
 from features.computing.told_sources import told_rows
+from features.customer_rows import attribute_text, carried, in_order, states, states_attribute
 from features.reported import settled_events, settled_outcomes
 
 OUTCOME_MOMENTS: Mapping[str, tuple[str, ...]] = {
@@ -74,14 +77,28 @@ def sources_of(history: Tables, catalogue: Catalogue) -> Sources:
 
 
 def customer_rows(customers: pl.DataFrame, catalogue: Catalogue) -> pl.DataFrame:
-    """Customer rows with `joined_us`, `attribute_<name>` as numbers and `customer.<name>` as rules see them."""
+    """Customer rows, each with all that is known as of then.
+
+    Returns:
+        `joined_us`; per attribute `attribute_<name>` as a number, `customer.<name>` as rules see it, the column that
+        says where it is of another kind, and `stated_us:<name>`, since when it is known.
+    """
     attributes = catalogue.customer_attributes
-    return customers.select(
+    known = in_order(customers).select(
         "customer_id",
         _us("updated_at").alias("known_us"),
-        _us("joined_at").alias("joined_us"),
-        *(_number(attribute).alias(f"attribute_{attribute.name}") for attribute in attributes),
-        *(_fact(attribute).alias(f"customer.{attribute.name}") for attribute in attributes),
+        carried(_us("joined_at"), states("joined_at")).alias("joined_us"),
+        *(carried(attribute_text(one.name), states_attribute(one.name)).alias(one.name) for one in attributes),
+        *(carried(_us("updated_at"), states_attribute(one.name)).alias(f"stated_us:{one.name}") for one in attributes),
+    )
+    return known.select(
+        "customer_id",
+        "known_us",
+        "joined_us",
+        *(as_number(one, pl.col(one.name)).alias(f"attribute_{one.name}") for one in attributes),
+        *(as_fact(one, pl.col(one.name)).alias(f"customer.{one.name}") for one in attributes),
+        *(is_unfit(one, pl.col(one.name)).alias(unfit_column(f"customer.{one.name}")) for one in attributes),
+        *(f"stated_us:{one.name}" for one in attributes),
     )
 
 
@@ -131,22 +148,3 @@ def _us(column: str) -> pl.Expr:
 
 def _known_us() -> pl.Expr:
     return pl.max_horizontal(_us("occurred_at"), _us("recorded_at"))
-
-
-def _text(attribute: Attribute) -> pl.Expr:
-    return pl.col("attributes").str.json_path_match(f'$["{attribute.name}"]')
-
-
-def _fact(attribute: Attribute) -> pl.Expr:
-    if attribute.kind is AttributeKind.NUMBER:
-        return _text(attribute).cast(pl.Float64, strict=False)
-    if attribute.kind is AttributeKind.FLAG:
-        return _text(attribute).replace_strict({"true": True, "false": False}, default=None, return_dtype=pl.Boolean)
-    return _text(attribute)
-
-
-def _number(attribute: Attribute) -> pl.Expr:
-    if attribute.kind is not AttributeKind.CATEGORY:
-        return _fact(attribute).cast(pl.Float64)
-    codes = {value: float(code) for code, value in enumerate(attribute.values)}
-    return _text(attribute).replace_strict(codes, default=None, return_dtype=pl.Float64)

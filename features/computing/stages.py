@@ -11,6 +11,7 @@ import narwhals as nw
 import polars as pl
 
 from decisioning.catalogue import AttributeKind, Catalogue
+from decisioning.facts import CUSTOMER_PREFIX
 from decisioning.predicate import facts_of
 from features.computing.definition import DAY_US
 from features.computing.definitions import STAGE_AGE_DAYS, STAGE_INDEX
@@ -38,10 +39,11 @@ def stage_expression(catalogue: Catalogue, feature_names: Iterable[str]) -> nw.E
         InvalidPolicyError: A rule names an unknown fact.
     """
     kinds: dict[str, Kind] = dict.fromkeys(feature_names, float)
-    kinds |= {f"customer.{attribute.name}": KINDS[attribute.kind] for attribute in catalogue.customer_attributes}
+    declared = {f"{CUSTOMER_PREFIX}{one.name}": KINDS[one.kind] for one in catalogue.customer_attributes}
+    kinds |= declared
     index = nw.lit(None, dtype=nw.Float64)
     for place, stage in reversed(list(enumerate(catalogue.stages))):
-        index = nw.when(rule_expression(stage.entry, kinds)).then(nw.lit(float(place))).otherwise(index)
+        index = nw.when(rule_expression(stage.entry, kinds, declared)).then(nw.lit(float(place))).otherwise(index)
     return index
 
 

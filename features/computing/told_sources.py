@@ -2,7 +2,9 @@
 
 import polars as pl
 
-from decisioning.catalogue import Attribute, AttributeKind, Catalogue
+from decisioning.catalogue import Attribute, Catalogue
+from features.computing.attribute_columns import as_fact, as_number, is_unfit
+from features.computing.rule_expressions import unfit_column
 from features.contracts import StateEventType
 from features.reported import settled_events
 
@@ -24,7 +26,7 @@ def told_rows(customers: pl.DataFrame, events: pl.DataFrame, catalogue: Catalogu
         return customers
     teller = told.select("customer_id").unique()
     others = customers.join(teller, on="customer_id", how="anti")
-    rows = customers.join(teller, on="customer_id", how="semi").with_columns(row_us=pl.col("known_us"))
+    rows = customers.join(teller, on="customer_id", how="semi")
     moments = told.select("customer_id", "known_us").unique()
     copies = moments.sort("known_us").join_asof(
         rows.sort("known_us"), on="known_us", by="customer_id", strategy="backward", check_sortedness=False
@@ -50,17 +52,22 @@ def _told(events: pl.DataFrame, catalogue: Catalogue) -> pl.DataFrame:
 
 def _with_word(rows: pl.DataFrame, told: pl.DataFrame, attribute: Attribute) -> pl.DataFrame:
     """Rows with the latest word about one attribute, where it is newer than what the row knows."""
-    number, fact = f"attribute_{attribute.name}", f"customer.{attribute.name}"
+    number, fact, stated = f"attribute_{attribute.name}", f"customer.{attribute.name}", f"stated_us:{attribute.name}"
+    unfit = unfit_column(fact)
     words = _latest_told(told)
     joined = rows.sort("known_us").join_asof(
         words, on="known_us", by="customer_id", strategy="backward", check_sortedness=False
     )
     stands = pl.col("word").is_not_null() & (
-        pl.col(fact).is_null() | pl.col("row_us").is_null() | (pl.col(_TOLD_US) >= pl.col("row_us"))
+        (pl.col(fact).is_null() & ~pl.col(unfit).fill_null(value=False))
+        | pl.col(stated).is_null()
+        | (pl.col(_TOLD_US) >= pl.col(stated))
     )
+    word = pl.col("word")
     return joined.with_columns(
-        pl.when(stands).then(_fact(attribute)).otherwise(fact).alias(fact),
-        pl.when(stands).then(_number(attribute)).otherwise(number).alias(number),
+        pl.when(stands).then(as_fact(attribute, word)).otherwise(fact).alias(fact),
+        pl.when(stands).then(as_number(attribute, word)).otherwise(number).alias(number),
+        pl.when(stands).then(is_unfit(attribute, word)).otherwise(unfit).alias(unfit),
     ).drop("word", _TOLD_US, "best")
 
 
@@ -76,19 +83,3 @@ def _latest_told(told: pl.DataFrame) -> pl.DataFrame:
     return arriving.select("customer_id", "known_us", "best").join(
         told_by_then, on="best", how="left", maintain_order="left"
     )
-
-
-def _fact(attribute: Attribute) -> pl.Expr:
-    word = pl.col("word")
-    if attribute.kind is AttributeKind.NUMBER:
-        return word.cast(pl.Float64, strict=False)
-    if attribute.kind is AttributeKind.FLAG:
-        return word.replace_strict({"true": True, "false": False}, default=None, return_dtype=pl.Boolean)
-    return word
-
-
-def _number(attribute: Attribute) -> pl.Expr:
-    if attribute.kind is not AttributeKind.CATEGORY:
-        return _fact(attribute).cast(pl.Float64)
-    codes = {value: float(code) for code, value in enumerate(attribute.values)}
-    return pl.col("word").replace_strict(codes, default=None, return_dtype=pl.Float64)

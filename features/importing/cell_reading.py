@@ -5,11 +5,15 @@ from collections.abc import Iterable
 import polars as pl
 
 from decisioning.catalogue import Catalogue
-from features.contracts import Column, Table
+from features.contracts import CUSTOMERS, Column, Table
+from features.customer_rows import CLEARABLE
 from features.tabular.cells import numbers, whole, without_missing
 
 AMOUNT = "amount"
 """Column with money in major units, which is taken in place of `amount_minor`."""
+
+NULL_WORDS = (r"\N", "NULL", "null")
+"""What empties a column of a customer, where an empty cell says nothing."""
 
 _MINOR = "amount_minor"
 
@@ -33,6 +37,18 @@ def in_minor_units(table: Table, raw: pl.DataFrame, catalogue: Catalogue | None)
     minor = (numbers(told) * to_minor(1.0, catalogue.currency)).to_frame(_MINOR)
     as_text = minor.select(whole(pl.col(_MINOR)).cast(pl.String)).to_series()
     return raw.drop(AMOUNT).with_columns(pl.coalesce(as_text, told).alias(_MINOR))
+
+
+def with_cleared(table: Table, raw: pl.DataFrame) -> pl.DataFrame:
+    """Customer rows whose `cleared` names the columns in which a cell is an explicit null, unless it names some."""
+    texts = [name for name in CLEARABLE if table is CUSTOMERS and raw.schema.get(name) == pl.String]
+    if not texts:
+        return raw
+    marks = [pl.when(pl.col(name).str.strip_chars().is_in(NULL_WORDS)).then(pl.lit(f'"{name}"')) for name in texts]
+    names = pl.concat_list(marks).list.drop_nulls()
+    found = pl.when(names.list.len() > 0).then(pl.format("[{}]", names.list.join(",")))
+    given = [pl.col("cleared")] if raw.schema.get("cleared") == pl.String else []
+    return raw.with_columns(pl.coalesce(*given, found).alias("cleared"))
 
 
 def without_marks(table: Table, raw: pl.DataFrame) -> pl.DataFrame:

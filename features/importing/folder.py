@@ -18,6 +18,7 @@ from decisioning.catalogue import Catalogue
 from decisioning.errors import InvalidInputError
 from features.contracts import TABLES
 from features.importing.cell_reading import is_in_major_units
+from features.importing.clearing import Cleared, find_cleared
 from features.importing.landing import deduplicated, land
 from features.importing.matching import MOST_UNMATCHED, Unmatched, check_unmatched, find_unmatched
 from features.importing.refusals import BrokenRule, Refusals, final_folder
@@ -65,6 +66,7 @@ class ImportReport:
         catalogue_version: Version of the catalogue that came along and is now in force; None where none came.
         warnings: Files and columns that were left alone.
         unmatched: What rows name that is not known; they landed all the same.
+        cleared: What rows take away from customers.
         changes: What the catalogue that came along does to experiments and holdouts that were running.
     """
 
@@ -74,6 +76,7 @@ class ImportReport:
     catalogue_version: str | None
     warnings: tuple[str, ...]
     unmatched: tuple[Unmatched, ...] = ()
+    cleared: tuple[Cleared, ...] = ()
     changes: tuple[str, ...] = ()
 
     @property
@@ -126,6 +129,7 @@ def import_folder(
         log = EventLog(settings.log_path)
         unmatched = find_unmatched(log, staged, surroundings.catalogue)
         check_unmatched(unmatched, most_unmatched)
+        cleared = find_cleared(staged)
         tables = tuple(_land(log, part, refusals, progress) for part in staged)
         rejects_path = _keep(refusals, settings, now)
     if brought is not None:
@@ -138,6 +142,7 @@ def import_folder(
         catalogue_version=brought.version if brought else None,
         warnings=tuple(warnings),
         unmatched=unmatched,
+        cleared=cleared,
         changes=changes,
     )
 

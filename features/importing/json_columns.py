@@ -9,6 +9,7 @@ import orjson
 import polars as pl
 
 from decisioning.customer import PROTECTIONS
+from features.customer_rows import CLEARABLE
 from features.moments import moment_in_text
 
 MOST_CHARACTERS = 200
@@ -65,6 +66,10 @@ def _is_list_of_protections(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) and item in PROTECTIONS for item in value)
 
 
+def _is_list_of_clearables(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) and item in CLEARABLE for item in value)
+
+
 def _is_ghost(value: Any) -> bool:
     if not isinstance(value, dict) or set(value) != {"message_key", "action_probability"}:
         return False
@@ -80,6 +85,7 @@ _SHAPES: dict[str, tuple[str, Callable[[Any], bool]]] = {
         _is_list_of_consents,
     ),
     "attributes": ("a JSON object of numbers, texts, true, false or null", _is_flat_object),
+    "cleared": (f"a JSON list of {', '.join(CLEARABLE)}", _is_list_of_clearables),
     "protections": (f"a JSON list of {', '.join(sorted(PROTECTIONS))}", _is_list_of_protections),
     "ghost": ("a JSON object of message_key and action_probability (above 0 and at most 1)", _is_ghost),
     "arms": ("a JSON object of arm names by experiment", _is_object_of_names),

@@ -23,7 +23,14 @@ from features.contracts import (
     Table,
 )
 from features.importing.arrivals import EARLIEST, LATEST, is_spared, with_arrivals
-from features.importing.cell_reading import AMOUNT, in_minor_units, is_in_major_units, spelt_out, without_marks
+from features.importing.cell_reading import (
+    AMOUNT,
+    in_minor_units,
+    is_in_major_units,
+    spelt_out,
+    with_cleared,
+    without_marks,
+)
 from features.importing.json_columns import MOST_CHARACTERS, respell, shape_rule
 from features.importing.parsing import accepted, parsed
 from features.importing.refusals import REASONS_SCHEMA
@@ -120,7 +127,7 @@ def check_rows(table: Table, file: str, raw: pl.DataFrame, surroundings: Surroun
         surroundings: What rules depend on.
     """
     raw = in_minor_units(table, raw, surroundings.catalogue)
-    told = without_marks(table, raw)
+    told = without_marks(table, with_cleared(table, raw))
     values = with_arrivals(table, spelt_out(_parse(table, told), surroundings.catalogue), surroundings.now)
     rules = _rules(table, told, surroundings)
     broken = pl.concat([told.select(_as_read(table, told)), values], how="horizontal").select(

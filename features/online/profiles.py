@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 from decisioning.customer import PROFILING, Consent, Customer, CustomerId, Told
 from decisioning.errors import FeatureUnavailableError, InvalidInputError
 from decisioning.predicate import FactValue
+from features.customer_rows import merged_attributes, newest_rows
 from features.online.redis_bulk import set_many, unset_many
 from features.online.redis_keys import household_pointer_key, profile_key
 from features.said import LONG_AGO, NOTHING, Said, opted_out_of_profiling, protections_of, told_since, with_answers
@@ -99,7 +100,7 @@ def _moment(text: str | None) -> datetime | None:
 
 
 def customers_from_frame(frame: pl.DataFrame, said: Mapping[str, Said] | None = None) -> Iterator[Customer]:
-    """Customers from rows of the canonical table: the newest row of each, in order of identifier.
+    """Customers from rows of the canonical table: the newest word about each column, in order of identifier.
 
     Answers about profiling and protections are not forgotten where the newest row says nothing of them: the newest row
     that does speaks for them.
@@ -113,11 +114,10 @@ def customers_from_frame(frame: pl.DataFrame, said: Mapping[str, Said] | None = 
     """
     said = said or {}
     ordered = frame.sort("customer_id", "updated_at")
-    newest = ordered.unique("customer_id", keep="last", maintain_order=True)
     protecting = ordered.filter(pl.col("protections").is_not_null()).unique("customer_id", keep="last")
     listed = {row[0]: (row[1], row[2]) for row in protecting.select(_PROTECTING).iter_rows()}
     not_profiled = opted_out_of_profiling(frame, said)
-    for row in newest.iter_rows(named=True):
+    for row in newest_rows(frame).iter_rows(named=True):
         customer_id = row["customer_id"]
         at, protections = listed.get(customer_id, (row["updated_at"], None))
         words = said.get(customer_id, NOTHING)
@@ -133,8 +133,10 @@ def customers_from_frame(frame: pl.DataFrame, said: Mapping[str, Said] | None = 
 
 def _from_row(row: Mapping[str, Any], said: Said) -> Customer:
     given = map(_consent, _json(row["consents"], list, "consents"))
-    attributes = _attributes(row["attributes"])
-    told = told_since(attributes, row["updated_at"], said.told)
+    attributes, known = merged_attributes(row["attributes"], row["attributes_at"])
+    told: dict[str, tuple[Told, FactValue]] = {}
+    for name, word in said.told.items():
+        told |= told_since(attributes, known.get(name), {name: word})
     plausible, hinted = _zones(row)
     return Customer(
         customer_id=CustomerId(row["customer_id"]),
@@ -142,7 +144,7 @@ def _from_row(row: Mapping[str, Any], said: Said) -> Customer:
         time_zone=row["time_zone"],
         locale=row["locale"],
         reachable_channels=frozenset(_json(row["channels"], list, "channels")),
-        consents=_latest(with_answers(given, said, row["updated_at"])),
+        consents=_latest(with_answers(given, said, row["consents_at"] or row["updated_at"])),
         household_id=row["household"],
         known_at=row["updated_at"],
         told={name: one for name, (one, _) in told.items()},
@@ -201,14 +203,6 @@ def _consent(answer: Mapping[str, Any]) -> Consent:
             "consents must be a list of objects with channel, purpose and granted, and an ISO 8601 recorded_at "
             "where there is one, got something else: import the customers again"
         ) from error
-
-
-def _attributes(text: str | None) -> Mapping[str, FactValue]:
-    attributes = _json(text, dict, "attributes")
-    nested = sorted(name for name, value in attributes.items() if isinstance(value, dict | list))
-    if nested:
-        raise InvalidInputError(f"attributes must be numbers, words or flags, got nested values for {nested}")
-    return attributes
 
 
 def _json[T: (dict[str, Any], list[Any])](text: str | None, kind: type[T], column: str) -> T:

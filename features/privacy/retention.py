@@ -19,6 +19,7 @@ from deltalake.exceptions import DeltaError
 from decisioning.errors import LogUnavailableError
 from features.audit_chain import ChainedLog
 from features.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES, OutcomeType, StateEventType, Table
+from features.customer_rows import needed_rows
 from features.privacy.file_erasure import HANDOFFS
 from features.privacy.history_erasure import keep_in_history
 from features.privacy.log_erasure import forget_versions
@@ -109,12 +110,11 @@ def _old_decisions(log: ChainedLog, before: datetime) -> pl.Expr:
 
 
 def _replaced_rows(log: ChainedLog, before: datetime) -> pl.Expr:
-    """Profile rows but each customer's newest, and the newest that says something of protections or of profiling."""
-    rows = log.collect(CUSTOMERS, log.scan(CUSTOMERS).select("customer_id", "updated_at", "protections", "consents"))
-    says = (pl.lit(value=True), pl.col("protections").is_not_null(), pl.col("consents").str.contains("profiling"))
-    needed = pl.concat(
-        [rows.filter(one).group_by("customer_id").agg(pl.col("updated_at").max()) for one in says]
-    ).unique()
+    """Profile rows of which a newer one says all: of every column, and of protections and profiling besides."""
+    rows = log.read(CUSTOMERS)
+    says = (pl.col("protections").is_not_null(), pl.col("consents").str.contains("profiling"))
+    kept = [rows.filter(one).group_by("customer_id").agg(pl.col("updated_at").max()) for one in says]
+    needed = pl.concat([needed_rows(rows), *kept]).unique()
     key = pl.struct("customer_id", "updated_at")
     return (pl.col("updated_at") < before) & ~key.is_in(needed.select(key).to_series().implode())
 

@@ -83,6 +83,8 @@ def _explain(report: "ImportReport", waits: list[str]) -> None:
         say(f"warning: {warning}")
     for unmatched in report.unmatched:
         say(f"unknown: {unmatched}")
+    for cleared in report.cleared:
+        say(f"clears: {cleared}")
     for change in report.changes:
         say(f"running test: {change}")
     for broken in report.broken_rules[:MOST_SHOWN]:
@@ -101,6 +103,7 @@ def _result(report: "ImportReport", waits: list[str], *, as_json: bool) -> dict[
             "broken_rules": [asdict(broken) for broken in report.broken_rules],
             "warnings": report.warnings,
             "unmatched": [asdict(one) for one in report.unmatched],
+            "cleared": [asdict(one) for one in report.cleared],
             "test_changes": report.changes,
             "waits_for": waits,
             **rejects,

@@ -1,6 +1,6 @@
 """Correcting what is held of a customer: a new row in the log, at once in Redis, and a line in the trail."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -64,15 +64,12 @@ def correct_customer(
         raise InvalidInputError("customer must be one with a profile, got an unknown id")
     if not corrections:
         raise InvalidInputError("corrections must name at least one value, got none; write NAME=VALUE")
-    attributes: dict[str, Any] = orjson.loads(newest["attributes"] or "{}")
-    changed = _changed(newest, attributes, corrections, catalogue)
+    changed = _changed(newest, newest["attributes"], corrections, catalogue)
     if not changed:
         return ()
     if newest["updated_at"] >= now:
         raise InvalidInputError("profile row must be older than its correction, got a later one; look at the clock")
-    newest |= {name: corrections[name] for name in changed if name in COLUMNS}
-    newest["attributes"] = orjson.dumps(attributes).decode()
-    _write(log, redis_url, {**newest, "updated_at": now})
+    _write(log, redis_url, {"customer_id": customer_id, "updated_at": now, **_said(corrections, changed)})
     note_act(settings, Act.CORRECTED, customer_id, by=by, now=now, details={"columns": changed})
     return tuple(changed)
 
@@ -85,14 +82,32 @@ def is_known(settings: Settings, customer_id: str) -> bool:
 
 
 def _newest(log: "EventLog", customer_id: str) -> dict[str, Any] | None:
-    rows = log.read(CUSTOMERS, customer_ids=[customer_id]).sort("updated_at")
-    return rows.row(-1, named=True) if rows.height else None
+    """All that the rows of a customer say by now, with attributes as a mapping."""
+    from features.customer_rows import merged_attributes, newest_rows
+
+    rows = log.read(CUSTOMERS, customer_ids=[customer_id])
+    if rows.is_empty():
+        return None
+    newest = newest_rows(rows).row(0, named=True)
+    return {**newest, "attributes": merged_attributes(newest["attributes"], newest["attributes_at"])[0]}
+
+
+def _said(corrections: Corrections, changed: Sequence[str]) -> dict[str, str | None]:
+    """What the row of a correction says: new values, and what is no longer known."""
+    attributes = {name: corrections[name] for name in changed if name not in COLUMNS}
+    gone = [name for name in changed if name in COLUMNS and corrections[name] is None]
+    values = {name: corrections[name] for name in changed if name in COLUMNS}
+    return {
+        **values,
+        "attributes": orjson.dumps(attributes).decode() if attributes else None,
+        "cleared": orjson.dumps(gone).decode() if gone else None,
+    }  # pyright: ignore[reportReturnType] - columns hold text, as _check_text saw
 
 
 def _changed(
-    row: Mapping[str, Any], attributes: dict[str, Any], corrections: Corrections, catalogue: Catalogue
+    row: Mapping[str, Any], attributes: Mapping[str, Any], corrections: Corrections, catalogue: Catalogue
 ) -> list[str]:
-    """Names whose value changes; `attributes` is changed in place."""
+    """Names whose value changes."""
     declared = {one.name: one for one in catalogue.customer_attributes}
     known = {*COLUMNS, *declared, *attributes}
     changed: list[str] = []
@@ -108,9 +123,6 @@ def _changed(
             _check_attribute(declared[name], value)
         if attributes.get(name) != value:
             changed.append(name)
-        attributes[name] = value
-        if value is None:
-            del attributes[name]
     return changed
 
 

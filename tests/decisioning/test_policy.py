@@ -42,7 +42,7 @@ type MakeExperiment = Callable[..., Experiment]
 SCORES = st.lists(st.floats(-1e6, 1e6), min_size=9, max_size=9).map(np.array)
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 TWO = (Placement(placement_id="a"), Placement(placement_id="b"))
-GOLDEN_VERSION = "611ae94942968887"
+GOLDEN_VERSION = "66b4f356c148d682"
 GOLDEN = [
     ("ten-percent/email/plain", "EXPERIMENT", 0.111111111111),
     ("ten-percent/email/plain", "EXPERIMENT", 0.111111111111),

@@ -109,7 +109,63 @@ def test_all_any_and_not_are_what_their_names_say(predicates: list[Predicate], f
     assert compile_predicate(AllOf(parts=tuple(predicates)))(facts) is all(answers)
     assert compile_predicate(AnyOf(parts=tuple(predicates)))(facts) is any(answers)
     for predicate, answer in zip(predicates, answers, strict=True):
-        assert compile_predicate(Not(part=predicate))(facts) is not answer
+        assert not (answer and compile_predicate(Not(part=predicate))(facts))
+
+
+def truth(predicate: Predicate, facts: dict[str, Any]) -> bool | None:
+    """Reference: Kleene's logic, with None for what is unknown because a fact is of another kind."""
+    match predicate:
+        case AllOf(parts=parts):
+            found = [truth(part, facts) for part in parts]
+            return False if False in found else None if None in found else True
+        case AnyOf(parts=parts):
+            found = [truth(part, facts) for part in parts]
+            return True if True in found else None if None in found else False
+        case Not(part=part):
+            inner = truth(part, facts)
+            return None if inner is None else not inner
+        case Compare():
+            return compared(predicate, facts)
+
+
+def compared(compare: Compare, facts: dict[str, Any]) -> bool | None:
+    found = facts.get(compare.fact)
+    values = compare.value if isinstance(compare.value, tuple) else (compare.value,)
+    if compare.comparison is not Comparison.IS_MISSING and values and not is_missing(found):
+        kinds = {kind_of(value) for value in values}
+        if kind_of(found) not in kinds:
+            return None
+    elif not is_missing(found) and not values and kind_of(found) is object:
+        return None
+    return compile_predicate(compare)(facts)
+
+
+def kind_of(value: Any) -> type:
+    """Numbers, words and flags; anything else is `object`."""
+    return next((kind for kind in (bool, str) if isinstance(value, kind)), float if is_number(value) else object)
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.floating)
+
+
+@settings(max_examples=300, deadline=None)
+@given(predicate=PREDICATES, facts=FACTS)
+def test_what_is_of_another_kind_is_unknown_and_unknown_never_holds(
+    predicate: Predicate, facts: dict[str, Any]
+) -> None:
+    assert compile_predicate(predicate)(facts) is (truth(predicate, facts) is True)
+
+
+@pytest.mark.parametrize("found", ["12", "20", True, ["x"]])
+def test_an_exclusion_stays_shut_for_a_value_of_another_kind(found: Any) -> None:
+    minor = comparison("customer.age", Comparison.LESS_THAN, 18)
+    rules = [Not(part=minor), Not(part=AnyOf(parts=(minor, comparison("customer.age", Comparison.ONE_OF, (1, 2)))))]
+    for rule in rules:
+        assert not compile_predicate(rule)({"customer.age": found})
+        assert not compile_predicate(Not(part=Not(part=rule)))({"customer.age": found})
+        assert compile_predicate(rule)({"customer.age": 20})
+        assert explain(rule, {"customer.age": found}).startswith("cannot be told, since a fact is of another kind: ")
 
 
 @pytest.mark.parametrize("missing", [None, NAN, np.float64("nan")])

@@ -198,5 +198,5 @@ def test_two_nights_in_one_file_are_one_event(home: Settings, folder: Path) -> N
 
 
 def test_a_row_that_says_more_than_the_log_is_told_not_swallowed(home: Settings, folder: Path) -> None:
-    assert reexported(folder, home, "E,C-1,purchase,2026-11-01T10:00:00Z,,,") == (1, 0, 0)
-    assert reexported(folder, home, "E,C-1,purchase,2026-11-01T10:00:00Z,,5000,EUR") == (0, 0, 1)
+    assert reexported(folder, home, "E,C-1,browse,2026-11-01T10:00:00Z,,,") == (1, 0, 0)
+    assert reexported(folder, home, "E,C-1,browse,2026-11-01T10:00:00Z,,5000,EUR") == (0, 0, 1)

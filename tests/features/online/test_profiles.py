@@ -59,13 +59,14 @@ def test_a_profile_comes_back_as_it_was(customer):
 def test_the_newest_row_of_a_customer_wins(tables_of):
     rows = [
         {"updated_at": NOON, "locale": "new", "channels": '["email"]', "attributes": '{"age": 40, "first_name": "A"}'},
-        {"updated_at": NOON - timedelta(days=1), "locale": "old", "consents": '[{"channel": "email"}]'},
+        {"updated_at": NOON - timedelta(days=1), "locale": "old", "time_zone": "Europe/Paris"},
         {"customer_id": "B", "updated_at": NOON},
     ]
     someone, other = sorted(
         customers_from_frame(tables_of(customers=rows).customers), key=lambda each: each.locale or ""
     )
     assert (other.customer_id, other.locale, other.reachable_channels) == ("C", "new", {"email"})
+    assert other.time_zone == "Europe/Paris", "what a newer row leaves out stays as it was"
     assert other.attributes == {"age": 40, "first_name": "A"}
     assert (someone.customer_id, someone.consents, someone.attributes) == ("B", (), {})
 
