@@ -148,7 +148,7 @@ def test_times_of_another_zone_in_a_file_are_read_as_the_moments_they_are() -> N
             ROW: [1, 2],
             "event_id": ["E-1", "E-2"],
             "customer_id": ["C-1", "C-2"],
-            "type": ["purchase", "purchase"],
+            "type": ["page_view", "page_view"],
             "occurred_at": moments.dt.convert_time_zone("America/Vancouver"),
         }
     )

@@ -85,7 +85,7 @@ class House:
         text = CATALOGUE.replace("AMOUNT", str(amount))
         (self.settings.catalogue_path / "catalogue.yaml").write_text(text, encoding="utf-8")
 
-    def know(self, customer_id: str, *, grants: bool = True, **attributes: str) -> None:
+    def know(self, customer_id: str, *, grants: bool = True, **attributes: str | float) -> None:
         consents = tuple(
             Consent(channel_id=channel, purpose="service", is_granted=grants, recorded_at=NOW - WEEK)
             for channel in ("letter", "call")
@@ -341,6 +341,16 @@ def test_parquet_holds_the_same_and_no_text_of_a_sheet_is_a_formula(house: House
     assert frame["hand_over_on"].to_list() == [date(2026, 11, 2)] * 2
     sheet = table_bytes(frame, ".csv").decode("utf-8-sig")
     assert [row["address_city"] for row in csv.DictReader(io.StringIO(sheet))] == ["+49 221 5", "'@SUM(A1)"]
+
+
+def test_a_number_in_an_address_reads_as_people_write_it(house: House) -> None:
+    house.know("C-1", city=50667.0)
+    house.decide("C-1")
+    report = house.hand_over("letters.csv")
+    assert report.out is not None
+    assert [row["address_city"] for row in csv.DictReader(Path(report.out).read_text("utf-8-sig").splitlines())] == [
+        "50667"
+    ]
 
 
 def test_positions_of_a_slate_are_handed_over_by_their_own_ids(house: House) -> None:
