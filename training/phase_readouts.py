@@ -48,8 +48,9 @@ def _summary(span: Span, former: Span | None, readout: Readout, *, is_shown: boo
 
 
 def _check(spans: Sequence[Span], readouts: Sequence[Readout], shown: int) -> Check:
+    often = "once" if len(spans) == 2 else f"{len(spans) - 1} times"  # noqa: PLR2004 - two phases, one change
     said = (
-        f"The rule of this experiment changed {len(spans) - 1} times; this is phase {spans[shown].number} of "
+        f"The rule of this experiment changed {often}; this is phase {spans[shown].number} of "
         f"{len(spans)}. Whoever was first decided about in a phase belongs to it, and phases are not mixed."
     )
     newest = readouts[-1]
@@ -57,7 +58,7 @@ def _check(spans: Sequence[Span], readouts: Sequence[Readout], shown: int) -> Ch
         return Check(title=_TITLE, status=Health.OK, message=said)
     is_broken = newest.refusal is not None and newest.refusal.code in BROKEN
     is_empty = newest.refusal is not None and newest.refusal.code is RefusalCode.NO_DECISIONS
-    later = "nobody new came in since" if is_empty else newest.verdict
+    later = "nobody new came in since." if is_empty else newest.verdict
     return Check(
         title=_TITLE, status=Health.WARN if is_broken else Health.OK, message=f"{said} Phase {len(spans)}: {later}"
     )
