@@ -288,15 +288,28 @@ def conform(table: Table, rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def without_customers(rows: pl.DataFrame, erased: Tombstones) -> pl.DataFrame:
-    """Rows of customers who were not erased; tables that are not about customers stay whole.
+    """Rows of customers who were not erased; of who was readmitted only what is newer. Other tables stay whole.
 
     Raises:
         LogUnavailableError: The tombstones cannot be read.
     """
-    if "customer_id" not in rows.columns or not erased.tokens():
+    if "customer_id" not in rows.columns or not (erased.tokens() or erased.readmitted()):
         return rows
-    gone = erased.among(rows["customer_id"].drop_nulls().unique().to_list())
-    return rows.filter(~pl.col("customer_id").is_in(sorted(gone))) if gone else rows
+    ids = rows["customer_id"].drop_nulls().unique().to_list()
+    gone = erased.among(ids)
+    kept = rows.filter(~pl.col("customer_id").is_in(sorted(gone))) if gone else rows
+    return _without_former_lives(kept, ids, erased)
+
+
+def _without_former_lives(rows: pl.DataFrame, ids: Sequence[str], erased: Tombstones) -> pl.DataFrame:
+    """Rows without those of readmitted customers that are older than their return."""
+    since = erased.readmitted()
+    back = {one: since[token] for one in ids if (token := erased.token(one)) in since} if since else {}
+    moment = next((name for name in ("occurred_at", "decided_at", "updated_at") if name in rows.columns), None)
+    if not back or moment is None:
+        return rows
+    is_former = [(pl.col("customer_id") == one) & (pl.col(moment) < pl.lit(at)) for one, at in back.items()]
+    return rows.filter(~pl.any_horizontal(is_former))
 
 
 def _with_canonical_columns(frame: pl.LazyFrame, table: Table) -> pl.LazyFrame:

@@ -228,6 +228,20 @@ class CorrectionBody(Body):
     )
 
 
+class NewConsent(Body):
+    """A yes to one purpose on one channel."""
+
+    channel: Identifier = Field(examples=["email"])
+    purpose: Identifier = Field(examples=["marketing"])
+
+
+class ReadmissionBody(Body):
+    """Somebody who was erased signed up again."""
+
+    given_at: Moment = Field(description="When the new consent was given; nothing older comes back")
+    consents: Annotated[list[NewConsent], Field(min_length=1, max_length=100)]
+
+
 def parse_json(body: bytes) -> Any:
     """Values of a JSON text.
 

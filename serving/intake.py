@@ -101,7 +101,7 @@ class Intake:
         items = await _heard(items, in_force.catalogue)
         takings: dict[int, Taking] = {}
         for place, item in items.items():
-            if self._state.has_erased(item.customer_id):
+            if self._state.has_erased(item.customer_id, item.occurred_at):
                 rejected.append(_unknown_customer(place))
                 continue
             found = _taken_event(item, in_force, now)
@@ -124,7 +124,7 @@ class Intake:
         owners = await self._owners([item.decision_id for item in items.values()], in_force.catalogue)
         takings: dict[int, Taking] = {}
         for place, item in items.items():
-            if item.customer_id is not None and self._state.has_erased(item.customer_id):
+            if item.customer_id is not None and self._state.has_erased(item.customer_id, item.occurred_at):
                 rejected.append(_unknown_customer(place))
                 continue
             refusal = _refusal(place, item, owners.get(item.decision_id), in_force.catalogue, now)

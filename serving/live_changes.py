@@ -224,14 +224,14 @@ def _consent_withdrawn(item: EventItem, catalogue: Catalogue) -> _Fields | Fault
     return [
         (_field("consent", [one, what]), f"{time_text(item.occurred_at)}1")
         for one in ([channel] if channel is not None else sorted(catalogue.channels))
-        for what in ([purpose] if purpose is not None else sorted(_purposes(catalogue)))
+        for what in ([purpose] if purpose is not None else sorted(purposes_of(catalogue)))
     ]
 
 
 def _fault_of_consent(item: EventItem, catalogue: Catalogue, *, is_needed: bool) -> Fault | None:
     for name, what, known in (
         ("channel", "a channel of the catalogue", frozenset(catalogue.channels)),
-        ("purpose", "a purpose of the catalogue's offers", _purposes(catalogue) | {PROFILING}),
+        ("purpose", "a purpose of the catalogue's offers", purposes_of(catalogue) | {PROFILING}),
     ):
         value = item.properties.get(name)
         is_missing = value is None and not is_needed
@@ -240,7 +240,8 @@ def _fault_of_consent(item: EventItem, catalogue: Catalogue, *, is_needed: bool)
     return None
 
 
-def _purposes(catalogue: Catalogue) -> frozenset[str]:
+def purposes_of(catalogue: Catalogue) -> frozenset[str]:
+    """What consent can be for."""
     return _PURPOSES | {offer.purpose for offer in catalogue.offers.values() if offer.purpose is not None}
 
 

@@ -323,13 +323,15 @@ class LiveState:
         """Entries that wait for the drain, over all shards."""
         return sum(await self._ask([("XLEN", stream_key(shard)) for shard in range(SHARD_COUNT)]))
 
-    def has_erased(self, customer_id: str) -> bool:
-        """Whether nothing may be written about a customer.
+    def has_erased(self, customer_id: str, at: datetime | None = None) -> bool:
+        """Whether nothing may be written about a customer, or nothing that happened at a moment.
 
         Raises:
             LogUnavailableError: The tombstones cannot be read.
         """
-        return self._erased is not None and customer_id in self._erased
+        if self._erased is None:
+            return False
+        return customer_id in self._erased if at is None else self._erased.refuses(customer_id, at)
 
     def _committed(self, reply: Reply) -> bytes | Conflict | Gone | None:
         if isinstance(reply, int):

@@ -23,6 +23,8 @@ def tell_erased(redis: Redis, erased: Tombstones) -> None:
     try:
         for some in batched(sorted(erased.tokens()), _TOGETHER):
             redis.sadd(ERASED_KEY, *some)
+        for some in batched(sorted(erased.readmitted()), _TOGETHER):
+            redis.srem(ERASED_KEY, *some)
     except RedisError as error:
         raise FeatureUnavailableError(f"tombstones could not be written to Redis: {type(error).__name__}") from error
 

@@ -1,8 +1,9 @@
 """Tombstones: who was erased, so that nobody brings them back.
 
 A tombstone is HMAC-SHA256(key, customer id), in hex. Without the key nobody can tell whose it is, and with the key one
-can only ask about an id that one knows already. Tombstones lie beside the log's tables, so whoever appends to the log
-asks them; the key lies there too, for the owner's eyes only.
+can only ask about an id that one knows already. Who signs up again is readmitted: the tombstone stays for what is older
+than the moment of the new consent, and nothing of that comes back. Tombstones lie beside the log's tables, so whoever
+appends to the log asks them; the key lies there too, for the owner's eyes only.
 
 Appending and erasing must not overtake each other: who appends holds a shared lock from looking at the tombstones until
 the rows are committed, who erases holds it alone while a tombstone is set and while rows are deleted.
@@ -19,7 +20,7 @@ from pathlib import Path
 
 import orjson
 
-from decisioning.errors import LogUnavailableError
+from decisioning.errors import InvalidInputError, LogUnavailableError
 from features.key_file import key_text
 from features.settings import Settings
 
@@ -40,6 +41,7 @@ class Tombstones:
         self._key: bytes | None = None
         self._stamp: tuple[int, int, int] | None = None
         self._tokens: frozenset[str] = frozenset()
+        self._readmitted: dict[str, datetime] = {}
 
     @property
     def path(self) -> Path:
@@ -64,26 +66,90 @@ class Tombstones:
         return frozenset(one for one in customer_ids if self.token(one) in tokens) if tokens else frozenset()
 
     def tokens(self) -> frozenset[str]:
-        """Every tombstone.
+        """Every tombstone of who was not readmitted.
 
         Raises:
             LogUnavailableError: The file cannot be read.
         """
+        self._look()
+        return self._tokens
+
+    def readmitted(self) -> dict[str, datetime]:
+        """Since when who signed up again is taken in, by token.
+
+        Raises:
+            LogUnavailableError: The file cannot be read.
+        """
+        self._look()
+        return self._readmitted
+
+    def refuses(self, customer_id: str, at: datetime) -> bool:
+        """Whether what happened at a moment (aware) may not be kept: the customer was erased, or came back only later.
+
+        Raises:
+            LogUnavailableError: The file cannot be read.
+        """
+        if customer_id in self:
+            return True
+        since = self.readmitted().get(self.token(customer_id)) if self._readmitted else None
+        return since is not None and at < since
+
+    def _look(self) -> None:
+        """Read the file where it has changed."""
         try:
             state = self.path.stat()
         except FileNotFoundError:
-            return frozenset()
+            return
         stamp = (state.st_mtime_ns, state.st_size, state.st_ino)
         if stamp != self._stamp:
             try:
-                lines = self.path.read_bytes().splitlines()
-                self._tokens = frozenset(orjson.loads(line)["token"] for line in lines)
-            except (OSError, orjson.JSONDecodeError, KeyError, TypeError) as error:
+                self._read(self.path.read_bytes().splitlines())
+            except (OSError, ValueError, KeyError, TypeError) as error:
                 raise LogUnavailableError(
                     f"tombstones must be readable, got {type(error).__name__} at {self.path}; repair the file"
                 ) from error
             self._stamp = stamp
-        return self._tokens
+
+    def _read(self, lines: Iterable[bytes]) -> None:
+        """The latest line of each token stands."""
+        since: dict[str, datetime | None] = {}
+        for line in map(orjson.loads, lines):
+            moment = line.get("readmitted_at")
+            since[line["token"]] = None if moment is None else datetime.fromisoformat(moment)
+        self._tokens = frozenset(token for token, moment in since.items() if moment is None)
+        self._readmitted = {token: moment for token, moment in since.items() if moment is not None}
+
+    def readmit(self, customer_id: str, *, since: datetime) -> None:
+        """Take a customer in again; what is older than `since` stays out.
+
+        Raises:
+            InvalidInputError: The customer was not erased, or was erased after that.
+            LogUnavailableError: It cannot be written.
+        """
+        try:
+            with self.erasing():
+                erased_at = self._erased_at(customer_id)
+                if customer_id not in self or erased_at is None:
+                    raise InvalidInputError(
+                        "customer must be one who was erased, got another; report consent as an event"
+                    )
+                if since <= erased_at:
+                    raise InvalidInputError(
+                        f"new consent must be given after the erasure at {erased_at.isoformat()}, got an older one;"
+                        " what was said before it was erased too"
+                    )
+                _append_line(self.path, {"token": self._token(customer_id), "readmitted_at": since.astimezone(UTC)})
+        except OSError as error:
+            raise LogUnavailableError(f"tombstones must be writable, got {error.strerror} at {self.path}") from error
+
+    def _erased_at(self, customer_id: str) -> datetime | None:
+        """When the latest tombstone of a customer was set."""
+        if not self.path.exists():
+            return None
+        token = self._token(customer_id)
+        lines = map(orjson.loads, self.path.read_bytes().splitlines())
+        found = [line["erased_at"] for line in lines if line["token"] == token and "erased_at" in line]
+        return datetime.fromisoformat(found[-1]) if found else None
 
     def add(self, customer_id: str, *, now: datetime, reason: str) -> bool:
         """Set a tombstone; from its return on, no append takes rows of this customer.

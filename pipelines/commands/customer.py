@@ -141,6 +141,48 @@ def erase(
         raise typer.Exit(_EXIT_LEFT)
 
 
+@customer_app.command("readmit")
+def readmit(
+    customer_id: IdArgument,
+    consents: Annotated[list[str], typer.Option("--consent", metavar="CHANNEL:PURPOSE", help="What they agreed to.")],
+    given_at: Annotated[
+        str | None,
+        typer.Option("--given-at", metavar="TIME", help="When, ISO 8601; default now.", show_default=False),
+    ] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take somebody in again who was erased and signed up anew: by a new consent, given after the erasure.
+
+    The tombstone stays for everything older, so that old rows still do not come back. Send the new data afterwards.
+
+    Example: `nextbest customer readmit C-00009 --consent email:marketing`
+    """
+    from features.catalogue import load_catalogue
+    from features.clock import clock_of
+    from features.moments import moment_from
+    from pipelines.embedded_redis import redis_for
+    from serving.privacy.readmitting import readmit_customer
+
+    settings = settings_for(home)
+    moment = clock_of(settings)() if given_at is None else moment_from(given_at, "--given-at")
+    catalogue = load_catalogue(settings.catalogue_path)
+    pairs = [_channel_and_purpose(one) for one in consents]
+    with redis_for(settings) as url:
+        now = clock_of(settings)()
+        readmit_customer(settings, url, catalogue, customer_id, pairs, given_at=moment, now=now, by=BY)
+    print_result({"readmitted_since": moment}, as_json=as_json, title="readmitted")
+
+
+def _channel_and_purpose(text: str) -> tuple[str, str]:
+    from decisioning.errors import InvalidInputError
+
+    channel, colon, purpose = text.partition(":")
+    if not (channel and colon and purpose):
+        raise InvalidInputError(f"--consent must be written CHANNEL:PURPOSE, got {text!r}")
+    return channel, purpose
+
+
 def _print(done: "list[Erasure]", *, as_json: bool) -> None:
     if as_json:
         print_result({"erased": [asdict(one) for one in done]}, as_json=True)

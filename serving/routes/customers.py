@@ -12,7 +12,7 @@ from starlette.responses import Response
 from decisioning.errors import InvalidInputError
 from serving.access import needs
 from serving.api_keys import Scope
-from serving.bodies import CorrectionBody, PathId
+from serving.bodies import CorrectionBody, PathId, ReadmissionBody
 from serving.documents import Document, problems, request_body
 from serving.engine import engine_of
 from serving.exchange import json_response, read_body
@@ -49,6 +49,13 @@ class CorrectedAnswer(Document):
 
     customer_id: str
     corrected: list[str]
+
+
+class ReadmittedAnswer(Document):
+    """Who was erased is taken in again."""
+
+    customer_id: str
+    readmitted_since: str = Field(description="Nothing older comes back")
 
 
 class ErasedAnswer(Document):
@@ -151,6 +158,38 @@ async def erase(customer_id: PathId, request: Request) -> Response:
     except InvalidInputError as error:
         raise _unknown() from error
     return json_response(asdict(done))
+
+
+@router.post(
+    "/v1/customers/{customer_id}/readmission",
+    dependencies=[_RIGHTS],
+    response_model=ReadmittedAnswer,
+    responses=problems(400, 401, 403, 404, 413, 415, 422, 503),
+    openapi_extra=request_body(ReadmissionBody),
+)
+async def readmit(customer_id: PathId, request: Request) -> Response:
+    """Take somebody in again who was erased and signed up anew: by a new consent, given after the erasure.
+
+    The tombstone stays for everything older, so that old rows still do not come back.
+    """
+    from serving.privacy.readmitting import readmit_customer, was_erased
+
+    engine = engine_of(request)
+    body = await read_body(request, ReadmissionBody)
+    if not await asyncio.to_thread(was_erased, engine.settings, customer_id):
+        raise Problem(404, "unknown_customer", "customer must be one who was erased, got another")
+    await asyncio.to_thread(
+        readmit_customer,
+        engine.settings,
+        redis_url_of(engine.settings),
+        engine.refresher.current().catalogue,
+        customer_id,
+        [(one.channel, one.purpose) for one in body.consents],
+        given_at=body.given_at,
+        now=engine.now(),
+        by=_caller(request),
+    )
+    return json_response({"customer_id": customer_id, "readmitted_since": body.given_at.isoformat()})
 
 
 def _caller(request: Request) -> str:

@@ -37,6 +37,7 @@ WORK_ORDER = (
     "customer correct",
     "customer erase C",
     "customer erase",
+    "customer readmit",
     "privacy",
     "model train",
     "model list",

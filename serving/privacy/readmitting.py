@@ -1,0 +1,88 @@
+"""Somebody who was erased signs up again: taken in anew by a new consent, and by nothing older."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import orjson
+
+from decisioning.catalogue import Catalogue
+from decisioning.errors import InvalidInputError, UnknownNameError
+from features.contracts import CUSTOMERS
+from features.online.erased import tell_erased
+from features.online.redis_connection import connect
+from features.privacy.audit_trail import Act, note_act
+from features.privacy.tombstones import tombstones_of
+from features.settings import Settings
+from serving.live_changes import purposes_of
+
+SOURCE = "readmission"
+"""Source of the consents that a return begins with."""
+
+
+def readmit_customer(
+    settings: Settings,
+    redis_url: str,
+    catalogue: Catalogue,
+    customer_id: str,
+    consents: Sequence[tuple[str, str]],
+    *,
+    given_at: datetime,
+    now: datetime,
+    by: str,
+) -> None:
+    """Take a customer in again; rows, events and answers from before `given_at` still do not come back.
+
+    Args:
+        settings: Where state is.
+        redis_url: The Redis in force.
+        catalogue: Names channels and purposes.
+        customer_id: Who.
+        consents: Channel and purpose of each new yes; at least one.
+        given_at: When it was given (aware); after the erasure, and not ahead of now.
+        now: When (aware).
+        by: Who asked: the name of an API key, or the command line.
+
+    Raises:
+        InvalidInputError: The customer was not erased, or the consent does not fit.
+        UnknownNameError: A channel or purpose that the catalogue does not have.
+        UnavailableError: The log or Redis is away; repeat it.
+    """
+    from features.log import EventLog
+    from features.privacy.profile_writing import write_row
+
+    _check(catalogue, consents, given_at, now)
+    log = EventLog(settings.log_path)
+    log.erased.readmit(customer_id, since=given_at)
+    answers = [
+        {"channel": channel, "purpose": purpose, "granted": True, "recorded_at": given_at.astimezone(UTC).isoformat(),
+         "source": SOURCE}
+        for channel, purpose in consents
+    ]  # fmt: skip
+    row = dict.fromkeys(CUSTOMERS.schema) | {
+        "customer_id": customer_id,
+        "updated_at": max(given_at, now),
+        "joined_at": given_at,
+        "consents": orjson.dumps(answers).decode(),
+    }
+    with connect(redis_url) as client:
+        tell_erased(client, log.erased)
+        write_row(log, client, row)
+    note_act(settings, Act.READMITTED, customer_id, by=by, now=now, details={"consents": len(answers)})
+
+
+def was_erased(settings: Settings, customer_id: str) -> bool:
+    """Whether a customer was erased and not readmitted since."""
+    return customer_id in tombstones_of(settings)
+
+
+def _check(catalogue: Catalogue, consents: Sequence[tuple[str, str]], given_at: datetime, now: datetime) -> None:
+    if not consents:
+        raise InvalidInputError("readmission must come with a new consent, got none")
+    if given_at > now:
+        raise InvalidInputError("new consent must not lie in the future, got a later time than now")
+    purposes = purposes_of(catalogue)
+    for channel, purpose in consents:
+        if channel not in catalogue.channels:
+            raise UnknownNameError("channel", channel, catalogue.channels)
+        if purpose not in purposes:
+            raise UnknownNameError("purpose", purpose, purposes)
