@@ -46,6 +46,7 @@ class StateEventType(StrEnum):
     ATTRIBUTE_TOLD = "attribute_told"  # properties: name, value, optionally source: the customer said so
     STAGE_ENTERED = "stage_entered"  # property: stage
     MESSAGE_DUE = "message_due"  # properties: due_id, offer_id, channel, creative, due_at
+    IDENTIFIED = "identified"  # property: anonymous_id, the visitor who turned out to be this customer
     MESSAGE_DUE_CANCELLED = "message_due_cancelled"  # property: due_id
 
 

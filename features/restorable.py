@@ -6,7 +6,8 @@ from typing import Any
 
 import polars as pl
 
-from features.contracts import DECISIONS, EVENTS, OUTCOMES, Table
+from features.contracts import DECISIONS, EVENTS, OUTCOMES, StateEventType, Table
+from features.identities import identities
 from features.log import EventLog
 
 _TOGETHER = 5_000
@@ -51,6 +52,17 @@ def outcomes_since(
     told = log.scan(OUTCOMES).select(_OUTCOME_COLUMNS).filter(is_late | pl.col("type").is_in(sorted(or_types)))
     decided = log.scan(DECISIONS).select(_OF_DECISION)
     return _rows(log, OUTCOMES, told.join(decided, on="decision_id", how="left"))
+
+
+def identities_in(log: EventLog) -> Iterator[tuple[str, str, datetime]]:
+    """Visitor, customer and since when we know, of every visitor who turned out to be a customer.
+
+    Raises:
+        LogUnavailableError: The log could not be read.
+    """
+    told = log.scan(EVENTS).filter(pl.col("type") == StateEventType.IDENTIFIED.value)
+    known = identities(log.collect(EVENTS, told)).sort("since", "visitor")
+    yield from known.select("visitor", "customer_id", "since").iter_rows()
 
 
 def _rows(log: EventLog, table: Table, query: pl.LazyFrame) -> Iterator[Row]:

@@ -21,10 +21,12 @@ from typing import Any
 import orjson
 import polars as pl
 
+from decisioning.consent import latest_answers
 from decisioning.customer import PROFILING, PROTECTIONS, Consent, Told
 from decisioning.errors import InvalidInputError
 from decisioning.predicate import FactValue
 from features.contracts import DECISIONS, EVENTS, OUTCOMES, OutcomeType, StateEventType
+from features.identities import identities
 from features.log import EventLog
 from features.reported import arrived_at, counts_at, counts_in_row
 
@@ -70,13 +72,28 @@ def said_in_log(log: EventLog) -> dict[str, Said]:
     Raises:
         LogUnavailableError: A table could not be read.
     """
-    events = log.scan(EVENTS).filter(pl.col("type").is_in(_kinds())).collect()
+    events = log.scan(EVENTS).filter(pl.col("type").is_in([*_kinds(), StateEventType.IDENTIFIED.value])).collect()
     left = log.scan(OUTCOMES).filter(pl.col("type") == OutcomeType.UNSUBSCRIBED.value).collect()
     decisions = pl.DataFrame(schema={"decision_id": pl.String, "channel": pl.String})
     if not left.is_empty():
         wanted = log.scan(DECISIONS).select("decision_id", "channel")
         decisions = wanted.join(left.lazy().select("decision_id"), on="decision_id", how="semi").collect()
-    return said_by(events, left, decisions)
+    return _with_visitors(said_by(events, left, decisions), identities(events))
+
+
+def _with_visitors(said: dict[str, Said], known: pl.DataFrame) -> dict[str, Said]:
+    """What a visitor refused, the customer whom the visitor turned out to be refused too, as of when we heard of it."""
+    joint = dict(said)
+    for visitor, customer, since in known.select("visitor", "customer_id", "since").iter_rows():
+        theirs, own = said.get(visitor, NOTHING), joint.get(customer, NOTHING)
+        refusals = [
+            replace(one, recorded_at=max(one.recorded_at or since, since))
+            for one in latest_answers(theirs.answers, datetime.max.replace(tzinfo=UTC)).values()
+            if not one.is_granted
+        ]
+        holding = {name: (max(at, since), True) for name, (at, holds) in theirs.protections.items() if holds}
+        joint[customer] = replace(own, answers=(*own.answers, *refusals), protections={**own.protections, **holding})
+    return joint
 
 
 def said_by(

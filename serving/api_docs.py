@@ -20,6 +20,7 @@ from serving.bodies import (
     OutcomeItem,
     OutcomesBody,
     PermitBody,
+    ReadmissionBody,
 )
 
 _ASSETS = Path(fastapi_offline.__file__).parent / "static"
@@ -32,6 +33,7 @@ _BODIES: tuple[type[Body], ...] = (
     EventItem,
     PermitBody,
     CorrectionBody,
+    ReadmissionBody,
 )
 _ITEMS = {"BatchBody": ("requests", "DecisionBody"), "OutcomesBody": ("outcomes", "OutcomeItem"),
           "EventsBody": ("events", "EventItem")}  # fmt: skip

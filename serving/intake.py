@@ -17,13 +17,16 @@ import orjson
 from decisioning.catalogue import Catalogue
 from decisioning.errors import nearest_names
 from features.contracts import StateEventType
+from features.identities import ANONYMOUS_ID
 from features.listening.heard import TEXT_TYPES
 from features.listening.listener import listen
 from features.reported import CARING, YES_LEAD, is_ahead
 from serving.archive import find_decisions
 from serving.bodies import Body, EventItem, OutcomeItem, validate
 from serving.in_force import InForce
+from serving.joining import joined
 from serving.live_changes import changes_of_event, changes_of_outcome, in_utc, touch_in_catalogue
+from serving.live_reading import Known, Lookup
 from serving.live_state import LiveState, Owner, Taken, Taking
 from serving.log_rows import event_row, outcome_row
 from serving.problems import Fault, Problem
@@ -99,12 +102,13 @@ class Intake:
         items, rejected = _checked(EventItem, values)
         digests = {place: _digest(item) for place, item in items.items()}
         items = await _heard(items, in_force.catalogue)
+        visitors = await self._visitors(items)
         takings: dict[int, Taking] = {}
         for place, item in items.items():
-            if self._state.has_erased(item.customer_id, item.occurred_at):
+            if self._state.has_erased(item.customer_id, item.occurred_at) or self._names_erased(item):
                 rejected.append(_unknown_customer(place))
                 continue
-            found = _taken_event(item, in_force, now)
+            found = _taken_event(item, in_force, now, visitors.get(place))
             if isinstance(found, Fault):
                 rejected.append(_invalid(place, found))
             else:
@@ -137,6 +141,20 @@ class Intake:
             rejected.append(refusal)
         unknown = {place: "/decision_id" for place in takings if items[place].decision_id not in owners}
         return await self._take_in("outcomes", takings, rejected, unknown)
+
+    def _names_erased(self, item: EventItem) -> bool:
+        visitor = item.properties.get(ANONYMOUS_ID)
+        return item.type == StateEventType.IDENTIFIED and isinstance(visitor, str) and self._state.has_erased(visitor)
+
+    async def _visitors(self, items: Mapping[int, EventItem]) -> dict[int, Known]:
+        """What is known of visitors who turned out to be customers, by place of the event that says so."""
+        named = {
+            place: visitor
+            for place, item in items.items()
+            if item.type == StateEventType.IDENTIFIED and isinstance(visitor := item.properties.get(ANONYMOUS_ID), str)
+        }
+        lookups = [Lookup(customer_id=visitor, touchpoint_id="") for visitor in named.values()]
+        return dict(zip(named, await self._state.read_many(lookups), strict=True)) if lookups else {}
 
     async def _owners(self, decision_ids: Sequence[str], catalogue: Catalogue) -> dict[str, Owner]:
         """Whose decisions these are, from Redis, else from the log."""
@@ -198,7 +216,7 @@ def _listened(item: EventItem, catalogue: Catalogue) -> EventItem:
     return item.model_copy(update={"properties": properties})
 
 
-def _taken_event(item: EventItem, in_force: InForce, now: datetime) -> Taking | Fault:
+def _taken_event(item: EventItem, in_force: InForce, now: datetime, visitor: Known | None) -> Taking | Fault:
     fault = _fault_of_event(item, in_force.catalogue) or _fault_of_time(item, now)
     if fault is not None:
         return fault
@@ -206,6 +224,8 @@ def _taken_event(item: EventItem, in_force: InForce, now: datetime) -> Taking | 
     changes = changes_of_event(item, in_force.catalogue, arrived_at=now, keeps=in_force.keeps(item.type))
     if isinstance(changes, Fault):
         return changes
+    if visitor is not None:
+        changes = joined(changes, visitor, in_force.catalogue, now)
     try:
         row = event_row(item, now=now, per_major=in_force.per_major)
     except ValueError as error:

@@ -19,6 +19,7 @@ from decisioning.conversation import SEEN_OUTCOMES
 from decisioning.customer import PROFILING, PROTECTIONS
 from decisioning.errors import nearest_names
 from features.contracts import OutcomeType, StateEventType
+from features.identities import ANONYMOUS_ID
 from features.listening.heard import heard_case
 from features.moments import ISO_RULE, moment_in_text
 from features.online.record import microseconds
@@ -52,12 +53,14 @@ class Changes:
         greatest: Fields of the live hash with values of which the greatest stands.
         event: Time and name of an event of recent behaviour.
         keeps: How many events of its type are kept, the newest.
+        contacts: Id and text of contacts that are the customer's too.
         contact: Contact id, `confirm` or `release`, and when it was delivered, where it says so.
     """
 
     greatest: tuple[tuple[str, str], ...] = ()
     event: tuple[str, str] | None = None
     keeps: int = MOST_EVENTS
+    contacts: tuple[tuple[str, str], ...] = ()
     contact: tuple[str, str, str | None] | None = None
 
     def to_json(self) -> bytes:
@@ -65,6 +68,8 @@ class Changes:
         document: dict[str, Any] = {"greatest": self.greatest}
         if self.event is not None:
             document |= {"event": self.event, "keeps": self.keeps}
+        if self.contacts:
+            document["contacts"] = [{"id": ident, "value": value} for ident, value in self.contacts]
         if self.contact is not None:
             document["contact"] = [word for word in self.contact if word is not None]
         return orjson.dumps(document)
@@ -109,14 +114,14 @@ def changes_of_outcome(
     at = at if decided_at is None else max(at, decided_at)
     found: list[tuple[str, str]] = []
     if touch is not None and kind in REMEMBERED | {one.after for one in catalogue.contact_policy.suppressions}:
-        found.append((_field("response", [kind, *touch_words(touch)]), time_text(at)))
+        found.append((field_of("response", [kind, *touch_words(touch)]), time_text(at)))
     if touch is not None and kind in SEEN_OUTCOMES and catalogue.conversation is not None:
-        found.append((_field("response", [SEEN, *touch_words(touch)]), time_text(at)))
+        found.append((field_of("response", [SEEN, *touch_words(touch)]), time_text(at)))
     if item.type is OutcomeType.UNSUBSCRIBED:
         channels = [channel_id] if channel_id is not None else sorted(catalogue.channels)
         found += [(f"unsubscribed:{channel}", time_text(at)) for channel in channels]
     if item.type is OutcomeType.COMPLAINED and COMPLAINT in catalogue.care.kinds:
-        found.append(_opening(catalogue.care.kinds[COMPLAINT], item.properties, at, channel_id))
+        found.append(opening_of(catalogue.care.kinds[COMPLAINT], item.properties, at, channel_id))
     delivered = time_text(at) if item.type is OutcomeType.DELIVERED else None
     word = "release" if kind in RELEASING_OUTCOMES else "confirm" if kind in CONFIRMING_OUTCOMES else None
     return Changes(greatest=tuple(found), contact=None if word is None else (item.decision_id, word, delivered))
@@ -153,25 +158,26 @@ def _cases_by(item: EventItem, catalogue: Catalogue) -> Iterable[tuple[str, str]
     heard = heard_case(item.type, item.properties)
     for kind in catalogue.care.kinds.values():
         if heard is not None and heard[0] == kind.kind:
-            yield _opening(kind, {**item.properties, "case_id": heard[1]}, item.occurred_at, item.channel)
+            yield opening_of(kind, {**item.properties, "case_id": heard[1]}, item.occurred_at, item.channel)
         if item.type in kind.opened_by:
-            yield _opening(kind, item.properties, item.occurred_at, item.channel)
+            yield opening_of(kind, item.properties, item.occurred_at, item.channel)
         if item.type in kind.resolved_by:
-            yield _resolution(kind.kind, _case_id(item.properties, kind.kind), item.occurred_at)
+            yield resolution_of(kind.kind, _case_id(item.properties, kind.kind), item.occurred_at)
 
 
-def _opening(kind: CaseKind, properties: Mapping[str, Any], at: datetime, channel: str | None) -> tuple[str, str]:
-    """An unknown severity counts as the default; of two at the same moment the one that rests longest stands."""
+def opening_of(kind: CaseKind, properties: Mapping[str, Any], at: datetime, channel: str | None) -> tuple[str, str]:
+    """A case that is open, of the default severity where that is unknown; at one moment the longest rest stands."""
     severity = properties.get("severity")
     if not isinstance(severity, str) or severity not in kind.cooldown_seconds:
         severity = kind.default_severity
     rest_s = int(min(kind.cooldown_seconds.get(severity, 0.0), _LONGEST_COOLDOWN_S))
     word = orjson.dumps([severity, channel]).decode()
-    return _field("opened", [kind.kind, _case_id(properties, kind.kind)]), f"{time_text(at)}{rest_s:010d}{word}"
+    return field_of("opened", [kind.kind, _case_id(properties, kind.kind)]), f"{time_text(at)}{rest_s:010d}{word}"
 
 
-def _resolution(kind: str, case_id: str, at: datetime) -> tuple[str, str]:
-    return _field("resolved", [kind, case_id]), time_text(at)
+def resolution_of(kind: str, case_id: str, at: datetime) -> tuple[str, str]:
+    """A case that is solved."""
+    return field_of("resolved", [kind, case_id]), time_text(at)
 
 
 def _case_id(properties: Mapping[str, Any], kind: str) -> str:
@@ -189,7 +195,7 @@ def _case_opened(item: EventItem, catalogue: Catalogue) -> _Fields | Fault:
     if not is_known:
         return _unknown("severity", f"a severity of {name}, or left out", severity, known)
     fault = _fault_of_text(item, "case_id", is_needed=False)
-    return fault or [_opening(kinds[name], item.properties, item.occurred_at, item.channel)]
+    return fault or [opening_of(kinds[name], item.properties, item.occurred_at, item.channel)]
 
 
 def _case_resolved(item: EventItem, catalogue: Catalogue) -> _Fields | Fault:
@@ -200,7 +206,7 @@ def _case_resolved(item: EventItem, catalogue: Catalogue) -> _Fields | Fault:
         return _unknown("kind", "a kind of case", name, catalogue.care.kinds)
     fault = _fault_of_text(item, "case_id", is_needed=False)
     kind = name if isinstance(name, str) else ""
-    return fault or [_resolution(kind, _case_id(item.properties, kind), item.occurred_at)]
+    return fault or [resolution_of(kind, _case_id(item.properties, kind), item.occurred_at)]
 
 
 def _consent_given(item: EventItem, catalogue: Catalogue) -> _Fields | Fault:
@@ -210,7 +216,7 @@ def _consent_given(item: EventItem, catalogue: Catalogue) -> _Fields | Fault:
     fault = _fault_of_consent(item, catalogue, is_needed=True)
     if fault is not None:
         return fault
-    return _word(_field("consent", [item.properties["channel"], item.properties["purpose"]]), item, "0")
+    return _word(field_of("consent", [item.properties["channel"], item.properties["purpose"]]), item, "0")
 
 
 def _consent_withdrawn(item: EventItem, catalogue: Catalogue) -> _Fields | Fault:
@@ -222,7 +228,7 @@ def _consent_withdrawn(item: EventItem, catalogue: Catalogue) -> _Fields | Fault
         return fault
     channel, purpose = item.properties.get("channel"), item.properties.get("purpose")
     return [
-        (_field("consent", [one, what]), f"{time_text(item.occurred_at)}1")
+        (field_of("consent", [one, what]), f"{time_text(item.occurred_at)}1")
         for one in ([channel] if channel is not None else sorted(catalogue.channels))
         for what in ([purpose] if purpose is not None else sorted(purposes_of(catalogue)))
     ]
@@ -319,7 +325,16 @@ def _word(field: str, item: EventItem, word: str) -> _Fields:
     return [(field, f"{time_text(item.occurred_at)}{word}")]
 
 
+def _identified(item: EventItem, _catalogue: Catalogue) -> _Fields | Fault:
+    """What the visitor brings along is read where the event is taken in, see `serving.joining`."""
+    fault = _fault_of_text(item, ANONYMOUS_ID, is_needed=True)
+    if fault is None and item.properties[ANONYMOUS_ID] == item.customer_id:
+        fault = Fault(pointer=f"/properties/{ANONYMOUS_ID}", detail="must be another id than customer_id")
+    return fault or []
+
+
 _STATE_EVENTS = {
+    StateEventType.IDENTIFIED: _identified,
     StateEventType.CASE_OPENED: _case_opened,
     StateEventType.CASE_RESOLVED: _case_resolved,
     StateEventType.CASE_ASSIGNED: lambda item, _catalogue: _fault_of_text(item, "case_id", is_needed=True) or [],
@@ -342,7 +357,8 @@ def in_utc[T: EventItem | OutcomeItem](item: T) -> T:
     return item.model_copy(update={"occurred_at": item.occurred_at.astimezone(UTC)})
 
 
-def _field(kind: str, words: list[str]) -> str:
+def field_of(kind: str, words: list[str]) -> str:
+    """Name of a field of the live hash that is about something."""
     return f"{kind}:{orjson.dumps(words).decode()}"
 
 

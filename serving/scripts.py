@@ -37,6 +37,9 @@ MOST_EVENTS = 200
 MOST_CASES_AND_RESPONSES = 512
 """Cases, due messages and responses of one customer that are kept at most, the newest."""
 
+JOINED_CONTACTS_MS = 400 * 86_400_000
+"""How long a book is kept after contacts of a visitor were joined into it."""
+
 NEVER_DELIVERED = "9" * 16
 NO_RESERVATION = "0" * 16
 
@@ -431,6 +434,18 @@ if changes.event then
     for i = 1, #own - changes.keeps do redis.call('ZREM', KEYS[5], own[i]) end
   end
   redis.call('PEXPIRE', KEYS[5], 90000000)
+end
+
+if changes.contacts then
+  local missing = {{}}
+  for _, one in ipairs(changes.contacts) do
+    if redis.call('HEXISTS', KEYS[4], one.id) == 0 then missing[#missing + 1] = one end
+  end
+  local household = redis.call('GET', KEYS[6])
+  if #missing > 0 then write_contacts(KEYS[4], missing, '0', ARGV[6], {JOINED_CONTACTS_MS}) end
+  if #missing > 0 and household then
+    write_contacts(household_book(household), missing, '0', ARGV[6], {JOINED_CONTACTS_MS})
+  end
 end
 
 local contact = changes.contact

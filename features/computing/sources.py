@@ -13,6 +13,7 @@ from features.computing.heard_sources import HEARD_COLUMNS, heard_columns
 from features.computing.rule_expressions import unfit_column
 from features.computing.told_sources import told_rows
 from features.customer_rows import attribute_text, carried, in_order, states, states_attribute
+from features.identities import identities, with_visitors
 from features.reported import settled_events, settled_outcomes
 
 OUTCOME_MOMENTS: Mapping[str, tuple[str, ...]] = {
@@ -66,12 +67,16 @@ class Sources:
 
 
 def sources_of(history: Tables, catalogue: Catalogue) -> Sources:
-    """Prepare a history once, for any number of anchors."""
+    """Prepare a history once, for any number of anchors.
+
+    What a visitor did is the customer's from the moment on at which we heard who they are.
+    """
+    known, contacts = identities(history.events), contact_rows(history.decisions, history.outcomes, catalogue)
     return Sources(
         frames={
             Source.CUSTOMERS: told_rows(customer_rows(history.customers, catalogue), history.events, catalogue),
-            Source.EVENTS: event_rows(history.events),
-            Source.CONTACTS: contact_rows(history.decisions, history.outcomes, catalogue),
+            Source.EVENTS: with_visitors(event_rows(history.events), known),
+            Source.CONTACTS: with_visitors(contacts, known),
         }
     )
 

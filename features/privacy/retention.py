@@ -35,9 +35,10 @@ ANSWERS = frozenset(
         StateEventType.PROFILING_OPTED_IN,
         StateEventType.PROTECTED,
         StateEventType.UNPROTECTED,
+        StateEventType.IDENTIFIED,
     }
 )
-"""Events that are somebody's word, which stands until they say otherwise."""
+"""Events that are somebody's word, which stands until they say otherwise, and whose word an older one was."""
 
 _TOGETHER = 50_000
 

@@ -4,23 +4,27 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import batched
+from typing import Any
 
 from redis import Redis
 from redis.exceptions import RedisError
 
 from decisioning.errors import UnavailableError
+from decisioning.limits import Supply
 from features.log import EventLog
 from features.policy_archive import PolicyArchive
-from features.restorable import decisions_since
+from features.restorable import decisions_since, identities_in
 from features.settings import Settings
 from serving.in_force import InForce
-from serving.live_reading import RECENT
+from serving.joining import joined
+from serving.live_changes import Changes
+from serving.live_reading import RECENT, Lookup, known_of, read_call
 from serving.live_writing import Taking, take_in_call
 from serving.redis_link import Command
 from serving.restoring.script import RESTORE_DECISION
 from serving.restoring.taken import COLUMNS, Restorer
 from serving.restoring.words import events_of, outcomes_of
-from serving.scripts import TAKE_IN, Script
+from serving.scripts import READ, TAKE_IN, Script
 
 _TOGETHER = 500
 _TAKE_IN = Script(TAKE_IN)
@@ -69,6 +73,7 @@ def restore_books(
         contacts = sum(_run(client, RESTORE_DECISION, _decisions(log, restorer)))
         events = _take(client, log, restorer, "events", events_of(log, in_force, now))
         outcomes = _take(client, log, restorer, "outcomes", outcomes_of(log, restorer))
+        _take(client, log, restorer, "events", _joined_visitors(client, log, restorer))
     except RedisError as error:
         raise UnavailableError(f"Redis must stay reachable, got {type(error).__name__}; run it again") from error
     return Restored(contacts=contacts, events=events, outcomes=outcomes)
@@ -78,6 +83,16 @@ def _decisions(log: EventLog, restorer: Restorer) -> Iterator[Command]:
     """Decisions that may still count; of a state that was lost, for its counters, all that sent anything."""
     for row in decisions_since(log, restorer.oldest_contact, COLUMNS, or_sent=restorer.was_lost):
         yield restorer.call(row, log.erased.token(row["customer_id"]))
+
+
+def _joined_visitors(client: Redis, log: EventLog, restorer: Restorer) -> Iterator[Taking]:
+    """What visitors bring to the customers whom they turned out to be."""
+    for visitor, customer_id, since in identities_in(log):
+        lookup = Lookup(customer_id=visitor, touchpoint_id="")
+        reply: Any = client.execute_command("EVAL", READ, *read_call(lookup))
+        known = known_of(lookup, reply, Supply(), is_claimed=True)
+        changes = joined(Changes(), known, restorer.in_force.catalogue, since)
+        yield Taking(seen_as="identities", customer_id=customer_id, row=b"", now=restorer.now, changes=changes)
 
 
 def _take(client: Redis, log: EventLog, restorer: Restorer, table: str, takings: Iterable[Taking]) -> int:
