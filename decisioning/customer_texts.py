@@ -64,6 +64,7 @@ ENGLISH = CustomerTexts(
         Reason.ALLOCATED: "It is part of a plan that looks for a suitable message for everybody "
         "within what we can send.",
         Reason.EXPLORED: _LEARNING,
+        Reason.COLD_START: _LEARNING,
         Reason.EXPERIMENT: _LEARNING,
         Reason.RULES: _BY_RULES,
         Reason.NOT_PROFILED: _BY_RULES,
@@ -75,6 +76,7 @@ ENGLISH = CustomerTexts(
         Reason.RULES: "No message seemed useful enough to you at that moment.",
         Reason.NOT_PROFILED: "No message seemed useful enough at that moment.",
         Reason.EXPLORED: _LEARNING,
+        Reason.COLD_START: _LEARNING,
         Reason.NOTHING_PERMITTED: "No message was allowed and suitable.",
         Reason.HOLDOUT: _GROUP,
         Reason.PROGRAMME_HOLDOUT: _GROUP,
@@ -159,6 +161,7 @@ GERMAN = CustomerTexts(
         Reason.ALLOCATED: "Die Wahl ist Teil eines Plans, der im Rahmen unserer Möglichkeiten für alle eine passende "
         "Nachricht sucht.",
         Reason.EXPLORED: _LERNEN,
+        Reason.COLD_START: _LERNEN,
         Reason.EXPERIMENT: _LERNEN,
         Reason.RULES: f"Die Wahl war keine Vorhersage. {_NACH_REGELN}",
         Reason.NOT_PROFILED: f"Die Wahl war keine Vorhersage. {_NACH_REGELN}",
@@ -170,6 +173,7 @@ GERMAN = CustomerTexts(
         Reason.RULES: _NICHT_NUETZLICH,
         Reason.NOT_PROFILED: _NICHT_NUETZLICH,
         Reason.EXPLORED: _LERNEN,
+        Reason.COLD_START: _LERNEN,
         Reason.NOTHING_PERMITTED: "Keine Nachricht war erlaubt und passend.",
         Reason.HOLDOUT: _GRUPPE,
         Reason.PROGRAMME_HOLDOUT: _GRUPPE,

@@ -28,6 +28,7 @@ class Reason(StrEnum):
     EXPLORED = "EXPLORED"  # the draw chose another candidate than the best
     EXPERIMENT = "EXPERIMENT"  # an arm's policy chose
     RULES = "RULES"  # no model had a say, since none was there or an arm asks for none: declared values chose
+    COLD_START = "COLD_START"  # no model was ever in force: declared values and chance chose, so that one can learn
     SILENCE_BEST = "SILENCE_BEST"  # sending nothing is worth most
     NOTHING_PERMITTED = "NOTHING_PERMITTED"  # every message was excluded by a gate
     HOLDOUT = "HOLDOUT"  # the customer is in the universal holdout
@@ -128,6 +129,7 @@ class Inputs:
         supply: What all customers share.
         unfit: Messages whose expanded content breaks their channel or lacks a field, with what is wrong.
         allocated: Message key that a plan over all customers gave this one; None where there is no plan.
+        is_cold_start: No model was ever in force, so declared values take the place of scores for marketing, too.
     """
 
     request: Request
@@ -142,6 +144,7 @@ class Inputs:
     supply: Supply = field(default_factory=Supply)
     unfit: Mapping[str, str] = field(default_factory=dict[str, str])
     allocated: str | None = None
+    is_cold_start: bool = False
 
 
 class Evaluated(NamedTuple):

@@ -168,6 +168,7 @@ def _sent(decision: Decision, amounts: _Amounts) -> str:
 
 _WHY_SENT = {
     Reason.RULES: "no model was there, and its declared value is the highest",
+    Reason.COLD_START: "there is no model yet, and declared values and chance chose it, so that one can learn",
     Reason.NOT_PROFILED: "the customer is not profiled, and its declared value is the highest",
     Reason.PRECEDENCE: "its class goes before all others, whatever they are worth",
     Reason.ALLOCATED: "the plan over all customers chose it",
@@ -191,6 +192,7 @@ _WHY_HELD = {
     Reason.HOLDOUT: "the customer is in the universal holdout, which gets no marketing",
     Reason.DEGRADED: "something behind the decision was away, and nothing could be sent safely without it",
     Reason.RULES: "no model was there, and no permitted message has a declared value above its cost",
+    Reason.COLD_START: "there is no model yet, and declared values and chance chose silence, so that one can learn",
     Reason.NOT_PROFILED: "the customer is not profiled, and no permitted message has a declared value above its cost",
     Reason.PROGRAMME_HOLDOUT: "the customer is in the holdout of the programme that had a message",
     Reason.ALLOCATED: "the plan over all customers chose silence",

@@ -14,12 +14,13 @@ Otherwise who chose, the first of these that is true:
 
 1. A class that goes before others: PRECEDENCE.
 2. The random arm: EXPERIMENT.
-3. The draw, against the best: EXPLORED.
-4. The plan over all customers: ALLOCATED.
-5. Declared values, since the customer does not want to be profiled: NOT_PROFILED.
-6. Declared values, since no model was there or an arm asks for none: RULES; or DEGRADED where they hold, and something
+3. Declared values and the draw, since no model was ever in force: COLD_START. It does not say which of the two chose.
+4. The draw, against the best: EXPLORED.
+5. The plan over all customers: ALLOCATED.
+6. Declared values, since the customer does not want to be profiled: NOT_PROFILED.
+7. Declared values, since no model was there or an arm asks for none: RULES; or DEGRADED where they hold, and something
    was away.
-7. The model: MODEL, or SILENCE_BEST where it holds.
+8. The model: MODEL, or SILENCE_BEST where it holds.
 """
 
 from decisioning.assignment import Assignment
@@ -66,9 +67,11 @@ def choose_reason(
     if not screening.permitted:
         return _reason_for_nothing(inputs, screening)
     is_random = ArmPolicy.RANDOM in assignment.policies
-    return _chance(choice, is_random=is_random) or _reason_of_worth(
-        inputs, choice, is_profiled=is_profiled, is_scored=is_scored
-    )
+    chance = _chance(choice, is_random=is_random)
+    is_cold = inputs.is_cold_start and is_profiled and ArmPolicy.RULES not in assignment.policies
+    if is_cold and chance in {None, Reason.EXPLORED}:
+        return Reason.COLD_START
+    return chance or _reason_of_worth(inputs, choice, is_profiled=is_profiled, is_scored=is_scored)
 
 
 def _chance(choice: Choice, *, is_random: bool) -> Reason | None:

@@ -119,6 +119,7 @@ def inputs_to_record(inputs: Inputs) -> Record:
         "supply": supply_to_plain(inputs.supply),
         "unfit": dict(inputs.unfit),
         "allocated": inputs.allocated,
+        **({"is_cold_start": True} if inputs.is_cold_start else {}),
     }
     return record | {name: value for name, value in rest.items() if value}
 
@@ -365,6 +366,7 @@ def _read_inputs(plain: Mapping[str, Any]) -> Inputs:
         supply=supply_from_plain(plain.get("supply", {})),
         unfit=dict(plain.get("unfit", {})),
         allocated=plain.get("allocated"),
+        is_cold_start=plain.get("is_cold_start", False),
     )
 
 

@@ -205,7 +205,10 @@ def situation_of(
         programmes=assignment.programmes,
         is_silent_arm=ArmPolicy.SILENCE in assignment.policies,
         is_rankable=(
-            inputs.expected_values is not None or not profiled or not UNRANKED_POLICIES.isdisjoint(assignment.policies)
+            inputs.expected_values is not None
+            or inputs.is_cold_start
+            or not profiled
+            or not UNRANKED_POLICIES.isdisjoint(assignment.policies)
         ),
     )
 

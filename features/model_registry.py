@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 MODEL_NAME = "nextbest-message-value"
 CHAMPION_ALIAS = "champion"
 DIGEST_TAG = "bundle_digest"
+PROMOTIONS = "promotions.jsonl"
+"""Beside the local copies: every change of champion; see `training.promotion_ledger`."""
+
 BUNDLE_FOLDER = "extra_files"
 """Where a registered version keeps the bundle: the folder MLflow gives to files beside a model."""
 
@@ -77,6 +80,10 @@ class RegistryAwayError(ModelUnavailableError):
     """The registry could not say which version is the champion."""
 
 
+class NoChampionYetError(ModelUnavailableError):
+    """No champion was ever in force in this home: nothing is missing, and cold start decides."""
+
+
 def fetch_champion(settings: Settings, alias: str = CHAMPION_ALIAS) -> Champion:
     """The champion as a local copy; cheap enough to ask every second where nothing changed.
 
@@ -88,18 +95,34 @@ def fetch_champion(settings: Settings, alias: str = CHAMPION_ALIAS) -> Champion:
         alias: Another alias of the registered model, such as that of an experiment arm.
 
     Raises:
+        NoChampionYetError: No champion was ever in force here, and the registry, where it was made, names none.
         ModelUnavailableError: There is no champion, or its files are damaged or cannot be reached.
     """
+    is_new = alias == CHAMPION_ALIAS and not _had_champion(settings)
+    if is_new and not registry_is_made(settings):
+        raise NoChampionYetError(f"model registry must have a champion, got none yet; {_HOW}")
     try:
         registered = find_champion(settings, alias)
     except RegistryAwayError as error:
         return _last_copy(settings, alias, error)
     if registered is None:
         how = _HOW if alias == CHAMPION_ALIAS else f"give a registered version the alias {alias}"
-        raise ModelUnavailableError(f"model registry must have a {alias} of {MODEL_NAME}, got none; {how}")
+        kind = NoChampionYetError if is_new else ModelUnavailableError
+        raise kind(f"model registry must have a {alias} of {MODEL_NAME}, got none; {how}")
     champion = copy_registered(settings, registered)
     _point_to(settings, alias, champion)
     return champion
+
+
+def is_cold_start(settings: Settings) -> bool:
+    """True where no champion was ever in force: declared values and exploration decide until one is."""
+    try:
+        fetch_champion(settings)
+    except NoChampionYetError:
+        return True
+    except ModelUnavailableError:
+        return False
+    return False
 
 
 def fetch_version(settings: Settings, version: str) -> Champion:
@@ -305,6 +328,11 @@ def _digest_of(folder: Path) -> str | None:
 def _checked(folder: Path, stamps: tuple[tuple[int, int, int], ...]) -> str:  # noqa: ARG001 - stamps are the cache's key
     """Digest of a copy, computed once for files that stay as they are."""
     return read_bundle(folder).digest
+
+
+def _had_champion(settings: Settings) -> bool:
+    """A champion was in force in this home: a copy was used, or a promotion is on record."""
+    return _pointer(settings, CHAMPION_ALIAS).exists() or (settings.models_path / PROMOTIONS).exists()
 
 
 def _pointer(settings: Settings, alias: str) -> Path:

@@ -69,6 +69,7 @@ class BatchPlan:
         now: Moment of all decisions; None for the moment each is made.
         is_dry_run: Decide, and log nothing.
         allows_no_model: Go on by declared values where there is no model.
+        is_cold_start: No champion was ever in force, so declared values and exploration decide, as the API does.
         optimises: Look at everybody first and spread what is limited so that all of it is worth most.
         volumes: Offers of which so many must, or may, be sent; only where it optimises.
     """
@@ -80,6 +81,7 @@ class BatchPlan:
     now: datetime | None = None
     is_dry_run: bool = False
     allows_no_model: bool = False
+    is_cold_start: bool = False
     workers: int = 1
     optimises: bool = False
     volumes: tuple[Volume, ...] = ()
@@ -166,11 +168,12 @@ def decide_audience(
         is_dry_run=plan.is_dry_run,
         model=model,
         arms=arms or {},
+        is_cold_start=plan.is_cold_start,
     )
     in_force = run.in_force()
     settle(settings.catalogue_path, clock_of(settings)())
     PolicyArchive(settings.catalogues_path).keep(settings.catalogue_path, in_force.policy)
-    if in_force.model is None and not plan.allows_no_model:
+    if in_force.model is None and not (plan.allows_no_model or in_force.is_cold_start):
         raise ModelUnavailableError(
             f"a batch must have a model, got none ({in_force.model_problem}); promote one, or pass --without-model"
         )

@@ -56,6 +56,7 @@ class Run:
         key: Dedupe key of rows without one of their own.
         now: Moment of all decisions; None for the moment each is made.
         arms: Models of experiment arms, by alias.
+        is_cold_start: No champion was ever in force.
     """
 
     settings: Settings
@@ -66,6 +67,7 @@ class Run:
     is_dry_run: bool
     model: ModelCopy | None
     arms: Mapping[str, ModelCopy] = field(default_factory=dict[str, ModelCopy])
+    is_cold_start: bool = False
 
     def in_force(self) -> InForce:
         """Policy and models, as every process sees them."""
@@ -79,6 +81,7 @@ class Run:
             model_problem=None if model else "there is no champion",
             arm_models={alias: load_value_model(one.folder, version=one.version) for alias, one in self.arms.items()},
             known=known_schemas(self.settings),
+            is_cold_start=self.is_cold_start,
         )
 
 

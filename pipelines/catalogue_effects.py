@@ -1,11 +1,15 @@
 """What a catalogue will wait for in this home: said before it is put in force, and again when it is."""
 
+from collections.abc import Iterator
+
 from decisioning.catalogue import Catalogue
 from decisioning.errors import InvalidInputError, UnavailableError
+from decisioning.exploration import ExplorationKind
+from decisioning.message import MessageClass
 from decisioning.policy import Policy
 from decisioning.value_model import ValueModel
 from features.catalogue_needs import needs_of
-from features.model_registry import fetch_champion
+from features.model_registry import fetch_champion, is_cold_start
 from features.schema_archive import built_schema, known_schemas
 from features.settings import Settings
 
@@ -28,6 +32,34 @@ def waits_of(catalogue: Catalogue, settings: Settings) -> list[str]:
         unfit = f"{error}; until then decisions go by declared values and marketing is held"
         return [*(need.words for need in needs_of(catalogue, built=built, fit=None)), unfit]
     return [need.words for need in needs_of(catalogue, built=built, fit=fit)]
+
+
+def mode_of(catalogue: Catalogue, settings: Settings) -> str | None:
+    """How a catalogue decides in a home that never had a model, in a sentence; None where there is, or was, a model."""
+    if not is_cold_start(settings):
+        return None
+    warnings = [*_warnings(catalogue)]
+    return (
+        "cold start: no model was ever promoted, so declared values less contact cost and fatigue decide, with the"
+        " catalogue's exploration; run `nextbest model train` when the log tells of outcomes"
+        + "".join(f"; {one}" for one in warnings)
+    )
+
+
+def _warnings(catalogue: Catalogue) -> Iterator[str]:
+    """What makes a cold start careless, or teaches nothing."""
+    exploration, contacts = catalogue.exploration, catalogue.contact_policy
+    is_greedy = exploration.kind is ExplorationKind.EPSILON_GREEDY
+    if is_greedy and not exploration.epsilon and not exploration.min_probability:
+        yield "exploration leaves nothing to chance, so that no model can learn from it: declare an epsilon"
+    silent = [
+        one.offer_id for one in catalogue.offers.values()
+        if one.message_class is MessageClass.MARKETING and one.value_minor <= 0
+    ]  # fmt: skip
+    if silent:
+        yield f"only chance sends {', '.join(silent)}, which have no declared value"
+    if not contacts.caps and contacts.pressure is None and contacts.fatigue is None:
+        yield "no cap and no fatigue are declared, so every ask may send"
 
 
 def _champion(settings: Settings) -> ValueModel | None:

@@ -6,6 +6,7 @@ Where something is missing, the decision still happens and its record says what 
 - no usable features, but a profile: rules over features and stages do not pass, and the model scores the rest with
   every feature missing, as it does for a newcomer;
 - no model: messages that are not marketing compete by their declared value;
+- no model yet, since none was ever in force: all messages do, and exploration draws; that is no fault;
 - no model for an experiment arm that names one of its own: the same, and never another model in its place.
 
 A customer who does not want to be profiled is no such case: no feature of theirs is decoded and no model is asked.
@@ -299,8 +300,10 @@ def _rows(in_force: InForce, scorer: ArmModel, touchpoint_id: str, members: Sequ
 def _prepared(in_force: InForce, gathered: _Gathered, values: FloatArray | None, model_version: str | None) -> Prepared:
     ask, customer, known = gathered.ask, gathered.customer, gathered.ask.known or Known()
     degraded = (STATE_LOST, *gathered.degraded) if known.live.is_lost else gathered.degraded
-    if values is None and customer is not None and gathered.is_profiled:
-        degraded = (*degraded, MODEL_UNAVAILABLE if _alias(in_force, gathered) is None else ARM_MODEL_UNAVAILABLE)
+    alias = _alias(in_force, gathered) if values is None and customer is not None else None
+    is_cold_start = in_force.is_cold_start and values is None and alias is None
+    if values is None and customer is not None and gathered.is_profiled and not is_cold_start:
+        degraded = (*degraded, MODEL_UNAVAILABLE if alias is None else ARM_MODEL_UNAVAILABLE)
     fit = _fit(in_force, ask.request, customer)
     inputs = Inputs(
         request=ask.request,
@@ -315,6 +318,7 @@ def _prepared(in_force: InForce, gathered: _Gathered, values: FloatArray | None,
         supply=known.supply,
         unfit=fit.unfit,
         allocated=ask.allocated,
+        is_cold_start=is_cold_start,
     )
     return Prepared(ask=ask, inputs=inputs, contents=fit.contents)
 

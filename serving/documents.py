@@ -378,6 +378,7 @@ class CheckDocument(Document):
     ok: bool
     version: str | None = None
     problem: str | None = None
+    mode: str | None = None
     waits_for: list[str] = []
 
 

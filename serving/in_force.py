@@ -40,6 +40,7 @@ class InForce:
         model_problem: Why the newest model is not the one here; None where it is.
         message_columns: Message columns of the champion's design matrix by touchpoint, shape (k + 1, m) each.
         fit: How the champion fits the catalogue; None where there is none.
+        is_cold_start: No model was ever in force: declared values and exploration decide, and nothing is degraded.
         reader: Decodes feature records, also those that are older than the catalogue.
         nothing_known: A feature vector in which everything is missing.
         fitting: Checks of what channels can carry, by touchpoint.
@@ -56,6 +57,7 @@ class InForce:
     model_problem: str | None
     message_columns: Mapping[str, FloatArray] = field(default_factory=dict[str, FloatArray])
     fit: ModelFit | None = None
+    is_cold_start: bool = False
     reader: RecordReader
     nothing_known: FeatureVector
     fitting: Mapping[str, Fitting] = field(default_factory=dict[str, Fitting])
@@ -102,6 +104,7 @@ def put_in_force(
     arm_models: Mapping[str, ValueModel] | None = None,
     arm_problems: Mapping[str, str] | None = None,
     known: Mapping[str, FeatureSchema] | None = None,
+    is_cold_start: bool = False,
 ) -> InForce:
     """Compile a catalogue and check that a model fits it, down to a trial score for every touchpoint.
 
@@ -118,6 +121,7 @@ def put_in_force(
         arm_models: Models of experiment arms by alias.
         arm_problems: Why the model of an alias is missing.
         known: Feature schemas of earlier catalogues by fingerprint, under which records may lie in Redis.
+        is_cold_start: No model was ever in force.
 
     Raises:
         InvalidPolicyError: The catalogue cannot be compiled.
@@ -138,6 +142,7 @@ def put_in_force(
         model_problem=model_problem,
         message_columns=fit.message_columns if fit else {},
         fit=fit,
+        is_cold_start=is_cold_start and model is None,
         reader=RecordReader(schema, known.values()),
         nothing_known=_nothing_known(schema),
         fitting={name: Fitting(policy.candidates(name)) for name in catalogue.touchpoints},

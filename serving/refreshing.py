@@ -105,6 +105,7 @@ class Refresher:
         arms, problems = self._arm_models()
         return put_in_force(
             catalogue,
+            is_cold_start=self.models.is_cold_start,
             seed=self.settings.policy_seed,
             model=model,
             model_problem=model_problem,

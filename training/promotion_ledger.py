@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass
 import orjson
 
 from decisioning.errors import InvalidInputError
+from features.model_registry import PROMOTIONS
 from features.settings import Settings
 
-LEDGER = "promotions.jsonl"
+LEDGER = PROMOTIONS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

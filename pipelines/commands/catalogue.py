@@ -36,7 +36,8 @@ def check(
 
     Where another catalogue is in force, it says what this one would do to experiments and holdouts that are running.
     Where the home has features or a model already, it says what they lack for this catalogue, what to run, and what
-    happens until then: a catalogue is put in force at once, with what both know.
+    happens until then: a catalogue is put in force at once, with what both know. Where no model was ever promoted, it
+    says how decisions are made without one.
 
     Example: `nextbest catalogue check examples/grocery/catalogue`
     """
@@ -47,7 +48,8 @@ def check(
     examination = examine_catalogue(folder, now)
     settings = settings_for(home)
     changes = () if examination.catalogue is None else changes_for_tests(folder, settings.catalogue_path, now)
-    _print_examination(examination, folder, changes, _waits_of(examination, settings), as_json=as_json)
+    told = {"test_changes": list(changes), "waits_for": _waits_of(examination, settings)}
+    _print_examination(examination, folder, told | _mode_of(examination, settings), as_json=as_json)
     if examination.of(Severity.ERROR) or (strict and examination.findings):
         raise typer.Exit(1)
 
@@ -61,20 +63,30 @@ def _waits_of(examination: "Examination", settings: "Settings") -> list[str]:
     return waits_of(examination.catalogue, settings)
 
 
-def _print_examination(
-    examination: "Examination", folder: Path, changes: tuple[str, ...], waits: list[str], *, as_json: bool
-) -> None:
+def _mode_of(examination: "Examination", settings: "Settings") -> dict[str, list[str]]:
+    """How the catalogue decides in a home without a model."""
+    if examination.catalogue is None:
+        return {}
+    from pipelines.catalogue_effects import mode_of
+
+    mode = mode_of(examination.catalogue, settings)
+    return {} if mode is None else {"mode": [mode]}
+
+
+_TOLD_AS = {"test_changes": "running test", "waits_for": "waits", "mode": "mode"}
+
+
+def _print_examination(examination: "Examination", folder: Path, told: dict[str, list[str]], *, as_json: bool) -> None:
     from features.catalogue.summary import finding_lines, summary_of, verdict_of
 
     catalogue, findings = examination.catalogue, examination.findings
     summary = {} if catalogue is None else summary_of(catalogue)
     if as_json:
         rows = [finding.as_row() for finding in findings]
-        document = {**summary, "is_sound": catalogue is not None, "findings": rows}
-        print_result({**document, "test_changes": changes, "waits_for": waits}, as_json=True)
+        print_result({**summary, "is_sound": catalogue is not None, "findings": rows, **told}, as_json=True)
         return
-    told = [f"running test: {change}" for change in changes] + [f"waits: {words}" for words in waits]
-    sys.stdout.write("\n".join([verdict_of(str(folder), findings), *finding_lines(findings), *told]) + "\n")
+    lines = [f"{_TOLD_AS[name]}: {words}" for name, found in told.items() for words in found]
+    sys.stdout.write("\n".join([verdict_of(str(folder), findings), *finding_lines(findings), *lines]) + "\n")
     if catalogue is not None:
         print_result(summary, as_json=False)
 

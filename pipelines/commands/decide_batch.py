@@ -71,12 +71,14 @@ def decide_batch(
     Example: `nextbest decide-batch audience.parquet decisions.parquet --touchpoint weekly-mail --key 2026-W45`
     """
     from features.clock import wall_clock
+    from features.model_registry import is_cold_start
     from features.moments import moment_from
     from pipelines.batch import BatchPlan, decide_audience
     from pipelines.draining import draining
     from pipelines.embedded_redis import redis_for
 
     settings = settings_for(home)
+    is_new = is_cold_start(settings)
     plan = BatchPlan(
         audience=audience,
         out=out,
@@ -85,6 +87,7 @@ def decide_batch(
         now=None if now is None else moment_from(now, "--now"),
         is_dry_run=dry_run,
         allows_no_model=without_model,
+        is_cold_start=is_new,
         workers=workers,
         optimises=optimise,
         volumes=_volumes(at_least or [], at_most or [], optimises=optimise),
@@ -96,7 +99,7 @@ def decide_batch(
             plan,
             settings,
             redis_url=url,
-            model=_champion(settings, needed=not without_model),
+            model=_champion(settings, needed=not (without_model or is_new)),
             arms=_arms(settings),
             on_progress=lambda done, total: bar.update(task, completed=done, total=total),
         )

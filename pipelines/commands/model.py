@@ -66,14 +66,22 @@ def list_models(home: HomeOption = None, as_json: JsonOption = False) -> None:
 
     from training.promotion import list_models as registered_models
 
-    rows = registered_models(settings_for(home))
+    settings = settings_for(home)
+    rows = registered_models(settings)
     if as_json:
         sys.stdout.write(orjson.dumps([asdict(row) for row in rows], option=orjson.OPT_INDENT_2).decode() + "\n")
         return
+    from features.model_registry import is_cold_start
+
     if not rows:
         typer.echo("no model is registered; run `nextbest model train`")
-        return
-    _print(rows)
+    else:
+        _print(rows)
+    if is_cold_start(settings):
+        typer.echo(
+            "mode: cold start: no model was ever promoted, so declared values and exploration decide; run `nextbest"
+            " model promote` once one is trained"
+        )
 
 
 @model.command("promote")

@@ -30,6 +30,7 @@ SILENCES = {
     Reason.DEFERRED: "waits for the end of quiet hours",
     Reason.NOT_PROFILED: "not profiled, and nothing declared was worth it",
     Reason.RULES: "no model was there",
+    Reason.COLD_START: "there is no model yet",
     Reason.DEGRADED: "something behind the server was away",
     Reason.CONTENDED: "other decisions were faster",
     Reason.UNKNOWN_CUSTOMER: "nothing is known of the customer",

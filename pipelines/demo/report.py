@@ -22,6 +22,7 @@ SILENCES = {
     Reason.UNKNOWN_CUSTOMER: "nothing is known of the customer",
     Reason.DEGRADED: "something behind the server was away",
     Reason.RULES: "no model was there",
+    Reason.COLD_START: "there is no model yet",
 }
 
 

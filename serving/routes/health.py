@@ -33,8 +33,9 @@ async def livez() -> Response:
 async def readyz(request: Request) -> Response:
     """Whether catalogue, model and Redis are there, and why not.
 
-    503 until all three were there once. After that the server answers whatever goes away, degraded, so taking it out
-    of service would help nobody: 200 with status "degraded" and the reasons.
+    503 until all three were there once; where no model was ever promoted, cold start counts as one. After that the
+    server answers whatever goes away, degraded, so taking it out of service would help nobody: 200 with status
+    "degraded" and the reasons.
     """
     engine = engine_of(request)
     checks = _checks(engine)
@@ -84,6 +85,7 @@ def _redis_check(state: LiveState) -> dict[str, Any]:
 def _checks(engine: Engine) -> dict[str, dict[str, Any]]:
     refresher, in_force = engine.refresher, engine.refresher.in_force
     has_model = in_force is not None and in_force.model is not None
+    is_cold_start = in_force is not None and in_force.is_cold_start
     return {
         "catalogue": {
             "ok": in_force is not None,
@@ -92,7 +94,8 @@ def _checks(engine: Engine) -> dict[str, dict[str, Any]]:
             "waits_for": [need.words for need in refresher.needs],
         },
         "model": {
-            "ok": has_model,
+            "ok": has_model or is_cold_start,
+            "mode": "model" if has_model else "cold_start" if is_cold_start else None,
             "version": in_force.model.version if in_force and in_force.model else None,
             "problem": refresher.model_problem or _arm_problem(in_force),
         },

@@ -18,6 +18,7 @@ from decisioning.message import MessageClass
 from decisioning.policy import Policy, decide
 from decisioning.quiet_hours import QuietHours, QuietRule
 from decisioning.reason import CONTENDED_WORD
+from decisioning.record import decision_to_record, replay
 
 type MakeInputs = Callable[..., Inputs]
 NIGHT = QuietHours(rules=(QuietRule(from_minute=0, until_minute=14 * 60),))
@@ -169,3 +170,20 @@ def test_an_ask_that_lost_every_race_is_told_so(plain_policy: Policy, inputs_of:
     fields: dict[str, Any] = {"customer": None, "features": None, "degraded": (CONTENDED_WORD,)}
     decision = decide(plain_policy, inputs_of(plain_policy, **fields), "D-1")
     assert (decision.action, decision.reason) == (Action.HOLD, Reason.CONTENDED)
+
+
+def test_a_cold_start_says_so_whether_the_best_or_chance_won_and_keeps_the_other_reasons(
+    plain_catalogue: Catalogue, inputs_of: MakeInputs, experiment_of: Callable[..., Experiment]
+) -> None:
+    cold: dict[str, Any] = {"expected_values": None, "is_cold_start": True}
+    policy = Policy(replace(plain_catalogue, exploration=Exploration(epsilon=0.5)))
+    for uniform in (0.0, 0.4, 0.999):
+        decision = decide(policy, inputs_of(policy, uniform=uniform, **cold), "D-1")
+        assert decision.reason is Reason.COLD_START
+        assert sum(one.probability for one in decision.evaluated) == pytest.approx(1.0)
+        again = replay(policy, decision_to_record(decision))
+        assert decision_to_record(again) == decision_to_record(decision)
+    rules = Policy(replace(plain_catalogue, experiments=(experiment_of(ArmPolicy.RULES),)))
+    assert decide(rules, inputs_of(rules, **cold), "D-1").reason is Reason.RULES
+    planned = decide(policy, inputs_of(policy, uniform=0.0, allocated="silence", **cold), "D-1")
+    assert planned.reason is Reason.ALLOCATED

@@ -84,7 +84,7 @@ def test_without_a_champion_the_message_says_what_to_run(model_home: Settings, r
 
 def test_without_a_registry_the_message_says_what_to_run(tmp_path: Path):
     settings = Settings(home=tmp_path / "home", mlruns=tmp_path / "mlruns")
-    with pytest.raises(ModelUnavailableError, match="got no file"):
+    with pytest.raises(ModelUnavailableError, match="got none yet"):
         fetch_champion(settings)
     assert not (tmp_path / "mlruns").exists()
 

@@ -78,3 +78,27 @@ def test_an_import_says_it_too(home: Settings, wider: Path) -> None:
     assert told.exit_code == 0, told.output
     assert "waits: model 3 does not know visit_count_7d" in told.stderr
     assert len(orjson.loads(told.stdout)["waits_for"]) == 2
+
+
+def test_a_check_and_the_list_of_models_say_that_a_home_starts_cold_and_what_is_careless_about_it(
+    home: Settings, wider: Path, tmp_path: Path
+) -> None:
+    new = str(tmp_path / "new")
+
+    check = run("catalogue", "check", str(SHOP), "--home", new)
+    listed = run("model", "list", "--home", new)
+
+    assert "mode: cold start: no model was ever promoted, so declared values less contact cost" in check.stdout
+    assert "no cap and no fatigue are declared, so every ask may send" in check.stdout
+    assert "mode: cold start" in listed.stdout
+    assert not Path(new).exists()
+    assert "mode:" not in run("catalogue", "check", str(SHOP), "--home", str(home.home)).stdout
+
+
+def test_a_check_says_that_without_chance_no_model_can_learn(home: Settings, wider: Path, tmp_path: Path) -> None:
+    file = wider / "catalogue" / "catalogue.yaml"
+    file.write_text(file.read_text().replace("epsilon: 0.1, min_probability: 0.005", "epsilon: 0, min_probability: 0"))
+
+    told = run("catalogue", "check", str(wider / "catalogue"), "--home", str(tmp_path / "new"))
+
+    assert "exploration leaves nothing to chance" in told.stdout
