@@ -17,10 +17,12 @@ from decisioning.measure import Measure, Unit
 from decisioning.scoring import FloatArray
 from decisioning.value_model import MessageCoding, describe
 from training.datasets import BoolArray, Dataset, IntArray
+from training.missing import copies_with_missing
 
 type OnProgress = Callable[[int, int], None]
 
 _LARGEST_NEGATIVE_SHARE = 0.02
+_FEWEST_BUYERS = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,14 +96,18 @@ class CrossFitted:
 def settings_for(dataset: Dataset, measure: Measure) -> BoosterSettings:
     """Settings that fit the size of a dataset and the kind of its measure."""
     smallest_leaf = int(np.clip(dataset.size / 300, 20, 150))
-    return BoosterSettings(objective=_objective(dataset.values, measure), smallest_leaf=smallest_leaf)
+    return BoosterSettings(objective=_objective(dataset, measure), smallest_leaf=smallest_leaf)
 
 
-def _objective(values: FloatArray, measure: Measure) -> str:
+def _objective(dataset: Dataset, measure: Measure) -> str:
+    """Tweedie asks for something positive in every training part: two customers who brought something give that."""
+    values = dataset.values
     if measure.unit is Unit.RATE:
         return "binary"
+    if np.unique(dataset.customers[values > 0]).size < _FEWEST_BUYERS:
+        return "regression"
     negative, total = -np.minimum(values, 0.0).sum(), np.abs(values).sum()
-    return "tweedie" if total > 0 and negative <= _LARGEST_NEGATIVE_SHARE * total else "regression"
+    return "tweedie" if negative <= _LARGEST_NEGATIVE_SHARE * total else "regression"
 
 
 def message_table(coding: MessageCoding, dataset: Dataset) -> FloatArray:
@@ -126,6 +132,7 @@ def cross_fit(
     columns: tuple[str, ...],
     settings: BoosterSettings,
     *,
+    groups: IntArray | None = None,
     rows: BoolArray | None = None,
     on_progress: OnProgress | None = None,
 ) -> CrossFitted:
@@ -136,21 +143,23 @@ def cross_fit(
         table: From `message_table`.
         columns: p column names of the design.
         settings: How.
+        groups: shape (d,), features that go missing together; see `training.missing`. Default all together.
         rows: shape (n,), decisions to give the learned function of; default all.
         on_progress: Told how many boosters are trained, and how many there are.
     """
-    folds = customer_folds(dataset.customers, settings.fold_count, settings.seed)
+    folds = customer_folds(dataset.customers, settings.fold_count, settings.seed, values=dataset.values)
+    together = np.zeros(dataset.features.shape[1], dtype=np.int64) if groups is None else groups
+    shown = Shown(*copies_with_missing(dataset.features, together, settings.seed))
     scale, target = scaled_target(dataset.values, settings.objective)
     matrix = designs(dataset, table, dataset.actions)
     wanted = np.ones(dataset.size, dtype=np.bool_) if rows is None else rows
     with ThreadPoolExecutor(max_workers=cpu_count()) as pool:
-        fitting = [
-            pool.submit(_fit_fold, matrix, target, folds == each, settings) for each in range(settings.fold_count)
-        ]
+        each_fold = range(settings.fold_count)
+        fitting = [pool.submit(_fit_fold, matrix, target, folds == each, settings, shown) for each in each_fold]
         fitted = [_told(one.result(), on_progress, place, settings.fold_count + 1) for place, one in enumerate(fitting)]
         curve = np.mean([losses for _, losses in fitted], axis=0)
         rounds = int(curve.argmin()) + 1
-        final = pool.submit(_fit, matrix, target, settings, rounds)
+        final = pool.submit(_fit, *shown.added(matrix, target), settings, rounds)
         parts = [
             pool.submit(_raw, booster, dataset, table, wanted & (folds == fold), rounds)
             for fold, (booster, _) in enumerate(fitted)
@@ -170,10 +179,41 @@ def cross_fit(
     )
 
 
-def customer_folds(customers: IntArray, count: int, seed: int) -> IntArray:
-    """A fold per decision, shape (n,), in [0, count): all decisions of a customer are in one."""
-    of_customer = np.random.default_rng(seed).permutation(int(customers.max()) + 1) % count
-    return of_customer[customers]
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Rows that are shown again with features missing; see `training.missing`.
+
+    Attributes:
+        rows: shape (c,), which.
+        features: shape (c, d), as they are shown.
+    """
+
+    rows: IntArray
+    features: FloatArray
+
+    def added(
+        self, matrix: FloatArray, target: FloatArray, *, without: BoolArray | None = None
+    ) -> tuple[FloatArray, FloatArray]:
+        """Design rows and targets with the copies behind them, all of `without` left out."""
+        kept = slice(None) if without is None else ~without
+        rows, features = self.rows, self.features
+        if without is not None:
+            rows, features = rows[~without[rows]], features[~without[rows]]
+        copies = np.hstack([features, matrix[rows, features.shape[1] :]])
+        return np.vstack([matrix[kept], copies]), np.concatenate([target[kept], target[rows]])
+
+
+def customer_folds(customers: IntArray, count: int, seed: int, *, values: FloatArray | None = None) -> IntArray:
+    """A fold per decision, shape (n,), in [0, count): all decisions of a customer are in one.
+
+    Customers who brought anything are dealt out first, so that no fold has all of them where there are two or more.
+    """
+    size = int(customers.max()) + 1
+    places = np.random.default_rng(seed).permutation(size)
+    if values is not None:
+        brought = np.bincount(customers, weights=values > 0, minlength=size) > 0
+        places[np.lexsort((places, ~brought))] = np.arange(size)
+    return (places % count)[customers]
 
 
 def scaled_target(values: FloatArray, objective: str) -> tuple[float, FloatArray]:
@@ -186,11 +226,12 @@ def scaled_target(values: FloatArray, objective: str) -> tuple[float, FloatArray
 
 
 def _fit_fold(
-    matrix: FloatArray, target: FloatArray, held: BoolArray, settings: BoosterSettings
+    matrix: FloatArray, target: FloatArray, held: BoolArray, settings: BoosterSettings, shown: Shown
 ) -> tuple[lightgbm.Booster, FloatArray]:
     """A booster trained without the held fold, and its loss there after each round."""
     parameters = settings.parameters()
-    train = lightgbm.Dataset(matrix[~held], target[~held], params=parameters, free_raw_data=False)
+    inputs, targets = shown.added(matrix, target, without=held)
+    train = lightgbm.Dataset(inputs, targets, params=parameters, free_raw_data=False)
     valid = lightgbm.Dataset(matrix[held], target[held], reference=train, params=parameters, free_raw_data=False)
     return train_watched(parameters, train, valid, rounds=settings.most_rounds)
 

@@ -8,6 +8,7 @@ from typing import Any
 import lightgbm
 import numpy as np
 
+from decisioning.errors import InsufficientDataError
 from decisioning.scoring import FloatArray
 from training.boosting import train_watched
 from training.datasets import BoolArray, IntArray
@@ -99,6 +100,11 @@ def _fit(
 ) -> tuple[lightgbm.Booster, FloatArray]:
     parameters = settings.parameters()
     inside, outside = usable & ~held, usable & held
+    if not (inside.any() and outside.any()):
+        raise InsufficientDataError(
+            "training by steps needs silence that was chosen, and messages, for customers in either half of the log,"
+            " got none in one; leave more customers alone by chance (exploration), or learn by `method: windows`"
+        )
     train = lightgbm.Dataset(matrix[inside], target[inside], params=parameters)
     valid = lightgbm.Dataset(matrix[outside], target[outside], reference=train, params=parameters)
     return train_watched(parameters, train, valid, rounds=settings.most_rounds)

@@ -21,6 +21,12 @@ from training.measures import decision_values
 OPTED_OUT = "customer opted out of profiling"
 """Why a decision is in no training set and in no evaluation."""
 
+UNSAID = "no action probability"
+"""Why a decision is left out of a log in which nearly all have one."""
+
+MOST_UNSAID = 0.05
+"""Share of decisions without an action probability up to which a log is one that says how probable its choices were."""
+
 type IntArray = npt.NDArray[np.int64]
 type BoolArray = npt.NDArray[np.bool_]
 
@@ -104,7 +110,7 @@ class Window:
         decisions: `decision_id`, `customer_id`, `decided_at`, `starts_at`, `ends_at`, `message_key` (null where the
             catalogue has no such message), `action_probability`.
         left_out: Decisions whose window was not over yet, whose message the catalogue does not have, or whose customer
-            opted out of profiling.
+            opted out of profiling, or which alone of nearly all have no action probability.
     """
 
     decisions: pl.DataFrame
@@ -172,14 +178,27 @@ def learnable(history: History, catalogue: Catalogue, *, as_of: datetime) -> Win
     is_over = pl.col("ends_at") <= pl.lit(as_of).cast(UTC_TIME)
     over = decisions.filter(is_over)
     known = over.filter(pl.col("message_key").is_not_null())
+    said = with_probabilities(known)
     return Window(
-        decisions=known.sort("decided_at", "decision_id"),
+        decisions=said.sort("decided_at", "decision_id"),
         left_out={
             "window not over yet": decisions.height - over.height,
             "message not in the catalogue": over.height - known.height,
             OPTED_OUT: history.decisions.height - profiled.height,
+            UNSAID: known.height - said.height,
         },
     )
+
+
+def with_probabilities(decisions: pl.DataFrame) -> pl.DataFrame:
+    """Decisions that say how probable they were, where nearly all do; else all, and then none says it.
+
+    A few missing probabilities cost these few decisions; where many are missing, what is left would be another log.
+    """
+    missing = decisions["action_probability"].null_count()
+    if 0 < missing <= MOST_UNSAID * decisions.height:
+        return decisions.filter(pl.col("action_probability").is_not_null())
+    return decisions
 
 
 def without_opted_out(decisions: pl.DataFrame, history: History) -> pl.DataFrame:
@@ -195,6 +214,10 @@ def windows(decisions: pl.DataFrame, catalogue: Catalogue, *, window_days: float
         starts_at=pl.col("decided_at"),
         ends_at=given.fill_null(pl.col("decided_at") + timedelta(days=window_days)),
     )
+
+
+SMALLEST_CUSTOMERS = 10
+"""Fewer customers than this cannot be told apart: boosters are tried on customers they did not learn from."""
 
 
 def make_dataset(window: Window, features: pl.DataFrame, history: History, catalogue: Catalogue) -> Dataset:
@@ -219,6 +242,7 @@ def make_dataset(window: Window, features: pl.DataFrame, history: History, catal
     worth = decision_values(
         history, decisions.select("decision_id", "customer_id", "starts_at", "ends_at"), measure, cap=True
     )
+    _refuse_nothing(worth["value"], measure)
     return Dataset(
         decisions=decisions.select("decision_id", "customer_id", "decided_at"),
         customers=decisions["customer_id"].rank("dense").cast(pl.Int64).to_numpy() - 1,
@@ -239,11 +263,27 @@ def _refuse_too_few(decisions: pl.DataFrame) -> None:
             f"training needs at least {SMALLEST_DATASET} decisions whose window is over, got {decisions.height};"
             " import more history or wait"
         )
+    customers = decisions["customer_id"].n_unique()
+    if customers < SMALLEST_CUSTOMERS:
+        raise InsufficientDataError(
+            f"training needs decisions about at least {SMALLEST_CUSTOMERS} customers whose window is over, got"
+            f" {customers}: what is learned must be tried on others; import more history or wait"
+        )
     kinds = set(decisions["message_key"])
     if SILENCE not in kinds or len(kinds) == 1:
         raise InsufficientDataError(
             f"training needs decisions for silence and for messages, got only {', '.join(sorted(kinds))[:80]};"
             " without silence nobody can say what a message adds: log the customers who were left alone too"
+        )
+
+
+def _refuse_nothing(values: pl.Series, measure: Measure) -> None:
+    if not (values != 0).any():
+        counted = sorted({*measure.added_events, *measure.subtracted_events, *measure.outcomes})
+        raise InsufficientDataError(
+            f"training needs decisions after which something came, got {len(values):,} decisions worth nothing by"
+            f" {measure.measure_id!r} ({', '.join(counted)}): check that these are in the log, with amounts, within"
+            " learning.window_days of decisions about the same customer_id"
         )
 
 

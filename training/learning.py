@@ -14,6 +14,7 @@ from training.action_probabilities import LoggedChoice, logged_choice
 from training.boosting import BoosterSettings, CrossFitted, OnProgress, cross_fit, message_table, raw_of, settings_for
 from training.datasets import BoolArray, Dataset, learning_of
 from training.effects import Effects, Evidence, Parts, believe, estimate_effects, with_baseline
+from training.missing import column_groups
 from training.new_offers import number_ranges, prior_of
 from training.validation import Validation, validate
 
@@ -26,6 +27,7 @@ MOST_AVERAGED = 5_000
 SHARES = (1.0, 0.75, 0.5, 0.25, 0.0)
 """Shares of the particular part that are tried, boldest first."""
 
+_NOTHING = 1e-9  # an effect that is rounding
 _CAUTION = 0.5  # standard errors taken off a gain before shares are compared
 _KEPT_SHARE = 0.5  # of a particular part that is there beyond doubt
 _BEYOND_DOUBT = 4.0  # standard errors
@@ -99,7 +101,8 @@ def learn(
     table = message_table(coding, dataset)
     choice = logged_choice(dataset)
     rows = _calibrated_rows(dataset, settings.seed)
-    fitted = cross_fit(dataset, table, layout.columns, settings, rows=rows, on_progress=on_progress)
+    groups = column_groups(dataset.feature_names, catalogue)
+    fitted = cross_fit(dataset, table, layout.columns, settings, groups=groups, rows=rows, on_progress=on_progress)
     evidence = _evidence(dataset, fitted, choice, rows)
     effects = estimate_effects(evidence)
     share = _specific_share(evidence, effects) if choice.is_randomised else 1.0
@@ -150,7 +153,7 @@ def _notes(dataset: Dataset, effects: Effects, choice: LoggedChoice) -> dict[str
 def best_constant(effects: Effects) -> int:
     """The single action that is worth most on average: 0 for silence, i for message i - 1."""
     best = int(effects.shrunk_averages.argmax())
-    return best + 1 if effects.shrunk_averages[best] > 0 else 0
+    return best + 1 if effects.shrunk_averages[best] > _NOTHING else 0
 
 
 def _evidence(dataset: Dataset, fitted: CrossFitted, choice: LoggedChoice, rows: BoolArray) -> Evidence:

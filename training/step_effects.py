@@ -151,6 +151,8 @@ def _targets(
 ) -> FloatArray:
     """S: early worth and what is to be expected from where the customer stands next."""
     later, has_next = steps.following[steps.has_next], steps.has_next
+    if not has_next.any():  # everybody was decided about once in a window: all of it is early
+        return steps.early.copy()
     rest = np.zeros(dataset.size)
     rest[later] = (dataset.values - steps.early)[has_next]
     is_later = np.zeros(dataset.size, dtype=np.bool_)

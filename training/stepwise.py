@@ -17,10 +17,11 @@ from features.computing.definition import Group
 from features.computing.definitions import feature_schema as schema_of
 from features.model_bundle import ModelBundle
 from training.action_probabilities import LoggedChoice, logged_choice
-from training.boosting import CrossFitted, OnProgress, designs, importance_of, message_table, settings_for
+from training.boosting import CrossFitted, OnProgress, Shown, designs, importance_of, message_table, settings_for
 from training.datasets import BoolArray, Dataset, IntArray, learning_of
 from training.effects import Effects, Estimate, Evidence, Parts, reference_weights
 from training.learning import Learned, best_constant, coding_of, customers_at_random, meanings_of
+from training.missing import column_groups, copies_with_missing
 from training.off_policy import difference, mean_estimate
 from training.step_effects import Ingredients, Theta, estimate_theta, mix_ingredients, shrink_to_zero, told_stages
 from training.steps import Steps
@@ -122,7 +123,7 @@ def learn_steps(
     _tell(on_progress, 2)
     evidence = _evidence(course, choice, _some(dataset, MOST_CHECKED, settings.seed + 1))
     _tell(on_progress, 3)
-    served = _served(course, layout, parts, settings.seed)
+    served = _served(course, layout, parts, column_groups(dataset.feature_names, catalogue), settings.seed)
     _tell(on_progress, _STEPS_TO_TELL)
     return Learned(
         bundle=ModelBundle(
@@ -278,7 +279,7 @@ class _Served:
         )
 
 
-def _served(course: _Course, layout: DesignLayout, parts: Parts, seed: int) -> _Served:
+def _served(course: _Course, layout: DesignLayout, parts: Parts, groups: IntArray, seed: int) -> _Served:
     """Train the booster that serves on what was estimated, and see how well it says it."""
     rows = _some(course.dataset, MOST_TOLD, seed + 2)
     part, effects = _rows(course.dataset, rows), course.effects(rows, is_honest=False)
@@ -290,7 +291,8 @@ def _served(course: _Course, layout: DesignLayout, parts: Parts, seed: int) -> _
     target = weight * silence[lines] + np.concatenate([np.zeros(len(rows)), changes])
     scale = float(np.abs(target).mean()) or 1.0
     matrix = np.hstack([part.features[lines], course.table[actions], part.contexts[lines]])
-    booster = _told_booster(matrix, target / scale, seed)
+    shown = Shown(*copies_with_missing(matrix[:, : len(groups)], groups, seed))
+    booster = _told_booster(*shown.added(matrix, target / scale), seed)
     said = np.asarray(booster.predict(matrix, num_threads=1)) * scale
     differences = said[len(rows) :] - said[: len(rows)][places]
     offsets = _means(changes - differences, messages, len(course.offers))

@@ -15,6 +15,7 @@ from features.contracts import CUSTOMERS, DECISIONS, EVENTS
 from features.history import History
 from training.datasets import (
     OPTED_OUT,
+    UNSAID,
     Dataset,
     contexts_of,
     learnable,
@@ -91,7 +92,12 @@ def test_what_cannot_be_learned_from_yet_is_left_out_and_counted(shop, shop_cata
     )
     window = learnable(history_of(shop, decisions=strange), shop_catalogue, as_of=AFTER - timedelta(days=1))
     gone = strange.filter((pl.col("offer_id") == "gone") & (pl.col("window_ends_at") < AFTER)).height
-    assert window.left_out == {"window not over yet": 200, "message not in the catalogue": gone, OPTED_OUT: 0}
+    assert window.left_out == {
+        "window not over yet": 200,
+        "message not in the catalogue": gone,
+        OPTED_OUT: 0,
+        UNSAID: 0,
+    }
     assert window.decisions.height == strange.height - 200 - gone
 
 
@@ -167,3 +173,34 @@ def test_taking_rows_takes_them_everywhere(dataset: Dataset):
     taken = dataset.take(rows)
     assert taken.size == rows.sum() == taken.decisions.height == len(taken.features) == len(taken.contexts)
     assert (taken.actions == 0).all()
+
+
+def test_one_missing_probability_costs_one_decision(shop, shop_catalogue: Catalogue):
+    is_first = pl.int_range(pl.len()) == 0
+    unsaid = shop.decisions.with_columns(
+        action_probability=pl.when(is_first).then(None).otherwise(pl.col("action_probability"))
+    )
+    history = history_of(shop, decisions=unsaid)
+    window = learnable(history, shop_catalogue, as_of=AFTER)
+    assert window.left_out[UNSAID] == 1
+    assert window.decisions["action_probability"].null_count() == 0
+    assert window.decisions.height == learnable(history_of(shop), shop_catalogue, as_of=AFTER).decisions.height - 1
+
+
+def test_where_many_probabilities_are_missing_the_log_does_not_say_them(shop, shop_catalogue: Catalogue):
+    is_tenth = pl.int_range(pl.len()) % 10 == 0
+    unsaid = shop.decisions.with_columns(
+        action_probability=pl.when(is_tenth).then(None).otherwise(pl.col("action_probability"))
+    )
+    window = learnable(history_of(shop, decisions=unsaid), shop_catalogue, as_of=AFTER)
+    assert window.left_out[UNSAID] == 0
+    assert window.decisions["action_probability"].null_count() > 0
+
+
+def test_a_log_in_which_nothing_has_a_value_is_refused_with_what_to_check(shop, shop_catalogue: Catalogue):
+    strangers = shop.events.with_columns(customer_id=pl.col("customer_id") + ".0")
+    history = history_of(shop, events=strangers)
+    window = learnable(history, shop_catalogue, as_of=AFTER)
+    rows = window.decisions.select("customer_id", event_timestamp="decided_at")
+    with pytest.raises(InsufficientDataError, match=r"worth nothing by 'net_revenue' \(purchase, stamp_paid\): check"):
+        make_dataset(window, rows, history, shop_catalogue)
