@@ -3,15 +3,17 @@
 Three kinds, each over silence and the permitted messages with their priorities v in money; n is their number, b the
 best of them:
 
-- epsilon-greedy: p_i = max(epsilon / n, floor) for i other than b, and b has the rest;
+- epsilon-greedy: p_i = max(epsilon / n, floor), but at most epsilon / (n - 1), for i other than b, and b has the rest;
 - inverse-gap weighting: p_i = 1 / (n x (1 + (v_b - v_i) / gap scale)) for i other than b, and b has the rest, which is
   at least 1 / n since none of the others has more;
 - Thompson sampling: p_i = P(i is the greatest), where the worth of a message over silence is normal with mean v_i and
   deviation = prior deviation / sqrt(1 + evidence), and that of silence is 0. See `decisioning.thompson`.
 
-To the latter two the floor is mixed in: p_i = floor + (1 - n x floor) x p_i. Last comes the ramp: messages of an offer
-that few have got yet are cut to its cap together, in proportion, and what they lose goes to the best candidate that is
-not ramping. So a floor never breaks a cap.
+To the latter two the floor is mixed in: p_i = f + (1 - n x f) x p_i with f = min(floor, share / n), where share is
+epsilon where it is declared, else `FLOOR_SHARE`. So however many messages are permitted, exploration takes no more than
+epsilon in total, and a floor no more than its share: with many messages each gets less than the floor. Last comes the
+ramp: messages of an offer that few have got yet are cut to its cap together, in proportion, and what they lose goes to
+the best candidate that is not ramping. So a floor never breaks a cap.
 
 Reference:
     Foster and Rakhlin, Beyond UCB: optimal and efficient contextual bandits with regression oracles (2020),
@@ -55,11 +57,13 @@ class Exploration:
 
     Attributes:
         epsilon: Epsilon-greedy: share of decisions drawn evenly over permitted messages and silence, in [0, 1].
-        min_probability: Smallest action probability of a permitted candidate, in [0, 1); 0 switches the floor off.
+        min_probability: Smallest action probability of a permitted candidate, in [0, 1), as far as the share for
+            exploration reaches; 0 switches the floor off.
         gap_scale_minor: Inverse-gap weighting: a candidate this much worse than the best is half as likely as it would
             be with an equal value; positive.
         prior_deviation_minor: Thompson sampling: standard deviation of a message's value without any evidence.
         ramp: How new offers are let in.
+        is_bounded: False as up to behaviour 3, where a floor took whatever it asked for: only for replays.
     """
 
     epsilon: float = 0.0
@@ -68,7 +72,18 @@ class Exploration:
     gap_scale_minor: float = 100.0
     prior_deviation_minor: float = 100.0
     ramp: Ramp = field(default_factory=Ramp)
+    is_bounded: bool = True
 
+    @property
+    def floor_share(self) -> float:
+        """Share of decisions that the floor may take in total, in [0, 1]."""
+        if not self.is_bounded:
+            return 1.0
+        return self.epsilon if self.kind is ExplorationKind.EPSILON_GREEDY or self.epsilon else FLOOR_SHARE
+
+
+FLOOR_SHARE = 0.1
+"""What a floor may take in total where no epsilon is declared, under the kinds that need none."""
 
 LARGEST_SCALE_MINOR = 1e15
 """No gap scale and no prior deviation is larger."""
@@ -134,7 +149,7 @@ def explore(exploration: Exploration, contenders: Sequence[Contender], *, best: 
         >>> explore(halving, (Contender(0.0), Contender(100.0, "new"), Contender(50.0, "old")), best=1)
         (0.1111111111111111, 0.7222222222222222, 0.16666666666666666)
     """
-    floor = exploration.min_probability
+    floor = _affordable(exploration, len(contenders))
     if exploration.kind is ExplorationKind.INVERSE_GAP:
         probabilities = _floored(floor, gap_probabilities(exploration.gap_scale_minor, contenders, best=best))
     elif exploration.kind is ExplorationKind.THOMPSON:
@@ -155,8 +170,11 @@ def planned_probabilities(exploration: Exploration, contenders: Sequence[Contend
     Raises:
         InvalidInputError: `best` is no index of a candidate.
     """
-    epsilon = exploration.epsilon if exploration.kind is ExplorationKind.EPSILON_GREEDY else 0.0
-    simple = Exploration(epsilon=epsilon, min_probability=exploration.min_probability)
+    if exploration.kind is ExplorationKind.EPSILON_GREEDY:
+        simple = exploration
+    else:  # the floor alone, within its share
+        floor = _affordable(exploration, len(contenders))
+        simple = Exploration(min_probability=floor, is_bounded=False)
     return ramped(exploration.ramp, contenders, action_probabilities(simple, count=len(contenders), best=best))
 
 
@@ -184,6 +202,11 @@ def gap_probabilities(gap_scale_minor: float, contenders: Sequence[Contender], *
 def _thompson_probabilities(prior_deviation_minor: float, contenders: Sequence[Contender]) -> tuple[float, ...]:
     deviations = [0.0 if one.offer_id is None else prior_deviation_minor / sqrt(1 + one.evidence) for one in contenders]
     return best_probabilities([one.priority_minor for one in contenders], deviations)
+
+
+def _affordable(exploration: Exploration, count: int) -> float:
+    """The floor, as far as its share reaches for so many candidates."""
+    return min(exploration.min_probability, exploration.floor_share / count)
 
 
 def _floored(floor: float, probabilities: tuple[float, ...]) -> tuple[float, ...]:
@@ -248,8 +271,8 @@ def _best_known(contenders: Sequence[Contender], ramping: frozenset[int]) -> int
 def action_probabilities(exploration: Exploration, *, count: int, best: int) -> tuple[float, ...]:
     """Action probabilities of epsilon-greedy over `count` candidates.
 
-    Every candidate but the best gets max(epsilon / count, min_probability), the best gets the rest. Where the floor
-    cannot be kept (count x min_probability > 1) all are equally likely, which is as near to it as can be.
+    Every candidate but the best gets max(epsilon / count, min_probability), though all of them together never more than
+    epsilon; the best gets the rest.
 
     Args:
         exploration: Checked settings.
@@ -269,6 +292,8 @@ def action_probabilities(exploration: Exploration, *, count: int, best: int) -> 
     if not 0 <= best < count:
         raise InvalidInputError(f"best must be in [0, {count}), got {best}")
     other = min(max(exploration.epsilon / count, exploration.min_probability), 1 / count)
+    if exploration.is_bounded and count > 1:
+        other = min(other, exploration.epsilon / (count - 1))
     probabilities = [other] * count
     probabilities[best] = max(1 - (count - 1) * other, other)
     return tuple(probabilities)

@@ -42,6 +42,7 @@ class Proof(StrEnum):
     NEVER_AWAKE = "never_awake"
     LEVER_OVER = "lever_over"
     LEVER_ENDS_SOON = "lever_ends_soon"
+    FLOOR_OUT_OF_REACH = "floor_out_of_reach"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -62,9 +62,11 @@ class ExplorationFile(FileModel):
     """How much chance a decision leaves."""
 
     kind: ExplorationKind = Field(default=ExplorationKind.EPSILON_GREEDY, description="How chance is spread")
-    epsilon: Annotated[float, Field(ge=0, le=1)] = Field(default=0.0, description="Share of decisions drawn evenly")
+    epsilon: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.0, description="Share of decisions left to chance, at most, however many messages are permitted"
+    )
     min_probability: Annotated[float, Field(ge=0, lt=1)] = Field(
-        default=0.0, description="Smallest probability of a permitted message"
+        default=0.0, description="Smallest probability of a permitted message, as far as epsilon reaches in total"
     )
     gap_scale: PositiveMoney = Field(
         default=1.0, description="inverse_gap: a message worth so much less than the best is half as likely"

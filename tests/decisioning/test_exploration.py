@@ -44,7 +44,8 @@ def test_probabilities_are_a_distribution_and_keep_the_floor(
     assert abs(sum(probabilities) - 1) <= 1e-12
     assert min(probabilities) >= 0
     assert max(probabilities) == probabilities[best]
-    assert min(probabilities) >= min(floor, 1 / count) * (1 - 1e-12)
+    assert min(probabilities) >= min(floor, epsilon / max(count, 1)) * (1 - 1e-12)
+    assert 1 - probabilities[best] <= epsilon + 1e-12
     assert len({p for index, p in enumerate(probabilities) if index != best}) <= 1
 
 
@@ -59,13 +60,42 @@ def test_without_exploration_the_best_is_certain() -> None:
 
 
 def test_the_floor_lifts_what_epsilon_leaves_too_low() -> None:
-    exploration = Exploration(epsilon=0.1, min_probability=0.05)
+    exploration = Exploration(epsilon=0.16, min_probability=0.05)
     assert action_probabilities(exploration, count=4, best=0) == pytest.approx((0.85, 0.05, 0.05, 0.05))
 
 
-def test_a_floor_that_cannot_be_kept_makes_all_equally_likely() -> None:
-    exploration = Exploration(min_probability=0.4)
-    assert action_probabilities(exploration, count=4, best=3) == (0.25, 0.25, 0.25, 0.25)
+@settings(max_examples=300, deadline=None)
+@given(
+    kind=st.sampled_from([ExplorationKind.INVERSE_GAP, ExplorationKind.THOMPSON]),
+    epsilon=SHARES,
+    floor=FLOORS,
+    count=st.integers(2, 300),
+)
+def test_a_floor_takes_no_more_than_its_share_of_any_kind(
+    kind: ExplorationKind, epsilon: float, floor: float, count: int
+) -> None:
+    plain = Exploration(kind=kind, epsilon=epsilon)
+    contenders = [Contender(0.0), *(Contender(-1e6, f"o{place}", 10**9) for place in range(count - 2))]
+    contenders.append(Contender(1e6, "best", 10**9))
+    without, with_floor = (
+        explore(one, contenders, best=count - 1) for one in (plain, replace(plain, min_probability=floor))
+    )
+    assert fsum(with_floor) == pytest.approx(1.0)
+    assert without[-1] - with_floor[-1] <= plain.floor_share + 1e-12
+    planned = planned_probabilities(replace(plain, min_probability=floor), contenders, best=count - 1)
+    assert 1 - planned[-1] <= plain.floor_share + 1e-12
+
+
+@pytest.mark.parametrize(("count", "best_gets"), [(3, 0.9333333), (21, 0.9), (126, 0.9), (400, 0.9)])
+def test_many_messages_share_what_epsilon_leaves(count: int, best_gets: float) -> None:
+    exploration = Exploration(epsilon=0.1, min_probability=0.005)
+    assert action_probabilities(exploration, count=count, best=0)[0] == pytest.approx(best_gets, abs=0.005)
+
+
+def test_replays_of_old_policies_let_a_floor_take_what_it_asks_for() -> None:
+    old = Exploration(epsilon=0.1, min_probability=0.005, is_bounded=False)
+    assert action_probabilities(old, count=126, best=0)[0] == pytest.approx(1 - 125 * 0.005)
+    assert action_probabilities(Exploration(min_probability=0.4, is_bounded=False), count=4, best=3) == (0.25,) * 4
 
 
 def test_silence_alone_is_certain() -> None:
@@ -187,7 +217,9 @@ def test_the_floor_holds_for_every_kind_where_nothing_ramps(
     exploration: Exploration, contenders: tuple[Contender, ...]
 ) -> None:
     probabilities = explore(replace(exploration, ramp=Ramp()), contenders, best=best_in(contenders))
-    assert min(probabilities) >= min(exploration.min_probability, 1 / len(contenders)) * (1 - 1e-9)
+    assert min(probabilities) >= min(exploration.min_probability, exploration.floor_share / len(contenders)) * (
+        1 - 1e-9
+    )
 
 
 @settings(max_examples=300, deadline=None)

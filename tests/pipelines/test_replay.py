@@ -15,13 +15,13 @@ from deltalake import write_deltalake
 from typer.testing import CliRunner
 
 from decisioning.errors import InvalidInputError, LogUnavailableError, UnknownNameError
-from decisioning.policy import Policy
+from decisioning.policy import UNBOUNDED_BEHAVIOUR, Policy
 from features import policy_archive
 from features.catalogue import load_catalogue
 from features.catalogue.settling import settle
 from features.contracts import DECISIONS
 from features.log import EventLog
-from features.policy_archive import Absence, PolicyArchive
+from features.policy_archive import POLICIES, Absence, PolicyArchive
 from pipelines.commands import log as log_command
 from pipelines.commands import replay as replay_command
 from pipelines.replaying import ReplayPlan, ReplayReport, replay_log
@@ -158,6 +158,17 @@ def test_decisions_under_ranges_that_were_kept_are_replayed_under_them(decided_h
     assert replayed(decided_home).absent == {"damaged": 40}
 
 
+def test_decisions_of_the_behaviour_before_replay_with_the_floor_they_had(decided_home) -> None:
+    settings, policy = decided_home.settings, decided_home.policy
+    old = replace(decided_home, policy=Policy(policy.catalogue, policy.seed, behaviour=UNBOUNDED_BEHAVIOUR))
+    note = {"catalogue": policy.catalogue.version, "seed": policy.seed, "behaviour": UNBOUNDED_BEHAVIOUR}
+    path = settings.catalogues_path / POLICIES / f"{old.policy.version}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(orjson.dumps(note))
+    old.decide(range(20))
+    assert (replayed(old).same, replayed(old).changed) == (20, [])
+
+
 def test_a_policy_that_is_gone_is_said_and_counted(decided_home, run) -> None:
     decided_home.decide(range(4))
     copy = decided_home.settings.catalogues_path / decided_home.policy.catalogue.version
@@ -173,7 +184,7 @@ def test_a_policy_that_is_gone_is_said_and_counted(decided_home, run) -> None:
 
 def test_another_release_must_replay_its_own(decided_home, monkeypatch: pytest.MonkeyPatch) -> None:
     decided_home.decide(range(4))
-    monkeypatch.setattr(policy_archive, "BEHAVIOUR_VERSION", "another")
+    monkeypatch.setattr(policy_archive, "BEHAVIOURS", frozenset({"another"}))
     assert replayed(decided_home).absent == {Absence.OTHER_BEHAVIOUR.value: 4}
 
 

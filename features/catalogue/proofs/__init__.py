@@ -6,6 +6,7 @@ from features.catalogue.findings import Finding
 from features.catalogue.proofs.contact import prove_contact_policy, prove_quiet_hours
 from features.catalogue.proofs.conversation import prove_conversation
 from features.catalogue.proofs.creatives import prove_creatives
+from features.catalogue.proofs.exploration import prove_exploration
 from features.catalogue.proofs.ground import Ground
 from features.catalogue.proofs.offers import prove_offers
 from features.catalogue.proofs.precedence import prove_precedence
@@ -29,6 +30,7 @@ _PROOFS: tuple[Callable[[Ground], Iterator[Finding]], ...] = (
     prove_limits,
     prove_shares,
     prove_levers,
+    prove_exploration,
 )
 
 
