@@ -13,6 +13,9 @@ from features.catalogue.references_tests import check_tests
 from features.catalogue.sections import Sections
 from features.contracts import EventType, OutcomeType, StateEventType
 
+MOST_STAGES = 200
+"""Stages of a journey: whether somebody enters one is proven against all before it, which grows with their square."""
+
 
 def check_references(sections: Sections, sound: dict[str, Any], names: Names) -> None:
     """Add a problem for every name that is unknown or given twice."""
@@ -37,6 +40,9 @@ def _check_measures(sections: Sections, sound: dict[str, Any], names: Names) -> 
 
 
 def _check_stages(sections: Sections, sound: dict[str, Any], names: Names) -> None:
+    if len(sound["stages"]) > MOST_STAGES:
+        rule = f"must be at most {MOST_STAGES} stages; tell customers apart by rules of offers instead"
+        sections.add(("stages",), rule, f"{len(sound['stages']):,}")
     seen: set[str] = set()
     open_stage: str | None = None
     for index, stage in enumerate(sound["stages"]):

@@ -98,9 +98,8 @@ def _comparison(compare: Compare, columns: _Columns, *, holds: bool) -> nw.Expr:
 def _answer(comparison: Comparison, fact: nw.Expr, values: list[FactValue]) -> nw.Expr:
     if comparison in _ORDERINGS:
         return _ORDERINGS[comparison](fact, values[0]).fill_null(value=False)
-    is_any = nw.lit(value=False)
-    for value in values:
-        is_any = is_any | (fact == value).fill_null(value=False)
+    equal = [(fact == value).fill_null(value=False) for value in values] or [nw.lit(value=False)]
+    is_any = nw.any_horizontal(*equal, ignore_nulls=False)  # side by side: a chain of thousands is too deep to walk
     return is_any if comparison in (Comparison.EQUALS, Comparison.ONE_OF) else ~is_any
 
 

@@ -41,10 +41,11 @@ def stage_expression(catalogue: Catalogue, feature_names: Iterable[str]) -> nw.E
     kinds: dict[str, Kind] = dict.fromkeys(feature_names, float)
     declared = {f"{CUSTOMER_PREFIX}{one.name}": KINDS[one.kind] for one in catalogue.customer_attributes}
     kinds |= declared
-    index = nw.lit(None, dtype=nw.Float64)
-    for place, stage in reversed(list(enumerate(catalogue.stages))):
-        index = nw.when(rule_expression(stage.entry, kinds, declared)).then(nw.lit(float(place))).otherwise(index)
-    return index
+    places = [
+        nw.when(rule_expression(stage.entry, kinds, declared)).then(nw.lit(float(place)))
+        for place, stage in enumerate(catalogue.stages)
+    ]
+    return nw.coalesce(*places) if places else nw.lit(None, dtype=nw.Float64)  # side by side, not one in another
 
 
 def look_backs(anchors: pl.DataFrame) -> pl.DataFrame:

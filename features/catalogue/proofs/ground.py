@@ -8,6 +8,8 @@ from typing import Any
 from decisioning.catalogue import Catalogue
 from decisioning.facts import CONTEXT_PREFIX
 from decisioning.message import Creative
+from decisioning.predicate import Predicate
+from decisioning.predicate_analysis import Verdict, can_hold
 from decisioning.value_cells import Domain, ValueKind
 from features.catalogue.documents import Location, dotted
 from features.catalogue.domains import domains_of
@@ -51,6 +53,17 @@ class Ground:
             }
             for name, touchpoint in self.catalogue.touchpoints.items()
         }
+
+    def may_hold_at(self, rule: Predicate, touchpoint_id: str) -> bool:
+        """Whether somebody can meet a rule at a touchpoint; True where that cannot be disproved. Proven once."""
+        key = (rule, frozenset(self.catalogue.touchpoints[touchpoint_id].context))
+        if key not in self._proven:
+            self._proven[key] = can_hold(rule, self.domains_at[touchpoint_id]) is not Verdict.NO
+        return self._proven[key]
+
+    @cached_property
+    def _proven(self) -> dict[tuple[Predicate, frozenset[str]], bool]:
+        return {}
 
     @cached_property
     def creatives(self) -> dict[str, list[Creative]]:

@@ -68,9 +68,9 @@ def _is_reachable(ground: Ground, offer: Offer, creative: Creative, touchpoint: 
     """Whether anybody in a stage of the offer can meet all rules at once; True where that cannot be disproved."""
     if creative.channel_id not in touchpoint.channels:
         return False
-    rules, domains = (rules_together(offer), rules_together(creative)), ground.domains_at[touchpoint.touchpoint_id]
-    whos = [AllOf(parts=(region, named)) for region, named in _stage_rules(ground, offer)]
-    return any(can_hold(AllOf(parts=(who, *rules)), domains) is not Verdict.NO for who in whos)
+    rules = (rules_together(offer), rules_together(creative))
+    whos = (AllOf(parts=(region, named)) for region, named in _stage_rules(ground, offer))
+    return any(ground.may_hold_at(AllOf(parts=(who, *rules)), touchpoint.touchpoint_id) for who in whos)
 
 
 def _stage_rules(ground: Ground, offer: Offer) -> Iterator[tuple[Predicate, Predicate]]:

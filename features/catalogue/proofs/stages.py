@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from decisioning.catalogue import Catalogue
-from decisioning.journey import JourneyStage, compile_stages, standing
+from decisioning.journey import CompiledStage, JourneyStage, compile_stages, standing
 from decisioning.predicate import AllOf, Not, Predicate, facts_of
-from decisioning.predicate_analysis import Verdict, can_hold
+from decisioning.predicate_analysis import Verdict, can_hold, find_example
 from features.catalogue.findings import Finding, Proof
 from features.catalogue.proofs.ground import Ground
 
@@ -26,7 +26,10 @@ def region_of(catalogue: Catalogue, stage_id: str) -> Predicate:
 def prove_stages(ground: Ground) -> Iterator[Finding]:
     """Warnings about stages that nobody enters by the rules, and that nobody who was in them leaves."""
     stages = ground.catalogue.stages
+    compiled = compile_stages(stages)
     for index, stage in enumerate(stages):
+        if _has_example(ground, compiled, stage):
+            continue
         if can_hold(region_of(ground.catalogue, stage.stage_id), ground.domains) is Verdict.NO:
             yield _nobody_enters(ground, index)
     for index in range(len(stages) - 1):
@@ -35,6 +38,12 @@ def prove_stages(ground: Ground) -> Iterator[Finding]:
             found = f"nobody leaves stage {stages[index].stage_id!r}: its rule holds from some day on for ever"
             advice = f"say when it ends, or put it last: {later} can only hold who never was in it"
             yield ground.warning(("stages", index, "entry"), Proof.STAGE_NOBODY_LEAVES, found, advice)
+
+
+def _has_example(ground: Ground, compiled: tuple[CompiledStage, ...], stage: JourneyStage) -> bool:
+    """Whether the first customer who comes to mind enters a stage, which is seen without looking at all before it."""
+    example = find_example(stage.entry, ground.domains).example
+    return example is not None and standing(compiled, example).stage_id == stage.stage_id
 
 
 def _nobody_enters(ground: Ground, index: int) -> Finding:
