@@ -1,10 +1,10 @@
 """Stages that nobody enters by their rules, and stages that nobody leaves."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from decisioning.catalogue import Catalogue
-from decisioning.journey import CompiledStage, JourneyStage, compile_stages, standing
-from decisioning.predicate import AllOf, Not, Predicate, facts_of
+from decisioning.journey import JourneyStage, compile_stages, standing
+from decisioning.predicate import AllOf, Not, Predicate, Rule, compile_predicate, facts_of
 from decisioning.predicate_analysis import Verdict, can_hold, find_example
 from features.catalogue.findings import Finding, Proof
 from features.catalogue.proofs.ground import Ground
@@ -26,11 +26,9 @@ def region_of(catalogue: Catalogue, stage_id: str) -> Predicate:
 def prove_stages(ground: Ground) -> Iterator[Finding]:
     """Warnings about stages that nobody enters by the rules, and that nobody who was in them leaves."""
     stages = ground.catalogue.stages
-    compiled = compile_stages(stages)
-    for index, stage in enumerate(stages):
-        if _has_example(ground, compiled, stage):
-            continue
-        if can_hold(region_of(ground.catalogue, stage.stage_id), ground.domains) is Verdict.NO:
+    passes = [compile_predicate(Not(part=stage.entry)) for stage in stages]
+    for index in range(len(stages)):
+        if not _may_be_entered(ground, passes, index):
             yield _nobody_enters(ground, index)
     for index in range(len(stages) - 1):
         if _is_final(stages[: index + 1]):
@@ -40,10 +38,29 @@ def prove_stages(ground: Ground) -> Iterator[Finding]:
             yield ground.warning(("stages", index, "entry"), Proof.STAGE_NOBODY_LEAVES, found, advice)
 
 
-def _has_example(ground: Ground, compiled: tuple[CompiledStage, ...], stage: JourneyStage) -> bool:
-    """Whether the first customer who comes to mind enters a stage, which is seen without looking at all before it."""
-    example = find_example(stage.entry, ground.domains).example
-    return example is not None and standing(compiled, example).stage_id == stage.stage_id
+def _may_be_entered(ground: Ground, passes: Sequence[Rule], index: int) -> bool:
+    """Whether somebody enters a stage by the rules; True where that cannot be disproved.
+
+    An example is looked for against few of the stages before it: those that took the last example, and twice as many of
+    its neighbours each time. Most stages have one at once, where a proof against all before it grows with their square.
+
+    Args:
+        ground: The catalogue.
+        passes: Whether a customer passes by a stage, for every stage.
+        index: The stage.
+    """
+    stages = ground.catalogue.stages
+    against, reach = set[int](), 1
+    while True:
+        earlier = (Not(part=stages[place].entry) for place in sorted(against))
+        found = find_example(AllOf(parts=(stages[index].entry, *earlier)), ground.domains)
+        if found.example is None:
+            return found.verdict is not Verdict.NO
+        taken_by = next((place for place in range(index) if not passes[place](found.example)), None)
+        if taken_by is None:
+            return True
+        against |= {taken_by, *range(max(0, index - reach), index)}
+        reach *= 2
 
 
 def _nobody_enters(ground: Ground, index: int) -> Finding:
