@@ -23,7 +23,7 @@ from features.importing.landing import deduplicated, land
 from features.importing.matching import MOST_UNMATCHED, Unmatched, check_unmatched, find_unmatched
 from features.importing.refusals import BrokenRule, Refusals, final_folder
 from features.importing.staging import Staged, stage, staging_folder
-from features.importing.table_files import TableFile, find_table_files
+from features.importing.table_files import CATALOGUE_FOLDER, TableFile, find_table_files
 from features.importing.validation import Surroundings, check_columns
 from features.log import EventLog
 from features.privacy.tombstones import tombstones_of
@@ -97,7 +97,8 @@ def import_folder(
 
     The keys of all rows, and those of the log, are in memory meanwhile: about 100 bytes a row.
 
-    A sub-folder `catalogue` is checked first and, when every file could be read, becomes the catalogue in force.
+    A sub-folder `catalogue` is checked first and, when every file could be read, becomes the catalogue in force. It may
+    come alone.
 
     Args:
         folder: What to import.
@@ -113,8 +114,8 @@ def import_folder(
         LogUnavailableError: The log could not be written; run it again.
     """
     files, strangers = find_table_files(folder)
-    brought = _load_catalogue(folder / "catalogue")
-    changes = () if brought is None else _changes(folder / "catalogue", settings.catalogue_path, now)
+    brought = _load_catalogue(folder / CATALOGUE_FOLDER)
+    changes = () if brought is None else _changes(folder / CATALOGUE_FOLDER, settings.catalogue_path, now)
     surroundings = Surroundings(
         now=now, catalogue=brought or _load_catalogue(settings.catalogue_path), erased=tombstones_of(settings)
     )
@@ -133,7 +134,7 @@ def import_folder(
         tables = tuple(_land(log, part, refusals, progress) for part in staged)
         rejects_path = _keep(refusals, settings, now)
     if brought is not None:
-        _put_in_force(folder / "catalogue", settings.catalogue_path, now)
+        _put_in_force(folder / CATALOGUE_FOLDER, settings.catalogue_path, now)
         brought = _load_catalogue(settings.catalogue_path)
     return ImportReport(
         tables=tables,
@@ -154,7 +155,7 @@ def read_clean_folder(folder: Path, *, now: datetime | None = None) -> dict[str,
         InvalidInputError: A file cannot be read, or a row breaks a rule.
     """
     files, _strangers = find_table_files(folder)
-    surroundings = Surroundings(now=now, catalogue=_load_catalogue(folder / "catalogue"))
+    surroundings = Surroundings(now=now, catalogue=_load_catalogue(folder / CATALOGUE_FOLDER))
     _check_columns(files, surroundings.catalogue)
     frames = {name: pl.DataFrame(schema=pl.Schema(table.schema)) for name, table in TABLES.items()}
     with TemporaryDirectory(prefix="nextbest-") as scratch:
@@ -252,6 +253,8 @@ class _Progress:
         self._on_progress = on_progress
         self._sizes = {file.table.name: max(1, file.path.stat().st_size) for file in files}
         self._done: dict[tuple[str, str], float] = {}
+        if not files and on_progress is not None:
+            on_progress(STEPS, STEPS)
 
     def reading(self, file: TableFile) -> Callable[[float], None]:
         """Takes the share of the file that is read."""

@@ -18,6 +18,7 @@ from features.tabular.csv_rows import CsvReader, Malformed
 
 CHUNK_ROWS = 250_000
 SUFFIXES = (".parquet", ".csv")
+CATALOGUE_FOLDER = "catalogue"
 
 WHOLE_ROW = "(row)"
 """Stands for the column in a reason that is about a row's form."""
@@ -71,8 +72,10 @@ class TableFile:
 def find_table_files(folder: Path) -> tuple[list[TableFile], list[str]]:
     """Table files of a folder in canonical order, and the names of whatever else is there.
 
+    A folder that brings only a catalogue has no tables.
+
     Raises:
-        InvalidInputError: The folder is not there, holds no table, or holds one twice.
+        InvalidInputError: The folder is not there, holds neither a table nor a catalogue, or holds a table twice.
     """
     if not folder.is_dir():
         raise InvalidInputError(f"{folder} must be a folder with canonical tables, got none; `nextbest import DIR`")
@@ -83,12 +86,13 @@ def find_table_files(folder: Path) -> tuple[list[TableFile], list[str]]:
             raise InvalidInputError(f"{table.name} must be in one file, got {' and '.join(p.name for p in paths)}")
         found += [TableFile(table=table, path=path) for path in paths]
     names = sorted(entry.name for entry in folder.iterdir())
-    if not found:
+    if not found and CATALOGUE_FOLDER not in names:
         wanted = ", ".join(TABLES)
         raise InvalidInputError(
-            f"{folder} must hold at least one of {wanted} as .parquet or .csv, got {', '.join(names[:10]) or 'nothing'}"
+            f"{folder} must hold at least one of {wanted} as .parquet or .csv, or a folder {CATALOGUE_FOLDER}, "
+            f"got {', '.join(names[:10]) or 'nothing'}"
         )
-    known = {file.path.name for file in found} | {"catalogue", REASONS_FILE}
+    known = {file.path.name for file in found} | {CATALOGUE_FOLDER, REASONS_FILE}
     return found, [name for name in names if name not in known]
 
 

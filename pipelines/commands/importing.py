@@ -38,9 +38,10 @@ def import_(
 ) -> None:
     """Check canonical tables and bring them into the log; good rows land, bad rows go to a reject file.
 
-    Repeating an import changes nothing. A sub-folder `catalogue` becomes the catalogue in force. Ids that name nothing
-    are counted; above a share of 5 % nothing is imported, unless you allow more. The exit code is 65 where rows
-    were refused. What has to be built or trained for a new catalogue, and what happens until then, is said.
+    Repeating an import changes nothing. A sub-folder `catalogue`, which may come alone, becomes the catalogue in force.
+    Ids that name nothing are counted; above a share of 5 % nothing is imported, unless you allow more. The exit code is
+    65 where rows were refused. What has to be built or trained for a new catalogue, and what happens until then, is
+    said.
 
     Example: `nextbest import data/canonical`
     """

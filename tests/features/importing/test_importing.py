@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,6 +11,7 @@ import polars as pl
 import pytest
 
 from decisioning.errors import InvalidInputError, InvalidPolicyError, UnavailableError
+from features.catalogue import load_catalogue
 from features.contracts import DECISIONS, EVENTS, TABLES
 from features.history import History
 from features.importing.folder import STEPS, ImportReport, TableImport, import_folder
@@ -469,3 +471,12 @@ def test_a_history_may_lie_in_the_future_unless_told_otherwise(folder: Path) -> 
     assert History.from_folder(folder).events.height == 1
     with pytest.raises(InvalidInputError, match="after the import"):
         History.from_folder(folder, now=NOW + timedelta(days=1))
+
+
+def test_a_catalogue_may_come_alone(home: Settings, folder: Path):
+    shutil.copytree(SHOP_CATALOGUE, folder / "catalogue")
+    steps = []
+    report = bring(folder, home, lambda done, of: steps.append((done, of)))
+    assert report.tables == ()
+    assert report.catalogue_version == load_catalogue(home.catalogue_path).version
+    assert steps == [(STEPS, STEPS)]
