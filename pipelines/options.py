@@ -23,6 +23,14 @@ HomeOption = Annotated[
     typer.Option("--home", help="Folder of all state (NEXTBEST_HOME; default .nextbest).", show_default=False),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+AsOfOption = Annotated[
+    datetime | None,
+    typer.Option(
+        "--as-of",
+        formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"],
+        help="Read as of this moment; UTC without offset.",
+    ),
+]
 
 
 def settings_for(home: Path | None, **changes: object) -> Settings:
@@ -53,13 +61,13 @@ def print_result(result: Mapping[str, Any], *, as_json: bool, title: str = "") -
 
 def say(text: str) -> None:
     """Tell a person what is going on, on stderr."""
-    Console(stderr=True, highlight=False).print(text)
+    Console(stderr=True, highlight=False, markup=False).print(text)
 
 
 def warn_of_old_zone_rules(now: datetime) -> None:
     """Say on stderr where the time zone rules that quiet hours follow are old at a moment (aware)."""
     if (problem := rules_in_force().problem(now)) is not None:
-        say(f"[yellow]warning:[/] {problem}")
+        say(f"warning: {problem}")
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from decisioning.errors import InsufficientDataError, InvalidInputError
-from pipelines.options import HomeOption, JsonOption, settings_for
+from pipelines.options import AsOfOption, HomeOption, JsonOption, settings_for
 from training.whole import Whole
 
 if TYPE_CHECKING:
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from features.settings import Settings
 
 experiment = typer.Typer(help="Experiments: what messages, policies and silence were worth.", no_args_is_help=True)
-
-AS_OF_FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]
 
 
 def register(app: typer.Typer) -> None:
@@ -57,10 +55,7 @@ def read(
     each_row_a_unit: Annotated[
         bool, typer.Option("--each-row-a-unit", help="Rows were drawn one by one, whatever ids repeat in them.")
     ] = False,
-    as_of: Annotated[
-        datetime | None,
-        typer.Option("--as-of", formats=AS_OF_FORMATS, help="Read as of this moment; UTC without offset."),
-    ] = None,
+    as_of: AsOfOption = None,
     capped: Annotated[bool, typer.Option("--capped", help="Cut each transaction to its measure's cap.")] = False,
     home: HomeOption = None,
     as_json: JsonOption = False,

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.commands.kpi import AsOfOption, moments
+from pipelines.commands.kpi import moments
 from pipelines.exit_codes import EXIT_ALARM
-from pipelines.options import HomeOption, JsonOption, settings_for
+from pipelines.options import AsOfOption, HomeOption, JsonOption, settings_for
 
 if TYPE_CHECKING:
     from features.fairness import FairnessReport

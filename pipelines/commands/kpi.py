@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from decisioning.errors import InvalidInputError
-from pipelines.options import HomeOption, JsonOption, settings_for
+from pipelines.options import AsOfOption, HomeOption, JsonOption, settings_for
 
 if TYPE_CHECKING:
     from features.kpis import KpiReport
@@ -16,16 +16,10 @@ if TYPE_CHECKING:
 
 kpi = typer.Typer(help="KPIs per touchpoint and channel: the customer's next to the company's.")
 
-AS_OF_FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]
-
 TouchpointOption = Annotated[
     str | None, typer.Option("--touchpoint", help="Details of this touchpoint.", show_default=False)
 ]
 ChannelOption = Annotated[str | None, typer.Option("--channel", help="Details of this channel.", show_default=False)]
-AsOfOption = Annotated[
-    datetime | None,
-    typer.Option("--as-of", formats=AS_OF_FORMATS, help="Read as of this moment; UTC without offset."),
-]
 
 
 def register(app: typer.Typer) -> None:
