@@ -17,6 +17,8 @@ from pipelines.simulation.structure import Structure
 from pipelines.simulation.world import World
 
 SIZE = 20_000
+FEWER = 8_000
+"""Enough where customers live for weeks."""
 WEEKS = 6
 
 
@@ -69,12 +71,12 @@ def test_a_weeks_mean_contribution_equals_its_closed_form(
 @pytest.mark.parametrize("step", list(Step))
 def test_customers_move_as_often_as_the_chain_says(make_world: Callable, standing_at: Callable, step: Step) -> None:
     """Trips home end as the week's real flights did, so their rates are exact too."""
-    world = standing_at(make_world(SIZE), step)
+    world = standing_at(make_world(FEWER), step)
     moves = Chain(world.effects, flights_at(world.now)).moves(step, slice(None))
-    after = world.run_week(np.full(SIZE, -1)).after.step
-    assert sum(probability for _, probability in moves) == pytest.approx(np.ones(SIZE))
+    after = world.run_week(np.full(FEWER, -1)).after.step
+    assert sum(probability for _, probability in moves) == pytest.approx(np.ones(FEWER))
     for towards, probability in moves:
-        error = np.sqrt(np.mean(probability * (1 - probability)) / SIZE)
+        error = np.sqrt(np.mean(probability * (1 - probability)) / FEWER)
         assert abs(np.mean(after == towards) - probability.mean()) <= 4 * error + 1e-12
 
 
@@ -90,24 +92,24 @@ def test_customers_see_and_leave_as_often_as_the_equations_say(make_world: Calla
 
 
 def test_the_true_uplift_of_one_message_is_what_twin_worlds_show(make_world: Callable, standing_at: Callable) -> None:
-    world = standing_at(make_world(SIZE), Step.PLAN)
+    world = standing_at(make_world(FEWER), Step.PLAN)
     action = _place(world, "fare-alert/email/alert")
     values = oracle.solve(world, 4, is_silent_later=True).values(0, world.state)
     uplift = values[:, action + 1] - values[:, 0]
 
     def once(living: World) -> np.ndarray:
-        return np.full(SIZE, action if living.week == 0 else -1)
+        return np.full(FEWER, action if living.week == 0 else -1)
 
-    shown = _live(world, once, 4) - _live(world, lambda _: np.full(SIZE, -1), 4)
+    shown = _live(world, once, 4) - _live(world, lambda _: np.full(FEWER, -1), 4)
     assert abs(np.mean(shown - uplift)) < 4 * _error(shown - uplift)
     assert uplift.mean() > 20
 
 
 def test_the_plans_value_is_what_living_by_it_brings(make_world: Callable) -> None:
-    world = make_world(SIZE)
+    world = make_world(FEWER)
     plan = oracle.solve(world, WEEKS)
     lived = _live(world, lambda living: plan.actions(living.week, living.state), WEEKS)
-    silent = _live(world, lambda _: np.full(SIZE, -1), WEEKS)
+    silent = _live(world, lambda _: np.full(FEWER, -1), WEEKS)
     assert abs(np.mean(lived - plan.value)) < 4 * _error(lived - plan.value)
     assert abs(np.mean(silent - plan.silence_value)) < 4 * _error(silent - plan.silence_value)
     gain = lived - silent - (plan.value - plan.silence_value)
@@ -125,11 +127,17 @@ def test_the_plans_value_is_that_of_its_best_permitted_action(make_world: Callab
     assert (plan.value >= plan.silence_value - 0.05).all()
 
 
+@pytest.fixture(scope="module")
+def three_weeks(make_world: Callable) -> oracle.OraclePlan:
+    return oracle.solve(make_world(), 3)
+
+
 @settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 10_000))
-def test_no_permitted_policy_beats_the_plan(make_world: Callable, random_actions: Callable, seed: int) -> None:
-    world = make_world()
-    plan = oracle.solve(world, 3)
+def test_no_permitted_policy_beats_the_plan(
+    make_world: Callable, random_actions: Callable, three_weeks: oracle.OraclePlan, seed: int
+) -> None:
+    world, plan = make_world(), three_weeks
     lived = _live(world, lambda living: random_actions(living, seed), 3)
     beaten = lived - plan.value
     assert beaten.mean() < 4 * _error(beaten)
@@ -140,15 +148,15 @@ def test_no_permitted_policy_beats_the_plan(make_world: Callable, random_actions
 
 def test_the_plan_counts_what_is_lost_when_customers_leave(make_world: Callable) -> None:
     """With customers who leave at the slightest, and plan much less when they are angry."""
-    calm = make_world(SIZE)
-    people = replace(calm.population, irritability=np.full(SIZE, 0.3))
+    calm = make_world(FEWER)
+    people = replace(calm.population, irritability=np.full(FEWER, 0.3))
     touchy = World(people, Structure(left_log_odds=-2.0), calm.messages, calm.starts_at, 5)
     plan = oracle.solve(touchy, WEEKS)
     often = _live(touchy, lambda living: np.where(living.permitted()[:, 0], 0, -1), WEEKS)
     lived = _live(touchy, lambda living: plan.actions(living.week, living.state), WEEKS)
     assert abs(np.mean(lived - plan.value)) < 4 * _error(lived - plan.value)
     first = np.where(touchy.permitted()[:, 0], 0, -1)
-    rest = plan.values(0, touchy.state)[np.arange(SIZE), first + 1]
+    rest = plan.values(0, touchy.state)[np.arange(FEWER), first + 1]
     once = _live(touchy, lambda living: first if living.week == 0 else plan.actions(living.week, living.state), WEEKS)
     assert abs(np.mean(once - rest)) < 4 * _error(once - rest)
     assert often.mean() < lived.mean()
