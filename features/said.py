@@ -26,6 +26,7 @@ from decisioning.customer import PROFILING, PROTECTIONS, Consent, Told
 from decisioning.errors import InvalidInputError
 from decisioning.predicate import FactValue
 from features.contracts import DECISIONS, EVENTS, OUTCOMES, OutcomeType, StateEventType
+from features.declared_events import may_mean_profiling
 from features.identities import identities
 from features.log import EventLog
 from features.reported import arrived_at, counts_at, counts_in_row
@@ -115,7 +116,7 @@ def said_by(
         dated = counts_at(kind, occurred_at, recorded_at or occurred_at)
         at = dated or LONG_AGO
         if kind in _ANSWERS:
-            answers.setdefault(customer_id, []).append(_answer(kind, dated, properties))
+            answers.setdefault(customer_id, []).extend(_answers(kind, dated, properties))
         elif kind == StateEventType.ATTRIBUTE_TOLD:
             _keep_latest(told.setdefault(customer_id, {}), properties, at)
         elif (name := properties.get("protection")) in PROTECTIONS:
@@ -260,15 +261,16 @@ def _keep_latest(known: dict[str, tuple[Told, FactValue]], properties: Mapping[s
             known[name] = (told, value)
 
 
-def _answer(kind: str, at: datetime | None, properties: Mapping[str, Any]) -> Consent:
+def _answers(kind: str, at: datetime | None, properties: Mapping[str, Any]) -> list[Consent]:
     is_profiling = kind in {StateEventType.PROFILING_OPTED_IN, StateEventType.PROFILING_OPTED_OUT}
-    return Consent(
+    answer = Consent(
         channel_id=str(properties.get("channel") or EVERY),
         purpose=PROFILING if is_profiling else str(properties.get("purpose") or EVERY),
         is_granted=_ANSWERS[kind],
         recorded_at=at,
         source=_SOURCE,
     )
+    return [answer, replace(answer, purpose=PROFILING)] if may_mean_profiling(properties) else [answer]
 
 
 def _departures(outcomes: pl.DataFrame, decisions: pl.DataFrame) -> Iterable[tuple[str, Consent]]:

@@ -26,6 +26,7 @@ from pydantic_core import PydanticCustomError, from_json
 
 from decisioning.errors import nearest_names
 from features.contracts import OutcomeType
+from features.declared import alike, read_flag, read_number
 from features.ids import whole_id
 from features.moments import ISO_RULE, moment_in_text
 from serving.problems import Fault, Problem
@@ -267,32 +268,28 @@ def validate[T: Body](model: type[T], value: Any) -> T:
 
 
 def check_context(context: Mapping[str, Any], declared: Mapping[str, str]) -> dict[str, float | str | bool]:
-    """Context as facts, checked against what the touchpoint declares; null means missing.
+    """Context as facts, in the names and kinds that the touchpoint declares; null means missing.
 
     Raises:
         Problem: 422 with a pointer to every fault.
     """
     facts: dict[str, float | str | bool] = {}
     faults: list[Fault] = []
-    for name, value in context.items():
-        pointer = f"/context/{_escape(name)}"
-        kind = declared.get(name)
-        if kind is None:
-            faults.append(Fault(pointer=pointer, detail=unknown_name("context field", name, declared)))
+    for sent, value in context.items():
+        pointer, name = f"/context/{_escape(sent)}", alike(sent, declared)
+        if name is None:
+            faults.append(Fault(pointer=pointer, detail=unknown_name("context field", sent, declared)))
+        elif name in facts or (name != sent and name in context):
+            faults.append(Fault(pointer=pointer, detail=f"must be given once, got another spelling of {name}"))
         elif value is not None:
-            fact = _CONTEXT_KINDS[kind](value)
+            fact = _CONTEXT_KINDS[declared[name]](value)
             if fact is None:
-                faults.append(Fault(pointer=pointer, detail=f"must be a {kind}"))
+                faults.append(Fault(pointer=pointer, detail=f"must be a {declared[name]}"))
             else:
                 facts[name] = fact
     if faults:
         raise invalid(faults)
     return facts
-
-
-def context_from_text(context: Mapping[str, str], declared: Mapping[str, str]) -> dict[str, Any]:
-    """Context of a query string, with texts turned into the declared kinds where they can be."""
-    return {name: _FROM_TEXT.get(declared.get(name, "text"), str)(text) for name, text in context.items()}
 
 
 def invalid(faults: Sequence[Fault]) -> Problem:
@@ -310,10 +307,8 @@ def unknown_name(kind: str, name: str, known: Mapping[str, Any] | Sequence[str])
 
 
 def _number(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
     try:
-        number = float(value)
+        number = float("nan" if (found := read_number(value)) is None else found)
     except OverflowError:
         return None
     return number if math.isfinite(number) else None
@@ -323,25 +318,7 @@ def _text(value: Any) -> str | None:
     return value if isinstance(value, str) and len(value) <= MAX_TEXT else None
 
 
-def _flag(value: Any) -> bool | None:
-    return value if isinstance(value, bool) else None
-
-
-_CONTEXT_KINDS = {"number": _number, "text": _text, "flag": _flag}
-
-
-def _number_from_text(text: str) -> Any:
-    try:
-        return float(text)
-    except ValueError:
-        return text
-
-
-def _flag_from_text(text: str) -> Any:
-    return {"true": True, "1": True, "false": False, "0": False}.get(text.lower(), text)
-
-
-_FROM_TEXT = {"number": _number_from_text, "flag": _flag_from_text}
+_CONTEXT_KINDS = {"number": _number, "text": _text, "flag": read_flag}
 
 
 def _problem(model: type[Body], error: ValidationError) -> Problem:

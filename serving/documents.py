@@ -296,6 +296,11 @@ class ItemStatus(Document):
     unknown: str | None = Field(
         default=None, description="Pointer to what it names that is not known here; it was taken in all the same"
     )
+    widened: list[str] | None = Field(
+        default=None,
+        description="Pointers to the channel or purpose of a withdrawal that the catalogue does not know: it was taken "
+        "for every channel or purpose",
+    )
 
 
 class ReportAnswer(Document):

@@ -17,6 +17,7 @@ import orjson
 from decisioning.catalogue import Catalogue
 from decisioning.errors import nearest_names
 from features.contracts import StateEventType
+from features.declared_events import widened
 from features.identities import ANONYMOUS_ID
 from features.listening.heard import TEXT_TYPES
 from features.listening.listener import listen
@@ -25,7 +26,7 @@ from serving.archive import find_decisions
 from serving.bodies import Body, EventItem, OutcomeItem, validate
 from serving.in_force import InForce
 from serving.joining import joined
-from serving.live_changes import changes_of_event, changes_of_outcome, in_utc, touch_in_catalogue
+from serving.live_changes import changes_of_event, changes_of_outcome, fitted_event, in_utc, touch_in_catalogue
 from serving.live_reading import Known, Lookup
 from serving.live_state import LiveState, Owner, Taken, Taking
 from serving.log_rows import event_row, outcome_row
@@ -61,12 +62,14 @@ class Report:
     Attributes:
         unknown: Pointer to what an item names that is not known: a customer or decision of whom nothing is held. Such
             an item is taken in all the same, for it may have come before what it names.
+        widened: Pointers to the channel or purpose of a withdrawal that the catalogue does not know: it counts for all.
     """
 
     accepted: tuple[int, ...]
     duplicate: tuple[int, ...]
     rejected: tuple[Rejected, ...]
     unknown: Mapping[int, str] = field(default_factory=dict[int, str])
+    widened: Mapping[int, tuple[str, ...]] = field(default_factory=dict[int, tuple[str, ...]])
 
     def document(self) -> dict[str, Any]:
         """As callers read it."""
@@ -80,8 +83,11 @@ class Report:
         }
 
     def _item(self, place: int, status: str) -> dict[str, Any]:
-        unknown = {"unknown": self.unknown[place]} if place in self.unknown and status != "rejected" else {}
-        return {"index": place, "status": status, **unknown}
+        if status == "rejected":
+            return {"index": place, "status": status}
+        unknown = {"unknown": self.unknown[place]} if place in self.unknown else {}
+        widened = {"widened": list(self.widened[place])} if self.widened.get(place) else {}
+        return {"index": place, "status": status, **unknown, **widened}
 
 
 class Intake:
@@ -115,7 +121,8 @@ class Intake:
                 takings[place] = replace(found, digest=digests[place])
         known = await self._state.known_customers([taking.customer_id for taking in takings.values()])
         unknown = {place: "/customer_id" for place, one in takings.items() if one.customer_id not in known}
-        return await self._take_in("events", takings, rejected, unknown)
+        report = await self._take_in("events", takings, rejected, unknown)
+        return replace(report, widened={place: _widened(items[place], in_force.catalogue) for place in takings})
 
     async def outcomes(self, values: Sequence[Any], in_force: InForce) -> Report:
         """Take outcomes in.
@@ -220,7 +227,10 @@ def _taken_event(item: EventItem, in_force: InForce, now: datetime, visitor: Kno
     fault = _fault_of_event(item, in_force.catalogue) or _fault_of_time(item, now)
     if fault is not None:
         return fault
-    item = _by_our_clock(item, now)
+    fitted = fitted_event(_by_our_clock(item, now), in_force.catalogue)
+    if isinstance(fitted, Fault):
+        return fitted
+    item = fitted
     changes = changes_of_event(item, in_force.catalogue, arrived_at=now, keeps=in_force.keeps(item.type))
     if isinstance(changes, Fault):
         return changes
@@ -237,6 +247,11 @@ def _taken_event(item: EventItem, in_force: InForce, now: datetime, visitor: Kno
         now=now,
         changes=changes,
     )
+
+
+def _widened(item: EventItem, catalogue: Catalogue) -> tuple[str, ...]:
+    fitted = fitted_event(item, catalogue)
+    return () if isinstance(fitted, Fault) else tuple(f"/properties/{one}" for one in widened(fitted.properties))
 
 
 def _taken_outcome(item: OutcomeItem, owner: Owner | None, in_force: InForce, now: datetime) -> Taking | Fault:

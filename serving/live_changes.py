@@ -13,12 +13,13 @@ from typing import Any
 import orjson
 
 from decisioning.care import CaseKind
-from decisioning.catalogue import AttributeKind, Catalogue
+from decisioning.catalogue import Catalogue
 from decisioning.contact_policy import CONFIRMING_OUTCOMES, RELEASING_OUTCOMES, Touch, touch_words
 from decisioning.conversation import SEEN_OUTCOMES
-from decisioning.customer import PROFILING, PROTECTIONS
-from decisioning.errors import nearest_names
+from decisioning.customer import PROFILING
 from features.contracts import OutcomeType, StateEventType
+from features.declared import Declared, UndeclaredError, rule_of_names
+from features.declared_events import FITTED, fit_event, may_mean_profiling
 from features.identities import ANONYMOUS_ID
 from features.listening.heard import heard_case
 from features.moments import ISO_RULE, moment_in_text
@@ -41,7 +42,6 @@ SEEN = OutcomeType.VIEWED.value
 
 _PURPOSES = frozenset({"marketing", "service"})
 _MOST_TEXT = 200
-_SHOWN_NAMES = 12
 _LONGEST_COOLDOWN_S = 10**10 - 1
 
 
@@ -138,12 +138,26 @@ def changes_of_event(
         arrived_at: When it became known (aware, UTC); None where that was as it happened.
         keeps: How many events of its type recent behaviour keeps.
     """
-    item = item.model_copy(update={"occurred_at": _counts_at(item.type, item.occurred_at, arrived_at)})
+    fitted = fitted_event(item, catalogue)
+    if isinstance(fitted, Fault):
+        return fitted
+    item = fitted.model_copy(update={"occurred_at": _counts_at(item.type, item.occurred_at, arrived_at)})
     if item.type in _STATE_EVENTS:
         found = _STATE_EVENTS[StateEventType(item.type)](item, catalogue)
         return found if isinstance(found, Fault) else Changes(greatest=tuple(found))
     behaviour = time_text(item.occurred_at), f"{item.type}\0{item.message_id}"
     return Changes(greatest=tuple(_cases_by(item, catalogue)), event=behaviour, keeps=keeps)
+
+
+def fitted_event(item: EventItem, catalogue: Catalogue) -> EventItem | Fault:
+    """The event with what it names in the catalogue's spelling, or what does not fit."""
+    if item.type not in FITTED:
+        return item
+    try:
+        properties = dict(fit_event(item.type, item.properties, Declared(catalogue)))
+    except UndeclaredError as error:
+        return Fault(pointer=f"/properties/{error.name}", detail=f"must be {error}")
+    return item.model_copy(update={"properties": properties})
 
 
 def _counts_at(kind: str, occurred_at: datetime, arrived_at: datetime | None) -> datetime:
@@ -209,41 +223,25 @@ def _case_resolved(item: EventItem, catalogue: Catalogue) -> _Fields | Fault:
     return fault or [resolution_of(kind, _case_id(item.properties, kind), item.occurred_at)]
 
 
-def _consent_given(item: EventItem, catalogue: Catalogue) -> _Fields | Fault:
+def _consent_given(item: EventItem, _catalogue: Catalogue) -> _Fields:
     """A yes must say for what it is; one for profiling needs no channel."""
-    if item.properties.get("purpose") == PROFILING:
+    if item.properties["purpose"] == PROFILING:
         return _word("profiling", item, "0")
-    fault = _fault_of_consent(item, catalogue, is_needed=True)
-    if fault is not None:
-        return fault
     return _word(field_of("consent", [item.properties["channel"], item.properties["purpose"]]), item, "0")
 
 
-def _consent_withdrawn(item: EventItem, catalogue: Catalogue) -> _Fields | Fault:
+def _consent_withdrawn(item: EventItem, catalogue: Catalogue) -> _Fields:
     """A no that names no channel or no purpose is for all of them."""
+    profiling = _word("profiling", item, "1")
     if item.properties.get("purpose") == PROFILING:
-        return _word("profiling", item, "1")
-    fault = _fault_of_consent(item, catalogue, is_needed=False)
-    if fault is not None:
-        return fault
+        return profiling
     channel, purpose = item.properties.get("channel"), item.properties.get("purpose")
-    return [
+    refused = [
         (field_of("consent", [one, what]), f"{time_text(item.occurred_at)}1")
         for one in ([channel] if channel is not None else sorted(catalogue.channels))
         for what in ([purpose] if purpose is not None else sorted(purposes_of(catalogue)))
     ]
-
-
-def _fault_of_consent(item: EventItem, catalogue: Catalogue, *, is_needed: bool) -> Fault | None:
-    for name, what, known in (
-        ("channel", "a channel of the catalogue", frozenset(catalogue.channels)),
-        ("purpose", "a purpose of the catalogue's offers", purposes_of(catalogue) | {PROFILING}),
-    ):
-        value = item.properties.get(name)
-        is_missing = value is None and not is_needed
-        if not is_missing and (not isinstance(value, str) or value not in known):
-            return _unknown(name, what, value, known)
-    return None
+    return refused + (profiling if may_mean_profiling(item.properties) else [])
 
 
 def purposes_of(catalogue: Catalogue) -> frozenset[str]:
@@ -251,29 +249,16 @@ def purposes_of(catalogue: Catalogue) -> frozenset[str]:
     return _PURPOSES | {offer.purpose for offer in catalogue.offers.values() if offer.purpose is not None}
 
 
-def _protection(item: EventItem, word: str) -> _Fields | Fault:
-    name = item.properties.get("protection")
-    if not isinstance(name, str) or name not in PROTECTIONS:
-        return _unknown("protection", f"one of {', '.join(sorted(PROTECTIONS))}", name, PROTECTIONS)
-    return _word(f"protection:{name}", item, word)
+def _protection(item: EventItem, word: str) -> _Fields:
+    return _word(f"protection:{item.properties['protection']}", item, word)
 
 
-def _attribute_told(item: EventItem, catalogue: Catalogue) -> _Fields | Fault:
+def _attribute_told(item: EventItem, _catalogue: Catalogue) -> _Fields | Fault:
     """What the customer told us about an attribute that the catalogue declares."""
-    declared = {one.name: one for one in catalogue.customer_attributes}
-    name, value = item.properties.get("name"), item.properties.get("value")
-    if not isinstance(name, str) or name not in declared:
-        return _unknown("name", "a customer attribute of the catalogue", name, declared)
-    attribute = declared[name]
-    if attribute.kind is AttributeKind.CATEGORY and value not in attribute.values:
-        return _unknown("value", f"a value of {name}", value, attribute.values)
-    if attribute.kind is AttributeKind.FLAG and not isinstance(value, bool):
-        return Fault(pointer="/properties/value", detail="must be true or false")
-    if attribute.kind is AttributeKind.NUMBER and (isinstance(value, bool) or not isinstance(value, int | float)):
-        return Fault(pointer="/properties/value", detail="must be a number")
     found = told_by(item.properties, item.occurred_at)
-    assert found is not None, "name and value were looked at above"  # noqa: S101
-    word = orjson.dumps([value, found[1].source]).decode()
+    assert found is not None, "name and value were fitted"  # noqa: S101
+    name, told, value = found
+    word = orjson.dumps([value, told.source]).decode()
     return _fault_of_text(item, "source", is_needed=False) or _word(f"told:{name}", item, word)
 
 
@@ -373,9 +358,4 @@ def _fault_of_text(item: EventItem, name: str, *, is_needed: bool) -> Fault | No
 
 
 def _unknown(name: str, what: str, value: object, known: Iterable[str]) -> Fault:
-    names = sorted(known)
-    nearest = nearest_names(value, names) if isinstance(value, str) else ()
-    hint = f"; did you mean {' or '.join(map(repr, nearest))}?" if nearest else ""
-    if not nearest and names and len(names) <= _SHOWN_NAMES:
-        hint = f"; known are {', '.join(names)}"
-    return Fault(pointer=f"/properties/{name}", detail=f"must be {what}{hint}")
+    return Fault(pointer=f"/properties/{name}", detail=f"must be {rule_of_names(what, value, known)}")

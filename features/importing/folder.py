@@ -24,6 +24,7 @@ from features.importing.matching import MOST_UNMATCHED, Unmatched, check_unmatch
 from features.importing.refusals import BrokenRule, Refusals, final_folder
 from features.importing.staging import Staged, stage, staging_folder
 from features.importing.table_files import CATALOGUE_FOLDER, TableFile, find_table_files
+from features.importing.undeclared import Undeclared, count_widened, find_undeclared
 from features.importing.validation import Surroundings, check_columns
 from features.log import EventLog
 from features.privacy.tombstones import tombstones_of
@@ -67,6 +68,8 @@ class ImportReport:
         warnings: Files and columns that were left alone.
         unmatched: What rows name that is not known; they landed all the same.
         cleared: What rows take away from customers.
+        undeclared: Attributes that the catalogue does not declare; they were kept.
+        widened: Withdrawals that count for every channel or purpose, since nobody knows the one that they name.
         changes: What the catalogue that came along does to experiments and holdouts that were running.
     """
 
@@ -77,6 +80,8 @@ class ImportReport:
     warnings: tuple[str, ...]
     unmatched: tuple[Unmatched, ...] = ()
     cleared: tuple[Cleared, ...] = ()
+    undeclared: tuple[Undeclared, ...] = ()
+    widened: int = 0
     changes: tuple[str, ...] = ()
 
     @property
@@ -130,7 +135,8 @@ def import_folder(
         log = EventLog(settings.log_path)
         unmatched = find_unmatched(log, staged, surroundings.catalogue)
         check_unmatched(unmatched, most_unmatched)
-        cleared = find_cleared(staged)
+        cleared, undeclared = find_cleared(staged), find_undeclared(staged, surroundings.catalogue)
+        widened = count_widened(staged)
         tables = tuple(_land(log, part, refusals, progress) for part in staged)
         rejects_path = _keep(refusals, settings, now)
     if brought is not None:
@@ -144,6 +150,8 @@ def import_folder(
         warnings=tuple(warnings),
         unmatched=unmatched,
         cleared=cleared,
+        undeclared=undeclared,
+        widened=widened,
         changes=changes,
     )
 

@@ -31,7 +31,7 @@ from features.importing.cell_reading import (
     with_cleared,
     without_marks,
 )
-from features.importing.declared import fit_declared
+from features.importing.declared import fit_declared, fit_said
 from features.importing.json_columns import MOST_CHARACTERS, respell, shape_rule
 from features.importing.parsing import accepted, parsed
 from features.importing.refusals import REASONS_SCHEMA
@@ -131,8 +131,9 @@ def check_rows(table: Table, file: str, raw: pl.DataFrame, surroundings: Surroun
     told = without_marks(table, with_cleared(table, raw))
     values = with_arrivals(table, spelt_out(_parse(table, told), surroundings.catalogue), surroundings.now)
     rules = _rules(table, told, surroundings)
-    if table is CUSTOMERS and surroundings.catalogue is not None:
-        values, faults = fit_declared(values, surroundings.catalogue)
+    if table in (CUSTOMERS, EVENTS) and surroundings.catalogue is not None:
+        fit = fit_declared if table is CUSTOMERS else fit_said
+        values, faults = fit(values, surroundings.catalogue)
         rules += [
             Rule(column=name, text=fault, is_broken=pl.lit(found) == fault)
             for name, found in faults.items()

@@ -91,8 +91,9 @@ def read(
     """Take in what became of messages and what customers said, by file; the same rows twice count once.
 
     Columns: decision_id or customer_id, type, occurred_at, value, currency, note, and survey, score, case_id, kind,
-    severity, language, channel, message_id. Bad rows go to a reject file, good ones are taken in; the exit code is 65
-    where there are bad ones.
+    severity, language, channel, purpose, protection, name, stage, message_id. Bad rows go to a reject file, good ones
+    are taken in; the exit code is 65 where there are bad ones. A withdrawn consent whose channel or purpose nobody
+    knows counts for all of them.
 
     Example: `nextbest handoff read returned.csv --zone Europe/Berlin`
     """
@@ -108,6 +109,8 @@ def read(
         drain_alone(client, open_log(settings), settings.spool_path, wait_seconds=WAIT_SECONDS)
     for one in report.refused[:MOST_SHOWN]:
         say(f"refused: row {one.row}: {one.because}")
+    if report.widened:
+        say(f"taken for every channel or purpose, since nobody knows the one they name: {report.widened} withdrawals")
     told = asdict(report) if as_json else {**asdict(report), "refused": len(report.refused)}
     print_result({name: value for name, value in told.items() if value is not None}, as_json=as_json, title="taken in")
     if report.refused:

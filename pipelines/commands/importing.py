@@ -86,12 +86,23 @@ def _explain(report: "ImportReport", waits: list[str]) -> None:
         say(f"unknown: {unmatched}")
     for cleared in report.cleared:
         say(f"clears: {cleared}")
+    _explain_undeclared(report)
     for change in report.changes:
         say(f"running test: {change}")
     for broken in report.broken_rules[:MOST_SHOWN]:
         say(f"refused: {broken}")
     if len(report.broken_rules) > MOST_SHOWN:
         say(f"refused: {len(report.broken_rules) - MOST_SHOWN} further rules, see reasons.csv")
+
+
+def _explain_undeclared(report: "ImportReport") -> None:
+    """Tell what the catalogue does not know and was taken in all the same."""
+    if report.undeclared:
+        names = ", ".join(map(str, report.undeclared[:MOST_SHOWN]))
+        more = len(report.undeclared) - MOST_SHOWN
+        say(f"undeclared attributes: {names}{f' and {more} more' if more > 0 else ''}; kept, used by no rule")
+    if report.widened:
+        say(f"withdrawals of an unknown channel or purpose: {report.widened:,}; taken for every channel or purpose")
 
 
 def _result(report: "ImportReport", waits: list[str], *, as_json: bool) -> dict[str, object]:
@@ -105,6 +116,8 @@ def _result(report: "ImportReport", waits: list[str], *, as_json: bool) -> dict[
             "warnings": report.warnings,
             "unmatched": [asdict(one) for one in report.unmatched],
             "cleared": [asdict(one) for one in report.cleared],
+            "undeclared": [asdict(one) for one in report.undeclared],
+            "widened": report.widened,
             "test_changes": report.changes,
             "waits_for": waits,
             **rejects,

@@ -35,10 +35,12 @@ from serving.in_force import InForce, put_in_force
 from serving.intake import Intake, Report
 from serving.live_state import LiveState
 
-PROPERTY_COLUMNS = ("survey", "score", "case_id", "kind", "severity", "language")
+PROPERTY_COLUMNS = (
+    "survey", "score", "case_id", "kind", "severity", "language", "purpose", "protection", "stage",
+)  # fmt: skip
 """Columns that become properties under their own names; `note` becomes the property `text`."""
 
-_COUNTED = ("outcomes", "events", "duplicates", "unknown")
+_COUNTED = ("outcomes", "events", "duplicates", "unknown", "widened")
 _IDS = ("customer_id", "decision_id", "message_id")
 _NUMBERS = ("value", "amount_minor", "score")
 _SHOWN_CHARACTERS = 20
@@ -63,6 +65,7 @@ class ReturnReport:
 
     Attributes:
         unknown: Rows taken in that name a customer or a decision of whom nothing is known.
+        widened: Withdrawals taken in whose channel or purpose the catalogue does not know: they count for all.
         empty: Rows that tell nothing.
         rejects: The file with the refused rows and why; None without any.
     """
@@ -72,6 +75,7 @@ class ReturnReport:
     events: int
     duplicates: int
     unknown: int
+    widened: int
     empty: int
     refused: tuple[RefusedRow, ...]
     rejects: str | None = None
@@ -229,7 +233,7 @@ def _item(number: int, row: Row, in_force: InForce, owners: Mapping[str, str], z
         "message_id": row.get("message_id") or _message_id(row),
         "type": kind,
         "occurred_at": _moment(row.get("occurred_at", ""), zone),
-        "properties": _properties(row),
+        "properties": _properties(row, kind),
     }
     if (amount := _amount(row, kind, in_force)) is not None:
         currency = (row.get("currency") or in_force.catalogue.currency).upper()
@@ -263,6 +267,8 @@ def _type(word: str, in_force: InForce) -> str:
 
 def _amount(row: Row, kind: str, in_force: InForce) -> float | None:
     """What a row is worth in major units; a purchase is never worth nothing because nobody said what."""
+    if kind == StateEventType.ATTRIBUTE_TOLD:  # its value is what was told
+        return None
     if "value" in row:
         return _number("value", row["value"])
     if "amount_minor" in row:
@@ -272,11 +278,20 @@ def _amount(row: Row, kind: str, in_force: InForce) -> float | None:
     return None
 
 
-def _properties(row: Row) -> dict[str, Any]:
+def _properties(row: Row, kind: str) -> dict[str, Any]:
     found: dict[str, Any] = {
         name: _number(name, row[name]) if name in _NUMBERS else row[name] for name in PROPERTY_COLUMNS if name in row
     }
-    return found | {"text": row["note"]} if "note" in row else found
+    told = {name: row[name] for name in _ABOUT.get(kind, ()) if name in row}
+    return found | told | ({"text": row["note"]} if "note" in row else {})
+
+
+_ABOUT: Mapping[str, tuple[str, ...]] = {
+    StateEventType.CONSENT_GIVEN: ("channel",),
+    StateEventType.CONSENT_WITHDRAWN: ("channel",),
+    StateEventType.ATTRIBUTE_TOLD: ("name", "value"),
+}
+"""Columns that such a row is about, and that say something else in other rows."""
 
 
 def _number(name: str, text: str) -> float:
@@ -298,7 +313,7 @@ def _moment(text: str, zone: tzinfo | None) -> str:
 def _message_id(row: Row) -> str:
     """What a row says identifies it, so that the same file twice counts once."""
     told = ("decision_id", "customer_id", "type", "occurred_at", "value", "currency", "note", "channel")
-    said = [[name, row[name]] for name in (*told, *PROPERTY_COLUMNS) if name in row]
+    said = [[name, row[name]] for name in (*told, "name", *PROPERTY_COLUMNS) if name in row]
     return f"file_{hashlib.blake2b(orjson.dumps(said), digest_size=16).hexdigest()}"
 
 
@@ -306,6 +321,7 @@ def _count(taken: _Taken, items: Sequence[_Item], report: Report) -> None:
     taken.counts[items[0].table] += len(report.accepted)
     taken.counts["duplicates"] += len(report.duplicate)
     taken.counts["unknown"] += len(report.unknown.keys() & set(report.accepted))
+    taken.counts["widened"] += sum(bool(report.widened.get(place)) for place in report.accepted)
     for one in report.rejected:
         taken.refused[items[one.index].row] = one.detail
 

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from decisioning.catalogue import Attribute, AttributeKind, Catalogue
+from decisioning.catalogue import Attribute, Catalogue
 from decisioning.errors import InvalidInputError, UnknownNameError
 from decisioning.predicate import FactValue
 from features.contracts import CUSTOMERS
+from features.declared import Declared, alike, read_value, rule_of_values
 from features.online.redis_connection import connect
 from features.privacy.audit_trail import Act, note_act
 from features.privacy.tombstones import tombstones_of
@@ -64,7 +65,8 @@ def correct_customer(
         raise InvalidInputError("customer must be one with a profile, got an unknown id")
     if not corrections:
         raise InvalidInputError("corrections must name at least one value, got none; write NAME=VALUE")
-    changed = _changed(newest, newest["attributes"], corrections, catalogue)
+    corrections = _fitted(corrections, newest["attributes"], catalogue)
+    changed = _changed(newest, newest["attributes"], corrections)
     if not changed:
         return ()
     if newest["updated_at"] >= now:
@@ -104,26 +106,31 @@ def _said(corrections: Corrections, changed: Sequence[str]) -> dict[str, str | N
     }  # pyright: ignore[reportReturnType] - columns hold text, as _check_text saw
 
 
-def _changed(
-    row: Mapping[str, Any], attributes: Mapping[str, Any], corrections: Corrections, catalogue: Catalogue
-) -> list[str]:
-    """Names whose value changes."""
-    declared = {one.name: one for one in catalogue.customer_attributes}
-    known = {*COLUMNS, *declared, *attributes}
-    changed: list[str] = []
+def _fitted(corrections: Corrections, attributes: Mapping[str, Any], catalogue: Catalogue) -> dict[str, FactValue]:
+    """Corrections with the names and kinds that the catalogue declares."""
+    declared = Declared(catalogue)
+    fitted: dict[str, FactValue] = {}
     for name, value in corrections.items():
-        if name not in known:
-            raise UnknownNameError("name", name, known)
         if name in COLUMNS:
             _check_text(name, value)
-            if row[name] != value:
-                changed.append(name)
+            fitted[name] = value
             continue
-        if name in declared and value is not None:
-            _check_attribute(declared[name], value)
-        if attributes.get(name) != value:
-            changed.append(name)
-    return changed
+        found = alike(name, declared.attributes)
+        if found is None and name not in attributes:
+            raise UnknownNameError("name", name, {*COLUMNS, *declared.attributes, *attributes})
+        fitted[found or name] = _fitted_value(declared.attributes[found], value) if found else value
+    return fitted
+
+
+def _changed(row: Mapping[str, Any], attributes: Mapping[str, Any], corrections: Corrections) -> list[str]:
+    """Names whose value changes."""
+    known = {name: row[name] if name in COLUMNS else attributes.get(name) for name in corrections}
+    return [name for name, value in corrections.items() if not _is_same(known[name], value)]
+
+
+def _is_same(former: FactValue, value: FactValue) -> bool:
+    """Whether nothing changes; True is not 1, and text is no number."""
+    return former == value and isinstance(former, bool | str) == isinstance(value, bool | str)
 
 
 def _check_text(name: str, value: FactValue) -> None:
@@ -131,17 +138,12 @@ def _check_text(name: str, value: FactValue) -> None:
         raise InvalidInputError(f"{name} must be text, got another kind of value")
 
 
-def _check_attribute(attribute: Attribute, value: FactValue) -> None:
+def _fitted_value(attribute: Attribute, value: FactValue) -> FactValue:
     """As the catalogue declares it; the message does not repeat the value."""
-    match attribute.kind:
-        case AttributeKind.NUMBER:
-            fits, rule = isinstance(value, int | float) and not isinstance(value, bool), "a number"
-        case AttributeKind.FLAG:
-            fits, rule = isinstance(value, bool), "true or false"
-        case _:
-            fits, rule = value in attribute.values, f"one of {', '.join(attribute.values)}"
-    if not fits:
-        raise InvalidInputError(f"{attribute.name} must be {rule}, got another value")
+    fitted = read_value(attribute, value)
+    if fitted is None and value is not None:
+        raise InvalidInputError(f"{attribute.name} must be {rule_of_values(attribute, value)}, got another value")
+    return fitted
 
 
 def _write(log: "EventLog", redis_url: str, row: Mapping[str, Any]) -> None:

@@ -12,7 +12,7 @@ from decisioning.errors import NextbestError
 from serving.access import needs
 from serving.answers import Answer, flat
 from serving.api_keys import Scope
-from serving.bodies import BatchBody, DecisionBody, PathId, context_from_text, invalid, unknown_name, validate
+from serving.bodies import BatchBody, DecisionBody, PathId, invalid, unknown_name, validate
 from serving.documents import (
     BatchAnswer,
     DecisionAnswer,
@@ -96,7 +96,7 @@ async def decide_flat(request: Request) -> Response:
     """
     engine = engine_of(request)
     in_force = engine.refresher.current()
-    ticket = ticket_of(_body_of_query(request, in_force), in_force)
+    ticket = ticket_of(_body_of_query(request), in_force)
     answer = await _answer(engine, ticket, None, route="decisions/next")
     lasting = f"private, max-age={min(answer['ttl_s'], CACHED_S)}" if answer["ttl_s"] else "no-store"
     return json_response(flat(answer), headers={"Cache-Control": lasting})
@@ -172,7 +172,7 @@ def _refused(problem: Problem, request: Request) -> dict[str, Any]:
     return {"status": problem.status, "problem": document}
 
 
-def _body_of_query(request: Request, in_force: InForce) -> DecisionBody:
+def _body_of_query(request: Request) -> DecisionBody:
     """The body that a query string says.
 
     Raises:
@@ -190,9 +190,7 @@ def _body_of_query(request: Request, in_force: InForce) -> DecisionBody:
         raise invalid(faults)
     values: dict[str, Any] = {_PARAMETERS[name]: _listed(name, text) for name, text in given if name in _PARAMETERS}
     context = {name.removeprefix(CONTEXT_PREFIX): text for name, text in given if name.startswith(CONTEXT_PREFIX)}
-    touchpoint = in_force.catalogue.touchpoints.get(values.get("touchpoint", ""))
-    declared = touchpoint.context if touchpoint is not None else {}
-    return validate(DecisionBody, {**values, "context": context_from_text(context, declared)})
+    return validate(DecisionBody, {**values, "context": context})
 
 
 def _listed(name: str, text: str) -> str | list[str]:

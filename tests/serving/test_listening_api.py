@@ -163,7 +163,7 @@ def test_an_attribute_that_is_told_must_be_declared_and_fit(serve: Serve, custom
             ({"name": "region", "value": "west"}, "/properties/value"),
             ({"name": "age", "value": "old"}, "/properties/value"),
             ({"name": "age", "value": True}, "/properties/value"),
-            ({"name": "keen", "value": 1}, "/properties/value"),
+            ({"name": "keen", "value": 2}, "/properties/value"),
             ({"name": "age"}, "/properties/value"),
             ({"name": "age", "value": 3, "source": 7}, "/properties/source"),
         ]

@@ -349,7 +349,6 @@ def test_the_newest_cases_and_responses_are_kept_and_every_word_of_consent(feedb
         ("case_resolved", {"kind": "nonsense"}, "kind", "a kind of case"),
         ("consent_given", {"channel": "email"}, "purpose", "a purpose"),
         ("consent_given", {"channel": "emial", "purpose": "marketing"}, "channel", "did you mean 'email'"),
-        ("consent_withdrawn", {"channel": 5}, "channel", "a channel"),
         ("protected", {"protection": "famous"}, "protection", "deceased, legal_hold, minor, vulnerable"),
         ("unprotected", {}, "protection", "one of"),
         ("stage_entered", {"stage": "lapesd"}, "stage", "did you mean 'lapsed'"),

@@ -42,7 +42,7 @@ def problem(answer: Any, status: int, code: str) -> ProblemDocument:
         ({"exclude_offers": ["ten-percnt"]}, "/exclude_offers/0", "did you mean 'ten-percent'"),
         ({"stage": "activ"}, "/stage", "did you mean 'active'"),
         ({"touchpoint": "app-home", "context": {"basket": 1}}, "/context/basket", "did you mean 'basket_value'"),
-        ({"touchpoint": "app-home", "context": {"basket_value": "1"}}, "/context/basket_value", "must be a number"),
+        ({"touchpoint": "app-home", "context": {"basket_value": "one"}}, "/context/basket_value", "must be a number"),
         ({"touchpoint": "app-home", "context": {"basket_value": True}}, "/context/basket_value", "must be a number"),
         ({"touchpoint": "app-home", "context": {"basket_value": 10**400}}, "/context/basket_value", "must be a number"),
         ({"context": {"a/b~c": 1}}, "/context/a~1b~0c", "must be a known name"),

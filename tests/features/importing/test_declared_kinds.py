@@ -8,11 +8,13 @@ from typing import Any
 import orjson
 import polars as pl
 import pytest
+from typer.testing import CliRunner
 
 from features.contracts import CUSTOMERS
 from features.importing.folder import ImportReport, import_folder
 from features.log import EventLog
 from features.settings import Settings
+from pipelines import cli
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
 SHOP = Path(__file__).parents[2] / "catalogues" / "shop"
@@ -65,8 +67,8 @@ def test_what_is_plain_is_brought_to_the_catalogues_spelling(home: Settings, col
     [
         ("attributes", {"age": "many"}, "attributes must be an object with age as a number"),
         ("attributes", {"age": True}, "attributes must be an object with age as a number"),
-        ("attributes", {"region": "nroth"}, "region one of north, south; did you mean 'north'?"),
-        ("attributes", {"region": 3}, "region one of north, south"),
+        ("attributes", {"region": "nroth"}, "region as one of north, south; did you mean 'north'?"),
+        ("attributes", {"region": 3}, "region as one of north, south"),
         ("attributes", {"regoin": "north"}, "did you mean 'region'?"),
         ("channels", ["emial"], "channels must be about a channel of the catalogue"),
         ("channels", ["emial"], "did you mean 'email'?"),
@@ -78,3 +80,29 @@ def test_the_rest_is_refused_with_the_nearest_right_word(home: Settings, column:
     [broken] = report.broken_rules
     assert report.rejected == 1
     assert words in str(broken)
+
+
+def test_an_attribute_that_nobody_declares_is_kept_and_counted(home: Settings) -> None:
+    report = imported(home, attributes={"shoe_size": 43, "age": 42, 'a "b",c': 'x,"fake":1', "gone": None})
+    assert [str(one) for one in report.undeclared] == ['a "b",c in 1 rows', "gone in 1 rows", "shoe_size in 1 rows"]
+    assert held(home, "attributes")["shoe_size"] == 43
+    assert imported(home, attributes={"age": 42}).undeclared == ()
+
+
+def test_the_command_says_what_nobody_declares_and_what_was_taken_for_all(
+    home: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = home.home.parent / "in"
+    folder.mkdir()
+    at = "2026-01-01T00:00:00Z"
+    people = [{"customer_id": f"C-{n}", "updated_at": at, "attributes": '{"shoe_size": 43}'} for n in range(12)]
+    pl.DataFrame(people).write_csv(folder / "customers.csv")
+    withdrawn = {"event_id": "e", "customer_id": "C-1", "type": "consent_withdrawn", "occurred_at": at}
+    pl.DataFrame([{**withdrawn, "properties": '{"channel": "emial"}'}]).write_csv(folder / "events.csv")
+    monkeypatch.setenv("NEXTBEST_HOME", str(home.home))
+    cli.register_nouns()
+    told = CliRunner().invoke(cli.app, ["import", str(folder)])
+    assert told.exit_code == 0, told.output
+    said = " ".join(told.stderr.split())
+    assert "undeclared attributes: shoe_size in 12 rows; kept, used by no rule" in said
+    assert "withdrawals of an unknown channel or purpose: 1; taken for every channel or purpose" in said

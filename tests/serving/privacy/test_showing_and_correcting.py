@@ -77,6 +77,16 @@ def test_a_correction_holds_in_the_log_and_at_once_in_redis(installation, ann) -
     assert decode_profile(installation.client.get(profile_key(ann))).attributes["age"] == 17
 
 
+def test_a_correction_is_read_in_the_names_and_kinds_of_the_catalogue(installation, ann) -> None:
+    with installation.server() as server:
+        answer = server.patch(f"/v1/customers/{ann}", json={"values": {"Age": "17", "region": "South"}})
+        assert answer.json()["corrected"] == ["age", "region"]
+        wrong = server.patch(f"/v1/customers/{ann}", json={"values": {"region": "nroth"}})
+        assert (wrong.status_code, "did you mean 'north'" in wrong.json()["detail"]) == (422, True)
+    profile = decode_profile(installation.client.get(profile_key(ann)))
+    assert (profile.attributes["age"], profile.attributes["region"]) == (17, "south")
+
+
 @pytest.mark.parametrize(
     ("values", "error"),
     [

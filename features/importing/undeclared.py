@@ -1,0 +1,59 @@
+"""What rows bring that the catalogue does not know, and that is taken in all the same: counted, so that it is seen."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import orjson
+import polars as pl
+
+from decisioning.catalogue import Catalogue
+from features.contracts import CUSTOMERS, EVENTS, StateEventType, Table
+from features.declared import Declared
+from features.declared_events import AS_SENT
+from features.importing.staging import Staged
+
+_NAME = r'(?:^\{|,)"((?:[^"\\]|\\.)*)":'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undeclared:
+    """An attribute of customers that no catalogue declares: it is kept, and templates may print it.
+
+    Attributes:
+        rows: Rows that have it.
+    """
+
+    name: str
+    rows: int
+
+    def __str__(self) -> str:
+        return f"{self.name} in {self.rows:,} rows"
+
+
+def find_undeclared(staged: Sequence[Staged], catalogue: Catalogue | None) -> tuple[Undeclared, ...]:
+    """Attributes that the catalogue does not declare and that no channel needs, those of most rows first."""
+    rows = _rows_of(staged, CUSTOMERS)
+    if rows is None or catalogue is None:
+        return ()
+    declared = Declared(catalogue)
+    name = pl.col("attributes").str.extract_all(_NAME)
+    named = rows.select(name.alias("name")).explode("name").drop_nulls()
+    counted = named.select(pl.col("name").str.extract(_NAME)).group_by("name").len("rows").collect()
+    found = [Undeclared(name=orjson.loads(f'"{text}"'), rows=count) for text, count in counted.iter_rows()]
+    strangers = [one for one in found if one.name not in declared.attributes and one.name not in declared.free]
+    return tuple(sorted(strangers, key=lambda one: (-one.rows, one.name)))
+
+
+def count_widened(staged: Sequence[Staged]) -> int:
+    """Withdrawals that count for every channel or purpose, since nobody knows the one that they name."""
+    rows = _rows_of(staged, EVENTS)
+    if rows is None:
+        return 0
+    is_withdrawal = pl.col("type") == StateEventType.CONSENT_WITHDRAWN.value
+    is_widened = pl.col("properties").str.json_path_match(f"$.{AS_SENT}").is_not_null()
+    return rows.filter(is_withdrawal & is_widened).select(pl.len()).collect().item()
+
+
+def _rows_of(staged: Sequence[Staged], table: Table) -> pl.LazyFrame | None:
+    parts = [path for one in staged if one.file.table is table for path in one.parts]
+    return pl.scan_parquet(parts) if parts else None
