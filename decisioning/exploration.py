@@ -63,7 +63,6 @@ class Exploration:
             be with an equal value; positive.
         prior_deviation_minor: Thompson sampling: standard deviation of a message's value without any evidence.
         ramp: How new offers are let in.
-        is_bounded: False as up to behaviour 3, where a floor took whatever it asked for: only for replays.
     """
 
     epsilon: float = 0.0
@@ -72,13 +71,10 @@ class Exploration:
     gap_scale_minor: float = 100.0
     prior_deviation_minor: float = 100.0
     ramp: Ramp = field(default_factory=Ramp)
-    is_bounded: bool = True
 
     @property
     def floor_share(self) -> float:
         """Share of decisions that the floor may take in total, in [0, 1]."""
-        if not self.is_bounded:
-            return 1.0
         return self.epsilon if self.kind is ExplorationKind.EPSILON_GREEDY or self.epsilon else FLOOR_SHARE
 
 
@@ -170,12 +166,12 @@ def planned_probabilities(exploration: Exploration, contenders: Sequence[Contend
     Raises:
         InvalidInputError: `best` is no index of a candidate.
     """
+    count = len(contenders)
     if exploration.kind is ExplorationKind.EPSILON_GREEDY:
-        simple = exploration
-    else:  # the floor alone, within its share
-        floor = _affordable(exploration, len(contenders))
-        simple = Exploration(min_probability=floor, is_bounded=False)
-    return ramped(exploration.ramp, contenders, action_probabilities(simple, count=len(contenders), best=best))
+        probabilities = action_probabilities(exploration, count=count, best=best)
+    else:
+        probabilities = _all_but_best(_affordable(exploration, count), count=count, best=best)
+    return ramped(exploration.ramp, contenders, probabilities)
 
 
 def gap_probabilities(gap_scale_minor: float, contenders: Sequence[Contender], *, best: int) -> tuple[float, ...]:
@@ -289,11 +285,16 @@ def action_probabilities(exploration: Exploration, *, count: int, best: int) -> 
         >>> action_probabilities(Exploration(epsilon=0.2), count=4, best=1)
         (0.05, 0.85, 0.05, 0.05)
     """
+    if count <= 1:
+        return _all_but_best(1.0, count=count, best=best)
+    other = min(max(exploration.epsilon / count, exploration.min_probability), 1 / count)
+    return _all_but_best(min(other, exploration.epsilon / (count - 1)), count=count, best=best)
+
+
+def _all_but_best(other: float, *, count: int, best: int) -> tuple[float, ...]:
+    """The same probability, at most 1 / count, for all but the best, which has the rest."""
     if not 0 <= best < count:
         raise InvalidInputError(f"best must be in [0, {count}), got {best}")
-    other = min(max(exploration.epsilon / count, exploration.min_probability), 1 / count)
-    if exploration.is_bounded and count > 1:
-        other = min(other, exploration.epsilon / (count - 1))
     probabilities = [other] * count
     probabilities[best] = max(1 - (count - 1) * other, other)
     return tuple(probabilities)

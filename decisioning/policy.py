@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from decisioning.arbitration import check_scores
@@ -38,12 +38,6 @@ from decisioning.slate import further_positions
 BEHAVIOUR_VERSION = "4"
 """Raised whenever the same catalogue, seed and inputs may give another decision than before."""
 
-UNBOUNDED_BEHAVIOUR = "3"
-"""The one before, where a floor could take more than epsilon: its policies are built for replays."""
-
-BEHAVIOURS = frozenset({UNBOUNDED_BEHAVIOUR, BEHAVIOUR_VERSION})
-"""Those that a policy can be built for."""
-
 
 class Policy:
     """A catalogue and a seed, with rules compiled and candidates per touchpoint in a fixed order.
@@ -69,21 +63,13 @@ class Policy:
         "version",
     )
 
-    def __init__(
-        self,
-        catalogue: Catalogue,
-        seed: str = "nextbest",
-        *,
-        unit: Unit | None = None,
-        behaviour: str = BEHAVIOUR_VERSION,
-    ) -> None:
+    def __init__(self, catalogue: Catalogue, seed: str = "nextbest", *, unit: Unit | None = None) -> None:
         """Compile and check.
 
         Args:
             catalogue: What is declared.
             seed: Seed of the draws.
             unit: Of what models predict, where the model in use learned before the catalogue asked for something else.
-            behaviour: One of `BEHAVIOURS`; an earlier one for replays only.
 
         Raises:
             InvalidPolicyError: Something declared cannot work.
@@ -100,13 +86,12 @@ class Policy:
         if catalogue.conversation is not None:
             check_conversation(catalogue.conversation)
         self._assigner = Assigner(catalogue.experiments, catalogue.holdout, catalogue.programme_holdouts)
-        if behaviour == UNBOUNDED_BEHAVIOUR:
-            catalogue = replace(catalogue, exploration=replace(catalogue.exploration, is_bounded=False))
         self.catalogue = catalogue
         self.seed = seed
         self.unit = unit or _learned_unit(catalogue)
-        units = () if self.unit is _learned_unit(catalogue) else (self.unit,)
-        self.version = _version(behaviour, catalogue.version, seed, *units)
+        self.version = _version(
+            catalogue.version, seed, *(() if self.unit is _learned_unit(catalogue) else (self.unit,))
+        )
         self._stages = compile_stages(catalogue.stages)
         self._candidates = {
             name: compile_candidates(catalogue, touchpoint, unit=self.unit)
@@ -344,7 +329,7 @@ def _learned_unit(catalogue: Catalogue) -> Unit:
 
 
 def _version(*parts: str) -> str:
-    content = "\x00".join(parts)
+    content = "\x00".join((BEHAVIOUR_VERSION, *parts))
     return hashlib.blake2b(content.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 

@@ -17,7 +17,7 @@ import orjson
 from decisioning.catalogue import Catalogue
 from decisioning.errors import InvalidInputError, LogUnavailableError
 from decisioning.measure import Unit
-from decisioning.policy import BEHAVIOUR_VERSION, BEHAVIOURS, Policy
+from decisioning.policy import BEHAVIOUR_VERSION, Policy
 from features import assignment_ledger
 from features.catalogue import load_catalogue
 
@@ -117,11 +117,11 @@ class PolicyArchive:
     def _build(self, version: str) -> Policy | Absence:
         try:
             parts = orjson.loads((self.path / POLICIES / f"{version}.json").read_bytes())
-            if parts["behaviour"] not in BEHAVIOURS:
+            if parts["behaviour"] != BEHAVIOUR_VERSION:
                 return Absence.OTHER_BEHAVIOUR
             unit = Unit(parts["unit"]) if "unit" in parts else None
             catalogue = load_catalogue(self.path / parts["catalogue"])
-            policy = Policy(catalogue, parts["seed"], unit=unit, behaviour=parts["behaviour"])
+            policy = Policy(catalogue, parts["seed"], unit=unit)
         except FileNotFoundError:
             return Absence.NEVER_KEPT
         except (InvalidInputError, OSError, ValueError, KeyError, TypeError):

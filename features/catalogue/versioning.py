@@ -18,7 +18,6 @@ _LATER = frozenset(
     {
         ("Catalogue", "conversation"), ("Channel", "purposes"), ("Channel", "address_fields"),
         ("Measure", "outcome_worth_minor"), ("Learning", "method"), ("Learning", "change_cost"),
-        ("Exploration", "is_bounded"),
         ("CaseKind", "owner"), ("Offer", "answers_in_kind"), ("CaseKind", "answer_within_seconds"),
         ("Catalogue", "listening"), ("Offer", "asks"), ("Creative", "place"),
         ("Experiment", "part"), ("Arm", "spans"),

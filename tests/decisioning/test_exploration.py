@@ -92,12 +92,6 @@ def test_many_messages_share_what_epsilon_leaves(count: int, best_gets: float) -
     assert action_probabilities(exploration, count=count, best=0)[0] == pytest.approx(best_gets, abs=0.005)
 
 
-def test_replays_of_old_policies_let_a_floor_take_what_it_asks_for() -> None:
-    old = Exploration(epsilon=0.1, min_probability=0.005, is_bounded=False)
-    assert action_probabilities(old, count=126, best=0)[0] == pytest.approx(1 - 125 * 0.005)
-    assert action_probabilities(Exploration(min_probability=0.4, is_bounded=False), count=4, best=3) == (0.25,) * 4
-
-
 def test_silence_alone_is_certain() -> None:
     assert action_probabilities(Exploration(epsilon=0.3, min_probability=0.1), count=1, best=0) == (1.0,)
 

@@ -15,7 +15,7 @@ from deltalake import write_deltalake
 from typer.testing import CliRunner
 
 from decisioning.errors import InvalidInputError, LogUnavailableError, UnknownNameError
-from decisioning.policy import UNBOUNDED_BEHAVIOUR, Policy
+from decisioning.policy import Policy
 from features import policy_archive
 from features.catalogue import load_catalogue
 from features.catalogue.settling import settle
@@ -158,17 +158,6 @@ def test_decisions_under_ranges_that_were_kept_are_replayed_under_them(decided_h
     assert replayed(decided_home).absent == {"damaged": 40}
 
 
-def test_decisions_of_the_behaviour_before_replay_with_the_floor_they_had(decided_home) -> None:
-    settings, policy = decided_home.settings, decided_home.policy
-    old = replace(decided_home, policy=Policy(policy.catalogue, policy.seed, behaviour=UNBOUNDED_BEHAVIOUR))
-    note = {"catalogue": policy.catalogue.version, "seed": policy.seed, "behaviour": UNBOUNDED_BEHAVIOUR}
-    path = settings.catalogues_path / POLICIES / f"{old.policy.version}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(orjson.dumps(note))
-    old.decide(range(20))
-    assert (replayed(old).same, replayed(old).changed) == (20, [])
-
-
 def test_a_policy_that_is_gone_is_said_and_counted(decided_home, run) -> None:
     decided_home.decide(range(4))
     copy = decided_home.settings.catalogues_path / decided_home.policy.catalogue.version
@@ -184,8 +173,18 @@ def test_a_policy_that_is_gone_is_said_and_counted(decided_home, run) -> None:
 
 def test_another_release_must_replay_its_own(decided_home, monkeypatch: pytest.MonkeyPatch) -> None:
     decided_home.decide(range(4))
-    monkeypatch.setattr(policy_archive, "BEHAVIOURS", frozenset({"another"}))
+    monkeypatch.setattr(policy_archive, "BEHAVIOUR_VERSION", "another")
     assert replayed(decided_home).absent == {Absence.OTHER_BEHAVIOUR.value: 4}
+
+
+def test_decisions_of_an_earlier_behaviour_are_counted_and_never_called_changed(decided_home) -> None:
+    """What this release would decide otherwise from the same record was not touched by anybody."""
+    decided_home.decide(range(4))
+    note = decided_home.settings.catalogues_path / POLICIES / f"{decided_home.policy.version}.json"
+    note.write_bytes(orjson.dumps(orjson.loads(note.read_bytes()) | {"behaviour": "3"}))
+    rewrite(decided_home.log, altered("dec_0000002", "action_probability", 0.123))
+    report = replayed(decided_home)
+    assert (report.absent, report.same, report.changed) == ({Absence.OTHER_BEHAVIOUR.value: 4}, 0, [])
 
 
 def test_one_decision_or_some_can_be_asked_for(decided_home) -> None:
@@ -209,9 +208,9 @@ def test_the_command_tells_people_and_programs(decided_home, run) -> None:
     assert code == 1
     assert "dec_0000003 comes out otherwise:" in said
     assert "column action_probability: logged 0.123, now" in said
-    with pytest.raises(InvalidInputError, match="--since must be an ISO 8601 time"):
+    with pytest.raises(InvalidInputError, match="--since must be ISO 8601 with an offset"):
         run("replay", "--since", "2026-01-01")
-    with pytest.raises(InvalidInputError, match="--since must be an ISO 8601 time"):
+    with pytest.raises(InvalidInputError, match="--since must be ISO 8601 with an offset"):
         run("replay", "--since", "yesterday")
 
 
