@@ -112,7 +112,7 @@ def _benefit(ground: Ground, _: Guardrail) -> Evidence:
     held = held_out_customers(ground.log, ground.messages, measure, ground.period, ground.catalogue.holdout)
     if held["is_held_out"].any() and not held["is_held_out"].all():
         return Evidence(rows=held)
-    return Evidence(rows=drawn_decisions(ground.log, ground.catalogue, measure, ground.period))
+    return Evidence(rows=drawn_decisions(ground.log, ground.messages, ground.catalogue, measure, ground.period))
 
 
 def _of_channel(messages: pl.DataFrame, guardrail: Guardrail) -> pl.DataFrame:

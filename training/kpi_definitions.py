@@ -130,7 +130,9 @@ _ALL = (
         "roi",
         "return on contact costs",
         KpiUnit.RATIO,
-        "(contribution - contact costs) / contact costs; incremental where chance can say, else attributed",
+        "(contribution - contact costs) / contact costs of the same customers and days: against the holdout, both from"
+        " a customer's first decision of the engine in the period on; else both of the same decisions or messages;"
+        " incremental where chance can say, else attributed",
         RATIO,
     ),
 )

@@ -24,7 +24,7 @@ from decisioning.measure import Measure
 from features.computing.sources import Tables
 from training.exposures import with_units
 from training.intervals import MIN_CUSTOMERS, FloatArray, Interval
-from training.kpi_contacts import Period, contact_cost
+from training.kpi_contacts import Period
 from training.measures import decision_values
 
 _COVERED = 0.2
@@ -48,8 +48,17 @@ class Increment:
     reason: str
 
 
-def drawn_decisions(log: Tables, catalogue: Catalogue, measure: Measure, period: Period) -> pl.DataFrame:
+def drawn_decisions(
+    log: Tables, messages: pl.DataFrame, catalogue: Catalogue, measure: Measure, period: Period
+) -> pl.DataFrame:
     """Decisions between silence and messages that compete with it, drawn by chance, whose windows are over.
+
+    Args:
+        log: Canonical tables.
+        messages: From `messages_of`, for what each cost.
+        catalogue: Says which offers compete with silence, and the window.
+        measure: A money measure.
+        period: Decisions in it count.
 
     Returns:
         One row per decision: `customer_id`, `touchpoint`, `is_silent`, `weight`, `value`, `cost_minor`.
@@ -67,13 +76,18 @@ def drawn_decisions(log: Tables, catalogue: Catalogue, measure: Measure, period:
         .filter(pl.col("ends_at") <= period.as_of)
     )
     values = decision_values(log, rows.select("decision_id", "customer_id", "starts_at", "ends_at"), measure, cap=False)
-    return rows.join(values, on="decision_id", how="inner").select(
-        "customer_id",
-        pl.col("touchpoint").fill_null(""),
-        is_silent.alias("is_silent"),
-        pl.when(is_silent).then(1 / probability).otherwise(0.0).alias("weight"),
-        "value",
-        pl.when(is_silent).then(0.0).otherwise(contact_cost(catalogue)).alias("cost_minor"),
+    costs = messages.select("decision_id", "cost_minor")
+    return (
+        rows.join(values, on="decision_id", how="inner")
+        .join(costs, on="decision_id", how="left")
+        .select(
+            "customer_id",
+            pl.col("touchpoint").fill_null(""),
+            is_silent.alias("is_silent"),
+            pl.when(is_silent).then(1 / probability).otherwise(0.0).alias("weight"),
+            "value",
+            pl.col("cost_minor").fill_null(0.0),
+        )
     )
 
 
@@ -131,6 +145,9 @@ def held_out_customers(
 ) -> pl.DataFrame:
     """Customers whom the engine decided about, with what they brought from their first decision in the period on.
 
+    Contacts cost from that same moment on: what others sent before, and history that was imported, is no cost of what
+    is counted here.
+
     Returns:
         One row per customer: `customer_id`, `unit` (what the holdout assigns: them, or their household),
         `is_held_out`, `value` and `cost_minor`.
@@ -148,7 +165,9 @@ def held_out_customers(
         .with_columns(ends_at=pl.lit(period.as_of).cast(pl.Datetime("us", "UTC")))
     )
     values = decision_values(log, firsts, measure, cap=False).rename({"decision_id": "customer_id"})
-    spent = messages.group_by("customer_id").agg(pl.col("cost_minor").sum())
+    since = messages.join(firsts.select("customer_id", "starts_at"), on="customer_id")
+    spent = since.filter(pl.col("decided_at") >= pl.col("starts_at"))
+    spent = spent.group_by("customer_id").agg(pl.col("cost_minor").sum())
     unit = Unit.CUSTOMER if holdout is None else holdout.unit
     units = with_units(firsts.select("customer_id", decided_at="starts_at"), log.customers, unit)
     rows = firsts.join(values, on="customer_id").join(spent, on="customer_id", how="left")

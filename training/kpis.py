@@ -103,7 +103,7 @@ def money_measure(catalogue: Catalogue) -> Measure | None:
 def _facts(log: Tables, catalogue: Catalogue, measure: Measure | None, window_days: float, period: Period) -> _Facts:
     messages = messages_of(log, catalogue, period)
     known = cases_of(log.events, log.outcomes, log.decisions, catalogue, as_of=period.as_of)
-    drawn = drawn_decisions(log, catalogue, measure, period) if measure and catalogue.learning else None
+    drawn = drawn_decisions(log, messages, catalogue, measure, period) if measure and catalogue.learning else None
     holdout = (
         against_holdout(held_out_customers(log, messages, measure, period, catalogue.holdout)) if measure else None
     )

@@ -17,7 +17,9 @@ from training.kpi_increments import Increment, against_holdout, held_out_custome
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 REVENUE = Measure(measure_id="revenue", unit=MeasureUnit.MONEY, added_events=frozenset({"purchase"}))
-SPENT = pl.DataFrame(schema={"customer_id": pl.String, "cost_minor": pl.Float64})
+SPENT = pl.DataFrame(
+    schema={"customer_id": pl.String, "decided_at": pl.Datetime("us", "UTC"), "cost_minor": pl.Float64}
+)
 
 
 @dataclass

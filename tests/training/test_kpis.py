@@ -133,6 +133,43 @@ def test_the_universal_holdout_says_what_everything_was_worth(computed, log_writ
     assert any("universal holdout" in note for note in report.notes)
 
 
+def test_contacts_before_a_customer_was_decided_about_are_no_cost_of_what_came_after(
+    computed, log_writer, care_ends_at
+):
+    """Every message costs 1 and brings 21 more: a return of 20, whatever another tool had sent, to whom, before."""
+    for place in range(500):
+        name, held, at = f"C-{place}", place % 5 == 0, care_ends_at - timedelta(days=40)
+        for day in range(9 if held else 7):  # imported: sent by another tool, a little more to the held out
+            log_writer.message(name, at - timedelta(days=day + 1), "delivered")
+            log_writer.event(name, "purchase", at - timedelta(days=day + 1, hours=-1), amount_minor=5_000)
+        for week in range(4):
+            sent = {"offer_id": None, "channel": None} if held else {}
+            log_writer.message(name, at + timedelta(days=7 * week), is_held_out=held, **sent)
+            amount = 100 + place // 5 % 7 + (0 if held else 21)
+            log_writer.event(name, "purchase", at + timedelta(days=7 * week + 1), amount_minor=amount)
+    roi = computed(log_writer.log()).rows[0].figure("roi")
+    assert roi.basis is Basis.INCREMENTAL
+    assert roi.value == pytest.approx(20.0)
+    assert roi.lower < 20.0 < roi.upper
+
+
+def test_a_message_that_never_left_costs_nothing_by_chance_either(computed, shop):
+    sent = shop.decisions.filter(pl.col("offer_id").is_not_null()).sort("decision_id")
+    unsent = sent.filter(pl.int_range(pl.len()) % 2 == 0)
+    told = unsent.select(
+        pl.format("never-{}", "decision_id").alias("outcome_id"),
+        "decision_id",
+        "customer_id",
+        type=pl.lit("not_sent"),
+        occurred_at="decided_at",
+    )
+    outcomes = pl.concat([shop.outcomes, told], how="diagonal")
+    all_left, half_left = (
+        computed(one).row("weekly-mail", None).figure("roi") for one in (shop, replace(shop, outcomes=outcomes))
+    )
+    assert half_left.value + 1 == pytest.approx(2 * (all_left.value + 1), rel=0.01)
+
+
 def test_times_to_answer_and_resolution_are_the_declared_ones(computed, service_log):
     report = computed(service_log(old_hours=20.0, new_hours=20.0))
     median, late = report.rows[0].figure("hours_to_answer_median"), report.rows[0].figure("hours_to_answer_p90")
