@@ -1,12 +1,12 @@
 """What a policy would have been worth on a log it never saw, against silence, one message for all, and the log itself.
 
-Every decision of the log stays in, but for those about people who opted out of profiling: one whose message the policy
-could not have sent (it is not in the catalogue, or a gate closes it) is a choice the policy makes with probability 0,
-so it weighs nothing for the policy and is counted.
+Every decision of the log stays in, but for those about people who opted out of profiling, and for the few that alone of
+nearly all have no action probability. One whose message the policy could not have sent (it is not in the catalogue, or
+a gate closes it) is a choice the policy makes with probability 0, so it weighs nothing for the policy and is counted.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
@@ -19,7 +19,7 @@ from decisioning.value_model import ValueModel
 from features.contracts import UTC_TIME
 from features.history import History
 from features.settings import Settings
-from training.datasets import OPTED_OUT, windows, without_opted_out
+from training.datasets import OPTED_OUT, UNSAID, windows, with_probabilities, without_opted_out
 from training.evaluation_choices import Choices, IndexArray, OnProgress, choose, policy_to_judge
 from training.evaluation_rewards import Reward, reward_of, rewards_of
 from training.off_policy import (
@@ -190,9 +190,10 @@ def evaluate(
     Raises:
         UnknownNameError: No such reward.
         InvalidInputError: A cap that does not fit, or probabilities out of range.
-        InsufficientDataError: Decisions without a probability, a reward that never happens, or a policy about which
-            the log says too little.
+        InsufficientDataError: Too many decisions without a probability, a reward that never happens, or a policy about
+            which the log says too little.
     """
+    judged = _said(judged)
     wanted = reward_of(catalogue, reward, cap=cap)
     rows = _rows(judged, rewards_of(history, judged.decisions, wanted), wanted)
     values = [_logged_value(rows)]
@@ -211,6 +212,14 @@ def evaluate(
         unmatched=_unmatched(judged, rows),
         constant=constant,
     )
+
+
+def _said(judged: Judged) -> Judged:
+    """Without the few decisions that have no action probability, counted; the rule is that of training."""
+    kept = with_probabilities(judged.decisions.with_row_index("row"))
+    rows = kept["row"].to_numpy().astype(np.intp)
+    left_out = {**judged.left_out, UNSAID: judged.decisions.height - kept.height}
+    return replace(judged, decisions=kept.drop("row"), choices=judged.choices.take(rows), left_out=left_out)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -387,7 +396,7 @@ def _unmatched(judged: Judged, rows: _Rows) -> dict[str, int]:
         "logged message is none of the touchpoint's": int((~is_known).sum())
         - judged.decisions["message_key"].null_count(),
         "logged message was not permitted": int((is_known & ~is_permitted & (rows.actions > 0)).sum()),
-        "customer was unknown": judged.choices.unknown_customers,
+        "customer was unknown": int((~judged.choices.is_known).sum()),
     }
 
 

@@ -42,7 +42,7 @@ class Choices:
         probabilities: shape (n, k + 1), chances with exploration; 0 for what no gate let pass.
         permitted: shape (n, k + 1), what passed every gate; silence always does.
         predicted: shape (n, k + 1), the model's expected value of every candidate of the touchpoint; NaN elsewhere.
-        unknown_customers: Decisions about customers of whom nothing was known.
+        is_known: shape (n,), whether anything was known of the customer.
     """
 
     keys: tuple[str, ...]
@@ -51,12 +51,23 @@ class Choices:
     probabilities: FloatArray
     permitted: npt.NDArray[np.bool_]
     predicted: FloatArray
-    unknown_customers: int
+    is_known: npt.NDArray[np.bool_]
 
     def columns(self, keys: Sequence[str | None]) -> IndexArray:
         """Column of each key; -1 for one that no touchpoint has."""
         places = {key: place for place, key in enumerate(self.keys)}
         return np.array([places.get(key, -1) if key else -1 for key in keys], dtype=np.intp)
+
+    def take(self, rows: IndexArray) -> "Choices":
+        """The policy at some of the decisions, by their places."""
+        return replace(
+            self,
+            greedy=self.greedy[rows],
+            probabilities=self.probabilities[rows],
+            permitted=self.permitted[rows],
+            predicted=self.predicted[rows],
+            is_known=self.is_known[rows],
+        )
 
 
 def policy_to_judge(catalogue: Catalogue, seed: str) -> Policy:
@@ -216,7 +227,7 @@ def _fill(situations: _Situations, columns: _Columns, tell: OnProgress) -> Choic
         probabilities=probabilities,
         permitted=permitted,
         predicted=predicted,
-        unknown_customers=sum(profile is None for profile in situations.profiles),
+        is_known=np.array([profile is not None for profile in situations.profiles]),
     )
 
 

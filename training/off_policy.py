@@ -92,7 +92,8 @@ def importance_weights(target: FloatArray, logged: FloatArray) -> FloatArray:
     if missing:
         raise InsufficientDataError(
             f"decisions must have the action probability of what was chosen, got {missing:,} of {logged.size:,}"
-            " without: a log that does not say how it chose cannot value another choice"
+            " without: a log that does not say how it chose cannot value another choice; fill in `action_probability`,"
+            " no more than one in twenty may be missing"
         )
     if not ((logged > 0) & (logged <= 1)).all():
         raise InvalidInputError(f"logged probabilities must be in (0, 1], got {logged.min():g} to {logged.max():g}")

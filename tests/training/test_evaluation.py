@@ -17,7 +17,7 @@ from features.contracts import EVENTS, OUTCOMES
 from features.history import History
 from features.model_bundle import value_model
 from features.settings import Settings
-from training.datasets import OPTED_OUT
+from training.datasets import OPTED_OUT, UNSAID
 from training.evaluation import CONSTANT, EXPLORING, GREEDY, LOGGED, SILENT, Evaluation, Judged, evaluate, judge
 from training.evaluation_output import chosen_frame, evaluation_document
 
@@ -198,7 +198,7 @@ def test_a_customer_who_left_the_channel_gets_silence(scene: Scene, judged):
 def test_a_customer_who_was_not_known_yet_gets_silence(scene: Scene, judged):
     customers = scene.history.customers.with_columns(updated_at=pl.lit(scene.judged.decisions["decided_at"].max()))
     found = judged(replace(scene.history, customers=customers), scene.catalogue)
-    assert found.choices.unknown_customers == found.decisions.height  # not even those decided at that very moment
+    assert not found.choices.is_known.any()  # not even those decided at that very moment
     assert (found.choices.greedy == 0).all()
 
 
@@ -255,12 +255,29 @@ def test_a_reward_that_cannot_be_is_refused(scene: Scene, options, error, words)
         scene.evaluate(**options)
 
 
-def test_a_log_without_probabilities_is_refused(scene: Scene, judged):
-    decisions = scene.history.decisions.with_columns(
-        action_probability=pl.when(pl.int_range(pl.len()) < 3).then(None).otherwise(pl.col("action_probability"))
-    )
-    history = replace(scene.history, decisions=decisions)
-    with pytest.raises(InsufficientDataError, match="got 3 of 1,600 without"):
+def without_probability(history: History, count: int) -> History:
+    is_unsaid = pl.int_range(pl.len()) < count
+    said = pl.when(is_unsaid).then(None).otherwise(pl.col("action_probability"))
+    return replace(history, decisions=history.decisions.with_columns(action_probability=said))
+
+
+@pytest.mark.parametrize("count", [1, 80])
+def test_a_few_missing_probabilities_cost_these_decisions_and_are_counted(scene: Scene, judged, count: int):
+    """Up to one in twenty of 1,600, by the rule that training has: as if these decisions were not in the log."""
+    history = without_probability(scene.history, count)
+    rest = judged(history, scene.catalogue)
+    found = evaluate(rest, history, scene.catalogue, constant=TEN)
+    assert (found.decisions, found.left_out[UNSAID]) == (1_600 - count, count)
+    assert chosen_frame(rest, per_unit=100).height == 1_600  # the choice is known at every decision
+    known = replace(scene.history, decisions=scene.history.decisions[count:])
+    without = evaluate(judged(known, scene.catalogue), known, scene.catalogue, constant=TEN)
+    assert value_of(found, GREEDY).snips.value == pytest.approx(value_of(without, GREEDY).snips.value)
+
+
+@pytest.mark.parametrize("count", [81, 1_600])
+def test_a_log_without_probabilities_is_refused(scene: Scene, judged, count: int):
+    history = without_probability(scene.history, count)
+    with pytest.raises(InsufficientDataError, match=f"got {count:,} of 1,600 without.* no more than one in twenty"):
         evaluate(judged(history, scene.catalogue), history, scene.catalogue)
 
 
