@@ -30,9 +30,6 @@ MOST_UNSAID = 0.05
 type IntArray = npt.NDArray[np.int64]
 type BoolArray = npt.NDArray[np.bool_]
 
-SMALLEST_DATASET = 200
-"""Fewer decisions than this say nothing about a customer."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
@@ -230,7 +227,8 @@ def make_dataset(window: Window, features: pl.DataFrame, history: History, catal
         catalogue: Says what the worth is.
 
     Raises:
-        InsufficientDataError: Fewer than `SMALLEST_DATASET` decisions, or nothing but one action.
+        InsufficientDataError: Fewer than `SMALLEST_CUSTOMERS` customers, or nothing but silence or messages, or nothing
+            came of any decision.
     """
     _, measure = learning_of(catalogue)
     decisions = window.decisions
@@ -258,16 +256,12 @@ def make_dataset(window: Window, features: pl.DataFrame, history: History, catal
 
 
 def _refuse_too_few(decisions: pl.DataFrame) -> None:
-    if decisions.height < SMALLEST_DATASET:
-        raise InsufficientDataError(
-            f"training needs at least {SMALLEST_DATASET} decisions whose window is over, got {decisions.height};"
-            " import more history or wait"
-        )
     customers = decisions["customer_id"].n_unique()
     if customers < SMALLEST_CUSTOMERS:
         raise InsufficientDataError(
             f"training needs decisions about at least {SMALLEST_CUSTOMERS} customers whose window is over, got"
-            f" {customers}: what is learned must be tried on others; import more history or wait"
+            f" {customers} with {decisions.height} decisions: what is learned must be tried on others; import more"
+            " history or wait"
         )
     kinds = set(decisions["message_key"])
     if SILENCE not in kinds or len(kinds) == 1:

@@ -13,7 +13,8 @@ from features.model_bundle import ModelBundle
 from training.action_probabilities import LoggedChoice, logged_choice
 from training.boosting import BoosterSettings, CrossFitted, OnProgress, cross_fit, message_table, raw_of, settings_for
 from training.datasets import BoolArray, Dataset, learning_of
-from training.effects import Effects, Evidence, Parts, believe, estimate_effects, with_baseline
+from training.effects import Effects, Evidence, Parts, believe, with_baseline
+from training.few_decisions import effects_of
 from training.missing import column_groups
 from training.new_offers import number_ranges, prior_of
 from training.validation import Validation, validate
@@ -104,7 +105,7 @@ def learn(
     groups = column_groups(dataset.feature_names, catalogue)
     fitted = cross_fit(dataset, table, layout.columns, settings, groups=groups, rows=rows, on_progress=on_progress)
     evidence = _evidence(dataset, fitted, choice, rows)
-    effects = estimate_effects(evidence)
+    effects = effects_of(evidence)
     share = _specific_share(evidence, effects) if choice.is_randomised else 1.0
     seen = with_baseline(believe(effects, evidence.raw, specific_share=share), evidence)
     final_raw = raw_of(fitted.text, dataset, table, _averaged_rows(dataset, settings.seed)) * fitted.scale

@@ -11,6 +11,7 @@ import lightgbm
 import numpy as np
 
 from decisioning.catalogue import Catalogue
+from decisioning.errors import InsufficientDataError
 from decisioning.scoring import FloatArray
 from decisioning.value_model import Calibrator, DesignLayout, MessageCoding
 from features.computing.definition import Group
@@ -20,6 +21,7 @@ from training.action_probabilities import LoggedChoice, logged_choice
 from training.boosting import CrossFitted, OnProgress, Shown, designs, importance_of, message_table, settings_for
 from training.datasets import BoolArray, Dataset, IntArray, learning_of
 from training.effects import Effects, Estimate, Evidence, Parts, reference_weights
+from training.few_decisions import FEW_DECISIONS
 from training.learning import Learned, best_constant, coding_of, customers_at_random, meanings_of
 from training.missing import column_groups, copies_with_missing
 from training.off_policy import difference, mean_estimate
@@ -106,7 +108,15 @@ def learn_steps(
         catalogue: Says what messages are and what is learned.
         feature_schema: Fingerprint of the features.
         on_progress: Told how many of its steps are done.
+
+    Raises:
+        InsufficientDataError: Fewer than `FEW_DECISIONS` decisions, or hardly any silence among them.
     """
+    if dataset.size < FEW_DECISIONS:
+        raise InsufficientDataError(
+            f"training by steps needs at least {FEW_DECISIONS} decisions whose window is over, got {dataset.size}; log"
+            " more, or let learning.method be windows, which learns from fewer"
+        )
     learning, measure = learning_of(catalogue)
     settings = settings_for(dataset, measure)
     coding = MessageCoding(

@@ -17,6 +17,7 @@ from features.settings import Settings
 from features.store.registry import register_model_service
 from training.datasets import Dataset, learning_of
 from training.diagnostics import metrics_of, write_plots
+from training.few_decisions import FEW_DECISIONS
 from training.from_log import Trial, learn_by_method, load_dataset, load_steps, try_out
 from training.learning import Learned
 from training.off_policy import MIN_CUSTOMERS
@@ -118,6 +119,11 @@ def notes_of(
         notes.append(
             "the log does not say how probable its choices were: they were estimated, so whatever else made a customer"
             " be chosen may be mistaken for an effect, and no value can be stated; let the engine explore to know more"
+        )
+    if learned.dataset.size < FEW_DECISIONS:
+        notes.append(
+            f"learned from {learned.dataset.size} decisions: only the average effect of each message is believed,"
+            f" shrunk hard towards nothing; from {FEW_DECISIONS} on customers are told apart"
         )
     if trial is not None:
         notes.extend(_judged_notes(learned, trial, metrics))

@@ -157,9 +157,11 @@ def test_a_log_without_silence_is_refused(shop, shop_catalogue: Catalogue):
         dataset_of(history_of(shop, decisions=sent), shop_catalogue)
 
 
-def test_too_few_decisions_are_refused(shop, shop_catalogue: Catalogue):
-    with pytest.raises(InsufficientDataError, match=r"at least 200 decisions .* got 150"):
-        dataset_of(history_of(shop, decisions=shop.decisions.head(150)), shop_catalogue)
+def test_a_few_decisions_are_a_dataset_and_too_few_customers_are_refused(shop, shop_catalogue: Catalogue):
+    few = shop.decisions.unique("customer_id", keep="first", maintain_order=True)
+    assert dataset_of(history_of(shop, decisions=few.head(30)), shop_catalogue).size == 30
+    with pytest.raises(InsufficientDataError, match=r"at least 10 customers .* got 9"):
+        dataset_of(history_of(shop, decisions=few.head(9)), shop_catalogue)
 
 
 @pytest.mark.parametrize("change", [{"learning": None}, {"measures": {}}])

@@ -140,7 +140,7 @@ def test_a_log_of_a_few_customers_is_refused_with_what_to_do(shop_catalogue: Cat
     decisions = pl.DataFrame({"decision_id": [f"D{row}" for row in range(400)]}).with_columns(
         customer_id=pl.lit("C-1"), message_key=pl.lit("silence"), decided_at=pl.lit(at).cast(UTC_TIME)
     )
-    with pytest.raises(InsufficientDataError, match="at least 10 customers whose window is over, got 1"):
+    with pytest.raises(InsufficientDataError, match="at least 10 customers whose window is over, got 1 with 400"):
         make_dataset(Window(decisions=decisions, left_out={}), pl.DataFrame(), NO_HISTORY, shop_catalogue)
 
 
