@@ -19,8 +19,16 @@ from features.privacy.audit_trail import Act, note_act
 from features.privacy.journal import Unfinished, finish, journal_folder, note_unfinished, one_at_a_time, unfinished
 from features.privacy.tombstones import tombstones_of
 from features.settings import Settings
-from serving.decision_log import drain_spool, open_redis
-from serving.privacy.redis_traces import RedisTraces, erase_traces, find_traces, rewrite_file, shut_out, waiting_ids
+from serving.decision_log import LOCK_SECONDS, drain_alone, open_redis
+from serving.privacy.redis_traces import (
+    RedisTraces,
+    erase_traces,
+    find_traces,
+    rewrite_file,
+    shut_out,
+    waiting_ids,
+    waiting_mentions,
+)
 
 if TYPE_CHECKING:
     from features.audit_chain import ChainedLog
@@ -28,6 +36,8 @@ if TYPE_CHECKING:
 
 MIN_SCANNED = 3
 """Shorter ids stand in any file by chance, so files are not searched for them."""
+
+_DRAIN_WAIT_SECONDS = 2 * LOCK_SECONDS
 
 type OnStep = Callable[[str], None]
 
@@ -54,7 +64,7 @@ class Erasure:
         history_rows: Rows taken out of the feature history.
         file_rows: Rows and lines taken out of other files, by their path below home.
         append_only_file: What became of Redis's file: rewritten, none, or refused.
-        left: Files below home in which the id still stands; empty where all is well.
+        left: Files below home, and streams of Redis, in which the id still stands; empty where all is well.
         was_scanned: False where the id is too short to be searched for.
     """
 
@@ -144,8 +154,8 @@ class _Erasing:
         from features.privacy.history_erasure import erase_from_history
         from features.privacy.log_erasure import erase_from_log
 
-        self._tell("emptying the spool")
-        drain_spool(self._log, self._settings.spool_path)
+        self._tell("emptying the spool and the streams, where rows of others may name the customer")
+        drain_alone(self._client, self._log, self._settings.spool_path, wait_seconds=_DRAIN_WAIT_SECONDS)
         in_log, traces = self._look()
         self._note(in_log, traces)
         self._tell("taking keys out of Redis")
@@ -218,4 +228,4 @@ class _Erasing:
         found = {
             f"{place.name}/{trace.path}" for place in places for trace in traces_below(place, [self._who], skip=skip)
         }
-        return tuple(sorted(found))
+        return tuple(sorted(found | {f"redis/{key}" for key in waiting_mentions(self._client, self._who)}))

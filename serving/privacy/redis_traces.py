@@ -1,5 +1,6 @@
 """What Redis holds of a customer, and how it is taken out: keys, entries of streams, places in others' books."""
 
+import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from redis.exceptions import RedisError, ResponseError
 from decisioning.errors import UnavailableError
 from features.online.redis_keys import (
     ERASED_KEY,
+    SHARD_COUNT,
     book_key,
     decision_key,
     events_key,
@@ -24,6 +26,7 @@ from features.online.redis_keys import (
     shard_of,
     stream_key,
 )
+from features.privacy.spellings import standing_alone
 from serving.live_writing import shard_in
 from serving.scripts import ERASE
 
@@ -117,6 +120,19 @@ def waiting_ids(client: Redis, customer_id: str) -> tuple[set[str], set[str]]:
         raise _away(error) from error
     decisions = {ident for table, ident in rows if table == "decisions"}
     return decisions, {f"{table}:{ident}" for table, ident in rows if table != "decisions"}
+
+
+def waiting_mentions(client: Redis, customer_id: str) -> tuple[str, ...]:
+    """Streams with rows, whoever they are about, in which an id stands: somebody named it since the last drain.
+
+    Raises:
+        UnavailableError: Redis is away.
+    """
+    pattern = re.compile(standing_alone(customer_id))
+    try:
+        return tuple(key for key in map(stream_key, range(SHARD_COUNT)) if _stands_in(client, key, pattern))
+    except RedisError as error:
+        raise _away(error) from error
 
 
 def erase_traces(client: Redis, customer_id: str, traces: RedisTraces) -> None:
@@ -221,15 +237,24 @@ def _found(client: Redis, customer_id: str, decision_ids: set[str], message_ids:
 
 def _entries(client: Redis, customer_id: str, shard: int) -> tuple[list[str], list[tuple[str, str]]]:
     """Entries of the stream that are about a customer: their ids, and table and key of their rows."""
-    found, rows, start = list[str](), list[tuple[str, str]](), "-"
-    while batch := cast("list[Any]", client.xrange(stream_key(shard), min=start, count=_STREAM_BATCH)):
-        for entry_id, fields in batch:
-            table, row = _text((fields or {}).get(b"table", b"")), _row((fields or {}).get(b"row", b""))
-            if row.get("customer_id") == customer_id:
-                found.append(_text(entry_id))
-                rows.append((table, str(row.get(f"{table.removesuffix('s')}_id", ""))))
-        start = f"({_text(batch[-1][0])}"
+    found, rows = list[str](), list[tuple[str, str]]()
+    for entry_id, fields in _all_entries(client, stream_key(shard)):
+        table, row = _text(fields.get(b"table", b"")), _row(fields.get(b"row", b""))
+        if row.get("customer_id") == customer_id:
+            found.append(entry_id)
+            rows.append((table, str(row.get(f"{table.removesuffix('s')}_id", ""))))
     return found, rows
+
+
+def _stands_in(client: Redis, key: str, pattern: re.Pattern[str]) -> bool:
+    return any(pattern.search(_text(value)) for _, fields in _all_entries(client, key) for value in fields.values())
+
+
+def _all_entries(client: Redis, key: str) -> Iterator[tuple[str, Mapping[bytes, bytes]]]:
+    start = "-"
+    while batch := cast("list[Any]", client.xrange(key, min=start, count=_STREAM_BATCH)):
+        yield from ((_text(entry_id), fields or {}) for entry_id, fields in batch)
+        start = f"({_text(batch[-1][0])}"
 
 
 def _row(payload: bytes) -> Mapping[str, Any]:

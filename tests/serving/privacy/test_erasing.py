@@ -22,6 +22,7 @@ from features.privacy.journal import journal_folder, unfinished
 from features.store.feature_history import current_generation
 from features.store.materialising import materialise
 from serving.privacy.erasing import Erasure, Ground, erase_customer, resume_erasures
+from serving.privacy.redis_traces import waiting_mentions
 
 
 def erase(one: Any, who: str, on_step: Callable[[str], None] = lambda _step: None) -> Erasure:
@@ -49,6 +50,38 @@ def test_nothing_of_an_erased_customer_is_left_anywhere(installation, lived, ann
         assert server.delete(f"/v1/customers/{ann}").json()["was_erased"]
     assert installation.traces() == []
     assert list(journal_folder(installation.settings).glob("*")) == []
+
+
+def test_what_others_say_of_her_and_waits_for_the_drain_loses_her_name(installation, ann, bob, personal) -> None:
+    about = [{"invited_by": ann}, {"friends": [{"id": ann}, "C-3"]}, {"note": "about nobody"}]
+    with installation.server() as server:
+        for number, properties in enumerate(about):
+            event = {"message_id": f"w-{number}", "customer_id": bob, "type": "browse",
+                     "occurred_at": "2026-11-02T09:00:00Z", "properties": properties}  # fmt: skip
+            assert server.post("/v1/events", json={"events": [event]}).json()["accepted"] == 1
+        assert any(":log" in one for one in installation.traces())
+        assert waiting_mentions(installation.client, ann)
+
+        done = server.delete(f"/v1/customers/{ann}").json()
+
+    assert done["left"] == []
+    assert waiting_mentions(installation.client, ann) == ()
+    assert installation.traces() == []
+    installation.drain()
+    assert installation.traces() == []
+    rows = EventLog(installation.settings.log_path).find(EVENTS, "event_id", [f"w-{number}" for number in range(3)])
+    assert len(rows) == 3, "Bob keeps what he did"
+
+
+def test_what_somebody_says_of_her_afterwards_is_told_as_left(installation, ann, bob) -> None:
+    erase(installation, ann)
+    with installation.server() as server:
+        event = {"message_id": "late", "customer_id": bob, "type": "browse", "occurred_at": "2026-11-02T09:00:00Z",
+                 "properties": {"invited_by": ann}}  # fmt: skip
+        server.post("/v1/events", json={"events": [event]})
+        assert len(waiting_mentions(installation.client, ann)) == 1
+    assert erase(installation, ann).left == ()
+    assert installation.traces() == []
 
 
 def test_the_log_still_verifies_and_everybody_else_keeps_everything(installation, lived, ann, bob) -> None:
