@@ -107,3 +107,8 @@ class Catalogue:
     switches: ArbitrationSwitches = field(default_factory=ArbitrationSwitches)
     listening: Listening = field(default_factory=Listening)
     conversation: Conversation | None = None
+
+    @property
+    def customer_words(self) -> Mapping[str, tuple[str, ...]]:
+        """The words that customer attributes may have which are categories, by name."""
+        return {one.name: one.values for one in self.customer_attributes if one.kind is AttributeKind.CATEGORY}

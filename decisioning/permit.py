@@ -118,7 +118,7 @@ def _find(policy: Policy, touchpoint_id: str, key: str) -> Candidate | None:
 
 def _situation(policy: Policy, inputs: Inputs) -> Situation:
     catalogue = policy.catalogue
-    facts = gather_facts(inputs, care=catalogue.care, event_types=catalogue.event_types)
+    facts = gather_facts(inputs, care=catalogue.care, event_types=catalogue.event_types, words=catalogue.customer_words)
     place = policy.standing(inputs, facts)
     facts[STAGE_FACT] = place.stage_id
     assignment = policy.assignment(inputs.request, inputs.customer, inputs.now)

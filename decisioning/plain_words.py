@@ -127,7 +127,12 @@ def rule_words(policy: Policy, decision: Decision, message_key: str, exclusion: 
     if any(_cannot_be_checked(rule, decision) for rule in rules):
         return f"a rule of the {rules[0].owner} looks at what could not be read"
     catalogue = policy.catalogue
-    facts = gather_facts(decision.inputs, care=catalogue.care, event_types=catalogue.event_types)
+    facts = gather_facts(
+        decision.inputs,
+        care=catalogue.care,
+        event_types=catalogue.event_types,
+        words=catalogue.customer_words,
+    )
     told = (explain(rule.predicate, facts | {STAGE_FACT: decision.stage_id}) for rule in rules)
     return "; and ".join(words for words in told if words)
 

@@ -265,7 +265,7 @@ def _check(inputs: Inputs) -> None:
 
 def _situation(policy: Policy, inputs: Inputs, assignment: Assignment) -> Situation:
     catalogue = policy.catalogue
-    facts = gather_facts(inputs, care=catalogue.care, event_types=catalogue.event_types)
+    facts = gather_facts(inputs, care=catalogue.care, event_types=catalogue.event_types, words=catalogue.customer_words)
     place = policy.standing(inputs, facts)
     facts[STAGE_FACT] = place.stage_id
     return situation_of(catalogue, inputs, assignment=assignment, place=place, facts=facts)

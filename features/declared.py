@@ -177,3 +177,12 @@ def fit_values(given: Mapping[str, Any], declared: Declared) -> dict[str, Any]:
         if fitted[attribute.name] is None:
             raise UndeclaredError(f"an object with {attribute.name} as {rule_of_values(attribute, value)}")
     return fitted
+
+
+def read_attributes(known: Mapping[str, Any], declared: Mapping[str, Attribute]) -> dict[str, Any]:
+    """Attributes as older rows have them, each of the declared kind where it can be read so; the rest stays as it is.
+
+    Rules can tell nothing of a value that stays of another kind.
+    """
+    read = {name: read_value(declared[name], value) for name, value in known.items() if name in declared}
+    return {name: value if read.get(name) is None else read[name] for name, value in known.items()}

@@ -95,7 +95,7 @@ def _fill(
     except FeatureUnavailableError:
         tell_erased(client, log.erased)
         customers = log.read(CUSTOMERS)
-        profiles = write_profiles(client, customers_from_frame(customers, said_in_log(log)))
+        profiles = write_profiles(client, customers_from_frame(customers, said_in_log(log), catalogue))
         tell_evidence(client, log)
         tell_demand(client, log, now)
         return profiles, 0

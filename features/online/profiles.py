@@ -11,10 +11,12 @@ import polars as pl
 from redis import Redis
 from redis.exceptions import RedisError
 
+from decisioning.catalogue import Catalogue
 from decisioning.customer import PROFILING, Consent, Customer, CustomerId, Told
 from decisioning.errors import FeatureUnavailableError, InvalidInputError
 from decisioning.predicate import FactValue
 from features.customer_rows import merged_attributes, newest_rows
+from features.declared import Declared, read_attributes
 from features.online.redis_bulk import set_many, unset_many
 from features.online.redis_keys import household_pointer_key, profile_key
 from features.said import LONG_AGO, NOTHING, Said, opted_out_of_profiling, protections_of, told_since, with_answers
@@ -99,7 +101,9 @@ def _moment(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(text)
 
 
-def customers_from_frame(frame: pl.DataFrame, said: Mapping[str, Said] | None = None) -> Iterator[Customer]:
+def customers_from_frame(
+    frame: pl.DataFrame, said: Mapping[str, Said] | None = None, catalogue: Catalogue | None = None
+) -> Iterator[Customer]:
     """Customers from rows of the canonical table: the newest word about each column, in order of identifier.
 
     Answers about profiling and protections are not forgotten where the newest row says nothing of them: the newest row
@@ -108,11 +112,12 @@ def customers_from_frame(frame: pl.DataFrame, said: Mapping[str, Said] | None = 
     Args:
         frame: Canonical rows, any number per customer.
         said: What customers said besides, by customer.
+        catalogue: Declares attributes, so that a number kept as text is one, as features read it; None leaves them.
 
     Raises:
         InvalidInputError: A JSON column does not hold what the table's contract says.
     """
-    said = said or {}
+    said, declared = said or {}, {} if catalogue is None else Declared(catalogue).attributes
     ordered = frame.sort("customer_id", "updated_at")
     protecting = ordered.filter(pl.col("protections").is_not_null()).unique("customer_id", keep="last")
     listed = {row[0]: (row[1], row[2]) for row in protecting.select(_PROTECTING).iter_rows()}
@@ -123,8 +128,10 @@ def customers_from_frame(frame: pl.DataFrame, said: Mapping[str, Said] | None = 
         words = said.get(customer_id, NOTHING)
         held = protections_of(_json(protections, list, "protections"), words, at)
         opted_out_at = not_profiled.get(customer_id)
+        customer = _from_row(row, words)
         yield replace(
-            _from_row(row, words),
+            customer,
+            attributes=read_attributes(customer.attributes, declared),
             protections=frozenset(held),
             has_opted_out_of_profiling=opted_out_at is not None,
             refused_at=held if opted_out_at is None else {**held, PROFILING: opted_out_at},

@@ -6,6 +6,7 @@ from typing import Any
 import polars as pl
 from redis import Redis
 
+from decisioning.catalogue import Catalogue
 from decisioning.errors import InvalidInputError
 from features.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES, OutcomeType
 from features.importing.validation import ROW, Surroundings, check_rows
@@ -15,13 +16,14 @@ from features.online.profiles import customers_from_frame, write_profiles
 from features.said import Said, said_by
 
 
-def write_row(log: EventLog, redis: Redis, row: Mapping[str, Any]) -> None:
+def write_row(log: EventLog, redis: Redis, row: Mapping[str, Any], catalogue: Catalogue) -> None:
     """Append a row of the table `customers`, checked as an import checks it, and write the profile that follows.
 
     Args:
         log: The log.
         redis: Connection.
         row: A canonical row.
+        catalogue: Declares attributes.
 
     Raises:
         InvalidInputError: The row breaks a rule of the table.
@@ -35,7 +37,7 @@ def write_row(log: EventLog, redis: Redis, row: Mapping[str, Any]) -> None:
     log.append(CUSTOMERS, checked.good.drop(ROW))
     customer_id = str(row["customer_id"])
     rows = log.read(CUSTOMERS, customer_ids=[customer_id])
-    write_profiles(redis, customers_from_frame(rows, _said(log, customer_id)))
+    write_profiles(redis, customers_from_frame(rows, _said(log, customer_id), catalogue))
     forget_erased(redis, log.erased, [customer_id])
 
 

@@ -104,7 +104,7 @@ def materialise(
             count = _write_features(settings, catalogue, redis_url, generation, start, is_full=is_full)
         _forget_features(redis, not_profiled)
         report(total // 2, total)
-        profiles = write_profiles(redis, _told(customers_from_frame(customers, said), report, total))
+        profiles = write_profiles(redis, _told(customers_from_frame(customers, said, catalogue), report, total))
         forget_erased(redis, log.erased, customers["customer_id"].unique().to_list())
         tell_evidence(redis, log)
         tell_demand(redis, log, generation.as_of)

@@ -71,7 +71,8 @@ def correct_customer(
         return ()
     if newest["updated_at"] >= now:
         raise InvalidInputError("profile row must be older than its correction, got a later one; look at the clock")
-    _write(log, redis_url, {"customer_id": customer_id, "updated_at": now, **_said(corrections, changed)})
+    row = {"customer_id": customer_id, "updated_at": now, **_said(corrections, changed)}
+    _write(log, redis_url, row, catalogue)
     note_act(settings, Act.CORRECTED, customer_id, by=by, now=now, details={"columns": changed})
     return tuple(changed)
 
@@ -146,9 +147,9 @@ def _fitted_value(attribute: Attribute, value: FactValue) -> FactValue:
     return fitted
 
 
-def _write(log: "EventLog", redis_url: str, row: Mapping[str, Any]) -> None:
+def _write(log: "EventLog", redis_url: str, row: Mapping[str, Any], catalogue: Catalogue) -> None:
     """Into the log first: it is what the next materialisation writes to Redis."""
     from features.privacy.profile_writing import write_row
 
     with connect(redis_url) as client:
-        write_row(log, client, row)
+        write_row(log, client, row, catalogue)

@@ -66,7 +66,7 @@ def readmit_customer(
     }
     with connect(redis_url) as client:
         tell_erased(client, log.erased)
-        write_row(log, client, row)
+        write_row(log, client, row, catalogue)
     note_act(settings, Act.READMITTED, customer_id, by=by, now=now, details={"consents": len(answers)})
 
 

@@ -14,6 +14,7 @@ from decisioning.errors import InvalidInputError
 from decisioning.facts import gather_facts, is_behaviour, is_feature
 from decisioning.live import LiveState, RecentEvent
 from decisioning.policy import Policy
+from decisioning.predicate import Compare, Comparison, Not, compile_predicate
 
 type MakeInputs = Callable[..., Inputs]
 
@@ -73,3 +74,14 @@ def test_features_without_a_value_each_are_refused(
     short = replace(eventful.features, values=np.array([1.0]))
     with pytest.raises(InvalidInputError, match="one value per name"):
         gather_facts(replace(eventful, features=short))
+
+
+def test_a_word_that_a_category_does_not_have_is_unknown_to_a_rule_and_to_its_negation(eventful: Inputs) -> None:
+    words = {"region": ("north", "south")}
+    is_north = Compare(fact="customer.region", comparison=Comparison.EQUALS, value="north")
+    assert eventful.customer is not None
+    for word, holds, refuted in (("north", True, False), ("south", False, True), ("nroth", False, False)):
+        told = replace(eventful, customer=replace(eventful.customer, attributes={"region": word}))
+        facts = gather_facts(told, words=words)
+        assert (compile_predicate(is_north)(facts), compile_predicate(Not(part=is_north))(facts)) == (holds, refuted)
+    assert str(gather_facts(told, words=words)["customer.region"]) == "an undeclared word"
