@@ -6,7 +6,8 @@ models, not the policy around them.
 
 `windows` asks a log with action probabilities what any choice is worth, by doubly robust estimation with one outcome
 model for all policies (the mean of the models that are compared), so that none is favoured by its own predictions. A
-message that was impossible for a customer counts by prediction alone; `support` says how much of the choices was tried.
+message that was impossible for a customer counts by prediction alone; `support` says how much of the choices was tried,
+and where that is little, intervals are as wide as it asks for (`training.tries`).
 
 `steps` is for logs that rules have shaped. Nobody knows what else was possible, so a model is judged by which of the
 messages that were sent it would keep, and the rules it is compared with are silence and everything that was sent.
@@ -22,6 +23,7 @@ from decisioning.value_model import ValueModel
 from training.datasets import Dataset, IntArray
 from training.gain_curve import Order
 from training.off_policy import Estimate, mean_estimate
+from training.tries import Tries, tries_of
 
 SILENCE_RULE = "silence"
 SINGLE_RULE = "the best single message"
@@ -41,6 +43,7 @@ class Judgement:
         customers: shape (n,).
         order: In which the first model would contact customers, and what that gains.
         support: Mean weight of the first model's choices: 1 where the log tried all of them.
+        tries: What limits how sure a comparison can be; None where everything that is compared was done.
     """
 
     terms: Mapping[str, FloatArray]
@@ -48,6 +51,7 @@ class Judgement:
     customers: IntArray
     order: Order
     support: float
+    tries: Tries | None = None
 
     @property
     def decisions(self) -> int:
@@ -65,7 +69,8 @@ class Judgement:
 
     def gain(self, name: str, over: str) -> Estimate:
         """What it is worth more than another, paired."""
-        return mean_estimate(self.terms[name] - self.terms[over], self.customers)
+        gap = mean_estimate(self.terms[name] - self.terms[over], self.customers)
+        return gap if self.tries is None else self.tries.widened(gap, name, over)
 
 
 def judge_choices(dataset: Dataset, models: Mapping[str, ValueModel], constant: str) -> Judgement:
@@ -79,7 +84,8 @@ def judge_choices(dataset: Dataset, models: Mapping[str, ValueModel], constant: 
     values = {name: values_of(model, dataset) for name, model in models.items()}
     expected = np.mean(list(values.values()), axis=0)
     rows = np.arange(dataset.size)
-    left = (dataset.values - expected[rows, dataset.actions]) / dataset.probabilities
+    residuals = dataset.values - expected[rows, dataset.actions]
+    left = residuals / dataset.probabilities
 
     def terms(choices: IntArray) -> FloatArray:
         return expected[rows, choices] + (choices == dataset.actions) * left
@@ -90,12 +96,9 @@ def judge_choices(dataset: Dataset, models: Mapping[str, ValueModel], constant: 
     first = next(iter(values.values()))
     best = first[:, 1:].argmax(axis=1).astype(np.int64) + 1
     own = next(iter(chosen.values()))
+    choices = {**chosen, SILENCE_RULE: silence, SINGLE_RULE: single}
     return Judgement(
-        terms={
-            **{name: terms(choices) for name, choices in chosen.items()},
-            SILENCE_RULE: terms(silence),
-            SINGLE_RULE: terms(single),
-        },
+        terms={name: terms(one) for name, one in choices.items()},
         rules=(SILENCE_RULE, SINGLE_RULE),
         customers=dataset.customers,
         order=Order(
@@ -104,6 +107,7 @@ def judge_choices(dataset: Dataset, models: Mapping[str, ValueModel], constant: 
             customers=dataset.customers,
         ),
         support=float(((own == dataset.actions) / dataset.probabilities).mean()),
+        tries=tries_of(choices, dataset.actions, dataset.probabilities, residuals, dataset.customers),
     )
 
 

@@ -147,7 +147,7 @@ def _first(version: str, metrics: Mapping[str, float]) -> str:
             " overrule with --force --reason"
         )
     gains = [f"{metrics[name]:+,.4g} over {rule}" for rule, name in HELD_BACK_GAINS.items() if name in metrics]
-    return "the first champion" + (f": {', '.join(gains)} on held-back customers" if gains else "")
+    return "the first champion: " + (f"{', '.join(gains)} on held-back customers" if gains else "compared with nothing")
 
 
 def _contest(

@@ -112,6 +112,28 @@ def test_models_and_rules_are_worth_what_they_are_worth_in_truth(shop_catalogue)
     assert judged.support == pytest.approx(1.0, abs=0.05)
 
 
+def test_what_a_small_log_hardly_tried_is_no_conclusion(shop_catalogue):
+    """A model that always sends the first message, of 40 customers who hardly ever got it, and is wrong about it."""
+    covered = conclusive = 0
+    for seed in range(60):
+        part = make_decisions(shop_catalogue, seed=seed, customers=40)
+        alone = part.take(np.append(True, np.diff(part.customers) != 0))
+        rare = np.random.default_rng(seed).random(alone.size) < 0.05
+        noise = np.random.default_rng(seed + 1).normal(0, 400, alone.size)
+        log = replace(
+            alone,
+            actions=rare.astype(np.int64),
+            probabilities=np.where(rare, 0.05, 0.95),
+            values=600.0 - 100.0 * rare + noise,
+        )
+        bold = replace(made_model(shop_catalogue), predict=lambda matrix: 600.0 + 300.0 * (matrix[:, 1] != 1.0))
+        gain = judge_choices(log, {TWIN: bold}, SENT[0]).gain(TWIN, SILENCE_RULE)
+        covered += gain.lower <= -100.0 <= gain.upper
+        conclusive += gain.lower > 0
+    assert covered > 54
+    assert conclusive < 3
+
+
 def test_intervals_of_paired_gaps_cover_the_truth_as_often_as_they_say(shop_catalogue):
     truth, covered = 2 * GAIN * 0.2, 0
     for seed in range(200):

@@ -62,7 +62,12 @@ def register(logged_home: Settings, value_bundle) -> Callable[..., str]:
 def test_the_first_model_that_is_whole_becomes_champion_whatever_was_measured(logged_home: Settings, register):
     register()
     entry = promote(logged_home, now=NOW, by="ops")
-    assert (entry.version, entry.former, entry.reason, entry.has_changed) == ("1", None, "the first champion", True)
+    assert (entry.version, entry.former, entry.reason, entry.has_changed) == (
+        "1",
+        None,
+        "the first champion: compared with nothing",
+        True,
+    )
     assert fetch_champion(logged_home).version == "1"
     assert load_value_model(fetch_champion(logged_home).folder) is not None
 
