@@ -178,7 +178,7 @@ def test_without_a_model_it_says_what_to_run(run, folder: Path):
 def test_a_model_that_does_not_fit_the_catalogue_is_refused(run, folder: Path, mail_home: Settings):
     path = mail_home.catalogue_path / "catalogue.yaml"
     path.write_text(path.read_text().replace("event_types: [", "event_types: [tasting, ", 1))
-    with pytest.raises(InvalidInputError, match="must be trained on the features of the catalogue in force"):
+    with pytest.raises(InvalidInputError, match="must share features with the catalogue in force"):
         run("--log", folder)
 
 

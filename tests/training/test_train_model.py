@@ -69,6 +69,18 @@ def test_a_run_finds_what_the_shop_was_made_from(report: TrainReport, shop):
     assert report.is_randomised
 
 
+def test_thirty_decisions_give_a_champion_that_was_compared_with_nothing(
+    shop, blank_tracking_store: Path, tmp_path: Path
+):
+    few = shop.decisions.unique("customer_id", keep="first", maintain_order=True).head(30)
+    home = make_home(tmp_path, blank_tracking_store, shop, decisions=few)
+    report = train_model(home, now=NOW)
+    assert (report.decisions, report.is_randomised) == (30, True)
+    assert report.notes[0].startswith("learned from 30 decisions: only the average effect of each message is believed")
+    assert any("compared with nothing: that takes 30 customers" in note for note in report.notes)
+    assert promote(home, now=NOW, by="ops").reason == "the first champion: compared with nothing"
+
+
 def test_the_run_is_in_mlflow_with_everything_about_it(report: TrainReport, home: Settings):
     client = mlflow_client(home.tracking_uri)
     run = client.get_run(report.run_id)
