@@ -161,10 +161,10 @@ def care_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
 
 def state_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
     """What was sent is forgotten: no marketing, and nothing else that contacts are counted for."""
-    is_counted = candidate.message_class is MessageClass.MARKETING or limits_contacts(
-        situation.catalogue.contact_policy
-    )
-    return _STATE_LOST if is_counted else None
+    if not situation.inputs.live.is_lost:
+        return None
+    is_marketing = candidate.message_class is MessageClass.MARKETING
+    return _STATE_LOST if is_marketing or limits_contacts(situation.catalogue.contact_policy) else None
 
 
 def contact_gate(candidate: Candidate, situation: Situation) -> Refusal | None:

@@ -83,7 +83,7 @@ def test_every_word_of_a_language_is_there(language: str) -> None:
     assert set(Exclusion) - set(texts.excluded) == {
         Exclusion.EXCLUDED_BY_CALLER, Exclusion.CHANNEL_NOT_ASKED, Exclusion.HOLDOUT, Exclusion.EXPERIMENT_ARM,
         Exclusion.NOT_SCORED, Exclusion.SHARE_REACHED, Exclusion.CREATIVE_UNFIT, Exclusion.PROGRAMME_HOLDOUT,
-        Exclusion.ALREADY_IN_SLATE,
+        Exclusion.ALREADY_IN_SLATE, Exclusion.STATE_LOST,
     }  # fmt: skip
 
 
