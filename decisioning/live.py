@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
 from decisioning.care import DEFAULT_CARE, CarePolicy, Case, CaseState, care_standing
 from decisioning.contact_policy import Contact, Due, Response
@@ -14,6 +15,9 @@ LIVE_PREFIX = "live."
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(hours=24)
+
+NOTHING_KEPT: Mapping[str, str] = MappingProxyType({})
+"""Of who was exposed under no other id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +53,7 @@ class LiveState:
         has_opted_out_of_profiling: The latest live word; None where there is none.
         stage: The latest stage an event named.
         events: Recent behaviour, oldest first.
+        kept: Arms and holdouts of a first exposure under another id, see `assignment.Who.kept`.
         is_lost: The store of live state was emptied and not restored yet: contacts, cases and words may be missing.
     """
 
@@ -64,6 +69,7 @@ class LiveState:
     has_opted_out_of_profiling: bool | None = None
     stage: StageMove | None = None
     events: tuple[RecentEvent, ...] = ()
+    kept: Mapping[str, str] = field(default_factory=dict[str, str])
     is_lost: bool = False
 
 

@@ -38,6 +38,7 @@ def live_to_plain(live: LiveState) -> Plain:
         "protections": dict(live.protections),
         "stage": None if stage is None else {"stage_id": stage.stage_id, "at": stage.at.isoformat()},
         "events": [[event.event_type, event.at.isoformat()] for event in events],
+        "kept": dict(live.kept),
         "is_lost": live.is_lost,
     }
     plain = {name: value for name, value in plain.items() if value}
@@ -72,6 +73,7 @@ def live_from_plain(plain: Mapping[str, Any]) -> LiveState:
         has_opted_out_of_profiling=plain.get("has_opted_out_of_profiling"),
         stage=None if stage is None else StageMove(stage_id=stage["stage_id"], at=_moment(stage["at"])),
         events=tuple(RecentEvent(event_type=name, at=_moment(at)) for name, at in plain.get("events", ())),
+        kept=dict(plain.get("kept", {})),
         is_lost=plain.get("is_lost", False),
     )
 

@@ -121,7 +121,7 @@ def _situation(policy: Policy, inputs: Inputs) -> Situation:
     facts = gather_facts(inputs, care=catalogue.care, event_types=catalogue.event_types, words=catalogue.customer_words)
     place = policy.standing(inputs, facts)
     facts[STAGE_FACT] = place.stage_id
-    assignment = policy.assignment(inputs.request, inputs.customer, inputs.now)
+    assignment = policy.assignment(inputs.request, inputs.customer, inputs.now, inputs.live.kept)
     return situation_of(catalogue, inputs, assignment=assignment, place=place, facts=facts)
 
 

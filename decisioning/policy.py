@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from decisioning.arbitration import check_scores
-from decisioning.assignment import Assigner, Assignment, Who
+from decisioning.assignment import HOLDOUT_TEST, IN, OUT, Assigner, Assignment, Who, experiment_test, programme_test
 from decisioning.candidate import Candidate, compile_candidates
 from decisioning.care import check_care
 from decisioning.catalogue import Catalogue
@@ -26,7 +26,7 @@ from decisioning.journey import Standing, compile_stages, standing
 from decisioning.levers import Levers, LeverScope, check_levers
 from decisioning.limits import check_limits
 from decisioning.listening import check_listening
-from decisioning.live import stage_moved_to
+from decisioning.live import NOTHING_KEPT, stage_moved_to
 from decisioning.measure import Unit
 from decisioning.message import Message
 from decisioning.predicate import FactValue
@@ -148,24 +148,48 @@ class Policy:
         moved_to = stage_moved_to(inputs.live, inputs.now) if profiled else None
         return standing(self._stages, facts, has_behaviour=profiled, moved_to=moved_to)
 
-    def assignment(self, request: Request, customer: Customer | None, now: datetime) -> Assignment:
+    def assignment(
+        self,
+        request: Request,
+        customer: Customer | None,
+        now: datetime,
+        kept: Mapping[str, str] = NOTHING_KEPT,
+    ) -> Assignment:
         """Holdouts and experiment arms of the customer; serving asks for them before it scores.
 
         Args:
             request: Who and where.
             customer: The profile, which names the household; None where there is none.
             now: The moment of deciding (aware).
+            kept: What they keep of a first exposure under another id, see `LiveState.kept`.
         """
         who = Who(
             customer_id=request.customer_id,
             household_id=customer.household_id if customer is not None else None,
             is_known=customer is not None,
+            kept=kept,
         )
         return self._assigner.assign(who, touchpoint_id=request.touchpoint_id, now=now)
 
-    def model_alias(self, request: Request, customer: Customer | None, now: datetime) -> str | None:
+    def model_alias(
+        self,
+        request: Request,
+        customer: Customer | None,
+        now: datetime,
+        kept: Mapping[str, str] = NOTHING_KEPT,
+    ) -> str | None:
         """Alias of the model that an experiment arm wants this decision scored with; None for the one in force."""
-        return self.assignment(request, customer, now).model_alias
+        return self.assignment(request, customer, now, kept).model_alias
+
+    def exposures(self, decision: Decision) -> dict[str, str]:
+        """What a decision puts its customer into, as `LiveState.kept` has it."""
+        found = {experiment_test(name): arm for name, arm in decision.arms.items()}
+        if self.catalogue.holdout is not None:
+            found[HOLDOUT_TEST] = IN if decision.is_held_out else OUT
+        for programme in self.catalogue.programme_holdouts:
+            name = programme.programme_id
+            found[programme_test(name)] = IN if name in decision.programme_holdouts else OUT
+        return found
 
 
 def decide(policy: Policy, inputs: Inputs, decision_id: str) -> Decision:
@@ -188,7 +212,7 @@ def decide(policy: Policy, inputs: Inputs, decision_id: str) -> Decision:
             `degraded`: a broken model never sends, and is never passed over in silence.
     """
     _check(inputs)
-    assignment = policy.assignment(inputs.request, inputs.customer, inputs.now)
+    assignment = policy.assignment(inputs.request, inputs.customer, inputs.now, inputs.live.kept)
     situation = _situation(policy, inputs, assignment)
     chooser = _chooser(policy, inputs, assignment, situation)
     screening = screen(chooser.candidates, situation)

@@ -5,7 +5,7 @@ says nothing. A value is taken away by naming its column in `cleared`, or an att
 """
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -107,6 +107,28 @@ def needed_rows(customers: pl.DataFrame) -> pl.DataFrame:
     named = ordered.select(*key, names).explode("name").drop_nulls("name")
     spoken = named.group_by("customer_id", "name").agg(pl.col("updated_at").max()).select(key)
     return pl.concat([*newest, spoken]).unique()
+
+
+def without_former_yeses(text: str | None, since: datetime) -> str | None:
+    """Answers of a row without the yeses from before somebody came back who was erased; a no stays, whenever it was.
+
+    Args:
+        text: The column `consents`.
+        since: When the new consent was given. A yes without a date may be an old one, so it goes too.
+    """
+    try:
+        answers = [] if text is None else orjson.loads(text)
+        kept = [one for one in answers if one["granted"] is not True or _is_dated_since(one.get("recorded_at"), since)]
+    except (ValueError, KeyError, TypeError):
+        return text  # whoever reads it says what is wrong
+    return text if len(kept) == len(answers) else orjson.dumps(kept).decode()
+
+
+def _is_dated_since(text: str | None, since: datetime) -> bool:
+    if text is None:
+        return False
+    at = datetime.fromisoformat(text)
+    return at.replace(tzinfo=at.tzinfo or UTC) >= since
 
 
 def _object(text: str) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Who an anonymous visitor turned out to be: events `identified`, and what was known of the visitor as of then."""
 
+from collections.abc import Mapping
+
 import polars as pl
 
 from features.contracts import StateEventType
@@ -25,6 +27,43 @@ def identities(events: pl.DataFrame) -> pl.DataFrame:
     )
     pairs = told.filter(pl.col("visitor").is_not_null(), pl.col("visitor") != pl.col("customer_id"))
     return pairs.group_by("visitor", "customer_id").agg(pl.col("since").min())
+
+
+def people(events: pl.DataFrame) -> pl.DataFrame:
+    """Whose a visitor's history is: of each visitor the customer whom they first turned out to be, once there is one.
+
+    Later words on the same visitor, as of a device that several use, do not move what was theirs.
+
+    Args:
+        events: Canonical events; frames without `properties` name nobody.
+
+    Returns:
+        `customer_id` of the visitor and `person`, one row per visitor; a visitor of a visitor is the last one's.
+    """
+    if "properties" not in events.columns:
+        return pl.DataFrame(schema={"customer_id": pl.String, "person": pl.String})
+    first = identities(events).sort("since", "customer_id").unique("visitor", keep="first", maintain_order=True)
+    found = dict(first.select("visitor", "customer_id").iter_rows())
+    rows = [{"customer_id": visitor, "person": _end_of(visitor, found)} for visitor in found]
+    return pl.DataFrame(rows, schema={"customer_id": pl.String, "person": pl.String})
+
+
+def _end_of(visitor: str, found: Mapping[str, str]) -> str:
+    """The last customer of a chain; of ids that name each other the least, so that all have the same."""
+    seen = [visitor]
+    while (following := found.get(seen[-1])) is not None:
+        if following in seen:
+            return min(seen[seen.index(following) :])
+        seen.append(following)
+    return seen[-1]
+
+
+def by_person(rows: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+    """Rows under the customer whom their visitor turned out to be, from `people`; others stay as they are."""
+    if known.is_empty():
+        return rows
+    joint = rows.join(known, on="customer_id", how="left", maintain_order="left")
+    return joint.with_columns(customer_id=pl.coalesce("person", "customer_id")).drop("person")
 
 
 def with_visitors(rows: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:

@@ -7,10 +7,10 @@ the writer starts over. So two writers can never both insert one key, on local d
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import reduce
 from operator import and_
 from pathlib import Path
@@ -22,6 +22,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 
 from decisioning.errors import InvalidInputError, LogUnavailableError
 from features.contracts import Table
+from features.customer_rows import without_former_yeses
 from features.log_table import LogTable
 from features.privacy.tombstones import Tombstones
 
@@ -309,7 +310,18 @@ def _without_former_lives(rows: pl.DataFrame, ids: Sequence[str], erased: Tombst
     if not back or moment is None:
         return rows
     is_former = [(pl.col("customer_id") == one) & (pl.col(moment) < pl.lit(at)) for one, at in back.items()]
-    return rows.filter(~pl.any_horizontal(is_former))
+    return _without_former_yeses(rows.filter(~pl.any_horizontal(is_former)), back)
+
+
+def _without_former_yeses(rows: pl.DataFrame, back: Mapping[str, datetime]) -> pl.DataFrame:
+    """New rows of readmitted customers in which another system repeats what they once agreed to."""
+    if "consents" not in rows.columns:
+        return rows
+    texts = [
+        text if (since := back.get(who)) is None else without_former_yeses(text, since)
+        for who, text in rows.select("customer_id", "consents").iter_rows()
+    ]
+    return rows.with_columns(pl.Series("consents", texts, dtype=pl.String))
 
 
 def _with_canonical_columns(frame: pl.LazyFrame, table: Table) -> pl.LazyFrame:

@@ -23,7 +23,7 @@ from pipelines.audience import CUSTOMER, KEY
 from serving.answers import Answer, unnamed
 from serving.bodies import DecisionBody, validate
 from serving.deciding import Ask, decide_prepared, new_decision_id, prepare_many
-from serving.drafting import Ticket, draft_many, lookup_of, repeat
+from serving.drafting import Ticket, about, draft_many, lookup_of, repeat
 from serving.in_force import InForce, put_in_force
 from serving.live_reading import Known
 from serving.live_state import LiveState
@@ -162,6 +162,7 @@ class Worker:
         tickets = [self._ticket(row) for row in part.rows]
         now = self._now(part)
         known = await self._read(tickets, replace(part, prices_minor={}), now)
+        tickets = [about(ticket, one) for ticket, one in zip(tickets, known, strict=True)]
         fresh = [place for place, one in enumerate(known) if one.stored is None or self._run.is_dry_run]
         asks = [
             Ask(
@@ -197,6 +198,7 @@ class Worker:
         """Answer asks of different customers; also how many commits were lost on the way."""
         now = self._now(part)
         known = await self._read(tickets, part, now)
+        tickets = [about(ticket, one) for ticket, one in zip(tickets, known, strict=True)]
         stored = [None if self._run.is_dry_run else one.stored for one in known]
         fresh = [place for place, one in enumerate(stored) if one is None]
         drafts = draft_many(
@@ -224,7 +226,7 @@ class Worker:
         return [answers[place] for place in range(len(tickets))], sum(race.conflicts.values())
 
     async def _read(self, tickets: Sequence[Ticket], part: Part, now: datetime) -> list[Known]:
-        known = await self._state.read_many([lookup_of(self._in_force, ticket, now) for ticket in tickets])
+        known = await self._state.read_people([lookup_of(self._in_force, ticket, now) for ticket in tickets])
         if part.prices_minor is None:
             return known
         prices = dict(part.prices_minor)

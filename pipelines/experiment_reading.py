@@ -8,7 +8,7 @@ import polars as pl
 
 from features.catalogue import load_catalogue
 from features.catalogue.settling import ledger_in_force
-from features.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES
+from features.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES, StateEventType
 from features.log import EventLog
 from features.policy_archive import PolicyArchive
 from features.readouts import Readout, write_readout
@@ -73,9 +73,10 @@ def read_table_experiment(settings: Settings, path: Path, design: TableDesign, r
 
 
 def _experiment_log(log: EventLog) -> ExperimentLog:
+    who = pl.when(pl.col("type") == StateEventType.IDENTIFIED.value).then("properties").alias("properties")
     return ExperimentLog(
         decisions=log.read(DECISIONS, columns=_OF_DECISIONS),
-        events=log.read(EVENTS, columns=["customer_id", "type", *_TIMES, "amount_minor"]),
+        events=log.collect(EVENTS, log.scan(EVENTS).select("customer_id", "type", *_TIMES, "amount_minor", who)),
         outcomes=log.read(OUTCOMES, columns=["decision_id", "customer_id", "type", *_TIMES, "amount_minor"]),
         customers=log.read(CUSTOMERS, columns=["customer_id", "updated_at", "household"]),
     )

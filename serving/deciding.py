@@ -23,7 +23,7 @@ from decisioning.customer import PROFILING, Consent, Customer, Told
 from decisioning.decision import Decision, Inputs, Request
 from decisioning.draw import request_uniform
 from decisioning.errors import FeatureUnavailableError, LogUnavailableError, ModelUnavailableError
-from decisioning.live import LiveState
+from decisioning.live import NOTHING_KEPT, LiveState
 from decisioning.permit import REPEAT_LAYERS, PermitAnswer, hold_against_gates
 from decisioning.policy import decide
 from decisioning.predicate import FactValue
@@ -325,7 +325,9 @@ def _prepared(in_force: InForce, gathered: _Gathered, values: FloatArray | None,
 
 def _alias(in_force: InForce, gathered: _Gathered) -> str | None:
     """Alias of the model that the customer's experiment arm decides with; None for the champion."""
-    return in_force.policy.model_alias(gathered.ask.request, gathered.customer, gathered.ask.now)
+    ask = gathered.ask
+    kept = ask.known.live.kept if ask.known is not None else NOTHING_KEPT
+    return in_force.policy.model_alias(ask.request, gathered.customer, ask.now, kept)
 
 
 def _fit(in_force: InForce, request: Request, customer: Customer | None) -> Fit:

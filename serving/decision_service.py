@@ -23,7 +23,7 @@ from decisioning.errors import LogUnavailableError, UnavailableError
 from decisioning.record import Record
 from serving.answers import Answer, explanation, unlogged, unnamed
 from serving.deciding import CONTENDED, LOG_UNAVAILABLE, STATE_UNAVAILABLE
-from serving.drafting import Draft, Ticket, draft_blind, draft_many, lookup_of, repeat
+from serving.drafting import Draft, Ticket, about, draft_blind, draft_many, lookup_of, repeat
 from serving.fallback_log import FallbackLog
 from serving.in_force import InForce
 from serving.live_reading import Known
@@ -91,6 +91,7 @@ class DecisionService:
         known = await self._read(in_force, tickets, now, redis_ends_at)
         if known is None:
             return await self._answer_blind(in_force, tickets, now, ends_at, cause=STATE_UNAVAILABLE)
+        tickets = [about(ticket, one) for ticket, one in zip(tickets, known, strict=True)]
         answers: list[Answer | None] = [
             await self._repeat(in_force, ticket, one, one.stored, now, redis_ends_at)
             if one.stored is not None and not ticket.is_dry_run
@@ -110,7 +111,7 @@ class DecisionService:
     ) -> list[Known] | None:
         try:
             async with asyncio.timeout_at(ends_at):
-                known = await self._state.read_many([lookup_of(in_force, ticket, now) for ticket in tickets])
+                known = await self._state.read_people([lookup_of(in_force, ticket, now) for ticket in tickets])
         except TimeoutError:
             self._state.doubt()
             return None

@@ -7,6 +7,7 @@ from datetime import datetime
 import orjson
 import structlog
 
+from decisioning.customer import CustomerId
 from decisioning.decision import Action, Decision, Request
 from decisioning.errors import InvalidPolicyError
 from decisioning.message import SILENCE
@@ -88,6 +89,13 @@ class Draft:
 def lookup_of(in_force: InForce, ticket: Ticket, now: datetime) -> Lookup:
     """What to read for an ask at a moment."""
     return replace(ticket.lookup, supply=in_force.supply.query(now))
+
+
+def about(ticket: Ticket, known: Known) -> Ticket:
+    """The ask, about the customer whom its visitor turned out to be."""
+    if known.of is None:
+        return ticket
+    return replace(ticket, request=replace(ticket.request, customer_id=CustomerId(known.of)))
 
 
 def draft_many(
@@ -189,6 +197,7 @@ def entry_of(in_force: InForce, draft: Draft, *, keeps_record: bool = True) -> E
         reservation=reservation_of(in_force.catalogue, decision),
         supply=in_force.supply.query(decision.decided_at),
         book_lasts=in_force.book_lasts,
+        exposures=in_force.policy.exposures(decision),
     )
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from decisioning.customer import CustomerId
 from decisioning.decision import Decision
 from decisioning.errors import UnavailableError, UnknownNameError
 from decisioning.explaining import Reader, explain_decision
@@ -108,15 +109,13 @@ async def _decide_now(
     in_force.policy.candidates(request.touchpoint_id)  # refuses a touchpoint that is gone
     is_stage_known = request.stage_id in {stage.stage_id for stage in catalogue.stages}
     async with asyncio.timeout(within_s):
-        known = await state.read(
-            Lookup(
-                customer_id=request.customer_id,
-                touchpoint_id=request.touchpoint_id,
-                supply=in_force.supply.query(now),
-            )
+        lookup = Lookup(
+            customer_id=request.customer_id, touchpoint_id=request.touchpoint_id, supply=in_force.supply.query(now)
         )
+        [known] = await state.read_people([lookup])
+    who = request.customer_id if known.of is None else CustomerId(known.of)
     ask = Ask(
-        request=replace(request, stage_id=request.stage_id if is_stage_known else None),
+        request=replace(request, customer_id=who, stage_id=request.stage_id if is_stage_known else None),
         known=known,
         now=now,
         decision_id=NOW_ID,

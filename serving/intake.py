@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -25,9 +26,9 @@ from features.reported import CARING, YES_LEAD, is_ahead
 from serving.archive import find_decisions
 from serving.bodies import Body, EventItem, OutcomeItem, validate
 from serving.in_force import InForce
-from serving.joining import joined
+from serving.joining import JOINING, Visitor, forwarded, joined, told_who
 from serving.live_changes import changes_of_event, changes_of_outcome, fitted_event, in_utc, touch_in_catalogue
-from serving.live_reading import Known, Lookup
+from serving.live_reading import Lookup
 from serving.live_state import LiveState, Owner, Taken, Taking
 from serving.log_rows import event_row, outcome_row
 from serving.problems import Fault, Problem
@@ -38,6 +39,8 @@ CLOCK_SLACK = timedelta(minutes=5)
 
 
 _STATE_EVENT_TYPES = frozenset(map(str, StateEventType))
+_HEARD = frozenset({Taken.IN, Taken.NOT, Taken.UNSURE})
+_MOST_STEPS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +124,8 @@ class Intake:
                 takings[place] = replace(found, digest=digests[place])
         known = await self._state.known_customers([taking.customer_id for taking in takings.values()])
         unknown = {place: "/customer_id" for place, one in takings.items() if one.customer_id not in known}
-        report = await self._take_in("events", takings, rejected, unknown)
+        who = {place: one.visitor_id for place, one in visitors.items() if place in takings}
+        report = await self._take_in("events", takings, rejected, unknown, who)
         return replace(report, widened={place: _widened(items[place], in_force.catalogue) for place in takings})
 
     async def outcomes(self, values: Sequence[Any], in_force: InForce) -> Report:
@@ -153,7 +157,7 @@ class Intake:
         visitor = item.properties.get(ANONYMOUS_ID)
         return item.type == StateEventType.IDENTIFIED and isinstance(visitor, str) and self._state.has_erased(visitor)
 
-    async def _visitors(self, items: Mapping[int, EventItem]) -> dict[int, Known]:
+    async def _visitors(self, items: Mapping[int, EventItem]) -> dict[int, Visitor]:
         """What is known of visitors who turned out to be customers, by place of the event that says so."""
         named = {
             place: visitor
@@ -161,7 +165,11 @@ class Intake:
             if item.type == StateEventType.IDENTIFIED and isinstance(visitor := item.properties.get(ANONYMOUS_ID), str)
         }
         lookups = [Lookup(customer_id=visitor, touchpoint_id="") for visitor in named.values()]
-        return dict(zip(named, await self._state.read_many(lookups), strict=True)) if lookups else {}
+        known = await self._state.read_many(lookups) if lookups else []
+        return {
+            place: Visitor(visitor_id=visitor, known=one)
+            for (place, visitor), one in zip(named.items(), known, strict=True)
+        }
 
     async def _owners(self, decision_ids: Sequence[str], catalogue: Catalogue) -> dict[str, Owner]:
         """Whose decisions these are, from Redis, else from the log."""
@@ -175,7 +183,12 @@ class Intake:
         return owners
 
     async def _take_in(
-        self, table: str, takings: Mapping[int, Taking], rejected: Sequence[Rejected], unknown: Mapping[int, str]
+        self,
+        table: str,
+        takings: Mapping[int, Taking],
+        rejected: Sequence[Rejected],
+        unknown: Mapping[int, str],
+        visitors: Mapping[int, str] = MappingProxyType({}),
     ) -> Report:
         taken = await self._taken(table, takings)
         spared = {
@@ -184,6 +197,7 @@ class Intake:
             if what in {Taken.CLASHED, Taken.UNSURE} and _kind(takings[place]) in CARING
         }
         taken |= await self._taken(table, spared)
+        await self._pass_on(table, {place: takings[place] for place in takings if taken[place] in _HEARD}, visitors)
         clashed = [place for place, what in taken.items() if what is Taken.CLASHED]
         return Report(
             accepted=tuple(place for place, what in taken.items() if what is Taken.IN),
@@ -191,6 +205,34 @@ class Intake:
             rejected=(*rejected, *map(_id_is_taken, clashed)),
             unknown=unknown,
         )
+
+    async def _pass_on(self, table: str, takings: Mapping[int, Taking], visitors: Mapping[int, str]) -> None:
+        """Tell visitors' live state who they are, and their customers' what is reported about the visitor.
+
+        A repeat passes on again, which comes to the same: who heard no answer sends again.
+        """
+        told = [
+            replace(
+                one, seen_as=JOINING, customer_id=visitors[place], row=b"", changes=told_who(one.customer_id, one.now)
+            )
+            for place, one in takings.items()
+            if place in visitors
+        ]
+        if told:
+            await self._state.take(table, told)
+        passed = list(takings.values())
+        for _ in range(_MOST_STEPS):
+            people = await self._state.people([one.customer_id for one in passed])
+            passed = [
+                replace(
+                    one, seen_as=JOINING, customer_id=people[one.customer_id], row=b"", changes=forwarded(one.changes)
+                )
+                for one in passed
+                if one.customer_id in people
+            ]
+            if not passed:
+                break
+            await self._state.take(table, passed)
 
     async def _taken(self, table: str, takings: Mapping[int, Taking]) -> dict[int, Taken]:
         """What became of reports by their place; of those that are the same the first is taken in."""
@@ -223,7 +265,7 @@ def _listened(item: EventItem, catalogue: Catalogue) -> EventItem:
     return item.model_copy(update={"properties": properties})
 
 
-def _taken_event(item: EventItem, in_force: InForce, now: datetime, visitor: Known | None) -> Taking | Fault:
+def _taken_event(item: EventItem, in_force: InForce, now: datetime, visitor: Visitor | None) -> Taking | Fault:
     fault = _fault_of_event(item, in_force.catalogue) or _fault_of_time(item, now)
     if fault is not None:
         return fault

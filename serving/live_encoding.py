@@ -17,6 +17,9 @@ from serving.scripts import NEVER_DELIVERED, NO_RESERVATION
 TIME_DIGITS = 16
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
+OWN, JOINED = "0", "1"
+"""Whether a first exposure was under this id, or under that of a visitor who turned out to be this customer."""
+
 _TOUCHES: dict[bytes, Touch] = {}
 _MOST_TOUCHES = 10_000
 _NEVER, _NONE = NEVER_DELIVERED.encode(), NO_RESERVATION.encode()
@@ -25,6 +28,11 @@ _NEVER, _NONE = NEVER_DELIVERED.encode(), NO_RESERVATION.encode()
 def time_text(moment: datetime) -> str:
     """Microseconds since 1970 as text that sorts like the moment; what lies beyond the year 2286 counts as its end."""
     return f"{min(max(0, microseconds(moment)), 10**TIME_DIGITS - 2):016d}"
+
+
+def exposure_text(at: datetime, value: str) -> str:
+    """What a first exposure put the customer into; of several the earliest is the greatest text."""
+    return f"{10**TIME_DIGITS - 1 - int(time_text(at)):0{TIME_DIGITS}d}{OWN}{value}"
 
 
 def moment_in(value: bytes, start: int = 0) -> datetime:

@@ -25,11 +25,17 @@ from features.online.redis_keys import (
     profile_key,
     request_key,
 )
-from serving.live_encoding import EPOCH, TIME_DIGITS, contact_in, moment_in, time_text
+from serving.live_encoding import EPOCH, JOINED, TIME_DIGITS, contact_in, moment_in, time_text
 from serving.redis_link import Command, Reply
 
 RECENT = timedelta(hours=24)
 """How far recent behaviour goes back."""
+
+PERSON = "person"
+"""Field of a visitor's live hash that names the customer whom they turned out to be, the latest word."""
+
+KEPT_ARM = "arm"
+"""Kind of field that tells what a first exposure put the customer into."""
 
 LIVE_SOURCE = "live"
 """Source of answers that came as events."""
@@ -98,6 +104,9 @@ class Known:
         supply: What all customers share, as far as it was asked for.
         household_id: Whose book counts besides the customer's own; None where there is none.
         lifted_at: As of when each protection, and the opt-out under `profiling`, was lifted by a live word.
+        person: The customer whom this visitor turned out to be, as we heard last; None where nobody said so.
+        words: The fields of the live hash as they are, names and values in turn.
+        of: Whom this is about, where it is another than the one asked for.
     """
 
     features: bytes | None = None
@@ -110,6 +119,9 @@ class Known:
     supply: Supply = field(default_factory=Supply)
     household_id: str | None = None
     lifted_at: Mapping[str, datetime] = field(default_factory=dict[str, datetime])
+    person: str | None = None
+    words: Sequence[bytes] = field(default=(), compare=False, repr=False)
+    of: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,6 +200,8 @@ def known_of(lookup: Lookup, reply: Reply, supply: Supply, *, is_claimed: bool, 
         told=told_of(state),
         household_id=household_of(state),
         lifted_at=lifts_of(state),
+        person=person_of(state),
+        words=state[0],
     )
 
 
@@ -208,8 +222,8 @@ def supply_of(reply: Reply) -> Supply:
     counters, used, prices, evidence = reply
     return Supply(
         used={name.decode(): float(value) if value else 0.0 for name, value in zip(counters, used, strict=True)},
-        prices_minor={name.decode(): float(value) for name, value in _pairs(prices)},
-        evidence={name.decode(): int(value) for name, value in _pairs(evidence)},
+        prices_minor={name.decode(): float(value) for name, value in pairs_of(prices)},
+        evidence={name.decode(): int(value) for name, value in pairs_of(evidence)},
     )
 
 
@@ -224,12 +238,17 @@ def household_of(state: Reply) -> str | None:
     return state[3].decode() if state[3] else None
 
 
+def person_of(state: Reply) -> str | None:
+    """The customer whom a visitor turned out to be, as we heard last."""
+    return next((value[TIME_DIGITS:].decode() for name, value in pairs_of(state[0]) if name == PERSON.encode()), None)
+
+
 def unsubscriptions_of(state: Reply) -> dict[str, datetime]:
     """When the customer left which channel."""
     prefix = b"unsubscribed:"
     return {
         name.removeprefix(prefix).decode(): moment_of(int(value))
-        for name, value in _pairs(state[0])
+        for name, value in pairs_of(state[0])
         if name.startswith(prefix)
     }
 
@@ -239,7 +258,7 @@ def lifts_of(state: Reply) -> dict[str, datetime]:
     prefix = b"protection:"
     return {
         name.removeprefix(prefix).decode(): moment_in(value)
-        for name, value in _pairs(state[0])
+        for name, value in pairs_of(state[0])
         if (name.startswith(prefix) or name == PROFILING.encode()) and value[TIME_DIGITS:] == b"0"
     }
 
@@ -247,7 +266,7 @@ def lifts_of(state: Reply) -> dict[str, datetime]:
 def told_of(state: Reply) -> dict[str, tuple[Told, FactValue]]:
     """What the customer told us of attributes, by name."""
     prefix, found = b"told:", dict[str, tuple[Told, FactValue]]()
-    for name, value in _pairs(state[0]):
+    for name, value in pairs_of(state[0]):
         if name.startswith(prefix):
             word, source = orjson.loads(value[TIME_DIGITS:])
             found[name.removeprefix(prefix).decode()] = Told(at=moment_in(value), source=source), word
@@ -260,7 +279,7 @@ def live_of(state: Reply, *, is_lost: bool = False) -> LiveState:
     version, contacts = _book(book)
     household_version, household_contacts = _book(household_book)
     told = _Told()
-    for name, value in _pairs(words):
+    for name, value in pairs_of(words):
         told.hear(name, value)
     return LiveState(
         version=version,
@@ -274,7 +293,8 @@ def live_of(state: Reply, *, is_lost: bool = False) -> LiveState:
         protections=dict(sorted(told.protections.items())),
         has_opted_out_of_profiling=told.has_opted_out,
         stage=told.stage,
-        events=tuple(_event(member, score) for member, score in _pairs(events)),
+        events=tuple(_event(member, score) for member, score in pairs_of(events)),
+        kept=dict(sorted(told.kept.items())),
         is_lost=is_lost,
     )
 
@@ -289,6 +309,7 @@ class _Told:
         self.protections: dict[str, bool] = {}
         self.has_opted_out: bool | None = None
         self.stage: StageMove | None = None
+        self.kept: dict[str, str] = {}
         self._opened: dict[tuple[str, str], tuple[datetime, list[Any]]] = {}
         self._resolved: dict[tuple[str, str], datetime] = {}
 
@@ -330,6 +351,8 @@ class _Told:
                 self.protections[rest.decode()] = word == b"1"
             case b"profiling":
                 self.has_opted_out = word == b"1"
+            case b"arm" if word[:1] == JOINED.encode():
+                self.kept[rest.decode()] = word[1:].decode()
             case b"stage":
                 self.stage = StageMove(stage_id=word.decode(), at=at)
             case _:
@@ -370,7 +393,7 @@ _SEVERITY_DIGITS = 10
 def _book(flat: list[bytes]) -> tuple[int, tuple[Contact, ...]]:
     """Version and contacts, oldest first."""
     version, contacts = 0, list[Contact]()
-    for name, value in _pairs(flat):
+    for name, value in pairs_of(flat):
         if name == b"version":
             version = int(value)
         else:
@@ -383,5 +406,6 @@ def _event(member: bytes, score: bytes) -> RecentEvent:
     return RecentEvent(event_type=member.partition(b"\0")[0].decode(), at=EPOCH + timedelta(0, 0, int(score)))
 
 
-def _pairs(flat: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
+def pairs_of(flat: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    """Names and values that stand in turn."""
     return zip(flat[::2], flat[1::2], strict=True)

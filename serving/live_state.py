@@ -7,7 +7,7 @@ is known to be down; it gets `UnavailableError` at once.
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from itertools import batched
@@ -19,11 +19,20 @@ import structlog
 from decisioning.contact_policy import Touch
 from decisioning.errors import InvalidInputError, LogUnavailableError, UnavailableError
 from decisioning.limits import Supply
-from features.online.redis_keys import ERASED_KEY, SHARD_COUNT, STATE_KEY, decision_key, profile_key, stream_key
+from features.online.redis_keys import (
+    ERASED_KEY,
+    SHARD_COUNT,
+    STATE_KEY,
+    decision_key,
+    live_key,
+    profile_key,
+    stream_key,
+)
 from features.online.state_mark import StateMark, new_mark
 from features.privacy.tombstones import NO_TOKEN, Tombstones
-from serving.live_encoding import moment_in, time_text, touch_in
+from serving.live_encoding import TIME_DIGITS, moment_in, time_text, touch_in
 from serving.live_reading import (
+    PERSON,
     RECENT,
     Claim,
     Conflict,
@@ -36,6 +45,7 @@ from serving.live_reading import (
     known_of,
     lifts_of,
     live_of,
+    person_of,
     query_json,
     read_call,
     since_of,
@@ -64,6 +74,7 @@ _PING_TIMEOUT_S = 0.5
 _CONNECT_TIMEOUT_S = 2.0
 _RETRY_EVERY_S = 0.2
 _CLAIM_S = 86_400
+_MOST_STEPS = 4
 _TOKENS_TOGETHER = 1_000
 _OWNED = ("customer_id", "channel", "touch", "decided_at")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -201,6 +212,38 @@ class LiveState:
             known_of(lookup, reply, supply, is_claimed=_is_bound(lookup.claim, bound), is_lost=self._is_without_state)
             for lookup, reply in zip(lookups, replies, strict=False)
         ]
+
+    async def read_people(self, lookups: Sequence[Lookup]) -> list[Known]:
+        """As `read_many`; of a visitor who turned out to be a customer, what is known of that customer, see `Known.of`.
+
+        Whoever asks must ask on about `Known.of`; a second round trip is made for such visitors alone.
+        """
+        found = await self.read_many(lookups)
+        followed = [{one.customer_id} for one in lookups]
+        for _ in range(_MOST_STEPS):
+            places = [
+                place
+                for place, one in enumerate(found)
+                if one.person is not None and one.person not in followed[place] and not self.has_erased(one.person)
+            ]
+            if not places:
+                break
+            people = [found[place].person or "" for place in places]
+            again = await self.read_many(
+                [replace(lookups[place], customer_id=who) for place, who in zip(places, people, strict=True)]
+            )
+            for place, who, known in zip(places, people, again, strict=True):
+                found[place] = replace(known, of=who)
+                followed[place].add(who)
+        return found
+
+    async def people(self, customer_ids: Sequence[str]) -> dict[str, str]:
+        """The customers whom visitors turned out to be, by visitor; who is no such visitor is absent."""
+        distinct = sorted(set(customer_ids))
+        replies = await self._ask([("HGET", live_key(one), PERSON) for one in distinct]) if distinct else []
+        return {
+            one: reply[TIME_DIGITS:].decode() for one, reply in zip(distinct, replies, strict=True) if reply is not None
+        }
 
     async def commit(self, entries: Sequence[Entry]) -> list[bytes | Conflict | Gone | None]:
         """Log decisions with their contacts and what they use up, each in one step.
@@ -466,6 +509,7 @@ def _permit_context(decision_id: str, reply: Reply, is_lost: IsLost) -> PermitCo
         told=told_of(state),
         household_id=household_of(state),
         lifted_at=lifts_of(state),
+        person=person_of(state),
     )
     return PermitContext(
         decision_id=decision_id, customer_id=customer.decode(), record=record, known=known, answer=answer

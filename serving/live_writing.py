@@ -1,6 +1,6 @@
 """Decisions, permits and reports on their way into Redis: keys and arguments of the scripts that write."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import IntEnum
@@ -14,8 +14,8 @@ from decisioning.reservation import Reservation
 from features.online.redis_keys import SHARD_COUNT, decision_key, feature_key, seen_key, shard_of, stream_key
 from features.privacy.tombstones import NO_TOKEN
 from serving.live_changes import Changes
-from serving.live_encoding import contact_text, time_text, touch_text
-from serving.live_reading import SupplyQuery, query_json, since_of, state_keys
+from serving.live_encoding import contact_text, exposure_text, time_text, touch_text
+from serving.live_reading import KEPT_ARM, SupplyQuery, query_json, since_of, state_keys
 from serving.redis_link import Command
 
 BOOK_LASTS = timedelta(days=400)
@@ -52,6 +52,7 @@ class Entry:
         reservation: Contacts and what they use up; None, or one without contacts, changes no book.
         supply: What to tell of what all share where the decision comes too late, and its moment.
         book_lasts: How long contacts are kept, see `book_lasts`.
+        exposures: Tests that it puts the customer into, see `Policy.exposures`, and when.
     """
 
     decision_id: str
@@ -66,6 +67,7 @@ class Entry:
     reservation: Reservation | None = None
     supply: SupplyQuery | None = None
     book_lasts: timedelta = BOOK_LASTS
+    exposures: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +161,7 @@ def commit_call(entry: Entry, *, now: datetime, decision_ttl_ms: int, token: str
         len(ids),
         token,
         *rows,
+        orjson.dumps({f"{KEPT_ARM}:{test}": exposure_text(now, value) for test, value in entry.exposures.items()}),
     )
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import orjson
 
+from decisioning.customer import CustomerId
 from decisioning.decision import Action, Decision, Exclusion, Inputs
 from decisioning.errors import UnavailableError, UnknownNameError
 from decisioning.permit import WITHDRAWN, PermitAnswer, permit
@@ -24,9 +25,9 @@ from decisioning.record import decision_from_record
 from decisioning.reservation import Reservation, reservation_of
 from serving.answers import because
 from serving.archive import find_decisions
-from serving.deciding import Ask, inputs_now
+from serving.deciding import Ask, inputs_now, refusals_now
 from serving.in_force import InForce
-from serving.live_reading import Conflict, Known
+from serving.live_reading import Conflict, Known, Lookup
 from serving.live_state import STATE_LOST, Gone, LiveState
 from serving.live_writing import Settlement
 from serving.log_rows import decision_of_position, not_sent_row, parts_of
@@ -114,7 +115,8 @@ class PermitService:
             decision = _position(decision_from_record(orjson.loads(record)), decision_id)
             if decision.action is Action.HOLD:
                 return _denied(decision_id, now, NOTHING_TO_SEND)
-            answer, settlement = _judge(in_force, decision, context.known, now)
+            person = await self._person(decision, context.known)
+            answer, settlement = _judge(in_force, decision, context.known, person, now)
             told = await self._state.settle_permit(settlement) if settlement is not None else None
             if told is None:
                 return answer
@@ -124,6 +126,15 @@ class PermitService:
                 return {**orjson.loads(told), "replayed": True}
             self._metrics.conflicts.inc()
         return _denied(decision_id, now, CONTENDED)
+
+    async def _person(self, decision: Decision, known: Known) -> Known | None:
+        """What is known of the customer whom the decision's visitor turned out to be; None where nobody said so."""
+        if known.person is None:
+            return None
+        request = decision.inputs.request
+        lookup = Lookup(customer_id=request.customer_id, touchpoint_id=request.touchpoint_id)
+        [found] = await self._state.read_people([lookup])
+        return found if found.of is not None else None
 
 
 def _check_archive(log_path: Path, decision_id: str) -> None:
@@ -155,7 +166,9 @@ def _position(decision: Decision, decision_id: str) -> Decision:
     )
 
 
-def _judge(in_force: InForce, decision: Decision, known: Known, now: datetime) -> tuple[Permit, Settlement | None]:
+def _judge(
+    in_force: InForce, decision: Decision, known: Known, person: Known | None, now: datetime
+) -> tuple[Permit, Settlement | None]:
     """The answer, and what it writes; nothing where there is no contact to release.
 
     Raises:
@@ -164,6 +177,8 @@ def _judge(in_force: InForce, decision: Decision, known: Known, now: datetime) -
     ask = Ask(request=decision.inputs.request, known=known, now=now, decision_id=decision.decision_id)
     inputs = inputs_now(in_force, ask)
     found = _permitted(in_force, decision, inputs)
+    if found.is_allowed and person is not None:
+        found = _refused_by(in_force, decision, person, now) or found
     if Exclusion.STATE_LOST in found.reasons:
         raise UnavailableError(STATE_LOST)
     answer = _answer(decision.decision_id, now, found)
@@ -185,6 +200,13 @@ def _judge(in_force: InForce, decision: Decision, known: Known, now: datetime) -
         rows=rows,
         book_lasts=in_force.book_lasts,
     )
+
+
+def _refused_by(in_force: InForce, decision: Decision, person: Known, now: datetime) -> PermitAnswer | None:
+    """What protects the customer whom a visitor turned out to be, against what was decided for the visitor."""
+    request = replace(decision.inputs.request, customer_id=CustomerId(person.of or decision.customer_id))
+    ask = Ask(request=request, known=person, now=now, decision_id=decision.decision_id)
+    return refusals_now(in_force, ask, [decision.message_key], positions=1).get(decision.message_key)
 
 
 def _permitted(in_force: InForce, decision: Decision, inputs: Inputs) -> PermitAnswer:

@@ -38,7 +38,7 @@ MOST_CASES_AND_RESPONSES = 512
 """Cases, due messages and responses of one customer that are kept at most, the newest."""
 
 JOINED_CONTACTS_MS = 400 * 86_400_000
-"""How long a book is kept after contacts of a visitor were joined into it."""
+"""How long a book is kept after contacts of a visitor were joined into it, and who had but a first exposure."""
 
 NEVER_DELIVERED = "9" * 16
 NO_RESERVATION = "0" * 16
@@ -250,11 +250,14 @@ COMMIT_DECISION = (
     READING
     + COUNTING
     + BOOKKEEPING
+    + f"""
+local FORGOTTEN_MS = {JOINED_CONTACTS_MS}
+"""
     + """
 -- KEYS: stream, live, book, events, household pointer, then one decision per row, then the request key if there is one
 -- ARGV: now, since, record ttl (ms), version, household version, reservation (JSON, empty for none), query (JSON),
 --       oldest contact, book ttl (ms), customer, answer, answer ttl (ms), number of rows, token of the customer,
---       then row, channel and record of each
+--       then row, channel and record of each, then fields that tell of first exposures (JSON)
 if was_erased(ARGV[14]) then return 1 end
 local rows = tonumber(ARGV[13])
 local request = KEYS[6 + rows]
@@ -300,6 +303,10 @@ for i = 1, rows do
   redis.call('PEXPIRE', decision, ARGV[3])
 end
 if request then redis.call('SET', request, ARGV[11], 'PX', ARGV[12]) end
+
+local is_first = redis.call('EXISTS', KEYS[2]) == 0
+for field, value in pairs(cjson.decode(ARGV[15 + 3 * rows])) do redis.call('HSETNX', KEYS[2], field, value) end
+if is_first then redis.call('PEXPIRE', KEYS[2], FORGOTTEN_MS) end
 return false
 """
 )
@@ -410,6 +417,7 @@ for _, pair in ipairs(changes.greatest) do
     redis.call('DEL', KEYS[7])
   end
 end
+if #changes.greatest > 0 then redis.call('PERSIST', KEYS[3]) end
 if #changes.greatest > 0 and redis.call('HLEN', KEYS[3]) > {MOST_CASES_AND_RESPONSES} then
   local all, found = redis.call('HGETALL', KEYS[3]), {{}}
   for i = 1, #all, 2 do

@@ -16,6 +16,7 @@ from decisioning.message import SILENCE, Message
 from decisioning.scoring import FloatArray
 from features.contracts import UTC_TIME
 from features.history import History
+from features.identities import by_person, people
 from training.measures import decision_values
 
 OPTED_OUT = "customer opted out of profiling"
@@ -241,9 +242,10 @@ def make_dataset(window: Window, features: pl.DataFrame, history: History, catal
         history, decisions.select("decision_id", "customer_id", "starts_at", "ends_at"), measure, cap=True
     )
     _refuse_nothing(worth["value"], measure)
+    people_of = by_person(decisions, people(history.events))
     return Dataset(
-        decisions=decisions.select("decision_id", "customer_id", "decided_at"),
-        customers=decisions["customer_id"].rank("dense").cast(pl.Int64).to_numpy() - 1,
+        decisions=people_of.select("decision_id", "customer_id", "decided_at"),
+        customers=people_of["customer_id"].rank("dense").cast(pl.Int64).to_numpy() - 1,
         features=matrix_of(features, names),
         feature_names=names,
         contexts=contexts_of(decisions),

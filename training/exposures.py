@@ -9,6 +9,7 @@ import polars as pl
 
 from decisioning.experiment import Exposure, Unit
 from features.assignment_ledger import HELD_OUT, MESSAGED
+from features.identities import by_person
 
 
 class Logged(Protocol):
@@ -80,6 +81,26 @@ def _assigned(decisions: pl.DataFrame, arm: pl.Expr, as_of: datetime) -> pl.Data
     rows = decisions.filter(pl.col("decided_at") < as_of)
     named = rows.select("decision_id", "customer_id", "decided_at", "policy_version", arm=arm)
     return named.filter(pl.col("arm").is_not_null())
+
+
+def as_people(assigned: pl.DataFrame, known: pl.DataFrame, unit: Unit) -> pl.DataFrame:
+    """Decisions about visitors as ones about the customers whom they turned out to be: the pair is one unit.
+
+    It is in the arm of its first decision, whatever the other id got before we heard who they are; a household keeps
+    its own arm.
+
+    Args:
+        assigned: From `experiment_decisions` or `holdout_decisions`.
+        known: Who is who, from `identities.people`.
+        unit: What was assigned.
+    """
+    rows = by_person(assigned, known)
+    if known.is_empty() or unit is Unit.HOUSEHOLD:
+        return rows
+    first = pl.col("arm").sort_by("decided_at", "decision_id").first().over("customer_id")
+    return rows.with_columns(
+        arm=pl.when(pl.col("customer_id").is_in(known["person"].to_list())).then(first).otherwise("arm")
+    )
 
 
 def with_units(assigned: pl.DataFrame, customers: pl.DataFrame, unit: Unit) -> pl.DataFrame:

@@ -9,6 +9,7 @@ import polars as pl
 from decisioning.catalogue import Catalogue
 from decisioning.measure import Measure
 from features.computing.sources import Tables
+from features.identities import by_person, people
 from training.measures import money_steps
 
 VIEWED = ("viewed",)
@@ -113,6 +114,7 @@ def credited(log: Tables, messages: pl.DataFrame, measure: Measure, window_days:
     """
     steps = money_steps(log, measure, cap=False).filter(pl.col("occurred_at") < period.as_of).sort("occurred_at")
     arrived = messages.filter("is_delivered").sort("delivered_at").select("decision_id", "customer_id", "delivered_at")
+    arrived = by_person(arrived, people(log.events))
     found = steps.join_asof(
         arrived,
         left_on="occurred_at",

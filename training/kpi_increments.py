@@ -22,6 +22,7 @@ from decisioning.catalogue import Catalogue
 from decisioning.experiment import Holdout, Unit
 from decisioning.measure import Measure
 from features.computing.sources import Tables
+from features.identities import by_person, people
 from training.exposures import with_units
 from training.intervals import MIN_CUSTOMERS, FloatArray, Interval
 from training.kpi_contacts import Period
@@ -152,8 +153,9 @@ def held_out_customers(
         One row per customer: `customer_id`, `unit` (what the holdout assigns: them, or their household),
         `is_held_out`, `value` and `cost_minor`.
     """
+    known = people(log.events)
     firsts = (
-        log.decisions.filter(period.holds("decided_at") & pl.col("is_held_out").is_not_null())
+        _of_people(log.decisions.filter(period.holds("decided_at") & pl.col("is_held_out").is_not_null()), known)
         .group_by("customer_id")
         .agg(
             starts_at=pl.col("decided_at").min(),
@@ -165,7 +167,7 @@ def held_out_customers(
         .with_columns(ends_at=pl.lit(period.as_of).cast(pl.Datetime("us", "UTC")))
     )
     values = decision_values(log, firsts, measure, cap=False).rename({"decision_id": "customer_id"})
-    since = messages.join(firsts.select("customer_id", "starts_at"), on="customer_id")
+    since = by_person(messages, known).join(firsts.select("customer_id", "starts_at"), on="customer_id")
     spent = since.filter(pl.col("decided_at") >= pl.col("starts_at"))
     spent = spent.group_by("customer_id").agg(pl.col("cost_minor").sum())
     unit = Unit.CUSTOMER if holdout is None else holdout.unit
@@ -173,6 +175,14 @@ def held_out_customers(
     rows = firsts.join(values, on="customer_id").join(spent, on="customer_id", how="left")
     told = rows.join(units.select("customer_id", "unit"), on="customer_id")
     return told.select("customer_id", "unit", "is_held_out", "value", pl.col("cost_minor").fill_null(0.0))
+
+
+def _of_people(decisions: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+    """Decisions with visitors as the customers whom they turned out to be, held out as they were at first."""
+    rows = by_person(decisions, known)
+    first = pl.col("is_held_out").sort_by("decided_at").first().over("customer_id")
+    is_joint = pl.col("customer_id").is_in(known["person"].to_list())
+    return rows.with_columns(is_held_out=pl.when(is_joint).then(first).otherwise("is_held_out"))
 
 
 def against_holdout(rows: pl.DataFrame) -> Increment:

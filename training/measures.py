@@ -5,6 +5,7 @@ from typing import Protocol
 import polars as pl
 
 from decisioning.measure import Measure, Unit
+from features.identities import by_person, people
 
 
 class Observed(Protocol):
@@ -24,7 +25,8 @@ class Observed(Protocol):
 def decision_values(history: Observed, decisions: pl.DataFrame, measure: Measure, *, cap: bool) -> pl.DataFrame:
     """One row per decision: the value of a measure in its window, `starts_at <= occurred_at < ends_at`.
 
-    Windows of one customer may overlap; whatever happens in both counts in both.
+    Windows of one customer may overlap; whatever happens in both counts in both. A visitor's decision has what the
+    customer did whom they turned out to be.
 
     Args:
         history: Canonical events and outcomes.
@@ -35,6 +37,7 @@ def decision_values(history: Observed, decisions: pl.DataFrame, measure: Measure
     Returns:
         `decision_id` and `value` (Float64: minor units for money, 0 or 1 for a rate), in the order given.
     """
+    decisions = by_person(decisions, people(history.events))
     if measure.unit is Unit.MONEY:
         steps = money_steps(history, measure, cap=cap)
         return decisions.select("decision_id", value=_window_sums(steps, decisions))
@@ -48,10 +51,12 @@ def money_steps(history: Observed, measure: Measure, *, cap: bool) -> pl.DataFra
     """Everything that a money measure adds or takes away.
 
     Returns:
-        `customer_id`, `occurred_at` and `step` (Int64, minor units, negative where it is taken away).
+        `customer_id`, `occurred_at` and `step` (Int64, minor units, negative where it is taken away); what a visitor
+        brought is the customer's whom they turned out to be.
     """
     steps = _event_amounts(history.events, measure, cap=cap)
-    return pl.concat([steps, _outcome_worths(history.outcomes, measure, cap=cap)]) if measure.outcomes else steps
+    whole = pl.concat([steps, _outcome_worths(history.outcomes, measure, cap=cap)]) if measure.outcomes else steps
+    return by_person(whole, people(history.events))
 
 
 def _event_amounts(events: pl.DataFrame, measure: Measure, *, cap: bool) -> pl.DataFrame:
@@ -75,7 +80,7 @@ def _cut(amount: pl.Expr, measure: Measure, *, cap: bool) -> pl.Expr:
 
 def _event_happened(events: pl.DataFrame, decisions: pl.DataFrame, measure: Measure) -> pl.Series:
     counted = events.filter(pl.col("type").is_in(sorted(measure.added_events)))
-    steps = counted.select("customer_id", "occurred_at", step=pl.lit(1, dtype=pl.Int64))
+    steps = by_person(counted, people(events)).select("customer_id", "occurred_at", step=pl.lit(1, dtype=pl.Int64))
     return _window_sums(steps, decisions) > 0
 
 

@@ -10,6 +10,7 @@ from decisioning.catalogue import Catalogue
 from decisioning.experiment import Exposure
 from decisioning.experiment import Unit as AssignedUnit
 from decisioning.measure import Measure, Unit
+from features.identities import people
 from features.readout_words import SPACE, format_number, format_value
 from features.readouts import (
     ArmCount,
@@ -28,6 +29,7 @@ from training.designs import Design, Kept, design_of, phases_in
 from training.exposures import (
     Exposures,
     Logged,
+    as_people,
     experiment_decisions,
     find_exposures,
     holdout_decisions,
@@ -106,7 +108,8 @@ def read_experiment(
 
 def _cohort(log: "_Settled", numbered: pl.DataFrame, span: Span) -> pl.DataFrame:
     """Decisions about the units whose first one fell into a phase, as long as nobody was moved."""
-    rows = with_units(numbered, log.customers, span.phase.unit)
+    unit = span.phase.unit
+    rows = with_units(as_people(numbered, people(log.events), unit), log.customers, unit)
     is_first = pl.col("phase").min().over("unit") == span.number
     return rows.filter(is_first & (pl.col("phase") <= span.followed))
 

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import orjson
+import polars as pl
 
 from decisioning.catalogue import Catalogue
 from decisioning.errors import InvalidInputError, UnknownNameError
-from features.contracts import CUSTOMERS
+from features.contracts import CUSTOMERS, EVENTS, StateEventType
 from features.online.erased import tell_erased
 from features.online.redis_connection import connect
 from features.privacy.audit_trail import Act, note_act
@@ -64,10 +65,27 @@ def readmit_customer(
         "joined_at": given_at,
         "consents": orjson.dumps(answers).decode(),
     }
+    log.append(EVENTS, _given(customer_id, consents, given_at, now))  # outlives whatever row another system sends
     with connect(redis_url) as client:
         tell_erased(client, log.erased)
         write_row(log, client, row, catalogue)
     note_act(settings, Act.READMITTED, customer_id, by=by, now=now, details={"consents": len(answers)})
+
+
+def _given(customer_id: str, consents: Sequence[tuple[str, str]], given_at: datetime, now: datetime) -> pl.DataFrame:
+    """The new answers as events."""
+    rows = [
+        {
+            "event_id": f"{SOURCE}:{given_at.astimezone(UTC).isoformat()}:{channel}:{purpose}",
+            "customer_id": customer_id,
+            "type": StateEventType.CONSENT_GIVEN.value,
+            "occurred_at": given_at.astimezone(UTC),
+            "recorded_at": now.astimezone(UTC),
+            "properties": orjson.dumps({"channel": channel, "purpose": purpose}).decode(),
+        }
+        for channel, purpose in consents
+    ]
+    return pl.DataFrame(rows)
 
 
 def was_erased(settings: Settings, customer_id: str) -> bool:

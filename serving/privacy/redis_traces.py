@@ -27,6 +27,9 @@ from features.online.redis_keys import (
     stream_key,
 )
 from features.privacy.spellings import standing_alone
+from serving.joining import IS, JOINING, WAS
+from serving.live_encoding import TIME_DIGITS
+from serving.live_reading import PERSON
 from serving.live_writing import shard_in
 from serving.scripts import ERASE
 
@@ -147,12 +150,26 @@ def erase_traces(client: Redis, customer_id: str, traces: RedisTraces) -> None:
         for some in batched(traces.decisions or ("",), _SCAN_COUNT):
             keys = [key for key in some if key]
             client.eval(ERASE, len(keys), *keys, len(books), *books, *(traces.contact_ids if books else ()))
+        _part(client, customer_id)
         for some in batched((*traces.own.values(), *traces.answers, *traces.seen), _SCAN_COUNT):
             client.unlink(*some)
         for some in batched(traces.entries, _SCAN_COUNT):
             client.xdel(stream_key(shard), *some)
     except RedisError as error:
         raise _away(error) from error
+
+
+def _part(client: Redis, customer_id: str) -> None:
+    """Take the id out of the live state of whoever else was found to be the same person."""
+    for name in map(_text, _hash_names(client, live_key(customer_id))):
+        kind, _, other = name.partition(":")
+        if kind == WAS:
+            client.hdel(live_key(other), f"{IS}:{customer_id}")
+            person = cast("bytes | None", client.hget(live_key(other), PERSON))
+            if person is not None and _text(person[TIME_DIGITS:]) == customer_id:
+                client.hdel(live_key(other), PERSON)
+        elif kind == IS:
+            client.hdel(live_key(other), f"{WAS}:{customer_id}")
 
 
 def rewrite_file(client: Redis) -> str:
@@ -223,7 +240,7 @@ def _found(client: Redis, customer_id: str, decision_ids: set[str], message_ids:
         books += [key for key in keys if ":hb:" in key]
     named = {key.partition(":d:")[2] for key in decisions} | decision_ids
     by_id = (decision_key(one, shard) for one in sorted(named) if shard_in(one) is not None)
-    marks = (seen_key(customer_id, one) for one in sorted(message_ids))
+    marks = (seen_key(customer_id, one) for one in sorted(message_ids | {JOINING}))
     return RedisTraces(
         own={what: key for what, key in own.items() if client.exists(key)},
         decisions=tuple(sorted(decisions | set(_present(client, by_id)))),

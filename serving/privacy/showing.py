@@ -132,6 +132,8 @@ def _live(known: Known) -> list[dict[str, Any]]:
     told = {name: value for name, value in asdict(known.live).items() if value and name not in _OF_NOBODY}
     if known.unsubscribed_at:
         told["unsubscribed_at"] = dict(known.unsubscribed_at)
+    if known.person is not None:
+        told["turned_out_to_be"] = known.person
     if known.household_id is not None:
         told["household_id"] = known.household_id
     return [told] if told else []

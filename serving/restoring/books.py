@@ -13,20 +13,21 @@ from decisioning.errors import UnavailableError
 from decisioning.limits import Supply
 from features.log import EventLog
 from features.policy_archive import PolicyArchive
-from features.restorable import decisions_since, identities_in
+from features.restorable import decisions_since, has_chains, identities_in
 from features.settings import Settings
 from serving.in_force import InForce
-from serving.joining import joined
+from serving.joining import JOINING, Visitor, joined, told_who
 from serving.live_changes import Changes
 from serving.live_reading import RECENT, Lookup, known_of, read_call
 from serving.live_writing import Taking, take_in_call
 from serving.redis_link import Command
 from serving.restoring.script import RESTORE_DECISION
 from serving.restoring.taken import COLUMNS, Restorer
-from serving.restoring.words import events_of, outcomes_of
+from serving.restoring.words import events_of, exposures_of, outcomes_of
 from serving.scripts import READ, TAKE_IN, Script
 
 _TOGETHER = 500
+_MOST_STEPS = 4
 _TAKE_IN = Script(TAKE_IN)
 
 
@@ -73,7 +74,9 @@ def restore_books(
         contacts = sum(_run(client, RESTORE_DECISION, _decisions(log, restorer)))
         events = _take(client, log, restorer, "events", events_of(log, in_force, now))
         outcomes = _take(client, log, restorer, "outcomes", outcomes_of(log, restorer))
-        _take(client, log, restorer, "events", _joined_visitors(client, log, restorer))
+        _take(client, log, restorer, "events", exposures_of(log, in_force.catalogue, now))
+        for _ in range(_MOST_STEPS if has_chains(log) else 1):  # a visitor of a visitor is joined one step at a time
+            _take(client, log, restorer, "events", _joined_visitors(client, log, restorer))
     except RedisError as error:
         raise UnavailableError(f"Redis must stay reachable, got {type(error).__name__}; run it again") from error
     return Restored(contacts=contacts, events=events, outcomes=outcomes)
@@ -91,8 +94,12 @@ def _joined_visitors(client: Redis, log: EventLog, restorer: Restorer) -> Iterat
         lookup = Lookup(customer_id=visitor, touchpoint_id="")
         reply: Any = client.execute_command("EVAL", READ, *read_call(lookup))
         known = known_of(lookup, reply, Supply(), is_claimed=True)
-        changes = joined(Changes(), known, restorer.in_force.catalogue, since)
-        yield Taking(seen_as="identities", customer_id=customer_id, row=b"", now=restorer.now, changes=changes)
+        who = Visitor(visitor_id=visitor, known=known)
+        for whose, changes in (
+            (customer_id, joined(Changes(), who, restorer.in_force.catalogue, since)),
+            (visitor, told_who(customer_id, since)),
+        ):
+            yield Taking(seen_as=JOINING, customer_id=whose, row=b"", now=restorer.now, changes=changes)
 
 
 def _take(client: Redis, log: EventLog, restorer: Restorer, table: str, takings: Iterable[Taking]) -> int:

@@ -6,15 +6,18 @@ from typing import Any
 
 import orjson
 
+from decisioning.catalogue import Catalogue
 from decisioning.contact_policy import CONFIRMING_OUTCOMES, RELEASING_OUTCOMES
 from features.contracts import OutcomeType, StateEventType
 from features.listening.heard import TEXT_TYPES
 from features.log import EventLog
-from features.restorable import events_since, outcomes_since
+from features.restorable import events_since, first_exposures, outcomes_since
 from serving.bodies import EventItem, OutcomeItem
 from serving.in_force import InForce
-from serving.live_changes import REMEMBERED, changes_of_event, changes_of_outcome
-from serving.live_reading import RECENT
+from serving.joining import JOINING
+from serving.live_changes import REMEMBERED, Changes, changes_of_event, changes_of_outcome
+from serving.live_encoding import exposure_text
+from serving.live_reading import KEPT_ARM, RECENT
 from serving.live_writing import Taking
 from serving.problems import Fault
 from serving.restoring.taken import Restorer
@@ -35,6 +38,19 @@ def events_of(log: EventLog, in_force: InForce, now: datetime) -> Iterator[Takin
         taking = _event(row, in_force)
         if taking is not None:
             yield taking
+
+
+def exposures_of(log: EventLog, catalogue: Catalogue, now: datetime) -> Iterator[Taking]:
+    """What first exposures put customers into, which an event `identified` may bring to another id.
+
+    Raises:
+        LogUnavailableError: The log could not be read.
+    """
+    for row in first_exposures(log, [one.programme_id for one in catalogue.programme_holdouts]):
+        field = (f"{KEPT_ARM}:{row['test']}", exposure_text(row["decided_at"], row["value"]))
+        yield Taking(
+            seen_as=JOINING, customer_id=row["customer_id"], row=b"", now=now, changes=Changes(greatest=(field,))
+        )
 
 
 def outcomes_of(log: EventLog, restorer: Restorer) -> Iterator[Taking]:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from decisioning.measure import Measure, Unit
 from features.contracts import EVENTS, OUTCOMES
+from features.identities import people
 from training.measures import decision_values
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -170,3 +171,38 @@ def test_running_totals_equal_a_loop_over_every_event(
 
     expected = {decision: worth(customer, first, last) for decision, customer, first, last in rows}
     assert values_of(tables, make_windows(rows), NET, cap=cap) == expected
+
+
+def identified(visitor: str, customer: str, hour: int, name: str = "I") -> pl.DataFrame:
+    row = {"event_id": f"{name}-{visitor}-{customer}", "customer_id": customer, "type": "identified",
+           "occurred_at": START + timedelta(hours=hour), "properties": f'{{"anonymous_id": "{visitor}"}}'}  # fmt: skip
+    return pl.DataFrame([row], schema=EVENTS.schema)
+
+
+def test_a_visitor_s_decision_has_what_the_customer_did_whom_they_turned_out_to_be():
+    events = make_events([("K", "purchase", 5, 40), ("K", "purchase", 50, 9), ("V", "purchase", 1, 7)])
+    tables = Tables(events=pl.concat([events, identified("V", "K", 3)]), outcomes=make_outcomes([]))
+    windows = make_windows([("of-visitor", "V", 0, 24), ("of-customer", "K", 0, 24)])
+    assert values_of(tables, windows, NET) == {"of-visitor": 47, "of-customer": 47}
+    reviewed = Tables(
+        events=pl.concat([make_events([("K", "review", 5, None)]), identified("V", "K", 3)]), outcomes=make_outcomes([])
+    )
+    assert values_of(reviewed, make_windows([("of-visitor", "V", 0, 24)]), ENGAGED) == {"of-visitor": 1}
+    assert values_of(Tables(events=events, outcomes=make_outcomes([])), windows, NET) == {
+        "of-visitor": 7,
+        "of-customer": 40,
+    }
+
+
+@settings(max_examples=40, deadline=None)
+@given(order=st.permutations([("A", "B", 1), ("B", "K", 2), ("C", "K", 3), ("A", "other", 9)]))
+def test_whose_a_visitor_was_hangs_on_what_we_heard_first_and_not_on_the_order_of_rows(
+    order: list[tuple[str, str, int]],
+):
+    told = pl.concat([identified(*one) for one in order])
+    assert dict(people(told).iter_rows()) == {"A": "K", "B": "K", "C": "K"}
+
+
+def test_ids_that_name_each_other_are_one_person():
+    told = pl.concat([identified("A", "B", 1), identified("B", "A", 2)])
+    assert dict(people(told).iter_rows()) == {"A": "A", "B": "A"}

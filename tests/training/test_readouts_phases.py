@@ -57,6 +57,13 @@ class Log:
             | {"amount_minor": amount_minor, "currency": "EUR"}
         )
 
+    def identify(self, visitor: str, customer: str, at: datetime) -> None:
+        properties = orjson.dumps({"anonymous_id": visitor}).decode()
+        self.rows["e"].append(
+            {"event_id": f"E-{len(self.rows['e'])}", "customer_id": customer, "type": "identified", "occurred_at": at}
+            | {"properties": properties}
+        )
+
     def live(self, customer: str, household: str | None, since: datetime = NOW - 200 * DAY) -> None:
         self.rows["c"].append({"customer_id": customer, "updated_at": since, "household": household})
 
@@ -301,3 +308,17 @@ def test_a_household_in_two_arms_is_left_out_and_counted(story: Story):
     assert readout.refusal is not None
     assert readout.refusal.code in {RefusalCode.ARM_TOO_SMALL, RefusalCode.NO_VARIANCE}
     assert "households" in readout.verdict
+
+
+def test_a_visitor_and_the_customer_they_turned_out_to_be_are_one_unit_in_the_arm_of_the_first_decision(story: Story):
+    story.put_in_force(experiment(0.5), at=CHANGED - 60 * DAY)
+    for index in range(120):
+        story.log.decide(f"V-{index}", NOW - 20 * DAY, "on" if index % 2 else "off")
+        story.log.decide(f"C-{index}", NOW - 15 * DAY, "off" if index % 2 else "on")
+        story.log.identify(f"V-{index}", f"C-{index}", NOW - 16 * DAY)
+        story.log.spend(f"C-{index}", NOW - 18 * DAY, round(story.rng.gamma(4, 100)) + (10_000 if index % 2 else 0))
+    readout = story.read()
+    assert [(arm.arm_id, arm.assigned_count) for arm in readout.arms] == [("off", 60), ("on", 60)]
+    lower, _, upper = difference(readout)
+    assert lower < 10_000 < upper, "what the customer spent is counted once, in the visitor's arm"
+    assert readout.checks[0].status is Health.OK

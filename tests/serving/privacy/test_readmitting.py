@@ -13,11 +13,14 @@ import typer
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
+from decisioning.consent import latest_answers
 from decisioning.errors import InvalidInputError, NextbestError, UnknownNameError
 from features.contracts import CUSTOMERS, EVENTS
 from features.log import EventLog
+from features.online.profiles import customers_from_frame
 from features.online.redis_keys import ERASED_KEY
 from features.privacy.audit_trail import acts
+from features.said import said_in_log
 from features.settings import Settings
 from pipelines.commands import customer as customer_command
 
@@ -80,7 +83,7 @@ def test_new_data_is_taken_in_and_old_rows_still_do_not_come_back(
     assert log.append(CUSTOMERS, pl.DataFrame([row(old)])).inserted == 0
     assert send(erased, old, "late")["rejected"][0]["code"] == "unknown_customer"
     assert send(erased, back + timedelta(hours=1), "fresh")["accepted"] == 1
-    assert set(log.read(EVENTS)["event_id"]) == {"new-1"}
+    assert {one for one in log.read(EVENTS)["event_id"] if not one.startswith("readmission")} == {"new-1"}
     assert [one["act"] for one in acts(settings)] == ["erased", "readmitted"]
 
 
@@ -144,3 +147,35 @@ def test_the_command_readmits_and_names_what_it_does_not_know(
         run("--consent", "email")
     assert "2026-11-11" in run("--consent", "email:marketing", "--json")
     assert send(erased, NOW + timedelta(days=10), "fresh")["accepted"] == 1
+
+
+@pytest.mark.parametrize("dated", ["2026-01-01T00:00:00+00:00", "2026-01-01", None])
+def test_an_old_yes_in_a_new_row_of_another_system_opens_nothing(
+    erased: TestClient, settings: Settings, dated: str | None
+) -> None:
+    back = NOW + timedelta(days=9)
+    readmit(erased, back)
+    later = (back + timedelta(hours=1)).isoformat()
+    answers = [
+        {"channel": "push", "purpose": "marketing", "granted": True, "recorded_at": dated},
+        {"channel": "email", "purpose": "service", "granted": False, "recorded_at": dated},
+        {**MAIL, "granted": True, "recorded_at": dated},
+        {
+            "channel": "push",
+            "purpose": "service",
+            "granted": True,
+            "recorded_at": later,
+        },
+    ]
+    new = row(NOW + timedelta(days=11), consents=orjson.dumps(answers).decode())
+
+    assert EventLog(settings.log_path).append(CUSTOMERS, pl.DataFrame([new])).inserted == 1
+
+    kept = EventLog(settings.log_path).read(CUSTOMERS).sort("updated_at")["consents"][-1]
+    found = {(one["channel"], one["purpose"]): one["granted"] for one in orjson.loads(kept)}
+    assert found == {("email", "service"): False, ("push", "service"): True}
+    log = EventLog(settings.log_path)
+    [customer] = customers_from_frame(log.read(CUSTOMERS), said_in_log(log))
+    answered = latest_answers(customer.consents, NOW + timedelta(days=12))
+    yeses = {pair for pair, one in answered.items() if one.is_granted}
+    assert yeses == {("email", "marketing"), ("push", "service")}, "what they said when they came back stands"
