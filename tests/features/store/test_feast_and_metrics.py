@@ -1,0 +1,18 @@
+import subprocess
+import sys
+
+TWO_SETS = """
+import features.store.registry
+from prometheus_client import CollectorRegistry, Counter
+
+def asks():
+    return Counter("asks", "Asks", registry=CollectorRegistry())
+
+asks().inc()
+print(asks()._value.get())
+"""
+
+
+def test_feast_does_not_make_one_set_of_numbers_of_two():
+    done = subprocess.run([sys.executable, "-c", TWO_SETS], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["0.0"]
