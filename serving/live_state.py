@@ -7,16 +7,14 @@ is known to be down; it gets `UnavailableError` at once.
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from itertools import batched
 
 import hiredis
-import orjson
 import structlog
 
-from decisioning.contact_policy import Touch
 from decisioning.errors import InvalidInputError, LogUnavailableError, UnavailableError
 from decisioning.limits import Supply
 from features.online.redis_keys import (
@@ -30,30 +28,23 @@ from features.online.redis_keys import (
 )
 from features.online.state_mark import StateMark, new_mark
 from features.privacy.tombstones import NO_TOKEN, Tombstones
-from serving.live_encoding import TIME_DIGITS, moment_in, time_text, touch_in
+from serving.live_decisions import OWNED, Owner, PermitContext, owner_of, permit_context_of
+from serving.live_encoding import TIME_DIGITS, time_text
 from serving.live_reading import (
     PERSON,
     RECENT,
     Claim,
     Conflict,
-    IsLost,
     Known,
     Lookup,
     SupplyQuery,
     conflict_of,
-    household_of,
     known_of,
-    lifts_of,
-    live_of,
-    person_of,
     query_json,
     read_call,
     since_of,
     stored_answer_key,
     supply_of,
-    told_of,
-    unsubscriptions_of,
-    without,
 )
 from serving.live_writing import (
     Entry,
@@ -76,7 +67,6 @@ _RETRY_EVERY_S = 0.2
 _CLAIM_S = 86_400
 _MOST_STEPS = 4
 _TOKENS_TOGETHER = 1_000
-_OWNED = ("customer_id", "channel", "touch", "decided_at")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _READ, _READ_SUPPLY, _COMMIT = Script(READ), Script(READ_SUPPLY), Script(COMMIT_DECISION)
@@ -96,38 +86,6 @@ class Gone(Enum):
 
 
 GONE = Gone.GONE
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Owner:
-    """Whose decision it is, and what it sent; both None for silence, `touch` also where nobody wrote it down.
-
-    Attributes:
-        decided_at: When (aware, UTC); None where nobody wrote it down.
-    """
-
-    customer_id: str
-    channel_id: str | None
-    touch: Touch | None = None
-    decided_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PermitContext:
-    """Everything that a permit is judged by.
-
-    Attributes:
-        record: The decision's record, as JSON; None where the log alone keeps it. A further position of a slate has the
-            record of the first.
-        known: The customer as known now; what the decision itself holds of counters is taken out of `known.supply`.
-        answer: An earlier answer that still stands, as JSON: give it again.
-    """
-
-    decision_id: str
-    customer_id: str
-    record: bytes | None
-    known: Known
-    answer: bytes | None
 
 
 class LiveState:
@@ -293,7 +251,7 @@ class LiveState:
         [reply] = await self._run([(_READ_PERMIT, told)])
         if reply is None and self.is_lost:
             raise UnavailableError(STATE_LOST)
-        return None if reply is None else _permit_context(decision_id, reply, self._is_without_state)
+        return None if reply is None else permit_context_of(decision_id, reply, self._is_without_state)
 
     async def settle_permit(self, settlement: Settlement) -> bytes | Conflict | Gone | None:
         """Write what a permit was answered, and confirm or release its contact, in one step with the log.
@@ -316,9 +274,9 @@ class LiveState:
     async def owners(self, decision_ids: Sequence[str]) -> list[Owner | None]:
         """Whose decisions these are; None where Redis does not hold it (any more)."""
         keys = [decision_key(one, shard) if (shard := shard_in(one)) is not None else None for one in decision_ids]
-        commands: list[Command] = [("HMGET", key, *_OWNED) for key in keys if key]
+        commands: list[Command] = [("HMGET", key, *OWNED) for key in keys if key]
         replies = iter(await self._ask(commands) if commands else [])
-        return [_owner(next(replies)) if key else None for key in keys]
+        return [owner_of(next(replies)) if key else None for key in keys]
 
     async def known_customers(self, customer_ids: Sequence[str]) -> frozenset[str]:
         """Those of some customers who have a profile."""
@@ -484,36 +442,6 @@ def _moment_of(entry: Entry) -> datetime:
         return entry.supply.now
     contacts = entry.reservation.contacts if entry.reservation is not None else ()
     return max((one.at for one in contacts), default=_EPOCH)
-
-
-def _owner(reply: list[bytes | None]) -> Owner | None:
-    customer, channel, touch, decided_at = reply
-    if customer is None:
-        return None
-    return Owner(
-        customer_id=customer.decode(),
-        channel_id=channel.decode() if channel else None,
-        touch=touch_in(touch) if touch else None,
-        decided_at=moment_in(decided_at) if decided_at else None,
-    )
-
-
-def _permit_context(decision_id: str, reply: Reply, is_lost: IsLost) -> PermitContext:
-    customer, record, answer, held, features, profile, state, supply, mark = reply
-    known = Known(
-        features=features,
-        profile=profile,
-        live=live_of(state, is_lost=is_lost(mark)),
-        supply=without(supply_of(supply), orjson.loads(held) if held else {}),
-        unsubscribed_at=unsubscriptions_of(state),
-        told=told_of(state),
-        household_id=household_of(state),
-        lifted_at=lifts_of(state),
-        person=person_of(state),
-    )
-    return PermitContext(
-        decision_id=decision_id, customer_id=customer.decode(), record=record, known=known, answer=answer
-    )
 
 
 __all__ = [

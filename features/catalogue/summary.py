@@ -22,6 +22,7 @@ TITLES = {
     Proof.CHANNEL_FOR_OTHER_GOALS: "channel that is for something else",
     Proof.NOTHING_BEGINS: "follow-up without a beginning",
     Proof.CREATIVE_NEEDS_FIELD: "creatives that need a field",
+    Proof.FLOOR_OUT_OF_REACH: "exploration that promises more than it may take",
     Proof.CREATIVE_READS_LIKE_MARKETING: "marketing under another name",
     Proof.CAP_STARVES: "limit that lets nothing through",
     Proof.CLASS_STARVES: "message that starves the others",

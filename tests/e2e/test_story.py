@@ -225,8 +225,8 @@ def test_without_a_rule_the_story_breaks_where_it_should(
     assert broken.value.chapter == chapter
 
 
-def test_the_airline_s_catalogue_is_sound_but_for_wordings_that_it_does_without() -> None:
+def test_the_airline_s_catalogue_is_sound_but_for_wordings_and_a_floor_that_it_does_without() -> None:
     examination = examine_catalogue(AIRLINE, datetime(2026, 11, 1, tzinfo=UTC))
 
     assert examination.catalogue is not None
-    assert {finding.proof for finding in examination.findings} == {Proof.CREATIVE_MISSING}
+    assert {finding.proof for finding in examination.findings} == {Proof.CREATIVE_MISSING, Proof.FLOOR_OUT_OF_REACH}
