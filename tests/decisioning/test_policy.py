@@ -543,7 +543,7 @@ def test_a_decision_among_forty_messages_with_everything_on_is_cheap(
     assert len(decision.evaluated) == 41
     found = decision.evaluated[1]
     assert min(found.fatigue_minor, found.shadow_minor, found.context_weight - 1, found.evidence_count or 0) > 0
-    assert min(timeit.repeat(lambda: decide(busy_policy, inputs, "D-1"), number=50, repeat=5)) / 50 < 0.01
+    assert min(timeit.repeat(lambda: decide(busy_policy, inputs, "D-1"), number=50, repeat=5)) / 50 < 0.05
 
 
 def test_a_decision_among_forty_messages_is_cheap(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
@@ -556,4 +556,4 @@ def test_a_decision_among_forty_messages_is_cheap(plain_catalogue: Catalogue, in
     policy = Policy(replace(plain_catalogue, creatives=many))
     inputs = inputs_of(policy)
     assert len(policy.candidates("weekly-mail")) == 40
-    assert min(timeit.repeat(lambda: decide(policy, inputs, "D-1"), number=50, repeat=5)) / 50 < 0.01
+    assert min(timeit.repeat(lambda: decide(policy, inputs, "D-1"), number=50, repeat=5)) / 50 < 0.05

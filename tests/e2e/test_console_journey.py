@@ -192,10 +192,12 @@ def test_a_table_is_read_shown_and_listed(tmp_path: Path):
 def test_every_command_of_the_guide_works_as_written(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     guide = (Path(__file__).parents[2] / "docs" / "experiments.md").read_text(encoding="utf-8")
     commands = re.findall(r"^nextbest experiment (.*)$", guide, flags=re.MULTILINE)
-    assert len(commands) == 7
+    assert len(commands) == 8
     rng = np.random.default_rng(3)
     columns = {"segment": ["none", "mail"] * 200, "spend": rng.gamma(2, 5, 400), "visit": rng.random(400) < 0.3}
     pl.DataFrame(columns).write_csv(tmp_path / "spring.csv")
+    visits = {"userId": np.arange(400) // 2, "variation": ["control", "control", "mail", "mail"] * 100}
+    pl.DataFrame(visits | {"amount": columns["spend"]}).write_csv(tmp_path / "visits.csv")
     shutil.copytree(home, tmp_path / "home")
     monkeypatch.chdir(tmp_path)
     for command in commands:

@@ -103,18 +103,19 @@ def test_a_repeat_of_the_ask_keeps_its_message_although_it_was_seen(serve: Serve
 
 
 def test_one_word_per_message_is_remembered_and_the_latest_time_stands(
-    serve: Serve, customer: str, live_redis: redis.Redis
+    serve: Serve, customer: str, live_redis: redis.Redis, clock: Any
 ) -> None:
     client = serve(TALKING, TEN)
     decision_id = ask(client)["decision_id"]
-    become(client, decision_id, "clicked", "2026-11-02T09:20:00Z")
-    become(client, decision_id, "viewed", "2026-11-02T09:10:00Z")
+    clock.now += timedelta(hours=1)
+    become(client, decision_id, "clicked", "2026-11-02T09:50:00Z")
+    become(client, decision_id, "viewed", "2026-11-02T09:40:00Z")
     become(client, decision_id, "delivered")
     fields = [name for name in live_redis.hkeys(live_key(customer)) if name.startswith(b"response:")]
     assert [orjson.loads(name.removeprefix(b"response:"))[0] for name in fields] == ["viewed"]
     latest = live_redis.hget(decision_key(ask(client, dedupe_key="next")["decision_id"], shard_of(customer)), "record")
     [response] = orjson.loads(latest)["inputs"]["live"]["responses"]
-    assert (response["outcome"], response["at"]) == ("viewed", "2026-11-02T09:20:00+00:00")
+    assert (response["outcome"], response["at"]) == ("viewed", "2026-11-02T09:50:00+00:00")
 
 
 def test_without_a_conversation_no_sighting_is_kept(serve: Serve, customer: str, live_redis: redis.Redis) -> None:

@@ -45,7 +45,7 @@ def test_the_page_draws_every_operation_and_asks_no_other_origin(address: str) -
         page.on("request", lambda request: asked.append(request.url))
         page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
         page.goto(f"{address}/docs")
-        expect(page.locator(".opblock")).to_have_count(18, timeout=20_000)
+        expect(page.locator(".opblock")).to_have_count(19, timeout=60_000)
         expect(page.get_by_text("/v1/decisions/next")).to_be_visible()
         browser.close()
 

@@ -183,7 +183,7 @@ def test_without_redis_it_is_told_what_was_and_why_not_what_is(
     async def away(_: Any) -> None:
         raise UnavailableError("Redis must answer, got nothing")
 
-    state.read = away
+    state.read_people = away
     told = why_not(client, decision_id, offer="free-coffee")
 
     assert told["now"] is None
