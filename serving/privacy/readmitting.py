@@ -1,10 +1,10 @@
 """Somebody who was erased signs up again: taken in anew by a new consent, and by nothing older."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import orjson
-import polars as pl
 
 from decisioning.catalogue import Catalogue
 from decisioning.errors import InvalidInputError, UnknownNameError
@@ -50,6 +50,7 @@ def readmit_customer(
     """
     from features.log import EventLog
     from features.privacy.profile_writing import write_row
+    from features.rows import frame_of, row_of
 
     _check(catalogue, consents, given_at, now)
     log = EventLog(settings.log_path)
@@ -65,27 +66,27 @@ def readmit_customer(
         "joined_at": given_at,
         "consents": orjson.dumps(answers).decode(),
     }
-    log.append(EVENTS, _given(customer_id, consents, given_at, now))  # outlives whatever row another system sends
+    events = frame_of(EVENTS, (row_of(EVENTS, each) for each in _given(customer_id, consents, given_at, now)))
+    log.append(EVENTS, events)  # outlives whatever row another system sends
     with connect(redis_url) as client:
         tell_erased(client, log.erased)
         write_row(log, client, row, catalogue)
     note_act(settings, Act.READMITTED, customer_id, by=by, now=now, details={"consents": len(answers)})
 
 
-def _given(customer_id: str, consents: Sequence[tuple[str, str]], given_at: datetime, now: datetime) -> pl.DataFrame:
+def _given(
+    customer_id: str, consents: Sequence[tuple[str, str]], given_at: datetime, now: datetime
+) -> Iterator[Mapping[str, Any]]:
     """The new answers as events."""
-    rows = [
-        {
+    for channel, purpose in consents:
+        yield {
             "event_id": f"{SOURCE}:{given_at.astimezone(UTC).isoformat()}:{channel}:{purpose}",
             "customer_id": customer_id,
             "type": StateEventType.CONSENT_GIVEN.value,
-            "occurred_at": given_at.astimezone(UTC),
-            "recorded_at": now.astimezone(UTC),
+            "occurred_at": given_at.astimezone(UTC).isoformat(),
+            "recorded_at": now.astimezone(UTC).isoformat(),
             "properties": orjson.dumps({"channel": channel, "purpose": purpose}).decode(),
         }
-        for channel, purpose in consents
-    ]
-    return pl.DataFrame(rows)
 
 
 def was_erased(settings: Settings, customer_id: str) -> bool:
