@@ -1,5 +1,6 @@
 """Who was exposed under another id keeps the arms of that first exposure, and everybody else goes by the hash."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -7,9 +8,12 @@ from typing import Any
 import pytest
 
 from decisioning.assignment import HOLDOUT_TEST, IN, OUT, Assigner, Assignment, Who, experiment_test, programme_test
+from decisioning.catalogue import Catalogue
+from decisioning.decision import Inputs
 from decisioning.experiment import Arm, Experiment, Exposure, Holdout, ProgrammeHoldout, Unit, assign_arm
 from decisioning.live import LiveState
 from decisioning.live_record import live_from_plain, live_to_plain
+from decisioning.policy import Policy, decide
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 TEST = Experiment(
@@ -74,3 +78,16 @@ def test_what_is_kept_is_part_of_the_record_and_absent_from_old_ones() -> None:
     assert live_from_plain(live_to_plain(live)) == live
     assert live_to_plain(LiveState()) == {}
     assert live_from_plain({}).kept == {}
+
+
+@pytest.mark.parametrize(("share", "kept"), [(1.0, IN), (0.0, OUT)])
+def test_a_decision_says_what_is_to_be_kept_of_it(
+    plain_catalogue: Catalogue, inputs_of: Callable[..., Inputs], share: float, kept: str
+) -> None:
+    programme = ProgrammeHoldout(programme_id="p", share=share, salt="p", departments=frozenset({"marketing"}))
+    holdout = Holdout(share=0.0, salt="h")
+    policy = Policy(replace(plain_catalogue, holdout=holdout, programme_holdouts=(programme,), experiments=(TEST,)))
+    decision = decide(policy, inputs_of(policy), "D-1")
+    assert policy.exposures(decision) == {
+        KEPT: decision.arms["mail"], HOLDOUT_TEST: OUT, programme_test("p"): kept,
+    }  # fmt: skip

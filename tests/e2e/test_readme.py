@@ -72,7 +72,7 @@ def tour(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tour]:
 
 def run(command: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["bash", "-c", command], env=environment, capture_output=True, text=True, cwd=ROOT, timeout=600, check=False
+        ["bash", "-c", command], env=environment, capture_output=True, text=True, cwd=ROOT, timeout=1800, check=False
     )
 
 

@@ -74,7 +74,8 @@ def an_offer_less(sections: Sections) -> None:
 
 
 def a_creative_less(sections: Sections) -> None:
-    sections["offers"]["free-coffee"]["creatives"] = sections["offers"]["free-coffee"]["creatives"][1:]
+    creatives = sections["offers"]["free-coffee"]["creatives"]
+    sections["offers"]["free-coffee"]["creatives"] = creatives[1:] or creatives  # an offer has at least one
 
 
 def a_new_creative(sections: Sections) -> None:
