@@ -1,5 +1,6 @@
 """A small shop that every package's tests share: its catalogue, its customers, and a randomised year of contacts."""
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -35,6 +36,10 @@ from pipelines.embedded_redis import embedded_redis
 def pytest_configure() -> None:
     """A process of tests starts like any other, before a test module looks a zone up."""
     use_newest_rules()
+    # Feast's import, just now, set prometheus_client's switch for several processes; workers that inherited it would
+    # share counters between tests.
+    for name in ("PROMETHEUS_MULTIPROC_DIR", "PROMETHEUS_MULTIPROCESS_DIR"):
+        os.environ.pop(name, None)
 
 
 SHOP_ENDS_AT = datetime(2026, 11, 1, tzinfo=UTC)
