@@ -29,7 +29,7 @@ def is_feature(fact: str) -> bool:
 
 
 def is_behaviour(fact: str) -> bool:
-    """True for a live fact about what the customer did; nothing looks at those of who is not profiled.
+    """True for a live fact about what the customer did; not used for customers who are not profiled.
 
     Example:
         >>> is_behaviour("live.browse_count_1h"), is_behaviour("live.care"), is_behaviour("browse_count_30d")

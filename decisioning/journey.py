@@ -52,7 +52,7 @@ class Standing:
 
     Attributes:
         stage_id: None where no stage matches or none can be told.
-        is_known: False where the answer hangs on what could not be read, or must not be.
+        is_known: False where the answer depends on something that could not be read, or must not be.
     """
 
     stage_id: str | None

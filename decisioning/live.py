@@ -17,7 +17,7 @@ HOUR = timedelta(hours=1)
 DAY = timedelta(hours=24)
 
 NOTHING_KEPT: Mapping[str, str] = MappingProxyType({})
-"""Of who was exposed under no other id."""
+"""Kept by customers who were never exposed under another id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

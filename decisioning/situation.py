@@ -94,7 +94,7 @@ class Situation:
         inputs: What was read.
         facts: As `facts.gather_facts`, with `stage`.
         stage_id: None where no stage matches or none can be told.
-        is_stage_known: False where the stage hangs on what could not be read.
+        is_stage_known: False where the stage depends on something that could not be read.
         is_profiled: False where the customer does not want to be profiled.
         channels: Channels that the caller and the placement take; None for all.
         slate: Offers of earlier positions.
