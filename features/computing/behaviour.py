@@ -1,17 +1,17 @@
 """Features of who customers are and what they do: profile, purchases, activity, service."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import narwhals as nw
 
-from decisioning.catalogue import Attribute, AttributeKind, Catalogue
+from decisioning.catalogue import Attribute, AttributeKind
 from features.computing.definition import Definition, Group, Source, Term, amount, count, recency, within, word
 
 PURCHASE_WINDOWS = (7, 30, 90, 365)
 SERVICE_EVENTS = ("complaint", "service_ticket", "delivery", "return", "review")
 
 
-def profile(catalogue: Catalogue) -> Iterator[Definition]:
+def profile(attributes: Iterable[Attribute]) -> Iterator[Definition]:
     """Tenure and declared attributes."""
     joined = nw.col("joined_us") <= nw.col("at_us")
     yield Definition(
@@ -20,7 +20,7 @@ def profile(catalogue: Catalogue) -> Iterator[Definition]:
         meaning="Days since the relation began.",
         term=recency(Source.CUSTOMERS, joined, "joined_us"),
     )
-    for attribute in catalogue.customer_attributes:
+    for attribute in attributes:
         yield Definition(
             name=f"attribute_{word(attribute.name)}",
             group=Group.PROFILE,
@@ -98,9 +98,9 @@ def _events_of(event_type: str, group: Group, *windows: int) -> Iterator[Definit
     )
 
 
-def activity(catalogue: Catalogue) -> Iterator[Definition]:
+def activity(event_types: Iterable[str]) -> Iterator[Definition]:
     """Counts and recency of every event type that is neither a purchase nor service."""
-    for event_type in catalogue.event_types:
+    for event_type in event_types:
         if event_type not in ("purchase", *SERVICE_EVENTS):
             yield from _events_of(event_type, Group.ACTIVITY, 7, 30)
 

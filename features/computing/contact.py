@@ -1,18 +1,17 @@
 """Features of what customers were sent and how they took it: engagement per channel, response per kind, pressure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import narwhals as nw
 
-from decisioning.catalogue import Catalogue
 from features.computing.definition import Definition, Group, Source, count, known, recency, within, word
 
 CONTACT_WINDOWS = (1, 7, 30, 90)
 
 
-def engagement(catalogue: Catalogue) -> Iterator[Definition]:
+def engagement(channels: Iterable[str]) -> Iterator[Definition]:
     """What arrived, was viewed and was clicked, per channel and over all."""
-    for channel_id in catalogue.channels:
+    for channel_id in channels:
         rows = (nw.col("channel") == channel_id) & nw.col("is_message")
         yield from _engagement_on(word(channel_id), rows, about=channel_id)
     yield from _engagement_on("message", nw.col("is_message"), about="")
@@ -46,9 +45,9 @@ def _engagement_on(noun: str, rows: nw.Expr, *, about: str) -> Iterator[Definiti
         )
 
 
-def response(catalogue: Catalogue) -> Iterator[Definition]:
+def response(offer_kinds: Iterable[str]) -> Iterator[Definition]:
     """What became of past offers, per kind and over all."""
-    for kind in catalogue.offer_kinds:
+    for kind in offer_kinds:
         yield from _response_to(kind)
     yield Definition(
         name="accepted_count_90d",

@@ -1,7 +1,11 @@
 """The features of a catalogue: every definition, and the schema they make."""
 
-from decisioning.catalogue import Catalogue
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from decisioning.catalogue import Attribute, Catalogue
 from decisioning.errors import InvalidPolicyError
+from decisioning.predicate import Predicate
 from features.computing.behaviour import activity, profile, purchases, service
 from features.computing.contact import contacts, engagement, response
 from features.computing.definition import Definition, Group
@@ -26,16 +30,56 @@ MAX_AGE_DAYS = {
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Declared:
+    """What features hang on of a catalogue; equal ones have equal features.
+
+    Attributes:
+        rules: Name and entry rule of every stage, in journey order.
+        spelt_rules: The same as text, which tells `1` from `True`: those are equal, but mean something else in a rule.
+    """
+
+    attributes: tuple[Attribute, ...]
+    event_types: tuple[str, ...]
+    channels: tuple[str, ...]
+    offer_kinds: tuple[str, ...]
+    rules: tuple[tuple[str, Predicate], ...] = field(compare=False)
+    spelt_rules: str
+
+
+def _declared(catalogue: Catalogue) -> _Declared:
+    rules = tuple((stage.stage_id, stage.entry) for stage in catalogue.stages)
+    return _Declared(
+        attributes=catalogue.customer_attributes,
+        event_types=catalogue.event_types,
+        channels=tuple(catalogue.channels),
+        offer_kinds=catalogue.offer_kinds,
+        rules=rules,
+        spelt_rules=repr(rules),
+    )
+
+
 def feature_schema(catalogue: Catalogue) -> FeatureSchema:
     """The schema of a catalogue's features: a pure function, so every process agrees on names and order.
 
     Raises:
         InvalidPolicyError: Two features would have one name.
     """
+    return _schema(_declared(catalogue))
+
+
+def definitions(catalogue: Catalogue) -> tuple[Definition, ...]:
+    """Every definition but the stage features, which are rules over these (`features.computing.stages`)."""
+    return _definitions(_declared(catalogue))
+
+
+@lru_cache(maxsize=64)  # one catalogue is asked about many times while it is checked and put in force
+def _schema(declared: _Declared) -> FeatureSchema:
+    defined = _definitions(declared)
     names_of: dict[Group, list[str]] = {group: [] for group in Group}
-    for definition in definitions(catalogue):
+    for definition in defined:
         names_of[definition.group].append(definition.name)
-    if catalogue.stages:
+    if declared.rules:
         names_of[Group.JOURNEY] += [STAGE_INDEX, STAGE_AGE_DAYS]
     groups = tuple(
         FeatureGroup(name=group.value, features=tuple(names), max_age_days=MAX_AGE_DAYS[group])
@@ -44,27 +88,25 @@ def feature_schema(catalogue: Catalogue) -> FeatureSchema:
     )
     names = tuple(name for group in groups for name in group.features)
     _refuse_repeats(names)
-    rules = tuple((stage.stage_id, stage.entry) for stage in catalogue.stages)
-    meaning = (DEFINITIONS_VERSION, groups, catalogue.customer_attributes, rules)
-    about = {one.name: one.about for one in definitions(catalogue)} | dict.fromkeys(
-        (STAGE_INDEX, STAGE_AGE_DAYS), repr(rules)
+    about = {one.name: one.about for one in defined} | dict.fromkeys(
+        (STAGE_INDEX, STAGE_AGE_DAYS), declared.spelt_rules
     )
     return FeatureSchema(
         names=names,
         groups=groups,
-        fingerprint=fingerprint_of(meaning),
+        fingerprint=fingerprint_of((DEFINITIONS_VERSION, groups, declared.attributes, declared.rules)),
         meanings=tuple(fingerprint_of((DEFINITIONS_VERSION, name, about[name])) for name in names),
     )
 
 
-def definitions(catalogue: Catalogue) -> tuple[Definition, ...]:
-    """Every definition but the stage features, which are rules over these (`features.computing.stages`)."""
+@lru_cache(maxsize=64)
+def _definitions(declared: _Declared) -> tuple[Definition, ...]:
     return (
-        *profile(catalogue),
+        *profile(declared.attributes),
         *purchases(),
-        *activity(catalogue),
-        *engagement(catalogue),
-        *response(catalogue),
+        *activity(declared.event_types),
+        *engagement(declared.channels),
+        *response(declared.offer_kinds),
         *contacts(),
         *service(),
         *listening(),
