@@ -91,3 +91,10 @@ def test_a_decision_says_what_is_to_be_kept_of_it(
     assert policy.exposures(decision) == {
         KEPT: decision.arms["mail"], HOLDOUT_TEST: OUT, programme_test("p"): kept,
     }  # fmt: skip
+
+
+def test_where_nothing_is_tested_nothing_is_to_be_kept(
+    plain_catalogue: Catalogue, inputs_of: Callable[..., Inputs]
+) -> None:
+    policy = Policy(replace(plain_catalogue, holdout=None, programme_holdouts=(), experiments=()))
+    assert policy.exposures(decide(policy, inputs_of(policy), "D-1")) == {}

@@ -76,13 +76,11 @@ def run(command: str, environment: dict[str, str]) -> subprocess.CompletedProces
     )
 
 
-@pytest.mark.xdist_group("tour")
 def test_the_readme_stays_short_and_shows_commands() -> None:
     assert len(README.read_text().splitlines()) < 150
     assert len(shown_commands()) >= 5
 
 
-@pytest.mark.xdist_group("tour")
 def test_every_command_of_the_readme_gives_the_output_shown(tour: Tour) -> None:
     for shown in shown_commands():
         real = real_output(shown.command, tour)

@@ -38,8 +38,6 @@ AIRLINE = ROOT / "examples" / "airline" / "catalogue"
 PREPARATION, WORDS = re.findall(r"^```sh\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
 NO_COMMAND = "nextbest() { :; }\n"
 
-pytestmark = pytest.mark.xdist_group("story")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:

@@ -15,7 +15,7 @@ from playwright.sync_api import expect, sync_playwright
 from features.settings import Settings
 from serving.app import create_app
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+pytestmark = pytest.mark.browser
 
 
 @pytest.fixture

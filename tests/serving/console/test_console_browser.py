@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from features.settings import Settings
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+pytestmark = pytest.mark.browser
 
 type OpenPage = Callable[..., Page]
 ODD = "odd/name <script>alert(1)</script>"

@@ -74,7 +74,6 @@ def test_the_page_names_the_unit_wherever_it_counts(phased: Settings):
 
 
 @pytest.mark.browser
-@pytest.mark.xdist_group("browser")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1200])
 def test_phases_are_read_in_any_width_and_light(
