@@ -57,6 +57,7 @@ from serving.live_writing import (
     shard_in,
     take_in_call,
 )
+from serving.patience import answer_within
 from serving.redis_link import Command, RedisLink, Reply, connect
 from serving.scripts import COMMIT_DECISION, READ, READ_PERMIT, READ_SUPPLY, SETTLE_PERMIT, TAKE_IN, Script
 
@@ -368,11 +369,7 @@ class LiveState:
     async def _supervise(self) -> None:
         while True:
             try:
-                async with asyncio.timeout(_CONNECT_TIMEOUT_S):
-                    link = await connect(self._url)
-                    await link.send([*(("SCRIPT", "LOAD", one.text) for one in _SCRIPTS), *self._tombstones()])
-                    await self._look_for_state(link)
-                self._link = link
+                self._link = link = await answer_within(self._connected(), _CONNECT_TIMEOUT_S)
                 self._came_up.set()
                 await self._watch(link)
             except TimeoutError:
@@ -381,6 +378,16 @@ class LiveState:
                 self.problem = str(error)
             self._link = None
             await asyncio.sleep(_RETRY_EVERY_S)
+
+    async def _connected(self) -> RedisLink:
+        link = await connect(self._url)
+        try:
+            await link.send([*(("SCRIPT", "LOAD", one.text) for one in _SCRIPTS), *self._tombstones()])
+            await self._look_for_state(link)
+        except BaseException:
+            link.close()
+            raise
+        return link
 
     async def _look_for_state(self, link: RedisLink) -> None:
         """Ask for a sign of life, and whether Redis holds this home's live state; a new home and its Redis are marked.
@@ -411,8 +418,7 @@ class LiveState:
         """Return, with the link closed, once Redis no longer answers."""
         try:
             while True:
-                async with asyncio.timeout(_PING_TIMEOUT_S):
-                    await self._look_for_state(link)
+                await answer_within(self._look_for_state(link), _PING_TIMEOUT_S)
                 self._doubt.clear()
                 try:
                     async with asyncio.timeout(_PING_EVERY_S):

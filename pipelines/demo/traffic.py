@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import batched
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import Any
 
 import httpx
@@ -13,6 +13,8 @@ from decisioning.errors import UnavailableError
 
 ASKED_PER_CALL = 100
 REPORTED_PER_CALL = 500
+TRIES = 10
+PAUSE_S = 1.0
 
 type Item = dict[str, Any]
 
@@ -51,7 +53,7 @@ class Traffic:
             httpx.HTTPError: The server refused or did not answer.
         """
         started = perf_counter()
-        answer = self.client.post("/v1/decisions", json=body).raise_for_status().json()
+        answer = self._posted("/v1/decisions", body)
         seconds = perf_counter() - started
         self._count(1, seconds)
         self.latencies_ms.append(seconds * 1000)
@@ -66,8 +68,7 @@ class Traffic:
         """
         for asked in batched(bodies, ASKED_PER_CALL):
             started = perf_counter()
-            response = self.client.post("/v1/decisions/batch", json={"requests": asked}).raise_for_status()
-            results = response.json()["results"]
+            results = self._posted("/v1/decisions/batch", {"requests": asked})["results"]
             self._count(len(results), perf_counter() - started)
             on_answers([_decision_of(result) for result in results])
 
@@ -86,11 +87,21 @@ class Traffic:
 
     def _report(self, table: str, items: Sequence[Item]) -> None:
         for part in batched(items, REPORTED_PER_CALL):
-            report = self.client.post(f"/v1/{table}", json={table: part}).raise_for_status().json()
+            report = self._posted(f"/v1/{table}", {table: part})
             if report["rejected"]:
                 first = report["rejected"][0]
                 raise UnavailableError(f"{table} of the demo must be taken, got a refusal: {first['detail']}")
             self.reported += report["accepted"]
+
+    def _posted(self, path: str, body: Item) -> Item:
+        """The answer; what is put off for a moment (503) is sent again, which decides and counts nothing twice."""
+        response = self.client.post(path, json=body)
+        for _ in range(TRIES - 1):
+            if response.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                break
+            sleep(float(response.headers.get("Retry-After", PAUSE_S)))
+            response = self.client.post(path, json=body)
+        return response.raise_for_status().json()
 
     def _count(self, decided: int, seconds: float) -> None:
         self.decided += decided

@@ -6,6 +6,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import polars as pl
 import pytest
@@ -267,6 +268,24 @@ def played(gain_minor: float, **messages: int) -> Played:
     gains = np.array([gain_minor - 1.0, gain_minor + 1.0])
     verdict = Verdict(contacts=sum(messages.values()), violations={"cap": 0})
     return Played(gain_minor=gains, expected_minor=gains, messages=messages, verdict=verdict)
+
+
+def test_a_report_that_is_put_off_is_sent_again_and_counts_once() -> None:
+    heard: list[bytes] = []
+
+    def busy_at_first(request: httpx.Request) -> httpx.Response:
+        heard.append(request.content)
+        if len(heard) < 3:
+            return httpx.Response(503, headers={"Retry-After": "0"})
+        return httpx.Response(202, json={"accepted": 1, "rejected": []})
+
+    with httpx.Client(base_url="http://shop", transport=httpx.MockTransport(busy_at_first)) as client:
+        traffic = Traffic(client=client)
+        traffic.report_events([{"message_id": "e-1"}])
+
+    assert len(heard) == 3
+    assert len(set(heard)) == 1
+    assert traffic.reported == 1
 
 
 def test_the_standings_show_each_gain_over_silence_as_a_share_of_the_oracles() -> None:
