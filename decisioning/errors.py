@@ -111,5 +111,11 @@ def nearest_names(name: str, known: Iterable[str], limit: int = 3) -> tuple[str,
     Example:
         >>> nearest_names("emial", ["email", "sms", "push"])
         ('email',)
+        >>> nearest_names("Nroth", ["north", "south"], limit=1)
+        ('north',)
     """
-    return tuple(get_close_matches(name, sorted(known), n=limit, cutoff=0.5))
+    names: dict[str, list[str]] = {}
+    for one in sorted(known):
+        names.setdefault(one.casefold(), []).append(one)
+    near = get_close_matches(name.casefold(), names, n=limit, cutoff=0.5)
+    return tuple(one for folded in near for one in names[folded])[:limit]

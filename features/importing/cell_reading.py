@@ -68,7 +68,9 @@ def _is_number(column: Column) -> bool:
 
 
 def spelt_out(values: pl.DataFrame, catalogue: Catalogue | None) -> pl.DataFrame:
-    """Parsed rows with currencies in capitals, and the catalogue's where an amount comes without one."""
+    """Parsed rows with countries and currencies in capitals, and the catalogue's where an amount comes without one."""
+    if "country" in values.columns:
+        values = values.with_columns(pl.col("country").str.to_uppercase())
     if "currency" not in values.columns:
         return values
     currency = pl.col("currency").str.to_uppercase()

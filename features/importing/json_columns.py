@@ -10,6 +10,7 @@ import polars as pl
 
 from decisioning.customer import PROTECTIONS
 from features.customer_rows import CLEARABLE
+from features.declared import read_flag
 from features.moments import moment_in_text
 
 MOST_CHARACTERS = 200
@@ -62,14 +63,6 @@ def _is_object_of_names(value: Any) -> bool:
     return isinstance(value, dict) and all(map(_is_name, value.values()))
 
 
-def _is_list_of_protections(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(item, str) and item in PROTECTIONS for item in value)
-
-
-def _is_list_of_clearables(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(item, str) and item in CLEARABLE for item in value)
-
-
 def _is_ghost(value: Any) -> bool:
     if not isinstance(value, dict) or set(value) != {"message_key", "action_probability"}:
         return False
@@ -85,8 +78,8 @@ _SHAPES: dict[str, tuple[str, Callable[[Any], bool]]] = {
         _is_list_of_consents,
     ),
     "attributes": ("a JSON object of numbers, texts, true, false or null", _is_flat_object),
-    "cleared": (f"a JSON list of {', '.join(CLEARABLE)}", _is_list_of_clearables),
-    "protections": (f"a JSON list of {', '.join(sorted(PROTECTIONS))}", _is_list_of_protections),
+    "cleared": (f"a JSON list of {', '.join(CLEARABLE)}", _is_list_of_names),
+    "protections": (f"a JSON list of {', '.join(sorted(PROTECTIONS))}", _is_list_of_names),
     "ghost": ("a JSON object of message_key and action_probability (above 0 and at most 1)", _is_ghost),
     "arms": ("a JSON object of arm names by experiment", _is_object_of_names),
 }
@@ -114,10 +107,22 @@ def _respell_one(text: str, has_shape: Callable[[Any], bool]) -> str | None:
     try:
         if _LONG_NUMBER.search(text):  # orjson would round what 64 bits cannot hold, and say nothing
             json.loads(text, parse_int=_within_64_bits)
-        value = orjson.loads(text)
+        value = _with_flags(orjson.loads(text))
         return orjson.dumps(value, option=_SPELLING).decode() if has_shape(value) else None
     except (ValueError, RecursionError, orjson.JSONEncodeError):
         return None
+
+
+def _with_flags(value: Any) -> Any:
+    """A list of answers whose `granted` is a flag also where it was written as text or as 1 and 0."""
+    if not isinstance(value, list):
+        return value
+    return [
+        {**one, "granted": found}
+        if isinstance(one, dict) and (found := read_flag(one.get("granted"))) is not None
+        else one
+        for one in value
+    ]
 
 
 def _within_64_bits(digits: str) -> int:

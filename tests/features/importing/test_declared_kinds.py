@@ -55,6 +55,14 @@ def answer(channel: str, purpose: str) -> dict[str, Any]:
         ("channels", ["Email", "e-mail", "PUSH"], ["email", "push"]),
         ("consents", [answer("E-Mail", "Marketing")], [answer("email", "marketing")]),
         ("consents", [answer("anything", "profiling")], [answer("anything", "profiling")]),
+        (
+            "consents",
+            [answer("email", "marketing") | {"granted": "no"}],
+            [answer("email", "marketing") | {"granted": False}],
+        ),
+        ("consents", [answer("email", "marketing") | {"granted": 1}], [answer("email", "marketing")]),
+        ("protections", ["Vulnerable", "LEGAL HOLD", "legal_hold"], ["vulnerable", "legal_hold"]),
+        ("cleared", ["Joined At"], ["joined_at"]),
     ],
 )
 def test_what_is_plain_is_brought_to_the_catalogues_spelling(home: Settings, column: str, written, meant) -> None:
@@ -73,6 +81,11 @@ def test_what_is_plain_is_brought_to_the_catalogues_spelling(home: Settings, col
         ("channels", ["emial"], "channels must be about a channel of the catalogue"),
         ("channels", ["emial"], "did you mean 'email'?"),
         ("consents", [answer("email", "newsletter")], "consents must be about a purpose of the catalogue"),
+        ("consents", [answer("email", "marketing") | {"granted": "perhaps"}], "granted (true or false)"),
+        ("attributes", {"region": "Nroth"}, "did you mean 'north'?"),
+        ("protections", ["vulnerabel"], "protections must be a JSON list of deceased, legal_hold, minor, vulnerable"),
+        ("protections", ["vulnerabel"], "did you mean 'vulnerable'?"),
+        ("cleared", ["houshold"], "did you mean 'household'?"),
     ],
 )
 def test_the_rest_is_refused_with_the_nearest_right_word(home: Settings, column: str, written, words: str) -> None:
@@ -80,6 +93,31 @@ def test_the_rest_is_refused_with_the_nearest_right_word(home: Settings, column:
     [broken] = report.broken_rules
     assert report.rejected == 1
     assert words in str(broken)
+
+
+@pytest.mark.parametrize("is_declared", [True, False])
+def test_a_protection_is_never_lost_to_its_spelling(home: Settings, is_declared: bool) -> None:
+    if not is_declared:
+        shutil.rmtree(home.catalogue_path)
+    assert imported(home, protections=["Deceased"]).rejected == 0
+    assert held(home, "protections") == ["deceased"]
+    [broken] = imported(home, protections=["decaesed"]).broken_rules
+    assert "did you mean 'deceased'?" in str(broken)
+
+
+def test_zones_and_countries_are_brought_to_their_spelling_or_refused_with_the_nearest(home: Settings) -> None:
+    folder = home.home.parent / "in"
+    folder.mkdir()
+    row = {"updated_at": "2026-01-01T00:00:00Z"}
+    rows = [
+        {"customer_id": "C-1", "time_zone": "europe/berlin", "country": "de", **row},
+        {"customer_id": "C-2", "time_zone": "Europe/Berln", "country": "DE", **row},
+    ]
+    pl.DataFrame(rows).write_csv(folder / "customers.csv")
+    report = import_folder(folder, home, now=NOW)
+    [broken] = report.broken_rules
+    assert "time_zone must be an IANA time zone, such as Europe/Berlin; did you mean 'Europe/Berlin'?" in str(broken)
+    assert EventLog(home.log_path).read(CUSTOMERS)[["time_zone", "country"]].row(0) == ("Europe/Berlin", "DE")
 
 
 def test_an_attribute_that_nobody_declares_is_kept_and_counted(home: Settings) -> None:
