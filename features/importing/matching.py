@@ -11,7 +11,8 @@ import polars as pl
 
 from decisioning.catalogue import Catalogue
 from decisioning.errors import InvalidInputError, nearest_names
-from features.contracts import CUSTOMERS, DECISIONS, OUTCOMES, Table
+from features.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES, StateEventType, Table
+from features.identities import by_person, people
 from features.importing.staging import Staged
 from features.log import EventLog
 
@@ -64,14 +65,18 @@ def find_unmatched(log: EventLog, staged: Sequence[Staged], catalogue: Catalogue
     Raises:
         LogUnavailableError: The log could not be read.
     """
-    customers = _known(log, staged, CUSTOMERS, ["customer_id"])
+    persons = _persons(log, staged)
+    known = _known(log, staged, CUSTOMERS, ["customer_id"])
+    theirs = persons.join(known, left_on="person", right_on="customer_id", how="semi")
+    customers = pl.concat([known, theirs.select("customer_id")]).unique()
     found: list[Unmatched] = []
     for part in staged:
         if not part.parts or part.file.table is CUSTOMERS:
             continue
         found.append(_unknown_ids(part, "customer_id", "a known customer", customers))
         if part.file.table is OUTCOMES:
-            found += _about_decisions(part, _known(log, staged, DECISIONS, ["decision_id", "customer_id"]))
+            decisions = _known(log, staged, DECISIONS, ["decision_id", "customer_id"])
+            found += _about_decisions(part, decisions, persons)
         if part.file.table is DECISIONS and catalogue is not None:
             found += _names_of_the_catalogue(part, catalogue)
     return tuple(one for one in found if one.rows)
@@ -110,12 +115,21 @@ def _known(log: EventLog, staged: Sequence[Staged], table: Table, columns: list[
     return log.collect(table, pl.concat(frames).unique(subset=columns[0]))
 
 
-def _about_decisions(outcomes: Staged, decisions: pl.DataFrame) -> Iterator[Unmatched]:
+def _persons(log: EventLog, staged: Sequence[Staged]) -> pl.DataFrame:
+    """Whom visitors turned out to be, as `people` tells, in the log and in the files."""
+    columns = ["customer_id", "type", "occurred_at", "recorded_at", "properties"]
+    frames = [log.scan(EVENTS)]
+    frames += [pl.scan_parquet(one.parts) for one in staged if one.file.table is EVENTS and one.parts]
+    is_told = pl.col("type") == StateEventType.IDENTIFIED.value
+    return people(log.collect(EVENTS, pl.concat([frame.select(columns).filter(is_told) for frame in frames])))
+
+
+def _about_decisions(outcomes: Staged, decisions: pl.DataFrame, persons: pl.DataFrame) -> Iterator[Unmatched]:
     """Outcomes of decisions that nobody made, and of decisions about somebody else."""
     yield _unknown_ids(outcomes, "decision_id", "a known decision", decisions)
-    owners = decisions.rename({"customer_id": "owner"}).lazy()
-    paired = pl.scan_parquet(outcomes.parts).join(owners, on="decision_id")
-    is_other = paired.select(pl.col("customer_id") != pl.col("owner")).collect().to_series()
+    owners = by_person(decisions, persons).rename({"customer_id": "owner"})
+    told = by_person(pl.scan_parquet(outcomes.parts).select("decision_id", "customer_id").collect(), persons)
+    is_other = told.join(owners, on="decision_id").select(pl.col("customer_id") != pl.col("owner")).to_series()
     yield _unmatched(outcomes, "customer_id", "the customer of its decision", int(is_other.sum()), is_other.len())
 
 

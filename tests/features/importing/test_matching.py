@@ -70,6 +70,22 @@ def test_a_log_and_files_that_fit_have_nothing_unmatched(home: Settings, folder:
     assert bring(folder, home).unmatched == ()
 
 
+def test_visitors_who_became_customers_are_known_by_both_ids(home: Settings, folder: Path) -> None:
+    events = [
+        {"event_id": "i", "customer_id": "C-1", "type": "identified", "properties": '{"anonymous_id": "web-1"}'},
+        {"event_id": "b", "customer_id": "web-1", "type": "browse", "properties": None},
+    ]
+    pl.DataFrame([one | {"occurred_at": DECIDED} for one in events]).write_csv(folder / "events.csv")
+    write(folder, decisions=[decision(1, customer_id="web-1")], outcomes=[f"o1,d1,C-1,clicked,{DECIDED}"])
+    assert bring(folder, home).unmatched == ()
+    (folder / "events.csv").unlink()  # the log knows by now
+    write(folder, decisions=[decision(2, customer_id="web-1")], outcomes=[f"o2,d2,C-1,clicked,{DECIDED}"])
+    assert bring(folder, home).unmatched == ()
+    write(folder, decisions=[decision(3, customer_id="web-1")], outcomes=[f"o3,d3,C-2,clicked,{DECIDED}"])
+    with pytest.raises(InvalidInputError, match="customer of its decision, and 1 of 1 do not"):
+        bring(folder, home)
+
+
 def test_a_few_strangers_are_counted_and_land(home: Settings, folder: Path) -> None:
     write(folder, events=events_of("C-1.0", *(f"C-{n}" for n in range(1, 40))))
     [one] = (report := bring(folder, home)).unmatched

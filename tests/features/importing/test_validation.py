@@ -87,7 +87,12 @@ CASES = [
         ['{"a": [1, {"b": null}]}', "{}", f'{{"a": {2**64 - 1}, "b": "{2**70}"}}', "null"],
         [f'{{"a": {2**64}}}', "[]", "3", "{", '{"a": NaN}', "{'a': 1}"],
     ),
-    ("customers", "time_zone", ["Europe/Berlin", "UTC", "europe/berlin"], ["Berlin", "Europe/Nowhere", "+02:00", "../etc"]),
+    (
+        "customers",
+        "time_zone",
+        ["Europe/Berlin", "UTC", "europe/berlin"],
+        ["Berlin", "Europe/Nowhere", "+02:00", "../etc"],
+    ),
     ("customers", "locale", ["en", "en-GB", "zh-Hant-TW", "pt_BR"], ["e", "english language", "en--GB", "en-"]),
     ("customers", "channels", ["[]", '["email", "push"]'], ['"email"', "[1]", '[""]', '{"email": true}', "email"]),
     (
