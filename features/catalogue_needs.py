@@ -40,15 +40,19 @@ class Need:
     words: str
 
 
-def needs_of(catalogue: Catalogue, *, built: FeatureSchema | None, fit: ModelFit | None) -> tuple[Need, ...]:
+def needs_of(
+    catalogue: Catalogue, *, built: FeatureSchema | None, fit: ModelFit | None, is_unbuilt: bool = False
+) -> tuple[Need, ...]:
     """What a catalogue waits for.
 
     Args:
         catalogue: In force, or to come.
         built: Schema of the features at hand; None where nobody knows.
         fit: How the model at hand fits; None without one.
+        is_unbuilt: There are customers, and features were never built.
     """
-    features = [] if built is None else _of_features(feature_schema(catalogue), built)
+    unbuilt = [f"no features were ever built here: {_BUILD}; until then no customer is known, and all is held"]
+    features = _of_features(feature_schema(catalogue), built) if built is not None else unbuilt if is_unbuilt else []
     model = [] if fit is None else [*_of_columns(fit), *_of_messages(catalogue, fit), *_of_measure(fit)]
     return (
         *(Need(waits_for=Waits.FEATURES, words=words) for words in features),
@@ -95,6 +99,12 @@ def _of_messages(catalogue: Catalogue, fit: ModelFit) -> Iterable[str]:
                 f"model {fit.model.version} has not seen the {noun} {_listed(names)}: {_TRAIN} once the log tells of"
                 " them; until then it values their messages by what it knows of others like them"
             )
+    kept = {one.name for one in catalogue.offer_attributes}
+    if gone := [one.name for one in coding.attributes if one.name not in kept]:
+        yield (
+            f"model {fit.model.version} learned the offer attributes {_listed(gone)}, which the catalogue no longer"
+            f" has: {_TRAIN}; until then they are missing to it"
+        )
 
 
 def _of_measure(fit: ModelFit) -> Iterable[str]:

@@ -16,6 +16,7 @@ import orjson
 
 from decisioning.errors import FeatureUnavailableError
 from features.computing.feature_schema import FeatureGroup, FeatureSchema
+from features.contracts import CUSTOMERS
 from features.settings import Settings
 
 
@@ -65,12 +66,21 @@ def _read(path: Path) -> FeatureSchema | None:
         return None
 
 
+def is_unbuilt(settings: Settings) -> bool:
+    """Whether a home has customers, and nobody built features of them yet."""
+    return (settings.log_path / CUSTOMERS.name).exists() and not _manifests(settings)
+
+
+def _manifests(settings: Settings) -> list[Path]:
+    return sorted((settings.features_path / "history").glob("g-*/manifest.json"))
+
+
 def built_schema(settings: Settings) -> FeatureSchema | None:
     """Schema of the feature history in force; None where nothing was built here, or nobody wrote the schema down.
 
     Reads the manifest alone: a server that asks has no use for the history itself, nor for the libraries that read it.
     """
-    manifests = sorted((settings.features_path / "history").glob("g-*/manifest.json"))
+    manifests = _manifests(settings)
     try:
         fingerprint = orjson.loads(manifests[-1].read_bytes())["fingerprint"] if manifests else ""
     except (OSError, orjson.JSONDecodeError, KeyError, TypeError):

@@ -1,6 +1,7 @@
 """What a catalogue will wait for in this home: said before it is put in force, and again when it is."""
 
 from collections.abc import Iterator
+from functools import partial
 
 from decisioning.catalogue import Catalogue
 from decisioning.errors import InvalidInputError, UnavailableError
@@ -10,7 +11,7 @@ from decisioning.policy import Policy
 from decisioning.value_model import ValueModel
 from features.catalogue_needs import needs_of
 from features.model_registry import fetch_champion, is_cold_start
-from features.schema_archive import built_schema, known_schemas
+from features.schema_archive import built_schema, is_unbuilt, known_schemas
 from features.settings import Settings
 
 
@@ -21,17 +22,18 @@ def waits_of(catalogue: Catalogue, settings: Settings) -> list[str]:
         catalogue: In force, or to come.
         settings: The home, with the features and the model that it has now.
     """
-    known, built, model = known_schemas(settings), built_schema(settings), _champion(settings)
+    known, model = known_schemas(settings), _champion(settings)
+    needs = partial(needs_of, catalogue, built=built_schema(settings), is_unbuilt=is_unbuilt(settings))
     if model is None:
-        return [need.words for need in needs_of(catalogue, built=built, fit=None)]
+        return [need.words for need in needs(fit=None)]
     from features.model_fit import fit_model
 
     try:
         fit = fit_model(model, Policy(catalogue), known)
     except InvalidInputError as error:
         unfit = f"{error}; until then decisions go by declared values and marketing is held"
-        return [*(need.words for need in needs_of(catalogue, built=built, fit=None)), unfit]
-    return [need.words for need in needs_of(catalogue, built=built, fit=fit)]
+        return [*(need.words for need in needs(fit=None)), unfit]
+    return [need.words for need in needs(fit=fit)]
 
 
 def mode_of(catalogue: Catalogue, settings: Settings) -> str | None:

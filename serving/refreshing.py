@@ -15,7 +15,7 @@ from features.catalogue_needs import Need, needs_of
 from features.clock import Clock, wall_clock
 from features.computing.feature_schema import FeatureSchema
 from features.policy_archive import PolicyArchive
-from features.schema_archive import built_schema, keep_schema, known_schemas
+from features.schema_archive import built_schema, is_unbuilt, keep_schema, known_schemas
 from features.settings import Settings
 from serving.background import survive
 from serving.catalogue_source import CatalogueSource
@@ -140,7 +140,12 @@ class Refresher:
         """Look what the catalogue in force waits for, and tell of it where that is something else than before."""
         if self.in_force is None:
             return
-        needs = needs_of(self.in_force.catalogue, built=built_schema(self.settings), fit=self.in_force.fit)
+        needs = needs_of(
+            self.in_force.catalogue,
+            built=built_schema(self.settings),
+            fit=self.in_force.fit,
+            is_unbuilt=is_unbuilt(self.settings),
+        )
         if needs != self.needs:
             self.needs = needs
             _LOG.info("catalogue_waits_for", needs=[need.words for need in needs])

@@ -80,6 +80,33 @@ def test_an_import_says_it_too(home: Settings, wider: Path) -> None:
     assert len(orjson.loads(told.stdout)["waits_for"]) == 2
 
 
+def test_an_offer_attribute_that_goes_is_told(home: Settings, wider: Path) -> None:
+    for file in (wider / "catalogue").glob("*.yaml"):
+        lines = file.read_text().splitlines()
+        file.write_text("\n".join(line for line in lines if "difficulty" not in line).replace("offer_attributes:", ""))
+    told = run("catalogue", "check", str(wider / "catalogue"), "--home", str(home.home), "--json")
+    assert told.exit_code == 0, told.stdout
+    assert "learned the offer attributes difficulty, which the catalogue no longer has" in told.stdout
+
+
+def test_customers_of_a_new_home_wait_for_features_until_they_are_built(wider: Path, tmp_path: Path) -> None:
+    new = str(tmp_path / "new")
+
+    def is_told(*words: str) -> bool:
+        told = run(*words, "--home", new, "--json")
+        assert told.exit_code == 0, told.output
+        waits = orjson.loads(told.stdout)["waits_for"]
+        return any(one.startswith("no features were ever built here: run `nextbest features build`") for one in waits)
+
+    assert not is_told("catalogue", "check", str(SHOP))
+    assert is_told("import", str(wider))
+    shutil.rmtree(wider / "catalogue")
+    assert is_told("import", str(wider))
+    assert is_told("catalogue", "check", str(SHOP))
+    assert run("features", "build", "--home", new).exit_code == 0
+    assert not is_told("import", str(wider))
+
+
 def test_a_check_and_the_list_of_models_say_that_a_home_starts_cold_and_what_is_careless_about_it(
     home: Settings, wider: Path, tmp_path: Path
 ) -> None:
