@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from features.readouts import Check, Health, PhaseReadout, Readout, RefusalCode
+from features.readouts import Check, Health, PhaseReadout, Readout, Refusal, RefusalCode
 from training.phases import Span, change_of
-from training.verdicts import BROKEN
+from training.verdicts import BROKEN, conclude
 
 _TITLE = "One rule for everybody"
 
@@ -19,8 +19,11 @@ def by_phase(spans: Sequence[Span], readouts: Sequence[Readout]) -> Readout:
     """
     if len(readouts) == 1:
         return readouts[0]
-    answered = [index for index, one in enumerate(readouts) if one.refusal is None]
-    shown = max(answered, default=len(readouts) - 1)
+    filled = [index for index, one in enumerate(readouts) if not _is_empty(one)]
+    answered = [index for index in filled if readouts[index].refusal is None]
+    shown = max(answered or filled, default=len(readouts) - 1)
+    if filled:
+        readouts = [_without_newcomers(one) if _is_empty(one) else one for one in readouts]
     return replace(
         readouts[shown],
         checks=(*readouts[shown].checks, _check(spans, readouts, shown)),
@@ -29,6 +32,18 @@ def by_phase(spans: Sequence[Span], readouts: Sequence[Readout]) -> Readout:
             for index, span in enumerate(spans)
         ),
     )
+
+
+def _is_empty(readout: Readout) -> bool:
+    return readout.refusal is not None and readout.refusal.code is RefusalCode.NO_DECISIONS
+
+
+def _without_newcomers(readout: Readout) -> Readout:
+    """The log does hold decisions of the experiment; those whom they were about belong to another phase."""
+    refusal = Refusal(
+        code=RefusalCode.NO_DECISIONS, message=f"no {readout.unit} was first decided about in this phase yet"
+    )
+    return replace(readout, refusal=refusal, verdict=conclude((), refusal, readout.control_arm_id).verdict)
 
 
 def _summary(span: Span, former: Span | None, readout: Readout, *, is_shown: bool) -> PhaseReadout:
@@ -57,8 +72,7 @@ def _check(spans: Sequence[Span], readouts: Sequence[Readout], shown: int) -> Ch
     if shown == len(readouts) - 1:
         return Check(title=_TITLE, status=Health.OK, message=said)
     is_broken = newest.refusal is not None and newest.refusal.code in BROKEN
-    is_empty = newest.refusal is not None and newest.refusal.code is RefusalCode.NO_DECISIONS
-    later = "nobody new came in since." if is_empty else newest.verdict
+    later = "nobody new came in since." if _is_empty(newest) else newest.verdict
     return Check(
         title=_TITLE, status=Health.WARN if is_broken else Health.OK, message=f"{said} Phase {len(spans)}: {later}"
     )

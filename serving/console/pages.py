@@ -215,11 +215,10 @@ def _facts(readout: Readout) -> tuple[tuple[str, str], ...]:
 
 
 def _customers(readout: Readout) -> tuple[str, str]:
-    """How many customers a readout is about; a refused one compares none."""
+    """How many customers a readout is about: those with a value of the metric that decides; a refused one has none."""
     if readout.refusal is None:
-        return f"{_unit(readout)}s compared".capitalize(), format_number(
-            sum(arm.complete_count for arm in readout.arms)
-        )
+        compared = sum(arm.customer_count for arm in readout.metrics[0].arms)
+        return f"{_unit(readout)}s compared".capitalize(), format_number(compared)
     return f"{_unit(readout)}s assigned".capitalize(), format_number(sum(arm.assigned_count for arm in readout.arms))
 
 

@@ -180,6 +180,18 @@ def test_a_new_salt_begins_a_phase_and_the_first_answer_stays(story: Story):
     assert [phase.is_shown for phase in readout.phases] == [True, False]
     assert "another salt" in readout.phases[1].change
     assert "nobody new came in since" in readout.checks[-1].message
+    assert readout.phases[1].verdict == "No answer yet: no customer was first decided about in this phase yet."
+
+
+def test_where_no_phase_has_an_answer_yet_the_one_that_somebody_is_in_is_shown(story: Story):
+    story.put_in_force(experiment(0.5), at=NOW - 4 * DAY)
+    story.decide(customers("old", 100), NOW - 3 * DAY, spends=1_000, lift=400)
+    story.put_in_force(experiment(0.4), at=NOW - DAY)
+    readout = story.read()
+    assert [phase.is_shown for phase in readout.phases] == [True, False]
+    assert sum(arm.assigned_count for arm in readout.arms) == 100
+    assert "has completed the 7 days" in readout.verdict
+    assert "first decided about in this phase" in readout.phases[1].verdict
 
 
 def test_windows_that_reach_over_a_change_that_moved_somebody_are_not_compared(story: Story):

@@ -140,6 +140,10 @@ def test_nothing_overflows_a_narrow_window_or_200_per_cent_zoom(open_page: OpenP
     for address in (site.address, f"{site.address}/experiments", *(site.page_of(name) for name in NAMES)):
         page.goto(address)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, address
+        for caption in page.locator("caption span").all():
+            box = caption.bounding_box()
+            assert box is not None
+            assert box["x"] + box["width"] <= width, f"{address}: {caption.inner_text()}"
 
 
 def test_everything_is_there_without_scripts(open_page: OpenPage, site: Any):

@@ -4,12 +4,14 @@ import re
 from hashlib import sha256
 from pathlib import Path
 
+import polars as pl
 import pytest
 from fastapi import Depends, FastAPI, HTTPException
 from starlette.testclient import TestClient
 
 from features.settings import Settings
 from serving.console.routes import console_routes
+from tests.serving.console.conftest import make_app, make_table, store
 
 STATIC = Path(__file__).parents[3] / "serving" / "console" / "static"
 
@@ -120,6 +122,14 @@ def test_a_new_readout_shows_without_a_restart(tmp_path: Path, stored: Settings)
     payload = (stored.readouts_path / "mail-test.json").read_bytes()
     (settings.readouts_path / "mail-test.json").write_bytes(payload)
     assert "mail-test" in visitor.get("/console/experiments").text
+
+
+def test_customers_without_a_value_are_not_counted_as_compared(tmp_path: Path):
+    settings, arms = Settings(home=tmp_path / "home"), {"old": 500, "new": 500}
+    gaps = make_table(arms, {}).with_columns(spend=pl.when(pl.int_range(pl.len()) % 10 > 0).then("spend"))
+    store(settings, tmp_path, "gaps", gaps, "old", 1)
+    visitor = TestClient(make_app(settings))
+    assert "900 customers compared" in visitor.get("/console/experiments").text
 
 
 def test_guards_stand_before_pages_and_not_before_the_style_sheet(stored: Settings):
