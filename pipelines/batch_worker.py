@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from math import isnan
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ from decisioning.limits import Supply
 from decisioning.value_model import ValueModel
 from features.catalogue import load_catalogue
 from features.model_bundle import load_value_model
-from features.privacy.tombstones import tombstones_of
 from features.schema_archive import known_schemas
 from features.settings import Settings
 from pipelines.allocation_problem import Options, options_of
@@ -129,11 +128,7 @@ class Worker:
         """
         self._run = run
         self._in_force = run.in_force()
-        self._state = LiveState(
-            run.redis_url,
-            decision_ttl=timedelta(days=run.settings.decision_ttl_days),
-            erased=tombstones_of(run.settings),
-        )
+        self._state = LiveState.of(run.settings, run.redis_url)
         self._runner = asyncio.Runner()
         self._runner.run(self._state.start(wait_s=CONNECT_S))
 

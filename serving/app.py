@@ -4,16 +4,14 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 from fastapi import Depends, FastAPI
 
 from features.clock import Clock, clock_of
 from features.model_registry import fetch_champion
-from features.online.state_mark import state_mark_of
 from features.policy_archive import PolicyArchive
-from features.privacy.tombstones import tombstones_of
 from features.settings import Settings
 from features.zone_rules import rules_in_force, use_newest_rules, warn_of_old_rules
 from serving import api_docs, problems
@@ -96,12 +94,7 @@ def app_from_environment() -> FastAPI:
 
 
 def _engine(settings: Settings, refresher: Refresher, now: Callable[[], datetime], metrics: Metrics) -> Engine:
-    state = LiveState(
-        redis_url_of(settings),
-        decision_ttl=timedelta(days=settings.decision_ttl_days),
-        erased=tombstones_of(settings),
-        mark=state_mark_of(settings),
-    )
+    state = LiveState.of(settings, redis_url_of(settings))
     decisions_service = DecisionService(
         state=state,
         fallback=FallbackLog(settings.spool_path),

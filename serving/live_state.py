@@ -26,8 +26,9 @@ from features.online.redis_keys import (
     profile_key,
     stream_key,
 )
-from features.online.state_mark import StateMark, new_mark
-from features.privacy.tombstones import NO_TOKEN, Tombstones
+from features.online.state_mark import StateMark, new_mark, state_mark_of
+from features.privacy.tombstones import NO_TOKEN, Tombstones, tombstones_of
+from features.settings import Settings
 from serving.live_decisions import OWNED, Owner, PermitContext, owner_of, permit_context_of
 from serving.live_encoding import TIME_DIGITS, time_text
 from serving.live_reading import (
@@ -123,6 +124,16 @@ class LiveState:
         self._came_up = asyncio.Event()
         self.problem = "not connected yet"
         self.is_lost = False
+
+    @classmethod
+    def of(cls, settings: Settings, url: str) -> "LiveState":
+        """The live state of a home: it writes nothing of who was erased, and knows a Redis that was emptied."""
+        return cls(
+            url,
+            decision_ttl=timedelta(days=settings.decision_ttl_days),
+            erased=tombstones_of(settings),
+            mark=state_mark_of(settings),
+        )
 
     @property
     def is_up(self) -> bool:

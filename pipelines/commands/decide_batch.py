@@ -73,6 +73,8 @@ def decide_batch(
     from features.clock import wall_clock
     from features.model_registry import is_cold_start
     from features.moments import moment_from
+    from features.online.redis_connection import connect
+    from features.online.state_mark import is_state_lost, state_mark_of
     from pipelines.batch import BatchPlan, decide_audience
     from pipelines.draining import draining
     from pipelines.embedded_redis import redis_for
@@ -103,6 +105,10 @@ def decide_batch(
             arms=_arms(settings),
             on_progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
+        with connect(url) as redis:
+            is_lost = is_state_lost(redis, state_mark_of(settings))
+    if is_lost:
+        say("Redis was emptied: marketing rested; run `nextbest restore`, then decide again")
     if report.repeated:
         say(
             f"warning: {report.repeated:,} rows are about customers who came before; without a key each was decided "

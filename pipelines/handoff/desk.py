@@ -30,13 +30,12 @@ from features.catalogue import load_catalogue
 from features.contracts import DECISIONS, OUTCOMES
 from features.log import EventLog
 from features.online.profiles import decode_profile
-from features.privacy.tombstones import tombstones_of
 from features.settings import Settings
 from pipelines.handoff.book import HandOff, HandOffBook
 from pipelines.handoff.sheet import Slip, check_suffix, missing_address, sheet_bytes, slip_of, table_bytes
 from serving.in_force import InForce, put_in_force
 from serving.live_reading import Known, Lookup
-from serving.live_state import LiveState
+from serving.live_state import STATE_LOST, LiveState
 from serving.log_rows import decision_of_position
 from serving.metrics import Metrics
 from serving.permits import CONTENDED, STATE_UNAVAILABLE, PermitService
@@ -239,11 +238,7 @@ class _Desk:
     refused: list[Refused] = field(default_factory=list[Refused])
 
     async def run(self, waiting: Sequence[Mapping[str, Any]]) -> tuple[list[Slip], list[Refused]]:
-        state = LiveState(
-            self.redis_url,
-            decision_ttl=timedelta(days=self.settings.decision_ttl_days),
-            erased=tombstones_of(self.settings),
-        )
+        state = LiveState.of(self.settings, self.redis_url)
         permits = PermitService(
             state=state,
             log_path=self.settings.log_path,
@@ -253,6 +248,8 @@ class _Desk:
         )
         await state.start(wait_s=_CONNECT_S)
         try:
+            if state.is_lost:
+                raise UnavailableError(f"{STATE_LOST} first; nothing was written")
             for rows in batched(waiting, _TOGETHER):
                 for row, customer in zip(rows, await self._customers(state, rows), strict=True):
                     await self._judge(permits, row, customer)

@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, tzinfo
 from itertools import batched
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,6 @@ from features.ids import whole_id
 from features.importing.cell_reading import AMOUNT
 from features.importing.refusals import final_folder
 from features.moments import ISO_RULE, moment_in_text
-from features.online.state_mark import state_mark_of
-from features.privacy.tombstones import tombstones_of
 from features.settings import Settings
 from features.tabular.cells import MISSING_WORDS, numbers
 from features.tabular.csv_rows import read_csv
@@ -179,8 +177,7 @@ async def _take_in(
     now: Callable[[], datetime],
     zone: tzinfo | None,
 ) -> _Taken:
-    lasts = timedelta(days=settings.decision_ttl_days)
-    state = LiveState(redis_url, decision_ttl=lasts, erased=tombstones_of(settings), mark=state_mark_of(settings))
+    state = LiveState.of(settings, redis_url)
     intake = Intake(state=state, log_path=settings.log_path, now=now)
     taken = _Taken()
     await state.start(wait_s=_CONNECT_S)

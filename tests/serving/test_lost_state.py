@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -23,6 +24,7 @@ from features.online.redis_keys import ERASED_KEY, STATE_KEY
 from features.settings import Settings
 from features.store.building import build_features
 from features.store.materialising import materialise
+from pipelines.batch import BatchPlan, decide_audience
 from pipelines.commands import restore as restore_command
 from pipelines.restoring import RestoreReport, restore
 from serving.app import create_app
@@ -241,6 +243,35 @@ def test_until_it_is_restored_the_server_says_so_and_marketing_rests(shop: Shop)
     assert "STATE_LOST" in reasons["ten-percent/email/plain"]
     assert "STATE_LOST" in reasons["opening-hours/email/plain"], "its contacts are counted here"
     assert (check["ok"], "nextbest restore" in check["problem"]) == (False, True)
+
+
+@pytest.mark.parametrize("is_optimised", [False, True])
+def test_a_batch_sends_nothing_that_caps_count_while_state_is_lost(
+    shop: Shop, tmp_path: Path, is_optimised: bool
+) -> None:
+    audience = tmp_path / "audience.csv"
+    audience.write_text("customer_id\n" + "\n".join(NAMES))
+
+    def actions() -> set[str]:
+        plan = BatchPlan(
+            audience=audience,
+            out=tmp_path / "out.parquet",
+            touchpoint_id="weekly-mail",
+            now=shop.clock.now,
+            allows_no_model=True,
+            optimises=is_optimised,
+        )
+        decide_audience(plan, shop.settings, redis_url=str(shop.settings.redis_url), model=None)
+        return set(pl.read_parquet(plan.out)["action"])
+
+    assert actions() == {"send"}
+    shop.drain()
+    shop.flush()
+    materialise_profiles(shop)
+    assert actions() == {"hold"}
+    shop.restore()
+    assert actions() == {"send"}, "two a week are allowed"
+    assert actions() == {"hold"}
 
 
 def test_a_service_message_that_no_cap_counts_is_still_sent_while_state_is_lost(

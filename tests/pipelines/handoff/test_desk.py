@@ -48,6 +48,16 @@ def test_the_permit_confirms_the_contact_so_that_a_letter_counts_in_caps_like_a_
     assert house.decide("C-1", touchpoint="wave", key="much later")["C-1"]["action"] == "send"
 
 
+def test_nothing_is_handed_over_by_a_redis_that_was_emptied(house: Any) -> None:
+    house.know("C-1")
+    house.decide("C-1")
+    house.client.flushall()
+    house.know("C-1")
+    with pytest.raises(UnavailableError, match="run `nextbest restore`"):
+        house.hand_over("letters.csv")
+    assert not (house.out / "letters.csv").exists()
+
+
 def test_who_withdrew_consent_since_gets_no_letter_and_the_list_says_so(house: Any) -> None:
     house.know("C-1")
     house.know("C-2")
