@@ -40,15 +40,21 @@ def in_minor_units(table: Table, raw: pl.DataFrame, catalogue: Catalogue | None)
 
 
 def with_cleared(table: Table, raw: pl.DataFrame) -> pl.DataFrame:
-    """Customer rows whose `cleared` names the columns in which a cell is an explicit null, unless it names some."""
+    """Customer rows whose `cleared` names, beside what it names itself, the columns whose cell is an explicit null."""
     texts = [name for name in CLEARABLE if table is CUSTOMERS and raw.schema.get(name) == pl.String]
     if not texts:
         return raw
     marks = [pl.when(pl.col(name).str.strip_chars().is_in(NULL_WORDS)).then(pl.lit(f'"{name}"')) for name in texts]
     names = pl.concat_list(marks).list.drop_nulls()
     found = pl.when(names.list.len() > 0).then(pl.format("[{}]", names.list.join(",")))
-    given = [pl.col("cleared")] if raw.schema.get("cleared") == pl.String else []
-    return raw.with_columns(pl.coalesce(*given, found).alias("cleared"))
+    if raw.schema.get("cleared") != pl.String:
+        return raw.with_columns(found.alias("cleared"))
+    given = pl.col("cleared").str.strip_chars()
+    given = pl.when(~given.is_in(["", *NULL_WORDS])).then(given)
+    open_list = given.str.strip_suffix("]").str.strip_chars_end()
+    comma = pl.when(open_list == "[").then(pl.lit("")).otherwise(pl.lit(","))
+    both = pl.when(names.list.len() > 0).then(pl.format("{}{}{}]", open_list, comma, names.list.join(",")))
+    return raw.with_columns(pl.coalesce(both, given, found).alias("cleared"))
 
 
 def without_marks(table: Table, raw: pl.DataFrame) -> pl.DataFrame:

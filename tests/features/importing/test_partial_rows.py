@@ -103,6 +103,17 @@ def test_an_explicit_null_clears_and_the_import_says_of_how_many(home: Settings,
     assert (features(home)["attribute_region"], features(home)["attribute_age"]) == (None, 40.0)
 
 
+@pytest.mark.parametrize("named", ['["household"]', ' [ "household" ] ', '["household", "consents"]', "[]", "", r"\N"])
+def test_an_explicit_null_clears_its_column_whatever_the_list_of_cleared_columns_names(
+    home: Settings, named: str
+) -> None:
+    imported(home, WHOLE, 1)
+    imported(home, {"customer_id": "C-1", "consents": r"\N", "cleared": named}, 2)
+    customer = profile(home)
+    assert customer.consents == ()
+    assert (customer.household_id is None) == ("household" in named)
+
+
 def test_any_column_is_cleared_by_name(home: Settings) -> None:
     imported(home, WHOLE, 1)
     imported(home, {"customer_id": "C-1", "cleared": '["joined_at", "attributes", "household"]'}, 2, ".parquet")
