@@ -8,11 +8,8 @@ from decisioning.arbitration import Bid, Prices, appraise, best_of, precedence_o
 from decisioning.candidate import Candidate
 from decisioning.capacity import shadow_minor
 from decisioning.catalogue import Catalogue
-from decisioning.contact_policy import Touch
-from decisioning.decision import Evaluated
-from decisioning.exploration import (
+from decisioning.chance import (
     Contender,
-    ExplorationKind,
     action_probabilities,
     draw,
     even_probabilities,
@@ -20,6 +17,9 @@ from decisioning.exploration import (
     planned_probabilities,
     ramped,
 )
+from decisioning.contact_policy import Touch
+from decisioning.decision import Evaluated
+from decisioning.exploration import ExplorationKind
 from decisioning.gates import Screening, holds
 from decisioning.levers import Levers, Weights
 from decisioning.limits import LimitScope

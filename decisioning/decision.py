@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from decisioning.care import CaseState
 from decisioning.customer import Customer
+from decisioning.draw import unit_hash
 from decisioning.limits import Supply
 from decisioning.live import LiveState
 from decisioning.predicate import FactValue
@@ -113,6 +114,17 @@ class Request:
     placements: tuple[Placement, ...] = ONE_PLACEMENT
 
 
+def request_uniform(seed: str, request: Request) -> float:
+    """The draw of a request, in [0, 1): a function of the policy's seed, who, where and which ask, and nothing else.
+
+    Example:
+        >>> ask = Request(customer_id="C-1", touchpoint_id="weekly-mail", request_key="2026-W45")
+        >>> request_uniform("nextbest", ask) == request_uniform("nextbest", ask)
+        True
+    """
+    return unit_hash("draw", seed, request.touchpoint_id, request.customer_id, request.request_key)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
     """Everything `decide` looks at; a record that holds this can be replayed.
@@ -123,7 +135,7 @@ class Inputs:
         expected_values: shape (k + 1,), silence first, then `Policy.candidates(touchpoint_id)` in their order (by
             message key); None where no model could be asked.
         now: The moment of the decision (aware, UTC).
-        uniform: The draw, in [0, 1), as `draw.request_uniform` gives it.
+        uniform: The draw, in [0, 1), as `request_uniform` gives it.
         degraded: What was away, in the words of the log: `features_unavailable`, `model_unavailable`, ...
         live: What happened since the profile was written.
         supply: What all customers share.

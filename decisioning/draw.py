@@ -2,8 +2,6 @@
 
 import hashlib
 
-from decisioning.decision import Request
-
 _DIGEST_BYTES = 16
 _MANTISSA_BITS = 53
 
@@ -25,14 +23,3 @@ def unit_hash(*parts: str) -> float:
         digest.update(len(encoded).to_bytes(8, "big"))
         digest.update(encoded)
     return (int.from_bytes(digest.digest(), "big") >> (_DIGEST_BYTES * 8 - _MANTISSA_BITS)) * 2.0**-_MANTISSA_BITS
-
-
-def request_uniform(seed: str, request: Request) -> float:
-    """The draw of a request, in [0, 1): a function of the policy's seed, who, where and which ask, and nothing else.
-
-    Example:
-        >>> ask = Request(customer_id="C-1", touchpoint_id="weekly-mail", request_key="2026-W45")
-        >>> request_uniform("nextbest", ask) == request_uniform("nextbest", ask)
-        True
-    """
-    return unit_hash("draw", seed, request.touchpoint_id, request.customer_id, request.request_key)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from decisioning.facts import is_behaviour, is_feature
+from decisioning.fact_names import is_behaviour, is_feature
 from decisioning.predicate import ALWAYS, Facts, Predicate, Rule, compile_predicate, facts_of
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from decisioning.facts import STAGE_FACT, is_behaviour, is_feature
+from decisioning.fact_names import STAGE_FACT, is_behaviour, is_feature
 from decisioning.predicate import AllOf, Predicate, Rule, compile_predicate, facts_of
 
 

@@ -8,10 +8,8 @@ from types import MappingProxyType
 from decisioning.care import DEFAULT_CARE, CarePolicy, Case, CaseState, care_standing
 from decisioning.contact_policy import Contact, Due, Response
 from decisioning.customer import Consent
+from decisioning.fact_names import LIVE_PREFIX
 from decisioning.predicate import FactValue
-
-LIVE_PREFIX = "live."
-"""Begins the name of every fact about the live state."""
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(hours=24)

@@ -7,7 +7,8 @@ from datetime import datetime
 from decisioning.candidate import Candidate
 from decisioning.decision import Decision, Exclusion, Inputs
 from decisioning.errors import InvalidInputError
-from decisioning.facts import STAGE_FACT, gather_facts
+from decisioning.fact_names import STAGE_FACT
+from decisioning.facts import gather_facts
 from decisioning.gates import ALL_LAYERS, Board, allowed_at
 from decisioning.message import SILENCE
 from decisioning.message_classes import Layer

@@ -6,7 +6,8 @@ from typing import NamedTuple
 from decisioning.consent import is_profiled
 from decisioning.decision import Action, Decision, Evaluated, Excluded, Exclusion, Reason
 from decisioning.errors import UnknownNameError
-from decisioning.facts import STAGE_FACT, gather_facts
+from decisioning.fact_names import STAGE_FACT
+from decisioning.facts import gather_facts
 from decisioning.layer_rule import LayerRule
 from decisioning.policy import Policy
 from decisioning.predicate import explain

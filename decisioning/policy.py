@@ -19,7 +19,8 @@ from decisioning.decision import Action, Decision, Ghost, Inputs, Position, Reas
 from decisioning.errors import InvalidInputError, UnknownNameError
 from decisioning.experiment import ArmPolicy, check_experiments
 from decisioning.exploration import check_exploration
-from decisioning.facts import STAGE_FACT, gather_facts
+from decisioning.fact_names import STAGE_FACT
+from decisioning.facts import gather_facts
 from decisioning.gates import Screening, screen
 from decisioning.ghost import ghost_of
 from decisioning.journey import Standing, compile_stages, standing

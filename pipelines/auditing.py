@@ -21,8 +21,8 @@ from typing import Any
 import orjson
 import polars as pl
 
-from decisioning.decision import Decision
-from decisioning.draw import request_uniform, unit_hash
+from decisioning.decision import Decision, request_uniform
+from decisioning.draw import unit_hash
 from decisioning.errors import InsufficientDataError, InvalidInputError
 from decisioning.policy import Policy, decide
 from decisioning.record import decision_from_record

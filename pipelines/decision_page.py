@@ -9,8 +9,7 @@ import orjson
 
 import examples.grocery
 from decisioning.customer import Consent, Customer, CustomerId
-from decisioning.decision import Decision, Inputs, Request
-from decisioning.draw import request_uniform
+from decisioning.decision import Decision, Inputs, Request, request_uniform
 from decisioning.explaining import Reader, explain_decision
 from decisioning.nearest_change import nearest_change
 from decisioning.policy import Policy, decide

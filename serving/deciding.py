@@ -20,8 +20,7 @@ from uuid import uuid4
 import numpy as np
 
 from decisioning.customer import PROFILING, Consent, Customer, Told
-from decisioning.decision import Decision, Inputs, Request
-from decisioning.draw import request_uniform
+from decisioning.decision import Decision, Inputs, Request, request_uniform
 from decisioning.errors import FeatureUnavailableError, LogUnavailableError, ModelUnavailableError
 from decisioning.live import NOTHING_KEPT, LiveState
 from decisioning.permit import REPEAT_LAYERS, PermitAnswer, hold_against_gates

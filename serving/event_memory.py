@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from decisioning.catalogue import Catalogue
-from decisioning.live import LIVE_PREFIX
+from decisioning.fact_names import LIVE_PREFIX
 from decisioning.predicate import Predicate
 from decisioning.predicate_analysis import comparisons_of
 from serving.scripts import MOST_EVENTS

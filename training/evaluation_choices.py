@@ -11,8 +11,7 @@ import numpy.typing as npt
 import polars as pl
 
 from decisioning.catalogue import Catalogue
-from decisioning.decision import Decision, Inputs, Request
-from decisioning.draw import request_uniform
+from decisioning.decision import Decision, Inputs, Request, request_uniform
 from decisioning.errors import InvalidInputError, UnknownNameError
 from decisioning.message import SILENCE
 from decisioning.policy import Policy, decide

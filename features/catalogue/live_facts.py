@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from decisioning.care import CaseState
-from decisioning.facts import LIVE_PREFIX
+from decisioning.fact_names import LIVE_PREFIX
 
 MESSAGE_COUNT = f"{LIVE_PREFIX}message_count_24h"
 OPEN_CASE_COUNT = f"{LIVE_PREFIX}open_case_count"

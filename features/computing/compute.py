@@ -8,7 +8,7 @@ import polars as pl
 
 from decisioning.catalogue import Catalogue
 from decisioning.errors import InvalidInputError
-from decisioning.facts import CUSTOMER_PREFIX
+from decisioning.fact_names import CUSTOMER_PREFIX
 from features.computing.definition import PACK, PACK_DIGITS, Definition, Source, Term
 from features.computing.definitions import definitions, feature_schema
 from features.computing.rule_expressions import unfit_column

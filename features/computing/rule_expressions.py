@@ -12,7 +12,7 @@ from typing import Any
 import narwhals as nw
 
 from decisioning.errors import InvalidPolicyError
-from decisioning.facts import LIVE_PREFIX
+from decisioning.fact_names import LIVE_PREFIX
 from decisioning.predicate import AllOf, AnyOf, Compare, Comparison, FactValue, Not, Predicate, compile_predicate
 
 type Kind = type[float] | type[str] | type[bool]

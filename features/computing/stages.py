@@ -11,7 +11,7 @@ import narwhals as nw
 import polars as pl
 
 from decisioning.catalogue import AttributeKind, Catalogue
-from decisioning.facts import CUSTOMER_PREFIX
+from decisioning.fact_names import CUSTOMER_PREFIX
 from decisioning.predicate import facts_of
 from features.computing.definition import DAY_US
 from features.computing.definitions import STAGE_AGE_DAYS, STAGE_INDEX

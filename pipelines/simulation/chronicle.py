@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from decisioning.catalogue import Catalogue
-from decisioning.facts import is_feature
+from decisioning.fact_names import is_feature
 from decisioning.policy import Policy
 from decisioning.predicate import facts_of
 from examples.conversion import canonical

@@ -13,8 +13,7 @@ from datetime import datetime
 
 from decisioning.candidate import Candidate
 from decisioning.capacity import uses
-from decisioning.decision import Decision, Inputs, Request
-from decisioning.draw import request_uniform
+from decisioning.decision import Decision, Inputs, Request, request_uniform
 from decisioning.limits import Supply
 from decisioning.policy import Policy, decide
 from decisioning.scoring import FeatureVector, FloatArray

@@ -10,8 +10,7 @@ import pytest
 
 from decisioning.catalogue import Catalogue
 from decisioning.customer import Consent, Customer, CustomerId
-from decisioning.decision import Inputs, Request
-from decisioning.draw import request_uniform
+from decisioning.decision import Inputs, Request, request_uniform
 from decisioning.experiment import Arm, ArmPolicy, Experiment, Exposure
 from decisioning.exploration import Exploration
 from decisioning.policy import Policy

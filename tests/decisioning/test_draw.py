@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from decisioning.decision import Request
-from decisioning.draw import request_uniform, unit_hash
+from decisioning.decision import Request, request_uniform
+from decisioning.draw import unit_hash
 
 REQUEST = Request(customer_id="C-1", touchpoint_id="weekly-mail", request_key="2026-W45")
 TEXTS = st.lists(st.text(), max_size=4)

@@ -10,14 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from decisioning.errors import InvalidInputError, InvalidPolicyError
-from decisioning.exploration import (
+from decisioning.chance import (
     Contender,
-    Exploration,
-    ExplorationKind,
-    Ramp,
     action_probabilities,
-    check_exploration,
     draw,
     even_probabilities,
     explore,
@@ -26,6 +21,8 @@ from decisioning.exploration import (
     ramp_cap,
     ramped,
 )
+from decisioning.errors import InvalidInputError, InvalidPolicyError
+from decisioning.exploration import Exploration, ExplorationKind, Ramp, check_exploration
 
 SHARES = st.floats(0, 1)
 FLOORS = st.floats(0, 1, exclude_max=True)

@@ -11,7 +11,8 @@ from decisioning.care import CarePolicy, Case
 from decisioning.customer import Consent
 from decisioning.decision import Inputs
 from decisioning.errors import InvalidInputError
-from decisioning.facts import gather_facts, is_behaviour, is_feature
+from decisioning.fact_names import is_behaviour, is_feature
+from decisioning.facts import gather_facts
 from decisioning.live import LiveState, RecentEvent
 from decisioning.policy import Policy
 from decisioning.predicate import Compare, Comparison, Not, compile_predicate

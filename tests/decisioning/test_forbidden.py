@@ -32,7 +32,8 @@ from decisioning.customer import Consent
 from decisioning.decision import Decision, Exclusion, Inputs, Placement
 from decisioning.experiment import ArmPolicy, Experiment, Holdout, ProgrammeHoldout
 from decisioning.exploration import Exploration
-from decisioning.facts import STAGE_FACT, gather_facts
+from decisioning.fact_names import STAGE_FACT
+from decisioning.facts import gather_facts
 from decisioning.gates import GATES, screen
 from decisioning.limits import DepartmentShare, Limit, LimitScope, Supply
 from decisioning.live import LiveState

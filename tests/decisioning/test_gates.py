@@ -23,7 +23,8 @@ from decisioning.customer import Consent
 from decisioning.decision import Excluded, Exclusion, Inputs, Placement
 from decisioning.errors import InvalidInputError
 from decisioning.experiment import ArmPolicy, Experiment, Holdout, ProgrammeHoldout
-from decisioning.facts import STAGE_FACT, gather_facts
+from decisioning.fact_names import STAGE_FACT
+from decisioning.facts import gather_facts
 from decisioning.gates import GATES, Screening, screen, screen_again
 from decisioning.limits import Limit, LimitMeasure, LimitScope, Period, Supply
 from decisioning.live import LiveState, RecentEvent

@@ -13,8 +13,7 @@ import pytest
 
 from decisioning.contact_policy import Contact, Touch
 from decisioning.customer import Consent, Customer, CustomerId
-from decisioning.decision import Decision, Inputs, Placement, Request
-from decisioning.draw import request_uniform
+from decisioning.decision import Decision, Inputs, Placement, Request, request_uniform
 from decisioning.live import LiveState
 from decisioning.message import MessageClass
 from decisioning.policy import Policy, decide

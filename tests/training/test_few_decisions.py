@@ -9,8 +9,7 @@ import polars as pl
 import pytest
 
 from decisioning.catalogue import Catalogue, Learning, LearningMethod
-from decisioning.decision import Inputs, Reason, Request
-from decisioning.draw import request_uniform
+from decisioning.decision import Inputs, Reason, Request, request_uniform
 from decisioning.errors import InsufficientDataError
 from decisioning.policy import Policy, decide
 from features.computing.compute import compute_features

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from decisioning.catalogue import Catalogue
-from decisioning.facts import CONTEXT_PREFIX
+from decisioning.fact_names import CONTEXT_PREFIX
 from decisioning.message import Creative
 from decisioning.predicate import Predicate
 from decisioning.predicate_analysis import Verdict, can_hold

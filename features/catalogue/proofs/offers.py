@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from decisioning.facts import STAGE_FACT
+from decisioning.fact_names import STAGE_FACT
 from decisioning.journey import Touchpoint
 from decisioning.message import Creative, Offer
 from decisioning.message_classes import Layer
