@@ -29,17 +29,17 @@ from uuid import uuid4
 import orjson
 import redis
 
-from decisioning.catalogue import Catalogue, Learning
-from decisioning.contact_policy import Cap, CapUnit, ContactPolicy
+from decisioning.catalogue.catalogue import Catalogue, Learning
+from decisioning.catalogue.contact_policy import Cap, CapUnit, ContactPolicy
+from decisioning.catalogue.experiment import Arm, ArmPolicy, Experiment, Exposure
+from decisioning.catalogue.journey import Goal, JourneyStage, Touchpoint
+from decisioning.catalogue.limits import Limit, LimitMeasure, LimitScope
+from decisioning.catalogue.measure import Measure, Unit
+from decisioning.catalogue.message import Channel, Creative, MessageClass, Offer
+from decisioning.catalogue.message_classes import CapScope
 from decisioning.customer import Consent, Customer, CustomerId
 from decisioning.decision import Placement, Request
 from decisioning.errors import UnavailableError
-from decisioning.experiment import Arm, ArmPolicy, Experiment, Exposure
-from decisioning.journey import Goal, JourneyStage, Touchpoint
-from decisioning.limits import Limit, LimitMeasure, LimitScope
-from decisioning.measure import Measure, Unit
-from decisioning.message import Channel, Creative, MessageClass, Offer
-from decisioning.message_classes import CapScope
 from features.online.profiles import encode_profile
 from features.online.redis_keys import SHARD_COUNT, household_pointer_key, profile_key, stream_key
 from pipelines.embedded_redis import find_binary

@@ -22,7 +22,7 @@ import orjson
 import polars as pl
 from scipy.optimize import linear_sum_assignment
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
 from decisioning.scoring import FloatArray
 from decisioning.value_model import Calibrator, MessageCoding, ValueModel, design_matrix
 from features.catalogue import load_catalogue

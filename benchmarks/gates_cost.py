@@ -14,9 +14,9 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from decisioning.care import CarePolicy, Case, CaseKind
-from decisioning.catalogue import Catalogue
-from decisioning.contact_policy import (
+from decisioning.catalogue.care import CarePolicy, Case, CaseKind
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.contact_policy import (
     Cap,
     CapUnit,
     Contact,
@@ -28,18 +28,18 @@ from decisioning.contact_policy import (
     SuppressionScope,
     Touch,
 )
+from decisioning.catalogue.exploration import Exploration
+from decisioning.catalogue.journey import Goal, Touchpoint
+from decisioning.catalogue.levers import Lever, LeverScope
+from decisioning.catalogue.limits import Limit, LimitMeasure, LimitScope, Period
+from decisioning.catalogue.message import Channel, Creative, MessageClass, Offer
+from decisioning.catalogue.message_classes import CapScope
+from decisioning.catalogue.quiet_hours import QuietHours, QuietRule
 from decisioning.customer import Consent, Customer, CustomerId
 from decisioning.decision import Inputs, Placement, Request
-from decisioning.exploration import Exploration
-from decisioning.journey import Goal, Touchpoint
-from decisioning.levers import Lever, LeverScope
-from decisioning.limits import Limit, LimitMeasure, LimitScope, Period
 from decisioning.live import LiveState, RecentEvent
-from decisioning.message import Channel, Creative, MessageClass, Offer
-from decisioning.message_classes import CapScope
 from decisioning.policy import Policy, decide
-from decisioning.predicate import Compare, Comparison
-from decisioning.quiet_hours import QuietHours, QuietRule
+from decisioning.rules.predicate import Compare, Comparison
 from decisioning.scoring import FeatureVector
 
 ROUNDS = 400

@@ -18,9 +18,9 @@ from statistics import median
 import orjson
 import redis
 
-from decisioning.contact_policy import Contact, Touch
-from decisioning.message import MessageClass
-from decisioning.reservation import Reservation
+from decisioning.catalogue.contact_policy import Contact, Touch
+from decisioning.catalogue.message import MessageClass
+from decisioning.gates.reservation import Reservation
 from features.online.redis_keys import (
     decision_key,
     feature_key,

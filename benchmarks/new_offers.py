@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from decisioning.message import Message
+from decisioning.catalogue.message import Message
 from decisioning.value_model import ValueModel, design_matrix
 from features.catalogue import load_catalogue
 from features.computing.definitions import feature_schema

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NewType
 
-from decisioning.predicate import FactValue
+from decisioning.rules.predicate import FactValue
 
 CustomerId = NewType("CustomerId", str)
 

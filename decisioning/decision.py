@@ -6,12 +6,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
-from decisioning.care import CaseState
+from decisioning.catalogue.care import CaseState
+from decisioning.catalogue.limits import Supply
 from decisioning.customer import Customer
 from decisioning.draw import unit_hash
-from decisioning.limits import Supply
 from decisioning.live import LiveState
-from decisioning.predicate import FactValue
+from decisioning.rules.predicate import FactValue
 from decisioning.scoring import FeatureVector, FloatArray
 
 
@@ -167,7 +167,7 @@ class Evaluated(NamedTuple):
             declared value takes its place.
         uplift_minor: That minus the same for silence. (Both are in points of a rate where the model learned one.)
         cost_minor: Contact cost.
-        priority_minor: What arbitration compares, in money: see `decisioning.arbitration`; 0 for silence.
+        priority_minor: What arbitration compares, in money: see `decisioning.choice.arbitration`; 0 for silence.
         probability: Action probability.
         fatigue_minor: Cost of one more contact in goodwill.
         shadow_minor: Price of the capacity, budget and share it would use; negative where it is wanted.

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import MappingProxyType
 
-from decisioning.care import DEFAULT_CARE, CarePolicy, Case, CaseState, care_standing
-from decisioning.contact_policy import Contact, Due, Response
+from decisioning.catalogue.care import DEFAULT_CARE, CarePolicy, Case, CaseState, care_standing
+from decisioning.catalogue.contact_policy import Contact, Due, Response
 from decisioning.customer import Consent
-from decisioning.fact_names import LIVE_PREFIX
-from decisioning.predicate import FactValue
+from decisioning.rules.fact_names import LIVE_PREFIX
+from decisioning.rules.predicate import FactValue
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(hours=24)

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from decisioning.care import Case
-from decisioning.contact_policy import Contact, Due, Response, touch_of_words, touch_words
+from decisioning.catalogue.care import Case
+from decisioning.catalogue.contact_policy import Contact, Due, Response, touch_of_words, touch_words
+from decisioning.catalogue.limits import Supply
 from decisioning.customer import Consent
-from decisioning.limits import Supply
 from decisioning.live import LiveState, RecentEvent, StageMove
 
 type Plain = dict[str, Any]

@@ -4,17 +4,17 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from decisioning.candidate import Candidate
+from decisioning.catalogue.message import SILENCE
+from decisioning.catalogue.message_classes import Layer
 from decisioning.decision import Decision, Exclusion, Inputs
 from decisioning.errors import InvalidInputError
-from decisioning.fact_names import STAGE_FACT
-from decisioning.facts import gather_facts
-from decisioning.gates import ALL_LAYERS, Board, allowed_at
-from decisioning.message import SILENCE
-from decisioning.message_classes import Layer
+from decisioning.gates.candidate import Candidate
+from decisioning.gates.facts import gather_facts
+from decisioning.gates.reservation import position_id
+from decisioning.gates.screening import ALL_LAYERS, Board, allowed_at
+from decisioning.gates.situation import Situation, situation_of
 from decisioning.policy import Policy
-from decisioning.reservation import position_id
-from decisioning.situation import Situation, situation_of
+from decisioning.rules.fact_names import STAGE_FACT
 
 PERMIT_LAYERS = ALL_LAYERS - {
     Layer.REQUEST, Layer.STAGE, Layer.PURPOSE, Layer.APPLICABILITY, Layer.TEST, Layer.SCORE

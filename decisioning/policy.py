@@ -5,36 +5,45 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from decisioning.arbitration import check_scores
-from decisioning.assignment import HOLDOUT_TEST, IN, OUT, Assigner, Assignment, Who, experiment_test, programme_test
-from decisioning.candidate import Candidate, compile_candidates
-from decisioning.care import check_care
-from decisioning.catalogue import Catalogue
-from decisioning.choice import Choice, Chooser
+from decisioning.catalogue.care import check_care
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.contact_policy import check_contact_policy
+from decisioning.catalogue.conversation import check_conversation
+from decisioning.catalogue.experiment import ArmPolicy, check_experiments
+from decisioning.catalogue.exploration import check_exploration
+from decisioning.catalogue.journey import Standing, compile_stages, standing
+from decisioning.catalogue.levers import Levers, LeverScope, check_levers
+from decisioning.catalogue.limits import check_limits
+from decisioning.catalogue.listening import check_listening
+from decisioning.catalogue.measure import Unit
+from decisioning.catalogue.message import Message
+from decisioning.catalogue.quiet_hours import check_quiet_hours
+from decisioning.choice.arbitration import check_scores
+from decisioning.choice.ghost import ghost_of
+from decisioning.choice.position import Choice, Chooser
+from decisioning.choice.reason import choose_reason
+from decisioning.choice.slate import further_positions
 from decisioning.consent import is_profiled
-from decisioning.contact_policy import check_contact_policy
-from decisioning.conversation import check_conversation
 from decisioning.customer import Customer
 from decisioning.decision import Action, Decision, Ghost, Inputs, Position, Reason, Request
 from decisioning.errors import InvalidInputError, UnknownNameError
-from decisioning.experiment import ArmPolicy, check_experiments
-from decisioning.exploration import check_exploration
-from decisioning.fact_names import STAGE_FACT
-from decisioning.facts import gather_facts
-from decisioning.gates import Screening, screen
-from decisioning.ghost import ghost_of
-from decisioning.journey import Standing, compile_stages, standing
-from decisioning.levers import Levers, LeverScope, check_levers
-from decisioning.limits import check_limits
-from decisioning.listening import check_listening
+from decisioning.gates.assignment import (
+    HOLDOUT_TEST,
+    IN,
+    OUT,
+    Assigner,
+    Assignment,
+    Who,
+    experiment_test,
+    programme_test,
+)
+from decisioning.gates.candidate import Candidate, compile_candidates
+from decisioning.gates.facts import gather_facts
+from decisioning.gates.screening import Screening, screen
+from decisioning.gates.situation import Situation, situation_of
 from decisioning.live import NOTHING_KEPT, stage_moved_to
-from decisioning.measure import Unit
-from decisioning.message import Message
-from decisioning.predicate import FactValue
-from decisioning.quiet_hours import check_quiet_hours
-from decisioning.reason import choose_reason
-from decisioning.situation import Situation, situation_of
-from decisioning.slate import further_positions
+from decisioning.rules.fact_names import STAGE_FACT
+from decisioning.rules.predicate import FactValue
 
 BEHAVIOUR_VERSION = "4"
 """Raised whenever the same catalogue, seed and inputs may give another decision than before."""

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from decisioning.care import CaseState
+from decisioning.catalogue.care import CaseState
 from decisioning.customer import Customer, CustomerId
 from decisioning.decision import (
     ONE_PLACEMENT,
@@ -41,7 +41,7 @@ from decisioning.live_record import (
     supply_to_plain,
 )
 from decisioning.policy import Policy, decide
-from decisioning.predicate import FactValue
+from decisioning.rules.predicate import FactValue
 from decisioning.scoring import FeatureVector, FloatArray
 
 type Record = dict[str, Any]

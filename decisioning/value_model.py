@@ -26,11 +26,11 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from decisioning.catalogue import Attribute, AttributeKind
+from decisioning.catalogue.catalogue import Attribute, AttributeKind
+from decisioning.catalogue.measure import Unit
+from decisioning.catalogue.message import Message
 from decisioning.errors import InvalidInputError
-from decisioning.measure import Unit
-from decisioning.message import Message
-from decisioning.predicate import FactValue
+from decisioning.rules.predicate import FactValue
 from decisioning.scoring import FeatureVector, FloatArray
 
 type IndexArray = npt.NDArray[np.intp]

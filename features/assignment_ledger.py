@@ -15,11 +15,11 @@ from secrets import token_hex
 
 from pydantic import TypeAdapter, ValidationError
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.experiment import Arm, Experiment, Exposure, Holdout, Unit, arm_spans, layer_name
+from decisioning.catalogue.ranges import NOTHING, WHOLE, Spans, claim, laid_out, reshared, width, without
 from decisioning.errors import InvalidPolicyError
-from decisioning.experiment import Arm, Experiment, Exposure, Holdout, Unit, arm_spans, layer_name
-from decisioning.layers import LayerShare, layer_shares
-from decisioning.ranges import NOTHING, WHOLE, Spans, claim, laid_out, reshared, width, without
+from decisioning.gates.layers import LayerShare, layer_shares
 
 FILE = "assignment.json"
 FORMAT = 1

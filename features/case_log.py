@@ -4,8 +4,8 @@ from datetime import datetime
 
 import polars as pl
 
-from decisioning.catalogue import Catalogue
-from decisioning.message import MessageClass
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.message import MessageClass
 from features.cases import case_event_types, cases_of
 from features.contracts import DECISIONS, EVENTS, OUTCOMES, OutcomeType
 from features.listening.heard import HEARD, TEXT_TYPES

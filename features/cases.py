@@ -1,6 +1,6 @@
 """Cases as the log tells them: who had trouble, whose it is to answer, by when, and when somebody did.
 
-The same events open and resolve a case here and in live state (`decisioning.care`): the types that a kind of trouble
+The same events open and resolve a case here and in live state (`decisioning.catalogue.care`): the types that a kind of trouble
 declares, `case_opened` and `case_resolved`, the outcome `complained`, and what a text was heard to say
 (`features.listening`). One row is one time that a case was open: a case that was opened again has a row more.
 
@@ -13,8 +13,8 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
-from decisioning.catalogue import Catalogue
-from decisioning.message import MessageClass
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.message import MessageClass
 from features.contracts import UTC_TIME, OutcomeType, StateEventType
 from features.listening.heard import CASE_ID, HEARD_PREFIX, OPENS, TEXT_TYPES, heard_field
 from features.reported import settled_events, settled_outcomes

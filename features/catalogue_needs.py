@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
 from decisioning.value_model import MessageCoding
 from features.computing.definitions import feature_schema
 from features.computing.feature_schema import FeatureSchema

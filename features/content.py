@@ -14,9 +14,9 @@ from liquid import BoundTemplate, Environment, Mode, RenderContext, Undefined
 from liquid.ast import Node
 from liquid.exceptions import LiquidError, LocalNamespaceLimitError, LoopIterationLimitError, OutputStreamLimitError
 
+from decisioning.catalogue.message import Message
 from decisioning.errors import InvalidPolicyError, MissingFieldError
-from decisioning.message import Message
-from decisioning.predicate import FactValue, is_missing
+from decisioning.rules.predicate import FactValue, is_missing
 from features.template_bounds import BoundError, bounded_work
 from features.template_conditions import let_missing_be_blank
 from features.template_filters import Missing, Number, bounded_filters

@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 
-from decisioning.catalogue import Attribute, AttributeKind, Catalogue
+from decisioning.catalogue.catalogue import Attribute, AttributeKind, Catalogue
 from decisioning.customer import PROFILING, PROTECTIONS
 from decisioning.errors import nearest_names
 from features.tabular.cells import flags, numbers

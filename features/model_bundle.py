@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import orjson
 
-from decisioning.catalogue import Attribute, AttributeKind
+from decisioning.catalogue.catalogue import Attribute, AttributeKind
+from decisioning.catalogue.measure import Unit
 from decisioning.errors import ModelUnavailableError
-from decisioning.measure import Unit
 from decisioning.scoring import FloatArray
 from decisioning.value_model import Calibrator, DesignLayout, MessageCoding, Predict, ValueModel
 

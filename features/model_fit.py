@@ -16,9 +16,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.measure import Unit
 from decisioning.errors import InvalidInputError
-from decisioning.measure import Unit
 from decisioning.policy import Policy
 from decisioning.scoring import FloatArray
 from decisioning.value_model import DesignLayout, ValueModel

@@ -14,9 +14,9 @@ from secrets import token_hex
 
 import orjson
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.measure import Unit
 from decisioning.errors import InvalidInputError, LogUnavailableError
-from decisioning.measure import Unit
 from decisioning.policy import BEHAVIOUR_VERSION, Policy
 from features import assignment_ledger
 from features.catalogue import load_catalogue

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import polars as pl
 
-from decisioning.assignment import HOLDOUT_TEST, IN, OUT, experiment_test, programme_test
+from decisioning.gates.assignment import HOLDOUT_TEST, IN, OUT, experiment_test, programme_test
 from features.contracts import DECISIONS, EVENTS, OUTCOMES, StateEventType, Table
 from features.identities import identities
 from features.log import EventLog
@@ -85,7 +85,7 @@ def first_exposures(log: EventLog, programmes: Collection[str]) -> Iterator[Row]
         programmes: Names of programmes that keep customers back.
 
     Yields:
-        `customer_id`, `test` and `value` as `decisioning.assignment.Who.kept` has them, and `decided_at`.
+        `customer_id`, `test` and `value` as `decisioning.gates.assignment.Who.kept` has them, and `decided_at`.
 
     Raises:
         LogUnavailableError: The log could not be read.

@@ -24,7 +24,7 @@ import polars as pl
 from decisioning.consent import latest_answers
 from decisioning.customer import PROFILING, PROTECTIONS, Consent, Told
 from decisioning.errors import InvalidInputError
-from decisioning.predicate import FactValue
+from decisioning.rules.predicate import FactValue
 from features.contracts import DECISIONS, EVENTS, OUTCOMES, OutcomeType, StateEventType
 from features.declared_events import may_mean_profiling
 from features.identities import identities

@@ -12,7 +12,7 @@ from liquid import Undefined
 from liquid.filter import num_arg
 
 from decisioning.errors import MissingFieldError
-from decisioning.number_words import number_words
+from decisioning.rules.number_words import number_words
 from features.template_bounds import MAX_TEXT, BoundError, checked_size, spend, too_long
 from features.template_dates import format_date
 

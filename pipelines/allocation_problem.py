@@ -10,13 +10,13 @@ from datetime import datetime
 
 import numpy as np
 
-from decisioning.capacity import uses
-from decisioning.catalogue import Catalogue
-from decisioning.contact_policy import Touch
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.contact_policy import Touch
+from decisioning.catalogue.limits import DepartmentShare, Limit, Supply, counter_name, price_name, total_counter_name
+from decisioning.catalogue.message import SILENCE, Message
 from decisioning.decision import Decision, Reason
 from decisioning.errors import InvalidInputError, UnknownNameError
-from decisioning.limits import DepartmentShare, Limit, Supply, counter_name, price_name, total_counter_name
-from decisioning.message import SILENCE, Message
+from decisioning.gates.capacity import uses
 from pipelines.allocation import NOBODY, Choices, Constraint, FloatArray, Plan
 from serving.pacing import value_of
 

@@ -9,8 +9,8 @@ import polars as pl
 import pyarrow as pa
 from pyarrow import parquet
 
+from decisioning.catalogue.journey import Touchpoint
 from decisioning.errors import InvalidInputError, nearest_names
-from decisioning.journey import Touchpoint
 from features.ids import whole_id
 from features.tabular.cells import flags, numbers, unread, without_missing
 from features.tabular.csv_rows import read_csv

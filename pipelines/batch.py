@@ -21,9 +21,9 @@ import orjson
 import pyarrow as pa
 from pyarrow import parquet
 
+from decisioning.catalogue.limits import Supply
+from decisioning.catalogue.message import SILENCE
 from decisioning.errors import ModelUnavailableError, UnavailableError, UnknownNameError
-from decisioning.limits import Supply
-from decisioning.message import SILENCE
 from features.catalogue.settling import settle
 from features.clock import clock_of
 from features.policy_archive import PolicyArchive

@@ -10,8 +10,8 @@ from typing import Any
 
 import orjson
 
+from decisioning.catalogue.limits import Supply
 from decisioning.errors import InvalidInputError
-from decisioning.limits import Supply
 from decisioning.value_model import ValueModel
 from features.catalogue import load_catalogue
 from features.model_bundle import load_value_model

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from functools import partial
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.exploration import ExplorationKind
+from decisioning.catalogue.message import MessageClass
 from decisioning.errors import InvalidInputError, UnavailableError
-from decisioning.exploration import ExplorationKind
-from decisioning.message import MessageClass
 from decisioning.policy import Policy
 from decisioning.value_model import ValueModel
 from features.catalogue_needs import needs_of

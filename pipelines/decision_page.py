@@ -10,12 +10,12 @@ import orjson
 import examples.grocery
 from decisioning.customer import Consent, Customer, CustomerId
 from decisioning.decision import Decision, Inputs, Request, request_uniform
-from decisioning.explaining import Reader, explain_decision
-from decisioning.nearest_change import nearest_change
+from decisioning.explanation.explanation import Reader, explain_decision
+from decisioning.explanation.nearest_change import nearest_change
+from decisioning.explanation.why_not import why_not_then
 from decisioning.policy import Policy, decide
 from decisioning.record import decision_from_record, decision_to_record
 from decisioning.scoring import FeatureVector
-from decisioning.why_not import why_not_then
 from features.catalogue import load_catalogue
 
 CATALOGUE = Path(examples.grocery.__file__).parent / "catalogue"

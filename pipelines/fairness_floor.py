@@ -16,10 +16,10 @@ import numpy as np
 import orjson
 import polars as pl
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.message import SILENCE
 from decisioning.decision import Exclusion
 from decisioning.errors import InvalidInputError
-from decisioning.message import SILENCE
 from decisioning.policy import Policy
 from features.contracts import DECISIONS
 from features.fairness import FairnessComparison, FairnessReport, Repair, Verdict

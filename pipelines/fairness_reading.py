@@ -1,6 +1,6 @@
 """Fairness of a home: log and catalogue in, a stored report out."""
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
 from features.catalogue import load_catalogue, load_fairness
 from features.fairness import FAIRNESS_FILES, FairnessReport
 from features.history import History

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from decisioning.catalogue.measure import Unit
 from decisioning.errors import InvalidInputError
-from decisioning.measure import Unit
 from decisioning.policy import Policy
 from features.catalogue import load_catalogue
 from features.catalogue.building import to_minor

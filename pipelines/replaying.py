@@ -10,8 +10,8 @@ from typing import Any
 import orjson
 import polars as pl
 
+from decisioning.catalogue.message import SILENCE
 from decisioning.errors import InvalidInputError, ModelUnavailableError, UnknownNameError
-from decisioning.message import SILENCE
 from decisioning.policy import decide
 from decisioning.record import decision_from_record, decision_to_record
 from decisioning.record_difference import ABSENT, Difference, differences

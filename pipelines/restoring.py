@@ -6,7 +6,7 @@ from datetime import datetime
 
 from redis import Redis
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import FeatureUnavailableError
 from features.audit_chain import open_log
 from features.catalogue import load_catalogue

@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from decisioning.catalogue.measure import Unit
+from decisioning.catalogue.message import SILENCE
 from decisioning.decision import Action, Decision, Evaluated, Excluded, Exclusion, Reason
-from decisioning.measure import Unit
-from decisioning.message import SILENCE
+from decisioning.explanation.plain_words import exclusion_words, plain_reason
+from decisioning.gates.reservation import position_id
 from decisioning.permit import PermitAnswer
-from decisioning.plain_words import exclusion_words, plain_reason
 from decisioning.policy import Policy
 from decisioning.record import decision_from_record
-from decisioning.reservation import position_id
 from serving.log_rows import parts_of
 
 type Answer = dict[str, Any]

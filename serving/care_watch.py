@@ -14,7 +14,7 @@ from uuid import uuid4
 
 import structlog
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import InvalidInputError, LogUnavailableError, UnavailableError
 from features.online.redis_keys import CARE_WATCH_KEY
 from serving.background import survive

@@ -19,15 +19,15 @@ from uuid import uuid4
 
 import numpy as np
 
+from decisioning.choice.reason import CONTENDED_WORD
 from decisioning.customer import PROFILING, Consent, Customer, Told
 from decisioning.decision import Decision, Inputs, Request, request_uniform
 from decisioning.errors import FeatureUnavailableError, LogUnavailableError, ModelUnavailableError
+from decisioning.gates.reservation import position_id
 from decisioning.live import NOTHING_KEPT, LiveState
 from decisioning.permit import REPEAT_LAYERS, PermitAnswer, hold_against_gates
 from decisioning.policy import decide
-from decisioning.predicate import FactValue
-from decisioning.reason import CONTENDED_WORD
-from decisioning.reservation import position_id
+from decisioning.rules.predicate import FactValue
 from decisioning.scoring import FeatureVector, FloatArray
 from features.online.profiles import decode_profile
 from features.online.redis_keys import shard_of

@@ -5,10 +5,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from decisioning.care import CaseState
+from decisioning.catalogue.care import CaseState
 from decisioning.decision import Action, Reason
-from decisioning.nearest_change import StepKind
-from decisioning.why_not import Standing
+from decisioning.explanation.nearest_change import StepKind
+from decisioning.explanation.why_not import Standing
 from serving.bodies import Body
 
 

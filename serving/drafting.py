@@ -7,12 +7,12 @@ from datetime import datetime
 import orjson
 import structlog
 
+from decisioning.catalogue.message import SILENCE
 from decisioning.customer import CustomerId
 from decisioning.decision import Action, Decision, Request
 from decisioning.errors import InvalidPolicyError
-from decisioning.message import SILENCE
+from decisioning.gates.reservation import reservation_of
 from decisioning.record import Record, decision_to_record
-from decisioning.reservation import reservation_of
 from features.content import render_content
 from serving.answers import Answer, answer_of, keys_of, replayed, unnamed, withheld
 from serving.deciding import (

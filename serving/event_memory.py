@@ -4,10 +4,10 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 
-from decisioning.catalogue import Catalogue
-from decisioning.fact_names import LIVE_PREFIX
-from decisioning.predicate import Predicate
-from decisioning.predicate_analysis import comparisons_of
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.rules.fact_names import LIVE_PREFIX
+from decisioning.rules.predicate import Predicate
+from decisioning.rules.predicate_analysis import comparisons_of
 from serving.scripts import MOST_EVENTS
 
 MOST_COUNTED = 10_000

@@ -13,11 +13,11 @@ from typing import Any
 from decisioning.customer import CustomerId
 from decisioning.decision import Decision
 from decisioning.errors import UnavailableError, UnknownNameError
-from decisioning.explaining import Reader, explain_decision
-from decisioning.nearest_change import Change, Step, nearest_change
+from decisioning.explanation.explanation import Reader, explain_decision
+from decisioning.explanation.nearest_change import Change, Step, nearest_change
+from decisioning.explanation.why_not import NOW_ID, MessageStanding, Standing, WhyNot, why_not_then
 from decisioning.policy import Policy
 from decisioning.record import decision_from_record
-from decisioning.why_not import NOW_ID, MessageStanding, Standing, WhyNot, why_not_then
 from features.policy_archive import PolicyArchive
 from serving.answers import Amounts
 from serving.deciding import Ask, decide_prepared, prepare_many

@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from decisioning.creative_limits import BODY, FORMAT, creative_faults
+from decisioning.catalogue.creative_limits import BODY, FORMAT, creative_faults
+from decisioning.catalogue.message import Channel, Message
 from decisioning.errors import InvalidPolicyError, MissingFieldError
-from decisioning.message import Channel, Message
-from decisioning.predicate import FactValue
+from decisioning.rules.predicate import FactValue
 from features.content import fields_written, is_known, offer_variables, render_content
 
 NOT_RENDERED = "its template cannot be put into words for this customer"

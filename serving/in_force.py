@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import numpy as np
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import InvalidInputError
 from decisioning.policy import Policy
 from decisioning.scoring import FeatureVector, FloatArray

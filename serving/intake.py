@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import nearest_names
 from features.contracts import StateEventType
 from features.declared_events import widened

@@ -11,9 +11,9 @@ from datetime import datetime
 
 import orjson
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.contact_policy import touch_words
 from decisioning.consent import latest_answers
-from decisioning.contact_policy import touch_words
 from decisioning.customer import PROFILING, Customer
 from decisioning.errors import FeatureUnavailableError
 from features.online.profiles import decode_profile

@@ -12,10 +12,10 @@ from typing import Any
 
 import orjson
 
-from decisioning.care import CaseKind
-from decisioning.catalogue import Catalogue
-from decisioning.contact_policy import CONFIRMING_OUTCOMES, RELEASING_OUTCOMES, Touch, touch_words
-from decisioning.conversation import SEEN_OUTCOMES
+from decisioning.catalogue.care import CaseKind
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.contact_policy import CONFIRMING_OUTCOMES, RELEASING_OUTCOMES, Touch, touch_words
+from decisioning.catalogue.conversation import SEEN_OUTCOMES
 from decisioning.customer import PROFILING
 from features.contracts import OutcomeType, StateEventType
 from features.declared import Declared, UndeclaredError, rule_of_names

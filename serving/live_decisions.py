@@ -5,7 +5,7 @@ from datetime import datetime
 
 import orjson
 
-from decisioning.contact_policy import Touch
+from decisioning.catalogue.contact_policy import Touch
 from serving.live_encoding import moment_in, touch_in
 from serving.live_reading import (
     IsLost,

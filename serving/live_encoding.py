@@ -9,7 +9,7 @@ from functools import lru_cache
 
 import orjson
 
-from decisioning.contact_policy import Contact, Touch, touch_of_words, touch_words
+from decisioning.catalogue.contact_policy import Contact, Touch, touch_of_words, touch_words
 from decisioning.errors import FeatureUnavailableError
 from features.online.record import microseconds
 from serving.scripts import NEVER_DELIVERED, NO_RESERVATION

@@ -8,12 +8,12 @@ from typing import Any
 
 import orjson
 
-from decisioning.care import Case
-from decisioning.contact_policy import Contact, Due, Response, touch_of_words
+from decisioning.catalogue.care import Case
+from decisioning.catalogue.contact_policy import Contact, Due, Response, touch_of_words
+from decisioning.catalogue.limits import Supply
 from decisioning.customer import PROFILING, Consent, Told
-from decisioning.limits import Supply
 from decisioning.live import LiveState, RecentEvent, StageMove
-from decisioning.predicate import FactValue
+from decisioning.rules.predicate import FactValue
 from features.listening.heard import HEARD_PREFIX
 from features.online.record import moment_of
 from features.online.redis_keys import (

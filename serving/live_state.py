@@ -15,8 +15,8 @@ from itertools import batched
 import hiredis
 import structlog
 
+from decisioning.catalogue.limits import Supply
 from decisioning.errors import InvalidInputError, LogUnavailableError, UnavailableError
-from decisioning.limits import Supply
 from features.online.redis_keys import (
     ERASED_KEY,
     SHARD_COUNT,

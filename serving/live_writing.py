@@ -8,9 +8,9 @@ from typing import Any
 
 import orjson
 
-from decisioning.catalogue import Catalogue
-from decisioning.contact_policy import Contact, book_seconds
-from decisioning.reservation import Reservation
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.contact_policy import Contact, book_seconds
+from decisioning.gates.reservation import Reservation
 from features.online.redis_keys import SHARD_COUNT, decision_key, feature_key, seen_key, shard_of, stream_key
 from features.privacy.tombstones import NO_TOKEN
 from serving.live_changes import Changes

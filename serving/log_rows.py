@@ -7,10 +7,10 @@ from typing import Any
 
 import orjson
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.message import SILENCE
 from decisioning.decision import Decision
-from decisioning.message import SILENCE
-from decisioning.reservation import position_id
+from decisioning.gates.reservation import position_id
 from features.decision_seal import seal
 from serving.bodies import EventItem, Money, OutcomeItem
 

@@ -19,11 +19,9 @@ import hiredis
 import orjson
 import structlog
 
-from decisioning.arrival import run_at
-from decisioning.catalogue import Catalogue
-from decisioning.contact_policy import Touch
-from decisioning.errors import InvalidInputError, UnavailableError
-from decisioning.limits import (
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.contact_policy import Touch
+from decisioning.catalogue.limits import (
     DepartmentShare,
     Limit,
     LimitMeasure,
@@ -32,7 +30,9 @@ from decisioning.limits import (
     price_name,
     total_counter_name,
 )
-from decisioning.pacing import Pace, SharePace, elapsed_share, next_price, next_share_price
+from decisioning.choice.pacing import Pace, SharePace, elapsed_share, next_price, next_share_price
+from decisioning.errors import InvalidInputError, UnavailableError
+from decisioning.gates.arrival import run_at
 from features.online.redis_keys import DEMAND_KEY, PACER_KEY, PACES_KEY, PRICES_KEY, counter_key
 from serving.background import survive
 from serving.in_force import InForce

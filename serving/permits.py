@@ -20,9 +20,9 @@ import orjson
 from decisioning.customer import CustomerId
 from decisioning.decision import Action, Decision, Exclusion, Inputs
 from decisioning.errors import UnavailableError, UnknownNameError
+from decisioning.gates.reservation import Reservation, reservation_of
 from decisioning.permit import WITHDRAWN, PermitAnswer, permit
 from decisioning.record import decision_from_record
-from decisioning.reservation import Reservation, reservation_of
 from serving.answers import because
 from serving.archive import find_decisions
 from serving.deciding import Ask, inputs_now, refusals_now

@@ -7,7 +7,7 @@ from functools import partial
 
 import structlog
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import FeatureUnavailableError, InvalidInputError, LogUnavailableError
 from decisioning.value_model import ValueModel
 from features.catalogue.settling import settle

@@ -2,8 +2,8 @@
 
 from datetime import datetime
 
-from decisioning.capacity import uses
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.gates.capacity import uses
 from serving.live_changes import touch_in_catalogue
 from serving.live_reading import SupplyQuery
 

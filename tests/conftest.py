@@ -14,15 +14,15 @@ import polars as pl
 import pytest
 import redis
 
-from decisioning.care import DEFAULT_CARE
-from decisioning.catalogue import Attribute, AttributeKind, Catalogue, Learning
-from decisioning.experiment import Arm, ArmPolicy, Experiment, Exposure, Holdout
-from decisioning.exploration import Exploration
-from decisioning.journey import Goal, JourneyStage, Touchpoint
-from decisioning.measure import Measure, Unit
-from decisioning.message import Channel, Creative, MessageClass, Offer
-from decisioning.message_classes import DEFAULT_CLASSES
-from decisioning.predicate import ALWAYS, Compare, Comparison
+from decisioning.catalogue.care import DEFAULT_CARE
+from decisioning.catalogue.catalogue import Attribute, AttributeKind, Catalogue, Learning
+from decisioning.catalogue.experiment import Arm, ArmPolicy, Experiment, Exposure, Holdout
+from decisioning.catalogue.exploration import Exploration
+from decisioning.catalogue.journey import Goal, JourneyStage, Touchpoint
+from decisioning.catalogue.measure import Measure, Unit
+from decisioning.catalogue.message import Channel, Creative, MessageClass, Offer
+from decisioning.catalogue.message_classes import DEFAULT_CLASSES
+from decisioning.rules.predicate import ALWAYS, Compare, Comparison
 from decisioning.value_model import CONTEXT_COLUMNS, Calibrator, DesignLayout, MessageCoding
 from features.computing.definitions import feature_schema
 from features.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES

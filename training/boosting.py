@@ -13,7 +13,7 @@ from typing import Any
 import lightgbm
 import numpy as np
 
-from decisioning.measure import Measure, Unit
+from decisioning.catalogue.measure import Measure, Unit
 from decisioning.scoring import FloatArray
 from decisioning.value_model import MessageCoding, describe
 from training.datasets import BoolArray, Dataset, IntArray

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from decisioning.catalogue import Catalogue, Learning
+from decisioning.catalogue.catalogue import Catalogue, Learning
+from decisioning.catalogue.measure import Measure
+from decisioning.catalogue.message import SILENCE, Message
 from decisioning.errors import InsufficientDataError, InvalidPolicyError
-from decisioning.measure import Measure
-from decisioning.message import SILENCE, Message
 from decisioning.scoring import FloatArray
 from features.contracts import UTC_TIME
 from features.history import History

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.experiment import Exposure, Unit
+from decisioning.catalogue.measure import Measure
 from decisioning.errors import InvalidPolicyError, UnknownNameError
-from decisioning.experiment import Exposure, Unit
-from decisioning.measure import Measure
 from features.assignment_ledger import HELD_OUT, Ledger, Phase, settled
 from features.readouts import ReadoutKind
 

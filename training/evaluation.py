@@ -12,7 +12,7 @@ from datetime import datetime
 import numpy as np
 import polars as pl
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import InsufficientDataError
 from decisioning.scoring import FloatArray
 from decisioning.value_model import ValueModel

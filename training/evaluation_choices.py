@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.message import SILENCE
 from decisioning.decision import Decision, Inputs, Request, request_uniform
 from decisioning.errors import InvalidInputError, UnknownNameError
-from decisioning.message import SILENCE
 from decisioning.policy import Policy, decide
 from decisioning.scoring import FeatureVector, FloatArray
 from decisioning.value_model import ValueModel

@@ -4,9 +4,9 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.measure import Measure, Unit
 from decisioning.errors import InsufficientDataError, InvalidInputError, UnknownNameError
-from decisioning.measure import Measure, Unit
 from decisioning.scoring import FloatArray
 from features.catalogue.building import to_minor
 from features.contracts import EventType, OutcomeType

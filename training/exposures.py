@@ -7,7 +7,7 @@ from typing import Protocol
 import orjson
 import polars as pl
 
-from decisioning.experiment import Exposure, Unit
+from decisioning.catalogue.experiment import Exposure, Unit
 from features.assignment_ledger import HELD_OUT, MESSAGED
 from features.identities import by_person
 

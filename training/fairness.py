@@ -17,7 +17,7 @@ from math import hypot
 import polars as pl
 from scipy import stats
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
 from features.computing.sources import Tables
 from features.fairness import FairnessComparison, FairnessReport, GroupStanding, Verdict
 from features.fairness_rules import MORE_IS_BETTER, FairnessMeasure, FairnessRules, FairnessUnit, Grouping, Guardrail

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import polars as pl
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
 from features.computing.sources import Tables
 from features.fairness_rules import ATTRIBUTE_PREFIX, Grouping
 from training.kpi_contacts import CLICKED, CONVERTED, VIEWED, Period

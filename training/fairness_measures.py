@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import polars as pl
 
-from decisioning.catalogue import Catalogue
-from decisioning.message import MessageClass
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.message import MessageClass
 from features.cases import cases_of
 from features.computing.sources import Tables
 from features.fairness_rules import FairnessMeasure, Guardrail

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 
 import polars as pl
 
-from decisioning.catalogue import Catalogue
-from decisioning.message import MessageClass
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.message import MessageClass
 from features.fairness import FairnessComparison, GroupStanding, Repair, Verdict
 from features.fairness_rules import FairnessMeasure
 from training.fairness_measures import MONTH_DAYS

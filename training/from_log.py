@@ -6,8 +6,8 @@ from datetime import datetime
 
 import polars as pl
 
-from decisioning.catalogue import Catalogue, LearningMethod
-from decisioning.message import SILENCE
+from decisioning.catalogue.catalogue import Catalogue, LearningMethod
+from decisioning.catalogue.message import SILENCE
 from decisioning.value_model import ValueModel
 from features.computing.definitions import feature_schema
 from features.history import History

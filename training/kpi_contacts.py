@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from decisioning.catalogue import Catalogue
-from decisioning.measure import Measure
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.measure import Measure
 from features.computing.sources import Tables
 from features.identities import by_person, people
 from training.measures import money_steps

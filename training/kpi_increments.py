@@ -18,9 +18,9 @@ import numpy as np
 import polars as pl
 from scipy import stats
 
-from decisioning.catalogue import Catalogue
-from decisioning.experiment import Holdout, Unit
-from decisioning.measure import Measure
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.experiment import Holdout, Unit
+from decisioning.catalogue.measure import Measure
 from features.computing.sources import Tables
 from features.identities import by_person, people
 from training.exposures import with_units

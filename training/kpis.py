@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.measure import Measure, Unit
 from decisioning.errors import InvalidInputError
-from decisioning.measure import Measure, Unit
 from features.cases import cases_of
 from features.computing.sources import Tables
 from features.contracts import EventType

@@ -4,7 +4,7 @@ from typing import Protocol
 
 import polars as pl
 
-from decisioning.measure import Measure, Unit
+from decisioning.catalogue.measure import Measure, Unit
 from features.identities import by_person, people
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
 from decisioning.scoring import FloatArray
 from features.computing.definitions import feature_schema
 from training.datasets import IntArray

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import InsufficientDataError, InvalidInputError, NextbestError
 from decisioning.policy import Policy
 from features.model_bundle import ModelBundle, read_bundle, value_model

@@ -4,7 +4,7 @@ from datetime import datetime
 
 import polars as pl
 
-from decisioning.experiment import Unit
+from decisioning.catalogue.experiment import Unit
 from features.readout_words import format_number
 from features.readouts import Check, Health
 from training.exposures import Exposures, Logged

@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from decisioning.catalogue import Catalogue
-from decisioning.experiment import Exposure
-from decisioning.experiment import Unit as AssignedUnit
-from decisioning.measure import Measure, Unit
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.experiment import Exposure
+from decisioning.catalogue.experiment import Unit as AssignedUnit
+from decisioning.catalogue.measure import Measure, Unit
 from features.identities import people
 from features.readout_words import SPACE, format_number, format_value
 from features.readouts import (

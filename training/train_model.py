@@ -9,8 +9,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import polars as pl
 
-from decisioning.catalogue import Catalogue
-from decisioning.measure import Unit
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.measure import Unit
 from decisioning.scoring import FloatArray
 from features.catalogue import load_catalogue
 from features.settings import Settings

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from decisioning.catalogue import Attribute, Catalogue, Learning
-from decisioning.journey import Goal, JourneyStage, Touchpoint
-from decisioning.measure import Measure, Unit
-from decisioning.message import Channel, Creative, MessageClass, Offer
+from decisioning.catalogue.catalogue import Attribute, Catalogue, Learning
+from decisioning.catalogue.journey import Goal, JourneyStage, Touchpoint
+from decisioning.catalogue.measure import Measure, Unit
+from decisioning.catalogue.message import Channel, Creative, MessageClass, Offer
 from features.catalogue.building_choice import (
     build_experiment,
     build_exploration,

@@ -2,10 +2,10 @@
 
 from datetime import UTC, datetime, time, timedelta
 
-from decisioning.experiment import Arm, Experiment, Holdout, ProgrammeHoldout
-from decisioning.exploration import Exploration, Ramp
-from decisioning.levers import ArbitrationSwitches, Lever
-from decisioning.limits import DepartmentShare, Limit, LimitMeasure
+from decisioning.catalogue.experiment import Arm, Experiment, Holdout, ProgrammeHoldout
+from decisioning.catalogue.exploration import Exploration, Ramp
+from decisioning.catalogue.levers import ArbitrationSwitches, Lever
+from decisioning.catalogue.limits import DepartmentShare, Limit, LimitMeasure
 from features.catalogue.models_choice import ArbitrationFile, ExplorationFile, LeverFile
 from features.catalogue.models_experiment import ExperimentFile, HoldoutFile, ProgrammeHoldoutFile
 from features.catalogue.models_limits import LimitFile, ShareFile

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 
-from decisioning.care import CarePolicy, CaseKind
-from decisioning.contact_policy import Cap, ContactPolicy, Fatigue, PressureBudget, Suppression
-from decisioning.conversation import Conversation
-from decisioning.message import MessageClass
-from decisioning.message_classes import DEFAULT_CLASSES, ClassRules
-from decisioning.quiet_hours import QuietHours, QuietRule
+from decisioning.catalogue.care import CarePolicy, CaseKind
+from decisioning.catalogue.contact_policy import Cap, ContactPolicy, Fatigue, PressureBudget, Suppression
+from decisioning.catalogue.conversation import Conversation
+from decisioning.catalogue.message import MessageClass
+from decisioning.catalogue.message_classes import DEFAULT_CLASSES, ClassRules
+from decisioning.catalogue.quiet_hours import QuietHours, QuietRule
 from features.catalogue.fields import MINUTES_OF_DAY
 from features.catalogue.models_care import CareFile, CaseFile
 from features.catalogue.models_contact import (

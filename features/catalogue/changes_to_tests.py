@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.experiment import ProgrammeHoldout
+from decisioning.catalogue.ranges import width, without
 from decisioning.errors import InvalidInputError
-from decisioning.experiment import ProgrammeHoldout
-from decisioning.ranges import width, without
 from features.assignment_ledger import HELD_OUT, Phase, read_ledger, settled, with_ranges
 from features.catalogue.loading import load_catalogue
 from features.catalogue.settling import ledger_in_force

@@ -4,9 +4,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from decisioning.catalogue import Attribute, AttributeKind, Catalogue
-from decisioning.fact_names import CONTEXT_PREFIX, CUSTOMER_PREFIX, STAGE_FACT
-from decisioning.value_cells import Domain, ValueKind
+from decisioning.catalogue.catalogue import Attribute, AttributeKind, Catalogue
+from decisioning.rules.fact_names import CONTEXT_PREFIX, CUSTOMER_PREFIX, STAGE_FACT
+from decisioning.rules.value_cells import Domain, ValueKind
 from features.catalogue.live_facts import live_numbers, live_words
 from features.computing.definitions import STAGE_AGE_DAYS, STAGE_INDEX, feature_schema
 

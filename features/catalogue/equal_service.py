@@ -7,7 +7,7 @@ other, and a rule may ask for that.
 from collections.abc import Iterator
 from typing import Any
 
-from decisioning.message import MessageClass
+from decisioning.catalogue.message import MessageClass
 from features.catalogue.documents import Location
 from features.catalogue.facts import rules_of, stage_rules
 from features.catalogue.models_offer import OfferFile

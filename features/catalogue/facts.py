@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from decisioning.catalogue import AttributeKind
+from decisioning.catalogue.catalogue import AttributeKind
 from decisioning.errors import InvalidPolicyError
-from decisioning.predicate import Comparison
+from decisioning.rules.predicate import Comparison
 from features.catalogue.building import build_catalogue
 from features.catalogue.documents import Location
 from features.catalogue.live_facts import live_numbers, live_words

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
-from decisioning.care import CaseState
-from decisioning.fact_names import LIVE_PREFIX
+from decisioning.catalogue.care import CaseState
+from decisioning.rules.fact_names import LIVE_PREFIX
 
 MESSAGE_COUNT = f"{LIVE_PREFIX}message_count_24h"
 OPEN_CASE_COUNT = f"{LIVE_PREFIX}open_case_count"

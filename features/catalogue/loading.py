@@ -5,7 +5,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import InvalidPolicyError
 from features.assignment_ledger import read_ledger, with_ranges
 from features.catalogue.building import build_catalogue

@@ -7,9 +7,9 @@ from typing import Annotated, Self
 
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
-from decisioning.catalogue import AttributeKind, LearningMethod
-from decisioning.measure import Unit
-from decisioning.message import MessageClass
+from decisioning.catalogue.catalogue import AttributeKind, LearningMethod
+from decisioning.catalogue.measure import Unit
+from decisioning.catalogue.message import MessageClass
 from features.catalogue.fields import ColumnName, FileModel, Identifier, Money, Text
 from features.catalogue.models_care import CareFile
 from features.catalogue.models_choice import ArbitrationFile, ExplorationFile, LeverFile

@@ -4,8 +4,8 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from decisioning.care import DEFAULT_CARE, CaseKind
-from decisioning.message import MessageClass
+from decisioning.catalogue.care import DEFAULT_CARE, CaseKind
+from decisioning.catalogue.message import MessageClass
 from features.catalogue.fields import ColumnName, Days, FileModel, Hours, Text
 
 CooldownDays = Annotated[float, Field(ge=0, le=3660)]

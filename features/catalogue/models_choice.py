@@ -4,8 +4,8 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from decisioning.exploration import ExplorationKind
-from decisioning.levers import LeverScope
+from decisioning.catalogue.exploration import ExplorationKind
+from decisioning.catalogue.levers import LeverScope
 from features.catalogue.fields import Day, FileModel, Money, Text
 from features.catalogue.rules import RuleFile
 

@@ -4,9 +4,9 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from decisioning.contact_policy import CapUnit, SuppressionScope
-from decisioning.message import MessageClass
-from decisioning.message_classes import CapScope, Layer
+from decisioning.catalogue.contact_policy import CapUnit, SuppressionScope
+from decisioning.catalogue.message import MessageClass
+from decisioning.catalogue.message_classes import CapScope, Layer
 from features.catalogue.fields import Days, FileModel, Hours, Identifier, Money
 
 Weight = Annotated[float, Field(ge=0, le=1000)]

@@ -4,7 +4,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from decisioning.experiment import ArmPolicy, Exposure, Unit
+from decisioning.catalogue.experiment import ArmPolicy, Exposure, Unit
 from features.catalogue.fields import FileModel, Identifier, Moment, Share, Text
 
 _UNIT = "Customers or whole households are assigned"

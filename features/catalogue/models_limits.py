@@ -4,7 +4,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from decisioning.limits import LimitScope, Period
+from decisioning.catalogue.limits import LimitScope, Period
 from features.catalogue.fields import FileModel, Moment, Money, Share, Text, Zone
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from decisioning.listening import SCALES, Listening, Topic
+from decisioning.catalogue.listening import SCALES, Listening, Topic
 from features.catalogue.fields import FileModel, Identifier, Text
 
 _PLAIN = Listening()

@@ -4,7 +4,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from decisioning.message import MessageClass
+from decisioning.catalogue.message import MessageClass
 from features.catalogue.fields import ColumnName, Days, FieldPath, FileModel, Identifier, Moment, Money, Text
 from features.catalogue.rules import RuleFile
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from decisioning.message import SILENCE
+from decisioning.catalogue.message import SILENCE
 from features.catalogue.documents import Location
 from features.catalogue.models_offer import OfferFile
 from features.catalogue.names import Names, check_name, check_names

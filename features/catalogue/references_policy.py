@@ -3,8 +3,8 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from decisioning.message import MessageClass
-from decisioning.message_classes import (
+from decisioning.catalogue.message import MessageClass
+from decisioning.catalogue.message_classes import (
     BYPASSABLE,
     DEFAULT_CLASSES,
     MAY_BYPASS_CONSENT,

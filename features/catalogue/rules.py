@@ -9,7 +9,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from decisioning.predicate import ALWAYS, AllOf, AnyOf, Compare, Comparison, Not, Predicate
+from decisioning.rules.predicate import ALWAYS, AllOf, AnyOf, Compare, Comparison, Not, Predicate
 
 type Plain = float | bool | str
 type Step = tuple[str | int, ...]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
 from features.catalogue.findings import Finding, Proof, Severity
 
 TITLES = {

@@ -8,9 +8,9 @@ from typing import Any
 
 import orjson
 
-from decisioning.catalogue import Catalogue
-from decisioning.message import MessageClass
-from decisioning.message_classes import ClassRules, Layer
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.message import MessageClass
+from decisioning.catalogue.message_classes import ClassRules, Layer
 
 _DIGITS = 16
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from decisioning.creative_limits import BODY, FORMAT, creative_faults
+from decisioning.catalogue.creative_limits import BODY, FORMAT, creative_faults
 from decisioning.errors import InvalidPolicyError
-from decisioning.predicate import FactValue
+from decisioning.rules.predicate import FactValue
 from features.catalogue.building import build_channel
 from features.catalogue.documents import Location
 from features.catalogue.models_journey import ChannelFile

@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from decisioning.catalogue import Attribute, AttributeKind
+from decisioning.catalogue.catalogue import Attribute, AttributeKind
 from features.declared import read_number, read_value
 from features.tabular.cells import flags
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 import narwhals as nw
 
-from decisioning.catalogue import Attribute, AttributeKind
+from decisioning.catalogue.catalogue import Attribute, AttributeKind
 from features.computing.definition import Definition, Group, Source, Term, amount, count, recency, within, word
 
 PURCHASE_WINDOWS = (7, 30, 90, 365)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import narwhals as nw
 import polars as pl
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import InvalidInputError
-from decisioning.fact_names import CUSTOMER_PREFIX
+from decisioning.rules.fact_names import CUSTOMER_PREFIX
 from features.computing.definition import PACK, PACK_DIGITS, Definition, Source, Term
 from features.computing.definitions import definitions, feature_schema
 from features.computing.rule_expressions import unfit_column

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from decisioning.catalogue import Attribute, Catalogue
+from decisioning.catalogue.catalogue import Attribute, Catalogue
 from decisioning.errors import InvalidPolicyError
-from decisioning.predicate import Predicate
+from decisioning.rules.predicate import Predicate
 from features.computing.behaviour import activity, profile, purchases, service
 from features.computing.contact import contacts, engagement, response
 from features.computing.definition import Definition, Group

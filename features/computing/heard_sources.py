@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from decisioning.listening import SCALES
+from decisioning.catalogue.listening import SCALES
 from features.contracts import EventType
 from features.listening.heard import LABEL, SENTIMENT, TEXT_TYPES, heard_field
 

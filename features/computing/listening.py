@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import narwhals as nw
 
-from decisioning.listening import SCALES
+from decisioning.catalogue.listening import SCALES
 from features.computing.definition import Definition, Group, Source, count, mean, newest, recency, within
 
 MEAN_WINDOW = 365

@@ -1,4 +1,4 @@
-"""Rules over facts as Narwhals expressions: the answers of `decisioning.predicate.compile_predicate`, column-wise.
+"""Rules over facts as Narwhals expressions: the answers of `decisioning.rules.predicate.compile_predicate`, column-wise.
 
 The core's closures take one customer at a time. Stages are evaluated for every customer at several moments of the past,
 so here the same rules become expressions over whole columns; a property test holds the two together.
@@ -12,8 +12,8 @@ from typing import Any
 import narwhals as nw
 
 from decisioning.errors import InvalidPolicyError
-from decisioning.fact_names import LIVE_PREFIX
-from decisioning.predicate import AllOf, AnyOf, Compare, Comparison, FactValue, Not, Predicate, compile_predicate
+from decisioning.rules.fact_names import LIVE_PREFIX
+from decisioning.rules.predicate import AllOf, AnyOf, Compare, Comparison, FactValue, Not, Predicate, compile_predicate
 
 type Kind = type[float] | type[str] | type[bool]
 type Kinds = Mapping[str, Kind]
@@ -61,7 +61,7 @@ class _Columns:
 
 
 def _expression(predicate: Predicate, columns: _Columns, *, holds: bool) -> nw.Expr:
-    """True where a rule surely holds, or where it surely does not, as in `decisioning.predicate`."""
+    """True where a rule surely holds, or where it surely does not, as in `decisioning.rules.predicate`."""
     match predicate:
         case AllOf(parts=()) | AnyOf(parts=()):
             return nw.lit(value=isinstance(predicate, AllOf) is holds)

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import polars as pl
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
 from features.computing.attribute_columns import as_fact, as_number, is_unfit
 from features.computing.definition import NEVER_US, Source
 from features.computing.heard_sources import HEARD_COLUMNS, heard_columns

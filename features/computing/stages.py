@@ -10,9 +10,9 @@ from collections.abc import Iterable
 import narwhals as nw
 import polars as pl
 
-from decisioning.catalogue import AttributeKind, Catalogue
-from decisioning.fact_names import CUSTOMER_PREFIX
-from decisioning.predicate import facts_of
+from decisioning.catalogue.catalogue import AttributeKind, Catalogue
+from decisioning.rules.fact_names import CUSTOMER_PREFIX
+from decisioning.rules.predicate import facts_of
 from features.computing.definition import DAY_US
 from features.computing.definitions import STAGE_AGE_DAYS, STAGE_INDEX
 from features.computing.rule_expressions import Kind, rule_expression

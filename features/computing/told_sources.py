@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from decisioning.catalogue import Attribute, Catalogue
+from decisioning.catalogue.catalogue import Attribute, Catalogue
 from features.computing.attribute_columns import as_fact, as_number, is_unfit
 from features.computing.rule_expressions import unfit_column
 from features.contracts import StateEventType

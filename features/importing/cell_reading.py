@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import polars as pl
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
 from features.contracts import CUSTOMERS, Column, Table
 from features.customer_rows import CLEARABLE
 from features.tabular.cells import numbers, whole, without_missing

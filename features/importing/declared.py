@@ -8,7 +8,7 @@ from zoneinfo import available_timezones
 import orjson
 import polars as pl
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
 from decisioning.customer import PROFILING, PROTECTIONS
 from decisioning.errors import nearest_names
 from features.customer_rows import CLEARABLE

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import InvalidInputError, nearest_names
 from features.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES, StateEventType, Table
 from features.identities import by_person, people

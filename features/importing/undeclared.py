@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import orjson
 import polars as pl
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
 from features.contracts import CUSTOMERS, EVENTS, StateEventType, Table
 from features.declared import Declared
 from features.declared_events import AS_SENT

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import InvalidInputError
 from features.contracts import (
     CUSTOMERS,

@@ -7,8 +7,8 @@ from typing import Any
 import orjson
 import polars as pl
 
-from decisioning.catalogue import Catalogue
-from decisioning.listening import Listening
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.listening import Listening
 from features.listening.heard import CASE_ID, HEARD, HEARD_PREFIX, LABEL, OPENS, SENTIMENT, TEXT_TYPES
 from features.listening.reading import Reading, low_score, read_text
 

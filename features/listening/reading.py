@@ -7,7 +7,7 @@ from functools import cache, lru_cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from decisioning.listening import Listening
+from decisioning.catalogue.listening import Listening
 from features.listening.keyboard import as_keyboards_type
 from features.listening.language import ENGLISH, language_of
 
@@ -80,7 +80,7 @@ def topic_of(text: str, listening: Listening) -> str | None:
     """The topic that a text names: one that opens a case before others, then the one with most words in it.
 
     Example:
-        >>> from decisioning.listening import Topic
+        >>> from decisioning.catalogue.listening import Topic
         >>> topic_of("My suitcases are gone", Listening(topics={"baggage": Topic(words=("suitcase*",))}))
         'baggage'
     """

@@ -11,10 +11,10 @@ import polars as pl
 from redis import Redis
 from redis.exceptions import RedisError
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
 from decisioning.customer import PROFILING, Consent, Customer, CustomerId, Told
 from decisioning.errors import FeatureUnavailableError, InvalidInputError
-from decisioning.predicate import FactValue
+from decisioning.rules.predicate import FactValue
 from features.customer_rows import merged_attributes, newest_rows
 from features.declared import Declared, read_attributes
 from features.online.redis_bulk import set_many, unset_many

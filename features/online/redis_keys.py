@@ -65,7 +65,7 @@ def household_book_key(household_id: str) -> str:
 
 
 def counter_key(counter: str) -> str:
-    """How much of a capacity, budget or share was used (number), by `decisioning.limits.counter_name`."""
+    """How much of a capacity, budget or share was used (number), by `decisioning.catalogue.limits.counter_name`."""
     return f"{COUNTER_PREFIX}{counter}"
 
 

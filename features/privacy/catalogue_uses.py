@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from decisioning.catalogue import Catalogue
-from decisioning.predicate import Compare
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.rules.predicate import Compare
 
 _PLACEHOLDER = re.compile(r"\bcustomer\.([A-Za-z_][A-Za-z0-9_]*)")
 _NAMED_PARTS = ("offer_id", "stage_id", "limit_id", "experiment_id", "lever_id", "share_id")

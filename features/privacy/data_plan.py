@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import orjson
 import polars as pl
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
 from features.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES, StateEventType, Table
 from features.log import EventLog
 from features.privacy.catalogue_uses import asked_attributes, case_events, measured, rule_facts, template_attributes

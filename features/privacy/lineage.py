@@ -12,8 +12,8 @@ from typing import Any
 import orjson
 import polars as pl
 
-from decisioning.catalogue import Attribute, AttributeKind, Catalogue
-from decisioning.listening import SCALES
+from decisioning.catalogue.catalogue import Attribute, AttributeKind, Catalogue
+from decisioning.catalogue.listening import SCALES
 from features.computing.compute import compute_features
 from features.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES, EventType, OutcomeType
 from features.history import History

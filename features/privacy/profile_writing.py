@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 from redis import Redis
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import InvalidInputError
 from features.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES, OutcomeType
 from features.importing.validation import ROW, Surroundings, check_rows

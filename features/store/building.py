@@ -15,7 +15,7 @@ from pathlib import Path
 import polars as pl
 import pyarrow.parquet as pq
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import InsufficientDataError, InvalidInputError, UnavailableError
 from features.computing.compute import OnProgress, feature_chunks
 from features.computing.definitions import feature_schema

@@ -9,7 +9,7 @@ import polars as pl
 from redis import Redis
 from redis.exceptions import RedisError
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
 from decisioning.customer import Customer
 from decisioning.errors import FeatureUnavailableError
 from features.computing.compute import OnProgress

@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import InvalidInputError
 from features.computing.definitions import feature_schema
 from features.contracts import UTC_TIME

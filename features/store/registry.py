@@ -16,7 +16,7 @@ from feast.data_format import ParquetFormat
 from feast.errors import FeatureServiceNotFoundException
 from feast.types import Float64
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import FeatureUnavailableError, UnknownNameError
 from features.computing.definitions import feature_schema
 from features.computing.feature_schema import FeatureSchema

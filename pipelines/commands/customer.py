@@ -11,7 +11,7 @@ from features.ids import whole_id
 from pipelines.options import HomeOption, JsonOption, print_result, say, settings_for
 
 if TYPE_CHECKING:
-    from decisioning.predicate import FactValue
+    from decisioning.rules.predicate import FactValue
     from serving.privacy.erasing import Erasure
 
 customer_app = typer.Typer(help="The rights of a customer: see, correct, erase.", no_args_is_help=True)

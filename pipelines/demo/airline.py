@@ -9,8 +9,8 @@ import httpx
 import polars as pl
 from rich.console import Console
 
-from decisioning.catalogue import Catalogue
-from decisioning.message import MessageClass
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.message import MessageClass
 from features.cases import cases_of
 from features.catalogue import load_catalogue
 from features.clock import set_clock

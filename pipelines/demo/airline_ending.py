@@ -7,9 +7,9 @@ import numpy as np
 import polars as pl
 from rich.console import Console
 
-from decisioning.catalogue import Catalogue
-from decisioning.message import SILENCE
-from decisioning.plain_words import plain_reason
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.message import SILENCE
+from decisioning.explanation.plain_words import plain_reason
 from decisioning.record import decision_from_record
 from features.history import History
 from features.log import EventLog

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from decisioning.care import CarePolicy
+from decisioning.catalogue.care import CarePolicy
 
 
 @dataclass(slots=True, kw_only=True)

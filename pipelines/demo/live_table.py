@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from decisioning.decision import Reason
-from decisioning.spoken_names import spoken
+from decisioning.explanation.spoken_names import spoken
 from pipelines.demo.scoreboard import Money, Scoreboard
 from pipelines.demo.traffic import Traffic
 

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import polars as pl
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
 from examples.conversion import write_world
 from features.catalogue import load_catalogue
 from pipelines.demo.diary import PlayedWeek, Scenario

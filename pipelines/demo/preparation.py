@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.progress import Progress
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import InvalidInputError
 from features.catalogue import load_catalogue
 from features.importing.folder import import_folder

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from decisioning.spoken_names import spoken
+from decisioning.explanation.spoken_names import spoken
 from features.clock import set_clock
 from pipelines.demo.diary import BoolArray, Diary, PlayedWeek
 from pipelines.demo.journey import Journeys

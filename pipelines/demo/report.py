@@ -5,10 +5,10 @@ from collections import Counter
 from rich.console import Console
 from rich.table import Table
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.measure import Unit
 from decisioning.decision import Decision, Reason
-from decisioning.measure import Unit
-from decisioning.plain_words import plain_reason
+from decisioning.explanation.plain_words import plain_reason
 from features.readouts import Readout
 from pipelines.demo.conversation import Conversation
 

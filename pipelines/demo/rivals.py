@@ -19,7 +19,7 @@ from typing import cast
 
 import polars as pl
 
-from decisioning.catalogue import Catalogue, Learning
+from decisioning.catalogue.catalogue import Catalogue, Learning
 from decisioning.customer import CustomerId
 from decisioning.value_model import ValueModel
 from features.catalogue import load_catalogue

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import groupby
 
-from decisioning.spoken_names import spoken, spoken_channel
+from decisioning.explanation.spoken_names import spoken, spoken_channel
 from pipelines.demo.journey import Decided, Entry, Happened
 
 EVENT_WORDS = {
@@ -60,7 +60,7 @@ def told(entries: Sequence[Entry], explain: Callable[[str], str]) -> list[Line]:
 
     Args:
         entries: What happened, in any order.
-        explain: The sentence that explains the decision of an id, as `decisioning.plain_words` puts it.
+        explain: The sentence that explains the decision of an id, as `decisioning.explanation.plain_words` puts it.
     """
     ordered = sorted(entries, key=lambda entry: entry.at)
     return list(_without_repeats(line for entry in ordered if (line := _line(entry, explain)) is not None))

@@ -16,7 +16,8 @@ from typing import Any
 import orjson
 import polars as pl
 
-from decisioning.contact_policy import CONFIRMING_OUTCOMES
+from decisioning.catalogue.contact_policy import CONFIRMING_OUTCOMES
+from decisioning.catalogue.message import Message
 from decisioning.customer import Customer
 from decisioning.errors import (
     FeatureUnavailableError,
@@ -25,7 +26,6 @@ from decisioning.errors import (
     UnavailableError,
     UnknownNameError,
 )
-from decisioning.message import Message
 from features.catalogue import load_catalogue
 from features.contracts import DECISIONS, OUTCOMES
 from features.log import EventLog

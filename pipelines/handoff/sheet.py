@@ -10,12 +10,12 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from decisioning.arrival import arrives_at, run_at
-from decisioning.creative_limits import FORMAT
+from decisioning.catalogue.creative_limits import FORMAT
+from decisioning.catalogue.message import Channel, Message
 from decisioning.errors import InvalidInputError
-from decisioning.message import Channel, Message
-from decisioning.number_words import number_words
-from decisioning.predicate import FactValue, is_missing
+from decisioning.gates.arrival import arrives_at, run_at
+from decisioning.rules.number_words import number_words
+from decisioning.rules.predicate import FactValue, is_missing
 from features.content import render_content
 
 SUFFIXES = (".csv", ".parquet")

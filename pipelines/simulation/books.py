@@ -12,12 +12,12 @@ from typing import Any
 import orjson
 import polars as pl
 
-from decisioning.catalogue import Catalogue
-from decisioning.contact_policy import Contact, Touch, book_seconds
-from decisioning.conversation import SEEN_OUTCOMES
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.contact_policy import Contact, Touch, book_seconds
+from decisioning.catalogue.conversation import SEEN_OUTCOMES
+from decisioning.catalogue.limits import Supply
 from decisioning.customer import Customer
 from decisioning.errors import InvalidInputError
-from decisioning.limits import Supply
 from decisioning.live import LiveState, RecentEvent
 from features.contracts import OutcomeType, StateEventType
 from serving.bodies import EventItem, OutcomeItem

@@ -7,10 +7,10 @@ from datetime import datetime
 import numpy as np
 import polars as pl
 
-from decisioning.catalogue import Catalogue
-from decisioning.fact_names import is_feature
+from decisioning.catalogue.catalogue import Catalogue
 from decisioning.policy import Policy
-from decisioning.predicate import facts_of
+from decisioning.rules.fact_names import is_feature
+from decisioning.rules.predicate import facts_of
 from examples.conversion import canonical
 from features.computing.compute import compute_features, evaluate
 from features.computing.definitions import STAGE_AGE_DAYS, STAGE_INDEX, definitions, feature_schema

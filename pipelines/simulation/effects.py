@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from decisioning.message import Message
+from decisioning.catalogue.message import Message
 from decisioning.scoring import FloatArray
 from pipelines.simulation.journey import MEMORIES, PUSHED, STAGE_OF, Step, steps_of
 from pipelines.simulation.population import REGIONS, BoolArray, IntArray, Population

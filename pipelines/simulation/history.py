@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import polars as pl
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import InvalidInputError
 from examples import conversion
 from examples.conversion import ConvertReport, canonical, check_day, write_world

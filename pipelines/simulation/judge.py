@@ -14,12 +14,12 @@ from zoneinfo import ZoneInfo
 import orjson
 import polars as pl
 
-from decisioning.catalogue import Catalogue
-from decisioning.contact_policy import CapUnit
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.contact_policy import CapUnit
+from decisioning.catalogue.limits import Limit, LimitMeasure, Period
+from decisioning.catalogue.quiet_hours import QuietRule
 from decisioning.errors import InvalidInputError
-from decisioning.limits import Limit, LimitMeasure, Period
-from decisioning.predicate import FactValue, compile_predicate, facts_of
-from decisioning.quiet_hours import QuietRule
+from decisioning.rules.predicate import FactValue, compile_predicate, facts_of
 from features.computing.sources import Tables
 
 RULES = ("consent", "reach", "stage", "case", "cap", "suppression", "quiet hours", "capacity")

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from decisioning.catalogue import Catalogue
-from decisioning.contact_policy import Cap, CapScope, SuppressionScope
-from decisioning.limits import LimitScope
-from decisioning.message import Message
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.contact_policy import Cap, CapScope, SuppressionScope
+from decisioning.catalogue.limits import LimitScope
+from decisioning.catalogue.message import Message
 from decisioning.scoring import FloatArray
 from pipelines.simulation.chance import Cause, draw
 from pipelines.simulation.outcomes import is_declined

@@ -11,11 +11,11 @@ from time import perf_counter
 import numpy as np
 import polars as pl
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.exploration import Exploration
+from decisioning.catalogue.message import MessageClass
 from decisioning.customer import Customer
 from decisioning.decision import Decision
-from decisioning.exploration import Exploration
-from decisioning.message import MessageClass
 from decisioning.policy import Policy
 from decisioning.scoring import FloatArray
 from examples.conversion import canonical

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from decisioning.message import SILENCE, Message
+from decisioning.catalogue.message import SILENCE, Message
 from decisioning.scoring import FloatArray
 from decisioning.value_model import ValueModel, context_vector, design_matrix
 from pipelines.simulation.oracle import OraclePlan

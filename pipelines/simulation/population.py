@@ -11,7 +11,7 @@ import numpy.typing as npt
 import orjson
 import polars as pl
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
 from decisioning.customer import Customer
 from decisioning.errors import InvalidInputError
 from decisioning.scoring import FloatArray

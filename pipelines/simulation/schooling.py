@@ -8,9 +8,9 @@ from pathlib import Path
 import lightgbm
 import numpy as np
 
-from decisioning.catalogue import Catalogue, Learning
-from decisioning.measure import Measure, Unit
-from decisioning.message import SILENCE
+from decisioning.catalogue.catalogue import Catalogue, Learning
+from decisioning.catalogue.measure import Measure, Unit
+from decisioning.catalogue.message import SILENCE
 from decisioning.scoring import FloatArray
 from decisioning.value_model import Calibrator, DesignLayout, MessageCoding
 from features.catalogue import load_catalogue

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from decisioning.candidate import Candidate
-from decisioning.capacity import uses
+from decisioning.catalogue.limits import Supply
 from decisioning.decision import Decision, Inputs, Request, request_uniform
-from decisioning.limits import Supply
+from decisioning.gates.candidate import Candidate
+from decisioning.gates.capacity import uses
 from decisioning.policy import Policy, decide
 from decisioning.scoring import FeatureVector, FloatArray
 from pipelines.allocation import allocate

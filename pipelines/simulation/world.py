@@ -9,9 +9,9 @@ from datetime import UTC, date, datetime, time, timedelta
 
 import numpy as np
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.message import Message, MessageClass
 from decisioning.errors import InvalidInputError
-from decisioning.message import Message, MessageClass
 from pipelines.simulation.chance import Cause, draw
 from pipelines.simulation.effects import Effects
 from pipelines.simulation.journey import FULL_MEMORY, STAGE_OF, Step

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from decisioning.catalogue import Attribute, Catalogue
+from decisioning.catalogue.catalogue import Attribute, Catalogue
 from decisioning.errors import InvalidInputError, UnknownNameError
-from decisioning.predicate import FactValue
+from decisioning.rules.predicate import FactValue
 from features.contracts import CUSTOMERS
 from features.declared import Declared, alike, read_value, rule_of_values
 from features.online.redis_connection import connect

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import InvalidInputError, UnknownNameError
 from features.contracts import CUSTOMERS, EVENTS, StateEventType
 from features.online.erased import tell_erased

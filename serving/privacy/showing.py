@@ -9,9 +9,9 @@ import orjson
 from redis import Redis
 from redis.exceptions import RedisError
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.limits import Supply
 from decisioning.errors import FeatureUnavailableError, UnavailableError
-from decisioning.limits import Supply
 from features.computing.definitions import feature_schema
 from features.online.profiles import decode_profile
 from features.online.record import decode_record, record_schema

@@ -9,8 +9,8 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import RedisError
 
+from decisioning.catalogue.limits import Supply
 from decisioning.errors import UnavailableError
-from decisioning.limits import Supply
 from features.log import EventLog
 from features.policy_archive import PolicyArchive
 from features.restorable import decisions_since, has_chains, identities_in

@@ -11,12 +11,12 @@ from typing import Any
 
 import orjson
 
-from decisioning.capacity import uses
-from decisioning.catalogue import Catalogue
-from decisioning.contact_ledger import GHOST_SUFFIX
-from decisioning.contact_policy import Contact, Touch
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.contact_policy import Contact, Touch
+from decisioning.catalogue.message import SILENCE, MessageClass
 from decisioning.errors import InvalidInputError
-from decisioning.message import SILENCE, MessageClass
+from decisioning.gates.capacity import uses
+from decisioning.gates.contact_ledger import GHOST_SUFFIX
 from decisioning.record import decision_from_record
 from features.online.redis_keys import book_key, decision_key, household_pointer_key, shard_of
 from features.policy_archive import PolicyArchive

@@ -6,8 +6,8 @@ from typing import Any
 
 import orjson
 
-from decisioning.catalogue import Catalogue
-from decisioning.contact_policy import CONFIRMING_OUTCOMES, RELEASING_OUTCOMES
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.contact_policy import CONFIRMING_OUTCOMES, RELEASING_OUTCOMES
 from features.contracts import OutcomeType, StateEventType
 from features.listening.heard import TEXT_TYPES
 from features.log import EventLog

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
-from decisioning.explaining import Reader
+from decisioning.explanation.explanation import Reader
 from features.policy_archive import PolicyArchive
 from serving.access import needs
 from serving.api_keys import Scope

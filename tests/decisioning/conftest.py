@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.experiment import Arm, ArmPolicy, Experiment, Exposure
+from decisioning.catalogue.exploration import Exploration
 from decisioning.customer import Consent, Customer, CustomerId
 from decisioning.decision import Inputs, Request, request_uniform
-from decisioning.experiment import Arm, ArmPolicy, Experiment, Exposure
-from decisioning.exploration import Exploration
 from decisioning.policy import Policy
 from decisioning.scoring import FeatureVector
 

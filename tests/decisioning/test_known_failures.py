@@ -13,21 +13,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from decisioning.care import DEFAULT_CARE, Case
-from decisioning.catalogue import Catalogue
-from decisioning.contact_policy import Cap, Contact, ContactPolicy
+from decisioning.catalogue.care import DEFAULT_CARE, Case
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.contact_policy import Cap, Contact, ContactPolicy
+from decisioning.catalogue.experiment import ArmPolicy, Experiment, Holdout
+from decisioning.catalogue.exploration import Exploration, ExplorationKind, Ramp
+from decisioning.catalogue.message import MessageClass
+from decisioning.catalogue.message_classes import DEFAULT_CLASSES, CapScope
+from decisioning.catalogue.quiet_hours import QuietHours, QuietRule
 from decisioning.customer import Consent
 from decisioning.decision import Decision, Exclusion, Inputs, Placement, Reason
 from decisioning.errors import ModelUnavailableError
-from decisioning.experiment import ArmPolicy, Experiment, Holdout
-from decisioning.exploration import Exploration, ExplorationKind, Ramp
 from decisioning.live import LiveState
-from decisioning.message import MessageClass
-from decisioning.message_classes import DEFAULT_CLASSES, CapScope
 from decisioning.permit import permit
 from decisioning.policy import Policy, decide
-from decisioning.predicate import Compare, Comparison, Not
-from decisioning.quiet_hours import QuietHours, QuietRule
+from decisioning.rules.predicate import Compare, Comparison, Not
 
 type MakeInputs = Callable[..., Inputs]
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from decisioning.care import CarePolicy, Case
-from decisioning.contact_policy import Contact, Touch
+from decisioning.catalogue.care import CarePolicy, Case
+from decisioning.catalogue.contact_policy import Contact, Touch
+from decisioning.catalogue.message import MessageClass
 from decisioning.live import LiveState, RecentEvent, StageMove, live_facts, stage_moved_to
-from decisioning.message import MessageClass
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

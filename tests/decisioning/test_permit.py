@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from decisioning.care import DEFAULT_CARE, Case
-from decisioning.catalogue import Catalogue
-from decisioning.contact_policy import (
+from decisioning.catalogue.care import DEFAULT_CARE, Case
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.contact_policy import (
     Cap,
     CapUnit,
     Contact,
@@ -21,20 +21,20 @@ from decisioning.contact_policy import (
     Suppression,
     SuppressionScope,
 )
+from decisioning.catalogue.experiment import ArmPolicy, Experiment, Holdout
+from decisioning.catalogue.exploration import Exploration
+from decisioning.catalogue.limits import Limit, LimitScope, Period, Supply
+from decisioning.catalogue.message import MessageClass
+from decisioning.catalogue.message_classes import CapScope
+from decisioning.catalogue.quiet_hours import QuietHours, QuietRule
 from decisioning.customer import Consent
 from decisioning.decision import Decision, Exclusion, Inputs, Placement
 from decisioning.errors import InvalidInputError
-from decisioning.experiment import ArmPolicy, Experiment, Holdout
-from decisioning.exploration import Exploration
-from decisioning.limits import Limit, LimitScope, Period, Supply
+from decisioning.gates.reservation import reservation_of
 from decisioning.live import StageMove
-from decisioning.message import MessageClass
-from decisioning.message_classes import CapScope
 from decisioning.permit import PermitAnswer, permit
 from decisioning.policy import Policy, decide
-from decisioning.predicate import Compare, Comparison
-from decisioning.quiet_hours import QuietHours, QuietRule
-from decisioning.reservation import reservation_of
+from decisioning.rules.predicate import Compare, Comparison
 
 type MakeInputs = Callable[..., Inputs]
 

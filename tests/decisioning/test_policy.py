@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from decisioning.catalogue import Catalogue
-from decisioning.contact_policy import (
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.contact_policy import (
     Cap,
     Contact,
     ContactPolicy,
@@ -23,18 +23,18 @@ from decisioning.contact_policy import (
     Suppression,
     SuppressionScope,
 )
+from decisioning.catalogue.experiment import ArmPolicy, Experiment, Holdout
+from decisioning.catalogue.exploration import Exploration, ExplorationKind, Ramp
+from decisioning.catalogue.levers import Lever, LeverScope
+from decisioning.catalogue.limits import DepartmentShare, Limit, LimitMeasure, LimitScope, Period, Supply
+from decisioning.catalogue.message_classes import CapScope
+from decisioning.catalogue.quiet_hours import QuietHours, QuietRule
 from decisioning.decision import Action, Inputs, Placement, Reason
 from decisioning.errors import InvalidInputError, UnknownNameError
-from decisioning.experiment import ArmPolicy, Experiment, Holdout
-from decisioning.exploration import Exploration, ExplorationKind, Ramp
-from decisioning.levers import Lever, LeverScope
-from decisioning.limits import DepartmentShare, Limit, LimitMeasure, LimitScope, Period, Supply
 from decisioning.live import LiveState, RecentEvent, StageMove
-from decisioning.message_classes import CapScope
 from decisioning.policy import Policy, decide
-from decisioning.predicate import Compare, Comparison
-from decisioning.quiet_hours import QuietHours, QuietRule
 from decisioning.record import decision_to_record
+from decisioning.rules.predicate import Compare, Comparison
 from decisioning.scoring import FeatureVector
 
 type MakeInputs = Callable[..., Inputs]

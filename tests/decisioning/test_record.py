@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from decisioning.care import Case
-from decisioning.catalogue import Catalogue
-from decisioning.contact_policy import (
+from decisioning.catalogue.care import Case
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.contact_policy import (
     Cap,
     Contact,
     ContactPolicy,
@@ -25,19 +25,18 @@ from decisioning.contact_policy import (
     SuppressionScope,
     Touch,
 )
+from decisioning.catalogue.experiment import Holdout, ProgrammeHoldout
+from decisioning.catalogue.exploration import Exploration, ExplorationKind, Ramp
+from decisioning.catalogue.levers import Lever, LeverScope
+from decisioning.catalogue.limits import DepartmentShare, Limit, LimitScope, Supply
+from decisioning.catalogue.message import MessageClass
+from decisioning.catalogue.message_classes import CapScope
+from decisioning.catalogue.quiet_hours import QuietHours, QuietRule
 from decisioning.customer import Consent
 from decisioning.decision import Evaluated, Excluded, Exclusion, Inputs, Placement
 from decisioning.errors import InvalidInputError
-from decisioning.experiment import Holdout, ProgrammeHoldout
-from decisioning.exploration import Exploration, ExplorationKind, Ramp
-from decisioning.levers import Lever, LeverScope
-from decisioning.limits import DepartmentShare, Limit, LimitScope, Supply
 from decisioning.live import LiveState, RecentEvent, StageMove
-from decisioning.message import MessageClass
-from decisioning.message_classes import CapScope
 from decisioning.policy import Policy, decide
-from decisioning.predicate import Compare, Comparison
-from decisioning.quiet_hours import QuietHours, QuietRule
 from decisioning.record import (
     RECORD_VERSION,
     decision_from_record,
@@ -46,6 +45,7 @@ from decisioning.record import (
     inputs_to_record,
     replay,
 )
+from decisioning.rules.predicate import Compare, Comparison
 from decisioning.scoring import FeatureVector
 
 type MakeInputs = Callable[..., Inputs]

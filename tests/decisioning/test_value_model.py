@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from decisioning.catalogue import Attribute, AttributeKind, Catalogue
+from decisioning.catalogue.catalogue import Attribute, AttributeKind, Catalogue
+from decisioning.catalogue.message import Message, Offer
 from decisioning.errors import InvalidInputError
-from decisioning.message import Message, Offer
 from decisioning.scoring import FeatureVector, FloatArray, Scorer
 from decisioning.value_model import (
     CONTEXT_COLUMNS,

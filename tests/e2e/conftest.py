@@ -15,8 +15,8 @@ import orjson
 import pytest
 import redis
 
-from decisioning.catalogue import Catalogue
-from decisioning.message import MessageClass
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.message import MessageClass
 from features.catalogue import load_catalogue
 from features.clock import set_clock
 from features.contracts import DECISIONS, EVENTS, OUTCOMES

@@ -18,8 +18,8 @@ import typer
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
+from decisioning.catalogue.experiment import assign_arm, is_held_out
 from decisioning.errors import NextbestError
-from decisioning.experiment import assign_arm, is_held_out
 from features.catalogue import load_catalogue
 from features.contracts import DECISIONS, EVENTS, OUTCOMES
 from features.log import EventLog

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import orjson
 
-from decisioning.explaining import Reader, explain_decision
+from decisioning.explanation.explanation import Reader, explain_decision
 from decisioning.policy import Policy
 from decisioning.record import decision_from_record, decision_to_record, replay
 from features.catalogue import load_catalogue

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from decisioning.assignment import Assigner, Who
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.experiment import Arm, Experiment, Exposure, Holdout, check_experiments
 from decisioning.errors import InvalidPolicyError
-from decisioning.experiment import Arm, Experiment, Exposure, Holdout, check_experiments
+from decisioning.gates.assignment import Assigner, Who
 from features.assignment_ledger import (
     HELD_OUT,
     Ledger,

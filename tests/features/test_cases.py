@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from decisioning.care import CarePolicy, CaseKind, CaseState, case_standing
-from decisioning.catalogue import Catalogue
-from decisioning.message import MessageClass
+from decisioning.catalogue.care import CarePolicy, CaseKind, CaseState, case_standing
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.message import MessageClass
 from features.case_log import cases_in_log
 from features.cases import CASES_SCHEMA, cases_of
 from features.contracts import DECISIONS, EVENTS, OUTCOMES

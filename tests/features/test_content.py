@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.message import Channel, Creative, Message, MessageClass, Offer
 from decisioning.errors import InvalidPolicyError, MissingFieldError
-from decisioning.message import Channel, Creative, Message, MessageClass, Offer
-from decisioning.predicate import FactValue
+from decisioning.rules.predicate import FactValue
 from features.content import compile_template, fields_written, render_content, render_template, template_paths
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import orjson
 import pytest
 
-from decisioning.catalogue import Attribute, AttributeKind, Catalogue
+from decisioning.catalogue.catalogue import Attribute, AttributeKind, Catalogue
+from decisioning.catalogue.message import Message
 from decisioning.errors import ModelUnavailableError
-from decisioning.message import Message
 from decisioning.scoring import FeatureVector
 from decisioning.value_model import Calibrator, DesignLayout, MessageCoding, score
 from features.model_bundle import ModelBundle, load_value_model, read_bundle, value_model, write_bundle

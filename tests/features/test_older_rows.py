@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from decisioning.catalogue import Attribute, AttributeKind
+from decisioning.catalogue.catalogue import Attribute, AttributeKind
 from features.computing.attribute_columns import as_fact, as_number, is_unfit
 from features.contracts import CUSTOMERS
 from features.customer_rows import attribute_text

@@ -7,7 +7,7 @@ from shutil import copytree
 import pytest
 import yaml
 
-from decisioning.message_classes import DEFAULT_CLASSES, CapScope, Layer
+from decisioning.catalogue.message_classes import DEFAULT_CLASSES, CapScope, Layer
 from decisioning.policy import Policy
 from features.catalogue import load_catalogue
 

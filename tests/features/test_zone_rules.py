@@ -13,8 +13,8 @@ import polars as pl
 import pytest
 import tzdata
 
+from decisioning.catalogue.quiet_hours import QuietHours, QuietRule, quiet_until
 from decisioning.local_time import find_zone
-from decisioning.quiet_hours import QuietHours, QuietRule, quiet_until
 from features.contracts import EVENTS
 from features.importing.validation import ROW, Surroundings, check_rows
 from features.zone_rules import PACKAGE, ZoneRules, rules_in_force, use_newest_rules

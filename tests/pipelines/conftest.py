@@ -11,11 +11,11 @@ import numpy as np
 import orjson
 import pytest
 
-from decisioning.contact_policy import Contact, Touch
+from decisioning.catalogue.contact_policy import Contact, Touch
+from decisioning.catalogue.message import MessageClass
 from decisioning.customer import Consent, Customer, CustomerId
 from decisioning.decision import Decision, Inputs, Placement, Request, request_uniform
 from decisioning.live import LiveState
-from decisioning.message import MessageClass
 from decisioning.policy import Policy, decide
 from decisioning.record import decision_to_record
 from decisioning.scoring import FeatureVector

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from decisioning.care import CarePolicy, CaseKind
+from decisioning.catalogue.care import CarePolicy, CaseKind
 from decisioning.errors import InvalidInputError
 from features.settings import Settings
 from pipelines.demo.airline_report import print_journey, print_worth

@@ -8,13 +8,13 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from decisioning.care import Case
+from decisioning.catalogue.care import Case
+from decisioning.catalogue.message import MessageClass
 from decisioning.customer import Consent, Customer, CustomerId
 from decisioning.decision import Decision, Inputs, Request
 from decisioning.live import LiveState
-from decisioning.message import MessageClass
 from decisioning.policy import Policy, decide
-from decisioning.predicate import ALWAYS, Compare, Comparison
+from decisioning.rules.predicate import ALWAYS, Compare, Comparison
 from decisioning.scoring import FeatureVector
 from features.catalogue import load_catalogue
 from features.computing.definitions import feature_schema

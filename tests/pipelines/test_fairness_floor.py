@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.exploration import Exploration
+from decisioning.catalogue.limits import Limit, LimitScope, Supply, counter_name
 from decisioning.customer import Consent, Customer, CustomerId
 from decisioning.decision import Inputs, Request
 from decisioning.errors import InvalidInputError
-from decisioning.exploration import Exploration
-from decisioning.limits import Limit, LimitScope, Supply, counter_name
 from decisioning.policy import Policy, decide
 from decisioning.record import decision_to_record
 from features.catalogue import load_catalogue

@@ -119,7 +119,7 @@ def test_a_position_that_does_not_say_what_the_slate_says_is_told(decided_home) 
 
 def test_an_engine_that_changed_its_mind_fails(decided_home, monkeypatch: pytest.MonkeyPatch, run) -> None:
     decided_home.decide(range(20))
-    monkeypatch.setattr("decisioning.choice.best_of", lambda bids: 0)  # a release that always prefers silence
+    monkeypatch.setattr("decisioning.choice.position.best_of", lambda bids: 0)  # a release that always prefers silence
     report = replayed(decided_home)
     assert report.changed
     assert {"reason", "message_key"} & {one.field for changed in report.changed for one in changed.differences}

@@ -18,7 +18,7 @@ import pytest
 import redis
 from starlette.testclient import TestClient
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
 from decisioning.customer import Consent, Customer, CustomerId
 from decisioning.errors import ModelUnavailableError
 from decisioning.value_model import CONTEXT_COLUMNS, Calibrator, DesignLayout, MessageCoding, message_matrix

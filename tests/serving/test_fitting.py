@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from decisioning.creative_limits import creative_faults
+from decisioning.catalogue.creative_limits import creative_faults
+from decisioning.catalogue.message import Channel, Creative, Message, MessageClass, Offer
 from decisioning.errors import InvalidPolicyError
-from decisioning.message import Channel, Creative, Message, MessageClass, Offer
 from features.content import render_content
 from serving import fitting
 from serving.fitting import NOT_RENDERED, Fitting

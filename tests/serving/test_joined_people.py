@@ -13,8 +13,8 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
-from decisioning.assignment import Assigner, Who
 from decisioning.customer import Customer
+from decisioning.gates.assignment import Assigner, Who
 from decisioning.policy import decide
 from decisioning.record import decision_from_record
 from features.audit_chain import open_log

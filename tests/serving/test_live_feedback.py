@@ -14,11 +14,11 @@ import redis
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from decisioning.care import CarePolicy, CaseKind
-from decisioning.catalogue import Catalogue
-from decisioning.contact_policy import Contact, Suppression, SuppressionScope
+from decisioning.catalogue.care import CarePolicy, CaseKind
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.contact_policy import Contact, Suppression, SuppressionScope
 from decisioning.customer import PROTECTIONS
-from decisioning.reservation import Reservation
+from decisioning.gates.reservation import Reservation
 from features.contracts import OutcomeType, StateEventType
 from features.online.redis_keys import shard_of
 from serving.in_force import put_in_force

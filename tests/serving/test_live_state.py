@@ -8,9 +8,9 @@ import orjson
 import pytest
 import redis
 
-from decisioning.contact_policy import Contact, Touch
-from decisioning.message import MessageClass
-from decisioning.reservation import Reservation
+from decisioning.catalogue.contact_policy import Contact, Touch
+from decisioning.catalogue.message import MessageClass
+from decisioning.gates.reservation import Reservation
 from features.online.redis_keys import (
     EVIDENCE_KEY,
     PRICES_KEY,

@@ -11,8 +11,8 @@ import pytest
 import redis
 from starlette.testclient import TestClient
 
-from decisioning.catalogue import Catalogue
-from decisioning.limits import (
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.limits import (
     DepartmentShare,
     Limit,
     LimitMeasure,

@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 
 from decisioning.customer import Customer
 from decisioning.live import live_facts
-from decisioning.predicate import ALWAYS, AllOf, AnyOf, Compare, Comparison, Not
+from decisioning.rules.predicate import ALWAYS, AllOf, AnyOf, Compare, Comparison, Not
 from features.catalogue import load_catalogue
 from serving.event_memory import MOST_COUNTED, events_kept
 from serving.live_changes import Changes

@@ -16,10 +16,10 @@ import redis
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
 from decisioning.consent import latest_answers
 from decisioning.customer import Consent, Customer
-from decisioning.situation import protections_in_force
+from decisioning.gates.situation import protections_in_force
 from features.computing.sources import customer_rows
 from features.computing.told_sources import told_rows
 from features.contracts import CUSTOMERS, EVENTS, OUTCOMES

@@ -11,7 +11,7 @@ import orjson
 import polars as pl
 import pytest
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
 from features.catalogue import load_catalogue
 from features.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES
 from features.log import EventLog

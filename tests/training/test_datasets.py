@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import InsufficientDataError, InvalidPolicyError
 from decisioning.value_model import context_vector
 from features.computing.compute import compute_features

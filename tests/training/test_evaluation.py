@@ -8,11 +8,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.experiment import Holdout
+from decisioning.catalogue.journey import Touchpoint
+from decisioning.catalogue.message import SILENCE
 from decisioning.errors import InsufficientDataError, InvalidInputError, UnknownNameError
-from decisioning.experiment import Holdout
-from decisioning.journey import Touchpoint
-from decisioning.message import SILENCE
 from features.contracts import EVENTS, OUTCOMES
 from features.history import History
 from features.model_bundle import value_model

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from decisioning.catalogue import Catalogue, Learning, LearningMethod
+from decisioning.catalogue.catalogue import Catalogue, Learning, LearningMethod
 from decisioning.decision import Inputs, Reason, Request, request_uniform
 from decisioning.errors import InsufficientDataError
 from decisioning.policy import Policy, decide

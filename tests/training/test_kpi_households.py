@@ -7,9 +7,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from decisioning.experiment import Holdout, Unit
-from decisioning.measure import Measure
-from decisioning.measure import Unit as MeasureUnit
+from decisioning.catalogue.experiment import Holdout, Unit
+from decisioning.catalogue.measure import Measure
+from decisioning.catalogue.measure import Unit as MeasureUnit
 from features.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES
 from training.kpi_contacts import Period
 from training.kpi_increments import Increment, against_holdout, held_out_customers

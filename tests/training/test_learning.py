@@ -6,8 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from decisioning.catalogue import Catalogue
-from decisioning.message import Message
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.message import Message
 from decisioning.scoring import FloatArray
 from decisioning.value_model import design_matrix
 from features.model_bundle import load_value_model, value_model, write_bundle

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from decisioning.measure import Measure, Unit
+from decisioning.catalogue.measure import Measure, Unit
 from features.contracts import EVENTS, OUTCOMES
 from features.identities import people
 from training.measures import decision_values

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from decisioning.catalogue import Catalogue, Learning, LearningMethod
+from decisioning.catalogue.catalogue import Catalogue, Learning, LearningMethod
 from decisioning.errors import InsufficientDataError
 from features.contracts import UTC_TIME
 from features.model_bundle import value_model

@@ -9,9 +9,9 @@ import orjson
 import polars as pl
 import pytest
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.experiment import Exposure, assign_arm
 from decisioning.errors import InvalidPolicyError, UnknownNameError
-from decisioning.experiment import Exposure, assign_arm
 from features.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES
 from features.readouts import Health, Readout, ReadoutKind, ReadoutUnit, RefusalCode, Status
 from training.designs import readable_names

@@ -9,9 +9,9 @@ import orjson
 import polars as pl
 import pytest
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.experiment import Arm, Experiment, Exposure, Holdout, Unit, assign_arm, is_held_out, unit_id
 from decisioning.errors import UnknownNameError
-from decisioning.experiment import Arm, Experiment, Exposure, Holdout, Unit, assign_arm, is_held_out, unit_id
 from features.assignment_ledger import Ledger, settled, with_ranges
 from features.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES
 from features.readouts import Health, Readout, ReadoutKind, RefusalCode, Status

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from decisioning.experiment import Exposure, assign_arm
+from decisioning.catalogue.experiment import Exposure, assign_arm
 from features.contracts import DECISIONS, EVENTS, OUTCOMES
 from features.history import History
 from features.log import EventLog

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from decisioning.catalogue import Catalogue, Learning, LearningMethod
+from decisioning.catalogue.catalogue import Catalogue, Learning, LearningMethod
 from decisioning.scoring import FloatArray
 from decisioning.value_model import design_matrix
 from features.contracts import DECISIONS, EVENTS, OUTCOMES

@@ -11,7 +11,7 @@ import orjson
 import polars as pl
 import pytest
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import FeatureUnavailableError, InsufficientDataError
 from features.catalogue import load_catalogue
 from features.computing.compute import compute_features

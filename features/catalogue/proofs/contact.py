@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from decisioning.contact_policy import Cap
-from decisioning.message import MessageClass, Offer
-from decisioning.message_classes import Layer
-from decisioning.quiet_hours import NEVER, quiet_until
+from decisioning.catalogue.contact_policy import Cap
+from decisioning.catalogue.message import MessageClass, Offer
+from decisioning.catalogue.message_classes import Layer
+from decisioning.catalogue.quiet_hours import NEVER, quiet_until
 from features.catalogue.findings import Finding, Proof
 from features.catalogue.proofs.ground import Ground
 

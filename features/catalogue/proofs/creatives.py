@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import islice, product
 
-from decisioning.catalogue import AttributeKind, Catalogue
-from decisioning.creative_limits import creative_faults
+from decisioning.catalogue.catalogue import AttributeKind, Catalogue
+from decisioning.catalogue.creative_limits import creative_faults
+from decisioning.catalogue.message import Channel, Creative, Message, MessageClass
 from decisioning.errors import InvalidPolicyError
-from decisioning.message import Channel, Creative, Message, MessageClass
-from decisioning.predicate import FactValue
+from decisioning.rules.predicate import FactValue
 from features.catalogue.findings import Finding, Proof
 from features.catalogue.marketing_words import read_text
 from features.catalogue.proofs.ground import Ground

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from decisioning.candidate import compile_candidates
+from decisioning.gates.candidate import compile_candidates
 from features.catalogue.findings import Finding, Proof
 from features.catalogue.proofs.ground import Ground
 

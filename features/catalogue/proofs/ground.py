@@ -5,12 +5,12 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
-from decisioning.catalogue import Catalogue
-from decisioning.fact_names import CONTEXT_PREFIX
-from decisioning.message import Creative
-from decisioning.predicate import Predicate
-from decisioning.predicate_analysis import Verdict, can_hold
-from decisioning.value_cells import Domain, ValueKind
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.message import Creative
+from decisioning.rules.fact_names import CONTEXT_PREFIX
+from decisioning.rules.predicate import Predicate
+from decisioning.rules.predicate_analysis import Verdict, can_hold
+from decisioning.rules.value_cells import Domain, ValueKind
 from features.catalogue.documents import Location, dotted
 from features.catalogue.domains import domains_of
 from features.catalogue.findings import Finding, Proof, Severity

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 
-from decisioning.fact_names import STAGE_FACT
-from decisioning.journey import Touchpoint
-from decisioning.message import Creative, Offer
-from decisioning.message_classes import Layer
-from decisioning.predicate import AllOf, Compare, Comparison, Predicate
-from decisioning.predicate_analysis import Verdict, can_hold
+from decisioning.catalogue.journey import Touchpoint
+from decisioning.catalogue.message import Creative, Offer
+from decisioning.catalogue.message_classes import Layer
+from decisioning.rules.fact_names import STAGE_FACT
+from decisioning.rules.predicate import AllOf, Compare, Comparison, Predicate
+from decisioning.rules.predicate_analysis import Verdict, can_hold
 from features.catalogue.documents import Location
 from features.catalogue.findings import Finding, Proof
 from features.catalogue.proofs.ground import Ground

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from decisioning.journey import Touchpoint
-from decisioning.message import Creative, Offer
-from decisioning.message_classes import CLASS_ORDER, Layer
-from decisioning.predicate_analysis import Verdict, always_holds
+from decisioning.catalogue.journey import Touchpoint
+from decisioning.catalogue.message import Creative, Offer
+from decisioning.catalogue.message_classes import CLASS_ORDER, Layer
+from decisioning.rules.predicate_analysis import Verdict, always_holds
 from features.catalogue.findings import Finding, Proof
 from features.catalogue.proofs.contact import values_of
 from features.catalogue.proofs.ground import Ground

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from decisioning.message import Offer
-from decisioning.message_classes import Layer
+from decisioning.catalogue.message import Offer
+from decisioning.catalogue.message_classes import Layer
 from features.catalogue.findings import Finding, Proof
 from features.catalogue.proofs.ground import Ground
 

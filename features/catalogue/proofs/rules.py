@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from decisioning.catalogue import Catalogue
-from decisioning.predicate import AllOf, Comparison, describe, facts_of
-from decisioning.predicate_analysis import Verdict, always_holds, can_hold
-from decisioning.value_cells import Domain
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.rules.predicate import AllOf, Comparison, describe, facts_of
+from decisioning.rules.predicate_analysis import Verdict, always_holds, can_hold
+from decisioning.rules.value_cells import Domain
 from features.catalogue.documents import Location
 from features.catalogue.domains import domains_of, known_only
 from features.catalogue.facts import all_rules, rules_of

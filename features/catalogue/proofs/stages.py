@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
-from decisioning.catalogue import Catalogue
-from decisioning.journey import JourneyStage, compile_stages, standing
-from decisioning.predicate import AllOf, Not, Predicate, Rule, compile_predicate, facts_of
-from decisioning.predicate_analysis import Verdict, can_hold, find_example
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.journey import JourneyStage, compile_stages, standing
+from decisioning.rules.predicate import AllOf, Not, Predicate, Rule, compile_predicate, facts_of
+from decisioning.rules.predicate_analysis import Verdict, can_hold, find_example
 from features.catalogue.findings import Finding, Proof
 from features.catalogue.proofs.ground import Ground
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from datetime import timedelta
 
-from decisioning.levers import Lever
-from decisioning.limits import Limit, LimitMeasure
+from decisioning.catalogue.levers import Lever
+from decisioning.catalogue.limits import Limit, LimitMeasure
 from features.catalogue.findings import Finding, Proof
 from features.catalogue.proofs.contact import values_of
 from features.catalogue.proofs.ground import Ground

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from decisioning.conversation import Conversation
-from decisioning.message_classes import DEFAULT_CLASSES, Layer
+from decisioning.catalogue.conversation import Conversation
+from decisioning.catalogue.message_classes import DEFAULT_CLASSES, Layer
 from features.catalogue import Proof, examine_catalogue, load_catalogue
 
 SHOP = Path(__file__).parents[2] / "catalogues" / "shop"

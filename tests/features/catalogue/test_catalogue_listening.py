@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from decisioning.listening import Listening, Topic
+from decisioning.catalogue.listening import Listening, Topic
 from features.catalogue import check_catalogue, load_catalogue
 
 SHOP = Path(__file__).parents[2] / "catalogues" / "shop"

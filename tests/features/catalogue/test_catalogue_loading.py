@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from decisioning.catalogue import Catalogue
-from decisioning.message import MessageClass
-from decisioning.predicate import AllOf, AnyOf, Compare, Comparison, Not
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.message import MessageClass
+from decisioning.rules.predicate import AllOf, AnyOf, Compare, Comparison, Not
 from features.catalogue import catalogue_json_schema, catalogue_version, check_catalogue, load_catalogue
 from features.catalogue.building import to_minor
 from features.catalogue.rules import RuleFile, to_predicate

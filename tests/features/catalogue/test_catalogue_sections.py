@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from decisioning.care import DEFAULT_CARE, CaseKind
-from decisioning.catalogue import Catalogue
-from decisioning.contact_policy import Cap, CapUnit, Fatigue, PressureBudget, Suppression, SuppressionScope
-from decisioning.experiment import Arm, ArmPolicy, ProgrammeHoldout, Unit
-from decisioning.exploration import Exploration, ExplorationKind, Ramp
-from decisioning.levers import ArbitrationSwitches, Lever, LeverScope
-from decisioning.limits import DepartmentShare, Limit, LimitMeasure, LimitScope, Period
-from decisioning.message import MessageClass
-from decisioning.message_classes import DEFAULT_CLASSES, CapScope, Layer
-from decisioning.predicate import Compare, Comparison
-from decisioning.quiet_hours import QuietRule
+from decisioning.catalogue.care import DEFAULT_CARE, CaseKind
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.contact_policy import Cap, CapUnit, Fatigue, PressureBudget, Suppression, SuppressionScope
+from decisioning.catalogue.experiment import Arm, ArmPolicy, ProgrammeHoldout, Unit
+from decisioning.catalogue.exploration import Exploration, ExplorationKind, Ramp
+from decisioning.catalogue.levers import ArbitrationSwitches, Lever, LeverScope
+from decisioning.catalogue.limits import DepartmentShare, Limit, LimitMeasure, LimitScope, Period
+from decisioning.catalogue.message import MessageClass
+from decisioning.catalogue.message_classes import DEFAULT_CLASSES, CapScope, Layer
+from decisioning.catalogue.quiet_hours import QuietRule
+from decisioning.rules.predicate import Compare, Comparison
 from features.catalogue import check_catalogue, load_catalogue
 from features.catalogue.public_holidays import public_holidays
 from features.contracts import EventType

@@ -12,9 +12,9 @@ import polars as pl
 import pytest
 import yaml
 
-from decisioning.catalogue import Attribute, AttributeKind, Catalogue
-from decisioning.journey import JourneyStage
-from decisioning.predicate import ALWAYS, Compare, Comparison
+from decisioning.catalogue.catalogue import Attribute, AttributeKind, Catalogue
+from decisioning.catalogue.journey import JourneyStage
+from decisioning.rules.predicate import ALWAYS, Compare, Comparison
 from features.catalogue import examine_catalogue, load_catalogue
 from features.catalogue.findings import Proof
 from features.catalogue.references import MOST_STAGES

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from decisioning.assignment import Who
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.gates.assignment import Who
 from decisioning.policy import Policy
 from features.assignment_ledger import read_ledger
 from features.catalogue import load_catalogue

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 import features.computing.compute
-from decisioning.catalogue import Attribute, AttributeKind
+from decisioning.catalogue.catalogue import Attribute, AttributeKind
 from decisioning.errors import InvalidInputError, InvalidPolicyError
-from decisioning.predicate import ALWAYS, Compare, Comparison
+from decisioning.rules.predicate import ALWAYS, Compare, Comparison
 from features.computing.compute import compute_features
 from features.computing.definitions import feature_schema
 from features.contracts import UTC_TIME

@@ -9,7 +9,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from decisioning.errors import InvalidPolicyError
-from decisioning.predicate import Compare, Comparison
+from decisioning.rules.predicate import Compare, Comparison
 from features.computing.compute import aggregate
 from features.computing.definition import Source
 from features.computing.definitions import definitions, feature_meanings, feature_schema

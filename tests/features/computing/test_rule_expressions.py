@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from decisioning.errors import InvalidPolicyError
-from decisioning.predicate import AllOf, AnyOf, Compare, Comparison, Not, compile_predicate
+from decisioning.rules.predicate import AllOf, AnyOf, Compare, Comparison, Not, compile_predicate
 from features.computing.rule_expressions import rule_expression
 
 KINDS = {"number": float, "word": str, "flag": bool}

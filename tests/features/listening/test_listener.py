@@ -7,9 +7,9 @@ import orjson
 import polars as pl
 import pytest
 
-from decisioning.care import CarePolicy, CaseKind
-from decisioning.catalogue import Catalogue
-from decisioning.listening import Listening, Topic
+from decisioning.catalogue.care import CarePolicy, CaseKind
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.listening import Listening, Topic
 from features.contracts import EVENTS
 from features.listening.heard import TEXT_TYPES, heard_case
 from features.listening.listener import listen, listen_to_rows, without_heard

@@ -7,7 +7,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from decisioning.listening import Listening, Topic
+from decisioning.catalogue.listening import Listening, Topic
 from features.listening.language import language_of
 from features.listening.reading import MOST_CHARACTERS, label_of, low_score, read_text, topic_of
 

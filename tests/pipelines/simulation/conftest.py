@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
 from features.catalogue import load_catalogue
 from pipelines.simulation.history import CATALOGUE, settled_world
 from pipelines.simulation.journey import Step

@@ -6,7 +6,7 @@ import orjson
 import polars as pl
 import pytest
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import InvalidInputError
 from examples.conversion import canonical
 from features.history import History
@@ -178,8 +178,8 @@ def test_contacts_beyond_a_weeks_capacity_are_found(airline: Catalogue, log: Log
 def test_rules_that_cannot_be_counted_again_are_refused_and_not_passed_over(airline: Catalogue, log: Log):
     from dataclasses import replace
 
-    from decisioning.limits import Period
-    from decisioning.quiet_hours import QuietRule
+    from decisioning.catalogue.limits import Period
+    from decisioning.catalogue.quiet_hours import QuietRule
 
     log.sent(STORY, MONDAY)
     monthly = replace(airline, limits=tuple(replace(one, period=Period.MONTH) for one in airline.limits))

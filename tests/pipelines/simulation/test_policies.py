@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from decisioning.catalogue import Catalogue
-from decisioning.message import SILENCE
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.message import SILENCE
 from examples.conversion import canonical
 from features.computing.compute import compute_features
 from features.contracts import TABLES

@@ -7,7 +7,7 @@ import numpy as np
 import orjson
 import pytest
 
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import InvalidInputError
 from features.contracts import CUSTOMERS
 from pipelines.simulation.population import REGIONS, ZONES, draw_population

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from decisioning.care import Case, CaseState, case_standing
-from decisioning.catalogue import Catalogue
+from decisioning.catalogue.care import Case, CaseState, case_standing
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.message import MessageClass
 from decisioning.errors import InvalidInputError
-from decisioning.message import MessageClass
 from features.computing.compute import compute_features
 from features.contracts import DECISIONS, UTC_TIME
 from features.history import History

@@ -1,0 +1,1 @@
+"""What marketers declare: offers, channels, stages, caps, tests, each checked and frozen."""

@@ -1,0 +1,114 @@
+"""Everything that marketers declare, checked and frozen, with the hash of its content as its version."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from decisioning.catalogue.care import CarePolicy
+from decisioning.catalogue.contact_policy import ContactPolicy
+from decisioning.catalogue.conversation import Conversation
+from decisioning.catalogue.experiment import Experiment, Holdout, ProgrammeHoldout
+from decisioning.catalogue.exploration import Exploration
+from decisioning.catalogue.journey import Goal, JourneyStage, Touchpoint
+from decisioning.catalogue.levers import ArbitrationSwitches, Lever
+from decisioning.catalogue.limits import DepartmentShare, Limit
+from decisioning.catalogue.listening import Listening
+from decisioning.catalogue.measure import Measure
+from decisioning.catalogue.message import Channel, Creative, MessageClass, Offer
+from decisioning.catalogue.message_classes import DEFAULT_CLASSES, ClassRules
+from decisioning.catalogue.quiet_hours import QuietHours
+
+
+class AttributeKind(StrEnum):
+    """Type of a customer or offer attribute."""
+
+    NUMBER = "number"
+    CATEGORY = "category"
+    FLAG = "flag"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attribute:
+    """A declared attribute; `values` lists a category's words in order, which is also their code for the model."""
+
+    name: str
+    kind: AttributeKind
+    values: tuple[str, ...] = ()
+
+
+class LearningMethod(StrEnum):
+    """How effects are told from noise.
+
+    `windows` compares what decisions brought in their whole windows, and asks that every message could have gone to
+    everybody. `steps` is for customers who are decided about again and again, under rules: it compares where customers
+    stand at their next decision, with silence to customers alike.
+    """
+
+    WINDOWS = "windows"
+    STEPS = "steps"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learning:
+    """What the model learns: which measure, over which window after a decision.
+
+    Learn money where there is any. Where a rate is learned, arbitration prices it with each offer's declared value.
+
+    Attributes:
+        method: How effects are told from noise.
+        change_cost: What putting another model in force costs, per decision, in the measure's unit (money in minor
+            units); not negative.
+    """
+
+    measure_id: str
+    window_days: float = 7.0
+    method: LearningMethod = LearningMethod.WINDOWS
+    change_cost: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalogue:
+    """Goals, stages, touchpoints, channels, offers, creatives, measures, experiments.
+
+    Attributes:
+        version: Hash of the content; two catalogues with one version decide alike.
+        currency: ISO 4217 code of every `_minor` amount.
+        offer_kinds: Kinds of offer in order, which is also their code for the model.
+        event_types: Event types that features and measures may name.
+        stages: In journey order.
+        conversation: How messages carry on from what was seen; None where each stands alone.
+    """
+
+    version: str
+    currency: str
+    goals: Mapping[str, Goal]
+    stages: tuple[JourneyStage, ...]
+    touchpoints: Mapping[str, Touchpoint]
+    channels: Mapping[str, Channel]
+    offers: Mapping[str, Offer]
+    creatives: tuple[Creative, ...]
+    offer_kinds: tuple[str, ...]
+    event_types: tuple[str, ...]
+    customer_attributes: tuple[Attribute, ...] = ()
+    offer_attributes: tuple[Attribute, ...] = ()
+    measures: Mapping[str, Measure] = field(default_factory=dict[str, Measure])
+    learning: Learning | None = None
+    exploration: Exploration = field(default_factory=Exploration)
+    experiments: tuple[Experiment, ...] = ()
+    holdout: Holdout | None = None
+    programme_holdouts: tuple[ProgrammeHoldout, ...] = ()
+    classes: Mapping[MessageClass, ClassRules] = field(default_factory=lambda: dict(DEFAULT_CLASSES))
+    contact_policy: ContactPolicy = field(default_factory=ContactPolicy)
+    quiet_hours: QuietHours = field(default_factory=QuietHours)
+    care: CarePolicy = field(default_factory=CarePolicy)
+    limits: tuple[Limit, ...] = ()
+    shares: tuple[DepartmentShare, ...] = ()
+    levers: tuple[Lever, ...] = ()
+    switches: ArbitrationSwitches = field(default_factory=ArbitrationSwitches)
+    listening: Listening = field(default_factory=Listening)
+    conversation: Conversation | None = None
+
+    @property
+    def customer_words(self) -> Mapping[str, tuple[str, ...]]:
+        """The words that customer attributes may have which are categories, by name."""
+        return {one.name: one.values for one in self.customer_attributes if one.kind is AttributeKind.CATEGORY}

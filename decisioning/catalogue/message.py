@@ -1,0 +1,138 @@
+"""What can be sent: offer x channel x creative, and silence."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from decisioning.rules.predicate import ALWAYS, FactValue, Predicate
+
+SILENCE = "silence"
+"""Key of the candidate that sends nothing. It is always there, with a value of its own."""
+
+
+class MessageClass(StrEnum):
+    """What a message is for, and so what it may bypass."""
+
+    MANDATORY = "mandatory"
+    TRANSACTIONAL = "transactional"
+    RECOVERY = "recovery"
+    SERVICE = "service"
+    MARKETING = "marketing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Channel:
+    """How a message travels.
+
+    Attributes:
+        channel_id: Name, such as `email`.
+        cost_minor: What one contact costs, in minor units of the catalogue's currency.
+        is_online: False for call centre, direct mail, desk and event.
+        max_lengths: Longest content per field, in characters; a field that is not named is not limited.
+        required_fields: Content fields that a creative on this channel must have.
+        max_sms_segments: Most SMS segments that the field `body` may need; None where it is no SMS.
+        max_line_width: Longest line of the field `body`, in characters; None for no bound.
+        allowed_formats: Words that the content field `format` may be, such as paper sizes; empty for any.
+        lead_time_seconds: From handing over to arriving: the offer must still be valid then.
+        cut_off_minute: Minute of the local day after which a hand-over counts to the next day; None for none.
+        zone: IANA zone of the cut-off.
+        purposes: Goals that it serves, by journey stage; in a stage that is not named it serves none. None where it
+            serves every goal everywhere.
+        address_fields: Attributes of the customer that whoever carries it by hand needs, such as a street.
+    """
+
+    channel_id: str
+    cost_minor: float = 0.0
+    is_online: bool = True
+    max_lengths: Mapping[str, int] = field(default_factory=dict[str, int])
+    required_fields: frozenset[str] = frozenset()
+    max_sms_segments: int | None = None
+    max_line_width: int | None = None
+    allowed_formats: frozenset[str] = frozenset()
+    lead_time_seconds: float = 0.0
+    cut_off_minute: int | None = None
+    zone: str = "UTC"
+    purposes: Mapping[str, frozenset[str]] | None = None
+    address_fields: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """A proposition.
+
+    Attributes:
+        offer_id: Name.
+        goal_id: The goal it serves; the goal's department owns it.
+        kind: Kind of offer, from the catalogue's `offer_kinds`; features and models group by it.
+        message_class: Mandatory to marketing.
+        purpose: Purpose that needs the customer's consent; None only for classes that bypass consent.
+        stages: Journey stages it fits; empty means every stage.
+        valid_from: First moment it may be sent (aware, UTC), inclusive; None for no bound.
+        valid_until: First moment it may no longer be sent (aware, UTC); None for no bound.
+        value_minor: Declared money value, used where no model can say; in minor units.
+        attributes: Numbers and words that describe it to the model, so that a new offer can be scored.
+        eligibility: Rule over facts: may this customer have it.
+        applicability: Rule over facts: does it make sense for them now.
+        suitability: Rule over facts: is it good for them.
+        never_with: Offers that the customer must not also have: in one slate, or within the window of the contact book.
+        not_after: Seconds for which this offer rests after each of these offers.
+        urgency: Order among messages of a class with precedence, highest first; nothing else looks at it.
+        asks: Attributes of the customer that it asks for; it is not sent where all of them are known.
+        answers_in_kind: Of its messages, that on the channel where the customer told of the trouble goes first; only
+            for classes with precedence.
+    """
+
+    offer_id: str
+    goal_id: str
+    kind: str
+    message_class: MessageClass
+    purpose: str | None
+    stages: frozenset[str] = frozenset()
+    valid_from: datetime | None = None
+    valid_until: datetime | None = None
+    value_minor: float = 0.0
+    attributes: Mapping[str, FactValue] = field(default_factory=dict[str, FactValue])
+    eligibility: Predicate = ALWAYS
+    applicability: Predicate = ALWAYS
+    suitability: Predicate = ALWAYS
+    never_with: frozenset[str] = frozenset()
+    not_after: Mapping[str, float] = field(default_factory=dict[str, float])
+    urgency: float = 0.0
+    asks: frozenset[str] = frozenset()
+    answers_in_kind: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Creative:
+    """The wording of an offer on one channel; `content` holds Liquid templates by field.
+
+    Attributes:
+        place: Order among the messages of an offer that goes before others, lowest first, as it was written down;
+            nothing else looks at it.
+        requires: Fields of customer and context without which it is not sent, such as `customer.first_name`.
+    """
+
+    creative_id: str
+    offer_id: str
+    channel_id: str
+    content: Mapping[str, str]
+    eligibility: Predicate = ALWAYS
+    applicability: Predicate = ALWAYS
+    suitability: Predicate = ALWAYS
+    place: int = 0
+    requires: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One thing that can be sent."""
+
+    offer: Offer
+    channel: Channel
+    creative: Creative
+
+    @property
+    def key(self) -> str:
+        """Identity in records and logs, such as `free-coffee/email/short`."""
+        return f"{self.offer.offer_id}/{self.channel.channel_id}/{self.creative.creative_id}"

@@ -1,0 +1,1 @@
+"""Among what is permitted: worth, chance, and the draw."""

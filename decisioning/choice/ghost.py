@@ -1,0 +1,28 @@
+"""What a customer would have got without the test that keeps it back: decided for the readout, never sent."""
+
+from decisioning.choice.position import Chooser
+from decisioning.decision import Ghost, Inputs
+from decisioning.gates.screening import Screening, screen_again
+from decisioning.gates.situation import FREED_LAYERS, Situation, freed
+
+
+def ghost_of(chooser: Chooser, inputs: Inputs, situation: Situation, screening: Screening) -> Ghost | None:
+    """The decision without holdouts and silent arms, with the same draw, having passed the same gates.
+
+    Contacts that earlier ghosts would have made count, so that a held-out customer is capped as one who is not.
+
+    Args:
+        chooser: That of the decision.
+        inputs: What was read.
+        situation: Of a customer from whom a test keeps something back.
+        screening: What the gates left.
+
+    Returns:
+        None where no message was permitted but for the test. A ghost may be silence: what was not kept back then.
+    """
+    free = freed(situation)
+    left = screen_again(chooser.candidates, screening, free, FREED_LAYERS)
+    if set(left.permitted) <= set(screening.permitted):
+        return None
+    choice = chooser.choose(free, left, uniform=inputs.uniform, allocated=inputs.allocated)
+    return Ghost(message_key=choice.key, action_probability=choice.probability)

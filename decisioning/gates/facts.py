@@ -1,0 +1,68 @@
+"""What rules can ask about: one flat mapping of facts by name."""
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+from decisioning.catalogue.care import DEFAULT_CARE, CarePolicy
+from decisioning.consent import is_profiled
+from decisioning.decision import Inputs
+from decisioning.errors import InvalidInputError
+from decisioning.live import live_facts
+from decisioning.rules.fact_names import CONTEXT_PREFIX, CUSTOMER_PREFIX
+from decisioning.rules.predicate import Facts, FactValue
+
+
+def gather_facts(
+    inputs: Inputs,
+    *,
+    care: CarePolicy = DEFAULT_CARE,
+    event_types: Iterable[str] = (),
+    words: Mapping[str, Collection[str]] | None = None,
+) -> dict[str, FactValue]:
+    """Every feature by name, `customer.<attribute>`, `context.<field>` and `live.<fact>`; the journey adds `stage`.
+
+    For who has opted out of profiling there are no features and no live behaviour, even where they were read.
+
+    Args:
+        inputs: What is known.
+        care: The kinds of trouble there are, see `live.live_facts`.
+        event_types: Types whose live counts are 0, and not missing, where nothing happened.
+        words: Those that customer attributes may have which are categories: rules can tell nothing of another word.
+
+    Raises:
+        InvalidInputError: Feature names and values differ in number.
+    """
+    profiled = is_profiled(inputs)
+    facts = live_facts(inputs.live, inputs.now, care=care, event_types=event_types, is_profiled=profiled)
+    features = inputs.features
+    if features is not None and profiled:
+        if features.values.shape != (len(features.names),):
+            raise InvalidInputError(
+                f"features must have one value per name ({len(features.names)}), got shape {features.values.shape}"
+            )
+        facts.update(zip(features.names, features.values.tolist(), strict=True))
+    if inputs.customer is not None:
+        for name, value in inputs.customer.attributes.items():
+            facts[CUSTOMER_PREFIX + name] = value
+        facts.update(_undeclared_words(inputs.customer.attributes, words or {}))
+    for name, value in inputs.request.context.items():
+        facts[CONTEXT_PREFIX + name] = value
+    return facts
+
+
+class _UndeclaredWord:
+    """A fact of no kind that rules compare, so that neither a rule nor its negation holds."""
+
+    def __str__(self) -> str:
+        return "an undeclared word"
+
+
+_UNDECLARED_WORD: Any = _UndeclaredWord()
+
+
+def _undeclared_words(known: Facts, words: Mapping[str, Collection[str]]) -> dict[str, FactValue]:
+    return {
+        CUSTOMER_PREFIX + name: _UNDECLARED_WORD
+        for name, declared in words.items()
+        if known.get(name) is not None and known[name] not in declared
+    }

@@ -1,0 +1,288 @@
+"""All that gates may look at, worked out once per decision from what was read."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from decisioning.catalogue.care import CareStanding, care_standing, pauses
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.contact_policy import Touch
+from decisioning.catalogue.conversation import NOTHING_SEEN, Seen, seen_lately
+from decisioning.catalogue.experiment import ArmPolicy
+from decisioning.catalogue.journey import Standing
+from decisioning.catalogue.limits import LimitScope, Supply
+from decisioning.catalogue.message import Channel, MessageClass
+from decisioning.catalogue.message_classes import Layer
+from decisioning.catalogue.quiet_hours import quiet_until, zones_of
+from decisioning.consent import Pair, given_consents, is_profiled, latest_answers
+from decisioning.customer import Consent
+from decisioning.decision import Inputs, Placement, Request
+from decisioning.gates.arrival import arrives_at
+from decisioning.gates.assignment import Assignment
+from decisioning.gates.candidate import Candidate
+from decisioning.gates.capacity import limit_refusal, uses
+from decisioning.gates.contact_ledger import ContactLedger, Refusal
+from decisioning.rules.predicate import Facts
+
+UNRANKED_POLICIES = frozenset({ArmPolicy.RANDOM, ArmPolicy.RULES})
+"""Arms that choose without a model's scores."""
+
+FREED_LAYERS = frozenset({Layer.COMPATIBILITY, Layer.CONTACT_POLICY, Layer.TEST})
+"""Layers that may answer otherwise when tests keep nothing back and the ghosts' book counts."""
+
+SLATE_LAYERS = frozenset({Layer.REQUEST, Layer.COMPATIBILITY, Layer.CONTACT_POLICY, Layer.CAPACITY})
+"""Layers that may answer otherwise when a slate holds one message more."""
+
+
+class ChannelTimes:
+    """When channels rest and messages arrive, each asked once per channel and moment."""
+
+    __slots__ = ("_arrivals", "_country", "_hours", "_rests", "_zones")
+
+    def __init__(self, catalogue: Catalogue, inputs: Inputs) -> None:
+        """Take the zones that the customer may live in from the profile; without one they may be anywhere."""
+        customer = inputs.customer
+        self._hours = catalogue.quiet_hours
+        self._zones = zones_of(customer, self._hours)
+        self._country = None if customer is None else customer.country
+        self._rests: dict[tuple[str, datetime], datetime | None] = {}
+        self._arrivals: dict[tuple[str, datetime], datetime] = {}
+
+    def quiet_until(self, channel_id: str, at: datetime) -> datetime | None:
+        """The first moment at which the channel does not rest, counted from `at`; None where it is awake then."""
+        key = (channel_id, at)
+        if key not in self._rests:
+            self._rests[key] = quiet_until(
+                self._hours, channel_id=channel_id, zones=self._zones, country=self._country, now=at
+            )
+        return self._rests[key]
+
+    def arrival(self, channel: Channel, at: datetime) -> datetime:
+        """When a message handed over at `at` arrives."""
+        key = (channel.channel_id, at)
+        if key not in self._arrivals:
+            self._arrivals[key] = arrives_at(channel, at)
+        return self._arrivals[key]
+
+
+class Shortages:
+    """What of capacities, budgets and shares is used up, asked once for all messages that use the same."""
+
+    __slots__ = ("_at", "_catalogue", "_found", "_names_offers", "_supply")
+
+    def __init__(self, catalogue: Catalogue, supply: Supply, at: datetime) -> None:
+        """Take what was used, as read at a moment."""
+        self._catalogue, self._supply, self._at = catalogue, supply, at
+        self._names_offers = any(limit.scope is LimitScope.OFFER for limit in catalogue.limits)
+        self._found: dict[tuple[str, str, str, str], Refusal | None] = {}
+
+    def refusal(self, touch: Touch, cost_minor: float) -> Refusal | None:
+        """Why a message finds no room, if it finds none; `cost_minor` is that of its channel."""
+        offer_id = touch.offer_id if self._names_offers else ""
+        key = (touch.channel_id, touch.goal_id, touch.message_class, offer_id)
+        if key not in self._found:
+            self._found[key] = limit_refusal(self._catalogue, touch, cost_minor, self._supply, self._at)
+        return self._found[key]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Situation:
+    """All that gates may look at.
+
+    Attributes:
+        catalogue: What was declared.
+        inputs: What was read.
+        facts: As `facts.gather_facts`, with `stage`.
+        stage_id: None where no stage matches or none can be told.
+        is_stage_known: False where the stage depends on something that could not be read.
+        is_profiled: False where the customer does not want to be profiled.
+        channels: Channels that the caller and the placement take; None for all.
+        slate: Offers of earlier positions.
+        followed: Offers that one of those must not follow; within a slate nobody knows what is read first.
+        reachable: Channels with a working address.
+        unsubscribed: Channels the customer has left.
+        answers: The answer in force per channel and purpose.
+        granted: Those of them that are a yes.
+        protections: Protections in force.
+        care: Where service stands before sales.
+        paused: Classes that it pauses.
+        ledger: The contact book, counted.
+        sent: When each offer in it was last sent.
+        seen: What the customer has seen lately.
+        times: When channels rest and messages arrive.
+        supply: What all customers share, with what earlier positions use.
+        shortages: What of it is used up.
+        is_held_out: The customer is in the universal holdout.
+        programmes: Programmes whose holdout they are in.
+        is_silent_arm: An experiment arm keeps silent.
+        is_rankable: A model's scores are there, or none are needed to choose.
+    """
+
+    catalogue: Catalogue
+    inputs: Inputs
+    facts: Facts
+    stage_id: str | None
+    is_stage_known: bool
+    is_profiled: bool
+    channels: frozenset[str] | None
+    reachable: frozenset[str]
+    unsubscribed: frozenset[str]
+    answers: Mapping[Pair, Consent]
+    granted: frozenset[Pair]
+    protections: frozenset[str]
+    care: CareStanding
+    paused: frozenset[MessageClass]
+    ledger: ContactLedger
+    sent: Mapping[str, datetime]
+    times: ChannelTimes
+    supply: Supply
+    shortages: Shortages
+    is_held_out: bool
+    programmes: frozenset[str]
+    is_silent_arm: bool
+    is_rankable: bool
+    seen: Seen = NOTHING_SEEN
+    slate: frozenset[str] = frozenset()
+    followed: frozenset[str] = frozenset()
+
+    @property
+    def request(self) -> Request:
+        """What the caller asks."""
+        return self.inputs.request
+
+    @property
+    def now(self) -> datetime:
+        """The moment of the decision (aware)."""
+        return self.inputs.now
+
+    @property
+    def unfit(self) -> Mapping[str, str]:
+        """Messages whose expanded content breaks their channel."""
+        return self.inputs.unfit
+
+
+def situation_of(
+    catalogue: Catalogue, inputs: Inputs, *, assignment: Assignment, place: Standing, facts: Facts
+) -> Situation:
+    """The situation of a decision's first placement.
+
+    Args:
+        catalogue: What is declared.
+        inputs: What was read.
+        assignment: Holdouts and experiment arms of the customer.
+        place: Their journey stage.
+        facts: As `facts.gather_facts`, with `stage`.
+
+    Raises:
+        InvalidInputError: A consent that is dated without an offset.
+    """
+    customer = inputs.customer
+    answers = latest_answers(given_consents(inputs), inputs.now)
+    care = care_standing(catalogue.care, inputs.live.cases, inputs.now)
+    profiled, ledger = is_profiled(inputs), ledger_of(catalogue, inputs, ghosts=False)
+    return Situation(
+        catalogue=catalogue,
+        inputs=inputs,
+        facts=facts,
+        stage_id=place.stage_id,
+        is_stage_known=place.is_known,
+        is_profiled=profiled,
+        channels=asked_channels(inputs.request, inputs.request.placements[0]),
+        reachable=customer.reachable_channels if customer is not None else frozenset(),
+        unsubscribed=customer.unsubscribed_channels if customer is not None else frozenset(),
+        answers=answers,
+        granted=frozenset([pair for pair, answer in answers.items() if answer.is_granted]),
+        protections=protections_in_force(inputs),
+        care=care,
+        paused=frozenset([one for one in MessageClass if pauses(catalogue.care, care, one)]),
+        ledger=ledger,
+        sent=ledger.sent_offers(),
+        seen=seen_lately(catalogue.conversation, inputs.live.responses, inputs.now),
+        times=ChannelTimes(catalogue, inputs),
+        supply=inputs.supply,
+        shortages=Shortages(catalogue, inputs.supply, inputs.now),
+        is_held_out=assignment.is_held_out,
+        programmes=assignment.programmes,
+        is_silent_arm=ArmPolicy.SILENCE in assignment.policies,
+        is_rankable=(
+            inputs.expected_values is not None
+            or inputs.is_cold_start
+            or not profiled
+            or not UNRANKED_POLICIES.isdisjoint(assignment.policies)
+        ),
+    )
+
+
+def freed(situation: Situation) -> Situation:
+    """The same with no test keeping anything back, and the ghosts' book in place of the real one: for a ghost.
+
+    Screen it with `gates.screen_again` and `FREED_LAYERS`.
+    """
+    ledger = ledger_of(situation.catalogue, situation.inputs, ghosts=True)
+    return replace(
+        situation,
+        is_held_out=False,
+        programmes=frozenset(),
+        is_silent_arm=False,
+        ledger=ledger,
+        sent=ledger.sent_offers(),
+    )
+
+
+def in_slate(situation: Situation, chosen: Candidate | None, placement: Placement) -> Situation:
+    """The same for the next placement of a slate, with what the position before it took.
+
+    Screen it with `gates.screen_again` and `SLATE_LAYERS`.
+
+    Args:
+        situation: That of the position before.
+        chosen: What it got; None for silence.
+        placement: The next one.
+    """
+    channels = asked_channels(situation.request, placement)
+    if chosen is None:
+        return replace(situation, channels=channels)
+    used = dict(situation.supply.used)
+    for counter, amount in uses(situation.catalogue, chosen.touch, chosen.cost_minor, situation.now).items():
+        used[counter] = used.get(counter, 0.0) + amount
+    supply = replace(situation.supply, used=used)
+    return replace(
+        situation,
+        channels=channels,
+        slate=situation.slate | {chosen.offer_id},
+        followed=situation.followed.union(chosen.not_after),
+        ledger=situation.ledger.with_contact(chosen.touch),
+        supply=supply,
+        shortages=Shortages(situation.catalogue, supply, situation.now),
+    )
+
+
+def asked_channels(request: Request, placement: Placement) -> frozenset[str] | None:
+    """Channels that both the request and the placement take; None for all."""
+    if request.channels is None or placement.channels is None:
+        return placement.channels if request.channels is None else request.channels
+    return request.channels & placement.channels
+
+
+def protections_in_force(inputs: Inputs) -> frozenset[str]:
+    """Protections of the profile, with what was said since."""
+    known = frozenset[str]() if inputs.customer is None else inputs.customer.protections
+    said = inputs.live.protections
+    if not said:
+        return known
+    return frozenset(name for name in known.union(said) if said.get(name, True))
+
+
+def ledger_of(catalogue: Catalogue, inputs: Inputs, *, ghosts: bool) -> ContactLedger:
+    """The customer's and the household's book of contacts, or of ghosts."""
+    live = inputs.live
+    return ContactLedger(
+        catalogue.contact_policy,
+        catalogue.classes,
+        live.contacts,
+        live.household_contacts,
+        live.due,
+        live.responses,
+        inputs.now,
+        ghosts=ghosts,
+    )

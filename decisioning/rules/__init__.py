@@ -1,0 +1,1 @@
+"""Rules over facts: the language, its proofs, and the rules of a layer of gates."""

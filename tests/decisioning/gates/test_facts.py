@@ -1,0 +1,88 @@
+"""Facts: what rules can ask about, and what they cannot of who is not profiled."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import numpy as np
+import pytest
+
+from decisioning.catalogue.care import CarePolicy, Case
+from decisioning.customer import Consent
+from decisioning.decision import Inputs
+from decisioning.errors import InvalidInputError
+from decisioning.gates.facts import gather_facts
+from decisioning.live import LiveState, RecentEvent
+from decisioning.policy import Policy
+from decisioning.rules.fact_names import is_behaviour, is_feature
+from decisioning.rules.predicate import Compare, Comparison, Not, compile_predicate
+
+type MakeInputs = Callable[..., Inputs]
+
+
+@pytest.fixture
+def eventful(plain_policy: Policy, inputs_of: MakeInputs, now: datetime) -> Inputs:
+    """Somebody with features, who browsed ten minutes ago and has an outage."""
+    case = Case(case_id="c", kind="outage", severity="normal", opened_at=now)
+    event = RecentEvent(event_type="browse", at=now - timedelta(minutes=10))
+    return inputs_of(plain_policy, context={"basket_value": 5.0}, live=LiveState(events=(event,), cases=(case,)))
+
+
+def test_facts_come_from_features_profile_request_and_live_state(eventful: Inputs) -> None:
+    facts = gather_facts(eventful, event_types=("purchase",))
+    assert facts["purchase_count_90d"] == 3.0
+    assert facts["customer.age"] == 30
+    assert facts["context.basket_value"] == 5.0
+    assert facts["live.browse_recency_minutes"] == 10.0
+    assert facts["live.purchase_count_24h"] == 0
+    assert facts["live.open_case_kind"] == "outage"
+    assert gather_facts(eventful, care=CarePolicy())["live.open_case_count"] == 0
+
+
+def test_of_who_is_not_profiled_neither_features_nor_behaviour_are_looked_at(eventful: Inputs) -> None:
+    said_live = replace(eventful, live=replace(eventful.live, has_opted_out_of_profiling=True))
+    assert eventful.customer is not None
+    said_before = replace(eventful, customer=replace(eventful.customer, has_opted_out_of_profiling=True))
+    refusal = Consent(channel_id="email", purpose="profiling", is_granted=False)
+    refused = replace(eventful, customer=replace(eventful.customer, consents=(refusal,)))
+    for inputs in (said_live, said_before, refused):
+        facts = gather_facts(inputs, event_types=("purchase",))
+        assert not [name for name in facts if is_feature(name) or is_behaviour(name)]
+        assert facts["live.open_case_kind"] == "outage"
+        assert facts["customer.age"] == 30
+    back = replace(said_before, live=replace(eventful.live, has_opted_out_of_profiling=False))
+    assert gather_facts(back)["purchase_count_90d"] == 3.0
+
+
+def test_live_facts_are_no_features() -> None:
+    assert [is_feature(name) for name in ("live.browse_count_1h", "stage", "context.x", "browse_count_30d")] == [
+        False,
+        False,
+        False,
+        True,
+    ]
+
+
+def test_what_is_not_there_gives_no_facts(plain_policy: Policy, inputs_of: MakeInputs) -> None:
+    facts = gather_facts(replace(inputs_of(plain_policy), customer=None, features=None))
+    assert facts == {"live.message_count_24h": 0, "live.open_case_count": 0}
+
+
+def test_features_without_a_value_each_are_refused(
+    plain_policy: Policy, inputs_of: MakeInputs, eventful: Inputs
+) -> None:
+    assert eventful.features is not None
+    short = replace(eventful.features, values=np.array([1.0]))
+    with pytest.raises(InvalidInputError, match="one value per name"):
+        gather_facts(replace(eventful, features=short))
+
+
+def test_a_word_that_a_category_does_not_have_is_unknown_to_a_rule_and_to_its_negation(eventful: Inputs) -> None:
+    words = {"region": ("north", "south")}
+    is_north = Compare(fact="customer.region", comparison=Comparison.EQUALS, value="north")
+    assert eventful.customer is not None
+    for word, holds, refuted in (("north", True, False), ("south", False, True), ("nroth", False, False)):
+        told = replace(eventful, customer=replace(eventful.customer, attributes={"region": word}))
+        facts = gather_facts(told, words=words)
+        assert (compile_predicate(is_north)(facts), compile_predicate(Not(part=is_north))(facts)) == (holds, refuted)
+    assert str(gather_facts(told, words=words)["customer.region"]) == "an undeclared word"
