@@ -28,8 +28,8 @@ from decisioning.value_model import Calibrator, MessageCoding, ValueModel, desig
 from features.catalogue import load_catalogue
 from features.computing.compute import compute_features
 from features.history import History
-from features.model_bundle import load_value_model, read_bundle
-from features.model_registry import fetch_champion
+from features.models.bundle import load_value_model, read_bundle
+from features.models.registry import fetch_champion
 from features.settings import Settings
 from training.datasets import Dataset, IntArray, contexts_of, learnable, make_dataset
 from training.measures import decision_values

@@ -15,7 +15,7 @@ import polars as pl
 
 from features.catalogue import load_catalogue
 from features.computing.compute import compute_features
-from features.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES, UTC_TIME, Table
+from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES, UTC_TIME, Table
 
 CATALOGUE = Path(__file__).parents[1] / "tests" / "catalogues" / "shop"
 ENDS_AT = datetime(2026, 6, 1, tzinfo=UTC)

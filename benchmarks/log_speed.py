@@ -18,9 +18,9 @@ import orjson
 import polars as pl
 import redis
 
-from features.contracts import EVENTS, UTC_TIME
 from features.importing.folder import import_folder
-from features.log import EventLog
+from features.log.contracts import EVENTS, UTC_TIME
+from features.log.event_log import EventLog
 from features.online.redis_keys import SHARD_COUNT, stream_key
 from features.settings import Settings
 from pipelines.embedded_redis import embedded_redis

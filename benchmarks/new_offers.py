@@ -18,7 +18,7 @@ from decisioning.catalogue.message import Message
 from decisioning.value_model import ValueModel, design_matrix
 from features.catalogue import load_catalogue
 from features.computing.definitions import feature_schema
-from features.model_bundle import value_model
+from features.models.bundle import value_model
 from features.settings import Settings
 from training.datasets import Dataset
 from training.from_log import load_dataset

@@ -15,8 +15,8 @@ import numpy as np
 from decisioning.scoring import FeatureVector
 from decisioning.value_model import score
 from features.catalogue import load_catalogue
-from features.model_bundle import load_value_model
-from features.model_registry import fetch_champion
+from features.models.bundle import load_value_model
+from features.models.registry import fetch_champion
 from features.settings import Settings
 from training.datasets import messages_of
 

@@ -68,7 +68,7 @@ def prepare(home: Path, port: int) -> None:
     from decisioning.value_model import CONTEXT_COLUMNS, Calibrator, DesignLayout, MessageCoding, message_matrix
     from features.catalogue import load_catalogue
     from features.computing.definitions import feature_schema
-    from features.model_bundle import ModelBundle, write_bundle
+    from features.models.bundle import ModelBundle, write_bundle
 
     (home / "catalogue").mkdir(parents=True)
     (home / "catalogue" / "catalogue.yaml").write_text(catalogue_text())

@@ -14,8 +14,8 @@ import polars as pl
 from decisioning.draw import unit_hash
 from decisioning.errors import InvalidInputError
 from features.catalogue import load_catalogue
-from features.catalogue.schema import schema_text
-from features.contracts import TABLES
+from features.catalogue.reading.json_schema import schema_text
+from features.log.contracts import TABLES
 
 type PolarsType = pl.DataType | type[pl.DataType]
 

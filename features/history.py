@@ -7,10 +7,10 @@ from pathlib import Path
 import polars as pl
 
 from features.computing.sources import Tables
-from features.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES, Table
-from features.log import EventLog
-from features.reported import settled_events, settled_outcomes
-from features.said import opted_out_of_profiling, said_by
+from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES, Table
+from features.log.event_log import EventLog
+from features.log.reported import settled_events, settled_outcomes
+from features.log.said import opted_out_of_profiling, said_by
 
 BULKY_COLUMN = "record"
 """The full decision record: kilobytes a row that no feature reads, so a history leaves it in the log."""
@@ -38,7 +38,7 @@ class History:
 
     @classmethod
     def of(cls, tables: Tables) -> "History":
-        """The same tables, in which every moment is one that can be: see `features.reported`."""
+        """The same tables, in which every moment is one that can be: see `features.log.reported`."""
         return cls._settled(
             customers=tables.customers, events=tables.events, decisions=tables.decisions, outcomes=tables.outcomes
         )

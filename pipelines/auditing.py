@@ -26,9 +26,9 @@ from decisioning.draw import unit_hash
 from decisioning.errors import InsufficientDataError, InvalidInputError
 from decisioning.policy import Policy, decide
 from decisioning.record import decision_from_record
-from features.contracts import DECISIONS
-from features.log import EventLog
-from features.policy_archive import Absence, PolicyArchive
+from features.log.contracts import DECISIONS
+from features.log.event_log import EventLog
+from features.models.policy_archive import Absence, PolicyArchive
 from pipelines.draw_statistics import FrequencyTest, detectable_shift, place_in_order, uniformity
 
 BATCH_ROWS = 500

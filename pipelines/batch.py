@@ -24,9 +24,9 @@ from pyarrow import parquet
 from decisioning.catalogue.limits import Supply
 from decisioning.catalogue.message import SILENCE
 from decisioning.errors import ModelUnavailableError, UnavailableError, UnknownNameError
-from features.catalogue.settling import settle
+from features.catalogue.assignment.settlement import settle
 from features.clock import clock_of
-from features.policy_archive import PolicyArchive
+from features.models.policy_archive import PolicyArchive
 from features.settings import Settings
 from features.zone_rules import use_newest_rules
 from pipelines.allocation import allocate

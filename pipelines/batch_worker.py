@@ -14,8 +14,8 @@ from decisioning.catalogue.limits import Supply
 from decisioning.errors import InvalidInputError
 from decisioning.value_model import ValueModel
 from features.catalogue import load_catalogue
-from features.model_bundle import load_value_model
-from features.schema_archive import known_schemas
+from features.models.bundle import load_value_model
+from features.models.schema_archive import known_schemas
 from features.settings import Settings
 from pipelines.allocation_problem import Options, options_of
 from pipelines.audience import CUSTOMER, KEY

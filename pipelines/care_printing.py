@@ -16,7 +16,7 @@ def print_cases(cases: pl.DataFrame, *, opened: int, overdue: int, now: datetime
     """Print cases, and how many there are.
 
     Args:
-        cases: As `features.cases.cases_of` tells them, in the order in which they are shown.
+        cases: As `features.log.cases.cases_of` tells them, in the order in which they are shown.
         opened: Open cases in all.
         overdue: Overdue ones in all.
         now: The moment (aware).

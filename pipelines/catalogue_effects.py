@@ -9,9 +9,9 @@ from decisioning.catalogue.message import MessageClass
 from decisioning.errors import InvalidInputError, UnavailableError
 from decisioning.policy import Policy
 from decisioning.value_model import ValueModel
-from features.catalogue_needs import needs_of
-from features.model_registry import fetch_champion, is_cold_start
-from features.schema_archive import built_schema, is_unbuilt, known_schemas
+from features.models.catalogue_needs import needs_of
+from features.models.registry import fetch_champion, is_cold_start
+from features.models.schema_archive import built_schema, is_unbuilt, known_schemas
 from features.settings import Settings
 
 
@@ -26,7 +26,7 @@ def waits_of(catalogue: Catalogue, settings: Settings) -> list[str]:
     needs = partial(needs_of, catalogue, built=built_schema(settings), is_unbuilt=is_unbuilt(settings))
     if model is None:
         return [need.words for need in needs(fit=None)]
-    from features.model_fit import fit_model
+    from features.models.fit import fit_model
 
     try:
         fit = fit_model(model, Policy(catalogue), known)
@@ -69,6 +69,6 @@ def _champion(settings: Settings) -> ValueModel | None:
         champion = fetch_champion(settings)
     except UnavailableError:
         return None
-    from features.model_bundle import load_value_model  # brings LightGBM, which a home without a model does not need
+    from features.models.bundle import load_value_model  # brings LightGBM, which a home without a model does not need
 
     return load_value_model(champion.folder, version=champion.version)

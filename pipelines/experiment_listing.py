@@ -1,7 +1,7 @@
 """What can be read and what was read: declared experiments beside stored readouts."""
 
 from features.catalogue import load_catalogue
-from features.readouts import Readout, stored_readouts
+from features.reports.readouts import Readout, stored_readouts
 from features.settings import Settings
 from training.designs import readable_names
 

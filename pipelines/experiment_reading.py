@@ -7,11 +7,11 @@ from pathlib import Path
 import polars as pl
 
 from features.catalogue import load_catalogue
-from features.catalogue.settling import ledger_in_force
-from features.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES, StateEventType
-from features.log import EventLog
-from features.policy_archive import PolicyArchive
-from features.readouts import Readout, write_readout
+from features.catalogue.assignment.settlement import ledger_in_force
+from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES, StateEventType
+from features.log.event_log import EventLog
+from features.models.policy_archive import PolicyArchive
+from features.reports.readouts import Readout, write_readout
 from features.settings import Settings
 from training.designs import Kept
 from training.readouts import Reading, read_experiment

@@ -21,11 +21,11 @@ from decisioning.catalogue.message import SILENCE
 from decisioning.decision import Exclusion
 from decisioning.errors import InvalidInputError
 from decisioning.policy import Policy
-from features.contracts import DECISIONS
-from features.fairness import FairnessComparison, FairnessReport, Repair, Verdict
-from features.fairness_rules import FairnessMeasure
+from features.catalogue.fairness_rules import FairnessMeasure
 from features.history import History
-from features.log import EventLog
+from features.log.contracts import DECISIONS
+from features.log.event_log import EventLog
+from features.reports.fairness import FairnessComparison, FairnessReport, Repair, Verdict
 from pipelines.allocation import BoolArray, FloatArray, IntArray
 from training.fairness_groups import groups_of
 from training.fairness_measures import MONTH_DAYS

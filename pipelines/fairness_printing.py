@@ -4,9 +4,9 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from features.fairness import FairnessComparison, FairnessReport, GroupStanding, Repair, Verdict
-from features.readout_words import format_number, format_value
-from features.readouts import ReadoutUnit
+from features.reports.fairness import FairnessComparison, FairnessReport, GroupStanding, Repair, Verdict
+from features.reports.readout_words import format_number, format_value
+from features.reports.readouts import ReadoutUnit
 from training.fairness_words import difference_words, interval_words, name_of, value_words
 
 _WIDTH = 120

@@ -2,9 +2,9 @@
 
 from decisioning.catalogue.catalogue import Catalogue
 from features.catalogue import load_catalogue, load_fairness
-from features.fairness import FAIRNESS_FILES, FairnessReport
 from features.history import History
-from features.log import EventLog
+from features.log.event_log import EventLog
+from features.reports.fairness import FAIRNESS_FILES, FairnessReport
 from features.settings import Settings
 from pipelines.fairness_floor import with_floor_prices
 from training.fairness import read_fairness

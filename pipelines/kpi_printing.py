@@ -7,9 +7,9 @@ from rich.console import Console
 from rich.table import Table
 
 from decisioning.errors import UnknownNameError
-from features.kpis import Figure, KpiReport, KpiRow, KpiUnit, Side
-from features.readout_words import format_bounds, format_number, format_value
-from features.readouts import ReadoutUnit
+from features.reports.kpis import Figure, KpiReport, KpiRow, KpiUnit, Side
+from features.reports.readout_words import format_bounds, format_number, format_value
+from features.reports.readouts import ReadoutUnit
 
 _UNITS = {KpiUnit.RATE: ReadoutUnit.RATE, KpiUnit.MONEY_MINOR: ReadoutUnit.MONEY_MINOR}
 _SHORT = {

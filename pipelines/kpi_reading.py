@@ -2,8 +2,8 @@
 
 from features.catalogue import load_catalogue
 from features.history import History
-from features.kpis import KPI_FILES, KpiReport
-from features.log import EventLog
+from features.log.event_log import EventLog
+from features.reports.kpis import KPI_FILES, KpiReport
 from features.settings import Settings
 from training.kpis import KpiReading, compute_kpis
 

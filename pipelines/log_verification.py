@@ -8,8 +8,8 @@ import orjson
 from rich.console import Console
 
 from decisioning.errors import InvalidInputError
-from features.audit_chain import Head
-from features.chain_verification import FaultKind, Verification
+from features.chain.audit_chain import Head
+from features.chain.chain_verification import FaultKind, Verification
 from pipelines.options import print_result
 
 FAULT_WORDS = {

@@ -9,12 +9,12 @@ from decisioning.catalogue.measure import Unit
 from decisioning.errors import InvalidInputError
 from decisioning.policy import Policy
 from features.catalogue import load_catalogue
-from features.catalogue.building import to_minor
+from features.catalogue.building.catalogue_parts import to_minor
 from features.history import History
-from features.model_bundle import ModelBundle, read_bundle, value_model
-from features.model_fit import check_promotable, fit_model
-from features.model_registry import fetch_champion, fetch_version
-from features.schema_archive import known_schemas
+from features.models.bundle import ModelBundle, read_bundle, value_model
+from features.models.fit import check_promotable, fit_model
+from features.models.registry import fetch_champion, fetch_version
+from features.models.schema_archive import known_schemas
 from features.settings import Settings
 from training.evaluation import evaluate, judge
 from training.evaluation_output import check_out, chosen_frame, evaluation_document, write_chosen

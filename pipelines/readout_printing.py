@@ -6,7 +6,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from features.readout_words import (
+from features.reports.readout_words import (
     format_bounds,
     format_difference,
     format_interval,
@@ -15,7 +15,7 @@ from features.readout_words import (
     format_percent,
     format_value,
 )
-from features.readouts import Comparison, Metric, Readout, ReadoutKind
+from features.reports.readouts import Comparison, Metric, Readout, ReadoutKind
 
 
 def print_readout(readout: Readout) -> None:

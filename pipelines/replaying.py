@@ -15,9 +15,9 @@ from decisioning.errors import InvalidInputError, ModelUnavailableError, Unknown
 from decisioning.policy import decide
 from decisioning.record import decision_from_record, decision_to_record
 from decisioning.record_difference import ABSENT, Difference, differences
-from features.contracts import DECISIONS
-from features.log import EventLog
-from features.policy_archive import Absence, PolicyArchive
+from features.log.contracts import DECISIONS
+from features.log.event_log import EventLog
+from features.models.policy_archive import Absence, PolicyArchive
 
 BATCH_ROWS = 1_000
 UNREADABLE = "record"

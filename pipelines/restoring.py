@@ -8,17 +8,17 @@ from redis import Redis
 
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import FeatureUnavailableError
-from features.audit_chain import open_log
 from features.catalogue import load_catalogue
+from features.chain.audit_chain import open_log
 from features.computing.definitions import feature_schema
-from features.contracts import CUSTOMERS
-from features.log import EventLog
+from features.log.contracts import CUSTOMERS
+from features.log.event_log import EventLog
+from features.log.said import said_in_log
 from features.online.demand import tell_demand
 from features.online.erased import tell_erased
 from features.online.evidence import tell_evidence
 from features.online.profiles import customers_from_frame, write_profiles
 from features.online.state_mark import check_own, is_state_lost, mark_whole, state_mark_of
-from features.said import said_in_log
 from features.settings import Settings
 from features.store.feature_history import built_history
 from features.store.materialising import materialise

@@ -6,7 +6,7 @@ import sys
 from typing import NoReturn
 
 from decisioning.errors import InvalidInputError
-from features.model_registry import quiet_mlflow, registry_is_made
+from features.models.registry import quiet_mlflow, registry_is_made
 from features.settings import Settings
 
 _ADDRESS = "127.0.0.1"

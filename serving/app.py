@@ -10,8 +10,8 @@ from pathlib import Path
 from fastapi import Depends, FastAPI
 
 from features.clock import Clock, clock_of
-from features.model_registry import fetch_champion
-from features.policy_archive import PolicyArchive
+from features.models.policy_archive import PolicyArchive
+from features.models.registry import fetch_champion
 from features.settings import Settings
 from features.zone_rules import rules_in_force, use_newest_rules, warn_of_old_rules
 from serving import api_docs, problems

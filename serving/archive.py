@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from features.contracts import DECISIONS
+from features.log.contracts import DECISIONS
 
 
 def find_decisions(log_path: Path, decision_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -17,6 +17,6 @@ def find_decisions(log_path: Path, decision_ids: Sequence[str]) -> dict[str, dic
     Raises:
         LogUnavailableError: The log cannot be read.
     """
-    from features.log import EventLog
+    from features.log.event_log import EventLog
 
     return {row["decision_id"]: row for row in EventLog(log_path).find(DECISIONS, "decision_id", decision_ids)}

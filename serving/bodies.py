@@ -25,9 +25,9 @@ from pydantic import (
 from pydantic_core import PydanticCustomError, from_json
 
 from decisioning.errors import nearest_names
-from features.contracts import OutcomeType
 from features.declared import alike, read_flag, read_number
 from features.ids import whole_id
+from features.log.contracts import OutcomeType
 from features.moments import ISO_RULE, moment_in_text
 from serving.problems import Fault, Problem
 

@@ -48,8 +48,8 @@ def count_cases(log_path: Path, catalogue: Catalogue, now: datetime) -> CaseCoun
     Raises:
         LogUnavailableError: The log cannot be read.
     """
-    from features.case_log import cases_in_log
-    from features.log import EventLog
+    from features.log.case_log import cases_in_log
+    from features.log.event_log import EventLog
 
     cases = cases_in_log(EventLog(log_path), catalogue, as_of=now)
     opened = Counter[str](cases.filter("is_open")["kind"].to_list())

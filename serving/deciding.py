@@ -29,9 +29,9 @@ from decisioning.permit import REPEAT_LAYERS, PermitAnswer, hold_against_gates
 from decisioning.policy import decide
 from decisioning.rules.predicate import FactValue
 from decisioning.scoring import FeatureVector, FloatArray
+from features.log.said import LONG_AGO, told_since
 from features.online.profiles import decode_profile
 from features.online.redis_keys import shard_of
-from features.said import LONG_AGO, told_since
 from serving.fitting import Fit
 from serving.in_force import ArmModel, InForce
 from serving.live_reading import Known

@@ -25,11 +25,11 @@ import structlog
 from redis.lock import Lock
 
 from decisioning.errors import InvalidInputError, UnavailableError
-from features.audit_chain import AUDIT_CHAIN, open_log
-from features.contracts import TABLES
-from features.log import EventLog
+from features.chain.audit_chain import AUDIT_CHAIN, open_log
+from features.log.contracts import TABLES
+from features.log.event_log import EventLog
+from features.log.rows import Row, frame_of, parse_row
 from features.online.redis_keys import SHARD_COUNT, stream_key
-from features.rows import Row, frame_of, parse_row
 from features.settings import Settings
 from serving.dead_letters import DeadLetter, bury
 from serving.spool import take_files

@@ -13,7 +13,7 @@ from decisioning.decision import Action, Decision, Request
 from decisioning.errors import InvalidPolicyError
 from decisioning.gates.reservation import reservation_of
 from decisioning.record import Record, decision_to_record
-from features.content import render_content
+from features.templates.rendering import render_content
 from serving.answers import Answer, answer_of, keys_of, replayed, unnamed, withheld
 from serving.deciding import (
     CONTENDED,

@@ -18,7 +18,7 @@ from decisioning.explanation.nearest_change import Change, Step, nearest_change
 from decisioning.explanation.why_not import NOW_ID, MessageStanding, Standing, WhyNot, why_not_then
 from decisioning.policy import Policy
 from decisioning.record import decision_from_record
-from features.policy_archive import PolicyArchive
+from features.models.policy_archive import PolicyArchive
 from serving.answers import Amounts
 from serving.deciding import Ask, decide_prepared, prepare_many
 from serving.in_force import InForce

@@ -11,10 +11,10 @@ from decisioning.errors import InvalidInputError
 from decisioning.policy import Policy
 from decisioning.scoring import FeatureVector, FloatArray
 from decisioning.value_model import ValueModel
-from features.catalogue.building import to_minor
+from features.catalogue.building.catalogue_parts import to_minor
 from features.computing.definitions import feature_schema
 from features.computing.feature_schema import FeatureSchema
-from features.model_fit import ModelFit, fit_model
+from features.models.fit import ModelFit, fit_model
 from features.online.record_reader import RecordReader
 from serving.event_memory import events_kept
 from serving.fitting import Fitting
@@ -111,7 +111,7 @@ def put_in_force(
     A model that does not fit is left out, and `model_problem` says why: decisions then go by declared values.
 
     A catalogue need not wait for a model: one trained before goes on deciding with what both know, see
-    `features.model_fit`. Where the catalogue learns another measure now, values keep the unit that the model learned.
+    `features.models.fit`. Where the catalogue learns another measure now, values keep the unit that the model learned.
 
     Args:
         catalogue: The catalogue.

@@ -17,12 +17,12 @@ import orjson
 
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import nearest_names
-from features.contracts import StateEventType
-from features.declared_events import widened
-from features.identities import ANONYMOUS_ID
-from features.listening.heard import TEXT_TYPES
 from features.listening.listener import listen
-from features.reported import CARING, YES_LEAD, is_ahead
+from features.log.contracts import StateEventType
+from features.log.declared_events import widened
+from features.log.heard import TEXT_TYPES
+from features.log.identities import ANONYMOUS_ID
+from features.log.reported import CARING, YES_LEAD, is_ahead
 from serving.archive import find_decisions
 from serving.bodies import Body, EventItem, OutcomeItem, validate
 from serving.in_force import InForce

@@ -1,7 +1,7 @@
 """What a report changes in live state: fields whose greatest value stands, recent behaviour, and a contact's flags.
 
 Nothing here depends on what was reported before, and every change is a maximum or a union; so reports that come twice,
-late or in another order end in the same state. Each counts as of the moment that `features.reported` gives it, so
+late or in another order end in the same state. Each counts as of the moment that `features.log.reported` gives it, so
 that no clock of a sender makes a refusal ineffective.
 """
 
@@ -17,15 +17,15 @@ from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.contact_policy import CONFIRMING_OUTCOMES, RELEASING_OUTCOMES, Touch, touch_words
 from decisioning.catalogue.conversation import SEEN_OUTCOMES
 from decisioning.customer import PROFILING
-from features.contracts import OutcomeType, StateEventType
 from features.declared import Declared, UndeclaredError, rule_of_names
-from features.declared_events import FITTED, fit_event, may_mean_profiling
-from features.identities import ANONYMOUS_ID
-from features.listening.heard import heard_case
+from features.log.contracts import OutcomeType, StateEventType
+from features.log.declared_events import FITTED, fit_event, may_mean_profiling
+from features.log.heard import heard_case
+from features.log.identities import ANONYMOUS_ID
+from features.log.reported import counts_at
+from features.log.said import told_by
 from features.moments import ISO_RULE, moment_in_text
 from features.online.record import microseconds
-from features.reported import counts_at
-from features.said import told_by
 from serving.bodies import EventItem, OutcomeItem
 from serving.live_encoding import EPOCH, time_text
 from serving.problems import Fault

@@ -14,7 +14,7 @@ from decisioning.catalogue.limits import Supply
 from decisioning.customer import PROFILING, Consent, Told
 from decisioning.live import LiveState, RecentEvent, StageMove
 from decisioning.rules.predicate import FactValue
-from features.listening.heard import HEARD_PREFIX
+from features.log.heard import HEARD_PREFIX
 from features.online.record import moment_of
 from features.online.redis_keys import (
     book_key,

@@ -17,6 +17,7 @@ import structlog
 
 from decisioning.catalogue.limits import Supply
 from decisioning.errors import InvalidInputError, LogUnavailableError, UnavailableError
+from features.log.tombstones import NO_TOKEN, Tombstones, tombstones_of
 from features.online.redis_keys import (
     ERASED_KEY,
     SHARD_COUNT,
@@ -27,7 +28,6 @@ from features.online.redis_keys import (
     stream_key,
 )
 from features.online.state_mark import StateMark, new_mark, state_mark_of
-from features.privacy.tombstones import NO_TOKEN, Tombstones, tombstones_of
 from features.settings import Settings
 from serving.live_decisions import OWNED, Owner, PermitContext, owner_of, permit_context_of
 from serving.live_encoding import TIME_DIGITS, time_text

@@ -11,8 +11,8 @@ import orjson
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.contact_policy import Contact, book_seconds
 from decisioning.gates.reservation import Reservation
+from features.log.tombstones import NO_TOKEN
 from features.online.redis_keys import SHARD_COUNT, decision_key, feature_key, seen_key, shard_of, stream_key
-from features.privacy.tombstones import NO_TOKEN
 from serving.live_changes import Changes
 from serving.live_encoding import contact_text, exposure_text, time_text, touch_text
 from serving.live_reading import KEPT_ARM, SupplyQuery, query_json, since_of, state_keys

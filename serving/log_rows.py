@@ -11,7 +11,7 @@ from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.message import SILENCE
 from decisioning.decision import Decision
 from decisioning.gates.reservation import position_id
-from features.decision_seal import seal
+from features.chain.decision_seal import seal
 from serving.bodies import EventItem, Money, OutcomeItem
 
 type Row = dict[str, Any]

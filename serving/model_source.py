@@ -7,8 +7,8 @@ from typing import Protocol
 
 from decisioning.errors import ModelUnavailableError, UnavailableError
 from decisioning.value_model import ValueModel
-from features.model_bundle import load_value_model
-from features.model_registry import NoChampionYetError
+from features.models.bundle import load_value_model
+from features.models.registry import NoChampionYetError
 
 
 class Champion(Protocol):

@@ -10,12 +10,12 @@ import structlog
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import FeatureUnavailableError, InvalidInputError, LogUnavailableError
 from decisioning.value_model import ValueModel
-from features.catalogue.settling import settle
-from features.catalogue_needs import Need, needs_of
+from features.catalogue.assignment.settlement import settle
 from features.clock import Clock, wall_clock
 from features.computing.feature_schema import FeatureSchema
-from features.policy_archive import PolicyArchive
-from features.schema_archive import built_schema, is_unbuilt, keep_schema, known_schemas
+from features.models.catalogue_needs import Need, needs_of
+from features.models.policy_archive import PolicyArchive
+from features.models.schema_archive import built_schema, is_unbuilt, keep_schema, known_schemas
 from features.settings import Settings
 from serving.background import survive
 from serving.catalogue_source import CatalogueSource

@@ -25,9 +25,9 @@ from decisioning.catalogue.message_classes import DEFAULT_CLASSES
 from decisioning.rules.predicate import ALWAYS, Compare, Comparison
 from decisioning.value_model import CONTEXT_COLUMNS, Calibrator, DesignLayout, MessageCoding
 from features.computing.definitions import feature_schema
-from features.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES
-from features.model_bundle import ModelBundle
-from features.model_registry import mlflow_client
+from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES
+from features.models.bundle import ModelBundle
+from features.models.registry import mlflow_client
 from features.settings import Settings
 from features.zone_rules import use_newest_rules
 from pipelines.embedded_redis import embedded_redis

@@ -8,8 +8,8 @@ import polars as pl
 from tea_tasting.aggr import Aggregates
 from tea_tasting.metrics import Mean
 
-from features.readout_words import format_number, format_percent
-from features.readouts import (
+from features.reports.readout_words import format_number, format_percent
+from features.reports.readouts import (
     ArmMean,
     Comparison,
     Effect,

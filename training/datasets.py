@@ -14,9 +14,9 @@ from decisioning.catalogue.measure import Measure
 from decisioning.catalogue.message import SILENCE, Message
 from decisioning.errors import InsufficientDataError, InvalidPolicyError
 from decisioning.scoring import FloatArray
-from features.contracts import UTC_TIME
 from features.history import History
-from features.identities import by_person, people
+from features.log.contracts import UTC_TIME
+from features.log.identities import by_person, people
 from training.measures import decision_values
 
 OPTED_OUT = "customer opted out of profiling"

@@ -8,8 +8,8 @@ from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.experiment import Exposure, Unit
 from decisioning.catalogue.measure import Measure
 from decisioning.errors import InvalidPolicyError, UnknownNameError
-from features.assignment_ledger import HELD_OUT, Ledger, Phase, settled
-from features.readouts import ReadoutKind
+from features.catalogue.assignment.ledger import HELD_OUT, Ledger, Phase, settled
+from features.reports.readouts import ReadoutKind
 
 HOLDOUT = "holdout"
 

@@ -16,8 +16,8 @@ from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import InsufficientDataError
 from decisioning.scoring import FloatArray
 from decisioning.value_model import ValueModel
-from features.contracts import UTC_TIME
 from features.history import History
+from features.log.contracts import UTC_TIME
 from features.settings import Settings
 from training.datasets import OPTED_OUT, UNSAID, windows, with_probabilities, without_opted_out
 from training.evaluation_choices import Choices, IndexArray, OnProgress, choose, policy_to_judge

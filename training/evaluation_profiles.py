@@ -3,10 +3,10 @@
 import polars as pl
 
 from decisioning.customer import Customer
-from features.contracts import OutcomeType
 from features.history import History
+from features.log.contracts import OutcomeType
+from features.log.reported import arrived_at
 from features.online.profiles import customers_from_frame
-from features.reported import arrived_at
 
 type Profiles = list[Customer | None]
 

@@ -8,8 +8,8 @@ from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.measure import Measure, Unit
 from decisioning.errors import InsufficientDataError, InvalidInputError, UnknownNameError
 from decisioning.scoring import FloatArray
-from features.catalogue.building import to_minor
-from features.contracts import EventType, OutcomeType
+from features.catalogue.building.catalogue_parts import to_minor
+from features.log.contracts import EventType, OutcomeType
 from training.measures import Observed, decision_values
 
 

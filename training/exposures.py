@@ -8,8 +8,8 @@ import orjson
 import polars as pl
 
 from decisioning.catalogue.experiment import Exposure, Unit
-from features.assignment_ledger import HELD_OUT, MESSAGED
-from features.identities import by_person
+from features.catalogue.assignment.ledger import HELD_OUT, MESSAGED
+from features.log.identities import by_person
 
 
 class Logged(Protocol):

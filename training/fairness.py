@@ -18,9 +18,16 @@ import polars as pl
 from scipy import stats
 
 from decisioning.catalogue.catalogue import Catalogue
+from features.catalogue.fairness_rules import (
+    MORE_IS_BETTER,
+    FairnessMeasure,
+    FairnessRules,
+    FairnessUnit,
+    Grouping,
+    Guardrail,
+)
 from features.computing.sources import Tables
-from features.fairness import FairnessComparison, FairnessReport, GroupStanding, Verdict
-from features.fairness_rules import MORE_IS_BETTER, FairnessMeasure, FairnessRules, FairnessUnit, Grouping, Guardrail
+from features.reports.fairness import FairnessComparison, FairnessReport, GroupStanding, Verdict
 from training.fairness_groups import OTHER, groups_of
 from training.fairness_measures import Evidence, Ground, evidence_of
 from training.fairness_repair import repairs_of

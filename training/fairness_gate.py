@@ -4,8 +4,8 @@ from datetime import datetime, timedelta
 
 from decisioning.errors import InsufficientDataError, InvalidInputError
 from features.catalogue import load_fairness
-from features.fairness import FAIRNESS_FILES, READ, FairnessReport, Verdict
-from features.fairness_rules import FairnessRules, Guardrail
+from features.catalogue.fairness_rules import FairnessRules, Guardrail
+from features.reports.fairness import FAIRNESS_FILES, READ, FairnessReport, Verdict
 from features.settings import Settings
 
 _WAY_OUT = f"read again with `{READ}`, close the gap, or overrule with --force --reason"

@@ -6,8 +6,8 @@ from datetime import timedelta
 import polars as pl
 
 from decisioning.catalogue.catalogue import Catalogue
+from features.catalogue.fairness_rules import ATTRIBUTE_PREFIX, Grouping
 from features.computing.sources import Tables
-from features.fairness_rules import ATTRIBUTE_PREFIX, Grouping
 from training.kpi_contacts import CLICKED, CONVERTED, VIEWED, Period
 from training.kpis import money_measure
 from training.measures import money_steps

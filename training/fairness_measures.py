@@ -8,10 +8,10 @@ import polars as pl
 
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.message import MessageClass
-from features.cases import cases_of
+from features.catalogue.fairness_rules import FairnessMeasure, Guardrail
 from features.computing.sources import Tables
-from features.fairness_rules import FairnessMeasure, Guardrail
 from features.history import History
+from features.log.cases import cases_of
 from training.kpi_contacts import Period, messages_of
 from training.kpi_increments import drawn_decisions, held_out_customers
 from training.kpi_service import case_times

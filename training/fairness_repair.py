@@ -14,8 +14,8 @@ import polars as pl
 
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.message import MessageClass
-from features.fairness import FairnessComparison, GroupStanding, Repair, Verdict
-from features.fairness_rules import FairnessMeasure
+from features.catalogue.fairness_rules import FairnessMeasure
+from features.reports.fairness import FairnessComparison, GroupStanding, Repair, Verdict
 from training.fairness_measures import MONTH_DAYS
 from training.intervals import rate, rate_difference
 from training.kpi_contacts import Period

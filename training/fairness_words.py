@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from features.fairness import GroupStanding, Verdict
-from features.fairness_rules import FairnessUnit, Guardrail
-from features.readout_words import format_difference, format_interval, format_number, format_value
-from features.readouts import ReadoutUnit
+from features.catalogue.fairness_rules import FairnessUnit, Guardrail
+from features.reports.fairness import GroupStanding, Verdict
+from features.reports.readout_words import format_difference, format_interval, format_number, format_value
+from features.reports.readouts import ReadoutUnit
 
 _UNITS = {FairnessUnit.RATE: ReadoutUnit.RATE, FairnessUnit.MONEY_MINOR: ReadoutUnit.MONEY_MINOR}
 _SUFFIXES = {FairnessUnit.HOURS: " hours", FairnessUnit.CONTACTS: " contacts a month"}

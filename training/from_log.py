@@ -11,8 +11,8 @@ from decisioning.catalogue.message import SILENCE
 from decisioning.value_model import ValueModel
 from features.computing.definitions import feature_schema
 from features.history import History
-from features.log import EventLog
-from features.model_bundle import ModelBundle, value_model
+from features.log.event_log import EventLog
+from features.models.bundle import ModelBundle, value_model
 from features.settings import Settings
 from features.store.point_in_time import training_rows
 from training.boosting import OnProgress, settings_for

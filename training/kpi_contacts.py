@@ -9,7 +9,7 @@ import polars as pl
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.measure import Measure
 from features.computing.sources import Tables
-from features.identities import by_person, people
+from features.log.identities import by_person, people
 from training.measures import money_steps
 
 VIEWED = ("viewed",)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from features.kpis import KpiDefinition, KpiUnit, Side
+from features.reports.kpis import KpiDefinition, KpiUnit, Side
 from training.kpi_contacts import ARRIVED, CLICKED, CONVERTED, UNWANTED, VIEWED, WANTED
 
 AFTER_CONTACT_DAYS = 7

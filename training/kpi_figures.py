@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import polars as pl
 
-from features.kpis import Basis, Figure, KpiUnit
+from features.reports.kpis import Basis, Figure, KpiUnit
 from training.intervals import MIN_CASES, MIN_CUSTOMERS, Interval, rate, ratio, waiting_quantile
 from training.kpi_definitions import DEFINITIONS
 from training.kpi_increments import Increment

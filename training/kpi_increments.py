@@ -22,7 +22,7 @@ from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.experiment import Holdout, Unit
 from decisioning.catalogue.measure import Measure
 from features.computing.sources import Tables
-from features.identities import by_person, people
+from features.log.identities import by_person, people
 from training.exposures import with_units
 from training.intervals import MIN_CUSTOMERS, FloatArray, Interval
 from training.kpi_contacts import Period

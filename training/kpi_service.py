@@ -15,7 +15,7 @@ def case_times(cases: pl.DataFrame, period: Period) -> pl.DataFrame:
     """How long cases opened in a period waited, in hours.
 
     Args:
-        cases: From `features.cases.cases_of`, as of the period's end.
+        cases: From `features.log.cases.cases_of`, as of the period's end.
         period: Of the opening.
 
     Returns:

@@ -9,11 +9,11 @@ import polars as pl
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.measure import Measure, Unit
 from decisioning.errors import InvalidInputError
-from features.cases import cases_of
 from features.computing.sources import Tables
-from features.contracts import EventType
 from features.history import History
-from features.kpis import Figure, KpiReport, KpiRow
+from features.log.cases import cases_of
+from features.log.contracts import EventType
+from features.reports.kpis import Figure, KpiReport, KpiRow
 from training.kpi_contacts import Period, bought_again, credited, first_purchases, messages_of
 from training.kpi_definitions import DEFINITIONS, REPEAT_DAYS
 from training.kpi_figures import case_figures, message_figures, money_figures, rate_figure, survey_figures

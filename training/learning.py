@@ -9,7 +9,7 @@ from decisioning.catalogue.catalogue import Catalogue
 from decisioning.scoring import FloatArray
 from decisioning.value_model import Calibrator, DesignLayout, MessageCoding
 from features.computing.definitions import feature_schema as schema_of
-from features.model_bundle import ModelBundle
+from features.models.bundle import ModelBundle
 from training.action_probabilities import LoggedChoice, logged_choice
 from training.boosting import BoosterSettings, CrossFitted, OnProgress, cross_fit, message_table, raw_of, settings_for
 from training.datasets import BoolArray, Dataset, learning_of

@@ -5,7 +5,7 @@ from typing import Protocol
 import polars as pl
 
 from decisioning.catalogue.measure import Measure, Unit
-from features.identities import by_person, people
+from features.log.identities import by_person, people
 
 
 class Observed(Protocol):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from features.readouts import Check, Health, PhaseReadout, Readout, Refusal, RefusalCode
+from features.reports.readouts import Check, Health, PhaseReadout, Readout, Refusal, RefusalCode
 from training.phases import Span, change_of
 from training.verdicts import BROKEN, conclude
 

@@ -10,7 +10,7 @@ from datetime import datetime
 
 import polars as pl
 
-from features.assignment_ledger import Ledger, Phase
+from features.catalogue.assignment.ledger import Ledger, Phase
 
 type PhasesIn = Callable[[Ledger], tuple[Phase, ...]]
 

@@ -16,9 +16,9 @@ from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import InvalidInputError, ModelUnavailableError, UnknownNameError
 from decisioning.policy import Policy
 from features.catalogue import load_catalogue
-from features.model_bundle import load_value_model
-from features.model_fit import ModelFit, check_promotable, fit_model
-from features.model_registry import (
+from features.models.bundle import load_value_model
+from features.models.fit import ModelFit, check_promotable, fit_model
+from features.models.registry import (
     CHAMPION_ALIAS,
     DIGEST_TAG,
     MODEL_NAME,
@@ -28,7 +28,7 @@ from features.model_registry import (
     find_champion,
     registry_is_made,
 )
-from features.schema_archive import known_schemas
+from features.models.schema_archive import known_schemas
 from features.settings import Settings
 from training.fairness_gate import check_guardrails
 from training.promotion_gate import compare, metrics_of

@@ -16,10 +16,10 @@ import numpy as np
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import InsufficientDataError, InvalidInputError, NextbestError
 from decisioning.policy import Policy
-from features.model_bundle import ModelBundle, read_bundle, value_model
-from features.model_fit import fit_model
-from features.model_registry import MODEL_NAME, Registered, copy_registered
-from features.schema_archive import known_schemas
+from features.models.bundle import ModelBundle, read_bundle, value_model
+from features.models.fit import fit_model
+from features.models.registry import MODEL_NAME, Registered, copy_registered
+from features.models.schema_archive import known_schemas
 from features.settings import Settings
 from training.from_log import TWIN, constant_of, judge, load_dataset, load_steps
 from training.held_back import can_be_judged, held_back

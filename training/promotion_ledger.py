@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 import orjson
 
 from decisioning.errors import InvalidInputError
-from features.model_registry import PROMOTIONS
+from features.models.registry import PROMOTIONS
 from features.settings import Settings
 
 LEDGER = PROMOTIONS

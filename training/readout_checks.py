@@ -5,8 +5,8 @@ from datetime import datetime
 import polars as pl
 
 from decisioning.catalogue.experiment import Unit
-from features.readout_words import format_number
-from features.readouts import Check, Health
+from features.reports.readout_words import format_number
+from features.reports.readouts import Check, Health
 from training.exposures import Exposures, Logged
 
 

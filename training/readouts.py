@@ -10,9 +10,10 @@ from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.experiment import Exposure
 from decisioning.catalogue.experiment import Unit as AssignedUnit
 from decisioning.catalogue.measure import Measure, Unit
-from features.identities import people
-from features.readout_words import SPACE, format_number, format_value
-from features.readouts import (
+from features.log.identities import people
+from features.log.reported import settled_events, settled_outcomes
+from features.reports.readout_words import SPACE, format_number, format_value
+from features.reports.readouts import (
     ArmCount,
     Health,
     Metric,
@@ -23,7 +24,6 @@ from features.readouts import (
     RefusalCode,
     SampleRatio,
 )
-from features.reported import settled_events, settled_outcomes
 from training.comparisons import MetricName, compare_arms
 from training.designs import Design, Kept, design_of, phases_in
 from training.exposures import (

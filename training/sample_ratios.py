@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from scipy.stats import chisquare
 
-from features.readout_words import format_number, format_p
-from features.readouts import Health, SampleRatio
+from features.reports.readout_words import format_number, format_p
+from features.reports.readouts import Health, SampleRatio
 
 WARN_BELOW = 0.01
 ALARM_BELOW = 0.001

@@ -8,8 +8,8 @@ import polars as pl
 
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.scoring import FloatArray
-from features.contracts import OutcomeType
 from features.history import History
+from features.log.contracts import OutcomeType
 from training.datasets import BoolArray, Dataset, IntArray, learning_of
 from training.measures import decision_values
 

@@ -16,7 +16,7 @@ from decisioning.scoring import FloatArray
 from decisioning.value_model import Calibrator, DesignLayout, MessageCoding
 from features.computing.definition import Group
 from features.computing.definitions import feature_schema as schema_of
-from features.model_bundle import ModelBundle
+from features.models.bundle import ModelBundle
 from training.action_probabilities import LoggedChoice, logged_choice
 from training.boosting import CrossFitted, OnProgress, Shown, designs, importance_of, message_table, settings_for
 from training.datasets import BoolArray, Dataset, IntArray, learning_of

@@ -8,8 +8,8 @@ from pathlib import Path
 import polars as pl
 
 from decisioning.errors import InvalidInputError, UnknownNameError
-from features.readout_words import format_number, format_percent
-from features.readouts import (
+from features.reports.readout_words import format_number, format_percent
+from features.reports.readouts import (
     ArmCount,
     Check,
     Health,

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from decisioning.errors import InvalidInputError, UnavailableError
 from decisioning.scoring import FloatArray
-from features.model_bundle import BOOSTER_FILE, MODEL_FILE, ModelBundle, read_bundle, write_bundle
-from features.model_registry import DIGEST_TAG, MODEL_NAME, mlflow_client, quiet_mlflow
+from features.models.bundle import BOOSTER_FILE, MODEL_FILE, ModelBundle, read_bundle, write_bundle
+from features.models.registry import DIGEST_TAG, MODEL_NAME, mlflow_client, quiet_mlflow
 from features.settings import Settings
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from features.readout_words import (
+from features.reports.readout_words import (
     SPACE,
     format_bounds,
     format_difference,
@@ -11,7 +11,7 @@ from features.readout_words import (
     format_p,
     format_value,
 )
-from features.readouts import ArmMean, Comparison, Effect, Metric, ReadoutUnit, Refusal, RefusalCode, Status
+from features.reports.readouts import ArmMean, Comparison, Effect, Metric, ReadoutUnit, Refusal, RefusalCode, Status
 
 INTERVAL = f"95{SPACE}% interval"
 BROKEN = frozenset({RefusalCode.SAMPLE_RATIO, RefusalCode.UNKNOWN_ARM})

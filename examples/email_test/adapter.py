@@ -32,7 +32,7 @@ from examples.conversion import (
     read_table,
     write_world,
 )
-from features.contracts import UTC_TIME
+from features.log.contracts import UTC_TIME
 
 CATALOGUE = Path(__file__).parent / "catalogue"
 STARTS_ON = date(2008, 3, 3)

@@ -29,7 +29,7 @@ from decisioning.errors import InvalidInputError
 from examples.conversion import ConvertReport, World, check_day, json_of, json_text, write_world
 from examples.grocery.campaigns import HISTORY, campaign_offers, decisions_of
 from examples.grocery.source import GroceryFiles, read_files
-from features.contracts import UTC_TIME
+from features.log.contracts import UTC_TIME
 
 CATALOGUE = Path(__file__).parent / "catalogue"
 

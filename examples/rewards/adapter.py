@@ -37,7 +37,7 @@ from examples.conversion import (
     write_world,
 )
 from features.catalogue import load_catalogue
-from features.contracts import UTC_TIME
+from features.log.contracts import UTC_TIME
 
 CATALOGUE = Path(__file__).parent / "catalogue"
 STARTS_ON = date(2018, 7, 27)

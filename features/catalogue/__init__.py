@@ -7,11 +7,11 @@ Example:
     ['double-stamps', 'free-coffee', 'opening-hours', 'ten-percent']
 """
 
-from features.catalogue.fairness import load_fairness
-from features.catalogue.findings import Finding, Proof, Severity
+from features.catalogue.checks.findings import Finding, Proof, Severity
+from features.catalogue.checks.guardrails import load_fairness
 from features.catalogue.loading import Examination, check_catalogue, examine_catalogue, load_catalogue
-from features.catalogue.problems import Problem
-from features.catalogue.schema import catalogue_json_schema
+from features.catalogue.reading.json_schema import catalogue_json_schema
+from features.catalogue.reading.problems import Problem
 from features.catalogue.versioning import catalogue_version
 
 __all__ = [

@@ -7,20 +7,20 @@ from typing import Any
 
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import InvalidPolicyError
-from features.assignment_ledger import read_ledger, with_ranges
-from features.catalogue.building import build_catalogue
-from features.catalogue.equal_service import check_equal_service
-from features.catalogue.facts import check_rules
-from features.catalogue.fairness import check_fairness
-from features.catalogue.findings import Finding, Severity, from_problem, in_order
-from features.catalogue.names import Names
-from features.catalogue.problems import Problem
+from features.catalogue.assignment.ledger import read_ledger, with_ranges
+from features.catalogue.building.catalogue_parts import build_catalogue
+from features.catalogue.checks.equal_service import check_equal_service
+from features.catalogue.checks.findings import Finding, Severity, from_problem, in_order
+from features.catalogue.checks.guardrails import check_fairness
+from features.catalogue.checks.references import check_references
+from features.catalogue.checks.rule_facts import check_rules
+from features.catalogue.checks.wording import check_wording
 from features.catalogue.proofs import Ground, check_contradictions, prove
-from features.catalogue.references import check_references
-from features.catalogue.sections import Sections, read_sections
-from features.catalogue.validation import validate_sections
+from features.catalogue.reading.form_check import validate_sections
+from features.catalogue.reading.names import Names
+from features.catalogue.reading.problems import Problem
+from features.catalogue.reading.sections import Sections, read_sections
 from features.catalogue.versioning import catalogue_version
-from features.catalogue.wording import check_wording
 
 _MOST_SHOWN = 50
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from decisioning.catalogue.catalogue import Catalogue
-from features.catalogue.findings import Finding, Proof, Severity
+from features.catalogue.checks.findings import Finding, Proof, Severity
 
 TITLES = {
     Proof.MISTAKE: "mistake",

@@ -14,7 +14,7 @@ from features.computing.definitions import definitions, feature_schema
 from features.computing.rule_expressions import unfit_column
 from features.computing.sources import Sources, Tables, sources_of
 from features.computing.stages import look_backs, stage_expression, stage_facts, stage_features
-from features.contracts import UTC_TIME
+from features.log.contracts import UTC_TIME
 
 type OnProgress = Callable[[int, int], None]
 """Called with anchors done and anchors in all."""

@@ -8,9 +8,9 @@ from decisioning.errors import InvalidPolicyError
 from decisioning.rules.predicate import Predicate
 from features.computing.behaviour import activity, profile, purchases, service
 from features.computing.contact import contacts, engagement, response
+from features.computing.customer_words import listening
 from features.computing.definition import Definition, Group
 from features.computing.feature_schema import FeatureGroup, FeatureSchema, fingerprint_of
-from features.computing.listening import listening
 
 DEFINITIONS_VERSION = 2
 """Raise it whenever a definition changes its meaning without changing its name."""

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import polars as pl
 
 from decisioning.catalogue.listening import SCALES
-from features.contracts import EventType
-from features.listening.heard import LABEL, SENTIMENT, TEXT_TYPES, heard_field
+from features.log.contracts import EventType
+from features.log.heard import LABEL, SENTIMENT, TEXT_TYPES, heard_field
 
 HEARD_COLUMNS: Mapping[str, pl.DataType] = {
     "sentiment": pl.Float64(),

@@ -12,9 +12,9 @@ from features.computing.definition import NEVER_US, Source
 from features.computing.heard_sources import HEARD_COLUMNS, heard_columns
 from features.computing.rule_expressions import unfit_column
 from features.computing.told_sources import told_rows
-from features.customer_rows import attribute_text, carried, in_order, states, states_attribute
-from features.identities import identities, with_visitors
-from features.reported import settled_events, settled_outcomes
+from features.log.customer_rows import attribute_text, carried, in_order, states, states_attribute
+from features.log.identities import identities, with_visitors
+from features.log.reported import settled_events, settled_outcomes
 
 OUTCOME_MOMENTS: Mapping[str, tuple[str, ...]] = {
     "delivered": ("delivered",),

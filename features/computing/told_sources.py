@@ -5,8 +5,8 @@ import polars as pl
 from decisioning.catalogue.catalogue import Attribute, Catalogue
 from features.computing.attribute_columns import as_fact, as_number, is_unfit
 from features.computing.rule_expressions import unfit_column
-from features.contracts import StateEventType
-from features.reported import settled_events
+from features.log.contracts import StateEventType
+from features.log.reported import settled_events
 
 _TOLD_US = "told_us"
 

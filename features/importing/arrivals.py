@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import polars as pl
 
-from features.contracts import CUSTOMERS, EVENTS, OUTCOMES, Table
-from features.reported import CARING
+from features.log.contracts import CUSTOMERS, EVENTS, OUTCOMES, Table
+from features.log.reported import CARING
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(2100, 1, 1, tzinfo=UTC)

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 import polars as pl
 
 from decisioning.catalogue.catalogue import Catalogue
-from features.contracts import CUSTOMERS, Column, Table
-from features.customer_rows import CLEARABLE
+from features.log.contracts import CUSTOMERS, Column, Table
+from features.log.customer_rows import CLEARABLE
 from features.tabular.cells import numbers, whole, without_missing
 
 AMOUNT = "amount"
@@ -31,7 +31,9 @@ def in_minor_units(table: Table, raw: pl.DataFrame, catalogue: Catalogue | None)
     """
     if catalogue is None or not is_in_major_units(table, raw.columns):
         return raw
-    from features.catalogue.money import to_minor  # seldom needed here, and it brings the whole catalogue package
+    from features.catalogue.building.money import (
+        to_minor,  # seldom needed here, and it brings the whole catalogue package
+    )
 
     told = raw[AMOUNT].cast(pl.String, strict=False)
     minor = (numbers(told) * to_minor(1.0, catalogue.currency)).to_frame(_MINOR)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from features.contracts import CUSTOMERS
 from features.importing.staging import Staged
+from features.log.contracts import CUSTOMERS
 
 _NULL = r'"((?:[^"\\]|\\.)+)":null'
 

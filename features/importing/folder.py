@@ -16,7 +16,6 @@ import polars as pl
 
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import InvalidInputError
-from features.contracts import TABLES
 from features.importing.cell_reading import is_in_major_units
 from features.importing.clearing import Cleared, find_cleared
 from features.importing.landing import deduplicated, land
@@ -26,8 +25,9 @@ from features.importing.staging import Staged, stage, staging_folder
 from features.importing.table_files import CATALOGUE_FOLDER, TableFile, find_table_files
 from features.importing.undeclared import Undeclared, count_widened, find_undeclared
 from features.importing.validation import Surroundings, check_columns
-from features.log import EventLog
-from features.privacy.tombstones import tombstones_of
+from features.log.contracts import TABLES
+from features.log.event_log import EventLog
+from features.log.tombstones import tombstones_of
 from features.settings import Settings
 
 type OnProgress = Callable[[int, int], None]
@@ -231,14 +231,14 @@ def _load_catalogue(folder: Path) -> Catalogue | None:
 
 def _changes(brought: Path, in_force: Path, now: datetime) -> tuple[str, ...]:
     """What a catalogue will do to tests that are running, in words."""
-    from features.catalogue.changes_to_tests import changes_for_tests
+    from features.catalogue.assignment.changes import changes_for_tests
 
     return changes_for_tests(brought, in_force, now)
 
 
 def _put_in_force(brought: Path, in_force: Path, now: datetime) -> None:
     """Copy a catalogue; readers see the old one or the new one, or for a moment none, never a mixture."""
-    from features.catalogue.settling import continue_ledger, ledger_in_force, settle
+    from features.catalogue.assignment.settlement import continue_ledger, ledger_in_force, settle
 
     if brought.resolve() == in_force.resolve():
         settle(in_force, now)

@@ -9,8 +9,8 @@ import orjson
 import polars as pl
 
 from decisioning.customer import PROTECTIONS
-from features.customer_rows import CLEARABLE
 from features.declared import read_flag
+from features.log.customer_rows import CLEARABLE
 from features.moments import moment_in_text
 
 MOST_CHARACTERS = 200

@@ -6,13 +6,13 @@ from itertools import batched
 
 import polars as pl
 
-from features.contracts import EVENTS, Table
 from features.importing.json_columns import respell
 from features.importing.refusals import REASONS_SCHEMA, Refusals
 from features.importing.staging import Staged
 from features.importing.validation import ROW
 from features.listening.listener import without_heard
-from features.log import EventLog
+from features.log.contracts import EVENTS, Table
+from features.log.event_log import EventLog
 
 PARTS_PER_COMMIT = 8
 """Staged parts, of 250,000 rows at most, that land in one commit."""

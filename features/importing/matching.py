@@ -11,10 +11,10 @@ import polars as pl
 
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import InvalidInputError, nearest_names
-from features.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES, StateEventType, Table
-from features.identities import by_person, people
 from features.importing.staging import Staged
-from features.log import EventLog
+from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES, StateEventType, Table
+from features.log.event_log import EventLog
+from features.log.identities import by_person, people
 
 MOST_UNMATCHED = 0.05
 """Largest share of what a column names that may be unknown."""

@@ -2,8 +2,8 @@
 
 import polars as pl
 
-from features.contracts import UTC_TIME, Column
 from features.ids import WHOLE_ID
+from features.log.contracts import UTC_TIME, Column
 from features.moments import ISO_PATTERN
 from features.tabular.cells import flags, numbers, whole
 

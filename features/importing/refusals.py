@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from features.contracts import Table
+from features.log.contracts import Table
 
 REASONS_SCHEMA = pl.Schema(
     {"file": pl.String(), "row": pl.UInt64(), "column": pl.String(), "rule": pl.String(), "value": pl.String()}

@@ -11,12 +11,12 @@ from pathlib import Path
 import polars as pl
 
 from decisioning.errors import InvalidInputError, UnavailableError
-from features.contracts import EVENTS
 from features.importing.parsing import whole_ids
 from features.importing.refusals import Refusals
 from features.importing.table_files import Chunk, TableFile
 from features.importing.validation import Surroundings, check_rows
 from features.listening.listener import listen_to_rows
+from features.log.contracts import EVENTS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

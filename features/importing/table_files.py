@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from decisioning.errors import InvalidInputError
-from features.contracts import TABLES, Table
 from features.importing.cell_reading import AMOUNT
 from features.importing.refusals import REASONS_FILE, REASONS_SCHEMA
 from features.importing.validation import ROW
+from features.log.contracts import TABLES, Table
 from features.tabular.csv_form import WINDOWS, csv_form
 from features.tabular.csv_rows import CsvReader, Malformed
 

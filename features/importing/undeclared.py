@@ -7,10 +7,10 @@ import orjson
 import polars as pl
 
 from decisioning.catalogue.catalogue import Catalogue
-from features.contracts import CUSTOMERS, EVENTS, StateEventType, Table
 from features.declared import Declared
-from features.declared_events import AS_SENT
 from features.importing.staging import Staged
+from features.log.contracts import CUSTOMERS, EVENTS, StateEventType, Table
+from features.log.declared_events import AS_SENT
 
 _NAME = r'(?:^\{|,)"((?:[^"\\]|\\.)*)":'
 

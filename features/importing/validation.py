@@ -9,7 +9,20 @@ import polars as pl
 
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import InvalidInputError
-from features.contracts import (
+from features.importing.arrivals import EARLIEST, LATEST, is_spared, with_arrivals
+from features.importing.cell_reading import (
+    AMOUNT,
+    in_minor_units,
+    is_in_major_units,
+    spelt_out,
+    with_cleared,
+    without_marks,
+)
+from features.importing.declared_rows import fit_declared, fit_said
+from features.importing.json_columns import MOST_CHARACTERS, respell, shape_rule
+from features.importing.parsing import accepted, parsed
+from features.importing.refusals import REASONS_SCHEMA
+from features.log.contracts import (
     CUSTOMERS,
     DECISIONS,
     EVENTS,
@@ -21,21 +34,8 @@ from features.contracts import (
     StateEventType,
     Table,
 )
-from features.importing.arrivals import EARLIEST, LATEST, is_spared, with_arrivals
-from features.importing.cell_reading import (
-    AMOUNT,
-    in_minor_units,
-    is_in_major_units,
-    spelt_out,
-    with_cleared,
-    without_marks,
-)
-from features.importing.declared import fit_declared, fit_said
-from features.importing.json_columns import MOST_CHARACTERS, respell, shape_rule
-from features.importing.parsing import accepted, parsed
-from features.importing.refusals import REASONS_SCHEMA
-from features.privacy.tombstones import Tombstones
-from features.reported import GRANTS, YES_LEAD
+from features.log.reported import GRANTS, YES_LEAD
+from features.log.tombstones import Tombstones
 from features.zones import country_codes, is_international
 
 ROW = "row"

@@ -9,8 +9,8 @@ import polars as pl
 
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.listening import Listening
-from features.listening.heard import CASE_ID, HEARD, HEARD_PREFIX, LABEL, OPENS, SENTIMENT, TEXT_TYPES
-from features.listening.reading import Reading, low_score, read_text
+from features.listening.text_reading import Reading, low_score, read_text
+from features.log.heard import CASE_ID, HEARD, HEARD_PREFIX, LABEL, OPENS, SENTIMENT, TEXT_TYPES
 
 _LONGEST_ID = 200
 _PLACE = "place"

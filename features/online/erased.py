@@ -7,9 +7,9 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from decisioning.errors import FeatureUnavailableError
+from features.log.tombstones import Tombstones
 from features.online.redis_bulk import unset_many
 from features.online.redis_keys import ERASED_KEY, feature_key, household_pointer_key, profile_key
-from features.privacy.tombstones import Tombstones
 
 _TOGETHER = 1_000
 

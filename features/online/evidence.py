@@ -5,8 +5,8 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from decisioning.errors import FeatureUnavailableError
-from features.contracts import DECISIONS
-from features.log import EventLog
+from features.log.contracts import DECISIONS
+from features.log.event_log import EventLog
 from features.online.redis_keys import EVIDENCE_KEY
 
 _IS_TOLD = f"{EVIDENCE_KEY}:is-told"

@@ -15,11 +15,11 @@ from decisioning.catalogue.catalogue import Catalogue
 from decisioning.customer import PROFILING, Consent, Customer, CustomerId, Told
 from decisioning.errors import FeatureUnavailableError, InvalidInputError
 from decisioning.rules.predicate import FactValue
-from features.customer_rows import merged_attributes, newest_rows
 from features.declared import Declared, read_attributes
+from features.log.customer_rows import merged_attributes, newest_rows
+from features.log.said import LONG_AGO, NOTHING, Said, opted_out_of_profiling, protections_of, told_since, with_answers
 from features.online.redis_bulk import set_many, unset_many
 from features.online.redis_keys import household_pointer_key, profile_key
-from features.said import LONG_AGO, NOTHING, Said, opted_out_of_profiling, protections_of, told_since, with_answers
 
 _TOGETHER = 8_000
 """Customers held in memory at a time."""

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from decisioning.errors import UnavailableError
-from features.privacy.tombstones import tombstones_of
+from features.log.tombstones import tombstones_of
 from features.settings import Settings
 
 _OWNER_ONLY = 0o600

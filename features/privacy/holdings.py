@@ -7,8 +7,8 @@ from typing import Any
 import orjson
 import polars as pl
 
-from features.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES, Table
-from features.log import EventLog
+from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES, Table
+from features.log.event_log import EventLog
 from features.privacy.file_erasure import loose_files, rows_in
 from features.privacy.purposes import DataRules
 from features.settings import Settings

@@ -15,7 +15,7 @@ from uuid import uuid4
 import orjson
 
 from decisioning.errors import UnavailableError
-from features.privacy.tombstones import tombstones_of
+from features.log.tombstones import tombstones_of
 from features.settings import Settings
 
 _OWNER_ONLY = 0o600

@@ -15,9 +15,9 @@ import polars as pl
 from decisioning.catalogue.catalogue import Attribute, AttributeKind, Catalogue
 from decisioning.catalogue.listening import SCALES
 from features.computing.compute import compute_features
-from features.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES, EventType, OutcomeType
 from features.history import History
-from features.listening.heard import HEARD, TEXT_TYPES
+from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES, EventType, OutcomeType
+from features.log.heard import HEARD, TEXT_TYPES
 
 _AT = datetime(2026, 1, 31, 12, tzinfo=UTC)
 _NO_OUTCOME = "no outcome"

@@ -15,9 +15,9 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from decisioning.errors import LogUnavailableError
-from features.audit_chain import ChainedLog
-from features.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES, Table
-from features.log import EventLog
+from features.chain.audit_chain import ChainedLog
+from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES, Table
+from features.log.event_log import EventLog
 from features.privacy.spellings import quoted_forms
 
 ERASED_WORD = "erased"

@@ -8,12 +8,12 @@ from redis import Redis
 
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import InvalidInputError
-from features.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES, OutcomeType
 from features.importing.validation import ROW, Surroundings, check_rows
-from features.log import EventLog
+from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES, OutcomeType
+from features.log.event_log import EventLog
+from features.log.said import Said, said_by
 from features.online.erased import forget_erased
 from features.online.profiles import customers_from_frame, write_profiles
-from features.said import Said, said_by
 
 
 def write_row(log: EventLog, redis: Redis, row: Mapping[str, Any], catalogue: Catalogue) -> None:

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from decisioning.errors import InvalidPolicyError
-from features.catalogue.models_privacy import RetentionFile
-from features.catalogue.sections import read_sections
-from features.catalogue.validation import validate_sections
+from features.catalogue.forms.privacy_form import RetentionFile
+from features.catalogue.reading.form_check import validate_sections
+from features.catalogue.reading.sections import read_sections
 
 DEFAULT_PURPOSES: Mapping[str, str] = {
     "customers": "decide which message fits, and whether there is leave to send it",

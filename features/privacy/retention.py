@@ -17,9 +17,9 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from decisioning.errors import LogUnavailableError
-from features.audit_chain import ChainedLog
-from features.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES, OutcomeType, StateEventType, Table
-from features.customer_rows import needed_rows
+from features.chain.audit_chain import ChainedLog
+from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES, OutcomeType, StateEventType, Table
+from features.log.customer_rows import needed_rows
 from features.privacy.file_erasure import HANDOFFS
 from features.privacy.history_erasure import keep_in_history
 from features.privacy.log_erasure import forget_versions

@@ -15,8 +15,9 @@ from decisioning.errors import FeatureUnavailableError
 from features.computing.compute import OnProgress
 from features.computing.definitions import feature_schema
 from features.computing.feature_schema import FeatureSchema
-from features.contracts import CUSTOMERS
-from features.log import EventLog
+from features.log.contracts import CUSTOMERS
+from features.log.event_log import EventLog
+from features.log.said import opted_out_of_profiling, said_in_log
 from features.online.demand import tell_demand
 from features.online.erased import forget_erased, tell_erased
 from features.online.evidence import tell_evidence
@@ -25,7 +26,6 @@ from features.online.redis_bulk import unset_many
 from features.online.redis_connection import connect
 from features.online.redis_keys import MATERIALISED_KEY, feature_key
 from features.online.state_mark import is_state_lost, state_mark_of
-from features.said import opted_out_of_profiling, said_in_log
 from features.settings import Settings
 from features.store.feature_history import Generation, built_history
 from features.store.registry import apply, quiet

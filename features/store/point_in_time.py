@@ -5,7 +5,7 @@ import polars as pl
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import InvalidInputError
 from features.computing.definitions import feature_schema
-from features.contracts import UTC_TIME
+from features.log.contracts import UTC_TIME
 from features.settings import Settings
 from features.store.registry import apply, quiet
 

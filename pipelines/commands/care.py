@@ -45,10 +45,10 @@ def list_cases(
     `nextbest care list`;
     `nextbest care list --all --limit 10 --json`
     """
-    from features.case_log import cases_in_log
     from features.catalogue import load_catalogue
     from features.clock import clock_of
-    from features.log import EventLog
+    from features.log.case_log import cases_in_log
+    from features.log.event_log import EventLog
     from features.moments import moment_from
     from pipelines.care_printing import print_cases
 

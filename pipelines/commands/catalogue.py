@@ -42,7 +42,7 @@ def check(
     Example: `nextbest catalogue check examples/grocery/catalogue`
     """
     from features.catalogue import Severity, examine_catalogue
-    from features.catalogue.changes_to_tests import changes_for_tests
+    from features.catalogue.assignment.changes import changes_for_tests
 
     now = datetime.now(UTC)
     examination = examine_catalogue(folder, now)
@@ -132,7 +132,7 @@ def schema(
 
     Example: `nextbest catalogue schema --out docs/schemas/catalogue.schema.json`
     """
-    from features.catalogue.schema import schema_text
+    from features.catalogue.reading.json_schema import schema_text
 
     if out is None:
         sys.stdout.write(schema_text())

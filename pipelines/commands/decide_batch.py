@@ -71,7 +71,7 @@ def decide_batch(
     Example: `nextbest decide-batch audience.parquet decisions.parquet --touchpoint weekly-mail --key 2026-W45`
     """
     from features.clock import wall_clock
-    from features.model_registry import is_cold_start
+    from features.models.registry import is_cold_start
     from features.moments import moment_from
     from features.online.redis_connection import connect
     from features.online.state_mark import is_state_lost, state_mark_of
@@ -160,7 +160,7 @@ def _arms(settings: "Settings") -> "dict[str, ModelCopy]":
     """Models of experiment arms; without one its arm decides without a model, as the API does."""
     from decisioning.errors import UnavailableError
     from features.catalogue import load_catalogue
-    from features.model_registry import fetch_champion
+    from features.models.registry import fetch_champion
     from pipelines.batch import ModelCopy
     from serving.in_force import arm_aliases
 
@@ -186,7 +186,7 @@ def _only_touchpoint(settings: "Settings") -> str:
 
 def _champion(settings: "Settings", *, needed: bool) -> "ModelCopy | None":
     from decisioning.errors import UnavailableError
-    from features.model_registry import fetch_champion
+    from features.models.registry import fetch_champion
     from pipelines.batch import ModelCopy
 
     try:

@@ -14,7 +14,7 @@ from pipelines.options import AsOfOption, HomeOption, JsonOption, settings_for
 from training.whole import Whole
 
 if TYPE_CHECKING:
-    from features.readouts import Readout
+    from features.reports.readouts import Readout
     from features.settings import Settings
 
 experiment = typer.Typer(help="Experiments: what messages, policies and silence were worth.", no_args_is_help=True)
@@ -91,7 +91,7 @@ def show(
 
     Example: `nextbest experiment show engine-vs-random --json`
     """
-    from features.readouts import read_readout
+    from features.reports.readouts import read_readout
 
     _print(read_readout(settings_for(home).readouts_path, name), as_json=as_json)
 
@@ -120,7 +120,7 @@ def list_experiments(home: HomeOption = None, as_json: JsonOption = False) -> No
 
 
 def _print(readout: "Readout", *, as_json: bool) -> None:
-    from features.readouts import readout_to_json
+    from features.reports.readouts import readout_to_json
     from pipelines.readout_printing import print_readout
 
     if as_json:

@@ -11,7 +11,7 @@ from pipelines.exit_codes import EXIT_ALARM
 from pipelines.options import AsOfOption, HomeOption, JsonOption, settings_for
 
 if TYPE_CHECKING:
-    from features.fairness import FairnessReport
+    from features.reports.fairness import FairnessReport
 
 fairness = typer.Typer(help="Fairness: groups of customers against everybody else.", no_args_is_help=True)
 
@@ -65,7 +65,7 @@ def show(details: DetailsOption = False, home: HomeOption = None, as_json: JsonO
 
 
 def _print(report: "FairnessReport", *, details: bool, as_json: bool) -> None:
-    from features.fairness import FAIRNESS_FILES
+    from features.reports.fairness import FAIRNESS_FILES
     from pipelines.fairness_printing import print_fairness
 
     if as_json:

@@ -42,7 +42,7 @@ def build(
     settings = settings_for(home)
     moment = clock_of(settings)() if as_of is None else moment_from(as_of, "--as-of")
     catalogue = load_catalogue(settings.catalogue_path)
-    from features.store.building import build_features  # seconds: whatever is wrong above is said at once
+    from features.store.builder import build_features  # seconds: whatever is wrong above is said at once
 
     with progress_bar() as bar:
         task = bar.add_task("features", total=None)
@@ -97,7 +97,7 @@ def show(
     from features.catalogue import load_catalogue
     from features.clock import clock_of
     from features.computing.definitions import feature_schema
-    from features.online.reading import read_customer
+    from features.online.customer_lookup import read_customer
     from pipelines.embedded_redis import redis_for
 
     settings = settings_for(home)

@@ -43,7 +43,7 @@ def write(
 
     Example: `nextbest handoff write direct_mail letters.csv`
     """
-    from features.audit_chain import open_log
+    from features.chain.audit_chain import open_log
     from features.clock import clock_of
     from features.moments import moment_from
     from pipelines.embedded_redis import redis_for
@@ -97,7 +97,7 @@ def read(
 
     Example: `nextbest handoff read returned.csv --zone Europe/Berlin`
     """
-    from features.audit_chain import open_log
+    from features.chain.audit_chain import open_log
     from features.clock import clock_of
     from pipelines.embedded_redis import redis_for
     from pipelines.handoff.returns import take_returns

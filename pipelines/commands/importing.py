@@ -68,7 +68,7 @@ def import_(
 
 def _waits_of(report: "ImportReport", settings: "Settings") -> list[str]:
     """What the catalogue that came along waits for, and customers of whom no features were ever built."""
-    from features.schema_archive import is_unbuilt
+    from features.models.schema_archive import is_unbuilt
 
     if report.catalogue_version is None and not (is_unbuilt(settings) and settings.catalogue_path.exists()):
         return []

@@ -11,7 +11,7 @@ from decisioning.errors import InvalidInputError
 from pipelines.options import AsOfOption, HomeOption, JsonOption, settings_for
 
 if TYPE_CHECKING:
-    from features.kpis import KpiReport
+    from features.reports.kpis import KpiReport
     from features.settings import Settings
 
 kpi = typer.Typer(help="KPIs per touchpoint and channel: the customer's next to the company's.")
@@ -92,7 +92,7 @@ def moments(settings: "Settings", as_of: datetime | None) -> tuple[datetime, dat
 
 
 def _print(report: "KpiReport", touchpoint: str | None, channel: str | None, *, as_json: bool) -> None:
-    from features.kpis import KPI_FILES
+    from features.reports.kpis import KPI_FILES
     from pipelines.kpi_printing import print_kpis
 
     if as_json:

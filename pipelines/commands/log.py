@@ -12,7 +12,7 @@ import typer
 from pipelines.options import HomeOption, JsonOption, print_result, say, settings_for
 
 if TYPE_CHECKING:
-    from features.contracts import Table
+    from features.log.contracts import Table
 
 log_app = typer.Typer(help="The log of customers, events, decisions and outcomes.", no_args_is_help=True)
 
@@ -35,7 +35,7 @@ def drain(
 
     Example: `nextbest log drain --once`
     """
-    from features.audit_chain import open_log
+    from features.chain.audit_chain import open_log
     from pipelines.embedded_redis import redis_for
     from serving.decision_log import drain_alone, open_redis, run_drain
 
@@ -63,7 +63,7 @@ def show(
     """
     import polars as pl
 
-    from features.log import EventLog
+    from features.log.event_log import EventLog
 
     wanted = _table(table)
     rows = EventLog(settings_for(home).log_path).newest(wanted, limit)
@@ -83,9 +83,9 @@ def compact(
 
     Example: `nextbest log compact`
     """
-    from features.audit_chain import AUDIT_CHAIN
-    from features.contracts import TABLES
-    from features.log import EventLog
+    from features.chain.audit_chain import AUDIT_CHAIN
+    from features.log.contracts import TABLES
+    from features.log.event_log import EventLog
 
     log = EventLog(settings_for(home).log_path)
     done = {table.name: asdict(log.compact(table)) for table in (*TABLES.values(), AUDIT_CHAIN)}
@@ -120,8 +120,8 @@ def verify(
     `nextbest log verify --note heads.json`;
     `nextbest log verify --head heads.json`
     """
-    from features.audit_chain import open_log
-    from features.chain_verification import verify_log
+    from features.chain.audit_chain import open_log
+    from features.chain.chain_verification import verify_log
     from pipelines.log_verification import found_of, note_heads, noted_heads, print_verification
 
     noted = None if head is None else noted_heads(head)
@@ -138,7 +138,7 @@ def verify(
 
 def _table(name: str) -> "Table":
     from decisioning.errors import UnknownNameError
-    from features.contracts import TABLES
+    from features.log.contracts import TABLES
 
     if name not in TABLES:
         raise UnknownNameError("table", name, TABLES)

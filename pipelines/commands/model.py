@@ -71,7 +71,7 @@ def list_models(home: HomeOption = None, as_json: JsonOption = False) -> None:
     if as_json:
         sys.stdout.write(orjson.dumps([asdict(row) for row in rows], option=orjson.OPT_INDENT_2).decode() + "\n")
         return
-    from features.model_registry import is_cold_start
+    from features.models.registry import is_cold_start
 
     if not rows:
         typer.echo("no model is registered; run `nextbest model train`")

@@ -80,8 +80,8 @@ def audit(
     `nextbest policy audit`;
     `nextbest policy audit --decisions 1000 --draws 100 --json`
     """
-    from features.log import EventLog
-    from features.policy_archive import PolicyArchive
+    from features.log.event_log import EventLog
+    from features.models.policy_archive import PolicyArchive
     from pipelines.audit_printing import print_audit
     from pipelines.auditing import AuditPlan, audit_policy
 

@@ -36,7 +36,7 @@ def plan(
     `nextbest privacy plan --unused`
     """
     from features.catalogue import load_catalogue
-    from features.log import EventLog
+    from features.log.event_log import EventLog
     from features.privacy.data_plan import data_plan
     from features.privacy.purposes import data_rules
     from pipelines.privacy_printing import print_plan
@@ -70,7 +70,7 @@ def retain(
     `nextbest privacy retain --dry-run`;
     `nextbest privacy retain`
     """
-    from features.audit_chain import open_log
+    from features.chain.audit_chain import open_log
     from features.clock import clock_of
     from features.privacy.audit_trail import Act, note_act
     from features.privacy.journal import one_at_a_time
@@ -94,8 +94,8 @@ def retain(
 def _importance(settings: "Settings") -> "Mapping[str, float] | None":
     """Gain of each column of the champion; None without one."""
     from decisioning.errors import ModelUnavailableError
-    from features.model_bundle import read_bundle
-    from features.model_registry import fetch_champion
+    from features.models.bundle import read_bundle
+    from features.models.registry import fetch_champion
 
     try:
         folder = fetch_champion(settings).folder

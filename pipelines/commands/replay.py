@@ -37,8 +37,8 @@ def replay(
     `nextbest replay --limit 1000 --json`;
     `nextbest replay --since 2026-01-01T00:00:00Z`
     """
-    from features.log import EventLog
-    from features.policy_archive import PolicyArchive
+    from features.log.event_log import EventLog
+    from features.models.policy_archive import PolicyArchive
     from pipelines.replaying import ReplayPlan, replay_log
 
     settings = settings_for(home)

@@ -11,13 +11,13 @@ from rich.console import Console
 
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.message import MessageClass
-from features.cases import cases_of
 from features.catalogue import load_catalogue
 from features.clock import set_clock
 from features.history import History
-from features.log import EventLog
+from features.log.cases import cases_of
+from features.log.event_log import EventLog
 from features.settings import Settings
-from features.store.building import build_features
+from features.store.builder import build_features
 from features.store.materialising import materialise
 from pipelines.demo.airline_ending import Ending
 from pipelines.demo.care_book import CareBook

@@ -12,7 +12,7 @@ from decisioning.catalogue.message import SILENCE
 from decisioning.explanation.plain_words import plain_reason
 from decisioning.record import decision_from_record
 from features.history import History
-from features.log import EventLog
+from features.log.event_log import EventLog
 from features.settings import Settings
 from pipelines.demo.airline_report import SERVED, print_invitation, print_journey, print_numbers, print_worth
 from pipelines.demo.log_reading import read_now

@@ -11,8 +11,8 @@ from decisioning.decision import Decision
 from decisioning.record import decision_from_record
 from examples.registry import convert_example
 from features.catalogue import load_catalogue
-from features.contracts import CUSTOMERS
-from features.log import EventLog
+from features.log.contracts import CUSTOMERS
+from features.log.event_log import EventLog
 from features.settings import Settings
 from pipelines.demo.conversation import Conversation, converse
 from pipelines.demo.log_reading import read_now

@@ -2,8 +2,8 @@
 
 from datetime import datetime
 
-from features.audit_chain import open_log
-from features.readouts import Readout
+from features.chain.audit_chain import open_log
+from features.reports.readouts import Readout
 from features.settings import Settings
 from pipelines.experiment_reading import read_logged_experiment
 from serving.decision_log import drain_alone, open_redis

@@ -12,7 +12,7 @@ from decisioning.errors import InvalidInputError
 from features.catalogue import load_catalogue
 from features.importing.folder import import_folder
 from features.settings import Settings
-from features.store.building import build_features
+from features.store.builder import build_features
 from features.store.materialising import materialise
 from training.promotion import list_models, promote
 from training.train_model import train_model

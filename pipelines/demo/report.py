@@ -9,7 +9,7 @@ from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.measure import Unit
 from decisioning.decision import Decision, Reason
 from decisioning.explanation.plain_words import plain_reason
-from features.readouts import Readout
+from features.reports.readouts import Readout
 from pipelines.demo.conversation import Conversation
 
 MOST_SHOWN = 6

@@ -24,11 +24,11 @@ from decisioning.customer import CustomerId
 from decisioning.value_model import ValueModel
 from features.catalogue import load_catalogue
 from features.computing.definitions import feature_schema
-from features.contracts import TABLES
 from features.history import History
-from features.log import EventLog
-from features.model_bundle import load_value_model, value_model
-from features.model_registry import fetch_champion
+from features.log.contracts import TABLES
+from features.log.event_log import EventLog
+from features.models.bundle import load_value_model, value_model
+from features.models.registry import fetch_champion
 from features.online.profiles import customers_from_frame
 from features.settings import Settings
 from features.zone_rules import use_newest_rules

@@ -27,8 +27,8 @@ from decisioning.errors import (
     UnknownNameError,
 )
 from features.catalogue import load_catalogue
-from features.contracts import DECISIONS, OUTCOMES
-from features.log import EventLog
+from features.log.contracts import DECISIONS, OUTCOMES
+from features.log.event_log import EventLog
 from features.online.profiles import decode_profile
 from features.settings import Settings
 from pipelines.handoff.book import HandOff, HandOffBook

@@ -19,10 +19,10 @@ import polars as pl
 
 from decisioning.errors import InvalidInputError, nearest_names
 from features.catalogue import load_catalogue
-from features.contracts import EventType, OutcomeType, StateEventType
 from features.ids import whole_id
 from features.importing.cell_reading import AMOUNT
 from features.importing.refusals import final_folder
+from features.log.contracts import EventType, OutcomeType, StateEventType
 from features.moments import ISO_RULE, moment_in_text
 from features.settings import Settings
 from features.tabular.cells import MISSING_WORDS, numbers

@@ -19,7 +19,7 @@ from decisioning.catalogue.limits import Supply
 from decisioning.customer import Customer
 from decisioning.errors import InvalidInputError
 from decisioning.live import LiveState, RecentEvent
-from features.contracts import OutcomeType, StateEventType
+from features.log.contracts import OutcomeType, StateEventType
 from serving.bodies import EventItem, OutcomeItem
 from serving.deciding import with_unsubscriptions
 from serving.live_changes import REMEMBERED, Changes, changes_of_event, changes_of_outcome, touch_in_catalogue

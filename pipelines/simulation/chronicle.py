@@ -15,8 +15,8 @@ from examples.conversion import canonical
 from features.computing.compute import compute_features, evaluate
 from features.computing.definitions import STAGE_AGE_DAYS, STAGE_INDEX, definitions, feature_schema
 from features.computing.sources import sources_of
-from features.contracts import UTC_TIME
 from features.history import History
+from features.log.contracts import UTC_TIME
 from pipelines.simulation.wave import Features
 
 

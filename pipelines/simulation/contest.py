@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import orjson
 
-from features.model_bundle import load_value_model
+from features.models.bundle import load_value_model
 from features.zone_rules import use_newest_rules
 from pipelines.simulation.comparing import (
     ENGINE_NAME,

@@ -19,8 +19,8 @@ from decisioning.decision import Decision
 from decisioning.policy import Policy
 from decisioning.scoring import FloatArray
 from examples.conversion import canonical
-from features.contracts import UTC_TIME
 from features.history import History
+from features.log.contracts import UTC_TIME
 from pipelines.simulation.advantage import SilentFuture
 from pipelines.simulation.books import Books
 from pipelines.simulation.chronicle import Chronicle, rule_features, together

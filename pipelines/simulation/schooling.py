@@ -16,10 +16,10 @@ from decisioning.value_model import Calibrator, DesignLayout, MessageCoding
 from features.catalogue import load_catalogue
 from features.computing.definitions import feature_schema
 from features.importing.folder import import_folder
-from features.model_bundle import ModelBundle, write_bundle
-from features.model_registry import fetch_champion
+from features.models.bundle import ModelBundle, write_bundle
+from features.models.registry import fetch_champion
 from features.settings import Settings
-from features.store.building import build_features
+from features.store.builder import build_features
 from pipelines.simulation.population import BoolArray
 from pipelines.simulation.world import World
 from training.boosting import designs, message_table

@@ -9,7 +9,7 @@ import polars as pl
 
 from decisioning.scoring import FloatArray
 from examples.conversion import canonical
-from features.contracts import UTC_TIME
+from features.log.contracts import UTC_TIME
 from pipelines.simulation.population import IntArray
 
 SECONDS = 3_600

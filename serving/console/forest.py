@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from math import ceil, floor, log10
 
-from features.readout_words import display_scale, format_difference, format_interval, format_number
-from features.readouts import Comparison, Metric, ReadoutUnit
+from features.reports.readout_words import display_scale, format_difference, format_interval, format_number
+from features.reports.readouts import Comparison, Metric, ReadoutUnit
 
 TARGET_TICKS = 5
 PADDING = 0.06

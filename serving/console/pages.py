@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import quote
 
-from features.readout_words import (
+from features.reports.readout_words import (
     format_bounds,
     format_difference,
     format_interval,
@@ -13,7 +13,7 @@ from features.readout_words import (
     format_percent,
     format_value,
 )
-from features.readouts import (
+from features.reports.readouts import (
     ArmMean,
     Check,
     Comparison,

@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from decisioning.errors import InvalidInputError, UnknownNameError
-from features.readouts import ReadoutKind, read_readout, stored_readouts
+from features.reports.readouts import ReadoutKind, read_readout, stored_readouts
 from features.settings import Settings
 from serving.console.assets import Asset, load_assets
 from serving.console.pages import card_of, page_of

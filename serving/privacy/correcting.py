@@ -9,15 +9,15 @@ import orjson
 from decisioning.catalogue.catalogue import Attribute, Catalogue
 from decisioning.errors import InvalidInputError, UnknownNameError
 from decisioning.rules.predicate import FactValue
-from features.contracts import CUSTOMERS
 from features.declared import Declared, alike, read_value, rule_of_values
+from features.log.contracts import CUSTOMERS
+from features.log.tombstones import tombstones_of
 from features.online.redis_connection import connect
 from features.privacy.audit_trail import Act, note_act
-from features.privacy.tombstones import tombstones_of
 from features.settings import Settings
 
 if TYPE_CHECKING:
-    from features.log import EventLog
+    from features.log.event_log import EventLog
 
 COLUMNS = ("time_zone", "locale", "country", "phone_prefix", "household")
 """Columns of a profile row that may be corrected by name, besides attributes."""
@@ -57,7 +57,7 @@ def correct_customer(
         InvalidInputError: The customer is unknown, nothing is to be changed, or a value does not fit.
         UnavailableError: The log or Redis is away; repeat it.
     """
-    from features.log import EventLog
+    from features.log.event_log import EventLog
 
     log = EventLog(settings.log_path)
     newest = None if customer_id in tombstones_of(settings) else _newest(log, customer_id)
@@ -79,14 +79,14 @@ def correct_customer(
 
 def is_known(settings: Settings, customer_id: str) -> bool:
     """Whether there is a profile to correct."""
-    from features.log import EventLog
+    from features.log.event_log import EventLog
 
     return customer_id not in tombstones_of(settings) and _newest(EventLog(settings.log_path), customer_id) is not None
 
 
 def _newest(log: "EventLog", customer_id: str) -> dict[str, Any] | None:
     """All that the rows of a customer say by now, with attributes as a mapping."""
-    from features.customer_rows import merged_attributes, newest_rows
+    from features.log.customer_rows import merged_attributes, newest_rows
 
     rows = log.read(CUSTOMERS, customer_ids=[customer_id])
     if rows.is_empty():

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import redis
 
 from decisioning.errors import InvalidInputError
+from features.log.tombstones import tombstones_of
 from features.privacy.audit_trail import Act, note_act
 from features.privacy.journal import Unfinished, finish, journal_folder, note_unfinished, one_at_a_time, unfinished
-from features.privacy.tombstones import tombstones_of
 from features.settings import Settings
 from serving.decision_log import LOCK_SECONDS, drain_alone, open_redis
 from serving.privacy.redis_traces import (
@@ -31,7 +31,7 @@ from serving.privacy.redis_traces import (
 )
 
 if TYPE_CHECKING:
-    from features.audit_chain import ChainedLog
+    from features.chain.audit_chain import ChainedLog
     from features.privacy.log_erasure import LogTraces
 
 MIN_SCANNED = 3
@@ -123,7 +123,7 @@ class _Erasing:
     def __init__(
         self, settings: Settings, client: redis.Redis, wanted: Unfinished, now: datetime, on_step: OnStep
     ) -> None:
-        from features.audit_chain import open_log
+        from features.chain.audit_chain import open_log
 
         self._settings, self._client, self._wanted, self._now = settings, client, wanted, now
         self._who, self._tell = wanted.customer_id, on_step

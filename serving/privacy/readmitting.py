@@ -8,11 +8,11 @@ import orjson
 
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import InvalidInputError, UnknownNameError
-from features.contracts import CUSTOMERS, EVENTS, StateEventType
+from features.log.contracts import CUSTOMERS, EVENTS, StateEventType
+from features.log.tombstones import tombstones_of
 from features.online.erased import tell_erased
 from features.online.redis_connection import connect
 from features.privacy.audit_trail import Act, note_act
-from features.privacy.tombstones import tombstones_of
 from features.settings import Settings
 from serving.live_changes import purposes_of
 
@@ -48,9 +48,9 @@ def readmit_customer(
         UnknownNameError: A channel or purpose that the catalogue does not have.
         UnavailableError: The log or Redis is away; repeat it.
     """
-    from features.log import EventLog
+    from features.log.event_log import EventLog
+    from features.log.rows import frame_of, row_of
     from features.privacy.profile_writing import write_row
-    from features.rows import frame_of, row_of
 
     _check(catalogue, consents, given_at, now)
     log = EventLog(settings.log_path)

@@ -13,13 +13,13 @@ from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.limits import Supply
 from decisioning.errors import FeatureUnavailableError, UnavailableError
 from features.computing.definitions import feature_schema
+from features.log.tombstones import tombstones_of
+from features.models.schema_archive import known_schemas
 from features.online.profiles import decode_profile
 from features.online.record import decode_record, record_schema
 from features.online.redis_keys import shard_of, stream_key
 from features.privacy.audit_trail import Act, note_act
 from features.privacy.purposes import DataRules, data_rules
-from features.privacy.tombstones import tombstones_of
-from features.schema_archive import known_schemas
 from features.settings import Settings
 from serving.decision_log import open_redis
 from serving.live_reading import Known, Lookup, known_of, read_call

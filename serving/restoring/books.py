@@ -11,9 +11,9 @@ from redis.exceptions import RedisError
 
 from decisioning.catalogue.limits import Supply
 from decisioning.errors import UnavailableError
-from features.log import EventLog
-from features.policy_archive import PolicyArchive
-from features.restorable import decisions_since, has_chains, identities_in
+from features.log.event_log import EventLog
+from features.log.restorable import decisions_since, has_chains, identities_in
+from features.models.policy_archive import PolicyArchive
 from features.settings import Settings
 from serving.in_force import InForce
 from serving.joining import JOINING, Visitor, joined, told_who

@@ -18,8 +18,8 @@ from decisioning.errors import InvalidInputError
 from decisioning.gates.capacity import uses
 from decisioning.gates.contact_ledger import GHOST_SUFFIX
 from decisioning.record import decision_from_record
+from features.models.policy_archive import PolicyArchive
 from features.online.redis_keys import book_key, decision_key, household_pointer_key, shard_of
-from features.policy_archive import PolicyArchive
 from serving.drafting import answer_again
 from serving.in_force import InForce
 from serving.live_changes import touch_in_catalogue

@@ -8,10 +8,10 @@ import orjson
 
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.contact_policy import CONFIRMING_OUTCOMES, RELEASING_OUTCOMES
-from features.contracts import OutcomeType, StateEventType
-from features.listening.heard import TEXT_TYPES
-from features.log import EventLog
-from features.restorable import events_since, first_exposures, outcomes_since
+from features.log.contracts import OutcomeType, StateEventType
+from features.log.event_log import EventLog
+from features.log.heard import TEXT_TYPES
+from features.log.restorable import events_since, first_exposures, outcomes_since
 from serving.bodies import EventItem, OutcomeItem
 from serving.in_force import InForce
 from serving.joining import JOINING

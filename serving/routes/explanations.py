@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from decisioning.explanation.explanation import Reader
-from features.policy_archive import PolicyArchive
+from features.models.policy_archive import PolicyArchive
 from serving.access import needs
 from serving.api_keys import Scope
 from serving.bodies import PathId, invalid, unknown_name

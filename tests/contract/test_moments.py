@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from decisioning.errors import NextbestError
-from features.catalogue.fields import parse_day, parse_moment
-from features.contracts import EVENTS
+from features.catalogue.forms.fields import parse_day, parse_moment
 from features.importing.json_columns import respell
 from features.importing.parsing import parsed
+from features.log.contracts import EVENTS
+from features.log.rows import parse_row
 from features.moments import moment_from, moment_in_text
-from features.rows import parse_row
 from pipelines.commands.replay import _moment as since
 from pipelines.handoff.returns import _moment as returned_at
 from serving.bodies import Moment

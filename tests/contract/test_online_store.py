@@ -13,12 +13,12 @@ from redis import Redis
 
 from decisioning.errors import FeatureUnavailableError
 from features.computing.definitions import feature_schema
-from features.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES
-from features.log import EventLog
+from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES
+from features.log.event_log import EventLog
 from features.online.record import decode_record
 from features.online.redis_keys import FEATURE_KEY_PATTERN, feature_key
 from features.settings import Settings
-from features.store.building import build_features
+from features.store.builder import build_features
 from features.store.materialising import materialise
 from features.store.point_in_time import training_rows
 from features.store.registry import feature_store, register_model_service

@@ -19,11 +19,11 @@ from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.message import MessageClass
 from features.catalogue import load_catalogue
 from features.clock import set_clock
-from features.contracts import DECISIONS, EVENTS, OUTCOMES
-from features.log import EventLog
+from features.log.contracts import DECISIONS, EVENTS, OUTCOMES
+from features.log.event_log import EventLog
 from features.online.redis_keys import feature_key
 from features.settings import Settings
-from features.store.building import build_features
+from features.store.builder import build_features
 from features.store.materialising import materialise
 
 PAGE = Path(__file__).parents[2] / "docs" / "story.md"

@@ -10,15 +10,15 @@ import pytest
 from starlette.testclient import TestClient
 
 from decisioning.errors import InvalidInputError
-from features.audit_chain import open_log
 from features.catalogue import load_catalogue
-from features.contracts import DECISIONS, TABLES
+from features.chain.audit_chain import open_log
 from features.importing.folder import import_folder
-from features.model_bundle import ModelBundle
-from features.model_registry import fetch_champion
-from features.policy_archive import PolicyArchive
+from features.log.contracts import DECISIONS, TABLES
+from features.models.bundle import ModelBundle
+from features.models.policy_archive import PolicyArchive
+from features.models.registry import fetch_champion
 from features.settings import Settings
-from features.store.building import build_features
+from features.store.builder import build_features
 from features.store.materialising import materialise
 from pipelines.batch import BatchPlan, ModelCopy, decide_audience
 from pipelines.embedded_redis import embedded_redis
@@ -80,7 +80,7 @@ def write_tables(data: Path, shop, people: pl.Series) -> Path:
 
 
 def promote_by_alias(settings: Settings, version: str) -> None:
-    from features.model_registry import CHAMPION_ALIAS, MODEL_NAME, mlflow_client
+    from features.models.registry import CHAMPION_ALIAS, MODEL_NAME, mlflow_client
 
     mlflow_client(settings.tracking_uri).set_registered_model_alias(MODEL_NAME, CHAMPION_ALIAS, version)
 

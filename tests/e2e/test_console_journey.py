@@ -21,8 +21,8 @@ from typer.testing import CliRunner
 from decisioning.catalogue.experiment import assign_arm, is_held_out
 from decisioning.errors import NextbestError
 from features.catalogue import load_catalogue
-from features.contracts import DECISIONS, EVENTS, OUTCOMES
-from features.log import EventLog
+from features.log.contracts import DECISIONS, EVENTS, OUTCOMES
+from features.log.event_log import EventLog
 from features.settings import Settings
 from pipelines.cli import exit_code
 from pipelines.commands import experiment

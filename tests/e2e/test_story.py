@@ -22,7 +22,7 @@ import uvicorn
 import yaml
 from typer.testing import CliRunner
 
-from features.catalogue.findings import Proof
+from features.catalogue.checks.findings import Proof
 from features.catalogue.loading import examine_catalogue
 from features.online.redis_keys import feature_key, profile_key
 from features.settings import Settings

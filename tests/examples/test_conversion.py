@@ -21,9 +21,9 @@ from examples.email_test import adapter as email_test
 from examples.registry import EXAMPLES, convert_example
 from examples.rewards import adapter as rewards
 from features.catalogue import load_catalogue
-from features.contracts import TABLES, Table
 from features.importing.folder import import_folder
-from features.log import EventLog
+from features.log.contracts import TABLES, Table
+from features.log.event_log import EventLog
 from features.settings import Settings
 from pipelines.commands import catalogue, example
 

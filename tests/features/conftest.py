@@ -9,8 +9,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from features.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES, Table
-from features.log import EventLog
+from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES, Table
+from features.log.event_log import EventLog
 from features.settings import Settings
 
 SHOP_CATALOGUE = Path(__file__).parents[1] / "catalogues" / "shop"

@@ -13,7 +13,7 @@ from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.experiment import Arm, Experiment, Exposure, Holdout, check_experiments
 from decisioning.errors import InvalidPolicyError
 from decisioning.gates.assignment import Assigner, Who
-from features.assignment_ledger import (
+from features.catalogue.assignment.ledger import (
     HELD_OUT,
     Ledger,
     read_ledger,

@@ -15,8 +15,8 @@ import tzdata
 
 from decisioning.catalogue.quiet_hours import QuietHours, QuietRule, quiet_until
 from decisioning.local_time import find_zone
-from features.contracts import EVENTS
 from features.importing.validation import ROW, Surroundings, check_rows
+from features.log.contracts import EVENTS
 from features.zone_rules import PACKAGE, ZoneRules, rules_in_force, use_newest_rules
 
 ROOT = Path(__file__).parents[2]

@@ -19,13 +19,13 @@ from decisioning.live import LiveState
 from decisioning.policy import Policy, decide
 from decisioning.record import decision_to_record
 from decisioning.scoring import FeatureVector
-from features.audit_chain import ChainedLog, open_log
 from features.catalogue import load_catalogue
+from features.chain.audit_chain import ChainedLog, open_log
 from features.computing.definitions import feature_schema
 from features.computing.feature_schema import FeatureSchema
-from features.contracts import DECISIONS
-from features.policy_archive import PolicyArchive
-from features.rows import frame_of, parse_row
+from features.log.contracts import DECISIONS
+from features.log.rows import frame_of, parse_row
+from features.models.policy_archive import PolicyArchive
 from features.settings import Settings
 from serving.log_rows import decision_rows
 

@@ -11,8 +11,8 @@ import typer
 from typer.testing import CliRunner
 
 from features.clock import set_clock
-from features.contracts import EVENTS
-from features.log import EventLog
+from features.log.contracts import EVENTS
+from features.log.event_log import EventLog
 from features.settings import Settings
 from pipelines.commands import care
 

@@ -11,8 +11,8 @@ from typer.testing import CliRunner, Result
 
 from features.catalogue import load_catalogue
 from features.computing.definitions import feature_schema
-from features.model_bundle import write_bundle
-from features.schema_archive import keep_schema
+from features.models.bundle import write_bundle
+from features.models.schema_archive import keep_schema
 from features.settings import Settings
 from pipelines.cli import app, register_nouns
 

@@ -21,12 +21,12 @@ from decisioning.errors import InvalidInputError
 from decisioning.policy import Policy, decide
 from decisioning.record import decision_to_record
 from features.catalogue import load_catalogue
-from features.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES
-from features.fairness import Verdict
-from features.fairness_rules import FairnessMeasure, FairnessRules, Guardrail
+from features.catalogue.fairness_rules import FairnessMeasure, FairnessRules, Guardrail
 from features.history import History
-from features.log import EventLog
-from features.rows import frame_of, parse_row
+from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES
+from features.log.event_log import EventLog
+from features.log.rows import frame_of, parse_row
+from features.reports.fairness import Verdict
 from pipelines.fairness_floor import Claims, claims_of, least_places, price_floor, with_floor_prices
 from serving.log_rows import decision_rows
 from training.fairness import read_fairness

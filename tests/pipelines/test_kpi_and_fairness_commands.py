@@ -8,8 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from decisioning.errors import InvalidInputError, UnknownNameError
-from features.contracts import TABLES
-from features.log import EventLog
+from features.log.contracts import TABLES
+from features.log.event_log import EventLog
 from features.settings import Settings
 from pipelines import cli
 

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from decisioning.errors import InvalidInputError, ModelUnavailableError
 from features.catalogue import load_catalogue
-from features.model_registry import fetch_champion, find_champion
+from features.models.registry import fetch_champion, find_champion
 from features.settings import Settings
 from pipelines.commands import mlflow, model
 from pipelines.tracking_page import check_page

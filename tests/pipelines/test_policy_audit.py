@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 from decisioning.decision import Decision, Inputs
 from decisioning.errors import InsufficientDataError, InvalidInputError
 from decisioning.policy import Policy, decide
-from features.contracts import DECISIONS
-from features.rows import frame_of, parse_row
+from features.log.contracts import DECISIONS
+from features.log.rows import frame_of, parse_row
 from pipelines.auditing import AuditPlan, AuditReport, audit_policy
 from pipelines.commands import policy as policy_command
 from pipelines.draw_statistics import FrequencyTest, detectable_shift, place_in_order, uniformity

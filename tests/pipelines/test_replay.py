@@ -16,12 +16,12 @@ from typer.testing import CliRunner
 
 from decisioning.errors import InvalidInputError, LogUnavailableError, UnknownNameError
 from decisioning.policy import Policy
-from features import policy_archive
 from features.catalogue import load_catalogue
-from features.catalogue.settling import settle
-from features.contracts import DECISIONS
-from features.log import EventLog
-from features.policy_archive import POLICIES, Absence, PolicyArchive
+from features.catalogue.assignment.settlement import settle
+from features.log.contracts import DECISIONS
+from features.log.event_log import EventLog
+from features.models import policy_archive
+from features.models.policy_archive import POLICIES, Absence, PolicyArchive
 from pipelines.commands import log as log_command
 from pipelines.commands import replay as replay_command
 from pipelines.replaying import ReplayPlan, ReplayReport, replay_log

@@ -24,7 +24,7 @@ from decisioning.errors import ModelUnavailableError
 from decisioning.value_model import CONTEXT_COLUMNS, Calibrator, DesignLayout, MessageCoding, message_matrix
 from features.catalogue import load_catalogue
 from features.computing.definitions import feature_schema
-from features.model_bundle import ModelBundle, write_bundle
+from features.models.bundle import ModelBundle, write_bundle
 from features.online.profiles import encode_profile
 from features.online.record import encode_records, microseconds, record_layout
 from features.online.redis_keys import feature_key, profile_key

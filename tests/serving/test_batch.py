@@ -13,8 +13,8 @@ from starlette.testclient import TestClient
 
 from decisioning.customer import Customer
 from decisioning.errors import InvalidInputError, ModelUnavailableError, UnavailableError, UnknownNameError
-from features.contracts import DECISIONS
-from features.log import EventLog
+from features.log.contracts import DECISIONS
+from features.log.event_log import EventLog
 from features.online.redis_keys import (
     PACER_KEY,
     SHARD_COUNT,

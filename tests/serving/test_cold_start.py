@@ -10,8 +10,8 @@ import orjson
 import pytest
 from starlette.testclient import TestClient
 
-from features.model_bundle import write_bundle
-from features.model_registry import fetch_champion
+from features.models.bundle import write_bundle
+from features.models.registry import fetch_champion
 from features.settings import Settings
 from pipelines.batch import BatchPlan, decide_audience
 from serving.app import create_app
@@ -91,7 +91,7 @@ def test_a_decision_of_a_cold_start_is_replayed_from_its_record(
 ) -> None:
     from decisioning.policy import Policy
     from decisioning.record import decision_to_record, replay
-    from features.policy_archive import PolicyArchive
+    from features.models.policy_archive import PolicyArchive
 
     client = newcomer(EXPLORING)
     answer = client.post("/v1/decisions", json=MAIL).json()

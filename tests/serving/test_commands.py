@@ -14,9 +14,9 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from decisioning.errors import InvalidInputError, NextbestError, UnknownNameError
-from features.contracts import DECISIONS
-from features.log import EventLog
-from features.model_bundle import write_bundle
+from features.log.contracts import DECISIONS
+from features.log.event_log import EventLog
+from features.models.bundle import write_bundle
 from features.settings import Settings
 from pipelines.commands import decide_batch, key, serve
 

@@ -12,11 +12,11 @@ import pytest
 import redis
 
 from decisioning.errors import LogUnavailableError, UnavailableError
-from features.audit_chain import ChainedLog, open_log
-from features.chain_verification import verify_log
-from features.contracts import DECISIONS, EVENTS
-from features.decision_seal import seal
-from features.log import EventLog
+from features.chain.audit_chain import ChainedLog, open_log
+from features.chain.chain_verification import verify_log
+from features.chain.decision_seal import seal
+from features.log.contracts import DECISIONS, EVENTS
+from features.log.event_log import EventLog
 from features.online.redis_keys import SHARD_COUNT, stream_key
 from features.settings import Settings
 from pipelines.embedded_redis import embedded_redis
@@ -322,7 +322,7 @@ decision_log.run_drain(Settings(home=Path(sys.argv[1])), sys.argv[2], threading.
 WRITER = """
 import sys
 import orjson, redis
-from features.decision_seal import seal
+from features.chain.decision_seal import seal
 from features.online.redis_keys import SHARD_COUNT, stream_key
 client, first = redis.Redis.from_url(sys.argv[1]), int(sys.argv[2])
 for number in range(first, first + 1_000_000):

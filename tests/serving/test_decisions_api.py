@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 
 from decisioning.customer import Customer
 from decisioning.record import decision_to_record, replay
-from features.contracts import DECISIONS
+from features.log.contracts import DECISIONS
 from features.online.redis_keys import SHARD_COUNT, shard_of, stream_key
 from serving.documents import BatchAnswer, DecisionAnswer, FlatAnswer
 

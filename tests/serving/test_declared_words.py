@@ -9,11 +9,11 @@ import pytest
 import redis
 from starlette.testclient import TestClient
 
-from features.contracts import CUSTOMERS, EVENTS
 from features.importing.folder import import_folder
-from features.log import EventLog
+from features.log.contracts import CUSTOMERS, EVENTS
+from features.log.event_log import EventLog
+from features.log.said import said_in_log
 from features.online.profiles import customers_from_frame
-from features.said import said_in_log
 from features.settings import Settings
 from serving.decision_log import drain_alone
 

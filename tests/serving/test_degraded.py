@@ -16,8 +16,8 @@ from starlette.testclient import TestClient
 from decisioning.customer import Customer
 from decisioning.record import decision_to_record, replay
 from features.catalogue import load_catalogue
-from features.contracts import DECISIONS, OUTCOMES
-from features.log import EventLog
+from features.log.contracts import DECISIONS, OUTCOMES
+from features.log.event_log import EventLog
 from features.online.redis_keys import feature_key, profile_key
 from features.settings import Settings
 from serving.app import create_app

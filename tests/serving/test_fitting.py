@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from decisioning.catalogue.creative_limits import creative_faults
 from decisioning.catalogue.message import Channel, Creative, Message, MessageClass, Offer
 from decisioning.errors import InvalidPolicyError
-from features.content import render_content
+from features.templates.rendering import render_content
 from serving import fitting
 from serving.fitting import NOT_RENDERED, Fitting
 

@@ -13,11 +13,11 @@ from decisioning.customer import Customer
 from features.catalogue import load_catalogue
 from features.computing.definition import Source
 from features.computing.sources import sources_of
-from features.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES
 from features.history import History
-from features.log import EventLog
+from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES
+from features.log.event_log import EventLog
+from features.log.said import said_by, said_in_log
 from features.online.redis_keys import ERASED_KEY
-from features.said import said_by, said_in_log
 from features.settings import Settings
 from pipelines.restoring import restore
 

@@ -6,8 +6,8 @@ import redis
 from starlette.testclient import TestClient
 
 from decisioning.customer import Customer
-from features.contracts import EVENTS
-from features.log import EventLog
+from features.log.contracts import EVENTS
+from features.log.event_log import EventLog
 from features.settings import Settings
 from serving.decision_log import drain_alone
 

@@ -17,10 +17,10 @@ from decisioning.customer import Customer
 from decisioning.gates.assignment import Assigner, Who
 from decisioning.policy import decide
 from decisioning.record import decision_from_record
-from features.audit_chain import open_log
 from features.catalogue import load_catalogue
-from features.contracts import DECISIONS
-from features.log import EventLog
+from features.chain.audit_chain import open_log
+from features.log.contracts import DECISIONS
+from features.log.event_log import EventLog
 from features.online.redis_keys import live_key
 from features.settings import Settings
 from pipelines.batch import BatchPlan, decide_audience

@@ -11,8 +11,8 @@ import redis
 from starlette.testclient import TestClient
 
 from decisioning.customer import Told
-from features.contracts import EVENTS
-from features.log import EventLog
+from features.log.contracts import EVENTS
+from features.log.event_log import EventLog
 from features.online.redis_keys import CARE_WATCH_KEY
 from features.settings import Settings
 from serving.decision_log import drain_alone

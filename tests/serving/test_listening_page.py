@@ -15,9 +15,9 @@ from starlette.testclient import TestClient
 
 from decisioning.policy import Policy
 from features.catalogue import load_catalogue
-from features.contracts import EVENTS
 from features.listening.language import language_of
-from features.log import EventLog
+from features.log.contracts import EVENTS
+from features.log.event_log import EventLog
 from features.settings import Settings
 from serving.decision_log import drain_alone
 

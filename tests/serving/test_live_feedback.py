@@ -19,7 +19,7 @@ from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.contact_policy import Contact, Suppression, SuppressionScope
 from decisioning.customer import PROTECTIONS
 from decisioning.gates.reservation import Reservation
-from features.contracts import OutcomeType, StateEventType
+from features.log.contracts import OutcomeType, StateEventType
 from features.online.redis_keys import shard_of
 from serving.in_force import put_in_force
 from serving.intake import Intake, Report

@@ -18,11 +18,11 @@ from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
 from decisioning.errors import InvalidInputError
-from features.contracts import CUSTOMERS, DECISIONS, OUTCOMES
-from features.log import EventLog
+from features.log.contracts import CUSTOMERS, DECISIONS, OUTCOMES
+from features.log.event_log import EventLog
 from features.online.redis_keys import ERASED_KEY, STATE_KEY
 from features.settings import Settings
-from features.store.building import build_features
+from features.store.builder import build_features
 from features.store.materialising import materialise
 from pipelines.batch import BatchPlan, decide_audience
 from pipelines.commands import restore as restore_command

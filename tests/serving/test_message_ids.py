@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
-from features.contracts import EVENTS, OUTCOMES
-from features.log import EventLog
+from features.log.contracts import EVENTS, OUTCOMES
+from features.log.event_log import EventLog
 from features.online.redis_keys import seen_key
 from features.settings import Settings
 from serving.decision_log import drain_alone

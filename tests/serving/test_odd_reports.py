@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
-from features.contracts import EventType, OutcomeType, StateEventType
+from features.log.contracts import EventType, OutcomeType, StateEventType
 
 AT = "2026-11-02T09:30:00Z"
 KNOWN = (

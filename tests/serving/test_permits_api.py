@@ -11,8 +11,8 @@ import redis
 from starlette.testclient import TestClient
 
 from decisioning.customer import Customer
-from features.contracts import OUTCOMES
-from features.log import EventLog
+from features.log.contracts import OUTCOMES
+from features.log.event_log import EventLog
 from features.online.redis_keys import book_key
 from features.settings import Settings
 from serving.decision_log import drain_alone

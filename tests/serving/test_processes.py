@@ -21,9 +21,9 @@ import pytest
 
 from decisioning.customer import Customer
 from features.catalogue import load_catalogue
-from features.contracts import DECISIONS
-from features.log import EventLog
-from features.model_bundle import write_bundle
+from features.log.contracts import DECISIONS
+from features.log.event_log import EventLog
+from features.models.bundle import write_bundle
 from features.settings import Settings
 from pipelines.embedded_redis import redis_for
 

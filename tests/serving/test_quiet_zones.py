@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from starlette.testclient import TestClient
 
-from features.contracts import CUSTOMERS
+from features.log.contracts import CUSTOMERS
 from features.online.profiles import customers_from_frame
 
 QUIET = """

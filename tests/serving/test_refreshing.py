@@ -9,9 +9,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from decisioning.policy import Policy
-from features.assignment_ledger import Ledger, read_ledger
 from features.catalogue import load_catalogue
-from features.policy_archive import PolicyArchive
+from features.catalogue.assignment.ledger import Ledger, read_ledger
+from features.models.policy_archive import PolicyArchive
 from features.settings import Settings
 
 ASK = {"customer_id": "C-1", "touchpoint": "app-home"}

@@ -7,9 +7,9 @@ import pytest
 import redis
 from starlette.testclient import TestClient
 
-from features.audit_chain import open_log
-from features.chain_verification import verify_log
-from features.policy_archive import PolicyArchive
+from features.chain.audit_chain import open_log
+from features.chain.chain_verification import verify_log
+from features.models.policy_archive import PolicyArchive
 from features.settings import Settings
 from pipelines.auditing import AuditPlan, audit_policy
 from pipelines.replaying import ReplayPlan, replay_log

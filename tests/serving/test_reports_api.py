@@ -8,8 +8,8 @@ import redis
 from starlette.testclient import TestClient
 
 from decisioning.customer import Consent, Customer
-from features.contracts import EVENTS, OUTCOMES
-from features.log import EventLog
+from features.log.contracts import EVENTS, OUTCOMES
+from features.log.event_log import EventLog
 from features.online.redis_keys import SHARD_COUNT, stream_key
 from features.settings import Settings
 from serving.decision_log import drain_alone

@@ -22,12 +22,12 @@ from decisioning.customer import Consent, Customer
 from decisioning.gates.situation import protections_in_force
 from features.computing.sources import customer_rows
 from features.computing.told_sources import told_rows
-from features.contracts import CUSTOMERS, EVENTS, OUTCOMES
+from features.log.contracts import CUSTOMERS, EVENTS, OUTCOMES
+from features.log.reported import YES_LEAD
+from features.log.rows import frame_of, parse_row
+from features.log.said import said_by
 from features.online.profiles import customers_from_frame, decode_profile, encode_profile
 from features.online.redis_keys import shard_of, stream_key
-from features.reported import YES_LEAD
-from features.rows import frame_of, parse_row
-from features.said import said_by
 from serving.deciding import is_not_profiled, live_after, with_told, with_unsubscriptions
 from serving.in_force import put_in_force
 from serving.intake import Intake, Report

@@ -9,8 +9,8 @@ import redis
 from starlette.testclient import TestClient
 
 from decisioning.record import decision_to_record, replay
-from features.contracts import DECISIONS, OUTCOMES
-from features.log import EventLog
+from features.log.contracts import DECISIONS, OUTCOMES
+from features.log.event_log import EventLog
 from features.online.redis_keys import SHARD_COUNT, book_key, stream_key
 from features.settings import Settings
 from serving.decision_log import drain_alone

@@ -10,8 +10,8 @@ import orjson
 import pytest
 
 from decisioning.errors import LogUnavailableError
-from features.contracts import EVENTS
-from features.log import EventLog
+from features.log.contracts import EVENTS
+from features.log.event_log import EventLog
 from serving.dead_letters import read_letters
 from serving.decision_log import DrainReport, dead_letters_path, drain_spool
 from serving.spool import Spool, take_files

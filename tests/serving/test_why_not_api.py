@@ -12,7 +12,7 @@ import redis
 from starlette.testclient import TestClient
 
 from decisioning.customer import Customer
-from features.log import EventLog
+from features.log.event_log import EventLog
 from features.settings import Settings
 from serving.decision_log import drain_alone
 from serving.documents import ExplainedAnswer, WhyNotAnswer

@@ -13,10 +13,10 @@ import pytest
 
 from decisioning.catalogue.catalogue import Catalogue
 from features.catalogue import load_catalogue
-from features.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES
-from features.log import EventLog
+from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES
+from features.log.event_log import EventLog
 from features.settings import Settings
-from features.store.building import build_features
+from features.store.builder import build_features
 
 SHOP_CATALOGUE = Path(__file__).parents[1] / "catalogues" / "shop"
 CARE_ENDS_AT = datetime(2026, 11, 1, tzinfo=UTC)

@@ -11,8 +11,8 @@ from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import InsufficientDataError, InvalidPolicyError
 from decisioning.value_model import context_vector
 from features.computing.compute import compute_features
-from features.contracts import CUSTOMERS, DECISIONS, EVENTS
 from features.history import History
+from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS
 from training.datasets import (
     OPTED_OUT,
     UNSAID,

@@ -13,9 +13,9 @@ from decisioning.catalogue.experiment import Holdout
 from decisioning.catalogue.journey import Touchpoint
 from decisioning.catalogue.message import SILENCE
 from decisioning.errors import InsufficientDataError, InvalidInputError, UnknownNameError
-from features.contracts import EVENTS, OUTCOMES
 from features.history import History
-from features.model_bundle import value_model
+from features.log.contracts import EVENTS, OUTCOMES
+from features.models.bundle import value_model
 from features.settings import Settings
 from training.datasets import OPTED_OUT, UNSAID
 from training.evaluation import CONSTANT, EXPLORING, GREEDY, LOGGED, SILENT, Evaluation, Judged, evaluate, judge

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from decisioning.errors import InvalidInputError
-from features.fairness import FAIRNESS_FILES, FairnessReport, Verdict
-from features.fairness_rules import FairnessMeasure, FairnessRules, Grouping, Guardrail
-from features.readout_words import SPACE
+from features.catalogue.fairness_rules import FairnessMeasure, FairnessRules, Grouping, Guardrail
+from features.reports.fairness import FAIRNESS_FILES, FairnessReport, Verdict
+from features.reports.readout_words import SPACE
 from training.fairness import read_fairness
 from training.fairness_groups import groups_of
 from training.kpi_contacts import Period

@@ -8,8 +8,8 @@ import pytest
 
 from decisioning.errors import InsufficientDataError, InvalidInputError, InvalidPolicyError
 from features.catalogue import check_catalogue, load_catalogue, load_fairness
-from features.fairness import FAIRNESS_FILES, FairnessReport, Verdict
-from features.fairness_rules import FairnessMeasure, FairnessRules, Guardrail
+from features.catalogue.fairness_rules import FairnessMeasure, FairnessRules, Guardrail
+from features.reports.fairness import FAIRNESS_FILES, FairnessReport, Verdict
 from features.settings import Settings
 from training.fairness import read_fairness
 from training.fairness_gate import check_guardrails

@@ -13,9 +13,9 @@ from decisioning.decision import Inputs, Reason, Request, request_uniform
 from decisioning.errors import InsufficientDataError
 from decisioning.policy import Policy, decide
 from features.computing.compute import compute_features
-from features.contracts import DECISIONS, EVENTS
 from features.history import History
-from features.model_bundle import value_model
+from features.log.contracts import DECISIONS, EVENTS
+from features.models.bundle import value_model
 from training.action_probabilities import LoggedChoice
 from training.datasets import Dataset, learnable, make_dataset
 from training.diagnostics import metrics_of

@@ -10,7 +10,7 @@ import pytest
 from decisioning.catalogue.experiment import Holdout, Unit
 from decisioning.catalogue.measure import Measure
 from decisioning.catalogue.measure import Unit as MeasureUnit
-from features.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES
+from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES
 from training.kpi_contacts import Period
 from training.kpi_increments import Increment, against_holdout, held_out_customers
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from features.catalogue import check_catalogue, load_fairness
-from features.fairness_rules import FairnessMeasure, Grouping
+from features.catalogue.fairness_rules import FairnessMeasure, Grouping
 from training.kpi_definitions import DEFINITIONS
 
 ROOT = Path(__file__).parents[2]

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from decisioning.errors import InvalidInputError
-from features.kpis import KPI_FILES, Basis, KpiReport, KpiUnit, Side
+from features.reports.kpis import KPI_FILES, Basis, KpiReport, KpiUnit, Side
 from training.kpi_definitions import DEFINITIONS
 from training.kpis import KpiReading, compute_kpis
 

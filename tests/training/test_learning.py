@@ -10,7 +10,7 @@ from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.message import Message
 from decisioning.scoring import FloatArray
 from decisioning.value_model import design_matrix
-from features.model_bundle import load_value_model, value_model, write_bundle
+from features.models.bundle import load_value_model, value_model, write_bundle
 from training.action_probabilities import SMALLEST_PROBABILITY, logged_choice
 from training.boosting import cross_fit, customer_folds, message_table, settings_for
 from training.datasets import Dataset, learning_of, messages_of

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from decisioning.catalogue.measure import Measure, Unit
-from features.contracts import EVENTS, OUTCOMES
-from features.identities import people
+from features.log.contracts import EVENTS, OUTCOMES
+from features.log.identities import people
 from training.measures import decision_values
 
 START = datetime(2026, 3, 1, tzinfo=UTC)

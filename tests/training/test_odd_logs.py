@@ -11,8 +11,8 @@ import pytest
 
 from decisioning.catalogue.catalogue import Catalogue, Learning, LearningMethod
 from decisioning.errors import InsufficientDataError
-from features.contracts import UTC_TIME
-from features.model_bundle import value_model
+from features.log.contracts import UTC_TIME
+from features.models.bundle import value_model
 from training.boosting import customer_folds
 from training.datasets import Dataset, Window, make_dataset, messages_of
 from training.diagnostics import metrics_of

@@ -11,9 +11,9 @@ import pytest
 from decisioning.errors import InsufficientDataError, InvalidInputError, ModelUnavailableError, UnknownNameError
 from features.catalogue import load_catalogue
 from features.computing.definitions import feature_schema
-from features.model_bundle import load_value_model
-from features.model_registry import MODEL_NAME, fetch_champion, mlflow_client
-from features.schema_archive import keep_schema
+from features.models.bundle import load_value_model
+from features.models.registry import MODEL_NAME, fetch_champion, mlflow_client
+from features.models.schema_archive import keep_schema
 from features.settings import Settings
 from training.promotion import list_models, promote, rollback
 from training.promotion_ledger import Promotion, append, read_ledger

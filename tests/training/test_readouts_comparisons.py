@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from features.readouts import Metric, ReadoutUnit, RefusalCode
+from features.reports.readouts import Metric, ReadoutUnit, RefusalCode
 from training.comparisons import MetricName, compare_arms
 
 
@@ -109,7 +109,7 @@ def test_holm_adjusts_by_rank():
     """Golden: Holm (1979) for p-values 0.01, 0.03, 0.04 gives 0.03, 0.06, 0.06."""
     from dataclasses import replace
 
-    from features.readouts import ArmMean
+    from features.reports.readouts import ArmMean
     from training.comparisons import _adjust, _effect
 
     arm = ArmMean(arm_id="a", customer_count=100, missing_count=0, mean=1.0, standard_deviation=1.0)

@@ -12,8 +12,8 @@ import pytest
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.experiment import Exposure, assign_arm
 from decisioning.errors import InvalidPolicyError, UnknownNameError
-from features.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES
-from features.readouts import Health, Readout, ReadoutKind, ReadoutUnit, RefusalCode, Status
+from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES
+from features.reports.readouts import Health, Readout, ReadoutKind, ReadoutUnit, RefusalCode, Status
 from training.designs import readable_names
 from training.readouts import Reading, read_experiment
 

@@ -12,9 +12,9 @@ import pytest
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.experiment import Arm, Experiment, Exposure, Holdout, Unit, assign_arm, is_held_out, unit_id
 from decisioning.errors import UnknownNameError
-from features.assignment_ledger import Ledger, settled, with_ranges
-from features.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES
-from features.readouts import Health, Readout, ReadoutKind, RefusalCode, Status
+from features.catalogue.assignment.ledger import Ledger, settled, with_ranges
+from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES
+from features.reports.readouts import Health, Readout, ReadoutKind, RefusalCode, Status
 from training.designs import Kept
 from training.readouts import Reading, read_experiment
 

@@ -11,7 +11,7 @@ import typer
 from typer.testing import CliRunner
 
 from decisioning.errors import InsufficientDataError, InvalidInputError, UnknownNameError
-from features.readouts import Health, Readout, ReadoutUnit, RefusalCode, Status
+from features.reports.readouts import Health, Readout, ReadoutUnit, RefusalCode, Status
 from pipelines.commands import experiment as experiment_command
 from training.readouts import Reading
 from training.table_readouts import TableDesign, read_table

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from features.readouts import Health
+from features.reports.readouts import Health
 from training.sample_ratios import check_sample_ratio
 
 HALVES = {"a": 0.5, "b": 0.5}

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from decisioning.errors import InvalidInputError, UnknownNameError
-from features.readouts import Health, Readout, ReadoutUnit, RefusalCode, Status
+from features.reports.readouts import Health, Readout, ReadoutUnit, RefusalCode, Status
 from training.readouts import Reading
 from training.table_readouts import TableDesign, read_table
 

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from decisioning.catalogue.experiment import Exposure, assign_arm
-from features.contracts import DECISIONS, EVENTS, OUTCOMES
 from features.history import History
-from features.log import EventLog
-from features.readouts import Readout, Status
+from features.log.contracts import DECISIONS, EVENTS, OUTCOMES
+from features.log.event_log import EventLog
+from features.reports.readouts import Readout, Status
 from training.datasets import windows
 from training.kpis import KpiReading, compute_kpis
 from training.measures import decision_values

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from decisioning.catalogue.catalogue import Catalogue, Learning, LearningMethod
 from decisioning.scoring import FloatArray
 from decisioning.value_model import design_matrix
-from features.contracts import DECISIONS, EVENTS, OUTCOMES
-from features.model_bundle import value_model
+from features.log.contracts import DECISIONS, EVENTS, OUTCOMES
+from features.models.bundle import value_model
 from training.datasets import Dataset, messages_of
 from training.diagnostics import metrics_of
 from training.effects import Estimate

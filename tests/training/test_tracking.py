@@ -11,8 +11,8 @@ import pytest
 
 from decisioning.errors import InvalidInputError, UnavailableError
 from features.catalogue import load_catalogue
-from features.model_bundle import read_bundle
-from features.model_registry import MODEL_NAME, mlflow_client
+from features.models.bundle import read_bundle
+from features.models.registry import MODEL_NAME, mlflow_client
 from features.settings import Settings
 from training.tracking import EXPERIMENT, ModelRun, TrainingData, track_model, tracking
 

@@ -15,13 +15,13 @@ from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import FeatureUnavailableError, InsufficientDataError
 from features.catalogue import load_catalogue
 from features.computing.compute import compute_features
-from features.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES
 from features.history import History
-from features.log import EventLog
-from features.model_bundle import load_value_model
-from features.model_registry import mlflow_client
+from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES
+from features.log.event_log import EventLog
+from features.models.bundle import load_value_model
+from features.models.registry import mlflow_client
 from features.settings import Settings
-from features.store.building import build_features
+from features.store.builder import build_features
 from features.store.registry import model_service_features
 from training.datasets import matrix_of
 from training.from_log import load_dataset

@@ -11,10 +11,10 @@ from decisioning.rules.fact_names import CONTEXT_PREFIX
 from decisioning.rules.predicate import Predicate
 from decisioning.rules.predicate_analysis import Verdict, can_hold
 from decisioning.rules.value_cells import Domain, ValueKind
-from features.catalogue.documents import Location, dotted
-from features.catalogue.domains import domains_of
-from features.catalogue.findings import Finding, Proof, Severity
-from features.catalogue.sections import Sections
+from features.catalogue.checks.domains import domains_of
+from features.catalogue.checks.findings import Finding, Proof, Severity
+from features.catalogue.reading.documents import Location, dotted
+from features.catalogue.reading.sections import Sections
 
 _ABSENT = Domain(kind=ValueKind.WORD, words=())
 """A fact that is always missing."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from features.catalogue import examine_catalogue
-from features.catalogue.findings import Proof
+from features.catalogue.checks.findings import Proof
 
 SHOP = Path(__file__).parents[2] / "catalogues" / "shop"
 NOW = datetime(2026, 11, 1, tzinfo=UTC)

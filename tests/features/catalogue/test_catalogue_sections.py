@@ -18,8 +18,8 @@ from decisioning.catalogue.message_classes import DEFAULT_CLASSES, CapScope, Lay
 from decisioning.catalogue.quiet_hours import QuietRule
 from decisioning.rules.predicate import Compare, Comparison
 from features.catalogue import check_catalogue, load_catalogue
-from features.catalogue.public_holidays import public_holidays
-from features.contracts import EventType
+from features.catalogue.building.public_holidays import public_holidays
+from features.log.contracts import EventType
 
 SHOP = Path(__file__).parents[2] / "catalogues" / "shop"
 DAY = 86_400.0
@@ -280,8 +280,8 @@ def test_the_version_covers_the_dates_of_the_holidays(folder: Path, monkeypatch:
     (folder / "rules.yaml").write_text(SECTIONS, encoding="utf-8")
     before = load_catalogue(folder).version
     assert load_catalogue(folder).version == before
-    monkeypatch.setattr("features.catalogue.public_holidays.LAST_YEAR", 2041)
-    from features.catalogue import public_holidays as module
+    monkeypatch.setattr("features.catalogue.building.public_holidays.LAST_YEAR", 2041)
+    from features.catalogue.building.catalogue_parts import public_holidays as module
 
     module._holidays_of.cache_clear()
     after = load_catalogue(folder).version

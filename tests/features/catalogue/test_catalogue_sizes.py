@@ -16,10 +16,10 @@ from decisioning.catalogue.catalogue import Attribute, AttributeKind, Catalogue
 from decisioning.catalogue.journey import JourneyStage
 from decisioning.rules.predicate import ALWAYS, Compare, Comparison
 from features.catalogue import examine_catalogue, load_catalogue
-from features.catalogue.findings import Proof
-from features.catalogue.references import MOST_STAGES
+from features.catalogue.checks.findings import Proof
+from features.catalogue.checks.references import MOST_STAGES
 from features.computing.compute import compute_features
-from features.contracts import UTC_TIME
+from features.log.contracts import UTC_TIME
 
 SHOP = Path(__file__).parents[2] / "catalogues" / "shop"
 NOW = datetime(2026, 11, 1, tzinfo=UTC)

@@ -10,9 +10,9 @@ import pytest
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.gates.assignment import Who
 from decisioning.policy import Policy
-from features.assignment_ledger import read_ledger
 from features.catalogue import load_catalogue
-from features.catalogue.changes_to_tests import changes_for_tests
+from features.catalogue.assignment.changes import changes_for_tests
+from features.catalogue.assignment.ledger import read_ledger
 from features.importing.folder import import_folder
 from features.settings import Settings
 

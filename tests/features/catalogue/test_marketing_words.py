@@ -7,7 +7,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.catalogue.marketing_words import read_text
+from features.catalogue.checks.marketing_words import read_text
 
 SENTENCES = yaml.safe_load(
     (Path(__file__).parents[2] / "catalogues" / "marketing_sentences.yaml").read_text(encoding="utf-8")

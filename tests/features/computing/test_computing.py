@@ -15,7 +15,7 @@ from decisioning.errors import InvalidInputError, InvalidPolicyError
 from decisioning.rules.predicate import ALWAYS, Compare, Comparison
 from features.computing.compute import compute_features
 from features.computing.definitions import feature_schema
-from features.contracts import UTC_TIME
+from features.log.contracts import UTC_TIME
 
 T = datetime(2026, 6, 1, tzinfo=UTC)
 

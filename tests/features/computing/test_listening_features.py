@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from features.computing.compute import compute_features
-from features.contracts import UTC_TIME
+from features.log.contracts import UTC_TIME
 
 T = datetime(2026, 6, 1, tzinfo=UTC)
 
@@ -121,8 +121,8 @@ _WORD = st.tuples(st.floats(0.5, 300), st.sampled_from(["north", "south"]), st.b
 @given(words=st.lists(_WORD, max_size=6, unique_by=lambda word: word[0]))
 def test_features_and_profiles_agree_on_every_attribute_now(tables_of, days_before, shop_catalogue, known, said, words):
     """Rows and words in any order: the profile that is written holds what the feature sees."""
+    from features.log.said import said_by
     from features.online.profiles import customers_from_frame
-    from features.said import said_by
 
     rows = [{**known, "updated_at": days_before(days), "attributes": f'{{"region":"{word}"}}'}
             for days, word, is_row in words if is_row]  # fmt: skip

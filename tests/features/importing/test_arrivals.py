@@ -8,11 +8,11 @@ import orjson
 import polars as pl
 import pytest
 
-from features.contracts import CUSTOMERS, EVENTS, OUTCOMES
 from features.importing.folder import ImportReport, import_folder
-from features.log import EventLog
+from features.log.contracts import CUSTOMERS, EVENTS, OUTCOMES
+from features.log.event_log import EventLog
+from features.log.said import said_in_log
 from features.online.profiles import customers_from_frame
-from features.said import said_in_log
 from features.settings import Settings
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)

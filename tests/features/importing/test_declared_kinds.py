@@ -10,9 +10,9 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from features.contracts import CUSTOMERS
 from features.importing.folder import ImportReport, import_folder
-from features.log import EventLog
+from features.log.contracts import CUSTOMERS
+from features.log.event_log import EventLog
 from features.settings import Settings
 from pipelines import cli
 

@@ -8,9 +8,9 @@ import orjson
 import polars as pl
 import pytest
 
-from features.contracts import EVENTS
 from features.importing.folder import ImportReport, import_folder, read_clean_folder
-from features.log import EventLog
+from features.log.contracts import EVENTS
+from features.log.event_log import EventLog
 from features.settings import Settings
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)

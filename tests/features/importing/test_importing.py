@@ -12,11 +12,11 @@ import pytest
 
 from decisioning.errors import InvalidInputError, InvalidPolicyError, UnavailableError
 from features.catalogue import load_catalogue
-from features.contracts import DECISIONS, EVENTS, TABLES
 from features.history import History
 from features.importing.folder import STEPS, ImportReport, TableImport, import_folder
 from features.importing.staging import staging_folder
-from features.log import EventLog
+from features.log.contracts import DECISIONS, EVENTS, TABLES
+from features.log.event_log import EventLog
 from features.settings import Settings
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)

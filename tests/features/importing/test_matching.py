@@ -8,10 +8,10 @@ import polars as pl
 import pytest
 
 from decisioning.errors import InvalidInputError
-from features.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES, TABLES
 from features.importing.folder import import_folder
-from features.log import EventLog
-from features.privacy.tombstones import tombstones_of
+from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES, TABLES
+from features.log.event_log import EventLog
+from features.log.tombstones import tombstones_of
 from features.settings import Settings
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)

@@ -7,10 +7,10 @@ import polars as pl
 import pytest
 from deltalake import write_deltalake
 
-from features.contracts import CUSTOMERS, DECISIONS, TABLES, Table
 from features.history import History
 from features.importing.folder import import_folder
-from features.log import EventLog
+from features.log.contracts import CUSTOMERS, DECISIONS, TABLES, Table
+from features.log.event_log import EventLog
 from features.settings import Settings
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)

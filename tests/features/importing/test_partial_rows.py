@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from decisioning.customer import Customer
 from features.catalogue import load_catalogue
 from features.computing.compute import compute_features
-from features.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES
-from features.customer_rows import needed_rows
 from features.history import History
 from features.importing.folder import ImportReport, import_folder
-from features.log import EventLog
+from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES
+from features.log.customer_rows import needed_rows
+from features.log.event_log import EventLog
 from features.online.profiles import customers_from_frame
 from features.settings import Settings
 
@@ -132,7 +132,7 @@ def test_protections_stay_until_an_empty_list_lifts_them(home: Settings) -> None
 
 def test_carried_consents_are_no_newer_than_the_row_that_gave_them(home: Settings) -> None:
     """A nightly row of points must not outlive what the customer withdrew in between."""
-    from features.said import said_by
+    from features.log.said import said_by
 
     imported(home, WHOLE, 1)
     withdrawn = {

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.contracts import TABLES, StateEventType
 from features.importing.validation import ROW, Surroundings, check_rows
+from features.log.contracts import TABLES, StateEventType
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 GOOD = {

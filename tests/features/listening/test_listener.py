@@ -10,9 +10,9 @@ import pytest
 from decisioning.catalogue.care import CarePolicy, CaseKind
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.listening import Listening, Topic
-from features.contracts import EVENTS
-from features.listening.heard import TEXT_TYPES, heard_case
 from features.listening.listener import listen, listen_to_rows, without_heard
+from features.log.contracts import EVENTS
+from features.log.heard import TEXT_TYPES, heard_case
 
 AWFUL = "The seat was broken and the staff were rude. I am very disappointed."
 FINE = "The crew was lovely and the food was great, thank you so much."

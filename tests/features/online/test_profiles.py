@@ -10,6 +10,7 @@ from redis import Redis
 
 from decisioning.customer import PROTECTIONS, Consent, Customer, CustomerId
 from decisioning.errors import FeatureUnavailableError, InvalidInputError
+from features.log.said import Said, said_by
 from features.online.profiles import (
     customers_from_frame,
     decode_profile,
@@ -19,7 +20,6 @@ from features.online.profiles import (
 )
 from features.online.redis_connection import connect
 from features.online.redis_keys import household_pointer_key, profile_key
-from features.said import Said, said_by
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 texts = st.text(max_size=8)

@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 import polars as pl
 
 from decisioning.customer import Told
-from features.contracts import CUSTOMERS, EVENTS
+from features.log.contracts import CUSTOMERS, EVENTS
+from features.log.said import Said, said_by
 from features.online.profiles import customers_from_frame, decode_profile, encode_profile
-from features.said import Said, said_by
 
 
 def test_what_the_customer_told_us_is_part_of_the_profile_with_its_source_until_a_row_knows_better():

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from features.audit_chain import open_log
 from features.catalogue import load_catalogue
-from features.contracts import CUSTOMERS, EVENTS
+from features.chain.audit_chain import open_log
+from features.log.contracts import CUSTOMERS, EVENTS
+from features.log.rows import frame_of, row_of
 from features.privacy.data_plan import Datum, data_plan
 from features.privacy.lineage import feature_lineage
 from features.privacy.purposes import DataRules
-from features.rows import frame_of, row_of
 from features.settings import Settings
 
 NOW = datetime(2026, 11, 2, tzinfo=UTC).isoformat()

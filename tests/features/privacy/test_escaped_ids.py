@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.audit_chain import ChainedLog
-from features.contracts import CUSTOMERS, EVENTS, OUTCOMES, Table
+from features.chain.audit_chain import ChainedLog
+from features.log.contracts import CUSTOMERS, EVENTS, OUTCOMES, Table
 from features.privacy.file_erasure import erase_from_files, names
 from features.privacy.log_erasure import erase_from_log
 from features.privacy.scan import traces_below

@@ -9,13 +9,13 @@ from deltalake.exceptions import DeltaError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.audit_chain import ChainedLog
-from features.contracts import CUSTOMERS
-from features.log import EventLog
+from features.chain.audit_chain import ChainedLog
+from features.log.contracts import CUSTOMERS
+from features.log.event_log import EventLog
+from features.log.tombstones import Tombstones
 from features.privacy.file_erasure import names
 from features.privacy.log_erasure import erase_from_log
 from features.privacy.scan import traces_below
-from features.privacy.tombstones import Tombstones
 
 NOW = datetime(2026, 11, 2, tzinfo=UTC)
 

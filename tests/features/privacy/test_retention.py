@@ -8,15 +8,15 @@ import orjson
 import polars as pl
 import pytest
 
-from features.audit_chain import ChainedLog, open_log
-from features.catalogue.models_privacy import RetentionFile
-from features.chain_verification import verify_log
-from features.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES, Table
-from features.decision_seal import seal
+from features.catalogue.forms.privacy_form import RetentionFile
+from features.chain.audit_chain import ChainedLog, open_log
+from features.chain.chain_verification import verify_log
+from features.chain.decision_seal import seal
+from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES, Table
+from features.log.rows import frame_of, row_of
 from features.privacy.purposes import DataRules, data_rules
 from features.privacy.retention import Retained, retain
 from features.privacy.scan import traces_below
-from features.rows import frame_of, row_of
 from features.settings import Settings
 
 NOW = datetime(2026, 11, 2, tzinfo=UTC)

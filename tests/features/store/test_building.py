@@ -9,14 +9,14 @@ import pytest
 from deltalake import DeltaTable
 from polars.testing import assert_frame_equal
 
-import features.store.building
+import features.store.builder
 from decisioning.errors import FeatureUnavailableError, InsufficientDataError, InvalidInputError, UnavailableError
 from features.computing.compute import compute_features
 from features.computing.definitions import feature_schema
-from features.contracts import CUSTOMERS, DECISIONS, EVENTS
 from features.history import History
-from features.log import EventLog
-from features.store.building import update_history
+from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS
+from features.log.event_log import EventLog
+from features.store.builder import update_history
 from features.store.feature_history import built_history, current_generation, history_path
 
 AS_OF = datetime(2026, 11, 1, tzinfo=UTC)
@@ -177,7 +177,7 @@ def test_a_build_that_dies_leaves_the_one_before_in_force(home, shop_catalogue, 
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(features.store.building, "put_in_force", die)
+        patch.setattr(features.store.builder, "put_in_force", die)
         with pytest.raises(KeyboardInterrupt):
             update_history(home, shop_catalogue, AS_OF + DAY)
     assert_frame_equal(stored(home, shop_catalogue), before, check_exact=True)

@@ -12,11 +12,11 @@ from redis import Redis
 from decisioning.errors import FeatureUnavailableError
 from features.computing.compute import compute_features
 from features.computing.definitions import feature_schema
-from features.contracts import EVENTS, OUTCOMES, UTC_TIME
-from features.log import EventLog
-from features.online.reading import read_customer
+from features.log.contracts import EVENTS, OUTCOMES, UTC_TIME
+from features.log.event_log import EventLog
+from features.online.customer_lookup import read_customer
 from features.online.redis_keys import EVIDENCE_KEY, feature_key
-from features.store.building import build_features
+from features.store.builder import build_features
 from features.store.materialising import materialise
 
 AS_OF = datetime(2026, 11, 1, tzinfo=UTC)

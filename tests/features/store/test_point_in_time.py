@@ -9,8 +9,8 @@ from polars.testing import assert_frame_equal
 from decisioning.errors import FeatureUnavailableError, InvalidInputError
 from features.computing.compute import compute_features
 from features.computing.definitions import feature_schema
-from features.contracts import UTC_TIME
-from features.store.building import build_features
+from features.log.contracts import UTC_TIME
+from features.store.builder import build_features
 from features.store.point_in_time import training_rows
 
 AS_OF = datetime(2026, 11, 1, tzinfo=UTC)

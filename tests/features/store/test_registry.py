@@ -8,7 +8,7 @@ from feast import FeatureView
 
 from decisioning.errors import FeatureUnavailableError, UnknownNameError
 from features.computing.definitions import feature_schema
-from features.store.building import build_features
+from features.store.builder import build_features
 from features.store.registry import (
     apply,
     feast_objects,

@@ -13,8 +13,8 @@ import pytest
 import redis
 
 from decisioning.customer import Consent, Customer, CustomerId
-from features.contracts import OUTCOMES
-from features.log import EventLog
+from features.log.contracts import OUTCOMES
+from features.log.event_log import EventLog
 from features.online.profiles import encode_profile
 from features.online.redis_keys import profile_key
 from features.settings import Settings

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import orjson
 import pytest
 
-from features.contracts import EVENTS, OUTCOMES
+from features.log.contracts import EVENTS, OUTCOMES
 from features.online.redis_keys import live_key
 
 

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import InvalidInputError
 from features.catalogue import load_catalogue
-from features.contracts import TABLES
 from features.importing.folder import import_folder
+from features.log.contracts import TABLES
 from features.settings import Settings
 from pipelines.commands import world as world_command
 from pipelines.simulation.history import LivedHistory, first_monday, live_history, scale_catalogue, write_history

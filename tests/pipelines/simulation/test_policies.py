@@ -12,8 +12,8 @@ from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.message import SILENCE
 from examples.conversion import canonical
 from features.computing.compute import compute_features
-from features.contracts import TABLES
 from features.history import History
+from features.log.contracts import TABLES
 from features.online.profiles import customers_from_frame
 from pipelines.simulation.advantage import SilentFuture
 from pipelines.simulation.chronicle import Chronicle

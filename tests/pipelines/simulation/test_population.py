@@ -9,7 +9,7 @@ import pytest
 
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import InvalidInputError
-from features.contracts import CUSTOMERS
+from features.log.contracts import CUSTOMERS
 from pipelines.simulation.population import REGIONS, ZONES, draw_population
 
 AT = datetime(2026, 6, 1, 15, tzinfo=UTC)

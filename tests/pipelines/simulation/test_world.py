@@ -16,8 +16,8 @@ from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.message import MessageClass
 from decisioning.errors import InvalidInputError
 from features.computing.compute import compute_features
-from features.contracts import DECISIONS, UTC_TIME
 from features.history import History
+from features.log.contracts import DECISIONS, UTC_TIME
 from pipelines.simulation.flights import flights_at
 from pipelines.simulation.journey import FULL_MEMORY, STAGE_OF, Step
 from pipelines.simulation.moves import Chain

@@ -18,7 +18,7 @@ import uvicorn
 from fastapi import FastAPI
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from features.readouts import Readout, read_readout
+from features.reports.readouts import Readout, read_readout
 from features.settings import Settings
 from pipelines.experiment_reading import read_table_experiment
 from serving.console.routes import console_routes

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.readouts import Comparison, Effect, Metric, ReadoutUnit, Refusal, RefusalCode
+from features.reports.readouts import Comparison, Effect, Metric, ReadoutUnit, Refusal, RefusalCode
 from serving.console.forest import forest_of
 
 

@@ -152,8 +152,8 @@ def test_the_console_works_below_another_path(stored: Settings):
 
 
 def test_the_page_shows_the_stored_verdict_numbers_and_command_word_for_word(visitor: TestClient, stored: Settings):
-    from features.readout_words import format_difference, format_p, format_value
-    from features.readouts import read_readout
+    from features.reports.readout_words import format_difference, format_p, format_value
+    from features.reports.readouts import read_readout
 
     readout = read_readout(stored.readouts_path, "mail-test")
     text = visitor.get("/console/experiments/mail-test").text

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 from starlette.testclient import TestClient
 
-from features.readouts import (
+from features.reports.readouts import (
     PhaseReadout,
     Readout,
     ReadoutKind,

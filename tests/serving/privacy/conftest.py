@@ -13,13 +13,13 @@ import pytest
 import redis
 from starlette.testclient import TestClient
 
-from features.audit_chain import open_log
 from features.catalogue import load_catalogue
+from features.chain.audit_chain import open_log
 from features.importing.folder import ImportReport, import_folder
 from features.online.redis_keys import ERASED_KEY
 from features.privacy.scan import traces_below
 from features.settings import Settings
-from features.store.building import build_features
+from features.store.builder import build_features
 from features.store.materialising import materialise
 from pipelines.embedded_redis import embedded_redis
 from serving.app import create_app

@@ -10,12 +10,12 @@ import pytest
 from redis import Redis
 
 from decisioning.errors import InvalidInputError, UnavailableError
-from features.audit_chain import AUDIT_CHAIN, open_log
 from features.catalogue import load_catalogue
-from features.chain_verification import verify_log
-from features.contracts import CUSTOMERS, EVENTS
+from features.chain.audit_chain import AUDIT_CHAIN, open_log
+from features.chain.chain_verification import verify_log
 from features.importing.folder import import_folder
-from features.log import EventLog
+from features.log.contracts import CUSTOMERS, EVENTS
+from features.log.event_log import EventLog
 from features.online.redis_keys import HELD_KEY, household_book_key, profile_key
 from features.privacy.audit_trail import acts
 from features.privacy.journal import journal_folder, unfinished
@@ -320,13 +320,13 @@ def test_the_tombstone_is_a_keyed_hash_and_says_nothing_by_itself(installation, 
 
 
 def installation_tokens(one: Any) -> frozenset[str]:
-    from features.privacy.tombstones import tombstones_of
+    from features.log.tombstones import tombstones_of
 
     return tombstones_of(one.settings).tokens()
 
 
 def replace_key(one: Any) -> Any:
-    from features.privacy.tombstones import tombstones_of
+    from features.log.tombstones import tombstones_of
 
     key = one.settings.log_path / "erased" / "key"
     key.unlink()

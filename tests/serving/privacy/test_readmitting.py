@@ -15,12 +15,12 @@ from typer.testing import CliRunner
 
 from decisioning.consent import latest_answers
 from decisioning.errors import InvalidInputError, NextbestError, UnknownNameError
-from features.contracts import CUSTOMERS, EVENTS
-from features.log import EventLog
+from features.log.contracts import CUSTOMERS, EVENTS
+from features.log.event_log import EventLog
+from features.log.said import said_in_log
 from features.online.profiles import customers_from_frame
 from features.online.redis_keys import ERASED_KEY
 from features.privacy.audit_trail import acts
-from features.said import said_in_log
 from features.settings import Settings
 from pipelines.commands import customer as customer_command
 

@@ -5,8 +5,8 @@ import pytest
 
 from decisioning.errors import InvalidInputError, UnknownNameError
 from features.catalogue import load_catalogue
-from features.contracts import CUSTOMERS
-from features.log import EventLog
+from features.log.contracts import CUSTOMERS
+from features.log.event_log import EventLog
 from features.online.profiles import decode_profile
 from features.online.redis_keys import profile_key
 from features.privacy.audit_trail import acts, trail_path

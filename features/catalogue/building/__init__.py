@@ -1,0 +1,1 @@
+"""From checked forms to the classes of the core."""

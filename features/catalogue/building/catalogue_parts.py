@@ -1,0 +1,201 @@
+"""From checked models to the core's types, with money in minor units and everything in a canonical order."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from decisioning.catalogue.catalogue import Attribute, Catalogue, Learning
+from decisioning.catalogue.journey import Goal, JourneyStage, Touchpoint
+from decisioning.catalogue.measure import Measure, Unit
+from decisioning.catalogue.message import Channel, Creative, MessageClass, Offer
+from features.catalogue.building.choice_parts import (
+    build_experiment,
+    build_exploration,
+    build_holdout,
+    build_lever,
+    build_limit,
+    build_programme_holdout,
+    build_share,
+    build_switches,
+)
+from features.catalogue.building.contact_parts import (
+    DAY_SECONDS,
+    build_care,
+    build_classes,
+    build_contact_policy,
+    build_conversation,
+    build_quiet_hours,
+)
+from features.catalogue.building.money import to_minor
+from features.catalogue.forms.catalogue_form import AttributeFile, LearningFile, MeasureFile
+from features.catalogue.forms.journey_form import ChannelFile, TouchpointFile
+from features.catalogue.forms.listening_form import build_listening
+from features.catalogue.forms.offer_form import OfferFile
+from features.catalogue.forms.rule_form import to_predicate
+from features.log.contracts import EventType
+
+__all__ = ["build_catalogue", "build_channel", "to_minor"]
+
+_DEFAULT_PURPOSES = {
+    MessageClass.MARKETING: "marketing",
+    MessageClass.RECOVERY: "service",
+    MessageClass.SERVICE: "service",
+}
+
+
+def build_catalogue(sound: Mapping[str, Any], version: str = "") -> Catalogue:
+    """The core's catalogue of sound sections; mappings and creatives are sorted, so file order changes nothing.
+
+    Args:
+        sound: Section name to models, as `validate_sections` returns them.
+        version: Its version, where it is known already.
+    """
+    currency = sound["currency"]
+    learning = sound["learning"]
+    return Catalogue(
+        version=version,
+        currency=currency,
+        goals={k: Goal(goal_id=k, department=v.department) for k, v in _sorted(sound["goals"])},
+        stages=tuple(
+            JourneyStage(stage_id=each.stage, goal_id=each.goal, entry=to_predicate(each.entry))
+            for each in sound["stages"]
+        ),
+        touchpoints={k: _touchpoint(k, v) for k, v in _sorted(sound["touchpoints"])},
+        channels={k: build_channel(k, v, currency) for k, v in _sorted(sound["channels"])},
+        offers={k: _offer(k, v, currency) for k, v in _sorted(sound["offers"])},
+        creatives=tuple(each for k, v in _sorted(sound["offers"]) for each in _creatives(k, v)),
+        offer_kinds=sound["offer_kinds"],
+        event_types=(*(each.value for each in EventType), *sound["event_types"]),
+        customer_attributes=tuple(_attribute(k, v) for k, v in sound["customer_attributes"].items()),
+        offer_attributes=tuple(_attribute(k, v) for k, v in sound["offer_attributes"].items()),
+        measures={k: _measure(k, v, currency) for k, v in _sorted(sound["measures"])},
+        learning=_learning(learning, sound["measures"], currency) if learning else None,
+        **_tests(sound),
+        **_policies(sound, currency),
+    )
+
+
+def _learning(file: LearningFile, measures: Mapping[str, MeasureFile], currency: str) -> Learning:
+    is_rate = file.measure in measures and measures[file.measure].unit is Unit.RATE
+    return Learning(
+        measure_id=file.measure,
+        window_days=file.window_days,
+        method=file.method,
+        change_cost=file.change_cost if is_rate else to_minor(file.change_cost, currency),
+    )
+
+
+def _tests(sound: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "experiments": tuple(build_experiment(k, v) for k, v in _sorted(sound["experiments"])),
+        "holdout": build_holdout(sound["holdout"]) if sound["holdout"] else None,
+        "programme_holdouts": tuple(build_programme_holdout(k, v) for k, v in _sorted(sound["holdouts"])),
+    }
+
+
+def _policies(sound: Mapping[str, Any], currency: str) -> dict[str, Any]:
+    return {
+        "exploration": build_exploration(sound["exploration"], currency),
+        "classes": build_classes(sound["classes"]),
+        "contact_policy": build_contact_policy(sound["contact_policy"], currency),
+        "conversation": build_conversation(sound["conversation"], sound["offers"]),
+        "quiet_hours": build_quiet_hours(sound["quiet_hours"]),
+        "care": build_care(sound["care"]),
+        "listening": build_listening(sound["listening"]),
+        "limits": tuple(build_limit(k, v, currency) for k, v in _sorted(sound["limits"])),
+        "shares": tuple(build_share(k, v) for k, v in _sorted(sound["shares"])),
+        "levers": tuple(build_lever(k, v) for k, v in _sorted(sound["levers"])),
+        "switches": build_switches(sound["arbitration"]),
+    }
+
+
+def _sorted[T](entries: Mapping[str, T]) -> Iterable[tuple[str, T]]:
+    return sorted(entries.items())
+
+
+def _attribute(name: str, file: AttributeFile) -> Attribute:
+    return Attribute(name=name, kind=file.kind, values=file.values)
+
+
+def _touchpoint(name: str, file: TouchpointFile) -> Touchpoint:
+    return Touchpoint(
+        touchpoint_id=name,
+        channels=frozenset(file.channels),
+        context=dict(sorted(file.context.items())),
+        sticky_seconds=round(file.sticky_hours * 3600),
+        needs_permit=file.permit == "required",
+        reserve_seconds=round(file.reserve_hours * 3600),
+    )
+
+
+def build_channel(name: str, file: ChannelFile, currency: str) -> Channel:
+    """A channel with its cost in minor units and its times in seconds and minutes."""
+    return Channel(
+        channel_id=name,
+        cost_minor=to_minor(file.cost, currency),
+        is_online=file.online,
+        max_lengths=dict(sorted(file.max_lengths.items())),
+        required_fields=frozenset(file.required_fields),
+        max_sms_segments=file.max_sms_segments,
+        max_line_width=file.max_line_width,
+        allowed_formats=frozenset(file.formats),
+        lead_time_seconds=file.lead_time_days * DAY_SECONDS,
+        cut_off_minute=file.cut_off,
+        zone=file.zone,
+        purposes=None
+        if file.purposes is None
+        else {stage: frozenset(goals) for stage, goals in _sorted(file.purposes)},
+        address_fields=file.address,
+    )
+
+
+def _offer(name: str, file: OfferFile, currency: str) -> Offer:
+    return Offer(
+        offer_id=name,
+        goal_id=file.goal,
+        kind=file.kind,
+        message_class=file.message_class,
+        purpose=file.purpose or _DEFAULT_PURPOSES.get(file.message_class),
+        stages=frozenset(file.stages),
+        valid_from=file.valid_from,
+        valid_until=file.valid_until,
+        value_minor=to_minor(file.value, currency),
+        attributes=dict(sorted(file.attributes.items())),
+        eligibility=to_predicate(file.eligibility),
+        applicability=to_predicate(file.applicability),
+        suitability=to_predicate(file.suitability),
+        never_with=frozenset(file.never_with),
+        not_after={offer: days * DAY_SECONDS for offer, days in _sorted(file.not_after)},
+        urgency=file.urgency,
+        asks=frozenset(file.asks),
+        answers_in_kind=file.answers_in_kind,
+    )
+
+
+def _creatives(offer_id: str, file: OfferFile) -> list[Creative]:
+    creatives = [
+        Creative(
+            creative_id=each.creative,
+            offer_id=offer_id,
+            channel_id=each.channel,
+            content=dict(sorted(each.content.items())),
+            requires=tuple(sorted(set(each.requires))),
+            eligibility=to_predicate(each.eligibility),
+            applicability=to_predicate(each.applicability),
+            suitability=to_predicate(each.suitability),
+            place=0 if file.message_class is MessageClass.MARKETING else place,
+        )
+        for place, each in enumerate(file.creatives)
+    ]
+    return sorted(creatives, key=lambda each: (each.channel_id, each.creative_id))
+
+
+def _measure(name: str, file: MeasureFile, currency: str) -> Measure:
+    return Measure(
+        measure_id=name,
+        unit=file.unit,
+        added_events=frozenset(file.add),
+        subtracted_events=frozenset(file.subtract),
+        outcomes=frozenset(file.outcomes),
+        outcome_worth_minor={one: to_minor(worth, currency) for one, worth in sorted(file.worth.items())},
+        cap_minor=None if file.cap is None else round(to_minor(file.cap, currency)),
+    )

@@ -1,0 +1,1 @@
+"""The form of the catalogue files, one module per section."""

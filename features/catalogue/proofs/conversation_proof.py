@@ -1,0 +1,19 @@
+"""Offers of which nothing can be seen, so that their follow-ups never come."""
+
+from collections.abc import Iterator
+
+from features.catalogue.checks.findings import Finding, Proof
+from features.catalogue.proofs.ground import Ground
+
+
+def prove_conversation(ground: Ground) -> Iterator[Finding]:
+    """Warnings about offers all of whose wordings follow up."""
+    conversation = ground.catalogue.conversation
+    if conversation is None:
+        return
+    for offer_id, creatives in ground.creatives.items():
+        keys = {f"{offer_id}/{each.channel_id}/{each.creative_id}" for each in creatives}
+        if keys <= conversation.follow_ups:
+            found = "can never be sent: all of its wordings follow up, and nothing of it is ever seen before"
+            advice = "write the wording that begins, without `follow_up`"
+            yield ground.warning(("offers", offer_id, "creatives"), Proof.NOTHING_BEGINS, found, advice)

@@ -1,0 +1,87 @@
+"""One canonical row as JSON: how the decision log's stream and spool carry it, and how it becomes part of a frame."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+import orjson
+import polars as pl
+
+from decisioning.errors import InvalidInputError, UnknownNameError
+from features.log.contracts import TABLES, Column, Table
+from features.moments import moment_in_text
+
+type Row = dict[str, str | int | float | bool | datetime | None]
+
+INT64_LIMIT = 2**63
+
+
+def parse_row(table_name: str, payload: bytes | str) -> tuple[Table, Row]:
+    """A row of the named canonical table from its JSON object.
+
+    Times are ISO 8601 with an offset; a JSON column is JSON text, or the value itself.
+
+    Raises:
+        InvalidInputError: The payload is not such a row; the message names the column, never its value.
+    """
+    if table_name not in TABLES:
+        raise UnknownNameError("table", table_name, TABLES)
+    try:
+        fields = orjson.loads(payload)
+    except orjson.JSONDecodeError as error:
+        raise InvalidInputError(f"row of {table_name} must be JSON, got {error}") from error
+    if not isinstance(fields, dict):
+        raise InvalidInputError(f"row of {table_name} must be a JSON object, got {type(fields).__name__}")
+    return TABLES[table_name], row_of(TABLES[table_name], fields)
+
+
+def row_of(table: Table, fields: Mapping[str, Any]) -> Row:
+    """A checked row of a table.
+
+    Raises:
+        InvalidInputError: A column is unknown, of a wrong type, or required and missing.
+    """
+    unknown = sorted(set(fields) - set(table.schema))
+    if unknown:
+        raise InvalidInputError(f"columns of {table.name} must be canonical ones, got {', '.join(unknown)}")
+    return {column.name: _value(table, column, fields.get(column.name)) for column in table.columns}
+
+
+def frame_of(table: Table, rows: Iterable[Row]) -> pl.DataFrame:
+    """Rows as a canonical frame, shape (n, columns)."""
+    return pl.DataFrame(list(rows), schema=pl.Schema(table.schema), orient="row")
+
+
+def _value(table: Table, column: Column, value: object) -> str | int | float | bool | datetime | None:
+    """One value, checked against its column."""
+    match value:
+        case None if not column.is_required:
+            return None
+        case str() if isinstance(column.dtype, pl.Datetime):
+            return _time(table, column, value)
+        case str() if isinstance(column.dtype, pl.String) and (value or not column.is_required):
+            return value
+        case dict() | list() if column.is_json:
+            return orjson.dumps(value).decode()
+        case bool() | int() | float() if _fits(column.dtype, value):
+            return float(value) if isinstance(column.dtype, pl.Float64) else value
+        case _:
+            pass
+    wanted = "given" if value is None or value == "" else f"of type {column.dtype}"
+    raise InvalidInputError(f"{table.name}.{column.name} must be {wanted}, got {type(value).__name__}")
+
+
+def _fits(dtype: pl.DataType, value: float) -> bool:
+    """Whether a number or flag is of a column's type; a flag is no number."""
+    if isinstance(value, bool) or isinstance(dtype, pl.Boolean):
+        return isinstance(value, bool) and isinstance(dtype, pl.Boolean)
+    if isinstance(dtype, pl.Int64):
+        return isinstance(value, int) and -INT64_LIMIT <= value < INT64_LIMIT
+    return isinstance(dtype, pl.Float64)
+
+
+def _time(table: Table, column: Column, text: str) -> datetime:
+    moment = moment_in_text(text)
+    if moment is None:
+        raise InvalidInputError(f"{table.name}.{column.name} must be an ISO 8601 time with an offset, got other text")
+    return moment

@@ -1,0 +1,143 @@
+"""Every policy that ever decided, so that old decisions can be replayed: catalogues by version, policies by hash.
+
+    catalogues/<catalogue version>/*.yaml      the files, as they were, with the ledger of who is in which test
+    catalogues/policies/<policy version>.json  which catalogue, seed, unit and core behaviour made it
+
+A copy is named by the hash of what it declares, so keeping it again changes nothing, and a copy that was changed is no
+longer taken for what its name says.
+"""
+
+import shutil
+from enum import StrEnum
+from pathlib import Path
+from secrets import token_hex
+
+import orjson
+
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.measure import Unit
+from decisioning.errors import InvalidInputError, LogUnavailableError
+from decisioning.policy import BEHAVIOUR_VERSION, Policy
+from features.catalogue import load_catalogue
+from features.catalogue.assignment import ledger as assignment_ledger
+
+POLICIES = "policies"
+_CATALOGUE_SUFFIXES = frozenset({".yaml", ".yml"})
+
+
+class Absence(StrEnum):
+    """Why a policy of old cannot be built."""
+
+    NEVER_KEPT = "never_kept"  # it decided before anything was kept, or elsewhere
+    OTHER_BEHAVIOUR = "other_behaviour"  # another release decided: replay with that one
+    DAMAGED = "damaged"  # the copy is not what its name says
+
+
+class PolicyArchive:
+    """Copies of catalogues and notes on policies below one folder; what was built once stays in memory."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._built: dict[str, Policy | Absence] = {}
+        self._catalogues: dict[str, Catalogue | None] = {}
+
+    def keep(self, folder: Path, policy: Policy) -> None:
+        """Keep what a policy is made of, unless it is kept already.
+
+        Args:
+            folder: The catalogue's files, of which the policy was made.
+            policy: The policy.
+
+        Raises:
+            LogUnavailableError: The copy could not be written.
+        """
+        note = self.path / POLICIES / f"{policy.version}.json"
+        try:
+            if not note.exists() and self._copy(folder, policy.catalogue.version):
+                parts = {
+                    "catalogue": policy.catalogue.version,
+                    "seed": policy.seed,
+                    "behaviour": BEHAVIOUR_VERSION,
+                    "unit": policy.unit,
+                }
+                _write_whole(note, orjson.dumps(parts, option=orjson.OPT_INDENT_2))
+        except OSError as error:
+            raise LogUnavailableError(
+                f"catalogue copies must be writable, got {error.strerror} at {self.path}; repair or free the disk"
+            ) from error
+
+    def policy(self, version: str) -> Policy | Absence:
+        """A policy by its version, or why it cannot be built."""
+        if version not in self._built:
+            self._built[version] = self._build(version)
+        return self._built[version]
+
+    def catalogue(self, version: str) -> Catalogue | None:
+        """The catalogue of a policy, whichever release decided with it; None where it was not kept, or is damaged."""
+        if version not in self._catalogues:
+            self._catalogues[version] = self._read_catalogue(version)
+        return self._catalogues[version]
+
+    def _read_catalogue(self, version: str) -> Catalogue | None:
+        try:
+            parts = orjson.loads((self.path / POLICIES / f"{version}.json").read_bytes())
+            return load_catalogue(self.path / parts["catalogue"])
+        except (InvalidInputError, OSError, orjson.JSONDecodeError, KeyError, TypeError):
+            return None
+
+    def ledger(self, version: str) -> assignment_ledger.Ledger | None:
+        """Who was in which test while a policy was in force; None where that was not kept."""
+        try:
+            parts = orjson.loads((self.path / POLICIES / f"{version}.json").read_bytes())
+            return assignment_ledger.read_ledger(self.path / parts["catalogue"])
+        except (InvalidInputError, OSError, orjson.JSONDecodeError, KeyError, TypeError):
+            return None
+
+    def _copy(self, folder: Path, version: str) -> bool:
+        """Copy the files; False where they are no longer those that the policy was made of."""
+        target = self.path / version
+        if target.is_dir():
+            return True
+        draft = self.path / f".{version}.{token_hex(4)}"
+        try:
+            draft.mkdir(parents=True)
+            for path in folder.iterdir():
+                if (path.suffix in _CATALOGUE_SUFFIXES or path.name == assignment_ledger.FILE) and path.is_file():
+                    shutil.copy(path, draft)
+            if _version_of(draft) != version:
+                return False
+            draft.rename(target)
+        except OSError:
+            if not target.is_dir():  # else another process was faster
+                raise
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+        return True
+
+    def _build(self, version: str) -> Policy | Absence:
+        try:
+            parts = orjson.loads((self.path / POLICIES / f"{version}.json").read_bytes())
+            if parts["behaviour"] != BEHAVIOUR_VERSION:
+                return Absence.OTHER_BEHAVIOUR
+            unit = Unit(parts["unit"]) if "unit" in parts else None
+            catalogue = load_catalogue(self.path / parts["catalogue"])
+            policy = Policy(catalogue, parts["seed"], unit=unit)
+        except FileNotFoundError:
+            return Absence.NEVER_KEPT
+        except (InvalidInputError, OSError, ValueError, KeyError, TypeError):
+            return Absence.DAMAGED
+        return policy if policy.version == version else Absence.DAMAGED
+
+
+def _version_of(folder: Path) -> str | None:
+    try:
+        return load_catalogue(folder).version
+    except InvalidInputError:
+        return None
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{token_hex(4)}")
+    draft.write_bytes(content)
+    draft.replace(path)
