@@ -31,8 +31,8 @@ from features.history import History
 from features.models.bundle import load_value_model, read_bundle
 from features.models.registry import fetch_champion
 from features.settings import Settings
-from training.datasets import Dataset, IntArray, contexts_of, learnable, make_dataset
-from training.measures import decision_values
+from training.data.datasets import Dataset, IntArray, contexts_of, learnable, make_dataset
+from training.data.measures import decision_values
 
 RESAMPLES = 1_000
 LARGEST_SHARE = 0.2

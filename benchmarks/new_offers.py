@@ -20,9 +20,9 @@ from features.catalogue import load_catalogue
 from features.computing.definitions import feature_schema
 from features.models.bundle import value_model
 from features.settings import Settings
-from training.datasets import Dataset
-from training.from_log import load_dataset
-from training.learning import learn
+from training.data.datasets import Dataset
+from training.judgement.from_log import load_dataset
+from training.models.learner import learn
 
 SCORED = 2_000
 

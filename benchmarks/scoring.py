@@ -18,7 +18,7 @@ from features.catalogue import load_catalogue
 from features.models.bundle import load_value_model
 from features.models.registry import fetch_champion
 from features.settings import Settings
-from training.datasets import messages_of
+from training.data.datasets import messages_of
 
 ROUNDS = 2_000
 

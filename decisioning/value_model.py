@@ -15,7 +15,7 @@ fixed set of reference messages, what being contacted changes. Three parts of an
 sure: the average effect of each message (in `offset`), customers who respond more to whatever they get, in proportion
 to what a message does on average (`response` times g), and whatever is particular to one customer and one message.
 Offset and response are columns of the design matrix, so that a message is described by its row alone. The numbers are
-estimated by `training.effects` from the log's action probabilities.
+estimated by `training.models.effects` from the log's action probabilities.
 """
 
 from collections.abc import Callable, Mapping, Sequence

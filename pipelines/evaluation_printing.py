@@ -10,7 +10,7 @@ _NAMES = {"dr": "doubly robust", "snips": "self-normalised", "ips": "weighted"}
 
 
 def print_evaluation(found: Mapping[str, Any]) -> None:
-    """Print `training.evaluation_output.evaluation_document`: values, differences, messages, and what to know."""
+    """Print `training.off_policy.output.evaluation_document`: values, differences, messages, and what to know."""
     console = Console()
     cap = f", transactions capped at {found['cap']:,.2f}" if found["cap"] is not None else ""
     console.print(

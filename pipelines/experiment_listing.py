@@ -3,7 +3,7 @@
 from features.catalogue import load_catalogue
 from features.reports.readouts import Readout, stored_readouts
 from features.settings import Settings
-from training.designs import readable_names
+from training.experiments.designs import readable_names
 
 NOT_READ = "not read yet"
 DAMAGED = "damaged"

@@ -13,9 +13,9 @@ from features.log.event_log import EventLog
 from features.models.policy_archive import PolicyArchive
 from features.reports.readouts import Readout, write_readout
 from features.settings import Settings
-from training.designs import Kept
-from training.readouts import Reading, read_experiment
-from training.table_readouts import TableDesign, read_table
+from training.experiments.designs import Kept
+from training.experiments.readouts import Reading, read_experiment
+from training.experiments.table_readouts import TableDesign, read_table
 
 _TIMES = ("occurred_at", "recorded_at")
 

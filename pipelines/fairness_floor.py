@@ -27,9 +27,9 @@ from features.log.contracts import DECISIONS
 from features.log.event_log import EventLog
 from features.reports.fairness import FairnessComparison, FairnessReport, Repair, Verdict
 from pipelines.allocation import BoolArray, FloatArray, IntArray
-from training.fairness_groups import groups_of
-from training.fairness_measures import MONTH_DAYS
-from training.kpi_contacts import Period
+from training.fairness.group_measures import MONTH_DAYS
+from training.fairness.groups import groups_of
+from training.kpis.contacts import Period
 
 DRAWS = 200
 BATCH_ROWS = 5_000

@@ -7,7 +7,7 @@ from rich.table import Table
 from features.reports.fairness import FairnessComparison, FairnessReport, GroupStanding, Repair, Verdict
 from features.reports.readout_words import format_number, format_value
 from features.reports.readouts import ReadoutUnit
-from training.fairness_words import difference_words, interval_words, name_of, value_words
+from training.fairness.words import difference_words, interval_words, name_of, value_words
 
 _WIDTH = 120
 """Where nobody looks through a window of another width."""

@@ -7,8 +7,8 @@ from features.log.event_log import EventLog
 from features.reports.fairness import FAIRNESS_FILES, FairnessReport
 from features.settings import Settings
 from pipelines.fairness_floor import with_floor_prices
-from training.fairness import read_fairness
-from training.kpis import KpiReading
+from training.fairness.fairness_report import read_fairness
+from training.kpis.kpi_report import KpiReading
 
 
 def read_and_store(settings: Settings, reading: KpiReading) -> FairnessReport:

@@ -5,7 +5,7 @@ from features.history import History
 from features.log.event_log import EventLog
 from features.reports.kpis import KPI_FILES, KpiReport
 from features.settings import Settings
-from training.kpis import KpiReading, compute_kpis
+from training.kpis.kpi_report import KpiReading, compute_kpis
 
 
 def compute_and_store(settings: Settings, reading: KpiReading) -> KpiReport:

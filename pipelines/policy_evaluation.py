@@ -16,9 +16,9 @@ from features.models.fit import check_promotable, fit_model
 from features.models.registry import fetch_champion, fetch_version
 from features.models.schema_archive import known_schemas
 from features.settings import Settings
-from training.evaluation import evaluate, judge
-from training.evaluation_output import check_out, chosen_frame, evaluation_document, write_chosen
-from training.evaluation_rewards import reward_of
+from training.off_policy.evaluation import evaluate, judge
+from training.off_policy.output import check_out, chosen_frame, evaluation_document, write_chosen
+from training.off_policy.rewards import reward_of
 
 type OnProgress = Callable[[str, int, int], None]
 

@@ -29,7 +29,7 @@ MODEL_NAME = "nextbest-message-value"
 CHAMPION_ALIAS = "champion"
 DIGEST_TAG = "bundle_digest"
 PROMOTIONS = "promotions.jsonl"
-"""Beside the local copies: every change of champion; see `training.promotion_ledger`."""
+"""Beside the local copies: every change of champion; see `training.registry.promotion_ledger`."""
 
 BUNDLE_FOLDER = "extra_files"
 """Where a registered version keeps the bundle: the folder MLflow gives to files beside a model."""
@@ -67,7 +67,7 @@ class Registered:
 
     Attributes:
         location: Where MLflow stored it: a path of this machine, or a URI.
-        digest: What its bundle must be; None where the version was not registered by `training.tracking`.
+        digest: What its bundle must be; None where the version was not registered by `training.registry.tracking`.
     """
 
     version: str

@@ -11,7 +11,7 @@ import typer
 
 from decisioning.errors import InsufficientDataError, InvalidInputError
 from pipelines.options import AsOfOption, HomeOption, JsonOption, settings_for
-from training.whole import Whole
+from training.experiments.whole import Whole
 
 if TYPE_CHECKING:
     from features.reports.readouts import Readout
@@ -133,7 +133,7 @@ def _from_log(
     settings: "Settings", name: str | None, table_options: dict[str, object], as_of: datetime | None, *, is_capped: bool
 ) -> "Readout":
     from pipelines.experiment_reading import read_logged_experiment
-    from training.readouts import Reading
+    from training.experiments.readouts import Reading
 
     if name is None:
         raise InvalidInputError("name must be given, got nothing; name an experiment, or a file with --table")
@@ -170,8 +170,8 @@ def _from_table(
     units: "_Units",
 ) -> "Readout":
     from pipelines.experiment_reading import read_table_experiment
-    from training.readouts import Reading
-    from training.table_readouts import TableDesign
+    from training.experiments.readouts import Reading
+    from training.experiments.table_readouts import TableDesign
 
     if arm_column is None or control is None or not metrics:
         raise InvalidInputError("--arm-column, --control and --metric must be given with --table, got fewer")

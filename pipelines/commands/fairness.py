@@ -40,7 +40,7 @@ def read(
     Example: `nextbest fairness read --days 60`
     """
     from pipelines.fairness_reading import period_days, read_and_store
-    from training.kpis import KpiReading
+    from training.kpis.kpi_report import KpiReading
 
     settings = settings_for(home)
     now, moment = moments(settings, as_of)

@@ -65,7 +65,7 @@ def compute(
     Example: `nextbest kpi compute --days 60`
     """
     from pipelines.kpi_reading import compute_and_store
-    from training.kpis import KpiReading
+    from training.kpis.kpi_report import KpiReading
 
     settings = settings_for(home)
     now, moment = moments(settings, as_of)

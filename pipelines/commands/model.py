@@ -14,7 +14,7 @@ from pipelines.options import HomeOption, JsonOption, print_result, progress_bar
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from training.promotion import ModelRow
+    from training.registry.promotion import ModelRow
 
 model = typer.Typer(help="Models: train, list, promote, roll back.", no_args_is_help=True)
 
@@ -36,7 +36,7 @@ def train(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """
     settings = settings_for(home)
     now = clock_of(settings)()
-    from training.train_model import train_model  # seconds: whatever is wrong above is said at once
+    from training.registry.training_run import train_model  # seconds: whatever is wrong above is said at once
 
     with progress_bar() as bar:
         task = bar.add_task("boosters", total=None)
@@ -64,7 +64,7 @@ def list_models(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """
     import orjson
 
-    from training.promotion import list_models as registered_models
+    from training.registry.promotion import list_models as registered_models
 
     settings = settings_for(home)
     rows = registered_models(settings)
@@ -105,7 +105,7 @@ def promote(
     """
     if force != (reason is not None):
         raise InvalidInputError("--force and --reason must be given together, got one: say why, or let it be compared")
-    from training.promotion import promote as promote_model
+    from training.registry.promotion import promote as promote_model
 
     settings = settings_for(home)
     entry = promote_model(settings, version, now=clock_of(settings)(), force_reason=reason, by=_account())
@@ -118,7 +118,7 @@ def rollback(reason: ReasonOption = None, home: HomeOption = None, as_json: Json
 
     Example: `nextbest model rollback --reason "complaints since Monday"`
     """
-    from training.promotion import rollback as roll_back
+    from training.registry.promotion import rollback as roll_back
 
     settings = settings_for(home)
     entry = roll_back(settings, now=clock_of(settings)(), reason=reason or "no reason given", by=_account())
@@ -136,7 +136,7 @@ def _print(rows: "list[ModelRow]") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from training.run_metrics import HELD_BACK_GAINS, HELD_BACK_VALUE
+    from training.registry.run_metrics import HELD_BACK_GAINS, HELD_BACK_VALUE
 
     gains = {rule: name for rule, name in HELD_BACK_GAINS.items() if any(name in row.metrics for row in rows)}
     heads = (rule.removeprefix("the ").removesuffix(" message") for rule in gains)

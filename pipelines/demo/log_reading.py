@@ -7,7 +7,7 @@ from features.reports.readouts import Readout
 from features.settings import Settings
 from pipelines.experiment_reading import read_logged_experiment
 from serving.decision_log import drain_alone, open_redis
-from training.readouts import Reading
+from training.experiments.readouts import Reading
 
 DRAIN_SECONDS = 20.0
 

@@ -14,8 +14,8 @@ from features.importing.folder import import_folder
 from features.settings import Settings
 from features.store.builder import build_features
 from features.store.materialising import materialise
-from training.promotion import list_models, promote
-from training.train_model import train_model
+from training.registry.promotion import list_models, promote
+from training.registry.training_run import train_model
 
 type OnProgress = Callable[[int, int], None]
 type Write = Callable[[Path, OnProgress], Mapping[str, int]]

@@ -42,8 +42,8 @@ from pipelines.simulation.oracle import prices, solve
 from pipelines.simulation.play import Beginning, Played, campaign_catalogue, play
 from pipelines.simulation.policies import Constant, Everything, Learned, Oracle, Valuing
 from pipelines.simulation.schooling import ACCEPTED, best_constant
-from training.from_log import load_dataset
-from training.learning import learn
+from training.judgement.from_log import load_dataset
+from training.models.learner import learn
 
 EVERYTHING_NAME, CONSTANT_NAME, PROPENSITY_NAME = "everything", "best single message", "propensity"
 AT_ONCE = (EVERYTHING_NAME, CONSTANT_NAME, ENGINE_NAME, ORACLE_NAME)

@@ -22,11 +22,11 @@ from features.settings import Settings
 from features.store.builder import build_features
 from pipelines.simulation.population import BoolArray
 from pipelines.simulation.world import World
-from training.boosting import designs, message_table
-from training.cross_predictions import IngredientSettings
-from training.from_log import load_dataset
-from training.promotion import promote
-from training.train_model import TrainReport, train_model
+from training.judgement.from_log import load_dataset
+from training.models.boosting import designs, message_table
+from training.models.cross_predictions import IngredientSettings
+from training.registry.promotion import promote
+from training.registry.training_run import TrainReport, train_model
 
 type OnProgress = Callable[[str], None]
 

@@ -27,7 +27,7 @@ from pipelines.replaying import ReplayPlan, replay_log
 from serving.app import create_app
 from serving.decision_log import drain_alone, open_redis
 from serving.privacy.erasing import erase_customer
-from training.tracking import ModelRun, TrainingData, track_model
+from training.registry.tracking import ModelRun, TrainingData, track_model
 
 SHOP = Path(__file__).parents[1] / "catalogues" / "shop"
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)

@@ -22,7 +22,7 @@ from features.models.registry import fetch_champion, find_champion
 from features.settings import Settings
 from pipelines.commands import mlflow, model
 from pipelines.tracking_page import check_page
-from training.tracking import ModelRun, TrainingData, track_model
+from training.registry.tracking import ModelRun, TrainingData, track_model
 
 
 @pytest.fixture

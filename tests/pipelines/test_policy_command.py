@@ -22,8 +22,8 @@ from features.catalogue import load_catalogue
 from features.settings import Settings
 from pipelines.cli import exit_code
 from pipelines.commands import policy
-from training.promotion import promote
-from training.tracking import ModelRun, TrainingData, track_model
+from training.registry.promotion import promote
+from training.registry.tracking import ModelRun, TrainingData, track_model
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 

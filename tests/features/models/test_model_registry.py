@@ -20,7 +20,7 @@ from features.models.registry import (
     mlflow_client,
 )
 from features.settings import Settings
-from training.tracking import ModelRun, TrainingData, track_model
+from training.registry.tracking import ModelRun, TrainingData, track_model
 
 RUN = ModelRun(parameters={}, metrics={}, data=TrainingData(name="log", digest="ab"))
 

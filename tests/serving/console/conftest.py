@@ -22,8 +22,8 @@ from features.reports.readouts import Readout, read_readout
 from features.settings import Settings
 from pipelines.experiment_reading import read_table_experiment
 from serving.console.routes import console_routes
-from training.readouts import Reading
-from training.table_readouts import TableDesign
+from training.experiments.readouts import Reading
+from training.experiments.table_readouts import TableDesign
 
 NOW = datetime(2026, 6, 1, 9, 30, tzinfo=UTC)
 CHROMIUM_FLAGS = [

@@ -1,0 +1,283 @@
+"""A trained model: right about a world whose truth is known, careful about noise, the same when trained again."""
+
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.message import Message
+from decisioning.scoring import FloatArray
+from decisioning.value_model import design_matrix
+from features.models.bundle import load_value_model, value_model, write_bundle
+from training.data.action_probabilities import SMALLEST_PROBABILITY, logged_choice
+from training.data.datasets import Dataset, learning_of, messages_of
+from training.judgement.diagnostics import calibration_groups, metrics_of, write_plots
+from training.judgement.from_log import TWIN, Trial, try_out
+from training.models.boosting import cross_fit, customer_folds, message_table, settings_for
+from training.models.learner import Learned, learn
+from training.models.new_offers import number_ranges, prior_of
+
+SENT = ("double-stamps/email/plain", "free-coffee/email/plain", "opening-hours/email/plain", "ten-percent/email/plain")
+
+
+def make_dataset(
+    catalogue: Catalogue, *, seed: int = 1, customers: int = 1500, particular: float = 0.0, effect: float = 300.0
+) -> Dataset:
+    """Effects: spending x `effect` x (1, 0.2, 0, 2); taste moves `particular` from the last message to the first."""
+    rng = np.random.default_rng(seed)
+    who = np.repeat(np.arange(customers), 4)
+    spend, taste = rng.gamma(4.0, 0.25, customers)[who], rng.choice([-1.0, 1.0], customers)[who]
+    known = messages_of(catalogue)
+    actions = rng.choice(5, len(who), p=[0.2] * 5)
+    effects = np.outer(spend, effect * np.array([0.0, 1.0, 0.2, 0.0, 2.0]))
+    effects[:, 1] += particular * taste
+    effects[:, 4] -= particular * taste
+    mean = 1000.0 * spend + effects[np.arange(len(who)), actions]
+    features = np.column_stack([spend + rng.normal(0, 0.05, len(who)), taste, rng.normal(size=len(who))])
+    decisions = pl.DataFrame(
+        {
+            "decision_id": [f"D{row}" for row in range(len(who))],
+            "customer_id": [f"C{one}" for one in who],
+            "decided_at": pl.datetime_range(
+                pl.datetime(2026, 1, 1), pl.datetime(2026, 6, 1), eager=True, time_zone="UTC", interval="1h"
+            ).sample(len(who), with_replacement=True, seed=seed),
+        }
+    )
+    return Dataset(
+        decisions=decisions,
+        customers=who.astype(np.int64),
+        features=features,
+        feature_names=("spend", "taste", "noise"),
+        contexts=np.column_stack([np.full(len(who), 7.0), np.zeros(len(who)), rng.integers(0, 7, len(who))]),
+        messages=tuple(known[key] for key in SENT),
+        actions=actions.astype(np.int64),
+        probabilities=np.full(len(who), 0.2),
+        values=rng.gamma(4.0, np.maximum(mean, 1.0) / 4.0),
+    )
+
+
+@pytest.fixture(scope="module")
+def learned(shop_catalogue: Catalogue) -> Learned:
+    return learn(make_dataset(shop_catalogue), shop_catalogue, feature_schema="s")
+
+
+@pytest.fixture(scope="module")
+def trial(shop_catalogue: Catalogue) -> Trial:
+    found = try_out(make_dataset(shop_catalogue), None, shop_catalogue)
+    assert found is not None
+    return found
+
+
+def values_of(learned: Learned, dataset: Dataset, messages: list[Message] | None = None) -> FloatArray:
+    model = value_model(learned.bundle, version="1")
+    rows = model.messages(messages or list(dataset.messages))
+    return model.expected_values_of(
+        np.stack(
+            [design_matrix(one, rows, context) for one, context in zip(dataset.features, dataset.contexts, strict=True)]
+        )
+    )
+
+
+def test_average_effects_and_the_best_message_are_found(learned: Learned):
+    truth = np.array([300.0, 60.0, 0.0, 600.0])
+    assert (np.abs(learned.effects.averages - truth) < 4 * learned.effects.standard_errors).all()
+    assert learned.best_constant == "ten-percent/email/plain"
+    assert learned.bundle.notes["best_constant"] == "ten-percent/email/plain"
+
+
+def test_effects_grow_with_the_customer(learned: Learned, shop_catalogue: Catalogue):
+    other = make_dataset(shop_catalogue, seed=2, customers=300)
+    values = values_of(learned, other)
+    uplift = values[:, 4] - values[:, 0]
+    big, small = other.features[:, 0] > 1.3, other.features[:, 0] < 0.7
+    assert uplift[big].mean() > 1.5 * uplift[small].mean() > 0
+
+
+def test_values_of_customers_not_trained_on_are_calibrated(learned: Learned, shop_catalogue: Catalogue):
+    other = make_dataset(shop_catalogue, seed=3, customers=1500)
+    own = values_of(learned, other)[np.arange(other.size), other.actions]
+    assert own.mean() == pytest.approx(other.values.mean(), rel=0.04)
+    groups = calibration_groups(other.values, own)
+    assert (np.abs(groups[:, 0] - groups[:, 1]) < 5 * groups[:, 2]).all()
+
+
+def test_noise_does_not_make_free_choice_leave_the_best_message(learned: Learned, shop_catalogue: Catalogue):
+    values = values_of(learned, make_dataset(shop_catalogue, seed=4, customers=400))
+    assert (values.argmax(axis=1) == 4).mean() > 0.97
+
+
+def test_real_differences_between_customers_are_used(shop_catalogue: Catalogue):
+    tasteful = learn(make_dataset(shop_catalogue, particular=500.0), shop_catalogue, feature_schema="s")
+    assert tasteful.parts.specific_slope > 0.4
+    other = make_dataset(shop_catalogue, seed=5, customers=300, particular=500.0)
+    best = values_of(tasteful, other).argmax(axis=1)
+    likes = other.features[:, 1] > 0
+    assert (best[likes & (other.features[:, 0] < 1.5)] == 1).mean() > 0.7
+    assert (best[~likes] == 4).mean() > 0.95
+    assert tasteful.validation is not None
+    assert tasteful.validation.gain_over_constant is not None
+    assert tasteful.validation.gain_over_constant.lower > 0
+
+
+def test_where_nothing_works_silence_is_best_or_nearly_so(shop_catalogue: Catalogue):
+    useless = learn(make_dataset(shop_catalogue, effect=0.0), shop_catalogue, feature_schema="s")
+    values = values_of(useless, make_dataset(shop_catalogue, seed=6, customers=200, effect=0.0))
+    assert np.abs(values[:, 1:] - values[:, :1]).max() < 60  # of a mean of 1,000
+
+
+def test_training_again_gives_the_same_model(learned: Learned, shop_catalogue: Catalogue):
+    again = learn(make_dataset(shop_catalogue), shop_catalogue, feature_schema="s")
+    assert again.bundle.digest == learned.bundle.digest
+
+
+def test_what_is_written_scores_what_was_learned(learned: Learned, tmp_path):
+    write_bundle(learned.bundle, tmp_path)
+    dataset = learned.dataset.take(np.arange(learned.dataset.size) < 40)
+    model = load_value_model(tmp_path)
+    values = values_of(learned, dataset)
+    rows = model.messages(dataset.messages)
+    for row in range(dataset.size):
+        alone = model.expected_values(design_matrix(dataset.features[row], rows, dataset.contexts[row]))
+        np.testing.assert_array_equal(alone, values[row])
+
+
+def test_an_offer_never_sent_is_scored_from_what_it_is(learned: Learned, shop_catalogue: Catalogue):
+    like = learned.dataset.messages[3]
+    new = replace(like, offer=replace(like.offer, offer_id="twelve-percent", attributes={"difficulty": 22.0}))
+    dataset = learned.dataset.take(np.arange(learned.dataset.size) < 60)
+    values = values_of(learned, dataset, [like, new])
+    uplift = (values[:, 1:] - values[:, :1]).mean(axis=0)
+    assert 0 < uplift[1] < 1.5 * uplift[0]
+
+
+def test_metrics_say_how_good_it_is(learned: Learned):
+    metrics = metrics_of(learned)
+    assert metrics["validation_value_lower"] < metrics["validation_value"] < metrics["validation_value_upper"]
+    assert metrics["validation_value"] == pytest.approx(1600, rel=0.06)
+    assert metrics["validation_silence"] == pytest.approx(1000, rel=0.08)
+    assert metrics["validation_predicted_over_realised"] == pytest.approx(1.0, abs=0.05)
+    assert metrics["cv_r2"] > 0.2
+    assert metrics["forward_r2"] > 0.1
+    assert set(metrics) > {"cv_r2_linear", "specific_slope", "validation_gain_over_best_constant_lower"}
+
+
+def test_plots_are_drawn(learned: Learned, trial: Trial, tmp_path):
+    assert [path.name for path in write_plots(learned, None, tmp_path)] == ["calibration.png", "importance.png"]
+    paths = write_plots(learned, trial.curve, tmp_path)
+    assert [path.name for path in paths] == ["calibration.png", "importance.png", "gain.png"]
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
+
+
+def test_the_gain_curve_starts_at_nothing_and_ends_at_the_gain_of_messaging_everybody(trial: Trial):
+    curve = trial.curve
+    assert curve.gains[0] == 0.0
+    assert curve.lower[-1] < 600.0 < curve.upper[-1]
+    assert curve.gains[10] > 0.5 * curve.gains[-1]  # the more promising half first
+    assert curve.beats_chance
+
+
+def test_what_a_twin_says_of_held_back_customers_is_what_is_true(trial: Trial, shop_catalogue: Catalogue):
+    """Free choice sends everybody the best message, which is worth 600 more than silence."""
+    gain = trial.judgement.gain(TWIN, "silence")
+    assert gain.lower < 600.0 < gain.upper
+    assert abs(trial.judgement.gain(TWIN, "the best single message").value) < 20
+    assert trial.judgement.customer_count == pytest.approx(300, abs=50)
+    few = make_dataset(shop_catalogue, customers=60)
+    assert try_out(few, None, shop_catalogue) is None
+
+
+def test_a_model_that_knows_nothing_of_customers_is_said_to_order_them_by_chance(shop_catalogue: Catalogue):
+    dataset = make_dataset(shop_catalogue, seed=8)
+    rng = np.random.default_rng(8)
+    blind = replace(dataset, features=rng.normal(size=dataset.features.shape), contexts=np.zeros((dataset.size, 3)))
+    found = try_out(blind, None, shop_catalogue)
+    assert found is not None
+    assert not found.curve.beats_chance
+
+
+def test_a_log_without_probabilities_gives_a_model_and_no_value(shop_catalogue: Catalogue):
+    dataset = make_dataset(shop_catalogue, customers=600)
+    guessed = learn(replace(dataset, probabilities=np.full(dataset.size, np.nan)), shop_catalogue, feature_schema="s")
+    assert guessed.validation is None
+    assert guessed.bundle.notes["is_randomised"] is False
+    assert not any(name.startswith("validation") for name in metrics_of(guessed))
+    assert guessed.best_constant == "ten-percent/email/plain"
+
+
+def test_estimated_probabilities_follow_who_was_chosen(shop_catalogue: Catalogue):
+    dataset = make_dataset(shop_catalogue, customers=1000)
+    often = dataset.features[:, 0] > 1.0
+    actions = np.where(often & (dataset.actions == 0), 4, dataset.actions)
+    choice = logged_choice(replace(dataset, actions=actions, probabilities=np.full(dataset.size, np.nan)))
+    assert not choice.is_randomised
+    assert choice.probabilities[often & (actions == 4)].mean() > 0.3
+    assert choice.probabilities[~often & (actions == 4)].mean() < 0.25
+    assert (choice.probabilities >= SMALLEST_PROBABILITY).all()
+    assert choice.weights(actions).mean() == pytest.approx(1.0)
+
+
+def test_objectives_follow_the_measure(shop_catalogue: Catalogue):
+    dataset = make_dataset(shop_catalogue, customers=100)
+    _, money = learning_of(shop_catalogue)
+    assert settings_for(dataset, money).objective == "tweedie"
+    assert settings_for(replace(dataset, values=dataset.values - 900), money).objective == "regression"
+    assert settings_for(dataset, shop_catalogue.measures["clicked"]).objective == "binary"
+
+
+@pytest.mark.parametrize("kind", ["rate", "losses"])
+def test_rates_and_losses_are_learned_too(shop_catalogue: Catalogue, kind: str):
+    dataset = make_dataset(shop_catalogue, customers=1500)
+    if kind == "rate":
+        chance = 0.1 + 0.1 * (dataset.actions == 4)
+        rng = np.random.default_rng(1)
+        dataset = replace(dataset, values=(rng.random(dataset.size) < chance).astype(float))
+        catalogue = replace(shop_catalogue, learning=replace(shop_catalogue.learning, measure_id="clicked"))
+        effect, scale = 0.1, 0.03
+    else:
+        dataset, catalogue = replace(dataset, values=dataset.values - 900), shop_catalogue
+        effect, scale = 600.0, 120.0
+    learned = learn(dataset, catalogue, feature_schema="s")
+    assert learned.effects.shrunk_averages[3] == pytest.approx(effect, abs=scale)
+    assert learned.best_constant == "ten-percent/email/plain"
+    values = learned.parts.values(learned.evidence.raw)
+    assert (values[:, 4] - values[:, 0]).mean() == pytest.approx(effect, abs=scale)
+
+
+def test_customers_stay_together_and_their_own_outcomes_do_not_reach_them(shop_catalogue: Catalogue):
+    dataset = make_dataset(shop_catalogue, customers=300)
+    _, money = learning_of(shop_catalogue)
+    settings = replace(settings_for(dataset, money), most_rounds=1)
+    folds = customer_folds(dataset.customers, settings.fold_count, settings.seed)
+    assert all(len(set(folds[dataset.customers == one])) == 1 for one in range(50))
+    coding = learn(dataset, shop_catalogue, feature_schema="s", settings=settings).bundle.coding
+    table = message_table(coding, dataset)
+    columns = tuple(map(str, range(table.shape[1] + 6)))
+    first = cross_fit(dataset, table, columns, settings)
+    changed = dataset.values.copy()
+    changed[folds == 2] = changed[folds == 2][::-1]  # the same mean, so the same scale
+    second = cross_fit(replace(dataset, values=changed), table, columns, settings)
+    np.testing.assert_allclose(first.raw[folds == 2], second.raw[folds == 2], rtol=1e-9)
+    assert (first.raw[folds == 1] != second.raw[folds == 1]).any()
+
+
+def test_a_prior_for_new_offers_follows_attributes_carefully(learned: Learned):
+    coding = learned.bundle.coding
+    described = np.zeros((6, len(coding.columns)))
+    described[:, 1] = [0, 0, 1, 1, 2, 2]
+    described[:, 3] = [0, 10, 0, 10, 0, 10]
+    shares = np.full(6, 1 / 6)
+    prior = prior_of(coding, described, np.array([0.0, 10, 0, 10, 0, 10]), shares)
+    assert 0.2 < prior.slopes["offer_difficulty"] < 1.0
+    assert prior.start + 5 * prior.slopes["offer_difficulty"] == pytest.approx(5.0)
+    assert prior.slopes["offer_kind=0"] == pytest.approx(0.0, abs=1e-9)
+    assert number_ranges(coding, described, shares) == {"offer_difficulty": pytest.approx((0.0, 5.0, 10.0))}
+
+
+def test_few_messages_teach_nothing_about_attributes(learned: Learned):
+    described = np.zeros((3, len(learned.bundle.coding.columns)))
+    described[:, 3] = [0, 5, 10]
+    prior = prior_of(learned.bundle.coding, described, np.array([1.0, 2.0, 6.0]), np.full(3, 1 / 3))
+    assert prior.start == pytest.approx(3.0)
+    assert not prior.slopes

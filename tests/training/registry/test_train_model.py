@@ -1,0 +1,150 @@
+"""One training run on real parts: Delta log, Feast, LightGBM, MLflow; then as a command."""
+
+import shutil
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import orjson
+import polars as pl
+import pytest
+
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.errors import FeatureUnavailableError, InsufficientDataError
+from features.catalogue import load_catalogue
+from features.computing.compute import compute_features
+from features.history import History
+from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES
+from features.log.event_log import EventLog
+from features.models.bundle import load_value_model
+from features.models.registry import mlflow_client
+from features.settings import Settings
+from features.store.builder import build_features
+from features.store.registry import model_service_features
+from training.data.datasets import matrix_of
+from training.judgement.from_log import load_dataset
+from training.registry.promotion import promote
+from training.registry.training_run import TrainReport, train_model
+
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
+SHOP = Path(__file__).parents[2] / "catalogues" / "shop"
+
+
+def make_home(path: Path, store: Path, shop, *, decisions: pl.DataFrame | None = None, build: bool = True) -> Settings:
+    settings = Settings(home=path / "home", mlruns=path / "mlruns")
+    settings.mlruns.mkdir(parents=True)
+    shutil.copyfile(store, settings.mlruns / "mlflow.db")
+    shutil.copytree(SHOP, settings.catalogue_path)
+    log = EventLog(settings.log_path)
+    tables = (
+        (CUSTOMERS, shop.customers),
+        (EVENTS, shop.events),
+        (DECISIONS, shop.decisions if decisions is None else decisions),
+        (OUTCOMES, shop.outcomes),
+    )
+    for table, rows in tables:
+        log.append(table, rows)
+    if build:
+        build_features(settings, load_catalogue(settings.catalogue_path), NOW, lambda done, total: None)
+    return settings
+
+
+@pytest.fixture(scope="module")
+def home(shop, blank_tracking_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return make_home(tmp_path_factory.mktemp("training"), blank_tracking_store, shop)
+
+
+@pytest.fixture(scope="module")
+def report(home: Settings) -> TrainReport:
+    return train_model(home, now=NOW)
+
+
+def test_a_run_finds_what_the_shop_was_made_from(report: TrainReport, shop):
+    assert (report.decisions, report.customers, report.messages) == (1600, 200, 4)
+    assert report.best_constant == "ten-percent/email/plain"
+    assert report.metrics["effect.ten-percent.email.plain"] == pytest.approx(shop.effects_minor["ten-percent"], abs=300)
+    assert report.metrics["validation_value_lower"] < report.metrics["validation_value"]
+    assert report.is_randomised
+
+
+def test_thirty_decisions_give_a_champion_that_was_compared_with_nothing(
+    shop, blank_tracking_store: Path, tmp_path: Path
+):
+    few = shop.decisions.unique("customer_id", keep="first", maintain_order=True).head(30)
+    home = make_home(tmp_path, blank_tracking_store, shop, decisions=few)
+    report = train_model(home, now=NOW)
+    assert (report.decisions, report.is_randomised) == (30, True)
+    assert report.notes[0].startswith("learned from 30 decisions: only the average effect of each message is believed")
+    assert any("compared with nothing: that takes 30 customers" in note for note in report.notes)
+    assert promote(home, now=NOW, by="ops").reason == "the first champion: compared with nothing"
+
+
+def test_the_run_is_in_mlflow_with_everything_about_it(report: TrainReport, home: Settings):
+    client = mlflow_client(home.tracking_uri)
+    run = client.get_run(report.run_id)
+    assert run.data.metrics["validation_value"] == pytest.approx(report.metrics["validation_value"])
+    assert run.data.params["objective"] == "tweedie"
+    assert run.inputs.dataset_inputs[0].dataset.digest == load_digest(home)[:36]
+    assert {one.path for one in client.list_artifacts(report.run_id, "plots")} == {
+        "plots/calibration.png",
+        "plots/gain.png",
+        "plots/importance.png",
+    }
+    version = client.get_model_version("nextbest-message-value", report.version)
+    assert version.tags["feature_service"] == report.feature_service
+    assert version.tags["train_window"].startswith("2026-09-06")
+    assert version.tags["is_randomised"] == "true"
+
+
+def load_digest(home: Settings) -> str:
+    return load_dataset(home, load_catalogue(home.catalogue_path), now=NOW).digest
+
+
+def test_its_feature_service_names_the_models_columns(report: TrainReport, home: Settings, tmp_path: Path):
+    champion = promote(home, report.version, now=NOW)
+    model = load_value_model(next(home.models_path.glob(f"{champion.version}-*")))
+    assert set(model_service_features(home, report.feature_service)) == set(model.layout.customer)
+
+
+def test_training_features_are_those_of_the_moment_of_the_decision(home: Settings, shop):
+    catalogue = load_catalogue(home.catalogue_path)
+    dataset = load_dataset(home, catalogue, now=NOW)
+    history = History.from_log(EventLog(home.log_path))
+    anchors = dataset.decisions.select("customer_id", pl.col("decided_at").alias("at"))
+    direct = matrix_of(compute_features(history, anchors, catalogue), dataset.feature_names)
+    np.testing.assert_array_equal(dataset.features, direct)
+
+
+def test_a_log_without_probabilities_trains_and_says_what_that_means(shop, blank_tracking_store: Path, tmp_path: Path):
+    unsaid = shop.decisions.with_columns(action_probability=pl.lit(None, dtype=pl.Float64))
+    report = train_model(make_home(tmp_path, blank_tracking_store, shop, decisions=unsaid), now=NOW)
+    assert not report.is_randomised
+    assert not any(name.startswith("validation") for name in report.metrics)
+    assert any("does not say how probable its choices were" in note for note in report.notes)
+
+
+def test_an_empty_log_is_refused(model_home: Settings, shop_catalogue: Catalogue):
+    with pytest.raises((InsufficientDataError, FeatureUnavailableError)):
+        train_model(model_home, now=NOW)
+
+
+def test_features_that_were_not_built_are_asked_for(shop, blank_tracking_store: Path, tmp_path: Path):
+    home = make_home(tmp_path, blank_tracking_store, shop, build=False)
+    with pytest.raises(FeatureUnavailableError, match="features build"):
+        train_model(home, now=NOW)
+
+
+def test_the_command_prints_one_object(home: Settings):
+    nextbest = Path(sys.executable).with_name("nextbest")
+    done = subprocess.run(
+        [nextbest, "model", "train", "--home", home.home, "--json"],
+        capture_output=True,
+        check=True,
+        env={"NEXTBEST_MLRUNS": str(home.mlruns), "PATH": "/usr/bin:/bin"},
+    )
+    printed = orjson.loads(done.stdout)
+    assert printed["decisions"] == 1600
+    assert int(printed["version"]) >= 1
+    assert "Traceback" not in done.stderr.decode()

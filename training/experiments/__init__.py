@@ -1,0 +1,1 @@
+"""Readouts of experiments, from the log or from any table."""

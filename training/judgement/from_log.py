@@ -1,0 +1,118 @@
+"""From the log to a dataset, to a model, and to a judgement of models, as the catalogue says."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import polars as pl
+
+from decisioning.catalogue.catalogue import Catalogue, LearningMethod
+from decisioning.catalogue.message import SILENCE
+from decisioning.value_model import ValueModel
+from features.computing.definitions import feature_schema
+from features.history import History
+from features.log.event_log import EventLog
+from features.models.bundle import ModelBundle, value_model
+from features.settings import Settings
+from features.store.point_in_time import training_rows
+from training.data.datasets import BoolArray, Dataset, learnable, learning_of, make_dataset
+from training.data.steps import Steps, steps_of
+from training.judgement.comparison import Judgement, judge_choices, judge_kept
+from training.judgement.gain_curve import GainCurve
+from training.judgement.held_back import can_be_judged, held_back, learned_from, steps_among
+from training.models.boosting import OnProgress, settings_for
+from training.models.learner import Learned, learn
+from training.models.step_effects import expected_without
+from training.models.stepwise_learner import learn_steps, own_columns
+
+TWIN = "the model"
+"""What a model is called in its own judgement."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """How a model does on customers that its twin never learned from.
+
+    Attributes:
+        twin: Trained as the model was, without the held-back customers.
+        judgement: Of the twin, which it calls `TWIN`.
+        curve: Of its order.
+    """
+
+    twin: ModelBundle
+    judgement: Judgement
+    curve: GainCurve
+
+
+def load_dataset(settings: Settings, catalogue: Catalogue, *, now: datetime) -> Dataset:
+    """The training set: logged decisions with features as of each, joined by Feast, and what came of them."""
+    history = History.from_log(EventLog(settings.log_path))
+    window = learnable(history, catalogue, as_of=now)
+    entities = window.decisions.select("customer_id", pl.col("decided_at").alias("event_timestamp"))
+    return make_dataset(window, training_rows(settings, catalogue, entities), history, catalogue)
+
+
+def load_steps(settings: Settings, dataset: Dataset, catalogue: Catalogue) -> Steps | None:
+    """The steps of a dataset where the catalogue learns by them."""
+    learning, _ = learning_of(catalogue)
+    if learning.method is LearningMethod.WINDOWS:
+        return None
+    return steps_of(dataset, History.from_log(EventLog(settings.log_path)), catalogue)
+
+
+def learn_by_method(
+    dataset: Dataset, steps: Steps | None, catalogue: Catalogue, *, on_progress: OnProgress | None = None
+) -> Learned:
+    """Learn from a dataset, by its steps where it has some."""
+    schema = feature_schema(catalogue).fingerprint
+    if steps is None:
+        return learn(dataset, catalogue, feature_schema=schema, on_progress=on_progress)
+    return learn_steps(dataset, steps, catalogue, feature_schema=schema, on_progress=on_progress)
+
+
+def try_out(dataset: Dataset, steps: Steps | None, catalogue: Catalogue) -> Trial | None:
+    """Train a twin without the held-back customers and judge it on them.
+
+    Returns:
+        None where the log does not say how probable its choices were, or holds too few customers.
+    """
+    held = held_back(dataset.decisions["customer_id"])
+    if not dataset.is_randomised or not can_be_judged(dataset, held):
+        return None
+    others = None if steps is None else steps_among(steps, ~held)
+    twin = learn_by_method(learned_from(dataset, ~held), others, catalogue).bundle
+    models = {TWIN: value_model(twin, version=TWIN)}
+    judgement = judge(dataset, held, steps, catalogue, models, constant_of(twin))
+    return Trial(twin=twin, judgement=judgement, curve=judgement.order.curve())
+
+
+def constant_of(bundle: ModelBundle) -> str:
+    """The best single action as a model found it: a message key, or `silence`."""
+    return str(bundle.notes.get("best_constant", SILENCE))
+
+
+def judge(
+    dataset: Dataset,
+    held: BoolArray,
+    steps: Steps | None,
+    catalogue: Catalogue,
+    models: Mapping[str, ValueModel],
+    constant: str,
+) -> Judgement:
+    """Judge models on the decisions that were held back from them.
+
+    Args:
+        dataset: All n decisions.
+        held: shape (n,), the held-back ones.
+        steps: Of all decisions, where the catalogue learns by steps.
+        catalogue: Says what is learned.
+        models: By name, the one that the judgement is about first.
+        constant: The best single action, found on other customers.
+    """
+    part = dataset.take(held)
+    if steps is None:
+        return judge_choices(part, models, constant)
+    _, measure = learning_of(catalogue)
+    seed = settings_for(dataset, measure).seed
+    found = expected_without(dataset, steps, own_columns(dataset, catalogue), seed)
+    return judge_kept(part, models, found.target[held], found.silence[held])

@@ -1,0 +1,70 @@
+"""How sure a comparison of policies can be at best, given what a log tried of what they choose.
+
+Where a log hardly tried what a policy chooses, doubly robust estimation rests on predictions alone: its terms then
+hardly vary, and the interval from their spread is narrow around a guess. So below `MIN_EFFECTIVE_SIZE` effective tries,
+on the decisions in which two policies differ, the error is at least that of a difference of two means of as many
+outcomes as were tried, one at least.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from math import sqrt
+
+import numpy as np
+from scipy.stats import t as student
+
+from decisioning.scoring import FloatArray
+from training.data.datasets import BoolArray, IntArray
+from training.off_policy.estimators import CONFIDENCE, MIN_EFFECTIVE_SIZE, Estimate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tries:
+    """What policies choose at n decisions, and what the log chose.
+
+    Attributes:
+        choices: By policy, shape (n,).
+        actions: shape (n,), what was chosen.
+        probabilities: shape (n,), how probable that was.
+        spread: Standard deviation of outcomes around their predictions.
+        customer_count: Customers among them.
+    """
+
+    choices: Mapping[str, IntArray]
+    actions: IntArray
+    probabilities: FloatArray
+    spread: float
+    customer_count: int
+
+    def widened(self, gap: Estimate, one: str, other: str) -> Estimate:
+        """The gap between two policies, with an error that is not smaller than what was tried allows."""
+        error = self._least_error(one, other)
+        if error <= gap.standard_error:
+            return gap
+        reach = error * float(student.ppf((1 + CONFIDENCE) / 2, max(self.customer_count - 1, 1)))
+        return replace(gap, standard_error=error, lower=gap.value - reach, upper=gap.value + reach)
+
+    def _least_error(self, one: str, other: str) -> float:
+        is_apart = self.choices[one] != self.choices[other]
+        sizes = [self._effective(is_apart & (self.choices[name] == self.actions)) for name in (one, other)]
+        if not is_apart.any() or min(sizes) >= MIN_EFFECTIVE_SIZE:
+            return 0.0
+        return float(is_apart.mean()) * self.spread * sqrt(sum(1 / max(size, 1.0) for size in sizes))
+
+    def _effective(self, tried: BoolArray) -> float:
+        """Kish's effective number of tries."""
+        weights = 1 / self.probabilities[tried]
+        return float(weights.sum() ** 2 / (weights**2).sum()) if weights.size else 0.0
+
+
+def tries_of(
+    choices: Mapping[str, IntArray], actions: IntArray, probabilities: FloatArray, left: FloatArray, customers: IntArray
+) -> Tries:
+    """Put together what a comparison is limited by; `left`, shape (n,), is outcomes less predictions."""
+    return Tries(
+        choices=choices,
+        actions=actions,
+        probabilities=probabilities,
+        spread=float(left.std()),
+        customer_count=int(np.unique(customers).size),
+    )

@@ -1,0 +1,1 @@
+"""KPIs per touchpoint and channel, for the customer and for the company."""

@@ -1,0 +1,1 @@
+"""Learning what messages are worth, and judging what was learned."""

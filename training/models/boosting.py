@@ -1,0 +1,291 @@
+"""The learned function: one LightGBM booster over customer, message and context columns, and its honest twin.
+
+A booster's own training rows flatter it. So beside the final booster, one per fold of customers is trained without
+them, and everything that is estimated on top (`training.models.effects`) uses what boosters say of customers they never saw.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from os import cpu_count
+from typing import Any
+
+import lightgbm
+import numpy as np
+
+from decisioning.catalogue.measure import Measure, Unit
+from decisioning.scoring import FloatArray
+from decisioning.value_model import MessageCoding, describe
+from training.data.datasets import BoolArray, Dataset, IntArray
+from training.data.missing import copies_with_missing
+
+type OnProgress = Callable[[int, int], None]
+
+_LARGEST_NEGATIVE_SHARE = 0.02
+_FEWEST_BUYERS = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoosterSettings:
+    """How boosters are trained. Strong regularisation: a leaf must hold many decisions, and steps are small.
+
+    Attributes:
+        objective: `tweedie` (money that is never or hardly ever negative: noise grows with the mean and effects
+            multiply), `binary` (a rate), or `regression` (money that is often negative).
+        most_rounds: Trees at most; cross-validation says where to stop.
+        fold_count: Folds of customers.
+    """
+
+    objective: str
+    most_rounds: int = 230
+    learning_rate: float = 0.07
+    num_leaves: int = 15
+    smallest_leaf: int = 150
+    column_share: float = 0.6
+    row_share: float = 0.7
+    l2: float = 5.0
+    tweedie_power: float = 1.6
+    fold_count: int = 5
+    seed: int = 20
+
+    def parameters(self, seed_shift: int = 0) -> dict[str, Any]:
+        """LightGBM's names for them; one thread, since boosters are trained side by side."""
+        parameters: dict[str, Any] = {
+            "objective": self.objective,
+            "learning_rate": self.learning_rate,
+            "num_leaves": self.num_leaves,
+            "min_data_in_leaf": self.smallest_leaf,
+            "feature_fraction": self.column_share,
+            "bagging_fraction": self.row_share,
+            "bagging_freq": 1,
+            "lambda_l2": self.l2,
+            "max_bin": 127,
+            "seed": self.seed + seed_shift,
+            "deterministic": True,
+            "force_row_wise": True,
+            "num_threads": 1,
+            "verbosity": -1,
+        }
+        return parameters | ({"tweedie_variance_power": self.tweedie_power} if self.objective == "tweedie" else {})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrossFitted:
+    """Boosters and what they say of customers they were not trained on.
+
+    Attributes:
+        text: The final booster, trained on everybody, in LightGBM's text form.
+        scale: Unit of the learned function: one of it is this much of the measure.
+        rounds: Trees, as cross-validation chose.
+        raw: shape (n, k + 1) over the decisions asked for: the learned function for silence and every message, from
+            the booster without the customer's fold.
+        objective: What was minimised.
+        curve: Cross-validated loss after each round.
+        importance: Share of the gain of each column, by name.
+    """
+
+    text: str
+    scale: float
+    rounds: int
+    raw: FloatArray
+    objective: str
+    curve: FloatArray
+    importance: dict[str, float] = field(default_factory=dict[str, float])
+
+
+def settings_for(dataset: Dataset, measure: Measure) -> BoosterSettings:
+    """Settings that fit the size of a dataset and the kind of its measure."""
+    smallest_leaf = int(np.clip(dataset.size / 300, 20, 150))
+    return BoosterSettings(objective=_objective(dataset, measure), smallest_leaf=smallest_leaf)
+
+
+def _objective(dataset: Dataset, measure: Measure) -> str:
+    """Tweedie asks for something positive in every training part: two customers who brought something give that."""
+    values = dataset.values
+    if measure.unit is Unit.RATE:
+        return "binary"
+    if np.unique(dataset.customers[values > 0]).size < _FEWEST_BUYERS:
+        return "regression"
+    negative, total = -np.minimum(values, 0.0).sum(), np.abs(values).sum()
+    return "tweedie" if negative <= _LARGEST_NEGATIVE_SHARE * total else "regression"
+
+
+def message_table(coding: MessageCoding, dataset: Dataset) -> FloatArray:
+    """Message columns of silence and the dataset's messages, shape (k + 1, m), offsets and responses not yet known."""
+    table = np.full((len(dataset.keys), len(coding.columns)), np.nan)
+    table[0, 0] = 1.0
+    for row, message in enumerate(dataset.messages, start=1):
+        table[row, :-2] = describe(coding, message)
+    table[:, -2:] = 0.0
+    return table
+
+
+def designs(dataset: Dataset, table: FloatArray, actions: IntArray | int) -> FloatArray:
+    """Design rows, shape (n, p): each decision's customer and context with the message columns of an action."""
+    rows = np.broadcast_to(table[actions], (dataset.size, table.shape[1]))
+    return np.hstack([dataset.features, rows, dataset.contexts])
+
+
+def cross_fit(
+    dataset: Dataset,
+    table: FloatArray,
+    columns: tuple[str, ...],
+    settings: BoosterSettings,
+    *,
+    groups: IntArray | None = None,
+    rows: BoolArray | None = None,
+    on_progress: OnProgress | None = None,
+) -> CrossFitted:
+    """Train a booster per fold side by side, stop where they agree it is best, and train the final one.
+
+    Args:
+        dataset: n decisions.
+        table: From `message_table`.
+        columns: p column names of the design.
+        settings: How.
+        groups: shape (d,), features that go missing together; see `training.data.missing`. Default all together.
+        rows: shape (n,), decisions to give the learned function of; default all.
+        on_progress: Told how many boosters are trained, and how many there are.
+    """
+    folds = customer_folds(dataset.customers, settings.fold_count, settings.seed, values=dataset.values)
+    together = np.zeros(dataset.features.shape[1], dtype=np.int64) if groups is None else groups
+    shown = Shown(*copies_with_missing(dataset.features, together, settings.seed))
+    scale, target = scaled_target(dataset.values, settings.objective)
+    matrix = designs(dataset, table, dataset.actions)
+    wanted = np.ones(dataset.size, dtype=np.bool_) if rows is None else rows
+    with ThreadPoolExecutor(max_workers=cpu_count()) as pool:
+        each_fold = range(settings.fold_count)
+        fitting = [pool.submit(_fit_fold, matrix, target, folds == each, settings, shown) for each in each_fold]
+        fitted = [_told(one.result(), on_progress, place, settings.fold_count + 1) for place, one in enumerate(fitting)]
+        curve = np.mean([losses for _, losses in fitted], axis=0)
+        rounds = int(curve.argmin()) + 1
+        final = pool.submit(_fit, *shown.added(matrix, target), settings, rounds)
+        parts = [
+            pool.submit(_raw, booster, dataset, table, wanted & (folds == fold), rounds)
+            for fold, (booster, _) in enumerate(fitted)
+        ]
+        raw = np.empty((dataset.size, len(table)))
+        for fold, part in enumerate(parts):
+            raw[wanted & (folds == fold)] = part.result()
+        booster = _told(final.result(), on_progress, settings.fold_count, settings.fold_count + 1)
+    return CrossFitted(
+        text=booster.model_to_string(),
+        scale=scale,
+        rounds=rounds,
+        raw=raw[wanted],
+        objective=settings.objective,
+        curve=curve,
+        importance=importance_of(booster, columns),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Rows that are shown again with features missing; see `training.data.missing`.
+
+    Attributes:
+        rows: shape (c,), which.
+        features: shape (c, d), as they are shown.
+    """
+
+    rows: IntArray
+    features: FloatArray
+
+    def added(
+        self, matrix: FloatArray, target: FloatArray, *, without: BoolArray | None = None
+    ) -> tuple[FloatArray, FloatArray]:
+        """Design rows and targets with the copies behind them, all of `without` left out."""
+        kept = slice(None) if without is None else ~without
+        rows, features = self.rows, self.features
+        if without is not None:
+            rows, features = rows[~without[rows]], features[~without[rows]]
+        copies = np.hstack([features, matrix[rows, features.shape[1] :]])
+        return np.vstack([matrix[kept], copies]), np.concatenate([target[kept], target[rows]])
+
+
+def customer_folds(customers: IntArray, count: int, seed: int, *, values: FloatArray | None = None) -> IntArray:
+    """A fold per decision, shape (n,), in [0, count): all decisions of a customer are in one.
+
+    Customers who brought anything are dealt out first, so that no fold has all of them where there are two or more.
+    """
+    size = int(customers.max()) + 1
+    places = np.random.default_rng(seed).permutation(size)
+    if values is not None:
+        brought = np.bincount(customers, weights=values > 0, minlength=size) > 0
+        places[np.lexsort((places, ~brought))] = np.arange(size)
+    return (places % count)[customers]
+
+
+def scaled_target(values: FloatArray, objective: str) -> tuple[float, FloatArray]:
+    """The measure in multiples of its mean, so that regularisation means the same in any currency."""
+    if objective == "binary":
+        return 1.0, values
+    scale = float(np.abs(values).mean()) or 1.0
+    target = values / scale
+    return scale, np.maximum(target, 0.0) if objective == "tweedie" else target
+
+
+def _fit_fold(
+    matrix: FloatArray, target: FloatArray, held: BoolArray, settings: BoosterSettings, shown: Shown
+) -> tuple[lightgbm.Booster, FloatArray]:
+    """A booster trained without the held fold, and its loss there after each round."""
+    parameters = settings.parameters()
+    inputs, targets = shown.added(matrix, target, without=held)
+    train = lightgbm.Dataset(inputs, targets, params=parameters, free_raw_data=False)
+    valid = lightgbm.Dataset(matrix[held], target[held], reference=train, params=parameters, free_raw_data=False)
+    return train_watched(parameters, train, valid, rounds=settings.most_rounds)
+
+
+def train_watched(
+    parameters: dict[str, Any], train: lightgbm.Dataset, held: lightgbm.Dataset, *, rounds: int
+) -> tuple[lightgbm.Booster, FloatArray]:
+    """A booster, and its loss on held-back rows after each round, shape (rounds,)."""
+    losses: dict[str, dict[str, list[float]]] = {}
+    booster = lightgbm.train(
+        parameters,
+        train,
+        num_boost_round=rounds,
+        valid_sets=[held],
+        valid_names=["held"],
+        callbacks=[lightgbm.record_evaluation(losses)],
+    )
+    return booster, np.array(next(iter(losses["held"].values())))
+
+
+def _fit(matrix: FloatArray, target: FloatArray, settings: BoosterSettings, rounds: int) -> lightgbm.Booster:
+    parameters = settings.parameters()
+    return lightgbm.train(parameters, lightgbm.Dataset(matrix, target, params=parameters), num_boost_round=rounds)
+
+
+def _raw(
+    booster: lightgbm.Booster,
+    dataset: Dataset,
+    table: FloatArray,
+    rows: BoolArray,
+    rounds: int | None = None,
+) -> FloatArray:
+    """The learned function for silence and every message: shape (rows, k + 1)."""
+    part = dataset.take(rows)
+    columns = [
+        np.asarray(booster.predict(designs(part, table, action), num_iteration=rounds, num_threads=1))
+        for action in range(len(table))
+    ]
+    return np.column_stack(columns)
+
+
+def raw_of(text: str, dataset: Dataset, table: FloatArray, rows: BoolArray) -> FloatArray:
+    """What a booster in text form says of the decisions where `rows` is true: shape (rows, k + 1)."""
+    return _raw(lightgbm.Booster(model_str=text), dataset, table, rows)
+
+
+def importance_of(booster: lightgbm.Booster, columns: tuple[str, ...]) -> dict[str, float]:
+    """Share of the gain of each column, by name."""
+    gain = booster.feature_importance("gain")
+    total = float(gain.sum()) or 1.0
+    return {name: float(one) / total for name, one in zip(columns, gain, strict=True)}
+
+
+def _told[T](result: T, on_progress: OnProgress | None, place: int, total: int) -> T:
+    if on_progress is not None:
+        on_progress(place + 1, total)
+    return result

@@ -1,0 +1,282 @@
+"""How much of what a booster sees is there: effects shrunk to what the log gives evidence for.
+
+Boosters that compare messages by themselves chase noise. Here every difference they see is put to the test on customers
+they were not trained on. With actions drawn with known probabilities, the weighted least squares regression ::
+
+    y = c0 + c1 m(x) + sum_a (1{A = a} - pi_a) mu_a
+           + s_common   sum_a (1{A = a} - pi_a) r_a (g(x) - mean g)
+           + s_specific sum_a (1{A = a} - pi_a) (h(x, a) - mean h_a) + noise,       weights pi_A / p(A | x)
+
+recovers the best linear prediction of the effects by what the boosters say, whether the boosters are right or not:
+under the weights the action is independent of the customer, so the centred terms are independent of everything that m
+leaves out. mu_a are average effects; g and h = d - r_a g are the common and the particular part of what the booster
+without the customer says (`decisioning.value_model`). A slope of 1 says the booster is right, 0 that it sees noise.
+
+Each estimate is then shrunk by its own evidence: the average effects towards their common mean (empirical Bayes), the
+slopes by the positive-part James-Stein factor 1 - 1/t^2, which is zero where an estimate is within one standard error
+of nothing. Standard errors are clustered by customer.
+
+Reference: Chernozhukov, Demirer, Duflo, Fernandez-Val (2018), "Generic machine learning inference on heterogeneous
+treatment effects in randomized experiments", eq. 3.1 (best linear predictor), here with many actions; James and Stein
+(1961); Morris (1983) for empirical Bayes.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from decisioning.scoring import FloatArray
+from training.data.action_probabilities import LoggedChoice
+from training.data.datasets import IntArray
+
+MOST_REFERENCES = 12
+"""Reference messages at most: each is one more row to score per decision."""
+
+_CLEAR = 3.0  # standard errors that the mean effect must be from zero before effects count as proportional
+_STRONGEST_RESPONSE = 3.0
+_PASSES = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """A number with its standard error, clustered by customer."""
+
+    value: float
+    standard_error: float
+
+    @property
+    def shrunk(self) -> float:
+        """The value times the positive part of 1 - 1/t^2; never negative."""
+        if self.value <= 0:
+            return 0.0
+        if self.standard_error == 0:
+            return self.value
+        return self.value * max(0.0, 1.0 - (self.standard_error / self.value) ** 2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effects:
+    """What messages do, for k messages.
+
+    Attributes:
+        averages: shape (k,), average effect of each message against silence, as estimated.
+        standard_errors: shape (k,), of these.
+        shrunk_averages: shape (k,), the same shrunk towards their common mean.
+        responses: shape (k,), `response` of `value_model`: shrunk averages over their mean where that is clearly
+            positive, else 1.
+        common: The slope of the common part.
+        specific: The slope of the particular part.
+        reference_weights: shape (k,), weight of each message in g; at most `MOST_REFERENCES` are positive.
+        mean_effect: Weighted mean of the averages.
+    """
+
+    averages: FloatArray
+    standard_errors: FloatArray
+    shrunk_averages: FloatArray
+    responses: FloatArray
+    common: Estimate
+    specific: Estimate
+    reference_weights: FloatArray
+    mean_effect: Estimate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """n decisions of a log with k messages, and what boosters that did not see their customers say of them.
+
+    Attributes:
+        raw: shape (n, k + 1), cross-fitted learned function, silence first, in the measure's unit.
+        actions: shape (n,), what was chosen.
+        values: shape (n,), what came of it.
+        customers: shape (n,), cluster of each row, whole numbers from 0.
+        choice: How probable every choice was.
+    """
+
+    raw: FloatArray
+    actions: IntArray
+    values: FloatArray
+    customers: IntArray
+    choice: LoggedChoice
+
+    @property
+    def changes(self) -> FloatArray:
+        """What each message changes, d: shape (n, k)."""
+        return self.raw[:, 1:] - self.raw[:, :1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Regression:
+    coefficients: FloatArray
+    covariance: FloatArray
+
+    def at(self, place: int) -> Estimate:
+        return Estimate(
+            value=float(self.coefficients[place]), standard_error=float(np.sqrt(self.covariance[place, place]))
+        )
+
+
+def estimate_effects(evidence: Evidence) -> Effects:
+    """Average effects and slopes."""
+    references = reference_weights(evidence.choice.shares[1:])
+    result = _estimate(evidence, np.ones(len(references)))
+    for _ in range(_PASSES):
+        result = _estimate(evidence, _responses(result, references))
+    return result
+
+
+def reference_weights(shares: FloatArray) -> FloatArray:
+    """Weight of each message in the common effect g: its share among the most frequent ones, shape (k,), sum 1."""
+    kept = np.zeros_like(shares)
+    places = np.argsort(-shares, kind="stable")[:MOST_REFERENCES]
+    kept[places] = shares[places]
+    return kept / kept.sum()
+
+
+def _responses(effects: Effects, references: FloatArray) -> FloatArray:
+    mean = float(effects.shrunk_averages @ references)
+    if mean <= 0 or effects.mean_effect.value < _CLEAR * effects.mean_effect.standard_error:
+        return np.ones_like(references)
+    return np.clip(effects.shrunk_averages / mean, 0.0, _STRONGEST_RESPONSE)
+
+
+def _estimate(evidence: Evidence, responses: FloatArray) -> Effects:
+    k = len(responses)
+    references = reference_weights(evidence.choice.shares[1:])
+    columns = _columns(evidence, responses, references)
+    weights = evidence.choice.weights(evidence.actions)
+    fit = _least_squares(columns, evidence.values, weights, evidence.customers)
+    averages, covariance = fit.coefficients[2 : k + 2], fit.covariance[2 : k + 2, 2 : k + 2]
+    errors = np.sqrt(np.diag(covariance))
+    mean_error = float(np.sqrt(references @ covariance @ references))
+    return Effects(
+        averages=averages,
+        standard_errors=errors,
+        shrunk_averages=shrink_averages(averages, errors, references),
+        responses=responses,
+        common=fit.at(k + 2),
+        specific=fit.at(k + 3),
+        reference_weights=references,
+        mean_effect=Estimate(value=float(averages @ references), standard_error=mean_error),
+    )
+
+
+def _columns(evidence: Evidence, responses: FloatArray, references: FloatArray) -> FloatArray:
+    """The regression's columns: shape (n, k + 4)."""
+    centred = (evidence.actions[:, np.newaxis] == np.arange(evidence.raw.shape[1])) - evidence.choice.shares
+    common = evidence.changes @ references
+    specific = evidence.changes - np.outer(common, responses)
+    return np.column_stack(
+        [
+            np.ones(len(common)),
+            evidence.raw @ evidence.choice.shares,
+            centred[:, 1:],
+            (centred[:, 1:] @ responses) * (common - common.mean()),
+            (centred[:, 1:] * (specific - specific.mean(axis=0))).sum(axis=1),
+        ]
+    )
+
+
+def _least_squares(columns: FloatArray, values: FloatArray, weights: FloatArray, customers: IntArray) -> _Regression:
+    """Weighted least squares with the cluster-robust covariance of Liang and Zeger (1986)."""
+    scale = np.sqrt(np.maximum((columns**2 * weights[:, np.newaxis]).mean(axis=0), 1e-300))
+    scaled = columns / scale
+    bread = np.linalg.pinv(scaled.T @ (scaled * weights[:, np.newaxis]), rcond=1e-10, hermitian=True)
+    coefficients = bread @ (scaled.T @ (weights * values))
+    scores = scaled * (weights * (values - scaled @ coefficients))[:, np.newaxis]
+    clusters = int(customers.max()) + 1
+    sums = np.zeros((clusters, columns.shape[1]))
+    np.add.at(sums, customers, scores)
+    covariance = bread @ (sums.T @ sums) @ bread * clusters / max(clusters - 1, 1)
+    return _Regression(coefficients=coefficients / scale, covariance=covariance / np.outer(scale, scale))
+
+
+def shrink_averages(averages: FloatArray, errors: FloatArray, weights: FloatArray) -> FloatArray:
+    """Empirical Bayes: each average towards their weighted mean, by how much of their spread is noise.
+
+    Args:
+        averages: shape (k,).
+        errors: shape (k,), standard errors.
+        weights: shape (k,), sum 1.
+    """
+    trust = 1.0 / np.maximum(errors, 1e-12) ** 2
+    mean = float(averages @ trust / trust.sum())
+    spread = float(weights @ ((averages - mean) ** 2 - errors**2))
+    if spread <= 0:
+        return np.full_like(averages, mean)
+    kept = spread / (spread + errors**2)
+    return mean + kept * (averages - mean)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What a calibrated value is put together from, for the k messages of the log.
+
+    Attributes:
+        common_slope: Believed share of the common part, in units of the measure per unit of `raw`.
+        specific_slope: The same for the particular part.
+        offsets: shape (k,).
+        responses: shape (k,).
+        references: shape (k,), weight of each message in g.
+        baseline_intercept: Of silence.
+        baseline_slope: Of silence.
+    """
+
+    common_slope: float
+    specific_slope: float
+    offsets: FloatArray
+    responses: FloatArray
+    references: FloatArray
+    baseline_intercept: float = 0.0
+    baseline_slope: float = 1.0
+
+    def effects(self, raw: FloatArray) -> FloatArray:
+        """Effect of each message on each customer: shape (n, k + 1) in, shape (n, k) out."""
+        changes = raw[:, 1:] - raw[:, :1]
+        common = np.outer(changes @ self.references, self.responses)
+        return self.offsets + self.common_slope * common + self.specific_slope * (changes - common)
+
+    def values(self, raw: FloatArray) -> FloatArray:
+        """Calibrated values: shape (n, k + 1) in and out."""
+        silence = self.baseline_intercept + self.baseline_slope * raw[:, :1]
+        return np.hstack([silence, silence + self.effects(raw)])
+
+
+def believe(effects: Effects, raw: FloatArray, *, specific_share: float = 1.0) -> Parts:
+    """Shrunk slopes, and offsets so that each message's mean effect over `raw` is its shrunk average.
+
+    No slope is believed beyond what proportion gives: a common slope that is steeper would turn the small effects of
+    customers who hardly respond into losses, and a particular one would make more of a difference than the booster saw.
+
+    Args:
+        effects: From `estimate_effects`.
+        raw: shape (n, k + 1), learned function over the customers that averages are meant over.
+        specific_share: Share of the particular part to believe, on top of its own evidence, in [0, 1].
+    """
+    changes = raw[:, 1:] - raw[:, :1]
+    means, common = changes.mean(axis=0), float((changes @ effects.reference_weights).mean())
+    proportion = float(effects.shrunk_averages @ effects.reference_weights) / common if common > 0 else np.inf
+    common_slope = min(effects.common.shrunk, max(proportion, 0.0))
+    specific_slope = specific_share * min(effects.specific.shrunk, 1.0)
+    particular = means - effects.responses * common
+    offsets = effects.shrunk_averages - common_slope * effects.responses * common - specific_slope * particular
+    return Parts(
+        common_slope=common_slope,
+        specific_slope=specific_slope,
+        offsets=offsets,
+        responses=effects.responses,
+        references=effects.reference_weights,
+    )
+
+
+def with_baseline(parts: Parts, evidence: Evidence) -> Parts:
+    """Add intercept and slope of silence: each value without its effect, regressed on the learned function."""
+    effects = parts.effects(evidence.raw)
+    places = np.maximum(evidence.actions - 1, 0)[:, np.newaxis]
+    own = np.where(evidence.actions > 0, np.take_along_axis(effects, places, axis=1)[:, 0], 0.0)
+    weights, left = evidence.choice.weights(evidence.actions), evidence.values - own
+    columns = np.column_stack([np.ones(len(left)), evidence.raw[:, 0]])
+    root = np.sqrt(weights)
+    intercept, slope = np.linalg.lstsq(columns * root[:, np.newaxis], left * root, rcond=None)[0]
+    if slope <= 0:
+        return replace(parts, baseline_intercept=float(np.average(left, weights=weights)), baseline_slope=0.0)
+    return replace(parts, baseline_intercept=float(intercept), baseline_slope=float(slope))

@@ -1,0 +1,255 @@
+"""From a dataset to a model: boosters, effects, and the numbers between them, all chosen by cross-validation."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.scoring import FloatArray
+from decisioning.value_model import Calibrator, DesignLayout, MessageCoding
+from features.computing.definitions import feature_schema as schema_of
+from features.models.bundle import ModelBundle
+from training.data.action_probabilities import LoggedChoice, logged_choice
+from training.data.datasets import BoolArray, Dataset, learning_of
+from training.data.missing import column_groups
+from training.models.boosting import (
+    BoosterSettings,
+    CrossFitted,
+    OnProgress,
+    cross_fit,
+    message_table,
+    raw_of,
+    settings_for,
+)
+from training.models.effects import Effects, Evidence, Parts, believe, with_baseline
+from training.models.few_decisions import effects_of
+from training.models.new_offers import number_ranges, prior_of
+from training.models.validation import Validation, validate
+
+MOST_SCORED = 2_000_000
+"""Decisions times candidates that calibration looks at: more makes it slower and hardly surer."""
+
+MOST_AVERAGED = 5_000
+"""Decisions that the final booster's mean effects are taken over."""
+
+SHARES = (1.0, 0.75, 0.5, 0.25, 0.0)
+"""Shares of the particular part that are tried, boldest first."""
+
+_NOTHING = 1e-9  # an effect that is rounding
+_CAUTION = 0.5  # standard errors taken off a gain before shares are compared
+_KEPT_SHARE = 0.5  # of a particular part that is there beyond doubt
+_BEYOND_DOUBT = 4.0  # standard errors
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learned:
+    """A model and what is known of it.
+
+    Attributes:
+        bundle: What decisions are made with.
+        dataset: What it learned from.
+        evidence: The decisions it was calibrated on.
+        choice: The logging policy.
+        fitted: The boosters.
+        effects: What messages do.
+        parts: What is believed of it; `values` of `evidence.raw` are what the model says of customers it did not see.
+        specific_share: Share of the particular part that is used; see `SHARES`.
+        validation: What its free choice is worth on customers it did not see; None where the log has no probabilities.
+        settings: How boosters were trained.
+    """
+
+    bundle: ModelBundle
+    dataset: Dataset
+    evidence: Evidence
+    choice: LoggedChoice
+    fitted: CrossFitted
+    effects: Effects
+    parts: Parts
+    specific_share: float
+    validation: Validation | None
+    settings: BoosterSettings
+
+    @property
+    def best_constant(self) -> str:
+        """The single action that is worth most on average: a message key, or `silence` where none beats it."""
+        return self.dataset.keys[best_constant(self.effects)]
+
+
+def meanings_of(catalogue: Catalogue, layout: DesignLayout) -> dict[str, str]:
+    """What the customer features of a model mean under a catalogue; those that it does not have are left out."""
+    meaning_of = schema_of(catalogue).meaning_of
+    return {name: meaning_of[name] for name in layout.customer if name in meaning_of}
+
+
+def learn(
+    dataset: Dataset,
+    catalogue: Catalogue,
+    *,
+    feature_schema: str,
+    settings: BoosterSettings | None = None,
+    on_progress: OnProgress | None = None,
+) -> Learned:
+    """Train a model.
+
+    Args:
+        dataset: From `datasets.make_dataset`.
+        catalogue: Says what messages are and what is learned.
+        feature_schema: Fingerprint of the features.
+        settings: How to train boosters; default what fits the dataset.
+        on_progress: Told how many boosters are done.
+    """
+    learning, measure = learning_of(catalogue)
+    settings = settings or settings_for(dataset, measure)
+    coding = MessageCoding(
+        offer_kinds=catalogue.offer_kinds,
+        channels=tuple(sorted(catalogue.channels)),
+        attributes=catalogue.offer_attributes,
+    )
+    layout = DesignLayout(customer=dataset.feature_names, message=coding.columns)
+    table = message_table(coding, dataset)
+    choice = logged_choice(dataset)
+    rows = _calibrated_rows(dataset, settings.seed)
+    groups = column_groups(dataset.feature_names, catalogue)
+    fitted = cross_fit(dataset, table, layout.columns, settings, groups=groups, rows=rows, on_progress=on_progress)
+    evidence = _evidence(dataset, fitted, choice, rows)
+    effects = effects_of(evidence)
+    share = _specific_share(evidence, effects) if choice.is_randomised else 1.0
+    seen = with_baseline(believe(effects, evidence.raw, specific_share=share), evidence)
+    final_raw = raw_of(fitted.text, dataset, table, _averaged_rows(dataset, settings.seed)) * fitted.scale
+    final = _of_final_booster(seen, believe(effects, final_raw, specific_share=share))
+    bundle = ModelBundle(
+        booster=fitted.text,
+        layout=layout,
+        coding=coding_of(coding, dataset, table, final, choice),
+        calibrator=_calibrator(final, table, fitted.scale),
+        feature_schema=feature_schema,
+        catalogue_version=catalogue.version,
+        measure_id=measure.measure_id,
+        window_days=learning.window_days,
+        feature_meanings=meanings_of(catalogue, layout),
+        unit=measure.unit,
+        notes=_notes(dataset, effects, choice),
+    )
+    return Learned(
+        bundle=bundle,
+        dataset=dataset,
+        evidence=evidence,
+        choice=choice,
+        fitted=fitted,
+        effects=effects,
+        parts=seen,
+        specific_share=share,
+        validation=validate(evidence, seen, best_constant(effects)) if choice.is_randomised else None,
+        settings=settings,
+    )
+
+
+def _of_final_booster(seen: Parts, final: Parts) -> Parts:
+    """Parts of the booster that decides; its baseline is estimated on customers that boosters did not see."""
+    return replace(final, baseline_intercept=seen.baseline_intercept, baseline_slope=seen.baseline_slope)
+
+
+def _notes(dataset: Dataset, effects: Effects, choice: LoggedChoice) -> dict[str, object]:
+    return {
+        "best_constant": dataset.keys[best_constant(effects)],
+        "average_effects": dict(zip(dataset.keys[1:], effects.shrunk_averages.tolist(), strict=True)),
+        "is_randomised": choice.is_randomised,
+        "dataset_digest": dataset.digest,
+    }
+
+
+def best_constant(effects: Effects) -> int:
+    """The single action that is worth most on average: 0 for silence, i for message i - 1."""
+    best = int(effects.shrunk_averages.argmax())
+    return best + 1 if effects.shrunk_averages[best] > _NOTHING else 0
+
+
+def _evidence(dataset: Dataset, fitted: CrossFitted, choice: LoggedChoice, rows: BoolArray) -> Evidence:
+    part = replace(choice, probabilities=choice.probabilities[rows])
+    _, customers = np.unique(dataset.customers[rows], return_inverse=True)
+    return Evidence(
+        raw=fitted.raw * fitted.scale,
+        actions=dataset.actions[rows],
+        values=dataset.values[rows],
+        customers=customers.astype(np.int64),
+        choice=part,
+    )
+
+
+def _specific_share(evidence: Evidence, effects: Effects) -> float:
+    """The share with which free choice does best against the best single message, cross-validated and cautious.
+
+    The highest of many estimates is too high even where each is right on average, so free choice wants less of the
+    particular part than the best prediction does. Under limits it pays in full; where it is there beyond doubt, at
+    least half is kept.
+    """
+    is_clear = effects.specific.value > _BEYOND_DOUBT * effects.specific.standard_error
+    constant = best_constant(effects)
+
+    def worth(share: float) -> float:
+        parts = with_baseline(believe(effects, evidence.raw, specific_share=share), evidence)
+        gain = validate(evidence, parts, constant).gain_over_constant
+        assert gain is not None  # noqa: S101 - `validate` values every constant
+        return gain.value - _CAUTION * gain.standard_error
+
+    return max((share for share in SHARES if not is_clear or share >= _KEPT_SHARE), key=worth)
+
+
+def _calibrated_rows(dataset: Dataset, seed: int) -> BoolArray:
+    """All decisions, or those of as many customers as calibration has time for: shape (n,)."""
+    share = MOST_SCORED / (dataset.size * len(dataset.keys))
+    return customers_at_random(dataset, share, seed + 1)
+
+
+def _averaged_rows(dataset: Dataset, seed: int) -> BoolArray:
+    return customers_at_random(dataset, MOST_AVERAGED / dataset.size, seed + 2)
+
+
+def customers_at_random(dataset: Dataset, share: float, seed: int) -> BoolArray:
+    """Decisions of a share of customers, at least a hundred of them: shape (n,)."""
+    if share >= 1:
+        return np.ones(dataset.size, dtype=np.bool_)
+    draws = np.random.default_rng(seed).random(int(dataset.customers.max()) + 1)
+    return (draws <= max(share, float(np.sort(draws)[min(99, len(draws) - 1)])))[dataset.customers]
+
+
+def _calibrator(parts: Parts, table: FloatArray, scale: float) -> Calibrator:
+    """The numbers of a model, with the scale of the learned function in the slopes."""
+    kept = np.flatnonzero(parts.references)
+    return Calibrator(
+        baseline_intercept=parts.baseline_intercept,
+        baseline_slope=parts.baseline_slope * scale,
+        common_slope=parts.common_slope * scale,
+        specific_slope=parts.specific_slope * scale,
+        reference=table[kept + 1],
+        reference_weights=parts.references[kept],
+    )
+
+
+def coding_of(
+    coding: MessageCoding, dataset: Dataset, table: FloatArray, parts: Parts, choice: LoggedChoice
+) -> MessageCoding:
+    """The coding with what is known of each message, and what to expect of others."""
+    keys, offers = dataset.keys[1:], [message.offer.offer_id for message in dataset.messages]
+    shares = choice.shares[1:]
+    offset = prior_of(coding, table[1:], parts.offsets, shares)
+    response = prior_of(coding, table[1:], parts.responses, shares)
+    return replace(
+        coding,
+        offsets=dict(zip(keys, parts.offsets.tolist(), strict=True)),
+        offer_offsets=_by_offer(offers, parts.offsets, shares),
+        prior_offset=offset.start,
+        prior_slopes=offset.slopes,
+        responses=dict(zip(keys, parts.responses.tolist(), strict=True)),
+        offer_responses=_by_offer(offers, parts.responses, shares),
+        prior_response=response.start,
+        response_slopes=response.slopes,
+        number_ranges=number_ranges(coding, table[1:], shares),
+    )
+
+
+def _by_offer(offers: Sequence[str], numbers: FloatArray, shares: FloatArray) -> dict[str, float]:
+    """Mean over the messages of each offer, weighted by how often they were sent."""
+    places = {offer: [place for place, one in enumerate(offers) if one == offer] for offer in offers}
+    return {offer: float(np.average(numbers[at], weights=shares[at])) for offer, at in places.items()}

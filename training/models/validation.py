@@ -1,0 +1,84 @@
+"""What a model's free choice is worth to customers that its boosters did not see."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from decisioning.scoring import FloatArray
+from training.data.datasets import IntArray
+from training.models.effects import Evidence, Parts
+from training.off_policy.estimators import Estimate, difference, doubly_robust
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validation:
+    """Doubly robust values per decision, in the measure's unit.
+
+    Every message counts as permitted, and contact costs nothing: this judges the model, not the policy around it.
+
+    Attributes:
+        value: Of choosing what the model values most.
+        constant: Of the best single action for everybody; None where it cannot be valued.
+        silence: Of sending nothing.
+        logged: Of what the log did.
+        gain_over_silence: Value minus silence, on the same decisions.
+        gain_over_constant: Value minus constant, on the same decisions; None where no constant can be valued.
+        predicted_over_realised: Mean predicted value of the choice, over its estimated value.
+        predicted_gain_over_realised: The same for what the choice adds to silence.
+        deviation_share: Share of decisions in which the choice is not the constant.
+    """
+
+    value: Estimate
+    constant: Estimate | None
+    silence: Estimate
+    logged: float
+    gain_over_silence: Estimate
+    gain_over_constant: Estimate | None
+    predicted_over_realised: float
+    predicted_gain_over_realised: float
+    deviation_share: float
+
+
+def validate(evidence: Evidence, parts: Parts, constant: int) -> Validation:
+    """Judge calibrated values by doubly robust estimation with the logged action probabilities.
+
+    Args:
+        evidence: Decisions, and boosters that did not see their customers.
+        parts: What is believed of these boosters.
+        constant: The best single action.
+    """
+    values = parts.values(evidence.raw)
+    greedy = values.argmax(axis=1).astype(np.int64)
+    estimates = {
+        name: _doubly_robust(evidence, values, choices)
+        for name, choices in (
+            ("value", greedy),
+            ("constant", np.full_like(greedy, constant)),
+            ("silence", np.zeros_like(greedy)),
+        )
+    }
+    chosen = np.take_along_axis(values, greedy[:, np.newaxis], axis=1)[:, 0]
+    realised_gain = estimates["value"].value - estimates["silence"].value
+    return Validation(
+        value=estimates["value"],
+        constant=estimates["constant"],
+        silence=estimates["silence"],
+        logged=float(evidence.values.mean()),
+        gain_over_silence=difference(estimates["value"], estimates["silence"], evidence.customers),
+        gain_over_constant=difference(estimates["value"], estimates["constant"], evidence.customers),
+        predicted_over_realised=_ratio(float(chosen.mean()), estimates["value"].value),
+        predicted_gain_over_realised=_ratio(float((chosen - values[:, 0]).mean()), realised_gain),
+        deviation_share=float((greedy != constant).mean()),
+    )
+
+
+def _doubly_robust(evidence: Evidence, values: FloatArray, choices: IntArray) -> Estimate:
+    rows = np.arange(len(choices))
+    weights = (choices == evidence.actions) / evidence.choice.probabilities
+    return doubly_robust(
+        weights, evidence.values, values[rows, evidence.actions], values[rows, choices], evidence.customers
+    )
+
+
+def _ratio(predicted: float, realised: float) -> float:
+    return predicted / realised if realised else np.nan

@@ -1,0 +1,277 @@
+"""What a policy would have done at every logged decision: decided as in production, with what was known then."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.message import SILENCE
+from decisioning.decision import Decision, Inputs, Request, request_uniform
+from decisioning.errors import InvalidInputError, UnknownNameError
+from decisioning.policy import Policy, decide
+from decisioning.scoring import FeatureVector, FloatArray
+from decisioning.value_model import ValueModel
+from features.computing.compute import compute_features
+from features.computing.definitions import feature_schema
+from features.history import History
+from training.off_policy.profiles import channels_left, profiles_at
+
+type IndexArray = npt.NDArray[np.intp]
+type OnProgress = Callable[[str, int, int], None]
+"""Called with the step, and how much of it is done and to do."""
+
+_SLICE = 1_000
+"""Decisions scored together: bounds memory, and every cache still holds it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choices:
+    """A policy at n decisions; column 0 of every matrix is silence, the others are `keys` in order.
+
+    Attributes:
+        keys: `silence`, then the key of every message of the catalogue's touchpoints.
+        offers: Offer, channel and creative of each key; three None for silence.
+        greedy: shape (n,), column of what arbitration puts first, before any chance.
+        probabilities: shape (n, k + 1), chances with exploration; 0 for what no gate let pass.
+        permitted: shape (n, k + 1), what passed every gate; silence always does.
+        predicted: shape (n, k + 1), the model's expected value of every candidate of the touchpoint; NaN elsewhere.
+        is_known: shape (n,), whether anything was known of the customer.
+    """
+
+    keys: tuple[str, ...]
+    offers: tuple[tuple[str | None, str | None, str | None], ...]
+    greedy: IndexArray
+    probabilities: FloatArray
+    permitted: npt.NDArray[np.bool_]
+    predicted: FloatArray
+    is_known: npt.NDArray[np.bool_]
+
+    def columns(self, keys: Sequence[str | None]) -> IndexArray:
+        """Column of each key; -1 for one that no touchpoint has."""
+        places = {key: place for place, key in enumerate(self.keys)}
+        return np.array([places.get(key, -1) if key else -1 for key in keys], dtype=np.intp)
+
+    def take(self, rows: IndexArray) -> "Choices":
+        """The policy at some of the decisions, by their places."""
+        return replace(
+            self,
+            greedy=self.greedy[rows],
+            probabilities=self.probabilities[rows],
+            permitted=self.permitted[rows],
+            predicted=self.predicted[rows],
+            is_known=self.is_known[rows],
+        )
+
+
+def policy_to_judge(catalogue: Catalogue, seed: str) -> Policy:
+    """The policy without holdout and experiments.
+
+    Both are there to measure, and are laid over the policy for some customers: judged with them, the value would be a
+    mixture of the policy and its own control groups. Exploration stays; it is part of what the policy does.
+    """
+    return Policy(replace(catalogue, holdout=None, experiments=()), seed)
+
+
+def choose(
+    history: History,
+    decisions: pl.DataFrame,
+    policy: Policy,
+    model: ValueModel,
+    *,
+    on_progress: OnProgress | None = None,
+) -> Choices:
+    """Decide every logged decision again.
+
+    Args:
+        history: What was known, and when.
+        decisions: n rows with `decision_id`, `customer_id`, `decided_at`, `starts_at`, `ends_at`, `touchpoint`. A
+            model is asked for the decision's own window.
+        policy: From `policy_to_judge`.
+        model: What gives values.
+        on_progress: Told how far it is.
+
+    Raises:
+        InvalidInputError: Decisions name no touchpoint of the catalogue.
+        ModelUnavailableError: The model gives values that cannot be used.
+    """
+    tell = on_progress or (lambda _step, _done, _total: None)
+    touchpoints = touchpoints_of(decisions, policy.catalogue)
+    situations = _Situations(
+        policy=policy,
+        model=model,
+        ids=decisions["decision_id"].to_list(),
+        customer_ids=decisions["customer_id"].to_list(),
+        moments=decisions["decided_at"].to_list(),
+        days=_window_days(decisions),
+        touchpoints=touchpoints,
+        features=_features_at(history, decisions, policy.catalogue, tell),
+        profiles=profiles_at(history, decisions),
+        left=channels_left(history, decisions),
+    )
+    return _fill(situations, _Columns.of(policy, set(touchpoints)), tell)
+
+
+def touchpoints_of(decisions: pl.DataFrame, catalogue: Catalogue) -> list[str]:
+    """Touchpoint of each decision; one that names none is taken to be asked by the only one there is.
+
+    Raises:
+        InvalidInputError: None is named and there are several.
+        UnknownNameError: One is named that is not declared.
+    """
+    known = sorted(catalogue.touchpoints)
+    named = decisions["touchpoint"]
+    for name in named.drop_nulls().unique().sort():
+        if name not in catalogue.touchpoints:
+            raise UnknownNameError("touchpoint of a logged decision", name, known)
+    missing = named.null_count()
+    if missing and len(known) != 1:
+        raise InvalidInputError(
+            f"decisions must name their touchpoint where the catalogue has several ({', '.join(known)}), got"
+            f" {missing:,} without; fill in the column `touchpoint`"
+        )
+    return named.fill_null(known[0]).to_list()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Situations:
+    """Everything `decide` looks at, for n decisions."""
+
+    policy: Policy
+    model: ValueModel
+    ids: list[str]
+    customer_ids: list[str]
+    moments: list[datetime]
+    days: list[float]
+    touchpoints: list[str]
+    features: list[FeatureVector | None]
+    profiles: list[Any]
+    left: list[frozenset[str]]
+
+    def decision(self, row: int, values: FloatArray) -> Decision:
+        profile = self.profiles[row]
+        if profile is not None and self.left[row]:
+            profile = replace(profile, unsubscribed_channels=self.left[row])
+        request = Request(
+            customer_id=self.customer_ids[row], touchpoint_id=self.touchpoints[row], request_key=self.ids[row]
+        )
+        inputs = Inputs(
+            request=request,
+            customer=profile,
+            features=self.features[row],
+            expected_values=None if profile is None else values,
+            model_version=self.model.version,
+            now=self.moments[row],
+            uniform=request_uniform(self.policy.seed, request),
+        )
+        return decide(self.policy, inputs, self.ids[row])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Columns:
+    """Where each message of each touchpoint stands in the matrices."""
+
+    keys: tuple[str, ...]
+    offers: tuple[tuple[str | None, str | None, str | None], ...]
+    places: dict[str, int]
+    by_touchpoint: dict[str, IndexArray]
+
+    @classmethod
+    def of(cls, policy: Policy, touchpoints: set[str]) -> "_Columns":
+        messages = {message.key: message for name in touchpoints for message in policy.candidates(name)}
+        keys = (SILENCE, *sorted(messages))
+        places = {key: place for place, key in enumerate(keys)}
+        named = [
+            (one.offer.offer_id, one.channel.channel_id, one.creative.creative_id)
+            for one in (messages[key] for key in keys[1:])
+        ]
+        rows = {name: [0, *(places[one.key] for one in policy.candidates(name))] for name in touchpoints}
+        return cls(
+            keys=keys,
+            offers=((None, None, None), *named),
+            places=places,
+            by_touchpoint={name: np.array(row, dtype=np.intp) for name, row in rows.items()},
+        )
+
+
+def _fill(situations: _Situations, columns: _Columns, tell: OnProgress) -> Choices:
+    n, width = len(situations.ids), len(columns.keys)
+    greedy = np.zeros(n, dtype=np.intp)
+    probabilities, predicted = np.zeros((n, width)), np.full((n, width), np.nan)
+    permitted = np.zeros((n, width), dtype=np.bool_)
+    done = 0
+    for touchpoint_id, place in columns.by_touchpoint.items():
+        members = [row for row, name in enumerate(situations.touchpoints) if name == touchpoint_id]
+        for start in range(0, len(members), _SLICE):
+            rows = members[start : start + _SLICE]
+            values = _values(situations, touchpoint_id, rows)
+            predicted[np.ix_(rows, place)] = values
+            for row, scores in zip(rows, values, strict=True):
+                decision = situations.decision(row, scores)
+                greedy[row] = columns.places[decision.best.message_key]
+                for one in decision.evaluated:
+                    column = columns.places[one.message_key]
+                    probabilities[row, column], permitted[row, column] = one.probability, True
+            done += len(rows)
+            tell("deciding", done, n)
+    return Choices(
+        keys=columns.keys,
+        offers=columns.offers,
+        greedy=greedy,
+        probabilities=probabilities,
+        permitted=permitted,
+        predicted=predicted,
+        is_known=np.array([profile is not None for profile in situations.profiles]),
+    )
+
+
+def _values(situations: _Situations, touchpoint_id: str, rows: Sequence[int]) -> FloatArray:
+    """Expected values of silence and the touchpoint's candidates: shape (len(rows), k + 1).
+
+    Serving scores the same matrices; only the window differs, since a log says how long each decision was counted.
+    """
+    model = situations.model
+    messages = model.messages(situations.policy.candidates(touchpoint_id))
+    nothing = _nothing_known(situations.policy.catalogue)
+
+    @lru_cache(maxsize=1024)
+    def for_window(days: float) -> ValueModel:
+        return replace(model, window_days=days)
+
+    designs = [
+        for_window(situations.days[row]).design(messages, situations.features[row] or nothing, situations.moments[row])
+        for row in rows
+    ]
+    return model.expected_values_of(np.stack(designs))
+
+
+def _nothing_known(catalogue: Catalogue) -> FeatureVector:
+    schema = feature_schema(catalogue)
+    values = np.full(len(schema.names), np.nan)
+    return FeatureVector(names=schema.names, values=values, ages_seconds={}, schema=schema.fingerprint)
+
+
+def _features_at(
+    history: History, decisions: pl.DataFrame, catalogue: Catalogue, tell: OnProgress
+) -> list[FeatureVector | None]:
+    """Features as of each decision; None where nothing was known, as for a customer who was never materialised."""
+    schema = feature_schema(catalogue)
+    anchors = decisions.select("customer_id", at="decided_at")
+    frame = compute_features(history, anchors, catalogue, on_progress=lambda done, total: tell("features", done, total))
+    matrix = frame.select(pl.col(name).fill_null(np.nan) for name in schema.names).to_numpy()
+    return [
+        None
+        if np.isnan(row).all()
+        else FeatureVector(names=schema.names, values=row, ages_seconds={}, schema=schema.fingerprint)
+        for row in np.ascontiguousarray(matrix)
+    ]
+
+
+def _window_days(decisions: pl.DataFrame) -> list[float]:
+    length = pl.col("ends_at") - pl.col("starts_at")
+    return decisions.select(length.dt.total_microseconds() / 86_400e6).to_series().to_list()

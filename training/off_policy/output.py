@@ -1,0 +1,154 @@
+"""An evaluation as a file of choices and as plain values for printing and JSON."""
+
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+import polars as pl
+
+from decisioning.errors import InvalidInputError
+from training.off_policy.estimators import Estimate
+from training.off_policy.evaluation import Evaluation, Judged, PairedDifference, PolicyValue
+
+ESTIMATORS = ("dr", "snips", "ips")
+
+
+def check_out(path: Path) -> None:
+    """Refuse a place where the choices cannot be written, before hours of work are lost on it.
+
+    Raises:
+        InvalidInputError: It is a folder, or cannot be written.
+    """
+    if path.is_dir():
+        raise InvalidInputError(f"--out must be a file, got the folder {path}; name a .parquet file in it")
+    probe = path.with_name(f".{path.name}.{uuid4().hex[:8]}.probe")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise InvalidInputError(f"--out must be writable, got {path} ({error.strerror})") from error
+
+
+def chosen_frame(judged: Judged, *, per_unit: float) -> pl.DataFrame:
+    """What the policy would choose at every decision.
+
+    Args:
+        judged: From `evaluation.judge`.
+        per_unit: Minor units per unit that values are written in.
+
+    Returns:
+        `decision_id`, `customer_id`, `decided_at`; the choice before any chance as `message`, `offer_id`,
+        `channel_id`, `creative_id`, its `probability` with exploration and its `expected_value`; `logged_message`
+        (null where the catalogue has none like it); `probabilities`, a list of `message`, `offer_id` and
+        `probability` of everything that was permitted.
+    """
+    choices, decisions = judged.choices, judged.decisions
+    rows = np.arange(decisions.height)
+    offers = [choices.offers[place] for place in choices.greedy]
+    return decisions.select(
+        "decision_id",
+        "customer_id",
+        "decided_at",
+        message=pl.Series([choices.keys[place] for place in choices.greedy], dtype=pl.String),
+        offer_id=pl.Series([one[0] for one in offers], dtype=pl.String),
+        channel_id=pl.Series([one[1] for one in offers], dtype=pl.String),
+        creative_id=pl.Series([one[2] for one in offers], dtype=pl.String),
+        probability=pl.Series(choices.probabilities[rows, choices.greedy]),
+        expected_value=pl.Series(choices.predicted[rows, choices.greedy] / per_unit),
+        logged_message="message_key",
+        probabilities=_distributions(judged),
+    )
+
+
+def write_chosen(frame: pl.DataFrame, path: Path) -> None:
+    """Write the file beside its place and move it there when it is whole.
+
+    Raises:
+        InvalidInputError: It cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.{uuid4().hex[:8]}.partial")
+    try:
+        frame.write_parquet(partial)
+        partial.replace(path)
+    except OSError as error:
+        raise InvalidInputError(f"--out must be writable, got {path} ({error.strerror})") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def evaluation_document(evaluation: Evaluation) -> dict[str, Any]:
+    """Everything that was found, as plain values; amounts are in major units of the currency."""
+    reward = evaluation.reward
+    return {
+        "reward": reward.measure.measure_id,
+        "unit": reward.unit,
+        "cap": None if reward.measure.cap_minor is None else reward.measure.cap_minor / reward.per_unit,
+        "decisions": evaluation.decisions,
+        "customers": evaluation.customers,
+        "confidence": 0.95,
+        "clustered_by": "customer",
+        "policies": {one.name: _policy(one) for one in evaluation.values},
+        "differences": [_pair(one) for one in evaluation.differences],
+        "best_single_message": evaluation.constant,
+        "messages": [
+            {
+                "message": one.message,
+                "logged": one.logged,
+                "chosen": one.chosen,
+                "matched": one.matched,
+                "probability": one.probability,
+            }
+            for one in evaluation.messages
+        ],
+        "outcome_model": evaluation.outcome_model,
+        "left_out": dict(evaluation.left_out),
+        "unmatched": dict(evaluation.unmatched),
+    }
+
+
+def _policy(value: PolicyValue) -> dict[str, Any]:
+    support = value.support
+    return {
+        **{name: _interval(getattr(value, name)) for name in ESTIMATORS},
+        "effective_sample_size": support.effective_size if support else None,
+        "matched_customers": support.matched_customers if support else None,
+        "largest_weight": support.largest_weight if support else None,
+        "mean_weight": support.mean_weight if support else None,
+        "problem": value.problem,
+    }
+
+
+def _pair(one: PairedDifference) -> dict[str, Any]:
+    estimates = {name: _interval(getattr(one, name)) for name in ESTIMATORS}
+    return {"policy": one.policy, "against": one.against, **estimates}
+
+
+def _interval(estimate: Estimate | None) -> dict[str, float] | None:
+    if estimate is None:
+        return None
+    return {
+        "value": estimate.value,
+        "lower": estimate.lower,
+        "upper": estimate.upper,
+        "standard_error": estimate.standard_error,
+    }
+
+
+def _distributions(judged: Judged) -> pl.Series:
+    """Per decision a list of structs over what was permitted, silence first."""
+    choices = judged.choices
+    rows, places = np.nonzero(choices.permitted)
+    flat = pl.DataFrame(
+        {
+            "row": rows,
+            "message": pl.Series(choices.keys).gather(places),
+            "offer_id": pl.Series([one[0] for one in choices.offers], dtype=pl.String).gather(places),
+            "probability": choices.probabilities[rows, places],
+        }
+    )
+    grouped = flat.group_by("row", maintain_order=True).agg(
+        probabilities=pl.struct("message", "offer_id", "probability")
+    )
+    return grouped.sort("row")["probabilities"]

@@ -1,0 +1,201 @@
+"""Which registered model decides: the gate before it, the way back, and a record of every change.
+
+A promotion moves the alias `champion`. Before that the candidate is fetched, checked and made to score every touchpoint
+of the catalogue in force, and it must predict what the catalogue learns; nothing overrules this. A rollback asks for
+the same but the last: it must work also after the catalogue was told to learn something else. Then the catalogue's
+fairness guardrails are asked, and it is compared with the champion and with rules that need no model, on customers
+whom neither learned from; that can be overruled with a reason, which is kept.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.errors import InvalidInputError, ModelUnavailableError, UnknownNameError
+from decisioning.policy import Policy
+from features.catalogue import load_catalogue
+from features.models.bundle import load_value_model
+from features.models.fit import ModelFit, check_promotable, fit_model
+from features.models.registry import (
+    CHAMPION_ALIAS,
+    DIGEST_TAG,
+    MODEL_NAME,
+    Registered,
+    copy_registered,
+    fetch_champion,
+    find_champion,
+    registry_is_made,
+)
+from features.models.schema_archive import known_schemas
+from features.settings import Settings
+from training.fairness.gate import check_guardrails
+from training.registry.promotion_gate import compare, metrics_of
+from training.registry.promotion_ledger import Promotion, append, champion_before
+from training.registry.tracking import tracking
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRow:
+    """A registered version in a list; `metrics` are those of its run."""
+
+    version: str
+    is_champion: bool
+    registered_at: str
+    run_id: str
+    tags: Mapping[str, str]
+    metrics: Mapping[str, float]
+
+
+def list_models(settings: Settings) -> list[ModelRow]:
+    """Every registered version, newest first; empty where nothing was trained yet.
+
+    Raises:
+        UnavailableError: The registry is away.
+    """
+    if not registry_is_made(settings):
+        return []
+    champion = find_champion(settings)
+    with tracking(settings) as client:
+        return [
+            ModelRow(
+                version=str(one.version),
+                is_champion=champion is not None and champion.version == str(one.version),
+                registered_at=_iso(one.creation_timestamp),
+                run_id=one.run_id or "",
+                tags=dict(one.tags),
+                metrics=metrics_of(client, one.run_id),
+            )
+            for one in _versions(client)
+        ]
+
+
+def promote(
+    settings: Settings,
+    version: str | None = None,
+    *,
+    now: datetime,
+    force_reason: str | None = None,
+    by: str = "",
+) -> Promotion:
+    """Make a registered version the champion, if it is fit for that.
+
+    Args:
+        settings: Which registry, where local copies are, and the catalogue in force.
+        version: Which; default the newest.
+        now: For the ledger (aware, UTC).
+        force_reason: Overrules the comparison with the champion; kept in the ledger.
+        by: The account that asks.
+
+    Returns:
+        What was done; `has_changed` is False where the version was the champion already.
+
+    Raises:
+        ModelUnavailableError: Nothing is registered, or the model's files are damaged.
+        UnknownNameError: No such version.
+        InvalidInputError: It does not fit the catalogue in force, is worse than the champion or than a rule
+            without a model, or a fairness guardrail that blocks promotions is broken.
+        InsufficientDataError: It cannot be compared with the champion, or nobody can tell whether a guardrail is kept.
+        UnavailableError: The registry is away.
+    """
+    if force_reason is not None and not force_reason.strip():
+        raise InvalidInputError("a reason must be given to overrule the comparison, got none; pass --reason")
+    if not registry_is_made(settings):
+        raise ModelUnavailableError("registry must hold a model, got none; run `nextbest model train`")
+    catalogue = load_catalogue(settings.catalogue_path)
+    with tracking(settings) as client:
+        candidate, champion = _find(client, version), find_champion(settings)
+        check_promotable(fit_of(settings, catalogue, _registered(client, candidate)))
+        entry = Promotion(
+            action="promote",
+            version=str(candidate.version),
+            former=champion.version if champion else None,
+            at=now.isoformat(),
+            by=by,
+            reason=force_reason or "the champion already",
+            is_forced=force_reason is not None,
+            has_changed=champion is None or champion.version != str(candidate.version),
+        )
+        if not entry.has_changed:
+            fetch_champion(settings)
+            return entry
+        if force_reason is None:
+            check_guardrails(settings, now=now)
+            entry = replace(entry, reason=compare(settings, catalogue, client, candidate, champion, now=now))
+        _move(settings, client, entry)
+    return entry
+
+
+def rollback(settings: Settings, *, now: datetime, reason: str = "rolled back", by: str = "") -> Promotion:
+    """Make the champion before this one the champion again; asked twice, it goes back two steps.
+
+    Raises:
+        InvalidInputError: No earlier champion is on record, or it does not fit the catalogue in force.
+        ModelUnavailableError: There is no champion, or the earlier one's files are damaged.
+        UnavailableError: The registry is away.
+    """
+    champion = find_champion(settings)
+    if champion is None:
+        raise ModelUnavailableError("registry must have a champion to go back from, got none; promote a version")
+    version = champion_before(settings, champion.version)
+    catalogue = load_catalogue(settings.catalogue_path)
+    with tracking(settings) as client:
+        fit_of(settings, catalogue, _registered(client, _find(client, version)))
+        entry = Promotion(
+            action="rollback", version=version, former=champion.version, at=now.isoformat(), by=by, reason=reason
+        )
+        _move(settings, client, entry)
+    return entry
+
+
+def fit_of(settings: Settings, catalogue: Catalogue, registered: Registered) -> ModelFit:
+    """Fetch a version and let it score every touchpoint of a catalogue, as a server will.
+
+    Raises:
+        ModelUnavailableError: Its files are damaged, or cannot be reached.
+        InvalidInputError: It does not fit the catalogue.
+    """
+    copy = copy_registered(settings, registered)
+    model = load_value_model(copy.folder, version=copy.version)
+    return fit_model(model, Policy(catalogue), known_schemas(settings))
+
+
+def _move(settings: Settings, client: "MlflowClient", entry: Promotion) -> None:
+    """Move the alias, bring the local copy to its place, and write the ledger."""
+    client.set_registered_model_alias(MODEL_NAME, CHAMPION_ALIAS, entry.version)
+    append(settings, entry)
+    fetch_champion(settings)
+
+
+def _versions(client: "MlflowClient") -> list["ModelVersion"]:
+    found = client.search_model_versions(f"name='{MODEL_NAME}'")
+    return sorted(found, key=lambda one: -int(one.version))
+
+
+def _find(client: "MlflowClient", version: str | None) -> "ModelVersion":
+    known = {str(one.version): one for one in _versions(client)}
+    if not known:
+        raise ModelUnavailableError("registry must hold a model, got none; run `nextbest model train`")
+    if version is None:
+        return next(iter(known.values()))
+    if version not in known:
+        raise UnknownNameError("model version", version, known)
+    return known[version]
+
+
+def _registered(client: "MlflowClient", version: "ModelVersion") -> Registered:
+    return Registered(
+        version=str(version.version),
+        run_id=version.run_id or "",
+        location=client.get_model_version_download_uri(MODEL_NAME, str(version.version)),
+        digest=version.tags.get(DIGEST_TAG),
+    )
+
+
+def _iso(milliseconds: int | None) -> str:
+    return datetime.fromtimestamp((milliseconds or 0) / 1000, UTC).isoformat(timespec="seconds")

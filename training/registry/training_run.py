@@ -1,0 +1,215 @@
+"""One training run: from the log to a registered model version."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import polars as pl
+
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.measure import Unit
+from decisioning.scoring import FloatArray
+from features.catalogue import load_catalogue
+from features.settings import Settings
+from features.store.registry import register_model_service
+from training.data.datasets import Dataset, learning_of
+from training.judgement.diagnostics import metrics_of, write_plots
+from training.judgement.from_log import Trial, learn_by_method, load_dataset, load_steps, try_out
+from training.models.few_decisions import FEW_DECISIONS
+from training.models.learner import Learned
+from training.off_policy.estimators import MIN_CUSTOMERS
+from training.registry.run_metrics import judged_metrics, surely_below
+from training.registry.tracking import ModelRun, TrainingData, track_model
+
+type OnProgress = Callable[[int, int], None]
+
+_EXAMPLE_ROWS = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainReport:
+    """What a training run gave.
+
+    Attributes:
+        version: Registered version; it decides nothing until it is promoted.
+        decisions: Decisions it learned from.
+        customers: Customers it learned from.
+        messages: Messages they got.
+        left_out: Decisions that could not be used, by reason.
+        measure: What it predicts; money in minor units of `currency`.
+        best_constant: The single action that is worth most on average.
+        metrics: Everything that was measured.
+        is_randomised: Whether the log said how probable every choice was.
+        notes: What a reader must know.
+    """
+
+    version: str
+    run_id: str
+    feature_service: str
+    decisions: int
+    customers: int
+    messages: int
+    left_out: dict[str, int]
+    measure: str
+    window_days: float
+    best_constant: str
+    is_randomised: bool
+    metrics: dict[str, float]
+    notes: tuple[str, ...]
+
+
+def train_model(settings: Settings, *, now: datetime, on_progress: OnProgress | None = None) -> TrainReport:
+    """Train on the log, log the run to MLflow and register the model.
+
+    Args:
+        settings: Where log, catalogue and features are, and which MLflow.
+        now: Decisions whose window ends later cannot be learned from yet (aware, UTC).
+        on_progress: Told how many boosters are done.
+
+    Raises:
+        InvalidPolicyError: The catalogue does not say what to learn.
+        InsufficientDataError: Too few decisions.
+        FeatureUnavailableError: Features were not built.
+        UnavailableError: The log or MLflow is away.
+    """
+    catalogue = load_catalogue(settings.catalogue_path)
+    dataset = load_dataset(settings, catalogue, now=now)
+    steps = load_steps(settings, dataset, catalogue)
+    learned = learn_by_method(dataset, steps, catalogue, on_progress=on_progress)
+    trial = try_out(dataset, steps, catalogue)
+    metrics = metrics_of(learned) | (judged_metrics(trial) if trial else {})
+    with TemporaryDirectory(prefix="nextbest-plots-") as folder:
+        run = ModelRun(
+            parameters=_parameters(learned),
+            metrics=metrics,
+            data=_training_data(dataset),
+            tags=_tags(learned),
+            input_example=_input_example(learned),
+            plots=write_plots(learned, trial.curve if trial else None, Path(folder)),
+            twin=trial.twin if trial else None,
+        )
+        tracked = track_model(settings, learned.bundle, run)
+    register_model_service(settings, tracked.feature_service, learned.dataset.feature_names)
+    return TrainReport(
+        version=tracked.version,
+        run_id=tracked.run_id,
+        feature_service=tracked.feature_service,
+        decisions=dataset.size,
+        customers=int(dataset.customers.max()) + 1,
+        messages=len(dataset.messages),
+        left_out=dict(dataset.left_out),
+        measure=learned.bundle.measure_id,
+        window_days=learned.bundle.window_days,
+        best_constant=learned.best_constant,
+        is_randomised=learned.choice.is_randomised,
+        metrics=metrics,
+        notes=notes_of(learned, trial, metrics, catalogue),
+    )
+
+
+def notes_of(
+    learned: Learned, trial: Trial | None, metrics: Mapping[str, float], catalogue: Catalogue
+) -> tuple[str, ...]:
+    """What a reader of the numbers must know, in plain words."""
+    notes: list[str] = []
+    if not learned.choice.is_randomised:
+        notes.append(
+            "the log does not say how probable its choices were: they were estimated, so whatever else made a customer"
+            " be chosen may be mistaken for an effect, and no value can be stated; let the engine explore to know more"
+        )
+    if learned.dataset.size < FEW_DECISIONS:
+        notes.append(
+            f"learned from {learned.dataset.size} decisions: only the average effect of each message is believed,"
+            f" shrunk hard towards nothing; from {FEW_DECISIONS} on customers are told apart"
+        )
+    if trial is not None:
+        notes.extend(_judged_notes(learned, trial, metrics))
+    elif learned.choice.is_randomised:
+        notes.append(
+            f"the model was compared with nothing: that takes {MIN_CUSTOMERS} customers who are held back, with silence"
+            " and messages among the others; log more"
+        )
+    _, measure = learning_of(catalogue)
+    if measure.unit is Unit.RATE:
+        notes.append("the model learns a rate: arbitration values it at each offer's declared value")
+    return tuple(notes)
+
+
+def _judged_notes(learned: Learned, trial: Trial, metrics: Mapping[str, float]) -> list[str]:
+    notes: list[str] = []
+    below = surely_below(metrics)
+    if below is not None:
+        notes.append(f"the model is worth less than {below} on held-back customers: do not promote it")
+    validation = learned.validation
+    if validation is not None and validation.gain_over_constant is not None:
+        if validation.gain_over_constant.lower <= 0:
+            notes.append(
+                f"no gain over sending everybody {learned.best_constant!r} is proven where everything is free; choosing"
+                " by customer pays where messages are limited"
+            )
+    elif validation is not None and validation.gain_over_silence.lower <= 0:
+        notes.append("no gain over silence is proven")
+    curve = trial.curve
+    if not curve.beats_chance:
+        notes.append(
+            "the model orders held-back customers no better than chance: area between gain curve and chance"
+            f" {curve.area:+,.4g} [{curve.area_lower:+,.4g}, {curve.area_upper:+,.4g}]; where messages are limited it"
+            " does not know whom to contact first"
+        )
+    return notes
+
+
+def _parameters(learned: Learned) -> dict[str, str | float | int]:
+    chosen = learned.settings.parameters() | {"rounds": learned.fitted.rounds, "folds": learned.settings.fold_count}
+    believed = learned.bundle.calibrator
+    return chosen | {
+        "scale": learned.fitted.scale,
+        "specific_share": learned.specific_share,
+        "baseline_slope": believed.baseline_slope,
+        "common_slope": believed.common_slope,
+        "specific_slope": believed.specific_slope,
+        "best_constant": learned.best_constant,
+        "is_randomised": str(learned.choice.is_randomised),
+    }
+
+
+def _training_data(dataset: Dataset) -> TrainingData:
+    first, last = _span(dataset)
+    description = {
+        "decisions": str(dataset.size),
+        "customers": str(int(dataset.customers.max()) + 1),
+        "messages": str(len(dataset.messages)),
+        "first": first,
+        "last": last,
+    }
+    return TrainingData(name="decision log", digest=dataset.digest, description=description)
+
+
+def _tags(learned: Learned) -> dict[str, str]:
+    first, last = _span(learned.dataset)
+    return {
+        "train_window": f"{first}/{last}",
+        "dataset_digest": learned.dataset.digest,
+        "best_constant": learned.best_constant,
+        "is_randomised": str(learned.choice.is_randomised).lower(),
+    }
+
+
+def _span(dataset: Dataset) -> tuple[str, str]:
+    at = dataset.decisions.select(first=pl.col("decided_at").min(), last=pl.col("decided_at").max()).row(0)
+    return at[0].isoformat(), at[1].isoformat()
+
+
+def _input_example(learned: Learned) -> FloatArray:
+    """Rows of a made-up customer, the middle of all: silence and the first messages."""
+    dataset, coding = learned.dataset, learned.bundle.coding
+    known = np.isfinite(dataset.features).any(axis=0)
+    middle = np.full(len(dataset.feature_names), np.nan)
+    middle[known] = np.round(np.nanmedian(dataset.features[:, known], axis=0), 2)
+    from decisioning.value_model import design_matrix, message_matrix
+
+    messages = message_matrix(coding, dataset.messages[: _EXAMPLE_ROWS - 1])
+    return design_matrix(middle, messages, np.median(dataset.contexts, axis=0))
