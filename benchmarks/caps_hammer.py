@@ -43,13 +43,13 @@ from decisioning.errors import UnavailableError
 from features.online.profiles import encode_profile
 from features.online.redis_keys import SHARD_COUNT, household_pointer_key, profile_key, stream_key
 from pipelines.embedded_redis import find_binary
-from serving.drafting import Ticket, draft_many, lookup_of
-from serving.in_force import InForce, put_in_force
-from serving.live_state import LiveState
+from serving.decisions.drafting import Ticket, draft_many, lookup_of
+from serving.decisions.permit_service import PermitService
+from serving.decisions.racing import Race
+from serving.in_force.policy_in_force import InForce, put_in_force
+from serving.live.store import LiveState
 from serving.metrics import Metrics
-from serving.permits import PermitService
 from serving.problems import Problem
-from serving.racing import Race
 
 OFFERS = ("bread", "cake", "tea", "seat")
 CHANNELS = ("email", "push")

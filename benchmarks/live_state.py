@@ -32,12 +32,12 @@ from features.online.redis_keys import (
 )
 from features.settings import Settings
 from pipelines.embedded_redis import embedded_redis
-from serving.live_changes import Changes
-from serving.live_encoding import time_text
-from serving.live_reading import Lookup, SupplyQuery
-from serving.live_state import LiveState
-from serving.live_writing import Entry, Taking
-from serving.redis_link import RedisLink, connect
+from serving.live.changes import Changes
+from serving.live.encoding import time_text
+from serving.live.reading import Lookup, SupplyQuery
+from serving.live.redis_link import RedisLink, connect
+from serving.live.store import LiveState
+from serving.live.writing import Entry, Taking
 
 NOW = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)
 CUSTOMERS = 200

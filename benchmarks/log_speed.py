@@ -24,7 +24,7 @@ from features.log.event_log import EventLog
 from features.online.redis_keys import SHARD_COUNT, stream_key
 from features.settings import Settings
 from pipelines.embedded_redis import embedded_redis
-from serving.decision_log import drain_alone
+from serving.log.drain import drain_alone
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 RECORD = orjson.dumps({"evaluated": "x" * 2_400}).decode()

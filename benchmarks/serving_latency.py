@@ -276,7 +276,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0)
     seconds = parser.parse_args().seconds
     folder = Path(tempfile.mkdtemp(prefix="nextbest-bench-"))
-    apps = {"nextbest": "serving.app:app_from_environment", "feast + booster": "serving_latency:alternative_app"}
+    apps = {"nextbest": "serving.http.app:app_from_environment", "feast + booster": "serving_latency:alternative_app"}
     found: dict[tuple[str, int], dict[str, float]] = {}
     try:
         with redis_server(folder) as redis_port:

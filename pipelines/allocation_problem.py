@@ -18,7 +18,7 @@ from decisioning.decision import Decision, Reason
 from decisioning.errors import InvalidInputError, UnknownNameError
 from decisioning.gates.capacity import uses
 from pipelines.allocation import NOBODY, Choices, Constraint, FloatArray, Plan
-from serving.pacing import value_of
+from serving.watch.pacing import value_of
 
 _SETTLED = frozenset({Reason.PRECEDENCE, Reason.EXPERIMENT})
 

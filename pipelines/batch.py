@@ -33,8 +33,8 @@ from pipelines.allocation import allocate
 from pipelines.allocation_problem import Options, Volume, problem_of
 from pipelines.audience import CUSTOMER, KEY, Audience, open_audience
 from pipelines.batch_worker import Decided, ModelCopy, Part, Row, Run, Surveyed, Worker
-from serving.answers import Answer
-from serving.in_force import InForce
+from serving.decisions.answers import Answer
+from serving.in_force.policy_in_force import InForce
 
 SLICE = 500
 """Decisions that travel and are scored together."""

@@ -19,16 +19,16 @@ from features.models.schema_archive import known_schemas
 from features.settings import Settings
 from pipelines.allocation_problem import Options, options_of
 from pipelines.audience import CUSTOMER, KEY
-from serving.answers import Answer, unnamed
 from serving.bodies import DecisionBody, validate
-from serving.deciding import Ask, decide_prepared, new_decision_id, prepare_many
-from serving.drafting import Ticket, about, draft_many, lookup_of, repeat
-from serving.in_force import InForce, put_in_force
-from serving.live_reading import Known
-from serving.live_state import LiveState
+from serving.decisions.answers import Answer, unnamed
+from serving.decisions.deciding import Ask, decide_prepared, new_decision_id, prepare_many
+from serving.decisions.drafting import Ticket, about, draft_many, lookup_of, repeat
+from serving.decisions.racing import Race, rounds_of
+from serving.decisions.tickets import ticket_of
+from serving.in_force.policy_in_force import InForce, put_in_force
+from serving.live.reading import Known
+from serving.live.store import LiveState
 from serving.problems import Problem
-from serving.racing import Race, rounds_of
-from serving.tickets import ticket_of
 
 MAX_BACKLOG = 20_000
 """Log entries that may wait for the drain before the batch waits for it: some 100 MB of Redis."""

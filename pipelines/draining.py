@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from features.settings import Settings
-from serving.decision_log import run_drain
+from serving.log.drain import run_drain
 
 
 @contextmanager

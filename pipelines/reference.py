@@ -34,7 +34,7 @@ def _command_reference() -> str:
 
 
 def _openapi() -> dict[str, object]:
-    from serving.app import create_app
+    from serving.http.app import create_app
 
     with tempfile.TemporaryDirectory() as home:
         return create_app(Settings(home=Path(home))).openapi()

@@ -22,8 +22,8 @@ from features.online.state_mark import check_own, is_state_lost, mark_whole, sta
 from features.settings import Settings
 from features.store.feature_history import built_history
 from features.store.materialising import materialise
-from serving.decision_log import LOCK_SECONDS, drain_alone, open_redis
-from serving.in_force import put_in_force
+from serving.in_force.policy_in_force import put_in_force
+from serving.log.drain import LOCK_SECONDS, drain_alone, open_redis
 from serving.restoring.books import Restored, restore_books
 
 type OnStep = Callable[[str], None]

@@ -29,7 +29,7 @@ from features.catalogue import load_catalogue
 from features.settings import Settings
 from pipelines.draining import draining
 from pipelines.embedded_redis import redis_for
-from serving.api_keys import Scope, read_keys
+from serving.http.api_keys import Scope, read_keys
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -138,7 +138,7 @@ def worker_app(settings: Settings, parent: int, metrics: Path | None) -> "FastAP
         parent: Process id of the parent.
         metrics: Folder in which workers add their numbers up; None for one worker.
     """
-    from serving.app import create_app  # the parent has no use for it, and it takes a second
+    from serving.http.app import create_app  # the parent has no use for it, and it takes a second
     from serving.logs import log_to_stderr
 
     log_to_stderr()

@@ -162,7 +162,7 @@ def _arms(settings: "Settings") -> "dict[str, ModelCopy]":
     from features.catalogue import load_catalogue
     from features.models.registry import fetch_champion
     from pipelines.batch import ModelCopy
-    from serving.in_force import arm_aliases
+    from serving.in_force.policy_in_force import arm_aliases
 
     copies: dict[str, ModelCopy] = {}
     for alias in sorted(arm_aliases(load_catalogue(settings.catalogue_path))):

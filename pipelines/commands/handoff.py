@@ -48,7 +48,7 @@ def write(
     from features.moments import moment_from
     from pipelines.embedded_redis import redis_for
     from pipelines.handoff.desk import HandOffPlan, hand_over
-    from serving.decision_log import drain_alone, open_redis
+    from serving.log.drain import drain_alone, open_redis
 
     settings = settings_for(home)
     moment = clock_of(settings)() if as_of is None else moment_from(as_of, "--as-of")
@@ -101,7 +101,7 @@ def read(
     from features.clock import clock_of
     from pipelines.embedded_redis import redis_for
     from pipelines.handoff.returns import take_returns
-    from serving.decision_log import drain_alone, open_redis
+    from serving.log.drain import drain_alone, open_redis
 
     settings = settings_for(home)
     with redis_for(settings) as url, open_redis(url) as client:

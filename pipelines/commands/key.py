@@ -8,7 +8,7 @@ import typer
 from pipelines.options import HomeOption, JsonOption, print_result, say, settings_for
 
 if TYPE_CHECKING:
-    from serving.api_keys import ApiKey, Scope
+    from serving.http.api_keys import ApiKey, Scope
 
 key_app = typer.Typer(help="API keys: made here, shown once, stored hashed.", no_args_is_help=True)
 
@@ -34,7 +34,7 @@ def create(
 
     Example: `nextbest key create --name braze --scope decide --scope outcomes`
     """
-    from serving.api_keys import create_key
+    from serving.http.api_keys import create_key
 
     now = datetime.now(UTC)
     expires_at = None if expires_days is None else now + timedelta(days=expires_days)
@@ -52,7 +52,7 @@ def list_keys(home: HomeOption = None, as_json: JsonOption = False) -> None:
 
     Example: `nextbest key list`
     """
-    from serving.api_keys import read_keys
+    from serving.http.api_keys import read_keys
 
     now = datetime.now(UTC)
     found = [_described(key, now) for key in read_keys(settings_for(home).keys_path)]
@@ -72,7 +72,7 @@ def revoke(
 
     Example: `nextbest key revoke braze`
     """
-    from serving.api_keys import revoke_key
+    from serving.http.api_keys import revoke_key
 
     now = datetime.now(UTC)
     print_result(_described(revoke_key(settings_for(home).keys_path, name=name, now=now), now), as_json=as_json)
@@ -80,7 +80,7 @@ def revoke(
 
 def _scopes(names: list[str]) -> "frozenset[Scope]":
     from decisioning.errors import UnknownNameError
-    from serving.api_keys import Scope
+    from serving.http.api_keys import Scope
 
     known = [scope.value for scope in Scope]
     for name in names:

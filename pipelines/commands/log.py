@@ -37,7 +37,7 @@ def drain(
     """
     from features.chain.audit_chain import open_log
     from pipelines.embedded_redis import redis_for
-    from serving.decision_log import drain_alone, open_redis, run_drain
+    from serving.log.drain import drain_alone, open_redis, run_drain
 
     settings = settings_for(home)
     with redis_for(settings) as url:

@@ -6,7 +6,7 @@ from features.chain.audit_chain import open_log
 from features.reports.readouts import Readout
 from features.settings import Settings
 from pipelines.experiment_reading import read_logged_experiment
-from serving.decision_log import drain_alone, open_redis
+from serving.log.drain import drain_alone, open_redis
 from training.experiments.readouts import Reading
 
 DRAIN_SECONDS = 20.0

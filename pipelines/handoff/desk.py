@@ -33,12 +33,12 @@ from features.online.profiles import decode_profile
 from features.settings import Settings
 from pipelines.handoff.book import HandOff, HandOffBook
 from pipelines.handoff.sheet import Slip, check_suffix, missing_address, sheet_bytes, slip_of, table_bytes
-from serving.in_force import InForce, put_in_force
-from serving.live_reading import Known, Lookup
-from serving.live_state import STATE_LOST, LiveState
-from serving.log_rows import decision_of_position
+from serving.decisions.permit_service import CONTENDED, STATE_UNAVAILABLE, PermitService
+from serving.in_force.policy_in_force import InForce, put_in_force
+from serving.live.reading import Known, Lookup
+from serving.live.store import STATE_LOST, LiveState
+from serving.log.log_rows import decision_of_position
 from serving.metrics import Metrics
-from serving.permits import CONTENDED, STATE_UNAVAILABLE, PermitService
 from serving.problems import Problem
 
 ADDRESS_MISSING = "ADDRESS_MISSING"

@@ -28,10 +28,10 @@ from features.settings import Settings
 from features.tabular.cells import MISSING_WORDS, numbers
 from features.tabular.csv_rows import read_csv
 from pipelines.handoff.sheet import SUFFIXES, table_bytes
-from serving.archive import find_decisions
-from serving.in_force import InForce, put_in_force
-from serving.intake import Intake, Report
-from serving.live_state import LiveState
+from serving.in_force.policy_in_force import InForce, put_in_force
+from serving.live.store import LiveState
+from serving.log.archive import find_decisions
+from serving.reports.intake import Intake, Report
 
 PROPERTY_COLUMNS = (
     "survey", "score", "case_id", "kind", "severity", "language", "purpose", "protection", "stage",

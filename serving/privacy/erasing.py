@@ -19,7 +19,7 @@ from features.log.tombstones import tombstones_of
 from features.privacy.audit_trail import Act, note_act
 from features.privacy.journal import Unfinished, finish, journal_folder, note_unfinished, one_at_a_time, unfinished
 from features.settings import Settings
-from serving.decision_log import LOCK_SECONDS, drain_alone, open_redis
+from serving.log.drain import LOCK_SECONDS, drain_alone, open_redis
 from serving.privacy.redis_traces import (
     RedisTraces,
     erase_traces,

@@ -14,7 +14,7 @@ from features.online.erased import tell_erased
 from features.online.redis_connection import connect
 from features.privacy.audit_trail import Act, note_act
 from features.settings import Settings
-from serving.live_changes import purposes_of
+from serving.live.changes import purposes_of
 
 SOURCE = "readmission"
 """Source of the consents that a return begins with."""

@@ -27,11 +27,11 @@ from features.online.redis_keys import (
     stream_key,
 )
 from features.privacy.spellings import standing_alone
-from serving.joining import IS, JOINING, WAS
-from serving.live_encoding import TIME_DIGITS
-from serving.live_reading import PERSON
-from serving.live_writing import shard_in
-from serving.scripts import ERASE
+from serving.live.encoding import TIME_DIGITS
+from serving.live.joining import IS, JOINING, WAS
+from serving.live.reading import PERSON
+from serving.live.scripts import ERASE
+from serving.live.writing import shard_in
 
 _SCAN_COUNT = 1_000
 _STREAM_BATCH = 1_000

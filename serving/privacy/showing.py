@@ -21,10 +21,10 @@ from features.online.redis_keys import shard_of, stream_key
 from features.privacy.audit_trail import Act, note_act
 from features.privacy.purposes import DataRules, data_rules
 from features.settings import Settings
-from serving.decision_log import open_redis
-from serving.live_reading import Known, Lookup, known_of, read_call
+from serving.live.reading import Known, Lookup, known_of, read_call
+from serving.live.scripts import READ
+from serving.log.drain import open_redis
 from serving.privacy.redis_traces import RedisTraces, find_traces
-from serving.scripts import READ
 
 _BOOK_KEPT = "400 days after a contact, or as long as a cap looks back"
 

@@ -15,16 +15,16 @@ from features.log.event_log import EventLog
 from features.log.restorable import decisions_since, has_chains, identities_in
 from features.models.policy_archive import PolicyArchive
 from features.settings import Settings
-from serving.in_force import InForce
-from serving.joining import JOINING, Visitor, joined, told_who
-from serving.live_changes import Changes
-from serving.live_reading import RECENT, Lookup, known_of, read_call
-from serving.live_writing import Taking, take_in_call
-from serving.redis_link import Command
+from serving.in_force.policy_in_force import InForce
+from serving.live.changes import Changes
+from serving.live.joining import JOINING, Visitor, joined, told_who
+from serving.live.reading import RECENT, Lookup, known_of, read_call
+from serving.live.redis_link import Command
+from serving.live.scripts import READ, TAKE_IN, Script
+from serving.live.writing import Taking, take_in_call
 from serving.restoring.script import RESTORE_DECISION
 from serving.restoring.taken import COLUMNS, Restorer
 from serving.restoring.words import events_of, exposures_of, outcomes_of
-from serving.scripts import READ, TAKE_IN, Script
 
 _TOGETHER = 500
 _MOST_STEPS = 4

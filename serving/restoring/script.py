@@ -1,6 +1,6 @@
 """A decision of the log back in Redis, in one atomic step that may be repeated."""
 
-from serving.scripts import BOOKKEEPING, COUNTING, READING, Script
+from serving.live.scripts import BOOKKEEPING, COUNTING, READING, Script
 
 RESTORE_DECISION = Script(
     READING

@@ -20,13 +20,13 @@ from decisioning.gates.contact_ledger import GHOST_SUFFIX
 from decisioning.record import decision_from_record
 from features.models.policy_archive import PolicyArchive
 from features.online.redis_keys import book_key, decision_key, household_pointer_key, shard_of
-from serving.drafting import answer_again
-from serving.in_force import InForce
-from serving.live_changes import touch_in_catalogue
-from serving.live_encoding import contact_text, time_text, touch_text
-from serving.live_writing import counter_ttl_ms
-from serving.log_rows import decision_of_position, parts_of
-from serving.redis_link import Command
+from serving.decisions.drafting import answer_again
+from serving.in_force.policy_in_force import InForce
+from serving.live.changes import touch_in_catalogue
+from serving.live.encoding import contact_text, time_text, touch_text
+from serving.live.redis_link import Command
+from serving.live.writing import counter_ttl_ms
+from serving.log.log_rows import decision_of_position, parts_of
 
 COLUMNS = (
     "decision_id", "customer_id", "decided_at", "touchpoint", "offer_id", "channel", "creative_id", "policy_version",

@@ -13,12 +13,12 @@ from features.log.event_log import EventLog
 from features.log.heard import TEXT_TYPES
 from features.log.restorable import events_since, first_exposures, outcomes_since
 from serving.bodies import EventItem, OutcomeItem
-from serving.in_force import InForce
-from serving.joining import JOINING
-from serving.live_changes import REMEMBERED, Changes, changes_of_event, changes_of_outcome
-from serving.live_encoding import exposure_text
-from serving.live_reading import KEPT_ARM, RECENT
-from serving.live_writing import Taking
+from serving.in_force.policy_in_force import InForce
+from serving.live.changes import REMEMBERED, Changes, changes_of_event, changes_of_outcome
+from serving.live.encoding import exposure_text
+from serving.live.joining import JOINING
+from serving.live.reading import KEPT_ARM, RECENT
+from serving.live.writing import Taking
 from serving.problems import Fault
 from serving.restoring.taken import Restorer
 

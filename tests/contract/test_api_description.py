@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from features.settings import Settings
-from serving.app import create_app
+from serving.http.app import create_app
 
 ROOT = Path(__file__).parents[2]
 LINK = re.compile(r"""(?:src|href|action|url)\s*[=(:]\s*["']?([^"'\s>)]+)""", re.IGNORECASE)

@@ -24,8 +24,8 @@ from pipelines.batch import BatchPlan, ModelCopy, decide_audience
 from pipelines.embedded_redis import embedded_redis
 from pipelines.options import settings_for
 from pipelines.replaying import ReplayPlan, replay_log
-from serving.app import create_app
-from serving.decision_log import drain_alone, open_redis
+from serving.http.app import create_app
+from serving.log.drain import drain_alone, open_redis
 from serving.privacy.erasing import erase_customer
 from training.registry.tracking import ModelRun, TrainingData, track_model
 

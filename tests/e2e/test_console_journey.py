@@ -26,8 +26,8 @@ from features.log.event_log import EventLog
 from features.settings import Settings
 from pipelines.cli import exit_code
 from pipelines.commands import experiment
-from serving.api_keys import Scope, create_key
-from serving.app import create_app
+from serving.http.api_keys import Scope, create_key
+from serving.http.app import create_app
 
 SHOP = Path(__file__).parents[1] / "catalogues" / "shop"
 NAME = "engine-vs-random"

@@ -30,7 +30,7 @@ from pipelines import cli
 from pipelines.demo.running_server import running_server, wait_until_ready
 from pipelines.embedded_redis import redis_for
 from pipelines.reference import pages
-from serving.app import create_app
+from serving.http.app import create_app
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "story.md").read_text(encoding="utf-8")

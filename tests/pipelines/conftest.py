@@ -27,7 +27,7 @@ from features.log.contracts import DECISIONS
 from features.log.rows import frame_of, parse_row
 from features.models.policy_archive import PolicyArchive
 from features.settings import Settings
-from serving.log_rows import decision_rows
+from serving.log.log_rows import decision_rows
 
 SHOP = Path(__file__).parent.parent / "catalogues" / "shop"
 MOMENT = datetime(2026, 11, 1, 12, tzinfo=UTC)

@@ -28,7 +28,7 @@ from features.log.event_log import EventLog
 from features.log.rows import frame_of, parse_row
 from features.reports.fairness import Verdict
 from pipelines.fairness_floor import Claims, claims_of, least_places, price_floor, with_floor_prices
-from serving.log_rows import decision_rows
+from serving.log.log_rows import decision_rows
 from training.fairness.fairness_report import read_fairness
 from training.kpis.kpi_report import KpiReading
 

@@ -11,7 +11,7 @@ from features.online.redis_keys import stream_key
 from features.settings import Settings
 from pipelines.commands import importing, log
 from pipelines.exit_codes import EXIT_REJECTED
-from serving.spool import Spool
+from serving.log.spool import Spool
 
 GOOD = "E-1,C-1,browse,2026-01-01T10:00:00Z,,EUR\n"
 BAD = "E-2,C-2,browse,someday,,EUR\n"

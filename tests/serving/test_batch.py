@@ -28,7 +28,7 @@ from features.settings import Settings
 from pipelines import batch, batch_worker
 from pipelines.allocation_problem import Volume
 from pipelines.batch import BatchPlan, BatchReport, ModelCopy, decide_audience
-from serving.decision_log import drain_alone
+from serving.log.drain import drain_alone
 
 type Batch = Callable[..., tuple[BatchReport, list[dict[str, Any]]]]
 

@@ -19,7 +19,7 @@ from features.log.case_log import cases_in_log
 from features.log.cases import CASES_SCHEMA, cases_of
 from features.log.contracts import DECISIONS, EVENTS, OUTCOMES
 from features.log.event_log import EventLog
-from serving.live_reading import live_of
+from serving.live.reading import live_of
 
 T = datetime(2026, 5, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -238,7 +238,7 @@ def test_the_log_and_live_state_agree_on_which_cases_are_open(
 ) -> None:
     """The same events, taken in live in any order: a case is open in one exactly where it is open in the other."""
     from serving.bodies import EventItem
-    from serving.live_changes import Changes, changes_of_event
+    from serving.live.changes import Changes, changes_of_event
 
     known = replace(catalogue, event_types=(*catalogue.event_types, "bag_lost", "bag_found"))
     words: dict[str, str] = {}

@@ -21,7 +21,7 @@ from features.settings import Settings
 from pipelines.batch import BatchPlan, decide_audience
 from pipelines.handoff.desk import HandOffPlan, HandOffReport, hand_over
 from pipelines.handoff.returns import ReturnReport, take_returns
-from serving.decision_log import drain_alone
+from serving.log.drain import drain_alone
 
 NOW = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)
 WEEK = timedelta(days=7)

@@ -15,7 +15,7 @@ from pipelines.exit_codes import EXIT_REJECTED
 from pipelines.handoff import book
 from pipelines.handoff.book import HandOffBook
 from pipelines.handoff.desk import HandOffPlan, HandOffReport, hand_over
-from serving.app import create_app
+from serving.http.app import create_app
 
 
 def test_a_letter_is_handed_over_once_with_what_the_mail_house_needs_and_nothing_else(house: Any) -> None:

@@ -22,8 +22,8 @@ from features.settings import Settings
 from features.store.builder import build_features
 from features.store.materialising import materialise
 from pipelines.embedded_redis import embedded_redis
-from serving.app import create_app
-from serving.decision_log import DrainReport, drain_alone
+from serving.http.app import create_app
+from serving.log.drain import DrainReport, drain_alone
 
 SHOP = Path(__file__).parents[2] / "catalogues" / "shop"
 NOW = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)

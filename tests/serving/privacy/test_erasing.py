@@ -289,7 +289,7 @@ def test_similar_ids_are_other_people(installation, ann) -> None:
 
 
 def test_only_a_key_for_privacy_may_look_and_erase(installation, ann) -> None:
-    from serving.api_keys import Scope, create_key
+    from serving.http.api_keys import Scope, create_key
 
     def header(scope: Scope) -> dict[str, str]:
         made = create_key(

@@ -1,0 +1,194 @@
+"""Answers to "why" and "why not", from the record and from what is known now; asking changes nothing.
+
+What was then comes from the record alone. What would be now is decided afresh and thrown away: it reads what a
+decision reads, and neither logs, reserves nor remembers. Which change would have let another offer win is tried out
+with the policy that decided, built from its kept catalogue; where that is gone, it is said and not guessed.
+"""
+
+import asyncio
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from decisioning.customer import CustomerId
+from decisioning.decision import Decision
+from decisioning.errors import UnavailableError, UnknownNameError
+from decisioning.explanation.explanation import Reader, explain_decision
+from decisioning.explanation.nearest_change import Change, Step, nearest_change
+from decisioning.explanation.why_not import NOW_ID, MessageStanding, Standing, WhyNot, why_not_then
+from decisioning.policy import Policy
+from decisioning.record import decision_from_record
+from features.models.policy_archive import PolicyArchive
+from serving.decisions.answers import Amounts
+from serving.decisions.deciding import Ask, decide_prepared, prepare_many
+from serving.in_force.policy_in_force import InForce
+from serving.live.reading import Lookup
+from serving.live.store import LiveState
+
+type Told = dict[str, Any]
+
+_MINOR = "_minor"
+
+
+def explanation_for(record: Told, reader: Reader, locale: str | None) -> Told:
+    """A decision in plain sentences.
+
+    Args:
+        record: The full record.
+        reader: Who is told.
+        locale: BCP 47 tag; None for the customer's own.
+    """
+    decision = decision_from_record(record)
+    sentences = explain_decision(decision, reader, locale)
+    return {"decision_id": decision.decision_id, "for": reader.value, "sentences": list(sentences)}
+
+
+async def why_not_answer(
+    state: LiveState,
+    in_force: InForce,
+    archive: PolicyArchive,
+    record: Told,
+    *,
+    offer_id: str,
+    channel_id: str | None,
+    now: datetime,
+    within_s: float,
+) -> Told:
+    """Why an offer was not chosen, why it would not be now, and what would have let it win.
+
+    Args:
+        state: Redis, which is only read.
+        in_force: Policy and models in use now.
+        archive: Policies of former times.
+        record: The full record of the decision.
+        offer_id: The offer.
+        channel_id: Only this channel; None for any.
+        now: The moment of the question.
+        within_s: How long Redis may take.
+
+    Raises:
+        UnknownNameError: Neither the record nor the catalogue knows the offer or the channel.
+    """
+    then = decision_from_record(record)
+    _check_names(in_force, then, offer_id, channel_id)
+    problem = None
+    told_now = None
+    try:
+        decision = await _decide_now(state, in_force, then, offer_id=offer_id, now=now, within_s=within_s)
+        told_now = await asyncio.to_thread(_told, in_force, in_force.policy, decision, offer_id, channel_id)
+    except UnknownNameError as error:
+        problem = f"the catalogue has changed since: {error}"
+    except (TimeoutError, UnavailableError):
+        problem = "what is known of the customer now cannot be read at the moment"
+    return {
+        "decision_id": then.decision_id,
+        "offer_id": offer_id,
+        "channel": channel_id,
+        "then": await asyncio.to_thread(_told_then, in_force, archive, then, offer_id, channel_id),
+        "now": told_now,
+        "now_problem": problem,
+    }
+
+
+def _check_names(in_force: InForce, then: Decision, offer_id: str, channel_id: str | None) -> None:
+    known = why_not_then(then, offer_id, channel_id).standing is not Standing.NOT_A_CANDIDATE
+    catalogue = in_force.catalogue
+    if not known and offer_id not in catalogue.offers:
+        raise UnknownNameError("offer", offer_id, catalogue.offers)
+    if not known and channel_id is not None and channel_id not in catalogue.channels:
+        raise UnknownNameError("channel", channel_id, catalogue.channels)
+
+
+async def _decide_now(
+    state: LiveState, in_force: InForce, then: Decision, *, offer_id: str, now: datetime, within_s: float
+) -> Decision:
+    """What the same ask would get now; nothing of it is kept."""
+    catalogue, request = in_force.catalogue, then.inputs.request
+    if offer_id not in catalogue.offers:
+        raise UnknownNameError("offer", offer_id, catalogue.offers)
+    in_force.policy.candidates(request.touchpoint_id)  # refuses a touchpoint that is gone
+    is_stage_known = request.stage_id in {stage.stage_id for stage in catalogue.stages}
+    async with asyncio.timeout(within_s):
+        lookup = Lookup(
+            customer_id=request.customer_id, touchpoint_id=request.touchpoint_id, supply=in_force.supply.query(now)
+        )
+        [known] = await state.read_people([lookup])
+    who = request.customer_id if known.of is None else CustomerId(known.of)
+    ask = Ask(
+        request=replace(request, customer_id=who, stage_id=request.stage_id if is_stage_known else None),
+        known=known,
+        now=now,
+        decision_id=NOW_ID,
+    )
+    return decide_prepared(in_force, prepare_many(in_force, [ask])[0])
+
+
+def _told_then(
+    in_force: InForce, archive: PolicyArchive, then: Decision, offer_id: str, channel_id: str | None
+) -> Told:
+    is_same = then.policy_version == in_force.policy.version
+    kept = in_force.policy if is_same else archive.policy(then.policy_version)
+    policy = kept if isinstance(kept, Policy) else in_force.policy
+    return _told(in_force, policy, then, offer_id, channel_id)
+
+
+def _told(in_force: InForce, policy: Policy, decision: Decision, offer_id: str, channel_id: str | None) -> Told:
+    found = why_not_then(decision, offer_id, channel_id)
+    change = nearest_change(policy, decision, offer_id, channel_id)
+    money = Amounts(policy, in_force.per_major)
+    return {
+        "decided_at": decision.decided_at.isoformat(),
+        "policy_version": decision.policy_version,
+        "standing": found.standing.value,
+        "sentence": found.sentence,
+        "chosen": found.chosen_key,
+        "best": found.best_key,
+        "is_ghost": found.is_ghost,
+        "messages": _messages(found, money),
+        "nearest_change": _change(change, money),
+    }
+
+
+def _messages(found: WhyNot, money: Amounts) -> list[Told]:
+    return [_message(one, money) for one in found.messages]
+
+
+def _message(one: MessageStanding, money: Amounts) -> Told:
+    return {
+        "message": one.message_key,
+        "standing": one.standing.value,
+        "action_probability": one.probability,
+        "obstacles": [
+            {"reason": reason, "because": words, "detail": detail} for reason, words, detail in one.obstacles
+        ],
+        "allowed_at": None if one.allowed_at is None else one.allowed_at.isoformat(),
+        "gap": None if one.gap_minor is None else money.money(one.gap_minor),
+        "factors": [_factor(name, amount, money) for name, amount in one.factors.items()],
+    }
+
+
+def _factor(name: str, amount: float, money: Amounts) -> Told:
+    """A factor in which the message was worse (positive) or better than the best one."""
+    if not name.endswith(_MINOR):
+        return {"factor": name, "amount": None, "ratio": amount}
+    told = money.value(amount) if name == "uplift_minor" else money.money(amount)
+    return {"factor": name.removesuffix(_MINOR), "amount": told, "ratio": None}
+
+
+def _change(change: Change, money: Amounts) -> Told:
+    return {
+        "message": change.message_key,
+        "sentence": change.sentence,
+        "is_verified": change.is_verified,
+        "steps": [_step(step, money) for step in change.steps],
+    }
+
+
+def _step(step: Step, money: Amounts) -> Told:
+    return {
+        "kind": step.kind.value,
+        "words": step.words,
+        "reason": None if step.exclusion is None else step.exclusion.value,
+        "amount": money.value(step.amount),
+        "at": None if step.at is None else step.at.isoformat(),
+    }

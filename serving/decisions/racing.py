@@ -1,0 +1,110 @@
+"""Drafts on their way into the log, against everybody else who decides about the same customers.
+
+A commit writes nothing where a book of contacts moved on since it was read, or where what all share has run out: it
+gives back the state as it is, and the draft is decided again with that. Who keeps losing to others gets silence, which
+needs no room and so cannot lose. Where one draft of ours makes another lose, as two members of a household in one
+batch do, that is progress and no defeat. Who was erased meanwhile is nobody we know, and no log hears of it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from decisioning.decision import Action
+from serving.decisions.drafting import Draft, Ticket, draft_contended, draft_unknown, entry_of, redraft_many
+from serving.in_force.policy_in_force import InForce
+from serving.live.reading import Conflict
+from serving.live.store import Gone, LiveState
+
+MAX_ATTEMPTS = 4
+"""Commits of one ask that may be lost to others before it gets silence."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """What became of a draft: logged as it is, or the answer that a twin of its ask was given a moment before."""
+
+    draft: Draft
+    twin: bytes | None
+
+
+class Race:
+    """The commit of some drafts.
+
+    Attributes:
+        unsettled: Drafts by their place that no log has confirmed so far.
+        settled: What became of the others.
+        conflicts: Commits that were lost, by place.
+    """
+
+    def __init__(
+        self, state: LiveState, in_force: InForce, drafts: Sequence[Draft], *, keeps_record: bool = True
+    ) -> None:
+        """Prepare the race.
+
+        Args:
+            state: Where to commit.
+            in_force: What the drafts were made with.
+            drafts: n drafts, at most one per customer.
+            keeps_record: Whether Redis keeps the records for reading back.
+        """
+        self._state = state
+        self._in_force = in_force
+        self._keeps_record = keeps_record
+        self._defeats = dict.fromkeys(range(len(drafts)), 0)
+        self.unsettled = dict(enumerate(drafts))
+        self.settled: dict[int, Settled] = {}
+        self.conflicts = dict.fromkeys(range(len(drafts)), 0)
+
+    async def run(self) -> list[Settled]:
+        """Commit until everything is settled, n in order.
+
+        Raises:
+            UnavailableError: Redis went away; `unsettled` and `settled` say how far it came.
+        """
+        while self.unsettled:
+            await self._lap()
+        return [self.settled[place] for place in sorted(self.settled)]
+
+    async def _lap(self) -> None:
+        places = list(self.unsettled)
+        entries = [entry_of(self._in_force, self.unsettled[place], keeps_record=self._keeps_record) for place in places]
+        lost: dict[int, Conflict] = {}
+        has_sent = False
+        for place, reply in zip(places, await self._state.commit(entries), strict=True):
+            if isinstance(reply, Conflict):
+                lost[place] = reply
+                continue
+            draft = self.unsettled.pop(place)
+            if isinstance(reply, Gone):
+                gone = draft_unknown(self._in_force, draft.ticket, draft.decision.decided_at)
+                self.settled[place] = Settled(draft=gone, twin=None)
+                continue
+            self.settled[place] = Settled(draft=draft, twin=reply)
+            has_sent |= reply is None and draft.decision.action is Action.SEND
+        self._decide_again(lost, is_defeat=not has_sent)
+
+    def _decide_again(self, lost: dict[int, Conflict], *, is_defeat: bool) -> None:
+        for place in lost:
+            self.conflicts[place] += 1
+            self._defeats[place] += is_defeat
+        beaten = [place for place in lost if self._defeats[place] >= MAX_ATTEMPTS]
+        for place in beaten:
+            self.unsettled[place] = draft_contended(self._in_force, self.unsettled[place])
+        again = [place for place in lost if place not in beaten]
+        drafts = [self.unsettled[place] for place in again]
+        self.unsettled.update(
+            zip(again, redraft_many(self._in_force, drafts, [lost[place] for place in again]), strict=True)
+        )
+
+
+def rounds_of(tickets: Sequence[Ticket]) -> list[list[int]]:
+    """Places of asks that can travel together: each customer once a round, in the order they came."""
+    rounds: list[list[int]] = []
+    turns: dict[str, int] = {}
+    for place, ticket in enumerate(tickets):
+        turn = turns.get(ticket.request.customer_id, 0)
+        turns[ticket.request.customer_id] = turn + 1
+        if turn == len(rounds):
+            rounds.append([])
+        rounds[turn].append(place)
+    return rounds

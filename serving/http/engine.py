@@ -1,0 +1,45 @@
+"""Everything that routes need, put together once per app."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from starlette.requests import HTTPConnection
+
+from features.settings import Settings
+from serving.decisions.decision_service import DecisionService
+from serving.decisions.permit_service import PermitService
+from serving.http.api_keys import KeyRing
+from serving.in_force.refreshing import Refresher
+from serving.live.store import LiveState
+from serving.metrics import Metrics
+from serving.reports.intake import Intake
+from serving.watch.care_watch import CareWatch
+from serving.watch.pacing import Pacer
+
+
+@dataclass(slots=True, kw_only=True)
+class Engine:
+    """The parts of a running server.
+
+    Attributes:
+        was_ready: Everything was there at least once; from then on the server only degrades.
+    """
+
+    settings: Settings
+    now: Callable[[], datetime]
+    state: LiveState
+    refresher: Refresher
+    decisions: DecisionService
+    permits: PermitService
+    intake: Intake
+    keys: KeyRing
+    metrics: Metrics
+    pacer: Pacer
+    care_watch: CareWatch
+    was_ready: bool = False
+
+
+def engine_of(connection: HTTPConnection) -> Engine:
+    """The engine of the app that serves a request."""
+    return connection.app.state.engine

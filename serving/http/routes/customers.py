@@ -1,0 +1,201 @@
+"""The rights of a customer over HTTP: what is held, corrected, erased."""
+
+import asyncio
+from dataclasses import asdict
+from typing import Any
+
+from fastapi import APIRouter, Depends
+from pydantic import Field
+from starlette.requests import Request
+from starlette.responses import Response
+
+from decisioning.errors import InvalidInputError
+from serving.bodies import CorrectionBody, PathId, ReadmissionBody
+from serving.http.access import needs
+from serving.http.api_keys import Scope
+from serving.http.documents import Document, problems, request_body
+from serving.http.engine import engine_of
+from serving.http.requests import json_response, read_body
+from serving.live.redis_address import redis_url_of
+from serving.problems import Problem
+
+router = APIRouter(tags=["customers"])
+
+# What these routes do is slow and rare, and brings the libraries of the log along: it is imported when it is asked for.
+_RIGHTS = Depends(needs(Scope.PRIVACY))
+
+
+class HoldingDocument(Document):
+    """What one place holds."""
+
+    where: str = Field(description="Such as log/events or redis/profile")
+    source: str = Field(description="How it came there")
+    purpose: str = Field(description="What it is for")
+    kept: str = Field(description="How long it stays")
+    rows: list[Any]
+
+
+class ShownAnswer(Document):
+    """Everything that is held of a customer."""
+
+    customer_id: str
+    as_of: str
+    is_known: bool
+    held: list[HoldingDocument]
+
+
+class CorrectedAnswer(Document):
+    """What has another value now."""
+
+    customer_id: str
+    corrected: list[str]
+
+
+class ReadmittedAnswer(Document):
+    """Who was erased is taken in again."""
+
+    customer_id: str
+    readmitted_since: str = Field(description="Nothing older comes back")
+
+
+class ErasedAnswer(Document):
+    """What was erased."""
+
+    was_erased: bool = Field(description="It was erased before")
+    log_rows: dict[str, int]
+    redis_keys: int
+    history_rows: int
+    file_rows: dict[str, int]
+    append_only_file: str = Field(description="rewritten, no append-only file, or refused: see to it there")
+    left: list[str] = Field(description="Files below home in which the id still stands")
+    was_scanned: bool
+
+
+@router.get(
+    "/v1/customers/{customer_id}",
+    dependencies=[_RIGHTS],
+    response_model=ShownAnswer,
+    responses=problems(401, 403, 404, 503),
+)
+async def show(customer_id: PathId, request: Request) -> Response:
+    """Everything that is held of a customer, in plain form: place by place with source, purpose and time it is kept.
+
+    It walks over all of Redis and reads the log, so it takes seconds: it is for people's requests, not for pages.
+    """
+    from serving.privacy.showing import show_customer
+
+    engine = engine_of(request)
+    shown = await asyncio.to_thread(
+        show_customer,
+        engine.settings,
+        redis_url_of(engine.settings),
+        engine.refresher.current().catalogue,
+        customer_id,
+        now=engine.now(),
+        by=_caller(request),
+    )
+    if not shown["is_known"]:
+        raise _unknown()
+    return json_response(shown)
+
+
+@router.patch(
+    "/v1/customers/{customer_id}",
+    dependencies=[_RIGHTS],
+    response_model=CorrectedAnswer,
+    responses=problems(400, 401, 403, 404, 413, 415, 422, 503),
+    openapi_extra=request_body(CorrectionBody),
+)
+async def correct(customer_id: PathId, request: Request) -> Response:
+    """Correct what is held of a customer; the next decision looks at it.
+
+    Answers about consent, profiling and protection are no corrections: report them as events.
+    """
+    from serving.privacy.correcting import correct_customer, is_known
+
+    engine = engine_of(request)
+    body = await read_body(request, CorrectionBody)
+    if not await asyncio.to_thread(is_known, engine.settings, customer_id):
+        raise _unknown()
+    corrected = await asyncio.to_thread(
+        correct_customer,
+        engine.settings,
+        redis_url_of(engine.settings),
+        engine.refresher.current().catalogue,
+        customer_id,
+        body.values,
+        now=engine.now(),
+        by=_caller(request),
+    )
+    return json_response({"customer_id": customer_id, "corrected": corrected})
+
+
+@router.delete(
+    "/v1/customers/{customer_id}",
+    dependencies=[_RIGHTS],
+    response_model=ErasedAnswer,
+    responses=problems(401, 403, 404, 503),
+)
+async def erase(customer_id: PathId, request: Request) -> Response:
+    """Erase a customer everywhere, for good, while everything else goes on.
+
+    From the answer on, and on every path, the customer is unknown and stays so: imports, events and decisions about
+    them are passed over. It takes seconds to minutes, by the size of the log; repeat it where the answer is lost or
+    says 503, and it goes on where it stopped. Readouts of experiments stay: they hold sums, and nobody's name.
+    """
+    from serving.privacy.erasing import erase_customer
+
+    engine = engine_of(request)
+    try:
+        done = await asyncio.to_thread(
+            erase_customer,
+            engine.settings,
+            redis_url_of(engine.settings),
+            customer_id,
+            now=engine.now(),
+            by=_caller(request),
+        )
+    except InvalidInputError as error:
+        raise _unknown() from error
+    return json_response(asdict(done))
+
+
+@router.post(
+    "/v1/customers/{customer_id}/readmission",
+    dependencies=[_RIGHTS],
+    response_model=ReadmittedAnswer,
+    responses=problems(400, 401, 403, 404, 413, 415, 422, 503),
+    openapi_extra=request_body(ReadmissionBody),
+)
+async def readmit(customer_id: PathId, request: Request) -> Response:
+    """Take somebody in again who was erased and signed up anew: by a new consent, given after the erasure.
+
+    The tombstone stays for everything older, so that old rows still do not come back.
+    """
+    from serving.privacy.readmitting import readmit_customer, was_erased
+
+    engine = engine_of(request)
+    body = await read_body(request, ReadmissionBody)
+    if not await asyncio.to_thread(was_erased, engine.settings, customer_id):
+        raise Problem(404, "unknown_customer", "customer must be one who was erased, got another")
+    await asyncio.to_thread(
+        readmit_customer,
+        engine.settings,
+        redis_url_of(engine.settings),
+        engine.refresher.current().catalogue,
+        customer_id,
+        [(one.channel, one.purpose) for one in body.consents],
+        given_at=body.given_at,
+        now=engine.now(),
+        by=_caller(request),
+    )
+    return json_response({"customer_id": customer_id, "readmitted_since": body.given_at.isoformat()})
+
+
+def _caller(request: Request) -> str:
+    key = request.state.key
+    return "open door" if key is None else f"key {key.name}"
+
+
+def _unknown() -> Problem:
+    return Problem(404, "unknown_customer", "customer must be one of whom something is held, got an unknown id")

@@ -1,0 +1,95 @@
+"""Why a decision came out as it did, and what would have let another message win; asking changes nothing."""
+
+from collections.abc import Mapping
+
+from fastapi import APIRouter, Depends
+from starlette.requests import Request
+from starlette.responses import Response
+
+from decisioning.explanation.explanation import Reader
+from features.models.policy_archive import PolicyArchive
+from serving.bodies import PathId, invalid, unknown_name
+from serving.decisions.explaining import explanation_for, why_not_answer
+from serving.decisions.records import record_of
+from serving.http.access import needs
+from serving.http.api_keys import Scope
+from serving.http.documents import ExplainedAnswer, WhyNotAnswer, parameters, problems
+from serving.http.engine import engine_of
+from serving.http.requests import json_response
+from serving.problems import Fault
+
+router = APIRouter(tags=["explanations"])
+_READ = [Depends(needs(Scope.READ))]
+_FOR = {"for": "Who is told: customer, agent or auditor", "locale": "BCP 47 tag; default the customer's own"}
+_WHY_NOT = {"offer": "The offer that was expected; a name of the catalogue", "channel": "Only on this channel"}
+
+
+@router.get(
+    "/v1/decisions/{decision_id}/explanation",
+    dependencies=_READ,
+    response_model=ExplainedAnswer,
+    responses=problems(401, 403, 404, 409, 422, 503),
+    openapi_extra=parameters(_FOR, required=("for",)),
+)
+async def explain(decision_id: PathId, request: Request) -> Response:
+    """A decision in plain sentences, from its record alone, for the customer, the call agent or the auditor.
+
+    The customer's are made to be passed on: what was decided, by what logic, which data mattered, what they can do. The
+    others hold personal data.
+    """
+    engine = engine_of(request)
+    given = _given(request, _FOR, required="for")
+    if given["for"] not in list(Reader):
+        raise invalid([Fault(pointer="for", detail=unknown_name("reader", given["for"], list(Reader)))])
+    record = await record_of(
+        engine.state, engine.settings.log_path, decision_id, within_s=engine.settings.deadline_ms / 1000
+    )
+    return json_response(explanation_for(record, Reader(given["for"]), given.get("locale")))
+
+
+@router.get(
+    "/v1/decisions/{decision_id}/why-not",
+    dependencies=_READ,
+    response_model=WhyNotAnswer,
+    responses=problems(401, 403, 404, 409, 422, 503),
+    openapi_extra=parameters(_WHY_NOT, required=("offer",)),
+)
+async def why_not(decision_id: PathId, request: Request) -> Response:
+    """Why an offer was not chosen then, why it would not be now, and the nearest change that would have let it win.
+
+    Nothing is sent, reserved, logged or remembered.
+    """
+    engine = engine_of(request)
+    given = _given(request, _WHY_NOT, required="offer")
+    within_s = engine.settings.deadline_ms / 1000
+    record = await record_of(engine.state, engine.settings.log_path, decision_id, within_s=within_s)
+    answer = await why_not_answer(
+        engine.state,
+        engine.refresher.current(),
+        PolicyArchive(engine.settings.catalogues_path),
+        record,
+        offer_id=given["offer"],
+        channel_id=given.get("channel"),
+        now=engine.now(),
+        within_s=within_s,
+    )
+    return json_response(answer)
+
+
+def _given(request: Request, known: Mapping[str, str], *, required: str) -> dict[str, str]:
+    """The parameters of a question.
+
+    Raises:
+        Problem: 422, a parameter that is unknown, given twice or missing.
+    """
+    pairs = request.query_params.multi_items()
+    names = [name for name, _ in pairs]
+    faults = [
+        Fault(pointer=name, detail=unknown_name("parameter", name, list(known))) for name in names if name not in known
+    ]
+    faults += [Fault(pointer=name, detail="must be given once") for name in sorted(set(names)) if names.count(name) > 1]
+    if required not in names:
+        faults.append(Fault(pointer=required, detail="must be given"))
+    if faults:
+        raise invalid(faults)
+    return dict(pairs)

@@ -1,0 +1,40 @@
+"""Ask for leave to send, at the moment of sending."""
+
+import time
+
+from fastapi import APIRouter, Depends
+from starlette.requests import Request
+from starlette.responses import Response
+
+from serving.bodies import PathId, PermitBody
+from serving.http.access import needs
+from serving.http.api_keys import Scope
+from serving.http.documents import PermitAnswer, problems, request_body
+from serving.http.engine import engine_of
+from serving.http.requests import json_response, read_body
+
+router = APIRouter(tags=["permits"])
+
+
+@router.post(
+    "/v1/decisions/{decision_id}/permit",
+    dependencies=[Depends(needs(Scope.DECIDE))],
+    response_model=PermitAnswer,
+    responses=problems(400, 401, 403, 404, 413, 415, 422),
+    openapi_extra=request_body(PermitBody, is_required=False),
+)
+async def ask_permit(decision_id: PathId, request: Request) -> Response:
+    """Whether the message of a decision, or of a position of a slate, may be sent now.
+
+    Consent, protection, open cases, caps, quiet hours, capacity and validity are asked again, as they are at this
+    moment. "Denied" is an answer like any other: status 200 with the reasons, and the room that the decision had
+    reserved is free again. While Redis is away nothing can be checked, and so the permit is denied. Repeats get the
+    same answer until it expires.
+    """
+    engine = engine_of(request)
+    body = await read_body(request, PermitBody) if await request.body() else PermitBody()
+    started = time.perf_counter()
+    limit_ms = min(body.deadline_ms or engine.settings.deadline_ms, engine.settings.deadline_ms)
+    answer = await engine.permits.answer(decision_id, deadline_s=limit_ms / 1000)
+    engine.metrics.latency.labels("permit").observe(time.perf_counter() - started)
+    return json_response(answer)

@@ -1,0 +1,1 @@
+"""What decisions are made with: catalogue, features and models that fit together, renewed while serving."""

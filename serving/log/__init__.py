@@ -1,0 +1,1 @@
+"""The decision log: from the streams and the spool into the event log."""

@@ -1,0 +1,1 @@
+"""What happened, reported back: outcomes and events on their way in."""

@@ -1,0 +1,1 @@
+"""What a server keeps an eye on beside answering."""

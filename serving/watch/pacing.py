@@ -1,0 +1,312 @@
+"""Prices of what all customers share, kept current: one process at a time looks every second and writes them.
+
+Whoever holds a lock in Redis sets the prices; it expires after a few looks, so another process goes on where one died.
+Prices and what they were worked out from lie in Redis too: a restart, of a server or of all of them, goes on from the
+last price. Counters, and so ceilings, do not hang on any of this: without prices nothing is overspent, it only goes to
+whoever comes first.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from itertools import batched
+from statistics import median
+from typing import Any
+from uuid import uuid4
+
+import hiredis
+import orjson
+import structlog
+
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.contact_policy import Touch
+from decisioning.catalogue.limits import (
+    DepartmentShare,
+    Limit,
+    LimitMeasure,
+    LimitScope,
+    counter_name,
+    price_name,
+    total_counter_name,
+)
+from decisioning.choice.pacing import Pace, SharePace, elapsed_share, next_price, next_share_price
+from decisioning.errors import InvalidInputError, UnavailableError
+from decisioning.gates.arrival import run_at
+from features.online.redis_keys import DEMAND_KEY, PACER_KEY, PACES_KEY, PRICES_KEY, counter_key
+from serving.background import survive
+from serving.in_force.policy_in_force import InForce
+from serving.live.redis_link import Command, RedisLink, Reply, connect
+from serving.metrics import Metrics
+from serving.problems import Problem
+
+EVERY_S = 1.0
+LEADS_FOR_MS = 5_000
+"""How long a leader is believed to be there without a word from it."""
+
+_TIMEOUT_S = 2.0
+_HOURS = 168
+_LOG = structlog.get_logger("nextbest.serving")
+
+_LEAD = """
+-- KEYS: pacer; ARGV: who, for how long (ms)
+local leader = redis.call('GET', KEYS[1])
+if leader and leader ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1
+"""
+
+_WRITE = """
+-- KEYS: pacer, prices, paces; ARGV: who, count of prices, then name, price, pace of each
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('DEL', KEYS[2], KEYS[3])
+for i = 3, #ARGV, 3 do
+  redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1])
+  redis.call('HSET', KEYS[3], ARGV[i], ARGV[i + 2])
+end
+return 1
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """A limit or share as it is counted now.
+
+    Attributes:
+        price: Name of its price.
+        rule: The limit or share; of a limit that counts each value alone there is a line per value.
+        counter: Its counter now.
+        total_counter: Of a share, the counter of all departments.
+        run: The moment that the counter is of: later than now behind a cut-off.
+        step: Most that one message uses.
+    """
+
+    price: str
+    rule: Limit | DepartmentShare
+    counter: str
+    total_counter: str | None = None
+    run: datetime
+    step: float = 1.0
+
+
+class Pacer:
+    """Sets prices for a catalogue, as long as nobody else does."""
+
+    def __init__(
+        self, url: str, *, in_force: Callable[[], InForce], now: Callable[[], datetime], metrics: Metrics | None = None
+    ) -> None:
+        """Prepare; nothing is opened before the first look.
+
+        Args:
+            url: Where Redis is.
+            in_force: What is in force; its catalogue names limits and shares.
+            now: The clock.
+            metrics: Where prices are shown; None to show them nowhere.
+        """
+        self._url = url
+        self._in_force = in_force
+        self._now = now
+        self._metrics = metrics
+        self._link: RedisLink | None = None
+        self._name = uuid4().hex
+
+    async def run(self, every_s: float = EVERY_S) -> None:
+        """Look again and again, until cancelled; while Redis is away there is nothing to look at."""
+        try:
+            while True:
+                if not await survive(self._look_in_time, "pacing_failed"):
+                    self.close()
+                await asyncio.sleep(every_s)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Drop the connection."""
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+
+    async def look(self) -> Mapping[str, float] | None:
+        """Set the prices once.
+
+        Returns:
+            Prices by name, in minor units per unit; None where another process sets them, or nothing is shared.
+
+        Raises:
+            UnavailableError: Redis is away.
+            Problem: There is no catalogue yet.
+        """
+        catalogue = self._in_force().catalogue
+        lines = lines_of(catalogue, self._now())
+        if not lines:
+            return None
+        if (await self._ask([("EVAL", _LEAD, 1, PACER_KEY, self._name, LEADS_FOR_MS)]))[0] != 1:
+            return None
+        counters = sorted({one for line in lines for one in (line.counter, line.total_counter) if one})
+        read: list[Command] = [("HGETALL", PACES_KEY), ("HGETALL", DEMAND_KEY)]
+        read += [("MGET", *map(counter_key, some)) for some in batched(counters, 500)]
+        paces, demand, *used = await self._ask(read)
+        amounts = dict(zip(counters, map(_number, (one for some in used for one in some)), strict=True))
+        worth = scale_minor(catalogue)
+        steps = {
+            line.price: _step(line, amounts, _known(paces).get(line.price, {}), worth, _hourly(demand))
+            for line in lines
+        }
+        await self._write(steps)
+        self._show(lines, amounts, steps)
+        return {name: found["price_minor"] for name, found in steps.items()}
+
+    async def _look_in_time(self) -> None:
+        try:
+            async with asyncio.timeout(_TIMEOUT_S):
+                await self.look()
+        except (TimeoutError, UnavailableError, InvalidInputError) as error:
+            self.close()
+            _LOG.debug("prices_not_set", problem=str(error))
+        except Problem:  # no catalogue yet
+            return
+
+    async def _ask(self, commands: Sequence[Command]) -> list[Reply]:
+        if self._link is None or not self._link.is_up:
+            self._link = await connect(self._url)
+        replies = await self._link.send(commands)
+        for reply in replies:
+            if isinstance(reply, hiredis.ReplyError):
+                raise UnavailableError(f"Redis must take prices, got {reply}")
+        return replies
+
+    async def _write(self, steps: Mapping[str, Mapping[str, Any]]) -> None:
+        words = [word for name, one in steps.items() for word in (name, repr(one["price_minor"]), orjson.dumps(one))]
+        command: Command = ("EVAL", _WRITE, 3, PACER_KEY, PRICES_KEY, PACES_KEY, self._name, len(steps), *words)
+        await self._ask([command])
+
+    def _show(
+        self, lines: Sequence[Line], amounts: Mapping[str, float], steps: Mapping[str, Mapping[str, Any]]
+    ) -> None:
+        if self._metrics is None:
+            return
+        used: dict[str, float] = {}
+        for line in lines:
+            whole = line.rule.amount if isinstance(line.rule, Limit) else amounts.get(line.total_counter or "", 0.0)
+            used[line.price] = amounts[line.counter] / whole if whole else 0.0
+        self._metrics.show(self._metrics.shadow_price, {line.price: steps[line.price]["price_minor"] for line in lines})
+        self._metrics.show(self._metrics.supply_used, used)
+
+
+def lines_of(catalogue: Catalogue, now: datetime) -> tuple[Line, ...]:
+    """Every limit that lives and every share, as they are counted now.
+
+    Args:
+        catalogue: Limits, shares and the messages that fall under them.
+        now: The moment (aware); a channel with a cut-off counts to its next run.
+    """
+    found: dict[str, Line] = {}
+    for limit in catalogue.limits:
+        for line in _lines_of_limit(catalogue, limit, now):
+            known = found.setdefault(line.price, line)
+            if line.step > known.step or line.run < known.run:
+                found[line.price] = line
+    for share in catalogue.shares:
+        found[share.share_id] = Line(
+            price=share.share_id,
+            rule=share,
+            counter=counter_name(share, now),
+            total_counter=total_counter_name(share, now),
+            run=now,
+        )
+    return tuple(found.values())
+
+
+def scale_minor(catalogue: Catalogue) -> float:
+    """Typical worth of a message: the middle of the declared values, 100 minor units where there are none.
+
+    Prices find their level by themselves; a wrong scale only costs them time.
+    """
+    values = [offer.value_minor for offer in catalogue.offers.values() if offer.value_minor > 0]
+    return median(values) if values else 100.0
+
+
+def _lines_of_limit(catalogue: Catalogue, limit: Limit, now: datetime) -> Iterator[Line]:
+    for creative in catalogue.creatives:
+        offer, channel = catalogue.offers[creative.offer_id], catalogue.channels[creative.channel_id]
+        touch = Touch(
+            message_class=offer.message_class,
+            department=catalogue.goals[offer.goal_id].department,
+            goal_id=offer.goal_id,
+            channel_id=channel.channel_id,
+            offer_id=offer.offer_id,
+            creative_id=creative.creative_id,
+        )
+        value, run = value_of(limit, touch), run_at(channel, now)
+        step = channel.cost_minor if limit.measure is LimitMeasure.COST else 1.0
+        if step > 0 and lives(limit, run) and limit.of in (None, value):
+            name = counter_name(limit, run, value)
+            yield Line(price=price_name(limit, value), rule=limit, counter=name, run=run, step=step)
+
+
+def value_of(limit: Limit, touch: Touch) -> str | None:
+    """What a limit looks at in a message: its department, its channel, ...; None for a limit on everything."""
+    match limit.scope:
+        case LimitScope.EVERYTHING:
+            return None
+        case LimitScope.DEPARTMENT:
+            return touch.department
+        case LimitScope.GOAL:
+            return touch.goal_id
+        case LimitScope.CLASS:
+            return touch.message_class
+        case LimitScope.CHANNEL:
+            return touch.channel_id
+        case LimitScope.OFFER:
+            return touch.offer_id
+
+
+def lives(limit: Limit, at: datetime) -> bool:
+    """Whether a limit holds at a moment."""
+    return (limit.starts_at is None or limit.starts_at <= at) and (limit.ends_at is None or at < limit.ends_at)
+
+
+def _step(
+    line: Line, amounts: Mapping[str, float], known: Mapping[str, Any], worth: float, hourly: Sequence[float]
+) -> dict[str, Any]:
+    """The next price of a line with all that the look after this one needs."""
+    is_same = known.get("counter") == line.counter
+    price = known.get("price_minor", 0.0)
+    if isinstance(line.rule, DepartmentShare):
+        last = SharePace(**_fields(known, "messages", "total")) if is_same else SharePace(price_minor=price)
+        total = amounts.get(line.total_counter or "", 0.0)
+        share_pace = next_share_price(
+            line.rule, messages=amounts[line.counter], total=total, last=last, scale_minor=worth
+        )
+        return {"counter": line.counter, **asdict(share_pace)}
+    begun_at = known["begun_at"] if is_same else line.run.isoformat()
+    elapsed = elapsed_share(line.rule, line.run, begun_at=datetime.fromisoformat(begun_at), hourly_demand=hourly)
+    used = amounts[line.counter]
+    if elapsed is None:  # no end to pace towards
+        return {"counter": line.counter, "begun_at": begun_at, **asdict(Pace(used=used))}
+    pace = next_price(
+        amount=line.rule.amount,
+        used=used,
+        elapsed=elapsed,
+        last=Pace(**_fields(known, "used", "elapsed")) if is_same else Pace(price_minor=price),
+        scale_minor=worth / line.step,
+        step=line.step,
+    )
+    return {"counter": line.counter, "begun_at": begun_at, **asdict(pace)}
+
+
+def _fields(known: Mapping[str, Any], *names: str) -> dict[str, float]:
+    return {name: float(known[name]) for name in ("price_minor", *names)}
+
+
+def _known(paces: Sequence[bytes]) -> dict[str, Mapping[str, Any]]:
+    return {name.decode(): orjson.loads(one) for name, one in zip(paces[::2], paces[1::2], strict=True)}
+
+
+def _hourly(demand: Sequence[bytes]) -> list[float]:
+    known = {name.decode(): float(one) for name, one in zip(demand[::2], demand[1::2], strict=True)}
+    return [known.get(str(hour), 0.0) for hour in range(_HOURS)] if known else []
+
+
+def _number(value: bytes | None) -> float:
+    return float(value) if value else 0.0

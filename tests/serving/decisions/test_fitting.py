@@ -1,0 +1,155 @@
+"""What a channel cannot carry is found before the choice, and only where it could break is anything rendered."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from decisioning.catalogue.creative_limits import creative_faults
+from decisioning.catalogue.message import Channel, Creative, Message, MessageClass, Offer
+from decisioning.errors import InvalidPolicyError
+from features.templates.rendering import render_content
+from serving.in_force.fitting import NOT_RENDERED, Fitting
+from serving.in_force.policy_in_force import fitting
+
+OFFER = Offer(
+    offer_id="tea", goal_id="g", kind="gift", message_class=MessageClass.SERVICE, purpose="service",
+    attributes={"strength": "mild", "price": 3.5},
+)  # fmt: skip
+
+
+def message(content: Mapping[str, str], **limits: object) -> Message:
+    channel = Channel(channel_id="sms", **limits)  # pyright: ignore[reportArgumentType]
+    creative = Creative(creative_id="plain", offer_id="tea", channel_id="sms", content=content)
+    return Message(offer=OFFER, channel=channel, creative=creative)
+
+
+def unfit(one: Message, customer: Mapping[str, object] | None = None) -> str | None:
+    values = customer or {}
+    return Fitting([one]).fit(values, {}, frozenset({"sms"})).unfit.get(one.key)  # pyright: ignore[reportArgumentType]
+
+
+def test_content_without_merge_fields_is_checked_once_and_stays_unfit() -> None:
+    assert unfit(message({"title": "far too long"}, max_lengths={"title": 5})) is not None
+    assert unfit(message({"body": "b"}, required_fields=frozenset({"image"}))) == "image is missing"
+    assert unfit(message({"title": "fits"}, max_lengths={"title": 5})) is None
+
+
+@pytest.mark.parametrize("name", ["Bo", "Bartholomew"])
+def test_a_merge_field_breaks_its_channel_for_those_whose_words_are_too_long(name: str) -> None:
+    greeting = message({"title": "Hi {{ customer.first_name | default: 'you' }}"}, max_lengths={"title": 8})
+
+    assert (unfit(greeting, {"first_name": name}) is not None) == (len(name) > 5)
+
+
+def test_letters_that_grow_in_another_case_are_counted_as_they_come_out() -> None:
+    loud = message({"title": "{{ customer.first_name | upcase }}"}, max_lengths={"title": 8})
+
+    assert unfit(loud, {"first_name": "ﬃﬃﬃ"}) is not None  # nine capitals from three ligatures
+    assert unfit(loud, {"first_name": "ﬃﬃ"}) is None
+
+
+def test_what_cannot_break_is_not_rendered(monkeypatch: pytest.MonkeyPatch) -> None:
+    rendered: list[str] = []
+    render = fitting.render_content
+    monkeypatch.setattr(fitting, "render_content", lambda *what: rendered.append(what[0].key) or render(*what))
+    free = message({"title": "Hi {{ customer.first_name }}", "body": "{{ offer.strength }}"})
+    short = message({"title": "Hi {{ customer.first_name }}"}, max_lengths={"title": 20})
+
+    assert unfit(free, {"first_name": "x" * 500}) is None
+    assert unfit(short, {"first_name": "Ada"}) is None
+    assert rendered == []
+    assert unfit(short, {"first_name": "A" * 30}) is not None
+    assert rendered == [short.key]
+
+
+def test_channels_that_do_not_reach_the_customer_are_passed_over() -> None:
+    broken = message({"title": "{{ 1 | divided_by: customer.zero }}"})
+
+    assert Fitting([broken]).fit({"zero": 0}, {}, frozenset({"email"})).unfit == {}
+    assert Fitting([broken]).fit({"zero": 0}, {}, frozenset({"sms"})).unfit == {broken.key: NOT_RENDERED}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"title": "Hi {{ customer.first_name }}"},
+        {"title": "Hi {{ customer.first_name | append: '!' }}"},
+        {"title": "{{ customer.first_name }}"},
+        {"body": "{% if customer.age %}{{ customer.first_name }}{% endif %}"},
+    ],
+)
+@pytest.mark.parametrize("limits", [{}, {"max_lengths": {"title": 40, "body": 40}}])
+def test_a_message_that_would_have_a_hole_is_not_for_this_customer(
+    content: dict[str, str], limits: dict[str, object]
+) -> None:
+    one = message(content, **limits)
+
+    for nothing in ({}, {"first_name": None}, {"first_name": " "}):
+        assert unfit(one, {"age": 40, **nothing}) == "customer.first_name is missing"
+    assert unfit(one, {"age": 40, "first_name": "Ada"}) is None
+
+
+def test_what_a_creative_requires_is_asked_for_though_no_text_writes_it() -> None:
+    one = message({"title": "Your tea is near"})
+    one = replace(one, creative=replace(one.creative, requires=("context.shop", "customer.city")))
+
+    assert unfit(one, {"city": "Bonn"}) == "context.shop is missing"
+    assert unfit(one) == "context.shop, customer.city are missing"
+    assert Fitting([one]).fit({"city": "Bonn"}, {"shop": 3.0}, frozenset({"sms"})).unfit == {}
+
+
+def test_rendered_content_is_kept_for_the_answer() -> None:
+    loud = message({"title": "Hi {{ customer.first_name | append: '!' }}"}, max_lengths={"title": 20})
+
+    fit = Fitting([loud]).fit({"first_name": "Ada"}, {}, frozenset({"sms"}))
+
+    assert fit.contents == {loud.key: {"title": "Hi Ada!"}}
+    assert fit.unfit == {}
+
+
+_TEXT = st.text(alphabet=st.sampled_from("aäß€ﬃêİ😀 \n{%"), max_size=90)
+_PIECE = st.sampled_from(
+    [
+        "{{ customer.name }}", "{{customer.name|default: 'you'}}", "{{ customer.name | upcase }}",
+        "{{ customer.name | default: 'ﬃ' | strip | capitalize }}", "{{ customer.name | append: '!' }}",
+        "{{ offer.price }}",
+        "{{ context.city | default: \"somewhere\" }}", "{% if customer.name %}yes{% endif %}", "{{- customer.name -}}",
+        "{{ 7 | divided_by: customer.zero }}", "{{ offer.strength }}", "Hello ", "é" * 40, "line\nline ", " ",
+    ]
+)  # fmt: skip
+_LIMITS = st.fixed_dictionaries(
+    {},
+    optional={
+        "max_lengths": st.fixed_dictionaries({}, optional={"title": st.integers(0, 60), "body": st.integers(0, 200)}),
+        "required_fields": st.frozensets(st.sampled_from(["title", "body", "image"])),
+        "max_sms_segments": st.integers(0, 3),
+        "max_line_width": st.integers(0, 80),
+        "allowed_formats": st.frozensets(st.sampled_from(["a5", "dl"])),
+    },
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    pieces=st.dictionaries(st.sampled_from(["title", "body", "format"]), st.lists(_PIECE, max_size=4).map("".join)),
+    limits=_LIMITS,
+    name=st.none() | _TEXT,
+    city=st.none() | _TEXT | st.integers() | st.booleans() | st.floats(),
+)
+def test_it_finds_exactly_what_rendering_everything_finds(
+    pieces: dict[str, str], limits: dict[str, object], name: str | None, city: object
+) -> None:
+    one = message(pieces, **limits)
+    customer: dict[str, str | int | None] = {"name": name, "zero": 0}
+    context = {"city": city}
+    try:
+        faults = creative_faults(one.channel, render_content(one, customer, context))  # pyright: ignore[reportArgumentType]
+    except InvalidPolicyError:
+        faults = (NOT_RENDERED,)
+
+    found = Fitting([one]).fit(customer, context, frozenset({"sms"}))  # pyright: ignore[reportArgumentType]
+
+    assert (one.key in found.unfit) == bool(faults)

@@ -1,0 +1,65 @@
+"""What the server answered comes out of its log again: replayed, audited and verified, whatever the path."""
+
+from typing import Any
+
+import orjson
+import pytest
+import redis
+from starlette.testclient import TestClient
+
+from features.chain.audit_chain import open_log
+from features.chain.chain_verification import verify_log
+from features.models.policy_archive import PolicyArchive
+from features.settings import Settings
+from pipelines.auditing import AuditPlan, audit_policy
+from pipelines.replaying import ReplayPlan, replay_log
+from serving.log.drain import drain_alone
+from serving.log.spool import Spool
+
+ASKS: list[dict[str, Any]] = [
+    {"customer_id": "C-1", "touchpoint": "weekly-mail"},
+    {"customer_id": "C-1", "touchpoint": "weekly-mail", "channels": ["push"], "exclude_offers": ["ten-percent"]},
+    {"customer_id": "C-1", "touchpoint": "weekly-mail", "stage": "lapsed", "dedupe_key": "k"},
+    {"customer_id": "C-1", "touchpoint": "weekly-mail", "placements": [{"placement": "top"}, {"placement": "side"}]},
+    {"customer_id": "C-1", "touchpoint": "app-home", "context": {"basket_value": 12.5}},
+    {"customer_id": "nobody", "touchpoint": "weekly-mail"},
+    {"customer_id": "C-2", "touchpoint": "weekly-mail"},
+]
+
+
+@pytest.fixture
+def answered(client: TestClient, customer: str, store: Any, new_customer: Any) -> int:
+    store.put(new_customer("C-2", has_opted_out_of_profiling=True))
+    assert customer == ASKS[0]["customer_id"]
+    for ask in ASKS:
+        answer = client.post("/v1/decisions", json=ask)
+        assert answer.status_code == 200, answer.text
+    return len(ASKS)
+
+
+def test_every_path_s_decisions_are_replayed_audited_and_verified(
+    answered: int, settings: Settings, live_redis: redis.Redis
+) -> None:
+    log = open_log(settings)
+    drain_alone(live_redis, log, settings.spool_path)
+    archive = PolicyArchive(settings.catalogues_path)
+    replayed = replay_log(log, archive, ReplayPlan())
+    assert (replayed.same, replayed.changed, replayed.absent) == (answered, [], {})
+    assert replayed.positions == 1
+    assert audit_policy(log, archive, AuditPlan(draws=20)).passes
+    verified = verify_log(log)
+    assert (verified.decisions, verified.faults) == (answered + 1, ())
+
+
+def test_spooled_decisions_are_chained_like_all_others(
+    answered: int, settings: Settings, live_redis: redis.Redis
+) -> None:
+    """What Redis could not take waits on disk; here the very rows of the stream are moved there."""
+    spool = Spool(settings.spool_path)
+    for key in live_redis.scan_iter("nb:{*}:log"):
+        for entry, fields in live_redis.xrange(key):
+            spool.append(fields[b"table"].decode(), orjson.loads(fields[b"row"]))
+            live_redis.xdel(key, entry)
+    log = open_log(settings)
+    assert drain_alone(live_redis, log, settings.spool_path).inserted == answered + 1
+    assert verify_log(log).faults == ()

@@ -1,0 +1,53 @@
+"""The API's page in a real browser: it draws, and asks nobody else for anything."""
+
+import os
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import uvicorn
+from playwright.sync_api import expect, sync_playwright
+
+from features.settings import Settings
+from serving.http.app import create_app
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def address(tmp_path: Path) -> Iterator[str]:
+    app = create_app(Settings(home=tmp_path, redis_url=f"unix://{tmp_path}/none"))
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive(), "the server did not start"
+        time.sleep(0.01)
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    server.should_exit = True
+    thread.join()
+
+
+def test_the_page_draws_every_operation_and_asks_no_other_origin(address: str) -> None:
+    found = os.environ.get("NEXTBEST_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    if found is None:
+        pytest.skip("needs Chromium on PATH or in NEXTBEST_CHROMIUM; on Debian: apt install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page()
+        asked: list[str] = []
+        complaints: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+        page.goto(f"{address}/docs")
+        expect(page.locator(".opblock")).to_have_count(19, timeout=60_000)
+        expect(page.get_by_text("/v1/decisions/next")).to_be_visible()
+        browser.close()
+
+    assert [url for url in asked if not url.startswith((address, "data:"))] == []
+    assert complaints == []

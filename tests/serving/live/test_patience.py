@@ -1,0 +1,46 @@
+"""Waiting for Redis while our own process computes: an answer that is there is never given up on."""
+
+import asyncio
+import time
+from datetime import timedelta
+
+import pytest
+
+from serving.live.patience import answer_within
+from serving.live.store import LiveState
+
+BUSY_S = 0.7
+
+
+async def test_a_process_that_computes_for_longer_than_redis_may_take_keeps_its_connection(redis_url: str) -> None:
+    state = LiveState(redis_url, decision_ttl=timedelta(days=7))
+    await state.start()
+    link = state._link
+    try:
+        for _ in range(6):
+            state.doubt()
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            time.sleep(BUSY_S)
+            await asyncio.sleep(0.05)
+            assert state.is_up
+            assert state._link is link
+    finally:
+        await state.stop()
+
+
+async def test_whoever_does_not_answer_is_given_up_in_time() -> None:
+    started = time.monotonic()
+
+    with pytest.raises(TimeoutError):
+        await answer_within(asyncio.sleep(60), 0.2)
+
+    assert time.monotonic() - started < 5
+
+
+async def test_what_goes_wrong_while_waiting_is_told() -> None:
+    async def refused() -> None:
+        raise ConnectionError("refused")
+
+    with pytest.raises(ConnectionError, match="refused"):
+        await answer_within(refused(), 1.0)
