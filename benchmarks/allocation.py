@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipelines.allocation import Choices, Constraint, Plan, allocate
+from pipelines.batch.allocation import Choices, Constraint, Plan, allocate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

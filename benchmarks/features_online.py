@@ -25,7 +25,7 @@ from features.online.redis_keys import feature_key
 from features.settings import Settings
 from features.store.feature_history import Generation, draft, put_in_force
 from features.store.registry import apply, quiet
-from pipelines.embedded_redis import embedded_redis
+from pipelines.server.embedded_redis import embedded_redis
 
 CATALOGUE = Path(__file__).parents[1] / "tests" / "catalogues" / "shop"
 

@@ -31,7 +31,7 @@ from features.online.redis_keys import (
     stream_key,
 )
 from features.settings import Settings
-from pipelines.embedded_redis import embedded_redis
+from pipelines.server.embedded_redis import embedded_redis
 from serving.live.changes import Changes
 from serving.live.encoding import time_text
 from serving.live.reading import Lookup, SupplyQuery

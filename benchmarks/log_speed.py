@@ -23,7 +23,7 @@ from features.log.contracts import EVENTS, UTC_TIME
 from features.log.event_log import EventLog
 from features.online.redis_keys import SHARD_COUNT, stream_key
 from features.settings import Settings
-from pipelines.embedded_redis import embedded_redis
+from pipelines.server.embedded_redis import embedded_redis
 from serving.log.drain import drain_alone
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)

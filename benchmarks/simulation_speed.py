@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 from features.catalogue import load_catalogue
 from pipelines.simulation.history import CATALOGUE, first_monday, settled_world, write_history
-from pipelines.simulation.oracle import solve
+from pipelines.simulation.policies.oracle import solve
 
 ENDS_ON = date(2026, 11, 1)
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import orjson
 
-from pipelines.simulation.comparing import Comparison
-from pipelines.simulation.contest import NAMES, Contest, Summary, hold
+from pipelines.simulation.contest.comparison import Comparison
+from pipelines.simulation.contest.contest import NAMES, Contest, Summary, hold
 
 
 def table(found: Summary) -> str:

@@ -15,8 +15,8 @@ from features.clock import clock_of
 from pipelines.options import JsonOption, say, settings_for
 
 if TYPE_CHECKING:
-    from pipelines.simulation.comparing import Comparison
-    from pipelines.simulation.contest import Summary
+    from pipelines.simulation.contest.comparison import Comparison
+    from pipelines.simulation.contest.contest import Summary
 
 _COLUMNS = ("policy", "gain over silence", "share of the oracle's", "gain as it happened", "messages", "violations")
 
@@ -42,7 +42,7 @@ def compare(
 
     Example: `nextbest world compare worlds --customers 100 --weeks 1 --history-days 70 --workers 1`
     """
-    from pipelines.simulation.contest import Contest, hold
+    from pipelines.simulation.contest.contest import Contest, hold
 
     last = (ends_on or clock_of(settings_for(None))() - timedelta(days=1)).date()
     contest = Contest(
@@ -87,7 +87,7 @@ def _print(found: "Summary") -> None:
 
 
 def _table(comparison: "Comparison") -> Table:
-    from pipelines.simulation.contest import rows_of
+    from pipelines.simulation.contest.contest import rows_of
 
     title = f"World {comparison.seed}: {comparison.customers:,} customers, {comparison.weeks} weeks, per customer"
     table = Table(*_COLUMNS, title=title, title_justify="left")

@@ -30,7 +30,7 @@ from features.models.bundle import ModelBundle
 from features.models.registry import mlflow_client
 from features.settings import Settings
 from features.zone_rules import use_newest_rules
-from pipelines.embedded_redis import embedded_redis
+from pipelines.server.embedded_redis import embedded_redis
 
 
 def pytest_configure() -> None:

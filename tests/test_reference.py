@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from pipelines import cli
-from pipelines.reference import pages
+from pipelines.pages.reference import pages
 
 ROOT = Path(__file__).parent.parent
 EXAMPLE = re.compile(r"`nextbest ([^`]+)`")

@@ -47,8 +47,8 @@ def show(
     from decisioning.errors import InvalidInputError
     from features.catalogue import load_catalogue
     from features.clock import clock_of
-    from pipelines.customer_printing import print_shown, write_shown
-    from pipelines.embedded_redis import redis_for
+    from pipelines.printing.customer_printing import print_shown, write_shown
+    from pipelines.server.embedded_redis import redis_for
     from serving.privacy.showing import show_customer
 
     settings = settings_for(home)
@@ -84,7 +84,7 @@ def correct(
     """
     from features.catalogue import load_catalogue
     from features.clock import clock_of
-    from pipelines.embedded_redis import redis_for
+    from pipelines.server.embedded_redis import redis_for
     from serving.privacy.correcting import correct_customer
 
     settings = settings_for(home)
@@ -122,7 +122,7 @@ def erase(
     """
     from decisioning.errors import InvalidInputError
     from features.clock import clock_of
-    from pipelines.embedded_redis import redis_for
+    from pipelines.server.embedded_redis import redis_for
     from serving.privacy.erasing import erase_customer, resume_erasures
 
     if (customer_id is None) != resume:
@@ -161,7 +161,7 @@ def readmit(
     from features.catalogue import load_catalogue
     from features.clock import clock_of
     from features.moments import moment_from
-    from pipelines.embedded_redis import redis_for
+    from pipelines.server.embedded_redis import redis_for
     from serving.privacy.readmitting import readmit_customer
 
     settings = settings_for(home)

@@ -19,8 +19,8 @@ from pipelines.options import (
 
 if TYPE_CHECKING:
     from features.settings import Settings
-    from pipelines.allocation_problem import Volume
-    from pipelines.batch import ModelCopy
+    from pipelines.batch.allocation_problem import Volume
+    from pipelines.batch.run import ModelCopy
 
 
 def register(app: typer.Typer) -> None:
@@ -75,9 +75,9 @@ def decide_batch(
     from features.moments import moment_from
     from features.online.redis_connection import connect
     from features.online.state_mark import is_state_lost, state_mark_of
-    from pipelines.batch import BatchPlan, decide_audience
-    from pipelines.draining import draining
-    from pipelines.embedded_redis import redis_for
+    from pipelines.batch.run import BatchPlan, decide_audience
+    from pipelines.server.draining import draining
+    from pipelines.server.embedded_redis import redis_for
 
     settings = settings_for(home)
     is_new = is_cold_start(settings)
@@ -134,7 +134,7 @@ def _print(report: dict[str, Any], *, as_json: bool) -> None:
 
 def _volumes(at_least: "list[str]", at_most: "list[str]", *, optimises: bool) -> "tuple[Volume, ...]":
     from decisioning.errors import InvalidInputError
-    from pipelines.allocation_problem import Volume
+    from pipelines.batch.allocation_problem import Volume
 
     least, most = _numbers(at_least, "--at-least"), _numbers(at_most, "--at-most")
     if (least or most) and not optimises:
@@ -161,7 +161,7 @@ def _arms(settings: "Settings") -> "dict[str, ModelCopy]":
     from decisioning.errors import UnavailableError
     from features.catalogue import load_catalogue
     from features.models.registry import fetch_champion
-    from pipelines.batch import ModelCopy
+    from pipelines.batch.run import ModelCopy
     from serving.in_force.policy_in_force import arm_aliases
 
     copies: dict[str, ModelCopy] = {}
@@ -187,7 +187,7 @@ def _only_touchpoint(settings: "Settings") -> str:
 def _champion(settings: "Settings", *, needed: bool) -> "ModelCopy | None":
     from decisioning.errors import UnavailableError
     from features.models.registry import fetch_champion
-    from pipelines.batch import ModelCopy
+    from pipelines.batch.run import ModelCopy
 
     try:
         champion = fetch_champion(settings)

@@ -52,7 +52,7 @@ def demo(
 
         show_grocery(settings, stay=not once, clock=wall_clock)
     elif example == AIRLINE:
-        from pipelines.demo.airline import Wish, show_airline
+        from pipelines.demo.airline.airline_demo import Wish, show_airline
 
         wish = Wish(customers=customers, seed=seed, emphasis=emphasis, weeks=weeks)
         show_airline(settings, wish, stay=not once, clock=wall_clock)

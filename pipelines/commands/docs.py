@@ -25,7 +25,7 @@ def generate(
 
     Example: `nextbest docs generate --check`
     """
-    from pipelines.reference import pages
+    from pipelines.pages.reference import pages
 
     stale = [name for name, text in pages().items() if not _is_in_step(folder / name, text)]
     if check and stale:

@@ -104,8 +104,8 @@ def list_experiments(home: HomeOption = None, as_json: JsonOption = False) -> No
     """
     import orjson
 
-    from pipelines.experiment_listing import experiment_rows
-    from pipelines.readout_printing import print_readouts
+    from pipelines.printing.readout_printing import print_readouts
+    from pipelines.readings.experiment_list import experiment_rows
 
     rows = experiment_rows(settings_for(home))
     if as_json:
@@ -121,7 +121,7 @@ def list_experiments(home: HomeOption = None, as_json: JsonOption = False) -> No
 
 def _print(readout: "Readout", *, as_json: bool) -> None:
     from features.reports.readouts import readout_to_json
-    from pipelines.readout_printing import print_readout
+    from pipelines.printing.readout_printing import print_readout
 
     if as_json:
         sys.stdout.write(readout_to_json(readout).decode() + "\n")
@@ -132,7 +132,7 @@ def _print(readout: "Readout", *, as_json: bool) -> None:
 def _from_log(
     settings: "Settings", name: str | None, table_options: dict[str, object], as_of: datetime | None, *, is_capped: bool
 ) -> "Readout":
-    from pipelines.experiment_reading import read_logged_experiment
+    from pipelines.readings.experiment_reading import read_logged_experiment
     from training.experiments.readouts import Reading
 
     if name is None:
@@ -169,7 +169,7 @@ def _from_table(
     shares: list[str],
     units: "_Units",
 ) -> "Readout":
-    from pipelines.experiment_reading import read_table_experiment
+    from pipelines.readings.experiment_reading import read_table_experiment
     from training.experiments.readouts import Reading
     from training.experiments.table_readouts import TableDesign
 

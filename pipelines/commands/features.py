@@ -61,7 +61,7 @@ def materialise(full: FullOption = False, home: HomeOption = None, as_json: Json
     from features.catalogue import load_catalogue
     from features.online.redis_connection import connect
     from features.online.state_mark import is_state_lost, state_mark_of
-    from pipelines.embedded_redis import redis_for
+    from pipelines.server.embedded_redis import redis_for
 
     settings = settings_for(home)
     catalogue = load_catalogue(settings.catalogue_path)
@@ -98,7 +98,7 @@ def show(
     from features.clock import clock_of
     from features.computing.definitions import feature_schema
     from features.online.customer_lookup import read_customer
-    from pipelines.embedded_redis import redis_for
+    from pipelines.server.embedded_redis import redis_for
 
     settings = settings_for(home)
     schema = feature_schema(load_catalogue(settings.catalogue_path))

@@ -46,8 +46,8 @@ def write(
     from features.chain.audit_chain import open_log
     from features.clock import clock_of
     from features.moments import moment_from
-    from pipelines.embedded_redis import redis_for
     from pipelines.handoff.desk import HandOffPlan, hand_over
+    from pipelines.server.embedded_redis import redis_for
     from serving.log.drain import drain_alone, open_redis
 
     settings = settings_for(home)
@@ -99,8 +99,8 @@ def read(
     """
     from features.chain.audit_chain import open_log
     from features.clock import clock_of
-    from pipelines.embedded_redis import redis_for
     from pipelines.handoff.returns import take_returns
+    from pipelines.server.embedded_redis import redis_for
     from serving.log.drain import drain_alone, open_redis
 
     settings = settings_for(home)

@@ -36,7 +36,7 @@ def drain(
     Example: `nextbest log drain --once`
     """
     from features.chain.audit_chain import open_log
-    from pipelines.embedded_redis import redis_for
+    from pipelines.server.embedded_redis import redis_for
     from serving.log.drain import drain_alone, open_redis, run_drain
 
     settings = settings_for(home)
@@ -122,7 +122,7 @@ def verify(
     """
     from features.chain.audit_chain import open_log
     from features.chain.chain_verification import verify_log
-    from pipelines.log_verification import found_of, note_heads, noted_heads, print_verification
+    from pipelines.audit.log_verification import found_of, note_heads, noted_heads, print_verification
 
     noted = None if head is None else noted_heads(head)
     found = verify_log(open_log(settings_for(home)), noted=noted)

@@ -30,7 +30,7 @@ def ui(
 
     Example: `nextbest mlflow ui --port 5001`
     """
-    from pipelines.tracking_page import serve_tracking_page
+    from pipelines.server.tracking_page import serve_tracking_page
 
     settings = settings_for(home)
     say(f"MLflow's page: http://127.0.0.1:{port} (Ctrl-C stops it)")

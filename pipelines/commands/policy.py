@@ -10,7 +10,7 @@ from pipelines.options import HomeOption, JsonOption, print_result, progress_bar
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from pipelines.policy_evaluation import OnProgress
+    from pipelines.audit.policy_evaluation import OnProgress
 
 policy = typer.Typer(help="What the policy in force is worth, and whether its log is true.", no_args_is_help=True)
 
@@ -47,8 +47,8 @@ def evaluate(
     `nextbest policy evaluate --log held-back --out chosen.parquet`;
     `nextbest policy evaluate --log held-back --reward net_revenue --cap 50 --json`
     """
-    from pipelines.evaluation_printing import print_evaluation
-    from pipelines.policy_evaluation import EvaluationPlan, evaluate_on_log
+    from pipelines.audit.policy_evaluation import EvaluationPlan, evaluate_on_log
+    from pipelines.printing.evaluation_printing import print_evaluation
 
     plan = EvaluationPlan(log=log, out=out, reward=reward, cap=cap, version=version)
     with progress_bar() as bar:
@@ -82,8 +82,8 @@ def audit(
     """
     from features.log.event_log import EventLog
     from features.models.policy_archive import PolicyArchive
-    from pipelines.audit_printing import print_audit
-    from pipelines.auditing import AuditPlan, audit_policy
+    from pipelines.audit.audit import AuditPlan, audit_policy
+    from pipelines.printing.audit_printing import print_audit
 
     settings = settings_for(home)
     plan = AuditPlan(decisions=decisions, draws=draws, seed=seed, false_alarm=false_alarm)

@@ -8,7 +8,7 @@ import typer
 from pipelines.options import HomeOption, JsonOption, print_result, progress_bar, settings_for
 
 if TYPE_CHECKING:
-    from pipelines.replaying import ReplayReport
+    from pipelines.audit.replay import ReplayReport
 
 
 def register(app: typer.Typer) -> None:
@@ -39,7 +39,7 @@ def replay(
     """
     from features.log.event_log import EventLog
     from features.models.policy_archive import PolicyArchive
-    from pipelines.replaying import ReplayPlan, replay_log
+    from pipelines.audit.replay import ReplayPlan, replay_log
 
     settings = settings_for(home)
     plan = ReplayPlan(since=_moment(since), limit=limit, decision_id=decision)

@@ -20,10 +20,10 @@ def restore(home: HomeOption = None, as_json: JsonOption = False) -> None:
     Example: `nextbest restore`
     """
     from features.clock import clock_of
-    from pipelines.embedded_redis import redis_for
+    from pipelines.server.embedded_redis import redis_for
 
     settings = settings_for(home)
-    from pipelines.restoring import restore as restore_state  # seconds: whatever is wrong above is said at once
+    from pipelines.server.restore import restore as restore_state  # seconds: whatever is wrong above is said at once
 
     with redis_for(settings) as redis_url:
         report = restore_state(

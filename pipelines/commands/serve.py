@@ -31,7 +31,7 @@ def serve_command(
 
     Example: `nextbest serve --port 8000`
     """
-    from pipelines.server import serve
+    from pipelines.server.supervisor import serve
 
     settings = settings_for(home, host=host, port=port, workers=workers)
     try:

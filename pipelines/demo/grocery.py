@@ -19,8 +19,8 @@ from pipelines.demo.log_reading import read_now
 from pipelines.demo.preparation import OnProgress, Preparation, check_home, run_steps
 from pipelines.demo.report import print_invitation, print_report
 from pipelines.demo.running_server import running_server, stay_up, wait_until_ready
-from pipelines.embedded_redis import redis_for
 from pipelines.options import progress_bar
+from pipelines.server.embedded_redis import redis_for
 
 EXAMPLE = "grocery"
 CUSTOMERS_ASKED = 300

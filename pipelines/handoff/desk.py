@@ -32,7 +32,7 @@ from features.log.event_log import EventLog
 from features.online.profiles import decode_profile
 from features.settings import Settings
 from pipelines.handoff.book import HandOff, HandOffBook
-from pipelines.handoff.sheet import Slip, check_suffix, missing_address, sheet_bytes, slip_of, table_bytes
+from pipelines.handoff.handoff_sheet import Slip, check_suffix, missing_address, sheet_bytes, slip_of, table_bytes
 from serving.decisions.permit_service import CONTENDED, STATE_UNAVAILABLE, PermitService
 from serving.in_force.policy_in_force import InForce, put_in_force
 from serving.live.reading import Known, Lookup

@@ -27,7 +27,7 @@ from features.moments import ISO_RULE, moment_in_text
 from features.settings import Settings
 from features.tabular.cells import MISSING_WORDS, numbers
 from features.tabular.csv_rows import read_csv
-from pipelines.handoff.sheet import SUFFIXES, table_bytes
+from pipelines.handoff.handoff_sheet import SUFFIXES, table_bytes
 from serving.in_force.policy_in_force import InForce, put_in_force
 from serving.live.store import LiveState
 from serving.log.archive import find_decisions

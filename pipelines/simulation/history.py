@@ -17,12 +17,12 @@ from decisioning.errors import InvalidInputError
 from examples import conversion
 from examples.conversion import ConvertReport, canonical, check_day, write_world
 from features.catalogue import load_catalogue
-from pipelines.simulation.logging_policy import Choice, LoggingPolicy
-from pipelines.simulation.population import draw_population
-from pipelines.simulation.state import STAGE_NAMES, keys_of
-from pipelines.simulation.structure import Structure, emphasised
-from pipelines.simulation.week import Frames
-from pipelines.simulation.world import TOUCHPOINT, WEEK, World, campaign_messages
+from pipelines.simulation.policies.logging_policy import Choice, LoggingPolicy
+from pipelines.simulation.world.population import draw_population
+from pipelines.simulation.world.state import STAGE_NAMES, keys_of
+from pipelines.simulation.world.structure import Structure, emphasised
+from pipelines.simulation.world.week import Frames
+from pipelines.simulation.world.world import TOUCHPOINT, WEEK, World, campaign_messages
 
 CATALOGUE = Path(conversion.__file__).parent / "airline" / "catalogue"
 POLICY_VERSION = "airline-random-1"
@@ -106,7 +106,7 @@ def live_history(
         events=pl.concat([each.events for each in frames]),
         decisions=pl.concat(decisions) if decisions else canonical("decisions", pl.DataFrame()),
         outcomes=pl.concat([each.outcomes for each in frames]),
-        notes=("simulated: the truth behind it is known, see pipelines/simulation/structure.py",),
+        notes=("simulated: the truth behind it is known, see pipelines/simulation/world/structure.py",),
     )
     return LivedHistory(world=world, policy=policy, tables=tables)
 

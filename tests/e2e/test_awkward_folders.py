@@ -20,10 +20,10 @@ from features.models.registry import fetch_champion
 from features.settings import Settings
 from features.store.builder import build_features
 from features.store.materialising import materialise
-from pipelines.batch import BatchPlan, ModelCopy, decide_audience
-from pipelines.embedded_redis import embedded_redis
+from pipelines.audit.replay import ReplayPlan, replay_log
+from pipelines.batch.run import BatchPlan, ModelCopy, decide_audience
 from pipelines.options import settings_for
-from pipelines.replaying import ReplayPlan, replay_log
+from pipelines.server.embedded_redis import embedded_redis
 from serving.http.app import create_app
 from serving.log.drain import drain_alone, open_redis
 from serving.privacy.erasing import erase_customer

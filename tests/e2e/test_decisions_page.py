@@ -9,7 +9,7 @@ from decisioning.explanation.explanation import Reader, explain_decision
 from decisioning.policy import Policy
 from decisioning.record import decision_from_record, decision_to_record, replay
 from features.catalogue import load_catalogue
-from pipelines.decision_page import CATALOGUE, decision_page
+from pipelines.pages.decision_page import CATALOGUE, decision_page
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "decisions.md"
 

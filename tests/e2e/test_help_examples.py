@@ -16,7 +16,7 @@ import typer
 from typer.testing import CliRunner
 
 from pipelines import cli
-from pipelines.reference import pages
+from pipelines.pages.reference import pages
 
 ROOT = Path(__file__).parent.parent.parent
 STAYING = ("serve", "mlflow ui", "demo")

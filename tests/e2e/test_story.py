@@ -28,8 +28,8 @@ from features.online.redis_keys import feature_key, profile_key
 from features.settings import Settings
 from pipelines import cli
 from pipelines.demo.running_server import running_server, wait_until_ready
-from pipelines.embedded_redis import redis_for
-from pipelines.reference import pages
+from pipelines.pages.reference import pages
+from pipelines.server.embedded_redis import redis_for
 from serving.http.app import create_app
 
 ROOT = Path(__file__).parents[2]

@@ -17,20 +17,20 @@ from rich.console import Console
 from decisioning.catalogue.care import CarePolicy, CaseKind
 from decisioning.errors import InvalidInputError
 from features.settings import Settings
-from pipelines.demo.airline_report import print_journey, print_worth
-from pipelines.demo.care_book import CareBook
-from pipelines.demo.diary import Diary, PlayedWeek, Scenario, agreed
-from pipelines.demo.journey import Journeys
-from pipelines.demo.live_table import line_of, table_of
+from pipelines.demo.airline.airline_report import print_journey, print_worth
+from pipelines.demo.airline.care_book import CareBook
+from pipelines.demo.airline.customer_journey import Journeys
+from pipelines.demo.airline.diary import Diary, PlayedWeek, Scenario, agreed
+from pipelines.demo.airline.live_table import line_of, table_of
+from pipelines.demo.airline.scoreboard import Purse, Scoreboard
+from pipelines.demo.airline.telling import told
+from pipelines.demo.airline.timeline import timeline_of
+from pipelines.demo.airline.traffic import Traffic
 from pipelines.demo.preparation import check_home
-from pipelines.demo.scoreboard import Purse, Scoreboard
-from pipelines.demo.telling import told
-from pipelines.demo.timeline import timeline_of
-from pipelines.demo.traffic import Traffic
-from pipelines.simulation.comparing import compare_plays
-from pipelines.simulation.judge import Verdict
-from pipelines.simulation.play import Played
-from pipelines.simulation.week import Frames
+from pipelines.simulation.contest.comparison import compare_plays
+from pipelines.simulation.contest.judge import Verdict
+from pipelines.simulation.contest.play import Played
+from pipelines.simulation.world.week import Frames
 
 MONDAY = datetime(2026, 10, 5, 15, tzinfo=UTC)
 HOUR = timedelta(hours=1)

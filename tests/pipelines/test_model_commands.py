@@ -21,7 +21,7 @@ from features.catalogue import load_catalogue
 from features.models.registry import fetch_champion, find_champion
 from features.settings import Settings
 from pipelines.commands import mlflow, model
-from pipelines.tracking_page import check_page
+from pipelines.server.tracking_page import check_page
 from training.registry.tracking import ModelRun, TrainingData, track_model
 
 

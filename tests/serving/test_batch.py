@@ -25,9 +25,10 @@ from features.online.redis_keys import (
     stream_key,
 )
 from features.settings import Settings
-from pipelines import batch, batch_worker
-from pipelines.allocation_problem import Volume
-from pipelines.batch import BatchPlan, BatchReport, ModelCopy, decide_audience
+from pipelines.batch.allocation_problem import Volume
+from pipelines.batch.run import BatchPlan, BatchReport, ModelCopy, decide_audience
+from pipelines.batch.run import run as batch
+from pipelines.batch.run import worker as batch_worker
 from serving.log.drain import drain_alone
 
 type Batch = Callable[..., tuple[BatchReport, list[dict[str, Any]]]]

@@ -10,7 +10,7 @@ import pytest
 from decisioning.customer import Customer
 from decisioning.errors import InvalidInputError
 from features.settings import Settings
-from pipelines.batch import BatchPlan, BatchReport, decide_audience
+from pipelines.batch.run import BatchPlan, BatchReport, decide_audience
 
 type Run = Callable[..., tuple[BatchReport, list[dict[str, Any]]]]
 

@@ -25,7 +25,7 @@ from features.log.contracts import DECISIONS
 from features.log.event_log import EventLog
 from features.models.bundle import write_bundle
 from features.settings import Settings
-from pipelines.embedded_redis import redis_for
+from pipelines.server.embedded_redis import redis_for
 
 NEXTBEST = Path(sys.executable).with_name("nextbest")
 CUSTOMERS = [f"C-{n}" for n in range(20)]

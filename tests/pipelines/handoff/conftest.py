@@ -18,7 +18,7 @@ from features.log.event_log import EventLog
 from features.online.profiles import encode_profile
 from features.online.redis_keys import profile_key
 from features.settings import Settings
-from pipelines.batch import BatchPlan, decide_audience
+from pipelines.batch.run import BatchPlan, decide_audience
 from pipelines.handoff.desk import HandOffPlan, HandOffReport, hand_over
 from pipelines.handoff.returns import ReturnReport, take_returns
 from serving.log.drain import drain_alone

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from decisioning.errors import InvalidInputError
+from pipelines.handoff.handoff_sheet import table_bytes
 from pipelines.handoff.returns import read_rows
-from pipelines.handoff.sheet import table_bytes
 
 
 def test_parquet_holds_the_same_and_no_text_of_a_sheet_is_a_formula(house: Any) -> None:

@@ -10,9 +10,9 @@ import pytest
 from decisioning.catalogue.catalogue import Catalogue
 from features.catalogue import load_catalogue
 from pipelines.simulation.history import CATALOGUE, settled_world
-from pipelines.simulation.journey import Step
-from pipelines.simulation.state import WorldState
-from pipelines.simulation.world import World
+from pipelines.simulation.world.journey import Step
+from pipelines.simulation.world.state import WorldState
+from pipelines.simulation.world.world import World
 
 MONDAY = datetime(2026, 6, 1, 15, tzinfo=UTC)
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from decisioning.errors import InvalidInputError
-from pipelines.simulation.comparing import (
+from pipelines.simulation.contest.comparison import (
     ENGINE_NAME,
     ORACLE_NAME,
     SILENCE_NAME,
@@ -18,9 +18,9 @@ from pipelines.simulation.comparing import (
     over_seeds,
     share_interval,
 )
-from pipelines.simulation.contest import NAMES, Contest, hold, rows_of
-from pipelines.simulation.judge import RULES, Verdict
-from pipelines.simulation.play import Played
+from pipelines.simulation.contest.contest import NAMES, Contest, hold, rows_of
+from pipelines.simulation.contest.judge import RULES, Verdict
+from pipelines.simulation.contest.play import Played
 
 KEPT = Verdict(contacts=3, violations=dict.fromkeys(RULES, 0))
 

@@ -19,7 +19,7 @@ from features.log.contracts import TABLES
 from features.settings import Settings
 from pipelines.commands import world as world_command
 from pipelines.simulation.history import LivedHistory, first_monday, live_history, scale_catalogue, write_history
-from pipelines.simulation.logging_policy import LoggingPolicy
+from pipelines.simulation.policies.logging_policy import LoggingPolicy
 
 DAY = timedelta(days=1)
 

@@ -10,7 +10,7 @@ from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import InvalidInputError
 from examples.conversion import canonical
 from features.history import History
-from pipelines.simulation.judge import RULES, Verdict, judge
+from pipelines.simulation.contest.judge import RULES, Verdict, judge
 
 MONDAY = datetime(2026, 6, 1, 15, tzinfo=UTC)
 WEEK = timedelta(weeks=1)

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from decisioning.errors import InvalidInputError
-from pipelines.simulation import oracle
-from pipelines.simulation.flights import flights_at
-from pipelines.simulation.journey import FULL_MEMORY, MEMORIES, Step
-from pipelines.simulation.moves import Chain
-from pipelines.simulation.structure import Structure
-from pipelines.simulation.world import World
+from pipelines.simulation.events.flights import flights_at
+from pipelines.simulation.policies.policies import oracle
+from pipelines.simulation.world.journey import FULL_MEMORY, MEMORIES, Step
+from pipelines.simulation.world.moves import Chain
+from pipelines.simulation.world.structure import Structure
+from pipelines.simulation.world.world import World
 
 SIZE = 20_000
 FEWER = 8_000

@@ -15,15 +15,15 @@ from features.computing.compute import compute_features
 from features.history import History
 from features.log.contracts import TABLES
 from features.online.profiles import customers_from_frame
-from pipelines.simulation.advantage import SilentFuture
-from pipelines.simulation.chronicle import Chronicle
-from pipelines.simulation.journey import FULL_MEMORY
-from pipelines.simulation.oracle import solve
-from pipelines.simulation.play import Beginning, Played, campaign_catalogue, play
-from pipelines.simulation.policies import SURE_MINOR, Constant, Everything, Monday, Oracle, Silence, Valuing
-from pipelines.simulation.schooling import best_constant
-from pipelines.simulation.wave import TOUCHPOINT, Features
-from pipelines.simulation.world import World, campaign_messages
+from pipelines.simulation.contest.chronicle import Chronicle
+from pipelines.simulation.contest.play import Beginning, Played, campaign_catalogue, play
+from pipelines.simulation.contest.wave import TOUCHPOINT, Features
+from pipelines.simulation.policies.advantage import SilentFuture
+from pipelines.simulation.policies.oracle import solve
+from pipelines.simulation.policies.policies import SURE_MINOR, Constant, Everything, Monday, Oracle, Silence, Valuing
+from pipelines.simulation.policies.schooling import best_constant
+from pipelines.simulation.world.journey import FULL_MEMORY
+from pipelines.simulation.world.world import World, campaign_messages
 
 type MakeWorld = Callable[..., World]
 

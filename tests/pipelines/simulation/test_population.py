@@ -10,7 +10,7 @@ import pytest
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import InvalidInputError
 from features.log.contracts import CUSTOMERS
-from pipelines.simulation.population import REGIONS, ZONES, draw_population
+from pipelines.simulation.world.population import REGIONS, ZONES, draw_population
 
 AT = datetime(2026, 6, 1, 15, tzinfo=UTC)
 

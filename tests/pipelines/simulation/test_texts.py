@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from pipelines.simulation.population import ZONES
-from pipelines.simulation.texts import LANGUAGES, TEXTS, words_for
+from pipelines.simulation.events.texts import LANGUAGES, TEXTS, words_for
+from pipelines.simulation.world.population import ZONES
 
 
 @pytest.mark.parametrize("occasion", sorted(TEXTS))

@@ -18,13 +18,13 @@ from decisioning.errors import InvalidInputError
 from features.computing.compute import compute_features
 from features.history import History
 from features.log.contracts import DECISIONS, UTC_TIME
-from pipelines.simulation.flights import flights_at
-from pipelines.simulation.journey import FULL_MEMORY, STAGE_OF, Step
-from pipelines.simulation.moves import Chain
-from pipelines.simulation.state import WorldState
-from pipelines.simulation.structure import Structure
-from pipelines.simulation.week import Frames, WeekResult
-from pipelines.simulation.world import WEEK, World, campaign_messages
+from pipelines.simulation.events.flights import flights_at
+from pipelines.simulation.world.journey import FULL_MEMORY, STAGE_OF, Step
+from pipelines.simulation.world.moves import Chain
+from pipelines.simulation.world.state import WorldState
+from pipelines.simulation.world.structure import Structure
+from pipelines.simulation.world.week import Frames, WeekResult
+from pipelines.simulation.world.world import WEEK, World, campaign_messages
 
 type Choose = Callable[[World, int], np.ndarray]
 

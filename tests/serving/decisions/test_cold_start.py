@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 from features.models.bundle import write_bundle
 from features.models.registry import fetch_champion
 from features.settings import Settings
-from pipelines.batch import BatchPlan, decide_audience
+from pipelines.batch.run import BatchPlan, decide_audience
 from serving.http.app import create_app
 
 MAIL = {"customer_id": "C-1", "touchpoint": "weekly-mail"}

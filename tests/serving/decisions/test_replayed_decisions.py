@@ -11,8 +11,8 @@ from features.chain.audit_chain import open_log
 from features.chain.chain_verification import verify_log
 from features.models.policy_archive import PolicyArchive
 from features.settings import Settings
-from pipelines.auditing import AuditPlan, audit_policy
-from pipelines.replaying import ReplayPlan, replay_log
+from pipelines.audit.audit import AuditPlan, audit_policy
+from pipelines.audit.replay import ReplayPlan, replay_log
 from serving.log.drain import drain_alone
 from serving.log.spool import Spool
 

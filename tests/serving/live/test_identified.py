@@ -19,7 +19,7 @@ from features.log.event_log import EventLog
 from features.log.said import said_by, said_in_log
 from features.online.redis_keys import ERASED_KEY
 from features.settings import Settings
-from pipelines.restoring import restore
+from pipelines.server.restore import restore
 
 NOW = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)
 VISITOR, WHO = "V-1", "C-1"

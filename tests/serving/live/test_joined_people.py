@@ -23,8 +23,8 @@ from features.log.contracts import DECISIONS
 from features.log.event_log import EventLog
 from features.online.redis_keys import live_key
 from features.settings import Settings
-from pipelines.batch import BatchPlan, decide_audience
-from pipelines.restoring import restore
+from pipelines.batch.run import BatchPlan, decide_audience
+from pipelines.server.restore import restore
 from serving.in_force.policy_in_force import put_in_force
 from serving.log.drain import drain_alone
 

@@ -24,9 +24,9 @@ from features.online.redis_keys import ERASED_KEY, STATE_KEY
 from features.settings import Settings
 from features.store.builder import build_features
 from features.store.materialising import materialise
-from pipelines.batch import BatchPlan, decide_audience
+from pipelines.batch.run import BatchPlan, decide_audience
 from pipelines.commands import restore as restore_command
-from pipelines.restoring import RestoreReport, restore
+from pipelines.server.restore import RestoreReport, restore
 from serving.http.app import create_app
 from serving.live.reading import Known, Lookup, SupplyQuery
 from serving.log.drain import drain_alone

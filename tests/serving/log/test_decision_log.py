@@ -19,7 +19,7 @@ from features.log.contracts import DECISIONS, EVENTS
 from features.log.event_log import EventLog
 from features.online.redis_keys import SHARD_COUNT, stream_key
 from features.settings import Settings
-from pipelines.embedded_redis import embedded_redis
+from pipelines.server.embedded_redis import embedded_redis
 from serving.log.dead_letters import read_letters
 from serving.log.drain import (
     BATCH_SIZE,

@@ -21,7 +21,7 @@ from features.privacy.scan import traces_below
 from features.settings import Settings
 from features.store.builder import build_features
 from features.store.materialising import materialise
-from pipelines.embedded_redis import embedded_redis
+from pipelines.server.embedded_redis import embedded_redis
 from serving.http.app import create_app
 from serving.log.drain import DrainReport, drain_alone
 

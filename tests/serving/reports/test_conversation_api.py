@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 
 from features.online.redis_keys import decision_key, live_key, shard_of
 from features.settings import Settings
-from pipelines.batch import BatchPlan, ModelCopy, decide_audience
+from pipelines.batch.run import BatchPlan, ModelCopy, decide_audience
 
 ASK = {"customer_id": "C-1", "touchpoint": "weekly-mail", "explain": True}
 AT = "2026-11-02T09:30:00Z"

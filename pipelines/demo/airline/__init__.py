@@ -1,0 +1,1 @@
+"""The demo on the airline: history, live weeks, and what they were worth."""

@@ -1,0 +1,1 @@
+"""Log and catalogue in, a stored report out."""

@@ -1,0 +1,1 @@
+"""The running server, its Redis, and what runs beside it."""

@@ -1,0 +1,1 @@
+"""Policies held against each other on the same worlds, and judged."""

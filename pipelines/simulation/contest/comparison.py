@@ -1,0 +1,198 @@
+"""How much of what the truth could gain a policy gains: shares with intervals, paired by customer.
+
+All policies live with the same customers and the same chance, so differences are taken customer by customer. With a_i
+what a policy gains over silence with customer i and b_i what the oracle gains, the share is sum a / sum b, and its
+standard error is that of the mean of a_i - share x b_i over the mean of b. Gains are told twice: in exact expectation
+along the way that each play went, and as they happened, which says the same with far more noise.
+
+Reference:
+    Cochran (1977), Sampling Techniques, 3rd edition, eq. 6.13 (variance of a ratio estimator).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from decisioning.errors import InvalidInputError
+from decisioning.scoring import FloatArray
+from pipelines.simulation.contest.play import Played
+
+SILENCE_NAME = "silence"
+ORACLE_NAME = "oracle"
+ENGINE_NAME = "engine"
+
+_LEVEL = 0.95
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """A number with its 95 % interval."""
+
+    value: float
+    lower: float
+    upper: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How one policy did.
+
+    Attributes:
+        name: The policy.
+        gain: Over silence per customer and all weeks, in exact expectation along the way (`advantage`), major units.
+        share: Gain as a share of the oracle's.
+        realised_worth: Contribution per customer less what contacts cost, as it happened.
+        realised_gain: The same less that of silence, with all the chance that there is in what customers do.
+        realised_share: Realised gain as a share of the oracle's.
+        messages: Messages per customer.
+        by_channel: The same per channel.
+        violations: Contacts that broke a rule, by rule, as the judge counted them again.
+        seconds: How long it took.
+    """
+
+    name: str
+    gain: Interval
+    share: Interval
+    realised_worth: float
+    realised_gain: Interval
+    realised_share: Interval
+    messages: float
+    by_channel: Mapping[str, float]
+    violations: Mapping[str, int]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """All policies on one world.
+
+    Attributes:
+        seed: Of the world.
+        customers: How many.
+        weeks: How many.
+        bound: What no policy can gain over silence, in expectation, per customer in major units.
+        standings: By rising gain.
+        notes: What a reader must know, such as which message was best for all.
+    """
+
+    seed: int
+    customers: int
+    weeks: int
+    bound: float
+    standings: tuple[Standing, ...]
+    notes: Mapping[str, str]
+
+    def of(self, name: str) -> Standing:
+        """One policy's standing; KeyError where it did not take part."""
+        return {one.name: one for one in self.standings}[name]
+
+    @property
+    def violations(self) -> int:
+        """Broken rules of all policies together."""
+        return sum(sum(one.violations.values()) for one in self.standings)
+
+
+def compare_plays(
+    plays: Mapping[str, Played],
+    *,
+    seed: int,
+    weeks: int,
+    bound_minor: float,
+    per_major: float = 100.0,
+    notes: Mapping[str, str] | None = None,
+) -> Comparison:
+    """Put plays of one beginning side by side.
+
+    Args:
+        plays: By name; `silence` and `oracle` must be among them.
+        seed: Of the world.
+        weeks: How many were played.
+        bound_minor: Mean over customers of what no policy can gain over silence.
+        per_major: Minor units per major unit.
+        notes: What a reader must know.
+
+    Raises:
+        InvalidInputError: Silence or the oracle is missing, or the oracle gained nothing.
+    """
+    missing = {SILENCE_NAME, ORACLE_NAME} - plays.keys()
+    if missing:
+        raise InvalidInputError(f"plays must have silence and the oracle, got none of {', '.join(sorted(missing))}")
+    silence, oracle = plays[SILENCE_NAME], plays[ORACLE_NAME]
+    standings = [_standing(name, one, silence, oracle, per_major) for name, one in plays.items()]
+    return Comparison(
+        seed=seed,
+        customers=len(silence.gain_minor),
+        weeks=weeks,
+        bound=bound_minor / per_major,
+        standings=tuple(sorted(standings, key=lambda one: one.gain.value)),
+        notes=notes or {},
+    )
+
+
+def _standing(name: str, played: Played, silence: Played, oracle: Played, per_major: float) -> Standing:
+    realised, size = played.gain_minor - silence.gain_minor, len(played.gain_minor)
+    by_channel: dict[str, float] = {}
+    for key, count in played.messages.items():
+        channel = key.split("/")[1]
+        by_channel[channel] = by_channel.get(channel, 0.0) + count / size
+    return Standing(
+        name=name,
+        gain=mean_interval(played.expected_minor / per_major),
+        share=share_interval(played.expected_minor, oracle.expected_minor),
+        realised_worth=float(played.gain_minor.mean()) / per_major,
+        realised_gain=mean_interval(realised / per_major),
+        realised_share=share_interval(realised, oracle.gain_minor - silence.gain_minor),
+        messages=sum(played.messages.values()) / size,
+        by_channel=by_channel,
+        violations=played.verdict.violations,
+        seconds=played.seconds,
+    )
+
+
+def mean_interval(values: FloatArray) -> Interval:
+    """Mean of n numbers with its interval.
+
+    Example:
+        >>> mean_interval(np.array([1.0, 1.0, 1.0]))
+        Interval(value=1.0, lower=1.0, upper=1.0)
+    """
+    mean, error = float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values)))
+    return _around(mean, error, len(values))
+
+
+def share_interval(gained: FloatArray, best: FloatArray) -> Interval:
+    """What was gained as a share of the best, paired by customer.
+
+    Args:
+        gained: shape (n,).
+        best: shape (n,), of the same customers.
+
+    Raises:
+        InvalidInputError: The best gained nothing, so that there is nothing to share.
+    """
+    total = float(best.mean())
+    if total <= 0:
+        raise InvalidInputError(f"the oracle must gain something, got {total:.2f} a customer; compare more customers")
+    share = float(gained.mean()) / total
+    error = float((gained - share * best).std(ddof=1)) / np.sqrt(len(best)) / total
+    return _around(share, error, len(best))
+
+
+def over_seeds(shares: FloatArray) -> Interval:
+    """Mean share over worlds, with the interval that their spread gives: shape (s,), at least two of them.
+
+    Raises:
+        InvalidInputError: Fewer than two worlds.
+    """
+    if len(shares) < 2:  # noqa: PLR2004 - one number has no spread
+        raise InvalidInputError(f"seeds must be two or more for a spread, got {len(shares)}")
+    return mean_interval(shares)
+
+
+def _around(value: float, error: float, count: int) -> Interval:
+    if count < 2:  # noqa: PLR2004 - one number has no spread
+        return Interval(value=value, lower=float("-inf"), upper=float("inf"))
+    reach = float(stats.t.ppf(0.5 + _LEVEL / 2, count - 1)) * error
+    return Interval(value=value, lower=value - reach, upper=value + reach)

@@ -1,0 +1,203 @@
+"""The whole comparison: several worlds, each with a history to learn from, and every policy on each of them."""
+
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import orjson
+
+from features.models.bundle import load_value_model
+from features.zone_rules import use_newest_rules
+from pipelines.simulation.contest.comparison import (
+    ENGINE_NAME,
+    ORACLE_NAME,
+    SILENCE_NAME,
+    Comparison,
+    Interval,
+    compare_plays,
+    over_seeds,
+)
+from pipelines.simulation.contest.ground import Ground, capacities
+from pipelines.simulation.contest.play import Played, play
+from pipelines.simulation.policies.oracle import OraclePlan, prices, solve
+from pipelines.simulation.policies.policies import Constant, Everything, Learned, Oracle, Silence, Valuing
+from pipelines.simulation.policies.schooling import PROPENSITY_FOLDER, best_constant, school
+from pipelines.simulation.world.world import World
+
+EVERYTHING_NAME, CONSTANT_NAME, PROPENSITY_NAME = "everything", "best single message", "propensity"
+NAMES = (ORACLE_NAME, ENGINE_NAME, PROPENSITY_NAME, CONSTANT_NAME, EVERYTHING_NAME, SILENCE_NAME)
+"""All policies; the slow ones first, so that processes end together."""
+
+OTHER_PEOPLE = 10_000
+"""Added to a seed for the customers on whom the best single message is found."""
+
+MOST_OTHERS = 4_000
+
+type OnProgress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contest:
+    """What is compared.
+
+    Attributes:
+        folder: Where grounds are laid; what is there is used again.
+        seeds: Of the worlds.
+        ends_on: Day by whose end histories are over.
+        workers: Processes that play side by side.
+    """
+
+    folder: Path
+    customers: int
+    weeks: int
+    history_days: int
+    seeds: tuple[int, ...]
+    ends_on: date
+    workers: int = 2
+
+    def ground(self, seed: int) -> Ground:
+        """The ground of one world."""
+        name = f"{self.customers}-{self.history_days}-{seed}-{self.ends_on}"
+        return Ground(
+            folder=self.folder / name,
+            customers=self.customers,
+            days=self.history_days,
+            seed=seed,
+            ends_on=self.ends_on,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """What all worlds say together.
+
+    Attributes:
+        shares: Mean share of the oracle's gain per policy, with the interval that the spread over worlds gives; none
+            for a single world.
+        violations: Broken rules of all plays.
+    """
+
+    comparisons: tuple[Comparison, ...]
+    shares: dict[str, Interval]
+    violations: int
+
+
+def hold(contest: Contest, *, on_progress: OnProgress = lambda _what: None) -> Summary:
+    """Hold a contest on every seed, one after the other.
+
+    Raises:
+        InsufficientDataError: Histories too small to learn from.
+    """
+    found = tuple(compare_on(contest, seed, on_progress=on_progress) for seed in contest.seeds)
+    spread = NAMES if len(found) > 1 else ()
+    return Summary(
+        comparisons=found,
+        shares={name: over_seeds(np.array([one.of(name).share.value for one in found])) for name in spread},
+        violations=sum(one.violations for one in found),
+    )
+
+
+def compare_on(contest: Contest, seed: int, *, on_progress: OnProgress = lambda _what: None) -> Comparison:
+    """All policies on one world."""
+    ground = contest.ground(seed)
+    on_progress(f"seed {seed}: history")
+    ground.folder.mkdir(parents=True, exist_ok=True)
+    ground.lay()
+    world = ground.world()
+    _school(ground, world, lambda what: on_progress(f"seed {seed}: {what}"))
+    key = _constant(contest, ground)
+    plan = _solve(ground, world, contest.weeks)
+    scarce = sum(price * capacities(ground.catalogue)[name] for name, price in plan.prices_minor.items())
+    bound = float((plan.value - plan.silence_value).mean()) + scarce * contest.weeks / contest.customers
+    plays: dict[str, Played] = {}
+    for name, played in _play_all(contest, ground, key):
+        plays[name] = played
+        on_progress(f"seed {seed}: {name} played in {played.seconds:.0f} s, {played.verdict.total} violations")
+    notes = {"best single message": key, "prices": orjson.dumps(dict(plan.prices_minor)).decode()}
+    comparison = compare_plays(plays, seed=seed, weeks=contest.weeks, bound_minor=bound, notes=notes)
+    for row in rows_of(comparison):
+        on_progress(f"seed {seed}: {' | '.join(row)}")
+    return comparison
+
+
+def _school(ground: Ground, world: World, on_progress: OnProgress) -> None:
+    """Learn from the ground's history, unless that was done; the engine's bundle is remembered by its folder."""
+    if not _engine_note(ground).is_file():
+        schooled = school(ground.tables, ground.folder / "home", now=world.now, on_progress=on_progress)
+        _engine_note(ground).write_text(str(schooled.engine.resolve()), encoding="utf-8")
+
+
+def _engine_note(ground: Ground) -> Path:
+    return ground.folder / "engine.txt"
+
+
+def _constant(contest: Contest, ground: Ground) -> str:
+    """The best single message for other people, who live in a world of their own."""
+    path = ground.folder / "constant.txt"
+    if not path.is_file():
+        count = min(MOST_OTHERS, contest.customers)
+        others = replace(ground, customers=count, seed=ground.seed + OTHER_PEOPLE)
+        catalogue = ground.catalogue
+        room = {name: amount * count / contest.customers for name, amount in capacities(catalogue).items()}
+        path.write_text(best_constant(others.settled(catalogue), contest.weeks, room), encoding="utf-8")
+    return path.read_text(encoding="utf-8")
+
+
+def _solve(ground: Ground, world: World, weeks: int) -> OraclePlan:
+    return solve(world, weeks, prices_minor=prices(world, weeks, capacities(ground.catalogue)))
+
+
+def _play_all(contest: Contest, ground: Ground, key: str) -> Iterator[tuple[str, Played]]:
+    if contest.workers == 1:
+        yield from ((name, _play(contest, ground.seed, name, key)) for name in NAMES)
+        return
+    with ProcessPoolExecutor(contest.workers, multiprocessing.get_context("spawn"), use_newest_rules) as pool:
+        playing: dict[Future[Played], str] = {
+            pool.submit(_play, contest, ground.seed, name, key): name for name in NAMES
+        }
+        for done in as_completed(playing):
+            yield playing[done], done.result()
+
+
+def _play(contest: Contest, seed: int, name: str, key: str) -> Played:
+    """One policy, in a process of its own."""
+    ground = contest.ground(seed)
+    world = ground.world()
+    valuing = _valuing(name, ground, world, contest.weeks, key)
+    return play(ground.beginning(world), valuing, contest.weeks, name=name.replace(" ", "-"))
+
+
+def _valuing(name: str, ground: Ground, world: World, weeks: int, key: str) -> Valuing:
+    match name:
+        case "oracle":
+            return Oracle(plan=_solve(ground, world, weeks))
+        case "engine":
+            folder = Path(_engine_note(ground).read_text(encoding="utf-8"))
+            return Learned(model=load_value_model(folder))
+        case "propensity":
+            return Learned(model=load_value_model(ground.folder / "home" / PROPENSITY_FOLDER), by_propensity=True)
+        case "best single message":
+            return Constant(key=key)
+        case "everything":
+            return Everything()
+        case _:
+            return Silence()
+
+
+def rows_of(comparison: Comparison) -> list[Sequence[str]]:
+    """A comparison as lines of a table: policy, gain over silence, share of the oracle's, messages, violations."""
+    return [
+        (
+            one.name,
+            f"{one.gain.value:+.2f} [{one.gain.lower:+.2f}, {one.gain.upper:+.2f}]",
+            f"{one.share.value:.1%} [{one.share.lower:.1%}, {one.share.upper:.1%}]",
+            f"{one.realised_gain.value:+.2f} [{one.realised_gain.lower:+.2f}, {one.realised_gain.upper:+.2f}]",
+            f"{one.messages:.1f}",
+            f"{sum(one.violations.values())}",
+        )
+        for one in reversed(comparison.standings)
+    ]

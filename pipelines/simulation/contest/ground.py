@@ -1,0 +1,107 @@
+"""The ground that policies are compared on: a world with a history, on disk, so that processes can share it."""
+
+from dataclasses import dataclass
+from datetime import date
+from math import ceil
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import polars as pl
+
+from decisioning.catalogue.catalogue import Catalogue
+from examples.conversion import write_world
+from features.catalogue import load_catalogue
+from features.history import History
+from features.online.profiles import customers_from_frame
+from pipelines.simulation.contest.play import Beginning, campaign_catalogue
+from pipelines.simulation.history import (
+    CATALOGUE,
+    CATALOGUE_SIZE,
+    OnProgress,
+    first_monday,
+    live_history,
+    scale_catalogue,
+    settled_world,
+)
+from pipelines.simulation.world.state import WorldState
+from pipelines.simulation.world.world import World
+
+_STATE = ("step", "memory", "has_left", "case", "case_week")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """Where a comparison is made.
+
+    Attributes:
+        folder: Holds `tables` (canonical, with the catalogue) and `state.npz`.
+        customers: How many.
+        days: Of history, made whole weeks.
+        seed: Of the people and their chance.
+        ends_on: Day by whose end the history is over.
+    """
+
+    folder: Path
+    customers: int
+    days: int
+    seed: int
+    ends_on: date
+
+    @property
+    def tables(self) -> Path:
+        """Folder of the canonical tables."""
+        return self.folder / "tables"
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The airline's catalogue, with capacities to the measure of the customers."""
+        return load_catalogue(self.tables / "catalogue")
+
+    def lay(self, catalogue: Path = CATALOGUE, on_progress: OnProgress = lambda _done, _all: None) -> None:
+        """Live the history and write it, unless it is there."""
+        if (self.folder / "state.npz").is_file():
+            return
+        with TemporaryDirectory() as folder:
+            scaled = Path(folder) / "catalogue"
+            scale_catalogue(catalogue, scaled, self.customers / CATALOGUE_SIZE)
+            loaded = load_catalogue(scaled)
+            lived = live_history(self.settled(loaded), loaded, ceil(self.days / 7), on_progress=on_progress)
+            write_world("airline", lived.tables, scaled, self.tables)
+        state = {name: getattr(lived.world.state, name) for name in _STATE}
+        np.savez(self.folder / "state.npz", week=lived.world.week, **state)
+
+    def world(self) -> World:
+        """The world as it stands at the end of the history."""
+        world = self.settled(self.catalogue)
+        with np.load(self.folder / "state.npz") as saved:
+            world.state = WorldState(**{name: saved[name] for name in _STATE})
+            world.week = int(saved["week"])
+        return world
+
+    def beginning(self, world: World) -> Beginning:
+        """Where plays begin, with everything that is known by then."""
+        past = History(
+            customers=pl.read_parquet(self.tables / "customers.parquet"),
+            events=pl.read_parquet(self.tables / "events.parquet"),
+            decisions=pl.read_parquet(self.tables / "decisions.parquet"),
+            outcomes=pl.read_parquet(self.tables / "outcomes.parquet"),
+        )
+        return Beginning(
+            catalogue=campaign_catalogue(self.catalogue),
+            world=world,
+            customers=tuple(customers_from_frame(past.customers)),
+            past=past,
+        )
+
+    def settled(self, catalogue: Catalogue) -> World:
+        """The world as it stands before the history begins."""
+        starts_at = first_monday(self.ends_on, self.days)
+        return settled_world(catalogue, customers=self.customers, seed=self.seed, starts_at=starts_at)
+
+
+def capacities(catalogue: Catalogue) -> dict[str, float]:
+    """Most messages a week per channel, where a limit says so; the airline limits channels, by the week."""
+    return {
+        limit.of: limit.amount for limit in catalogue.limits if limit.of is not None and limit.of in catalogue.channels
+    }

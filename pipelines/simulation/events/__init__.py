@@ -1,0 +1,1 @@
+"""What happens in a week of the world, as canonical events: trips, service, words, outcomes."""

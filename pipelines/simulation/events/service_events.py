@@ -1,0 +1,116 @@
+"""Cases that are chased and solved, and what customers say of their trips: surveys, reviews, posts."""
+
+import numpy as np
+
+from decisioning.scoring import FloatArray
+from pipelines.simulation.events.table_rows import Sheet
+from pipelines.simulation.events.texts import languages_of, words_for
+from pipelines.simulation.events.timing import acted_hours
+from pipelines.simulation.world.chance import Cause
+from pipelines.simulation.world.journey import Step
+from pipelines.simulation.world.population import BoolArray, IntArray
+from pipelines.simulation.world.state import Case, keys_of
+from pipelines.simulation.world.week import WeekResult
+
+POSTING_RATE = 0.35
+"""P(a customer in trouble writes in public), at full sociability."""
+
+CHASING_RATE = 0.25
+"""P(asking again in a week in which a case stays open)."""
+
+SURVEY_RATE = 0.15
+"""P(answering a survey after a trip or a case)."""
+
+REVIEW_RATE = 0.15
+"""P(reviewing a trip unasked), at full sociability."""
+
+_BY_SCORE = ("survey_bad", "survey_middling", "survey_good")
+
+
+def add_service(sheet: Sheet, result: WeekResult) -> None:
+    """Add what happens in cases, and what customers say."""
+    _add_posts(sheet, result)
+    _add_chasing(sheet, result)
+    _add_solutions(sheet, result)
+    _add_trip_surveys(sheet, result)
+    _add_reviews(sheet, result)
+
+
+def _case_ids(result: WeekResult, rows: IntArray) -> list[str]:
+    weeks = result.before.case_week[rows].tolist()
+    return [f"case-{week}-{row}" for week, row in zip(weeks, rows.tolist(), strict=True)]
+
+
+def _add_posts(sheet: Sheet, result: WeekResult) -> None:
+    """Public posts on the day after the trouble began; the case that operations opened is named with them."""
+    people, week = result.effects.population, result.when.week
+    opened = (result.before.step == Step.TRAVEL) & (result.after.case > 0)
+    posts = opened & (result.chance(Cause.POSTED) < POSTING_RATE * people.sociability)
+    for case, occasion in ((Case.BAG, "post_bag"), (Case.CANCELLED, "post_cancelled")):
+        rows = np.flatnonzero(posts & (result.after.case == case))
+        text = words_for(occasion, people.zone[rows], result.chance(Cause.WORDS)[rows])
+        properties = {"text": text, "case_id": keys_of("case", week, rows).to_list()}
+        keys = keys_of("post", week, rows)
+        sheet.add("social_post", rows, np.full(rows.size, 167.5), keys=keys, properties=properties, channel="social_dm")
+
+
+def _add_chasing(sheet: Sheet, result: WeekResult) -> None:
+    people = result.effects.population
+    stays = (result.before.step == Step.RECOVER) & (result.after.step == Step.RECOVER)
+    rows = np.flatnonzero(stays & (result.chance(Cause.CHASED) < CHASING_RATE))
+    text = words_for("chasing", people.zone[rows], result.chance(Cause.WORDS)[rows])
+    hours = 24 + 96 * result.chance(Cause.TOLD_AT)[rows]
+    properties = {"text": text, "case_id": _case_ids(result, rows)}
+    keys = keys_of("chased", result.when.week, rows)
+    sheet.add("call_note", rows, hours, keys=keys, properties=properties, channel="call")
+
+
+def _add_solutions(sheet: Sheet, result: WeekResult) -> None:
+    """A bag is found, other cases are closed; then some say how that was."""
+    ends = (result.before.step == Step.RECOVER) & (result.after.step != Step.RECOVER)
+    hours = 12 + 120 * result.chance(Cause.TOLD_AT)
+    for kind, of in (("bag_found", result.before.case == Case.BAG), ("case_resolved", result.before.case != Case.BAG)):
+        rows = np.flatnonzero(ends & of)
+        properties = {"case_id": _case_ids(result, rows)}
+        sheet.add(kind, rows, hours[rows], keys=keys_of(kind, result.when.week, rows), properties=properties)
+    lost = result.after.step == Step.LAPSE
+    mood = 0.75 * result.chance(Cause.SCORE) + 0.35 * result.effects.population.patience - 0.4 * lost
+    _add_survey(sheet, result, "csat", ends, hours + 20, 1 + np.clip(5 * mood, 0, 4.99), most=5)
+
+
+def _add_trip_surveys(sheet: Sheet, result: WeekResult) -> None:
+    step = result.before.step
+    home = np.isin(step, (Step.RETURN_1, Step.LATE_1))
+    mood = 0.55 + 0.45 * result.chance(Cause.SCORE) - 0.35 * (step == Step.LATE_1)
+    _add_survey(sheet, result, "nps", home, 10 + 60 * result.chance(Cause.TOLD_AT), 10.99 * mood, most=10)
+
+
+def _add_survey(
+    sheet: Sheet, result: WeekResult, survey: str, who: BoolArray, hours: FloatArray, score: FloatArray, *, most: int
+) -> None:
+    people = result.effects.population
+    asked = np.flatnonzero(who & (result.chance(Cause.SURVEYED) < SURVEY_RATE))
+    whole = np.clip(np.floor(score), 0, most).astype(np.int64)
+    band = np.digitize(whole / most, (0.55, 0.85))
+    for place, occasion in enumerate(_BY_SCORE):
+        rows = asked[band[asked] == place]
+        text = words_for(occasion, people.zone[rows], result.chance(Cause.WORDS)[rows])
+        properties = {"survey": survey, "score": whole[rows], "text": text, "language": languages_of(people.zone[rows])}
+        keys = keys_of(f"{survey}", result.when.week, rows)
+        sheet.add("survey_answer", rows, hours[rows], keys=keys, properties=properties, channel="email")
+
+
+def _add_reviews(sheet: Sheet, result: WeekResult) -> None:
+    """Reviews that a message asked for, and those that came unasked."""
+    people, step = result.effects.population, result.before.step
+    home = np.isin(step, (Step.RETURN_1, Step.LATE_1))
+    unasked = home & (result.chance(Cause.WROTE) < REVIEW_RATE * people.sociability)
+    asked = result.is_sold & (result.effects.sale_outcome[result.actions] == 2)  # noqa: PLR2004 - `reviewed`
+    hours = np.where(asked, acted_hours(result), 20 + 100 * result.chance(Cause.TOLD_AT))
+    late = np.isin(step, (Step.LATE_1, Step.LATE_2, Step.LATE_3))
+    for of, occasion in ((~late, "review_well"), (late, "review_late")):
+        rows = np.flatnonzero((unasked | asked) & of)
+        text = words_for(occasion, people.zone[rows], result.chance(Cause.WORDS)[rows])
+        score = np.where(of, 4 + (result.chance(Cause.SCORE) > 0.4), 3)[rows]  # noqa: PLR2004 - stars
+        keys = keys_of("review", result.when.week, rows)
+        sheet.add("review", rows, hours[rows], keys=keys, properties={"stars": score, "text": text}, channel="web")

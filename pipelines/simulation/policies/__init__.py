@@ -1,0 +1,1 @@
+"""Policies that are compared, from silence to the oracle, and the one that makes history."""

@@ -1,0 +1,186 @@
+"""What each policy that is compared sees in the messages: values for every customer, and nothing else.
+
+Values are in minor units against a common zero, silence first and then the touchpoint's candidates in order. Gates,
+caps and capacities are not the policies' business: `wave` holds them all to the same ones.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from decisioning.catalogue.message import SILENCE, Message
+from decisioning.scoring import FloatArray
+from decisioning.value_model import ValueModel, context_vector, design_matrix
+from pipelines.simulation.contest.wave import Features
+from pipelines.simulation.policies.oracle import OraclePlan
+from pipelines.simulation.world.world import World
+
+SURE_MINOR = 1e6
+"""Worth of a message that a policy sends whatever it costs."""
+
+_TURN_MINOR = 1e4  # more than any contact costs
+_GOLDEN = (np.sqrt(5.0) - 1) / 2
+_CHUNK = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Monday:
+    """What there is to look at. Only the oracle looks at the world's state.
+
+    Attributes:
+        week: Weeks since the comparison began.
+        messages: k candidates of the touchpoint.
+        features: Of all n customers.
+    """
+
+    week: int
+    world: World
+    messages: Sequence[Message]
+    features: Features
+
+    @property
+    def size(self) -> int:
+        """Customers, n."""
+        return len(self.features.values)
+
+    def column(self, key: str) -> int:
+        """Column of a message's values."""
+        return 1 + [message.key for message in self.messages].index(key)
+
+
+class Valuing(Protocol):
+    """A policy of the comparison."""
+
+    @property
+    def needs_features(self) -> bool:
+        """It reads all features; otherwise only those that rules look at are computed."""
+        ...
+
+    @property
+    def is_silent(self) -> bool:
+        """It never sends, so that nothing needs to be decided."""
+        ...
+
+    def values(self, monday: Monday) -> FloatArray:
+        """Worth of silence and every candidate, shape (n, k + 1)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Silence:
+    """No marketing."""
+
+    needs_features: bool = False
+    is_silent: bool = True
+
+    def values(self, monday: Monday) -> FloatArray:
+        """Every message is worth nothing."""
+        return np.zeros((monday.size, len(monday.messages) + 1))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Everything:
+    """Everyone gets everything: always a message, the one whose turn it is, no worth asked.
+
+    Each customer begins elsewhere in the list and goes on through it week by week.
+    """
+
+    needs_features: bool = False
+    is_silent: bool = False
+
+    def values(self, monday: Monday) -> FloatArray:
+        """The next in turn is worth most, all more than silence."""
+        count = len(monday.messages)
+        starts = np.arange(monday.size)[:, np.newaxis] + monday.week
+        turns = (np.arange(count)[np.newaxis, :] - starts) % max(count, 1)
+        values = np.zeros((monday.size, count + 1))
+        values[:, 1:] = SURE_MINOR + _TURN_MINOR * (count - turns + _lots(monday.size, count))
+        return values
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Constant:
+    """One message for everybody who may have it; see `best_constant` for which."""
+
+    key: str
+    needs_features: bool = False
+    is_silent: bool = False
+
+    def values(self, monday: Monday) -> FloatArray:
+        """The one message is worth everything, all others less than silence."""
+        values = np.full((monday.size, len(monday.messages) + 1), -SURE_MINOR)
+        values[:, 0] = 0.0
+        if self.key != SILENCE:
+            values[:, monday.column(self.key)] = SURE_MINOR + _TURN_MINOR * _lots(monday.size, 1)[:, 0]
+        return values
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learned:
+    """A trained model's values, as the server scores them.
+
+    Attributes:
+        by_propensity: The model predicts a rate, and the likeliest message is sent, never silence.
+    """
+
+    model: ValueModel
+    by_propensity: bool = False
+    needs_features: bool = True
+    is_silent: bool = False
+
+    def values(self, monday: Monday) -> FloatArray:
+        """Expected values; a propensity is worth whatever it costs."""
+        values = scores(self.model, monday)
+        if not self.by_propensity:
+            return values
+        return np.column_stack([np.zeros(len(values)), SURE_MINOR * (1.0 + np.clip(values[:, 1:], 0.0, 1.0))])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Oracle:
+    """The truth: action values of dynamic programming over the world's own equations, from here to the end."""
+
+    plan: OraclePlan
+    needs_features: bool = False
+    is_silent: bool = False
+
+    def values(self, monday: Monday) -> FloatArray:
+        """What each action is worth before contact costs, which arbitration charges.
+
+        What scarce channels cost now is left out as well: the plan over everybody finds this week's prices.
+        """
+        world = monday.world
+        found = self.plan.values(world.week, world.state, before_contact_cost=True)
+        values = np.full((monday.size, len(monday.messages) + 1), -SURE_MINOR)
+        values[:, 0] = found[:, 0]
+        for place, message in enumerate(world.messages, start=1):
+            price = self.plan.prices_minor.get(message.channel.channel_id, 0.0)
+            values[:, monday.column(message.key)] = found[:, place] + price
+        return values
+
+
+def scores(model: ValueModel, monday: Monday) -> FloatArray:
+    """A model's values of everything for everybody, shape (n, k + 1)."""
+    features = monday.features
+    columns = model.messages(monday.messages)
+    context = context_vector(monday.world.now, model.window_days)
+    places = [features.names.index(name) if name in features.names else -1 for name in model.layout.customer]
+    padded = np.column_stack([features.values, np.full(monday.size, np.nan)])[:, places]
+    parts = [
+        model.expected_values_of(
+            np.stack([design_matrix(row, columns, context) for row in padded[start : start + _CHUNK]])
+        )
+        for start in range(0, monday.size, _CHUNK)
+    ]
+    return np.vstack(parts)
+
+
+def _lots(size: int, count: int) -> FloatArray:
+    """A number in [0, 0.5) per customer and message, so that worth that would be equal hardly ever is, shape (n, k).
+
+    Who gets what is scarce must not be a matter of a thousand equals: no plan is found among so many that are as good.
+    """
+    steps = np.arange(size)[:, np.newaxis] * _GOLDEN + np.arange(count) * np.sqrt(2.0)
+    return steps % 1.0 / 2

@@ -1,0 +1,155 @@
+"""What the compared policies know: models from a history, and the one message that is worth most to everybody."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+import lightgbm
+import numpy as np
+
+from decisioning.catalogue.catalogue import Catalogue, Learning
+from decisioning.catalogue.measure import Measure, Unit
+from decisioning.catalogue.message import SILENCE
+from decisioning.scoring import FloatArray
+from decisioning.value_model import Calibrator, DesignLayout, MessageCoding
+from features.catalogue import load_catalogue
+from features.computing.definitions import feature_schema
+from features.importing.folder import import_folder
+from features.models.bundle import ModelBundle, write_bundle
+from features.models.registry import fetch_champion
+from features.settings import Settings
+from features.store.builder import build_features
+from pipelines.simulation.world.population import BoolArray
+from pipelines.simulation.world.world import World
+from training.judgement.from_log import load_dataset
+from training.models.boosting import designs, message_table
+from training.models.cross_predictions import IngredientSettings
+from training.registry.promotion import promote
+from training.registry.training_run import TrainReport, train_model
+
+type OnProgress = Callable[[str], None]
+
+ACCEPTED = Measure(measure_id="accepted", unit=Unit.RATE, outcomes=frozenset({"accepted", "converted"}))
+"""What a policy that looks at propensity alone predicts."""
+
+
+PROPENSITY_FOLDER = "propensity"
+
+_PROPENSITY_TREES = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schooled:
+    """What was learned from a history: folders of model bundles, and the report of the champion's training."""
+
+    engine: Path
+    propensity: Path
+    report: TrainReport
+
+
+def school(folder: Path, home: Path, *, now: datetime, on_progress: OnProgress = lambda _what: None) -> Schooled:
+    """Learn from a folder of canonical tables as anybody would: import, features, training, promotion.
+
+    Args:
+        folder: What `nextbest world write` wrote.
+        home: A new folder for log, features and models.
+        now: The moment up to which things are known (aware, UTC).
+        on_progress: Told what begins.
+
+    Raises:
+        InsufficientDataError: Too little history.
+    """
+    settings = Settings(home=home, mlruns=home / "mlruns")
+    on_progress("import")
+    import_folder(folder, settings, now=now)
+    catalogue = load_catalogue(settings.catalogue_path)
+    on_progress("features")
+    build_features(settings, catalogue, now)
+    on_progress("training")
+    report = train_model(settings, now=now)
+    promote(settings, now=now, by="world")
+    on_progress("propensity")
+    write_bundle(learn_propensity(settings, catalogue, now=now), home / PROPENSITY_FOLDER)
+    return Schooled(engine=fetch_champion(settings).folder, propensity=home / PROPENSITY_FOLDER, report=report)
+
+
+def learn_propensity(settings: Settings, catalogue: Catalogue, *, now: datetime) -> ModelBundle:
+    """P(accepted | customer, message) from the messages of the log, by one booster, as many campaign tools do it.
+
+    Args:
+        settings: Where log and features are.
+        catalogue: Says what messages are; its window says how long an answer may take.
+        now: Decisions whose window ends later are left out (aware, UTC).
+    """
+    assert catalogue.learning is not None  # noqa: S101 - a model was trained, or nobody could ask
+    asking = replace(
+        catalogue,
+        measures={**catalogue.measures, ACCEPTED.measure_id: ACCEPTED},
+        learning=Learning(measure_id=ACCEPTED.measure_id, window_days=catalogue.learning.window_days),
+    )
+    dataset = load_dataset(settings, asking, now=now)
+    sent = dataset.take(dataset.actions > 0)
+    coding = MessageCoding(
+        offer_kinds=catalogue.offer_kinds,
+        channels=tuple(sorted(catalogue.channels)),
+        attributes=catalogue.offer_attributes,
+    )
+    table = message_table(coding, sent)
+    parameters = IngredientSettings(objective="binary").parameters()
+    data = lightgbm.Dataset(designs(sent, table, sent.actions), sent.values, params=parameters)
+    booster = lightgbm.train(parameters, data, num_boost_round=_PROPENSITY_TREES)
+    return ModelBundle(
+        booster=booster.model_to_string(),
+        layout=DesignLayout(customer=dataset.feature_names, message=coding.columns),
+        coding=replace(coding, offsets={message.key: 0.0 for message in dataset.messages}),
+        calibrator=_as_it_is(table),
+        feature_schema=feature_schema(catalogue).fingerprint,
+        catalogue_version=catalogue.version,
+        measure_id=ACCEPTED.measure_id,
+        window_days=catalogue.learning.window_days,
+    )
+
+
+def _as_it_is(table: FloatArray) -> Calibrator:
+    """Numbers that hand the booster's word through."""
+    return Calibrator(
+        baseline_intercept=0.0,
+        baseline_slope=1.0,
+        common_slope=1.0,
+        specific_slope=1.0,
+        reference=table[:0],
+        reference_weights=np.zeros(0),
+    )
+
+
+def best_constant(others: World, weeks: int, capacities: Mapping[str, float] | None = None) -> str:
+    """The one message that is worth most when everybody gets it who may, found on other customers; or silence.
+
+    Args:
+        others: A world whose customers are not those of the comparison.
+        weeks: How long each is tried.
+        capacities: Most of each channel in a week; channels that are not named are free.
+    """
+    worths = {SILENCE: _worth(others, weeks, None, {})}
+    for place, message in enumerate(others.messages):
+        worths[message.key] = _worth(others, weeks, place, capacities or {})
+    return max(worths, key=lambda key: worths[key])
+
+
+def _worth(others: World, weeks: int, place: int | None, capacities: Mapping[str, float]) -> float:
+    """Contribution less cost over some weeks in which everybody who may gets one message."""
+    world, total = others.copy(), 0.0
+    for _ in range(weeks):
+        actions = np.full(world.population.size, -1)
+        if place is not None:
+            most = capacities.get(world.messages[place].channel.channel_id)
+            actions[_first(world.permitted()[:, place], most)] = place
+        week = world.run_week(actions)
+        total += float((week.contribution_minor - week.cost_minor).sum())
+    return total
+
+
+def _first(may: BoolArray, most: float | None) -> BoolArray:
+    """The same with at most so many, shape (n,)."""
+    return may if most is None else may & (np.cumsum(may) <= most)

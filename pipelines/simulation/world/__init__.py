@@ -1,0 +1,1 @@
+"""The world: customers who live week by week, with or without messages."""

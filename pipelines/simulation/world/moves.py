@@ -1,0 +1,115 @@
+"""How likely each next step is, for customers who stand at one step: the same code for chance and for expectations."""
+
+import numpy as np
+
+from decisioning.scoring import FloatArray
+from pipelines.simulation.events.flights import WeekOfFlights
+from pipelines.simulation.world.effects import Effects, Rows
+from pipelines.simulation.world.journey import NEXT, PUSHED, Step
+from pipelines.simulation.world.population import BoolArray
+
+type Moves = list[tuple[Step, FloatArray]]
+"""Next steps with their probabilities, each of shape (r,); they add up to 1."""
+
+_SOON = frozenset({Step.BOOK_1, Step.BOOK_2, Step.BOOK_3})
+_LAST_AT_HOME = frozenset({Step.RETURN_3, Step.LATE_3})
+
+
+class Chain:
+    """The chain of one week.
+
+    Attributes:
+        case_rate: P(a trip home to an airport ends with a case), exact over the week's flights; shape (airports,).
+        late_rate: P(it ends late without a case), likewise.
+    """
+
+    def __init__(self, effects: Effects, flights: WeekOfFlights) -> None:
+        self._effects, self._structure = effects, effects.structure
+        self.case_rate, self.late_rate = flights.trouble_rates(effects.structure)
+
+    def moves(
+        self,
+        step: Step,
+        rows: Rows,
+        *,
+        push: FloatArray | None = None,
+        has_left: BoolArray | bool = False,
+        is_answered: BoolArray | bool = True,
+    ) -> Moves:
+        """Where customers go from a step.
+
+        Args:
+            step: Where all of them stand.
+            rows: Which customers, r of them.
+            push: Log-odds that a seen message adds, shape (r, 2); None for none.
+            has_left: Left all marketing in anger.
+            is_answered: Somebody answered their open case.
+        """
+        if step in PUSHED:
+            return self._pushed(step, rows, push, has_left=has_left)
+        ones = np.ones_like(self._effects.population.patience[rows])
+        if step in _SOON:
+            soon = self._structure.book_to_prepare * ones
+            return [(Step.PREPARE, soon), (NEXT[step], 1 - soon)]
+        if step is Step.BOOK_4:
+            return [(Step.PREPARE, ones)]
+        if step is Step.PREPARE:
+            return [(Step.TRAVEL, ones)]
+        if step in _LAST_AT_HOME:
+            return self._after_trip(step, ones)
+        return self._in_trouble(step, rows, is_answered=is_answered) or [(NEXT[step], ones)]
+
+    def _in_trouble(self, step: Step, rows: Rows, *, is_answered: BoolArray | bool) -> Moves | None:
+        if step is Step.TRAVEL:
+            return self._home(rows)
+        if step is Step.RECOVER:
+            return self._solved(rows, is_answered=is_answered)
+        if step is Step.MENDED:
+            lost = self._structure.mended_to_lapse * (1 - self._effects.population.patience[rows])
+            return [(Step.LAPSE, lost), (Step.DREAM, 1 - lost)]
+        return None
+
+    def _pushed(self, step: Step, rows: Rows, push: FloatArray | None, *, has_left: BoolArray | bool) -> Moves:
+        odds = self._base(step, rows) + np.where(has_left, self._structure.left_log_odds, 0.0)
+        shift = np.zeros((odds.size, 2)) if push is None else push
+        first = _squashed(odds + shift[:, 0])
+        if step is Step.LAPSE:
+            planning = (1 - first) * _squashed(_log_odds(self._structure.lapse_to_plan) + shift[:, 1])
+            return [(Step.DREAM, first), (Step.PLAN, planning), (Step.LAPSE, 1 - first - planning)]
+        towards, back, rate = (
+            (Step.PLAN, Step.LAPSE, self._structure.dream_to_lapse)
+            if step is Step.DREAM
+            else (Step.BOOK_1, Step.DREAM, self._structure.plan_to_dream)
+        )
+        return [(towards, first), (back, (1 - first) * rate), (step, (1 - first) * (1 - rate))]
+
+    def _base(self, step: Step, rows: Rows) -> FloatArray:
+        people = self._effects.population
+        base = {Step.DREAM: people.dream_to_plan, Step.PLAN: people.plan_to_book, Step.LAPSE: people.lapse_to_dream}
+        return base[step][rows]
+
+    def _home(self, rows: Rows) -> Moves:
+        airport = self._effects.population.airport[rows]
+        case, late = self.case_rate[airport], self.late_rate[airport]
+        return [(Step.RECOVER, case), (Step.LATE_1, late), (Step.RETURN_1, 1 - case - late)]
+
+    def _solved(self, rows: Rows, *, is_answered: BoolArray | bool) -> Moves:
+        one = self._structure
+        solved = np.where(is_answered, one.solved, one.solved_alone) + 0 * self._effects.population.patience[rows]
+        gives_up = np.where(is_answered, one.giving_up, one.giving_up_alone)
+        lost = (1 - solved) * gives_up * (1 - self._effects.population.patience[rows])
+        return [(Step.MENDED, solved), (Step.LAPSE, lost), (Step.RECOVER, 1 - solved - lost)]
+
+    def _after_trip(self, step: Step, ones: FloatArray) -> Moves:
+        planning = self._structure.return_to_plan * ones
+        rate = self._structure.late_to_lapse if step is Step.LATE_3 else self._structure.return_to_lapse
+        lost = (1 - planning) * rate
+        return [(Step.PLAN, planning), (Step.LAPSE, lost), (Step.DREAM, 1 - planning - lost)]
+
+
+def _squashed(values: FloatArray) -> FloatArray:
+    return 1 / (1 + np.exp(-values))
+
+
+def _log_odds(rate: float) -> float:
+    return float(np.log(rate / (1 - rate)))

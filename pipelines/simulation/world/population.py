@@ -1,0 +1,284 @@
+"""Who lives in the world: what drives them, which nobody sees, and what the airline knows of them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+import polars as pl
+
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.customer import Customer
+from decisioning.errors import InvalidInputError
+from decisioning.scoring import FloatArray
+from examples.airline.flights import AIRPORTS
+from examples.conversion import canonical
+from features.online.profiles import customers_from_frame
+from pipelines.simulation.world.chance import population_generator
+
+type IntArray = npt.NDArray[np.int64]
+type BoolArray = npt.NDArray[np.bool_]
+
+REGIONS = ("coast", "mountains", "city", "islands")
+STATUSES = ("none", "silver", "gold")
+
+AFFINITY: Mapping[str, float] = MappingProxyType(
+    {
+        "email": 0.35,
+        "sms": 0.50,
+        "push": 0.40,
+        "in_app": 0.35,
+        "web": 0.35,
+        "display": 0.12,
+        "social_dm": 0.35,
+        "direct_mail": 0.50,
+        "call": 0.45,
+        "airport_desk": 0.60,
+        "event": 0.30,
+    }
+)
+"""Typical P(seen | delivered) per channel; customers differ by a standard deviation of 0.9 in log-odds."""
+
+REACHABLE: Mapping[str, float] = MappingProxyType(
+    {
+        "email": 0.95,
+        "sms": 0.70,
+        "push": 0.45,
+        "in_app": 0.55,
+        "web": 0.90,
+        "display": 0.80,
+        "social_dm": 0.40,
+        "direct_mail": 0.85,
+        "call": 0.70,
+        "airport_desk": 1.00,
+        "event": 0.85,
+    }
+)
+"""Share of customers with a working address."""
+
+CONSENTING: Mapping[str, float] = MappingProxyType(
+    {
+        "email": 0.80,
+        "sms": 0.45,
+        "push": 0.65,
+        "in_app": 0.85,
+        "web": 0.90,
+        "display": 0.70,
+        "social_dm": 0.55,
+        "direct_mail": 0.75,
+        "call": 0.35,
+        "airport_desk": 0.60,
+        "event": 0.50,
+    }
+)
+"""Share of the reachable who agreed to marketing."""
+
+SERVICE_RATE = 0.97
+"""Share of the reachable who agreed to service messages."""
+
+UNPROFILED_RATE = 0.02
+"""Share of customers who do not want to be profiled."""
+
+_UNKNOWN_CHANNEL = 0.4  # a channel that a catalogue adds
+
+ZONES: Sequence[tuple[str | None, str | None, str, float]] = (
+    ("America/New_York", "US", "en-US", 0.74),
+    ("America/Chicago", "US", "en-US", 0.08),
+    ("Europe/London", "GB", "en-GB", 0.04),
+    ("Europe/Berlin", "DE", "de-DE", 0.03),
+    ("Europe/Paris", "FR", "fr-FR", 0.02),
+    (None, None, "en", 0.09),
+)
+"""Time zone, country, locale, share. Where nothing is known, the catalogue's zones for the unknown hold."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Population:
+    """Customers as arrays of shape (n,), or (n, c) over the c channels.
+
+    Attributes:
+        channels: Names of the channels, in the order of the columns.
+        affinity: Latent, in (0, 1): P(seen) of a message on a channel to a customer who is not tired.
+        price_sensitivity: Latent, in (0, 1): how much a discount counts.
+        curiosity: Latent, in (0, 1): how much inspiration counts.
+        sociability: Latent, in (0, 1): tells friends, answers questions, writes in public.
+        patience: Latent, in (0, 1): bears it when things go wrong.
+        fatigue: Latent, 0 or more: how fast messages wear off.
+        irritability: Latent: P(leaving all marketing | one seen message that fits and comes alone).
+        dream_to_plan: Latent log-odds of the move in a week in which nobody says anything.
+        plan_to_book: Likewise.
+        lapse_to_dream: Likewise.
+        trip_minor: What a trip contributes on average; the value tier.
+        fare_minor: What the customer pays for it on average.
+        region: Index into `REGIONS`.
+        knows_region: The customer told which region they like.
+        airport: Index into `AIRPORTS`.
+        status: Index into `STATUSES`.
+        has_children: Travels with children.
+        zone: Index into `ZONES`.
+        is_reachable: Shape (n, c).
+        agrees: To marketing, shape (n, c); never where not reachable.
+        agrees_to_service: Shape (n, c).
+        is_unprofiled: Does not want to be profiled.
+        joined_days: Days from joining to the beginning of the world.
+    """
+
+    channels: tuple[str, ...]
+    affinity: FloatArray
+    price_sensitivity: FloatArray
+    curiosity: FloatArray
+    sociability: FloatArray
+    patience: FloatArray
+    fatigue: FloatArray
+    irritability: FloatArray
+    dream_to_plan: FloatArray
+    plan_to_book: FloatArray
+    lapse_to_dream: FloatArray
+    trip_minor: FloatArray
+    fare_minor: FloatArray
+    region: IntArray
+    knows_region: BoolArray
+    airport: IntArray
+    status: IntArray
+    has_children: BoolArray
+    zone: IntArray
+    is_reachable: BoolArray
+    agrees: BoolArray
+    agrees_to_service: BoolArray
+    is_unprofiled: BoolArray
+    joined_days: IntArray
+    ids: tuple[str, ...] = ()
+    _profiles: dict[datetime, list[Customer]] = field(default_factory=dict[datetime, list[Customer]])
+
+    @property
+    def size(self) -> int:
+        """How many customers there are, n."""
+        return len(self.ids)
+
+    def first(self, count: int) -> "Population":
+        """The first customers alone; chance gives them the same lives."""
+        parts = {
+            each.name: getattr(self, each.name)[:count]
+            for each in fields(self)
+            if each.name not in {"channels", "_profiles"}
+        }
+        return Population(channels=self.channels, **parts)
+
+    def customers(self, at: datetime) -> pl.DataFrame:
+        """Canonical rows of `customers`, as known at a moment: nothing latent, and no answer that events tell."""
+        recorded_at = [at - timedelta(days=days) for days in self.joined_days.tolist()]
+        return canonical("customers", pl.DataFrame([self._row(i, joined) for i, joined in enumerate(recorded_at)]))
+
+    def profile(self, index: int, at: datetime) -> Customer:
+        """A customer as the engine's profile holds them; events may have changed it since.
+
+        Args:
+            index: Position in the population.
+            at: The moment of `customers`.
+        """
+        if at not in self._profiles:
+            self._profiles[at] = list(customers_from_frame(self.customers(at)))
+        return self._profiles[at][index]
+
+    def _row(self, index: int, joined_at: datetime) -> dict[str, Any]:
+        zone, country, locale, _share = ZONES[self.zone[index]]
+        reachable = [name for name, is_in in zip(self.channels, self.is_reachable[index], strict=True) if is_in]
+        return {
+            "customer_id": self.ids[index],
+            "updated_at": joined_at,
+            "joined_at": joined_at,
+            "time_zone": zone,
+            "locale": locale,
+            "country": country,
+            "channels": orjson.dumps(reachable).decode(),
+            "consents": orjson.dumps(self._consents(index, joined_at)).decode(),
+            "attributes": orjson.dumps(self._attributes(index)).decode(),
+        }
+
+    def _consents(self, index: int, at: datetime) -> list[dict[str, Any]]:
+        common = {"recorded_at": at, "source": "signup"}
+        given = [
+            {"channel": name, "purpose": purpose, "granted": bool(answers[index, place]), **common}
+            for place, name in enumerate(self.channels)
+            if self.is_reachable[index, place]
+            for purpose, answers in (("marketing", self.agrees), ("service", self.agrees_to_service))
+        ]
+        refusal = {"channel": "email", "purpose": "profiling", "granted": False, **common}
+        return [*given, refusal] if self.is_unprofiled[index] else given
+
+    def _attributes(self, index: int) -> dict[str, Any]:
+        known = {"favourite_region": REGIONS[self.region[index]]} if self.knows_region[index] else {}
+        return {
+            **known,
+            "home_airport": AIRPORTS[self.airport[index]],
+            "status": STATUSES[self.status[index]],
+            "travels_with_children": bool(self.has_children[index]),
+        }
+
+
+def draw_population(size: int, seed: int, catalogue: Catalogue) -> Population:
+    """Draw customers, the same for the same size, seed and channels.
+
+    Status and children are noisy shadows of what is latent: who spends more has more status, families look at prices.
+
+    Args:
+        size: How many, n.
+        seed: Of their chance.
+        catalogue: Names the channels.
+
+    Raises:
+        InvalidInputError: Nobody is to be drawn.
+    """
+    if size < 1:
+        raise InvalidInputError(f"size must be at least 1, got {size}")
+    rng = population_generator(seed)
+    channels = tuple(sorted(catalogue.channels))
+    has_children = rng.random(size) < 0.3  # noqa: PLR2004 - declared here
+    value = rng.normal(size=size)
+    trip_minor = np.clip(5_500 * np.exp(0.45 * value), 2_000, 18_000)
+    status = np.digitize(value + rng.normal(0, 0.7, size), (1.0, 1.9))
+    price_sensitivity = _squashed(0.2 + 0.5 * has_children - 0.5 * value + rng.normal(0, 1.0, size))
+    is_reachable = rng.random((size, len(channels))) < _by_channel(REACHABLE, channels)
+    return Population(
+        channels=channels,
+        ids=tuple(f"P-{number:07d}" for number in range(size)),
+        affinity=_squashed(_log_odds(_by_channel(AFFINITY, channels)) + rng.normal(0, 0.9, (size, len(channels)))),
+        price_sensitivity=price_sensitivity,
+        curiosity=_squashed(rng.normal(0, 1.2, size)),
+        sociability=_squashed(rng.normal(-0.3, 1.2, size)),
+        patience=_squashed(rng.normal(0.3, 1.0, size)),
+        fatigue=rng.gamma(2.0, 0.25, size),
+        irritability=0.003 * rng.gamma(2.0, 0.5, size),
+        dream_to_plan=_log_odds(0.06) + rng.normal(0, 0.6, size),
+        plan_to_book=_log_odds(0.13) + rng.normal(0, 0.5, size),
+        lapse_to_dream=_log_odds(0.03) + rng.normal(0, 0.5, size),
+        trip_minor=trip_minor,
+        fare_minor=2.2 * trip_minor,
+        region=rng.integers(len(REGIONS), size=size),
+        knows_region=rng.random(size) < 0.7,  # noqa: PLR2004 - declared here
+        airport=rng.choice(len(AIRPORTS), size=size, p=(0.36, 0.33, 0.31)),
+        status=status,
+        has_children=has_children,
+        zone=rng.choice(len(ZONES), size=size, p=[share for *_, share in ZONES]),
+        is_reachable=is_reachable,
+        agrees=is_reachable & (rng.random(is_reachable.shape) < _by_channel(CONSENTING, channels)),
+        agrees_to_service=is_reachable & (rng.random(is_reachable.shape) < SERVICE_RATE),
+        is_unprofiled=rng.random(size) < UNPROFILED_RATE,
+        joined_days=rng.integers(30, 2_000, size=size),
+    )
+
+
+def _by_channel(rates: Mapping[str, float], channels: Sequence[str]) -> FloatArray:
+    return np.array([rates.get(name, _UNKNOWN_CHANNEL) for name in channels])
+
+
+def _log_odds(rate: FloatArray | float) -> FloatArray:
+    return np.log(np.asarray(rate) / (1 - np.asarray(rate)))
+
+
+def _squashed(values: FloatArray) -> FloatArray:
+    return 1 / (1 + np.exp(-values))
