@@ -54,7 +54,7 @@ def timed(client: TestClient, **changes: Any) -> tuple[dict[str, Any], float]:
     return answer.json(), time.perf_counter() - started
 
 
-def until(check: Callable[[], bool], seconds: float = 5.0) -> None:
+def until(check: Callable[[], bool], seconds: float = 60.0) -> None:
     ends_at = time.monotonic() + seconds
     while not check():
         assert time.monotonic() < ends_at, "it never came true"

@@ -17,7 +17,7 @@ from features.settings import Settings
 ASK = {"customer_id": "C-1", "touchpoint": "app-home"}
 
 
-def until(check: Callable[[], bool], seconds: float = 5.0) -> None:
+def until(check: Callable[[], bool], seconds: float = 60.0) -> None:
     ends_at = time.monotonic() + seconds
     while not check():
         assert time.monotonic() < ends_at, "it never came true"

@@ -46,7 +46,7 @@ touchpoints:
 """
 
 
-def until(check: Callable[[], bool], seconds: float = 8.0) -> None:
+def until(check: Callable[[], bool], seconds: float = 60.0) -> None:
     ends_at = time.monotonic() + seconds
     while not check():
         assert time.monotonic() < ends_at, "it never came true"

@@ -336,7 +336,7 @@ def count_commits(log: EventLog) -> int:
     return len(list((log.path / "decisions" / "_delta_log").glob("*.json")))
 
 
-def wait_until(is_so: Callable[[], bool], seconds: float = 30.0) -> None:
+def wait_until(is_so: Callable[[], bool], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < deadline, "it did not happen in time"
