@@ -12,7 +12,7 @@ of the offer: uplift is then in points of that rate, and an offer without a decl
 
 Fatigue is what one more contact costs in goodwill; it is charged to marketing alone, since what is owed to a customer
 costs none. The shadow price is what the capacity, budget and share that a message would use are worth to others; it is
-negative where a department is below its least share. Weights are the business's levers: see `decisioning.catalogue.levers`. Each
+negative where a department is below its least share. Weights are the business's levers: see `catalogue.levers`. Each
 factor can be switched off; then it is 0, or 1, and is shown as such.
 
 Silence competes with priority 0. Weights scale gains only: a weight is a preference among messages that pay, and must

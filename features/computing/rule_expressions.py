@@ -1,4 +1,4 @@
-"""Rules over facts as Narwhals expressions: the answers of `decisioning.rules.predicate.compile_predicate`, column-wise.
+"""Rules over facts as Narwhals expressions: the answers of `compile_predicate`, column-wise.
 
 The core's closures take one customer at a time. Stages are evaluated for every customer at several moments of the past,
 so here the same rules become expressions over whole columns; a property test holds the two together.

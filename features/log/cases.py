@@ -1,7 +1,7 @@
 """Cases as the log tells them: who had trouble, whose it is to answer, by when, and when somebody did.
 
-The same events open and resolve a case here and in live state (`decisioning.catalogue.care`): the types that a kind of trouble
-declares, `case_opened` and `case_resolved`, the outcome `complained`, and what a text was heard to say
+The same events open and resolve a case here and in live state (`decisioning.catalogue.care`): the types that a kind of
+trouble declares, `case_opened` and `case_resolved`, the outcome `complained`, and what a text was heard to say
 (`features.listening`). One row is one time that a case was open: a case that was opened again has a row more.
 
 A case that a text opened has no number that anybody could quote, so it goes with the customer's others of its kind:

@@ -1,8 +1,8 @@
 """A Redis server of our own below the home folder, for as long as somebody uses it.
 
 Whoever needs it first starts it, others of the same home join, and it stops when the last one has gone, by whatever way
-(`pipelines.server.redis_launcher` says how). It listens on a unix socket only, keeps an append-only file, and by default
-flushes it before it answers: a decision that was answered is on the disk.
+(`redis_launcher` says how). It listens on a unix socket only, keeps an append-only file, and by default flushes it
+before it answers: a decision that was answered is on the disk.
 """
 
 import fcntl

@@ -1,7 +1,7 @@
 """The learned function: one LightGBM booster over customer, message and context columns, and its honest twin.
 
 A booster's own training rows flatter it. So beside the final booster, one per fold of customers is trained without
-them, and everything that is estimated on top (`training.models.effects`) uses what boosters say of customers they never saw.
+them, and everything that is estimated on top (`effects`) uses what boosters say of customers they never saw.
 """
 
 from collections.abc import Callable

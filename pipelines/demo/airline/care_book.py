@@ -33,7 +33,7 @@ class CareBook:
     closed_cases: list[Trouble] = field(default_factory=list[Trouble])
 
     def read(self, cases: pl.DataFrame) -> None:
-        """Take over what the log holds: rows of `features.log.cases.cases_of`, of a time before the first event seen."""
+        """Take over what the log holds: rows of `cases_of`, of a time before the first event seen."""
         for row in cases.iter_rows(named=True):
             trouble = Trouble(
                 kind=row["kind"],
