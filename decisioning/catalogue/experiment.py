@@ -33,7 +33,7 @@ class ArmPolicy(StrEnum):
     MODEL = "model"
 
 
-class Unit(StrEnum):
+class AssignedUnit(StrEnum):
     """Who is assigned as one."""
 
     CUSTOMER = "customer"
@@ -97,7 +97,7 @@ class Experiment:
     touchpoints: frozenset[str] = frozenset()
     layer: str | None = None
     traffic: float = 1.0
-    unit: Unit = Unit.CUSTOMER
+    unit: AssignedUnit = AssignedUnit.CUSTOMER
     part: Spans | None = None
 
 
@@ -107,7 +107,7 @@ class Holdout:
 
     share: float
     salt: str
-    unit: Unit = Unit.CUSTOMER
+    unit: AssignedUnit = AssignedUnit.CUSTOMER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +123,7 @@ class ProgrammeHoldout:
     offers: frozenset[str] = frozenset()
     goals: frozenset[str] = frozenset()
     departments: frozenset[str] = frozenset()
-    unit: Unit = Unit.CUSTOMER
+    unit: AssignedUnit = AssignedUnit.CUSTOMER
 
 
 def running(experiment: Experiment, now: datetime) -> bool:
@@ -137,14 +137,14 @@ def running(experiment: Experiment, now: datetime) -> bool:
     return has_started and (experiment.ends_at is None or now < experiment.ends_at)
 
 
-def unit_id(unit: Unit, customer_id: str, household_id: str | None) -> str:
+def unit_id(unit: AssignedUnit, customer_id: str, household_id: str | None) -> str:
     r"""The text that is hashed for a unit: households never share a number with a customer of the same name.
 
     Example:
-        >>> unit_id(Unit.HOUSEHOLD, "C-1", "H-7"), unit_id(Unit.HOUSEHOLD, "C-1", None)
+        >>> unit_id(AssignedUnit.HOUSEHOLD, "C-1", "H-7"), unit_id(AssignedUnit.HOUSEHOLD, "C-1", None)
         ('household\x00H-7', 'C-1')
     """
-    is_household = unit is Unit.HOUSEHOLD and household_id is not None
+    is_household = unit is AssignedUnit.HOUSEHOLD and household_id is not None
     return f"household\x00{household_id}" if is_household else customer_id
 
 
@@ -229,7 +229,7 @@ def _check_programme(programme: ProgrammeHoldout) -> None:
 
 def _check_layers(experiments: Iterable[Experiment]) -> None:
     traffic: dict[str, float] = defaultdict(float)
-    units: dict[str, Unit] = {}
+    units: dict[str, AssignedUnit] = {}
     for experiment in experiments:
         name, layer = experiment.experiment_id, layer_name(experiment)
         if not 0 < experiment.traffic <= 1:

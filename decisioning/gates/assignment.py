@@ -10,10 +10,10 @@ from datetime import datetime
 from decisioning.catalogue.experiment import (
     Arm,
     ArmPolicy,
+    AssignedUnit,
     Experiment,
     Holdout,
     ProgrammeHoldout,
-    Unit,
     assign_arm,
     is_held_out,
     is_in_programme_holdout,
@@ -57,15 +57,15 @@ class Who:
     is_known: bool = True
     kept: Mapping[str, str] = field(default_factory=dict[str, str])
 
-    def unit(self, unit: Unit) -> str | None:
+    def unit(self, unit: AssignedUnit) -> str | None:
         """What is hashed for them; None where it cannot be told."""
-        if unit is Unit.HOUSEHOLD and not self.is_known:
+        if unit is AssignedUnit.HOUSEHOLD and not self.is_known:
             return None
         return unit_id(unit, self.customer_id, self.household_id)
 
-    def kept_in(self, test: str, unit: Unit) -> str | None:
+    def kept_in(self, test: str, unit: AssignedUnit) -> str | None:
         """What they keep of a test; nothing where their household is assigned."""
-        is_by_household = unit is Unit.HOUSEHOLD and (self.household_id is not None or not self.is_known)
+        is_by_household = unit is AssignedUnit.HOUSEHOLD and (self.household_id is not None or not self.is_known)
         return None if is_by_household else self.kept.get(test)
 
 

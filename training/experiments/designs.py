@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from decisioning.catalogue.catalogue import Catalogue
-from decisioning.catalogue.experiment import Exposure, Unit
+from decisioning.catalogue.experiment import AssignedUnit, Exposure
 from decisioning.catalogue.measure import Measure
 from decisioning.errors import InvalidPolicyError, UnknownNameError
 from features.catalogue.assignment.ledger import HELD_OUT, Ledger, Phase, settled
@@ -78,7 +78,7 @@ class Design:
     currency: str
     catalogue_version: str
     ends_at: datetime | None
-    unit: Unit
+    unit: AssignedUnit
     closes_at: datetime | None = None
 
 

@@ -7,7 +7,7 @@ from typing import Protocol
 import orjson
 import polars as pl
 
-from decisioning.catalogue.experiment import Exposure, Unit
+from decisioning.catalogue.experiment import AssignedUnit, Exposure
 from features.catalogue.assignment.ledger import HELD_OUT, MESSAGED
 from features.log.identities import by_person
 
@@ -83,7 +83,7 @@ def _assigned(decisions: pl.DataFrame, arm: pl.Expr, as_of: datetime) -> pl.Data
     return named.filter(pl.col("arm").is_not_null())
 
 
-def as_people(assigned: pl.DataFrame, known: pl.DataFrame, unit: Unit) -> pl.DataFrame:
+def as_people(assigned: pl.DataFrame, known: pl.DataFrame, unit: AssignedUnit) -> pl.DataFrame:
     """Decisions about visitors as ones about the customers whom they turned out to be: the pair is one unit.
 
     It is in the arm of its first decision, whatever the other id got before we heard who they are; a household keeps
@@ -95,7 +95,7 @@ def as_people(assigned: pl.DataFrame, known: pl.DataFrame, unit: Unit) -> pl.Dat
         unit: What was assigned.
     """
     rows = by_person(assigned, known)
-    if known.is_empty() or unit is Unit.HOUSEHOLD:
+    if known.is_empty() or unit is AssignedUnit.HOUSEHOLD:
         return rows
     first = pl.col("arm").sort_by("decided_at", "decision_id").first().over("customer_id")
     return rows.with_columns(
@@ -103,7 +103,7 @@ def as_people(assigned: pl.DataFrame, known: pl.DataFrame, unit: Unit) -> pl.Dat
     )
 
 
-def with_units(assigned: pl.DataFrame, customers: pl.DataFrame, unit: Unit) -> pl.DataFrame:
+def with_units(assigned: pl.DataFrame, customers: pl.DataFrame, unit: AssignedUnit) -> pl.DataFrame:
     """Decisions with the `unit` that was assigned: the household that was known at that moment, or the customer.
 
     Args:
@@ -111,7 +111,7 @@ def with_units(assigned: pl.DataFrame, customers: pl.DataFrame, unit: Unit) -> p
         customers: Canonical customers.
         unit: What was assigned.
     """
-    if unit is Unit.CUSTOMER:
+    if unit is AssignedUnit.CUSTOMER:
         return assigned.with_columns(unit="customer_id")
     known = customers.select("customer_id", "updated_at", "household").sort("updated_at")
     rows = assigned.sort("decided_at")

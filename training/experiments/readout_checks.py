@@ -4,14 +4,14 @@ from datetime import datetime
 
 import polars as pl
 
-from decisioning.catalogue.experiment import Unit
+from decisioning.catalogue.experiment import AssignedUnit
 from features.reports.readout_words import format_number
 from features.reports.readouts import Check, Health
 from training.experiments.exposures import Exposures, Logged
 
 
 def check_readout(
-    log: Logged, exposures: Exposures, windows: pl.DataFrame, *, unit: Unit, as_of: datetime
+    log: Logged, exposures: Exposures, windows: pl.DataFrame, *, unit: AssignedUnit, as_of: datetime
 ) -> tuple[Check, ...]:
     """Check what could make a readout unfair, in plain words.
 
@@ -41,7 +41,7 @@ def earliest(column: pl.Series) -> datetime | None:
     return value if isinstance(value, datetime) else None
 
 
-def _one_arm_check(exposures: Exposures, unit: Unit) -> Check:
+def _one_arm_check(exposures: Exposures, unit: AssignedUnit) -> Check:
     title = f"One arm per {unit}"
     if not exposures.crossed_count:
         return Check(title=title, status=Health.OK, message=f"No {unit} was in two arms.")
@@ -49,7 +49,7 @@ def _one_arm_check(exposures: Exposures, unit: Unit) -> Check:
     return Check(title=title, status=Health.WARN, message=message)
 
 
-def _window_check(windows: pl.DataFrame, unit: Unit, as_of: datetime) -> Check:
+def _window_check(windows: pl.DataFrame, unit: AssignedUnit, as_of: datetime) -> Check:
     title, moment = "Complete windows", f"as of {as_of:%d %b %Y %H:%M} UTC"
     open_count = int((~windows["is_complete"]).sum())
     if windows.is_empty():

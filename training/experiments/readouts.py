@@ -7,8 +7,7 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from decisioning.catalogue.catalogue import Catalogue
-from decisioning.catalogue.experiment import Exposure
-from decisioning.catalogue.experiment import Unit as AssignedUnit
+from decisioning.catalogue.experiment import AssignedUnit, Exposure
 from decisioning.catalogue.measure import Measure, Unit
 from features.log.identities import people
 from features.log.reported import settled_events, settled_outcomes

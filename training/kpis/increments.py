@@ -19,7 +19,7 @@ import polars as pl
 from scipy import stats
 
 from decisioning.catalogue.catalogue import Catalogue
-from decisioning.catalogue.experiment import Holdout, Unit
+from decisioning.catalogue.experiment import AssignedUnit, Holdout
 from decisioning.catalogue.measure import Measure
 from features.computing.sources import Tables
 from features.log.identities import by_person, people
@@ -170,7 +170,7 @@ def held_out_customers(
     since = by_person(messages, known).join(firsts.select("customer_id", "starts_at"), on="customer_id")
     spent = since.filter(pl.col("decided_at") >= pl.col("starts_at"))
     spent = spent.group_by("customer_id").agg(pl.col("cost_minor").sum())
-    unit = Unit.CUSTOMER if holdout is None else holdout.unit
+    unit = AssignedUnit.CUSTOMER if holdout is None else holdout.unit
     units = with_units(firsts.select("customer_id", decided_at="starts_at"), log.customers, unit)
     rows = firsts.join(values, on="customer_id").join(spent, on="customer_id", how="left")
     told = rows.join(units.select("customer_id", "unit"), on="customer_id")

@@ -16,7 +16,7 @@ from secrets import token_hex
 from pydantic import TypeAdapter, ValidationError
 
 from decisioning.catalogue.catalogue import Catalogue
-from decisioning.catalogue.experiment import Arm, Experiment, Exposure, Holdout, Unit, arm_spans, layer_name
+from decisioning.catalogue.experiment import Arm, AssignedUnit, Experiment, Exposure, Holdout, arm_spans, layer_name
 from decisioning.catalogue.ranges import NOTHING, WHOLE, Spans, claim, laid_out, reshared, width, without
 from decisioning.errors import InvalidPolicyError
 from decisioning.gates.layers import LayerShare, layer_shares
@@ -65,7 +65,7 @@ class Phase:
     since: datetime | None
     until: datetime | None = None
     salt: str
-    unit: Unit
+    unit: AssignedUnit
     layer: str
     part: Spans
     arms: Mapping[str, ArmRule]

@@ -4,7 +4,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from decisioning.catalogue.experiment import ArmPolicy, Exposure, Unit
+from decisioning.catalogue.experiment import ArmPolicy, AssignedUnit, Exposure
 from features.catalogue.forms.fields import FileModel, Identifier, Moment, Share, Text
 
 _UNIT = "Customers or whole households are assigned"
@@ -15,7 +15,7 @@ class HoldoutFile(FileModel):
 
     share: Annotated[float, Field(gt=0, lt=1)] = Field(description="Share of customers, 0.05 is five percent")
     salt: Identifier = Field(description="Any text; changing it picks other customers")
-    unit: Unit = Field(default=Unit.CUSTOMER, description=_UNIT)
+    unit: AssignedUnit = Field(default=AssignedUnit.CUSTOMER, description=_UNIT)
 
 
 class ProgrammeHoldoutFile(HoldoutFile):
@@ -63,7 +63,7 @@ class ExperimentFile(FileModel):
         default=None, description="Experiments of one layer never share a customer; none for a layer of its own"
     )
     traffic: Annotated[float, Field(gt=0, le=1)] = Field(default=1.0, description="Share of the layer who take part")
-    unit: Unit = Field(default=Unit.CUSTOMER, description=_UNIT)
+    unit: AssignedUnit = Field(default=AssignedUnit.CUSTOMER, description=_UNIT)
     arms: Annotated[dict[Identifier, ArmFile], Field(min_length=2)] = Field(description="Arms by name")
 
     @model_validator(mode="after")

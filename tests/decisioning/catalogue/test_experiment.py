@@ -11,11 +11,11 @@ import pytest
 from decisioning.catalogue.experiment import (
     Arm,
     ArmPolicy,
+    AssignedUnit,
     Experiment,
     Exposure,
     Holdout,
     ProgrammeHoldout,
-    Unit,
     assign_arm,
     check_experiments,
     is_held_out,
@@ -236,33 +236,37 @@ def test_a_layer_with_more_than_all_traffic_or_two_kinds_of_units_is_refused() -
     check_experiments(layered(("a", 0.1), ("b", 0.2), ("c", 0.7)), None)
     with pytest.raises(InvalidPolicyError, match=r"traffic of layer mail must sum to at most 1, got 1\.1 with b"):
         check_experiments(layered(("a", 0.6), ("b", 0.5)), None)
-    mixed = (*layered(("a", 0.5)), *layered(("b", 0.5), unit=Unit.HOUSEHOLD))
+    mixed = (*layered(("a", 0.5)), *layered(("b", 0.5), unit=AssignedUnit.HOUSEHOLD))
     with pytest.raises(InvalidPolicyError, match="unit of experiment b must be customer as in the rest of layer mail"):
         check_experiments(mixed, None)
 
 
 def test_a_household_is_in_one_arm_and_who_has_none_is_one() -> None:
-    test = replace(TEST, unit=Unit.HOUSEHOLD)
+    test = replace(TEST, unit=AssignedUnit.HOUSEHOLD)
     homes = {assign((test,), customer_id=one, household_id="H-1").arms["mail"] for one in CUSTOMERS[:200]}
-    assert homes == {assign_arm(TEST, unit_id(Unit.HOUSEHOLD, "C-1", "H-1"))}
+    assert homes == {assign_arm(TEST, unit_id(AssignedUnit.HOUSEHOLD, "C-1", "H-1"))}
     assert assign((test,), customer_id="C-1").arms == {"mail": assign_arm(TEST, "C-1")}
     assert assign((TEST,), customer_id="C-1", household_id="H-1").arms == {"mail": assign_arm(TEST, "C-1")}
 
 
 def test_without_a_profile_nobody_knows_the_household_so_tests_of_households_pass_over() -> None:
-    tests = (TEST, replace(TEST, experiment_id="home", salt="home", unit=Unit.HOUSEHOLD))
+    tests = (TEST, replace(TEST, experiment_id="home", salt="home", unit=AssignedUnit.HOUSEHOLD))
     programme = ProgrammeHoldout(
-        programme_id="p", share=1.0, salt="p", goals=frozenset({"loyalty"}), unit=Unit.HOUSEHOLD
+        programme_id="p", share=1.0, salt="p", goals=frozenset({"loyalty"}), unit=AssignedUnit.HOUSEHOLD
     )
     found = assign(
-        tests, Holdout(share=1.0, salt="h", unit=Unit.HOUSEHOLD), (programme,), customer_id="C-1", is_known=False
+        tests,
+        Holdout(share=1.0, salt="h", unit=AssignedUnit.HOUSEHOLD),
+        (programme,),
+        customer_id="C-1",
+        is_known=False,
     )
     assert (found.is_held_out, found.programmes) == (False, frozenset())
     assert list(found.arms) == ["mail"]
 
 
 def test_holdouts_take_customers_or_households() -> None:
-    holdout = Holdout(share=0.5, salt="h", unit=Unit.HOUSEHOLD)
+    holdout = Holdout(share=0.5, salt="h", unit=AssignedUnit.HOUSEHOLD)
     one_home = {assign((), holdout, customer_id=one, household_id="H-1").is_held_out for one in CUSTOMERS[:100]}
     assert len(one_home) == 1
     homes = [assign((), holdout, customer_id="C-1", household_id=f"H-{index}").is_held_out for index in range(4000)]
@@ -335,7 +339,9 @@ def test_serving_learns_which_model_to_score_with_before_it_scores(
     )
     first = replace(experiment_of(ArmPolicy.ENGINE, "b"), arms=arms)
     second = replace(
-        experiment_of(ArmPolicy.ENGINE, "a"), arms=(replace(arms[0], model_alias="other"), arms[1]), unit=Unit.HOUSEHOLD
+        experiment_of(ArmPolicy.ENGINE, "a"),
+        arms=(replace(arms[0], model_alias="other"), arms[1]),
+        unit=AssignedUnit.HOUSEHOLD,
     )
     policy = Policy(replace(plain_policy.catalogue, experiments=(first, second)))
     request = Request(customer_id="C-1", touchpoint_id="weekly-mail", request_key="k")

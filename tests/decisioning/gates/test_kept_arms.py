@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 
 from decisioning.catalogue.catalogue import Catalogue
-from decisioning.catalogue.experiment import Arm, Experiment, Exposure, Holdout, ProgrammeHoldout, Unit, assign_arm
+from decisioning.catalogue.experiment import (
+    Arm,
+    AssignedUnit,
+    Experiment,
+    Exposure,
+    Holdout,
+    ProgrammeHoldout,
+    assign_arm,
+)
 from decisioning.decision import Inputs
 from decisioning.gates.assignment import (
     HOLDOUT_TEST,
@@ -54,7 +62,7 @@ def test_an_arm_that_holds_nobody_is_kept_by_nobody(arm: str) -> None:
 
 
 def test_a_household_keeps_its_own_arm() -> None:
-    test = replace(TEST, unit=Unit.HOUSEHOLD)
+    test = replace(TEST, unit=AssignedUnit.HOUSEHOLD)
     hashed = assign(test, household_id="H-1").arms["mail"]
     kept = {KEPT: OTHER[hashed]}
     assert assign(test, household_id="H-1", kept=kept).arms == {"mail": hashed}

@@ -9,7 +9,7 @@ import pytest
 from decisioning.catalogue.care import DEFAULT_CARE, CaseKind
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.contact_policy import Cap, CapUnit, Fatigue, PressureBudget, Suppression, SuppressionScope
-from decisioning.catalogue.experiment import Arm, ArmPolicy, ProgrammeHoldout, Unit
+from decisioning.catalogue.experiment import Arm, ArmPolicy, AssignedUnit, ProgrammeHoldout
 from decisioning.catalogue.exploration import Exploration, ExplorationKind, Ramp
 from decisioning.catalogue.levers import ArbitrationSwitches, Lever, LeverScope
 from decisioning.catalogue.limits import DepartmentShare, Limit, LimitMeasure, LimitScope, Period
@@ -181,7 +181,7 @@ def test_programme_holdouts_name_their_programme(catalogue: Catalogue) -> None:
             salt="lp-1",
             goals=frozenset({"loyalty"}),
             departments=frozenset({"service"}),
-            unit=Unit.HOUSEHOLD,
+            unit=AssignedUnit.HOUSEHOLD,
         ),
     )
 
@@ -227,7 +227,7 @@ def test_exploration_touchpoints_channels_offers_and_arms_have_their_new_fields(
     assert (push.max_sms_segments, push.max_line_width, push.lead_time_seconds) == (2, 78, 3 * DAY)
     assert (push.cut_off_minute, push.zone) == (870, "Europe/Berlin")
     (experiment,) = catalogue.experiments
-    assert (experiment.layer, experiment.traffic, experiment.unit) == ("mail", 0.5, Unit.HOUSEHOLD)
+    assert (experiment.layer, experiment.traffic, experiment.unit) == ("mail", 0.5, AssignedUnit.HOUSEHOLD)
     assert experiment.arms[1] == Arm(arm_id="engine", share=0.5, policy=ArmPolicy.MODEL, model_alias="challenger")
     coffee = catalogue.offers["free-coffee"]
     assert (coffee.urgency, coffee.never_with, coffee.not_after) == (2, {"ten-percent"}, {"double-stamps": 2 * DAY})

@@ -10,7 +10,16 @@ import polars as pl
 import pytest
 
 from decisioning.catalogue.catalogue import Catalogue
-from decisioning.catalogue.experiment import Arm, Experiment, Exposure, Holdout, Unit, assign_arm, is_held_out, unit_id
+from decisioning.catalogue.experiment import (
+    Arm,
+    AssignedUnit,
+    Experiment,
+    Exposure,
+    Holdout,
+    assign_arm,
+    is_held_out,
+    unit_id,
+)
 from decisioning.errors import UnknownNameError
 from features.catalogue.assignment.ledger import Ledger, settled, with_ranges
 from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES
@@ -251,14 +260,14 @@ HOUSES = 70
 def household_trial(base: Catalogue, seed: int, *, lift: float = 0.0, houses: int = HOUSES) -> Story:
     """Members of a household spend alike, and are decided about several times; every tenth customer lives alone."""
     story, rng = Story(base), np.random.default_rng(seed)
-    story.put_in_force(experiment(0.5, unit=Unit.HOUSEHOLD), at=CHANGED - 60 * DAY)
+    story.put_in_force(experiment(0.5, unit=AssignedUnit.HOUSEHOLD), at=CHANGED - 60 * DAY)
     [test] = story.catalogue.experiments
     for house in range(houses):
         household = f"H-{seed}-{house}" if house % 10 else None
         taste, size = rng.gamma(4, 250), int(rng.integers(2, 5)) if household else 1
         for member in range(size):
             name = f"C-{seed}-{house}-{member}"
-            arm = assign_arm(test, unit_id(Unit.HOUSEHOLD, name, household))
+            arm = assign_arm(test, unit_id(AssignedUnit.HOUSEHOLD, name, household))
             story.log.live(name, household)
             for again in range(int(rng.integers(1, 4))):
                 story.log.decide(name, NOW - (20 - again) * DAY, arm)
@@ -286,7 +295,7 @@ def test_false_alarms_stay_nominal_where_households_spend_alike_and_decisions_re
         alarms += story.read().metrics[0].comparisons[0].is_conclusive
         [test] = story.catalogue.experiments
         assert story.ledger is not None
-        story.catalogue = replace(story.catalogue, experiments=(replace(test, unit=Unit.CUSTOMER),))
+        story.catalogue = replace(story.catalogue, experiments=(replace(test, unit=AssignedUnit.CUSTOMER),))
         story.ledger = settled(story.catalogue, None, NOW)
         metrics = story.read().metrics
         as_if_independent += bool(metrics) and metrics[0].comparisons[0].is_conclusive
@@ -295,10 +304,10 @@ def test_false_alarms_stay_nominal_where_households_spend_alike_and_decisions_re
 
 
 def test_the_household_that_was_known_at_the_decision_counts(story: Story):
-    story.put_in_force(experiment(0.5, unit=Unit.HOUSEHOLD), at=CHANGED - 60 * DAY)
+    story.put_in_force(experiment(0.5, unit=AssignedUnit.HOUSEHOLD), at=CHANGED - 60 * DAY)
     for index in range(200):
         name = f"C-{index}"
-        arm = assign_arm(story.catalogue.experiments[0], unit_id(Unit.HOUSEHOLD, name, f"H-{index // 2}"))
+        arm = assign_arm(story.catalogue.experiments[0], unit_id(AssignedUnit.HOUSEHOLD, name, f"H-{index // 2}"))
         story.log.live(name, f"H-{index // 2}", since=NOW - 10 * DAY if index % 7 == 0 else NOW - 90 * DAY)
         story.log.live(name, f"moved-{index}", since=NOW - 5 * DAY)
         story.log.decide(name, NOW - 20 * DAY, arm)
@@ -309,7 +318,7 @@ def test_the_household_that_was_known_at_the_decision_counts(story: Story):
 
 
 def test_a_household_in_two_arms_is_left_out_and_counted(story: Story):
-    story.put_in_force(experiment(0.5, unit=Unit.HOUSEHOLD), at=CHANGED - 60 * DAY)
+    story.put_in_force(experiment(0.5, unit=AssignedUnit.HOUSEHOLD), at=CHANGED - 60 * DAY)
     for index in range(80):
         story.log.live(f"C-{index}", f"H-{index // 2}")
         story.log.decide(f"C-{index}", NOW - 20 * DAY, "on" if index % 4 in (0, 1) else "off")

@@ -7,9 +7,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from decisioning.catalogue.experiment import Holdout, Unit
-from decisioning.catalogue.measure import Measure
+from decisioning.catalogue.experiment import AssignedUnit, Holdout
 from decisioning.catalogue.measure import Unit as MeasureUnit
+from decisioning.catalogue.measure import Measure
 from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES
 from training.kpis.contacts import Period
 from training.kpis.increments import Increment, against_holdout, held_out_customers
@@ -54,17 +54,17 @@ def twins(size: int, houses: int = 200) -> Log:
     )
 
 
-def against(log: Log, unit: Unit) -> Increment:
+def against(log: Log, unit: AssignedUnit) -> Increment:
     holdout = Holdout(share=0.2, salt="h", unit=unit)
     rows = held_out_customers(log, SPENT, REVENUE, Period.of_days(NOW, 90), holdout)
     return against_holdout(rows)
 
 
 def test_three_who_spend_alike_under_one_roof_say_no_more_than_one():
-    one, three = (against(twins(size), Unit.HOUSEHOLD).effect for size in (1, 3))
+    one, three = (against(twins(size), AssignedUnit.HOUSEHOLD).effect for size in (1, 3))
     assert one is not None
     assert three is not None
     assert (three.value, three.error) == (pytest.approx(one.value), pytest.approx(one.error))
-    alone = against(twins(3), Unit.CUSTOMER).effect
+    alone = against(twins(3), AssignedUnit.CUSTOMER).effect
     assert alone is not None
     assert alone.error == pytest.approx(one.error / 3**0.5, rel=0.01)
