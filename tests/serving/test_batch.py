@@ -25,10 +25,10 @@ from features.online.redis_keys import (
     stream_key,
 )
 from features.settings import Settings
+from pipelines.batch import run as batch
+from pipelines.batch import worker as batch_worker
 from pipelines.batch.allocation_problem import Volume
 from pipelines.batch.run import BatchPlan, BatchReport, ModelCopy, decide_audience
-from pipelines.batch.run import run as batch
-from pipelines.batch.run import worker as batch_worker
 from serving.log.drain import drain_alone
 
 type Batch = Callable[..., tuple[BatchReport, list[dict[str, Any]]]]

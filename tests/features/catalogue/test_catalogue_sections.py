@@ -281,7 +281,7 @@ def test_the_version_covers_the_dates_of_the_holidays(folder: Path, monkeypatch:
     before = load_catalogue(folder).version
     assert load_catalogue(folder).version == before
     monkeypatch.setattr("features.catalogue.building.public_holidays.LAST_YEAR", 2041)
-    from features.catalogue.building.catalogue_parts import public_holidays as module
+    from features.catalogue.building import public_holidays as module
 
     module._holidays_of.cache_clear()
     after = load_catalogue(folder).version

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from decisioning.errors import InvalidInputError
+from pipelines.batch import allocation
 from pipelines.batch.allocation import NOBODY, Choices, Constraint, Plan, allocate
-from pipelines.batch.run import allocation
 
 
 def choices_of(net: Sequence[Sequence[float | None]]) -> Choices:

@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 
 from decisioning.catalogue.experiment import AssignedUnit, Holdout
-from decisioning.catalogue.measure import Unit as MeasureUnit
 from decisioning.catalogue.measure import Measure
+from decisioning.catalogue.measure import Unit as MeasureUnit
 from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES
 from training.kpis.contacts import Period
 from training.kpis.increments import Increment, against_holdout, held_out_customers
