@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipelines.batch.allocation import Choices, Constraint, Plan, allocate
+from pipelines.batch.allocation import AllocationChoices, Constraint, Plan, allocate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,12 +21,12 @@ class Timing:
     plan: Plan
 
 
-def crowd(customers: int, messages: int, seed: int = 0) -> Choices:
+def crowd(customers: int, messages: int, seed: int = 0) -> AllocationChoices:
     """Customers who may have about 60 % of the messages, each with a value of its own."""
     rng = np.random.default_rng(seed)
     who, what = np.nonzero(rng.random((customers, messages)) < 0.6)
     net = rng.gamma(2.0, 100.0, len(who)) - 120 + rng.normal(0, 60, messages)[what]
-    return Choices(
+    return AllocationChoices(
         customer_count=customers, customers=who.astype(np.int64), messages=what.astype(np.int64), net_minor=net
     )
 

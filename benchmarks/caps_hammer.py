@@ -47,7 +47,7 @@ from serving.decisions.drafting import Ticket, draft_many, lookup_of
 from serving.decisions.permit_service import PermitService
 from serving.decisions.racing import Race
 from serving.in_force.policy_in_force import InForce, put_in_force
-from serving.live.store import LiveState
+from serving.live.store import LiveStore
 from serving.metrics import Metrics
 from serving.problems import Problem
 
@@ -168,7 +168,7 @@ class Hammer:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.in_force: InForce = put_in_force(catalogue(), seed="caps")
-        self.state = LiveState(plan.url, decision_ttl=timedelta(days=1))
+        self.state = LiveStore(plan.url, decision_ttl=timedelta(days=1))
         self.permits = PermitService(
             state=self.state, log_path=plan.folder / "log", in_force=lambda: self.in_force, now=utc_now,
             metrics=Metrics(None),

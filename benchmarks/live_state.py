@@ -36,8 +36,8 @@ from serving.live.changes import Changes
 from serving.live.encoding import time_text
 from serving.live.reading import Lookup, SupplyQuery
 from serving.live.redis_link import RedisLink, connect
-from serving.live.store import LiveState
-from serving.live.writing import Entry, Taking
+from serving.live.store import LiveStore
+from serving.live.writing import LogEntry, Taking
 
 NOW = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)
 CUSTOMERS = 200
@@ -54,14 +54,14 @@ def decision_id(customer: str, number: int) -> str:
     return f"dec_{shard_of(customer):02x}{number:032x}"
 
 
-def entry_of(customer: str, number: int, reservation: Reservation | None, query: SupplyQuery) -> Entry:
-    return Entry(
+def entry_of(customer: str, number: int, reservation: Reservation | None, query: SupplyQuery) -> LogEntry:
+    return LogEntry(
         decision_id=decision_id(customer, number), customer_id=customer, channel_id="email", row=ROW, record=RECORD,
         reservation=reservation, supply=query,
     )  # fmt: skip
 
 
-async def prepare(state: LiveState, client: redis.Redis, contacts: int, events: int) -> None:
+async def prepare(state: LiveStore, client: redis.Redis, contacts: int, events: int) -> None:
     """Customers with books, households of two, and behaviour of the last day."""
     query = SupplyQuery(now=NOW)
     for n in range(CUSTOMERS):
@@ -119,7 +119,7 @@ async def bare(link: RedisLink, calls: int) -> dict[str, float]:
     return {"read, bare": await timed(read, calls), "commit, bare": await timed(commit, calls)}
 
 
-async def measured(state: LiveState, client: redis.Redis, calls: int) -> dict[str, float]:
+async def measured(state: LiveStore, client: redis.Redis, calls: int) -> dict[str, float]:
     asking = SupplyQuery(now=NOW, counters=COUNTERS, wants_evidence=True)
 
     def read(query: SupplyQuery) -> Callable[[int], Awaitable[object]]:
@@ -141,7 +141,7 @@ async def measured(state: LiveState, client: redis.Redis, calls: int) -> dict[st
     return found
 
 
-async def committing(state: LiveState, query: SupplyQuery, calls: int) -> float:
+async def committing(state: LiveStore, query: SupplyQuery, calls: int) -> float:
     """Commits alone, each by the book that was just read: the median."""
     spent: list[float] = []
     for n in range(calls + 50):
@@ -161,7 +161,7 @@ async def committing(state: LiveState, query: SupplyQuery, calls: int) -> float:
 
 async def run(url: str, options: argparse.Namespace) -> dict[str, float]:
     client = redis.Redis.from_url(url)
-    state = LiveState(url, decision_ttl=timedelta(days=7))
+    state = LiveStore(url, decision_ttl=timedelta(days=7))
     await state.start()
     await prepare(state, client, options.contacts, options.events)
     link = await connect(url)

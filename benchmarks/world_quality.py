@@ -14,7 +14,7 @@ from pathlib import Path
 
 import orjson
 
-from pipelines.simulation.contest.comparison import Comparison
+from pipelines.simulation.contest.comparison import ContestComparison
 from pipelines.simulation.contest.contest import NAMES, Contest, Summary, hold
 
 
@@ -35,7 +35,7 @@ def _line(name: str, found: Summary) -> list[str]:
     return [name, *shares, told, f"{sum(one.messages for one in standings) / len(standings):.1f}"]
 
 
-def line_of(comparison: Comparison) -> str:
+def line_of(comparison: ContestComparison) -> str:
     """What one world says of money, per customer."""
     oracle, engine, silence = (comparison.of(name) for name in ("oracle", "engine", "silence"))
     return (

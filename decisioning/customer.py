@@ -36,7 +36,7 @@ class Consent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class ToldAnswer:
     """When and where a customer told us something.
 
     Attributes:
@@ -85,6 +85,6 @@ class Customer:
     locale_zones: tuple[str, ...] = ()
     protections: frozenset[str] = frozenset()
     known_at: datetime | None = None
-    told: Mapping[str, Told] = field(default_factory=dict[str, Told])
+    told: Mapping[str, ToldAnswer] = field(default_factory=dict[str, ToldAnswer])
     has_opted_out_of_profiling: bool = False
     refused_at: Mapping[str, datetime] = field(default_factory=dict[str, datetime], compare=False)

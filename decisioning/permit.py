@@ -30,7 +30,7 @@ WITHDRAWN = "no longer in the catalogue"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PermitAnswer:
+class PermitVerdict:
     """Whether a decided message may be sent now.
 
     Attributes:
@@ -45,7 +45,7 @@ class PermitAnswer:
     retry_at: datetime | None = None
 
 
-def permit(policy: Policy, decision: Decision, inputs_now: Inputs, *, position: int = 1) -> PermitAnswer:
+def permit(policy: Policy, decision: Decision, inputs_now: Inputs, *, position: int = 1) -> PermitVerdict:
     """Hold exactly the decided message against the gates, with everything as it is now.
 
     Asked again is all that protects the customer or that others share, since it may have changed: protection, consent
@@ -79,7 +79,7 @@ def permit(policy: Policy, decision: Decision, inputs_now: Inputs, *, position: 
 
 def hold_against_gates(
     policy: Policy, inputs: Inputs, message_key: str, *, own: Collection[str], layers: frozenset[Layer]
-) -> PermitAnswer:
+) -> PermitVerdict:
     """Ask the gates of some layers about one message that was decided before.
 
     Args:
@@ -91,10 +91,10 @@ def hold_against_gates(
     """
     candidate = _find(policy, inputs.request.touchpoint_id, message_key)
     if candidate is None:
-        return PermitAnswer(is_allowed=False, reasons=(Exclusion.EXPIRED,), details=(WITHDRAWN,))
+        return PermitVerdict(is_allowed=False, reasons=(Exclusion.EXPIRED,), details=(WITHDRAWN,))
     situation = _situation(policy, _without_contacts(inputs, own))
     refusals = Board(situation, layers).ask(candidate)
-    return PermitAnswer(
+    return PermitVerdict(
         is_allowed=not refusals,
         reasons=tuple(reason for _, (reason, _, _) in refusals),
         details=tuple(detail for _, (_, detail, _) in refusals),

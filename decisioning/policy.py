@@ -11,7 +11,7 @@ from decisioning.catalogue.contact_policy import check_contact_policy
 from decisioning.catalogue.conversation import check_conversation
 from decisioning.catalogue.experiment import ArmPolicy, check_experiments
 from decisioning.catalogue.exploration import check_exploration
-from decisioning.catalogue.journey import Standing, compile_stages, standing
+from decisioning.catalogue.journey import StageStanding, compile_stages, standing
 from decisioning.catalogue.levers import Levers, LeverScope, check_levers
 from decisioning.catalogue.limits import check_limits
 from decisioning.catalogue.listening import check_listening
@@ -140,7 +140,7 @@ class Policy:
         """Which levers are for each message of a touchpoint, by message key; the touchpoint is a known one."""
         return self._applying[touchpoint_id]
 
-    def standing(self, inputs: Inputs, facts: dict[str, FactValue]) -> Standing:
+    def standing(self, inputs: Inputs, facts: dict[str, FactValue]) -> StageStanding:
         """The journey stage: the caller's word, else one that an event named of late, else the first entry rule.
 
         An event's word holds for a day, until features know better. It is behaviour, as features are: neither is looked
@@ -153,7 +153,7 @@ class Policy:
         if asked is not None:
             if asked not in known:
                 raise UnknownNameError("stage", asked, known)
-            return Standing(stage_id=asked)
+            return StageStanding(stage_id=asked)
         profiled = is_profiled(inputs)
         moved_to = stage_moved_to(inputs.live, inputs.now) if profiled else None
         return standing(self._stages, facts, has_behaviour=profiled, moved_to=moved_to)

@@ -45,7 +45,7 @@ class ConvertReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class World:
+class ExampleTables:
     """The canonical tables of an example, before they are written."""
 
     customers: pl.DataFrame
@@ -56,7 +56,7 @@ class World:
     notes: Sequence[str] = ()
 
 
-def write_world(example: str, world: World, catalogue: Path, out: Path) -> ConvertReport:
+def write_world(example: str, world: ExampleTables, catalogue: Path, out: Path) -> ConvertReport:
     """Write a world's tables and its catalogue into a folder that appears only when it is complete.
 
     Args:
@@ -97,7 +97,7 @@ def _refuse_foreign(out: Path) -> None:
         raise InvalidInputError(f"OUT must be new, empty or an earlier conversion, got {out} with other files")
 
 
-def _write_into(part: Path, example: str, world: World, catalogue: Path, out: Path) -> ConvertReport:
+def _write_into(part: Path, example: str, world: ExampleTables, catalogue: Path, out: Path) -> ConvertReport:
     rows: dict[str, int] = {}
     for name in TABLES:
         frame = canonical(name, getattr(world, name))

@@ -46,13 +46,13 @@ def exit_code(error: NextbestError) -> int:
 
 
 @dataclass(slots=True)
-class Options:
+class RootOptions:
     """What the root command was told, for the edge below."""
 
     debug: bool = False
 
 
-OPTIONS = Options()
+OPTIONS = RootOptions()
 
 
 @app.callback()

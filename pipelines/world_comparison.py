@@ -15,7 +15,7 @@ from features.clock import clock_of
 from pipelines.options import JsonOption, say, settings_for
 
 if TYPE_CHECKING:
-    from pipelines.simulation.contest.comparison import Comparison
+    from pipelines.simulation.contest.comparison import ContestComparison
     from pipelines.simulation.contest.contest import Summary
 
 _COLUMNS = ("policy", "gain over silence", "share of the oracle's", "gain as it happened", "messages", "violations")
@@ -86,7 +86,7 @@ def _print(found: "Summary") -> None:
         console.print(f"{name}: {spread} of the oracle's gain over all worlds", highlight=False)
 
 
-def _table(comparison: "Comparison") -> Table:
+def _table(comparison: "ContestComparison") -> Table:
     from pipelines.simulation.contest.contest import rows_of
 
     title = f"World {comparison.seed}: {comparison.customers:,} customers, {comparison.weeks} weeks, per customer"

@@ -47,7 +47,7 @@ class Touchpoint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class StageStanding:
     """Where a customer stands.
 
     Attributes:
@@ -93,7 +93,7 @@ def standing(
     *,
     has_behaviour: bool = True,
     moved_to: str | None = None,
-) -> Standing:
+) -> StageStanding:
     """The stage that an event just named, else the first whose entry rule holds.
 
     The search ends at the first rule over a feature that was not read: a later stage that takes everybody would
@@ -107,10 +107,10 @@ def standing(
     """
     stages = tuple(stages)
     if moved_to is not None and any(stage.stage_id == moved_to for stage in stages):
-        return Standing(stage_id=moved_to)
+        return StageStanding(stage_id=moved_to)
     for stage in stages:
         if not stage.features <= facts.keys() or (stage.needs_behaviour and not has_behaviour):
-            return Standing(stage_id=None, is_known=False)
+            return StageStanding(stage_id=None, is_known=False)
         if stage.is_entered(facts):
-            return Standing(stage_id=stage.stage_id)
-    return Standing(stage_id=None)
+            return StageStanding(stage_id=stage.stage_id)
+    return StageStanding(stage_id=None)

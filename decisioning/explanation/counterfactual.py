@@ -19,17 +19,17 @@ from decisioning.rules.predicate import ALWAYS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class World:
+class Counterfactual:
     """A catalogue and inputs that a decision could have been made with."""
 
     catalogue: Catalogue
     inputs: Inputs
 
 
-type Lift = Callable[[World, Candidate], World]
+type Lift = Callable[[Counterfactual, Candidate], Counterfactual]
 
 
-def lifted(world: World, candidate: Candidate, exclusion: Exclusion) -> World | None:
+def lifted(world: Counterfactual, candidate: Candidate, exclusion: Exclusion) -> Counterfactual | None:
     """The world in which this gate would not refuse this message; None where nobody can tell what that would be."""
     lift = _LIFTS.get(exclusion)
     if lift is None or world.inputs.customer is None:
@@ -52,30 +52,30 @@ def lift_words(candidate: Candidate, exclusion: Exclusion, detail: str) -> str:
     return f"{words} ({detail})" if detail else words
 
 
-def _with_inputs(world: World, **changes: object) -> World:
+def _with_inputs(world: Counterfactual, **changes: object) -> Counterfactual:
     return replace(world, inputs=replace(world.inputs, **changes))  # pyright: ignore[reportArgumentType]
 
 
-def _with_customer(world: World, change: Callable[[Customer], Customer]) -> World:
+def _with_customer(world: Counterfactual, change: Callable[[Customer], Customer]) -> Counterfactual:
     customer = world.inputs.customer
     return world if customer is None else _with_inputs(world, customer=change(customer))
 
 
-def _with_catalogue(world: World, **changes: object) -> World:
+def _with_catalogue(world: Counterfactual, **changes: object) -> Counterfactual:
     return replace(world, catalogue=replace(world.catalogue, **changes))  # pyright: ignore[reportArgumentType]
 
 
-def _with_offer(world: World, candidate: Candidate, **changes: object) -> World:
+def _with_offer(world: Counterfactual, candidate: Candidate, **changes: object) -> Counterfactual:
     offer: Offer = replace(world.catalogue.offers[candidate.offer_id], **changes)  # pyright: ignore[reportArgumentType]
     return _with_catalogue(world, offers={**world.catalogue.offers, candidate.offer_id: offer})
 
 
-def _with_contact_policy(world: World, **changes: object) -> World:
+def _with_contact_policy(world: Counterfactual, **changes: object) -> Counterfactual:
     policy: ContactPolicy = replace(world.catalogue.contact_policy, **changes)  # pyright: ignore[reportArgumentType]
     return _with_catalogue(world, contact_policy=policy)
 
 
-def _ask_channel(world: World, candidate: Candidate) -> World:
+def _ask_channel(world: Counterfactual, candidate: Candidate) -> Counterfactual:
     request = world.inputs.request
     first, *others = request.placements
     widened = replace(request, placements=(replace(first, channels=None), *others))
@@ -85,17 +85,17 @@ def _ask_channel(world: World, candidate: Candidate) -> World:
     )
 
 
-def _allow_offer(world: World, candidate: Candidate) -> World:
+def _allow_offer(world: Counterfactual, candidate: Candidate) -> Counterfactual:
     request = world.inputs.request
     return _with_inputs(world, request=replace(request, excluded_offers=request.excluded_offers - {candidate.offer_id}))
 
 
-def _unprotect(world: World, _: Candidate) -> World:
+def _unprotect(world: Counterfactual, _: Candidate) -> Counterfactual:
     free = _with_customer(world, lambda customer: replace(customer, protections=frozenset()))
     return _with_inputs(free, live=replace(world.inputs.live, protections={}))
 
 
-def _grant(world: World, candidate: Candidate) -> World:
+def _grant(world: Counterfactual, candidate: Candidate) -> Counterfactual:
     """The customer says yes at this very moment, whatever they said before."""
     channel_id, purpose = candidate.consent or (candidate.channel_id, "")
 
@@ -110,7 +110,7 @@ def _grant(world: World, candidate: Candidate) -> World:
     )
 
 
-def _subscribe(world: World, candidate: Candidate) -> World:
+def _subscribe(world: Counterfactual, candidate: Candidate) -> Counterfactual:
     return _with_customer(
         world,
         lambda customer: replace(
@@ -119,21 +119,21 @@ def _subscribe(world: World, candidate: Candidate) -> World:
     )
 
 
-def _reach(world: World, candidate: Candidate) -> World:
+def _reach(world: Counterfactual, candidate: Candidate) -> Counterfactual:
     return _with_customer(
         world,
         lambda customer: replace(customer, reachable_channels=customer.reachable_channels | {candidate.channel_id}),
     )
 
 
-def _enter_stage(world: World, candidate: Candidate) -> World:
+def _enter_stage(world: Counterfactual, candidate: Candidate) -> Counterfactual:
     return _with_inputs(world, request=replace(world.inputs.request, stage_id=min(candidate.stages)))
 
 
 def _without_rule(layer: str) -> Lift:
     """Without the rules of offer and creative in one layer."""
 
-    def lift(world: World, candidate: Candidate) -> World:
+    def lift(world: Counterfactual, candidate: Candidate) -> Counterfactual:
         creatives = tuple(
             replace(one, **{layer: ALWAYS})
             if (one.offer_id, one.channel_id, one.creative_id) == tuple(candidate.key.split("/"))
@@ -148,7 +148,7 @@ def _without_rule(layer: str) -> Lift:
 _NOTHING: frozenset[str] = frozenset()
 
 
-def _befriend(world: World, candidate: Candidate) -> World:
+def _befriend(world: Counterfactual, candidate: Candidate) -> Counterfactual:
     own = candidate.offer_id
     offers = {
         name: replace(offer, never_with=offer.never_with - {own}) for name, offer in world.catalogue.offers.items()
@@ -157,7 +157,7 @@ def _befriend(world: World, candidate: Candidate) -> World:
 
 
 def _without_limits(measure: LimitMeasure) -> Lift:
-    def lift(world: World, _: Candidate) -> World:
+    def lift(world: Counterfactual, _: Candidate) -> Counterfactual:
         return _with_catalogue(
             world, limits=tuple(limit for limit in world.catalogue.limits if limit.measure is not measure)
         )
@@ -165,17 +165,17 @@ def _without_limits(measure: LimitMeasure) -> Lift:
     return lift
 
 
-def _fit(world: World, candidate: Candidate) -> World:
+def _fit(world: Counterfactual, candidate: Candidate) -> Counterfactual:
     unfit = {key: fault for key, fault in world.inputs.unfit.items() if key != candidate.key}
     return _with_inputs(world, unfit=unfit)
 
 
-def _open_channel(world: World, candidate: Candidate) -> World:
+def _open_channel(world: Counterfactual, candidate: Candidate) -> Counterfactual:
     channel = replace(world.catalogue.channels[candidate.channel_id], purposes=None)
     return _with_catalogue(world, channels={**world.catalogue.channels, candidate.channel_id: channel})
 
 
-def _forget_seen(world: World, candidate: Candidate) -> World:
+def _forget_seen(world: Counterfactual, candidate: Candidate) -> Counterfactual:
     """Nothing of the offer was seen; of what follows up, nothing that followed up."""
     conversation, live = world.catalogue.conversation, world.inputs.live
     kept = frozenset[str]() if conversation is None else conversation.follow_ups
@@ -189,18 +189,18 @@ def _forget_seen(world: World, candidate: Candidate) -> World:
     return _with_inputs(world, live=replace(live, responses=tuple(filter(is_other, live.responses))))
 
 
-def _see(world: World, candidate: Candidate) -> World:
+def _see(world: Counterfactual, candidate: Candidate) -> Counterfactual:
     """The customer saw the offer at this very moment, in words that follow nothing."""
     live, touch = world.inputs.live, replace(candidate.touch, creative_id="")
     seen = Response(outcome=min(SEEN_OUTCOMES), touch=touch, at=world.inputs.now)
     return _with_inputs(world, live=replace(live, responses=(*live.responses, seen)))
 
 
-def _restore(world: World, _: Candidate) -> World:
+def _restore(world: Counterfactual, _: Candidate) -> Counterfactual:
     return _with_inputs(world, live=replace(world.inputs.live, is_lost=False))
 
 
-def _solve_cases(world: World, _: Candidate) -> World:
+def _solve_cases(world: Counterfactual, _: Candidate) -> Counterfactual:
     return _with_inputs(world, live=replace(world.inputs.live, cases=()))
 
 

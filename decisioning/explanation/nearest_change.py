@@ -16,9 +16,9 @@ import numpy as np
 from decisioning.catalogue.message import SILENCE
 from decisioning.decision import Decision, Evaluated, Exclusion
 from decisioning.errors import InvalidPolicyError, ModelUnavailableError
-from decisioning.explanation.counterfactual import World, lift_words, lifted
+from decisioning.explanation.counterfactual import Counterfactual, lift_words, lifted
 from decisioning.explanation.plain_words import rule_words, with_details
-from decisioning.explanation.why_not import MessageStanding, Standing, why_not_then
+from decisioning.explanation.why_not import MessageStanding, OfferStanding, why_not_then
 from decisioning.gates.candidate import Candidate
 from decisioning.policy import Policy, decide
 
@@ -39,7 +39,7 @@ class StepKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class ChangeStep:
     """One thing that would have to be otherwise.
 
     Attributes:
@@ -67,7 +67,7 @@ class Change:
     """
 
     message_key: str | None
-    steps: tuple[Step, ...]
+    steps: tuple[ChangeStep, ...]
     is_verified: bool
     sentence: str
 
@@ -101,10 +101,10 @@ def _size(change: Change) -> tuple[bool, int, float]:
 
 def _change(policy: Policy, decision: Decision, standing: MessageStanding) -> Change:
     key = standing.message_key
-    if standing.standing is Standing.CHOSEN:
+    if standing.standing is OfferStanding.CHOSEN:
         return Change(message_key=key, steps=(), is_verified=True, sentence=f"{key} was chosen: nothing has to change.")
     search = _Search(policy=policy, decision=decision, key=key)
-    if standing.standing is Standing.LOST_DRAW:
+    if standing.standing is OfferStanding.LOST_DRAW:
         return search.another_draw()
     return search.later(standing.allowed_at) or search.otherwise()
 
@@ -123,16 +123,16 @@ class _Search:
         return next(one for one in candidates if one.key == self.key)
 
     @property
-    def world(self) -> World:
-        return World(catalogue=self.policy.catalogue, inputs=self.decision.inputs)
+    def world(self) -> Counterfactual:
+        return Counterfactual(catalogue=self.policy.catalogue, inputs=self.decision.inputs)
 
-    def decided(self, world: World) -> Decision:
+    def decided(self, world: Counterfactual) -> Decision:
         """What would be decided in another world."""
         is_other = world.catalogue is not self.policy.catalogue
         policy = Policy(world.catalogue, self.policy.seed, unit=self.policy.unit) if is_other else self.policy
         return decide(policy, world.inputs, self.decision.decision_id)
 
-    def told(self, steps: Sequence[Step], *, is_verified: bool) -> Change:
+    def told(self, steps: Sequence[ChangeStep], *, is_verified: bool) -> Change:
         together = "; and ".join(step.words for step in steps)
         return Change(
             message_key=self.key,
@@ -148,7 +148,7 @@ class _Search:
         chance = next(one.probability for one in order if one.message_key == self.key)
         world = replace(self.world, inputs=replace(self.decision.inputs, uniform=below + chance / 2))
         words = f"the draw had fallen otherwise, which it does with a chance of {chance:.1%}"
-        step = Step(kind=StepKind.DRAW, words=words)
+        step = ChangeStep(kind=StepKind.DRAW, words=words)
         told = self.told([step], is_verified=self.decided(world).message_key == self.key)
         return replace(told, sentence=f"{self.key} was first, and would be chosen if {words}.")
 
@@ -158,7 +158,7 @@ class _Search:
             return None
         world = replace(self.world, inputs=replace(self.decision.inputs, now=moment))
         words = f"it were asked at {moment.isoformat()} with all else as it was"
-        steps = [Step(kind=StepKind.LATER, words=words, at=moment)]
+        steps = [ChangeStep(kind=StepKind.LATER, words=words, at=moment)]
         return self._raised_until_first(world, steps) if self._is_permitted(world) else None
 
     def otherwise(self) -> Change:
@@ -174,7 +174,7 @@ class _Search:
         if unknown:
             return _untold(f"nobody can say what {self.key} would be without {', '.join(unknown)}")
         kept = self._needed(refusals)
-        steps = [Step(kind=StepKind.LIFT, words=self._words(*one), exclusion=one[0]) for one in kept]
+        steps = [ChangeStep(kind=StepKind.LIFT, words=self._words(*one), exclusion=one[0]) for one in kept]
         return self._raised_until_first(self._lifted(kept), steps)
 
     def _words(self, exclusion: Exclusion, detail: str) -> str:
@@ -190,16 +190,16 @@ class _Search:
                 kept = fewer
         return kept
 
-    def _lifted(self, refusals: Sequence[tuple[Exclusion, str]]) -> World:
+    def _lifted(self, refusals: Sequence[tuple[Exclusion, str]]) -> Counterfactual:
         world = self.world
         for code, _ in refusals:
             world = lifted(world, self.candidate, code) or world
         return world
 
-    def _is_permitted(self, world: World) -> bool:
+    def _is_permitted(self, world: Counterfactual) -> bool:
         return any(one.message_key == self.key for one in self.decided(world).evaluated)
 
-    def _raised_until_first(self, world: World, steps: list[Step]) -> Change:
+    def _raised_until_first(self, world: Counterfactual, steps: list[ChangeStep]) -> Change:
         """Take away what goes before it whatever it is worth, then raise its value by what it lacks."""
         decision, world = self._without_leaders(world, steps)
         if decision.best.message_key == self.key:
@@ -209,20 +209,22 @@ class _Search:
         for _ in range(_DOUBLINGS):
             try:
                 if amount is not None and self.decided(self._raised(world, own, amount)).best.message_key == self.key:
-                    step = Step(kind=StepKind.VALUE, words=_value_words(amount, self.candidate, own), amount=amount)
+                    step = ChangeStep(
+                        kind=StepKind.VALUE, words=_value_words(amount, self.candidate, own), amount=amount
+                    )
                     return self.told([*steps, step], is_verified=True)
             except (InvalidPolicyError, ModelUnavailableError):  # worth more than anything may be
                 break
             amount = None if amount is None else amount * 2
         return _untold(f"no value would put {self.key} before {decision.best.message_key}")
 
-    def _without_leaders(self, world: World, steps: list[Step]) -> tuple[Decision, World]:
+    def _without_leaders(self, world: Counterfactual, steps: list[ChangeStep]) -> tuple[Decision, Counterfactual]:
         decision = self.decided(world)
         while (leader := self._leader(decision)) is not None:
             request = world.inputs.request
             ruled_out = replace(request, excluded_offers=request.excluded_offers | {leader})
             world = replace(world, inputs=replace(world.inputs, request=ruled_out, allocated=None))
-            steps.append(Step(kind=StepKind.YIELD, words=f"{leader}, which goes first, were not there"))
+            steps.append(ChangeStep(kind=StepKind.YIELD, words=f"{leader}, which goes first, were not there"))
             decision = self.decided(world)
         return decision, world
 
@@ -237,7 +239,7 @@ class _Search:
         is_rival = leader.offer_id != self.candidate.offer_id
         return leader.offer_id if is_rival and (leader.precedence is not None or is_planned) else None
 
-    def _raised(self, world: World, own: Evaluated, amount: float) -> World:
+    def _raised(self, world: Counterfactual, own: Evaluated, amount: float) -> Counterfactual:
         """The same with the message worth more: to the model where it had a say, else as declared."""
         values = world.inputs.expected_values
         if own.uplift_minor is not None and values is not None:

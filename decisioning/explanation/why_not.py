@@ -14,7 +14,7 @@ NOW_ID = "now"
 """Id of the decision that is made only to be looked at."""
 
 
-class Standing(StrEnum):
+class OfferStanding(StrEnum):
     """How far an offer came, beginning with the farthest."""
 
     CHOSEN = "chosen"
@@ -40,7 +40,7 @@ class MessageStanding:
     """
 
     message_key: str
-    standing: Standing
+    standing: OfferStanding
     probability: float = 0.0
     obstacles: tuple[tuple[str, str, str], ...] = ()
     allowed_at: datetime | None = None
@@ -64,7 +64,7 @@ class WhyNot:
 
     offer_id: str
     channel_id: str | None
-    standing: Standing
+    standing: OfferStanding
     messages: tuple[MessageStanding, ...]
     best_key: str
     chosen_key: str
@@ -86,9 +86,14 @@ def why_not_then(decision: Decision, offer_id: str, channel_id: str | None = Non
     """
     messages = sorted(
         (_standing(decision, key) for key in _keys(decision, offer_id, channel_id)),
-        key=lambda one: (list(Standing).index(one.standing), one.gap_minor or 0.0, len(one.obstacles), one.message_key),
+        key=lambda one: (
+            list(OfferStanding).index(one.standing),
+            one.gap_minor or 0.0,
+            len(one.obstacles),
+            one.message_key,
+        ),
     )
-    standing = messages[0].standing if messages else Standing.NOT_A_CANDIDATE
+    standing = messages[0].standing if messages else OfferStanding.NOT_A_CANDIDATE
     return WhyNot(
         offer_id=offer_id,
         channel_id=channel_id,
@@ -128,16 +133,16 @@ def _standing(decision: Decision, key: str) -> MessageStanding:
 def _refused(excluded: Excluded) -> MessageStanding:
     return MessageStanding(
         message_key=excluded.message_key,
-        standing=Standing.EXCLUDED,
+        standing=OfferStanding.EXCLUDED,
         obstacles=tuple((code.value, exclusion_words(code), detail) for code, detail in with_details(excluded)),
         allowed_at=excluded.allowed_at,
     )
 
 
-def _permitted(decision: Decision, key: str) -> Standing:
+def _permitted(decision: Decision, key: str) -> OfferStanding:
     if key in (decision.message_key, *(position.message_key for position in decision.further)):
-        return Standing.CHOSEN
-    return Standing.LOST_DRAW if key == decision.best.message_key else Standing.VALUED_LESS
+        return OfferStanding.CHOSEN
+    return OfferStanding.LOST_DRAW if key == decision.best.message_key else OfferStanding.VALUED_LESS
 
 
 def _factors(own: Evaluated, best: Evaluated) -> dict[str, float]:
@@ -161,12 +166,12 @@ def _sentence(decision: Decision, nearest: MessageStanding | None, offer_id: str
         return f"{offer_id} was no candidate: it had no message at touchpoint {decision.touchpoint_id}."
     key = nearest.message_key
     match nearest.standing:
-        case Standing.CHOSEN:
+        case OfferStanding.CHOSEN:
             return f"{key} was chosen."
-        case Standing.LOST_DRAW:
+        case OfferStanding.LOST_DRAW:
             chance = f"with a chance of {nearest.probability:.1%}"
             return f"{key} was the best, {chance}; the draw chose {decision.message_key}."
-        case Standing.VALUED_LESS:
+        case OfferStanding.VALUED_LESS:
             return f"{key} was permitted; {_behind(decision, nearest)}."
         case _:
             return f"{key} was not permitted: {_obstacles(nearest)}."

@@ -26,7 +26,7 @@ from decisioning.catalogue.contact_policy import (
 from decisioning.catalogue.message import MessageClass
 from decisioning.catalogue.message_classes import CapScope, ClassRules
 from decisioning.decision import Exclusion
-from decisioning.gates.sliding_window import Span, Window, first_room, fits, keeps_plans
+from decisioning.gates.sliding_window import SlidingWindow, WindowSpan, first_room, fits, keeps_plans
 from decisioning.rules.number_words import number_words
 
 type Refusal = tuple[Exclusion, str, datetime | None]
@@ -131,7 +131,7 @@ class ContactLedger:
         self._pressure: dict[tuple[MessageClass, str], Refusal | None] = {}
         self._resting: dict[SuppressionScope, dict[str, tuple[str, datetime | None]]] | None = None
         self._near: tuple[_Dimension, ...] | None = None
-        self._made: list[Span] | None = None
+        self._made: list[WindowSpan] | None = None
         self._load: float | None = None
         self._faded: float | None = None
 
@@ -274,7 +274,7 @@ class ContactLedger:
         made = [self._span(contact, length, 1.0) for contact in recent]
         household = " per household" if cap.unit is CapUnit.HOUSEHOLD else ""
         full = f"cap {cap.cap_id}: {count} of {cap.limit} in {span_words(cap.window_seconds)}{household}"
-        planned = [Span(plan.due_at, plan.due_at + length) for plan in heavier]
+        planned = [WindowSpan(plan.due_at, plan.due_at + length) for plan in heavier]
         return self._judge(full, Exclusion.CAP_REACHED, made, planned, self._window(length, cap.limit), 1.0)
 
     def _pressure_refusal(self, touch: Touch) -> Refusal | None:
@@ -295,7 +295,7 @@ class ContactLedger:
                 if contact.at > self._now - length and self._counts(contact.touch.message_class, CapScope.PRESSURE)
             ]
         planned = [
-            Span(plan.due_at, plan.due_at + length, self._weight(plan.touch))
+            WindowSpan(plan.due_at, plan.due_at + length, self._weight(plan.touch))
             for plan in self._heavier(touch, CapScope.PRESSURE)
         ]
         if self._load is None:
@@ -309,18 +309,24 @@ class ContactLedger:
         window = self._window(length, pressure.limit)
         return self._judge(full, Exclusion.PRESSURE_REACHED, self._made, planned, window, weight)
 
-    def _span(self, contact: Contact, length: timedelta, weight: float) -> Span:
+    def _span(self, contact: Contact, length: timedelta, weight: float) -> WindowSpan:
         """When a contact weighs, as far as is known: until it leaves the window or its reservation ends."""
         ends = contact.at + length
         if contact.reserved_until is not None and not contact.is_confirmed:
             ends = min(ends, contact.reserved_until)
-        return Span(min(contact.at, self._now), ends, weight)
+        return WindowSpan(min(contact.at, self._now), ends, weight)
 
-    def _window(self, length: timedelta, limit: float) -> Window:
-        return Window(length, limit, timedelta(seconds=self._policy.look_ahead_seconds))
+    def _window(self, length: timedelta, limit: float) -> SlidingWindow:
+        return SlidingWindow(length, limit, timedelta(seconds=self._policy.look_ahead_seconds))
 
     def _judge(
-        self, full: str, code: Exclusion, made: list[Span], planned: list[Span], window: Window, weight: float
+        self,
+        full: str,
+        code: Exclusion,
+        made: list[WindowSpan],
+        planned: list[WindowSpan],
+        window: SlidingWindow,
+        weight: float,
     ) -> Refusal | None:
         """Full now, or kept free for what is due; and the first moment there is room."""
         load = math.fsum(span.weight for span in made)

@@ -9,7 +9,7 @@ from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.contact_policy import Touch
 from decisioning.catalogue.conversation import NOTHING_SEEN, Seen, seen_lately
 from decisioning.catalogue.experiment import ArmPolicy
-from decisioning.catalogue.journey import Standing
+from decisioning.catalogue.journey import StageStanding
 from decisioning.catalogue.limits import LimitScope, Supply
 from decisioning.catalogue.message import Channel, MessageClass
 from decisioning.catalogue.message_classes import Layer
@@ -162,7 +162,7 @@ class Situation:
 
 
 def situation_of(
-    catalogue: Catalogue, inputs: Inputs, *, assignment: Assignment, place: Standing, facts: Facts
+    catalogue: Catalogue, inputs: Inputs, *, assignment: Assignment, place: StageStanding, facts: Facts
 ) -> Situation:
     """The situation of a decision's first placement.
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 _TOLERANCE = 1e-9
 
 
-class Span(NamedTuple):
+class WindowSpan(NamedTuple):
     """A contact in one window: it weighs from `begins` (inclusive) until `ends` (exclusive)."""
 
     begins: datetime
@@ -17,7 +17,7 @@ class Span(NamedTuple):
     weight: float = 1.0
 
 
-class Window(NamedTuple):
+class SlidingWindow(NamedTuple):
     """A sliding window: the sum of weights in it never passes `limit`; plans within `look_ahead` keep their room."""
 
     length: timedelta
@@ -35,12 +35,14 @@ def fits(load: float, limit: float) -> bool:
     return load <= limit + _TOLERANCE * max(1.0, limit)
 
 
-def load_at(spans: Sequence[Span], at: datetime) -> float:
+def load_at(spans: Sequence[WindowSpan], at: datetime) -> float:
     """Sum of the weights that count at a moment, whatever their order."""
     return math.fsum(span.weight for span in spans if span.begins <= at < span.ends)
 
 
-def keeps_plans(made: Sequence[Span], planned: Sequence[Span], window: Window, *, weight: float, at: datetime) -> bool:
+def keeps_plans(
+    made: Sequence[WindowSpan], planned: Sequence[WindowSpan], window: SlidingWindow, *, weight: float, at: datetime
+) -> bool:
     """True where one more contact at a moment still leaves every plan its room.
 
     Only plans that begin within the look-ahead, and while that contact still counts, can collide with it.
@@ -53,7 +55,7 @@ def keeps_plans(made: Sequence[Span], planned: Sequence[Span], window: Window, *
 
 
 def first_room(
-    made: Sequence[Span], planned: Sequence[Span], window: Window, *, weight: float, now: datetime
+    made: Sequence[WindowSpan], planned: Sequence[WindowSpan], window: SlidingWindow, *, weight: float, now: datetime
 ) -> datetime | None:
     """The first moment from now on at which one more contact fits, if nothing else happens and plans come as planned.
 
@@ -64,7 +66,7 @@ def first_room(
 
     Example:
         >>> noon, week = datetime(2026, 11, 1, 12), timedelta(days=7)
-        >>> first_room([Span(noon, noon + week)], [], Window(week, limit=1), weight=1.0, now=noon)
+        >>> first_room([WindowSpan(noon, noon + week)], [], SlidingWindow(week, limit=1), weight=1.0, now=noon)
         datetime.datetime(2026, 11, 8, 12, 0)
     """
     if not planned:
@@ -76,7 +78,9 @@ def first_room(
     return None
 
 
-def _first_without_plans(made: Sequence[Span], window: Window, *, weight: float, now: datetime) -> datetime | None:
+def _first_without_plans(
+    made: Sequence[WindowSpan], window: SlidingWindow, *, weight: float, now: datetime
+) -> datetime | None:
     """What was made leaves one by one, and nothing comes."""
     leaving = sorted((span.ends, span.weight) for span in made if span.ends > now)
     left = [0.0, *accumulate(weight for _, weight in reversed(leaving))]  # what is left when all but so many are gone

@@ -24,7 +24,7 @@ type Domains = Mapping[str, Domain]
 type Masks = dict[str, int]
 
 
-class Verdict(StrEnum):
+class ProofVerdict(StrEnum):
     """An answer that admits when it is none."""
 
     YES = "yes"
@@ -33,7 +33,7 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class ProofFinding:
     """The answer of a search.
 
     Attributes:
@@ -41,11 +41,11 @@ class Finding:
         example: Facts for which it holds, where it can; facts that are missing are None.
     """
 
-    verdict: Verdict
+    verdict: ProofVerdict
     example: Mapping[str, FactValue] | None = None
 
 
-def can_hold(predicate: Predicate, domains: Domains) -> Verdict:
+def can_hold(predicate: Predicate, domains: Domains) -> ProofVerdict:
     """Whether there are facts for which a rule holds.
 
     Args:
@@ -65,7 +65,7 @@ def can_hold(predicate: Predicate, domains: Domains) -> Verdict:
     return find_example(predicate, domains).verdict
 
 
-def always_holds(predicate: Predicate, domains: Domains) -> Verdict:
+def always_holds(predicate: Predicate, domains: Domains) -> ProofVerdict:
     """Whether a rule holds whatever the facts are.
 
     Args:
@@ -84,10 +84,10 @@ def always_holds(predicate: Predicate, domains: Domains) -> Verdict:
         'yes'
     """
     found = _find(predicate, domains, MOST_STEPS, wanted=False).verdict
-    return {Verdict.YES: Verdict.NO, Verdict.NO: Verdict.YES}.get(found, found)
+    return {ProofVerdict.YES: ProofVerdict.NO, ProofVerdict.NO: ProofVerdict.YES}.get(found, found)
 
 
-def find_example(predicate: Predicate, domains: Domains, most_steps: int = MOST_STEPS) -> Finding:
+def find_example(predicate: Predicate, domains: Domains, most_steps: int = MOST_STEPS) -> ProofFinding:
     """Facts for which a rule holds, or that there are none.
 
     Args:
@@ -107,18 +107,20 @@ def find_example(predicate: Predicate, domains: Domains, most_steps: int = MOST_
     return _find(predicate, domains, most_steps, wanted=True)
 
 
-def _find(predicate: Predicate, domains: Domains, most_steps: int, *, wanted: bool) -> Finding:
+def _find(predicate: Predicate, domains: Domains, most_steps: int, *, wanted: bool) -> ProofFinding:
     """Facts for which a rule holds, or for which it does not."""
     compile_predicate(predicate)
     cells = _cells(predicate, domains)
     search = _Search(steps_left=most_steps)
     everything = {fact: (1 << len(values)) - 1 for fact, values in cells.items()}
     if not all(everything.values()):
-        return Finding(verdict=Verdict.NO)
+        return ProofFinding(verdict=ProofVerdict.NO)
     masks = search.solve((_normal(predicate, cells, holds=True, wanted=wanted),), everything)
     if masks is None:
-        return Finding(verdict=Verdict.NO if search.steps_left > 0 else Verdict.UNKNOWN)
-    return Finding(verdict=Verdict.YES, example={fact: cells[fact][_lowest(mask)] for fact, mask in masks.items()})
+        return ProofFinding(verdict=ProofVerdict.NO if search.steps_left > 0 else ProofVerdict.UNKNOWN)
+    return ProofFinding(
+        verdict=ProofVerdict.YES, example={fact: cells[fact][_lowest(mask)] for fact, mask in masks.items()}
+    )
 
 
 def _cells(predicate: Predicate, domains: Domains) -> dict[str, tuple[FactValue, ...]]:

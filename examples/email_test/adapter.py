@@ -24,7 +24,7 @@ import polars as pl
 from decisioning.errors import InvalidInputError
 from examples.conversion import (
     ConvertReport,
-    World,
+    ExampleTables,
     check_day,
     check_source,
     json_of,
@@ -79,7 +79,7 @@ def convert(source: Path | None, out: Path, *, starts_on: date = STARTS_ON) -> C
     check_day("starts-on", starts_on)
     rows = _rows(check_source(source, ["hillstrom"], origin=_ORIGIN))
     sent_at = datetime(starts_on.year, starts_on.month, starts_on.day, 9, tzinfo=UTC)
-    world = World(
+    world = ExampleTables(
         customers=_customers(rows, sent_at),
         events=pl.concat([_earlier(rows, sent_at), _visits(rows, sent_at), _purchases(rows, sent_at)]),
         decisions=_decisions(rows, sent_at),

@@ -26,7 +26,7 @@ import polars as pl
 
 from decisioning.draw import unit_hash
 from decisioning.errors import InvalidInputError
-from examples.conversion import ConvertReport, World, check_day, json_of, json_text, write_world
+from examples.conversion import ConvertReport, ExampleTables, check_day, json_of, json_text, write_world
 from examples.grocery.campaigns import HISTORY, campaign_offers, decisions_of
 from examples.grocery.source import GroceryFiles, read_files
 from features.log.contracts import UTC_TIME
@@ -68,7 +68,7 @@ def convert(source: Path | None, out: Path, *, ends_on: date) -> ConvertReport:
     recorded = _recorded(baskets)
     offers = campaign_offers(files)
     decisions = decisions_of(files, offers, recorded)
-    world = World(
+    world = ExampleTables(
         customers=_customers(files, baskets, recorded[0]),
         events=pl.concat([_purchases(baskets), _discounts(baskets), _redemptions(files)], how="diagonal"),
         decisions=_decision_rows(decisions),
@@ -250,7 +250,7 @@ def _dropped(files: GroceryFiles, decisions: pl.DataFrame) -> dict[str, int]:
     return {"mailings before purchases were known": files.campaigns.height - kept}
 
 
-def _shifted(world: World, last: datetime, ends_on: date) -> World:
+def _shifted(world: ExampleTables, last: datetime, ends_on: date) -> ExampleTables:
     """Every time moved by the same whole weeks and read as UTC."""
     weeks = (datetime(ends_on.year, ends_on.month, ends_on.day) - last) // timedelta(weeks=1)  # noqa: DTZ001 - as `last`
     moved = {
@@ -259,4 +259,4 @@ def _shifted(world: World, last: datetime, ends_on: date) -> World:
         )
         for name in ("customers", "events", "decisions", "outcomes")
     }
-    return World(**moved, dropped=world.dropped, notes=world.notes)
+    return ExampleTables(**moved, dropped=world.dropped, notes=world.notes)

@@ -27,7 +27,7 @@ import polars as pl
 from decisioning.errors import InvalidInputError
 from examples.conversion import (
     ConvertReport,
-    World,
+    ExampleTables,
     check_day,
     check_source,
     json_of,
@@ -80,7 +80,7 @@ _SHORT_KINDS = {"informational": "info"}
 _MINUTES = {"offer received": 1, "offer viewed": 10, "transaction": 20, "offer completed": 21}
 
 
-class Part(StrEnum):
+class CustomerPart(StrEnum):
     """Which customers to write: a share can be held back for evaluation."""
 
     ALL = "all"
@@ -92,7 +92,7 @@ def convert(
     source: Path | None,
     out: Path,
     *,
-    part: Part | str = Part.ALL,
+    part: CustomerPart | str = CustomerPart.ALL,
     held_back_rate: float = 0.3,
     starts_on: date = STARTS_ON,
 ) -> ConvertReport:
@@ -111,12 +111,12 @@ def convert(
     Raises:
         InvalidInputError: A file is missing or not what it should be.
     """
-    if part not in list(Part):
-        raise InvalidInputError(f"part must be one of {', '.join(Part)}, got {part!r}")
+    if part not in list(CustomerPart):
+        raise InvalidInputError(f"part must be one of {', '.join(CustomerPart)}, got {part!r}")
     folder = check_source(source, _FILES, origin=_ORIGIN)
     check_day("starts-on", starts_on)
     offers = _offers(folder)
-    profile = _kept(read_table(folder, "profile", _PROFILE, origin=_ORIGIN), Part(part), held_back_rate)
+    profile = _kept(read_table(folder, "profile", _PROFILE, origin=_ORIGIN), CustomerPart(part), held_back_rate)
     transcript = read_table(folder, "transcript", _TRANSCRIPT, origin=_ORIGIN)
     transcript = transcript.filter(pl.col("person").is_in(profile["id"].implode()))
     unique = transcript.unique(maintain_order=True)
@@ -125,8 +125,8 @@ def convert(
     return write_world("rewards", _with_dropped(world, dropped), CATALOGUE, out)
 
 
-def _with_dropped(world: World, dropped: dict[str, int]) -> World:
-    return World(
+def _with_dropped(world: ExampleTables, dropped: dict[str, int]) -> ExampleTables:
+    return ExampleTables(
         customers=world.customers,
         events=world.events,
         decisions=world.decisions,
@@ -136,13 +136,13 @@ def _with_dropped(world: World, dropped: dict[str, int]) -> World:
     )
 
 
-def _kept(profile: pl.DataFrame, part: Part, held_back_rate: float) -> pl.DataFrame:
+def _kept(profile: pl.DataFrame, part: CustomerPart, held_back_rate: float) -> pl.DataFrame:
     if not 0 < held_back_rate < 1:
         raise InvalidInputError(f"held-back rate must be in (0, 1), got {held_back_rate}")
-    if part is Part.ALL:
+    if part is CustomerPart.ALL:
         return profile
     is_held_back = unit_hashes(profile["id"], "rewards-held-back") < held_back_rate
-    return profile.filter(is_held_back if part is Part.HELD_BACK else ~is_held_back)
+    return profile.filter(is_held_back if part is CustomerPart.HELD_BACK else ~is_held_back)
 
 
 def _offers(folder: Path) -> pl.DataFrame:
@@ -178,10 +178,10 @@ def _start(starts_on: date) -> datetime:
     return datetime(starts_on.year, starts_on.month, starts_on.day, tzinfo=UTC)
 
 
-def _world(offers: pl.DataFrame, profile: pl.DataFrame, transcript: pl.DataFrame, starts_on: date) -> World:
+def _world(offers: pl.DataFrame, profile: pl.DataFrame, transcript: pl.DataFrame, starts_on: date) -> ExampleTables:
     decisions = _decisions(offers, profile, transcript, starts_on)
     reactions = _reactions(transcript, decisions)
-    return World(
+    return ExampleTables(
         customers=_customers(profile, starts_on),
         events=_events(transcript),
         decisions=decisions.drop("offer", "time"),

@@ -11,13 +11,13 @@ from features.catalogue.checks.findings import Finding, Proof, Severity
 from features.catalogue.checks.guardrails import load_fairness
 from features.catalogue.loading import Examination, check_catalogue, examine_catalogue, load_catalogue
 from features.catalogue.reading.json_schema import catalogue_json_schema
-from features.catalogue.reading.problems import Problem
+from features.catalogue.reading.problems import CatalogueProblem
 from features.catalogue.versioning import catalogue_version
 
 __all__ = [
+    "CatalogueProblem",
     "Examination",
     "Finding",
-    "Problem",
     "Proof",
     "Severity",
     "catalogue_json_schema",

@@ -15,10 +15,10 @@ from features.catalogue.checks.guardrails import check_fairness
 from features.catalogue.checks.references import check_references
 from features.catalogue.checks.rule_facts import check_rules
 from features.catalogue.checks.wording import check_wording
-from features.catalogue.proofs import Ground, check_contradictions, prove
+from features.catalogue.proofs import ProofInputs, check_contradictions, prove
 from features.catalogue.reading.form_check import validate_sections
 from features.catalogue.reading.names import Names
-from features.catalogue.reading.problems import Problem
+from features.catalogue.reading.problems import CatalogueProblem
 from features.catalogue.reading.sections import Sections, read_sections
 from features.catalogue.versioning import catalogue_version
 
@@ -45,7 +45,7 @@ def load_catalogue(folder: Path) -> Catalogue:
     return _versioned(catalogue, folder)
 
 
-def check_catalogue(folder: Path) -> list[Problem]:
+def check_catalogue(folder: Path) -> list[CatalogueProblem]:
     """Everything that is wrong with a folder of catalogue files, in file and line order; empty where it is sound.
 
     Raises:
@@ -84,7 +84,7 @@ def examine_catalogue(folder: Path, now: datetime) -> Examination:
     sections, sound, catalogue = _checked(folder)
     if catalogue is None:
         return Examination(catalogue=None, findings=in_order(map(from_problem, sections.problems)))
-    ground = Ground(sections=sections, sound=sound, catalogue=catalogue, now=now)
+    ground = ProofInputs(sections=sections, sound=sound, catalogue=catalogue, now=now)
     return Examination(catalogue=_versioned(catalogue, folder), findings=in_order(prove(ground)))
 
 
@@ -111,5 +111,5 @@ def _checked(folder: Path) -> tuple[Sections, dict[str, Any], Catalogue | None]:
     return sections, sound, None if sections.problems else catalogue
 
 
-def _ordered(sections: Sections) -> list[Problem]:
+def _ordered(sections: Sections) -> list[CatalogueProblem]:
     return sorted(sections.problems, key=lambda problem: (problem.file, problem.line, problem.field, problem.rule))

@@ -41,7 +41,7 @@ class FaultKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
+class ChainFault:
     """Something that is wrong, with its place: a decision id, or chain and sequence."""
 
     kind: FaultKind
@@ -65,7 +65,7 @@ class Verification:
     entries: int
     erased: int
     imported: int
-    faults: tuple[Fault, ...]
+    faults: tuple[ChainFault, ...]
     heads: Mapping[int, Head]
 
 
@@ -77,11 +77,11 @@ class _Found:
     erased: set[str] = field(default_factory=set[str])
     seen: set[str] = field(default_factory=set[str])
     loose: dict[str, str] = field(default_factory=dict[str, str])  # decision id by commitment: sealed, not chained
-    faults: list[Fault] = field(default_factory=list[Fault])
+    faults: list[ChainFault] = field(default_factory=list[ChainFault])
     imported: int = 0
 
     def fault(self, kind: FaultKind, where: str) -> None:
-        self.faults.append(Fault(kind=kind, where=where))
+        self.faults.append(ChainFault(kind=kind, where=where))
 
 
 def verify_log(

@@ -50,7 +50,7 @@ _MOST_SHOWN_OF_VALUE = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class ColumnRule:
     """What a column must be; `is_broken` is true for the rows that are not, over parsed columns.
 
     Attributes:
@@ -132,7 +132,7 @@ def check_rows(table: Table, file: str, raw: pl.DataFrame, surroundings: Surroun
     rules = _rules(table, told, surroundings)
     values, faults = _fitted(table, values, surroundings.catalogue)
     rules += [
-        Rule(column=name, text=fault, is_broken=pl.lit(found) == fault)
+        ColumnRule(column=name, text=fault, is_broken=pl.lit(found) == fault)
         for name, found in faults.items()
         for fault in found.drop_nulls().unique().sort()
     ]
@@ -175,7 +175,7 @@ def _as_read(table: Table, raw: pl.DataFrame) -> list[pl.Expr]:
     ]
 
 
-def _reasons(file: str, raw: pl.DataFrame, rule: Rule, is_broken: pl.Series) -> pl.DataFrame:
+def _reasons(file: str, raw: pl.DataFrame, rule: ColumnRule, is_broken: pl.Series) -> pl.DataFrame:
     rows = raw.filter(is_broken)
     value = pl.col(rule.column)
     if isinstance(rows.schema.get(rule.column), pl.Datetime):
@@ -190,21 +190,21 @@ def _reasons(file: str, raw: pl.DataFrame, rule: Rule, is_broken: pl.Series) -> 
     )
 
 
-def _rules(table: Table, raw: pl.DataFrame, surroundings: Surroundings) -> list[Rule]:
+def _rules(table: Table, raw: pl.DataFrame, surroundings: Surroundings) -> list[ColumnRule]:
     """Rules of a table for the columns that a file has."""
     rules = [rule for column in table.columns for rule in _column_rules(table, column, surroundings)]
     rules += _TABLE_RULES[table.name](surroundings)
     return [rule for rule in rules if rule.column in raw.columns or rule.is_about_absence]
 
 
-def _column_rules(table: Table, column: Column, surroundings: Surroundings) -> list[Rule]:
+def _column_rules(table: Table, column: Column, surroundings: Surroundings) -> list[ColumnRule]:
     """Rules that follow from a column's declaration."""
     name, value = column.name, pl.col(column.name)
     was_given = pl.col(f"given:{name}")
     type_rule = shape_rule(name) if column.is_json else accepted(column)
-    rules = [Rule(column=name, text=type_rule, is_broken=was_given & value.is_null())]
+    rules = [ColumnRule(column=name, text=type_rule, is_broken=was_given & value.is_null())]
     if column.is_required:
-        rules.append(Rule(column=name, text="given", is_broken=~was_given))
+        rules.append(ColumnRule(column=name, text="given", is_broken=~was_given))
     if isinstance(column.dtype, pl.Datetime):
         rules += _time_rules(name, surroundings.now, is_spared(table, name))
     elif isinstance(column.dtype, pl.String) and not column.is_json:
@@ -212,39 +212,39 @@ def _column_rules(table: Table, column: Column, surroundings: Surroundings) -> l
     return rules
 
 
-def _text_rules(name: str) -> list[Rule]:
+def _text_rules(name: str) -> list[ColumnRule]:
     value = pl.col(name)
     is_long = value.str.len_chars() > MOST_CHARACTERS
     is_odd = value.str.contains(r"[\p{C}\p{Zl}\p{Zp}]|^\s|\s$|^$")
     return [
-        Rule(column=name, text=f"at most {MOST_CHARACTERS} characters", is_broken=is_long),
-        Rule(column=name, text="printable text without space at its ends", is_broken=is_odd),
+        ColumnRule(column=name, text=f"at most {MOST_CHARACTERS} characters", is_broken=is_long),
+        ColumnRule(column=name, text="printable text without space at its ends", is_broken=is_odd),
     ]
 
 
-def _time_rules(name: str, now: datetime | None, is_spared: pl.Expr) -> list[Rule]:
+def _time_rules(name: str, now: datetime | None, is_spared: pl.Expr) -> list[ColumnRule]:
     value = pl.col(name)
     is_outside = (value < pl.lit(EARLIEST)) | (value >= pl.lit(LATEST))
-    rules = [Rule(column=name, text="within the years 1970 to 2099", is_broken=is_outside & ~is_spared)]
+    rules = [ColumnRule(column=name, text="within the years 1970 to 2099", is_broken=is_outside & ~is_spared)]
     if now is not None and name not in _PLANNED:
         latest = now + FUTURE_TOLERANCE
         text = f"at most {FUTURE_TOLERANCE.seconds // 3600} hour after the import"
-        rules.append(Rule(column=name, text=text, is_broken=(value > pl.lit(latest)) & ~is_outside & ~is_spared))
+        rules.append(ColumnRule(column=name, text=text, is_broken=(value > pl.lit(latest)) & ~is_outside & ~is_spared))
     return rules
 
 
-def _customer_rules(_surroundings: Surroundings) -> list[Rule]:
+def _customer_rules(_surroundings: Surroundings) -> list[ColumnRule]:
     locale, country = pl.col("locale"), pl.col("country")
     is_locale = locale.str.contains(r"^[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8})*$")
     is_number = pl.col("phone_prefix").map_elements(is_international, return_dtype=pl.Boolean)
     return [
-        Rule(column="locale", text="a BCP 47 tag, such as en-GB", is_broken=~is_locale),
-        Rule(
+        ColumnRule(column="locale", text="a BCP 47 tag, such as en-GB", is_broken=~is_locale),
+        ColumnRule(
             column="country",
             text="an ISO 3166-1 alpha-2 code, such as DE",
             is_broken=~country.is_in(sorted(country_codes())),
         ),
-        Rule(
+        ColumnRule(
             column="phone_prefix",
             text="a telephone number or its beginning with + and country code, such as +49 30",
             is_broken=~is_number,
@@ -252,22 +252,22 @@ def _customer_rules(_surroundings: Surroundings) -> list[Rule]:
     ]
 
 
-def _event_rules(surroundings: Surroundings) -> list[Rule]:
+def _event_rules(surroundings: Surroundings) -> list[ColumnRule]:
     kind = pl.col("type")
     if surroundings.catalogue is None:
-        words = Rule(
+        words = ColumnRule(
             column="type",
             text="a word of lower-case letters, digits and underscores",
             is_broken=~kind.str.contains(r"^[a-z][a-z0-9_]{0,63}$"),
         )
     else:
         known = surroundings.catalogue.event_types
-        words = Rule(
+        words = ColumnRule(
             column="type",
             text=f"an event type of the catalogue ({', '.join(known)}) or of live state ({', '.join(StateEventType)})",
             is_broken=~kind.is_in([*known, *map(str, StateEventType)]),
         )
-    worth = Rule(
+    worth = ColumnRule(
         column="amount_minor",
         text="given for a purchase, in whole minor units: 4990 for 49.90, 0 for what was free",
         is_broken=(kind == EventType.PURCHASE.value) & ~pl.col("given:amount_minor"),
@@ -276,30 +276,32 @@ def _event_rules(surroundings: Surroundings) -> list[Rule]:
     return [words, worth, *_yes_rules(surroundings.now), *_money_rules(surroundings)]
 
 
-def _yes_rules(now: datetime | None) -> list[Rule]:
+def _yes_rules(now: datetime | None) -> list[ColumnRule]:
     """A yes from a clock that runs ahead would lift nothing, so it is better to say so."""
     if now is None:
         return []
     is_ahead = pl.col("type").is_in(sorted(GRANTS)) & (pl.col("occurred_at") > pl.lit(now + YES_LEAD))
     seconds = YES_LEAD // timedelta(seconds=1)
     return [
-        Rule(column="occurred_at", text=f"at most {seconds} seconds after the import for a yes", is_broken=is_ahead)
+        ColumnRule(
+            column="occurred_at", text=f"at most {seconds} seconds after the import for a yes", is_broken=is_ahead
+        )
     ]
 
 
-def _outcome_rules(surroundings: Surroundings) -> list[Rule]:
+def _outcome_rules(surroundings: Surroundings) -> list[ColumnRule]:
     known = [str(kind) for kind in OutcomeType]
     is_known = pl.col("type").is_in(known)
     return [
-        Rule(column="type", text=f"an outcome type ({', '.join(known)})", is_broken=~is_known),
+        ColumnRule(column="type", text=f"an outcome type ({', '.join(known)})", is_broken=~is_known),
         *_money_rules(surroundings),
     ]
 
 
-def _money_rules(surroundings: Surroundings) -> list[Rule]:
+def _money_rules(surroundings: Surroundings) -> list[ColumnRule]:
     amount, currency = pl.col("amount_minor"), pl.col("currency")
     rules = [
-        Rule(
+        ColumnRule(
             column="amount_minor",
             text=f"between -{MOST_MINOR} and {MOST_MINOR} minor units",
             is_broken=~amount.is_between(-MOST_MINOR, MOST_MINOR),
@@ -307,27 +309,27 @@ def _money_rules(surroundings: Surroundings) -> list[Rule]:
     ]
     if surroundings.catalogue is None:
         is_code = currency.str.contains(r"^[A-Z]{3}$")
-        return [*rules, Rule(column="currency", text="an ISO 4217 code, such as EUR", is_broken=~is_code)]
+        return [*rules, ColumnRule(column="currency", text="an ISO 4217 code, such as EUR", is_broken=~is_code)]
     ours = surroundings.catalogue.currency
-    return [*rules, Rule(column="currency", text=f"the catalogue's currency, {ours}", is_broken=currency != ours)]
+    return [*rules, ColumnRule(column="currency", text=f"the catalogue's currency, {ours}", is_broken=currency != ours)]
 
 
-def _decision_rules(_surroundings: Surroundings) -> list[Rule]:
+def _decision_rules(_surroundings: Surroundings) -> list[ColumnRule]:
     probability, silence = pl.col("action_probability"), pl.col("offer_id").is_null() & ~pl.col("given:offer_id")
     is_probability = probability.is_not_nan() & (probability > 0) & (probability <= 1)
     return [
-        Rule(column="action_probability", text="above 0 and at most 1", is_broken=~is_probability),
-        Rule(
+        ColumnRule(column="action_probability", text="above 0 and at most 1", is_broken=~is_probability),
+        ColumnRule(
             column="window_ends_at",
             text="later than decided_at",
             is_broken=pl.col("window_ends_at") <= pl.col("decided_at"),
         ),
-        Rule(
+        ColumnRule(
             column="channel",
             text="empty for silence (no offer_id)",
             is_broken=silence & pl.col("channel").is_not_null(),
         ),
-        Rule(
+        ColumnRule(
             column="creative_id",
             text="empty for silence (no offer_id)",
             is_broken=silence & pl.col("creative_id").is_not_null(),

@@ -9,7 +9,7 @@ import polars as pl
 
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.listening import Listening
-from features.listening.text_reading import Reading, low_score, read_text
+from features.listening.text_reading import HeardText, low_score, read_text
 from features.log.heard import CASE_ID, HEARD, HEARD_PREFIX, LABEL, OPENS, SENTIMENT, TEXT_TYPES
 
 _LONGEST_ID = 200
@@ -47,7 +47,7 @@ def listen(
     return {**plain, HEARD: heard} if heard else plain
 
 
-def opened_kind(reading: Reading | None, properties: Mapping[str, Any], listening: Listening) -> str | None:
+def opened_kind(reading: HeardText | None, properties: Mapping[str, Any], listening: Listening) -> str | None:
     """The kind of case that a text or a score opens: the topic's, whatever the mood; else for a bad mood or score.
 
     A mood keeps no topic from opening: "nobody could help me find my bag" reads well for a lexicon, for the help.
@@ -111,7 +111,7 @@ def _spelt(properties: Mapping[str, Any]) -> str:
     return orjson.dumps(properties, option=_SPELLING).decode()
 
 
-def _words_of(reading: Reading | None) -> dict[str, Any]:
+def _words_of(reading: HeardText | None) -> dict[str, Any]:
     if reading is None:
         return {}
     words = {

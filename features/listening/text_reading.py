@@ -24,7 +24,7 @@ _DIGITS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class HeardText:
     """What was read in a text.
 
     Attributes:
@@ -42,7 +42,7 @@ class Reading:
     reader: str | None
 
 
-def read_text(text: str, listening: Listening, *, language: object = None, sentiment: object = None) -> Reading:
+def read_text(text: str, listening: Listening, *, language: object = None, sentiment: object = None) -> HeardText:
     """Read a text.
 
     Args:
@@ -57,7 +57,7 @@ def read_text(text: str, listening: Listening, *, language: object = None, senti
     read = as_keyboards_type(text[:MOST_CHARACTERS])[:MOST_CHARACTERS]
     found = language_of(read, language)
     mood, reader = _mood(read, found, sentiment)
-    return Reading(
+    return HeardText(
         language=found, sentiment=mood, label=label_of(mood, listening), topic=topic_of(read, listening), reader=reader
     )
 

@@ -22,7 +22,7 @@ import orjson
 import polars as pl
 
 from decisioning.consent import latest_answers
-from decisioning.customer import PROFILING, PROTECTIONS, Consent, Told
+from decisioning.customer import PROFILING, PROTECTIONS, Consent, ToldAnswer
 from decisioning.errors import InvalidInputError
 from decisioning.rules.predicate import FactValue
 from features.log.contracts import DECISIONS, EVENTS, OUTCOMES, OutcomeType, StateEventType
@@ -61,7 +61,7 @@ class Said:
 
     answers: tuple[Consent, ...] = ()
     protections: Mapping[str, tuple[datetime, bool]] = field(default_factory=dict[str, tuple[datetime, bool]])
-    told: Mapping[str, tuple[Told, FactValue]] = field(default_factory=dict[str, tuple[Told, FactValue]])
+    told: Mapping[str, tuple[ToldAnswer, FactValue]] = field(default_factory=dict[str, tuple[ToldAnswer, FactValue]])
 
 
 NOTHING = Said()
@@ -109,7 +109,7 @@ def said_by(
     """
     answers: dict[str, list[Consent]] = {}
     protections: dict[str, dict[str, tuple[datetime, bool]]] = {}
-    told: dict[str, dict[str, tuple[Told, FactValue]]] = {}
+    told: dict[str, dict[str, tuple[ToldAnswer, FactValue]]] = {}
     words = events.filter(pl.col("type").is_in(_kinds())).select("customer_id", "type", *_TIMES, "properties")
     for customer_id, kind, occurred_at, recorded_at, text in words.iter_rows():
         properties: Mapping[str, Any] = orjson.loads(text) if text else {}
@@ -135,7 +135,7 @@ def said_by(
     }
 
 
-def told_by(properties: Mapping[str, Any], at: datetime) -> tuple[str, Told, FactValue] | None:
+def told_by(properties: Mapping[str, Any], at: datetime) -> tuple[str, ToldAnswer, FactValue] | None:
     """The attribute that an event `attribute_told` is about, when and where it was told, and the value.
 
     Args:
@@ -148,12 +148,12 @@ def told_by(properties: Mapping[str, Any], at: datetime) -> tuple[str, Told, Fac
     name, value, source = properties.get("name"), properties.get("value"), properties.get("source")
     if not isinstance(name, str) or not isinstance(value, str | int | float | bool):
         return None
-    return name, Told(at=at, source=source if isinstance(source, str) and source else TOLD_SOURCE), value
+    return name, ToldAnswer(at=at, source=source if isinstance(source, str) and source else TOLD_SOURCE), value
 
 
 def told_since(
-    attributes: Mapping[str, FactValue], known_at: datetime | None, told: Mapping[str, tuple[Told, FactValue]]
-) -> dict[str, tuple[Told, FactValue]]:
+    attributes: Mapping[str, FactValue], known_at: datetime | None, told: Mapping[str, tuple[ToldAnswer, FactValue]]
+) -> dict[str, tuple[ToldAnswer, FactValue]]:
     """What was told and stands: of attributes that are not known, or that were known before.
 
     Args:
@@ -251,7 +251,7 @@ def _strength(answer: Consent) -> tuple[datetime, bool]:
     return answer.recorded_at or LONG_AGO, not answer.is_granted
 
 
-def _keep_latest(known: dict[str, tuple[Told, FactValue]], properties: Mapping[str, Any], at: datetime) -> None:
+def _keep_latest(known: dict[str, tuple[ToldAnswer, FactValue]], properties: Mapping[str, Any], at: datetime) -> None:
     """Of two words of the same moment the greater text stands, as in live state."""
     found = told_by(properties, at)
     if found is not None:

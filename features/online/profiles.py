@@ -12,7 +12,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from decisioning.catalogue.catalogue import Catalogue
-from decisioning.customer import PROFILING, Consent, Customer, CustomerId, Told
+from decisioning.customer import PROFILING, Consent, Customer, CustomerId, ToldAnswer
 from decisioning.errors import FeatureUnavailableError, InvalidInputError
 from decisioning.rules.predicate import FactValue
 from features.declared import Declared, read_attributes
@@ -86,7 +86,7 @@ def decode_profile(payload: bytes) -> Customer:
             has_opted_out_of_profiling=fields.get("not_profiled", False),
             known_at=_moment(fields.get("known_at")),
             told={
-                name: Told(at=datetime.fromisoformat(at), source=source)
+                name: ToldAnswer(at=datetime.fromisoformat(at), source=source)
                 for name, (at, source) in fields.get("told", {}).items()
             },
             refused_at={name: datetime.fromisoformat(at) for name, at in fields.get("refused_at", {}).items()},
@@ -141,7 +141,7 @@ def customers_from_frame(
 def _from_row(row: Mapping[str, Any], said: Said) -> Customer:
     given = map(_consent, _json(row["consents"], list, "consents"))
     attributes, known = merged_attributes(row["attributes"], row["attributes_at"])
-    told: dict[str, tuple[Told, FactValue]] = {}
+    told: dict[str, tuple[ToldAnswer, FactValue]] = {}
     for name, word in said.told.items():
         told |= told_since(attributes, known.get(name), {name: word})
     plausible, hinted = _zones(row)

@@ -13,7 +13,7 @@ FORMAT_VERSION = 1
 READ = "nextbest fairness read"
 
 
-class Verdict(StrEnum):
+class FairnessVerdict(StrEnum):
     """What may be said; what is not known is never called fair."""
 
     FAIR = "fair"
@@ -44,7 +44,7 @@ class GroupStanding:
     worse_by: float | None
     lower: float | None
     upper: float | None
-    verdict: Verdict
+    verdict: FairnessVerdict
     reason: str | None = None
 
 
@@ -86,7 +86,7 @@ class FairnessComparison:
 
     guardrail: Guardrail
     is_guardrail: bool
-    verdict: Verdict
+    verdict: FairnessVerdict
     sentence: str
     standings: tuple[GroupStanding, ...]
     repairs: tuple[Repair, ...] = ()
@@ -109,7 +109,9 @@ class FairnessReport:
 
     def not_passed(self) -> tuple[FairnessComparison, ...]:
         """Guardrails that are broken, or of which nobody can tell."""
-        return tuple(each for each in self.comparisons if each.is_guardrail and each.verdict is not Verdict.FAIR)
+        return tuple(
+            each for each in self.comparisons if each.is_guardrail and each.verdict is not FairnessVerdict.FAIR
+        )
 
     def of_guardrail(self, guardrail: Guardrail) -> FairnessComparison | None:
         """The comparison of exactly this guardrail; None where the report was made for another."""

@@ -156,7 +156,7 @@ class Effect:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
+class ArmComparison:
     """An arm against the control: an effect, or the reason why there is none; `sentence` says it in words."""
 
     arm_id: str
@@ -175,7 +175,7 @@ class Metric:
     currency: str | None
     is_primary: bool
     arms: tuple[ArmMean, ...]
-    comparisons: tuple[Comparison, ...]
+    comparisons: tuple[ArmComparison, ...]
     notes: tuple[str, ...] = ()
 
 

@@ -77,7 +77,7 @@ class Constraint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choices:
+class AllocationChoices:
     """Everything that may be chosen: m pairs of a customer and a message that is permitted for them.
 
     Attributes:
@@ -114,7 +114,7 @@ class Plan:
     shortfalls: tuple[str, ...] = ()
 
 
-def allocate(choices: Choices, constraints: Sequence[Constraint]) -> Plan:
+def allocate(choices: AllocationChoices, constraints: Sequence[Constraint]) -> Plan:
     """The best plan that keeps every constraint.
 
     Args:
@@ -165,7 +165,7 @@ class _Relaxed:
     prices: Mapping[str, float]
 
 
-def _relax(choices: Choices, constraints: Sequence[Constraint]) -> _Relaxed | None:
+def _relax(choices: AllocationChoices, constraints: Sequence[Constraint]) -> _Relaxed | None:
     """The optimum of the relaxation; None where nothing satisfies the constraints."""
     n, m = choices.customer_count, len(choices.net_minor)
     if m == 0:
@@ -197,14 +197,14 @@ def _relax(choices: Choices, constraints: Sequence[Constraint]) -> _Relaxed | No
     )
 
 
-def _worthwhile(choices: Choices, constraints: Sequence[Constraint]) -> Choices:
+def _worthwhile(choices: AllocationChoices, constraints: Sequence[Constraint]) -> AllocationChoices:
     """Choices without those that silence beats whatever the prices: worth nothing, and no minimum wants them."""
     is_wanted = np.zeros(int(choices.messages.max(initial=-1)) + 1, dtype=bool)
     for one in constraints:
         units = one.units[: len(is_wanted)]
         is_wanted |= ((units > 0) & (one.least is not None)) | ((units < 0) & (one.most is not None))
     kept = (choices.net_minor > 0) | is_wanted[choices.messages]
-    return Choices(
+    return AllocationChoices(
         customer_count=choices.customer_count,
         customers=choices.customers[kept],
         messages=choices.messages[kept],
@@ -212,13 +212,15 @@ def _worthwhile(choices: Choices, constraints: Sequence[Constraint]) -> Choices:
     )
 
 
-def _places(choices: Choices) -> csr_matrix:
+def _places(choices: AllocationChoices) -> csr_matrix:
     """One row per customer: what is taken of them."""
     m = len(choices.net_minor)
     return csr_matrix((np.ones(m), (choices.customers, np.arange(m))), shape=(choices.customer_count, m))
 
 
-def _rows(choices: Choices, constraints: Sequence[Constraint]) -> tuple[csr_matrix, FloatArray, list[str], list[float]]:
+def _rows(
+    choices: AllocationChoices, constraints: Sequence[Constraint]
+) -> tuple[csr_matrix, FloatArray, list[str], list[float]]:
     """Constraints as rows of `A x <= b`, with the name and the sign of each price."""
     rows: list[FloatArray] = []
     bounds: list[float] = []
@@ -235,7 +237,7 @@ def _rows(choices: Choices, constraints: Sequence[Constraint]) -> tuple[csr_matr
     return matrix, np.array(bounds, dtype=np.float64), names, signs
 
 
-def _whole(choices: Choices, constraints: Sequence[Constraint], relaxed: _Relaxed) -> tuple[IntArray, float]:
+def _whole(choices: AllocationChoices, constraints: Sequence[Constraint], relaxed: _Relaxed) -> tuple[IntArray, float]:
     """Choices of a whole plan, and most that another could be better."""
     split = (relaxed.shares > _WHOLE) & (relaxed.shares < 1 - _WHOLE)
     taken = np.flatnonzero(relaxed.shares >= 1 - _WHOLE)
@@ -258,7 +260,7 @@ def _whole(choices: Choices, constraints: Sequence[Constraint], relaxed: _Relaxe
     return (near, gap) if best is None else (best, 0.0)
 
 
-def _near(choices: Choices, relaxed: _Relaxed, split: BoolArray) -> BoolArray:
+def _near(choices: AllocationChoices, relaxed: _Relaxed, split: BoolArray) -> BoolArray:
     """All choices of the split customers, and of those who would lose least by another choice."""
     loss = relaxed.keeps[choices.customers] - relaxed.worth
     loss[relaxed.shares >= 1 - _WHOLE] = np.inf
@@ -271,7 +273,7 @@ def _near(choices: Choices, relaxed: _Relaxed, split: BoolArray) -> BoolArray:
     return wanted[choices.customers]
 
 
-def _undecided(choices: Choices, relaxed: _Relaxed, gap: float) -> BoolArray:
+def _undecided(choices: AllocationChoices, relaxed: _Relaxed, gap: float) -> BoolArray:
     """Choices of the customers for whom more than one choice (or silence) costs no more than the gap."""
     is_open = relaxed.keeps[choices.customers] - relaxed.worth <= gap + _WHOLE
     ways = np.bincount(choices.customers[is_open], minlength=choices.customer_count)
@@ -280,7 +282,7 @@ def _undecided(choices: Choices, relaxed: _Relaxed, gap: float) -> BoolArray:
 
 
 def _solve_over(
-    choices: Choices, constraints: Sequence[Constraint], settled: IntArray, free: BoolArray
+    choices: AllocationChoices, constraints: Sequence[Constraint], settled: IntArray, free: BoolArray
 ) -> IntArray | None:
     """The best whole plan where only the customers of `free` choices may choose; None where there is none.
 
@@ -294,7 +296,7 @@ def _solve_over(
     movable[choices.customers[free]] = True
     stands = settled[~movable[choices.customers[settled]]]
     places = np.flatnonzero(free)
-    part = Choices(
+    part = AllocationChoices(
         customer_count=choices.customer_count,
         customers=choices.customers[places],
         messages=choices.messages[places],
@@ -338,7 +340,7 @@ def _output_kept_clean() -> Iterator[None]:
         os.close(nowhere)
 
 
-def _refuse_hopeless(choices: Choices, constraints: Sequence[Constraint]) -> None:
+def _refuse_hopeless(choices: AllocationChoices, constraints: Sequence[Constraint]) -> None:
     """Tell the minimums that are too much for those who may have the message, each for itself."""
     told = []
     for one in constraints:
@@ -356,7 +358,9 @@ def _refuse_hopeless(choices: Choices, constraints: Sequence[Constraint]) -> Non
         raise InvalidInputError("; ".join(told) + "; nothing was decided")
 
 
-def _give_way(choices: Choices, constraints: Sequence[Constraint]) -> tuple[tuple[Constraint, ...], tuple[str, ...]]:
+def _give_way(
+    choices: AllocationChoices, constraints: Sequence[Constraint]
+) -> tuple[tuple[Constraint, ...], tuple[str, ...]]:
     """Constraints whose soft minimums ask for no more than is possible, and what they miss.
 
     Raises:
@@ -385,7 +389,7 @@ def _give_way(choices: Choices, constraints: Sequence[Constraint]) -> tuple[tupl
     return relaxed, notes
 
 
-def _shortfalls(choices: Choices, constraints: Sequence[Constraint]) -> list[float]:
+def _shortfalls(choices: AllocationChoices, constraints: Sequence[Constraint]) -> list[float]:
     """By how much each minimum is missed in the plan that misses least in all."""
     n, m = choices.customer_count, len(choices.net_minor)
     matrix, bounds, _, signs = _rows(choices, constraints)

@@ -17,7 +17,7 @@ from decisioning.catalogue.message import SILENCE, Message
 from decisioning.decision import Decision, Reason
 from decisioning.errors import InvalidInputError, UnknownNameError
 from decisioning.gates.capacity import uses
-from pipelines.batch.allocation import NOBODY, Choices, Constraint, FloatArray, Plan
+from pipelines.batch.allocation import NOBODY, AllocationChoices, Constraint, FloatArray, Plan
 from serving.watch.pacing import value_of
 
 _SETTLED = frozenset({Reason.PRECEDENCE, Reason.EXPERIMENT})
@@ -33,7 +33,7 @@ class Volume:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class CustomerOptions:
     """What one customer of an audience may get.
 
     Attributes:
@@ -47,17 +47,17 @@ class Options:
     stored_offer: str | None = None
 
 
-def options_of(decision: Decision) -> Options:
+def options_of(decision: Decision) -> CustomerOptions:
     """What a decision, made without prices and without a plan, leaves open."""
     if decision.reason in _SETTLED:
-        return Options(settled=None if decision.message_key == SILENCE else decision.message_key)
-    return Options(
+        return CustomerOptions(settled=None if decision.message_key == SILENCE else decision.message_key)
+    return CustomerOptions(
         net_minor={one.message_key: one.priority_minor for one in decision.evaluated if one.message_key != SILENCE}
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
+class AllocationProblem:
     """Everything that a plan is made from.
 
     Attributes:
@@ -65,7 +65,7 @@ class Problem:
         priced: Names of constraints whose prices decisions can pay.
     """
 
-    choices: Choices
+    choices: AllocationChoices
     constraints: tuple[Constraint, ...]
     keys: tuple[str, ...]
     priced: frozenset[str]
@@ -82,11 +82,11 @@ class Problem:
 def problem_of(
     catalogue: Catalogue,
     messages: Sequence[Message],
-    options: Sequence[Options],
+    options: Sequence[CustomerOptions],
     supply: Supply,
     now: datetime,
     volumes: Sequence[Volume] = (),
-) -> Problem:
+) -> AllocationProblem:
     """Put choices and constraints together.
 
     Args:
@@ -112,7 +112,7 @@ def problem_of(
     ]
     stored = [one.stored_offer for one in options if one.stored_offer is not None]
     volume_bounds = [_volume_bound(table, volume, settled, stored) for volume in volumes]
-    return Problem(
+    return AllocationProblem(
         choices=_choices(options, table.places),
         constraints=(*bounds, *volume_bounds),
         keys=tuple(table.places),
@@ -145,10 +145,10 @@ class _Table:
         return np.array(wanted, dtype=np.float64)
 
 
-def _choices(options: Sequence[Options], places: Mapping[str, int]) -> Choices:
+def _choices(options: Sequence[CustomerOptions], places: Mapping[str, int]) -> AllocationChoices:
     pairs = [(customer, places[key], net) for customer, one in enumerate(options) for key, net in one.net_minor.items()]
     customers, messages, net = zip(*pairs, strict=True) if pairs else ((), (), ())
-    return Choices(
+    return AllocationChoices(
         customer_count=len(options),
         customers=np.array(customers, dtype=np.int64),
         messages=np.array(messages, dtype=np.int64),

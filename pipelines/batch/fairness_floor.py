@@ -25,11 +25,11 @@ from features.catalogue.fairness_rules import FairnessMeasure
 from features.history import History
 from features.log.contracts import DECISIONS
 from features.log.event_log import EventLog
-from features.reports.fairness import FairnessComparison, FairnessReport, Repair, Verdict
+from features.reports.fairness import FairnessComparison, FairnessReport, FairnessVerdict, Repair
 from pipelines.batch.allocation import BoolArray, FloatArray, IntArray
 from training.fairness.group_measures import MONTH_DAYS
 from training.fairness.groups import groups_of
-from training.kpis.contacts import Period
+from training.kpis.contacts import KpiPeriod
 
 DRAWS = 200
 BATCH_ROWS = 5_000
@@ -134,7 +134,7 @@ def with_floor_prices(report: FairnessReport, log: EventLog, history: History, c
     Raises:
         LogUnavailableError: The records could not be read.
     """
-    period = Period(from_at=report.from_at, as_of=report.as_of)
+    period = KpiPeriod(from_at=report.from_at, as_of=report.as_of)
     comparisons = tuple(
         _priced(each, log, history, catalogue, period) if _wants_floor(each) else each for each in report.comparisons
     )
@@ -143,11 +143,11 @@ def with_floor_prices(report: FairnessReport, log: EventLog, history: History, c
 
 def _wants_floor(comparison: FairnessComparison) -> bool:
     is_reached = comparison.guardrail.measure is FairnessMeasure.REACHED and comparison.guardrail.channel is not None
-    return is_reached and comparison.verdict is Verdict.GAP
+    return is_reached and comparison.verdict is FairnessVerdict.GAP
 
 
 def _priced(
-    comparison: FairnessComparison, log: EventLog, history: History, catalogue: Catalogue, period: Period
+    comparison: FairnessComparison, log: EventLog, history: History, catalogue: Catalogue, period: KpiPeriod
 ) -> FairnessComparison:
     channel = comparison.guardrail.channel or ""
     claims = claims_of(_records(log, period), catalogue, channel)
@@ -156,7 +156,7 @@ def _priced(
     repairs = [
         _repair(grouped, standing.group, comparison.guardrail.tolerance, channel, months)
         for standing in comparison.standings
-        if standing.verdict is Verdict.GAP
+        if standing.verdict is FairnessVerdict.GAP
     ]
     return replace(comparison, repairs=tuple(each for each in repairs if each is not None))
 
@@ -234,7 +234,7 @@ def _channel_of(key: str) -> str:
     return key.split("/")[1] if key != SILENCE and key.count("/") > 1 else ""
 
 
-def _records(log: EventLog, period: Period) -> Iterator[dict[str, Any]]:
+def _records(log: EventLog, period: KpiPeriod) -> Iterator[dict[str, Any]]:
     """Records of a period's decisions, some at a time: they are kilobytes each."""
     rows = log.scan(DECISIONS).filter(period.holds("decided_at") & pl.col("record").is_not_null())
     for batch in log.batches(DECISIONS, rows.select("record"), size=BATCH_ROWS):

@@ -30,9 +30,9 @@ from features.models.policy_archive import PolicyArchive
 from features.settings import Settings
 from features.zone_rules import use_newest_rules
 from pipelines.batch.allocation import allocate
-from pipelines.batch.allocation_problem import Options, Volume, problem_of
+from pipelines.batch.allocation_problem import CustomerOptions, Volume, problem_of
 from pipelines.batch.audience import CUSTOMER, KEY, Audience, open_audience
-from pipelines.batch.worker import Decided, ModelCopy, Part, Row, Run, Surveyed, Worker
+from pipelines.batch.worker import AudiencePart, DecidedPart, ModelCopy, Row, Run, Surveyed, Worker
 from serving.decisions.answers import Answer
 from serving.in_force.policy_in_force import InForce
 
@@ -57,7 +57,7 @@ SCHEMA = pa.schema(
 """Columns of the result; amounts in major units, `content` and the like as JSON text."""
 
 type OnProgress = Callable[[int, int], None]
-type _Map = Callable[[Callable[[Worker, Part], Any], Iterable[Part]], Iterator[Any]]
+type _Map = Callable[[Callable[[Worker, AudiencePart], Any], Iterable[AudiencePart]], Iterator[Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,7 +186,7 @@ def decide_audience(
         if plan.optimises:
             allocation = _decide_as_planned(plan, in_force, audience, over, counts, on_progress)
         else:
-            slices = over(Worker.decide, (Part(rows=rows) for rows in audience.slices(SLICE)))
+            slices = over(Worker.decide, (AudiencePart(rows=rows) for rows in audience.slices(SLICE)))
             _write(plan, (_rows(one, counts) for one in slices), audience.row_count, counts, on_progress)
             allocation = None
     counts["repeated"] = 0 if plan.key else audience.repeated
@@ -221,10 +221,10 @@ class _Spread:
     now: datetime
     report: AllocationReport = field(init=False)
 
-    def parts(self, order: Sequence[int]) -> Iterator[Part]:
+    def parts(self, order: Sequence[int]) -> Iterator[AudiencePart]:
         for start in range(0, len(order), SLICE):
             places = order[start : start + SLICE]
-            yield Part(
+            yield AudiencePart(
                 rows=[self.rows[place] for place in places],
                 allocated=[self.allocated[place] for place in places],
                 prices_minor=self.prices_minor,
@@ -267,9 +267,12 @@ def _spread(plan: BatchPlan, in_force: InForce, audience: Audience, over: _Map) 
     now = plan.now or datetime.now(UTC)  # noqa: TID251 - the edge of a batch
     rows = [row for some in audience.slices(SLICE) for row in some]
     surveyed: list[Surveyed] = list(
-        over(Worker.survey, (Part(rows=rows[start : start + SLICE], now=now) for start in range(0, len(rows), SLICE)))
+        over(
+            Worker.survey,
+            (AudiencePart(rows=rows[start : start + SLICE], now=now) for start in range(0, len(rows), SLICE)),
+        )
     )
-    options: list[Options] = [one for some in surveyed for one in some.options]
+    options: list[CustomerOptions] = [one for some in surveyed for one in some.options]
     supply = max((one.supply for one in surveyed), key=lambda one: len(one.used), default=None)
     problem = problem_of(
         in_force.catalogue,
@@ -329,7 +332,7 @@ def _together(run: Run, count: int) -> Iterator[_Map]:
 
 
 def _in_order(
-    pool: ProcessPoolExecutor, what: Callable[[Worker, Part], Any], parts: Iterable[Part], *, ahead: int
+    pool: ProcessPoolExecutor, what: Callable[[Worker, AudiencePart], Any], parts: Iterable[AudiencePart], *, ahead: int
 ) -> Iterator[Any]:
     """Like `pool.map`, with only so many parts under way, so that memory does not grow with the audience."""
     waiting = []
@@ -349,11 +352,11 @@ def _start_worker(run: Run) -> None:
     _WORKERS.append(Worker(run))
 
 
-def _work(what: Callable[[Worker, Part], Any], part: Part) -> Any:
+def _work(what: Callable[[Worker, AudiencePart], Any], part: AudiencePart) -> Any:
     return what(_WORKERS[0], part)
 
 
-def _rows(decided: Decided, counts: Counter[str]) -> list[Row]:
+def _rows(decided: DecidedPart, counts: Counter[str]) -> list[Row]:
     """Result rows of a part, counted."""
     rows = [_row(key, answer) for key, answer in decided.answers]
     counts["conflicts"] += decided.conflicts

@@ -17,7 +17,7 @@ from features.catalogue import load_catalogue
 from features.models.bundle import load_value_model
 from features.models.schema_archive import known_schemas
 from features.settings import Settings
-from pipelines.batch.allocation_problem import Options, options_of
+from pipelines.batch.allocation_problem import CustomerOptions, options_of
 from pipelines.batch.audience import CUSTOMER, KEY
 from serving.bodies import DecisionBody, validate
 from serving.decisions.answers import Answer, unnamed
@@ -27,7 +27,7 @@ from serving.decisions.racing import Race, rounds_of
 from serving.decisions.tickets import ticket_of
 from serving.in_force.policy_in_force import InForce, put_in_force
 from serving.live.reading import Known
-from serving.live.store import LiveState
+from serving.live.store import LiveStore
 from serving.problems import Problem
 
 MAX_BACKLOG = 20_000
@@ -85,7 +85,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class AudiencePart:
     """Some rows of the audience with what a plan over everybody says about them.
 
     Attributes:
@@ -101,7 +101,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Decided:
+class DecidedPart:
     """Answers to the rows of a part, in order, and commits that were lost to others and decided again."""
 
     answers: list[tuple[str | None, Answer]]
@@ -112,7 +112,7 @@ class Decided:
 class Surveyed:
     """What the rows of a part may get, in order, and what all customers share."""
 
-    options: list[Options]
+    options: list[CustomerOptions]
     supply: Supply
 
 
@@ -128,7 +128,7 @@ class Worker:
         """
         self._run = run
         self._in_force = run.in_force()
-        self._state = LiveState.of(run.settings, run.redis_url)
+        self._state = LiveStore.of(run.settings, run.redis_url)
         self._runner = asyncio.Runner()
         self._runner.run(self._state.start(wait_s=CONNECT_S))
 
@@ -137,7 +137,7 @@ class Worker:
         self._runner.run(self._state.stop())
         self._runner.close()
 
-    def survey(self, part: Part) -> Surveyed:
+    def survey(self, part: AudiencePart) -> Surveyed:
         """What each row may get, decided without prices and without a plan; nothing is logged.
 
         Raises:
@@ -145,7 +145,7 @@ class Worker:
         """
         return self._runner.run(self._survey(part))
 
-    def decide(self, part: Part) -> Decided:
+    def decide(self, part: AudiencePart) -> DecidedPart:
         """Decide and log.
 
         Raises:
@@ -153,7 +153,7 @@ class Worker:
         """
         return self._runner.run(self._decide(part))
 
-    async def _survey(self, part: Part) -> Surveyed:
+    async def _survey(self, part: AudiencePart) -> Surveyed:
         tickets = [self._ticket(row) for row in part.rows]
         now = self._now(part)
         known = await self._read(tickets, replace(part, prices_minor={}), now)
@@ -175,7 +175,7 @@ class Worker:
         options = [found[place] if place in found else _stored_options(one) for place, one in enumerate(known)]
         return Surveyed(options=options, supply=known[0].supply if known else Supply())
 
-    async def _decide(self, part: Part) -> Decided:
+    async def _decide(self, part: AudiencePart) -> DecidedPart:
         tickets = [self._ticket(row) for row in part.rows]
         answers: dict[int, Answer] = {}
         conflicts = 0
@@ -185,11 +185,11 @@ class Worker:
             found, lost = await self._round(some, [tickets[place] for place in places])
             answers.update(zip(places, found, strict=True))
             conflicts += lost
-        return Decided(
+        return DecidedPart(
             answers=[(ticket.dedupe_key, answers[place]) for place, ticket in enumerate(tickets)], conflicts=conflicts
         )
 
-    async def _round(self, part: Part, tickets: Sequence[Ticket]) -> tuple[list[Answer], int]:
+    async def _round(self, part: AudiencePart, tickets: Sequence[Ticket]) -> tuple[list[Answer], int]:
         """Answer asks of different customers; also how many commits were lost on the way."""
         now = self._now(part)
         known = await self._read(tickets, part, now)
@@ -220,7 +220,7 @@ class Worker:
             )
         return [answers[place] for place in range(len(tickets))], sum(race.conflicts.values())
 
-    async def _read(self, tickets: Sequence[Ticket], part: Part, now: datetime) -> list[Known]:
+    async def _read(self, tickets: Sequence[Ticket], part: AudiencePart, now: datetime) -> list[Known]:
         known = await self._state.read_people([lookup_of(self._in_force, ticket, now) for ticket in tickets])
         if part.prices_minor is None:
             return known
@@ -231,7 +231,7 @@ class Worker:
         while await self._state.stream_length() > MAX_BACKLOG:
             await asyncio.sleep(0.2)
 
-    def _now(self, part: Part) -> datetime:
+    def _now(self, part: AudiencePart) -> datetime:
         return part.now or self._run.now or datetime.now(UTC)  # noqa: TID251 - the edge of a batch
 
     def _ticket(self, row: Row) -> Ticket:
@@ -246,10 +246,10 @@ class Worker:
             raise InvalidInputError(f"a row of the audience must be a valid ask, got {problem.detail}") from problem
 
 
-def _stored_options(known: Known) -> Options:
+def _stored_options(known: Known) -> CustomerOptions:
     """Of who has a decision already: nothing to choose."""
     selected = orjson.loads(known.stored or b"{}").get("selected")
-    return Options(stored_offer=selected["offer_id"] if selected else None)
+    return CustomerOptions(stored_offer=selected["offer_id"] if selected else None)
 
 
 def _present(value: Any) -> Any:

@@ -227,9 +227,9 @@ def _value(text: str) -> "FactValue":
 
 def _ground(name: str) -> Any:
     from decisioning.errors import UnknownNameError
-    from serving.privacy.erasing import Ground
+    from serving.privacy.erasing import ErasureGround
 
-    known = [one.value for one in Ground]
+    known = [one.value for one in ErasureGround]
     if name not in known:
         raise UnknownNameError("reason", name, known)
-    return Ground(name)
+    return ErasureGround(name)

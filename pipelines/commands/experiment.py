@@ -133,7 +133,7 @@ def _from_log(
     settings: "Settings", name: str | None, table_options: dict[str, object], as_of: datetime | None, *, is_capped: bool
 ) -> "Readout":
     from pipelines.readings.experiment_reading import read_logged_experiment
-    from training.experiments.readouts import Reading
+    from training.experiments.readouts import ReadoutInputs
 
     if name is None:
         raise InvalidInputError("name must be given, got nothing; name an experiment, or a file with --table")
@@ -149,7 +149,7 @@ def _from_log(
     command = ["nextbest", "experiment", "read", name]
     command += ["--as-of", f"{moment:%Y-%m-%dT%H:%M:%S}"] if as_of else []
     command += ["--capped"] if is_capped else []
-    reading = Reading(
+    reading = ReadoutInputs(
         as_of=moment,
         computed_at=now,
         command=shlex.join(command),
@@ -170,7 +170,7 @@ def _from_table(
     units: "_Units",
 ) -> "Readout":
     from pipelines.readings.experiment_reading import read_table_experiment
-    from training.experiments.readouts import Reading
+    from training.experiments.readouts import ReadoutInputs
     from training.experiments.table_readouts import TableDesign
 
     if arm_column is None or control is None or not metrics:
@@ -180,7 +180,7 @@ def _from_table(
     named = [name] if name else []
     command = ["nextbest", "experiment", "read", *named, "--table", str(table)]
     command += ["--arm-column", arm_column, "--control", control, *options]
-    reading = Reading(as_of=now, computed_at=now, command=shlex.join(command), source=table.name)
+    reading = ReadoutInputs(as_of=now, computed_at=now, command=shlex.join(command), source=table.name)
     design = TableDesign(
         readout_id=name or table.stem,
         arm_column=arm_column,

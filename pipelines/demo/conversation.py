@@ -24,7 +24,7 @@ OUTCOMES_PER_CALL = 500
 
 
 @dataclass(slots=True)
-class Conversation:
+class CampaignTally:
     """What was asked and answered.
 
     Attributes:
@@ -62,7 +62,7 @@ def converse(
     *,
     now: Callable[[], datetime],
     on_progress: Callable[[int], None],
-) -> Conversation:
+) -> CampaignTally:
     """Ask for every decision, one call each, then report what became of the messages.
 
     Args:
@@ -74,7 +74,7 @@ def converse(
     Raises:
         httpx.HTTPError: The server refused or did not answer.
     """
-    talk = Conversation()
+    talk = CampaignTally()
     for number, ask in enumerate(asks, start=1):
         started = perf_counter()
         answer = client.post("/v1/decisions", json=ask).raise_for_status().json()

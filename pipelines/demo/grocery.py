@@ -14,7 +14,7 @@ from features.catalogue import load_catalogue
 from features.log.contracts import CUSTOMERS
 from features.log.event_log import EventLog
 from features.settings import Settings
-from pipelines.demo.conversation import Conversation, converse
+from pipelines.demo.conversation import CampaignTally, converse
 from pipelines.demo.log_reading import read_now
 from pipelines.demo.preparation import OnProgress, Preparation, check_home, run_steps
 from pipelines.demo.report import print_invitation, print_report
@@ -81,13 +81,13 @@ def _asks(settings: Settings) -> list[dict[str, object]]:
     ]
 
 
-def _talk(client: httpx.Client, asks: list[dict[str, object]], clock: Callable[[], datetime]) -> Conversation:
+def _talk(client: httpx.Client, asks: list[dict[str, object]], clock: Callable[[], datetime]) -> CampaignTally:
     with progress_bar() as bar:
         task = bar.add_task("decisions over HTTP", total=len(asks))
         return converse(client, asks, now=clock, on_progress=lambda done: bar.update(task, completed=done))
 
 
-def _recorded(client: httpx.Client, talk: Conversation) -> Decision:
+def _recorded(client: httpx.Client, talk: CampaignTally) -> Decision:
     """The stored record of one decision, of one that sent something where there is one."""
     answer = (talk.sent or talk.answers)[0]
     record = client.get(f"/v1/decisions/{answer['decision_id']}").raise_for_status().json()

@@ -7,7 +7,7 @@ from features.reports.readouts import Readout
 from features.settings import Settings
 from pipelines.readings.experiment_reading import read_logged_experiment
 from serving.log.drain import drain_alone, open_redis
-from training.experiments.readouts import Reading
+from training.experiments.readouts import ReadoutInputs
 
 DRAIN_SECONDS = 20.0
 
@@ -31,5 +31,5 @@ def read_now(settings: Settings, redis_url: str, name: str, now: datetime) -> Re
     """
     drain_now(settings, redis_url)
     command = f"nextbest experiment read {name}"
-    reading = Reading(as_of=now, computed_at=now, command=command, source="the decision log")
+    reading = ReadoutInputs(as_of=now, computed_at=now, command=command, source="the decision log")
     return read_logged_experiment(settings, name, reading)

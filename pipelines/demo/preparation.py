@@ -23,7 +23,7 @@ type Write = Callable[[Path, OnProgress], Mapping[str, int]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class PreparationStep:
     """One line of the demo: what it does, and the words that say how it went."""
 
     title: str
@@ -54,15 +54,15 @@ class Preparation:
         """Folder of the example's canonical tables."""
         return tables_of(self.settings, self.example)
 
-    def steps(self) -> tuple[Step, ...]:
+    def steps(self) -> tuple[PreparationStep, ...]:
         """The steps in order."""
         return (
-            Step(title=f"write {self.source} as canonical tables", run=self._write),
-            Step(title="import them into the log (Delta)", run=self._import),
-            Step(title="build point-in-time features, register them (Feast)", run=self._build),
-            Step(title="materialise features and profiles (Redis)", run=self._materialise),
-            Step(title="train a model, track and register it (MLflow)", run=self._train),
-            Step(title="promote it", run=self._promote),
+            PreparationStep(title=f"write {self.source} as canonical tables", run=self._write),
+            PreparationStep(title="import them into the log (Delta)", run=self._import),
+            PreparationStep(title="build point-in-time features, register them (Feast)", run=self._build),
+            PreparationStep(title="materialise features and profiles (Redis)", run=self._materialise),
+            PreparationStep(title="train a model, track and register it (MLflow)", run=self._train),
+            PreparationStep(title="promote it", run=self._promote),
         )
 
     def _write(self, on_progress: OnProgress) -> str:
@@ -124,7 +124,7 @@ def check_home(settings: Settings, example: str) -> None:
     )
 
 
-def run_steps(steps: tuple[Step, ...], bar: Progress) -> None:
+def run_steps(steps: tuple[PreparationStep, ...], bar: Progress) -> None:
     """Run the steps, each with a bar that ends in its own words."""
     for number, step in enumerate(steps, start=1):
         task = bar.add_task(f"{number} {step.title}", total=None)

@@ -10,7 +10,7 @@ from decisioning.catalogue.measure import Unit
 from decisioning.decision import Decision, Reason
 from decisioning.explanation.plain_words import plain_reason
 from features.reports.readouts import Readout
-from pipelines.demo.conversation import Conversation
+from pipelines.demo.conversation import CampaignTally
 
 MOST_SHOWN = 6
 SILENCES = {
@@ -27,7 +27,7 @@ SILENCES = {
 
 
 def print_report(
-    console: Console, talk: Conversation, decision: Decision, readout: Readout, catalogue: Catalogue
+    console: Console, talk: CampaignTally, decision: Decision, readout: Readout, catalogue: Catalogue
 ) -> None:
     """Print what was decided, why one customer got what they got, and what the running experiment says."""
     asked, sent = len(talk.answers), len(talk.sent)

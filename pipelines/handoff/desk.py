@@ -36,7 +36,7 @@ from pipelines.handoff.handoff_sheet import Slip, check_suffix, missing_address,
 from serving.decisions.permit_service import CONTENDED, STATE_UNAVAILABLE, PermitService
 from serving.in_force.policy_in_force import InForce, put_in_force
 from serving.live.reading import Known, Lookup
-from serving.live.store import STATE_LOST, LiveState
+from serving.live.store import STATE_LOST, LiveStore
 from serving.log.log_rows import decision_of_position
 from serving.metrics import Metrics
 from serving.problems import Problem
@@ -238,7 +238,7 @@ class _Desk:
     refused: list[Refused] = field(default_factory=list[Refused])
 
     async def run(self, waiting: Sequence[Mapping[str, Any]]) -> tuple[list[Slip], list[Refused]]:
-        state = LiveState.of(self.settings, self.redis_url)
+        state = LiveStore.of(self.settings, self.redis_url)
         permits = PermitService(
             state=state,
             log_path=self.settings.log_path,
@@ -257,7 +257,7 @@ class _Desk:
             await state.stop()
         return self.slips, self.refused
 
-    async def _customers(self, state: LiveState, rows: Sequence[Mapping[str, Any]]) -> list[Customer | None]:
+    async def _customers(self, state: LiveStore, rows: Sequence[Mapping[str, Any]]) -> list[Customer | None]:
         lookups = [Lookup(customer_id=row["customer_id"], touchpoint_id=row["touchpoint"]) for row in rows]
         return [_customer(known) for known in await state.read_many(lookups)]
 

@@ -29,7 +29,7 @@ from features.tabular.cells import MISSING_WORDS, numbers
 from features.tabular.csv_rows import read_csv
 from pipelines.handoff.handoff_sheet import SUFFIXES, table_bytes
 from serving.in_force.policy_in_force import InForce, put_in_force
-from serving.live.store import LiveState
+from serving.live.store import LiveStore
 from serving.log.archive import find_decisions
 from serving.reports.intake import Intake, Report
 
@@ -177,7 +177,7 @@ async def _take_in(
     now: Callable[[], datetime],
     zone: tzinfo | None,
 ) -> _Taken:
-    state = LiveState.of(settings, redis_url)
+    state = LiveStore.of(settings, redis_url)
     intake = Intake(state=state, log_path=settings.log_path, now=now)
     taken = _Taken()
     await state.start(wait_s=_CONNECT_S)
@@ -195,7 +195,7 @@ async def _take_in(
     return taken
 
 
-async def _owners(state: LiveState, settings: Settings, rows: Sequence[Row]) -> dict[str, str]:
+async def _owners(state: LiveStore, settings: Settings, rows: Sequence[Row]) -> dict[str, str]:
     """Customers whom decisions were about, for rows that name a decision and no customer."""
     ids = sorted({row["decision_id"] for row in rows if "decision_id" in row and "customer_id" not in row})
     found = zip(ids, await state.owners(ids), strict=True)

@@ -4,7 +4,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from features.reports.fairness import FairnessComparison, FairnessReport, GroupStanding, Repair, Verdict
+from features.reports.fairness import FairnessComparison, FairnessReport, FairnessVerdict, GroupStanding, Repair
 from features.reports.readout_words import format_number, format_value
 from features.reports.readouts import ReadoutUnit
 from training.fairness.words import difference_words, interval_words, name_of, value_words
@@ -26,7 +26,7 @@ def print_fairness(report: FairnessReport, *, details: bool = False) -> None:
     console.print(f"{report.from_at:%Y-%m-%d %H:%M} to {report.as_of:%Y-%m-%d %H:%M} UTC", markup=False)
     for comparison in report.comparisons:
         mark = "guardrail" if comparison.is_guardrail else "looked at"
-        style = "bold" if comparison.is_guardrail or comparison.verdict is Verdict.GAP else ""
+        style = "bold" if comparison.is_guardrail or comparison.verdict is FairnessVerdict.GAP else ""
         console.print(f"{mark}: {comparison.verdict.value}: {comparison.sentence}", markup=False, style=style)
         if comparison.is_guardrail or details:
             console.print(_groups(report, comparison))

@@ -15,7 +15,7 @@ from features.reports.readout_words import (
     format_percent,
     format_value,
 )
-from features.reports.readouts import Comparison, Metric, Readout, ReadoutKind
+from features.reports.readouts import ArmComparison, Metric, Readout, ReadoutKind
 
 
 def print_readout(readout: Readout) -> None:
@@ -80,7 +80,7 @@ def _metric(readout: Readout, metric: Metric) -> Table:
     return table
 
 
-def _effect(metric: Metric, comparison: Comparison | None) -> tuple[str, ...]:
+def _effect(metric: Metric, comparison: ArmComparison | None) -> tuple[str, ...]:
     if comparison is None:
         return ("", "", "", "", "")
     effect = comparison.effect

@@ -14,7 +14,7 @@ from features.models.policy_archive import PolicyArchive
 from features.reports.readouts import Readout, write_readout
 from features.settings import Settings
 from training.experiments.designs import Kept
-from training.experiments.readouts import Reading, read_experiment
+from training.experiments.readouts import ReadoutInputs, read_experiment
 from training.experiments.table_readouts import TableDesign, read_table
 
 _TIMES = ("occurred_at", "recorded_at")
@@ -32,7 +32,7 @@ class ExperimentLog:
     customers: pl.DataFrame
 
 
-def read_logged_experiment(settings: Settings, name: str, reading: Reading) -> Readout:
+def read_logged_experiment(settings: Settings, name: str, reading: ReadoutInputs) -> Readout:
     """Compute the readout of an experiment of the catalogue in force, and store it.
 
     Raises:
@@ -61,7 +61,7 @@ def kept_in(settings: Settings, decisions: pl.DataFrame, *, now: datetime) -> Ke
     )
 
 
-def read_table_experiment(settings: Settings, path: Path, design: TableDesign, reading: Reading) -> Readout:
+def read_table_experiment(settings: Settings, path: Path, design: TableDesign, reading: ReadoutInputs) -> Readout:
     """Compute the readout of a Parquet or CSV file, and store it.
 
     Raises:

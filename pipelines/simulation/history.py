@@ -17,7 +17,7 @@ from decisioning.errors import InvalidInputError
 from examples import conversion
 from examples.conversion import ConvertReport, canonical, check_day, write_world
 from features.catalogue import load_catalogue
-from pipelines.simulation.policies.logging_policy import Choice, LoggingPolicy
+from pipelines.simulation.policies.logging_policy import LoggedChoice, LoggingPolicy
 from pipelines.simulation.world.population import draw_population
 from pipelines.simulation.world.state import STAGE_NAMES, keys_of
 from pipelines.simulation.world.structure import Structure, emphasised
@@ -44,7 +44,7 @@ class LivedHistory:
 
     world: World
     policy: LoggingPolicy
-    tables: conversion.World
+    tables: conversion.ExampleTables
 
 
 def first_monday(ends_on: date, days: int) -> datetime:
@@ -101,7 +101,7 @@ def live_history(
         frames.append(result.frames())
         decisions.append(rows)
         on_progress(week + 1, weeks)
-    tables = conversion.World(
+    tables = conversion.ExampleTables(
         customers=customers,
         events=pl.concat([each.events for each in frames]),
         decisions=pl.concat(decisions) if decisions else canonical("decisions", pl.DataFrame()),
@@ -169,7 +169,7 @@ def _scaled(block: str, factor: float) -> str:
     return re.sub(r"(?<=amount: )\d+", lambda amount: str(max(round(int(amount.group()) * factor), 1)), block)
 
 
-def _decision_rows(world: World, choice: Choice, window: timedelta) -> pl.DataFrame:
+def _decision_rows(world: World, choice: LoggedChoice, window: timedelta) -> pl.DataFrame:
     """Canonical decisions of the world's week, in the order of the population."""
     everybody = np.arange(world.population.size)
     words = [(one.offer.offer_id, one.channel.channel_id, one.creative.creative_id) for one in world.messages]

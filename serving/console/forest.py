@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from math import ceil, floor, log10
 
 from features.reports.readout_words import display_scale, format_difference, format_interval, format_number
-from features.reports.readouts import Comparison, Metric, ReadoutUnit
+from features.reports.readouts import ArmComparison, Metric, ReadoutUnit
 
 TARGET_TICKS = 5
 PADDING = 0.06
@@ -76,7 +76,7 @@ def _axis(lowest: float, highest: float) -> Axis:
     return Axis(low=low - room, high=high + room)
 
 
-def _row(comparison: Comparison, metric: Metric, axis: Axis, scale: float) -> ForestRow:
+def _row(comparison: ArmComparison, metric: Metric, axis: Axis, scale: float) -> ForestRow:
     effect = comparison.effect
     if effect is None:
         return ForestRow(

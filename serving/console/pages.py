@@ -14,9 +14,9 @@ from features.reports.readout_words import (
     format_value,
 )
 from features.reports.readouts import (
+    ArmComparison,
     ArmMean,
     Check,
-    Comparison,
     Health,
     Metric,
     PhaseReadout,
@@ -272,7 +272,7 @@ def _sentences(metric: Metric) -> tuple[str, ...]:
     return tuple(comparison.sentence for comparison in metric.comparisons)
 
 
-def _metric_row(metric: Metric, arm: ArmMean, comparison: Comparison | None) -> MetricRow:
+def _metric_row(metric: Metric, arm: ArmMean, comparison: ArmComparison | None) -> MetricRow:
     effect = comparison.effect if comparison else None
     relative = effect.relative if effect else None
     return MetricRow(

@@ -9,7 +9,7 @@ from decisioning.catalogue.message import SILENCE
 from decisioning.decision import Action, Decision, Evaluated, Excluded, Exclusion, Reason
 from decisioning.explanation.plain_words import exclusion_words, plain_reason
 from decisioning.gates.reservation import position_id
-from decisioning.permit import PermitAnswer
+from decisioning.permit import PermitVerdict
 from decisioning.policy import Policy
 from decisioning.record import decision_from_record
 from serving.log.log_rows import parts_of
@@ -82,7 +82,7 @@ def replayed(stored: Answer, *, now: datetime) -> Answer:
     return {**stored, "replayed": True, "ttl_s": max(0, int(stored["ttl_s"] - age))}
 
 
-def withheld(answer: Answer, refused: Mapping[str, PermitAnswer]) -> Answer:
+def withheld(answer: Answer, refused: Mapping[str, PermitVerdict]) -> Answer:
     """A repeated answer with messages that may not be sent now: the decision stands in the log, and they do not go.
 
     Args:
@@ -103,7 +103,7 @@ def withheld(answer: Answer, refused: Mapping[str, PermitAnswer]) -> Answer:
     return {**answer, **told, "slate": slate, "withheld": [reason.value for reason in denied.reasons]}
 
 
-def _withheld_position(position: Answer, refused: Mapping[str, PermitAnswer]) -> Answer:
+def _withheld_position(position: Answer, refused: Mapping[str, PermitVerdict]) -> Answer:
     denied = refused.get(key_of(position["selected"]))
     if denied is None:
         return position

@@ -20,12 +20,12 @@ from uuid import uuid4
 import numpy as np
 
 from decisioning.choice.reason import CONTENDED_WORD
-from decisioning.customer import PROFILING, Consent, Customer, Told
+from decisioning.customer import PROFILING, Consent, Customer, ToldAnswer
 from decisioning.decision import Decision, Inputs, Request, request_uniform
 from decisioning.errors import FeatureUnavailableError, LogUnavailableError, ModelUnavailableError
 from decisioning.gates.reservation import position_id
 from decisioning.live import NOTHING_KEPT, LiveState
-from decisioning.permit import REPEAT_LAYERS, PermitAnswer, hold_against_gates
+from decisioning.permit import REPEAT_LAYERS, PermitVerdict, hold_against_gates
 from decisioning.policy import decide
 from decisioning.rules.predicate import FactValue
 from decisioning.scoring import FeatureVector, FloatArray
@@ -146,7 +146,7 @@ def inputs_now(in_force: InForce, ask: Ask) -> Inputs:
 
 def refusals_now(
     in_force: InForce, ask: Ask, message_keys: Sequence[str], *, positions: int
-) -> dict[str, PermitAnswer]:
+) -> dict[str, PermitVerdict]:
     """Why messages that were decided before may not be sent now, by message key; those that may are absent.
 
     A repeat keeps its decision when scores, stage or what applies moved on. Every gate that protects the customer is
@@ -219,7 +219,7 @@ def _gather(in_force: InForce, ask: Ask) -> _Gathered:
     return _Gathered(ask=ask, customer=customer, features=features, degraded=(FEATURES_STALE,) if is_stale else ())
 
 
-def with_told(customer: Customer, told: Mapping[str, tuple[Told, FactValue]]) -> Customer:
+def with_told(customer: Customer, told: Mapping[str, tuple[ToldAnswer, FactValue]]) -> Customer:
     """The profile with what the customer told us since it was written; of each attribute the newest word stands."""
     newer = {
         name: word

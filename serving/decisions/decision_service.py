@@ -28,7 +28,7 @@ from serving.decisions.racing import Race, Settled, rounds_of
 from serving.in_force.policy_in_force import InForce
 from serving.live.reading import Known
 from serving.live.redis_link import LostLinkError
-from serving.live.store import LiveState
+from serving.live.store import LiveStore
 from serving.log.fallback import FallbackLog
 from serving.log.log_rows import Row, decision_rows, not_sent_row, sent_positions
 from serving.metrics import Metrics
@@ -46,7 +46,7 @@ class DecisionService:
     def __init__(
         self,
         *,
-        state: LiveState,
+        state: LiveStore,
         fallback: FallbackLog,
         in_force: Callable[[], InForce],
         now: Callable[[], datetime],

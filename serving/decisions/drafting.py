@@ -29,7 +29,7 @@ from serving.decisions.deciding import (
 from serving.in_force.fitting import NOT_RENDERED
 from serving.in_force.policy_in_force import InForce
 from serving.live.reading import Claim, Conflict, Known, Lookup, stored_answer_key
-from serving.live.writing import Entry, FurtherRow
+from serving.live.writing import FurtherRow, LogEntry
 from serving.log.log_rows import decision_rows
 
 _LOG = structlog.get_logger("nextbest.serving")
@@ -171,7 +171,7 @@ def draft_unknown(in_force: InForce, ticket: Ticket, now: datetime) -> Draft:
     return replace(draft, answer={**unnamed(draft.answer), "dry_run": ticket.is_dry_run})
 
 
-def entry_of(in_force: InForce, draft: Draft, *, keeps_record: bool = True) -> Entry:
+def entry_of(in_force: InForce, draft: Draft, *, keeps_record: bool = True) -> LogEntry:
     """What the commit of a draft writes.
 
     Args:
@@ -181,7 +181,7 @@ def entry_of(in_force: InForce, draft: Draft, *, keeps_record: bool = True) -> E
     """
     decision, is_lasting = draft.decision, draft.lasting_s > 0
     first, *further = decision_rows(decision, draft.record_json, in_force.catalogue)
-    return Entry(
+    return LogEntry(
         decision_id=decision.decision_id,
         customer_id=decision.customer_id,
         channel_id=decision.channel_id,

@@ -14,8 +14,8 @@ from decisioning.customer import CustomerId
 from decisioning.decision import Decision
 from decisioning.errors import UnavailableError, UnknownNameError
 from decisioning.explanation.explanation import Reader, explain_decision
-from decisioning.explanation.nearest_change import Change, Step, nearest_change
-from decisioning.explanation.why_not import NOW_ID, MessageStanding, Standing, WhyNot, why_not_then
+from decisioning.explanation.nearest_change import Change, ChangeStep, nearest_change
+from decisioning.explanation.why_not import NOW_ID, MessageStanding, OfferStanding, WhyNot, why_not_then
 from decisioning.policy import Policy
 from decisioning.record import decision_from_record
 from features.models.policy_archive import PolicyArchive
@@ -23,7 +23,7 @@ from serving.decisions.answers import Amounts
 from serving.decisions.deciding import Ask, decide_prepared, prepare_many
 from serving.in_force.policy_in_force import InForce
 from serving.live.reading import Lookup
-from serving.live.store import LiveState
+from serving.live.store import LiveStore
 
 type Told = dict[str, Any]
 
@@ -44,7 +44,7 @@ def explanation_for(record: Told, reader: Reader, locale: str | None) -> Told:
 
 
 async def why_not_answer(
-    state: LiveState,
+    state: LiveStore,
     in_force: InForce,
     archive: PolicyArchive,
     record: Told,
@@ -91,7 +91,7 @@ async def why_not_answer(
 
 
 def _check_names(in_force: InForce, then: Decision, offer_id: str, channel_id: str | None) -> None:
-    known = why_not_then(then, offer_id, channel_id).standing is not Standing.NOT_A_CANDIDATE
+    known = why_not_then(then, offer_id, channel_id).standing is not OfferStanding.NOT_A_CANDIDATE
     catalogue = in_force.catalogue
     if not known and offer_id not in catalogue.offers:
         raise UnknownNameError("offer", offer_id, catalogue.offers)
@@ -100,7 +100,7 @@ def _check_names(in_force: InForce, then: Decision, offer_id: str, channel_id: s
 
 
 async def _decide_now(
-    state: LiveState, in_force: InForce, then: Decision, *, offer_id: str, now: datetime, within_s: float
+    state: LiveStore, in_force: InForce, then: Decision, *, offer_id: str, now: datetime, within_s: float
 ) -> Decision:
     """What the same ask would get now; nothing of it is kept."""
     catalogue, request = in_force.catalogue, then.inputs.request
@@ -184,7 +184,7 @@ def _change(change: Change, money: Amounts) -> Told:
     }
 
 
-def _step(step: Step, money: Amounts) -> Told:
+def _step(step: ChangeStep, money: Amounts) -> Told:
     return {
         "kind": step.kind.value,
         "words": step.words,

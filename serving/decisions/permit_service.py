@@ -21,7 +21,7 @@ from decisioning.customer import CustomerId
 from decisioning.decision import Action, Decision, Exclusion, Inputs
 from decisioning.errors import UnavailableError, UnknownNameError
 from decisioning.gates.reservation import Reservation, reservation_of
-from decisioning.permit import WITHDRAWN, PermitAnswer, permit
+from decisioning.permit import WITHDRAWN, PermitVerdict, permit
 from decisioning.record import decision_from_record
 from serving.decisions.answers import because
 from serving.decisions.deciding import Ask, inputs_now, refusals_now
@@ -29,7 +29,7 @@ from serving.decisions.racing import MAX_ATTEMPTS
 from serving.decisions.records import unknown_decision
 from serving.in_force.policy_in_force import InForce
 from serving.live.reading import Conflict, Known, Lookup
-from serving.live.store import STATE_LOST, Gone, LiveState
+from serving.live.store import STATE_LOST, Gone, LiveStore
 from serving.live.writing import Settlement
 from serving.log.archive import find_decisions
 from serving.log.log_rows import decision_of_position, not_sent_row, parts_of
@@ -66,7 +66,7 @@ class PermitService:
     def __init__(
         self,
         *,
-        state: LiveState,
+        state: LiveStore,
         log_path: Path,
         in_force: Callable[[], InForce],
         now: Callable[[], datetime],
@@ -202,18 +202,18 @@ def _judge(
     )
 
 
-def _refused_by(in_force: InForce, decision: Decision, person: Known, now: datetime) -> PermitAnswer | None:
+def _refused_by(in_force: InForce, decision: Decision, person: Known, now: datetime) -> PermitVerdict | None:
     """What protects the customer whom a visitor turned out to be, against what was decided for the visitor."""
     request = replace(decision.inputs.request, customer_id=CustomerId(person.of or decision.customer_id))
     ask = Ask(request=request, known=person, now=now, decision_id=decision.decision_id)
     return refusals_now(in_force, ask, [decision.message_key], positions=1).get(decision.message_key)
 
 
-def _permitted(in_force: InForce, decision: Decision, inputs: Inputs) -> PermitAnswer:
+def _permitted(in_force: InForce, decision: Decision, inputs: Inputs) -> PermitVerdict:
     """What the gates say now; a message or touchpoint that the catalogue no longer has is over."""
     touchpoint = in_force.fitting.get(decision.touchpoint_id)
     if touchpoint is None or not touchpoint.has(decision.message_key):
-        return PermitAnswer(is_allowed=False, reasons=(Exclusion.EXPIRED,), details=(WITHDRAWN,))
+        return PermitVerdict(is_allowed=False, reasons=(Exclusion.EXPIRED,), details=(WITHDRAWN,))
     return permit(in_force.policy, decision, inputs)
 
 
@@ -227,7 +227,7 @@ def _reservation(in_force: InForce, decision: Decision, inputs: Inputs) -> Reser
         return Reservation(contacts=own, version=inputs.live.version, household_version=inputs.live.household_version)
 
 
-def _good_until(found: PermitAnswer, now: datetime) -> datetime:
+def _good_until(found: PermitVerdict, now: datetime) -> datetime:
     """Until when a repeat is told the same: a permit its whole life, a denial no longer than it holds."""
     ends_at = now + PERMIT_LASTS
     if found.is_allowed or found.retry_at is None:
@@ -235,7 +235,7 @@ def _good_until(found: PermitAnswer, now: datetime) -> datetime:
     return min(ends_at, found.retry_at)
 
 
-def _answer(decision_id: str, now: datetime, found: PermitAnswer) -> Permit:
+def _answer(decision_id: str, now: datetime, found: PermitVerdict) -> Permit:
     return {
         "decision_id": decision_id,
         "permit": "allowed" if found.is_allowed else "denied",

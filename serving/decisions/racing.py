@@ -13,7 +13,7 @@ from decisioning.decision import Action
 from serving.decisions.drafting import Draft, Ticket, draft_contended, draft_unknown, entry_of, redraft_many
 from serving.in_force.policy_in_force import InForce
 from serving.live.reading import Conflict
-from serving.live.store import Gone, LiveState
+from serving.live.store import Gone, LiveStore
 
 MAX_ATTEMPTS = 4
 """Commits of one ask that may be lost to others before it gets silence."""
@@ -37,7 +37,7 @@ class Race:
     """
 
     def __init__(
-        self, state: LiveState, in_force: InForce, drafts: Sequence[Draft], *, keeps_record: bool = True
+        self, state: LiveStore, in_force: InForce, drafts: Sequence[Draft], *, keeps_record: bool = True
     ) -> None:
         """Prepare the race.
 

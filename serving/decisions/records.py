@@ -7,13 +7,13 @@ from typing import Any
 import orjson
 
 from decisioning.errors import UnavailableError
-from serving.live.store import LiveState
+from serving.live.store import LiveStore
 from serving.log.archive import find_decisions
 from serving.log.log_rows import decision_of_position
 from serving.problems import Problem
 
 
-async def record_bytes(state: LiveState, log_path: Path, decision_id: str, *, within_s: float) -> bytes:
+async def record_bytes(state: LiveStore, log_path: Path, decision_id: str, *, within_s: float) -> bytes:
     """The record of a decision, or of the decision that a position of a slate belongs to, as JSON.
 
     A decision that the engine did not make has no record; its row in the log stands for it.
@@ -44,7 +44,7 @@ async def record_bytes(state: LiveState, log_path: Path, decision_id: str, *, wi
     raise unknown_decision()
 
 
-async def record_of(state: LiveState, log_path: Path, decision_id: str, *, within_s: float) -> dict[str, Any]:
+async def record_of(state: LiveStore, log_path: Path, decision_id: str, *, within_s: float) -> dict[str, Any]:
     """As `record_bytes`, read; for what only a record of the engine can answer.
 
     Raises:

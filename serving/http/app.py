@@ -25,10 +25,10 @@ from serving.http.engine import Engine
 from serving.http.middleware import Edge
 from serving.http.routes import about, customers, decisions, explanations, health, known, permits, reports
 from serving.in_force.catalogue_source import CatalogueSource
-from serving.in_force.model_source import Champion, ModelSource
+from serving.in_force.model_source import LocalModel, ModelSource
 from serving.in_force.refreshing import Refresher
 from serving.live.redis_address import redis_url_of
-from serving.live.store import LiveState
+from serving.live.store import LiveStore
 from serving.log.fallback import FallbackLog
 from serving.metrics import Metrics
 from serving.reports.intake import Intake
@@ -42,8 +42,8 @@ OBSERVE_EVERY_S = 1.0
 def create_app(
     settings: Settings,
     *,
-    fetch_model: Callable[[], Champion] | None = None,
-    fetch_arm: Callable[[str], Champion] | None = None,
+    fetch_model: Callable[[], LocalModel] | None = None,
+    fetch_arm: Callable[[str], LocalModel] | None = None,
     now: Clock | None = None,
     refresh_every_s: float = REFRESH_EVERY_S,
     metrics_path: Path | None = None,
@@ -95,7 +95,7 @@ def app_from_environment() -> FastAPI:
 
 
 def _engine(settings: Settings, refresher: Refresher, now: Callable[[], datetime], metrics: Metrics) -> Engine:
-    state = LiveState.of(settings, redis_url_of(settings))
+    state = LiveStore.of(settings, redis_url_of(settings))
     decisions_service = DecisionService(
         state=state,
         fallback=FallbackLog(settings.spool_path),

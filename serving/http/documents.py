@@ -8,24 +8,24 @@ from pydantic import BaseModel, ConfigDict, Field
 from decisioning.catalogue.care import CaseState
 from decisioning.decision import Action, Reason
 from decisioning.explanation.nearest_change import StepKind
-from decisioning.explanation.why_not import Standing
+from decisioning.explanation.why_not import OfferStanding
 from serving.bodies import Body
 
 
-class Document(BaseModel):
+class AnswerDocument(BaseModel):
     """An answer; callers ignore fields that they do not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class FaultDocument(Document):
+class FaultDocument(AnswerDocument):
     """One thing that is wrong."""
 
     pointer: str = Field(description="JSON Pointer into the body, or a query parameter")
     detail: str
 
 
-class ProblemDocument(Document):
+class ProblemDocument(AnswerDocument):
     """RFC 9457 problem; `code` is stable."""
 
     type: str
@@ -39,14 +39,14 @@ class ProblemDocument(Document):
     nearest: list[str] | None = None
 
 
-class Amount(Document):
+class Amount(AnswerDocument):
     """An amount in major units; currency null for a rate."""
 
     amount: float
     currency: str | None
 
 
-class MessageDocument(Document):
+class MessageDocument(AnswerDocument):
     """A message with what it is expected to be worth; amounts are null where no model could say."""
 
     offer_id: str
@@ -64,7 +64,7 @@ class SelectedDocument(MessageDocument):
     content: dict[str, str]
 
 
-class PositionDocument(Document):
+class PositionDocument(AnswerDocument):
     """A position of a slate; report outcomes with its own `decision_id`."""
 
     placement: str
@@ -76,21 +76,21 @@ class PositionDocument(Document):
     withheld: list[str] = Field(description="Why the message of a repeated answer may no longer be sent; else empty")
 
 
-class ArmDocument(Document):
+class ArmDocument(AnswerDocument):
     """The arm that a customer is in."""
 
     experiment: str
     arm: str
 
 
-class ModelDocument(Document):
+class ModelDocument(AnswerDocument):
     """The model that scored."""
 
     version: str
     measure: str
 
 
-class EvaluatedDocument(Document):
+class EvaluatedDocument(AnswerDocument):
     """A permitted candidate, silence included."""
 
     message: str
@@ -106,7 +106,7 @@ class EvaluatedDocument(Document):
     action_probability: float
 
 
-class ExcludedDocument(Document):
+class ExcludedDocument(AnswerDocument):
     """A candidate that a gate refused."""
 
     message: str
@@ -115,7 +115,7 @@ class ExcludedDocument(Document):
     allowed_at: str | None = Field(description="Where only time stands in the way, when it may go")
 
 
-class ExplanationDocument(Document):
+class ExplanationDocument(AnswerDocument):
     """Why."""
 
     summary: str
@@ -123,7 +123,7 @@ class ExplanationDocument(Document):
     excluded: list[ExcludedDocument]
 
 
-class DecisionAnswer(Document):
+class DecisionAnswer(AnswerDocument):
     """A decision."""
 
     decision_id: str | None = Field(description="Null for a dry run, and where no log could take the decision")
@@ -171,7 +171,7 @@ class FlatAnswer(BaseModel):
     retry_at: str | None
 
 
-class PermitAnswer(Document):
+class PermitAnswer(AnswerDocument):
     """Leave to send a decision's message now."""
 
     decision_id: str
@@ -185,7 +185,7 @@ class PermitAnswer(Document):
     replayed: bool = Field(description="The permit had been asked for already")
 
 
-class ExplainedAnswer(Document):
+class ExplainedAnswer(AnswerDocument):
     """A decision in plain sentences."""
 
     decision_id: str
@@ -193,7 +193,7 @@ class ExplainedAnswer(Document):
     sentences: list[str]
 
 
-class ObstacleDocument(Document):
+class ObstacleDocument(AnswerDocument):
     """A gate that refused."""
 
     reason: str
@@ -201,7 +201,7 @@ class ObstacleDocument(Document):
     detail: str
 
 
-class FactorDocument(Document):
+class FactorDocument(AnswerDocument):
     """In what a message was worse than the best one; negative where it was better."""
 
     factor: str
@@ -209,11 +209,11 @@ class FactorDocument(Document):
     ratio: float | None
 
 
-class StandingDocument(Document):
+class StandingDocument(AnswerDocument):
     """How far a message came."""
 
     message: str
-    standing: Standing
+    standing: OfferStanding
     action_probability: float
     obstacles: list[ObstacleDocument]
     allowed_at: str | None
@@ -221,7 +221,7 @@ class StandingDocument(Document):
     factors: list[FactorDocument]
 
 
-class StepDocument(Document):
+class StepDocument(AnswerDocument):
     """One thing that would have to be otherwise."""
 
     kind: StepKind
@@ -231,7 +231,7 @@ class StepDocument(Document):
     at: str | None
 
 
-class ChangeDocument(Document):
+class ChangeDocument(AnswerDocument):
     """The nearest change, or why there is none to tell."""
 
     message: str | None
@@ -240,12 +240,12 @@ class ChangeDocument(Document):
     steps: list[StepDocument]
 
 
-class SideDocument(Document):
+class SideDocument(AnswerDocument):
     """Why an offer was not chosen, at one moment."""
 
     decided_at: str
     policy_version: str
-    standing: Standing
+    standing: OfferStanding
     sentence: str
     chosen: str
     best: str = Field(description="What was best before chance")
@@ -254,7 +254,7 @@ class SideDocument(Document):
     nearest_change: ChangeDocument
 
 
-class WhyNotAnswer(Document):
+class WhyNotAnswer(AnswerDocument):
     """Why an offer was not chosen, then and now."""
 
     decision_id: str
@@ -265,7 +265,7 @@ class WhyNotAnswer(Document):
     now_problem: str | None = Field(description="Why there is no answer for now")
 
 
-class BatchItem(Document):
+class BatchItem(AnswerDocument):
     """One item's decision, or why there is none."""
 
     status: int
@@ -273,13 +273,13 @@ class BatchItem(Document):
     problem: ProblemDocument | None = None
 
 
-class BatchAnswer(Document):
+class BatchAnswer(AnswerDocument):
     """Results in the order of the requests."""
 
     results: list[BatchItem]
 
 
-class RejectedDocument(Document):
+class RejectedDocument(AnswerDocument):
     """An item that was not taken in."""
 
     index: int
@@ -288,7 +288,7 @@ class RejectedDocument(Document):
     errors: list[FaultDocument]
 
 
-class ItemStatus(Document):
+class ItemStatus(AnswerDocument):
     """What became of an item."""
 
     index: int
@@ -303,7 +303,7 @@ class ItemStatus(Document):
     )
 
 
-class ReportAnswer(Document):
+class ReportAnswer(AnswerDocument):
     """What became of the items of a report."""
 
     accepted: int
@@ -312,7 +312,7 @@ class ReportAnswer(Document):
     items: list[ItemStatus]
 
 
-class KeyDocument(Document):
+class KeyDocument(AnswerDocument):
     """The key in use."""
 
     id: str
@@ -320,7 +320,7 @@ class KeyDocument(Document):
     expires_at: str | None
 
 
-class LimitsDocument(Document):
+class LimitsDocument(AnswerDocument):
     """How much fits in a request."""
 
     items: int
@@ -328,7 +328,7 @@ class LimitsDocument(Document):
     deadline_ms: int
 
 
-class MeAnswer(Document):
+class MeAnswer(AnswerDocument):
     """Who asks."""
 
     key: KeyDocument | None
@@ -338,7 +338,7 @@ class MeAnswer(Document):
     model_version: str | None
 
 
-class KnownDocument(Document):
+class KnownDocument(AnswerDocument):
     """An attribute that the customer told us."""
 
     name: str
@@ -347,7 +347,7 @@ class KnownDocument(Document):
     known_since: str | None = Field(description="When it was told or imported; null where nobody noted it")
 
 
-class KnownAnswer(Document):
+class KnownAnswer(AnswerDocument):
     """What a customer told us, and what is left to ask."""
 
     customer_id: str
@@ -355,7 +355,7 @@ class KnownAnswer(Document):
     ask: list[str] = Field(description="Attributes that were asked for and are not known")
 
 
-class TouchpointDocument(Document):
+class TouchpointDocument(AnswerDocument):
     """A touchpoint."""
 
     touchpoint: str
@@ -365,19 +365,19 @@ class TouchpointDocument(Document):
     messages: list[str]
 
 
-class TouchpointsAnswer(Document):
+class TouchpointsAnswer(AnswerDocument):
     """All touchpoints."""
 
     touchpoints: list[TouchpointDocument]
 
 
-class LiveAnswer(Document):
+class LiveAnswer(AnswerDocument):
     """Alive."""
 
     status: Literal["alive"]
 
 
-class CheckDocument(Document):
+class CheckDocument(AnswerDocument):
     """One thing the server needs."""
 
     ok: bool
@@ -387,7 +387,7 @@ class CheckDocument(Document):
     waits_for: list[str] = []
 
 
-class ReadyAnswer(Document):
+class ReadyAnswer(AnswerDocument):
     """Readiness, and what it hangs on."""
 
     status: Literal["ready", "degraded", "not_ready"]

@@ -11,7 +11,7 @@ from serving.decisions.decision_service import DecisionService
 from serving.decisions.permit_service import PermitService
 from serving.http.api_keys import KeyRing
 from serving.in_force.refreshing import Refresher
-from serving.live.store import LiveState
+from serving.live.store import LiveStore
 from serving.metrics import Metrics
 from serving.reports.intake import Intake
 from serving.watch.care_watch import CareWatch
@@ -28,7 +28,7 @@ class Engine:
 
     settings: Settings
     now: Callable[[], datetime]
-    state: LiveState
+    state: LiveStore
     refresher: Refresher
     decisions: DecisionService
     permits: PermitService

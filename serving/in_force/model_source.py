@@ -11,7 +11,7 @@ from features.models.bundle import load_value_model
 from features.models.registry import NoChampionYetError
 
 
-class Champion(Protocol):
+class LocalModel(Protocol):
     """A champion's local copy."""
 
     @property
@@ -36,7 +36,7 @@ class ModelSource:
         is_cold_start: No champion was ever in force; declared values and exploration decide until there is one.
     """
 
-    fetch: Callable[[], Champion]
+    fetch: Callable[[], LocalModel]
     model: ValueModel | None = None
     problem: str | None = "no model was looked for yet"
     is_cold_start: bool = False

@@ -19,7 +19,7 @@ from features.models.schema_archive import built_schema, is_unbuilt, keep_schema
 from features.settings import Settings
 from serving.background import survive
 from serving.in_force.catalogue_source import CatalogueSource
-from serving.in_force.model_source import Champion, ModelSource
+from serving.in_force.model_source import LocalModel, ModelSource
 from serving.in_force.policy_in_force import InForce, arm_aliases, put_in_force
 from serving.problems import Problem
 
@@ -43,7 +43,7 @@ class Refresher:
 
     catalogues: CatalogueSource
     models: ModelSource
-    fetch_arm: Callable[[str], Champion]
+    fetch_arm: Callable[[str], LocalModel]
     settings: Settings
     in_force: InForce | None = None
     catalogue_problem: str | None = None

@@ -11,7 +11,7 @@ import orjson
 from decisioning.catalogue.care import Case
 from decisioning.catalogue.contact_policy import Contact, Due, Response, touch_of_words
 from decisioning.catalogue.limits import Supply
-from decisioning.customer import PROFILING, Consent, Told
+from decisioning.customer import PROFILING, Consent, ToldAnswer
 from decisioning.live import LiveState, RecentEvent, StageMove
 from decisioning.rules.predicate import FactValue
 from features.log.heard import HEARD_PREFIX
@@ -112,7 +112,7 @@ class Known:
     features: bytes | None = None
     profile: bytes | None = None
     unsubscribed_at: Mapping[str, datetime] = field(default_factory=dict[str, datetime])
-    told: Mapping[str, tuple[Told, FactValue]] = field(default_factory=dict[str, tuple[Told, FactValue]])
+    told: Mapping[str, tuple[ToldAnswer, FactValue]] = field(default_factory=dict[str, tuple[ToldAnswer, FactValue]])
     stored: bytes | None = None
     is_claimed: bool = True
     live: LiveState = field(default_factory=LiveState)
@@ -263,13 +263,13 @@ def lifts_of(state: Reply) -> dict[str, datetime]:
     }
 
 
-def told_of(state: Reply) -> dict[str, tuple[Told, FactValue]]:
+def told_of(state: Reply) -> dict[str, tuple[ToldAnswer, FactValue]]:
     """What the customer told us of attributes, by name."""
-    prefix, found = b"told:", dict[str, tuple[Told, FactValue]]()
+    prefix, found = b"told:", dict[str, tuple[ToldAnswer, FactValue]]()
     for name, value in pairs_of(state[0]):
         if name.startswith(prefix):
             word, source = orjson.loads(value[TIME_DIGITS:])
-            found[name.removeprefix(prefix).decode()] = Told(at=moment_in(value), source=source), word
+            found[name.removeprefix(prefix).decode()] = ToldAnswer(at=moment_in(value), source=source), word
     return found
 
 

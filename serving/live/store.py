@@ -51,8 +51,8 @@ from serving.live.reading import (
 from serving.live.redis_link import Command, RedisLink, Reply, connect
 from serving.live.scripts import COMMIT_DECISION, READ, READ_PERMIT, READ_SUPPLY, SETTLE_PERMIT, TAKE_IN, Script
 from serving.live.writing import (
-    Entry,
     FurtherRow,
+    LogEntry,
     Settlement,
     Taken,
     Taking,
@@ -90,7 +90,7 @@ class Gone(Enum):
 GONE = Gone.GONE
 
 
-class LiveState:
+class LiveStore:
     """Reads and writes of the decision path; every one raises `UnavailableError` while Redis is away.
 
     Attributes:
@@ -126,7 +126,7 @@ class LiveState:
         self.is_lost = False
 
     @classmethod
-    def of(cls, settings: Settings, url: str) -> "LiveState":
+    def of(cls, settings: Settings, url: str) -> "LiveStore":
         """The live state of a home: it writes nothing of who was erased, and knows a Redis that was emptied."""
         return cls(
             url,
@@ -215,7 +215,7 @@ class LiveState:
             one: reply[TIME_DIGITS:].decode() for one, reply in zip(distinct, replies, strict=True) if reply is not None
         }
 
-    async def commit(self, entries: Sequence[Entry]) -> list[bytes | Conflict | Gone | None]:
+    async def commit(self, entries: Sequence[LogEntry]) -> list[bytes | Conflict | Gone | None]:
         """Log decisions with their contacts and what they use up, each in one step.
 
         Returns:
@@ -453,7 +453,7 @@ def _is_bound(claim: Claim | None, bound: Iterator[Reply]) -> bool:
     return claim is None or next(bound) == claim.fingerprint.encode()
 
 
-def _moment_of(entry: Entry) -> datetime:
+def _moment_of(entry: LogEntry) -> datetime:
     """When an entry was decided; silence that asks for nothing needs no moment."""
     if entry.supply is not None:
         return entry.supply.now
@@ -465,11 +465,11 @@ __all__ = [
     "GONE",
     "Claim",
     "Conflict",
-    "Entry",
     "FurtherRow",
     "Gone",
     "Known",
-    "LiveState",
+    "LiveStore",
+    "LogEntry",
     "Lookup",
     "Owner",
     "PermitContext",

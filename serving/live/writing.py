@@ -38,7 +38,7 @@ class FurtherRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class LogEntry:
     """A decision on its way into the log.
 
     Attributes:
@@ -79,9 +79,9 @@ class Settlement:
         is_allowed: Whether the contact is confirmed; otherwise it is released.
         answer: The answer as JSON, given again until `good_until`.
         reservation: The one contact, what it uses up now, and the versions that were judged by.
-        supply: As in `Entry`; its `now` is the moment of the permit.
+        supply: As in `LogEntry`; its `now` is the moment of the permit.
         rows: Table and row of each entry for the log.
-        book_lasts: As in `Entry`.
+        book_lasts: As in `LogEntry`.
     """
 
     decision_id: str
@@ -139,7 +139,7 @@ def shard_in(decision_id: str) -> int | None:
     return shard if shard < SHARD_COUNT else None
 
 
-def commit_call(entry: Entry, *, now: datetime, decision_ttl_ms: int, token: str = NO_TOKEN) -> Command:
+def commit_call(entry: LogEntry, *, now: datetime, decision_ttl_ms: int, token: str = NO_TOKEN) -> Command:
     """Keys and arguments of the script `COMMIT_DECISION`; `token` is what a tombstone of the customer would be."""
     shard = shard_of(entry.customer_id)
     ids = [entry.decision_id, *(one.decision_id for one in entry.further)]

@@ -42,7 +42,7 @@ _DRAIN_WAIT_SECONDS = 2 * LOCK_SECONDS
 type OnStep = Callable[[str], None]
 
 
-class Ground(StrEnum):
+class ErasureGround(StrEnum):
     """Why somebody is erased, as the law has it; a fixed list, so that no reason tells about a person."""
 
     REQUEST = "request"
@@ -84,7 +84,7 @@ def erase_customer(
     customer_id: str,
     *,
     now: datetime,
-    ground: Ground = Ground.REQUEST,
+    ground: ErasureGround = ErasureGround.REQUEST,
     by: str,
     on_step: OnStep = lambda _step: None,
 ) -> Erasure:

@@ -28,7 +28,7 @@ from serving.in_force.policy_in_force import InForce
 from serving.live.changes import changes_of_event, changes_of_outcome, fitted_event, in_utc, touch_in_catalogue
 from serving.live.joining import JOINING, Visitor, forwarded, joined, told_who
 from serving.live.reading import Lookup
-from serving.live.store import LiveState, Owner, Taken, Taking
+from serving.live.store import LiveStore, Owner, Taken, Taking
 from serving.log.archive import find_decisions
 from serving.log.log_rows import event_row, outcome_row
 from serving.problems import Fault, Problem
@@ -96,7 +96,7 @@ class Report:
 class Intake:
     """Takes reports in."""
 
-    def __init__(self, *, state: LiveState, log_path: Path, now: Callable[[], datetime]) -> None:
+    def __init__(self, *, state: LiveStore, log_path: Path, now: Callable[[], datetime]) -> None:
         self._state = state
         self._log_path = log_path
         self._now = now

@@ -69,7 +69,7 @@ return 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class PacedSupply:
     """A limit or share as it is counted now.
 
     Attributes:
@@ -181,7 +181,7 @@ class Pacer:
         await self._ask([command])
 
     def _show(
-        self, lines: Sequence[Line], amounts: Mapping[str, float], steps: Mapping[str, Mapping[str, Any]]
+        self, lines: Sequence[PacedSupply], amounts: Mapping[str, float], steps: Mapping[str, Mapping[str, Any]]
     ) -> None:
         if self._metrics is None:
             return
@@ -193,21 +193,21 @@ class Pacer:
         self._metrics.show(self._metrics.supply_used, used)
 
 
-def lines_of(catalogue: Catalogue, now: datetime) -> tuple[Line, ...]:
+def lines_of(catalogue: Catalogue, now: datetime) -> tuple[PacedSupply, ...]:
     """Every limit that lives and every share, as they are counted now.
 
     Args:
         catalogue: Limits, shares and the messages that fall under them.
         now: The moment (aware); a channel with a cut-off counts to its next run.
     """
-    found: dict[str, Line] = {}
+    found: dict[str, PacedSupply] = {}
     for limit in catalogue.limits:
         for line in _lines_of_limit(catalogue, limit, now):
             known = found.setdefault(line.price, line)
             if line.step > known.step or line.run < known.run:
                 found[line.price] = line
     for share in catalogue.shares:
-        found[share.share_id] = Line(
+        found[share.share_id] = PacedSupply(
             price=share.share_id,
             rule=share,
             counter=counter_name(share, now),
@@ -226,7 +226,7 @@ def scale_minor(catalogue: Catalogue) -> float:
     return median(values) if values else 100.0
 
 
-def _lines_of_limit(catalogue: Catalogue, limit: Limit, now: datetime) -> Iterator[Line]:
+def _lines_of_limit(catalogue: Catalogue, limit: Limit, now: datetime) -> Iterator[PacedSupply]:
     for creative in catalogue.creatives:
         offer, channel = catalogue.offers[creative.offer_id], catalogue.channels[creative.channel_id]
         touch = Touch(
@@ -241,7 +241,7 @@ def _lines_of_limit(catalogue: Catalogue, limit: Limit, now: datetime) -> Iterat
         step = channel.cost_minor if limit.measure is LimitMeasure.COST else 1.0
         if step > 0 and lives(limit, run) and limit.of in (None, value):
             name = counter_name(limit, run, value)
-            yield Line(price=price_name(limit, value), rule=limit, counter=name, run=run, step=step)
+            yield PacedSupply(price=price_name(limit, value), rule=limit, counter=name, run=run, step=step)
 
 
 def value_of(limit: Limit, touch: Touch) -> str | None:
@@ -267,7 +267,7 @@ def lives(limit: Limit, at: datetime) -> bool:
 
 
 def _step(
-    line: Line, amounts: Mapping[str, float], known: Mapping[str, Any], worth: float, hourly: Sequence[float]
+    line: PacedSupply, amounts: Mapping[str, float], known: Mapping[str, Any], worth: float, hourly: Sequence[float]
 ) -> dict[str, Any]:
     """The next price of a line with all that the look after this one needs."""
     is_same = known.get("counter") == line.counter

@@ -32,7 +32,7 @@ from decisioning.decision import Decision, Exclusion, Inputs, Placement
 from decisioning.errors import InvalidInputError
 from decisioning.gates.reservation import reservation_of
 from decisioning.live import StageMove
-from decisioning.permit import PermitAnswer, permit
+from decisioning.permit import PermitVerdict, permit
 from decisioning.policy import Policy, decide
 from decisioning.rules.predicate import Compare, Comparison
 
@@ -119,10 +119,10 @@ def test_a_message_does_not_stand_in_its_own_way(tight: Policy, inputs_of: MakeI
     decision = decided(tight, inputs_of)
     inputs = since(tight, decision)
     assert inputs.live.contacts, "its own contact is in the book"
-    assert permit(tight, decision, inputs) == PermitAnswer(is_allowed=True)
+    assert permit(tight, decision, inputs) == PermitVerdict(is_allowed=True)
 
 
-def denied(answer: PermitAnswer) -> tuple[Exclusion, ...]:
+def denied(answer: PermitVerdict) -> tuple[Exclusion, ...]:
     assert answer.is_allowed is (not answer.reasons)
     assert len(answer.details) == len(answer.reasons)
     return answer.reasons
@@ -402,4 +402,4 @@ def test_what_was_just_decided_may_be_sent_at_once(
     inputs = since(policy, decision, now=decision.decided_at)
     for position, key in enumerate((decision.message_key, *(one.message_key for one in decision.further)), start=1):
         if key != "silence":
-            assert permit(policy, decision, inputs, position=position) == PermitAnswer(is_allowed=True)
+            assert permit(policy, decision, inputs, position=position) == PermitVerdict(is_allowed=True)

@@ -16,7 +16,7 @@ import typer
 from typer.testing import CliRunner
 
 from decisioning.errors import InvalidInputError, UnknownNameError
-from examples.conversion import MARKER, World, canonical, write_world
+from examples.conversion import MARKER, ExampleTables, canonical, write_world
 from examples.email_test import adapter as email_test
 from examples.registry import EXAMPLES, convert_example
 from examples.rewards import adapter as rewards
@@ -101,7 +101,7 @@ def test_an_out_below_a_file_is_said_so(email_source: Path, tmp_path: Path) -> N
 
 
 def test_a_failure_leaves_nothing_behind(rewards_source: Path, tmp_path: Path) -> None:
-    world = World(
+    world = ExampleTables(
         customers=pl.DataFrame({"stranger": [1]}),
         events=pl.DataFrame(),
         decisions=pl.DataFrame(),

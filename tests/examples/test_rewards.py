@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from decisioning.errors import InvalidInputError
-from examples.rewards.adapter import Part, convert
+from examples.rewards.adapter import CustomerPart, convert
 from features.catalogue import load_catalogue
 from features.importing.folder import read_clean_folder
 
@@ -82,19 +82,19 @@ def test_a_customer_is_on_one_side_of_the_split(rewards_source: Path, tmp_path: 
         part: set(
             pl.read_parquet(_converted(rewards_source, tmp_path / part, part) / "customers.parquet")["customer_id"]
         )
-        for part in (Part.TRAIN, Part.HELD_BACK)
+        for part in (CustomerPart.TRAIN, CustomerPart.HELD_BACK)
         if not _is_empty(rewards_source, tmp_path / f"{part}-probe", part)
     }
     assert set().union(*sides.values()) == {"ada", "bob"}
     assert sum(map(len, sides.values())) == 2
 
 
-def _converted(source: Path, out: Path, part: Part) -> Path:
+def _converted(source: Path, out: Path, part: CustomerPart) -> Path:
     convert(source, out, part=part, held_back_rate=0.5)
     return out
 
 
-def _is_empty(source: Path, out: Path, part: Part) -> bool:
+def _is_empty(source: Path, out: Path, part: CustomerPart) -> bool:
     return convert(source, out, part=part, held_back_rate=0.5).rows["customers"] == 0
 
 
@@ -125,7 +125,7 @@ def test_files_that_are_not_the_published_ones_are_refused(
 
 def test_options_out_of_range_are_refused(rewards_source: Path, tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match=r"held-back rate must be in \(0, 1\), got 1.5"):
-        convert(rewards_source, tmp_path / "out", part=Part.TRAIN, held_back_rate=1.5)
+        convert(rewards_source, tmp_path / "out", part=CustomerPart.TRAIN, held_back_rate=1.5)
     with pytest.raises(InvalidInputError, match="part must be one of all, train, held-back, got 'some'"):
         convert(rewards_source, tmp_path / "out", part="some")
     with pytest.raises(InvalidInputError, match="starts-on must be after the last customer joined"):
@@ -177,13 +177,13 @@ def test_the_two_parts_of_the_published_customers_make_the_whole(
     source = public_data("starbucks")
     parts = {
         part: set(pl.read_parquet(_part(source, tmp_path / part, part))["customer_id"])
-        for part in (Part.TRAIN, Part.HELD_BACK)
+        for part in (CustomerPart.TRAIN, CustomerPart.HELD_BACK)
     }
-    assert not parts[Part.TRAIN] & parts[Part.HELD_BACK]
-    assert len(parts[Part.TRAIN]) + len(parts[Part.HELD_BACK]) == 11_942
-    assert len(parts[Part.HELD_BACK]) / 11_942 == pytest.approx(0.3, abs=0.015)
+    assert not parts[CustomerPart.TRAIN] & parts[CustomerPart.HELD_BACK]
+    assert len(parts[CustomerPart.TRAIN]) + len(parts[CustomerPart.HELD_BACK]) == 11_942
+    assert len(parts[CustomerPart.HELD_BACK]) / 11_942 == pytest.approx(0.3, abs=0.015)
 
 
-def _part(source: Path, out: Path, part: Part) -> Path:
+def _part(source: Path, out: Path, part: CustomerPart) -> Path:
     convert(source, out, part=part)
     return out / "customers.parquet"

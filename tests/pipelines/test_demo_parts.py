@@ -28,7 +28,7 @@ from pipelines.demo.airline.timeline import timeline_of
 from pipelines.demo.airline.traffic import Traffic
 from pipelines.demo.preparation import check_home
 from pipelines.simulation.contest.comparison import compare_plays
-from pipelines.simulation.contest.judge import Verdict
+from pipelines.simulation.contest.judge import Recount
 from pipelines.simulation.contest.play import Played
 from pipelines.simulation.world.week import Frames
 
@@ -266,7 +266,7 @@ def test_the_live_table_shows_messages_by_stage_and_channel_reasons_cases_and_mo
 
 def played(gain_minor: float, **messages: int) -> Played:
     gains = np.array([gain_minor - 1.0, gain_minor + 1.0])
-    verdict = Verdict(contacts=sum(messages.values()), violations={"cap": 0})
+    verdict = Recount(contacts=sum(messages.values()), violations={"cap": 0})
     return Played(gain_minor=gains, expected_minor=gains, messages=messages, verdict=verdict)
 
 

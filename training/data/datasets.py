@@ -101,7 +101,7 @@ class Dataset:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
+class LearningWindow:
     """Decisions that can be learned from, with the window that each is judged in.
 
     Attributes:
@@ -160,7 +160,7 @@ def _message_key(row: Sequence[str | None], catalogue: Catalogue) -> str | None:
     return None
 
 
-def learnable(history: History, catalogue: Catalogue, *, as_of: datetime) -> Window:
+def learnable(history: History, catalogue: Catalogue, *, as_of: datetime) -> LearningWindow:
     """Decisions whose window was over by `as_of` and whose message the catalogue still has.
 
     People who opted out of profiling, by now, are not among them: no model learns from anybody who does not want it.
@@ -177,7 +177,7 @@ def learnable(history: History, catalogue: Catalogue, *, as_of: datetime) -> Win
     over = decisions.filter(is_over)
     known = over.filter(pl.col("message_key").is_not_null())
     said = with_probabilities(known)
-    return Window(
+    return LearningWindow(
         decisions=said.sort("decided_at", "decision_id"),
         left_out={
             "window not over yet": decisions.height - over.height,
@@ -205,7 +205,7 @@ def without_opted_out(decisions: pl.DataFrame, history: History) -> pl.DataFrame
 
 
 def windows(decisions: pl.DataFrame, catalogue: Catalogue, *, window_days: float) -> pl.DataFrame:
-    """Decisions with the window each is judged in, and what was chosen as a message key; see `Window.decisions`."""
+    """Decisions with the window each is judged in, and what was chosen as a message key."""
     given = pl.col("window_ends_at")
     return decisions.with_columns(
         message_keys(decisions, catalogue),
@@ -218,7 +218,7 @@ SMALLEST_CUSTOMERS = 10
 """Fewer customers than this cannot be told apart: boosters are tried on customers they did not learn from."""
 
 
-def make_dataset(window: Window, features: pl.DataFrame, history: History, catalogue: Catalogue) -> Dataset:
+def make_dataset(window: LearningWindow, features: pl.DataFrame, history: History, catalogue: Catalogue) -> Dataset:
     """Put decisions, features and worth side by side.
 
     Args:

@@ -10,8 +10,8 @@ from tea_tasting.metrics import Mean
 
 from features.reports.readout_words import format_number, format_percent
 from features.reports.readouts import (
+    ArmComparison,
     ArmMean,
-    Comparison,
     Effect,
     Metric,
     ReadoutUnit,
@@ -186,7 +186,7 @@ def _adjust(effects: dict[str, Effect]) -> dict[str, Effect]:
 
 def _comparison(
     metric: MetricName, arm: ArmMean, control: ArmMean, effect: Effect | None, refusal: Refusal | None
-) -> Comparison:
+) -> ArmComparison:
     is_conclusive = effect is not None and effect.adjusted_p_value < SIGNIFICANCE
     if effect is None:
         sentence = f"No number for {arm.arm_id}: {refusal.message}." if refusal else ""
@@ -201,7 +201,9 @@ def _comparison(
             of=metric.of,
             is_conclusive=is_conclusive,
         )
-    return Comparison(arm_id=arm.arm_id, effect=effect, refusal=refusal, is_conclusive=is_conclusive, sentence=sentence)
+    return ArmComparison(
+        arm_id=arm.arm_id, effect=effect, refusal=refusal, is_conclusive=is_conclusive, sentence=sentence
+    )
 
 
 def _notes(values: pl.DataFrame, means: dict[str, ArmMean], metric: MetricName) -> tuple[str, ...]:

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from features.reports.readouts import Check, Health, PhaseReadout, Readout, Refusal, RefusalCode
-from training.experiments.phases import Span, change_of
+from training.experiments.phases import PhaseSpan, change_of
 from training.experiments.verdicts import BROKEN, conclude
 
 _TITLE = "One rule for everybody"
 
 
-def by_phase(spans: Sequence[Span], readouts: Sequence[Readout]) -> Readout:
+def by_phase(spans: Sequence[PhaseSpan], readouts: Sequence[Readout]) -> Readout:
     """The readout to show, with a summary of every phase.
 
     Args:
@@ -46,7 +46,7 @@ def _without_newcomers(readout: Readout) -> Readout:
     return replace(readout, refusal=refusal, verdict=conclude((), refusal, readout.control_arm_id).verdict)
 
 
-def _summary(span: Span, former: Span | None, readout: Readout, *, is_shown: bool) -> PhaseReadout:
+def _summary(span: PhaseSpan, former: PhaseSpan | None, readout: Readout, *, is_shown: bool) -> PhaseReadout:
     return PhaseReadout(
         number=span.number,
         since=span.phase.since,
@@ -62,7 +62,7 @@ def _summary(span: Span, former: Span | None, readout: Readout, *, is_shown: boo
     )
 
 
-def _check(spans: Sequence[Span], readouts: Sequence[Readout], shown: int) -> Check:
+def _check(spans: Sequence[PhaseSpan], readouts: Sequence[Readout], shown: int) -> Check:
     often = "once" if len(spans) == 2 else f"{len(spans) - 1} times"  # noqa: PLR2004 - two phases, one change
     said = (
         f"The rule of this experiment changed {often}; this is phase {spans[shown].number} of "

@@ -16,7 +16,7 @@ type PhasesIn = Callable[[Ledger], tuple[Phase, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Span:
+class PhaseSpan:
     """A phase as it can be read.
 
     Attributes:
@@ -32,18 +32,20 @@ class Span:
     followed: int
 
 
-def spans_of(phases: Sequence[Phase], as_of: datetime) -> tuple[Span, ...]:
+def spans_of(phases: Sequence[Phase], as_of: datetime) -> tuple[PhaseSpan, ...]:
     """The phases that had begun before a moment."""
     begun = [phase for phase in phases if phase.since is None or phase.since < as_of] or list(phases[:1])
     return tuple(_span(begun, index) for index in range(len(begun)))
 
 
-def _span(phases: Sequence[Phase], index: int) -> Span:
+def _span(phases: Sequence[Phase], index: int) -> PhaseSpan:
     followed = index
     while followed + 1 < len(phases) and not _ends(phases[followed], phases[followed + 1]):
         followed += 1
     ends_at = [_end(phases, place) for place in (index, followed)]
-    return Span(number=index + 1, phase=phases[index], until=ends_at[0], closes_at=ends_at[1], followed=followed + 1)
+    return PhaseSpan(
+        number=index + 1, phase=phases[index], until=ends_at[0], closes_at=ends_at[1], followed=followed + 1
+    )
 
 
 def _ends(phase: Phase, after: Phase) -> bool:

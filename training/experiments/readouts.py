@@ -36,7 +36,7 @@ from training.experiments.exposures import (
     with_units,
 )
 from training.experiments.phase_readouts import by_phase
-from training.experiments.phases import Span, spans_of, with_phases
+from training.experiments.phases import PhaseSpan, spans_of, with_phases
 from training.experiments.readout_checks import check_readout, earliest, latest
 from training.experiments.sample_ratios import check_sample_ratio
 from training.experiments.verdicts import conclude
@@ -45,7 +45,7 @@ UNITS = {Unit.MONEY: ReadoutUnit.MONEY_MINOR, Unit.RATE: ReadoutUnit.RATE}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class ReadoutInputs:
     """The circumstances of a readout.
 
     Attributes:
@@ -67,7 +67,7 @@ def read_experiment(
     log: Logged,
     catalogue: Catalogue,
     name: str,
-    reading: Reading,
+    reading: ReadoutInputs,
     kept: Kept = Kept(),  # noqa: B008 - frozen
 ) -> Readout:
     """Compute the readout of an experiment, or of the universal holdout under the name `holdout`.
@@ -105,7 +105,7 @@ def read_experiment(
     )
 
 
-def _cohort(log: "_Settled", numbered: pl.DataFrame, span: Span) -> pl.DataFrame:
+def _cohort(log: "_Settled", numbered: pl.DataFrame, span: PhaseSpan) -> pl.DataFrame:
     """Decisions about the units whose first one fell into a phase, as long as nobody was moved."""
     unit = span.phase.unit
     rows = with_units(as_people(numbered, people(log.events), unit), log.customers, unit)
@@ -128,7 +128,7 @@ class _Settled:
         return cls(decisions=log.decisions, events=events, outcomes=outcomes, customers=log.customers)
 
 
-def _read(log: _Settled, design: Design, assigned: pl.DataFrame, reading: Reading) -> Readout:
+def _read(log: _Settled, design: Design, assigned: pl.DataFrame, reading: ReadoutInputs) -> Readout:
     exposures = find_exposures(assigned, log.outcomes, design.exposure, as_of=reading.as_of)
     log = _after_exposures(log, exposures)
     windows = _windows(exposures.units, design, reading)
@@ -172,11 +172,11 @@ def _after_exposures(log: _Settled, exposures: Exposures) -> _Settled:
     return replace(log, outcomes=outcomes)
 
 
-def _read_until(design: Design, reading: Reading) -> datetime:
+def _read_until(design: Design, reading: ReadoutInputs) -> datetime:
     return reading.as_of if design.closes_at is None else min(reading.as_of, design.closes_at)
 
 
-def _windows(units: pl.DataFrame, design: Design, reading: Reading) -> pl.DataFrame:
+def _windows(units: pl.DataFrame, design: Design, reading: ReadoutInputs) -> pl.DataFrame:
     """One row per exposed unit: `unit`, `arm`, `decision_id`, `starts_at`, `ends_at`, `is_complete`."""
     ends_at = pl.col("starts_at") + timedelta(days=design.window_days)
     exposed = units.filter(pl.col("exposed_at").is_not_null()).rename({"exposed_at": "starts_at"})
@@ -266,7 +266,7 @@ def _no_exposures(arm: ArmCount, design: Design) -> str:
 
 
 def _metric(
-    log: Logged, design: Design, exposures: Exposures, windows: pl.DataFrame, measure: Measure, reading: Reading
+    log: Logged, design: Design, exposures: Exposures, windows: pl.DataFrame, measure: Measure, reading: ReadoutInputs
 ) -> Metric:
     values = _unit_values(log, exposures, windows.filter("is_complete"), measure, is_capped=reading.is_capped)
     name = MetricName(
@@ -296,7 +296,7 @@ def _unit_values(
     return windows.select("unit", "arm").join(whole, on="unit", how="left").sort("unit")
 
 
-def _notes(design: Design, exposures: Exposures, reading: Reading) -> tuple[str, ...]:
+def _notes(design: Design, exposures: Exposures, reading: ReadoutInputs) -> tuple[str, ...]:
     notes = []
     if design.unit is AssignedUnit.HOUSEHOLD:
         notes.append(

@@ -13,7 +13,7 @@ from features.tabular.csv_rows import read_csv
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TableFile:
+class MetricTable:
     """A table whose columns are known, and whose rows are read as they are asked for.
 
     Attributes:
@@ -92,7 +92,7 @@ class TableFile:
         )
 
 
-def open_table(path: Path) -> TableFile:
+def open_table(path: Path) -> MetricTable:
     """Find out what is in a Parquet or CSV file.
 
     Raises:
@@ -104,14 +104,14 @@ def open_table(path: Path) -> TableFile:
         raise InvalidInputError(f"table must hold rows, got the empty file {path.name!r}")
     if path.suffix.lower() == ".csv":
         rows, form = read_csv(path)
-        return TableFile(
+        return MetricTable(
             name=path.name, frame=rows.lazy(), columns=rows.schema, delimiter=form.delimiter, separation=form.separation
         )
     if path.suffix.lower() != ".parquet":
         raise InvalidInputError(f"table must be a .parquet or .csv file, got {path.name!r}")
     try:
         frame = pl.scan_parquet(path)
-        return TableFile(name=path.name, frame=frame, columns=frame.collect_schema())
+        return MetricTable(name=path.name, frame=frame, columns=frame.collect_schema())
     except (pl.exceptions.PolarsError, OSError) as error:
         raise InvalidInputError(unreadable(path.name, error)) from error
 

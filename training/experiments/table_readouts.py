@@ -22,7 +22,7 @@ from features.reports.readouts import (
     SampleRatio,
 )
 from training.experiments.comparisons import MetricName, compare_arms
-from training.experiments.readouts import Reading
+from training.experiments.readouts import ReadoutInputs
 from training.experiments.sample_ratios import check_sample_ratio
 from training.experiments.table_files import open_table
 from training.experiments.table_units import check_repeats, made_whole, usual
@@ -66,7 +66,7 @@ class TableDesign:
         return "customer" if self.unit_column is None else "unit"
 
 
-def read_table(path: Path, design: TableDesign, reading: Reading) -> Readout:
+def read_table(path: Path, design: TableDesign, reading: ReadoutInputs) -> Readout:
     """Compute a readout of a Parquet or CSV file.
 
     Raises:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from decisioning.errors import InvalidInputError
-from training.experiments.table_files import TableFile
+from training.experiments.table_files import MetricTable
 from training.experiments.whole import Whole
 
 _PERSON = r"customer|user|client|kunden?|household|haushalt|account|member|person|visitor|subscriber|player|patient"
@@ -20,7 +20,7 @@ _ONE_ARM = 0.99
 _MOST_BY_CHANCE = 0.9
 
 
-def check_repeats(file: TableFile, arms: pl.Series, others: Sequence[str]) -> None:
+def check_repeats(file: MetricTable, arms: pl.Series, others: Sequence[str]) -> None:
     """Refuse a table in which ids repeat, unless somebody says whose the rows are.
 
     A column repeats ids where it is named like one; or where hardly any value that repeats is in two arms, though

@@ -11,7 +11,7 @@ from features.reports.readout_words import (
     format_p,
     format_value,
 )
-from features.reports.readouts import ArmMean, Comparison, Effect, Metric, ReadoutUnit, Refusal, RefusalCode, Status
+from features.reports.readouts import ArmComparison, ArmMean, Effect, Metric, ReadoutUnit, Refusal, RefusalCode, Status
 
 INTERVAL = f"95{SPACE}% interval"
 BROKEN = frozenset({RefusalCode.SAMPLE_RATIO, RefusalCode.UNKNOWN_ARM})
@@ -60,7 +60,7 @@ def conclude(metrics: Sequence[Metric], refusal: Refusal | None, control: str) -
     return Conclusion(status=Status.REFUSED, verdict=said, refusal=reason)
 
 
-def _whole_refusal(comparisons: Sequence[Comparison]) -> Refusal | None:
+def _whole_refusal(comparisons: Sequence[ArmComparison]) -> Refusal | None:
     """The reason why a metric has no number at all; None where any arm has one."""
     if any(comparison.effect is not None for comparison in comparisons):
         return None
@@ -73,7 +73,7 @@ def _verdict(primary: Metric, control: str) -> Conclusion:
     return Conclusion(status=status, verdict=_verdict_sentence(primary.comparisons, clear, control), refusal=None)
 
 
-def _verdict_sentence(comparisons: Sequence[Comparison], clear: Sequence[Comparison], control: str) -> str:
+def _verdict_sentence(comparisons: Sequence[ArmComparison], clear: Sequence[ArmComparison], control: str) -> str:
     if len(comparisons) == 1:
         return comparisons[0].sentence
     if not clear:
@@ -82,7 +82,7 @@ def _verdict_sentence(comparisons: Sequence[Comparison], clear: Sequence[Compari
     return f"{len(clear)} of {len(comparisons)} arms differ from {control}; highest: {best.sentence}"
 
 
-def _difference_of(comparison: Comparison) -> float:
+def _difference_of(comparison: ArmComparison) -> float:
     return comparison.effect.difference if comparison.effect else 0.0
 
 

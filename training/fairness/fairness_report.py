@@ -27,13 +27,13 @@ from features.catalogue.fairness_rules import (
     Guardrail,
 )
 from features.computing.sources import Tables
-from features.reports.fairness import FairnessComparison, FairnessReport, GroupStanding, Verdict
-from training.fairness.group_measures import Evidence, Ground, evidence_of
+from features.reports.fairness import FairnessComparison, FairnessReport, FairnessVerdict, GroupStanding
+from training.fairness.group_measures import MeasureEvidence, MeasureInputs, evidence_of
 from training.fairness.groups import OTHER, groups_of
 from training.fairness.repair import repairs_of
 from training.fairness.words import sentence_of
 from training.intervals import CONFIDENCE, MIN_CUSTOMERS, Interval, rate, rate_difference, ratio
-from training.kpis.contacts import Period
+from training.kpis.contacts import KpiPeriod
 from training.kpis.increments import against_holdout, against_silence
 from training.kpis.kpi_report import KpiReading
 
@@ -68,8 +68,8 @@ def read_fairness(log: Tables, catalogue: Catalogue, rules: FairnessRules, readi
         rules: Guardrails.
         reading: When and how.
     """
-    period = Period.of_days(reading.as_of, reading.days)
-    ground = Ground.of(log, catalogue, period)
+    period = KpiPeriod.of_days(reading.as_of, reading.days)
+    ground = MeasureInputs.of(log, catalogue, period)
     guarded = _compare_all(ground, rules.guardrails, is_guardrail=True)
     others = _compare_all(ground, tuple(_undeclared(rules)), is_guardrail=False)
     return FairnessReport(
@@ -94,7 +94,7 @@ def _undeclared(rules: FairnessRules) -> Iterator[Guardrail]:
 
 
 def _compare_all(
-    ground: Ground, guardrails: Sequence[Guardrail], *, is_guardrail: bool
+    ground: MeasureInputs, guardrails: Sequence[Guardrail], *, is_guardrail: bool
 ) -> tuple[FairnessComparison, ...]:
     """Compare a family, whose intervals hold together."""
     groups = {each.groups: groups_of(ground.log, ground.catalogue, each.groups, ground.period) for each in guardrails}
@@ -104,7 +104,7 @@ def _compare_all(
     return tuple(_comparison(ground, each, found, confidence, is_guardrail=is_guardrail) for each, found in splits)
 
 
-def _splits(evidence: Evidence, groups: pl.DataFrame) -> list[_Split]:
+def _splits(evidence: MeasureEvidence, groups: pl.DataFrame) -> list[_Split]:
     if evidence.reason is not None:
         return [_nothing("", groups.height, evidence.reason)]
     groups = _with_small_ones_together(evidence.rows, groups)
@@ -141,7 +141,7 @@ def _split(group: str, size: int, rows: pl.DataFrame) -> _Split:
 
 
 def _comparison(
-    ground: Ground, guardrail: Guardrail, splits: Sequence[_Split], confidence: float, *, is_guardrail: bool
+    ground: MeasureInputs, guardrail: Guardrail, splits: Sequence[_Split], confidence: float, *, is_guardrail: bool
 ) -> FairnessComparison:
     standings = tuple(_standing(guardrail, split, confidence) for split in splits)
     verdict = _verdict(standings)
@@ -152,17 +152,17 @@ def _comparison(
         sentence=sentence_of(guardrail, verdict, standings, ground.catalogue.currency),
         standings=standings,
     )
-    if verdict is not Verdict.GAP:
+    if verdict is not FairnessVerdict.GAP:
         return found
     rows = {split.group: (split.ours, split.theirs) for split in splits}
     return replace(found, repairs=tuple(repairs_of(found, rows, ground.catalogue, ground.period)))
 
 
-def _verdict(standings: Sequence[GroupStanding]) -> Verdict:
+def _verdict(standings: Sequence[GroupStanding]) -> FairnessVerdict:
     verdicts = {standing.verdict for standing in standings}
-    if Verdict.GAP in verdicts:
-        return Verdict.GAP
-    return Verdict.UNKNOWN if Verdict.UNKNOWN in verdicts or not verdicts else Verdict.FAIR
+    if FairnessVerdict.GAP in verdicts:
+        return FairnessVerdict.GAP
+    return FairnessVerdict.UNKNOWN if FairnessVerdict.UNKNOWN in verdicts or not verdicts else FairnessVerdict.FAIR
 
 
 def _standing(guardrail: Guardrail, split: _Split, confidence: float) -> GroupStanding:
@@ -204,7 +204,7 @@ def _unknown(split: _Split, reason: str) -> GroupStanding:
         worse_by=None,
         lower=None,
         upper=None,
-        verdict=Verdict.UNKNOWN,
+        verdict=FairnessVerdict.UNKNOWN,
         reason=reason,
     )
 
@@ -213,10 +213,10 @@ def _size(rows: pl.DataFrame) -> int:
     return int(rows["count"].sum()) if "count" in rows.columns else rows.height
 
 
-def _verdict_of(ends: tuple[float, float], tolerance: float) -> Verdict:
+def _verdict_of(ends: tuple[float, float], tolerance: float) -> FairnessVerdict:
     if ends[0] > tolerance:
-        return Verdict.GAP
-    return Verdict.FAIR if ends[1] <= tolerance else Verdict.UNKNOWN
+        return FairnessVerdict.GAP
+    return FairnessVerdict.FAIR if ends[1] <= tolerance else FairnessVerdict.UNKNOWN
 
 
 def _estimate(guardrail: Guardrail, rows: pl.DataFrame, confidence: float) -> Interval | None:
@@ -254,7 +254,7 @@ def _notes(guarded: Sequence[FairnessComparison], others: Sequence[FairnessCompa
     notes = []
     if not guarded:
         notes.append("The catalogue declares no guardrail under `fairness`; what follows is only looked at.")
-    found = sum(each.verdict is Verdict.GAP for each in others)
+    found = sum(each.verdict is FairnessVerdict.GAP for each in others)
     if found:
         notes.append(f"{found} comparisons beyond the guardrails show a gap: declare a guardrail to keep it closed.")
     return tuple(notes)

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from decisioning.errors import InsufficientDataError, InvalidInputError
 from features.catalogue import load_fairness
 from features.catalogue.fairness_rules import FairnessRules, Guardrail
-from features.reports.fairness import FAIRNESS_FILES, READ, FairnessReport, Verdict
+from features.reports.fairness import FAIRNESS_FILES, READ, FairnessReport, FairnessVerdict
 from features.settings import Settings
 
 _WAY_OUT = f"read again with `{READ}`, close the gap, or overrule with --force --reason"
@@ -51,7 +51,7 @@ def _check(guardrail: Guardrail, report: FairnessReport) -> None:
         raise InsufficientDataError(
             f"guardrail {guardrail.guardrail_id} must be in the fairness report, got one made without it; {_WAY_OUT}"
         )
-    if found.verdict is Verdict.GAP:
+    if found.verdict is FairnessVerdict.GAP:
         raise InvalidInputError(f"guardrail must be kept, got {found.sentence.rstrip('.')}; {_WAY_OUT}")
-    if found.verdict is Verdict.UNKNOWN:
+    if found.verdict is FairnessVerdict.UNKNOWN:
         raise InsufficientDataError(f"guardrail must be known to be kept, got {found.sentence.rstrip('.')}; {_WAY_OUT}")

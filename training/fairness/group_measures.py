@@ -12,7 +12,7 @@ from features.catalogue.fairness_rules import FairnessMeasure, Guardrail
 from features.computing.sources import Tables
 from features.history import History
 from features.log.cases import cases_of
-from training.kpis.contacts import Period, messages_of
+from training.kpis.contacts import KpiPeriod, messages_of
 from training.kpis.increments import drawn_decisions, held_out_customers
 from training.kpis.kpi_report import money_measure
 from training.kpis.service import case_times
@@ -24,7 +24,7 @@ MONTH_DAYS = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
+class MeasureEvidence:
     """What is known of a measure.
 
     Attributes:
@@ -37,17 +37,17 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ground:
+class MeasureInputs:
     """What every measure is taken from."""
 
     log: Tables
     catalogue: Catalogue
-    period: Period
+    period: KpiPeriod
     messages: pl.DataFrame
     cases: pl.DataFrame
 
     @classmethod
-    def of(cls, log: Tables, catalogue: Catalogue, period: Period) -> "Ground":
+    def of(cls, log: Tables, catalogue: Catalogue, period: KpiPeriod) -> "MeasureInputs":
         """Read messages and cases once for all comparisons."""
         log = History.of(log)
         known = cases_of(log.events, log.outcomes, log.decisions, catalogue, as_of=period.as_of)
@@ -60,59 +60,59 @@ class Ground:
         )
 
 
-def evidence_of(ground: Ground, guardrail: Guardrail) -> Evidence:
+def evidence_of(ground: MeasureInputs, guardrail: Guardrail) -> MeasureEvidence:
     """What is known of a guardrail's measure."""
     return _MEASURES[guardrail.measure](ground, guardrail)
 
 
-def _answered_in_time(ground: Ground, _: Guardrail) -> Evidence:
+def _answered_in_time(ground: MeasureInputs, _: Guardrail) -> MeasureEvidence:
     """Cases whose time was up by the end of the period: answered by then, or not."""
     due = ground.cases.filter(pl.col("answer_due_at") <= ground.period.as_of)
     if ground.cases.height and ground.cases["answer_due_at"].null_count() == ground.cases.height:
-        return Evidence(rows=due, reason="no kind of case promises an answer: declare answer_within_hours")
+        return MeasureEvidence(rows=due, reason="no kind of case promises an answer: declare answer_within_hours")
     in_time = (pl.col("answered_at") <= pl.col("answer_due_at")).fill_null(value=False)
-    return Evidence(rows=_per_customer(due, in_time))
+    return MeasureEvidence(rows=_per_customer(due, in_time))
 
 
-def _hours_to_answer(ground: Ground, _: Guardrail) -> Evidence:
+def _hours_to_answer(ground: MeasureInputs, _: Guardrail) -> MeasureEvidence:
     """Cases old enough for every wait up to the longest to be seen; the rest would only show their short waits."""
     old = ground.cases.filter(pl.col("opened_at") <= ground.period.as_of - timedelta(hours=LONGEST_HOURS))
-    return Evidence(rows=_per_customer(old, pl.col("answer_hours").clip(0, LONGEST_HOURS)))
+    return MeasureEvidence(rows=_per_customer(old, pl.col("answer_hours").clip(0, LONGEST_HOURS)))
 
 
-def _contact_burden(ground: Ground, guardrail: Guardrail) -> Evidence:
+def _contact_burden(ground: MeasureInputs, guardrail: Guardrail) -> MeasureEvidence:
     marketing = _of_channel(ground.messages, guardrail).filter(pl.col("class") == MessageClass.MARKETING.value)
     counts = marketing.filter("is_delivered").group_by("customer_id").agg(pl.len().cast(pl.Float64).alias("total"))
     rows = _customers(ground).join(counts, on="customer_id", how="left").with_columns(pl.col("total").fill_null(0.0))
     reason = None if ground.messages.height else "no message was sent"
-    return Evidence(rows=rows.filter(pl.col("count") > 0), reason=reason)
+    return MeasureEvidence(rows=rows.filter(pl.col("count") > 0), reason=reason)
 
 
-def _reached(ground: Ground, guardrail: Guardrail) -> Evidence:
+def _reached(ground: MeasureInputs, guardrail: Guardrail) -> MeasureEvidence:
     arrived = _of_channel(ground.messages, guardrail).filter("is_delivered")["customer_id"].unique().to_list()
     rows = _customers(ground).filter(pl.col("count") > 0)
     is_reached = pl.col("customer_id").is_in(arrived).cast(pl.Float64)
     reason = None if arrived else "no message arrived"
-    return Evidence(rows=rows.select("customer_id", total=is_reached, count=pl.lit(1.0)), reason=reason)
+    return MeasureEvidence(rows=rows.select("customer_id", total=is_reached, count=pl.lit(1.0)), reason=reason)
 
 
-def _rate_of_messages(flag: str) -> Callable[[Ground, Guardrail], Evidence]:
-    def measured(ground: Ground, guardrail: Guardrail) -> Evidence:
+def _rate_of_messages(flag: str) -> Callable[[MeasureInputs, Guardrail], MeasureEvidence]:
+    def measured(ground: MeasureInputs, guardrail: Guardrail) -> MeasureEvidence:
         arrived = _of_channel(ground.messages, guardrail).filter("is_delivered")
-        return Evidence(rows=_per_customer(arrived, pl.col(flag)))
+        return MeasureEvidence(rows=_per_customer(arrived, pl.col(flag)))
 
     return measured
 
 
-def _benefit(ground: Ground, _: Guardrail) -> Evidence:
+def _benefit(ground: MeasureInputs, _: Guardrail) -> MeasureEvidence:
     """Against the universal holdout where there is one, else against silence that chance chose."""
     measure = money_measure(ground.catalogue)
     if measure is None or ground.catalogue.learning is None:
-        return Evidence(rows=pl.DataFrame(), reason="the catalogue declares no money to learn")
+        return MeasureEvidence(rows=pl.DataFrame(), reason="the catalogue declares no money to learn")
     held = held_out_customers(ground.log, ground.messages, measure, ground.period, ground.catalogue.holdout)
     if held["is_held_out"].any() and not held["is_held_out"].all():
-        return Evidence(rows=held)
-    return Evidence(rows=drawn_decisions(ground.log, ground.messages, ground.catalogue, measure, ground.period))
+        return MeasureEvidence(rows=held)
+    return MeasureEvidence(rows=drawn_decisions(ground.log, ground.messages, ground.catalogue, measure, ground.period))
 
 
 def _of_channel(messages: pl.DataFrame, guardrail: Guardrail) -> pl.DataFrame:
@@ -126,7 +126,7 @@ def _per_customer(rows: pl.DataFrame, value: pl.Expr) -> pl.DataFrame:
     return sums.sort("customer_id")
 
 
-def _customers(ground: Ground) -> pl.DataFrame:
+def _customers(ground: MeasureInputs) -> pl.DataFrame:
     """Every customer with the months (of 30 days) of the period that they were one: `customer_id`, `count`."""
     period = ground.period
     first = ground.log.customers.group_by("customer_id").agg(
@@ -137,7 +137,7 @@ def _customers(ground: Ground) -> pl.DataFrame:
     return first.select("customer_id", count=days / MONTH_DAYS).sort("customer_id")
 
 
-_MEASURES: Mapping[FairnessMeasure, Callable[[Ground, Guardrail], Evidence]] = {
+_MEASURES: Mapping[FairnessMeasure, Callable[[MeasureInputs, Guardrail], MeasureEvidence]] = {
     FairnessMeasure.ANSWERED_IN_TIME: _answered_in_time,
     FairnessMeasure.HOURS_TO_ANSWER: _hours_to_answer,
     FairnessMeasure.CONTACT_BURDEN: _contact_burden,

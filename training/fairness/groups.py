@@ -9,7 +9,7 @@ from decisioning.catalogue.catalogue import Catalogue
 from features.catalogue.fairness_rules import ATTRIBUTE_PREFIX, Grouping
 from features.computing.sources import Tables
 from training.data.measures import money_steps
-from training.kpis.contacts import CLICKED, CONVERTED, VIEWED, Period
+from training.kpis.contacts import CLICKED, CONVERTED, VIEWED, KpiPeriod
 from training.kpis.kpi_report import money_measure
 
 UNKNOWN = "unknown"
@@ -21,7 +21,7 @@ SMALL_SHARE = 0.02
 """Groups with a smaller share of the customers are put together."""
 
 
-def groups_of(log: Tables, catalogue: Catalogue, grouping: str, period: Period) -> pl.DataFrame:
+def groups_of(log: Tables, catalogue: Catalogue, grouping: str, period: KpiPeriod) -> pl.DataFrame:
     """The group of every customer who is known by the end of a period.
 
     Args:
@@ -55,12 +55,12 @@ def _whole(customers: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(pl.when(is_small).then(pl.lit(OTHER)).otherwise("group").alias("group"))
 
 
-def _value_tiers(log: Tables, catalogue: Catalogue, customers: pl.DataFrame, period: Period) -> pl.DataFrame:
+def _value_tiers(log: Tables, catalogue: Catalogue, customers: pl.DataFrame, period: KpiPeriod) -> pl.DataFrame:
     """`top`: the best fifth of those who brought anything in the year before; `usual`: the others; `none`: nothing."""
     measure = money_measure(catalogue)
     if measure is None:
         return customers.select("customer_id", group=pl.lit(None, dtype=pl.String))
-    before = Period.of_days(period.from_at, TRAILING_DAYS)
+    before = KpiPeriod.of_days(period.from_at, TRAILING_DAYS)
     steps = money_steps(log, measure, cap=False).filter(before.holds("occurred_at"))
     worth = steps.group_by("customer_id").agg(pl.col("step").sum())
     rows = customers.select("customer_id").join(worth, on="customer_id", how="left")
@@ -73,17 +73,17 @@ def _value_tiers(log: Tables, catalogue: Catalogue, customers: pl.DataFrame, per
     return rows.select("customer_id", group=tier)
 
 
-def _tenure(_log: Tables, _catalogue: Catalogue, customers: pl.DataFrame, period: Period) -> pl.DataFrame:
+def _tenure(_log: Tables, _catalogue: Catalogue, customers: pl.DataFrame, period: KpiPeriod) -> pl.DataFrame:
     is_new = pl.col("joined_at") > period.from_at - timedelta(days=NEW_DAYS)
     named = pl.when(is_new).then(pl.lit("new")).otherwise(pl.lit("old"))
     return customers.select("customer_id", group=pl.when(pl.col("joined_at").is_not_null()).then(named))
 
 
-def _region(_log: Tables, _catalogue: Catalogue, customers: pl.DataFrame, _period: Period) -> pl.DataFrame:
+def _region(_log: Tables, _catalogue: Catalogue, customers: pl.DataFrame, _period: KpiPeriod) -> pl.DataFrame:
     return customers.select("customer_id", group="country")
 
 
-def _preferred_channel(log: Tables, _catalogue: Catalogue, _customers: pl.DataFrame, period: Period) -> pl.DataFrame:
+def _preferred_channel(log: Tables, _catalogue: Catalogue, _customers: pl.DataFrame, period: KpiPeriod) -> pl.DataFrame:
     """Where somebody answered most often before the period began; the first by name where several tie."""
     answers = log.outcomes.filter(
         (pl.col("occurred_at") < period.from_at) & pl.col("type").is_in([*VIEWED, *CLICKED, *CONVERTED])
@@ -94,7 +94,7 @@ def _preferred_channel(log: Tables, _catalogue: Catalogue, _customers: pl.DataFr
     return ordered.unique("customer_id", keep="first", maintain_order=True).select("customer_id", group="channel")
 
 
-_BUILT_IN: Mapping[Grouping, Callable[[Tables, Catalogue, pl.DataFrame, Period], pl.DataFrame]] = {
+_BUILT_IN: Mapping[Grouping, Callable[[Tables, Catalogue, pl.DataFrame, KpiPeriod], pl.DataFrame]] = {
     Grouping.VALUE_TIER: _value_tiers,
     Grouping.TENURE: _tenure,
     Grouping.REGION: _region,

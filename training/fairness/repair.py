@@ -15,17 +15,17 @@ import polars as pl
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.message import MessageClass
 from features.catalogue.fairness_rules import FairnessMeasure
-from features.reports.fairness import FairnessComparison, GroupStanding, Repair, Verdict
+from features.reports.fairness import FairnessComparison, FairnessVerdict, GroupStanding, Repair
 from training.fairness.group_measures import MONTH_DAYS
 from training.intervals import rate, rate_difference
-from training.kpis.contacts import Period
+from training.kpis.contacts import KpiPeriod
 
 
 def repairs_of(
     comparison: FairnessComparison,
     rows: Mapping[str, tuple[pl.DataFrame, pl.DataFrame]],
     catalogue: Catalogue,
-    period: Period,
+    period: KpiPeriod,
 ) -> Iterator[Repair]:
     """Ways to close the gaps that were found, each with its price.
 
@@ -39,7 +39,7 @@ def repairs_of(
         return
     months = (period.as_of - period.from_at).total_seconds() / 86_400 / MONTH_DAYS
     for standing in comparison.standings:
-        if standing.verdict is Verdict.GAP:
+        if standing.verdict is FairnessVerdict.GAP:
             yield from _answers(standing, rows[standing.group], comparison.guardrail.tolerance, catalogue, months)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from features.catalogue.fairness_rules import FairnessUnit, Guardrail
-from features.reports.fairness import GroupStanding, Verdict
+from features.reports.fairness import FairnessVerdict, GroupStanding
 from features.reports.readout_words import format_difference, format_interval, format_number, format_value
 from features.reports.readouts import ReadoutUnit
 
@@ -11,18 +11,20 @@ _UNITS = {FairnessUnit.RATE: ReadoutUnit.RATE, FairnessUnit.MONEY_MINOR: Readout
 _SUFFIXES = {FairnessUnit.HOURS: " hours", FairnessUnit.CONTACTS: " contacts a month"}
 
 
-def sentence_of(guardrail: Guardrail, verdict: Verdict, standings: Sequence[GroupStanding], currency: str) -> str:
+def sentence_of(
+    guardrail: Guardrail, verdict: FairnessVerdict, standings: Sequence[GroupStanding], currency: str
+) -> str:
     """What a comparison says."""
     name = name_of(guardrail)
-    if verdict is Verdict.GAP:
+    if verdict is FairnessVerdict.GAP:
         worst = worst_of(standings)
         gap = difference_words(worst.worse_by or 0.0, guardrail, currency)
         ends = interval_words(worst, guardrail, currency)
         return f"{name}: {worst.group} fares worse than everybody else by {gap} (interval {ends}), beyond tolerance."
-    if verdict is Verdict.FAIR:
+    if verdict is FairnessVerdict.FAIR:
         limit = difference_words(guardrail.tolerance, guardrail, currency)
         return f"{name}: no group fares worse than everybody else by more than {limit}."
-    unknown = [each for each in standings if each.verdict is Verdict.UNKNOWN]
+    unknown = [each for each in standings if each.verdict is FairnessVerdict.UNKNOWN]
     if not unknown:
         return f"{name}: nobody can tell yet: there is nobody to compare."
     first = min(unknown, key=lambda each: (each.reason is None, -(each.upper or 0.0)))

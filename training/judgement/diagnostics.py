@@ -9,7 +9,7 @@ import numpy as np
 from decisioning.scoring import FloatArray
 from training.judgement.baselines import forward_check, linear_r2
 from training.judgement.gain_curve import GainCurve
-from training.models.effects import Evidence
+from training.models.effects import EffectEvidence
 from training.models.learner import Learned
 from training.models.validation import Validation
 from training.off_policy.estimators import Estimate
@@ -75,7 +75,7 @@ def _with_ends(name: str, estimate: Estimate) -> dict[str, float]:
     return {name: estimate.value, f"{name}_lower": estimate.lower, f"{name}_upper": estimate.upper}
 
 
-def own_values(values: FloatArray, evidence: Evidence) -> FloatArray:
+def own_values(values: FloatArray, evidence: EffectEvidence) -> FloatArray:
     """Predicted value of what was chosen, shape (n,)."""
     return np.take_along_axis(values, evidence.actions[:, np.newaxis], axis=1)[:, 0]
 

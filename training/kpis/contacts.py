@@ -35,14 +35,14 @@ FLAGS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Period:
+class KpiPeriod:
     """Which decisions count: from `from_at` on, as far as things were known before `as_of` (both aware, UTC)."""
 
     from_at: datetime
     as_of: datetime
 
     @classmethod
-    def of_days(cls, as_of: datetime, days: float) -> "Period":
+    def of_days(cls, as_of: datetime, days: float) -> "KpiPeriod":
         """The days before a moment."""
         return cls(from_at=as_of - timedelta(days=days), as_of=as_of)
 
@@ -51,7 +51,7 @@ class Period:
         return pl.col(column).is_between(self.from_at, self.as_of, closed="left")
 
 
-def messages_of(log: Tables, catalogue: Catalogue, period: Period) -> pl.DataFrame:
+def messages_of(log: Tables, catalogue: Catalogue, period: KpiPeriod) -> pl.DataFrame:
     """Messages that were decided in a period.
 
     Args:
@@ -97,7 +97,9 @@ def _happened(outcomes: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def credited(log: Tables, messages: pl.DataFrame, measure: Measure, window_days: float, period: Period) -> pl.DataFrame:
+def credited(
+    log: Tables, messages: pl.DataFrame, measure: Measure, window_days: float, period: KpiPeriod
+) -> pl.DataFrame:
     """What customers brought after messages: each amount goes to the last message that arrived before it.
 
     No amount counts twice, so touchpoints and channels add up; and nobody says that the message made the difference.
@@ -131,7 +133,7 @@ def credited(log: Tables, messages: pl.DataFrame, measure: Measure, window_days:
     )
 
 
-def first_purchases(log: Tables, kinds: Collection[str], period: Period) -> pl.DataFrame:
+def first_purchases(log: Tables, kinds: Collection[str], period: KpiPeriod) -> pl.DataFrame:
     """The first purchase of each customer in a period: `customer_id`, `bought_at`."""
     bought = log.events.filter(period.holds("occurred_at") & pl.col("type").is_in(sorted(kinds)))
     return bought.group_by("customer_id").agg(pl.col("occurred_at").min().alias("bought_at")).sort("customer_id")

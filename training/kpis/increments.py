@@ -26,7 +26,7 @@ from features.log.identities import by_person, people
 from training.data.measures import decision_values
 from training.experiments.exposures import with_units
 from training.intervals import MIN_CUSTOMERS, FloatArray, Interval
-from training.kpis.contacts import Period
+from training.kpis.contacts import KpiPeriod
 
 _COVERED = 0.2
 """The silent decisions must stand for as many decisions as there are, to this share; else silence was impossible."""
@@ -50,7 +50,7 @@ class Increment:
 
 
 def drawn_decisions(
-    log: Tables, messages: pl.DataFrame, catalogue: Catalogue, measure: Measure, period: Period
+    log: Tables, messages: pl.DataFrame, catalogue: Catalogue, measure: Measure, period: KpiPeriod
 ) -> pl.DataFrame:
     """Decisions between silence and messages that compete with it, drawn by chance, whose windows are over.
 
@@ -142,7 +142,7 @@ def _interval(value: float, parts: FloatArray, clusters: np.ndarray, count: int)
 
 
 def held_out_customers(
-    log: Tables, messages: pl.DataFrame, measure: Measure, period: Period, holdout: Holdout | None
+    log: Tables, messages: pl.DataFrame, measure: Measure, period: KpiPeriod, holdout: Holdout | None
 ) -> pl.DataFrame:
     """Customers whom the engine decided about, with what they brought from their first decision in the period on.
 

@@ -14,7 +14,7 @@ from features.history import History
 from features.log.cases import cases_of
 from features.log.contracts import EventType
 from features.reports.kpis import Figure, KpiReport, KpiRow
-from training.kpis.contacts import Period, bought_again, credited, first_purchases, messages_of
+from training.kpis.contacts import KpiPeriod, bought_again, credited, first_purchases, messages_of
 from training.kpis.definitions import DEFINITIONS, REPEAT_DAYS
 from training.kpis.figures import case_figures, message_figures, money_figures, rate_figure, survey_figures
 from training.kpis.increments import Increment, against_holdout, against_silence, drawn_decisions, held_out_customers
@@ -73,7 +73,7 @@ def compute_kpis(log: Tables, catalogue: Catalogue, reading: KpiReading) -> KpiR
     if reading.days <= 0:
         raise InvalidInputError(f"days must be positive, got {reading.days:g}; name the length of the period")
     log = History.of(log)
-    period = Period.of_days(reading.as_of, reading.days)
+    period = KpiPeriod.of_days(reading.as_of, reading.days)
     measure = money_measure(catalogue)
     window_days = catalogue.learning.window_days if catalogue.learning else 7.0
     facts = _facts(log, catalogue, measure, window_days, period)
@@ -100,7 +100,7 @@ def money_measure(catalogue: Catalogue) -> Measure | None:
     return next((each for each in catalogue.measures.values() if each.unit is Unit.MONEY), None)
 
 
-def _facts(log: Tables, catalogue: Catalogue, measure: Measure | None, window_days: float, period: Period) -> _Facts:
+def _facts(log: Tables, catalogue: Catalogue, measure: Measure | None, window_days: float, period: KpiPeriod) -> _Facts:
     messages = messages_of(log, catalogue, period)
     known = cases_of(log.events, log.outcomes, log.decisions, catalogue, as_of=period.as_of)
     drawn = drawn_decisions(log, messages, catalogue, measure, period) if measure and catalogue.learning else None
@@ -119,7 +119,7 @@ def _facts(log: Tables, catalogue: Catalogue, measure: Measure | None, window_da
 
 
 def _with_credit(
-    log: Tables, messages: pl.DataFrame, measure: Measure | None, window_days: float, period: Period
+    log: Tables, messages: pl.DataFrame, measure: Measure | None, window_days: float, period: KpiPeriod
 ) -> pl.DataFrame:
     """Messages with `credited_minor`, and whether the window in which they may take credit is over."""
     is_complete = pl.col("delivered_at") + timedelta(days=window_days) <= period.as_of
@@ -131,14 +131,14 @@ def _with_credit(
 
 
 def _repeats(
-    log: Tables, catalogue: Catalogue, measure: Measure | None, window_days: float, period: Period
+    log: Tables, catalogue: Catalogue, measure: Measure | None, window_days: float, period: KpiPeriod
 ) -> pl.DataFrame:
     """First purchases of the period that ended `REPEAT_DAYS` earlier: `is_repeated`, and what message they followed."""
     kinds = measure.added_events if measure and measure.added_events else frozenset({EventType.PURCHASE.value})
     shift = timedelta(days=REPEAT_DAYS)
-    earlier = Period(from_at=period.from_at - shift, as_of=period.as_of - shift)
+    earlier = KpiPeriod(from_at=period.from_at - shift, as_of=period.as_of - shift)
     firsts = bought_again(log, kinds, first_purchases(log, kinds, earlier), REPEAT_DAYS)
-    before = Period(from_at=earlier.from_at - timedelta(days=window_days), as_of=earlier.as_of)
+    before = KpiPeriod(from_at=earlier.from_at - timedelta(days=window_days), as_of=earlier.as_of)
     arrived = messages_of(log, catalogue, before).filter("is_delivered").sort("delivered_at")
     return firsts.sort("bought_at").join_asof(
         arrived.select("customer_id", "delivered_at", "touchpoint", "channel"),

@@ -5,13 +5,13 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from features.computing.sources import Tables
-from training.kpis.contacts import Period
+from training.kpis.contacts import KpiPeriod
 from training.kpis.definitions import AFTER_CONTACT_DAYS, CONTACT_EVENTS, SURVEY
 
 _HOUR = 3_600_000_000
 
 
-def case_times(cases: pl.DataFrame, period: Period) -> pl.DataFrame:
+def case_times(cases: pl.DataFrame, period: KpiPeriod) -> pl.DataFrame:
     """How long cases opened in a period waited, in hours.
 
     Args:
@@ -35,7 +35,7 @@ def _waited(moment: str, hours: str, flag: str, as_of: datetime) -> tuple[pl.Exp
     return ((ended - pl.col("opened_at")).dt.total_microseconds() / _HOUR).alias(hours), is_over.alias(flag)
 
 
-def with_contacts(log: Tables, cases: pl.DataFrame, period: Period) -> pl.DataFrame:
+def with_contacts(log: Tables, cases: pl.DataFrame, period: KpiPeriod) -> pl.DataFrame:
     """Cases with `contact_count`: how often the customer had to turn to us while it was open; at least once."""
     turned = log.events.filter(pl.col("type").is_in(CONTACT_EVENTS)).select("customer_id", "occurred_at")
     keyed = cases.with_row_index("place")
@@ -61,7 +61,7 @@ def reached_cases(cases: pl.DataFrame, messages: pl.DataFrame) -> pl.DataFrame:
     return keyed.filter(pl.col("place").is_in(places)).drop("place")
 
 
-def survey_answers(log: Tables, messages: pl.DataFrame, cases: pl.DataFrame, period: Period) -> pl.DataFrame:
+def survey_answers(log: Tables, messages: pl.DataFrame, cases: pl.DataFrame, period: KpiPeriod) -> pl.DataFrame:
     """Survey answers of a period that followed a contact or a resolution.
 
     Args:
@@ -90,7 +90,7 @@ def survey_answers(log: Tables, messages: pl.DataFrame, cases: pl.DataFrame, per
     return kept.select("customer_id", "survey", "score", "touchpoint", "channel")
 
 
-def _scores(log: Tables, period: Period) -> pl.DataFrame:
+def _scores(log: Tables, period: KpiPeriod) -> pl.DataFrame:
     said = pl.col("properties").str.json_path_match
     rows = log.events.filter(period.holds("occurred_at") & (pl.col("type") == SURVEY)).select(
         "customer_id", "occurred_at", survey=said("$.survey"), score=said("$.score").cast(pl.Float64, strict=False)

@@ -38,7 +38,7 @@ _PASSES = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Estimate:
+class EffectEstimate:
     """A number with its standard error, clustered by customer."""
 
     value: float
@@ -55,7 +55,7 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Effects:
+class MessageEffects:
     """What messages do, for k messages.
 
     Attributes:
@@ -74,14 +74,14 @@ class Effects:
     standard_errors: FloatArray
     shrunk_averages: FloatArray
     responses: FloatArray
-    common: Estimate
-    specific: Estimate
+    common: EffectEstimate
+    specific: EffectEstimate
     reference_weights: FloatArray
-    mean_effect: Estimate
+    mean_effect: EffectEstimate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
+class EffectEvidence:
     """n decisions of a log with k messages, and what boosters that did not see their customers say of them.
 
     Attributes:
@@ -109,13 +109,13 @@ class _Regression:
     coefficients: FloatArray
     covariance: FloatArray
 
-    def at(self, place: int) -> Estimate:
-        return Estimate(
+    def at(self, place: int) -> EffectEstimate:
+        return EffectEstimate(
             value=float(self.coefficients[place]), standard_error=float(np.sqrt(self.covariance[place, place]))
         )
 
 
-def estimate_effects(evidence: Evidence) -> Effects:
+def estimate_effects(evidence: EffectEvidence) -> MessageEffects:
     """Average effects and slopes."""
     references = reference_weights(evidence.choice.shares[1:])
     result = _estimate(evidence, np.ones(len(references)))
@@ -132,14 +132,14 @@ def reference_weights(shares: FloatArray) -> FloatArray:
     return kept / kept.sum()
 
 
-def _responses(effects: Effects, references: FloatArray) -> FloatArray:
+def _responses(effects: MessageEffects, references: FloatArray) -> FloatArray:
     mean = float(effects.shrunk_averages @ references)
     if mean <= 0 or effects.mean_effect.value < _CLEAR * effects.mean_effect.standard_error:
         return np.ones_like(references)
     return np.clip(effects.shrunk_averages / mean, 0.0, _STRONGEST_RESPONSE)
 
 
-def _estimate(evidence: Evidence, responses: FloatArray) -> Effects:
+def _estimate(evidence: EffectEvidence, responses: FloatArray) -> MessageEffects:
     k = len(responses)
     references = reference_weights(evidence.choice.shares[1:])
     columns = _columns(evidence, responses, references)
@@ -148,7 +148,7 @@ def _estimate(evidence: Evidence, responses: FloatArray) -> Effects:
     averages, covariance = fit.coefficients[2 : k + 2], fit.covariance[2 : k + 2, 2 : k + 2]
     errors = np.sqrt(np.diag(covariance))
     mean_error = float(np.sqrt(references @ covariance @ references))
-    return Effects(
+    return MessageEffects(
         averages=averages,
         standard_errors=errors,
         shrunk_averages=shrink_averages(averages, errors, references),
@@ -156,11 +156,11 @@ def _estimate(evidence: Evidence, responses: FloatArray) -> Effects:
         common=fit.at(k + 2),
         specific=fit.at(k + 3),
         reference_weights=references,
-        mean_effect=Estimate(value=float(averages @ references), standard_error=mean_error),
+        mean_effect=EffectEstimate(value=float(averages @ references), standard_error=mean_error),
     )
 
 
-def _columns(evidence: Evidence, responses: FloatArray, references: FloatArray) -> FloatArray:
+def _columns(evidence: EffectEvidence, responses: FloatArray, references: FloatArray) -> FloatArray:
     """The regression's columns: shape (n, k + 4)."""
     centred = (evidence.actions[:, np.newaxis] == np.arange(evidence.raw.shape[1])) - evidence.choice.shares
     common = evidence.changes @ references
@@ -241,7 +241,7 @@ class Parts:
         return np.hstack([silence, silence + self.effects(raw)])
 
 
-def believe(effects: Effects, raw: FloatArray, *, specific_share: float = 1.0) -> Parts:
+def believe(effects: MessageEffects, raw: FloatArray, *, specific_share: float = 1.0) -> Parts:
     """Shrunk slopes, and offsets so that each message's mean effect over `raw` is its shrunk average.
 
     No slope is believed beyond what proportion gives: a common slope that is steeper would turn the small effects of
@@ -268,7 +268,7 @@ def believe(effects: Effects, raw: FloatArray, *, specific_share: float = 1.0) -
     )
 
 
-def with_baseline(parts: Parts, evidence: Evidence) -> Parts:
+def with_baseline(parts: Parts, evidence: EffectEvidence) -> Parts:
     """Add intercept and slope of silence: each value without its effect, regressed on the learned function."""
     effects = parts.effects(evidence.raw)
     places = np.maximum(evidence.actions - 1, 0)[:, np.newaxis]

@@ -15,20 +15,27 @@ from math import inf, sqrt
 import numpy as np
 
 from decisioning.scoring import FloatArray
-from training.models.effects import Effects, Estimate, Evidence, estimate_effects, reference_weights, shrink_averages
+from training.models.effects import (
+    EffectEstimate,
+    EffectEvidence,
+    MessageEffects,
+    estimate_effects,
+    reference_weights,
+    shrink_averages,
+)
 
 FEW_DECISIONS = 200
 """From so many on, effects come from the regression of `training.models.effects`."""
 
-_NOTHING_KNOWN = Estimate(value=0.0, standard_error=inf)
+_NOTHING_KNOWN = EffectEstimate(value=0.0, standard_error=inf)
 
 
-def effects_of(evidence: Evidence) -> Effects:
+def effects_of(evidence: EffectEvidence) -> MessageEffects:
     """Average effects and slopes of a log of any size."""
     return estimate_effects(evidence) if len(evidence.values) >= FEW_DECISIONS else effects_of_few(evidence)
 
 
-def effects_of_few(evidence: Evidence) -> Effects:
+def effects_of_few(evidence: EffectEvidence) -> MessageEffects:
     """Average effects of n < `FEW_DECISIONS` decisions with silence and k messages, all of which were chosen.
 
     Returns:
@@ -43,11 +50,11 @@ def effects_of_few(evidence: Evidence) -> Effects:
     averages, errors = means[1:] - means[0], np.sqrt(variances[1:] + variances[0])
     references = reference_weights(evidence.choice.shares[1:])
     sent = ~chosen[0]
-    mean = Estimate(
+    mean = EffectEstimate(
         value=float(averages @ references),
         standard_error=sqrt(deviation**2 / _standing_behind(evidence, weights, sent) + variances[0]),
     )
-    return Effects(
+    return MessageEffects(
         averages=averages,
         standard_errors=errors,
         shrunk_averages=_shrunk(averages, errors, references, mean, FEW_DECISIONS / len(values)),
@@ -60,16 +67,16 @@ def effects_of_few(evidence: Evidence) -> Effects:
 
 
 def _shrunk(
-    averages: FloatArray, errors: FloatArray, references: FloatArray, mean: Estimate, caution: float
+    averages: FloatArray, errors: FloatArray, references: FloatArray, mean: EffectEstimate, caution: float
 ) -> FloatArray:
     """Towards their mean, and that towards nothing."""
     close = shrink_averages(averages, errors * sqrt(caution), references)
     middle = float(close @ references)
-    believed = Estimate(value=abs(middle), standard_error=mean.standard_error * sqrt(caution)).shrunk
+    believed = EffectEstimate(value=abs(middle), standard_error=mean.standard_error * sqrt(caution)).shrunk
     return close - middle + np.copysign(believed, middle)
 
 
-def _standing_behind(evidence: Evidence, weights: FloatArray, rows: np.ndarray) -> float:
+def _standing_behind(evidence: EffectEvidence, weights: FloatArray, rows: np.ndarray) -> float:
     """Effective decisions behind a mean, at most one per customer."""
     own = weights[rows]
     return min(float(own.sum() ** 2 / (own**2).sum()), float(np.unique(evidence.customers[rows]).size))

@@ -22,7 +22,7 @@ from training.models.boosting import (
     raw_of,
     settings_for,
 )
-from training.models.effects import Effects, Evidence, Parts, believe, with_baseline
+from training.models.effects import EffectEvidence, MessageEffects, Parts, believe, with_baseline
 from training.models.few_decisions import effects_of
 from training.models.new_offers import number_ranges, prior_of
 from training.models.validation import Validation, validate
@@ -61,10 +61,10 @@ class Learned:
 
     bundle: ModelBundle
     dataset: Dataset
-    evidence: Evidence
+    evidence: EffectEvidence
     choice: LoggedChoice
     fitted: CrossFitted
-    effects: Effects
+    effects: MessageEffects
     parts: Parts
     specific_share: float
     validation: Validation | None
@@ -150,7 +150,7 @@ def _of_final_booster(seen: Parts, final: Parts) -> Parts:
     return replace(final, baseline_intercept=seen.baseline_intercept, baseline_slope=seen.baseline_slope)
 
 
-def _notes(dataset: Dataset, effects: Effects, choice: LoggedChoice) -> dict[str, object]:
+def _notes(dataset: Dataset, effects: MessageEffects, choice: LoggedChoice) -> dict[str, object]:
     return {
         "best_constant": dataset.keys[best_constant(effects)],
         "average_effects": dict(zip(dataset.keys[1:], effects.shrunk_averages.tolist(), strict=True)),
@@ -159,16 +159,16 @@ def _notes(dataset: Dataset, effects: Effects, choice: LoggedChoice) -> dict[str
     }
 
 
-def best_constant(effects: Effects) -> int:
+def best_constant(effects: MessageEffects) -> int:
     """The single action that is worth most on average: 0 for silence, i for message i - 1."""
     best = int(effects.shrunk_averages.argmax())
     return best + 1 if effects.shrunk_averages[best] > _NOTHING else 0
 
 
-def _evidence(dataset: Dataset, fitted: CrossFitted, choice: LoggedChoice, rows: BoolArray) -> Evidence:
+def _evidence(dataset: Dataset, fitted: CrossFitted, choice: LoggedChoice, rows: BoolArray) -> EffectEvidence:
     part = replace(choice, probabilities=choice.probabilities[rows])
     _, customers = np.unique(dataset.customers[rows], return_inverse=True)
-    return Evidence(
+    return EffectEvidence(
         raw=fitted.raw * fitted.scale,
         actions=dataset.actions[rows],
         values=dataset.values[rows],
@@ -177,7 +177,7 @@ def _evidence(dataset: Dataset, fitted: CrossFitted, choice: LoggedChoice, rows:
     )
 
 
-def _specific_share(evidence: Evidence, effects: Effects) -> float:
+def _specific_share(evidence: EffectEvidence, effects: MessageEffects) -> float:
     """The share with which free choice does best against the best single message, cross-validated and cautious.
 
     The highest of many estimates is too high even where each is right on average, so free choice wants less of the

@@ -22,7 +22,7 @@ from training.data.datasets import BoolArray, Dataset, IntArray, learning_of
 from training.data.missing import column_groups, copies_with_missing
 from training.data.steps import Steps
 from training.models.boosting import CrossFitted, OnProgress, Shown, designs, importance_of, message_table, settings_for
-from training.models.effects import Effects, Estimate, Evidence, Parts, reference_weights
+from training.models.effects import EffectEstimate, EffectEvidence, MessageEffects, Parts, reference_weights
 from training.models.few_decisions import FEW_DECISIONS
 from training.models.learner import Learned, best_constant, coding_of, customers_at_random, meanings_of
 from training.models.step_effects import (
@@ -211,7 +211,7 @@ def _parts(choice: LoggedChoice) -> Parts:
     )
 
 
-def _effects(course: _Course, choice: LoggedChoice) -> Effects:
+def _effects(course: _Course, choice: LoggedChoice) -> MessageEffects:
     """Mean effect of each message where it was possible, and how what is believed compares with what came."""
     changes, messages = course.changes, course.sent_messages
     counts = np.bincount(messages, minlength=len(course.offers))
@@ -220,7 +220,7 @@ def _effects(course: _Course, choice: LoggedChoice) -> Effects:
     errors = np.sqrt(np.maximum(squares, 1e-12)) / counts
     references = reference_weights(choice.shares[1:])
     slope = _slope(course.believed_of_own(), changes)
-    return Effects(
+    return MessageEffects(
         averages=averages,
         standard_errors=errors,
         shrunk_averages=shrink_to_zero(averages, errors),
@@ -228,20 +228,20 @@ def _effects(course: _Course, choice: LoggedChoice) -> Effects:
         common=slope,
         specific=slope,
         reference_weights=references,
-        mean_effect=Estimate(
+        mean_effect=EffectEstimate(
             value=float(averages @ references), standard_error=float(np.sqrt((errors**2) @ (references**2)))
         ),
     )
 
 
-def _slope(believed: FloatArray, changes: FloatArray) -> Estimate:
+def _slope(believed: FloatArray, changes: FloatArray) -> EffectEstimate:
     """What came per unit of what was believed of customers that the estimate did not see: 1 where it is right."""
     total = float((believed**2).sum())
     if total == 0:
-        return Estimate(value=0.0, standard_error=0.0)
+        return EffectEstimate(value=0.0, standard_error=0.0)
     value = float(believed @ changes) / total
     error = float(np.sqrt((believed**2 * (changes - value * believed) ** 2).sum())) / total
-    return Estimate(value=value, standard_error=error)
+    return EffectEstimate(value=value, standard_error=error)
 
 
 def _some(dataset: Dataset, most: int, seed: int) -> IntArray:
@@ -255,11 +255,11 @@ def _rows(dataset: Dataset, rows: IntArray) -> Dataset:
     return dataset.take(kept)
 
 
-def _evidence(course: _Course, choice: LoggedChoice, rows: IntArray) -> Evidence:
+def _evidence(course: _Course, choice: LoggedChoice, rows: IntArray) -> EffectEvidence:
     """Some decisions with what is said of customers that no estimate saw."""
     silence = course.ingredients.silence[rows][:, np.newaxis]
     _, customers = np.unique(course.dataset.customers[rows], return_inverse=True)
-    return Evidence(
+    return EffectEvidence(
         raw=np.hstack([silence, silence + course.effects(rows, is_honest=True)]),
         actions=course.dataset.actions[rows],
         values=course.dataset.values[rows],
@@ -394,7 +394,7 @@ def _validate(course: _Course) -> Validation:
     )
 
 
-def _notes(dataset: Dataset, effects: Effects, choice: LoggedChoice, likeness: float) -> dict[str, object]:
+def _notes(dataset: Dataset, effects: MessageEffects, choice: LoggedChoice, likeness: float) -> dict[str, object]:
     return {
         "best_constant": dataset.keys[best_constant(effects)],
         "average_effects": dict(zip(dataset.keys[1:], effects.shrunk_averages.tolist(), strict=True)),

@@ -6,7 +6,7 @@ import numpy as np
 
 from decisioning.scoring import FloatArray
 from training.data.datasets import IntArray
-from training.models.effects import Evidence, Parts
+from training.models.effects import EffectEvidence, Parts
 from training.off_policy.estimators import Estimate, difference, doubly_robust
 
 
@@ -39,7 +39,7 @@ class Validation:
     deviation_share: float
 
 
-def validate(evidence: Evidence, parts: Parts, constant: int) -> Validation:
+def validate(evidence: EffectEvidence, parts: Parts, constant: int) -> Validation:
     """Judge calibrated values by doubly robust estimation with the logged action probabilities.
 
     Args:
@@ -72,7 +72,7 @@ def validate(evidence: Evidence, parts: Parts, constant: int) -> Validation:
     )
 
 
-def _doubly_robust(evidence: Evidence, values: FloatArray, choices: IntArray) -> Estimate:
+def _doubly_robust(evidence: EffectEvidence, values: FloatArray, choices: IntArray) -> Estimate:
     rows = np.arange(len(choices))
     weights = (choices == evidence.actions) / evidence.choice.probabilities
     return doubly_robust(

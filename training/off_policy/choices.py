@@ -31,7 +31,7 @@ _SLICE = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choices:
+class PolicyChoices:
     """A policy at n decisions; column 0 of every matrix is silence, the others are `keys` in order.
 
     Attributes:
@@ -57,7 +57,7 @@ class Choices:
         places = {key: place for place, key in enumerate(self.keys)}
         return np.array([places.get(key, -1) if key else -1 for key in keys], dtype=np.intp)
 
-    def take(self, rows: IndexArray) -> "Choices":
+    def take(self, rows: IndexArray) -> "PolicyChoices":
         """The policy at some of the decisions, by their places."""
         return replace(
             self,
@@ -85,7 +85,7 @@ def choose(
     model: ValueModel,
     *,
     on_progress: OnProgress | None = None,
-) -> Choices:
+) -> PolicyChoices:
     """Decide every logged decision again.
 
     Args:
@@ -199,7 +199,7 @@ class _Columns:
         )
 
 
-def _fill(situations: _Situations, columns: _Columns, tell: OnProgress) -> Choices:
+def _fill(situations: _Situations, columns: _Columns, tell: OnProgress) -> PolicyChoices:
     n, width = len(situations.ids), len(columns.keys)
     greedy = np.zeros(n, dtype=np.intp)
     probabilities, predicted = np.zeros((n, width)), np.full((n, width), np.nan)
@@ -219,7 +219,7 @@ def _fill(situations: _Situations, columns: _Columns, tell: OnProgress) -> Choic
                     probabilities[row, column], permitted[row, column] = one.probability, True
             done += len(rows)
             tell("deciding", done, n)
-    return Choices(
+    return PolicyChoices(
         keys=columns.keys,
         offers=columns.offers,
         greedy=greedy,

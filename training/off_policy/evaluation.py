@@ -20,7 +20,7 @@ from features.history import History
 from features.log.contracts import UTC_TIME
 from features.settings import Settings
 from training.data.datasets import OPTED_OUT, UNSAID, windows, with_probabilities, without_opted_out
-from training.off_policy.choices import Choices, IndexArray, OnProgress, choose, policy_to_judge
+from training.off_policy.choices import IndexArray, OnProgress, PolicyChoices, choose, policy_to_judge
 from training.off_policy.estimators import (
     Estimate,
     Support,
@@ -123,7 +123,7 @@ class Judged:
     """
 
     decisions: pl.DataFrame
-    choices: Choices
+    choices: PolicyChoices
     left_out: Mapping[str, int]
 
 
@@ -289,7 +289,7 @@ def _outcome_words(reward: Reward) -> str:
     return "the model's predictions"  # of capped amounts, where its measure has a cap
 
 
-def _targets(choices: Choices, constant: str | None) -> dict[str, FloatArray]:
+def _targets(choices: PolicyChoices, constant: str | None) -> dict[str, FloatArray]:
     """Probabilities of each policy but the logging one: shape (n, k + 1) each."""
     n, width = choices.probabilities.shape
     one_hot = np.eye(width)
@@ -304,7 +304,7 @@ def _targets(choices: Choices, constant: str | None) -> dict[str, FloatArray]:
     return targets
 
 
-def _value(rows: _Rows, choices: Choices, name: str, target: FloatArray, *, must: bool) -> PolicyValue:
+def _value(rows: _Rows, choices: PolicyChoices, name: str, target: FloatArray, *, must: bool) -> PolicyValue:
     """Value of a policy; where it must be known, a log that cannot say is an error."""
     support: Support | None = None
     try:
@@ -331,7 +331,7 @@ def _chance_of_logged(rows: _Rows, target: FloatArray) -> FloatArray:
     return np.where(rows.actions >= 0, np.minimum(chance, 1.0), 0.0)
 
 
-def _check_tried(rows: _Rows, choices: Choices, name: str, target: FloatArray) -> None:
+def _check_tried(rows: _Rows, choices: PolicyChoices, name: str, target: FloatArray) -> None:
     """Refuse a policy that relies on messages the log never sent."""
     sent = np.bincount(rows.actions[rows.actions >= 0], minlength=len(choices.keys)) > 0
     shares = target.mean(axis=0)

@@ -43,7 +43,7 @@ _TRAIN_AGAIN = "train again, or overrule with --force --reason"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Contest:
+class Challenge:
     """A candidate and the champion on the same held-back decisions.
 
     Attributes:
@@ -86,7 +86,7 @@ def compare(
     return check_contest(contest, candidate.version, champion.version, change_cost=catalogue.learning.change_cost)
 
 
-def check_contest(contest: Contest, candidate: str, champion: str, *, change_cost: float) -> str:
+def check_contest(contest: Challenge, candidate: str, champion: str, *, change_cost: float) -> str:
     """Apply the rules of this module to a contest; gives the reason why the candidate passes, in words.
 
     Raises:
@@ -158,7 +158,7 @@ def _contest(
     champion: Registered,
     *,
     now: datetime,
-) -> Contest:
+) -> Challenge:
     """Score both on what the log says now of the customers who are held back from every run."""
     ours = twin_of(client, candidate.run_id)
     if ours is None:
@@ -169,7 +169,7 @@ def _contest(
         )
     theirs = twin_of(client, champion.run_id)
     served = theirs or read_bundle(copy_registered(settings, champion).folder)
-    return Contest(judgement=_judged(settings, catalogue, ours, served, now=now), has_seen=theirs is None)
+    return Challenge(judgement=_judged(settings, catalogue, ours, served, now=now), has_seen=theirs is None)
 
 
 def _judged(

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
-from features.catalogue.reading.problems import Problem
+from features.catalogue.reading.problems import CatalogueProblem
 
 
 class Severity(StrEnum):
@@ -77,7 +77,7 @@ class Finding:
         return {name: str(value) if isinstance(value, StrEnum) else value for name, value in asdict(self).items()}
 
 
-def from_problem(problem: Problem) -> Finding:
+def from_problem(problem: CatalogueProblem) -> Finding:
     """A mistake as a finding."""
     hint = f"did you mean {' or '.join(map(repr, problem.nearest))}?" if problem.nearest else ""
     return Finding(

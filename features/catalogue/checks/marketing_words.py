@@ -14,7 +14,7 @@ THRESHOLD = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class MarketingReading:
     """What was read in a text.
 
     Attributes:
@@ -146,7 +146,7 @@ def _compiled() -> tuple[tuple[float, re.Pattern[str]], ...]:
 _SIGNS = _compiled()
 
 
-def read_text(text: str) -> Reading:
+def read_text(text: str) -> MarketingReading:
     """Read a text for signs of marketing, whatever its language.
 
     Each sign counts once, and words that two signs share count by the stronger one only.
@@ -164,7 +164,7 @@ def read_text(text: str) -> Reading:
         if match is not None:
             found.append((match.start(), match.end(), weight))
     words = dict.fromkeys(" ".join(plain[start:end].split()).lower() for start, end, _ in sorted(found))
-    return Reading(score=sum(weight for *_, weight in found), words=tuple(words))
+    return MarketingReading(score=sum(weight for *_, weight in found), words=tuple(words))
 
 
 def _is_taken(match: re.Match[str], found: list[tuple[int, int, float]]) -> bool:

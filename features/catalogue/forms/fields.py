@@ -101,7 +101,7 @@ def known_countries() -> frozenset[str]:
     return frozenset(list_supported_countries(include_aliases=False))
 
 
-class UnknownNameError(ValueError):
+class UnlistedNameError(ValueError):
     """A name that nobody knows, with the known ones most like it."""
 
     def __init__(self, rule: str, nearest: tuple[str, ...]) -> None:
@@ -112,14 +112,14 @@ class UnknownNameError(ValueError):
 def _zone(value: str) -> str:
     if value in known_zones():
         return value
-    raise UnknownNameError("must be an IANA time zone", nearest_names(value, known_zones(), limit=1))
+    raise UnlistedNameError("must be an IANA time zone", nearest_names(value, known_zones(), limit=1))
 
 
 def _country(value: str) -> str:
     if value in known_countries():
         return value
     near = nearest_names(value.upper(), known_countries(), limit=1)
-    raise UnknownNameError("must be an ISO 3166-1 code of two letters such as DE", near)
+    raise UnlistedNameError("must be an ISO 3166-1 code of two letters such as DE", near)
 
 
 Moment = Annotated[

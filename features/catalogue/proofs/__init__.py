@@ -7,7 +7,7 @@ from features.catalogue.proofs.contact_proof import prove_contact_policy, prove_
 from features.catalogue.proofs.conversation_proof import prove_conversation
 from features.catalogue.proofs.creative_proof import prove_creatives
 from features.catalogue.proofs.exploration_proof import prove_exploration
-from features.catalogue.proofs.ground import Ground
+from features.catalogue.proofs.ground import ProofInputs
 from features.catalogue.proofs.offer_proof import prove_offers
 from features.catalogue.proofs.precedence_proof import prove_precedence
 from features.catalogue.proofs.purpose_proof import prove_purposes
@@ -15,9 +15,9 @@ from features.catalogue.proofs.rule_proof import check_contradictions, prove_rul
 from features.catalogue.proofs.stage_proof import prove_stages
 from features.catalogue.proofs.supply_proof import prove_levers, prove_limits, prove_shares
 
-__all__ = ["Ground", "check_contradictions", "prove"]
+__all__ = ["ProofInputs", "check_contradictions", "prove"]
 
-_PROOFS: tuple[Callable[[Ground], Iterator[Finding]], ...] = (
+_PROOFS: tuple[Callable[[ProofInputs], Iterator[Finding]], ...] = (
     prove_rules,
     prove_stages,
     prove_offers,
@@ -34,6 +34,6 @@ _PROOFS: tuple[Callable[[Ground], Iterator[Finding]], ...] = (
 )
 
 
-def prove(ground: Ground) -> tuple[Finding, ...]:
+def prove(ground: ProofInputs) -> tuple[Finding, ...]:
     """Every warning about a catalogue that has no mistakes."""
     return tuple(finding for proof in _PROOFS for finding in proof(ground))

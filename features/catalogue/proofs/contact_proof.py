@@ -7,13 +7,13 @@ from decisioning.catalogue.message import MessageClass, Offer
 from decisioning.catalogue.message_classes import Layer
 from decisioning.catalogue.quiet_hours import NEVER, quiet_until
 from features.catalogue.checks.findings import Finding, Proof
-from features.catalogue.proofs.ground import Ground
+from features.catalogue.proofs.ground import ProofInputs
 
 _NOWHERE_NAMED = "ZZ"  # no country: only rules for all countries hold there
 _ONE_ZONE = ("UTC",)
 
 
-def prove_contact_policy(ground: Ground) -> Iterator[Finding]:
+def prove_contact_policy(ground: ProofInputs) -> Iterator[Finding]:
     """Warnings about caps of nothing, and weights that no pressure limit has room for."""
     for cap in ground.catalogue.contact_policy.caps:
         bound = [offer.offer_id for offer in bound_offers(ground, cap)]
@@ -30,7 +30,7 @@ def _counted(offers: list[str]) -> str:
     return f"{shown}{more} {'is' if len(offers) == 1 else 'are'}"
 
 
-def bound_offers(ground: Ground, cap: Cap) -> list[Offer]:
+def bound_offers(ground: ProofInputs, cap: Cap) -> list[Offer]:
     """Offers that a cap can refuse: their class asks the contact policy, and they are what it counts."""
     classes = ground.catalogue.classes
     return [
@@ -41,7 +41,7 @@ def bound_offers(ground: Ground, cap: Cap) -> list[Offer]:
     ]
 
 
-def values_of(ground: Ground, offer: Offer, scope: str) -> frozenset[str]:
+def values_of(ground: ProofInputs, offer: Offer, scope: str) -> frozenset[str]:
     """What messages of an offer count as at a scope of caps and limits: all its channels, its department, ..."""
     creatives = ground.creatives[offer.offer_id]
     values: dict[str, set[str]] = {
@@ -56,7 +56,7 @@ def values_of(ground: Ground, offer: Offer, scope: str) -> frozenset[str]:
     return frozenset(values.get(scope, {""}))
 
 
-def _heavy_messages(ground: Ground) -> Iterator[Finding]:
+def _heavy_messages(ground: ProofInputs) -> Iterator[Finding]:
     """Messages that weigh more than all there is room for."""
     pressure = ground.catalogue.contact_policy.pressure
     if pressure is None:
@@ -72,14 +72,14 @@ def _heavy_messages(ground: Ground) -> Iterator[Finding]:
             yield ground.warning(at, Proof.CAP_STARVES, found, "raise the limit, or lower the weight")
 
 
-def _asked(ground: Ground) -> set[tuple[MessageClass, str]]:
+def _asked(ground: ProofInputs) -> set[tuple[MessageClass, str]]:
     """Class and channel of every message that asks the contact policy."""
     offers, classes = ground.catalogue.offers, ground.catalogue.classes
     pairs = {(offers[each.offer_id].message_class, each.channel_id) for each in ground.catalogue.creatives}
     return {pair for pair in pairs if Layer.CONTACT_POLICY not in classes[pair[0]].bypasses}
 
 
-def prove_quiet_hours(ground: Ground) -> Iterator[Finding]:
+def prove_quiet_hours(ground: ProofInputs) -> Iterator[Finding]:
     """Warnings about channels that rest for weeks on end, for everybody or for some."""
     hours = ground.catalogue.quiet_hours
     if not hours.rules:

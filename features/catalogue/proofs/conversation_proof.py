@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 from features.catalogue.checks.findings import Finding, Proof
-from features.catalogue.proofs.ground import Ground
+from features.catalogue.proofs.ground import ProofInputs
 
 
-def prove_conversation(ground: Ground) -> Iterator[Finding]:
+def prove_conversation(ground: ProofInputs) -> Iterator[Finding]:
     """Warnings about offers all of whose wordings follow up."""
     conversation = ground.catalogue.conversation
     if conversation is None:

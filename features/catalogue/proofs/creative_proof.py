@@ -17,7 +17,7 @@ from decisioning.errors import InvalidPolicyError
 from decisioning.rules.predicate import FactValue
 from features.catalogue.checks.findings import Finding, Proof
 from features.catalogue.checks.marketing_words import read_text
-from features.catalogue.proofs.ground import Ground
+from features.catalogue.proofs.ground import ProofInputs
 from features.templates.rendering import fields_written, offer_variables, render_template, template_paths
 
 MOST_VARIANTS = 256
@@ -30,7 +30,7 @@ _QUOTED = re.compile(r"'([^']*)'|\"([^\"]*)\"")
 type Values = tuple[tuple[str, FactValue], ...]
 
 
-def prove_creatives(ground: Ground) -> Iterator[Finding]:
+def prove_creatives(ground: ProofInputs) -> Iterator[Finding]:
     """Warnings about creatives, one of each kind at most per creative."""
     for creatives in ground.creatives.values():
         for creative in creatives:
@@ -39,7 +39,7 @@ def prove_creatives(ground: Ground) -> Iterator[Finding]:
             yield from _class_findings(ground, creative)
 
 
-def _gap_findings(ground: Ground, creative: Creative) -> Iterator[Finding]:
+def _gap_findings(ground: ProofInputs, creative: Creative) -> Iterator[Finding]:
     """A field that may be missing, and then leaves a hole in a sentence: the message is not sent to these customers."""
     offer = ground.catalogue.offers[creative.offer_id]
     covered = {*creative.requires, *(f"offer.{name}" for name in ("id", "kind", *offer.attributes))}
@@ -56,7 +56,7 @@ def _gap_findings(ground: Ground, creative: Creative) -> Iterator[Finding]:
             yield ground.warning(at, Proof.CREATIVE_NEEDS_FIELD, found, advice)
 
 
-def _channel_findings(ground: Ground, creative: Creative) -> Iterator[Finding]:
+def _channel_findings(ground: ProofInputs, creative: Creative) -> Iterator[Finding]:
     catalogue = ground.catalogue
     message = Message(
         offer=catalogue.offers[creative.offer_id], channel=catalogue.channels[creative.channel_id], creative=creative
@@ -115,7 +115,7 @@ def _without_presence(channel: Channel) -> Channel:
     return replace(channel, required_fields=frozenset(), allowed_formats=frozenset())
 
 
-def _class_findings(ground: Ground, creative: Creative) -> Iterator[Finding]:
+def _class_findings(ground: ProofInputs, creative: Creative) -> Iterator[Finding]:
     offer = ground.catalogue.offers[creative.offer_id]
     if offer.message_class is MessageClass.MARKETING:
         return

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 from decisioning.gates.candidate import compile_candidates
 from features.catalogue.checks.findings import Finding, Proof
-from features.catalogue.proofs.ground import Ground
+from features.catalogue.proofs.ground import ProofInputs
 
 
-def prove_exploration(ground: Ground) -> Iterator[Finding]:
+def prove_exploration(ground: ProofInputs) -> Iterator[Finding]:
     """A warning where a floor for every message would take more of the decisions than exploration may."""
     exploration, catalogue = ground.catalogue.exploration, ground.catalogue
     floor, share = exploration.min_probability, exploration.floor_share

@@ -9,7 +9,7 @@ from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.message import Creative
 from decisioning.rules.fact_names import CONTEXT_PREFIX
 from decisioning.rules.predicate import Predicate
-from decisioning.rules.predicate_analysis import Verdict, can_hold
+from decisioning.rules.predicate_analysis import ProofVerdict, can_hold
 from decisioning.rules.value_cells import Domain, ValueKind
 from features.catalogue.checks.domains import domains_of
 from features.catalogue.checks.findings import Finding, Proof, Severity
@@ -21,7 +21,7 @@ _ABSENT = Domain(kind=ValueKind.WORD, words=())
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ground:
+class ProofInputs:
     """A catalogue without mistakes.
 
     Attributes:
@@ -58,7 +58,7 @@ class Ground:
         """Whether somebody can meet a rule at a touchpoint; True where that cannot be disproved. Proven once."""
         key = (rule, frozenset(self.catalogue.touchpoints[touchpoint_id].context))
         if key not in self._proven:
-            self._proven[key] = can_hold(rule, self.domains_at[touchpoint_id]) is not Verdict.NO
+            self._proven[key] = can_hold(rule, self.domains_at[touchpoint_id]) is not ProofVerdict.NO
         return self._proven[key]
 
     @cached_property

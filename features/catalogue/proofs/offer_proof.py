@@ -7,9 +7,9 @@ from decisioning.catalogue.message import Creative, Offer
 from decisioning.catalogue.message_classes import Layer
 from decisioning.rules.fact_names import STAGE_FACT
 from decisioning.rules.predicate import AllOf, Compare, Comparison, Predicate
-from decisioning.rules.predicate_analysis import Verdict, can_hold
+from decisioning.rules.predicate_analysis import ProofVerdict, can_hold
 from features.catalogue.checks.findings import Finding, Proof
-from features.catalogue.proofs.ground import Ground
+from features.catalogue.proofs.ground import ProofInputs
 from features.catalogue.proofs.purpose_proof import serves
 from features.catalogue.proofs.stage_proof import region_of
 from features.catalogue.reading.documents import Location
@@ -20,7 +20,7 @@ def rules_together(entry: Offer | Creative) -> Predicate:
     return AllOf(parts=(entry.eligibility, entry.applicability, entry.suitability))
 
 
-def prove_offers(ground: Ground) -> Iterator[Finding]:
+def prove_offers(ground: ProofInputs) -> Iterator[Finding]:
     """Warnings about what can never be sent, offer by offer."""
     for offer in ground.catalogue.offers.values():
         at = ("offers", offer.offer_id)
@@ -36,13 +36,13 @@ def prove_offers(ground: Ground) -> Iterator[Finding]:
         yield from _missing_creatives(ground, offer)
 
 
-def travels_at(ground: Ground, offer: Offer) -> list[Touchpoint]:
+def travels_at(ground: ProofInputs, offer: Offer) -> list[Touchpoint]:
     """Touchpoints at which an offer can travel: one of its creatives is for one of their channels."""
     written = {creative.channel_id for creative in ground.creatives[offer.offer_id]}
     return [each for each in ground.catalogue.touchpoints.values() if written & each.channels]
 
 
-def _unreachable(ground: Ground, offer: Offer) -> Finding | None:
+def _unreachable(ground: ProofInputs, offer: Offer) -> Finding | None:
     at: Location = ("offers", offer.offer_id)
     touchpoints = travels_at(ground, offer)
     if not touchpoints:
@@ -55,7 +55,9 @@ def _unreachable(ground: Ground, offer: Offer) -> Finding | None:
         return None
     named = _with_stage_named(ground, offer)
     stages = ", ".join(sorted(offer.stages)) or "any stage"
-    if any(can_hold(AllOf(parts=(each, rules_together(offer))), ground.domains) is not Verdict.NO for each in named):
+    if any(
+        can_hold(AllOf(parts=(each, rules_together(offer))), ground.domains) is not ProofVerdict.NO for each in named
+    ):
         found = f"can never be sent: who is in {stages} by the rules, at its touchpoints, never meets its rules"
         advice = "change its rules, its `stages` or the stages' rules, unless an event or the caller names the stage"
     else:
@@ -64,7 +66,7 @@ def _unreachable(ground: Ground, offer: Offer) -> Finding | None:
     return ground.warning(at, Proof.OFFER_UNREACHABLE, found, advice)
 
 
-def _is_reachable(ground: Ground, offer: Offer, creative: Creative, touchpoint: Touchpoint) -> bool:
+def _is_reachable(ground: ProofInputs, offer: Offer, creative: Creative, touchpoint: Touchpoint) -> bool:
     """Whether anybody in a stage of the offer can meet all rules at once; True where that cannot be disproved."""
     if creative.channel_id not in touchpoint.channels:
         return False
@@ -73,7 +75,7 @@ def _is_reachable(ground: Ground, offer: Offer, creative: Creative, touchpoint: 
     return any(ground.may_hold_at(AllOf(parts=(who, *rules)), touchpoint.touchpoint_id) for who in whos)
 
 
-def _stage_rules(ground: Ground, offer: Offer) -> Iterator[tuple[Predicate, Predicate]]:
+def _stage_rules(ground: ProofInputs, offer: Offer) -> Iterator[tuple[Predicate, Predicate]]:
     """For each stage an offer is for: who is in it by the rules, and that it is the stage."""
     catalogue = ground.catalogue
     for stage in catalogue.stages:
@@ -88,11 +90,11 @@ def _is_stage(stage_id: str) -> Predicate:
     return Compare(fact=STAGE_FACT, comparison=Comparison.EQUALS, value=stage_id)
 
 
-def _with_stage_named(ground: Ground, offer: Offer) -> list[Predicate]:
+def _with_stage_named(ground: ProofInputs, offer: Offer) -> list[Predicate]:
     return [named for _, named in _stage_rules(ground, offer)]
 
 
-def _unreachable_creatives(ground: Ground, offer: Offer) -> Iterator[Finding]:
+def _unreachable_creatives(ground: ProofInputs, offer: Offer) -> Iterator[Finding]:
     touchpoints = travels_at(ground, offer)
     for creative in ground.creatives[offer.offer_id]:
         at = ground.creative_at(creative)
@@ -105,7 +107,7 @@ def _unreachable_creatives(ground: Ground, offer: Offer) -> Iterator[Finding]:
             yield ground.warning(at, Proof.CREATIVE_UNREACHABLE, found, "change its rules, or take it out")
 
 
-def _missing_creatives(ground: Ground, offer: Offer) -> Iterator[Finding]:
+def _missing_creatives(ground: ProofInputs, offer: Offer) -> Iterator[Finding]:
     """Channels of its touchpoints for which an offer has no words."""
     written = {creative.channel_id for creative in ground.creatives[offer.offer_id]}
     gaps: dict[str, list[str]] = {}
@@ -122,7 +124,7 @@ def _missing_creatives(ground: Ground, offer: Offer) -> Iterator[Finding]:
         yield ground.warning(at, Proof.CREATIVE_MISSING, found, advice)
 
 
-def _neighbour_findings(ground: Ground, offer: Offer) -> Iterator[Finding]:
+def _neighbour_findings(ground: ProofInputs, offer: Offer) -> Iterator[Finding]:
     at = ("offers", offer.offer_id, "not_after")
     bypasses = ground.catalogue.classes[offer.message_class].bypasses
     if offer.offer_id in offer.not_after and Layer.CONTACT_POLICY not in bypasses:

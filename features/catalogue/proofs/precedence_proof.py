@@ -5,16 +5,16 @@ from collections.abc import Iterator
 from decisioning.catalogue.journey import Touchpoint
 from decisioning.catalogue.message import Creative, Offer
 from decisioning.catalogue.message_classes import CLASS_ORDER, Layer
-from decisioning.rules.predicate_analysis import Verdict, always_holds
+from decisioning.rules.predicate_analysis import ProofVerdict, always_holds
 from features.catalogue.checks.findings import Finding, Proof
 from features.catalogue.proofs.contact_proof import values_of
-from features.catalogue.proofs.ground import Ground
+from features.catalogue.proofs.ground import ProofInputs
 from features.catalogue.proofs.offer_proof import rules_together, travels_at
 
 _MOST_NAMED = 3
 
 
-def prove_precedence(ground: Ground) -> Iterator[Finding]:
+def prove_precedence(ground: ProofInputs) -> Iterator[Finding]:
     """Warnings about offers that are always permitted, always go first, and so are all that is ever sent."""
     for offer in ground.catalogue.offers.values():
         if not ground.catalogue.classes[offer.message_class].has_precedence or not _is_for_all(ground, offer):
@@ -30,7 +30,7 @@ def prove_precedence(ground: Ground) -> Iterator[Finding]:
             yield _finding(ground, offer, starved)
 
 
-def _finding(ground: Ground, offer: Offer, starved: dict[str, list[Offer]]) -> Finding:
+def _finding(ground: ProofInputs, offer: Offer, starved: dict[str, list[Offer]]) -> Finding:
     names = sorted({each.offer_id for lower in starved.values() for each in lower})
     more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
     found = (
@@ -44,26 +44,26 @@ def _finding(ground: Ground, offer: Offer, starved: dict[str, list[Offer]]) -> F
     return ground.warning(("offers", offer.offer_id), Proof.CLASS_STARVES, found, advice)
 
 
-def _is_for_all(ground: Ground, offer: Offer) -> bool:
+def _is_for_all(ground: ProofInputs, offer: Offer) -> bool:
     """Nothing but consent and reach stands between an offer and everybody, now and at every time."""
     stages = {stage.stage_id for stage in ground.catalogue.stages}
     is_valid = (offer.valid_from is None or offer.valid_from <= ground.now) and (
         offer.valid_until is None or offer.valid_until > ground.now
     )
     is_free = not offer.never_with and not offer.not_after and (not offer.stages or offer.stages >= stages)
-    return is_valid and is_free and always_holds(rules_together(offer), ground.domains) is Verdict.YES
+    return is_valid and is_free and always_holds(rules_together(offer), ground.domains) is ProofVerdict.YES
 
 
-def _has_open_creative(ground: Ground, offer: Offer, touchpoint: Touchpoint) -> bool:
+def _has_open_creative(ground: ProofInputs, offer: Offer, touchpoint: Touchpoint) -> bool:
     return any(
         creative.channel_id in touchpoint.channels
         and _is_unrestricted(ground, offer, creative)
-        and always_holds(rules_together(creative), ground.domains) is Verdict.YES
+        and always_holds(rules_together(creative), ground.domains) is ProofVerdict.YES
         for creative in ground.creatives[offer.offer_id]
     )
 
 
-def _is_unrestricted(ground: Ground, offer: Offer, creative: Creative) -> bool:
+def _is_unrestricted(ground: ProofInputs, offer: Offer, creative: Creative) -> bool:
     """No purpose of its channel, and nothing that was seen, ever keeps it back."""
     bypasses = ground.catalogue.classes[offer.message_class].bypasses
     purposes = ground.catalogue.channels[creative.channel_id].purposes
@@ -71,7 +71,7 @@ def _is_unrestricted(ground: Ground, offer: Offer, creative: Creative) -> bool:
     return (purposes is None or Layer.PURPOSE in bypasses) and (not talks or Layer.CONVERSATION in bypasses)
 
 
-def _below(ground: Ground, offer: Offer, touchpoint: Touchpoint) -> list[Offer]:
+def _below(ground: ProofInputs, offer: Offer, touchpoint: Touchpoint) -> list[Offer]:
     """Offers at the same touchpoint that wait for this one: of a lower class, or of one without precedence."""
     return [
         other
@@ -84,7 +84,7 @@ def _below(ground: Ground, offer: Offer, touchpoint: Touchpoint) -> list[Offer]:
     ]
 
 
-def _is_spared(ground: Ground, offer: Offer, other: Offer) -> bool:
+def _is_spared(ground: ProofInputs, offer: Offer, other: Offer) -> bool:
     """Something that runs out for the one that goes first, and not with it for the other."""
     catalogue = ground.catalogue
     rules = catalogue.classes[offer.message_class]

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from decisioning.catalogue.message import Offer
 from decisioning.catalogue.message_classes import Layer
 from features.catalogue.checks.findings import Finding, Proof
-from features.catalogue.proofs.ground import Ground
+from features.catalogue.proofs.ground import ProofInputs
 
 
-def prove_purposes(ground: Ground) -> Iterator[Finding]:
+def prove_purposes(ground: ProofInputs) -> Iterator[Finding]:
     """Warnings about what no channel's purposes ever let through."""
     for offer in ground.catalogue.offers.values():
         closed = [each for each in ground.creatives[offer.offer_id] if not serves(ground, offer, each.channel_id)]
@@ -26,7 +26,7 @@ def prove_purposes(ground: Ground) -> Iterator[Finding]:
             yield ground.warning(at, Proof.CHANNEL_FOR_OTHER_GOALS, found, advice)
 
 
-def serves(ground: Ground, offer: Offer, channel_id: str) -> bool:
+def serves(ground: ProofInputs, offer: Offer, channel_id: str) -> bool:
     """Whether a channel is there for an offer's goal in any stage that the offer is for."""
     purposes = ground.catalogue.channels[channel_id].purposes
     if purposes is None or Layer.PURPOSE in ground.catalogue.classes[offer.message_class].bypasses:

@@ -5,13 +5,13 @@ from typing import Any
 
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.rules.predicate import AllOf, Comparison, describe, facts_of
-from decisioning.rules.predicate_analysis import Verdict, always_holds, can_hold
+from decisioning.rules.predicate_analysis import ProofVerdict, always_holds, can_hold
 from decisioning.rules.value_cells import Domain
 from features.catalogue.checks.domains import domains_of, known_only
 from features.catalogue.checks.findings import Finding, Proof
 from features.catalogue.checks.rule_facts import all_rules, rules_of
 from features.catalogue.forms.rule_form import RuleFile, to_predicate
-from features.catalogue.proofs.ground import Ground
+from features.catalogue.proofs.ground import ProofInputs
 from features.catalogue.reading.documents import Location
 from features.catalogue.reading.sections import Sections
 
@@ -27,7 +27,7 @@ def check_contradictions(sections: Sections, sound: dict[str, Any], catalogue: C
     """
     domains = domains_of(catalogue)
     for at, rule in all_rules(sound):
-        if at[0] != "stages" and can_hold(to_predicate(rule), domains) is Verdict.NO:
+        if at[0] != "stages" and can_hold(to_predicate(rule), domains) is ProofVerdict.NO:
             for place, part in _culprits(rule, at, domains):
                 sections.add(place, "must be a rule that somebody can meet", _words(part))
     for name, offer in sound["offers"].items():
@@ -38,8 +38,8 @@ def _check_together(sections: Sections, at: Location, entry: Any, domains: Domai
     rules = {place[-1]: to_predicate(rule) for place, rule in rules_of(entry, at)}
     if len(rules) < 2:  # noqa: PLR2004 - a rule alone was looked at alone
         return
-    each_can = all(can_hold(rule, domains) is not Verdict.NO for rule in rules.values())
-    if each_can and can_hold(AllOf(parts=tuple(rules.values())), domains) is Verdict.NO:
+    each_can = all(can_hold(rule, domains) is not ProofVerdict.NO for rule in rules.values())
+    if each_can and can_hold(AllOf(parts=tuple(rules.values())), domains) is ProofVerdict.NO:
         named = " and ".join(map(str, rules))
         rule = f"must have rules that one customer can meet at once: {named} exclude each other"
         sections.add((*at, list(rules)[-1]), rule, _shortened(describe(AllOf(parts=tuple(rules.values())))))
@@ -47,7 +47,7 @@ def _check_together(sections: Sections, at: Location, entry: Any, domains: Domai
 
 def _culprits(rule: RuleFile, at: Location, domains: Domains) -> Iterator[tuple[Location, RuleFile]]:
     """The innermost parts because of which a rule never holds."""
-    dead = [(place, part) for place, part in rule.parts(at) if can_hold(to_predicate(part), domains) is Verdict.NO]
+    dead = [(place, part) for place, part in rule.parts(at) if can_hold(to_predicate(part), domains) is ProofVerdict.NO]
     if not dead:
         yield at, rule
     for place, part in dead:
@@ -62,23 +62,23 @@ def _shortened(text: str) -> str:
     return text if len(text) <= _LONGEST_WORDS else f"{text[: _LONGEST_WORDS - 3]}..."
 
 
-def prove_rules(ground: Ground) -> Iterator[Finding]:
+def prove_rules(ground: ProofInputs) -> Iterator[Finding]:
     """Warnings about rules that always hold, ask nothing, have a dead part, or are beyond proof."""
     for at, rule in all_rules(ground.sound):
         can = can_hold(to_predicate(rule), ground.domains)
-        if Verdict.UNKNOWN in (can, always_holds(to_predicate(rule), ground.domains)):
+        if ProofVerdict.UNKNOWN in (can, always_holds(to_predicate(rule), ground.domains)):
             found = "is too complicated to prove whether anybody meets it"
             yield ground.warning(at, Proof.RULE_UNPROVEN, found, "split it, or check it by hand")
-        elif can is Verdict.YES:  # one that never holds is a mistake, or a stage that nobody enters
+        elif can is ProofVerdict.YES:  # one that never holds is a mistake, or a stage that nobody enters
             yield from _idle_parts(ground, at, rule)
 
 
-def _idle_parts(ground: Ground, at: Location, rule: RuleFile) -> Iterator[Finding]:
+def _idle_parts(ground: ProofInputs, at: Location, rule: RuleFile) -> Iterator[Finding]:
     """Findings about a rule as a whole, or else about its parts."""
     predicate = to_predicate(rule)
-    if always_holds(predicate, ground.domains) is Verdict.YES:
+    if always_holds(predicate, ground.domains) is ProofVerdict.YES:
         yield ground.warning(at, Proof.RULE_ALWAYS_HOLDS, "holds for everybody, so it does nothing", "leave it out")
-    elif can_hold(predicate, ground.domains) is Verdict.NO:
+    elif can_hold(predicate, ground.domains) is ProofVerdict.NO:
         advice = "leave it out, or correct its values"
         found = f"never holds for anybody: {_words(rule)}"
         yield ground.warning(at, Proof.RULE_PART_NEVER_HOLDS, found, advice)
@@ -92,7 +92,7 @@ def _idle_parts(ground: Ground, at: Location, rule: RuleFile) -> Iterator[Findin
             yield from _idle_parts(ground, place, part)
 
 
-def _asks_only_whether_known(ground: Ground, rule: RuleFile) -> bool:
+def _asks_only_whether_known(ground: ProofInputs, rule: RuleFile) -> bool:
     if any(Comparison.IS_MISSING in leaf.comparisons() for _, leaf in rule.leaves()):
         return False
-    return always_holds(to_predicate(rule), known_only(ground.domains)) is Verdict.YES
+    return always_holds(to_predicate(rule), known_only(ground.domains)) is ProofVerdict.YES

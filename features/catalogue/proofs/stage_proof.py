@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.journey import JourneyStage, compile_stages, standing
 from decisioning.rules.predicate import AllOf, Not, Predicate, Rule, compile_predicate, facts_of
-from decisioning.rules.predicate_analysis import Verdict, can_hold, find_example
+from decisioning.rules.predicate_analysis import ProofVerdict, can_hold, find_example
 from features.catalogue.checks.findings import Finding, Proof
-from features.catalogue.proofs.ground import Ground
+from features.catalogue.proofs.ground import ProofInputs
 
 _ONLY_GROWS = "customer_tenure_days"
 """The one fact of which it is certain that it grows with time and never falls."""
@@ -23,7 +23,7 @@ def region_of(catalogue: Catalogue, stage_id: str) -> Predicate:
     return AllOf(parts=())
 
 
-def prove_stages(ground: Ground) -> Iterator[Finding]:
+def prove_stages(ground: ProofInputs) -> Iterator[Finding]:
     """Warnings about stages that nobody enters by the rules, and that nobody who was in them leaves."""
     stages = ground.catalogue.stages
     passes = [compile_predicate(Not(part=stage.entry)) for stage in stages]
@@ -38,7 +38,7 @@ def prove_stages(ground: Ground) -> Iterator[Finding]:
             yield ground.warning(("stages", index, "entry"), Proof.STAGE_NOBODY_LEAVES, found, advice)
 
 
-def _may_be_entered(ground: Ground, passes: Sequence[Rule], index: int) -> bool:
+def _may_be_entered(ground: ProofInputs, passes: Sequence[Rule], index: int) -> bool:
     """Whether somebody enters a stage by the rules; True where that cannot be disproved.
 
     An example is looked for against few of the stages before it: those that took the last example, and twice as many of
@@ -55,7 +55,7 @@ def _may_be_entered(ground: Ground, passes: Sequence[Rule], index: int) -> bool:
         earlier = (Not(part=stages[place].entry) for place in sorted(against))
         found = find_example(AllOf(parts=(stages[index].entry, *earlier)), ground.domains)
         if found.example is None:
-            return found.verdict is not Verdict.NO
+            return found.verdict is not ProofVerdict.NO
         taken_by = next((place for place in range(index) if not passes[place](found.example)), None)
         if taken_by is None:
             return True
@@ -63,10 +63,10 @@ def _may_be_entered(ground: Ground, passes: Sequence[Rule], index: int) -> bool:
         reach *= 2
 
 
-def _nobody_enters(ground: Ground, index: int) -> Finding:
+def _nobody_enters(ground: ProofInputs, index: int) -> Finding:
     stages = ground.catalogue.stages
     stage = stages[index]
-    if can_hold(stage.entry, ground.domains) is Verdict.NO:
+    if can_hold(stage.entry, ground.domains) is ProofVerdict.NO:
         why = "its rule never holds"
     else:
         taken = [each.stage_id for each in stages[:index] if _overlaps(ground, each, stage)]
@@ -76,8 +76,8 @@ def _nobody_enters(ground: Ground, index: int) -> Finding:
     return ground.warning(("stages", index), Proof.STAGE_NOBODY_ENTERS, found, advice)
 
 
-def _overlaps(ground: Ground, first: JourneyStage, second: JourneyStage) -> bool:
-    return can_hold(AllOf(parts=(first.entry, second.entry)), ground.domains) is not Verdict.NO
+def _overlaps(ground: ProofInputs, first: JourneyStage, second: JourneyStage) -> bool:
+    return can_hold(AllOf(parts=(first.entry, second.entry)), ground.domains) is not ProofVerdict.NO
 
 
 def _is_final(stages: tuple[JourneyStage, ...]) -> bool:

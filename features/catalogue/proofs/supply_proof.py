@@ -7,13 +7,13 @@ from decisioning.catalogue.levers import Lever
 from decisioning.catalogue.limits import Limit, LimitMeasure
 from features.catalogue.checks.findings import Finding, Proof
 from features.catalogue.proofs.contact_proof import values_of
-from features.catalogue.proofs.ground import Ground
+from features.catalogue.proofs.ground import ProofInputs
 
 SOON = timedelta(days=14)
 """How long before its end a lever is announced."""
 
 
-def prove_limits(ground: Ground) -> Iterator[Finding]:
+def prove_limits(ground: ProofInputs) -> Iterator[Finding]:
     """Warnings about capacities and budgets that let nothing through or hold no longer."""
     for limit in ground.catalogue.limits:
         at = ("limits", limit.limit_id)
@@ -30,7 +30,7 @@ def prove_limits(ground: Ground) -> Iterator[Finding]:
             yield ground.warning((*at, "budget"), Proof.LIMIT_CLOSED, found, "raise it, or correct the channel's cost")
 
 
-def _cheapest(ground: Ground, limit: Limit) -> float:
+def _cheapest(ground: ProofInputs, limit: Limit) -> float:
     """The least that a message costs which a budget counts, in minor units; 0 where it counts none."""
     offers, channels = ground.catalogue.offers, ground.catalogue.channels
     costs = [
@@ -43,7 +43,7 @@ def _cheapest(ground: Ground, limit: Limit) -> float:
     return min(costs, default=0.0)
 
 
-def prove_shares(ground: Ground) -> Iterator[Finding]:
+def prove_shares(ground: ProofInputs) -> Iterator[Finding]:
     """Warnings about least shares of departments that have no offer, and greatest shares of nothing."""
     owners = {ground.catalogue.goals[offer.goal_id].department for offer in ground.catalogue.offers.values()}
     for share in ground.catalogue.shares:
@@ -56,7 +56,7 @@ def prove_shares(ground: Ground) -> Iterator[Finding]:
             yield ground.warning((*at, "max"), Proof.LIMIT_CLOSED, found, "raise it, unless that is meant")
 
 
-def prove_levers(ground: Ground) -> Iterator[Finding]:
+def prove_levers(ground: ProofInputs) -> Iterator[Finding]:
     """Warnings about levers that count no longer, or not for long."""
     for lever in ground.catalogue.levers:
         at = ("levers", lever.lever_id, "expires_on")
@@ -73,6 +73,6 @@ def _last_day(lever: Lever) -> str:
     return f"{lever.expires_at - timedelta(days=1):%Y-%m-%d}"
 
 
-def _days_left(ground: Ground, lever: Lever) -> str:
+def _days_left(ground: ProofInputs, lever: Lever) -> str:
     days = (lever.expires_at - ground.now) // timedelta(days=1)
     return f"{days} days left" if days > 1 else "1 day left" if days else "less than a day left"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import yaml
 
-from features.catalogue.reading.problems import Problem, shown
+from features.catalogue.reading.problems import CatalogueProblem, shown
 
 type Location = tuple[str | int, ...]
 type Value = bool | int | float | str | list["Value"] | dict[str, "Value"] | None
@@ -28,7 +28,7 @@ _DECIMAL = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]{1,3})?"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Document:
+class CatalogueFile:
     """A file as read.
 
     Attributes:
@@ -41,7 +41,7 @@ class Document:
     file: str
     sections: dict[str, Value] = field(default_factory=dict)
     lines: dict[Location, int] = field(default_factory=dict)
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[CatalogueProblem, ...] = ()
 
 
 class _UnreadableError(Exception):
@@ -52,7 +52,7 @@ class _UnreadableError(Exception):
         self.line, self.rule, self.got = line, rule, got
 
 
-def read_document(path: Path) -> Document:
+def read_document(path: Path) -> CatalogueFile:
     """Read a YAML file; whatever is wrong with it is in `problems`, never raised.
 
     Args:
@@ -65,9 +65,9 @@ def read_document(path: Path) -> Document:
     try:
         sections = reader.read(_text_of(path))
     except _UnreadableError as error:
-        broken = Problem(file=path.name, line=error.line, field="", rule=error.rule, got=error.got)
-        return Document(file=path.name, problems=(*reader.problems, broken))
-    return Document(file=path.name, sections=sections, lines=reader.lines, problems=tuple(reader.problems))
+        broken = CatalogueProblem(file=path.name, line=error.line, field="", rule=error.rule, got=error.got)
+        return CatalogueFile(file=path.name, problems=(*reader.problems, broken))
+    return CatalogueFile(file=path.name, sections=sections, lines=reader.lines, problems=tuple(reader.problems))
 
 
 def dotted(location: Location) -> str:
@@ -97,7 +97,7 @@ class _Reader:
     def __init__(self, file: str) -> None:
         self.file = file
         self.lines: dict[Location, int] = {}
-        self.problems: list[Problem] = []
+        self.problems: list[CatalogueProblem] = []
 
     def read(self, text: str) -> dict[str, Value]:
         events = self._events(text)
@@ -167,7 +167,9 @@ class _Reader:
         if name in into:
             first = self.lines[here]
             rule = f"must be given once, the first is on line {first}"
-            self.problems.append(Problem(file=self.file, line=line, field=dotted(here), rule=rule, got="it again"))
+            self.problems.append(
+                CatalogueProblem(file=self.file, line=line, field=dotted(here), rule=rule, got="it again")
+            )
             self._value(next(events), events, (*at, f"{name} (again)"))
             return
         self.lines[here] = line

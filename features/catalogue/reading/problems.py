@@ -10,7 +10,7 @@ _MOST_COMPARED = 2_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
+class CatalogueProblem:
     """A broken rule of a catalogue.
 
     Attributes:

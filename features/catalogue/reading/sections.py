@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from decisioning.errors import InvalidInputError
-from features.catalogue.reading.documents import Document, Location, Value, dotted, read_document
-from features.catalogue.reading.problems import Problem
+from features.catalogue.reading.documents import CatalogueFile, Location, Value, dotted, read_document
+from features.catalogue.reading.problems import CatalogueProblem
 
 MAX_FILES = 200
 MERGED = frozenset(
@@ -41,7 +41,7 @@ class Sections:
 
     values: dict[str, Value] = field(default_factory=dict)
     places: dict[Location, tuple[str, int]] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[CatalogueProblem] = field(default_factory=list)
 
     def place_of(self, location: Location) -> tuple[str, int]:
         """File and line of a field, or of the nearest field around it."""
@@ -53,7 +53,9 @@ class Sections:
     def add(self, location: Location, rule: str, got: str, nearest: tuple[str, ...] = ()) -> None:
         """Note a problem at a field."""
         file, line = self.place_of(location)
-        self.problems.append(Problem(file=file, line=line, field=dotted(location), rule=rule, got=got, nearest=nearest))
+        self.problems.append(
+            CatalogueProblem(file=file, line=line, field=dotted(location), rule=rule, got=got, nearest=nearest)
+        )
 
 
 def read_sections(folder: Path) -> Sections:
@@ -79,7 +81,7 @@ def _files_of(folder: Path) -> Iterable[Path]:
     return files
 
 
-def _merge(document: Document, sections: Sections) -> None:
+def _merge(document: CatalogueFile, sections: Sections) -> None:
     sections.problems.extend(document.problems)
     refused: set[Location] = set()
     for name, value in document.sections.items():
@@ -96,15 +98,17 @@ def _merge(document: Document, sections: Sections) -> None:
     _note_places(document, refused, sections)
 
 
-def _note_places(document: Document, refused: set[Location], sections: Sections) -> None:
+def _note_places(document: CatalogueFile, refused: set[Location], sections: Sections) -> None:
     for location, line in document.lines.items():
         if location[:1] not in refused and location[:2] not in refused:
             sections.places.setdefault(location, (document.file, line))
 
 
-def _refuse(document: Document, location: Location, sections: Sections) -> None:
+def _refuse(document: CatalogueFile, location: Location, sections: Sections) -> None:
     file, line = sections.place_of(location)
     rule = f"must be given once, the first is in {file}:{line}"
     sections.problems.append(
-        Problem(file=document.file, line=document.lines[location], field=dotted(location), rule=rule, got="it again")
+        CatalogueProblem(
+            file=document.file, line=document.lines[location], field=dotted(location), rule=rule, got="it again"
+        )
     )

@@ -25,7 +25,7 @@ from pipelines.demo.airline.ending import Ending
 from pipelines.demo.airline.live_table import Screen, watching
 from pipelines.demo.airline.lives import EXAMPLE, QUIET_WEEKS, world_of, write_history_of
 from pipelines.demo.airline.rehearsal import WEEK, Rehearsal
-from pipelines.demo.airline.rivals import AT_ONCE, PROPENSITY_NAME, Contest, rivals
+from pipelines.demo.airline.rivals import AT_ONCE, PROPENSITY_NAME, RivalTask, rivals
 from pipelines.demo.airline.scoreboard import Purse, Scoreboard
 from pipelines.demo.airline.traffic import Traffic
 from pipelines.demo.log_reading import drain_now
@@ -136,8 +136,8 @@ class _Show:
                 if stay:
                     stay_up(self.console)
 
-    def _contest(self) -> Contest:
-        return Contest(
+    def _contest(self) -> RivalTask:
+        return RivalTask(
             home=self.settings.home,
             mlruns=self.settings.mlruns,
             example=EXAMPLE,

@@ -10,9 +10,9 @@ from rich.table import Table
 from pipelines.demo.airline.live_table import message_table, silence_table
 from pipelines.demo.airline.rivals import CONSTANT_NAME, EVERYTHING_NAME, PROPENSITY_NAME
 from pipelines.demo.airline.scoreboard import Scoreboard
-from pipelines.demo.airline.telling import Line
+from pipelines.demo.airline.telling import StoryLine
 from pipelines.demo.airline.traffic import Traffic
-from pipelines.simulation.contest.comparison import ENGINE_NAME, ORACLE_NAME, SILENCE_NAME, Comparison
+from pipelines.simulation.contest.comparison import ENGINE_NAME, ORACLE_NAME, SILENCE_NAME, ContestComparison
 
 HALF, MOST = 0.5, 0.99
 SERVED = "served"
@@ -45,7 +45,7 @@ def print_numbers(console: Console, board: Scoreboard, traffic: Traffic, stages:
     )
 
 
-def print_journey(console: Console, customer_id: str, lines: Sequence[Line], *, here: float, alone: float) -> None:
+def print_journey(console: Console, customer_id: str, lines: Sequence[StoryLine], *, here: float, alone: float) -> None:
     """Print one customer's journey.
 
     Args:
@@ -68,7 +68,9 @@ def print_journey(console: Console, customer_id: str, lines: Sequence[Line], *, 
     )
 
 
-def print_worth(console: Console, board: Scoreboard, verdict: str, comparison: Comparison, *, emphasis: float) -> None:
+def print_worth(
+    console: Console, board: Scoreboard, verdict: str, comparison: ContestComparison, *, emphasis: float
+) -> None:
     """Print whether it paid: what a company could know, and what only this world's maker knows.
 
     Args:
@@ -109,7 +111,7 @@ def print_invitation(console: Console, url: str, clock_path: Path) -> None:
     console.print(f"serve it again  NEXTBEST_REHEARSAL_CLOCK={clock_path} nextbest serve", soft_wrap=True)
 
 
-def _standings(comparison: Comparison) -> Table:
+def _standings(comparison: ContestComparison) -> Table:
     """Every policy's gain over silence in exact expectation, and its share of the oracle's."""
     table = Table(
         "the same customers, the same weeks",

@@ -60,14 +60,14 @@ class Happened:
     decision_id: str | None
 
 
-type Entry = Decided | Happened
+type JourneyEntry = Decided | Happened
 
 
 @dataclass(slots=True)
 class Journeys:
     """Everybody's entries, in the order in which they came."""
 
-    entries: dict[str, list[Entry]] = field(default_factory=lambda: defaultdict[str, list[Entry]](list))
+    entries: dict[str, list[JourneyEntry]] = field(default_factory=lambda: defaultdict[str, list[JourneyEntry]](list))
 
     def saw_decision(self, answer: dict[str, Any], asked_by: str) -> None:
         """Note a decision."""
@@ -97,14 +97,14 @@ class Journeys:
         return max(sorted(self.entries), key=lambda customer_id: _worth_telling(self.entries[customer_id]))
 
 
-def _worth_telling(entries: Sequence[Entry]) -> float:
+def _worth_telling(entries: Sequence[JourneyEntry]) -> float:
     if any(isinstance(one, Decided) and one.answer["held_out"] for one in entries):
         return float("-inf")
     shown = {mark for one in entries for mark in _marks(one)}
     return sum(_POINTS.get(mark, 0.0) for mark in shown) - 0.2 * max(0, len(entries) - MOST_ENTRIES)
 
 
-def _marks(entry: Entry) -> Iterable[str]:
+def _marks(entry: JourneyEntry) -> Iterable[str]:
     """What an entry shows of the engine."""
     if isinstance(entry, Happened):
         yield entry.what

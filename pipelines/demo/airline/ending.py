@@ -20,8 +20,8 @@ from pipelines.demo.airline.rivals import CONSTANT_NAME, Rivals
 from pipelines.demo.airline.telling import told
 from pipelines.demo.log_reading import read_now
 from pipelines.options import progress_bar
-from pipelines.simulation.contest.comparison import SILENCE_NAME, Comparison, compare_plays
-from pipelines.simulation.contest.judge import Verdict, judge
+from pipelines.simulation.contest.comparison import SILENCE_NAME, ContestComparison, compare_plays
+from pipelines.simulation.contest.judge import Recount, judge
 from pipelines.simulation.contest.play import Played
 
 HOLDOUT = "holdout"
@@ -79,7 +79,7 @@ class Ending:
         record = self.rehearsal.traffic.client.get(f"/v1/decisions/{decision_id}").raise_for_status().json()
         return plain_reason(decision_from_record(record), self.catalogue.currency)
 
-    def _comparison(self) -> Comparison:
+    def _comparison(self) -> ContestComparison:
         """The engine as it was served beside all rivals; waits for those that still play."""
         plays = {SERVED: self._served(), SILENCE_NAME: self._silence()}
         with progress_bar() as bar:
@@ -99,7 +99,7 @@ class Ending:
     def _silence(self) -> Played:
         """What came of the twin world."""
         alone = self.rehearsal.board.purse.alone
-        nothing = Verdict(contacts=0, violations={})
+        nothing = Recount(contacts=0, violations={})
         return Played(gain_minor=alone, expected_minor=np.zeros_like(alone), messages={}, verdict=nothing)
 
     def _served(self) -> Played:

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from decisioning.decision import Reason
 from decisioning.explanation.spoken_names import spoken
-from pipelines.demo.airline.scoreboard import Money, Scoreboard
+from pipelines.demo.airline.scoreboard import MoneyTally, Scoreboard
 from pipelines.demo.airline.traffic import Traffic
 
 SILENCES = {
@@ -118,7 +118,7 @@ def _facts(board: Scoreboard, traffic: Traffic) -> Table:
     return table
 
 
-def gain_words(money: Money) -> str:
+def gain_words(money: MoneyTally) -> str:
     """The gain over the holdout with its interval; a few dozen customers cannot tell much in a few weeks."""
     if isnan(money.gain):
         return "not known yet"

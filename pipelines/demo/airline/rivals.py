@@ -40,7 +40,7 @@ from pipelines.simulation.contest.ground import capacities
 from pipelines.simulation.contest.play import Beginning, Played, campaign_catalogue, play
 from pipelines.simulation.history import settled_world
 from pipelines.simulation.policies.oracle import prices, solve
-from pipelines.simulation.policies.policies import Constant, Everything, Learned, Oracle, Valuing
+from pipelines.simulation.policies.policies import Constant, Everything, LearnedPolicy, Oracle, Valuing
 from pipelines.simulation.policies.schooling import ACCEPTED, best_constant
 from training.judgement.from_log import load_dataset
 from training.models.learner import learn
@@ -49,7 +49,7 @@ EVERYTHING_NAME, CONSTANT_NAME, PROPENSITY_NAME = "everything", "best single mes
 AT_ONCE = (EVERYTHING_NAME, CONSTANT_NAME, ENGINE_NAME, ORACLE_NAME)
 """Rivals that need nothing which the live weeks change; the others are played after them."""
 
-type Rival = Constant | Everything | Learned | Oracle
+type Rival = Constant | Everything | LearnedPolicy | Oracle
 
 _PROCESSES = 2
 _NICENESS = 15
@@ -57,7 +57,7 @@ _OTHER_PEOPLE = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Contest:
+class RivalTask:
     """What a rival's process has to know.
 
     Attributes:
@@ -91,7 +91,7 @@ class Contest:
 class Rivals:
     """Rivals that are playing, by name."""
 
-    contest: Contest
+    contest: RivalTask
     pool: Pool
     playing: dict[str, "AsyncResult[Played]"] = field(default_factory=dict[str, "AsyncResult[Played]"])
 
@@ -107,7 +107,7 @@ class Rivals:
 
 
 @contextmanager
-def rivals(contest: Contest) -> Iterator[Rivals]:
+def rivals(contest: RivalTask) -> Iterator[Rivals]:
     """Processes for rivals, ended with the block whatever they are at."""
     context = multiprocessing.get_context("spawn")
     with context.Pool(_PROCESSES, initializer=_step_back) as pool:
@@ -121,7 +121,7 @@ def _step_back() -> None:
     os.nice(_NICENESS)
 
 
-def _play(contest: Contest, name: str) -> Played:
+def _play(contest: RivalTask, name: str) -> Played:
     """One rival, in its process."""
     beginning = _beginning(contest)
     rival = cast("Valuing", _RIVALS[name](contest, beginning))
@@ -129,7 +129,7 @@ def _play(contest: Contest, name: str) -> Played:
 
 
 @cache
-def _beginning(contest: Contest) -> Beginning:
+def _beginning(contest: RivalTask) -> Beginning:
     settings, tables = contest.settings, tables_of(contest.settings, contest.example)
     world = world_of(contest.scenario, tables, Diary(settings).weeks()[: contest.played])
     past = _past(settings, world.now)
@@ -149,11 +149,11 @@ def _past(settings: Settings, now: datetime) -> History:
     return History(**frames)
 
 
-def _everything(_contest: Contest, _beginning: Beginning) -> Rival:
+def _everything(_contest: RivalTask, _beginning: Beginning) -> Rival:
     return Everything()
 
 
-def _constant(contest: Contest, beginning: Beginning) -> Rival:
+def _constant(contest: RivalTask, beginning: Beginning) -> Rival:
     """The best single message is found on other people: a world of another seed at the same moment."""
     others = settled_world(
         load_catalogue(tables_of(contest.settings, contest.example) / "catalogue"),
@@ -167,15 +167,15 @@ def _constant(contest: Contest, beginning: Beginning) -> Rival:
     return Constant(key=best_constant(others, contest.weeks, room))
 
 
-def _engine(contest: Contest, _beginning: Beginning) -> Rival:
+def _engine(contest: RivalTask, _beginning: Beginning) -> Rival:
     champion = fetch_champion(contest.settings)
-    return Learned(model=load_value_model(champion.folder, version=champion.version))
+    return LearnedPolicy(model=load_value_model(champion.folder, version=champion.version))
 
 
-def _propensity(contest: Contest, beginning: Beginning) -> Rival:
+def _propensity(contest: RivalTask, beginning: Beginning) -> Rival:
     settings = contest.settings
     model = _acceptance(settings, load_catalogue(settings.catalogue_path), beginning.world.now)
-    return Learned(model=model, by_propensity=True)
+    return LearnedPolicy(model=model, by_propensity=True)
 
 
 def _acceptance(settings: Settings, catalogue: Catalogue, now: datetime) -> ValueModel:
@@ -191,12 +191,12 @@ def _acceptance(settings: Settings, catalogue: Catalogue, now: datetime) -> Valu
     return value_model(learned.bundle, version="propensity")
 
 
-def _oracle(contest: Contest, beginning: Beginning) -> Rival:
+def _oracle(contest: RivalTask, beginning: Beginning) -> Rival:
     found = prices(beginning.world, contest.weeks, capacities(beginning.catalogue))
     return Oracle(plan=solve(beginning.world, contest.weeks, prices_minor=found))
 
 
-_RIVALS: Mapping[str, Callable[[Contest, Beginning], Rival]] = MappingProxyType(
+_RIVALS: Mapping[str, Callable[[RivalTask, Beginning], Rival]] = MappingProxyType(
     {
         EVERYTHING_NAME: _everything,
         CONSTANT_NAME: _constant,

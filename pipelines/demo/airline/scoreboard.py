@@ -18,7 +18,7 @@ CENTS = 100.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Money:
+class MoneyTally:
     """What customers brought so far, per customer, in major units.
 
     Attributes:
@@ -68,12 +68,12 @@ class Purse:
             is_held_out=np.zeros(size, dtype=np.bool_),
         )
 
-    def money(self) -> Money:
+    def money(self) -> MoneyTally:
         """The state of things."""
         spoken_to, held_out = self.here[~self.is_held_out] / CENTS, self.here[self.is_held_out] / CENTS
         lower, upper = _interval(spoken_to, held_out)
         kept = float(held_out.mean()) if held_out.size else float("nan")
-        return Money(
+        return MoneyTally(
             spoken_to=float(spoken_to.mean()),
             held_out=kept,
             gain=float(spoken_to.mean()) - kept,

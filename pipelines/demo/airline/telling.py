@@ -6,7 +6,7 @@ from datetime import datetime
 from itertools import groupby
 
 from decisioning.explanation.spoken_names import spoken, spoken_channel
-from pipelines.demo.airline.customer_journey import Decided, Entry, Happened
+from pipelines.demo.airline.customer_journey import Decided, Happened, JourneyEntry
 
 EVENT_WORDS = {
     "ad_seen": "sees an advertisement",
@@ -46,7 +46,7 @@ UNTOLD = frozenset({"delivered", "discount"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class StoryLine:
     """A line of the story."""
 
     at: datetime
@@ -55,7 +55,7 @@ class Line:
     is_decision: bool = False
 
 
-def told(entries: Sequence[Entry], explain: Callable[[str], str]) -> list[Line]:
+def told(entries: Sequence[JourneyEntry], explain: Callable[[str], str]) -> list[StoryLine]:
     """The story of one customer.
 
     Args:
@@ -66,14 +66,14 @@ def told(entries: Sequence[Entry], explain: Callable[[str], str]) -> list[Line]:
     return list(_without_repeats(line for entry in ordered if (line := _line(entry, explain)) is not None))
 
 
-def _line(entry: Entry, explain: Callable[[str], str]) -> Line | None:
+def _line(entry: JourneyEntry, explain: Callable[[str], str]) -> StoryLine | None:
     if isinstance(entry, Decided):
-        return Line(at=entry.at, what=_decided(entry), why=_why(entry, explain), is_decision=True)
+        return StoryLine(at=entry.at, what=_decided(entry), why=_why(entry, explain), is_decision=True)
     words = _happened(entry)
-    return None if words is None else Line(at=entry.at, what=words)
+    return None if words is None else StoryLine(at=entry.at, what=words)
 
 
-def _without_repeats(lines: Iterator[Line]) -> Iterator[Line]:
+def _without_repeats(lines: Iterator[StoryLine]) -> Iterator[StoryLine]:
     """What comes several times in a row is told once, with how often where it is a decision."""
     for _, group in groupby(lines, key=lambda line: line.what):
         first, *more = group

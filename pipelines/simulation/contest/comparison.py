@@ -27,7 +27,7 @@ _LEVEL = 0.95
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Interval:
+class GainInterval:
     """A number with its 95 % interval."""
 
     value: float
@@ -36,7 +36,7 @@ class Interval:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class PolicyStanding:
     """How one policy did.
 
     Attributes:
@@ -53,11 +53,11 @@ class Standing:
     """
 
     name: str
-    gain: Interval
-    share: Interval
+    gain: GainInterval
+    share: GainInterval
     realised_worth: float
-    realised_gain: Interval
-    realised_share: Interval
+    realised_gain: GainInterval
+    realised_share: GainInterval
     messages: float
     by_channel: Mapping[str, float]
     violations: Mapping[str, int]
@@ -65,7 +65,7 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
+class ContestComparison:
     """All policies on one world.
 
     Attributes:
@@ -81,10 +81,10 @@ class Comparison:
     customers: int
     weeks: int
     bound: float
-    standings: tuple[Standing, ...]
+    standings: tuple[PolicyStanding, ...]
     notes: Mapping[str, str]
 
-    def of(self, name: str) -> Standing:
+    def of(self, name: str) -> PolicyStanding:
         """One policy's standing; KeyError where it did not take part."""
         return {one.name: one for one in self.standings}[name]
 
@@ -102,7 +102,7 @@ def compare_plays(
     bound_minor: float,
     per_major: float = 100.0,
     notes: Mapping[str, str] | None = None,
-) -> Comparison:
+) -> ContestComparison:
     """Put plays of one beginning side by side.
 
     Args:
@@ -121,7 +121,7 @@ def compare_plays(
         raise InvalidInputError(f"plays must have silence and the oracle, got none of {', '.join(sorted(missing))}")
     silence, oracle = plays[SILENCE_NAME], plays[ORACLE_NAME]
     standings = [_standing(name, one, silence, oracle, per_major) for name, one in plays.items()]
-    return Comparison(
+    return ContestComparison(
         seed=seed,
         customers=len(silence.gain_minor),
         weeks=weeks,
@@ -131,13 +131,13 @@ def compare_plays(
     )
 
 
-def _standing(name: str, played: Played, silence: Played, oracle: Played, per_major: float) -> Standing:
+def _standing(name: str, played: Played, silence: Played, oracle: Played, per_major: float) -> PolicyStanding:
     realised, size = played.gain_minor - silence.gain_minor, len(played.gain_minor)
     by_channel: dict[str, float] = {}
     for key, count in played.messages.items():
         channel = key.split("/")[1]
         by_channel[channel] = by_channel.get(channel, 0.0) + count / size
-    return Standing(
+    return PolicyStanding(
         name=name,
         gain=mean_interval(played.expected_minor / per_major),
         share=share_interval(played.expected_minor, oracle.expected_minor),
@@ -151,18 +151,18 @@ def _standing(name: str, played: Played, silence: Played, oracle: Played, per_ma
     )
 
 
-def mean_interval(values: FloatArray) -> Interval:
+def mean_interval(values: FloatArray) -> GainInterval:
     """Mean of n numbers with its interval.
 
     Example:
         >>> mean_interval(np.array([1.0, 1.0, 1.0]))
-        Interval(value=1.0, lower=1.0, upper=1.0)
+        GainInterval(value=1.0, lower=1.0, upper=1.0)
     """
     mean, error = float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values)))
     return _around(mean, error, len(values))
 
 
-def share_interval(gained: FloatArray, best: FloatArray) -> Interval:
+def share_interval(gained: FloatArray, best: FloatArray) -> GainInterval:
     """What was gained as a share of the best, paired by customer.
 
     Args:
@@ -180,7 +180,7 @@ def share_interval(gained: FloatArray, best: FloatArray) -> Interval:
     return _around(share, error, len(best))
 
 
-def over_seeds(shares: FloatArray) -> Interval:
+def over_seeds(shares: FloatArray) -> GainInterval:
     """Mean share over worlds, with the interval that their spread gives: shape (s,), at least two of them.
 
     Raises:
@@ -191,8 +191,8 @@ def over_seeds(shares: FloatArray) -> Interval:
     return mean_interval(shares)
 
 
-def _around(value: float, error: float, count: int) -> Interval:
+def _around(value: float, error: float, count: int) -> GainInterval:
     if count < 2:  # noqa: PLR2004 - one number has no spread
-        return Interval(value=value, lower=float("-inf"), upper=float("inf"))
+        return GainInterval(value=value, lower=float("-inf"), upper=float("inf"))
     reach = float(stats.t.ppf(0.5 + _LEVEL / 2, count - 1)) * error
-    return Interval(value=value, lower=value - reach, upper=value + reach)
+    return GainInterval(value=value, lower=value - reach, upper=value + reach)

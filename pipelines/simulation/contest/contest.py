@@ -16,15 +16,15 @@ from pipelines.simulation.contest.comparison import (
     ENGINE_NAME,
     ORACLE_NAME,
     SILENCE_NAME,
-    Comparison,
-    Interval,
+    ContestComparison,
+    GainInterval,
     compare_plays,
     over_seeds,
 )
-from pipelines.simulation.contest.ground import Ground, capacities
+from pipelines.simulation.contest.ground import ContestGround, capacities
 from pipelines.simulation.contest.play import Played, play
 from pipelines.simulation.policies.oracle import OraclePlan, prices, solve
-from pipelines.simulation.policies.policies import Constant, Everything, Learned, Oracle, Silence, Valuing
+from pipelines.simulation.policies.policies import Constant, Everything, LearnedPolicy, Oracle, Silence, Valuing
 from pipelines.simulation.policies.schooling import PROPENSITY_FOLDER, best_constant, school
 from pipelines.simulation.world.world import World
 
@@ -59,10 +59,10 @@ class Contest:
     ends_on: date
     workers: int = 2
 
-    def ground(self, seed: int) -> Ground:
+    def ground(self, seed: int) -> ContestGround:
         """The ground of one world."""
         name = f"{self.customers}-{self.history_days}-{seed}-{self.ends_on}"
-        return Ground(
+        return ContestGround(
             folder=self.folder / name,
             customers=self.customers,
             days=self.history_days,
@@ -81,8 +81,8 @@ class Summary:
         violations: Broken rules of all plays.
     """
 
-    comparisons: tuple[Comparison, ...]
-    shares: dict[str, Interval]
+    comparisons: tuple[ContestComparison, ...]
+    shares: dict[str, GainInterval]
     violations: int
 
 
@@ -101,7 +101,7 @@ def hold(contest: Contest, *, on_progress: OnProgress = lambda _what: None) -> S
     )
 
 
-def compare_on(contest: Contest, seed: int, *, on_progress: OnProgress = lambda _what: None) -> Comparison:
+def compare_on(contest: Contest, seed: int, *, on_progress: OnProgress = lambda _what: None) -> ContestComparison:
     """All policies on one world."""
     ground = contest.ground(seed)
     on_progress(f"seed {seed}: history")
@@ -124,18 +124,18 @@ def compare_on(contest: Contest, seed: int, *, on_progress: OnProgress = lambda 
     return comparison
 
 
-def _school(ground: Ground, world: World, on_progress: OnProgress) -> None:
+def _school(ground: ContestGround, world: World, on_progress: OnProgress) -> None:
     """Learn from the ground's history, unless that was done; the engine's bundle is remembered by its folder."""
     if not _engine_note(ground).is_file():
         schooled = school(ground.tables, ground.folder / "home", now=world.now, on_progress=on_progress)
         _engine_note(ground).write_text(str(schooled.engine.resolve()), encoding="utf-8")
 
 
-def _engine_note(ground: Ground) -> Path:
+def _engine_note(ground: ContestGround) -> Path:
     return ground.folder / "engine.txt"
 
 
-def _constant(contest: Contest, ground: Ground) -> str:
+def _constant(contest: Contest, ground: ContestGround) -> str:
     """The best single message for other people, who live in a world of their own."""
     path = ground.folder / "constant.txt"
     if not path.is_file():
@@ -147,11 +147,11 @@ def _constant(contest: Contest, ground: Ground) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def _solve(ground: Ground, world: World, weeks: int) -> OraclePlan:
+def _solve(ground: ContestGround, world: World, weeks: int) -> OraclePlan:
     return solve(world, weeks, prices_minor=prices(world, weeks, capacities(ground.catalogue)))
 
 
-def _play_all(contest: Contest, ground: Ground, key: str) -> Iterator[tuple[str, Played]]:
+def _play_all(contest: Contest, ground: ContestGround, key: str) -> Iterator[tuple[str, Played]]:
     if contest.workers == 1:
         yield from ((name, _play(contest, ground.seed, name, key)) for name in NAMES)
         return
@@ -171,15 +171,15 @@ def _play(contest: Contest, seed: int, name: str, key: str) -> Played:
     return play(ground.beginning(world), valuing, contest.weeks, name=name.replace(" ", "-"))
 
 
-def _valuing(name: str, ground: Ground, world: World, weeks: int, key: str) -> Valuing:
+def _valuing(name: str, ground: ContestGround, world: World, weeks: int, key: str) -> Valuing:
     match name:
         case "oracle":
             return Oracle(plan=_solve(ground, world, weeks))
         case "engine":
             folder = Path(_engine_note(ground).read_text(encoding="utf-8"))
-            return Learned(model=load_value_model(folder))
+            return LearnedPolicy(model=load_value_model(folder))
         case "propensity":
-            return Learned(model=load_value_model(ground.folder / "home" / PROPENSITY_FOLDER), by_propensity=True)
+            return LearnedPolicy(model=load_value_model(ground.folder / "home" / PROPENSITY_FOLDER), by_propensity=True)
         case "best single message":
             return Constant(key=key)
         case "everything":
@@ -188,7 +188,7 @@ def _valuing(name: str, ground: Ground, world: World, weeks: int, key: str) -> V
             return Silence()
 
 
-def rows_of(comparison: Comparison) -> list[Sequence[str]]:
+def rows_of(comparison: ContestComparison) -> list[Sequence[str]]:
     """A comparison as lines of a table: policy, gain over silence, share of the oracle's, messages, violations."""
     return [
         (

@@ -31,7 +31,7 @@ _STATE = ("step", "memory", "has_left", "case", "case_week")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ground:
+class ContestGround:
     """Where a comparison is made.
 
     Attributes:

@@ -30,7 +30,7 @@ _RECENCY = "_recency_days"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Recount:
     """What a recount found.
 
     Attributes:
@@ -84,7 +84,7 @@ class _Life:
     contacts: list[Sent] = field(default_factory=list[Sent])
 
 
-def judge(catalogue: Catalogue, tables: Tables, *, since: datetime) -> Verdict:
+def judge(catalogue: Catalogue, tables: Tables, *, since: datetime) -> Recount:
     """Count violations of the catalogue's rules among the contacts since a moment.
 
     Args:
@@ -106,7 +106,7 @@ def judge(catalogue: Catalogue, tables: Tables, *, since: datetime) -> Verdict:
                 looked_at.append(one)
                 found.update(_broken(catalogue, life, place, sent, stages))
     found["capacity"] = sum(_over(limit, sent.values(), since) for limit in catalogue.limits)
-    return Verdict(contacts=len(looked_at), violations={rule: found[rule] for rule in RULES})
+    return Recount(contacts=len(looked_at), violations={rule: found[rule] for rule in RULES})
 
 
 def _broken(

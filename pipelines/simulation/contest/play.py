@@ -23,7 +23,7 @@ from features.history import History
 from features.log.contracts import UTC_TIME
 from pipelines.simulation.contest.books import Books
 from pipelines.simulation.contest.chronicle import Chronicle, rule_features, together
-from pipelines.simulation.contest.judge import Verdict, judge
+from pipelines.simulation.contest.judge import Recount, judge
 from pipelines.simulation.contest.wave import TOUCHPOINT, Wave, decide_wave
 from pipelines.simulation.policies.advantage import SilentFuture
 from pipelines.simulation.policies.policies import Monday, Valuing
@@ -67,7 +67,7 @@ class Played:
     gain_minor: FloatArray
     expected_minor: FloatArray
     messages: Mapping[str, int]
-    verdict: Verdict
+    verdict: Recount
     seconds: float = 0.0
 
 

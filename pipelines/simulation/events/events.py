@@ -14,7 +14,7 @@ from pipelines.simulation.events.table_rows import Sheet
 from pipelines.simulation.events.texts import words_for
 from pipelines.simulation.events.timing import acted_hours, seen_hours
 from pipelines.simulation.world.chance import Cause
-from pipelines.simulation.world.journey import Step
+from pipelines.simulation.world.journey import JourneyStep
 from pipelines.simulation.world.population import REGIONS, IntArray
 from pipelines.simulation.world.state import keys_of
 from pipelines.simulation.world.week import HOURS, WeekResult
@@ -68,14 +68,16 @@ def moments_of(events: pl.DataFrame) -> pl.DataFrame:
 def _add_looking(sheet: Sheet, result: WeekResult) -> None:
     people, before, after = result.effects.population, result.before.step, result.after.step
     regions = np.array(REGIONS)[people.region]
-    begins = (before != Step.DREAM) | (result.chance(Cause.BROWSED) < BROWSE_RATE)
+    begins = (before != JourneyStep.DREAM) | (result.chance(Cause.BROWSED) < BROWSE_RATE)
     acted = acted_hours(result)
-    browsed = np.where(before == Step.DREAM, result.chance(Cause.BROWSED_AT) * HOURS, acted)
-    searched = np.where(before == Step.PLAN, result.chance(Cause.SEARCHED_AT) * HOURS, acted)
-    seen_ads = np.isin(before, (Step.DREAM, Step.PLAN)) & (result.chance(Cause.ADVERTISED) < ADVERTISED_RATE)
+    browsed = np.where(before == JourneyStep.DREAM, result.chance(Cause.BROWSED_AT) * HOURS, acted)
+    searched = np.where(before == JourneyStep.PLAN, result.chance(Cause.SEARCHED_AT) * HOURS, acted)
+    seen_ads = np.isin(before, (JourneyStep.DREAM, JourneyStep.PLAN)) & (
+        result.chance(Cause.ADVERTISED) < ADVERTISED_RATE
+    )
     for kind, who, hours in (
-        ("browse", (after == Step.DREAM) & begins, browsed),
-        ("search", (after == Step.PLAN), searched),
+        ("browse", (after == JourneyStep.DREAM) & begins, browsed),
+        ("search", (after == JourneyStep.PLAN), searched),
         ("ad_seen", seen_ads, result.chance(Cause.ADVERTISED_AT) * HOURS),
     ):
         rows = np.flatnonzero(who)

@@ -7,9 +7,9 @@ from pipelines.simulation.events.table_rows import LAST_HOUR, Sheet
 from pipelines.simulation.events.texts import words_for
 from pipelines.simulation.events.timing import departs_hours
 from pipelines.simulation.world.chance import Cause
-from pipelines.simulation.world.journey import Step
+from pipelines.simulation.world.journey import JourneyStep
 from pipelines.simulation.world.population import IntArray
-from pipelines.simulation.world.state import Case, keys_of
+from pipelines.simulation.world.state import OpenTrouble, keys_of
 from pipelines.simulation.world.week import WeekResult
 
 NOTICE_HOURS = (96.0, 160.0)
@@ -34,7 +34,7 @@ def add_flights(sheet: Sheet, result: WeekResult) -> None:
 
 
 def _add_notices(sheet: Sheet, result: WeekResult) -> None:
-    rows = np.flatnonzero((result.before.step != Step.PREPARE) & (result.after.step == Step.PREPARE))
+    rows = np.flatnonzero((result.before.step != JourneyStep.PREPARE) & (result.after.step == JourneyStep.PREPARE))
     first, last = NOTICE_HOURS
     hours = first + (last - first) * result.chance(Cause.TRIP_NOTICE_AT)[rows]
     sheet.add("trip_upcoming", rows, hours, keys=keys_of("trip", result.when.week, rows))
@@ -43,7 +43,7 @@ def _add_notices(sheet: Sheet, result: WeekResult) -> None:
 def _add_departures(sheet: Sheet, result: WeekResult) -> None:
     """The flight out is one that left: whose flight is cancelled at home is rebooked before they set out."""
     flights, week = result.flights, result.when.week
-    rows = np.flatnonzero(result.before.step == Step.PREPARE)
+    rows = np.flatnonzero(result.before.step == JourneyStep.PREPARE)
     flight = flights.pick(result.effects.population.airport[rows], result.chance(Cause.FLIGHT_OUT)[rows])
     scheduled = departs_hours(flights, result.when.begins_at, flight)
     delay = np.maximum(flights.departure_delay_minutes[flight], 0)
@@ -71,11 +71,11 @@ def _add_delays(sheet: Sheet, result: WeekResult, rows: IntArray, flight: IntArr
 
 def _add_landings(sheet: Sheet, result: WeekResult) -> None:
     flights, week = result.flights, result.when.week
-    rows = np.flatnonzero(result.before.step == Step.TRAVEL)
+    rows = np.flatnonzero(result.before.step == JourneyStep.TRAVEL)
     flight, case = result.flight_home[rows], result.after.case[rows]
     scheduled = departs_hours(flights, result.when.begins_at, flight)
     name = [flights.names[each] for each in flight.tolist()]
-    cancelled = case == Case.CANCELLED
+    cancelled = case == OpenTrouble.CANCELLED
     in_air = (flights.air_minutes[flight] + np.maximum(flights.arrival_delay_minutes[flight], 0)) / 60
     # Trouble at the very end of a week would be reported in the next one, and the case would not be seen in time.
     landed = np.minimum(scheduled + np.where(cancelled, _REBOOKED_HOURS, in_air), LAST_HOUR - 3)
@@ -83,9 +83,9 @@ def _add_landings(sheet: Sheet, result: WeekResult) -> None:
     _add_delays(sheet, result, rows[~cancelled], flight[~cancelled], "home")
     told = scheduled - _TOLD_BEFORE_HOURS
     for kind, which, hours, words, channel in (
-        ("bag_lost", Case.BAG, landed + 0.7, None, "airport_desk"),
-        ("flight_cancelled", Case.CANCELLED, told, None, "airport_desk"),
-        ("complaint", Case.DELAYED, landed + 2.0, "complaint", "email"),
+        ("bag_lost", OpenTrouble.BAG, landed + 0.7, None, "airport_desk"),
+        ("flight_cancelled", OpenTrouble.CANCELLED, told, None, "airport_desk"),
+        ("complaint", OpenTrouble.DELAYED, landed + 2.0, "complaint", "email"),
     ):
         of = case == which
         who = rows[of]

@@ -7,9 +7,9 @@ from pipelines.simulation.events.table_rows import Sheet
 from pipelines.simulation.events.texts import languages_of, words_for
 from pipelines.simulation.events.timing import acted_hours
 from pipelines.simulation.world.chance import Cause
-from pipelines.simulation.world.journey import Step
+from pipelines.simulation.world.journey import JourneyStep
 from pipelines.simulation.world.population import BoolArray, IntArray
-from pipelines.simulation.world.state import Case, keys_of
+from pipelines.simulation.world.state import OpenTrouble, keys_of
 from pipelines.simulation.world.week import WeekResult
 
 POSTING_RATE = 0.35
@@ -44,9 +44,9 @@ def _case_ids(result: WeekResult, rows: IntArray) -> list[str]:
 def _add_posts(sheet: Sheet, result: WeekResult) -> None:
     """Public posts on the day after the trouble began; the case that operations opened is named with them."""
     people, week = result.effects.population, result.when.week
-    opened = (result.before.step == Step.TRAVEL) & (result.after.case > 0)
+    opened = (result.before.step == JourneyStep.TRAVEL) & (result.after.case > 0)
     posts = opened & (result.chance(Cause.POSTED) < POSTING_RATE * people.sociability)
-    for case, occasion in ((Case.BAG, "post_bag"), (Case.CANCELLED, "post_cancelled")):
+    for case, occasion in ((OpenTrouble.BAG, "post_bag"), (OpenTrouble.CANCELLED, "post_cancelled")):
         rows = np.flatnonzero(posts & (result.after.case == case))
         text = words_for(occasion, people.zone[rows], result.chance(Cause.WORDS)[rows])
         properties = {"text": text, "case_id": keys_of("case", week, rows).to_list()}
@@ -56,7 +56,7 @@ def _add_posts(sheet: Sheet, result: WeekResult) -> None:
 
 def _add_chasing(sheet: Sheet, result: WeekResult) -> None:
     people = result.effects.population
-    stays = (result.before.step == Step.RECOVER) & (result.after.step == Step.RECOVER)
+    stays = (result.before.step == JourneyStep.RECOVER) & (result.after.step == JourneyStep.RECOVER)
     rows = np.flatnonzero(stays & (result.chance(Cause.CHASED) < CHASING_RATE))
     text = words_for("chasing", people.zone[rows], result.chance(Cause.WORDS)[rows])
     hours = 24 + 96 * result.chance(Cause.TOLD_AT)[rows]
@@ -67,21 +67,24 @@ def _add_chasing(sheet: Sheet, result: WeekResult) -> None:
 
 def _add_solutions(sheet: Sheet, result: WeekResult) -> None:
     """A bag is found, other cases are closed; then some say how that was."""
-    ends = (result.before.step == Step.RECOVER) & (result.after.step != Step.RECOVER)
+    ends = (result.before.step == JourneyStep.RECOVER) & (result.after.step != JourneyStep.RECOVER)
     hours = 12 + 120 * result.chance(Cause.TOLD_AT)
-    for kind, of in (("bag_found", result.before.case == Case.BAG), ("case_resolved", result.before.case != Case.BAG)):
+    for kind, of in (
+        ("bag_found", result.before.case == OpenTrouble.BAG),
+        ("case_resolved", result.before.case != OpenTrouble.BAG),
+    ):
         rows = np.flatnonzero(ends & of)
         properties = {"case_id": _case_ids(result, rows)}
         sheet.add(kind, rows, hours[rows], keys=keys_of(kind, result.when.week, rows), properties=properties)
-    lost = result.after.step == Step.LAPSE
+    lost = result.after.step == JourneyStep.LAPSE
     mood = 0.75 * result.chance(Cause.SCORE) + 0.35 * result.effects.population.patience - 0.4 * lost
     _add_survey(sheet, result, "csat", ends, hours + 20, 1 + np.clip(5 * mood, 0, 4.99), most=5)
 
 
 def _add_trip_surveys(sheet: Sheet, result: WeekResult) -> None:
     step = result.before.step
-    home = np.isin(step, (Step.RETURN_1, Step.LATE_1))
-    mood = 0.55 + 0.45 * result.chance(Cause.SCORE) - 0.35 * (step == Step.LATE_1)
+    home = np.isin(step, (JourneyStep.RETURN_1, JourneyStep.LATE_1))
+    mood = 0.55 + 0.45 * result.chance(Cause.SCORE) - 0.35 * (step == JourneyStep.LATE_1)
     _add_survey(sheet, result, "nps", home, 10 + 60 * result.chance(Cause.TOLD_AT), 10.99 * mood, most=10)
 
 
@@ -103,11 +106,11 @@ def _add_survey(
 def _add_reviews(sheet: Sheet, result: WeekResult) -> None:
     """Reviews that a message asked for, and those that came unasked."""
     people, step = result.effects.population, result.before.step
-    home = np.isin(step, (Step.RETURN_1, Step.LATE_1))
+    home = np.isin(step, (JourneyStep.RETURN_1, JourneyStep.LATE_1))
     unasked = home & (result.chance(Cause.WROTE) < REVIEW_RATE * people.sociability)
     asked = result.is_sold & (result.effects.sale_outcome[result.actions] == 2)  # noqa: PLR2004 - `reviewed`
     hours = np.where(asked, acted_hours(result), 20 + 100 * result.chance(Cause.TOLD_AT))
-    late = np.isin(step, (Step.LATE_1, Step.LATE_2, Step.LATE_3))
+    late = np.isin(step, (JourneyStep.LATE_1, JourneyStep.LATE_2, JourneyStep.LATE_3))
     for of, occasion in ((~late, "review_well"), (late, "review_late")):
         rows = np.flatnonzero((unasked | asked) & of)
         text = words_for(occasion, people.zone[rows], result.chance(Cause.WORDS)[rows])

@@ -14,7 +14,7 @@ import numpy as np
 from decisioning.scoring import FloatArray
 from pipelines.simulation.events.flights import flights_at
 from pipelines.simulation.policies.expectation import Ahead, Expectation
-from pipelines.simulation.world.journey import Step
+from pipelines.simulation.world.journey import JourneyStep
 from pipelines.simulation.world.moves import Chain
 from pipelines.simulation.world.population import IntArray
 from pipelines.simulation.world.state import WorldState
@@ -32,14 +32,14 @@ class SilentFuture:
             weeks: How many count; what comes after them counts nothing.
         """
         self._world, self._first, self._weeks = world.copy(), world.week, weeks
-        shape = (weeks + 1, len(Step), world.population.size)
+        shape = (weeks + 1, len(JourneyStep), world.population.size)
         self._free, self._left = np.zeros(shape), np.zeros(shape)
         for place in reversed(range(weeks)):
             expectation = self._expectation(place)
             for values, has_left in ((self._free, False), (self._left, True)):
                 after = list(values[place + 1])
                 ahead = Ahead(quiet=after, contacted=after, left=after)
-                for step in Step:
+                for step in JourneyStep:
                     values[place, step] = expectation.silence(step, slice(None), ahead, has_left=has_left)
 
     def advantage(self, week: int, state: WorldState, actions: IntArray) -> FloatArray:
@@ -58,15 +58,16 @@ class SilentFuture:
         for message, step in np.unique(kinds, axis=1).T.tolist():
             rows = sent[(kinds[0] == message) & (kinds[1] == step)]
             ahead, has_left = self._ahead(place, rows, state), state.has_left[rows]
-            worth = expectation.message(message, Step(step), rows, state.memory[rows], ahead, has_left=has_left)
-            found[rows] = worth - expectation.silence(Step(step), rows, ahead, has_left=has_left)
+            worth = expectation.message(message, JourneyStep(step), rows, state.memory[rows], ahead, has_left=has_left)
+            found[rows] = worth - expectation.silence(JourneyStep(step), rows, ahead, has_left=has_left)
         return found - np.where(actions >= 0, effects.cost_minor[actions], 0.0)
 
     def _ahead(self, place: int, rows: IntArray, state: WorldState) -> Ahead:
         has_left = state.has_left[rows]
-        left = [self._left[place + 1, step, rows] for step in Step]
+        left = [self._left[place + 1, step, rows] for step in JourneyStep]
         after = [
-            np.where(has_left, gone, self._free[place + 1, step, rows]) for step, gone in zip(Step, left, strict=True)
+            np.where(has_left, gone, self._free[place + 1, step, rows])
+            for step, gone in zip(JourneyStep, left, strict=True)
         ]
         return Ahead(quiet=after, contacted=after, left=left)
 

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from decisioning.scoring import FloatArray
-from pipelines.simulation.world.effects import Effects, Rows
-from pipelines.simulation.world.journey import Step
+from pipelines.simulation.world.effects import Rows, WorldEffects
+from pipelines.simulation.world.journey import JourneyStep
 from pipelines.simulation.world.moves import Chain, Moves
 from pipelines.simulation.world.population import BoolArray, IntArray
 from pipelines.simulation.world.state import UNPROMPTED
@@ -44,10 +44,10 @@ class Ahead:
 class Expectation:
     """Expected values of one week, for a population and its messages."""
 
-    def __init__(self, effects: Effects, chain: Chain) -> None:
+    def __init__(self, effects: WorldEffects, chain: Chain) -> None:
         self._effects, self._chain = effects, chain
 
-    def silence(self, step: Step, rows: Rows, ahead: Ahead, *, has_left: BoolArray | bool = False) -> FloatArray:
+    def silence(self, step: JourneyStep, rows: Rows, ahead: Ahead, *, has_left: BoolArray | bool = False) -> FloatArray:
         """Value of silence for customers who stand at a step; shape of `ahead.quiet`."""
         moves = self._chain.moves(step, rows, has_left=has_left)
         return _over(moves, ahead.quiet) + _like(self._income(step, rows, moves), ahead.quiet)
@@ -55,7 +55,7 @@ class Expectation:
     def message(
         self,
         message: int,
-        step: Step,
+        step: JourneyStep,
         rows: Rows,
         memory: IntArray,
         ahead: Ahead,
@@ -85,29 +85,29 @@ class Expectation:
         probability = effects.seen_probability(message, rows, memory)
         return probability * when_seen + (1 - probability) * when_unseen
 
-    def _income(self, step: Step, rows: Rows, moves: Moves) -> FloatArray:
+    def _income(self, step: JourneyStep, rows: Rows, moves: Moves) -> FloatArray:
         """Trips booked at their full price, and extras bought unasked; shape (r,)."""
         people, structure = self._effects.population, self._effects.structure
         income = np.zeros_like(people.trip_minor[rows])
-        if step is Step.PLAN:
-            income += _probability(moves, Step.BOOK_1) * people.trip_minor[rows]
+        if step is JourneyStep.PLAN:
+            income += _probability(moves, JourneyStep.BOOK_1) * people.trip_minor[rows]
         if step in UNPROMPTED:
             income += structure.unprompted_extra * structure.unprompted_minor
         return income
 
-    def _response(self, message: int, step: Step, rows: Rows, seen: Moves) -> FloatArray:
+    def _response(self, message: int, step: JourneyStep, rows: Rows, seen: Moves) -> FloatArray:
         """What a seen message sells of its own, less what its discount costs; shape (r,)."""
         effects = self._effects
         brings = effects.sale(message, rows, step) * effects.sale_minor[message]
         discount = effects.discount_minor(message, rows)
-        if step is Step.PLAN:
-            brings = brings - _probability(seen, Step.BOOK_1) * discount
-        if step is Step.LAPSE and effects.strength[message, step, 1] > 0:
-            brings = brings - _probability(seen, Step.PLAN) * discount * effects.structure.voucher_redemption
+        if step is JourneyStep.PLAN:
+            brings = brings - _probability(seen, JourneyStep.BOOK_1) * discount
+        if step is JourneyStep.LAPSE and effects.strength[message, step, 1] > 0:
+            brings = brings - _probability(seen, JourneyStep.PLAN) * discount * effects.structure.voucher_redemption
         return brings
 
 
-def _probability(moves: Moves, towards: Step) -> FloatArray:
+def _probability(moves: Moves, towards: JourneyStep) -> FloatArray:
     return next(probability for step, probability in moves if step is towards)
 
 

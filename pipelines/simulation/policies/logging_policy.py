@@ -29,7 +29,7 @@ _NEVER = -1e9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class LoggedChoice:
     """What the policy did in a week.
 
     Attributes:
@@ -57,7 +57,7 @@ class LoggingPolicy:
         self._seen_at = np.full((size, len(self._offers)), _NEVER)
         self._declined_at = self._seen_at.copy()
 
-    def choose(self) -> Choice:
+    def choose(self) -> LoggedChoice:
         """Choose for the world's current week."""
         world, size = self._world, self._world.population.size
         permitted = self._permitted()
@@ -70,7 +70,7 @@ class LoggingPolicy:
         chosen = ((rank == np.clip(place, 0, np.maximum(count - 1, 0))[:, None]) & permitted).argmax(axis=1)
         each = (1 - SILENCE_PROBABILITY) / np.maximum(count, 1)
         silence = np.where(count == 0, 1.0, SILENCE_PROBABILITY)
-        return Choice(
+        return LoggedChoice(
             actions=np.where(is_silent, -1, chosen), probability=np.where(is_silent, silence, each).astype(np.float64)
         )
 

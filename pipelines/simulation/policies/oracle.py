@@ -19,8 +19,8 @@ from decisioning.errors import InvalidInputError
 from decisioning.scoring import FloatArray
 from pipelines.simulation.events.flights import flights_at
 from pipelines.simulation.policies.expectation import Ahead, Expectation, Values
-from pipelines.simulation.world.effects import EVERYBODY, Effects
-from pipelines.simulation.world.journey import FULL_MEMORY, MEMORIES, Step, contacts_after
+from pipelines.simulation.world.effects import EVERYBODY, WorldEffects
+from pipelines.simulation.world.journey import FULL_MEMORY, MEMORIES, JourneyStep, contacts_after
 from pipelines.simulation.world.moves import Chain
 from pipelines.simulation.world.population import BoolArray, IntArray
 from pipelines.simulation.world.state import WorldState
@@ -76,7 +76,7 @@ class OraclePlan:
             )
         expectation = _expectation(self.world, place)
         found = np.empty((state.step.size, len(self.world.messages) + 1))
-        for step in Step:
+        for step in JourneyStep:
             rows = np.flatnonzero(state.step == step)
             if rows.size:
                 found[rows] = self._of_step(expectation, step, rows, state, place)
@@ -91,14 +91,14 @@ class OraclePlan:
         return values.argmax(axis=1) - 1
 
     def _of_step(
-        self, expectation: Expectation, step: Step, rows: IntArray, state: WorldState, place: int
+        self, expectation: Expectation, step: JourneyStep, rows: IntArray, state: WorldState, place: int
     ) -> FloatArray:
         memory, has_left = state.memory[rows], state.has_left[rows]
         after = _left_or_not(self._free[place + 1], self._left[place + 1], rows, has_left)
         ahead = Ahead(
-            quiet=[after(each, _QUIET[memory]) for each in Step],
-            contacted=[after(each, _CONTACTED[memory]) for each in Step],
-            left=[self._left[place + 1, each, rows] for each in Step],
+            quiet=[after(each, _QUIET[memory]) for each in JourneyStep],
+            contacted=[after(each, _CONTACTED[memory]) for each in JourneyStep],
+            left=[self._left[place + 1, each, rows] for each in JourneyStep],
         )
         found = [expectation.silence(step, rows, ahead, has_left=has_left)]
         found += [
@@ -129,9 +129,9 @@ def solve(
     prices = dict(prices_minor or {})
     _check(world, weeks, prices)
     size = world.population.size
-    free = np.zeros((weeks + 1, len(Step), size, MEMORIES), dtype=np.float32)
-    left = np.zeros((weeks + 1, len(Step), size), dtype=np.float32)
-    quiet = np.zeros((len(Step), size))
+    free = np.zeros((weeks + 1, len(JourneyStep), size, MEMORIES), dtype=np.float32)
+    left = np.zeros((weeks + 1, len(JourneyStep), size), dtype=np.float32)
+    quiet = np.zeros((len(JourneyStep), size))
     for place in reversed(range(weeks)):
         expectation = _expectation(world, place)
         quiet = _quiet_week(expectation, quiet, world.state)
@@ -209,12 +209,12 @@ def _expectation(world: World, place: int) -> Expectation:
 
 def _quiet_week(expectation: Expectation, after: Values, state: WorldState) -> FloatArray:
     ahead = Ahead(quiet=list(after), contacted=list(after), left=list(after))
-    return np.stack([expectation.silence(step, EVERYBODY, ahead, has_left=state.has_left) for step in Step])
+    return np.stack([expectation.silence(step, EVERYBODY, ahead, has_left=state.has_left) for step in JourneyStep])
 
 
 def _left_week(expectation: Expectation, after: Values) -> FloatArray:
     ahead = Ahead(quiet=list(after), contacted=list(after), left=list(after))
-    return np.stack([expectation.silence(step, EVERYBODY, ahead, has_left=True) for step in Step])
+    return np.stack([expectation.silence(step, EVERYBODY, ahead, has_left=True) for step in JourneyStep])
 
 
 def _free_week(world: World, expectation: Expectation, free: Values, left: Values, charges: FloatArray) -> FloatArray:
@@ -227,7 +227,7 @@ def _free_week(world: World, expectation: Expectation, free: Values, left: Value
         left=list(left),
     )
     found = np.empty(free.shape)
-    for step in Step:
+    for step in JourneyStep:
         best = expectation.silence(step, EVERYBODY, ahead)
         for message in np.flatnonzero(is_possible[:, step]).tolist():
             worth = expectation.message(message, step, EVERYBODY, _ALL_MEMORIES, ahead) - charges[message]
@@ -237,7 +237,7 @@ def _free_week(world: World, expectation: Expectation, free: Values, left: Value
     return found
 
 
-def _charges(effects: Effects, tried: Mapping[str, float], *, counts_cost: bool = True) -> FloatArray:
+def _charges(effects: WorldEffects, tried: Mapping[str, float], *, counts_cost: bool = True) -> FloatArray:
     channels = effects.population.channels
     price = np.array([tried.get(channels[place], 0.0) for place in effects.channel])
     return price + effects.cost_minor if counts_cost else price
@@ -249,7 +249,9 @@ def _permitted(world: World, state: WorldState) -> BoolArray:
     return there.permitted()
 
 
-def _left_or_not(free: Values, left: Values, rows: IntArray, has_left: BoolArray) -> Callable[[Step, IntArray], Values]:
+def _left_or_not(
+    free: Values, left: Values, rows: IntArray, has_left: BoolArray
+) -> Callable[[JourneyStep, IntArray], Values]:
     return lambda step, memory: np.where(has_left, left[step, rows], free[step, rows, memory])
 
 

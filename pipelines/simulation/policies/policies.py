@@ -118,7 +118,7 @@ class Constant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Learned:
+class LearnedPolicy:
     """A trained model's values, as the server scores them.
 
     Attributes:

@@ -16,7 +16,7 @@ import numpy as np
 
 from decisioning.catalogue.message import Message
 from decisioning.scoring import FloatArray
-from pipelines.simulation.world.journey import MEMORIES, PUSHED, STAGE_OF, Step, steps_of
+from pipelines.simulation.world.journey import MEMORIES, PUSHED, STAGE_OF, JourneyStep, steps_of
 from pipelines.simulation.world.population import REGIONS, BoolArray, IntArray, Population
 from pipelines.simulation.world.structure import Sale, Structure
 
@@ -29,11 +29,11 @@ OUTCOMES = (None, "referred", "reviewed", "answered")
 """What a sale is reported as; None is a purchase."""
 
 EVERYBODY = slice(None)
-_LATE = frozenset({Step.LATE_1, Step.LATE_2, Step.LATE_3})
+_LATE = frozenset({JourneyStep.LATE_1, JourneyStep.LATE_2, JourneyStep.LATE_3})
 _AWAY = frozenset({"return", "book", "prepare"})
 
 
-class Effects:
+class WorldEffects:
     """The equations for one population and one list of messages.
 
     Attributes:
@@ -55,11 +55,13 @@ class Effects:
         self.channel = np.array([population.channels.index(one.channel.channel_id) for one in messages], dtype=np.int64)
         self.cost_minor = np.array([one.channel.cost_minor for one in messages])
         self.discount_rate = np.array([_number(one, "discount_rate") for one in messages])
-        self.is_in_stage = np.array([[step in steps_of(tuple(one.offer.stages)) for step in Step] for one in messages])
-        self.strength = np.array([[_strengths(structure, one, step) for step in Step] for one in messages])
-        sales = [[_sale(structure, one, step) for step in Step] for one in messages]
+        self.is_in_stage = np.array(
+            [[step in steps_of(tuple(one.offer.stages)) for step in JourneyStep] for one in messages]
+        )
+        self.strength = np.array([[_strengths(structure, one, step) for step in JourneyStep] for one in messages])
+        sales = [[_sale(structure, one, step) for step in JourneyStep] for one in messages]
         self.sale_probability = np.array(
-            [[_probability(sale, step) for step, sale in zip(Step, row, strict=True)] for row in sales]
+            [[_probability(sale, step) for step, sale in zip(JourneyStep, row, strict=True)] for row in sales]
         )
         best = [next(filter(None, row), None) for row in sales]
         self.sale_minor = np.array([sale.amount_minor if sale else 0.0 for sale in best])
@@ -143,7 +145,7 @@ def _fit_of_extra(people: Population, product: str) -> FloatArray:
             return np.full(people.size, 0.5)
 
 
-def _strengths(structure: Structure, message: Message, step: Step) -> list[float]:
+def _strengths(structure: Structure, message: Message, step: JourneyStep) -> list[float]:
     """Strength of each pushable move of a step; the square root makes twice the discount less than twice as strong."""
     strengths = [0.0] * MOVES
     push = structure.pushes.get((message.offer.kind, STAGE_OF[step]))
@@ -155,7 +157,7 @@ def _strengths(structure: Structure, message: Message, step: Step) -> list[float
     return strengths
 
 
-def _sale(structure: Structure, message: Message, step: Step) -> Sale | None:
+def _sale(structure: Structure, message: Message, step: JourneyStep) -> Sale | None:
     offer = message.offer
     if step not in steps_of(tuple(offer.stages)):
         return None
@@ -164,7 +166,7 @@ def _sale(structure: Structure, message: Message, step: Step) -> Sale | None:
     return structure.sales.get((offer.kind, str(offer.attributes.get("product", "none"))))
 
 
-def _probability(sale: Sale | None, step: Step) -> float:
+def _probability(sale: Sale | None, step: JourneyStep) -> float:
     if sale is None:
         return 0.0
     return min(sale.probability * (sale.late_factor if step in _LATE else 1.0), 1.0)

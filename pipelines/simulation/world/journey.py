@@ -13,7 +13,7 @@ STAGES = ("recover", "travel", "return", "prepare", "book", "plan", "dream", "la
 """Stages by name, as the airline's catalogue has them."""
 
 
-class Step(IntEnum):
+class JourneyStep(IntEnum):
     """Where a customer stands at the beginning of a week."""
 
     DREAM = 0
@@ -35,47 +35,51 @@ class Step(IntEnum):
     LAPSE = 16
 
 
-STAGE_OF: Mapping[Step, str] = MappingProxyType(
+STAGE_OF: Mapping[JourneyStep, str] = MappingProxyType(
     {
-        Step.DREAM: "dream",
-        Step.PLAN: "plan",
-        Step.BOOK_1: "book",
-        Step.BOOK_2: "book",
-        Step.BOOK_3: "book",
-        Step.BOOK_4: "book",
-        Step.PREPARE: "prepare",
-        Step.TRAVEL: "travel",
-        Step.RECOVER: "recover",
-        Step.MENDED: "recover",
-        Step.RETURN_1: "return",
-        Step.RETURN_2: "return",
-        Step.RETURN_3: "return",
-        Step.LATE_1: "return",
-        Step.LATE_2: "return",
-        Step.LATE_3: "return",
-        Step.LAPSE: "lapse",
+        JourneyStep.DREAM: "dream",
+        JourneyStep.PLAN: "plan",
+        JourneyStep.BOOK_1: "book",
+        JourneyStep.BOOK_2: "book",
+        JourneyStep.BOOK_3: "book",
+        JourneyStep.BOOK_4: "book",
+        JourneyStep.PREPARE: "prepare",
+        JourneyStep.TRAVEL: "travel",
+        JourneyStep.RECOVER: "recover",
+        JourneyStep.MENDED: "recover",
+        JourneyStep.RETURN_1: "return",
+        JourneyStep.RETURN_2: "return",
+        JourneyStep.RETURN_3: "return",
+        JourneyStep.LATE_1: "return",
+        JourneyStep.LATE_2: "return",
+        JourneyStep.LATE_3: "return",
+        JourneyStep.LAPSE: "lapse",
     }
 )
 """The stage of each step. A case that was solved still keeps marketing away for its cool-down."""
 
-NEXT: Mapping[Step, Step] = MappingProxyType(
+NEXT: Mapping[JourneyStep, JourneyStep] = MappingProxyType(
     {
-        Step.BOOK_1: Step.BOOK_2,
-        Step.BOOK_2: Step.BOOK_3,
-        Step.BOOK_3: Step.BOOK_4,
-        Step.RETURN_1: Step.RETURN_2,
-        Step.RETURN_2: Step.RETURN_3,
-        Step.LATE_1: Step.LATE_2,
-        Step.LATE_2: Step.LATE_3,
+        JourneyStep.BOOK_1: JourneyStep.BOOK_2,
+        JourneyStep.BOOK_2: JourneyStep.BOOK_3,
+        JourneyStep.BOOK_3: JourneyStep.BOOK_4,
+        JourneyStep.RETURN_1: JourneyStep.RETURN_2,
+        JourneyStep.RETURN_2: JourneyStep.RETURN_3,
+        JourneyStep.LATE_1: JourneyStep.LATE_2,
+        JourneyStep.LATE_2: JourneyStep.LATE_3,
     }
 )
 """The step that follows when nothing else happens, where that is not the same step."""
 
-WITHOUT_MARKETING = frozenset({Step.TRAVEL, Step.RECOVER, Step.MENDED})
+WITHOUT_MARKETING = frozenset({JourneyStep.TRAVEL, JourneyStep.RECOVER, JourneyStep.MENDED})
 """Steps in which no marketing may be sent: on the way, and while service comes before sales."""
 
-PUSHED: Mapping[Step, tuple[Step, ...]] = MappingProxyType(
-    {Step.DREAM: (Step.PLAN,), Step.PLAN: (Step.BOOK_1,), Step.LAPSE: (Step.DREAM, Step.PLAN)}
+PUSHED: Mapping[JourneyStep, tuple[JourneyStep, ...]] = MappingProxyType(
+    {
+        JourneyStep.DREAM: (JourneyStep.PLAN,),
+        JourneyStep.PLAN: (JourneyStep.BOOK_1,),
+        JourneyStep.LAPSE: (JourneyStep.DREAM, JourneyStep.PLAN),
+    }
 )
 """The moves that a seen message can make likelier, in the order in which chance decides on them."""
 
@@ -96,7 +100,7 @@ def contacts_after(memory: int, *, is_contacted: bool) -> int:
     return (memory << 1 | is_contacted) & FULL_MEMORY
 
 
-def steps_of(stages: Sequence[str]) -> frozenset[Step]:
+def steps_of(stages: Sequence[str]) -> frozenset[JourneyStep]:
     """Steps in which a message for these stages may be sent; none named means every one."""
     return frozenset(
         step for step, stage in STAGE_OF.items() if step not in WITHOUT_MARKETING and (not stages or stage in stages)

@@ -7,11 +7,11 @@ import numpy as np
 from decisioning.scoring import FloatArray
 from pipelines.simulation.events.flights import WeekOfFlights, flights_at
 from pipelines.simulation.world.chance import Cause, draw
-from pipelines.simulation.world.effects import EVERYBODY, Effects
-from pipelines.simulation.world.journey import FULL_MEMORY, PUSHED, Step
+from pipelines.simulation.world.effects import EVERYBODY, WorldEffects
+from pipelines.simulation.world.journey import FULL_MEMORY, PUSHED, JourneyStep
 from pipelines.simulation.world.moves import Chain
 from pipelines.simulation.world.population import BoolArray, IntArray
-from pipelines.simulation.world.state import UNPROMPTED, Case, WorldState
+from pipelines.simulation.world.state import UNPROMPTED, OpenTrouble, WorldState
 from pipelines.simulation.world.week import WeekResult, When
 
 
@@ -20,7 +20,7 @@ class Living:
 
     def __init__(
         self,
-        effects: Effects,
+        effects: WorldEffects,
         state: WorldState,
         when: When,
         *,
@@ -64,9 +64,9 @@ class Living:
         """The next step of everybody; those on the way home are decided by their flight and their bag."""
         chain, uniform = Chain(self._effects, self._flights), self._draw(Cause.MOVED)
         after = self._state.step.copy()
-        for step in Step:
+        for step in JourneyStep:
             rows = np.flatnonzero(self._state.step == step)
-            if not rows.size or step is Step.TRAVEL:
+            if not rows.size or step is JourneyStep.TRAVEL:
                 continue
             moves = chain.moves(
                 step, rows, push=push[rows], has_left=self._state.has_left[rows], is_answered=self._answered[rows]
@@ -76,11 +76,11 @@ class Living:
         return self._landed(after)
 
     def _landed(self, after: IntArray) -> IntArray:
-        rows = np.flatnonzero(self._state.step == Step.TRAVEL)
+        rows = np.flatnonzero(self._state.step == JourneyStep.TRAVEL)
         flight, structure = self._home()[rows], self._structure
         late = self._flights.arrival_delay_minutes[flight] > structure.late_minutes
-        after[rows] = np.where(late, Step.LATE_1, Step.RETURN_1)
-        after[rows[self._cases()[rows] > 0]] = Step.RECOVER
+        after[rows] = np.where(late, JourneyStep.LATE_1, JourneyStep.RETURN_1)
+        after[rows[self._cases()[rows] > 0]] = JourneyStep.RECOVER
         return after
 
     def _home(self) -> IntArray:
@@ -91,15 +91,15 @@ class Living:
         flight, structure = self._home(), self._structure
         bag = self._draw(Cause.BAG) < self._flights.bag_lost_probability(structure)[flight]
         late = self._flights.is_very_late(structure)[flight]
-        worst = np.where(late, Case.DELAYED, np.where(bag, Case.BAG, Case.NONE))
-        return np.where(self._flights.is_cancelled[flight], Case.CANCELLED, worst)
+        worst = np.where(late, OpenTrouble.DELAYED, np.where(bag, OpenTrouble.BAG, OpenTrouble.NONE))
+        return np.where(self._flights.is_cancelled[flight], OpenTrouble.CANCELLED, worst)
 
     def _trouble(self, after: IntArray) -> tuple[IntArray, IntArray]:
         """Open case and its week at the end of the week."""
         state = self._state
-        opened = (state.step == Step.TRAVEL) & (after == Step.RECOVER)
-        stays = (state.step == Step.RECOVER) & (after == Step.RECOVER)
-        case = np.where(opened, self._cases(), np.where(stays, state.case, Case.NONE))
+        opened = (state.step == JourneyStep.TRAVEL) & (after == JourneyStep.RECOVER)
+        stays = (state.step == JourneyStep.RECOVER) & (after == JourneyStep.RECOVER)
+        case = np.where(opened, self._cases(), np.where(stays, state.case, OpenTrouble.NONE))
         return case, np.where(opened, self._when.week, np.where(stays, state.case_week, 0))
 
     def _result(
@@ -121,7 +121,7 @@ class Living:
             case_week=trouble[1],
         )
         noise = 1 + structure.noise * (2 * self._draw(Cause.AMOUNT) - 1)
-        booked = (state.step == Step.PLAN) & (step == Step.BOOK_1)
+        booked = (state.step == JourneyStep.PLAN) & (step == JourneyStep.BOOK_1)
         is_pushed = self._is_pushed(push, step)
         return WeekResult(
             effects=self._effects,
@@ -154,7 +154,7 @@ class Living:
     def _discounts(self, seen: BoolArray, booked: BoolArray, is_pushed: BoolArray) -> FloatArray:
         """A deal that was seen is taken by whoever books; a voucher partly by whom it made plan."""
         amount = np.where(self._actions >= 0, self._effects.discount_minor(self._actions, EVERYBODY), 0.0)
-        voucher = is_pushed & (self._state.step == Step.LAPSE)
+        voucher = is_pushed & (self._state.step == JourneyStep.LAPSE)
         return amount * (seen & booked) + amount * voucher * self._structure.voucher_redemption
 
     def _sale_amounts(self) -> FloatArray:

@@ -4,15 +4,15 @@ import numpy as np
 
 from decisioning.scoring import FloatArray
 from pipelines.simulation.events.flights import WeekOfFlights
-from pipelines.simulation.world.effects import Effects, Rows
-from pipelines.simulation.world.journey import NEXT, PUSHED, Step
+from pipelines.simulation.world.effects import Rows, WorldEffects
+from pipelines.simulation.world.journey import NEXT, PUSHED, JourneyStep
 from pipelines.simulation.world.population import BoolArray
 
-type Moves = list[tuple[Step, FloatArray]]
+type Moves = list[tuple[JourneyStep, FloatArray]]
 """Next steps with their probabilities, each of shape (r,); they add up to 1."""
 
-_SOON = frozenset({Step.BOOK_1, Step.BOOK_2, Step.BOOK_3})
-_LAST_AT_HOME = frozenset({Step.RETURN_3, Step.LATE_3})
+_SOON = frozenset({JourneyStep.BOOK_1, JourneyStep.BOOK_2, JourneyStep.BOOK_3})
+_LAST_AT_HOME = frozenset({JourneyStep.RETURN_3, JourneyStep.LATE_3})
 
 
 class Chain:
@@ -23,13 +23,13 @@ class Chain:
         late_rate: P(it ends late without a case), likewise.
     """
 
-    def __init__(self, effects: Effects, flights: WeekOfFlights) -> None:
+    def __init__(self, effects: WorldEffects, flights: WeekOfFlights) -> None:
         self._effects, self._structure = effects, effects.structure
         self.case_rate, self.late_rate = flights.trouble_rates(effects.structure)
 
     def moves(
         self,
-        step: Step,
+        step: JourneyStep,
         rows: Rows,
         *,
         push: FloatArray | None = None,
@@ -50,61 +50,65 @@ class Chain:
         ones = np.ones_like(self._effects.population.patience[rows])
         if step in _SOON:
             soon = self._structure.book_to_prepare * ones
-            return [(Step.PREPARE, soon), (NEXT[step], 1 - soon)]
-        if step is Step.BOOK_4:
-            return [(Step.PREPARE, ones)]
-        if step is Step.PREPARE:
-            return [(Step.TRAVEL, ones)]
+            return [(JourneyStep.PREPARE, soon), (NEXT[step], 1 - soon)]
+        if step is JourneyStep.BOOK_4:
+            return [(JourneyStep.PREPARE, ones)]
+        if step is JourneyStep.PREPARE:
+            return [(JourneyStep.TRAVEL, ones)]
         if step in _LAST_AT_HOME:
             return self._after_trip(step, ones)
         return self._in_trouble(step, rows, is_answered=is_answered) or [(NEXT[step], ones)]
 
-    def _in_trouble(self, step: Step, rows: Rows, *, is_answered: BoolArray | bool) -> Moves | None:
-        if step is Step.TRAVEL:
+    def _in_trouble(self, step: JourneyStep, rows: Rows, *, is_answered: BoolArray | bool) -> Moves | None:
+        if step is JourneyStep.TRAVEL:
             return self._home(rows)
-        if step is Step.RECOVER:
+        if step is JourneyStep.RECOVER:
             return self._solved(rows, is_answered=is_answered)
-        if step is Step.MENDED:
+        if step is JourneyStep.MENDED:
             lost = self._structure.mended_to_lapse * (1 - self._effects.population.patience[rows])
-            return [(Step.LAPSE, lost), (Step.DREAM, 1 - lost)]
+            return [(JourneyStep.LAPSE, lost), (JourneyStep.DREAM, 1 - lost)]
         return None
 
-    def _pushed(self, step: Step, rows: Rows, push: FloatArray | None, *, has_left: BoolArray | bool) -> Moves:
+    def _pushed(self, step: JourneyStep, rows: Rows, push: FloatArray | None, *, has_left: BoolArray | bool) -> Moves:
         odds = self._base(step, rows) + np.where(has_left, self._structure.left_log_odds, 0.0)
         shift = np.zeros((odds.size, 2)) if push is None else push
         first = _squashed(odds + shift[:, 0])
-        if step is Step.LAPSE:
+        if step is JourneyStep.LAPSE:
             planning = (1 - first) * _squashed(_log_odds(self._structure.lapse_to_plan) + shift[:, 1])
-            return [(Step.DREAM, first), (Step.PLAN, planning), (Step.LAPSE, 1 - first - planning)]
+            return [(JourneyStep.DREAM, first), (JourneyStep.PLAN, planning), (JourneyStep.LAPSE, 1 - first - planning)]
         towards, back, rate = (
-            (Step.PLAN, Step.LAPSE, self._structure.dream_to_lapse)
-            if step is Step.DREAM
-            else (Step.BOOK_1, Step.DREAM, self._structure.plan_to_dream)
+            (JourneyStep.PLAN, JourneyStep.LAPSE, self._structure.dream_to_lapse)
+            if step is JourneyStep.DREAM
+            else (JourneyStep.BOOK_1, JourneyStep.DREAM, self._structure.plan_to_dream)
         )
         return [(towards, first), (back, (1 - first) * rate), (step, (1 - first) * (1 - rate))]
 
-    def _base(self, step: Step, rows: Rows) -> FloatArray:
+    def _base(self, step: JourneyStep, rows: Rows) -> FloatArray:
         people = self._effects.population
-        base = {Step.DREAM: people.dream_to_plan, Step.PLAN: people.plan_to_book, Step.LAPSE: people.lapse_to_dream}
+        base = {
+            JourneyStep.DREAM: people.dream_to_plan,
+            JourneyStep.PLAN: people.plan_to_book,
+            JourneyStep.LAPSE: people.lapse_to_dream,
+        }
         return base[step][rows]
 
     def _home(self, rows: Rows) -> Moves:
         airport = self._effects.population.airport[rows]
         case, late = self.case_rate[airport], self.late_rate[airport]
-        return [(Step.RECOVER, case), (Step.LATE_1, late), (Step.RETURN_1, 1 - case - late)]
+        return [(JourneyStep.RECOVER, case), (JourneyStep.LATE_1, late), (JourneyStep.RETURN_1, 1 - case - late)]
 
     def _solved(self, rows: Rows, *, is_answered: BoolArray | bool) -> Moves:
         one = self._structure
         solved = np.where(is_answered, one.solved, one.solved_alone) + 0 * self._effects.population.patience[rows]
         gives_up = np.where(is_answered, one.giving_up, one.giving_up_alone)
         lost = (1 - solved) * gives_up * (1 - self._effects.population.patience[rows])
-        return [(Step.MENDED, solved), (Step.LAPSE, lost), (Step.RECOVER, 1 - solved - lost)]
+        return [(JourneyStep.MENDED, solved), (JourneyStep.LAPSE, lost), (JourneyStep.RECOVER, 1 - solved - lost)]
 
-    def _after_trip(self, step: Step, ones: FloatArray) -> Moves:
+    def _after_trip(self, step: JourneyStep, ones: FloatArray) -> Moves:
         planning = self._structure.return_to_plan * ones
-        rate = self._structure.late_to_lapse if step is Step.LATE_3 else self._structure.return_to_lapse
+        rate = self._structure.late_to_lapse if step is JourneyStep.LATE_3 else self._structure.return_to_lapse
         lost = (1 - planning) * rate
-        return [(Step.PLAN, planning), (Step.LAPSE, lost), (Step.DREAM, 1 - planning - lost)]
+        return [(JourneyStep.PLAN, planning), (JourneyStep.LAPSE, lost), (JourneyStep.DREAM, 1 - planning - lost)]
 
 
 def _squashed(values: FloatArray) -> FloatArray:

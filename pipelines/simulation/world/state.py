@@ -7,22 +7,28 @@ import numpy as np
 import polars as pl
 
 from decisioning.scoring import FloatArray
-from pipelines.simulation.world.journey import STAGE_OF, Step
+from pipelines.simulation.world.journey import STAGE_OF, JourneyStep
 from pipelines.simulation.world.population import BoolArray, IntArray
 
-_SHARES = {Step.DREAM: 0.45, Step.PLAN: 0.12, Step.LAPSE: 0.43}
+_SHARES = {JourneyStep.DREAM: 0.45, JourneyStep.PLAN: 0.12, JourneyStep.LAPSE: 0.43}
 """A rough first guess; worlds settle before their first week."""
 
 
-UNPROMPTED: tuple[Step, ...] = (Step.BOOK_1, Step.BOOK_2, Step.BOOK_3, Step.BOOK_4, Step.PREPARE)
+UNPROMPTED: tuple[JourneyStep, ...] = (
+    JourneyStep.BOOK_1,
+    JourneyStep.BOOK_2,
+    JourneyStep.BOOK_3,
+    JourneyStep.BOOK_4,
+    JourneyStep.PREPARE,
+)
 """Steps in which customers buy extras unasked."""
 
 
-STAGE_NAMES = np.array([STAGE_OF[step] for step in Step])
+STAGE_NAMES = np.array([STAGE_OF[step] for step in JourneyStep])
 """Stage of each step by its number."""
 
 
-class Case(IntEnum):
+class OpenTrouble(IntEnum):
     """Trouble that is open."""
 
     NONE = 0
@@ -36,10 +42,10 @@ class WorldState:
     """Where everybody stands at the beginning of a week; arrays of shape (n,).
 
     Attributes:
-        step: `journey.Step` of each customer.
+        step: `journey.JourneyStep` of each customer.
         memory: Weeks of the last three with a marketing contact, a bit each, the lowest for last week.
         has_left: Withdrew every consent to marketing.
-        case: `week.Case` that is open; 0 for none.
+        case: `week.OpenTrouble` that is open; 0 for none.
         case_week: Week in which it was opened.
     """
 

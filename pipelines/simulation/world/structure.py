@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
-from pipelines.simulation.world.journey import Step
+from pipelines.simulation.world.journey import JourneyStep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +20,7 @@ class Push:
         strength: Log-odds added at full fit (and a discount of a tenth, where it is a deal).
     """
 
-    towards: Step
+    towards: JourneyStep
     strength: float
 
 
@@ -43,13 +43,13 @@ class Sale:
 
 _PUSHES: Mapping[tuple[str, str], Push] = MappingProxyType(
     {
-        ("inspiration", "dream"): Push(towards=Step.PLAN, strength=1.3),
-        ("inspiration", "lapse"): Push(towards=Step.DREAM, strength=1.4),
-        ("deal", "dream"): Push(towards=Step.PLAN, strength=1.0),
-        ("deal", "plan"): Push(towards=Step.BOOK_1, strength=1.5),
-        ("fare_alert", "plan"): Push(towards=Step.BOOK_1, strength=0.9),
-        ("win_back", "lapse"): Push(towards=Step.PLAN, strength=2.6),
-        ("feedback", "dream"): Push(towards=Step.PLAN, strength=0.2),
+        ("inspiration", "dream"): Push(towards=JourneyStep.PLAN, strength=1.3),
+        ("inspiration", "lapse"): Push(towards=JourneyStep.DREAM, strength=1.4),
+        ("deal", "dream"): Push(towards=JourneyStep.PLAN, strength=1.0),
+        ("deal", "plan"): Push(towards=JourneyStep.BOOK_1, strength=1.5),
+        ("fare_alert", "plan"): Push(towards=JourneyStep.BOOK_1, strength=0.9),
+        ("win_back", "lapse"): Push(towards=JourneyStep.PLAN, strength=2.6),
+        ("feedback", "dream"): Push(towards=JourneyStep.PLAN, strength=0.2),
     }
 )
 

@@ -10,7 +10,7 @@ import polars as pl
 from decisioning.scoring import FloatArray
 from pipelines.simulation.events.flights import WeekOfFlights
 from pipelines.simulation.world.chance import Cause, draw
-from pipelines.simulation.world.effects import Effects
+from pipelines.simulation.world.effects import WorldEffects
 from pipelines.simulation.world.population import BoolArray, IntArray
 from pipelines.simulation.world.state import WorldState
 
@@ -63,7 +63,7 @@ class WeekResult:
         flight_home: The flight that a trip ending this week takes, index into `flights`.
     """
 
-    effects: Effects
+    effects: WorldEffects
     when: When
     flights: WeekOfFlights
     before: WorldState

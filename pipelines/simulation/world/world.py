@@ -13,8 +13,8 @@ from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.message import Message, MessageClass
 from decisioning.errors import InvalidInputError
 from pipelines.simulation.world.chance import Cause, draw
-from pipelines.simulation.world.effects import Effects
-from pipelines.simulation.world.journey import FULL_MEMORY, STAGE_OF, Step
+from pipelines.simulation.world.effects import WorldEffects
+from pipelines.simulation.world.journey import FULL_MEMORY, STAGE_OF, JourneyStep
 from pipelines.simulation.world.living import Living
 from pipelines.simulation.world.population import BoolArray, IntArray, Population
 from pipelines.simulation.world.state import first_state
@@ -76,7 +76,7 @@ class World:
         if starts_at.utcoffset() != timedelta(0) or (starts_at.weekday(), starts_at.hour) != (0, _MONDAY_HOUR):
             raise InvalidInputError(f"starts_at must be a Monday at {_MONDAY_HOUR}:00 UTC, got {starts_at}")
         self.population, self.starts_at, self.seed = population, starts_at, seed
-        self.effects = Effects(population, structure, messages)
+        self.effects = WorldEffects(population, structure, messages)
         self.messages = self.effects.messages
         self.week = -_SETTLED_WEEKS
         self.state = first_state(population.size, draw(seed, self.week, Cause.PLACE, population.size))
@@ -109,7 +109,7 @@ class World:
         """The world of the first customers alone, at the same moment: they live the same lives in it."""
         other = self.copy()
         other.population = self.population.first(count)
-        other.effects = Effects(other.population, self.structure, self.messages)
+        other.effects = WorldEffects(other.population, self.structure, self.messages)
         other.state = self.state.first(count)
         other.prelude = ()
         return other
@@ -156,8 +156,8 @@ class World:
 
 def may_serve(messages: Sequence[Message]) -> BoolArray:
     """Steps in whose stage the message's channel may serve its offer's goal; shape (k, steps)."""
-    return np.array([[_serves(message, STAGE_OF[step]) for step in Step] for message in messages]).reshape(
-        -1, len(Step)
+    return np.array([[_serves(message, STAGE_OF[step]) for step in JourneyStep] for message in messages]).reshape(
+        -1, len(JourneyStep)
     )
 
 

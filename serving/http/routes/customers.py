@@ -13,7 +13,7 @@ from decisioning.errors import InvalidInputError
 from serving.bodies import CorrectionBody, PathId, ReadmissionBody
 from serving.http.access import needs
 from serving.http.api_keys import Scope
-from serving.http.documents import Document, problems, request_body
+from serving.http.documents import AnswerDocument, problems, request_body
 from serving.http.engine import engine_of
 from serving.http.requests import json_response, read_body
 from serving.live.redis_address import redis_url_of
@@ -25,7 +25,7 @@ router = APIRouter(tags=["customers"])
 _RIGHTS = Depends(needs(Scope.PRIVACY))
 
 
-class HoldingDocument(Document):
+class HoldingDocument(AnswerDocument):
     """What one place holds."""
 
     where: str = Field(description="Such as log/events or redis/profile")
@@ -35,7 +35,7 @@ class HoldingDocument(Document):
     rows: list[Any]
 
 
-class ShownAnswer(Document):
+class ShownAnswer(AnswerDocument):
     """Everything that is held of a customer."""
 
     customer_id: str
@@ -44,21 +44,21 @@ class ShownAnswer(Document):
     held: list[HoldingDocument]
 
 
-class CorrectedAnswer(Document):
+class CorrectedAnswer(AnswerDocument):
     """What has another value now."""
 
     customer_id: str
     corrected: list[str]
 
 
-class ReadmittedAnswer(Document):
+class ReadmittedAnswer(AnswerDocument):
     """Who was erased is taken in again."""
 
     customer_id: str
     readmitted_since: str = Field(description="Nothing older comes back")
 
 
-class ErasedAnswer(Document):
+class ErasedAnswer(AnswerDocument):
     """What was erased."""
 
     was_erased: bool = Field(description="It was erased before")

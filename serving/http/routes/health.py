@@ -16,7 +16,7 @@ from serving.http.documents import LiveAnswer, ReadyAnswer, problems
 from serving.http.engine import Engine, engine_of
 from serving.http.requests import json_response
 from serving.in_force.policy_in_force import InForce
-from serving.live.store import STATE_LOST, LiveState
+from serving.live.store import STATE_LOST, LiveStore
 
 SCRAPE_TIMEOUT_S = 1.0
 
@@ -75,7 +75,7 @@ def _arm_problem(in_force: InForce | None) -> str | None:
     return "; ".join(f"arm model {alias}: {problem}" for alias, problem in sorted(problems.items())) or None
 
 
-def _redis_check(state: LiveState) -> dict[str, Any]:
+def _redis_check(state: LiveStore) -> dict[str, Any]:
     """Redis answers, and holds the live state of this home."""
     if not state.is_up:
         return {"ok": False, "problem": state.problem}

@@ -32,9 +32,9 @@ from decisioning.catalogue.message import MessageClass
 from decisioning.catalogue.message_classes import DEFAULT_CLASSES, CapScope
 from decisioning.catalogue.quiet_hours import QuietHours, QuietRule
 from decisioning.decision import Decision, Exclusion, Inputs, Placement, Reason
-from decisioning.explanation.counterfactual import World, lifted
+from decisioning.explanation.counterfactual import Counterfactual, lifted
 from decisioning.explanation.nearest_change import StepKind, nearest_change
-from decisioning.explanation.why_not import Standing, why_not_then
+from decisioning.explanation.why_not import OfferStanding, why_not_then
 from decisioning.policy import Policy, decide
 from decisioning.record import decision_from_record, decision_to_record
 from decisioning.rules.predicate import Compare, Comparison
@@ -70,15 +70,15 @@ def contact(inputs: Inputs, **fields: Any) -> Contact:
 def test_what_was_chosen_says_so(plain_policy: Policy, inputs_of: MakeInputs) -> None:
     decision = decided(plain_policy, inputs_of(plain_policy))
     found = why_not_then(decision, "ten-percent")
-    assert (found.standing, found.sentence) == (Standing.CHOSEN, "ten-percent/push/plain was chosen.")
-    assert why_not_then(decision, "ten-percent", "email").standing is Standing.VALUED_LESS
+    assert (found.standing, found.sentence) == (OfferStanding.CHOSEN, "ten-percent/push/plain was chosen.")
+    assert why_not_then(decision, "ten-percent", "email").standing is OfferStanding.VALUED_LESS
     change = nearest_change(plain_policy, decision, "ten-percent")
     assert (change.is_verified, change.steps) == (True, ())
 
 
 def test_what_is_worth_less_says_by_how_much_and_why(plain_policy: Policy, inputs_of: MakeInputs) -> None:
     found = why_not_then(decided(plain_policy, inputs_of(plain_policy)), "free-coffee")
-    assert found.standing is Standing.VALUED_LESS
+    assert found.standing is OfferStanding.VALUED_LESS
     assert [one.message_key for one in found.messages] == ["free-coffee/push/plain", "free-coffee/email/plain"]
     nearest, other = found.messages
     assert nearest.gap_minor == pytest.approx(200.0)
@@ -93,7 +93,7 @@ def test_what_is_worth_less_says_by_how_much_and_why(plain_policy: Policy, input
 def test_what_was_refused_tells_every_gate(plain_policy: Policy, inputs_of: MakeInputs) -> None:
     inputs = inputs_of(plain_policy, attributes={"age": 17}, unsubscribed_channels=frozenset({"email", "push"}))
     found = why_not_then(decided(plain_policy, inputs), "ten-percent")
-    assert found.standing is Standing.EXCLUDED
+    assert found.standing is OfferStanding.EXCLUDED
     assert [code for code, _, _ in found.messages[0].obstacles] == ["UNSUBSCRIBED", "NOT_ELIGIBLE"]
     assert "the customer has left the channel; a rule of the offer is not met" in found.sentence
 
@@ -103,7 +103,7 @@ def test_what_lost_the_draw_would_win_another(plain_catalogue: Catalogue, inputs
     decision = decided(policy, inputs_of(policy, uniform=0.01))
     assert decision.reason is Reason.EXPLORED
     found = why_not_then(decision, "ten-percent", "push")
-    assert found.standing is Standing.LOST_DRAW
+    assert found.standing is OfferStanding.LOST_DRAW
     assert found.sentence == "ten-percent/push/plain was the best, with a chance of 55.6%; the draw chose silence."
     change = nearest_change(policy, decision, "ten-percent", "push")
     assert (change.is_verified, [step.kind for step in change.steps]) == (True, [StepKind.DRAW])
@@ -112,7 +112,7 @@ def test_what_lost_the_draw_would_win_another(plain_catalogue: Catalogue, inputs
 
 def test_what_is_no_candidate_cannot_win(plain_policy: Policy, inputs_of: MakeInputs) -> None:
     decision = decided(plain_policy, inputs_of(plain_policy))
-    assert why_not_then(decision, "no-such-offer").standing is Standing.NOT_A_CANDIDATE
+    assert why_not_then(decision, "no-such-offer").standing is OfferStanding.NOT_A_CANDIDATE
     change = nearest_change(plain_policy, decision, "ten-percent", "call")
     assert (change.message_key, change.is_verified) == (None, False)
     assert change.sentence.startswith("It cannot be told: ten-percent has no message at touchpoint weekly-mail")
@@ -458,7 +458,7 @@ def test_whatever_stands_in_the_way_the_change_is_verified_and_none_of_it_superf
 
 
 def test_lifting_what_cannot_be_lifted_is_refused(plain_policy: Policy, inputs_of: MakeInputs) -> None:
-    world = World(catalogue=plain_policy.catalogue, inputs=inputs_of(plain_policy))
+    world = Counterfactual(catalogue=plain_policy.catalogue, inputs=inputs_of(plain_policy))
     candidate = plain_policy.compiled_candidates("weekly-mail")[0]
     assert lifted(world, candidate, Exclusion.NOT_SCORED) is None
     assert lifted(replace(world, inputs=replace(world.inputs, customer=None)), candidate, Exclusion.HOLDOUT) is None

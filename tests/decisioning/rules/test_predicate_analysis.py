@@ -20,7 +20,7 @@ from decisioning.rules.predicate import (
     compile_predicate,
     facts_of,
 )
-from decisioning.rules.predicate_analysis import Verdict, always_holds, can_hold, find_example
+from decisioning.rules.predicate_analysis import ProofVerdict, always_holds, can_hold, find_example
 from decisioning.rules.value_cells import ANYTHING, Domain, ValueKind, cells_of
 
 ORDERINGS = [Comparison.AT_LEAST, Comparison.MORE_THAN, Comparison.AT_MOST, Comparison.LESS_THAN]
@@ -116,14 +116,14 @@ def tries(predicate: Predicate) -> int:
 @settings(max_examples=200, deadline=None)
 def test_a_rule_can_hold_exactly_where_some_value_makes_it_hold(predicate: Predicate) -> None:
     assume(tries(predicate) <= 3_000)
-    assert (can_hold(predicate, DOMAINS) is Verdict.YES) is holds_somewhere(predicate)
+    assert (can_hold(predicate, DOMAINS) is ProofVerdict.YES) is holds_somewhere(predicate)
 
 
 @given(predicate=PREDICATES)
 @settings(max_examples=150, deadline=None)
 def test_a_rule_always_holds_exactly_where_no_value_makes_it_fail(predicate: Predicate) -> None:
     assume(tries(predicate) <= 3_000)
-    assert (always_holds(predicate, DOMAINS) is Verdict.YES) is not fails_somewhere(predicate)
+    assert (always_holds(predicate, DOMAINS) is ProofVerdict.YES) is not fails_somewhere(predicate)
 
 
 @given(predicate=PREDICATES)
@@ -131,7 +131,7 @@ def test_a_rule_always_holds_exactly_where_no_value_makes_it_fail(predicate: Pre
 def test_an_example_makes_the_rule_hold_and_is_possible(predicate: Predicate) -> None:
     found = find_example(predicate, DOMAINS)
     if found.example is None:
-        assert found.verdict is Verdict.NO
+        assert found.verdict is ProofVerdict.NO
         return
     assert compile_predicate(predicate)(found.example)
     for fact, value in found.example.items():
@@ -180,42 +180,42 @@ def test_cells_of_bounded_numbers_stay_within_their_bounds(low: float, constants
 
 def test_whole_numbers_have_nothing_between_neighbours() -> None:
     more_than_two = comparison("orders", Comparison.MORE_THAN, 2)
-    assert can_hold(both(more_than_two, less_than("orders", 3)), {"orders": WHOLE}) is Verdict.NO
-    assert can_hold(both(more_than_two, less_than("orders", 3)), {}) is Verdict.YES
-    assert can_hold(equals("orders", 2.5), {"orders": WHOLE}) is Verdict.NO
-    assert can_hold(less_than("orders", 0), {"orders": WHOLE}) is Verdict.NO
+    assert can_hold(both(more_than_two, less_than("orders", 3)), {"orders": WHOLE}) is ProofVerdict.NO
+    assert can_hold(both(more_than_two, less_than("orders", 3)), {}) is ProofVerdict.YES
+    assert can_hold(equals("orders", 2.5), {"orders": WHOLE}) is ProofVerdict.NO
+    assert can_hold(less_than("orders", 0), {"orders": WHOLE}) is ProofVerdict.NO
 
 
 def test_infinite_constants_leave_room_on_one_side_only() -> None:
     beyond = comparison("n", Comparison.MORE_THAN, math.inf)
     below = less_than("n", -math.inf)
-    assert can_hold(either(beyond, below), {}) is Verdict.NO
-    assert can_hold(less_than("n", math.inf), {}) is Verdict.YES
+    assert can_hold(either(beyond, below), {}) is ProofVerdict.NO
+    assert can_hold(less_than("n", math.inf), {}) is ProofVerdict.YES
 
 
 def test_a_rule_and_its_opposite_about_a_missing_fact_exclude_each_other() -> None:
-    assert can_hold(both(is_missing("x"), at_least("x", 1)), {}) is Verdict.NO
-    assert can_hold(both(is_missing("x"), Not(part=at_least("x", 1))), {}) is Verdict.YES
-    assert always_holds(either(at_least("x", 1), less_than("x", 1)), {"x": WHOLE}) is Verdict.YES
-    assert always_holds(either(at_least("x", 1), less_than("x", 1)), {}) is Verdict.NO
+    assert can_hold(both(is_missing("x"), at_least("x", 1)), {}) is ProofVerdict.NO
+    assert can_hold(both(is_missing("x"), Not(part=at_least("x", 1))), {}) is ProofVerdict.YES
+    assert always_holds(either(at_least("x", 1), less_than("x", 1)), {"x": WHOLE}) is ProofVerdict.YES
+    assert always_holds(either(at_least("x", 1), less_than("x", 1)), {}) is ProofVerdict.NO
 
 
 def test_conjunctions_of_several_rules_are_proven_together() -> None:
     stages = either(equals("stage", "new"), equals("stage", "active"))
-    assert can_hold(both(stages, equals("stage", "lapsed")), {}) is Verdict.NO
+    assert can_hold(both(stages, equals("stage", "lapsed")), {}) is ProofVerdict.NO
     earlier, entry = less_than("tenure", 30), less_than("tenure", 20)
-    assert can_hold(both(entry, Not(part=earlier)), {}) is Verdict.NO
-    assert can_hold(both(earlier, Not(part=entry)), {}) is Verdict.YES
+    assert can_hold(both(entry, Not(part=earlier)), {}) is ProofVerdict.NO
+    assert can_hold(both(earlier, Not(part=entry)), {}) is ProofVerdict.YES
 
 
 def test_the_empty_rules_hold_always_and_never() -> None:
-    assert always_holds(ALWAYS, {}) is Verdict.YES
-    assert can_hold(AnyOf(parts=()), {}) is Verdict.NO
+    assert always_holds(ALWAYS, {}) is ProofVerdict.YES
+    assert can_hold(AnyOf(parts=()), {}) is ProofVerdict.NO
 
 
 def test_a_fact_that_can_be_nothing_at_all_makes_no_rule_hold() -> None:
     nothing = Domain(kind=ValueKind.WORD, words=(), may_be_missing=False)
-    assert can_hold(either(equals("x", "a"), is_missing("x")), {"x": nothing}) is Verdict.NO
+    assert can_hold(either(equals("x", "a"), is_missing("x")), {"x": nothing}) is ProofVerdict.NO
 
 
 def pigeons(count: int) -> AllOf:
@@ -232,15 +232,15 @@ def pigeons(count: int) -> AllOf:
 
 
 def test_a_search_that_is_cut_off_says_so() -> None:
-    assert can_hold(pigeons(3), {}) is Verdict.NO
-    assert find_example(pigeons(6), {}, most_steps=50).verdict is Verdict.UNKNOWN
-    assert can_hold(pigeons(9), {}) is Verdict.UNKNOWN
-    assert always_holds(Not(part=pigeons(9)), {}) is Verdict.UNKNOWN
+    assert can_hold(pigeons(3), {}) is ProofVerdict.NO
+    assert find_example(pigeons(6), {}, most_steps=50).verdict is ProofVerdict.UNKNOWN
+    assert can_hold(pigeons(9), {}) is ProofVerdict.UNKNOWN
+    assert always_holds(Not(part=pigeons(9)), {}) is ProofVerdict.UNKNOWN
 
 
 def test_a_thousand_alternatives_one_after_another_do_not_overflow() -> None:
     wide = both(*(either(equals(f"x{index}", 1), equals(f"y{index}", 1)) for index in range(1_000)))
-    assert can_hold(wide, {}) is Verdict.UNKNOWN
+    assert can_hold(wide, {}) is ProofVerdict.UNKNOWN
 
 
 def test_a_comparison_that_could_never_be_true_is_refused() -> None:

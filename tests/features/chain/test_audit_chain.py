@@ -24,7 +24,7 @@ from features.chain.audit_chain import (
     load_audit_key,
     open_log,
 )
-from features.chain.chain_verification import Fault, FaultKind, Verification, verify_log
+from features.chain.chain_verification import ChainFault, FaultKind, Verification, verify_log
 from features.chain.decision_seal import commitment_of, is_sealed_by_its_key, seal
 from features.log.contracts import DECISIONS, Table
 from features.log.event_log import Appended, EventLog
@@ -136,7 +136,7 @@ def test_a_row_that_was_altered_is_named(filled: ChainedLog, column: str, value:
     changed = pl.when(is_target).then(pl.lit(value)).otherwise(pl.col(column)).alias(column)
     rewrite(filled, DECISIONS, lambda rows: rows.with_columns(changed.cast(DECISIONS.schema[column])))
     faults = verify(filled).faults
-    assert Fault(kind=FaultKind.ALTERED_ROW, where="D-017") in faults
+    assert ChainFault(kind=FaultKind.ALTERED_ROW, where="D-017") in faults
     assert {fault.kind for fault in faults} <= {FaultKind.ALTERED_ROW, FaultKind.MISSING_ROW}
 
 
@@ -146,18 +146,18 @@ def test_a_row_that_was_altered_and_sealed_anew_is_extra_and_the_old_one_missing
 
     rewrite(filled, DECISIONS, forge)
     found = verify(filled)
-    assert Fault(kind=FaultKind.EXTRA_ROW, where="D-017") in found.faults
+    assert ChainFault(kind=FaultKind.EXTRA_ROW, where="D-017") in found.faults
     assert kinds(found) == [FaultKind.EXTRA_ROW, FaultKind.MISSING_ROW]
 
 
 def test_a_row_that_is_gone_is_missed_with_its_place(filled: ChainedLog) -> None:
     rewrite(filled, DECISIONS, lambda rows: rows.filter(pl.col("decision_id") != "D-000"))
-    assert verify(filled).faults == (Fault(kind=FaultKind.MISSING_ROW, where=f"chain {shard_of('C-0')}, entry 1"),)
+    assert verify(filled).faults == (ChainFault(kind=FaultKind.MISSING_ROW, where=f"chain {shard_of('C-0')}, entry 1"),)
 
 
 def test_a_row_from_elsewhere_with_a_record_is_extra_unless_it_was_chained(filled: ChainedLog) -> None:
     EventLog(filled.path).append(DECISIONS, frame([sealed_row(77)]))
-    assert verify(filled).faults == (Fault(kind=FaultKind.EXTRA_ROW, where="D-077"),)
+    assert verify(filled).faults == (ChainFault(kind=FaultKind.EXTRA_ROW, where="D-077"),)
 
 
 def test_a_record_without_a_seal_is_not_believed(filled: ChainedLog) -> None:
@@ -167,7 +167,7 @@ def test_a_record_without_a_seal_is_not_believed(filled: ChainedLog) -> None:
             record_key=pl.lit(None, pl.String), commitment=pl.lit(None, pl.String)
         ),
     )
-    assert verify(filled).faults == (Fault(kind=FaultKind.ALTERED_ROW, where="D-077"),)
+    assert verify(filled).faults == (ChainFault(kind=FaultKind.ALTERED_ROW, where="D-077"),)
 
 
 def test_imported_decisions_are_counted_and_in_no_chain(filled: ChainedLog, shop) -> None:
@@ -185,7 +185,7 @@ def test_an_entry_that_was_altered_is_named(filled: ChainedLog, column: str) -> 
     changed = pl.when(_entry(filled, "C-1", 3)).then(pl.lit("00")).otherwise(pl.col(column)).alias(column)
     rewrite(filled, AUDIT_CHAIN, lambda chain: chain.with_columns(changed))
     place = f"chain {shard_of('C-1')}, entry 3"
-    assert Fault(kind=FaultKind.ALTERED_LINK, where=place) in verify(filled).faults
+    assert ChainFault(kind=FaultKind.ALTERED_LINK, where=place) in verify(filled).faults
 
 
 def test_an_erasure_cannot_be_forged(filled: ChainedLog) -> None:
@@ -200,7 +200,7 @@ def test_an_erasure_cannot_be_forged(filled: ChainedLog) -> None:
 def test_an_entry_that_is_gone_leaves_a_gap(filled: ChainedLog) -> None:
     rewrite(filled, AUDIT_CHAIN, lambda chain: chain.filter(~_entry(filled, "C-1", 3)))
     found = verify(filled)
-    assert Fault(kind=FaultKind.MISSING_LINK, where=f"before chain {shard_of('C-1')}, entry 4") in found.faults
+    assert ChainFault(kind=FaultKind.MISSING_LINK, where=f"before chain {shard_of('C-1')}, entry 4") in found.faults
     assert kinds(found) == [FaultKind.MISSING_LINK, FaultKind.EXTRA_ROW]
 
 
@@ -225,7 +225,9 @@ def test_a_cut_tail_shows_against_a_head_noted_elsewhere(filled: ChainedLog) -> 
     rewrite(filled, AUDIT_CHAIN, lambda entries: entries.join(last, on=["chain", "sequence"], how="anti"))
     assert verify(filled).faults == ()  # the chain alone cannot tell
     found = verify(filled, noted=noted)
-    assert found.faults == (Fault(kind=FaultKind.CUT_SHORT, where=f"chain {chain}, entry {noted[chain].sequence}"),)
+    assert found.faults == (
+        ChainFault(kind=FaultKind.CUT_SHORT, where=f"chain {chain}, entry {noted[chain].sequence}"),
+    )
 
 
 def test_a_chain_that_only_grew_agrees_with_an_earlier_head(filled: ChainedLog) -> None:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import polars as pl
 
-from decisioning.customer import Told
+from decisioning.customer import ToldAnswer
 from features.log.contracts import CUSTOMERS, EVENTS
 from features.log.said import Said, said_by
 from features.online.profiles import customers_from_frame, decode_profile, encode_profile
@@ -20,7 +20,7 @@ def test_what_the_customer_told_us_is_part_of_the_profile_with_its_source_until_
     def frame(*rows: dict[str, object]) -> pl.DataFrame:
         return pl.DataFrame(rows, schema=CUSTOMERS.schema, orient="row")
 
-    heard = Told(at=datetime(2026, 1, 5, tzinfo=UTC), source="call")
+    heard = ToldAnswer(at=datetime(2026, 1, 5, tzinfo=UTC), source="call")
     said = {"C": Said(told={"region": (heard, "south")})}
     [before] = customers_from_frame(frame(row(1, '{"region":"north","age":3}')), said)
     assert (before.attributes, before.told) == ({"region": "south", "age": 3}, {"region": heard})

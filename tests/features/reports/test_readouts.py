@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from decisioning.errors import InvalidInputError, UnknownNameError
 from features.reports.readouts import (
+    ArmComparison,
     ArmCount,
     ArmMean,
     Check,
-    Comparison,
     Effect,
     Health,
     Metric,
@@ -66,8 +66,8 @@ def make_readout(readout_id: str = "test", kind: ReadoutKind = ReadoutKind.EXPER
         is_primary=True,
         arms=(ArmMean(arm_id="a", customer_count=8, missing_count=0, mean=1.5, standard_deviation=None),),
         comparisons=(
-            Comparison(arm_id="b", effect=effect, refusal=None, is_conclusive=False, sentence="b, c"),
-            Comparison(arm_id="c", effect=None, refusal=refusal, is_conclusive=False, sentence="none"),
+            ArmComparison(arm_id="b", effect=effect, refusal=None, is_conclusive=False, sentence="b, c"),
+            ArmComparison(arm_id="c", effect=None, refusal=refusal, is_conclusive=False, sentence="none"),
         ),
         notes=("a note",),
     )

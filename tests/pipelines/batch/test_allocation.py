@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from decisioning.errors import InvalidInputError
 from pipelines.batch import allocation
-from pipelines.batch.allocation import NOBODY, Choices, Constraint, Plan, allocate
+from pipelines.batch.allocation import NOBODY, AllocationChoices, Constraint, Plan, allocate
 
 
-def choices_of(net: Sequence[Sequence[float | None]]) -> Choices:
+def choices_of(net: Sequence[Sequence[float | None]]) -> AllocationChoices:
     """Net values by customer and message; None where a message is not permitted."""
     pairs = [
         (customer, message, value)
@@ -23,7 +23,7 @@ def choices_of(net: Sequence[Sequence[float | None]]) -> Choices:
         for message, value in enumerate(row)
         if value is not None
     ]
-    return Choices(
+    return AllocationChoices(
         customer_count=len(net),
         customers=np.array([one[0] for one in pairs], dtype=np.int64),
         messages=np.array([one[1] for one in pairs], dtype=np.int64),
@@ -99,11 +99,11 @@ def test_small_plans_are_the_best_there_is(
     assert keeps(plan.chosen.tolist(), constraints)
 
 
-def crowd(n: int = 400, k: int = 8, seed: int = 1) -> Choices:
+def crowd(n: int = 400, k: int = 8, seed: int = 1) -> AllocationChoices:
     rng = np.random.default_rng(seed)
     customers, messages = np.nonzero(rng.random((n, k)) < 0.7)
     net = rng.gamma(2.0, 100.0, len(customers)) - 100 + rng.normal(0, 40, k)[messages]
-    return Choices(
+    return AllocationChoices(
         customer_count=n, customers=customers.astype(np.int64), messages=messages.astype(np.int64), net_minor=net
     )
 

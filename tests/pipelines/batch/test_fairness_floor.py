@@ -26,7 +26,7 @@ from features.history import History
 from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES
 from features.log.event_log import EventLog
 from features.log.rows import frame_of, parse_row
-from features.reports.fairness import Verdict
+from features.reports.fairness import FairnessVerdict
 from pipelines.batch.fairness_floor import Claims, claims_of, least_places, price_floor, with_floor_prices
 from serving.log.log_rows import decision_rows
 from training.fairness.fairness_report import read_fairness
@@ -185,7 +185,7 @@ def test_places_given_by_value_are_found_and_the_floor_is_priced_from_the_decisi
     reading = KpiReading(as_of=ENDS_AT, days=30.0, computed_at=ENDS_AT, command="nextbest fairness read")
     history = History.from_log(log)
     found = read_fairness(history, catalogue, FairnessRules(guardrails=(rail,)), reading)
-    assert found.comparisons[0].verdict is Verdict.GAP
+    assert found.comparisons[0].verdict is FairnessVerdict.GAP
     (repair,) = with_floor_prices(found, log, history, catalogue).comparisons[0].repairs
     floor = least_places(USUAL, TOP, PLACES, 0.02)
     assert repair.how == f"a floor on push: at least {floor} of {PLACES} places for usual"

@@ -10,7 +10,7 @@ import pytest
 from decisioning.catalogue.catalogue import Catalogue
 from features.catalogue import load_catalogue
 from pipelines.simulation.history import CATALOGUE, settled_world
-from pipelines.simulation.world.journey import Step
+from pipelines.simulation.world.journey import JourneyStep
 from pipelines.simulation.world.state import WorldState
 from pipelines.simulation.world.world import World
 
@@ -43,10 +43,10 @@ def make_world(airline: Catalogue) -> MakeWorld:
 
 
 @pytest.fixture(scope="session")
-def standing_at() -> Callable[[World, Step], World]:
+def standing_at() -> Callable[[World, JourneyStep], World]:
     """The same world with everybody at one step, rested and with open ears."""
 
-    def stand(world: World, step: Step) -> World:
+    def stand(world: World, step: JourneyStep) -> World:
         size = world.population.size
         zeros = np.zeros(size, dtype=np.int64)
         there = world.copy()

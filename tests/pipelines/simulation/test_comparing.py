@@ -19,10 +19,10 @@ from pipelines.simulation.contest.comparison import (
     share_interval,
 )
 from pipelines.simulation.contest.contest import NAMES, Contest, hold, rows_of
-from pipelines.simulation.contest.judge import RULES, Verdict
+from pipelines.simulation.contest.judge import RULES, Recount
 from pipelines.simulation.contest.play import Played
 
-KEPT = Verdict(contacts=3, violations=dict.fromkeys(RULES, 0))
+KEPT = Recount(contacts=3, violations=dict.fromkeys(RULES, 0))
 
 
 def played(gain: np.ndarray, **messages: int) -> Played:

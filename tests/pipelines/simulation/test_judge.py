@@ -10,7 +10,7 @@ from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import InvalidInputError
 from examples.conversion import canonical
 from features.history import History
-from pipelines.simulation.contest.judge import RULES, Verdict, judge
+from pipelines.simulation.contest.judge import RULES, Recount, judge
 
 MONDAY = datetime(2026, 6, 1, 15, tzinfo=UTC)
 WEEK = timedelta(weeks=1)
@@ -76,11 +76,11 @@ def log() -> Log:
     return Log()
 
 
-def found(airline: Catalogue, log: Log) -> Verdict:
+def found(airline: Catalogue, log: Log) -> Recount:
     return judge(airline, log.history(), since=MONDAY - 8 * WEEK)
 
 
-def broken(verdict: Verdict) -> dict[str, int]:
+def broken(verdict: Recount) -> dict[str, int]:
     return {rule: count for rule, count in verdict.violations.items() if count}
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from decisioning.errors import InvalidInputError
 from pipelines.simulation.events.flights import flights_at
 from pipelines.simulation.policies import oracle
-from pipelines.simulation.world.journey import FULL_MEMORY, MEMORIES, Step
+from pipelines.simulation.world.journey import FULL_MEMORY, MEMORIES, JourneyStep
 from pipelines.simulation.world.moves import Chain
 from pipelines.simulation.world.structure import Structure
 from pipelines.simulation.world.world import World
@@ -42,19 +42,19 @@ def _live(world: World, actions: Callable[[World], np.ndarray], weeks: int) -> n
 @pytest.mark.parametrize(
     ("step", "key"),
     [
-        (Step.PLAN, None),
-        (Step.PREPARE, None),
-        (Step.PLAN, "favourite-deal/email/deal"),
-        (Step.PLAN, "fare-alert/in_app/alert"),
-        (Step.BOOK_2, "extra-bag/email/offer"),
-        (Step.RETURN_1, "bring-a-friend/email/invite"),
-        (Step.LATE_2, "bring-a-friend/email/invite"),
-        (Step.LAPSE, "come-back/email/mail"),
-        (Step.DREAM, "help-choose/email/vote"),
+        (JourneyStep.PLAN, None),
+        (JourneyStep.PREPARE, None),
+        (JourneyStep.PLAN, "favourite-deal/email/deal"),
+        (JourneyStep.PLAN, "fare-alert/in_app/alert"),
+        (JourneyStep.BOOK_2, "extra-bag/email/offer"),
+        (JourneyStep.RETURN_1, "bring-a-friend/email/invite"),
+        (JourneyStep.LATE_2, "bring-a-friend/email/invite"),
+        (JourneyStep.LAPSE, "come-back/email/mail"),
+        (JourneyStep.DREAM, "help-choose/email/vote"),
     ],
 )
 def test_a_weeks_mean_contribution_equals_its_closed_form(
-    make_world: Callable, standing_at: Callable, step: Step, key: str | None
+    make_world: Callable, standing_at: Callable, step: JourneyStep, key: str | None
 ) -> None:
     world = standing_at(make_world(SIZE), step)
     action = -1 if key is None else _place(world, key)
@@ -62,14 +62,16 @@ def test_a_weeks_mean_contribution_equals_its_closed_form(
     result = world.copy().run_week(np.full(SIZE, action))
     difference = result.contribution_minor - result.cost_minor - expected
     assert abs(difference.mean()) < 4 * _error(difference)
-    if step is not Step.DREAM and key is not None:
+    if step is not JourneyStep.DREAM and key is not None:
         silent = world.run_week(np.full(SIZE, -1))
         changed = result.contribution_minor - silent.contribution_minor
         assert abs(changed).max() > 0
 
 
-@pytest.mark.parametrize("step", list(Step))
-def test_customers_move_as_often_as_the_chain_says(make_world: Callable, standing_at: Callable, step: Step) -> None:
+@pytest.mark.parametrize("step", list(JourneyStep))
+def test_customers_move_as_often_as_the_chain_says(
+    make_world: Callable, standing_at: Callable, step: JourneyStep
+) -> None:
     """Trips home end as the week's real flights did, so their rates are exact too."""
     world = standing_at(make_world(FEWER), step)
     moves = Chain(world.effects, flights_at(world.now)).moves(step, slice(None))
@@ -81,18 +83,18 @@ def test_customers_move_as_often_as_the_chain_says(make_world: Callable, standin
 
 
 def test_customers_see_and_leave_as_often_as_the_equations_say(make_world: Callable, standing_at: Callable) -> None:
-    world = standing_at(make_world(SIZE), Step.DREAM)
+    world = standing_at(make_world(SIZE), JourneyStep.DREAM)
     action = _place(world, "favourite-deal/display/banner")
     effects, state = world.effects, world.state
     seen = effects.seen_probability(action, slice(None), state.memory)
-    leaving = seen * effects.leaving_probability(action, slice(None), Step.DREAM, state.memory)
+    leaving = seen * effects.leaving_probability(action, slice(None), JourneyStep.DREAM, state.memory)
     result = world.run_week(np.full(SIZE, action))
     for drawn, probability in ((result.is_seen, seen), (result.is_leaving, leaving)):
         assert abs(drawn.mean() - probability.mean()) < 4 * np.sqrt(np.mean(probability * (1 - probability)) / SIZE)
 
 
 def test_the_true_uplift_of_one_message_is_what_twin_worlds_show(make_world: Callable, standing_at: Callable) -> None:
-    world = standing_at(make_world(FEWER), Step.PLAN)
+    world = standing_at(make_world(FEWER), JourneyStep.PLAN)
     action = _place(world, "fare-alert/email/alert")
     values = oracle.solve(world, 4, is_silent_later=True).values(0, world.state)
     uplift = values[:, action + 1] - values[:, 0]

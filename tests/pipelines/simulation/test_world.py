@@ -19,7 +19,7 @@ from features.computing.compute import compute_features
 from features.history import History
 from features.log.contracts import DECISIONS, UTC_TIME
 from pipelines.simulation.events.flights import flights_at
-from pipelines.simulation.world.journey import FULL_MEMORY, STAGE_OF, Step
+from pipelines.simulation.world.journey import FULL_MEMORY, STAGE_OF, JourneyStep
 from pipelines.simulation.world.moves import Chain
 from pipelines.simulation.world.state import WorldState
 from pipelines.simulation.world.structure import Structure
@@ -78,9 +78,9 @@ def test_what_a_message_does_to_a_customer_hangs_on_nobody_else(make_world: Call
 
 
 def test_who_left_in_anger_plans_less(make_world: Callable, standing_at: Callable) -> None:
-    world = standing_at(make_world(), Step.DREAM)
+    world = standing_at(make_world(), JourneyStep.DREAM)
     chain = Chain(world.effects, flights_at(world.now))
-    (_, stayed), (_, left) = (chain.moves(Step.DREAM, slice(None), has_left=each)[0] for each in (False, True))
+    (_, stayed), (_, left) = (chain.moves(JourneyStep.DREAM, slice(None), has_left=each)[0] for each in (False, True))
     assert (left < stayed).all()
 
 
@@ -188,10 +188,12 @@ def test_a_case_is_open_while_a_customer_recovers_and_cools_down_the_week_after(
             )
             standing[customer] = case_standing(airline.care, case, world.now)[0]
     steps = dict(zip(world.population.ids, world.state.step.tolist(), strict=True))
-    recovering = [customer for customer, step in steps.items() if step == Step.RECOVER and customer in standing]
+    recovering = [customer for customer, step in steps.items() if step == JourneyStep.RECOVER and customer in standing]
     assert len(recovering) >= 5
     assert all(standing[customer] is CaseState.OPEN for customer in recovering)
-    free = [each for customer, each in standing.items() if steps[customer] not in {Step.RECOVER, Step.MENDED}]
+    free = [
+        each for customer, each in standing.items() if steps[customer] not in {JourneyStep.RECOVER, JourneyStep.MENDED}
+    ]
     assert CaseState.OPEN not in free
 
 
@@ -217,18 +219,18 @@ def test_who_leaves_withdraws_every_consent_to_marketing_and_is_left_alone(
 
 
 def test_an_answer_makes_cases_end_sooner_and_keeps_more_customers(make_world: Callable, standing_at) -> None:
-    there = standing_at(make_world(4_000), Step.RECOVER)
+    there = standing_at(make_world(4_000), JourneyStep.RECOVER)
     silence = np.full(4_000, -1)
     answered, alone = (there.copy().run_week(silence, answered=np.full(4_000, each)) for each in (True, False))
-    assert np.mean(answered.after.step == Step.MENDED) == pytest.approx(0.75, abs=0.03)
-    assert np.mean(alone.after.step == Step.MENDED) == pytest.approx(0.40, abs=0.03)
-    assert np.sum(alone.after.step == Step.LAPSE) > np.sum(answered.after.step == Step.LAPSE)
+    assert np.mean(answered.after.step == JourneyStep.MENDED) == pytest.approx(0.75, abs=0.03)
+    assert np.mean(alone.after.step == JourneyStep.MENDED) == pytest.approx(0.40, abs=0.03)
+    assert np.sum(alone.after.step == JourneyStep.LAPSE) > np.sum(answered.after.step == JourneyStep.LAPSE)
 
 
 def test_the_airlines_people_answer_every_case_unless_somebody_else_is_said_to(
     make_world: Callable, standing_at
 ) -> None:
-    there, silence = standing_at(make_world(4_000), Step.TRAVEL), np.full(4_000, -1)
+    there, silence = standing_at(make_world(4_000), JourneyStep.TRAVEL), np.full(4_000, -1)
     staffed, alone = (there.copy().run_week(silence, answered=each) for each in (None, np.ones(4_000, dtype=bool)))
     events = staffed.frames().events
     answers = events.filter(pl.col("type") == "case_answered")
@@ -242,7 +244,7 @@ def test_the_airlines_people_answer_every_case_unless_somebody_else_is_said_to(
 
 
 def test_a_message_out_of_its_stage_moves_and_sells_nothing(make_world: Callable, standing_at) -> None:
-    world = standing_at(make_world(4_000), Step.PLAN)
+    world = standing_at(make_world(4_000), JourneyStep.PLAN)
     place = next(i for i, one in enumerate(world.messages) if one.offer.offer_id == "dream-destinations")
     sent, silent = (world.copy().run_week(np.full(4_000, each)) for each in (place, -1))
     assert sent.is_seen.sum() > 500
@@ -251,7 +253,7 @@ def test_a_message_out_of_its_stage_moves_and_sells_nothing(make_world: Callable
 
 
 def test_fatigue_makes_messages_less_seen(make_world: Callable, standing_at) -> None:
-    world = standing_at(make_world(4_000), Step.DREAM)
+    world = standing_at(make_world(4_000), JourneyStep.DREAM)
     rested = world.effects.seen_probability(0, slice(None), world.state.memory)
     tired = world.effects.seen_probability(0, slice(None), np.full(4_000, FULL_MEMORY))
     assert (tired <= rested).all()
@@ -266,9 +268,9 @@ def test_states_stay_possible_whatever_is_sent(make_world: Callable, random_acti
         actions = np.random.default_rng([seed, world.week]).integers(-1, len(world.messages), 300)
         result = world.run_week(actions)
         state = world.state
-        assert ((state.step >= 0) & (state.step < len(Step))).all()
+        assert ((state.step >= 0) & (state.step < len(JourneyStep))).all()
         assert ((state.memory >= 0) & (state.memory <= FULL_MEMORY)).all()
-        assert ((state.case > 0) == (state.step == Step.RECOVER)).all()
+        assert ((state.case > 0) == (state.step == JourneyStep.RECOVER)).all()
         assert not (~state.has_left & result.before.has_left).any()
         assert not (result.is_moved | result.is_sold | result.is_leaving)[~result.is_seen].any()
         assert not result.is_seen[actions < 0].any()
@@ -276,9 +278,9 @@ def test_states_stay_possible_whatever_is_sent(make_world: Callable, random_acti
 
 
 def test_stages_are_named_after_steps() -> None:
-    zeros = np.zeros(len(Step), dtype=np.int64)
-    state = WorldState(step=np.array(list(Step)), memory=zeros, has_left=zeros > 0, case=zeros, case_week=zeros)
-    assert state.stages == [STAGE_OF[step] for step in Step]
+    zeros = np.zeros(len(JourneyStep), dtype=np.int64)
+    state = WorldState(step=np.array(list(JourneyStep)), memory=zeros, has_left=zeros > 0, case=zeros, case_week=zeros)
+    assert state.stages == [STAGE_OF[step] for step in JourneyStep]
 
 
 @pytest.mark.parametrize(
@@ -311,7 +313,7 @@ def test_a_channel_that_serves_another_goal_in_a_stage_is_not_permitted(
     closed = replace(airline, channels={**airline.channels, "email": email})
     world = make_world(300)
     messages = campaign_messages(closed)
-    there = standing_at(World(world.population, Structure(), messages, world.starts_at, 3), Step.PLAN)
+    there = standing_at(World(world.population, Structure(), messages, world.starts_at, 3), JourneyStep.PLAN)
     by_email = np.array([one.channel.channel_id == "email" for one in messages])
     assert not there.permitted()[:, by_email].any()
     assert there.permitted().any()

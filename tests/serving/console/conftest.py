@@ -22,7 +22,7 @@ from features.reports.readouts import Readout, read_readout
 from features.settings import Settings
 from pipelines.readings.experiment_reading import read_table_experiment
 from serving.console.routes import console_routes
-from training.experiments.readouts import Reading
+from training.experiments.readouts import ReadoutInputs
 from training.experiments.table_readouts import TableDesign
 
 NOW = datetime(2026, 6, 1, 9, 30, tzinfo=UTC)
@@ -69,7 +69,7 @@ def make_table(arms: dict[str, int], lifts: dict[str, float], seed: int = 1) -> 
 def store(settings: Settings, folder: Path, name: str, frame: pl.DataFrame, control: str, age_days: int) -> None:
     path = folder / "table.parquet"
     frame.write_parquet(path)
-    reading = Reading(
+    reading = ReadoutInputs(
         as_of=NOW,
         computed_at=NOW - timedelta(days=age_days),
         command=f"nextbest experiment read {name} --table table.parquet --arm-column arm --control {control}",

@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.reports.readouts import Comparison, Effect, Metric, ReadoutUnit, Refusal, RefusalCode
+from features.reports.readouts import ArmComparison, Effect, Metric, ReadoutUnit, Refusal, RefusalCode
 from serving.console.forest import forest_of
 
 
-def comparison(arm: str, lower: float, upper: float) -> Comparison:
+def comparison(arm: str, lower: float, upper: float) -> ArmComparison:
     effect = Effect(
         difference=(lower + upper) / 2,
         standard_error=1.0,
@@ -18,10 +18,10 @@ def comparison(arm: str, lower: float, upper: float) -> Comparison:
         adjusted_p_value=0.5,
         relative=None,
     )
-    return Comparison(arm_id=arm, effect=effect, refusal=None, is_conclusive=False, sentence=f"{arm}.")
+    return ArmComparison(arm_id=arm, effect=effect, refusal=None, is_conclusive=False, sentence=f"{arm}.")
 
 
-def metric(*comparisons: Comparison, unit: ReadoutUnit = ReadoutUnit.NUMBER, currency: str | None = None) -> Metric:
+def metric(*comparisons: ArmComparison, unit: ReadoutUnit = ReadoutUnit.NUMBER, currency: str | None = None) -> Metric:
     return Metric(
         metric_id="worth", unit=unit, currency=currency, is_primary=True, arms=(), comparisons=tuple(comparisons)
     )
@@ -71,7 +71,7 @@ def test_ticks_are_round_numbers_in_displayed_units():
 
 def test_an_arm_without_a_number_has_a_row_and_no_marks():
     refusal = Refusal(code=RefusalCode.NO_VARIANCE, message="all the same")
-    refused = Comparison(arm_id="c", effect=None, refusal=refusal, is_conclusive=False, sentence="No number for c.")
+    refused = ArmComparison(arm_id="c", effect=None, refusal=refusal, is_conclusive=False, sentence="No number for c.")
     plot = forest_of(metric(comparison("b", -1, 1), refused))
     assert plot is not None
     assert plot.rows[1].point is None

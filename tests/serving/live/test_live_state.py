@@ -29,8 +29,8 @@ from serving.live.encoding import time_text
 from serving.live.reading import Conflict, Known, Lookup, SupplyQuery
 from serving.live.redis_link import RedisLink
 from serving.live.scripts import MOST_CONTACTS, MOST_EVENTS
-from serving.live.store import LiveState
-from serving.live.writing import Entry, FurtherRow, Settlement, Taking
+from serving.live.store import LiveStore
+from serving.live.writing import FurtherRow, LogEntry, Settlement, Taking
 
 NOW = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)
 MAIL = Touch(
@@ -54,7 +54,7 @@ def query(at: datetime = NOW) -> SupplyQuery:
 class Decider:
     """Somebody who decides about customers."""
 
-    state: LiveState
+    state: LiveStore
     count: int = 0
     now: datetime = NOW
     limit: float = 2.0
@@ -63,7 +63,9 @@ class Decider:
     async def read(self, customer: str = "C-1") -> Known:
         return await self.state.read(Lookup(customer_id=customer, touchpoint_id="t", supply=query(self.now)))
 
-    def entry(self, known: Known, customer: str = "C-1", *, until: timedelta | None = None, **changes: object) -> Entry:
+    def entry(
+        self, known: Known, customer: str = "C-1", *, until: timedelta | None = None, **changes: object
+    ) -> LogEntry:
         self.count += 1
         decision_id = f"dec_{shard_of(customer):02x}{self.count:032x}"
         contact = Contact(
@@ -78,7 +80,7 @@ class Decider:
             evidence={"free-coffee": 1},
         )
         fields: dict[str, object] = {"reservation": reservation, "supply": query(self.now), **changes}
-        return Entry(
+        return LogEntry(
             decision_id=decision_id,
             customer_id=customer,
             channel_id="email",
@@ -133,15 +135,15 @@ class Decider:
 
 
 @pytest.fixture
-async def state(redis_url: str, live_redis: redis.Redis) -> AsyncIterator[LiveState]:
-    state = LiveState(redis_url, decision_ttl=timedelta(days=7))
+async def state(redis_url: str, live_redis: redis.Redis) -> AsyncIterator[LiveStore]:
+    state = LiveStore(redis_url, decision_ttl=timedelta(days=7))
     await state.start()
     yield state
     await state.stop()
 
 
 @pytest.fixture
-def decider(state: LiveState) -> Decider:
+def decider(state: LiveStore) -> Decider:
     return Decider(state=state)
 
 

@@ -7,13 +7,13 @@ from datetime import timedelta
 import pytest
 
 from serving.live.patience import answer_within
-from serving.live.store import LiveState
+from serving.live.store import LiveStore
 
 BUSY_S = 0.7
 
 
 async def test_a_process_that_computes_for_longer_than_redis_may_take_keeps_its_connection(redis_url: str) -> None:
-    state = LiveState(redis_url, decision_ttl=timedelta(days=7))
+    state = LiveStore(redis_url, decision_ttl=timedelta(days=7))
     await state.start()
     link = state._link
     try:

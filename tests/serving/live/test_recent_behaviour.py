@@ -20,7 +20,7 @@ from serving.live.encoding import time_text
 from serving.live.event_memory import MOST_COUNTED, events_kept
 from serving.live.reading import Lookup, SupplyQuery
 from serving.live.scripts import MOST_EVENTS
-from serving.live.store import LiveState
+from serving.live.store import LiveStore
 from serving.live.writing import Taking
 
 NOW = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)
@@ -82,7 +82,7 @@ async def test_whatever_order_reports_come_in_the_newest_of_each_type_are_kept(
     kept, bought = {"browse": 251, "purchase": MOST_EVENTS}, rng.randrange(300)
     reports = [("browse", at) for at in range(300)] + [("purchase", bought)]
     rng.shuffle(reports)
-    state = LiveState(redis_url, decision_ttl=timedelta(days=7))
+    state = LiveStore(redis_url, decision_ttl=timedelta(days=7))
     await state.start()
 
     await state.take_in(

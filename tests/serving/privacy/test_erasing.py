@@ -21,12 +21,14 @@ from features.privacy.audit_trail import acts
 from features.privacy.journal import journal_folder, unfinished
 from features.store.feature_history import current_generation
 from features.store.materialising import materialise
-from serving.privacy.erasing import Erasure, Ground, erase_customer, resume_erasures
+from serving.privacy.erasing import Erasure, ErasureGround, erase_customer, resume_erasures
 from serving.privacy.redis_traces import waiting_mentions
 
 
 def erase(one: Any, who: str, on_step: Callable[[str], None] = lambda _step: None) -> Erasure:
-    return erase_customer(one.settings, one.url, who, now=one.now, ground=Ground.REQUEST, by="test", on_step=on_step)
+    return erase_customer(
+        one.settings, one.url, who, now=one.now, ground=ErasureGround.REQUEST, by="test", on_step=on_step
+    )
 
 
 def test_nothing_of_an_erased_customer_is_left_anywhere(installation, lived, ann, bob, personal) -> None:

@@ -10,7 +10,7 @@ import orjson
 import redis
 from starlette.testclient import TestClient
 
-from decisioning.customer import Told
+from decisioning.customer import ToldAnswer
 from features.log.contracts import EVENTS
 from features.log.event_log import EventLog
 from features.online.redis_keys import CARE_WATCH_KEY
@@ -133,7 +133,7 @@ def test_of_two_words_the_newest_stands_whichever_comes_first(
          occurred_at="2026-10-15T00:00:00Z")  # fmt: skip
     assert region() == "south"
     newer = datetime(2026, 11, 3, tzinfo=UTC)
-    told = {"region": Told(at=newer, source="call")}
+    told = {"region": ToldAnswer(at=newer, source="call")}
     store.put(new_customer("C-1", attributes={"region": "north"}, known_at=newer, told=told))
     assert region() == "north"
 

@@ -24,8 +24,8 @@ from features.online.redis_keys import shard_of
 from serving.in_force.policy_in_force import put_in_force
 from serving.live.changes import touch_in_catalogue
 from serving.live.reading import Known, Lookup, SupplyQuery
-from serving.live.store import LiveState
-from serving.live.writing import Entry
+from serving.live.store import LiveStore
+from serving.live.writing import LogEntry
 from serving.reports.intake import Intake, Report
 
 NOW = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)
@@ -55,7 +55,7 @@ TOLD = SupplyQuery(now=NOW, counters=(SEATS,))
 class Feedback:
     """Customers with the same past, and what they report."""
 
-    state: LiveState
+    state: LiveStore
     intake: Intake
     in_force: Any
     runner: asyncio.Runner
@@ -77,7 +77,7 @@ class Feedback:
                 reserved_until=None if until is None else at + timedelta(minutes=until),
             )
             known = self.run(self.state.read(Lookup(customer_id=customer, touchpoint_id="t")))
-            entry = Entry(
+            entry = LogEntry(
                 decision_id=decision_id,
                 customer_id=customer,
                 channel_id="email",
@@ -127,7 +127,7 @@ def feedback(
     )
     catalogue = replace(shop_catalogue, care=CARE, contact_policy=policy)
     with asyncio.Runner() as runner:
-        state = LiveState(redis_server, decision_ttl=timedelta(days=7))
+        state = LiveStore(redis_server, decision_ttl=timedelta(days=7))
         runner.run(state.start())
         intake = Intake(state=state, log_path=Path(tmp_path_factory.mktemp("log")), now=lambda: NOW)
         in_force = put_in_force(catalogue, seed="feedback")

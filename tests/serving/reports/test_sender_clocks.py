@@ -31,8 +31,8 @@ from features.online.redis_keys import shard_of, stream_key
 from serving.decisions.deciding import is_not_profiled, live_after, with_told, with_unsubscriptions
 from serving.in_force.policy_in_force import put_in_force
 from serving.live.reading import Known, Lookup
-from serving.live.store import LiveState
-from serving.live.writing import Entry
+from serving.live.store import LiveStore
+from serving.live.writing import LogEntry
 from serving.reports.intake import Intake, Report
 
 START = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
@@ -77,7 +77,7 @@ class Word:
 class Reporter:
     """Sends reports about customers that nobody knows yet, at moments of its choice."""
 
-    state: LiveState
+    state: LiveStore
     in_force: Any
     runner: asyncio.Runner
     log: Path
@@ -97,7 +97,7 @@ class Reporter:
 
     def decision(self, customer: str) -> str:
         decision_id = f"dec_{shard_of(customer):02x}{next(self.names):032x}"
-        entry = Entry(decision_id=decision_id, customer_id=customer, channel_id="email", row=b"{}", record=b"")
+        entry = LogEntry(decision_id=decision_id, customer_id=customer, channel_id="email", row=b"{}", record=b"")
         assert self.runner.run(self.state.commit([entry])) == [None]
         return decision_id
 
@@ -125,7 +125,7 @@ def reporter(
     redis_server: str, shop_catalogue: Catalogue, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Reporter]:
     with asyncio.Runner() as runner:
-        state = LiveState(redis_server, decision_ttl=timedelta(days=7))
+        state = LiveStore(redis_server, decision_ttl=timedelta(days=7))
         runner.run(state.start())
         in_force = put_in_force(shop_catalogue, seed="clocks")
         yield Reporter(state=state, in_force=in_force, runner=runner, log=tmp_path_factory.mktemp("log"))

@@ -15,7 +15,7 @@ from decisioning.errors import InvalidPolicyError, UnknownNameError
 from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES
 from features.reports.readouts import Health, Readout, ReadoutKind, ReadoutUnit, RefusalCode, Status
 from training.experiments.designs import readable_names
-from training.experiments.readouts import Reading, read_experiment
+from training.experiments.readouts import ReadoutInputs, read_experiment
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 NAME = "engine-vs-random"
@@ -104,7 +104,7 @@ def make_trial(
 def read(
     log: Log, catalogue: Catalogue, name: str = NAME, *, as_of: datetime = NOW, is_capped: bool = False
 ) -> Readout:
-    reading = Reading(as_of=as_of, computed_at=NOW, command="c", source="s", is_capped=is_capped)
+    reading = ReadoutInputs(as_of=as_of, computed_at=NOW, command="c", source="s", is_capped=is_capped)
     return read_experiment(log, catalogue, name, reading)
 
 

@@ -25,7 +25,7 @@ from features.catalogue.assignment.ledger import Ledger, settled, with_ranges
 from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES
 from features.reports.readouts import Health, Readout, ReadoutKind, RefusalCode, Status
 from training.experiments.designs import Kept
-from training.experiments.readouts import Reading, read_experiment
+from training.experiments.readouts import ReadoutInputs, read_experiment
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -114,7 +114,7 @@ class Story:
                 self.log.spend(name, at + DAY, round(amount))
 
     def read(self, as_of: datetime = NOW, name: str = NAME) -> Readout:
-        reading = Reading(as_of=as_of, computed_at=NOW, command="c", source="s")
+        reading = ReadoutInputs(as_of=as_of, computed_at=NOW, command="c", source="s")
         kept = Kept(ledger=self.ledger, by_policy=self.by_policy)
         return read_experiment(self.log, self.catalogue, name, reading, kept)
 

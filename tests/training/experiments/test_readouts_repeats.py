@@ -13,12 +13,12 @@ from typer.testing import CliRunner
 from decisioning.errors import InsufficientDataError, InvalidInputError, UnknownNameError
 from features.reports.readouts import Health, Readout, ReadoutUnit, RefusalCode, Status
 from pipelines.commands import experiment as experiment_command
-from training.experiments.readouts import Reading
+from training.experiments.readouts import ReadoutInputs
 from training.experiments.table_readouts import TableDesign, read_table
 from training.experiments.whole import Whole
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
-READING = Reading(as_of=NOW, computed_at=NOW, command="nextbest experiment read --table ...", source="a table")
+READING = ReadoutInputs(as_of=NOW, computed_at=NOW, command="nextbest experiment read --table ...", source="a table")
 CASES = Path(__file__).parents[1] / "tables"
 
 

@@ -10,11 +10,11 @@ import pytest
 
 from decisioning.errors import InvalidInputError, UnknownNameError
 from features.reports.readouts import Health, Readout, ReadoutUnit, RefusalCode, Status
-from training.experiments.readouts import Reading
+from training.experiments.readouts import ReadoutInputs
 from training.experiments.table_readouts import TableDesign, read_table
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
-READING = Reading(as_of=NOW, computed_at=NOW, command="nextbest experiment read --table ...", source="a table")
+READING = ReadoutInputs(as_of=NOW, computed_at=NOW, command="nextbest experiment read --table ...", source="a table")
 DATA = Path(os.environ.get("NEXTBEST_TEST_DATA", Path(__file__).parents[3] / "../shared/data"))
 
 

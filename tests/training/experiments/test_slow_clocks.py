@@ -18,7 +18,7 @@ from features.log.event_log import EventLog
 from features.reports.readouts import Readout, Status
 from training.data.datasets import windows
 from training.data.measures import decision_values
-from training.experiments.readouts import Reading, read_experiment
+from training.experiments.readouts import ReadoutInputs, read_experiment
 from training.kpis.kpi_report import KpiReading, compute_kpis
 
 NAME = "engine-vs-random"
@@ -35,7 +35,7 @@ class Trial:
     def read(self, log: Any, exposure: Exposure = Exposure.DELIVERED) -> Readout:
         [experiment] = self.catalogue.experiments
         catalogue = replace(self.catalogue, experiments=(replace(experiment, exposure=exposure),))
-        reading = Reading(as_of=self.as_of, computed_at=self.as_of, command="c", source="s")
+        reading = ReadoutInputs(as_of=self.as_of, computed_at=self.as_of, command="c", source="s")
         return read_experiment(log, catalogue, NAME, reading)
 
 

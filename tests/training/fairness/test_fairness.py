@@ -8,11 +8,11 @@ import pytest
 
 from decisioning.errors import InvalidInputError
 from features.catalogue.fairness_rules import FairnessMeasure, FairnessRules, Grouping, Guardrail
-from features.reports.fairness import FAIRNESS_FILES, FairnessReport, Verdict
+from features.reports.fairness import FAIRNESS_FILES, FairnessReport, FairnessVerdict
 from features.reports.readout_words import SPACE
 from training.fairness.fairness_report import read_fairness
 from training.fairness.groups import groups_of
-from training.kpis.contacts import Period
+from training.kpis.contacts import KpiPeriod
 from training.kpis.kpi_report import KpiReading
 
 ANSWERS = Guardrail(
@@ -31,10 +31,10 @@ def compare(care_catalogue, care_ends_at):
 
 def test_slow_answers_to_new_customers_are_found_and_named(compare, service_log):
     found = compare(service_log(old_hours=8.0, new_hours=30.0), ANSWERS).comparisons[0]
-    assert (found.verdict, found.is_guardrail) == (Verdict.GAP, True)
+    assert (found.verdict, found.is_guardrail) == (FairnessVerdict.GAP, True)
     new, old = sorted(found.standings, key=lambda each: each.group)
     truth = (1 - np.exp(-24 / 8)) - (1 - np.exp(-24 / 30))
-    assert (new.group, new.verdict, old.verdict) == ("new", Verdict.GAP, Verdict.FAIR)
+    assert (new.group, new.verdict, old.verdict) == ("new", FairnessVerdict.GAP, FairnessVerdict.FAIR)
     assert new.lower <= truth <= new.upper
     assert found.sentence.startswith(
         "answers-to-new (answered_in_time by tenure): new fares worse than everybody else by"
@@ -60,14 +60,14 @@ def test_where_everybody_is_answered_alike_no_gap_is_found_however_many_groups_a
     gaps = 0
     for seed in range(12):
         report = compare(service_log(count=500, seed=seed))
-        gaps += any(each.verdict is Verdict.GAP for each in report.comparisons)
+        gaps += any(each.verdict is FairnessVerdict.GAP for each in report.comparisons)
     assert gaps <= 2
 
 
 def test_groups_that_surely_fare_alike_are_fair(compare, service_log):
     log = service_log(old_hours=4.0, new_hours=4.0, count=1_600)
     comparison = compare(log, replace(ANSWERS, tolerance=0.1)).comparisons[0]
-    assert comparison.verdict is Verdict.FAIR
+    assert comparison.verdict is FairnessVerdict.FAIR
     assert "no group fares worse than everybody else by more than 10.0 points" in comparison.sentence.replace(
         SPACE, " "
     )
@@ -75,7 +75,7 @@ def test_groups_that_surely_fare_alike_are_fair(compare, service_log):
 
 def test_what_may_be_fair_and_may_be_a_gap_is_unknown(compare, service_log):
     (found,) = compare(service_log(old_hours=12.0, new_hours=13.0, count=400), ANSWERS).not_passed()
-    assert found.verdict is Verdict.UNKNOWN
+    assert found.verdict is FairnessVerdict.UNKNOWN
     assert "new may fare worse by up to" in found.sentence
     new = next(each for each in found.standings if each.group == "new")
     assert new.lower < 0.05 < new.upper
@@ -83,7 +83,7 @@ def test_what_may_be_fair_and_may_be_a_gap_is_unknown(compare, service_log):
 
 def test_what_is_not_known_is_unknown_and_passes_no_guardrail(compare, service_log, log_writer, care_ends_at):
     few = compare(service_log(count=60), ANSWERS)
-    assert [each.verdict for each in few.not_passed()] == [Verdict.UNKNOWN]
+    assert [each.verdict for each in few.not_passed()] == [FairnessVerdict.UNKNOWN]
     assert "not enough data: 15 customers on one side, and it takes 30" in few.comparisons[0].sentence
     for place in range(100):
         log_writer.customer(f"C-{place}")
@@ -107,9 +107,9 @@ def test_cases_still_waiting_count_against_those_who_wait(compare, log_writer, c
         log_writer.case(name, care_ends_at - timedelta(days=30), answer_hours=hours, resolution_hours=hours + 1)
     hours_guardrail = replace(ANSWERS, measure=FairnessMeasure.HOURS_TO_ANSWER, tolerance=12.0)
     in_time, waited = compare(log_writer.log(), ANSWERS, hours_guardrail).comparisons[:2]
-    assert in_time.verdict is Verdict.GAP
+    assert in_time.verdict is FairnessVerdict.GAP
     new = next(each for each in waited.standings if each.group == "new")
-    assert (waited.verdict, new.value) == (Verdict.GAP, 0.5 * 168 + 0.5 * 2)
+    assert (waited.verdict, new.value) == (FairnessVerdict.GAP, 0.5 * 168 + 0.5 * 2)
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ def test_a_heavier_burden_of_contacts_is_found_by_value_tier_and_not_by_region(c
         contacted.log(), burden, replace(burden, guardrail_id="r", groups="region")
     ).comparisons[:2]
     top = next(each for each in by_value.standings if each.group == "top")
-    assert (by_value.verdict, by_region.verdict) == (Verdict.GAP, Verdict.FAIR)
+    assert (by_value.verdict, by_region.verdict) == (FairnessVerdict.GAP, FairnessVerdict.FAIR)
     assert (top.value, top.rest) == (pytest.approx(4 / 3), pytest.approx(1 / 3))
 
 
@@ -144,12 +144,12 @@ def test_where_all_customers_have_the_same_chance_cannot_be_judged(compare, cont
     contacted.rows["decisions"] = contacted.rows["decisions"][1:]
     burden = Guardrail(guardrail_id="b", measure=FairnessMeasure.CONTACT_BURDEN, groups="value_tier", tolerance=0.5)
     found = compare(contacted.log(), burden).comparisons[0]
-    assert found.verdict is Verdict.UNKNOWN
+    assert found.verdict is FairnessVerdict.UNKNOWN
     assert "everybody has the same, so chance cannot be judged" in found.sentence
 
 
 def test_nothing_in_the_period_moves_a_customer_between_groups(care_catalogue, contacted, care_ends_at):
-    period = Period.of_days(care_ends_at, 90.0)
+    period = KpiPeriod.of_days(care_ends_at, 90.0)
     before = {each: groups_of(contacted.log(), care_catalogue, each, period) for each in Grouping}
     for place in range(600):
         at = care_ends_at - timedelta(days=30)
@@ -166,7 +166,7 @@ def test_customers_of_whom_nothing_is_known_are_a_group_and_small_groups_stand_t
     countries = ["DE"] * 150 + ["FR"] * 45 + ["IT", "ES", "PT"] + [None] * 2
     for place, country in enumerate(countries):
         log_writer.customer(f"C-{place:03d}", country=country, attributes={"region": "north"})
-    period = Period.of_days(care_ends_at, 90.0)
+    period = KpiPeriod.of_days(care_ends_at, 90.0)
     found = groups_of(log_writer.log(), care_catalogue, "region", period)["group"].value_counts().sort("group").rows()
     assert found == [("DE", 150), ("FR", 45), ("other", 3), ("unknown", 2)]
     by_attribute = groups_of(log_writer.log(), care_catalogue, "customer.region", period)
@@ -188,7 +188,7 @@ def test_benefit_is_what_messages_bring_beyond_silence_in_each_group(compare, lo
     benefit = Guardrail(guardrail_id="b", measure=FairnessMeasure.BENEFIT, groups="tenure", tolerance=200.0)
     comparison = compare(log_writer.log(), benefit).comparisons[0]
     new = next(each for each in comparison.standings if each.group == "new")
-    assert (comparison.verdict, new.verdict) == (Verdict.GAP, Verdict.GAP)
+    assert (comparison.verdict, new.verdict) == (FairnessVerdict.GAP, FairnessVerdict.GAP)
     assert new.lower <= 800 <= new.upper
 
 
@@ -205,7 +205,7 @@ def test_the_stored_form_gives_the_report_back(compare, service_log):
 def test_what_no_guardrail_watches_is_looked_at_all_the_same_and_stands_apart(compare, service_log):
     report = compare(service_log(old_hours=8.0, new_hours=40.0))
     assert not report.not_passed()
-    assert any(each.verdict is Verdict.GAP and not each.is_guardrail for each in report.comparisons)
+    assert any(each.verdict is FairnessVerdict.GAP and not each.is_guardrail for each in report.comparisons)
     assert "The catalogue declares no guardrail" in report.notes[0]
     assert "show a gap: declare a guardrail" in report.notes[1]
 
@@ -218,4 +218,7 @@ def test_groups_too_small_to_judge_alone_are_judged_together(compare, log_writer
         log_writer.case(name, care_ends_at - timedelta(days=30), answer_hours=hours, resolution_hours=90.0)
     by_region = replace(ANSWERS, groups="region")
     found = compare(log_writer.log(), by_region).comparisons[0]
-    assert {each.group: each.verdict for each in found.standings} == {"AT": Verdict.FAIR, "other": Verdict.GAP}
+    assert {each.group: each.verdict for each in found.standings} == {
+        "AT": FairnessVerdict.FAIR,
+        "other": FairnessVerdict.GAP,
+    }

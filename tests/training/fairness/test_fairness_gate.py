@@ -9,7 +9,7 @@ import pytest
 from decisioning.errors import InsufficientDataError, InvalidInputError, InvalidPolicyError
 from features.catalogue import check_catalogue, load_catalogue, load_fairness
 from features.catalogue.fairness_rules import FairnessMeasure, FairnessRules, Guardrail
-from features.reports.fairness import FAIRNESS_FILES, FairnessReport, Verdict
+from features.reports.fairness import FAIRNESS_FILES, FairnessReport, FairnessVerdict
 from features.settings import Settings
 from training.fairness.fairness_report import read_fairness
 from training.fairness.gate import check_guardrails
@@ -93,8 +93,8 @@ def test_without_a_report_nobody_can_tell_and_the_gate_is_closed(guarded_home: S
 
 def test_a_kept_guardrail_opens_the_gate_until_the_report_is_too_old(guarded_home: Settings, report_of):
     report = report_of(load_fairness(guarded_home.catalogue_path), old_hours=4.0, new_hours=4.0, count=3_000)
-    assert report.comparisons[0].verdict is Verdict.FAIR
-    assert report.comparisons[1].verdict is Verdict.UNKNOWN  # does not block
+    assert report.comparisons[0].verdict is FairnessVerdict.FAIR
+    assert report.comparisons[1].verdict is FairnessVerdict.UNKNOWN  # does not block
     FAIRNESS_FILES.write(guarded_home.fairness_path, report)
     check_guardrails(guarded_home, now=NOW)
     with pytest.raises(InsufficientDataError, match="must be at most 31 days old, got one of 39"):

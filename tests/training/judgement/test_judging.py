@@ -16,7 +16,7 @@ from training.judgement.from_log import TWIN
 from training.judgement.gain_curve import gain_curve
 from training.judgement.held_back import HELD_BACK_SHARE, can_be_judged, held_back, learned_from, steps_among
 from training.off_policy.estimators import Estimate
-from training.registry.promotion_gate import CHAMPION, Contest, check_contest
+from training.registry.promotion_gate import CHAMPION, Challenge, check_contest
 
 SENT = ("double-stamps/email/plain", "ten-percent/email/plain")
 GAIN = 120.0
@@ -94,7 +94,7 @@ def contest_of(catalogue, *, candidate: float, champion: float, seed: int, custo
 
 def verdict(judgement: Judgement, *, change_cost: float = 0.0) -> str:
     try:
-        return check_contest(Contest(judgement=judgement, has_seen=False), "2", "1", change_cost=change_cost)
+        return check_contest(Challenge(judgement=judgement, has_seen=False), "2", "1", change_cost=change_cost)
     except (InvalidInputError, InsufficientDataError) as error:
         return f"{type(error).__name__}: {error}"
 
@@ -202,7 +202,7 @@ def test_a_candidate_worse_than_silence_is_refused_though_better_than_the_champi
 
 def test_a_champion_that_learned_from_the_customers_is_named(shop_catalogue):
     judged = contest_of(shop_catalogue, candidate=1.0, champion=2 / 3, seed=9)
-    words = check_contest(Contest(judgement=judged, has_seen=True), "2", "1", change_cost=0.0)
+    words = check_contest(Challenge(judgement=judged, has_seen=True), "2", "1", change_cost=0.0)
     assert "champion 1 learned from them, which flatters it" in words
 
 

@@ -11,7 +11,7 @@ from decisioning.catalogue.experiment import AssignedUnit, Holdout
 from decisioning.catalogue.measure import Measure
 from decisioning.catalogue.measure import Unit as MeasureUnit
 from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES
-from training.kpis.contacts import Period
+from training.kpis.contacts import KpiPeriod
 from training.kpis.increments import Increment, against_holdout, held_out_customers
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -56,7 +56,7 @@ def twins(size: int, houses: int = 200) -> Log:
 
 def against(log: Log, unit: AssignedUnit) -> Increment:
     holdout = Holdout(share=0.2, salt="h", unit=unit)
-    rows = held_out_customers(log, SPENT, REVENUE, Period.of_days(NOW, 90), holdout)
+    rows = held_out_customers(log, SPENT, REVENUE, KpiPeriod.of_days(NOW, 90), holdout)
     return against_holdout(rows)
 
 

@@ -9,8 +9,8 @@ from decisioning.scoring import FloatArray
 from training.data.action_probabilities import LoggedChoice
 from training.models.effects import (
     MOST_REFERENCES,
-    Estimate,
-    Evidence,
+    EffectEstimate,
+    EffectEvidence,
     believe,
     estimate_effects,
     reference_weights,
@@ -26,7 +26,7 @@ PARTICULAR = np.array([0.0, 1.0, -1.0])
 class World:
     """A log with the truth behind it: `truth` has the expected value of every action, shape (n, k + 1)."""
 
-    evidence: Evidence
+    evidence: EffectEvidence
     truth: FloatArray
 
 
@@ -49,11 +49,11 @@ def make_world(seed: int, customers: int = 3000, *, decisions: int = 2, noise: f
     )
     values = truth[rows, actions] + own + rng.normal(0, noise, len(who))
     return World(
-        evidence=Evidence(raw=truth, actions=actions, values=values, customers=who, choice=choice), truth=truth
+        evidence=EffectEvidence(raw=truth, actions=actions, values=values, customers=who, choice=choice), truth=truth
     )
 
 
-def seen_as(world: World, raw: FloatArray) -> Evidence:
+def seen_as(world: World, raw: FloatArray) -> EffectEvidence:
     return replace(world.evidence, raw=raw)
 
 
@@ -105,10 +105,10 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
 
 
 def test_slopes_are_shrunk_by_their_evidence():
-    assert Estimate(value=1.0, standard_error=0.1).shrunk == pytest.approx(0.99)
-    assert Estimate(value=1.0, standard_error=1.0).shrunk == 0.0
-    assert Estimate(value=-2.0, standard_error=0.1).shrunk == 0.0
-    assert Estimate(value=0.7, standard_error=0.0).shrunk == 0.7
+    assert EffectEstimate(value=1.0, standard_error=0.1).shrunk == pytest.approx(0.99)
+    assert EffectEstimate(value=1.0, standard_error=1.0).shrunk == 0.0
+    assert EffectEstimate(value=-2.0, standard_error=0.1).shrunk == 0.0
+    assert EffectEstimate(value=0.7, standard_error=0.0).shrunk == 0.7
 
 
 def test_averages_that_differ_by_noise_become_one():

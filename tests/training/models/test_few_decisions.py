@@ -21,7 +21,7 @@ from training.data.datasets import Dataset, learnable, make_dataset
 from training.data.steps import NOTHING_FOLLOWS, Steps
 from training.judgement.comparison import values_of
 from training.judgement.diagnostics import metrics_of
-from training.models.effects import Effects, Evidence
+from training.models.effects import EffectEvidence, MessageEffects
 from training.models.few_decisions import FEW_DECISIONS, effects_of
 from training.models.learner import Learned, learn
 from training.models.stepwise_learner import learn_steps
@@ -124,11 +124,11 @@ def _named(message_key: str) -> tuple[str | None, ...]:
     return (None, None, None) if message_key == "silence" else tuple(message_key.split("/"))
 
 
-def believed(count: int, effect: float, seed: int) -> Effects:
+def believed(count: int, effect: float, seed: int) -> MessageEffects:
     """Of decisions between silence and two messages that add the same, noise 1,000."""
     rng = np.random.default_rng(seed)
     actions = np.append(rng.permutation(3), rng.choice(3, count - 3)).astype(np.int64)
-    evidence = Evidence(
+    evidence = EffectEvidence(
         raw=np.zeros((count, 3)),
         actions=actions,
         values=2_000 + effect * (actions > 0) + rng.normal(0, 1_000, count),
@@ -162,20 +162,20 @@ def test_errors_of_means_cover_the_truth():
     assert np.mean(within) > 0.93
 
 
-def test_many_decisions_about_few_customers_count_as_few(make_evidence: Callable[[int], Evidence]):
+def test_many_decisions_about_few_customers_count_as_few(make_evidence: Callable[[int], EffectEvidence]):
     alone, repeated = effects_of(make_evidence(1)), effects_of(make_evidence(4))
     assert repeated.averages == pytest.approx(alone.averages)
     assert repeated.standard_errors == pytest.approx(alone.standard_errors)
 
 
 @pytest.fixture
-def make_evidence() -> Callable[[int], Evidence]:
+def make_evidence() -> Callable[[int], EffectEvidence]:
     """Thirty customers, each of whose decisions is logged so many times."""
 
-    def made(times: int) -> Evidence:
+    def made(times: int) -> EffectEvidence:
         rng = np.random.default_rng(1)
         actions = np.tile(np.arange(30) % 3, times)
-        return Evidence(
+        return EffectEvidence(
             raw=np.zeros((30 * times, 3)),
             actions=actions.astype(np.int64),
             values=np.tile(rng.normal(0, 100, 30), times),

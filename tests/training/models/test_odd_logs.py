@@ -13,7 +13,7 @@ from decisioning.catalogue.catalogue import Catalogue, Learning, LearningMethod
 from decisioning.errors import InsufficientDataError
 from features.log.contracts import UTC_TIME
 from features.models.bundle import value_model
-from training.data.datasets import Dataset, Window, make_dataset, messages_of
+from training.data.datasets import Dataset, LearningWindow, make_dataset, messages_of
 from training.data.missing import column_groups, copies_with_missing
 from training.data.steps import NOTHING_FOLLOWS, Steps
 from training.judgement.comparison import values_of
@@ -141,7 +141,7 @@ def test_a_log_of_a_few_customers_is_refused_with_what_to_do(shop_catalogue: Cat
         customer_id=pl.lit("C-1"), message_key=pl.lit("silence"), decided_at=pl.lit(at).cast(UTC_TIME)
     )
     with pytest.raises(InsufficientDataError, match="at least 10 customers whose window is over, got 1 with 400"):
-        make_dataset(Window(decisions=decisions, left_out={}), pl.DataFrame(), NO_HISTORY, shop_catalogue)
+        make_dataset(LearningWindow(decisions=decisions, left_out={}), pl.DataFrame(), NO_HISTORY, shop_catalogue)
 
 
 @pytest.mark.parametrize("method", list(LearningMethod))

@@ -18,7 +18,7 @@ from training.data.datasets import Dataset, messages_of
 from training.data.steps import NOTHING_FOLLOWS, UNKNOWN_STAGE, Steps, steps_of
 from training.judgement.diagnostics import metrics_of
 from training.judgement.from_log import try_out
-from training.models.effects import Estimate
+from training.models.effects import EffectEstimate
 from training.models.learner import Learned, learn
 from training.models.step_effects import chose_silence, estimate_theta, shrink_to_zero, told_stages
 from training.models.stepwise_learner import learn_steps, own_columns
@@ -265,7 +265,7 @@ def test_theta_is_per_offer_and_stage_and_nothing_where_nobody_got_it():
     assert (np.abs(theta.values[:, 1] - [50.0, -20.0]) < 4 * theta.standard_errors[:, 1]).all()
     assert np.isnan(theta.values[:, [0, 2]]).all()
     assert (theta.believed[:, [0, 2]] == 0).all()
-    assert isinstance(Estimate(value=1.0, standard_error=0.5).shrunk, float)
+    assert isinstance(EffectEstimate(value=1.0, standard_error=0.5).shrunk, float)
 
 
 class _History:
