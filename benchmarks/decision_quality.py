@@ -22,8 +22,8 @@ import orjson
 import polars as pl
 from scipy.optimize import linear_sum_assignment
 
+from decisioning.arrays import FloatArray, IntArray
 from decisioning.catalogue.catalogue import Catalogue
-from decisioning.scoring import FloatArray
 from decisioning.value_model import Calibrator, MessageCoding, ValueModel, design_matrix
 from features.catalogue import load_catalogue
 from features.computing.compute import compute_features
@@ -31,7 +31,7 @@ from features.history import History
 from features.models.bundle import load_value_model, read_bundle
 from features.models.registry import fetch_champion
 from features.settings import Settings
-from training.data.datasets import Dataset, IntArray, contexts_of, learnable, make_dataset
+from training.data.datasets import Dataset, contexts_of, learnable, make_dataset
 from training.data.measures import decision_values
 
 RESAMPLES = 1_000

@@ -23,8 +23,8 @@ from features.log.contracts import UTC_TIME
 from features.online.record import decode_record
 from features.online.redis_keys import feature_key
 from features.settings import Settings
+from features.store.feast_repository import apply, quiet
 from features.store.feature_history import Generation, draft, put_in_force
-from features.store.registry import apply, quiet
 from pipelines.server.embedded_redis import embedded_redis
 
 CATALOGUE = Path(__file__).parents[1] / "tests" / "catalogues" / "shop"

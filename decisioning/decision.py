@@ -6,13 +6,14 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
+from decisioning.arrays import FloatArray
 from decisioning.catalogue.care import CaseState
 from decisioning.catalogue.limits import Supply
 from decisioning.customer import Customer
 from decisioning.draw import unit_hash
 from decisioning.live import LiveState
 from decisioning.rules.predicate import FactValue
-from decisioning.scoring import FeatureVector, FloatArray
+from decisioning.scoring import FeatureVector
 
 
 class Action(StrEnum):

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from decisioning.arrays import FloatArray
 from decisioning.catalogue.care import CaseState
 from decisioning.customer import Customer, CustomerId
 from decisioning.decision import (
@@ -42,7 +43,7 @@ from decisioning.live_record import (
 )
 from decisioning.policy import Policy, decide
 from decisioning.rules.predicate import FactValue
-from decisioning.scoring import FeatureVector, FloatArray
+from decisioning.scoring import FeatureVector
 
 type Record = dict[str, Any]
 

@@ -4,10 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
-
-type FloatArray = npt.NDArray[np.float64]
+from decisioning.arrays import FloatArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

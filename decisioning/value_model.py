@@ -24,16 +24,15 @@ from datetime import datetime
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 
+from decisioning.arrays import FloatArray, IndexArray
 from decisioning.catalogue.catalogue import Attribute, AttributeKind
 from decisioning.catalogue.measure import Unit
 from decisioning.catalogue.message import Message
 from decisioning.errors import InvalidInputError
 from decisioning.rules.predicate import FactValue
-from decisioning.scoring import FeatureVector, FloatArray
+from decisioning.scoring import FeatureVector
 
-type IndexArray = npt.NDArray[np.intp]
 type Predict = Callable[[FloatArray], FloatArray]
 
 CONTEXT_COLUMNS = ("window_days", "hour_of_day", "weekday")

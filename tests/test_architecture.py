@@ -1,6 +1,9 @@
 """The house keeps its shape: packages are listed once, and everything that lists them agrees."""
 
+import ast
 import tomllib
+from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -58,3 +61,52 @@ def test_nothing_loads_a_pickle() -> None:
         if any(word in path.read_text() for word in banned)
     ]
     assert found == []
+
+
+ONE_PER_NOUN = {ROOT / "pipelines" / "commands", ROOT / "serving" / "http" / "routes"}
+"""Folders whose modules are named as the outside names things: a verb of the command, a path of the API."""
+
+
+def modules() -> Iterator[Path]:
+    for name in packages():
+        yield from (path for path in (ROOT / name).rglob("*.py") if path.name != "__init__.py")
+
+
+def public_types(path: Path) -> Iterator[str]:
+    for statement in ast.parse(path.read_text()).body:
+        if isinstance(statement, ast.ClassDef):
+            yield statement.name
+        elif isinstance(statement, ast.TypeAlias):
+            yield statement.name.id
+
+
+def repeated(found: dict[str, list[str]]) -> dict[str, list[str]]:
+    return {name: places for name, places in found.items() if len(places) > 1}
+
+
+def test_no_two_public_classes_or_type_aliases_have_one_name() -> None:
+    found = defaultdict[str, list[str]](list)
+    for path in modules():
+        for name in public_types(path):
+            if not name.startswith("_"):
+                found[name].append(str(path.relative_to(ROOT)))
+    assert len(found) > 500
+    assert repeated(found) == {}
+
+
+def test_no_two_modules_of_a_package_have_one_name() -> None:
+    found = defaultdict[str, list[str]](list)
+    for path in modules():
+        package = path.relative_to(ROOT).parts[0]
+        if path.parent not in ONE_PER_NOUN and package != "examples":
+            found[f"{package}: {path.stem}"].append(str(path.relative_to(ROOT)))
+    assert len(found) > 400
+    assert repeated(found) == {}
+
+
+def test_no_folder_has_more_modules_than_one_sees_at_once() -> None:
+    counts = defaultdict[str, int](int)
+    for path in modules():
+        if path.parent not in ONE_PER_NOUN:
+            counts[str(path.parent.relative_to(ROOT))] += 1
+    assert {folder: count for folder, count in counts.items() if count > 16} == {}

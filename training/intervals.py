@@ -15,11 +15,9 @@ from dataclasses import dataclass
 from math import inf, isfinite, sqrt
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats
 
-type FloatArray = npt.NDArray[np.float64]
-type BoolArray = npt.NDArray[np.bool_]
+from decisioning.arrays import BoolArray, FloatArray
 
 MIN_CUSTOMERS = 30
 """Customers that a rate or a mean takes."""

@@ -32,12 +32,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from decisioning.arrays import FloatArray
 from decisioning.catalogue.contact_policy import Touch
 from decisioning.catalogue.levers import NO_WEIGHTS, Weights, weights_of
 from decisioning.catalogue.message import SILENCE
 from decisioning.errors import ModelUnavailableError
 from decisioning.gates.candidate import LARGEST_AMOUNT_MINOR, Candidate
-from decisioning.scoring import FloatArray
 
 
 class Bid(NamedTuple):

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from decisioning.arrays import FloatArray
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.contact_policy import Touch
 from decisioning.catalogue.exploration import ExplorationKind
@@ -24,7 +25,6 @@ from decisioning.gates.candidate import Candidate
 from decisioning.gates.capacity import shadow_minor
 from decisioning.gates.screening import Screening, holds
 from decisioning.gates.situation import Situation
-from decisioning.scoring import FloatArray
 
 
 class Way(StrEnum):

@@ -20,7 +20,7 @@ from math import fsum
 import numpy as np
 import numpy.typing as npt
 
-from decisioning.scoring import FloatArray
+from decisioning.arrays import FloatArray
 
 _REACH = 7.0
 """Beyond this many deviations a normal worth is taken for certain: 1.3e-12 of it lies there on either side."""

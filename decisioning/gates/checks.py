@@ -6,47 +6,47 @@ from decisioning.catalogue.message import MessageClass
 from decisioning.consent import refusal_words
 from decisioning.decision import Exclusion
 from decisioning.gates.candidate import Candidate
-from decisioning.gates.contact_ledger import Refusal, span_words
+from decisioning.gates.contact_ledger import BookRefusal, span_words
 from decisioning.gates.situation import Situation
 from decisioning.rules.layer_rule import LayerRule
 
-_CHANNEL_NOT_ASKED: Refusal = (Exclusion.CHANNEL_NOT_ASKED, "", None)
-_EXCLUDED_BY_CALLER: Refusal = (Exclusion.EXCLUDED_BY_CALLER, "", None)
-_ALREADY_IN_SLATE: Refusal = (Exclusion.ALREADY_IN_SLATE, "", None)
-_PROTECTED: Refusal = (Exclusion.PROTECTED, "", None)  # which one it is, is nobody's business who reads an answer
-_UNSUBSCRIBED: Refusal = (Exclusion.UNSUBSCRIBED, "", None)
-_NOT_REACHABLE: Refusal = (Exclusion.NOT_REACHABLE, "", None)
-_FOLLOWED: Refusal = (Exclusion.INCOMPATIBLE, "an offer of this slate must not follow it", None)
-_STATE_LOST: Refusal = (Exclusion.STATE_LOST, "", None)
-_WRONG_STAGE: Refusal = (Exclusion.WRONG_STAGE, "", None)
-_HOLDOUT: Refusal = (Exclusion.HOLDOUT, "", None)
-_NOTHING_TO_FOLLOW: Refusal = (Exclusion.NOTHING_TO_FOLLOW, "", None)
-_EXPERIMENT_ARM: Refusal = (Exclusion.EXPERIMENT_ARM, "", None)
-_NOT_SCORED: Refusal = (Exclusion.NOT_SCORED, "", None)
+_CHANNEL_NOT_ASKED: BookRefusal = (Exclusion.CHANNEL_NOT_ASKED, "", None)
+_EXCLUDED_BY_CALLER: BookRefusal = (Exclusion.EXCLUDED_BY_CALLER, "", None)
+_ALREADY_IN_SLATE: BookRefusal = (Exclusion.ALREADY_IN_SLATE, "", None)
+_PROTECTED: BookRefusal = (Exclusion.PROTECTED, "", None)  # which one it is, is nobody's business who reads an answer
+_UNSUBSCRIBED: BookRefusal = (Exclusion.UNSUBSCRIBED, "", None)
+_NOT_REACHABLE: BookRefusal = (Exclusion.NOT_REACHABLE, "", None)
+_FOLLOWED: BookRefusal = (Exclusion.INCOMPATIBLE, "an offer of this slate must not follow it", None)
+_STATE_LOST: BookRefusal = (Exclusion.STATE_LOST, "", None)
+_WRONG_STAGE: BookRefusal = (Exclusion.WRONG_STAGE, "", None)
+_HOLDOUT: BookRefusal = (Exclusion.HOLDOUT, "", None)
+_NOTHING_TO_FOLLOW: BookRefusal = (Exclusion.NOTHING_TO_FOLLOW, "", None)
+_EXPERIMENT_ARM: BookRefusal = (Exclusion.EXPERIMENT_ARM, "", None)
+_NOT_SCORED: BookRefusal = (Exclusion.NOT_SCORED, "", None)
 
 
-def channel_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
+def channel_gate(candidate: Candidate, situation: Situation) -> BookRefusal | None:
     """The caller asked for other channels, or the placement takes others."""
     asked = situation.channels
     return None if asked is None or candidate.channel_id in asked else _CHANNEL_NOT_ASKED
 
 
-def caller_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
+def caller_gate(candidate: Candidate, situation: Situation) -> BookRefusal | None:
     """The caller ruled this offer out."""
     return _EXCLUDED_BY_CALLER if candidate.offer_id in situation.request.excluded_offers else None
 
 
-def slate_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
+def slate_gate(candidate: Candidate, situation: Situation) -> BookRefusal | None:
     """An earlier position of the slate has the offer already."""
     return _ALREADY_IN_SLATE if candidate.offer_id in situation.slate else None
 
 
-def protection_gate(_: Candidate, situation: Situation) -> Refusal | None:
+def protection_gate(_: Candidate, situation: Situation) -> BookRefusal | None:
     """The customer is protected: deceased, minor, vulnerable, legal hold."""
     return _PROTECTED if situation.protections else None
 
 
-def consent_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
+def consent_gate(candidate: Candidate, situation: Situation) -> BookRefusal | None:
     """The purpose needs a yes on this channel, and there is none."""
     needed = candidate.consent
     if needed is None or needed in situation.granted:
@@ -56,17 +56,17 @@ def consent_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
     return (Exclusion.NO_CONSENT, f"{purpose} on {channel}: {words}", None)
 
 
-def subscription_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
+def subscription_gate(candidate: Candidate, situation: Situation) -> BookRefusal | None:
     """The customer has left the channel."""
     return _UNSUBSCRIBED if candidate.channel_id in situation.unsubscribed else None
 
 
-def reach_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
+def reach_gate(candidate: Candidate, situation: Situation) -> BookRefusal | None:
     """No working address on the channel is known."""
     return None if candidate.channel_id in situation.reachable else _NOT_REACHABLE
 
 
-def validity_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
+def validity_gate(candidate: Candidate, situation: Situation) -> BookRefusal | None:
     """The offer is valid from its start (inclusive), and until its end (exclusive) it must arrive."""
     if candidate.valid_from is not None and situation.now < candidate.valid_from:
         return (Exclusion.NOT_YET_VALID, f"from {candidate.valid_from.isoformat()}", candidate.valid_from)
@@ -77,12 +77,12 @@ def validity_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
     return (Exclusion.EXPIRED, words, None)
 
 
-def stage_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
+def stage_gate(candidate: Candidate, situation: Situation) -> BookRefusal | None:
     """The offer is for other stages of the journey."""
     return None if not candidate.stages or situation.stage_id in candidate.stages else _WRONG_STAGE
 
 
-def purpose_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
+def purpose_gate(candidate: Candidate, situation: Situation) -> BookRefusal | None:
     """The channel serves other goals in the customer's stage, or none."""
     channel, stage_id = candidate.message.channel, situation.stage_id
     if channel.purposes is None:
@@ -95,28 +95,28 @@ def purpose_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
     return (Exclusion.OTHER_PURPOSE, f"{stage} {channel.channel_id} serves {served}", None)
 
 
-def eligibility_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
+def eligibility_gate(candidate: Candidate, situation: Situation) -> BookRefusal | None:
     """The customer may not have it, or that cannot be checked."""
     return _unmet(candidate.eligibility, Exclusion.NOT_ELIGIBLE, situation)
 
 
-def applicability_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
+def applicability_gate(candidate: Candidate, situation: Situation) -> BookRefusal | None:
     """It makes no sense for them now, or that cannot be checked."""
     return _unmet(candidate.applicability, Exclusion.NOT_APPLICABLE, situation)
 
 
-def suitability_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
+def suitability_gate(candidate: Candidate, situation: Situation) -> BookRefusal | None:
     """It is not good for them, or that cannot be checked."""
     return _unmet(candidate.suitability, Exclusion.NOT_SUITABLE, situation)
 
 
-def follow_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
+def follow_gate(candidate: Candidate, situation: Situation) -> BookRefusal | None:
     """It carries on an offer of which the customer has seen nothing lately."""
     is_lost = candidate.is_follow_up and candidate.offer_id not in situation.seen.offers
     return _NOTHING_TO_FOLLOW if is_lost else None
 
 
-def known_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
+def known_gate(candidate: Candidate, situation: Situation) -> BookRefusal | None:
     """The customer has told us everything that it asks."""
     customer = situation.inputs.customer
     if not candidate.asks or customer is None:
@@ -126,7 +126,7 @@ def known_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
     return (Exclusion.ALREADY_KNOWN, ", ".join(sorted(candidate.asks)), None)
 
 
-def company_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
+def company_gate(candidate: Candidate, situation: Situation) -> BookRefusal | None:
     """The customer has, or is getting, an offer that this one must never meet."""
     if not candidate.never_with:
         return None
@@ -135,7 +135,7 @@ def company_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
     return (Exclusion.INCOMPATIBLE, f"never with {', '.join(sorted(met))}", None) if met else None
 
 
-def order_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
+def order_gate(candidate: Candidate, situation: Situation) -> BookRefusal | None:
     """The customer got, or is getting, an offer that this one must not follow so soon."""
     if candidate.offer_id in situation.followed:
         return _FOLLOWED
@@ -149,7 +149,7 @@ def order_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
     return None if found is None else (Exclusion.INCOMPATIBLE, *found)
 
 
-def care_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
+def care_gate(candidate: Candidate, situation: Situation) -> BookRefusal | None:
     """An open or recent case pauses the class."""
     if candidate.message_class not in situation.paused:
         return None
@@ -159,7 +159,7 @@ def care_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
     return (Exclusion.CASE_OPEN if is_open else Exclusion.CASE_COOLING_DOWN, kind, care.until)
 
 
-def state_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
+def state_gate(candidate: Candidate, situation: Situation) -> BookRefusal | None:
     """What was sent is forgotten: no marketing, and nothing else that contacts are counted for."""
     if not situation.inputs.live.is_lost:
         return None
@@ -167,63 +167,63 @@ def state_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
     return _STATE_LOST if is_marketing or limits_contacts(situation.catalogue.contact_policy) else None
 
 
-def contact_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
+def contact_gate(candidate: Candidate, situation: Situation) -> BookRefusal | None:
     """A cap or the contact pressure has no room left, or keeps it for a heavier message that is due."""
     return situation.ledger.refusal(candidate.touch)
 
 
-def suppression_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
+def suppression_gate(candidate: Candidate, situation: Situation) -> BookRefusal | None:
     """The customer declined, left or complained about something like it, or it bounced."""
     found = situation.ledger.suppression(candidate.touch)
     return None if found is None else (Exclusion.SUPPRESSED, *found)
 
 
-def seen_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
+def seen_gate(candidate: Candidate, situation: Situation) -> BookRefusal | None:
     """The customer has seen the offer on some channel; of what follows up, the same is asked of what followed up."""
     seen = situation.seen.followed if candidate.is_follow_up else situation.seen.offers
     sighting = seen.get(candidate.offer_id)
     return None if sighting is None else (Exclusion.ALREADY_SEEN, f"on {sighting.channel_id}", sighting.until)
 
 
-def quiet_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
+def quiet_gate(candidate: Candidate, situation: Situation) -> BookRefusal | None:
     """The channel rests where the customer lives, or may live."""
     until = situation.times.quiet_until(candidate.channel_id, situation.now)
     return None if until is None else (Exclusion.QUIET_HOURS, "", until)
 
 
-def capacity_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
+def capacity_gate(candidate: Candidate, situation: Situation) -> BookRefusal | None:
     """A capacity, a budget or a department's share is used up."""
     return situation.shortages.refusal(candidate.touch, candidate.cost_minor)
 
 
-def creative_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
+def creative_gate(candidate: Candidate, situation: Situation) -> BookRefusal | None:
     """The expanded content breaks its channel, or would have a hole where a field is missing."""
     fault = situation.unfit.get(candidate.key)
     return None if fault is None else (Exclusion.CREATIVE_UNFIT, fault, None)
 
 
-def holdout_gate(_: Candidate, situation: Situation) -> Refusal | None:
+def holdout_gate(_: Candidate, situation: Situation) -> BookRefusal | None:
     """The customer is in the universal holdout."""
     return _HOLDOUT if situation.is_held_out else None
 
 
-def programme_gate(candidate: Candidate, situation: Situation) -> Refusal | None:
+def programme_gate(candidate: Candidate, situation: Situation) -> BookRefusal | None:
     """The customer is in the holdout of a programme that the message belongs to."""
     kept = candidate.programmes & situation.programmes
     return (Exclusion.PROGRAMME_HOLDOUT, ", ".join(sorted(kept)), None) if kept else None
 
 
-def arm_gate(_: Candidate, situation: Situation) -> Refusal | None:
+def arm_gate(_: Candidate, situation: Situation) -> BookRefusal | None:
     """A silent experiment arm."""
     return _EXPERIMENT_ARM if situation.is_silent_arm else None
 
 
-def score_gate(_: Candidate, situation: Situation) -> Refusal | None:
+def score_gate(_: Candidate, situation: Situation) -> BookRefusal | None:
     """Not sent on a guess: it needs a score, or a way of choosing that asks for none."""
     return None if situation.is_rankable else _NOT_SCORED
 
 
-def _unmet(rules: tuple[LayerRule, ...], reason: Exclusion, situation: Situation) -> Refusal | None:
+def _unmet(rules: tuple[LayerRule, ...], reason: Exclusion, situation: Situation) -> BookRefusal | None:
     for rule in rules:
         if not _can_check(rule, situation):
             return (reason, f"the {rule.owner}'s rule cannot be checked", None)

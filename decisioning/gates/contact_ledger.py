@@ -29,7 +29,7 @@ from decisioning.decision import Exclusion
 from decisioning.gates.sliding_window import SlidingWindow, WindowSpan, first_room, fits, keeps_plans
 from decisioning.rules.number_words import number_words
 
-type Refusal = tuple[Exclusion, str, datetime | None]
+type BookRefusal = tuple[Exclusion, str, datetime | None]
 """Which code, what exactly is full, and the first moment there is room; None where there never is."""
 
 type ValueOf = Callable[[Touch], str]
@@ -71,7 +71,7 @@ class _Dimension:
         self.value_of = value_of
         self.caps: list[Cap] = []
         self.members: dict[CapUnit, dict[str, list[Contact]]] = {}
-        self.verdicts: dict[object, Refusal | None] = {}
+        self.verdicts: dict[object, BookRefusal | None] = {}
 
 
 class ContactLedger:
@@ -128,14 +128,14 @@ class ContactLedger:
         self._due = tuple(plan for plan in due if now <= plan.due_at) if horizon > now else ()
         self._responses = tuple(responses)
         self._books: dict[CapUnit, tuple[Contact, ...]] = {}
-        self._pressure: dict[tuple[MessageClass, str], Refusal | None] = {}
+        self._pressure: dict[tuple[MessageClass, str], BookRefusal | None] = {}
         self._resting: dict[SuppressionScope, dict[str, tuple[str, datetime | None]]] | None = None
         self._near: tuple[_Dimension, ...] | None = None
         self._made: list[WindowSpan] | None = None
         self._load: float | None = None
         self._faded: float | None = None
 
-    def refusal(self, touch: Touch) -> Refusal | None:
+    def refusal(self, touch: Touch) -> BookRefusal | None:
         """Why the contact policy refuses a message now; None where there is room.
 
         Returns:
@@ -145,7 +145,7 @@ class ContactLedger:
         """
         if self._near is None:
             self._near = _dimensions_of(filter(self._is_near, self._policy.caps))
-        worst: Refusal | None = None
+        worst: BookRefusal | None = None
         for dimension in self._near:
             value = dimension.value_of(touch)
             key = (value, touch.message_class, touch.channel_id) if self._due else value
@@ -255,16 +255,16 @@ class ContactLedger:
             dimension.members[unit] = members
         return dimension.members[unit]
 
-    def _caps_refusal(self, dimension: _Dimension, value: str, touch: Touch) -> Refusal | None:
+    def _caps_refusal(self, dimension: _Dimension, value: str, touch: Touch) -> BookRefusal | None:
         heavier = [plan for plan in self._heavier(touch, dimension.scope) if dimension.value_of(plan.touch) == value]
-        worst: Refusal | None = None
+        worst: BookRefusal | None = None
         for cap in dimension.caps:
             if cap.of is None or cap.of == value:
                 contacts = self._members(dimension, cap.unit).get(value, [])
                 worst = _longer(worst, self._cap_refusal(cap, contacts, heavier))
         return worst
 
-    def _cap_refusal(self, cap: Cap, contacts: Sequence[Contact], heavier: Sequence[Due]) -> Refusal | None:
+    def _cap_refusal(self, cap: Cap, contacts: Sequence[Contact], heavier: Sequence[Due]) -> BookRefusal | None:
         length = timedelta(seconds=cap.window_seconds)
         since = self._now - length
         recent = [contact for contact in contacts if contact.at > since]
@@ -277,13 +277,13 @@ class ContactLedger:
         planned = [WindowSpan(plan.due_at, plan.due_at + length) for plan in heavier]
         return self._judge(full, Exclusion.CAP_REACHED, made, planned, self._window(length, cap.limit), 1.0)
 
-    def _pressure_refusal(self, touch: Touch) -> Refusal | None:
+    def _pressure_refusal(self, touch: Touch) -> BookRefusal | None:
         key = (touch.message_class, touch.channel_id)
         if key not in self._pressure:
             self._pressure[key] = self._weigh(touch)
         return self._pressure[key]
 
-    def _weigh(self, touch: Touch) -> Refusal | None:
+    def _weigh(self, touch: Touch) -> BookRefusal | None:
         pressure, weight = self._policy.pressure, self._weight(touch)
         if pressure is None or weight == 0:
             return None
@@ -327,7 +327,7 @@ class ContactLedger:
         planned: list[WindowSpan],
         window: SlidingWindow,
         weight: float,
-    ) -> Refusal | None:
+    ) -> BookRefusal | None:
         """Full now, or kept free for what is due; and the first moment there is room."""
         load = math.fsum(span.weight for span in made)
         if not fits(load + weight, window.limit):
@@ -380,7 +380,7 @@ def _resting(
     return resting
 
 
-def _longer(worst: Refusal | None, found: Refusal | None) -> Refusal | None:
+def _longer(worst: BookRefusal | None, found: BookRefusal | None) -> BookRefusal | None:
     if worst is None or found is None:
         return worst if found is None else found
     return found if _is_later(found[2], worst[2]) else worst

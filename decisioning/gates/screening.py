@@ -47,7 +47,7 @@ from decisioning.gates.checks import (
     suppression_gate,
     validity_gate,
 )
-from decisioning.gates.contact_ledger import Refusal
+from decisioning.gates.contact_ledger import BookRefusal
 from decisioning.gates.situation import Situation
 
 __all__ = [
@@ -63,7 +63,7 @@ __all__ = [
     "screen_again",
 ]
 
-type LayerRefusal = tuple[Layer, Refusal]
+type LayerRefusal = tuple[Layer, BookRefusal]
 """What a gate of a layer said."""
 
 
@@ -100,7 +100,7 @@ class Gate:
     """
 
     layer: Layer
-    ask: Callable[[Candidate, Situation], Refusal | None]
+    ask: Callable[[Candidate, Situation], BookRefusal | None]
     can_refuse: Callable[[Situation], bool] = _always
 
 

@@ -21,7 +21,7 @@ from decisioning.gates.arrival import arrives_at
 from decisioning.gates.assignment import Assignment
 from decisioning.gates.candidate import Candidate
 from decisioning.gates.capacity import limit_refusal, uses
-from decisioning.gates.contact_ledger import ContactLedger, Refusal
+from decisioning.gates.contact_ledger import BookRefusal, ContactLedger
 from decisioning.rules.predicate import Facts
 
 UNRANKED_POLICIES = frozenset({ArmPolicy.RANDOM, ArmPolicy.RULES})
@@ -74,9 +74,9 @@ class Shortages:
         """Take what was used, as read at a moment."""
         self._catalogue, self._supply, self._at = catalogue, supply, at
         self._names_offers = any(limit.scope is LimitScope.OFFER for limit in catalogue.limits)
-        self._found: dict[tuple[str, str, str, str], Refusal | None] = {}
+        self._found: dict[tuple[str, str, str, str], BookRefusal | None] = {}
 
-    def refusal(self, touch: Touch, cost_minor: float) -> Refusal | None:
+    def refusal(self, touch: Touch, cost_minor: float) -> BookRefusal | None:
         """Why a message finds no room, if it finds none; `cost_minor` is that of its channel."""
         offer_id = touch.offer_id if self._names_offers else ""
         key = (touch.channel_id, touch.goal_id, touch.message_class, offer_id)

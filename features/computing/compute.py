@@ -1,6 +1,6 @@
 """Features as of a moment: definitions, evaluated over what was known strictly before it."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import narwhals as nw
@@ -15,9 +15,7 @@ from features.computing.rule_expressions import unfit_column
 from features.computing.sources import Sources, Tables, sources_of
 from features.computing.stages import look_backs, stage_expression, stage_facts, stage_features
 from features.log.contracts import UTC_TIME
-
-type OnProgress = Callable[[int, int], None]
-"""Called with anchors done and anchors in all."""
+from features.progress import OnProgress
 
 CHUNK_ROWS = 3_000_000
 """Joined rows per chunk of customers: bounds memory at a few hundred megabytes."""

@@ -28,9 +28,8 @@ from features.importing.validation import Surroundings, check_columns
 from features.log.contracts import TABLES
 from features.log.event_log import EventLog
 from features.log.tombstones import tombstones_of
+from features.progress import OnProgress
 from features.settings import Settings
-
-type OnProgress = Callable[[int, int], None]
 
 STEPS = 1000
 """Progress is told in so many steps."""

@@ -1,6 +1,6 @@
 """Rows of the log that live state is restored from, some thousand in memory at a time."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -17,10 +17,10 @@ _EVENT_COLUMNS = ("event_id", "customer_id", "type", "occurred_at", "recorded_at
 _OUTCOME_COLUMNS = ("outcome_id", "decision_id", "customer_id", "type", "occurred_at", "recorded_at", "properties")
 _OF_DECISION = ("decision_id", "decided_at", "offer_id", "channel", "creative_id", "policy_version")
 
-type Row = dict[str, Any]
+type StoredRow = Mapping[str, Any]
 
 
-def decisions_since(log: EventLog, since: datetime, columns: Sequence[str], *, or_sent: bool) -> Iterator[Row]:
+def decisions_since(log: EventLog, since: datetime, columns: Sequence[str], *, or_sent: bool) -> Iterator[StoredRow]:
     """Decisions after a moment, and older ones that sent something where `or_sent`.
 
     Raises:
@@ -32,7 +32,7 @@ def decisions_since(log: EventLog, since: datetime, columns: Sequence[str], *, o
     return _rows(log, DECISIONS, log.scan(DECISIONS).select(columns).filter(wanted))
 
 
-def events_since(log: EventLog, since: datetime, *, or_types: Collection[str]) -> Iterator[Row]:
+def events_since(log: EventLog, since: datetime, *, or_types: Collection[str]) -> Iterator[StoredRow]:
     """Events after a moment, and older ones of some types.
 
     Raises:
@@ -44,7 +44,7 @@ def events_since(log: EventLog, since: datetime, *, or_types: Collection[str]) -
 
 def outcomes_since(
     log: EventLog, since: datetime, *, types: Collection[str], or_types: Collection[str]
-) -> Iterator[Row]:
+) -> Iterator[StoredRow]:
     """Outcomes of some types after a moment, and of others whenever they came, with the message that they answer.
 
     Raises:
@@ -77,7 +77,7 @@ def has_chains(log: EventLog) -> bool:
     return not {visitor for visitor, _, _ in pairs}.isdisjoint(customer for _, customer, _ in pairs)
 
 
-def first_exposures(log: EventLog, programmes: Collection[str]) -> Iterator[Row]:
+def first_exposures(log: EventLog, programmes: Collection[str]) -> Iterator[StoredRow]:
     """The first decision of each customer in each experiment, in the universal holdout, and in each programme.
 
     Args:
@@ -127,6 +127,6 @@ def _in_or_out(is_in: pl.Expr) -> pl.Expr:
     return pl.when(is_in).then(pl.lit(IN)).otherwise(pl.lit(OUT))
 
 
-def _rows(log: EventLog, table: Table, query: pl.LazyFrame) -> Iterator[Row]:
+def _rows(log: EventLog, table: Table, query: pl.LazyFrame) -> Iterator[StoredRow]:
     for frame in log.batches(table, query, size=_TOGETHER):
         yield from frame.iter_rows(named=True)

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import orjson
 
+from decisioning.arrays import FloatArray
 from decisioning.catalogue.catalogue import Attribute, AttributeKind
 from decisioning.catalogue.measure import Unit
 from decisioning.errors import ModelUnavailableError
-from decisioning.scoring import FloatArray
 from decisioning.value_model import Calibrator, DesignLayout, MessageCoding, Predict, ValueModel
 
 FORMAT = 1

@@ -16,11 +16,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from decisioning.arrays import FloatArray
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.measure import Unit
 from decisioning.errors import InvalidInputError
 from decisioning.policy import Policy
-from decisioning.scoring import FloatArray
 from decisioning.value_model import DesignLayout, ValueModel
 from features.computing.definitions import feature_schema
 from features.computing.feature_schema import FeatureSchema

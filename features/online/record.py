@@ -19,8 +19,9 @@ from struct import Struct
 import numpy as np
 import numpy.typing as npt
 
+from decisioning.arrays import FloatArray
 from decisioning.errors import FeatureUnavailableError
-from decisioning.scoring import FeatureVector, FloatArray
+from decisioning.scoring import FeatureVector
 from features.computing.feature_schema import FeatureGroup, FeatureSchema
 
 type TimeArray = npt.NDArray[np.int64]

@@ -10,8 +10,8 @@ from datetime import datetime
 
 import numpy as np
 
+from decisioning.arrays import IndexArray
 from decisioning.scoring import FeatureVector
-from decisioning.value_model import IndexArray
 from features.computing.feature_schema import FeatureSchema
 from features.online.record import decode_record, record_schema
 

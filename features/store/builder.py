@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import InsufficientDataError, InvalidInputError, UnavailableError
-from features.computing.compute import OnProgress, feature_chunks
+from features.computing.compute import feature_chunks
 from features.computing.definitions import feature_schema
 from features.computing.feature_schema import FeatureSchema
 from features.computing.sources import sources_of
@@ -26,9 +26,10 @@ from features.log.contracts import UTC_TIME
 from features.log.event_log import EventLog
 from features.log.reported import arrived_at
 from features.models.schema_archive import keep_schema
+from features.progress import OnProgress
 from features.settings import Settings
+from features.store.feast_repository import apply
 from features.store.feature_history import Generation, current_generation, draft, link_files, put_in_force
-from features.store.registry import apply
 
 KEY = ("customer_id", "event_timestamp")
 

@@ -23,8 +23,8 @@ from feast.infra.compute_engines.base import ComputeEngine
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.repo_config import FeastConfigBaseModel
 
+from decisioning.arrays import FloatArray
 from decisioning.errors import FeatureUnavailableError
-from decisioning.scoring import FloatArray
 from features.computing.feature_schema import FeatureGroup, FeatureSchema
 from features.online.record import record_layout
 from features.store.online_store import SCHEMA_TAG, PackedRedisOnlineStore, offset_of

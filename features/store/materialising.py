@@ -12,7 +12,6 @@ from redis.exceptions import RedisError
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.customer import Customer
 from decisioning.errors import FeatureUnavailableError
-from features.computing.compute import OnProgress
 from features.computing.definitions import feature_schema
 from features.computing.feature_schema import FeatureSchema
 from features.log.contracts import CUSTOMERS
@@ -26,9 +25,10 @@ from features.online.redis_bulk import unset_many
 from features.online.redis_connection import connect
 from features.online.redis_keys import MATERIALISED_KEY, feature_key
 from features.online.state_mark import is_state_lost, state_mark_of
+from features.progress import OnProgress
 from features.settings import Settings
+from features.store.feast_repository import apply, quiet
 from features.store.feature_history import Generation, built_history
-from features.store.registry import apply, quiet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,8 +22,8 @@ from redis import Redis
 from redis import asyncio as aioredis
 from redis.exceptions import RedisError
 
+from decisioning.arrays import FloatArray
 from decisioning.errors import FeatureUnavailableError
-from decisioning.scoring import FloatArray
 from features.computing.feature_schema import FeatureGroup
 from features.online.record import (
     HEAD_WORDS,
@@ -44,7 +44,7 @@ SCHEMA_TAG = "nextbest_schema"
 WRITE_BATCH = 2_000
 """Records per round trip."""
 
-type Row = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
+type FeastRow = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
 type Read = tuple[datetime | None, dict[str, Value] | None]
 
 
@@ -70,7 +70,7 @@ class PackedRedisOnlineStore(OnlineStore):
         return SupportedAsyncMethods(read=True)
 
     def online_write_batch(
-        self, config: RepoConfig, table: FeatureView, data: list[Row], progress: Callable[[int], Any] | None
+        self, config: RepoConfig, table: FeatureView, data: list[FeastRow], progress: Callable[[int], Any] | None
     ) -> None:
         """Write one view's segment for each row (Feast's `push` and `write_to_online_store`)."""
         names = [field.name for field in table.features]

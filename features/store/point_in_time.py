@@ -7,7 +7,7 @@ from decisioning.errors import InvalidInputError
 from features.computing.definitions import feature_schema
 from features.log.contracts import UTC_TIME
 from features.settings import Settings
-from features.store.registry import apply, quiet
+from features.store.feast_repository import apply, quiet
 
 _ROW = "nextbest_row"
 

@@ -29,6 +29,7 @@ from decisioning.record import decision_from_record
 from features.log.contracts import DECISIONS
 from features.log.event_log import EventLog
 from features.models.policy_archive import Absence, PolicyArchive
+from features.progress import OnProgress
 from pipelines.audit.draw_statistics import FrequencyTest, detectable_shift, place_in_order, uniformity
 
 BATCH_ROWS = 500
@@ -39,7 +40,6 @@ LARGEST_ERROR = 1e-12
 """Probabilities that differ by no more are the same: other machines round the last digit otherwise."""
 
 type Decide = Callable[[Policy, Any, str], Decision]
-type OnProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

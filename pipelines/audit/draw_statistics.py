@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from decisioning.scoring import FloatArray
+from decisioning.arrays import FloatArray
 
 _NO_VARIANCE = 1e-9
 _LEAST_VARIANCE = 25.0

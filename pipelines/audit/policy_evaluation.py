@@ -1,6 +1,5 @@
 """One evaluation run: a folder of canonical tables in, a file of choices and a document out."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,11 @@ from features.models.bundle import ModelBundle, read_bundle, value_model
 from features.models.fit import check_promotable, fit_model
 from features.models.registry import fetch_champion, fetch_version
 from features.models.schema_archive import known_schemas
+from features.progress import OnStageProgress
 from features.settings import Settings
 from training.off_policy.evaluation import evaluate, judge
 from training.off_policy.output import check_out, chosen_frame, evaluation_document, write_chosen
 from training.off_policy.rewards import reward_of
-
-type OnProgress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +41,7 @@ class EvaluationPlan:
 
 
 def evaluate_on_log(
-    settings: Settings, plan: EvaluationPlan, *, on_progress: OnProgress | None = None
+    settings: Settings, plan: EvaluationPlan, *, on_progress: OnStageProgress | None = None
 ) -> dict[str, Any]:
     """Evaluate the policy in force, or another model version under it; gives `evaluation_document` and more.
 

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -18,6 +18,7 @@ from decisioning.record_difference import ABSENT, Difference, differences
 from features.log.contracts import DECISIONS
 from features.log.event_log import EventLog
 from features.models.policy_archive import Absence, PolicyArchive
+from features.progress import OnProgress
 
 BATCH_ROWS = 1_000
 UNREADABLE = "record"
@@ -36,8 +37,6 @@ _COLUMNS = {
     "model_version": "model_version",
 }
 """Columns of the log that repeat a field of the record: reports and learning look at them, so they must agree."""
-
-type OnProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,15 +30,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import numpy.typing as npt
 from scipy.optimize import Bounds, LinearConstraint, linprog, milp
 from scipy.sparse import csr_matrix, hstack, vstack
 
+from decisioning.arrays import BoolArray, FloatArray, IntArray
 from decisioning.errors import InvalidInputError, UnavailableError
-
-type FloatArray = npt.NDArray[np.float64]
-type IntArray = npt.NDArray[np.int64]
-type BoolArray = npt.NDArray[np.bool_]
 
 NOBODY = -1
 """Place of silence in a plan."""

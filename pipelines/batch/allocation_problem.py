@@ -10,6 +10,7 @@ from datetime import datetime
 
 import numpy as np
 
+from decisioning.arrays import FloatArray
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.contact_policy import Touch
 from decisioning.catalogue.limits import DepartmentShare, Limit, Supply, counter_name, price_name, total_counter_name
@@ -17,7 +18,7 @@ from decisioning.catalogue.message import SILENCE, Message
 from decisioning.decision import Decision, Reason
 from decisioning.errors import InvalidInputError, UnknownNameError
 from decisioning.gates.capacity import uses
-from pipelines.batch.allocation import NOBODY, AllocationChoices, Constraint, FloatArray, Plan
+from pipelines.batch.allocation import NOBODY, AllocationChoices, Constraint, Plan
 from serving.watch.pacing import value_of
 
 _SETTLED = frozenset({Reason.PRECEDENCE, Reason.EXPERIMENT})

@@ -16,6 +16,7 @@ import numpy as np
 import orjson
 import polars as pl
 
+from decisioning.arrays import BoolArray, FloatArray, IntArray
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.message import SILENCE
 from decisioning.decision import Exclusion
@@ -26,7 +27,6 @@ from features.history import History
 from features.log.contracts import DECISIONS
 from features.log.event_log import EventLog
 from features.reports.fairness import FairnessComparison, FairnessReport, FairnessVerdict, Repair
-from pipelines.batch.allocation import BoolArray, FloatArray, IntArray
 from training.fairness.group_measures import MONTH_DAYS
 from training.fairness.groups import groups_of
 from training.kpis.contacts import KpiPeriod

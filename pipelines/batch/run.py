@@ -27,12 +27,13 @@ from decisioning.errors import ModelUnavailableError, UnavailableError, UnknownN
 from features.catalogue.assignment.settlement import settle
 from features.clock import clock_of
 from features.models.policy_archive import PolicyArchive
+from features.progress import OnProgress
 from features.settings import Settings
 from features.zone_rules import use_newest_rules
 from pipelines.batch.allocation import allocate
 from pipelines.batch.allocation_problem import CustomerOptions, Volume, problem_of
 from pipelines.batch.audience import CUSTOMER, KEY, Audience, open_audience
-from pipelines.batch.worker import AudiencePart, DecidedPart, ModelCopy, Row, Run, Surveyed, Worker
+from pipelines.batch.worker import AskedRow, AudiencePart, DecidedPart, ModelCopy, Run, Surveyed, Worker
 from serving.decisions.answers import Answer
 from serving.in_force.policy_in_force import InForce
 
@@ -56,7 +57,6 @@ SCHEMA = pa.schema(
 )  # fmt: skip
 """Columns of the result; amounts in major units, `content` and the like as JSON text."""
 
-type OnProgress = Callable[[int, int], None]
 type _Map = Callable[[Callable[[Worker, AudiencePart], Any], Iterable[AudiencePart]], Iterator[Any]]
 
 
@@ -215,7 +215,7 @@ def _report(
 class _Spread:
     """An audience with what the plan gives each row of it."""
 
-    rows: list[Row]
+    rows: list[AskedRow]
     allocated: list[str]
     prices_minor: Mapping[str, float]
     now: datetime
@@ -243,7 +243,7 @@ def _decide_as_planned(
     """Look at everybody, make the plan, and decide each by it: gates, caps and counters are asked again."""
     spread = _spread(plan, in_force, audience, over)
     order = _evenly(spread.allocated)
-    found: dict[int, Row] = {}
+    found: dict[int, AskedRow] = {}
     done = iter(order)
     for one in over(Worker.decide, spread.parts(order)):
         for row in _rows(one, counts):
@@ -305,7 +305,7 @@ def _evenly(allocated: Sequence[str]) -> list[int]:
     return sorted(range(len(ranks)), key=ranks.__getitem__)
 
 
-def _is_as_planned(row: Row, key: str) -> bool:
+def _is_as_planned(row: AskedRow, key: str) -> bool:
     sent = f"{row['offer_id']}/{row['channel']}/{row['creative']}" if row["offer_id"] is not None else SILENCE
     return sent == key
 
@@ -356,7 +356,7 @@ def _work(what: Callable[[Worker, AudiencePart], Any], part: AudiencePart) -> An
     return what(_WORKERS[0], part)
 
 
-def _rows(decided: DecidedPart, counts: Counter[str]) -> list[Row]:
+def _rows(decided: DecidedPart, counts: Counter[str]) -> list[AskedRow]:
     """Result rows of a part, counted."""
     rows = [_row(key, answer) for key, answer in decided.answers]
     counts["conflicts"] += decided.conflicts
@@ -368,7 +368,7 @@ def _rows(decided: DecidedPart, counts: Counter[str]) -> list[Row]:
     return rows
 
 
-def _row(key: str | None, answer: Answer) -> Row:
+def _row(key: str | None, answer: Answer) -> AskedRow:
     selected = answer["selected"] or {}
     value, uplift = selected.get("expected_value"), selected.get("uplift")
     return {
@@ -401,7 +401,11 @@ def _row(key: str | None, answer: Answer) -> Row:
 
 
 def _write(
-    plan: BatchPlan, slices: Iterator[list[Row]], total: int, counts: Mapping[str, int], on_progress: OnProgress | None
+    plan: BatchPlan,
+    slices: Iterator[list[AskedRow]],
+    total: int,
+    counts: Mapping[str, int],
+    on_progress: OnProgress | None,
 ) -> None:
     """Write the result beside its place and move it there when it is whole."""
     partial_file = plan.out.with_name(f".{plan.out.name}.{uuid4().hex[:8]}.partial")

@@ -36,7 +36,7 @@ MAX_BACKLOG = 20_000
 CONNECT_S = 5.0
 """How long Redis may take to be there."""
 
-type Row = dict[str, Any]
+type AskedRow = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +94,7 @@ class AudiencePart:
         now: Moment of the decisions; None for the run's.
     """
 
-    rows: Sequence[Row]
+    rows: Sequence[AskedRow]
     allocated: Sequence[str] | None = None
     prices_minor: Mapping[str, float] | None = None
     now: datetime | None = None
@@ -234,7 +234,7 @@ class Worker:
     def _now(self, part: AudiencePart) -> datetime:
         return part.now or self._run.now or datetime.now(UTC)  # noqa: TID251 - the edge of a batch
 
-    def _ticket(self, row: Row) -> Ticket:
+    def _ticket(self, row: AskedRow) -> Ticket:
         context = {name: _present(value) for name, value in row.items() if name not in (CUSTOMER, KEY)}
         body = {"customer_id": row[CUSTOMER], "touchpoint": self._run.touchpoint_id, "context": context}
         key = row.get(KEY) or self._run.key

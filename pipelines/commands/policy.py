@@ -10,7 +10,7 @@ from pipelines.options import HomeOption, JsonOption, print_result, progress_bar
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from pipelines.audit.policy_evaluation import OnProgress
+    from features.progress import OnStageProgress
 
 policy = typer.Typer(help="What the policy in force is worth, and whether its log is true.", no_args_is_help=True)
 
@@ -103,7 +103,7 @@ def audit(
         raise typer.Exit(1)
 
 
-def _progress(bar: "Progress") -> "OnProgress":
+def _progress(bar: "Progress") -> "OnStageProgress":
     tasks = {}
 
     def tell(step: str, done: int, total: int) -> None:

@@ -11,13 +11,13 @@ from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import InvalidInputError
 from features.catalogue import load_catalogue
 from features.importing.folder import import_folder
+from features.progress import OnProgress
 from features.settings import Settings
 from features.store.builder import build_features
 from features.store.materialising import materialise
 from training.registry.promotion import list_models, promote
 from training.registry.training_run import train_model
 
-type OnProgress = Callable[[int, int], None]
 type Write = Callable[[Path, OnProgress], Mapping[str, int]]
 """Writes canonical tables and a catalogue into a folder, and says how many rows each table got."""
 

@@ -46,7 +46,7 @@ _TOGETHER = 500
 _CONNECT_S = 5.0
 _APOSTROPHED = ("'=", "'@", "'+", "'-", "'\t", "'\r")
 
-type Row = Mapping[str, str]
+type SheetRow = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,7 +170,7 @@ def _text(value: object) -> str:
 
 
 async def _take_in(
-    rows: Sequence[Row],
+    rows: Sequence[SheetRow],
     settings: Settings,
     in_force: InForce,
     redis_url: str,
@@ -195,7 +195,7 @@ async def _take_in(
     return taken
 
 
-async def _owners(state: LiveStore, settings: Settings, rows: Sequence[Row]) -> dict[str, str]:
+async def _owners(state: LiveStore, settings: Settings, rows: Sequence[SheetRow]) -> dict[str, str]:
     """Customers whom decisions were about, for rows that name a decision and no customer."""
     ids = sorted({row["decision_id"] for row in rows if "decision_id" in row and "customer_id" not in row})
     found = zip(ids, await state.owners(ids), strict=True)
@@ -206,7 +206,7 @@ async def _owners(state: LiveStore, settings: Settings, rows: Sequence[Row]) -> 
 
 
 def _items(
-    rows: Sequence[tuple[int, Row]],
+    rows: Sequence[tuple[int, SheetRow]],
     in_force: InForce,
     owners: Mapping[str, str],
     zone: tzinfo | None,
@@ -219,7 +219,7 @@ def _items(
             taken.refused[number] = str(error)
 
 
-def _item(number: int, row: Row, in_force: InForce, owners: Mapping[str, str], zone: tzinfo | None) -> _Item:
+def _item(number: int, row: SheetRow, in_force: InForce, owners: Mapping[str, str], zone: tzinfo | None) -> _Item:
     """A row as a report.
 
     Raises:
@@ -246,7 +246,7 @@ def _item(number: int, row: Row, in_force: InForce, owners: Mapping[str, str], z
     return _Item(row=number, table="events", body=_with(body, row, "channel") | {"customer_id": customer_id})
 
 
-def _with(body: dict[str, Any], row: Row, name: str) -> dict[str, Any]:
+def _with(body: dict[str, Any], row: SheetRow, name: str) -> dict[str, Any]:
     return body | {name: row[name]} if name in row else body
 
 
@@ -262,7 +262,7 @@ def _type(word: str, in_force: InForce) -> str:
     return found
 
 
-def _amount(row: Row, kind: str, in_force: InForce) -> float | None:
+def _amount(row: SheetRow, kind: str, in_force: InForce) -> float | None:
     """What a row is worth in major units; a purchase is never worth nothing because nobody said what."""
     if kind == StateEventType.ATTRIBUTE_TOLD:  # its value is what was told
         return None
@@ -275,7 +275,7 @@ def _amount(row: Row, kind: str, in_force: InForce) -> float | None:
     return None
 
 
-def _properties(row: Row, kind: str) -> dict[str, Any]:
+def _properties(row: SheetRow, kind: str) -> dict[str, Any]:
     found: dict[str, Any] = {
         name: _number(name, row[name]) if name in _NUMBERS else row[name] for name in PROPERTY_COLUMNS if name in row
     }
@@ -307,7 +307,7 @@ def _moment(text: str, zone: tzinfo | None) -> str:
     raise ValueError(f"occurred_at must be {ISO_RULE}{hint}")
 
 
-def _message_id(row: Row) -> str:
+def _message_id(row: SheetRow) -> str:
     """What a row says identifies it, so that the same file twice counts once."""
     told = ("decision_id", "customer_id", "type", "occurred_at", "value", "currency", "note", "channel")
     said = [[name, row[name]] for name in (*told, "name", *PROPERTY_COLUMNS) if name in row]
@@ -324,7 +324,7 @@ def _count(taken: _Taken, items: Sequence[_Item], report: Report) -> None:
 
 
 def _write_rejects(
-    path: Path, settings: Settings, rows: Sequence[Row], refused: Mapping[int, str], now: datetime
+    path: Path, settings: Settings, rows: Sequence[SheetRow], refused: Mapping[int, str], now: datetime
 ) -> Path | None:
     """The refused rows as they were, with why, to be mended and read again."""
     if not refused:

@@ -1,6 +1,5 @@
 """A Redis that lost its state, filled again from the log: tombstones, features, profiles, books, cases, counters."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -19,14 +18,13 @@ from features.online.erased import tell_erased
 from features.online.evidence import tell_evidence
 from features.online.profiles import customers_from_frame, write_profiles
 from features.online.state_mark import check_own, is_state_lost, mark_whole, state_mark_of
+from features.progress import OnStep
 from features.settings import Settings
 from features.store.feature_history import built_history
 from features.store.materialising import materialise
 from serving.in_force.policy_in_force import put_in_force
 from serving.log.drain import LOCK_SECONDS, drain_alone, open_redis
 from serving.restoring.books import Restored, restore_books
-
-type OnStep = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

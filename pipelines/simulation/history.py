@@ -2,7 +2,6 @@
 
 import re
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from math import ceil
@@ -17,7 +16,8 @@ from decisioning.errors import InvalidInputError
 from examples import conversion
 from examples.conversion import ConvertReport, canonical, check_day, write_world
 from features.catalogue import load_catalogue
-from pipelines.simulation.policies.logging_policy import LoggedChoice, LoggingPolicy
+from features.progress import OnProgress
+from pipelines.simulation.policies.logging_policy import DrawnChoice, LoggingPolicy
 from pipelines.simulation.world.population import draw_population
 from pipelines.simulation.world.state import STAGE_NAMES, keys_of
 from pipelines.simulation.world.structure import Structure, emphasised
@@ -28,8 +28,6 @@ CATALOGUE = Path(conversion.__file__).parent / "airline" / "catalogue"
 POLICY_VERSION = "airline-random-1"
 CATALOGUE_SIZE = 20_000
 """Customers for whom the catalogue declares its capacities."""
-
-type OnProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +167,7 @@ def _scaled(block: str, factor: float) -> str:
     return re.sub(r"(?<=amount: )\d+", lambda amount: str(max(round(int(amount.group()) * factor), 1)), block)
 
 
-def _decision_rows(world: World, choice: LoggedChoice, window: timedelta) -> pl.DataFrame:
+def _decision_rows(world: World, choice: DrawnChoice, window: timedelta) -> pl.DataFrame:
     """Canonical decisions of the world's week, in the order of the population."""
     everybody = np.arange(world.population.size)
     words = [(one.offer.offer_id, one.channel.channel_id, one.creative.creative_id) for one in world.messages]

@@ -19,6 +19,7 @@ from uuid import uuid4
 
 import numpy as np
 
+from decisioning.arrays import FloatArray
 from decisioning.choice.reason import CONTENDED_WORD
 from decisioning.customer import PROFILING, Consent, Customer, ToldAnswer
 from decisioning.decision import Decision, Inputs, Request, request_uniform
@@ -28,7 +29,7 @@ from decisioning.live import NOTHING_KEPT, LiveState
 from decisioning.permit import REPEAT_LAYERS, PermitVerdict, hold_against_gates
 from decisioning.policy import decide
 from decisioning.rules.predicate import FactValue
-from decisioning.scoring import FeatureVector, FloatArray
+from decisioning.scoring import FeatureVector
 from features.log.said import LONG_AGO, told_since
 from features.online.profiles import decode_profile
 from features.online.redis_keys import shard_of

@@ -30,7 +30,7 @@ from serving.live.reading import Known
 from serving.live.redis_link import LostLinkError
 from serving.live.store import LiveStore
 from serving.log.fallback import FallbackLog
-from serving.log.log_rows import Row, decision_rows, not_sent_row, sent_positions
+from serving.log.log_rows import StreamRow, decision_rows, not_sent_row, sent_positions
 from serving.metrics import Metrics
 from serving.problems import Problem
 
@@ -164,7 +164,7 @@ class DecisionService:
         """Silence in place of decisions that no log confirmed."""
         drafts = list(race.unsettled.values())
         is_uncertain = isinstance(error, TimeoutError | LostLinkError) or len(drafts) > 1
-        rows: list[tuple[str, Row]] = [
+        rows: list[tuple[str, StreamRow]] = [
             ("outcomes", not_sent_row(position, draft.decision.customer_id, now=now, cause=LOG_UNAVAILABLE))
             for draft in drafts
             if is_uncertain
@@ -189,7 +189,7 @@ class DecisionService:
         ends_at: float,
         *,
         cause: str,
-        rows: Sequence[tuple[str, Row]] = (),
+        rows: Sequence[tuple[str, StreamRow]] = (),
     ) -> list[Answer]:
         """Silence for everybody, logged through the spool."""
         drafts = [draft_blind(in_force, ticket, now, cause) for ticket in tickets]

@@ -33,7 +33,7 @@ _ONE_SEGMENT_UNITS, _SEGMENT_UNITS = 70, 66
 
 _NUMBER_UNITS = 32
 
-type Values = Mapping[str, Mapping[str, FactValue]]
+type FieldValues = Mapping[str, Mapping[str, FactValue]]
 """What a template sees, by the names of its roots."""
 
 
@@ -67,7 +67,7 @@ class _Bound:
     merges: tuple[_Merge, ...]
     most: int
 
-    def holds(self, values: Values) -> bool:
+    def holds(self, values: FieldValues) -> bool:
         units = self.literal
         for root, name, default, growth in self.merges:
             units += growth * max(default, _units_of(values[root].get(name)))
@@ -117,7 +117,7 @@ class Fitting:
         for check in self._checks:
             if check.message.channel.channel_id not in channels:
                 continue
-            values: Values = {"customer": customer, "context": context, "offer": check.offer}
+            values: FieldValues = {"customer": customer, "context": context, "offer": check.offer}
             if gaps := [f"{root}.{name}" for root, name in check.needs if not is_known(values[root].get(name))]:
                 unfit[check.key] = missing_words(gaps)
                 continue

@@ -6,10 +6,11 @@ from datetime import timedelta
 
 import numpy as np
 
+from decisioning.arrays import FloatArray
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import InvalidInputError
 from decisioning.policy import Policy
-from decisioning.scoring import FeatureVector, FloatArray
+from decisioning.scoring import FeatureVector
 from decisioning.value_model import ValueModel
 from features.catalogue.building.catalogue_parts import to_minor
 from features.computing.definitions import feature_schema

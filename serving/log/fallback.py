@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from decisioning.errors import LogUnavailableError
-from serving.log.log_rows import Row
+from serving.log.log_rows import StreamRow
 from serving.log.spool import Spool
 
 
@@ -15,7 +15,7 @@ class FallbackLog:
     def __init__(self, folder: Path) -> None:
         self._spool = Spool(folder)
 
-    async def append(self, rows: Sequence[tuple[str, Row]], *, within_s: float) -> None:
+    async def append(self, rows: Sequence[tuple[str, StreamRow]], *, within_s: float) -> None:
         """Keep rows of canonical tables; they are on the disk on return.
 
         Args:
@@ -31,6 +31,6 @@ class FallbackLog:
         except TimeoutError as error:
             raise LogUnavailableError("spool must take a row in time, got a slow disk; look at the disk") from error
 
-    def _append(self, rows: Sequence[tuple[str, Row]]) -> None:
+    def _append(self, rows: Sequence[tuple[str, StreamRow]]) -> None:
         for table, row in rows:
             self._spool.append(table, row)

@@ -14,7 +14,7 @@ from decisioning.gates.reservation import position_id
 from features.chain.decision_seal import seal
 from serving.bodies import EventItem, Money, OutcomeItem
 
-type Row = dict[str, Any]
+type StreamRow = dict[str, Any]
 
 
 def decision_of_position(position: str) -> tuple[str, int]:
@@ -29,7 +29,7 @@ def decision_of_position(position: str) -> tuple[str, int]:
     return (decision_id, int(number) - 1) if is_further else (position, 0)
 
 
-def decision_rows(decision: Decision, record: bytes, catalogue: Catalogue) -> list[Row]:
+def decision_rows(decision: Decision, record: bytes, catalogue: Catalogue) -> list[StreamRow]:
     """The rows of a decision, one for each position of its slate, sealed for the audit chain.
 
     Every position has outcomes of its own, so evaluation and learning look at it by itself. The record, which tells of
@@ -71,7 +71,7 @@ def parts_of(message_key: str) -> tuple[str, str, str] | tuple[None, None, None]
     return offer_id, channel_id, creative_id
 
 
-def decision_row(decision: Decision, record: bytes, catalogue: Catalogue) -> Row:
+def decision_row(decision: Decision, record: bytes, catalogue: Catalogue) -> StreamRow:
     """The first row of a decision; arguments as `decision_rows`."""
     learning = catalogue.learning
     ends_at = decision.decided_at + timedelta(days=learning.window_days) if learning else None
@@ -96,7 +96,7 @@ def decision_row(decision: Decision, record: bytes, catalogue: Catalogue) -> Row
     }
 
 
-def outcome_row(item: OutcomeItem, *, customer_id: str, now: datetime, per_major: float) -> Row:
+def outcome_row(item: OutcomeItem, *, customer_id: str, now: datetime, per_major: float) -> StreamRow:
     """The row of a reported outcome.
 
     Args:
@@ -120,7 +120,7 @@ def outcome_row(item: OutcomeItem, *, customer_id: str, now: datetime, per_major
     }
 
 
-def event_row(item: EventItem, *, now: datetime, per_major: float) -> Row:
+def event_row(item: EventItem, *, now: datetime, per_major: float) -> StreamRow:
     """The row of a reported event; arguments and errors as `outcome_row`."""
     return {
         "event_id": item.message_id,
@@ -140,7 +140,7 @@ def sent_positions(decision: Decision) -> list[str]:
     return [position_id(decision.decision_id, place) for place, key in enumerate(keys, start=1) if key != SILENCE]
 
 
-def not_sent_row(position: str, customer_id: str, *, now: datetime, cause: str) -> Row:
+def not_sent_row(position: str, customer_id: str, *, now: datetime, cause: str) -> StreamRow:
     """The outcome of a position that may be in the log although its caller was told something else."""
     return {
         "outcome_id": f"{position}:not_sent",
@@ -153,7 +153,7 @@ def not_sent_row(position: str, customer_id: str, *, now: datetime, cause: str) 
     }
 
 
-def _money(value: Money | None, per_major: float) -> Row:
+def _money(value: Money | None, per_major: float) -> StreamRow:
     if value is None:
         return {"amount_minor": None, "currency": None}
     return {"amount_minor": value.to_minor(per_major), "currency": value.currency}

@@ -6,7 +6,6 @@ each step may be repeated, so an erasure that was killed is finished by running 
 home is read, packed ones too, for what is left.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -18,6 +17,7 @@ from decisioning.errors import InvalidInputError
 from features.log.tombstones import tombstones_of
 from features.privacy.audit_trail import Act, note_act
 from features.privacy.journal import Unfinished, finish, journal_folder, note_unfinished, one_at_a_time, unfinished
+from features.progress import OnStep
 from features.settings import Settings
 from serving.log.drain import LOCK_SECONDS, drain_alone, open_redis
 from serving.privacy.redis_traces import (
@@ -38,8 +38,6 @@ MIN_SCANNED = 3
 """Shorter ids stand in any file by chance, so files are not searched for them."""
 
 _DRAIN_WAIT_SECONDS = 2 * LOCK_SECONDS
-
-type OnStep = Callable[[str], None]
 
 
 class ErasureGround(StrEnum):

@@ -4,7 +4,6 @@ The log does not say whether leave to send was given, so a message counts as sen
 cap may then be full a little early, and never late.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,6 +17,7 @@ from decisioning.errors import InvalidInputError
 from decisioning.gates.capacity import uses
 from decisioning.gates.contact_ledger import GHOST_SUFFIX
 from decisioning.record import decision_from_record
+from features.log.restorable import StoredRow
 from features.models.policy_archive import PolicyArchive
 from features.online.redis_keys import book_key, decision_key, household_pointer_key, shard_of
 from serving.decisions.drafting import answer_again
@@ -36,8 +36,6 @@ COLUMNS = (
 
 _OLD_DECISIONS_KEPT = timedelta(days=7)
 _COUNTERS_LAST = timedelta(days=70)
-
-type Row = Mapping[str, Any]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -64,7 +62,7 @@ class Restorer:
         """No window looks further back."""
         return self.now - self.in_force.book_lasts
 
-    def call(self, row: Row, token: str) -> Command:
+    def call(self, row: StoredRow, token: str) -> Command:
         """Keys and arguments of the script `RESTORE_DECISION` for one row of `COLUMNS`."""
         who, ident, at = row["customer_id"], row["decision_id"], row["decided_at"]
         first, place = decision_of_position(ident)
@@ -91,7 +89,7 @@ class Restorer:
             time_text(at),
         )
 
-    def touch(self, row: Row) -> Touch | None:
+    def touch(self, row: StoredRow) -> Touch | None:
         """What the message was, by the catalogue that chose it; where none knows it, it counts as marketing."""
         offer, channel, creative = row["offer_id"], row["channel"], row["creative_id"] or ""
         if not offer or not channel:
@@ -118,7 +116,7 @@ class Restorer:
     def _catalogue(self, policy_version: str | None) -> Catalogue | None:
         return None if policy_version is None else self.archive.catalogue(policy_version)
 
-    def _wanted(self, row: Row) -> dict[str, Any]:
+    def _wanted(self, row: StoredRow) -> dict[str, Any]:
         """What the decision takes, as the script reads it."""
         touch = self.touch(row)
         contacts = [] if row["decided_at"] < self.oldest_contact else self._contacts(row, touch)
@@ -131,7 +129,7 @@ class Restorer:
             wanted |= {"uses": used, "ttls": ttls}
         return wanted
 
-    def _contacts(self, row: Row, touch: Touch | None) -> list[Contact]:
+    def _contacts(self, row: StoredRow, touch: Touch | None) -> list[Contact]:
         ident, at = row["decision_id"], row["decided_at"]
         found = [] if touch is None else [Contact(contact_id=ident, touch=touch, at=at)]
         ghost = orjson.loads(row["ghost"])["message_key"] if row["ghost"] else SILENCE
@@ -143,7 +141,7 @@ class Restorer:
                 found.append(replace(sent, is_confirmed=True, is_ghost=True))
         return found
 
-    def _uses(self, row: Row, touch: Touch) -> dict[str, float]:
+    def _uses(self, row: StoredRow, touch: Touch) -> dict[str, float]:
         """What a decision of this engine used and is still counted; what other systems sent used nothing of ours."""
         catalogue = self._catalogue(row["policy_version"])
         channel = None if catalogue is None else catalogue.channels.get(touch.channel_id)
@@ -153,7 +151,7 @@ class Restorer:
         used = uses(catalogue, touch, channel.cost_minor, row["decided_at"])
         return {name: amount for name, amount in used.items() if is_recent or counter_ttl_ms(name) is None}
 
-    def _ttl_ms(self, row: Row, *, has_uses: bool) -> int:
+    def _ttl_ms(self, row: StoredRow, *, has_uses: bool) -> int:
         """How long the decision is kept; 0 for none. What holds a part of a counter is kept so that it counts once."""
         if row["policy_version"] is None and row["record"] is None:
             return 0
@@ -162,7 +160,7 @@ class Restorer:
             left = max(left, _OLD_DECISIONS_KEPT)
         return max(0, int(left / timedelta(milliseconds=1)))
 
-    def _answer(self, row: Row) -> tuple[str, bytes, int]:
+    def _answer(self, row: StoredRow) -> tuple[str, bytes, int]:
         """Where the ask's answer is kept, the answer, and for how long; empty where it is over."""
         nothing = ("", b"", 0)
         touchpoint = self.in_force.catalogue.touchpoints.get(row["touchpoint"] or "")

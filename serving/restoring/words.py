@@ -1,6 +1,6 @@
 """What customers did and said, as the log has it, on its way back into live state: the changes that a report makes."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +11,7 @@ from decisioning.catalogue.contact_policy import CONFIRMING_OUTCOMES, RELEASING_
 from features.log.contracts import OutcomeType, StateEventType
 from features.log.event_log import EventLog
 from features.log.heard import TEXT_TYPES
-from features.log.restorable import events_since, first_exposures, outcomes_since
+from features.log.restorable import StoredRow, events_since, first_exposures, outcomes_since
 from serving.bodies import EventItem, OutcomeItem
 from serving.in_force.policy_in_force import InForce
 from serving.live.changes import REMEMBERED, Changes, changes_of_event, changes_of_outcome
@@ -21,8 +21,6 @@ from serving.live.reading import KEPT_ARM, RECENT
 from serving.live.writing import Taking
 from serving.problems import Fault
 from serving.restoring.taken import Restorer
-
-type Row = Mapping[str, Any]
 
 
 def events_of(log: EventLog, in_force: InForce, now: datetime) -> Iterator[Taking]:
@@ -66,7 +64,7 @@ def outcomes_of(log: EventLog, restorer: Restorer) -> Iterator[Taking]:
         yield _outcome(row, restorer)
 
 
-def _event(row: Row, in_force: InForce) -> Taking | None:
+def _event(row: StoredRow, in_force: InForce) -> Taking | None:
     """An event as if it came in now; None where it changes nothing by this catalogue."""
     item = EventItem.model_construct(
         message_id=row["event_id"],
@@ -84,7 +82,7 @@ def _event(row: Row, in_force: InForce) -> Taking | None:
     return Taking(seen_as=seen_as, customer_id=item.customer_id, row=b"", now=came_at, changes=changes)
 
 
-def _outcome(row: Row, restorer: Restorer) -> Taking:
+def _outcome(row: StoredRow, restorer: Restorer) -> Taking:
     item = OutcomeItem.model_construct(
         message_id=row["outcome_id"],
         decision_id=row["decision_id"],
@@ -111,7 +109,7 @@ def _outcome(row: Row, restorer: Restorer) -> Taking:
     )
 
 
-def _came_at(row: Row) -> datetime:
+def _came_at(row: StoredRow) -> datetime:
     return row["recorded_at"] or row["occurred_at"]
 
 

@@ -19,9 +19,9 @@ from features.online.record import decode_record
 from features.online.redis_keys import FEATURE_KEY_PATTERN, feature_key
 from features.settings import Settings
 from features.store.builder import build_features
+from features.store.feast_repository import feature_store, register_model_service
 from features.store.materialising import materialise
 from features.store.point_in_time import training_rows
-from features.store.registry import feature_store, register_model_service
 
 NOW = datetime.now(UTC)  # Feast's interface reads the clock itself
 CUSTOMERS_READ = [f"C-{place:05d}" for place in range(0, 200, 9)]

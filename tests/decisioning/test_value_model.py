@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from decisioning.arrays import FloatArray
 from decisioning.catalogue.catalogue import Attribute, AttributeKind, Catalogue
 from decisioning.catalogue.message import Message, Offer
 from decisioning.errors import InvalidInputError
-from decisioning.scoring import FeatureVector, FloatArray, Scorer
+from decisioning.scoring import FeatureVector, Scorer
 from decisioning.value_model import (
     CONTEXT_COLUMNS,
     Calibrator,

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from decisioning.scoring import FloatArray
-from training.data.datasets import Dataset, IntArray
+from decisioning.arrays import FloatArray, IntArray
+from training.data.datasets import Dataset
 
 SMALLEST_PROBABILITY = 0.01
 """Estimated probabilities are cut here: a smaller one is a guess that a single decision would then rest on."""

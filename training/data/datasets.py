@@ -6,14 +6,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
+from decisioning.arrays import BoolArray, FloatArray, IntArray
 from decisioning.catalogue.catalogue import Catalogue, Learning
 from decisioning.catalogue.measure import Measure
 from decisioning.catalogue.message import SILENCE, Message
 from decisioning.errors import InsufficientDataError, InvalidPolicyError
-from decisioning.scoring import FloatArray
 from features.history import History
 from features.log.contracts import UTC_TIME
 from features.log.identities import by_person, people
@@ -27,9 +26,6 @@ UNSAID = "no action probability"
 
 MOST_UNSAID = 0.05
 """Share of decisions without an action probability up to which a log is one that says how probable its choices were."""
-
-type IntArray = npt.NDArray[np.int64]
-type BoolArray = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,10 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from decisioning.arrays import FloatArray, IntArray
 from decisioning.catalogue.catalogue import Catalogue
-from decisioning.scoring import FloatArray
 from features.computing.definitions import feature_schema
-from training.data.datasets import IntArray
 
 COPIED_SHARE = 0.1
 """Share of rows that are shown again with something missing."""

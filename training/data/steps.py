@@ -6,11 +6,11 @@ from datetime import timedelta
 import numpy as np
 import polars as pl
 
+from decisioning.arrays import BoolArray, FloatArray, IntArray
 from decisioning.catalogue.catalogue import Catalogue
-from decisioning.scoring import FloatArray
 from features.history import History
 from features.log.contracts import OutcomeType
-from training.data.datasets import BoolArray, Dataset, IntArray, learning_of
+from training.data.datasets import Dataset, learning_of
 from training.data.measures import decision_values
 
 NOTHING_FOLLOWS = -1

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import lightgbm
 import numpy as np
 
-from decisioning.scoring import FloatArray
+from decisioning.arrays import FloatArray
 from training.data.datasets import Dataset
 from training.models.boosting import designs, message_table, scaled_target
 from training.models.learner import Learned, customers_at_random

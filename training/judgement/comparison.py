@@ -18,9 +18,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from decisioning.scoring import FloatArray
+from decisioning.arrays import FloatArray, IntArray
 from decisioning.value_model import ValueModel
-from training.data.datasets import Dataset, IntArray
+from training.data.datasets import Dataset
 from training.judgement.gain_curve import Order
 from training.judgement.tries import Tries, tries_of
 from training.off_policy.estimators import Estimate, mean_estimate

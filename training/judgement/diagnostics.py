@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from decisioning.scoring import FloatArray
+from decisioning.arrays import FloatArray
 from training.judgement.baselines import forward_check, linear_r2
 from training.judgement.gain_curve import GainCurve
 from training.models.effects import EffectEvidence

@@ -6,6 +6,7 @@ from datetime import datetime
 
 import polars as pl
 
+from decisioning.arrays import BoolArray
 from decisioning.catalogue.catalogue import Catalogue, LearningMethod
 from decisioning.catalogue.message import SILENCE
 from decisioning.value_model import ValueModel
@@ -13,14 +14,15 @@ from features.computing.definitions import feature_schema
 from features.history import History
 from features.log.event_log import EventLog
 from features.models.bundle import ModelBundle, value_model
+from features.progress import OnProgress
 from features.settings import Settings
 from features.store.point_in_time import training_rows
-from training.data.datasets import BoolArray, Dataset, learnable, learning_of, make_dataset
+from training.data.datasets import Dataset, learnable, learning_of, make_dataset
 from training.data.steps import Steps, steps_of
 from training.judgement.comparison import Judgement, judge_choices, judge_kept
 from training.judgement.gain_curve import GainCurve
 from training.judgement.held_back import can_be_judged, held_back, learned_from, steps_among
-from training.models.boosting import OnProgress, settings_for
+from training.models.boosting import settings_for
 from training.models.learner import Learned, learn
 from training.models.step_effects import expected_without
 from training.models.stepwise_learner import learn_steps, own_columns

@@ -17,8 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from decisioning.scoring import FloatArray
-from training.data.datasets import IntArray
+from decisioning.arrays import FloatArray, IntArray
 
 POINTS = 21
 """Shares at which a curve is drawn, 0 and 1 among them."""

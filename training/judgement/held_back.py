@@ -10,8 +10,9 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 
+from decisioning.arrays import BoolArray
 from decisioning.draw import unit_hash
-from training.data.datasets import BoolArray, Dataset
+from training.data.datasets import Dataset
 from training.data.steps import NOTHING_FOLLOWS, Steps
 from training.off_policy.estimators import MIN_CUSTOMERS
 

@@ -13,8 +13,7 @@ from math import sqrt
 import numpy as np
 from scipy.stats import t as student
 
-from decisioning.scoring import FloatArray
-from training.data.datasets import BoolArray, IntArray
+from decisioning.arrays import BoolArray, FloatArray, IntArray
 from training.off_policy.estimators import CONFIDENCE, MIN_EFFECTIVE_SIZE, Estimate
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import polars as pl
 from scipy import stats
 
+from decisioning.arrays import FloatArray
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.experiment import AssignedUnit, Holdout
 from decisioning.catalogue.measure import Measure
@@ -25,7 +26,7 @@ from features.computing.sources import Tables
 from features.log.identities import by_person, people
 from training.data.measures import decision_values
 from training.experiments.exposures import with_units
-from training.intervals import MIN_CUSTOMERS, FloatArray, Interval
+from training.intervals import MIN_CUSTOMERS, Interval
 from training.kpis.contacts import KpiPeriod
 
 _COVERED = 0.2

@@ -4,7 +4,6 @@ A booster's own training rows flatter it. So beside the final booster, one per f
 them, and everything that is estimated on top (`effects`) uses what boosters say of customers they never saw.
 """
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from os import cpu_count
@@ -13,13 +12,12 @@ from typing import Any
 import lightgbm
 import numpy as np
 
+from decisioning.arrays import BoolArray, FloatArray, IntArray
 from decisioning.catalogue.measure import Measure, Unit
-from decisioning.scoring import FloatArray
 from decisioning.value_model import MessageCoding, describe
-from training.data.datasets import BoolArray, Dataset, IntArray
+from features.progress import OnProgress
+from training.data.datasets import Dataset
 from training.data.missing import copies_with_missing
-
-type OnProgress = Callable[[int, int], None]
 
 _LARGEST_NEGATIVE_SHARE = 0.02
 _FEWEST_BUYERS = 2

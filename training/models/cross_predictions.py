@@ -8,9 +8,8 @@ from typing import Any
 import lightgbm
 import numpy as np
 
+from decisioning.arrays import BoolArray, FloatArray, IntArray
 from decisioning.errors import InsufficientDataError
-from decisioning.scoring import FloatArray
-from training.data.datasets import BoolArray, IntArray
 from training.models.boosting import train_watched
 
 

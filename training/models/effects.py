@@ -25,9 +25,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from decisioning.scoring import FloatArray
+from decisioning.arrays import FloatArray, IntArray
 from training.data.action_probabilities import LoggedChoice
-from training.data.datasets import IntArray
 
 MOST_REFERENCES = 12
 """Reference messages at most: each is one more row to score per decision."""

@@ -14,7 +14,7 @@ from math import inf, sqrt
 
 import numpy as np
 
-from decisioning.scoring import FloatArray
+from decisioning.arrays import FloatArray
 from training.models.effects import (
     EffectEstimate,
     EffectEvidence,

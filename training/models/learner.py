@@ -5,23 +5,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from decisioning.arrays import BoolArray, FloatArray
 from decisioning.catalogue.catalogue import Catalogue
-from decisioning.scoring import FloatArray
 from decisioning.value_model import Calibrator, DesignLayout, MessageCoding
 from features.computing.definitions import feature_schema as schema_of
 from features.models.bundle import ModelBundle
+from features.progress import OnProgress
 from training.data.action_probabilities import LoggedChoice, logged_choice
-from training.data.datasets import BoolArray, Dataset, learning_of
+from training.data.datasets import Dataset, learning_of
 from training.data.missing import column_groups
-from training.models.boosting import (
-    BoosterSettings,
-    CrossFitted,
-    OnProgress,
-    cross_fit,
-    message_table,
-    raw_of,
-    settings_for,
-)
+from training.models.boosting import BoosterSettings, CrossFitted, cross_fit, message_table, raw_of, settings_for
 from training.models.effects import EffectEvidence, MessageEffects, Parts, believe, with_baseline
 from training.models.few_decisions import effects_of
 from training.models.new_offers import number_ranges, prior_of

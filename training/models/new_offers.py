@@ -6,7 +6,7 @@ from itertools import compress
 
 import numpy as np
 
-from decisioning.scoring import FloatArray
+from decisioning.arrays import FloatArray
 from decisioning.value_model import MessageCoding
 
 FEWEST_MESSAGES = 4

@@ -28,9 +28,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from decisioning.scoring import FloatArray
+from decisioning.arrays import BoolArray, FloatArray, IntArray
 from features.computing.definitions import STAGE_INDEX
-from training.data.datasets import BoolArray, Dataset, IntArray
+from training.data.datasets import Dataset
 from training.data.steps import UNKNOWN_STAGE, Steps, stage_codes
 from training.models.boosting import customer_folds, designs
 from training.models.cross_predictions import CrossPredictor, IngredientSettings, cross_predictor

@@ -10,18 +10,19 @@ from dataclasses import dataclass, replace
 import lightgbm
 import numpy as np
 
+from decisioning.arrays import BoolArray, FloatArray, IntArray
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import InsufficientDataError
-from decisioning.scoring import FloatArray
 from decisioning.value_model import Calibrator, DesignLayout, MessageCoding
 from features.computing.definition import Group
 from features.computing.definitions import feature_schema as schema_of
 from features.models.bundle import ModelBundle
+from features.progress import OnProgress
 from training.data.action_probabilities import LoggedChoice, logged_choice
-from training.data.datasets import BoolArray, Dataset, IntArray, learning_of
+from training.data.datasets import Dataset, learning_of
 from training.data.missing import column_groups, copies_with_missing
 from training.data.steps import Steps
-from training.models.boosting import CrossFitted, OnProgress, Shown, designs, importance_of, message_table, settings_for
+from training.models.boosting import CrossFitted, Shown, designs, importance_of, message_table, settings_for
 from training.models.effects import EffectEstimate, EffectEvidence, MessageEffects, Parts, reference_weights
 from training.models.few_decisions import FEW_DECISIONS
 from training.models.learner import Learned, best_constant, coding_of, customers_at_random, meanings_of

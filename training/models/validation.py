@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from decisioning.scoring import FloatArray
-from training.data.datasets import IntArray
+from decisioning.arrays import FloatArray, IntArray
 from training.models.effects import EffectEvidence, Parts
 from training.off_policy.estimators import Estimate, difference, doubly_robust
 

@@ -1,6 +1,6 @@
 """What a policy would have done at every logged decision: decided as in production, with what was known then."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
@@ -10,21 +10,19 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from decisioning.arrays import FloatArray, IndexArray
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.message import SILENCE
 from decisioning.decision import Decision, Inputs, Request, request_uniform
 from decisioning.errors import InvalidInputError, UnknownNameError
 from decisioning.policy import Policy, decide
-from decisioning.scoring import FeatureVector, FloatArray
+from decisioning.scoring import FeatureVector
 from decisioning.value_model import ValueModel
 from features.computing.compute import compute_features
 from features.computing.definitions import feature_schema
 from features.history import History
+from features.progress import OnStageProgress
 from training.off_policy.profiles import channels_left, profiles_at
-
-type IndexArray = npt.NDArray[np.intp]
-type OnProgress = Callable[[str, int, int], None]
-"""Called with the step, and how much of it is done and to do."""
 
 _SLICE = 1_000
 """Decisions scored together: bounds memory, and every cache still holds it."""
@@ -84,7 +82,7 @@ def choose(
     policy: Policy,
     model: ValueModel,
     *,
-    on_progress: OnProgress | None = None,
+    on_progress: OnStageProgress | None = None,
 ) -> PolicyChoices:
     """Decide every logged decision again.
 
@@ -199,7 +197,7 @@ class _Columns:
         )
 
 
-def _fill(situations: _Situations, columns: _Columns, tell: OnProgress) -> PolicyChoices:
+def _fill(situations: _Situations, columns: _Columns, tell: OnStageProgress) -> PolicyChoices:
     n, width = len(situations.ids), len(columns.keys)
     greedy = np.zeros(n, dtype=np.intp)
     probabilities, predicted = np.zeros((n, width)), np.full((n, width), np.nan)
@@ -257,7 +255,7 @@ def _nothing_known(catalogue: Catalogue) -> FeatureVector:
 
 
 def _features_at(
-    history: History, decisions: pl.DataFrame, catalogue: Catalogue, tell: OnProgress
+    history: History, decisions: pl.DataFrame, catalogue: Catalogue, tell: OnStageProgress
 ) -> list[FeatureVector | None]:
     """Features as of each decision; None where nothing was known, as for a customer who was never materialised."""
     schema = feature_schema(catalogue)

@@ -10,13 +10,10 @@ treats all decisions of a customer as one observation, and the error of the diff
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 from scipy.stats import t as student
 
+from decisioning.arrays import FloatArray, IndexArray
 from decisioning.errors import InsufficientDataError, InvalidInputError
-from decisioning.scoring import FloatArray
-
-type IntArray = npt.NDArray[np.intp]
 
 CONFIDENCE = 0.95
 MIN_CUSTOMERS = 30
@@ -102,7 +99,7 @@ def importance_weights(target: FloatArray, logged: FloatArray) -> FloatArray:
     return target / logged
 
 
-def ips(weights: FloatArray, rewards: FloatArray, customers: IntArray) -> Estimate:
+def ips(weights: FloatArray, rewards: FloatArray, customers: IndexArray) -> Estimate:
     """Inverse probability weighting: (1/n) sum w_i r_i. Unbiased where the log supports the policy.
 
     Args:
@@ -117,7 +114,7 @@ def ips(weights: FloatArray, rewards: FloatArray, customers: IntArray) -> Estima
     return mean_estimate(weights * rewards, customers)
 
 
-def snips(weights: FloatArray, rewards: FloatArray, customers: IntArray) -> Estimate:
+def snips(weights: FloatArray, rewards: FloatArray, customers: IndexArray) -> Estimate:
     """Self-normalised weighting: sum w_i r_i / sum w_i. Slightly biased, bounded by the rewards, seldom wild.
 
     Args:
@@ -140,7 +137,7 @@ def snips(weights: FloatArray, rewards: FloatArray, customers: IntArray) -> Esti
 
 
 def doubly_robust(
-    weights: FloatArray, rewards: FloatArray, predicted: FloatArray, expected: FloatArray, customers: IntArray
+    weights: FloatArray, rewards: FloatArray, predicted: FloatArray, expected: FloatArray, customers: IndexArray
 ) -> Estimate:
     """Doubly robust: (1/n) sum [ expected_i + w_i (r_i - predicted_i) ].
 
@@ -161,7 +158,7 @@ def doubly_robust(
     return mean_estimate(expected + weights * (rewards - predicted), customers)
 
 
-def mean_estimate(terms: FloatArray, customers: IntArray) -> Estimate:
+def mean_estimate(terms: FloatArray, customers: IndexArray) -> Estimate:
     """The mean of n terms, with the error of a mean of clusters.
 
     Args:
@@ -175,7 +172,7 @@ def mean_estimate(terms: FloatArray, customers: IntArray) -> Estimate:
     return _estimate(value, terms - value, customers)
 
 
-def difference(one: Estimate, other: Estimate, customers: IntArray) -> Estimate:
+def difference(one: Estimate, other: Estimate, customers: IndexArray) -> Estimate:
     """The first minus the second, on the same decisions: what both share cancels out of the error.
 
     Args:
@@ -186,7 +183,7 @@ def difference(one: Estimate, other: Estimate, customers: IntArray) -> Estimate:
     return _estimate(one.value - other.value, one.influence - other.influence, customers)
 
 
-def clustered_error(influence: FloatArray, customers: IntArray) -> float:
+def clustered_error(influence: FloatArray, customers: IndexArray) -> float:
     """Standard error of a mean whose terms are correlated within customers.
 
     sqrt( g / (g - 1) x sum over customers of (sum of their influence)^2 ) / n
@@ -207,7 +204,7 @@ def clustered_error(influence: FloatArray, customers: IntArray) -> float:
     return float(np.sqrt(g / (g - 1) * (sums**2).sum()) / influence.size)
 
 
-def support_of(weights: FloatArray, customers: IntArray) -> Support:
+def support_of(weights: FloatArray, customers: IndexArray) -> Support:
     """How much of a log speaks about a policy.
 
     Args:
@@ -254,14 +251,14 @@ def check_support(support: Support, policy: str) -> None:
         )
 
 
-def _estimate(value: float, influence: FloatArray, customers: IntArray) -> Estimate:
+def _estimate(value: float, influence: FloatArray, customers: IndexArray) -> Estimate:
     error = clustered_error(influence, customers)
     freedom = np.unique(customers).size - 1
     reach = float(student.ppf((1 + CONFIDENCE) / 2, freedom)) * error
     return Estimate(value=value, standard_error=error, lower=value - reach, upper=value + reach, influence=influence)
 
 
-def _by_customer(terms: FloatArray, customers: IntArray) -> tuple[FloatArray, int]:
+def _by_customer(terms: FloatArray, customers: IndexArray) -> tuple[FloatArray, int]:
     """Sums per customer, and how many customers there are."""
     if customers.shape != terms.shape:
         raise InvalidInputError(f"customers must have the shape of the terms, got {customers.shape} and {terms.shape}")

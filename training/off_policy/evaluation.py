@@ -12,15 +12,16 @@ from datetime import datetime
 import numpy as np
 import polars as pl
 
+from decisioning.arrays import FloatArray, IndexArray
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import InsufficientDataError
-from decisioning.scoring import FloatArray
 from decisioning.value_model import ValueModel
 from features.history import History
 from features.log.contracts import UTC_TIME
+from features.progress import OnStageProgress
 from features.settings import Settings
 from training.data.datasets import OPTED_OUT, UNSAID, windows, with_probabilities, without_opted_out
-from training.off_policy.choices import IndexArray, OnProgress, PolicyChoices, choose, policy_to_judge
+from training.off_policy.choices import PolicyChoices, choose, policy_to_judge
 from training.off_policy.estimators import (
     Estimate,
     Support,
@@ -133,7 +134,7 @@ def judge(
     model: ValueModel,
     settings: Settings,
     *,
-    on_progress: OnProgress | None = None,
+    on_progress: OnStageProgress | None = None,
 ) -> Judged:
     """Decide every decision of a log again.
 

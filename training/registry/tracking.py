@@ -14,8 +14,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from decisioning.arrays import FloatArray
 from decisioning.errors import InvalidInputError, UnavailableError
-from decisioning.scoring import FloatArray
 from features.models.bundle import BOOSTER_FILE, MODEL_FILE, ModelBundle, read_bundle, write_bundle
 from features.models.registry import DIGEST_TAG, MODEL_NAME, mlflow_client, quiet_mlflow
 from features.settings import Settings

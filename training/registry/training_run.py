@@ -1,6 +1,6 @@
 """One training run: from the log to a registered model version."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -9,12 +9,13 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import polars as pl
 
+from decisioning.arrays import FloatArray
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.measure import Unit
-from decisioning.scoring import FloatArray
 from features.catalogue import load_catalogue
+from features.progress import OnProgress
 from features.settings import Settings
-from features.store.registry import register_model_service
+from features.store.feast_repository import register_model_service
 from training.data.datasets import Dataset, learning_of
 from training.judgement.diagnostics import metrics_of, write_plots
 from training.judgement.from_log import Trial, learn_by_method, load_dataset, load_steps, try_out
@@ -23,8 +24,6 @@ from training.models.learner import Learned
 from training.off_policy.estimators import MIN_CUSTOMERS
 from training.registry.run_metrics import judged_metrics, surely_below
 from training.registry.tracking import ModelRun, TrainingData, track_model
-
-type OnProgress = Callable[[int, int], None]
 
 _EXAMPLE_ROWS = 4
 

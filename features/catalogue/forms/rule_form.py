@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from decisioning.rules.predicate import ALWAYS, AllOf, AnyOf, Compare, Comparison, Not, Predicate
 
-type Plain = float | bool | str
+type PlainValue = float | bool | str
 type Step = tuple[str | int, ...]
 
 _NO_FORM = "must be one of: a `fact` with a comparison, `all`, `any`, `not`"
@@ -23,14 +23,14 @@ class RuleFile(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     fact: str | None = Field(default=None, description="A feature, customer.<attribute>, context.<field> or stage")
-    equals: Plain | None = Field(default=None, description="The fact is this value")
-    not_equals: Plain | None = Field(default=None, description="The fact is known and another value")
+    equals: PlainValue | None = Field(default=None, description="The fact is this value")
+    not_equals: PlainValue | None = Field(default=None, description="The fact is known and another value")
     at_least: float | None = Field(default=None, description="The fact is this number or more")
     more_than: float | None = Field(default=None, description="The fact is more than this number")
     at_most: float | None = Field(default=None, description="The fact is this number or less")
     less_than: float | None = Field(default=None, description="The fact is less than this number")
-    one_of: tuple[Plain, ...] | None = Field(default=None, description="The fact is one of these")
-    none_of: tuple[Plain, ...] | None = Field(default=None, description="The fact is known and none of these")
+    one_of: tuple[PlainValue, ...] | None = Field(default=None, description="The fact is one of these")
+    none_of: tuple[PlainValue, ...] | None = Field(default=None, description="The fact is known and none of these")
     is_missing: bool | None = Field(default=None, description="The fact is not known (true) or known (false)")
     all_of: tuple["RuleFile", ...] | None = Field(default=None, alias="all", description="Every rule holds")
     any_of: tuple["RuleFile", ...] | None = Field(default=None, alias="any", description="At least one rule holds")
@@ -47,7 +47,7 @@ class RuleFile(BaseModel):
             raise ValueError("must name the `fact` to compare")
         return self
 
-    def comparisons(self) -> dict[Comparison, Plain | tuple[Plain, ...]]:
+    def comparisons(self) -> dict[Comparison, PlainValue | tuple[PlainValue, ...]]:
         """The comparisons written, by name, in a fixed order."""
         written = {comparison: getattr(self, comparison.value) for comparison in Comparison}
         return {comparison: value for comparison, value in written.items() if value is not None}

@@ -27,7 +27,7 @@ _CONDITION = re.compile(r"\{%.*?%\}", re.DOTALL)
 _VALUE = re.compile(r"\{\{.*?\}\}", re.DOTALL)
 _QUOTED = re.compile(r"'([^']*)'|\"([^\"]*)\"")
 
-type Values = tuple[tuple[str, FactValue], ...]
+type FactValues = tuple[tuple[str, FactValue], ...]
 
 
 def prove_creatives(ground: ProofInputs) -> Iterator[Finding]:
@@ -76,7 +76,7 @@ def _word(value: FactValue) -> str:
     return repr(value).lower() if isinstance(value, bool) else repr(value)
 
 
-def _variants(catalogue: Catalogue, creative: Creative) -> Iterator[Values]:
+def _variants(catalogue: Catalogue, creative: Creative) -> Iterator[FactValues]:
     """Values of the declared attributes that a creative uses: all together, or each alone where they are too many."""
     used = sorted({path[1] for path in _paths(creative) if len(path) > 1 and path[0] == "customer"})
     declared = {each.name: each for each in catalogue.customer_attributes}

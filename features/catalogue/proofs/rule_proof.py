@@ -1,12 +1,11 @@
 """Rules that nobody can meet, and rules that ask nothing because everybody meets them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.rules.predicate import AllOf, Comparison, describe, facts_of
-from decisioning.rules.predicate_analysis import ProofVerdict, always_holds, can_hold
-from decisioning.rules.value_cells import Domain
+from decisioning.rules.predicate_analysis import Domains, ProofVerdict, always_holds, can_hold
 from features.catalogue.checks.domains import domains_of, known_only
 from features.catalogue.checks.findings import Finding, Proof
 from features.catalogue.checks.rule_facts import all_rules, rules_of
@@ -14,8 +13,6 @@ from features.catalogue.forms.rule_form import RuleFile, to_predicate
 from features.catalogue.proofs.ground import ProofInputs
 from features.catalogue.reading.documents import Location
 from features.catalogue.reading.sections import Sections
-
-type Domains = Mapping[str, Domain]
 
 _LONGEST_WORDS = 120
 

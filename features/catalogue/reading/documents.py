@@ -28,7 +28,7 @@ _DECIMAL = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]{1,3})?"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CatalogueFile:
+class YamlFile:
     """A file as read.
 
     Attributes:
@@ -52,7 +52,7 @@ class _UnreadableError(Exception):
         self.line, self.rule, self.got = line, rule, got
 
 
-def read_document(path: Path) -> CatalogueFile:
+def read_document(path: Path) -> YamlFile:
     """Read a YAML file; whatever is wrong with it is in `problems`, never raised.
 
     Args:
@@ -66,8 +66,8 @@ def read_document(path: Path) -> CatalogueFile:
         sections = reader.read(_text_of(path))
     except _UnreadableError as error:
         broken = CatalogueProblem(file=path.name, line=error.line, field="", rule=error.rule, got=error.got)
-        return CatalogueFile(file=path.name, problems=(*reader.problems, broken))
-    return CatalogueFile(file=path.name, sections=sections, lines=reader.lines, problems=tuple(reader.problems))
+        return YamlFile(file=path.name, problems=(*reader.problems, broken))
+    return YamlFile(file=path.name, sections=sections, lines=reader.lines, problems=tuple(reader.problems))
 
 
 def dotted(location: Location) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from decisioning.errors import InvalidInputError
-from features.catalogue.reading.documents import CatalogueFile, Location, Value, dotted, read_document
+from features.catalogue.reading.documents import Location, Value, YamlFile, dotted, read_document
 from features.catalogue.reading.problems import CatalogueProblem
 
 MAX_FILES = 200
@@ -81,7 +81,7 @@ def _files_of(folder: Path) -> Iterable[Path]:
     return files
 
 
-def _merge(document: CatalogueFile, sections: Sections) -> None:
+def _merge(document: YamlFile, sections: Sections) -> None:
     sections.problems.extend(document.problems)
     refused: set[Location] = set()
     for name, value in document.sections.items():
@@ -98,13 +98,13 @@ def _merge(document: CatalogueFile, sections: Sections) -> None:
     _note_places(document, refused, sections)
 
 
-def _note_places(document: CatalogueFile, refused: set[Location], sections: Sections) -> None:
+def _note_places(document: YamlFile, refused: set[Location], sections: Sections) -> None:
     for location, line in document.lines.items():
         if location[:1] not in refused and location[:2] not in refused:
             sections.places.setdefault(location, (document.file, line))
 
 
-def _refuse(document: CatalogueFile, location: Location, sections: Sections) -> None:
+def _refuse(document: YamlFile, location: Location, sections: Sections) -> None:
     file, line = sections.place_of(location)
     rule = f"must be given once, the first is in {file}:{line}"
     sections.problems.append(

@@ -10,14 +10,11 @@ from datetime import datetime
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import orjson
 
+from decisioning.arrays import BoolArray, IntArray
 from decisioning.errors import InvalidInputError
 from features.settings import Settings
-
-type IntArray = npt.NDArray[np.int64]
-type BoolArray = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ Between the last decision of the history and the first live week lie four weeks 
 then every window that the history is learned from is over, and so is every window of the contact policy.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import ceil
 from pathlib import Path
@@ -16,6 +16,7 @@ import polars as pl
 from decisioning.catalogue.catalogue import Catalogue
 from examples.conversion import write_world
 from features.catalogue import load_catalogue
+from features.progress import OnProgress
 from pipelines.demo.airline.diary import PlayedWeek, Scenario
 from pipelines.simulation.history import (
     CATALOGUE,
@@ -29,8 +30,6 @@ from pipelines.simulation.world.world import WEEK, World
 
 EXAMPLE = "airline"
 QUIET_WEEKS = 4
-
-type OnProgress = Callable[[int, int], None]
 
 
 def write_history_of(scenario: Scenario, out: Path, on_progress: OnProgress) -> Mapping[str, int]:

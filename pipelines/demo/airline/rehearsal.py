@@ -14,14 +14,15 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from decisioning.arrays import BoolArray
 from decisioning.explanation.spoken_names import spoken
 from features.clock import set_clock
 from pipelines.demo.airline.customer_journey import Journeys
-from pipelines.demo.airline.diary import BoolArray, Diary, PlayedWeek
+from pipelines.demo.airline.diary import Diary, PlayedWeek
 from pipelines.demo.airline.live_table import Screen
 from pipelines.demo.airline.scoreboard import Scoreboard
-from pipelines.demo.airline.timeline import Item, Moment, Timeline, a_minute_after, events_of, timeline_of
-from pipelines.demo.airline.traffic import Traffic
+from pipelines.demo.airline.timeline import Moment, Timeline, a_minute_after, events_of, timeline_of
+from pipelines.demo.airline.traffic import Item, Traffic
 from pipelines.simulation.policies.advantage import SilentFuture
 from pipelines.simulation.world.week import WeekResult
 from pipelines.simulation.world.world import World

@@ -6,13 +6,10 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats
 
+from decisioning.arrays import BoolArray, FloatArray
 from pipelines.demo.airline.care_book import CareBook, CareCount
-
-type FloatArray = npt.NDArray[np.float64]
-type BoolArray = npt.NDArray[np.bool_]
 
 CENTS = 100.0
 

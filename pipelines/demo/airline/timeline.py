@@ -3,17 +3,15 @@
 import heapq
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 
 import orjson
 import polars as pl
 
+from pipelines.demo.airline.traffic import Item
 from pipelines.simulation.world.week import Frames
 
 PER_MAJOR = 100
 """Minor units per euro, the airline's currency."""
-
-type Item = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)

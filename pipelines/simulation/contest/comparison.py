@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from decisioning.arrays import FloatArray
 from decisioning.errors import InvalidInputError
-from decisioning.scoring import FloatArray
 from pipelines.simulation.contest.play import Played
 
 SILENCE_NAME = "silence"

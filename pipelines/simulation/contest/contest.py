@@ -1,7 +1,7 @@
 """The whole comparison: several worlds, each with a history to learn from, and every policy on each of them."""
 
 import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from datetime import date
@@ -11,6 +11,7 @@ import numpy as np
 import orjson
 
 from features.models.bundle import load_value_model
+from features.progress import OnStep
 from features.zone_rules import use_newest_rules
 from pipelines.simulation.contest.comparison import (
     ENGINE_NAME,
@@ -36,8 +37,6 @@ OTHER_PEOPLE = 10_000
 """Added to a seed for the customers on whom the best single message is found."""
 
 MOST_OTHERS = 4_000
-
-type OnProgress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +85,7 @@ class Summary:
     violations: int
 
 
-def hold(contest: Contest, *, on_progress: OnProgress = lambda _what: None) -> Summary:
+def hold(contest: Contest, *, on_progress: OnStep = lambda _what: None) -> Summary:
     """Hold a contest on every seed, one after the other.
 
     Raises:
@@ -101,7 +100,7 @@ def hold(contest: Contest, *, on_progress: OnProgress = lambda _what: None) -> S
     )
 
 
-def compare_on(contest: Contest, seed: int, *, on_progress: OnProgress = lambda _what: None) -> ContestComparison:
+def compare_on(contest: Contest, seed: int, *, on_progress: OnStep = lambda _what: None) -> ContestComparison:
     """All policies on one world."""
     ground = contest.ground(seed)
     on_progress(f"seed {seed}: history")
@@ -124,7 +123,7 @@ def compare_on(contest: Contest, seed: int, *, on_progress: OnProgress = lambda 
     return comparison
 
 
-def _school(ground: ContestGround, world: World, on_progress: OnProgress) -> None:
+def _school(ground: ContestGround, world: World, on_progress: OnStep) -> None:
     """Learn from the ground's history, unless that was done; the engine's bundle is remembered by its folder."""
     if not _engine_note(ground).is_file():
         schooled = school(ground.tables, ground.folder / "home", now=world.now, on_progress=on_progress)

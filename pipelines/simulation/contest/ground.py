@@ -14,11 +14,11 @@ from examples.conversion import write_world
 from features.catalogue import load_catalogue
 from features.history import History
 from features.online.profiles import customers_from_frame
+from features.progress import OnProgress
 from pipelines.simulation.contest.play import Beginning, campaign_catalogue
 from pipelines.simulation.history import (
     CATALOGUE,
     CATALOGUE_SIZE,
-    OnProgress,
     first_monday,
     live_history,
     scale_catalogue,

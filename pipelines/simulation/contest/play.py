@@ -4,23 +4,24 @@ Chance in the world is the same for every policy, so two plays of one beginning 
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from time import perf_counter
 
 import numpy as np
 import polars as pl
 
+from decisioning.arrays import FloatArray
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.exploration import Exploration
 from decisioning.catalogue.message import MessageClass
 from decisioning.customer import Customer
 from decisioning.decision import Decision
 from decisioning.policy import Policy
-from decisioning.scoring import FloatArray
 from examples.conversion import canonical
 from features.history import History
 from features.log.contracts import UTC_TIME
+from features.progress import OnProgress
 from pipelines.simulation.contest.books import Books
 from pipelines.simulation.contest.chronicle import Chronicle, rule_features, together
 from pipelines.simulation.contest.judge import Recount, judge
@@ -29,8 +30,6 @@ from pipelines.simulation.policies.advantage import SilentFuture
 from pipelines.simulation.policies.policies import Monday, Valuing
 from pipelines.simulation.world.week import WeekResult
 from pipelines.simulation.world.world import World
-
-type OnProgress = Callable[[int, int], None]
 
 _REMEMBERED_DAYS = 120  # longer than any suppression that is not for ever
 

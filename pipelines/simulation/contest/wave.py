@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from decisioning.arrays import FloatArray
 from decisioning.catalogue.limits import Supply
 from decisioning.decision import Decision, Inputs, Request, request_uniform
 from decisioning.gates.candidate import Candidate
 from decisioning.gates.capacity import uses
 from decisioning.policy import Policy, decide
-from decisioning.scoring import FeatureVector, FloatArray
+from decisioning.scoring import FeatureVector
 from pipelines.batch.allocation import allocate
 from pipelines.batch.allocation_problem import options_of, problem_of
 from pipelines.simulation.contest.books import Books

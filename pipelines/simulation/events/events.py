@@ -6,7 +6,7 @@ from types import MappingProxyType
 import numpy as np
 import polars as pl
 
-from decisioning.scoring import FloatArray
+from decisioning.arrays import FloatArray, IntArray
 from pipelines.simulation.events.flight_events import add_flights
 from pipelines.simulation.events.outcomes import COMPLAINT_CASE, is_complaining
 from pipelines.simulation.events.service_events import add_service
@@ -15,7 +15,7 @@ from pipelines.simulation.events.texts import words_for
 from pipelines.simulation.events.timing import acted_hours, seen_hours
 from pipelines.simulation.world.chance import Cause
 from pipelines.simulation.world.journey import JourneyStep
-from pipelines.simulation.world.population import REGIONS, IntArray
+from pipelines.simulation.world.population import REGIONS
 from pipelines.simulation.world.state import keys_of
 from pipelines.simulation.world.week import HOURS, WeekResult
 

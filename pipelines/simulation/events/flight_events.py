@@ -2,13 +2,12 @@
 
 import numpy as np
 
-from decisioning.scoring import FloatArray
+from decisioning.arrays import FloatArray, IntArray
 from pipelines.simulation.events.table_rows import LAST_HOUR, Sheet
 from pipelines.simulation.events.texts import words_for
 from pipelines.simulation.events.timing import departs_hours
 from pipelines.simulation.world.chance import Cause
 from pipelines.simulation.world.journey import JourneyStep
-from pipelines.simulation.world.population import IntArray
 from pipelines.simulation.world.state import OpenTrouble, keys_of
 from pipelines.simulation.world.week import WeekResult
 

@@ -7,9 +7,8 @@ from functools import lru_cache
 import numpy as np
 import polars as pl
 
-from decisioning.scoring import FloatArray
+from decisioning.arrays import BoolArray, FloatArray, IntArray
 from examples.airline.flights import AIRPORTS, read_flights
-from pipelines.simulation.world.population import BoolArray, IntArray
 from pipelines.simulation.world.structure import Structure
 
 FLYING_DAYS = (2, 3, 4, 5)

@@ -3,11 +3,11 @@
 import numpy as np
 import polars as pl
 
+from decisioning.arrays import BoolArray, IntArray
 from pipelines.simulation.events.table_rows import Sheet
 from pipelines.simulation.events.timing import acted_hours, delivered_hours, seen_hours
 from pipelines.simulation.world.chance import Cause
 from pipelines.simulation.world.effects import OUTCOMES
-from pipelines.simulation.world.population import BoolArray, IntArray
 from pipelines.simulation.world.state import keys_of
 from pipelines.simulation.world.week import WeekResult
 

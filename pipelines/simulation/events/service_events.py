@@ -2,13 +2,12 @@
 
 import numpy as np
 
-from decisioning.scoring import FloatArray
+from decisioning.arrays import BoolArray, FloatArray, IntArray
 from pipelines.simulation.events.table_rows import Sheet
 from pipelines.simulation.events.texts import languages_of, words_for
 from pipelines.simulation.events.timing import acted_hours
 from pipelines.simulation.world.chance import Cause
 from pipelines.simulation.world.journey import JourneyStep
-from pipelines.simulation.world.population import BoolArray, IntArray
 from pipelines.simulation.world.state import OpenTrouble, keys_of
 from pipelines.simulation.world.week import WeekResult
 

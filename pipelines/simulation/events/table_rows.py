@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from decisioning.scoring import FloatArray
+from decisioning.arrays import FloatArray, IntArray
 from examples.conversion import canonical
 from features.log.contracts import UTC_TIME
-from pipelines.simulation.world.population import IntArray
 
 SECONDS = 3_600
 LAST_HOUR = 167.9

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-from decisioning.scoring import FloatArray
-from pipelines.simulation.world.population import ZONES, IntArray
+from decisioning.arrays import FloatArray, IntArray
+from pipelines.simulation.world.population import ZONES
 
 LANGUAGES = ("en", "de", "fr")
 

@@ -15,14 +15,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from decisioning.scoring import FloatArray
+from decisioning.arrays import BoolArray, FloatArray, IntArray
 from pipelines.simulation.world.effects import Rows, WorldEffects
 from pipelines.simulation.world.journey import JourneyStep
 from pipelines.simulation.world.moves import Chain, Moves
-from pipelines.simulation.world.population import BoolArray, IntArray
 from pipelines.simulation.world.state import UNPROMPTED
 
-type Values = npt.NDArray[np.floating[Any]]
+type Worths = npt.NDArray[np.floating[Any]]
 """Amounts; plans are kept in single precision."""
 
 
@@ -36,9 +35,9 @@ class Ahead:
         left: After leaving all marketing; always of shape (r,).
     """
 
-    quiet: Sequence[Values]
-    contacted: Sequence[Values]
-    left: Sequence[Values]
+    quiet: Sequence[Worths]
+    contacted: Sequence[Worths]
+    left: Sequence[Worths]
 
 
 class Expectation:
@@ -111,11 +110,11 @@ def _probability(moves: Moves, towards: JourneyStep) -> FloatArray:
     return next(probability for step, probability in moves if step is towards)
 
 
-def _over(moves: Moves, values: Sequence[Values]) -> FloatArray:
+def _over(moves: Moves, values: Sequence[Worths]) -> FloatArray:
     return sum((_like(probability, values) * values[step] for step, probability in moves), start=np.zeros(1))
 
 
-def _like(numbers: FloatArray | BoolArray | bool, values: Sequence[Values]) -> FloatArray:  # noqa: FBT001 - no flag
+def _like(numbers: FloatArray | BoolArray | bool, values: Sequence[Worths]) -> FloatArray:  # noqa: FBT001 - no flag
     """Numbers per customer, as a column where values are per memory as well."""
     found = np.asarray(numbers)
     return found[:, None] if values[0].ndim > 1 and found.ndim == 1 else found

@@ -10,15 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from decisioning.arrays import BoolArray, FloatArray, IntArray
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.contact_policy import Cap, CapScope, SuppressionScope
 from decisioning.catalogue.limits import LimitScope
 from decisioning.catalogue.message import Message
-from decisioning.scoring import FloatArray
 from pipelines.simulation.events.outcomes import is_declined
 from pipelines.simulation.events.timing import seen_hours
 from pipelines.simulation.world.chance import Cause, draw
-from pipelines.simulation.world.population import BoolArray, IntArray
 from pipelines.simulation.world.week import HOURS, WeekResult
 from pipelines.simulation.world.world import World
 
@@ -29,7 +28,7 @@ _NEVER = -1e9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LoggedChoice:
+class DrawnChoice:
     """What the policy did in a week.
 
     Attributes:
@@ -57,7 +56,7 @@ class LoggingPolicy:
         self._seen_at = np.full((size, len(self._offers)), _NEVER)
         self._declined_at = self._seen_at.copy()
 
-    def choose(self) -> LoggedChoice:
+    def choose(self) -> DrawnChoice:
         """Choose for the world's current week."""
         world, size = self._world, self._world.population.size
         permitted = self._permitted()
@@ -70,7 +69,7 @@ class LoggingPolicy:
         chosen = ((rank == np.clip(place, 0, np.maximum(count - 1, 0))[:, None]) & permitted).argmax(axis=1)
         each = (1 - SILENCE_PROBABILITY) / np.maximum(count, 1)
         silence = np.where(count == 0, 1.0, SILENCE_PROBABILITY)
-        return LoggedChoice(
+        return DrawnChoice(
             actions=np.where(is_silent, -1, chosen), probability=np.where(is_silent, silence, each).astype(np.float64)
         )
 

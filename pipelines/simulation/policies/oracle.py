@@ -15,14 +15,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from decisioning.arrays import BoolArray, FloatArray, IntArray
 from decisioning.errors import InvalidInputError
-from decisioning.scoring import FloatArray
 from pipelines.simulation.events.flights import flights_at
-from pipelines.simulation.policies.expectation import Ahead, Expectation, Values
+from pipelines.simulation.policies.expectation import Ahead, Expectation, Worths
 from pipelines.simulation.world.effects import EVERYBODY, WorldEffects
 from pipelines.simulation.world.journey import FULL_MEMORY, MEMORIES, JourneyStep, contacts_after
 from pipelines.simulation.world.moves import Chain
-from pipelines.simulation.world.population import BoolArray, IntArray
 from pipelines.simulation.world.state import WorldState
 from pipelines.simulation.world.world import WEEK, World, may_serve
 
@@ -51,8 +50,8 @@ class OraclePlan:
     prices_minor: Mapping[str, float]
     value: FloatArray
     silence_value: FloatArray
-    _free: Values = field(repr=False)  # (weeks + 1, steps, n, 8)
-    _left: Values = field(repr=False)  # (weeks + 1, steps, n)
+    _free: Worths = field(repr=False)  # (weeks + 1, steps, n, 8)
+    _left: Worths = field(repr=False)  # (weeks + 1, steps, n)
 
     def values(self, week: int, state: WorldState, *, before_contact_cost: bool = False) -> FloatArray:
         """Value of every action for every customer where they stand, permitted or not; shape (n, k + 1).
@@ -207,17 +206,17 @@ def _expectation(world: World, place: int) -> Expectation:
     return Expectation(world.effects, Chain(world.effects, flights_at(world.now + place * WEEK)))
 
 
-def _quiet_week(expectation: Expectation, after: Values, state: WorldState) -> FloatArray:
+def _quiet_week(expectation: Expectation, after: Worths, state: WorldState) -> FloatArray:
     ahead = Ahead(quiet=list(after), contacted=list(after), left=list(after))
     return np.stack([expectation.silence(step, EVERYBODY, ahead, has_left=state.has_left) for step in JourneyStep])
 
 
-def _left_week(expectation: Expectation, after: Values) -> FloatArray:
+def _left_week(expectation: Expectation, after: Worths) -> FloatArray:
     ahead = Ahead(quiet=list(after), contacted=list(after), left=list(after))
     return np.stack([expectation.silence(step, EVERYBODY, ahead, has_left=True) for step in JourneyStep])
 
 
-def _free_week(world: World, expectation: Expectation, free: Values, left: Values, charges: FloatArray) -> FloatArray:
+def _free_week(world: World, expectation: Expectation, free: Worths, left: Worths, charges: FloatArray) -> FloatArray:
     """Value of each step and memory at the beginning of a week, shape (steps, n, 8); infinite charges forbid."""
     effects, permits = world.effects, world.effects.permits()
     is_possible = effects.is_in_stage & may_serve(effects.messages) & np.isfinite(charges)[:, None]
@@ -250,8 +249,8 @@ def _permitted(world: World, state: WorldState) -> BoolArray:
 
 
 def _left_or_not(
-    free: Values, left: Values, rows: IntArray, has_left: BoolArray
-) -> Callable[[JourneyStep, IntArray], Values]:
+    free: Worths, left: Worths, rows: IntArray, has_left: BoolArray
+) -> Callable[[JourneyStep, IntArray], Worths]:
     return lambda step, memory: np.where(has_left, left[step, rows], free[step, rows, memory])
 
 

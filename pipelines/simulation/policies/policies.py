@@ -10,8 +10,8 @@ from typing import Protocol
 
 import numpy as np
 
+from decisioning.arrays import FloatArray
 from decisioning.catalogue.message import SILENCE, Message
-from decisioning.scoring import FloatArray
 from decisioning.value_model import ValueModel, context_vector, design_matrix
 from pipelines.simulation.contest.wave import Features
 from pipelines.simulation.policies.oracle import OraclePlan

@@ -1,6 +1,6 @@
 """What the compared policies know: models from a history, and the one message that is worth most to everybody."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -8,27 +8,25 @@ from pathlib import Path
 import lightgbm
 import numpy as np
 
+from decisioning.arrays import BoolArray, FloatArray
 from decisioning.catalogue.catalogue import Catalogue, Learning
 from decisioning.catalogue.measure import Measure, Unit
 from decisioning.catalogue.message import SILENCE
-from decisioning.scoring import FloatArray
 from decisioning.value_model import Calibrator, DesignLayout, MessageCoding
 from features.catalogue import load_catalogue
 from features.computing.definitions import feature_schema
 from features.importing.folder import import_folder
 from features.models.bundle import ModelBundle, write_bundle
 from features.models.registry import fetch_champion
+from features.progress import OnStep
 from features.settings import Settings
 from features.store.builder import build_features
-from pipelines.simulation.world.population import BoolArray
 from pipelines.simulation.world.world import World
 from training.judgement.from_log import load_dataset
 from training.models.boosting import designs, message_table
 from training.models.cross_predictions import IngredientSettings
 from training.registry.promotion import promote
 from training.registry.training_run import TrainReport, train_model
-
-type OnProgress = Callable[[str], None]
 
 ACCEPTED = Measure(measure_id="accepted", unit=Unit.RATE, outcomes=frozenset({"accepted", "converted"}))
 """What a policy that looks at propensity alone predicts."""
@@ -48,7 +46,7 @@ class Schooled:
     report: TrainReport
 
 
-def school(folder: Path, home: Path, *, now: datetime, on_progress: OnProgress = lambda _what: None) -> Schooled:
+def school(folder: Path, home: Path, *, now: datetime, on_progress: OnStep = lambda _what: None) -> Schooled:
     """Learn from a folder of canonical tables as anybody would: import, features, training, promotion.
 
     Args:

@@ -7,7 +7,7 @@ from enum import IntEnum
 
 import numpy as np
 
-from decisioning.scoring import FloatArray
+from decisioning.arrays import FloatArray
 
 _FIRST_WEEK = 10_000  # seeds may not be negative, and a world settles in weeks before its first
 _POPULATION = 1

@@ -14,10 +14,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from decisioning.arrays import BoolArray, FloatArray, IntArray
 from decisioning.catalogue.message import Message
-from decisioning.scoring import FloatArray
 from pipelines.simulation.world.journey import MEMORIES, PUSHED, STAGE_OF, JourneyStep, steps_of
-from pipelines.simulation.world.population import REGIONS, BoolArray, IntArray, Population
+from pipelines.simulation.world.population import REGIONS, Population
 from pipelines.simulation.world.structure import Sale, Structure
 
 type Rows = IntArray | slice

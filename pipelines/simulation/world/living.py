@@ -4,13 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from decisioning.scoring import FloatArray
+from decisioning.arrays import BoolArray, FloatArray, IntArray
 from pipelines.simulation.events.flights import WeekOfFlights, flights_at
 from pipelines.simulation.world.chance import Cause, draw
 from pipelines.simulation.world.effects import EVERYBODY, WorldEffects
 from pipelines.simulation.world.journey import FULL_MEMORY, PUSHED, JourneyStep
 from pipelines.simulation.world.moves import Chain
-from pipelines.simulation.world.population import BoolArray, IntArray
 from pipelines.simulation.world.state import UNPROMPTED, OpenTrouble, WorldState
 from pipelines.simulation.world.week import WeekResult, When
 

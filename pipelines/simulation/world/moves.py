@@ -2,11 +2,10 @@
 
 import numpy as np
 
-from decisioning.scoring import FloatArray
+from decisioning.arrays import BoolArray, FloatArray
 from pipelines.simulation.events.flights import WeekOfFlights
 from pipelines.simulation.world.effects import Rows, WorldEffects
 from pipelines.simulation.world.journey import NEXT, PUSHED, JourneyStep
-from pipelines.simulation.world.population import BoolArray
 
 type Moves = list[tuple[JourneyStep, FloatArray]]
 """Next steps with their probabilities, each of shape (r,); they add up to 1."""

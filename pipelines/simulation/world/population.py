@@ -7,21 +7,17 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import orjson
 import polars as pl
 
+from decisioning.arrays import BoolArray, FloatArray, IntArray
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.customer import Customer
 from decisioning.errors import InvalidInputError
-from decisioning.scoring import FloatArray
 from examples.airline.flights import AIRPORTS
 from examples.conversion import canonical
 from features.online.profiles import customers_from_frame
 from pipelines.simulation.world.chance import population_generator
-
-type IntArray = npt.NDArray[np.int64]
-type BoolArray = npt.NDArray[np.bool_]
 
 REGIONS = ("coast", "mountains", "city", "islands")
 STATUSES = ("none", "silver", "gold")

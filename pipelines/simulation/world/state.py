@@ -6,9 +6,8 @@ from enum import IntEnum
 import numpy as np
 import polars as pl
 
-from decisioning.scoring import FloatArray
+from decisioning.arrays import BoolArray, FloatArray, IntArray
 from pipelines.simulation.world.journey import STAGE_OF, JourneyStep
-from pipelines.simulation.world.population import BoolArray, IntArray
 
 _SHARES = {JourneyStep.DREAM: 0.45, JourneyStep.PLAN: 0.12, JourneyStep.LAPSE: 0.43}
 """A rough first guess; worlds settle before their first week."""

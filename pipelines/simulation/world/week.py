@@ -7,11 +7,10 @@ from datetime import datetime
 import numpy as np
 import polars as pl
 
-from decisioning.scoring import FloatArray
+from decisioning.arrays import BoolArray, FloatArray, IntArray
 from pipelines.simulation.events.flights import WeekOfFlights
 from pipelines.simulation.world.chance import Cause, draw
 from pipelines.simulation.world.effects import WorldEffects
-from pipelines.simulation.world.population import BoolArray, IntArray
 from pipelines.simulation.world.state import WorldState
 
 HOURS = 168

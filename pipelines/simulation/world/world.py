@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, time, timedelta
 
 import numpy as np
 
+from decisioning.arrays import BoolArray, IntArray
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.message import Message, MessageClass
 from decisioning.errors import InvalidInputError
@@ -16,7 +17,7 @@ from pipelines.simulation.world.chance import Cause, draw
 from pipelines.simulation.world.effects import WorldEffects
 from pipelines.simulation.world.journey import FULL_MEMORY, STAGE_OF, JourneyStep
 from pipelines.simulation.world.living import Living
-from pipelines.simulation.world.population import BoolArray, IntArray, Population
+from pipelines.simulation.world.population import Population
 from pipelines.simulation.world.state import first_state
 from pipelines.simulation.world.structure import Structure
 from pipelines.simulation.world.week import WeekResult, When

@@ -25,7 +25,7 @@ from decisioning.catalogue.contact_policy import (
 from decisioning.catalogue.message import MessageClass
 from decisioning.catalogue.message_classes import DEFAULT_CLASSES, CapScope, ClassRules
 from decisioning.decision import Exclusion
-from decisioning.gates.contact_ledger import ContactLedger, Refusal, creative_key, span_words
+from decisioning.gates.contact_ledger import BookRefusal, ContactLedger, creative_key, span_words
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -633,7 +633,7 @@ def naive_is_refused(policy: ContactPolicy, contacts: Sequence[Contact], due: Se
     return False
 
 
-def is_refused(found: Refusal | None) -> bool:
+def is_refused(found: BookRefusal | None) -> bool:
     return found is not None
 
 

@@ -3,7 +3,7 @@ import subprocess
 import sys
 
 TWO_SETS = """
-import features.store.registry
+import features.store.feast_repository
 from prometheus_client import CollectorRegistry, Counter
 
 def asks():

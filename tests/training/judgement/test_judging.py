@@ -6,8 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
+from decisioning.arrays import FloatArray
 from decisioning.errors import InsufficientDataError, InvalidInputError
-from decisioning.scoring import FloatArray
 from decisioning.value_model import Calibrator, DesignLayout, MessageCoding, ValueModel
 from training.data.datasets import Dataset, messages_of
 from training.data.steps import NOTHING_FOLLOWS, Steps

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from decisioning.scoring import FloatArray
+from decisioning.arrays import FloatArray
 from training.data.action_probabilities import LoggedChoice
 from training.models.effects import (
     MOST_REFERENCES,

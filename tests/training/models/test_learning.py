@@ -6,9 +6,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from decisioning.arrays import FloatArray
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.message import Message
-from decisioning.scoring import FloatArray
 from decisioning.value_model import design_matrix
 from features.models.bundle import load_value_model, value_model, write_bundle
 from training.data.action_probabilities import SMALLEST_PROBABILITY, logged_choice

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from decisioning.arrays import FloatArray
 from decisioning.catalogue.catalogue import Catalogue, Learning, LearningMethod
-from decisioning.scoring import FloatArray
 from decisioning.value_model import design_matrix
 from features.log.contracts import DECISIONS, EVENTS, OUTCOMES
 from features.models.bundle import value_model

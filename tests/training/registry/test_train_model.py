@@ -22,7 +22,7 @@ from features.models.bundle import load_value_model
 from features.models.registry import mlflow_client
 from features.settings import Settings
 from features.store.builder import build_features
-from features.store.registry import model_service_features
+from features.store.feast_repository import model_service_features
 from training.data.datasets import matrix_of
 from training.judgement.from_log import load_dataset
 from training.registry.promotion import promote

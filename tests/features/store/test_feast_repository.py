@@ -9,7 +9,7 @@ from feast import FeatureView
 from decisioning.errors import FeatureUnavailableError, UnknownNameError
 from features.computing.definitions import feature_schema
 from features.store.builder import build_features
-from features.store.registry import (
+from features.store.feast_repository import (
     apply,
     feast_objects,
     feature_store,
