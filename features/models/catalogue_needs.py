@@ -84,7 +84,7 @@ def _of_columns(fit: ModelFit) -> Iterable[str]:
 def _of_messages(catalogue: Catalogue, fit: ModelFit) -> Iterable[str]:
     coding = fit.model.coding
     new = {
-        "offers": sorted(catalogue.offers.keys() - _offers_seen(coding)),
+        "offers": sorted(_valued_offers(catalogue) - _offers_seen(coding)),
         "channels": sorted(catalogue.channels.keys() - set(coding.channels)),
         "kinds of offer": [kind for kind in catalogue.offer_kinds if kind not in coding.offer_kinds],
         "offer attributes": [
@@ -105,6 +105,11 @@ def _of_messages(catalogue: Catalogue, fit: ModelFit) -> Iterable[str]:
             f"model {fit.model.version} learned the offer attributes {_listed(gone)}, which the catalogue no longer"
             f" has: {_TRAIN}; until then they are missing to it"
         )
+
+
+def _valued_offers(catalogue: Catalogue) -> set[str]:
+    """Offers that a model values; those of a class that goes first are sent in the order they are written in."""
+    return {name for name, one in catalogue.offers.items() if not catalogue.classes[one.message_class].has_precedence}
 
 
 def _of_measure(fit: ModelFit) -> Iterable[str]:

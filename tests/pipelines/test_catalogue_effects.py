@@ -17,6 +17,16 @@ from features.settings import Settings
 from pipelines.cli import app, register_nouns
 
 SHOP = Path(__file__).parents[1] / "catalogues" / "shop"
+NEW_OFFER = """
+  receipt:
+    goal: loyalty
+    kind: information
+    {fields}
+    creatives:
+      - creative: plain
+        channel: email
+        content: {{headline: Your receipt, body: Here it is}}
+"""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -87,6 +97,19 @@ def test_an_offer_attribute_that_goes_is_told(home: Settings, wider: Path) -> No
     told = run("catalogue", "check", str(wider / "catalogue"), "--home", str(home.home), "--json")
     assert told.exit_code == 0, told.stdout
     assert "learned the offer attributes difficulty, which the catalogue no longer has" in told.stdout
+
+
+@pytest.mark.parametrize(("fields", "is_valued"), [("", True), ("class: transactional\n    purpose: service", False)])
+def test_a_new_offer_waits_for_a_model_only_where_a_model_values_it(
+    home: Settings, wider: Path, fields: str, is_valued: bool
+) -> None:
+    file = wider / "catalogue" / "offers.yaml"
+    offer = NEW_OFFER.format(fields=fields)
+    file.write_text(file.read_text() + offer)
+    told = run("catalogue", "check", str(wider / "catalogue"), "--home", str(home.home))
+
+    assert told.exit_code == 0, told.output
+    assert ("model 3 has not seen the offers receipt: run" in told.stdout) is is_valued
 
 
 def test_customers_of_a_new_home_wait_for_features_until_they_are_built(wider: Path, tmp_path: Path) -> None:
