@@ -42,6 +42,15 @@ def pytest_configure() -> None:
         os.environ.pop(name, None)
 
 
+LONGEST = ("e2e", "test_comparing.py")
+"""Folders and modules that take minutes."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest begins first, so that no worker is left alone with it at the end; the rest stays shuffled."""
+    items.sort(key=lambda item: not set(LONGEST) & set(item.path.parts))
+
+
 SHOP_ENDS_AT = datetime(2026, 11, 1, tzinfo=UTC)
 SERVICE_WITHOUT_PRECEDENCE = replace(DEFAULT_CLASSES[MessageClass.SERVICE], has_precedence=False)
 SHOP_OFFERS = ("double-stamps", "free-coffee", "ten-percent", "opening-hours")
