@@ -54,6 +54,10 @@ def household_pointer_key(customer_id: str) -> str:
     return f"{_tag(shard_of(customer_id))}:h:{customer_id}"
 
 
+HOUSEHOLD_BOOK = "nb:{%02d}:hb:%s"
+"""Name of a household's book by shard and id, in words that Python and Lua format alike."""
+
+
 def household_shard_of(household_id: str) -> int:
     """Shard of a household, in [0, SHARD_COUNT): the sum of its bytes, which a script in Redis can work out too."""
     return sum(household_id.encode()) % SHARD_COUNT
@@ -61,7 +65,7 @@ def household_shard_of(household_id: str) -> int:
 
 def household_book_key(household_id: str) -> str:
     """The household's book of contacts, as `book_key`; its members' all together."""
-    return f"{_tag(household_shard_of(household_id))}:hb:{household_id}"
+    return HOUSEHOLD_BOOK % (household_shard_of(household_id), household_id)
 
 
 def counter_key(counter: str) -> str:

@@ -2,6 +2,8 @@
 
 Whatever may be said twice, late or out of order is one field whose greatest value stands. Behind the time comes what
 decides between words of the same moment, and there the careful one is greater: no beats yes, protected beats not.
+
+A contact in a book is text of fixed places (`PLACES`), so that a script can turn its flags without parsing it.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -12,9 +14,22 @@ import orjson
 from decisioning.catalogue.contact_policy import Contact, Touch, touch_of_words, touch_words
 from decisioning.errors import FeatureUnavailableError
 from features.online.record import microseconds
-from serving.live.scripts import NEVER_DELIVERED, NO_RESERVATION
 
 TIME_DIGITS = 16
+NEVER_DELIVERED = "9" * TIME_DIGITS
+NO_RESERVATION = "0" * TIME_DIGITS
+
+PLACES = {
+    "confirmed": (1, 1),  # by what came back: `0` or `1`
+    "released": (2, 2),
+    "ghost": (3, 3),
+    "decided": (4, 19),  # or permitted: microseconds since 1970
+    "reserved": (20, 35),  # end of the reservation, `NO_RESERVATION` where there is none
+    "arrived": (36, 51),  # when it was delivered, `NEVER_DELIVERED` where nobody said
+    "touch": (52, -1),  # JSON
+}
+"""Where a contact's text has what, first and last letter counted from 1; -1 is the last there is."""
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 OWN, JOINED = "0", "1"
@@ -23,6 +38,7 @@ OWN, JOINED = "0", "1"
 _TOUCHES: dict[bytes, Touch] = {}
 _MOST_TOUCHES = 10_000
 _NEVER, _NONE = NEVER_DELIVERED.encode(), NO_RESERVATION.encode()
+_SLICES = tuple(slice(first - 1, None if last < 0 else last) for first, last in PLACES.values())
 
 
 def time_text(moment: datetime) -> str:
@@ -56,7 +72,7 @@ def touch_in(value: bytes) -> Touch:
 
 
 def contact_text(contact: Contact) -> str:
-    """A contact at fixed places, as `serving.live.scripts` describes."""
+    """A contact at fixed places, see `PLACES`."""
     until = NO_RESERVATION if contact.reserved_until is None else time_text(contact.reserved_until)
     flags = f"{int(contact.is_confirmed)}{int(contact.is_released)}{int(contact.is_ghost)}"
     return f"{flags}{time_text(contact.at)}{until}{NEVER_DELIVERED}{touch_text(contact.touch)}"
@@ -70,16 +86,15 @@ def contact_in(contact_id: str, value: bytes) -> Contact:
         FeatureUnavailableError: The bytes are none.
     """
     try:
-        at, arrived = value[3:19], value[35:51]
-        at = moment_in(arrived if at < arrived < _NEVER else at)
+        confirmed, released, ghost, at, reserved, arrived, touch = (value[place] for place in _SLICES)
         return Contact(
             contact_id=contact_id,
-            touch=touch_in(value[51:]),
-            at=at,
-            reserved_until=None if value[19:35] == _NONE else moment_in(value, 19),
-            is_confirmed=value[:1] == b"1",
-            is_released=value[1:2] == b"1",
-            is_ghost=value[2:3] == b"1",
+            touch=touch_in(touch),
+            at=moment_in(arrived if at < arrived < _NEVER else at),
+            reserved_until=None if reserved == _NONE else moment_in(reserved),
+            is_confirmed=confirmed == b"1",
+            is_released=released == b"1",
+            is_ghost=ghost == b"1",
         )
     except ValueError as error:
         raise FeatureUnavailableError("a contact in Redis must be one of ours, got something else") from error

@@ -71,9 +71,7 @@ _MOST_STEPS = 4
 _TOKENS_TOGETHER = 1_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-_READ, _READ_SUPPLY, _COMMIT = Script(READ), Script(READ_SUPPLY), Script(COMMIT_DECISION)
-_READ_PERMIT, _SETTLE_PERMIT, _TAKE_IN = Script(READ_PERMIT), Script(SETTLE_PERMIT), Script(TAKE_IN)
-_SCRIPTS = (_READ, _READ_SUPPLY, _COMMIT, _READ_PERMIT, _SETTLE_PERMIT, _TAKE_IN)
+_SCRIPTS = (READ, READ_SUPPLY, COMMIT_DECISION, READ_PERMIT, SETTLE_PERMIT, TAKE_IN)
 
 
 _LOG = structlog.get_logger("nextbest.serving")
@@ -171,9 +169,9 @@ class LiveStore:
         What all customers share is read once for all of them, by the first query that any of them has.
         """
         query = next((one.supply for one in lookups if one.supply is not None and not one.supply.is_empty), None)
-        calls: list[tuple[Script, Command]] = [(_READ, read_call(lookup)) for lookup in lookups]
+        calls: list[tuple[Script, Command]] = [(READ, read_call(lookup)) for lookup in lookups]
         if query is not None:
-            calls.append((_READ_SUPPLY, (0, time_text(query.now), query_json(query))))
+            calls.append((READ_SUPPLY, (0, time_text(query.now), query_json(query))))
         claims = [one.claim for one in lookups if one.claim is not None]
         replies = await self._run(calls, [command for claim in claims for command in _claiming(claim)])
         supply = Supply() if query is None else supply_of(replies[len(lookups)])
@@ -227,7 +225,7 @@ class LiveStore:
         """
         calls = [
             (
-                _COMMIT,
+                COMMIT_DECISION,
                 commit_call(
                     one,
                     now=_moment_of(one),
@@ -260,7 +258,7 @@ class LiveStore:
             return None
         key = decision_key(decision_id, shard)
         told = (1, key, key.partition(":d:")[0], since_of(supply), time_text(supply.now), query_json(supply))
-        [reply] = await self._run([(_READ_PERMIT, told)])
+        [reply] = await self._run([(READ_PERMIT, told)])
         if reply is None and self.is_lost:
             raise UnavailableError(STATE_LOST)
         return None if reply is None else permit_context_of(decision_id, reply, self._is_without_state)
@@ -278,7 +276,7 @@ class LiveStore:
         try:
             token = self._token(settlement.customer_id)
             call = settle_call(settlement, decision_ttl_ms=self._decision_ttl_ms, token=token)
-            [reply] = await self._run([(_SETTLE_PERMIT, call)])
+            [reply] = await self._run([(SETTLE_PERMIT, call)])
         except _RefusedError as error:
             raise LogUnavailableError(f"Redis must accept log entries, got {error}") from error
         return self._committed(reply)
@@ -319,7 +317,7 @@ class LiveStore:
         """
         calls = [
             (
-                _TAKE_IN,
+                TAKE_IN,
                 take_in_call(
                     table,
                     one,

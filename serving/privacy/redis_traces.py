@@ -149,7 +149,7 @@ def erase_traces(client: Redis, customer_id: str, traces: RedisTraces) -> None:
         books = [*traces.books]
         for some in batched(traces.decisions or ("",), _SCAN_COUNT):
             keys = [key for key in some if key]
-            client.eval(ERASE, len(keys), *keys, len(books), *books, *(traces.contact_ids if books else ()))
+            client.eval(ERASE.text, len(keys), *keys, len(books), *books, *(traces.contact_ids if books else ()))
         _part(client, customer_id)
         for some in batched((*traces.own.values(), *traces.answers, *traces.seen), _SCAN_COUNT):
             client.unlink(*some)

@@ -107,7 +107,7 @@ def _holding(where: str, source: str, purpose: str, kept: str, rows: list[Any]) 
 def _known(client: Redis, customer_id: str) -> Known:
     lookup = Lookup(customer_id=customer_id, touchpoint_id="")
     count, *told = read_call(lookup)
-    reply = client.eval(READ, cast("int", count), *cast("list[Any]", told))
+    reply = client.eval(READ.text, cast("int", count), *cast("list[Any]", told))
     return known_of(lookup, reply, Supply(), is_claimed=True)
 
 

@@ -20,15 +20,13 @@ from serving.live.changes import Changes
 from serving.live.joining import JOINING, Visitor, joined, told_who
 from serving.live.reading import RECENT, Lookup, known_of, read_call
 from serving.live.redis_link import Command
-from serving.live.scripts import READ, TAKE_IN, Script
+from serving.live.scripts import READ, RESTORE_DECISION, TAKE_IN, Script
 from serving.live.writing import Taking, take_in_call
-from serving.restoring.script import RESTORE_DECISION
 from serving.restoring.taken import COLUMNS, Restorer
 from serving.restoring.words import events_of, exposures_of, outcomes_of
 
 _TOGETHER = 500
 _MOST_STEPS = 4
-_TAKE_IN = Script(TAKE_IN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +90,7 @@ def _joined_visitors(client: Redis, log: EventLog, restorer: Restorer) -> Iterat
     """What visitors bring to the customers whom they turned out to be."""
     for visitor, customer_id, since in identities_in(log):
         lookup = Lookup(customer_id=visitor, touchpoint_id="")
-        reply: Any = client.execute_command("EVAL", READ, *read_call(lookup))
+        reply: Any = client.execute_command("EVAL", READ.text, *read_call(lookup))
         known = known_of(lookup, reply, Supply(), is_claimed=True)
         who = Visitor(visitor_id=visitor, known=known)
         for whose, changes in (
@@ -108,7 +106,7 @@ def _take(client: Redis, log: EventLog, restorer: Restorer, table: str, takings:
         take_in_call(table, one, mark_ttl_ms=ttl_ms, since=since, token=log.erased.token(one.customer_id))
         for one in takings
     )
-    return sum(_run(client, _TAKE_IN, calls))
+    return sum(_run(client, TAKE_IN, calls))
 
 
 def _run(client: Redis, script: Script, calls: Iterable[Command]) -> Iterator[int]:

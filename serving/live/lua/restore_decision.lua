@@ -1,12 +1,3 @@
-"""A decision of the log back in Redis, in one atomic step that may be repeated."""
-
-from serving.live.scripts import BOOKKEEPING, COUNTING, READING, Script
-
-RESTORE_DECISION = Script(
-    READING
-    + COUNTING
-    + BOOKKEEPING
-    + """
 -- KEYS: book, household pointer, decision, and the request key where the ask can be repeated
 -- ARGV: now, oldest contact, book ttl (ms), token of the customer, what it takes (JSON), customer, channel,
 --       record, decision ttl (ms, 0 to keep none), first position, answer, answer ttl (ms), when it was decided
@@ -36,6 +27,3 @@ if ttl > 0 and redis.call('EXISTS', KEYS[3]) == 0 then
 end
 if KEYS[4] then redis.call('SET', KEYS[4], ARGV[11], 'NX', 'PX', ARGV[12]) end
 return #missing
-"""
-)
-"""Bring back what a decision took, unless it is there already; gives back how many contacts were missing."""
