@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from decisioning.catalogue.care import CarePolicy
-from decisioning.catalogue.contact_policy import ContactPolicy
+from decisioning.catalogue.contact_policy import ContactPolicy, Touch
 from decisioning.catalogue.conversation import Conversation
 from decisioning.catalogue.experiment import Experiment, Holdout, ProgrammeHoldout
 from decisioning.catalogue.exploration import Exploration
@@ -14,9 +14,10 @@ from decisioning.catalogue.levers import ArbitrationSwitches, Lever
 from decisioning.catalogue.limits import DepartmentShare, Limit
 from decisioning.catalogue.listening import Listening
 from decisioning.catalogue.measure import Measure
-from decisioning.catalogue.message import Channel, Creative, MessageClass, Offer
+from decisioning.catalogue.message import Channel, Creative, MessageClass, MessageParts, Offer
 from decisioning.catalogue.message_classes import DEFAULT_CLASSES, ClassRules
 from decisioning.catalogue.quiet_hours import QuietHours
+from decisioning.errors import UnknownNameError
 
 
 class AttributeKind(StrEnum):
@@ -107,6 +108,24 @@ class Catalogue:
     switches: ArbitrationSwitches = field(default_factory=ArbitrationSwitches)
     listening: Listening = field(default_factory=Listening)
     conversation: Conversation | None = None
+
+    def touch(self, message: MessageParts) -> Touch:
+        """What the contact policy looks at in a message of a declared offer.
+
+        Raises:
+            UnknownNameError: An offer that the catalogue does not have.
+        """
+        offer = self.offers.get(message.offer_id)
+        if offer is None:
+            raise UnknownNameError("offer", message.offer_id, self.offers)
+        return Touch(
+            message_class=offer.message_class,
+            department=self.goals[offer.goal_id].department,
+            goal_id=offer.goal_id,
+            channel_id=message.channel_id,
+            offer_id=message.offer_id,
+            creative_id=message.creative_id,
+        )
 
     @property
     def customer_words(self) -> Mapping[str, tuple[str, ...]]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
-from decisioning.catalogue.message import MessageClass, Offer
+from decisioning.catalogue.message import MessageClass, Offer, message_key
 from decisioning.catalogue.message_classes import CapScope
 from decisioning.errors import InvalidInputError, InvalidPolicyError
 
@@ -137,6 +137,11 @@ class Touch:
     channel_id: str
     offer_id: str
     creative_id: str
+
+    @property
+    def message_key(self) -> str:
+        """Key of the message."""
+        return message_key(self.offer_id, self.channel_id, self.creative_id)
 
 
 def touch_words(touch: Touch) -> list[str]:

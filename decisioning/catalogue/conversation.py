@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from decisioning.catalogue.contact_policy import LONGEST_SECONDS, Response, Touch
+from decisioning.catalogue.contact_policy import LONGEST_SECONDS, Response
 from decisioning.errors import InvalidPolicyError
 
 SEEN_OUTCOMES = frozenset({"viewed", "clicked", "answered"})
@@ -81,7 +81,7 @@ def seen_lately(conversation: Conversation | None, responses: Iterable[Response]
             continue
         sighting = Sighting(channel_id=one.touch.channel_id, until=one.at + memory)
         _keep_latest(offers, one.touch.offer_id, sighting)
-        if _key(one.touch) in conversation.follow_ups:
+        if one.touch.message_key in conversation.follow_ups:
             _keep_latest(followed, one.touch.offer_id, sighting)
     return Seen(offers=offers, followed=followed)
 
@@ -102,7 +102,3 @@ def _keep_latest(found: dict[str, Sighting], offer_id: str, sighting: Sighting) 
     known = found.get(offer_id)
     if known is None or known.until < sighting.until:
         found[offer_id] = sighting
-
-
-def _key(touch: Touch) -> str:
-    return f"{touch.offer_id}/{touch.channel_id}/{touch.creative_id}"

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
+from decisioning.errors import InvalidInputError
 from decisioning.rules.predicate import ALWAYS, FactValue, Predicate
 
 SILENCE = "silence"
@@ -103,6 +105,47 @@ class Offer:
     answers_in_kind: bool = False
 
 
+def message_key(offer_id: str, channel_id: str, creative_id: str) -> str:
+    """Identity of a message in records and logs.
+
+    Example:
+        >>> message_key("free-coffee", "email", "short")
+        'free-coffee/email/short'
+    """
+    return f"{offer_id}/{channel_id}/{creative_id}"
+
+
+class MessageParts(NamedTuple):
+    """What a message is made of, by name; a creative has its name within an offer and a channel."""
+
+    offer_id: str
+    channel_id: str
+    creative_id: str
+
+    @property
+    def key(self) -> str:
+        """Identity of the message, see `message_key`."""
+        return message_key(*self)
+
+
+def message_parts(key: str) -> MessageParts | None:
+    """The parts of a message by its key; None for silence.
+
+    Raises:
+        InvalidInputError: A key that is not offer/channel/creative.
+
+    Example:
+        >>> message_parts("free-coffee/email/short").channel_id, message_parts("silence")
+        ('email', None)
+    """
+    if key == SILENCE:
+        return None
+    parts = key.split("/")
+    if len(parts) != len(MessageParts._fields):
+        raise InvalidInputError(f"message key must be offer/channel/creative, got {key!r}")
+    return MessageParts(*parts)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Creative:
     """The wording of an offer on one channel; `content` holds Liquid templates by field.
@@ -123,6 +166,16 @@ class Creative:
     place: int = 0
     requires: tuple[str, ...] = ()
 
+    @property
+    def parts(self) -> MessageParts:
+        """The message that carries it, by the names of its parts."""
+        return MessageParts(self.offer_id, self.channel_id, self.creative_id)
+
+    @property
+    def message_key(self) -> str:
+        """Key of that message."""
+        return self.parts.key
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
@@ -135,4 +188,4 @@ class Message:
     @property
     def key(self) -> str:
         """Identity in records and logs, such as `free-coffee/email/short`."""
-        return f"{self.offer.offer_id}/{self.channel.channel_id}/{self.creative.creative_id}"
+        return self.creative.message_key

@@ -1,10 +1,10 @@
 """What a call agent is told about a decision: what and why, what stood in the way, when to try again, what is open."""
 
 from decisioning.catalogue.care import Case
-from decisioning.catalogue.message import SILENCE
+from decisioning.catalogue.message import SILENCE, message_parts
 from decisioning.decision import Action, Decision, Excluded, Reason
 from decisioning.explanation.plain_words import exclusion_words, with_details
-from decisioning.explanation.spoken_names import parts_of, spoken, spoken_channel
+from decisioning.explanation.spoken_names import spoken, spoken_channel
 
 _SENT = {
     Reason.MODEL: "it is expected to be worth most with this customer",
@@ -53,7 +53,7 @@ def _chosen(decision: Decision) -> str:
 
 
 def _named(message_key: str) -> str:
-    parts = parts_of(message_key)
+    parts = message_parts(message_key)
     if parts is None:
         return SILENCE
     return f"{spoken(parts[0])} by {spoken_channel(parts[1])} (wording {spoken(parts[2])})"
@@ -70,8 +70,9 @@ def _obstacles(decision: Decision) -> list[str]:
     """One sentence per offer and set of reasons; messages of an offer that share their reasons are told together."""
     told: dict[tuple[str, str], list[str]] = {}
     for excluded in decision.excluded:
-        offer_id, channel_id, _ = excluded.message_key.split("/")
-        told.setdefault((offer_id, _reasons(excluded)), []).append(spoken_channel(channel_id))
+        parts = message_parts(excluded.message_key)
+        if parts is not None:
+            told.setdefault((parts.offer_id, _reasons(excluded)), []).append(spoken_channel(parts.channel_id))
     return [_obstacle(offer_id, why, channels) for (offer_id, why), channels in told.items()]
 
 

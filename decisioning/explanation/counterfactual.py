@@ -135,9 +135,7 @@ def _without_rule(layer: str) -> Lift:
 
     def lift(world: Counterfactual, candidate: Candidate) -> Counterfactual:
         creatives = tuple(
-            replace(one, **{layer: ALWAYS})
-            if (one.offer_id, one.channel_id, one.creative_id) == tuple(candidate.key.split("/"))
-            else one
+            replace(one, **{layer: ALWAYS}) if one.message_key == candidate.key else one
             for one in world.catalogue.creatives
         )
         return _with_catalogue(_with_offer(world, candidate, **{layer: ALWAYS}), creatives=creatives)
@@ -182,7 +180,7 @@ def _forget_seen(world: Counterfactual, candidate: Candidate) -> Counterfactual:
 
     def is_other(one: Response) -> bool:
         touch = one.touch
-        is_ordinary = f"{touch.offer_id}/{touch.channel_id}/{touch.creative_id}" not in kept
+        is_ordinary = touch.message_key not in kept
         is_own = touch.offer_id == candidate.offer_id and not (candidate.is_follow_up and is_ordinary)
         return one.outcome not in SEEN_OUTCOMES or not is_own
 

@@ -9,13 +9,13 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 
-from decisioning.catalogue.message import SILENCE
+from decisioning.catalogue.message import SILENCE, message_parts
 from decisioning.decision import Action, Decision, Reason
 from decisioning.explanation.agent_sentences import tell_agent
 from decisioning.explanation.auditor_sentences import tell_auditor
 from decisioning.explanation.customer_texts import CUSTOMER_TEXTS, CustomerTexts
 from decisioning.explanation.data_used import data_used, is_profiled
-from decisioning.explanation.spoken_names import language_of, parts_of, spoken, spoken_channel
+from decisioning.explanation.spoken_names import language_of, spoken, spoken_channel
 
 _MOST_REASONS = 3
 _TOLD_BY_ITSELF = frozenset({Reason.HOLDOUT, Reason.PROGRAMME_HOLDOUT, Reason.UNKNOWN_CUSTOMER, Reason.CARE})
@@ -60,7 +60,7 @@ def tell_customer(decision: Decision, language: str) -> tuple[str, ...]:
 
 def _what(decision: Decision, texts: CustomerTexts, language: str) -> str:
     keys = (decision.message_key, *(position.message_key for position in decision.further))
-    chosen = [parts for key in keys if key != SILENCE and (parts := parts_of(key)) is not None]
+    chosen = [parts for key in keys if key != SILENCE and (parts := message_parts(key)) is not None]
     if not chosen:
         return texts.held
     if len(chosen) > 1:

@@ -1,7 +1,5 @@
 """Names of the catalogue as people say them, made from the names alone: a record holds no others."""
 
-from decisioning.catalogue.message import SILENCE
-
 _CHANNELS = {
     "email": {"en": "e-mail", "de": "E-Mail"},
     "push": {"en": "app notification", "de": "App-Mitteilung"},
@@ -49,16 +47,3 @@ def spoken_channel(channel_id: str, language: str = "en") -> str:
     """
     known = _CHANNELS.get(channel_id.replace("-", "_"))
     return known[language] if known is not None else spoken(channel_id)
-
-
-def parts_of(message_key: str) -> tuple[str, str, str] | None:
-    """Offer, channel and creative of a message's key; None for silence.
-
-    Example:
-        >>> parts_of("free-coffee/email/short"), parts_of("silence")
-        (('free-coffee', 'email', 'short'), None)
-    """
-    if message_key == SILENCE:
-        return None
-    offer_id, channel_id, creative_id = message_key.split("/")
-    return offer_id, channel_id, creative_id

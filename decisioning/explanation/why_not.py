@@ -5,10 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from decisioning.catalogue.message import SILENCE
+from decisioning.catalogue.message import SILENCE, message_parts
 from decisioning.decision import Decision, Evaluated, Excluded, Reason
 from decisioning.explanation.plain_words import exclusion_words, with_details
-from decisioning.explanation.spoken_names import parts_of
 
 NOW_ID = "now"
 """Id of the decision that is made only to be looked at."""
@@ -112,7 +111,7 @@ def _keys(decision: Decision, offer_id: str, channel_id: str | None) -> list[str
 
 
 def _is_of(message_key: str, offer_id: str, channel_id: str | None) -> bool:
-    parts = parts_of(message_key)
+    parts = message_parts(message_key)
     return parts is not None and parts[0] == offer_id and channel_id in (None, parts[1])
 
 

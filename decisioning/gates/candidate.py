@@ -127,7 +127,7 @@ def _candidate(
         highest=LARGEST_AMOUNT_MINOR,
     )
     message = Message(offer=offer, channel=channel, creative=creative)
-    touch = touch_of(message, goal.department)
+    touch = catalogue.touch(creative.parts)
     return Candidate(
         message=message,
         key=message.key,
@@ -155,18 +155,6 @@ def _candidate(
         declared_value_minor=declared,
         unit_value_minor=declared if unit is Unit.RATE else 1.0,
         is_follow_up=catalogue.conversation is not None and message.key in catalogue.conversation.follow_ups,
-    )
-
-
-def touch_of(message: Message, department: str) -> Touch:
-    """What the contact policy looks at in a message; `department` is that of the offer's goal."""
-    return Touch(
-        message_class=message.offer.message_class,
-        department=department,
-        goal_id=message.offer.goal_id,
-        channel_id=message.channel.channel_id,
-        offer_id=message.offer.offer_id,
-        creative_id=message.creative.creative_id,
     )
 
 

@@ -44,11 +44,6 @@ def _everything(_: Touch) -> str:
     return ""
 
 
-def creative_key(touch: Touch) -> str:
-    """A creative's full name, since creatives of different offers may bear the same one: the message key."""
-    return f"{touch.offer_id}/{touch.channel_id}/{touch.creative_id}"
-
-
 _VALUES: Mapping[str, ValueOf] = {
     "everything": _everything,
     "department": attrgetter("department"),
@@ -56,7 +51,7 @@ _VALUES: Mapping[str, ValueOf] = {
     "class": attrgetter("message_class"),
     "channel": attrgetter("channel_id"),
     "offer": attrgetter("offer_id"),
-    "creative": creative_key,
+    "creative": attrgetter("message_key"),  # creatives of different offers may bear one name
     "creative_name": attrgetter("creative_id"),
 }
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.contact_policy import Contact, Touch
-from decisioning.catalogue.message import SILENCE
+from decisioning.catalogue.message import SILENCE, message_parts
 from decisioning.decision import Action, Decision
 from decisioning.errors import InvalidInputError, UnknownNameError
 from decisioning.gates.capacity import ceilings, uses
@@ -61,22 +61,13 @@ def touch_of(catalogue: Catalogue, message_key: str) -> Touch:
         InvalidInputError: A key that is not offer/channel/creative.
         UnknownNameError: An offer or a channel that the catalogue does not have.
     """
-    parts = message_key.split("/")
-    if len(parts) != len(("offer", "channel", "creative")):
+    parts = message_parts(message_key)
+    if parts is None:
         raise InvalidInputError(f"message key must be offer/channel/creative, got {message_key!r}")
-    offer = catalogue.offers.get(parts[0])
-    if offer is None:
-        raise UnknownNameError("offer", parts[0], catalogue.offers)
-    if parts[1] not in catalogue.channels:
-        raise UnknownNameError("channel", parts[1], catalogue.channels)
-    return Touch(
-        message_class=offer.message_class,
-        department=catalogue.goals[offer.goal_id].department,
-        goal_id=offer.goal_id,
-        channel_id=parts[1],
-        offer_id=parts[0],
-        creative_id=parts[2],
-    )
+    touch = catalogue.touch(parts)
+    if touch.channel_id not in catalogue.channels:
+        raise UnknownNameError("channel", touch.channel_id, catalogue.channels)
+    return touch
 
 
 def reservation_of(catalogue: Catalogue, decision: Decision) -> Reservation:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.message import message_parts
 from decisioning.value_model import MessageCoding
 from features.computing.definitions import feature_schema
 from features.computing.feature_schema import FeatureSchema
@@ -121,7 +122,7 @@ def _of_measure(fit: ModelFit) -> Iterable[str]:
 
 
 def _offers_seen(coding: MessageCoding) -> frozenset[str]:
-    return frozenset(coding.offer_offsets) | {key.partition("/")[0] for key in coding.offsets}
+    return frozenset(coding.offer_offsets) | {one.offer_id for key in coding.offsets if (one := message_parts(key))}
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -24,10 +24,9 @@ def template_attributes(catalogue: Catalogue) -> dict[str, tuple[str, ...]]:
     """Attributes of customers that wordings name, each with the messages."""
     found: dict[str, set[str]] = {}
     for creative in catalogue.creatives:
-        key = f"{creative.offer_id}/{creative.channel_id}/{creative.creative_id}"
         for text in creative.content.values():
             for name in _PLACEHOLDER.findall(text):
-                found.setdefault(name, set()).add(key)
+                found.setdefault(name, set()).add(creative.message_key)
     return {name: tuple(sorted(keys)) for name, keys in sorted(found.items())}
 
 

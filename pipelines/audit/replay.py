@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import polars as pl
 
-from decisioning.catalogue.message import SILENCE
+from decisioning.catalogue.message import SILENCE, message_key
 from decisioning.errors import InvalidInputError, ModelUnavailableError, UnknownNameError
 from decisioning.policy import decide
 from decisioning.record import decision_from_record, decision_to_record
@@ -218,7 +218,7 @@ class _Slates:
         if row["placement"] is None:
             return False
         parts = (row["offer_id"], row["channel"], row["creative_id"])
-        key = SILENCE if parts[0] is None else "/".join(map(str, parts))
+        key = SILENCE if parts[0] is None else message_key(*map(str, parts))
         self._logged[row["decision_id"]] = (key, row["action_probability"])
         return True
 

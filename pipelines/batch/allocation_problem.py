@@ -12,7 +12,6 @@ import numpy as np
 
 from decisioning.arrays import FloatArray
 from decisioning.catalogue.catalogue import Catalogue
-from decisioning.catalogue.contact_policy import Touch
 from decisioning.catalogue.limits import DepartmentShare, Limit, Supply, counter_name, price_name, total_counter_name
 from decisioning.catalogue.message import SILENCE, Message
 from decisioning.decision import Decision, Reason
@@ -129,17 +128,7 @@ class _Table:
         self.messages = messages
         self.places = {message.key: place for place, message in enumerate(messages)}
         self.now = now
-        self.touches = [
-            Touch(
-                message_class=one.offer.message_class,
-                department=catalogue.goals[one.offer.goal_id].department,
-                goal_id=one.offer.goal_id,
-                channel_id=one.channel.channel_id,
-                offer_id=one.offer.offer_id,
-                creative_id=one.creative.creative_id,
-            )
-            for one in messages
-        ]
+        self.touches = [catalogue.touch(one.creative.parts) for one in messages]
 
     def mask(self, wanted: Sequence[bool]) -> FloatArray:
         """1 for messages that are wanted, shape (k,)."""

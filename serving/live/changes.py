@@ -16,6 +16,7 @@ from decisioning.catalogue.care import CaseKind
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.contact_policy import CONFIRMING_OUTCOMES, RELEASING_OUTCOMES, Touch, touch_words
 from decisioning.catalogue.conversation import SEEN_OUTCOMES
+from decisioning.catalogue.message import MessageParts
 from decisioning.customer import PROFILING
 from features.declared import Declared, UndeclaredError, rule_of_names
 from features.log.contracts import OutcomeType, StateEventType
@@ -77,17 +78,8 @@ class Changes:
 
 def touch_in_catalogue(catalogue: Catalogue, offer_id: str, channel_id: str, creative_id: str) -> Touch | None:
     """What the contact policy looks at in a message; None where the catalogue no longer has the offer."""
-    offer = catalogue.offers.get(offer_id)
-    if offer is None:
-        return None
-    return Touch(
-        message_class=offer.message_class,
-        department=catalogue.goals[offer.goal_id].department,
-        goal_id=offer.goal_id,
-        channel_id=channel_id,
-        offer_id=offer_id,
-        creative_id=creative_id,
-    )
+    known = offer_id in catalogue.offers
+    return catalogue.touch(MessageParts(offer_id, channel_id, creative_id)) if known else None
 
 
 def changes_of_outcome(

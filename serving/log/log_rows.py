@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from decisioning.catalogue.catalogue import Catalogue
-from decisioning.catalogue.message import SILENCE
+from decisioning.catalogue.message import SILENCE, message_parts
 from decisioning.decision import Decision
 from decisioning.gates.reservation import position_id
 from features.chain.decision_seal import seal
@@ -65,10 +65,7 @@ def decision_rows(decision: Decision, record: bytes, catalogue: Catalogue) -> li
 
 def parts_of(message_key: str) -> tuple[str, str, str] | tuple[None, None, None]:
     """Offer, channel and creative that a message's key names; three times None for silence."""
-    if message_key == SILENCE:
-        return None, None, None
-    offer_id, channel_id, creative_id = message_key.split("/")
-    return offer_id, channel_id, creative_id
+    return message_parts(message_key) or (None, None, None)
 
 
 def decision_row(decision: Decision, record: bytes, catalogue: Catalogue) -> StreamRow:

@@ -228,15 +228,7 @@ def scale_minor(catalogue: Catalogue) -> float:
 
 def _lines_of_limit(catalogue: Catalogue, limit: Limit, now: datetime) -> Iterator[PacedSupply]:
     for creative in catalogue.creatives:
-        offer, channel = catalogue.offers[creative.offer_id], catalogue.channels[creative.channel_id]
-        touch = Touch(
-            message_class=offer.message_class,
-            department=catalogue.goals[offer.goal_id].department,
-            goal_id=offer.goal_id,
-            channel_id=channel.channel_id,
-            offer_id=offer.offer_id,
-            creative_id=creative.creative_id,
-        )
+        channel, touch = catalogue.channels[creative.channel_id], catalogue.touch(creative.parts)
         value, run = value_of(limit, touch), run_at(channel, now)
         step = channel.cost_minor if limit.measure is LimitMeasure.COST else 1.0
         if step > 0 and lives(limit, run) and limit.of in (None, value):

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from decisioning.catalogue.care import CarePolicy, CaseKind
 from decisioning.catalogue.contact_policy import Cap, ContactPolicy, Fatigue, PressureBudget, Suppression
 from decisioning.catalogue.conversation import Conversation
-from decisioning.catalogue.message import MessageClass
+from decisioning.catalogue.message import MessageClass, message_key
 from decisioning.catalogue.message_classes import DEFAULT_CLASSES, ClassRules
 from decisioning.catalogue.quiet_hours import QuietHours, QuietRule
 from features.catalogue.building.money import to_minor
@@ -61,7 +61,7 @@ def build_conversation(file: ConversationFile | None, offers: Mapping[str, Offer
     if file is None:
         return None
     follow_ups = frozenset(
-        f"{name}/{each.channel}/{each.creative}"
+        message_key(name, each.channel, each.creative)
         for name, offer in offers.items()
         for each in offer.creatives
         if each.follow_up

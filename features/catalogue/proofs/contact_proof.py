@@ -50,8 +50,7 @@ def values_of(ground: ProofInputs, offer: Offer, scope: str) -> frozenset[str]:
         "class": {offer.message_class.value},
         "channel": {each.channel_id for each in creatives},
         "offer": {offer.offer_id},
-        "creative": {f"{each.offer_id}/{each.channel_id}/{each.creative_id}" for each in creatives}
-        | {each.creative_id for each in creatives},
+        "creative": {each.message_key for each in creatives} | {each.creative_id for each in creatives},
     }
     return frozenset(values.get(scope, {""}))
 

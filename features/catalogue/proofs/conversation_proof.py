@@ -12,7 +12,7 @@ def prove_conversation(ground: ProofInputs) -> Iterator[Finding]:
     if conversation is None:
         return
     for offer_id, creatives in ground.creatives.items():
-        keys = {f"{offer_id}/{each.channel_id}/{each.creative_id}" for each in creatives}
+        keys = {each.message_key for each in creatives}
         if keys <= conversation.follow_ups:
             found = "can never be sent: all of its wordings follow up, and nothing of it is ever seen before"
             advice = "write the wording that begins, without `follow_up`"

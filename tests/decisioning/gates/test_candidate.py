@@ -13,7 +13,7 @@ from decisioning.catalogue.message import Channel, MessageClass
 from decisioning.catalogue.message_classes import DEFAULT_CLASSES, ClassRules
 from decisioning.errors import InvalidPolicyError, UnknownNameError
 from decisioning.gates.arrival import run_at
-from decisioning.gates.candidate import Candidate, compile_candidates, touch_of
+from decisioning.gates.candidate import Candidate, compile_candidates
 from decisioning.policy import Policy
 from decisioning.rules.predicate import Compare, Comparison
 
@@ -58,7 +58,7 @@ def test_a_candidate_says_what_the_contact_policy_looks_at(plain_catalogue: Cata
         creative_id="plain",
     )
     assert (candidate.goal_id, candidate.department) == ("loyalty", "marketing")
-    assert candidate.touch == touch_of(candidate.message, "marketing")
+    assert candidate.touch == plain_catalogue.touch(candidate.message.creative.parts)
 
 
 def test_classes_with_precedence_have_a_place_and_others_have_none(plain_catalogue: Catalogue) -> None:

@@ -25,7 +25,7 @@ from decisioning.catalogue.contact_policy import (
 from decisioning.catalogue.message import MessageClass
 from decisioning.catalogue.message_classes import DEFAULT_CLASSES, CapScope, ClassRules
 from decisioning.decision import Exclusion
-from decisioning.gates.contact_ledger import BookRefusal, ContactLedger, creative_key, span_words
+from decisioning.gates.contact_ledger import BookRefusal, ContactLedger, span_words
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -198,7 +198,7 @@ def test_a_named_value_is_capped_and_no_other(scope: CapScope) -> None:
 def test_creatives_of_one_name_are_told_apart_by_their_key_and_taken_together_by_their_name() -> None:
     coffee, tea = touch_of("coffee"), touch_of("tea")
     contacts = [contact_at(NOW - HOUR, coffee)]
-    assert creative_key(coffee) == "coffee/email/plain"
+    assert coffee.message_key == "coffee/email/plain"
     assert ledger(cap_of(1, CapScope.CREATIVE), contacts).refusal(tea) is None
     assert ledger(cap_of(1, CapScope.CREATIVE, of="coffee/email/plain"), contacts).refusal(coffee) is not None
     assert ledger(cap_of(1, CapScope.CREATIVE, of="coffee/email/plain"), contacts).refusal(tea) is None
@@ -549,7 +549,7 @@ def shares(scope: CapScope, one: Touch, other: Touch) -> bool:
     if scope in {CapScope.EVERYTHING, CapScope.PRESSURE}:
         return True
     if scope is CapScope.CREATIVE:
-        return creative_key(one) == creative_key(other)
+        return one.message_key == other.message_key
     return getattr(one, ATTRIBUTES[scope]) == getattr(other, ATTRIBUTES[scope])
 
 
