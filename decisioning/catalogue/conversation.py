@@ -63,6 +63,7 @@ def seen_lately(conversation: Conversation | None, responses: Iterable[Response]
 
     Example:
         >>> from datetime import UTC
+        >>> from decisioning.catalogue.contact_policy import Touch
         >>> from decisioning.catalogue.message import MessageClass
         >>> touch = Touch(message_class=MessageClass.MARKETING, department="sales", goal_id="sell",
         ...     channel_id="email", offer_id="deal", creative_id="plain")
