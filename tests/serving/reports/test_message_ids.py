@@ -1,6 +1,7 @@
 """A message id names one report of one customer: a repeat counts once, a clash is told, and no refusal is swallowed."""
 
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 import pytest
@@ -50,13 +51,17 @@ def drain(settings: Settings, live_redis: redis.Redis) -> Callable[[], EventLog]
     return run
 
 
+EXAMPLES = count()
+"""Makes the customers of each example new, since all examples of a test share one Redis."""
+
 names = st.text("C1:m~", min_size=1, max_size=6)
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(people=st.lists(st.text("C1:-é", min_size=1, max_size=6), min_size=2, max_size=6, unique=True), name=names)
 def test_customers_do_not_share_ids_in_live_state(client: TestClient, people: list[str], name: str) -> None:
-    who = [f"{one}-{id(people)}" for one in people]
+    example = next(EXAMPLES)
+    who = [f"{one}-{example}" for one in people]
     assert statuses(report(client, *(event(one, name=name) for one in who))) == ["accepted"] * len(who)
     assert statuses(report(client, *(event(one, name=name) for one in who))) == ["duplicate"] * len(who)
 
