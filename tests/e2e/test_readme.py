@@ -1,4 +1,4 @@
-"""What the README shows is what happens: the demo is run, small, then every command of its console blocks, in order.
+"""What the README shows is what happens: the demo is run, then every command of its console blocks, in order.
 
 Numbers, ids, times and the values of JSON fields differ from run to run; other words do not. An output line `...`
 stands for any number of lines.
@@ -18,8 +18,6 @@ import pytest
 ROOT = Path(__file__).parent.parent.parent
 README = ROOT / "README.md"
 SHOWN_URL = "http://127.0.0.1:8000"
-SMALL_DEMO = "nextbest demo --once --customers 600 --weeks 2"
-"""What `make demo ARGS=--once` runs, on fewer customers: continuous integration runs it in full beside the tests."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +60,7 @@ def tour(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tour]:
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "COLUMNS": "120",
     }
-    demo = run(SMALL_DEMO, environment)
+    demo = run("make demo ARGS=--once", environment)
     assert demo.returncode == 0, demo.stderr
     command = [sys.executable, "-m", "pipelines", "serve", "--json"]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as server:
