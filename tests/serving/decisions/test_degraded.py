@@ -25,7 +25,7 @@ from serving.http.documents import DecisionAnswer
 from serving.log.drain import drain_spool, drain_streams
 
 ASK = {"customer_id": "C-1", "touchpoint": "weekly-mail"}
-DEADLINE_MS = 200
+DEADLINE_MS = 1_000  # long enough for a busy machine, and what is tested is that it is kept
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_with_redis_frozen_the_deadline_holds_and_later_requests_no_longer_wait(
 def test_the_caller_s_own_deadline_is_kept_too(served: TestClient, own_redis: Any) -> None:
     own_redis.send(signal.SIGSTOP)
 
-    assert timed(served, deadline_ms=30)[1] < 0.15
+    assert timed(served, deadline_ms=30)[1] < DEADLINE_MS / 2_000
 
 
 def test_after_redis_came_back_decisions_are_whole_again(served: TestClient, own_redis: Any) -> None:
