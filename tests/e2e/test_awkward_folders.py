@@ -41,7 +41,7 @@ def test_from_the_import_to_the_answer_everything_works(
     folder = tmp_path / name
     people = shop.customers["customer_id"].head(12)
     data = write_tables(folder / "in data", shop, people)
-    settings = Settings(home=folder / "home", mlruns=folder / "mlruns", deadline_ms=5_000)
+    settings = Settings(home=folder / "home", mlruns=folder / "mlruns", deadline_ms=20_000)
     settings.mlruns.mkdir()
     shutil.copyfile(blank_tracking_store, settings.mlruns / "mlflow.db")
     for inserted in (12, 0):

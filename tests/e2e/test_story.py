@@ -68,7 +68,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, blank_tracking_store: Pat
         mlruns=folder / "story" / "mlruns",
         rehearsal_clock=folder / "story" / "clock.txt",
         port=0,
-        deadline_ms=5_000,
+        deadline_ms=20_000,
     )
 
 
@@ -102,7 +102,7 @@ def stage(told: Told, redis_url: str, tmp_path: Path) -> Callable[..., Any]:
     @contextmanager
     def play(change: Callable[[Path], None] = lambda _: None) -> Iterator[tuple[Settings, httpx.Client]]:
         settings = Settings(
-            home=tmp_path, redis_url=redis_url, rehearsal_clock=told.settings.rehearsal_clock, deadline_ms=5_000
+            home=tmp_path, redis_url=redis_url, rehearsal_clock=told.settings.rehearsal_clock, deadline_ms=20_000
         )
         shutil.copytree(told.settings.catalogue_path, settings.catalogue_path)
         change(settings.catalogue_path)

@@ -153,7 +153,7 @@ def settings(tmp_path: Path, redis_url: str) -> Settings:
 
     home = tmp_path / "home"
     shutil.copytree(SHOP, home / "catalogue")
-    return Settings(home=home, mlruns=tmp_path / "mlruns", redis_url=redis_url, deadline_ms=2_000)
+    return Settings(home=home, mlruns=tmp_path / "mlruns", redis_url=redis_url, deadline_ms=20_000)
 
 
 @pytest.fixture

@@ -167,7 +167,7 @@ def built_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def opened(folder: Path, registry: Any) -> Iterator[Installation]:
     home = folder / "home"
     with embedded_redis(Settings(home=home)) as url, redis.Redis.from_url(url) as client:
-        settings = Settings(home=home, mlruns=folder / "mlruns", redis_url=url, deadline_ms=2_000)
+        settings = Settings(home=home, mlruns=folder / "mlruns", redis_url=url, deadline_ms=20_000)
         yield Installation(settings=settings, url=url, client=client, data=folder / "data", registry=registry)
 
 
