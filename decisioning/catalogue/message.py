@@ -186,6 +186,11 @@ class Message:
     creative: Creative
 
     @property
+    def parts(self) -> MessageParts:
+        """What it is made of, by name."""
+        return MessageParts(self.offer.offer_id, self.channel.channel_id, self.creative.creative_id)
+
+    @property
     def key(self) -> str:
         """Identity in records and logs, such as `free-coffee/email/short`."""
-        return self.creative.message_key
+        return self.parts.key

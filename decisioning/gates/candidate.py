@@ -127,7 +127,7 @@ def _candidate(
         highest=LARGEST_AMOUNT_MINOR,
     )
     message = Message(offer=offer, channel=channel, creative=creative)
-    touch = catalogue.touch(creative.parts)
+    touch = catalogue.touch(message.parts)
     return Candidate(
         message=message,
         key=message.key,

@@ -128,7 +128,7 @@ class _Table:
         self.messages = messages
         self.places = {message.key: place for place, message in enumerate(messages)}
         self.now = now
-        self.touches = [catalogue.touch(one.creative.parts) for one in messages]
+        self.touches = [catalogue.touch(one.parts) for one in messages]
 
     def mask(self, wanted: Sequence[bool]) -> FloatArray:
         """1 for messages that are wanted, shape (k,)."""

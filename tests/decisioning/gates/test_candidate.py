@@ -58,7 +58,7 @@ def test_a_candidate_says_what_the_contact_policy_looks_at(plain_catalogue: Cata
         creative_id="plain",
     )
     assert (candidate.goal_id, candidate.department) == ("loyalty", "marketing")
-    assert candidate.touch == plain_catalogue.touch(candidate.message.creative.parts)
+    assert candidate.touch == plain_catalogue.touch(candidate.message.parts)
 
 
 def test_classes_with_precedence_have_a_place_and_others_have_none(plain_catalogue: Catalogue) -> None:
