@@ -289,7 +289,7 @@ def conform(table: Table, rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def without_customers(rows: pl.DataFrame, erased: Tombstones) -> pl.DataFrame:
-    """Rows of customers who were not erased; of who was readmitted only what is newer. Other tables stay whole.
+    """Rows of customers who were not erased, and newer rows of those who were readmitted. Other tables stay whole.
 
     Raises:
         LogUnavailableError: The tombstones cannot be read.

@@ -66,7 +66,7 @@ class Tombstones:
         return frozenset(one for one in customer_ids if self.token(one) in tokens) if tokens else frozenset()
 
     def tokens(self) -> frozenset[str]:
-        """Every tombstone of who was not readmitted.
+        """Tombstones of everybody who was not readmitted.
 
         Raises:
             LogUnavailableError: The file cannot be read.

@@ -1,6 +1,6 @@
 """Every policy that ever decided, so that old decisions can be replayed: catalogues by version, policies by hash.
 
-    catalogues/<catalogue version>/*.yaml      the files, as they were, with the ledger of who is in which test
+    catalogues/<catalogue version>/*.yaml      the files, as they were, with the assignment ledger
     catalogues/policies/<policy version>.json  which catalogue, seed, unit and core behaviour made it
 
 A copy is named by the hash of what it declares, so keeping it again changes nothing, and a copy that was changed is no

@@ -48,7 +48,7 @@ def read_logged_experiment(settings: Settings, name: str, reading: ReadoutInputs
 
 
 def kept_in(settings: Settings, decisions: pl.DataFrame, *, now: datetime) -> Kept:
-    """What a home kept of who was in which test: beside its catalogue, and with every policy that decided.
+    """The assignment ledgers that a home kept: beside its catalogue, and with every policy that decided.
 
     Raises:
         InvalidPolicyError: The ledger is damaged.

@@ -1,4 +1,4 @@
-"""Continue the ledger of who is in which test, wherever a catalogue comes into force."""
+"""Continue the assignment ledger wherever a catalogue comes into force."""
 
 from datetime import datetime
 from pathlib import Path
