@@ -8,7 +8,7 @@ _LOG = structlog.get_logger("nextbest.serving")
 
 
 async def survive(step: Callable[[], Awaitable[object]], failure: str) -> bool:
-    """Take one step of a background loop; what nobody foresaw is logged, and the loop goes on.
+    """Take one step of a background loop; an unexpected error is logged, and the loop goes on.
 
     Args:
         step: The step.

@@ -3,7 +3,7 @@
 A commit writes nothing where a book of contacts moved on since it was read, or where what all share has run out: it
 gives back the state as it is, and the draft is decided again with that. Who keeps losing to others gets silence, which
 needs no room and so cannot lose. Where one draft of ours makes another lose, as two members of a household in one
-batch do, that is progress and no defeat. Who was erased meanwhile is nobody we know, and no log hears of it.
+batch do, it does not count as lost. A customer who was erased meanwhile is answered as unknown, and nothing is logged.
 """
 
 from collections.abc import Sequence

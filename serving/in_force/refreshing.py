@@ -37,7 +37,7 @@ class Refresher:
         catalogue_problem: Why the catalogue's files as they are now are not in use.
         model_problem: Why the champion is not in use.
         archive: Keeps every policy that was in force; None to keep none.
-        now: The clock, for the ledger of who is in which test.
+        now: The clock, for the assignment ledger.
         needs: What the catalogue in force waits for.
     """
 

@@ -1,6 +1,6 @@
-"""What happens in Redis in one atomic step: Lua from the files beside this one, each behind the fragments that it uses.
+"""What happens in Redis in one atomic step: Lua from the files in `lua/`, each behind the fragments that it uses.
 
-A script knows the names of keys, the places of a contact and every bound by the words of `_known`, so each is written
+Key names, the places of a contact and all bounds reach a script as the local variables of `_known`, so each is written
 down once, by its owner in Python.
 
 What holds a part of a counter is in the decision's own hash: `uses` (JSON by counter) and whether it is `held`. It is
@@ -36,7 +36,7 @@ MOST_CASES_AND_RESPONSES = 512
 """Cases, due messages and responses of one customer that are kept at most, the newest."""
 
 JOINED_CONTACTS_MS = 400 * 86_400_000
-"""How long a book is kept after contacts of a visitor were joined into it, and who had but a first exposure."""
+"""How long a book is kept after a visitor's contacts were joined into it, and live state with only a first exposure."""
 
 RECENT_MS = 25 * 3_600_000
 """How long recent behaviour is kept after its newest event: a day, and an hour for clocks."""

@@ -125,7 +125,7 @@ class LiveStore:
 
     @classmethod
     def of(cls, settings: Settings, url: str) -> "LiveStore":
-        """The live state of a home: it writes nothing of who was erased, and knows a Redis that was emptied."""
+        """The live state of a home: it writes nothing about erased customers, and notices a Redis that was emptied."""
         return cls(
             url,
             decision_ttl=timedelta(days=settings.decision_ttl_days),

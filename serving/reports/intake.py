@@ -379,7 +379,7 @@ def _by_our_clock[T: EventItem | OutcomeItem](item: T, now: datetime) -> T:
 
 
 def _unknown_customer(place: int) -> Rejected:
-    """Of who was erased nothing is taken in any more."""
+    """Reports about an erased customer are rejected."""
     detail = "customer_id must be a customer of whom something may be kept, got one who was erased; stop sending it"
     return Rejected(index=place, code="unknown_customer", detail=detail)
 

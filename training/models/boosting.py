@@ -1,4 +1,4 @@
-"""The learned function: one LightGBM booster over customer, message and context columns, and its honest twin.
+"""The learned function: one LightGBM booster over customer, message and context columns, and its twins.
 
 A booster's own training rows flatter it. So beside the final booster, one per fold of customers is trained without
 them, and everything that is estimated on top (`effects`) uses what boosters say of customers they never saw.

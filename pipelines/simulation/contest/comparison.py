@@ -16,6 +16,7 @@ import numpy as np
 from scipy import stats
 
 from decisioning.arrays import FloatArray
+from decisioning.catalogue.message import message_parts
 from decisioning.errors import InvalidInputError
 from pipelines.simulation.contest.play import Played
 
@@ -135,8 +136,8 @@ def _standing(name: str, played: Played, silence: Played, oracle: Played, per_ma
     realised, size = played.gain_minor - silence.gain_minor, len(played.gain_minor)
     by_channel: dict[str, float] = {}
     for key, count in played.messages.items():
-        channel = key.split("/")[1]
-        by_channel[channel] = by_channel.get(channel, 0.0) + count / size
+        if (parts := message_parts(key)) is not None:
+            by_channel[parts.channel_id] = by_channel.get(parts.channel_id, 0.0) + count / size
     return PolicyStanding(
         name=name,
         gain=mean_interval(played.expected_minor / per_major),
