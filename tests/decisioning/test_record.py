@@ -382,6 +382,18 @@ def test_what_a_decision_found_comes_back_with_its_types(full_policy: Policy, in
     assert decision_from_record(decision_to_record(waiting)).retry_at == waiting.retry_at is not None
 
 
+def test_the_cost_of_one_more_contact_comes_back(full_policy: Policy, inputs_of: MakeInputs) -> None:
+    live = LiveState(contacts=FULL_LIVE.contacts[:1])
+    policy = Policy(
+        replace(
+            full_policy.catalogue, contact_policy=ContactPolicy(fatigue=Fatigue(cost_minor=3.0, half_life_seconds=WEEK))
+        )
+    )
+    decision = decide(policy, full_inputs(policy, inputs_of, live=live), "D-1")
+    assert any(entry.fatigue_minor > 0 for entry in decision.evaluated)
+    assert decision_from_record(json.loads(as_text(decision_to_record(decision)))).evaluated == decision.evaluated
+
+
 def test_the_greedy_choice_of_a_plan_comes_back(plain_policy: Policy, inputs_of: MakeInputs) -> None:
     decision = decide(plain_policy, inputs_of(plain_policy, allocated="double-stamps/email/plain"), "D-1")
     back = decision_from_record(json.loads(as_text(decision_to_record(decision))))

@@ -45,6 +45,15 @@ def test_an_arm_that_is_gone_gives_everything_to_the_others() -> None:
     assert laid_out({"a": 0.0, "b": 1.0}) == {"a": (), "b": WHOLE}
 
 
+def test_what_one_arm_gives_up_goes_to_all_that_grow() -> None:
+    held = {"a": WHOLE, "b": (), "c": ()}
+    assert reshared(held, {"a": 0.5, "b": 0.25, "c": 0.25}) == {
+        "a": ((0.0, 0.5),),
+        "b": ((0.5, 0.75),),
+        "c": ((0.75, 1.0),),
+    }
+
+
 def test_ranges_are_claimed_from_the_first_on() -> None:
     assert claim(((0.0, 0.1), (0.5, 0.9)), 0.2) == ((0.0, 0.1), (0.5, 0.6))
     assert claim(((0.0, 0.1),), 0.5) == ((0.0, 0.1),)

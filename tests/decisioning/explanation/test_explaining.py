@@ -251,6 +251,11 @@ def test_messages_of_an_offer_with_the_same_reasons_are_told_together(sent: Deci
     assert len([one for one in words if one.startswith("Not possible: free coffee")]) == 1
 
 
+def test_an_agent_reads_nothing_of_silence_among_the_refused(sent: Decision) -> None:
+    refused = Excluded(message_key=SILENCE, reasons=(Exclusion.CAP_REACHED,))
+    assert "Not possible" not in told(replace(sent, excluded=(refused,)), Reader.AGENT)
+
+
 def test_an_auditor_reads_everything_with_figures(sent: Decision, now: datetime) -> None:
     decision = rich(sent, now)
     words = told(decision, Reader.AUDITOR)

@@ -415,6 +415,14 @@ def test_pressure_keeps_room_for_the_heavier_weight() -> None:
     assert ledger(policy, once, due=[text]).refusal(text.touch) is None
 
 
+def test_a_message_heavier_than_all_pressure_allowed_never_has_room_whatever_is_planned() -> None:
+    policy = ContactPolicy(pressure=replace(PRESSURE, limit=0.5), look_ahead_seconds=86_400.0)
+    plan = due_at(NOW + HOUR, message_class=MessageClass.SERVICE)
+    refusal = ledger(policy, due=[plan]).refusal(touch_of())
+    assert refusal is not None
+    assert refusal[2] is None
+
+
 # --- suppression
 
 

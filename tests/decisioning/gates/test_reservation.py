@@ -172,5 +172,7 @@ def test_another_catalogue_s_decision_is_refused(plain_catalogue: Catalogue, dec
         touch_of(plain_catalogue, "tea/email/plain")
     with pytest.raises(UnknownNameError, match="channel"):
         touch_of(plain_catalogue, "free-coffee/fax/plain")
+    with pytest.raises(InvalidInputError, match="'silence'"):
+        touch_of(plain_catalogue, SILENCE)
     with pytest.raises(UnknownNameError, match="touchpoint"):
         reservation_of(plain_catalogue, decision_of(touchpoint_id="kiosk"))

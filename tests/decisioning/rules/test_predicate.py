@@ -177,6 +177,12 @@ def test_a_missing_fact_compares_false_whichever_way_the_rule_points(name: Compa
     assert not rule({})
 
 
+@pytest.mark.parametrize("of", [AllOf, AnyOf])
+def test_a_list_of_one_rule_is_that_rule(of: type[AllOf | AnyOf]) -> None:
+    rule = compile_predicate(of(parts=(comparison("x", Comparison.MORE_THAN, 1),)))
+    assert (rule({"x": 2}), rule({"x": 1}), rule({})) == (True, False, False)
+
+
 def test_a_missing_fact_is_asked_for_by_name() -> None:
     for missing in (None, NAN):
         assert holds(Comparison.IS_MISSING, True, missing)

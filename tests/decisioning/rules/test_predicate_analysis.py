@@ -208,6 +208,18 @@ def test_conjunctions_of_several_rules_are_proven_together() -> None:
     assert can_hold(both(earlier, Not(part=entry)), {}) is ProofVerdict.YES
 
 
+def test_the_second_way_is_found_where_the_first_leads_nowhere() -> None:
+    small, large = less_than("n", 0), at_least("n", 2)
+    found = find_example(
+        both(
+            either(both(small, either(equals("w", "a"), equals("w", "z"))), equals("x", 1)),
+            either(both(large, is_missing("f")), equals("w", "ab"), equals("w", "never")),
+        ),
+        DOMAINS,
+    )
+    assert found.verdict is ProofVerdict.YES
+
+
 def test_the_empty_rules_hold_always_and_never() -> None:
     assert always_holds(ALWAYS, {}) is ProofVerdict.YES
     assert can_hold(AnyOf(parts=()), {}) is ProofVerdict.NO
