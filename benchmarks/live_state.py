@@ -34,10 +34,10 @@ from features.settings import Settings
 from pipelines.server.embedded_redis import embedded_redis
 from serving.live.changes import Changes
 from serving.live.encoding import time_text
-from serving.live.reading import Lookup, SupplyQuery
+from serving.live.reader import Lookup, SupplyQuery
 from serving.live.redis_link import RedisLink, connect
 from serving.live.store import LiveStore
-from serving.live.writing import LogEntry, Taking
+from serving.live.writer import LogEntry, Taking
 
 NOW = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)
 CUSTOMERS = 200

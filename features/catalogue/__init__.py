@@ -9,10 +9,10 @@ Example:
 
 from features.catalogue.checks.findings import Finding, Proof, Severity
 from features.catalogue.checks.guardrails import load_fairness
-from features.catalogue.loading import Examination, check_catalogue, examine_catalogue, load_catalogue
+from features.catalogue.loader import Examination, check_catalogue, examine_catalogue, load_catalogue
 from features.catalogue.reading.json_schema import catalogue_json_schema
 from features.catalogue.reading.problems import CatalogueProblem
-from features.catalogue.versioning import catalogue_version
+from features.catalogue.version import catalogue_version
 
 __all__ = [
     "CatalogueProblem",

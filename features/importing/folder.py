@@ -16,14 +16,14 @@ import polars as pl
 
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import InvalidInputError
-from features.importing.cell_reading import is_in_major_units
-from features.importing.clearing import Cleared, find_cleared
-from features.importing.landing import deduplicated, land
-from features.importing.matching import MOST_UNMATCHED, Unmatched, check_unmatched, find_unmatched
+from features.importing.cell_reader import is_in_major_units
+from features.importing.cleared import Cleared, find_cleared
+from features.importing.landed import deduplicated, land
 from features.importing.refusals import BrokenRule, Refusals, final_folder
-from features.importing.staging import Staged, stage, staging_folder
+from features.importing.staged import Staged, stage, staging_folder
 from features.importing.table_files import CATALOGUE_FOLDER, TableFile, find_table_files
 from features.importing.undeclared import Undeclared, count_widened, find_undeclared
+from features.importing.unmatched import MOST_UNMATCHED, Unmatched, check_unmatched, find_unmatched
 from features.importing.validation import Surroundings, check_columns
 from features.log.contracts import TABLES
 from features.log.event_log import EventLog

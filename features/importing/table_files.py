@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from decisioning.errors import InvalidInputError
-from features.importing.cell_reading import AMOUNT
+from features.importing.cell_reader import AMOUNT
 from features.importing.refusals import REASONS_FILE, REASONS_SCHEMA
 from features.importing.validation import ROW
 from features.log.contracts import TABLES, Table

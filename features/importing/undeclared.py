@@ -8,7 +8,7 @@ import polars as pl
 
 from decisioning.catalogue.catalogue import Catalogue
 from features.declared import Declared
-from features.importing.staging import Staged
+from features.importing.staged import Staged
 from features.log.contracts import CUSTOMERS, EVENTS, StateEventType, Table
 from features.log.declared_events import AS_SENT
 

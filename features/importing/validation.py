@@ -10,7 +10,7 @@ import polars as pl
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import InvalidInputError
 from features.importing.arrivals import EARLIEST, LATEST, is_spared, with_arrivals
-from features.importing.cell_reading import (
+from features.importing.cell_reader import (
     AMOUNT,
     in_minor_units,
     is_in_major_units,
@@ -20,7 +20,7 @@ from features.importing.cell_reading import (
 )
 from features.importing.declared_rows import fit_declared, fit_said
 from features.importing.json_columns import MOST_CHARACTERS, respell, shape_rule
-from features.importing.parsing import accepted, parsed
+from features.importing.parser import accepted, parsed
 from features.importing.refusals import REASONS_SCHEMA
 from features.log.contracts import (
     CUSTOMERS,

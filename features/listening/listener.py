@@ -9,7 +9,7 @@ import polars as pl
 
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.listening import Listening
-from features.listening.text_reading import HeardText, low_score, read_text
+from features.listening.text_reader import HeardText, low_score, read_text
 from features.log.heard import CASE_ID, HEARD, HEARD_PREFIX, LABEL, OPENS, SENTIMENT, TEXT_TYPES
 
 _LONGEST_ID = 200

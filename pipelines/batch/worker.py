@@ -26,7 +26,7 @@ from serving.decisions.drafting import Ticket, about, draft_many, lookup_of, rep
 from serving.decisions.racing import Race, rounds_of
 from serving.decisions.tickets import ticket_of
 from serving.in_force.policy_in_force import InForce, put_in_force
-from serving.live.reading import Known
+from serving.live.reader import Known
 from serving.live.store import LiveStore
 from serving.problems import Problem
 

@@ -50,7 +50,7 @@ def list_cases(
     from features.log.case_log import cases_in_log
     from features.log.event_log import EventLog
     from features.moments import moment_from
-    from pipelines.printing.care_printing import print_cases
+    from pipelines.reports.care_report import print_cases
 
     settings = settings_for(home)
     now = clock_of(settings)() if as_of is None else moment_from(as_of, "as_of")

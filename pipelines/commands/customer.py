@@ -12,7 +12,7 @@ from pipelines.options import HomeOption, JsonOption, print_result, say, setting
 
 if TYPE_CHECKING:
     from decisioning.rules.predicate import FactValue
-    from serving.privacy.erasing import Erasure
+    from serving.privacy.erasure import Erasure
 
 customer_app = typer.Typer(help="The rights of a customer: see, correct, erase.", no_args_is_help=True)
 
@@ -47,9 +47,9 @@ def show(
     from decisioning.errors import InvalidInputError
     from features.catalogue import load_catalogue
     from features.clock import clock_of
-    from pipelines.printing.customer_printing import print_shown, write_shown
+    from pipelines.reports.customer_report import print_shown, write_shown
     from pipelines.server.embedded_redis import redis_for
-    from serving.privacy.showing import show_customer
+    from serving.privacy.subject_access import show_customer
 
     settings = settings_for(home)
     now = clock_of(settings)()
@@ -85,7 +85,7 @@ def correct(
     from features.catalogue import load_catalogue
     from features.clock import clock_of
     from pipelines.server.embedded_redis import redis_for
-    from serving.privacy.correcting import correct_customer
+    from serving.privacy.correction import correct_customer
 
     settings = settings_for(home)
     catalogue = load_catalogue(settings.catalogue_path)
@@ -123,7 +123,7 @@ def erase(
     from decisioning.errors import InvalidInputError
     from features.clock import clock_of
     from pipelines.server.embedded_redis import redis_for
-    from serving.privacy.erasing import erase_customer, resume_erasures
+    from serving.privacy.erasure import erase_customer, resume_erasures
 
     if (customer_id is None) != resume:
         raise InvalidInputError("erase must name one customer, or --resume, got both or neither")
@@ -162,7 +162,7 @@ def readmit(
     from features.clock import clock_of
     from features.moments import moment_from
     from pipelines.server.embedded_redis import redis_for
-    from serving.privacy.readmitting import readmit_customer
+    from serving.privacy.readmission import readmit_customer
 
     settings = settings_for(home)
     moment = clock_of(settings)() if given_at is None else moment_from(given_at, "--given-at")
@@ -227,7 +227,7 @@ def _value(text: str) -> "FactValue":
 
 def _ground(name: str) -> Any:
     from decisioning.errors import UnknownNameError
-    from serving.privacy.erasing import ErasureGround
+    from serving.privacy.erasure import ErasureGround
 
     known = [one.value for one in ErasureGround]
     if name not in known:

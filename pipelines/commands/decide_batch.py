@@ -76,7 +76,7 @@ def decide_batch(
     from features.online.redis_connection import connect
     from features.online.state_mark import is_state_lost, state_mark_of
     from pipelines.batch.run import BatchPlan, decide_audience
-    from pipelines.server.draining import draining
+    from pipelines.server.drain import draining
     from pipelines.server.embedded_redis import redis_for
 
     settings = settings_for(home)

@@ -104,8 +104,8 @@ def list_experiments(home: HomeOption = None, as_json: JsonOption = False) -> No
     """
     import orjson
 
-    from pipelines.printing.readout_printing import print_readouts
-    from pipelines.readings.experiment_list import experiment_rows
+    from pipelines.analyses.experiment_list import experiment_rows
+    from pipelines.reports.readout_report import print_readouts
 
     rows = experiment_rows(settings_for(home))
     if as_json:
@@ -121,7 +121,7 @@ def list_experiments(home: HomeOption = None, as_json: JsonOption = False) -> No
 
 def _print(readout: "Readout", *, as_json: bool) -> None:
     from features.reports.readouts import readout_to_json
-    from pipelines.printing.readout_printing import print_readout
+    from pipelines.reports.readout_report import print_readout
 
     if as_json:
         sys.stdout.write(readout_to_json(readout).decode() + "\n")
@@ -132,7 +132,7 @@ def _print(readout: "Readout", *, as_json: bool) -> None:
 def _from_log(
     settings: "Settings", name: str | None, table_options: dict[str, object], as_of: datetime | None, *, is_capped: bool
 ) -> "Readout":
-    from pipelines.readings.experiment_reading import read_logged_experiment
+    from pipelines.analyses.experiment_analysis import read_logged_experiment
     from training.experiments.readouts import ReadoutInputs
 
     if name is None:
@@ -169,7 +169,7 @@ def _from_table(
     shares: list[str],
     units: "_Units",
 ) -> "Readout":
-    from pipelines.readings.experiment_reading import read_table_experiment
+    from pipelines.analyses.experiment_analysis import read_table_experiment
     from training.experiments.readouts import ReadoutInputs
     from training.experiments.table_readouts import TableDesign
 

@@ -39,7 +39,7 @@ def read(
 
     Example: `nextbest fairness read --days 60`
     """
-    from pipelines.readings.fairness_reading import period_days, read_and_store
+    from pipelines.analyses.fairness_analysis import period_days, read_and_store
     from training.kpis.kpi_report import KpiReading
 
     settings = settings_for(home)
@@ -59,14 +59,14 @@ def show(details: DetailsOption = False, home: HomeOption = None, as_json: JsonO
 
     Example: `nextbest fairness show --details`
     """
-    from pipelines.readings.fairness_reading import stored_fairness
+    from pipelines.analyses.fairness_analysis import stored_fairness
 
     _print(stored_fairness(settings_for(home)), details=details, as_json=as_json)
 
 
 def _print(report: "FairnessReport", *, details: bool, as_json: bool) -> None:
     from features.reports.fairness import FAIRNESS_FILES
-    from pipelines.printing.fairness_printing import print_fairness
+    from pipelines.reports.fairness_report import print_fairness
 
     if as_json:
         sys.stdout.write(FAIRNESS_FILES.to_json(report).decode() + "\n")

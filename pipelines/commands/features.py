@@ -65,7 +65,7 @@ def materialise(full: FullOption = False, home: HomeOption = None, as_json: Json
 
     settings = settings_for(home)
     catalogue = load_catalogue(settings.catalogue_path)
-    from features.store.materialising import materialise as materialise_features  # seconds, as above
+    from features.store.materialisation import materialise as materialise_features  # seconds, as above
 
     with redis_for(settings) as redis_url, progress_bar() as bar:
         task = bar.add_task("customers", total=None)

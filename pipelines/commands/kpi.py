@@ -48,7 +48,7 @@ def show(
 
     Example: `nextbest kpi show --channel email`
     """
-    from pipelines.readings.kpi_reading import stored_kpis
+    from pipelines.analyses.kpi_analysis import stored_kpis
 
     _print(stored_kpis(settings_for(home)), touchpoint, channel, as_json=as_json)
 
@@ -64,7 +64,7 @@ def compute(
 
     Example: `nextbest kpi compute --days 60`
     """
-    from pipelines.readings.kpi_reading import compute_and_store
+    from pipelines.analyses.kpi_analysis import compute_and_store
     from training.kpis.kpi_report import KpiReading
 
     settings = settings_for(home)
@@ -93,7 +93,7 @@ def moments(settings: "Settings", as_of: datetime | None) -> tuple[datetime, dat
 
 def _print(report: "KpiReport", touchpoint: str | None, channel: str | None, *, as_json: bool) -> None:
     from features.reports.kpis import KPI_FILES
-    from pipelines.printing.kpi_printing import print_kpis
+    from pipelines.reports.kpi_report import print_kpis
 
     if as_json:
         sys.stdout.write(KPI_FILES.to_json(report).decode() + "\n")

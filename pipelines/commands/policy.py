@@ -48,7 +48,7 @@ def evaluate(
     `nextbest policy evaluate --log held-back --reward net_revenue --cap 50 --json`
     """
     from pipelines.audit.policy_evaluation import EvaluationPlan, evaluate_on_log
-    from pipelines.printing.evaluation_printing import print_evaluation
+    from pipelines.reports.evaluation_report import print_evaluation
 
     plan = EvaluationPlan(log=log, out=out, reward=reward, cap=cap, version=version)
     with progress_bar() as bar:
@@ -83,7 +83,7 @@ def audit(
     from features.log.event_log import EventLog
     from features.models.policy_archive import PolicyArchive
     from pipelines.audit.audit import AuditPlan, audit_policy
-    from pipelines.printing.audit_printing import print_audit
+    from pipelines.reports.audit_report import print_audit
 
     settings = settings_for(home)
     plan = AuditPlan(decisions=decisions, draws=draws, seed=seed, false_alarm=false_alarm)

@@ -39,7 +39,7 @@ def plan(
     from features.log.event_log import EventLog
     from features.privacy.data_plan import data_plan
     from features.privacy.purposes import data_rules
-    from pipelines.printing.privacy_printing import print_plan
+    from pipelines.reports.privacy_report import print_plan
 
     settings = settings_for(home)
     found = data_plan(
@@ -76,7 +76,7 @@ def retain(
     from features.privacy.journal import one_at_a_time
     from features.privacy.purposes import data_rules
     from features.privacy.retention import retain as retain_data
-    from pipelines.printing.privacy_printing import print_retained
+    from pipelines.reports.privacy_report import print_retained
 
     settings = settings_for(home)
     now, rules = clock_of(settings)(), data_rules(settings.catalogue_path)

@@ -16,7 +16,7 @@ from features.log.event_log import EventLog
 from features.progress import OnProgress
 from features.settings import Settings
 from pipelines.demo.conversation import CampaignTally, converse
-from pipelines.demo.log_reading import read_now
+from pipelines.demo.log_reader import read_now
 from pipelines.demo.preparation import Preparation, check_home, run_steps
 from pipelines.demo.report import print_invitation, print_report
 from pipelines.demo.running_server import running_server, stay_up, wait_until_ready

@@ -14,7 +14,7 @@ from features.importing.folder import import_folder
 from features.progress import OnProgress
 from features.settings import Settings
 from features.store.builder import build_features
-from features.store.materialising import materialise
+from features.store.materialisation import materialise
 from training.registry.promotion import list_models, promote
 from training.registry.training_run import train_model
 

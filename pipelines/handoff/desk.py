@@ -35,7 +35,7 @@ from pipelines.handoff.book import HandOff, HandOffBook
 from pipelines.handoff.handoff_sheet import Slip, check_suffix, missing_address, sheet_bytes, slip_of, table_bytes
 from serving.decisions.permit_service import CONTENDED, STATE_UNAVAILABLE, PermitService
 from serving.in_force.policy_in_force import InForce, put_in_force
-from serving.live.reading import Known, Lookup
+from serving.live.reader import Known, Lookup
 from serving.live.store import STATE_LOST, LiveStore
 from serving.log.log_rows import decision_of_position
 from serving.metrics import Metrics

@@ -16,7 +16,7 @@ from decisioning.errors import InvalidInputError
 from decisioning.gates.arrival import arrives_at, run_at
 from decisioning.rules.number_words import number_words
 from decisioning.rules.predicate import FactValue, is_missing
-from features.templates.rendering import render_content
+from features.templates.renderer import render_content
 
 SUFFIXES = (".csv", ".parquet")
 """Kinds of file that can be written."""

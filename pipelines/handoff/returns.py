@@ -20,7 +20,7 @@ import polars as pl
 from decisioning.errors import InvalidInputError, nearest_names
 from features.catalogue import load_catalogue
 from features.ids import whole_id
-from features.importing.cell_reading import AMOUNT
+from features.importing.cell_reader import AMOUNT
 from features.importing.refusals import final_folder
 from features.log.contracts import EventType, OutcomeType, StateEventType
 from features.moments import ISO_RULE, moment_in_text

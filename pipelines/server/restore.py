@@ -21,10 +21,10 @@ from features.online.state_mark import check_own, is_state_lost, mark_whole, sta
 from features.progress import OnStep
 from features.settings import Settings
 from features.store.feature_history import built_history
-from features.store.materialising import materialise
+from features.store.materialisation import materialise
 from serving.in_force.policy_in_force import put_in_force
 from serving.log.drain import LOCK_SECONDS, drain_alone, open_redis
-from serving.restoring.books import Restored, restore_books
+from serving.restoration.books import Restored, restore_books
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,7 +27,7 @@ from uvicorn.supervisors import Multiprocess
 from decisioning.errors import InvalidInputError, UnavailableError
 from features.catalogue import load_catalogue
 from features.settings import Settings
-from pipelines.server.draining import draining
+from pipelines.server.drain import draining
 from pipelines.server.embedded_redis import redis_for
 from serving.http.api_keys import Scope, read_keys
 

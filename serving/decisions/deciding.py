@@ -33,9 +33,9 @@ from decisioning.scoring import FeatureVector
 from features.log.said import LONG_AGO, told_since
 from features.online.profiles import decode_profile
 from features.online.redis_keys import shard_of
-from serving.in_force.fitting import Fit
+from serving.in_force.fit import Fit
 from serving.in_force.policy_in_force import ArmModel, InForce
-from serving.live.reading import Known
+from serving.live.reader import Known
 
 STATE_UNAVAILABLE = "state_unavailable"
 """Redis did not answer in time, so nothing is known of the customer."""

@@ -26,7 +26,7 @@ from serving.decisions.deciding import CONTENDED, LOG_UNAVAILABLE, STATE_UNAVAIL
 from serving.decisions.drafting import Draft, Ticket, about, draft_blind, draft_many, lookup_of, repeat
 from serving.decisions.racing import Race, Settled, rounds_of
 from serving.in_force.policy_in_force import InForce
-from serving.live.reading import Known
+from serving.live.reader import Known
 from serving.live.redis_link import LostLinkError
 from serving.live.store import LiveStore
 from serving.log.fallback import FallbackLog

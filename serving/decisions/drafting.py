@@ -13,7 +13,7 @@ from decisioning.decision import Action, Decision, Request
 from decisioning.errors import InvalidPolicyError
 from decisioning.gates.reservation import reservation_of
 from decisioning.record import Record, decision_to_record
-from features.templates.rendering import render_content
+from features.templates.renderer import render_content
 from serving.decisions.answers import Answer, answer_of, keys_of, replayed, unnamed, withheld
 from serving.decisions.deciding import (
     CONTENDED,
@@ -26,10 +26,10 @@ from serving.decisions.deciding import (
     prepare_many,
     refusals_now,
 )
-from serving.in_force.fitting import NOT_RENDERED
+from serving.in_force.fit import NOT_RENDERED
 from serving.in_force.policy_in_force import InForce
-from serving.live.reading import Claim, Conflict, Known, Lookup, stored_answer_key
-from serving.live.writing import FurtherRow, LogEntry
+from serving.live.reader import Claim, Conflict, Known, Lookup, stored_answer_key
+from serving.live.writer import FurtherRow, LogEntry
 from serving.log.log_rows import decision_rows
 
 _LOG = structlog.get_logger("nextbest.serving")

@@ -22,7 +22,7 @@ from features.models.policy_archive import PolicyArchive
 from serving.decisions.answers import Amounts
 from serving.decisions.deciding import Ask, decide_prepared, prepare_many
 from serving.in_force.policy_in_force import InForce
-from serving.live.reading import Lookup
+from serving.live.reader import Lookup
 from serving.live.store import LiveStore
 
 type Told = dict[str, Any]

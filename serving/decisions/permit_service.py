@@ -28,9 +28,9 @@ from serving.decisions.deciding import Ask, inputs_now, refusals_now
 from serving.decisions.racing import MAX_ATTEMPTS
 from serving.decisions.records import unknown_decision
 from serving.in_force.policy_in_force import InForce
-from serving.live.reading import Conflict, Known, Lookup
+from serving.live.reader import Conflict, Known, Lookup
 from serving.live.store import STATE_LOST, Gone, LiveStore
-from serving.live.writing import Settlement
+from serving.live.writer import Settlement
 from serving.log.archive import find_decisions
 from serving.log.log_rows import decision_of_position, not_sent_row, parts_of
 from serving.metrics import Metrics

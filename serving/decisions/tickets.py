@@ -10,7 +10,7 @@ from decisioning.errors import UnknownNameError
 from serving.bodies import DecisionBody, check_context, invalid, unknown_name
 from serving.decisions.drafting import Ticket
 from serving.in_force.policy_in_force import InForce
-from serving.live.reading import Claim
+from serving.live.reader import Claim
 from serving.problems import Fault
 
 

@@ -26,7 +26,7 @@ from serving.http.middleware import Edge
 from serving.http.routes import about, customers, decisions, explanations, health, known, permits, reports
 from serving.in_force.catalogue_source import CatalogueSource
 from serving.in_force.model_source import LocalModel, ModelSource
-from serving.in_force.refreshing import Refresher
+from serving.in_force.refresher import Refresher
 from serving.live.redis_address import redis_url_of
 from serving.live.store import LiveStore
 from serving.log.fallback import FallbackLog

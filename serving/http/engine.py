@@ -10,7 +10,7 @@ from features.settings import Settings
 from serving.decisions.decision_service import DecisionService
 from serving.decisions.permit_service import PermitService
 from serving.http.api_keys import KeyRing
-from serving.in_force.refreshing import Refresher
+from serving.in_force.refresher import Refresher
 from serving.live.store import LiveStore
 from serving.metrics import Metrics
 from serving.reports.intake import Intake

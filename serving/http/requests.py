@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from serving.bodies import Body, parse_json, validate
 from serving.decisions.tickets import Idempotency
-from serving.live.reading import Claim
+from serving.live.reader import Claim
 from serving.problems import Problem
 
 MAX_IDEMPOTENCY_KEY = 255

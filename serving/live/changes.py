@@ -303,7 +303,7 @@ def _word(field: str, item: EventItem, word: str) -> _Fields:
 
 
 def _identified(item: EventItem, _catalogue: Catalogue) -> _Fields | Fault:
-    """What the visitor brings along is read where the event is taken in, see `serving.live.joining`."""
+    """What the visitor brings along is read where the event is taken in, see `serving.live.join`."""
     fault = _fault_of_text(item, ANONYMOUS_ID, is_needed=True)
     if fault is None and item.properties[ANONYMOUS_ID] == item.customer_id:
         fault = Fault(pointer=f"/properties/{ANONYMOUS_ID}", detail="must be another id than customer_id")

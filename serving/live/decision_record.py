@@ -7,7 +7,7 @@ import orjson
 
 from decisioning.catalogue.contact_policy import Touch
 from serving.live.encoding import moment_in, touch_in
-from serving.live.reading import (
+from serving.live.reader import (
     IsLost,
     Known,
     household_of,

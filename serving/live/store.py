@@ -32,7 +32,7 @@ from features.settings import Settings
 from serving.live.decision_record import OWNED, Owner, PermitContext, owner_of, permit_context_of
 from serving.live.encoding import TIME_DIGITS, time_text
 from serving.live.patience import answer_within
-from serving.live.reading import (
+from serving.live.reader import (
     PERSON,
     RECENT,
     Claim,
@@ -50,7 +50,7 @@ from serving.live.reading import (
 )
 from serving.live.redis_link import Command, RedisLink, Reply, connect
 from serving.live.scripts import COMMIT_DECISION, READ, READ_PERMIT, READ_SUPPLY, SETTLE_PERMIT, TAKE_IN, Script
-from serving.live.writing import (
+from serving.live.writer import (
     FurtherRow,
     LogEntry,
     Settlement,

@@ -5,7 +5,7 @@ from datetime import datetime
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.gates.capacity import uses
 from serving.live.changes import touch_in_catalogue
-from serving.live.reading import SupplyQuery
+from serving.live.reader import SupplyQuery
 
 _LONGEST_MEMORY = 4
 """Seconds whose counters are remembered; clocks may go back a little."""

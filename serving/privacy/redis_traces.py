@@ -28,10 +28,10 @@ from features.online.redis_keys import (
 )
 from features.privacy.spellings import standing_alone
 from serving.live.encoding import TIME_DIGITS
-from serving.live.joining import IS, JOINING, WAS
-from serving.live.reading import PERSON
+from serving.live.join import IS, JOINING, WAS
+from serving.live.reader import PERSON
 from serving.live.scripts import ERASE
-from serving.live.writing import shard_in
+from serving.live.writer import shard_in
 
 _SCAN_COUNT = 1_000
 _STREAM_BATCH = 1_000

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from decisioning.errors import NextbestError
 from features.catalogue.forms.fields import parse_day, parse_moment
 from features.importing.json_columns import respell
-from features.importing.parsing import parsed
+from features.importing.parser import parsed
 from features.log.contracts import EVENTS
 from features.log.rows import parse_row
 from features.moments import moment_from, moment_in_text

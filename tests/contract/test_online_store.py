@@ -20,7 +20,7 @@ from features.online.redis_keys import FEATURE_KEY_PATTERN, feature_key
 from features.settings import Settings
 from features.store.builder import build_features
 from features.store.feast_repository import feature_store, register_model_service
-from features.store.materialising import materialise
+from features.store.materialisation import materialise
 from features.store.point_in_time import training_rows
 
 NOW = datetime.now(UTC)  # Feast's interface reads the clock itself

@@ -24,7 +24,7 @@ from features.log.event_log import EventLog
 from features.online.redis_keys import feature_key
 from features.settings import Settings
 from features.store.builder import build_features
-from features.store.materialising import materialise
+from features.store.materialisation import materialise
 
 PAGE = Path(__file__).parents[2] / "docs" / "story.md"
 CUSTOMER = "ada"

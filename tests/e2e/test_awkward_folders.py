@@ -19,14 +19,14 @@ from features.models.policy_archive import PolicyArchive
 from features.models.registry import fetch_champion
 from features.settings import Settings
 from features.store.builder import build_features
-from features.store.materialising import materialise
+from features.store.materialisation import materialise
 from pipelines.audit.replay import ReplayPlan, replay_log
 from pipelines.batch.run import BatchPlan, ModelCopy, decide_audience
 from pipelines.options import settings_for
 from pipelines.server.embedded_redis import embedded_redis
 from serving.http.app import create_app
 from serving.log.drain import drain_alone, open_redis
-from serving.privacy.erasing import erase_customer
+from serving.privacy.erasure import erase_customer
 from training.registry.tracking import ModelRun, TrainingData, track_model
 
 SHOP = Path(__file__).parents[1] / "catalogues" / "shop"

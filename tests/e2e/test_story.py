@@ -23,7 +23,7 @@ import yaml
 from typer.testing import CliRunner
 
 from features.catalogue.checks.findings import Proof
-from features.catalogue.loading import examine_catalogue
+from features.catalogue.loader import examine_catalogue
 from features.online.redis_keys import feature_key, profile_key
 from features.settings import Settings
 from pipelines import cli

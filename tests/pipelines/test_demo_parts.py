@@ -23,7 +23,7 @@ from pipelines.demo.airline.customer_journey import Journeys
 from pipelines.demo.airline.diary import Diary, PlayedWeek, Scenario, agreed
 from pipelines.demo.airline.live_table import line_of, table_of
 from pipelines.demo.airline.scoreboard import Purse, Scoreboard
-from pipelines.demo.airline.telling import told
+from pipelines.demo.airline.story import told
 from pipelines.demo.airline.timeline import timeline_of
 from pipelines.demo.airline.traffic import Traffic
 from pipelines.demo.preparation import check_home

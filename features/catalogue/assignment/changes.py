@@ -10,7 +10,7 @@ from decisioning.catalogue.ranges import width, without
 from decisioning.errors import InvalidInputError
 from features.catalogue.assignment.ledger import HELD_OUT, Phase, read_ledger, settled, with_ranges
 from features.catalogue.assignment.settlement import ledger_in_force
-from features.catalogue.loading import load_catalogue
+from features.catalogue.loader import load_catalogue
 
 _NEW_PHASE = "a new phase begins, and readouts show the phases apart"
 _TINY = 1e-9

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from decisioning.errors import InvalidInputError
 from features.catalogue.assignment.ledger import Ledger, read_ledger, settled, write_ledger
-from features.catalogue.loading import load_catalogue
+from features.catalogue.loader import load_catalogue
 
 
 def settle(folder: Path, now: datetime) -> None:

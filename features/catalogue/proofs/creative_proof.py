@@ -18,7 +18,7 @@ from decisioning.rules.predicate import FactValue
 from features.catalogue.checks.findings import Finding, Proof
 from features.catalogue.checks.marketing_words import read_text
 from features.catalogue.proofs.ground import ProofInputs
-from features.templates.rendering import fields_written, offer_variables, render_template, template_paths
+from features.templates.renderer import fields_written, offer_variables, render_template, template_paths
 
 MOST_VARIANTS = 256
 """Expansions tried per creative; beyond, each value is tried on its own."""

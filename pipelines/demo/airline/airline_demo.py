@@ -18,17 +18,17 @@ from features.log.cases import cases_of
 from features.log.event_log import EventLog
 from features.settings import Settings
 from features.store.builder import build_features
-from features.store.materialising import materialise
+from features.store.materialisation import materialise
 from pipelines.demo.airline.care_book import CareBook
 from pipelines.demo.airline.diary import Diary, Scenario, agreed
-from pipelines.demo.airline.ending import Ending
+from pipelines.demo.airline.epilogue import Ending
 from pipelines.demo.airline.live_table import Screen, watching
 from pipelines.demo.airline.lives import EXAMPLE, QUIET_WEEKS, world_of, write_history_of
 from pipelines.demo.airline.rehearsal import WEEK, Rehearsal
 from pipelines.demo.airline.rivals import AT_ONCE, PROPENSITY_NAME, RivalTask, rivals
 from pipelines.demo.airline.scoreboard import Purse, Scoreboard
 from pipelines.demo.airline.traffic import Traffic
-from pipelines.demo.log_reading import drain_now
+from pipelines.demo.log_reader import drain_now
 from pipelines.demo.preparation import Preparation, check_home, run_steps, tables_of
 from pipelines.demo.running_server import running_server, stay_up, wait_until_ready
 from pipelines.options import progress_bar

@@ -41,7 +41,7 @@ from pipelines.simulation.contest.play import Beginning, Played, campaign_catalo
 from pipelines.simulation.history import settled_world
 from pipelines.simulation.policies.oracle import prices, solve
 from pipelines.simulation.policies.policies import Constant, Everything, LearnedPolicy, Oracle, Valuing
-from pipelines.simulation.policies.schooling import ACCEPTED, best_constant
+from pipelines.simulation.policies.school import ACCEPTED, best_constant
 from training.judgement.from_log import load_dataset
 from training.models.learner import learn
 

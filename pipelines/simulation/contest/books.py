@@ -23,7 +23,7 @@ from features.log.contracts import OutcomeType, StateEventType
 from serving.bodies import EventItem, OutcomeItem
 from serving.decisions.deciding import with_unsubscriptions
 from serving.live.changes import REMEMBERED, Changes, changes_of_event, changes_of_outcome, touch_in_catalogue
-from serving.live.reading import RECENT, live_of, unsubscriptions_of
+from serving.live.reader import RECENT, live_of, unsubscriptions_of
 
 _STATE_EVENTS = frozenset(one.value for one in StateEventType)
 _SENT = ("decision_id", "customer_id", "decided_at", "offer_id", "channel", "creative_id")

@@ -26,7 +26,7 @@ from pipelines.simulation.contest.ground import ContestGround, capacities
 from pipelines.simulation.contest.play import Played, play
 from pipelines.simulation.policies.oracle import OraclePlan, prices, solve
 from pipelines.simulation.policies.policies import Constant, Everything, LearnedPolicy, Oracle, Silence, Valuing
-from pipelines.simulation.policies.schooling import PROPENSITY_FOLDER, best_constant, school
+from pipelines.simulation.policies.school import PROPENSITY_FOLDER, best_constant, school
 from pipelines.simulation.world.world import World
 
 EVERYTHING_NAME, CONSTANT_NAME, PROPENSITY_NAME = "everything", "best single message", "propensity"

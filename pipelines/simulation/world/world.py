@@ -16,7 +16,7 @@ from decisioning.errors import InvalidInputError
 from pipelines.simulation.world.chance import Cause, draw
 from pipelines.simulation.world.effects import WorldEffects
 from pipelines.simulation.world.journey import FULL_MEMORY, STAGE_OF, JourneyStep
-from pipelines.simulation.world.living import Living
+from pipelines.simulation.world.life import Living
 from pipelines.simulation.world.population import Population
 from pipelines.simulation.world.state import first_state
 from pipelines.simulation.world.structure import Structure

@@ -82,7 +82,7 @@ async def show(customer_id: PathId, request: Request) -> Response:
 
     It walks over all of Redis and reads the log, so it takes seconds: it is for people's requests, not for pages.
     """
-    from serving.privacy.showing import show_customer
+    from serving.privacy.subject_access import show_customer
 
     engine = engine_of(request)
     shown = await asyncio.to_thread(
@@ -111,7 +111,7 @@ async def correct(customer_id: PathId, request: Request) -> Response:
 
     Answers about consent, profiling and protection are no corrections: report them as events.
     """
-    from serving.privacy.correcting import correct_customer, is_known
+    from serving.privacy.correction import correct_customer, is_known
 
     engine = engine_of(request)
     body = await read_body(request, CorrectionBody)
@@ -143,7 +143,7 @@ async def erase(customer_id: PathId, request: Request) -> Response:
     them are passed over. It takes seconds to minutes, by the size of the log; repeat it where the answer is lost or
     says 503, and it goes on where it stopped. Readouts of experiments stay: they hold sums, and nobody's name.
     """
-    from serving.privacy.erasing import erase_customer
+    from serving.privacy.erasure import erase_customer
 
     engine = engine_of(request)
     try:
@@ -172,7 +172,7 @@ async def readmit(customer_id: PathId, request: Request) -> Response:
 
     The tombstone stays for everything older, so that old rows still do not come back.
     """
-    from serving.privacy.readmitting import readmit_customer, was_erased
+    from serving.privacy.readmission import readmit_customer, was_erased
 
     engine = engine_of(request)
     body = await read_body(request, ReadmissionBody)

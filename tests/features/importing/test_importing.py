@@ -14,7 +14,7 @@ from decisioning.errors import InvalidInputError, InvalidPolicyError, Unavailabl
 from features.catalogue import load_catalogue
 from features.history import History
 from features.importing.folder import STEPS, ImportReport, TableImport, import_folder
-from features.importing.staging import staging_folder
+from features.importing.staged import staging_folder
 from features.log.contracts import DECISIONS, EVENTS, TABLES
 from features.log.event_log import EventLog
 from features.settings import Settings

@@ -19,7 +19,7 @@ from features.log.case_log import cases_in_log
 from features.log.cases import CASES_SCHEMA, cases_of
 from features.log.contracts import DECISIONS, EVENTS, OUTCOMES
 from features.log.event_log import EventLog
-from serving.live.reading import live_of
+from serving.live.reader import live_of
 
 T = datetime(2026, 5, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -13,7 +13,7 @@ from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.message import Channel, Creative, Message, MessageClass, Offer
 from decisioning.errors import InvalidPolicyError, MissingFieldError
 from decisioning.rules.predicate import FactValue
-from features.templates.rendering import (
+from features.templates.renderer import (
     compile_template,
     fields_written,
     render_content,

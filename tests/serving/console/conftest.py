@@ -20,7 +20,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from features.reports.readouts import Readout, read_readout
 from features.settings import Settings
-from pipelines.readings.experiment_reading import read_table_experiment
+from pipelines.analyses.experiment_analysis import read_table_experiment
 from serving.console.routes import console_routes
 from training.experiments.readouts import ReadoutInputs
 from training.experiments.table_readouts import TableDesign

@@ -26,11 +26,11 @@ from features.online.redis_keys import (
 )
 from serving.live.changes import Changes
 from serving.live.encoding import time_text
-from serving.live.reading import Conflict, Known, Lookup, SupplyQuery
+from serving.live.reader import Conflict, Known, Lookup, SupplyQuery
 from serving.live.redis_link import RedisLink
 from serving.live.scripts import MOST_CONTACTS, MOST_EVENTS
 from serving.live.store import LiveStore
-from serving.live.writing import FurtherRow, LogEntry, Settlement, Taking
+from serving.live.writer import FurtherRow, LogEntry, Settlement, Taking
 
 NOW = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)
 MAIL = Touch(

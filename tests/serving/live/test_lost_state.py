@@ -23,12 +23,12 @@ from features.log.event_log import EventLog
 from features.online.redis_keys import ERASED_KEY, STATE_KEY
 from features.settings import Settings
 from features.store.builder import build_features
-from features.store.materialising import materialise
+from features.store.materialisation import materialise
 from pipelines.batch.run import BatchPlan, decide_audience
 from pipelines.commands import restore as restore_command
 from pipelines.server.restore import RestoreReport, restore
 from serving.http.app import create_app
-from serving.live.reading import Known, Lookup, SupplyQuery
+from serving.live.reader import Known, Lookup, SupplyQuery
 from serving.log.drain import drain_alone
 
 NOW = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)

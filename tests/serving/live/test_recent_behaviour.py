@@ -18,10 +18,10 @@ from features.catalogue import load_catalogue
 from serving.live.changes import Changes
 from serving.live.encoding import time_text
 from serving.live.event_memory import MOST_COUNTED, events_kept
-from serving.live.reading import Lookup, SupplyQuery
+from serving.live.reader import Lookup, SupplyQuery
 from serving.live.scripts import MOST_EVENTS
 from serving.live.store import LiveStore
-from serving.live.writing import Taking
+from serving.live.writer import Taking
 
 NOW = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)
 NOT_JUST_BOUGHT = """

@@ -20,7 +20,7 @@ from features.online.redis_keys import ERASED_KEY
 from features.privacy.scan import traces_below
 from features.settings import Settings
 from features.store.builder import build_features
-from features.store.materialising import materialise
+from features.store.materialisation import materialise
 from pipelines.server.embedded_redis import embedded_redis
 from serving.http.app import create_app
 from serving.log.drain import DrainReport, drain_alone

@@ -23,9 +23,9 @@ from features.log.contracts import OutcomeType, StateEventType
 from features.online.redis_keys import shard_of
 from serving.in_force.policy_in_force import put_in_force
 from serving.live.changes import touch_in_catalogue
-from serving.live.reading import Known, Lookup, SupplyQuery
+from serving.live.reader import Known, Lookup, SupplyQuery
 from serving.live.store import LiveStore
-from serving.live.writing import LogEntry
+from serving.live.writer import LogEntry
 from serving.reports.intake import Intake, Report
 
 NOW = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)

@@ -30,9 +30,9 @@ from features.online.profiles import customers_from_frame, decode_profile, encod
 from features.online.redis_keys import shard_of, stream_key
 from serving.decisions.deciding import is_not_profiled, live_after, with_told, with_unsubscriptions
 from serving.in_force.policy_in_force import put_in_force
-from serving.live.reading import Known, Lookup
+from serving.live.reader import Known, Lookup
 from serving.live.store import LiveStore
-from serving.live.writing import LogEntry
+from serving.live.writer import LogEntry
 from serving.reports.intake import Intake, Report
 
 START = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from decisioning.catalogue.creative_limits import creative_faults
 from decisioning.catalogue.message import Channel, Creative, Message, MessageClass, Offer
 from decisioning.errors import InvalidPolicyError
-from features.templates.rendering import render_content
-from serving.in_force import fitting
-from serving.in_force.fitting import NOT_RENDERED, Fitting
+from features.templates.renderer import render_content
+from serving.in_force import fit as fitting
+from serving.in_force.fit import NOT_RENDERED, Fitting
 
 OFFER = Offer(
     offer_id="tea", goal_id="g", kind="gift", message_class=MessageClass.SERVICE, purpose="service",

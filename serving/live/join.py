@@ -20,7 +20,7 @@ from features.online.profiles import decode_profile
 from features.online.record import microseconds
 from serving.live.changes import Changes, field_of, opening_of, resolution_of
 from serving.live.encoding import JOINED, TIME_DIGITS, contact_text, time_text
-from serving.live.reading import KEPT_ARM, PERSON, Known, pairs_of
+from serving.live.reader import KEPT_ARM, PERSON, Known, pairs_of
 
 JOINING = "identities"
 """Stands as the identity of what is passed on between the ids of one person; it is taken as often as it is told."""

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from decisioning.catalogue.listening import Listening, Topic
 from features.listening.language import language_of
-from features.listening.text_reading import MOST_CHARACTERS, label_of, low_score, read_text, topic_of
+from features.listening.text_reader import MOST_CHARACTERS, label_of, low_score, read_text, topic_of
 
 SENTENCES = Path(__file__).parent / "sentences.yaml"
 CREATIVES = Path(__file__).parents[2] / "catalogues" / "marketing_sentences.yaml"

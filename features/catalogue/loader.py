@@ -14,13 +14,13 @@ from features.catalogue.checks.findings import Finding, Severity, from_problem, 
 from features.catalogue.checks.guardrails import check_fairness
 from features.catalogue.checks.references import check_references
 from features.catalogue.checks.rule_facts import check_rules
-from features.catalogue.checks.wording import check_wording
+from features.catalogue.checks.texts import check_wording
 from features.catalogue.proofs import ProofInputs, check_contradictions, prove
 from features.catalogue.reading.form_check import validate_sections
 from features.catalogue.reading.names import Names
 from features.catalogue.reading.problems import CatalogueProblem
 from features.catalogue.reading.sections import Sections, read_sections
-from features.catalogue.versioning import catalogue_version
+from features.catalogue.version import catalogue_version
 
 _MOST_SHOWN = 50
 

@@ -149,7 +149,7 @@ def _fitted_value(attribute: Attribute, value: FactValue) -> FactValue:
 
 def _write(log: "EventLog", redis_url: str, row: Mapping[str, Any], catalogue: Catalogue) -> None:
     """Into the log first: it is what the next materialisation writes to Redis."""
-    from features.privacy.profile_writing import write_row
+    from features.privacy.profile_writer import write_row
 
     with connect(redis_url) as client:
         write_row(log, client, row, catalogue)

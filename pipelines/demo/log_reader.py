@@ -5,7 +5,7 @@ from datetime import datetime
 from features.chain.audit_chain import open_log
 from features.reports.readouts import Readout
 from features.settings import Settings
-from pipelines.readings.experiment_reading import read_logged_experiment
+from pipelines.analyses.experiment_analysis import read_logged_experiment
 from serving.log.drain import drain_alone, open_redis
 from training.experiments.readouts import ReadoutInputs
 

@@ -25,7 +25,7 @@ from serving.in_force.policy_in_force import InForce
 from serving.live.changes import touch_in_catalogue
 from serving.live.encoding import contact_text, time_text, touch_text
 from serving.live.redis_link import Command
-from serving.live.writing import counter_ttl_ms
+from serving.live.writer import counter_ttl_ms
 from serving.log.log_rows import decision_of_position, parts_of
 
 COLUMNS = (

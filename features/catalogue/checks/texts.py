@@ -14,7 +14,7 @@ from features.catalogue.reading.documents import Location
 from features.catalogue.reading.names import Names
 from features.catalogue.reading.problems import nearest_to, shown
 from features.catalogue.reading.sections import Sections
-from features.templates.rendering import OFFER_FIELDS, TEMPLATE_ROOTS, render_template, template_paths
+from features.templates.renderer import OFFER_FIELDS, TEMPLATE_ROOTS, render_template, template_paths
 
 
 def check_wording(sections: Sections, sound: dict[str, Any], names: Names) -> None:

@@ -21,7 +21,7 @@ from features.online.redis_keys import shard_of, stream_key
 from features.privacy.audit_trail import Act, note_act
 from features.privacy.purposes import DataRules, data_rules
 from features.settings import Settings
-from serving.live.reading import Known, Lookup, known_of, read_call
+from serving.live.reader import Known, Lookup, known_of, read_call
 from serving.live.scripts import READ
 from serving.log.drain import open_redis
 from serving.privacy.redis_traces import RedisTraces, find_traces

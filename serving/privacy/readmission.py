@@ -50,7 +50,7 @@ def readmit_customer(
     """
     from features.log.event_log import EventLog
     from features.log.rows import frame_of, row_of
-    from features.privacy.profile_writing import write_row
+    from features.privacy.profile_writer import write_row
 
     _check(catalogue, consents, given_at, now)
     log = EventLog(settings.log_path)

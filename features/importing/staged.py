@@ -11,7 +11,7 @@ from pathlib import Path
 import polars as pl
 
 from decisioning.errors import InvalidInputError, UnavailableError
-from features.importing.parsing import whole_ids
+from features.importing.parser import whole_ids
 from features.importing.refusals import Refusals
 from features.importing.table_files import Chunk, TableFile
 from features.importing.validation import Surroundings, check_rows

@@ -8,7 +8,7 @@ import polars as pl
 
 from features.importing.json_columns import respell
 from features.importing.refusals import REASONS_SCHEMA, Refusals
-from features.importing.staging import Staged
+from features.importing.staged import Staged
 from features.importing.validation import ROW
 from features.listening.listener import without_heard
 from features.log.contracts import EVENTS, Table

@@ -11,7 +11,7 @@ import polars as pl
 
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import InvalidInputError, nearest_names
-from features.importing.staging import Staged
+from features.importing.staged import Staged
 from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES, StateEventType, Table
 from features.log.event_log import EventLog
 from features.log.identities import by_person, people

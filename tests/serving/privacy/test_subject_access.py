@@ -11,8 +11,8 @@ from features.online.profiles import decode_profile
 from features.online.redis_keys import profile_key
 from features.privacy.audit_trail import acts, trail_path
 from features.privacy.scan import traces_below
-from serving.privacy.correcting import correct_customer
-from serving.privacy.showing import show_customer
+from serving.privacy.correction import correct_customer
+from serving.privacy.subject_access import show_customer
 
 
 def shown(one, who: str) -> dict:

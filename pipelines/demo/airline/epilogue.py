@@ -17,8 +17,8 @@ from features.settings import Settings
 from pipelines.demo.airline.airline_report import SERVED, print_invitation, print_journey, print_numbers, print_worth
 from pipelines.demo.airline.rehearsal import CAMPAIGN, Rehearsal
 from pipelines.demo.airline.rivals import CONSTANT_NAME, Rivals
-from pipelines.demo.airline.telling import told
-from pipelines.demo.log_reading import read_now
+from pipelines.demo.airline.story import told
+from pipelines.demo.log_reader import read_now
 from pipelines.options import progress_bar
 from pipelines.simulation.contest.comparison import SILENCE_NAME, ContestComparison, compare_plays
 from pipelines.simulation.contest.judge import Recount, judge

@@ -16,11 +16,11 @@ from serving.bodies import EventItem, OutcomeItem
 from serving.in_force.policy_in_force import InForce
 from serving.live.changes import REMEMBERED, Changes, changes_of_event, changes_of_outcome
 from serving.live.encoding import exposure_text
-from serving.live.joining import JOINING
-from serving.live.reading import KEPT_ARM, RECENT
-from serving.live.writing import Taking
+from serving.live.join import JOINING
+from serving.live.reader import KEPT_ARM, RECENT
+from serving.live.writer import Taking
 from serving.problems import Fault
-from serving.restoring.taken import Restorer
+from serving.restoration.taken import Restorer
 
 
 def events_of(log: EventLog, in_force: InForce, now: datetime) -> Iterator[Taking]:

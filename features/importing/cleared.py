@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from features.importing.staging import Staged
+from features.importing.staged import Staged
 from features.log.contracts import CUSTOMERS
 
 _NULL = r'"((?:[^"\\]|\\.)+)":null'

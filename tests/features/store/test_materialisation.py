@@ -17,7 +17,7 @@ from features.log.event_log import EventLog
 from features.online.customer_lookup import read_customer
 from features.online.redis_keys import EVIDENCE_KEY, feature_key
 from features.store.builder import build_features
-from features.store.materialising import materialise
+from features.store.materialisation import materialise
 
 AS_OF = datetime(2026, 11, 1, tzinfo=UTC)
 DAY = timedelta(days=1)

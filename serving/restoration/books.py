@@ -17,13 +17,13 @@ from features.models.policy_archive import PolicyArchive
 from features.settings import Settings
 from serving.in_force.policy_in_force import InForce
 from serving.live.changes import Changes
-from serving.live.joining import JOINING, Visitor, joined, told_who
-from serving.live.reading import RECENT, Lookup, known_of, read_call
+from serving.live.join import JOINING, Visitor, joined, told_who
+from serving.live.reader import RECENT, Lookup, known_of, read_call
 from serving.live.redis_link import Command
 from serving.live.scripts import READ, RESTORE_DECISION, TAKE_IN, Script
-from serving.live.writing import Taking, take_in_call
-from serving.restoring.taken import COLUMNS, Restorer
-from serving.restoring.words import events_of, exposures_of, outcomes_of
+from serving.live.writer import Taking, take_in_call
+from serving.restoration.taken import COLUMNS, Restorer
+from serving.restoration.words import events_of, exposures_of, outcomes_of
 
 _TOGETHER = 500
 _MOST_STEPS = 4

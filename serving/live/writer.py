@@ -15,7 +15,7 @@ from features.log.tombstones import NO_TOKEN
 from features.online.redis_keys import SHARD_COUNT, decision_key, feature_key, seen_key, shard_of, stream_key
 from serving.live.changes import Changes
 from serving.live.encoding import contact_text, exposure_text, time_text, touch_text
-from serving.live.reading import KEPT_ARM, SupplyQuery, query_json, since_of, state_keys
+from serving.live.reader import KEPT_ARM, SupplyQuery, query_json, since_of, state_keys
 from serving.live.redis_link import Command
 
 BOOK_LASTS = timedelta(days=400)

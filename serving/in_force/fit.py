@@ -15,7 +15,7 @@ from decisioning.catalogue.creative_limits import BODY, FORMAT, creative_faults
 from decisioning.catalogue.message import Channel, Message
 from decisioning.errors import InvalidPolicyError, MissingFieldError
 from decisioning.rules.predicate import FactValue
-from features.templates.rendering import fields_written, is_known, offer_variables, render_content
+from features.templates.renderer import fields_written, is_known, offer_variables, render_content
 
 NOT_RENDERED = "its template cannot be put into words for this customer"
 

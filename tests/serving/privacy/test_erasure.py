@@ -20,8 +20,8 @@ from features.online.redis_keys import HELD_KEY, household_book_key, profile_key
 from features.privacy.audit_trail import acts
 from features.privacy.journal import journal_folder, unfinished
 from features.store.feature_history import current_generation
-from features.store.materialising import materialise
-from serving.privacy.erasing import Erasure, ErasureGround, erase_customer, resume_erasures
+from features.store.materialisation import materialise
+from serving.privacy.erasure import Erasure, ErasureGround, erase_customer, resume_erasures
 from serving.privacy.redis_traces import waiting_mentions
 
 
