@@ -1,10 +1,8 @@
-"""One decision: probabilities that are true, answers that repeat, reasons that fit."""
+"""One decision: probabilities that are true, answers that repeat, questions that are refused."""
 
-import timeit
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from math import fsum
 from typing import Any
 
@@ -14,33 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from decisioning.catalogue.catalogue import Catalogue
-from decisioning.catalogue.contact_policy import (
-    Cap,
-    Contact,
-    ContactPolicy,
-    Fatigue,
-    PressureBudget,
-    Suppression,
-    SuppressionScope,
-)
-from decisioning.catalogue.experiment import ArmPolicy, Experiment, Holdout
+from decisioning.catalogue.experiment import ArmPolicy
 from decisioning.catalogue.exploration import Exploration, ExplorationKind, Ramp
-from decisioning.catalogue.levers import Lever, LeverScope
-from decisioning.catalogue.limits import DepartmentShare, Limit, LimitMeasure, LimitScope, Period, Supply
-from decisioning.catalogue.message_classes import CapScope
-from decisioning.catalogue.quiet_hours import QuietHours, QuietRule
-from decisioning.decision import Action, Inputs, Placement, Reason
+from decisioning.catalogue.limits import Supply
+from decisioning.decision import Action, Placement, Reason
 from decisioning.errors import InvalidInputError, UnknownNameError
-from decisioning.live import LiveState, RecentEvent, StageMove
 from decisioning.policy import Policy, decide
 from decisioning.record import decision_to_record
-from decisioning.rules.predicate import Compare, Comparison
 from decisioning.scoring import FeatureVector
+from tests.decisioning.exploring import MakeExperiment, MakeInputs, exploring
 
-type MakeInputs = Callable[..., Inputs]
-type MakeExperiment = Callable[..., Experiment]
 SCORES = st.lists(st.floats(-1e6, 1e6), min_size=9, max_size=9).map(np.array)
-NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 TWO = (Placement(placement_id="a"), Placement(placement_id="b"))
 GOLDEN_VERSION = "66b4f356c148d682"
 GOLDEN = [
@@ -62,11 +44,6 @@ GOLDEN_SLATES = {
     ),
 }
 REACH = st.sets(st.sampled_from(["email", "push"])).map(frozenset)
-
-
-def exploring(catalogue: Catalogue, epsilon: float, floor: float = 0.0, *experiments: Experiment) -> Policy:
-    exploration = Exploration(epsilon=epsilon, min_probability=floor)
-    return Policy(replace(catalogue, exploration=exploration, experiments=experiments))
 
 
 @settings(max_examples=100, deadline=None)
@@ -254,111 +231,6 @@ def test_where_catalogue_version_and_seed_meet_matters(plain_catalogue: Catalogu
     assert one.version != other.version
 
 
-@pytest.mark.parametrize(
-    ("fields", "reason"),
-    [
-        ({}, Reason.MODEL),
-        ({"expected_values": np.zeros(9), "excluded_offers": frozenset({"opening-hours"})}, Reason.SILENCE_BEST),
-        ({"expected_values": None}, Reason.RULES),
-        ({"expected_values": None, "degraded": ("model_unavailable",)}, Reason.RULES),
-        ({"expected_values": None, "excluded_offers": frozenset({"opening-hours"})}, Reason.NOTHING_PERMITTED),
-        (
-            {
-                "expected_values": None,
-                "excluded_offers": frozenset({"opening-hours"}),
-                "degraded": ("model_unavailable",),
-            },
-            Reason.DEGRADED,
-        ),
-        ({"reachable_channels": frozenset()}, Reason.NOTHING_PERMITTED),
-        ({"customer": None}, Reason.UNKNOWN_CUSTOMER),
-        ({"customer": None, "degraded": ("contended",)}, Reason.CONTENDED),
-        ({"customer": None, "features": None, "degraded": ("features_unavailable",)}, Reason.DEGRADED),
-    ],
-)
-def test_the_reason_fits(plain_policy: Policy, inputs_of: MakeInputs, fields: dict[str, Any], reason: Reason) -> None:
-    assert decide(plain_policy, inputs_of(plain_policy, **fields), "D-1").reason is reason
-
-
-def test_without_a_model_declared_values_may_prefer_silence(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
-    worthless = replace(plain_catalogue.offers["opening-hours"], value_minor=0.0)
-    policy = Policy(replace(plain_catalogue, offers={**plain_catalogue.offers, "opening-hours": worthless}))
-    rules = decide(policy, inputs_of(policy, expected_values=None), "D-1")
-    assert (rules.action, rules.reason) == (Action.HOLD, Reason.RULES)
-    degraded = inputs_of(policy, expected_values=None, degraded=("model_unavailable",))
-    assert decide(policy, degraded, "D-1").reason is Reason.DEGRADED
-
-
-def test_what_the_draw_chose_against_the_best_is_called_explored(
-    plain_catalogue: Catalogue, inputs_of: MakeInputs
-) -> None:
-    policy = exploring(plain_catalogue, 0.9)
-    found = [decide(policy, inputs_of(policy, uniform=step / 100), "D-1") for step in range(100)]
-    for decision in found:
-        is_best = decision.message_key == decision.best.message_key
-        assert decision.reason is (Reason.MODEL if is_best else Reason.EXPLORED)
-    assert {decision.action for decision in found} == {Action.SEND, Action.HOLD}
-
-
-def test_the_random_arm_draws_evenly_with_and_without_a_model(
-    plain_catalogue: Catalogue, inputs_of: MakeInputs, experiment_of: MakeExperiment
-) -> None:
-    policy = exploring(plain_catalogue, 0.1, 0.01, experiment_of(ArmPolicy.RANDOM))
-    for scores in (np.linspace(0, 900, 9), None):
-        found = [
-            decide(policy, inputs_of(policy, expected_values=scores, uniform=step / 9 + 0.01), "D-1")
-            for step in range(9)
-        ]
-        assert {decision.message_key for decision in found} == {one.message_key for one in found[0].evaluated}
-        assert {decision.action_probability for decision in found} == {1 / 9}
-        assert {decision.reason for decision in found} == {Reason.EXPERIMENT}
-        assert found[0].arms == {"test": "all"}
-
-
-def _arm_reason(policy: Policy, inputs: Inputs) -> tuple[Reason, int]:
-    decision = decide(policy, inputs, "D-1")
-    return decision.reason, len(decision.evaluated)
-
-
-def test_holdout_and_silent_arm_are_named_where_they_alone_stood_in_the_way(
-    plain_catalogue: Catalogue, inputs_of: MakeInputs, experiment_of: MakeExperiment
-) -> None:
-    held_out = Policy(replace(plain_catalogue, holdout=Holdout(share=1.0, salt="h")))
-    silent = Policy(replace(plain_catalogue, experiments=(experiment_of(ArmPolicy.SILENCE),)))
-    no_service = {"excluded_offers": frozenset({"opening-hours"})}
-    for policy, reason in ((held_out, Reason.HOLDOUT), (silent, Reason.EXPERIMENT)):
-        for scores in (np.linspace(0, 900, 9), None):
-            fields = {**no_service, "expected_values": scores}
-            assert _arm_reason(policy, inputs_of(policy, **fields)) == (reason, 1)
-            unreachable = inputs_of(policy, **fields, reachable_channels=frozenset())
-            assert _arm_reason(policy, unreachable) == (Reason.NOTHING_PERMITTED, 1)
-        assert _arm_reason(policy, inputs_of(policy)) == (Reason.MODEL, 3)
-    decision = decide(held_out, inputs_of(held_out), "D-1")
-    assert decision.is_held_out
-    assert decision.arms == {}
-
-
-def test_a_random_arm_draws_only_among_what_a_silent_arm_leaves(
-    plain_catalogue: Catalogue, inputs_of: MakeInputs, experiment_of: MakeExperiment
-) -> None:
-    tests = (experiment_of(ArmPolicy.SILENCE, "quiet"), experiment_of(ArmPolicy.RANDOM, "noise"))
-    policy = exploring(plain_catalogue, 0.0, 0.0, *tests)
-    decision = decide(policy, inputs_of(policy), "D-1")
-    assert {one.message_key.split("/")[0] for one in decision.evaluated} == {"silence", "opening-hours"}
-    assert {one.probability for one in decision.evaluated} == {1 / 3}
-
-
-def test_an_experiment_of_another_time_or_place_changes_nothing(
-    plain_catalogue: Catalogue, inputs_of: MakeInputs, experiment_of: MakeExperiment, now: datetime
-) -> None:
-    over = replace(experiment_of(ArmPolicy.SILENCE, "over"), ends_at=now)
-    soon = replace(experiment_of(ArmPolicy.SILENCE, "soon"), starts_at=now + timedelta(seconds=1))
-    elsewhere = replace(experiment_of(ArmPolicy.SILENCE, "elsewhere"), touchpoints=frozenset({"app-home"}))
-    policy = exploring(plain_catalogue, 0.0, 0.0, over, soon, elsewhere)
-    decision = decide(policy, inputs_of(policy), "D-1")
-    assert (decision.arms, decision.reason) == ({}, Reason.MODEL)
-
-
 def test_a_touchpoint_without_messages_is_silent(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
     policy = Policy(replace(plain_catalogue, creatives=()))
     decision = decide(policy, inputs_of(policy), "D-1")
@@ -398,162 +270,7 @@ def test_exploration_and_slates_are_pinned_to_the_last_bit(
     assert found == GOLDEN_SLATES[kind]
 
 
-OPTED_OUT = [
-    {"has_opted_out_of_profiling": True},
-    {"live": LiveState(has_opted_out_of_profiling=True)},
-    {"has_opted_out_of_profiling": True, "live": LiveState(stage=StageMove(stage_id="lapsed", at=NOW))},
-]
-
-
-@pytest.mark.parametrize("fields", OPTED_OUT)
-def test_who_does_not_want_to_be_profiled_gets_a_choice_that_looks_at_nothing_of_theirs(
-    plain_policy: Policy, inputs_of: MakeInputs, features_of: Callable[..., FeatureVector], fields: dict[str, Any]
-) -> None:
-    knowns = [
-        {"features": features_of(purchase_count_90d=count), "expected_values": scores, "stage_id": stage}
-        for count in (0.0, 900.0)
-        for scores in (None, np.linspace(900, 0, 9), np.full(9, np.nan))
-        for stage in ("active",)
-    ]
-    decisions = [decide(plain_policy, inputs_of(plain_policy, **fields | known), "D-1") for known in knowns]
-    for decision in decisions:
-        assert (decision.message_key, decision.reason) == ("ten-percent/push/plain", Reason.NOT_PROFILED)
-        assert decision.evaluated == decisions[0].evaluated
-        assert decision.excluded == decisions[0].excluded
-        assert {one.expected_value_minor for one in decision.evaluated} == {None}
-    assert {decision.model_version for decision in decisions if decision.inputs.expected_values is not None} == {None}
-
-
-def test_what_looks_at_behaviour_is_closed_for_who_is_not_profiled(
-    plain_catalogue: Catalogue, inputs_of: MakeInputs, now: datetime
-) -> None:
-    rule = Compare(fact="live.browse_count_1h", comparison=Comparison.AT_LEAST, value=1)
-    offers = {**plain_catalogue.offers, "ten-percent": replace(plain_catalogue.offers["ten-percent"], eligibility=rule)}
-    policy = Policy(replace(plain_catalogue, offers=offers))
-    live = LiveState(events=(RecentEvent(event_type="browse", at=now - timedelta(minutes=1)),))
-    assert decide(policy, inputs_of(policy, live=live), "D-1").offer_id == "ten-percent"
-    silent = decide(policy, inputs_of(policy, live=live, has_opted_out_of_profiling=True), "D-1")
-    assert silent.offer_id != "ten-percent"
-    assert silent.stage_id is None  # entry rules look at features
-
-
-@pytest.mark.parametrize("live_word", [True, False])
-def test_the_live_word_on_profiling_overrides_the_profile(
-    plain_policy: Policy, inputs_of: MakeInputs, *, live_word: bool
-) -> None:
-    live = LiveState(has_opted_out_of_profiling=live_word)
-    inputs = inputs_of(plain_policy, live=live, has_opted_out_of_profiling=not live_word, stage_id="active")
-    reason = decide(plain_policy, inputs, "D-1").reason
-    assert reason is (Reason.NOT_PROFILED if live_word else Reason.MODEL)
-
-
-def test_a_stage_that_an_event_named_counts_for_a_day_unless_the_caller_names_one(
-    plain_policy: Policy, inputs_of: MakeInputs, now: datetime
-) -> None:
-    def stage(age: timedelta, name: str = "lapsed", **fields: Any) -> str | None:
-        live = LiveState(stage=StageMove(stage_id=name, at=now - age))
-        return decide(plain_policy, inputs_of(plain_policy, live=live, **fields), "D-1").stage_id
-
-    assert stage(timedelta(0)) == stage(timedelta(hours=23)) == "lapsed"
-    assert stage(timedelta(hours=24, seconds=1)) == "active"
-    assert stage(timedelta(hours=1), "gone") == "active"
-    assert stage(timedelta(hours=1), stage_id="new") == "new"
-
-
-def test_the_random_arm_keeps_the_ramp_and_gives_silence_what_it_cuts(
-    plain_catalogue: Catalogue, inputs_of: MakeInputs, experiment_of: MakeExperiment
-) -> None:
-    exploration = Exploration(ramp=Ramp(needed=10, start_share=0.1))
-    policy = Policy(replace(plain_catalogue, exploration=exploration, experiments=(experiment_of(ArmPolicy.RANDOM),)))
-    supply = Supply(evidence=dict.fromkeys(("double-stamps", "free-coffee", "opening-hours"), 10))
-    decision = decide(policy, inputs_of(policy, supply=supply), "D-1")
-    chances = {one.message_key: one.probability for one in decision.evaluated}
-    assert chances["ten-percent/push/plain"] == pytest.approx(0.05)
-    assert chances["free-coffee/push/plain"] == pytest.approx(1 / 9)
-    assert chances["silence"] == pytest.approx(1 / 9 + 2 / 9 - 0.1)
-    assert {one.message_key.split("/")[0]: one.evidence_count for one in decision.evaluated} == {
-        "silence": None, "ten-percent": 0, "double-stamps": 10, "free-coffee": 10, "opening-hours": 10,
-    }  # fmt: skip
-
-
 def test_evidence_is_shown_where_somebody_counts(plain_policy: Policy, inputs_of: MakeInputs) -> None:
     decision = decide(plain_policy, inputs_of(plain_policy, supply=Supply(evidence={"ten-percent": 3})), "D-1")
     counts = {one.message_key.split("/")[0]: one.evidence_count for one in decision.evaluated}
     assert (counts["ten-percent"], counts["free-coffee"]) == (3, None)
-
-
-@pytest.fixture(scope="module")
-def busy_policy(plain_catalogue: Catalogue, now: datetime) -> Policy:
-    """Forty messages with every gate, price and lever at work."""
-    many = tuple(
-        replace(creative, creative_id=f"{creative.creative_id}-{copy}")
-        for creative in plain_catalogue.creatives
-        for copy in range(5)
-    )
-    scopes = (CapScope.EVERYTHING, CapScope.DEPARTMENT, CapScope.GOAL, CapScope.CLASS, CapScope.CHANNEL, CapScope.OFFER)
-    busy = Compare(fact="purchase_count_90d", comparison=Comparison.AT_LEAST, value=3)
-    lever = Lever(
-        lever_id="l",
-        scope=LeverScope.GOAL,
-        of="loyalty",
-        factor=1.5,
-        owner="o",
-        reason="r",
-        expires_at=now + timedelta(days=1),
-        when=busy,
-    )
-    return Policy(
-        replace(
-            plain_catalogue,
-            creatives=many,
-            contact_policy=ContactPolicy(
-                caps=tuple(Cap(cap_id=one, scope=one, limit=40, window_seconds=7 * 86_400.0) for one in scopes),
-                pressure=PressureBudget(limit=90, window_seconds=7 * 86_400.0),
-                suppressions=(Suppression(after="declined", scope=SuppressionScope.OFFER, cooldown_seconds=86_400.0),),
-                fatigue=Fatigue(cost_minor=1.0, half_life_seconds=86_400.0),
-            ),
-            quiet_hours=QuietHours(rules=(QuietRule(from_minute=21 * 60, until_minute=8 * 60),)),
-            limits=(
-                Limit(limit_id="pushes", scope=LimitScope.CHANNEL, of="push", amount=1000, period=Period.HOUR),
-                Limit(
-                    limit_id="q4", scope=LimitScope.DEPARTMENT, of="marketing", amount=1e6, measure=LimitMeasure.COST
-                ),
-            ),
-            shares=(DepartmentShare(share_id="m", department="marketing", max_share=0.9),),
-            levers=(lever,),
-            exploration=Exploration(
-                kind=ExplorationKind.INVERSE_GAP, min_probability=0.002, ramp=Ramp(needed=200, start_share=0.05)
-            ),
-        )
-    )
-
-
-def test_a_decision_among_forty_messages_with_everything_on_is_cheap(
-    busy_policy: Policy, inputs_of: MakeInputs, now: datetime
-) -> None:
-    """Typically 0.3 ms; the bound only catches an accident such as counting the book for every message."""
-    touch = busy_policy.compiled_candidates("app-home")[0].touch
-    contacts = tuple(
-        Contact(contact_id=f"d{age}", touch=touch, at=now - timedelta(hours=5 * age), is_confirmed=True)
-        for age in range(30)
-    )
-    supply = Supply(prices_minor={"pushes": 2.0, "m": -1.0}, evidence={"ten-percent": 20})
-    inputs = inputs_of(busy_policy, live=LiveState(contacts=contacts), supply=supply)
-    decision = decide(busy_policy, inputs, "D-1")
-    assert len(decision.evaluated) == 41
-    found = decision.evaluated[1]
-    assert min(found.fatigue_minor, found.shadow_minor, found.context_weight - 1, found.evidence_count or 0) > 0
-    assert min(timeit.repeat(lambda: decide(busy_policy, inputs, "D-1"), number=50, repeat=5)) / 50 < 0.05
-
-
-def test_a_decision_among_forty_messages_is_cheap(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
-    """Typically 0.2 ms; the bound only catches an accident such as compiling per request."""
-    many = tuple(
-        replace(creative, creative_id=f"{creative.creative_id}-{copy}")
-        for creative in plain_catalogue.creatives
-        for copy in range(5)
-    )
-    policy = Policy(replace(plain_catalogue, creatives=many))
-    inputs = inputs_of(policy)
-    assert len(policy.candidates("weekly-mail")) == 40
-    assert min(timeit.repeat(lambda: decide(policy, inputs, "D-1"), number=50, repeat=5)) / 50 < 0.05

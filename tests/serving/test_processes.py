@@ -26,6 +26,7 @@ from features.log.event_log import EventLog
 from features.models.bundle import write_bundle
 from features.settings import Settings
 from pipelines.server.embedded_redis import redis_for
+from tests.waiting import wait_until
 
 NEXTBEST = Path(sys.executable).with_name("nextbest")
 CUSTOMERS = [f"C-{n}" for n in range(20)]
@@ -136,21 +137,14 @@ def under_load(url: str, disturb: Callable[[], object], is_over: Callable[[], bo
     threads = [threading.Thread(target=load, args=(url, answered, stop, f"{name}{n}")) for n in range(3)]
     for thread in threads:
         thread.start()
-    wait_for(lambda: len(answered) > 60)
+    wait_until(lambda: len(answered) > 60)
     disturb()
     before = len(answered)
-    wait_for(lambda: is_over() or len(answered) > before + 50_000)
+    wait_until(lambda: is_over() or len(answered) > before + 50_000)
     stop.set()
     for thread in threads:
         thread.join()
     return answered
-
-
-def wait_for(check: Callable[[], bool]) -> None:
-    ends_at = time.monotonic() + 120
-    while not check():
-        assert time.monotonic() < ends_at, "it never came true"
-        time.sleep(0.05)
 
 
 def test_a_server_decides_stops_on_a_signal_and_leaves_a_complete_log_and_nothing_running(
@@ -175,7 +169,7 @@ def test_a_server_decides_stops_on_a_signal_and_leaves_a_complete_log_and_nothin
     assert len({one["decision_id"] for one in repeated}) == 1
     assert sum(not one["replayed"] for one in repeated) == 1
     assert server.log().read(DECISIONS).height == 2
-    wait_for(lambda: not any(map(is_there, family)))
+    wait_until(lambda: not any(map(is_there, family)))
 
 
 def test_killing_a_worker_and_then_the_whole_server_under_load_loses_no_decision_that_was_answered(

@@ -14,6 +14,7 @@ import redis
 from decisioning.errors import InvalidInputError, UnavailableError
 from features.settings import Settings
 from pipelines.server.embedded_redis import embedded_redis, find_binary, redis_for
+from tests.waiting import wait_until
 
 SYSTEM_BINARY = shutil.which("redis-server") or shutil.which("valkey-server")
 
@@ -40,13 +41,6 @@ def client_of(url: str) -> redis.Redis:
 def pid_of(url: str) -> int:
     with client_of(url) as client:
         return int(client.info("server")["process_id"])
-
-
-def wait_until(is_so: Callable[[], bool], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)
 
 
 def is_gone(pid: int) -> bool:

@@ -23,6 +23,7 @@ from features.settings import Settings
 from serving.http.app import create_app
 from serving.http.documents import DecisionAnswer
 from serving.log.drain import drain_spool, drain_streams
+from tests.waiting import wait_until
 
 ASK = {"customer_id": "C-1", "touchpoint": "weekly-mail"}
 DEADLINE_MS = 1_000  # long enough for a busy machine, and what is tested is that it is kept
@@ -52,13 +53,6 @@ def timed(client: TestClient, **changes: Any) -> tuple[dict[str, Any], float]:
     assert answer.status_code == 200, answer.text
     DecisionAnswer.model_validate(answer.json())
     return answer.json(), time.perf_counter() - started
-
-
-def until(check: Callable[[], bool], seconds: float = 60.0) -> None:
-    ends_at = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < ends_at, "it never came true"
-        time.sleep(0.02)
 
 
 def test_with_redis_killed_the_answer_is_silence_at_once_and_lands_in_the_log(
@@ -92,7 +86,7 @@ def test_with_redis_frozen_the_deadline_holds_and_later_requests_no_longer_wait(
     first, seconds = timed(served)
     assert first["degraded_reasons"] == ["state_unavailable"]
     assert seconds < DEADLINE_MS / 1000 + 0.1
-    until(lambda: not served.app.state.engine.state.is_up)  # pyright: ignore[reportAttributeAccessIssue]
+    wait_until(lambda: not served.app.state.engine.state.is_up)  # pyright: ignore[reportAttributeAccessIssue]
     assert min(timed(served)[1] for _ in range(5)) < 0.05
 
 
@@ -108,7 +102,7 @@ def test_after_redis_came_back_decisions_are_whole_again(served: TestClient, own
 
     own_redis.start()
 
-    until(lambda: not timed(served)[0]["degraded"])
+    wait_until(lambda: not timed(served)[0]["degraded"])
 
 
 def test_a_decision_whose_commit_was_not_confirmed_is_withdrawn_and_marked_not_sent(
@@ -189,7 +183,7 @@ def test_readiness_tells_what_is_away_and_keeps_the_server_in_service(served: Te
     assert served.get("/readyz").json()["status"] == "ready"
     own_redis.send(signal.SIGKILL)
 
-    until(lambda: served.get("/readyz").json()["status"] == "degraded")
+    wait_until(lambda: served.get("/readyz").json()["status"] == "degraded")
     answer = served.get("/readyz")
     assert answer.status_code == 200
     assert answer.json()["checks"]["redis"]["problem"]

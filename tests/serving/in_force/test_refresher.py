@@ -1,6 +1,5 @@
 """A running server takes a new catalogue and a new champion, and keeps the old ones where the new ones are no good."""
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,15 +12,9 @@ from features.catalogue import load_catalogue
 from features.catalogue.assignment.ledger import Ledger, read_ledger
 from features.models.policy_archive import PolicyArchive
 from features.settings import Settings
+from tests.waiting import wait_until
 
 ASK = {"customer_id": "C-1", "touchpoint": "app-home"}
-
-
-def until(check: Callable[[], bool], seconds: float = 60.0) -> None:
-    ends_at = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < ends_at, "it never came true"
-        time.sleep(0.02)
 
 
 def checks(client: TestClient) -> dict[str, Any]:
@@ -41,7 +34,7 @@ def test_a_changed_catalogue_is_in_force_without_a_restart(
     before = client.post("/v1/decisions", json=ASK).json()["policy_version"]
     edit(settings, "See you soon", "Until then")
 
-    until(lambda: client.get("/v1/me").json()["policy_version"] != before)
+    wait_until(lambda: client.get("/v1/me").json()["policy_version"] != before)
 
     contents = [client.post("/v1/decisions", json=ASK).json()["selected"] for _ in range(6)]
     assert {one["content"]["body"] for one in contents if one} == {"Until then"}
@@ -56,7 +49,7 @@ def test_a_repeat_does_not_send_an_offer_that_the_catalogue_no_longer_has(
     before = first["policy_version"]
     edit(settings, f"  {offer}:\n", f"  {offer}-2:\n")
 
-    until(lambda: client.get("/v1/me").json()["policy_version"] != before)
+    wait_until(lambda: client.get("/v1/me").json()["policy_version"] != before)
 
     assert client.post("/v1/decisions", json=ask).json()["withheld"] == ["EXPIRED"]
 
@@ -67,13 +60,13 @@ def test_a_broken_catalogue_never_replaces_a_good_one_and_readiness_says_what_is
     before = client.get("/v1/me").json()["policy_version"]
     edit(settings, "goal: loyalty", "goal: loyality")
 
-    until(lambda: checks(client)["catalogue"]["problem"] is not None)
+    wait_until(lambda: checks(client)["catalogue"]["problem"] is not None)
 
     assert "loyality" in checks(client)["catalogue"]["problem"]
     assert client.get("/v1/me").json()["policy_version"] == before
     assert client.post("/v1/decisions", json=ASK).status_code == 200
     edit(settings, "goal: loyality", "goal: loyalty")
-    until(lambda: checks(client)["catalogue"]["problem"] is None)
+    wait_until(lambda: checks(client)["catalogue"]["problem"] is None)
 
 
 def test_a_new_champion_is_in_use_without_a_restart(
@@ -82,7 +75,7 @@ def test_a_new_champion_is_in_use_without_a_restart(
     assert client.post("/v1/decisions", json=ASK).json()["model"]["version"] == "7"
     registry.promote(new_bundle(load_catalogue(shop_files), seed=9), "8")
 
-    until(lambda: checks(client)["model"]["version"] == "8")
+    wait_until(lambda: checks(client)["model"]["version"] == "8")
 
     assert client.post("/v1/decisions", json=ASK).json()["model"]["version"] == "8"
 
@@ -100,7 +93,7 @@ def test_a_champion_that_cannot_be_used_leaves_the_old_one_in_use(
         if fault == "damaged":
             (registry.folder / "8" / "model.json").write_text("{}")
 
-    until(lambda: checks(client)["model"]["problem"] is not None)
+    wait_until(lambda: checks(client)["model"]["problem"] is not None)
 
     assert checks(client)["model"]["version"] == "7"
     answer = client.post("/v1/decisions", json=ASK).json()
@@ -121,7 +114,7 @@ def test_a_server_without_a_catalogue_says_so_and_decides_once_there_is_one(
         assert client.get("/readyz").status_code == 503
 
         shutil.copytree(shop_files, settings.catalogue_path)
-        until(lambda: client.get("/readyz").status_code == 200)
+        wait_until(lambda: client.get("/readyz").status_code == 200)
         assert client.post("/v1/decisions", json=ASK).status_code == 200
 
 
@@ -202,10 +195,10 @@ def test_every_policy_that_was_in_force_is_kept_for_replay(client: TestClient, s
     def versions() -> set[str]:
         return {path.stem for path in (settings.catalogues_path / "policies").glob("*.json")}
 
-    until(lambda: len(versions()) == 1)
+    wait_until(lambda: len(versions()) == 1)
     path = settings.catalogue_path / "catalogue.yaml"
     path.write_text(path.read_text().replace("cost: 0.01", "cost: 0.02"))
-    until(lambda: len(versions()) == 2)
+    wait_until(lambda: len(versions()) == 2)
     archive = PolicyArchive(settings.catalogues_path)
     assert all(isinstance(archive.policy(version), Policy) for version in versions())
 
@@ -218,12 +211,12 @@ def test_files_changed_in_place_move_no_running_experiment_and_begin_a_phase(
     path.write_text(path.read_text().replace("random: {share: 0.5, policy", "random: {share: 0.3, policy").replace(
         "engine: {share: 0.5}", "engine: {share: 0.7}"
     ))  # fmt: skip
-    until(lambda: client.get("/v1/me").json()["policy_version"] != before)
+    wait_until(lambda: client.get("/v1/me").json()["policy_version"] != before)
 
-    until(lambda: len((read_ledger(settings.catalogue_path) or Ledger()).experiments["engine-vs-random"]) == 2)
+    wait_until(lambda: len((read_ledger(settings.catalogue_path) or Ledger()).experiments["engine-vs-random"]) == 2)
     archive = PolicyArchive(settings.catalogues_path)
     version = client.get("/v1/me").json()["policy_version"]
-    until(lambda: archive.ledger(version) is not None)
+    wait_until(lambda: archive.ledger(version) is not None)
     kept = archive.policy(version)
     assert isinstance(kept, Policy)
     assert kept.catalogue == load_catalogue(settings.catalogue_path)

@@ -2,7 +2,6 @@
 
 import shutil
 import signal
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -30,6 +29,7 @@ from pipelines.server.restore import RestoreReport, restore
 from serving.http.app import create_app
 from serving.live.reader import Known, Lookup, SupplyQuery
 from serving.log.drain import drain_alone
+from tests.waiting import wait_until
 
 NOW = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)
 NAMES = ("C-1", "C-2", "C-3", "C-4", "C-5")
@@ -44,13 +44,6 @@ touchpoints:
   weekly-mail: {channels: [email, push], sticky_hours: 10}
   app-home: {channels: [push], context: {basket_value: number}}
 """
-
-
-def until(check: Callable[[], bool], seconds: float = 60.0) -> None:
-    ends_at = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < ends_at, "it never came true"
-        time.sleep(0.02)
 
 
 @dataclass
@@ -180,11 +173,11 @@ def test_everything_that_was_in_redis_comes_back_from_the_log(shop: Shop) -> Non
     live_through(shop)
     before = shop.live()
     shop.flush()
-    until(lambda: not shop.is_ready())
+    wait_until(lambda: not shop.is_ready())
 
     report = shop.restore()
 
-    until(shop.is_ready)
+    wait_until(shop.is_ready)
     assert report.was_lost
     assert report.profiles == len(NAMES)
     after = shop.live()
@@ -231,7 +224,7 @@ def test_a_cap_that_was_full_before_is_full_after(shop: Shop) -> None:
 def test_until_it_is_restored_the_server_says_so_and_marketing_rests(shop: Shop) -> None:
     assert shop.is_ready()
     shop.flush()
-    until(lambda: not shop.is_ready())
+    wait_until(lambda: not shop.is_ready())
     materialise_profiles(shop)
 
     answer = shop.ask("C-1", explain=True)
@@ -304,7 +297,7 @@ def test_bringing_features_back_alone_does_not_make_lost_state_whole(shop: Shop)
 
     materialise(shop.settings, catalogue, str(shop.settings.redis_url), full=True)
 
-    until(lambda: not shop.is_ready())
+    wait_until(lambda: not shop.is_ready())
     assert "state_lost" in shop.ask("C-1")["degraded_reasons"]
     assert shop.restore().feature_records == len(NAMES)
     assert not shop.ask("C-1")["degraded"]
@@ -319,11 +312,11 @@ def test_a_permit_for_what_was_decided_before_the_loss_waits_for_the_restore(
     decision = shop.ask("C-1")["decision_id"]
     shop.drain()
     shop.flush()
-    until(lambda: not shop.is_ready())
+    wait_until(lambda: not shop.is_ready())
 
     lost = shop.client.post(f"/v1/decisions/{decision}/permit", json={}).json()
     shop.restore()
-    until(shop.is_ready)
+    wait_until(shop.is_ready)
     found = shop.client.post(f"/v1/decisions/{decision}/permit", json={}).json()
 
     assert (lost["permit"], lost["reasons"]) == ("denied", ["STATE_UNAVAILABLE"])
@@ -389,8 +382,8 @@ def test_who_was_erased_does_not_come_back_with_the_rest(shop: Shop) -> None:
     deleted = shop.client.delete("/v1/customers/C-1")
     assert deleted.status_code == 200, deleted.text
     shop.flush()
-    until(lambda: not shop.is_ready())
-    until(lambda: shop.redis.scard(ERASED_KEY) == 1)  # told again at once, not only by the restore
+    wait_until(lambda: not shop.is_ready())
+    wait_until(lambda: shop.redis.scard(ERASED_KEY) == 1)  # told again at once, not only by the restore
 
     shop.restore()
 
@@ -401,7 +394,7 @@ def test_who_was_erased_does_not_come_back_with_the_rest(shop: Shop) -> None:
 def test_another_home_s_redis_is_neither_taken_for_ours_nor_filled(shop: Shop) -> None:
     shop.redis.set(STATE_KEY, "of-another-home")
 
-    until(lambda: not shop.is_ready())
+    wait_until(lambda: not shop.is_ready())
     with pytest.raises(InvalidInputError, match="another home"):
         shop.restore()
 
@@ -421,7 +414,7 @@ def test_the_command_restores_and_says_what_it_brought_back(shop: Shop, monkeypa
     told = orjson.loads(result.stdout[result.stdout.index("{\n") :])  # the server logs there too
     assert (told["was_lost"], told["profiles"]) == (True, len(NAMES))
     assert told["contacts"] >= len(NAMES)
-    until(shop.is_ready)
+    wait_until(shop.is_ready)
 
 
 def test_a_server_that_comes_up_empty_is_told_from_a_new_one(
@@ -440,9 +433,9 @@ def test_a_server_that_comes_up_empty_is_told_from_a_new_one(
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         own_redis.start()
 
-        until(lambda: "nextbest restore" in str(client.get("/readyz").json()["checks"]["redis"]["problem"]))
+        wait_until(lambda: "nextbest restore" in str(client.get("/readyz").json()["checks"]["redis"]["problem"]))
         shop.restore()
-        until(shop.is_ready)
+        wait_until(shop.is_ready)
         assert [one.contact_id for one in shop.known("C-1").live.contacts] == [sent]
 
     own_redis.client.flushall()

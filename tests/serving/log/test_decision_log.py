@@ -3,7 +3,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -32,6 +32,7 @@ from serving.log.drain import (
     run_drain,
 )
 from serving.log.spool import Spool
+from tests.waiting import wait_until
 
 
 def decision(number: int) -> bytes:
@@ -334,13 +335,6 @@ for number in range(first, first + 1_000_000):
 
 def count_commits(log: EventLog) -> int:
     return len(list((log.path / "decisions" / "_delta_log").glob("*.json")))
-
-
-def wait_until(is_so: Callable[[], bool], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)
 
 
 def test_killing_drains_and_writers_anywhere_loses_nothing_and_repeats_nothing(client, redis_url, tmp_path) -> None:
