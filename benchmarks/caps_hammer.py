@@ -46,10 +46,10 @@ from pipelines.server.embedded_redis import find_binary
 from serving.decisions.drafting import Ticket, draft_many, lookup_of
 from serving.decisions.permit_service import PermitService
 from serving.decisions.racing import Race
+from serving.errors import UnknownDecisionError
 from serving.in_force.policy_in_force import InForce, put_in_force
 from serving.live.store import LiveStore
 from serving.metrics import Metrics
-from serving.problems import Problem
 
 OFFERS = ("bread", "cake", "tea", "seat")
 CHANNELS = ("email", "push")
@@ -236,7 +236,7 @@ class Hammer:
         try:
             async with asyncio.timeout(2):
                 answer = await self.permits.answer(decision_id, deadline_s=2)
-        except (TimeoutError, UnavailableError, Problem):
+        except (TimeoutError, UnavailableError, UnknownDecisionError):
             self.counts["no_permit_answer"] += 1
             return
         self.counts[f"permit_{answer['permit']}"] += 1

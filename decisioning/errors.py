@@ -1,7 +1,7 @@
 """Every error that Nextbest raises on purpose, in one tree.
 
 Business answers are values; only broken machinery and wrong input are exceptions. HTTP statuses and exit codes are
-mapped in one place each (`serving.problems`, `pipelines.cli`)::
+mapped in one place each (`serving.http.problems`, `pipelines.cli`)::
 
     NextbestError
     |-- InvalidInputError          data or arguments are wrong: fix them          HTTP 422, exit 2

@@ -84,6 +84,39 @@ def repeated(found: dict[str, list[str]]) -> dict[str, list[str]]:
     return {name: places for name, places in found.items() if len(places) > 1}
 
 
+SPEAK_HTTP = {"http", "console"}
+"""Rooms of the server that know what a status is."""
+
+STATUSES = {401, 403, 404, 405, 409, 413, 415, 422, 503}
+"""Statuses that the API answers with, without those that are round numbers elsewhere."""
+
+HTTP_WORDS = {"fastapi", "starlette", "http", "HTTPStatus", "status_code"}
+
+
+def words_of_http(path: Path) -> set[str]:
+    found = set[str]()
+    for node in ast.walk(ast.parse(path.read_text())):
+        match node:
+            case ast.Import():
+                found |= {one.name.partition(".")[0] for one in node.names} & HTTP_WORDS
+            case ast.ImportFrom(module=str() as module):
+                found |= {module.partition(".")[0]} & HTTP_WORDS
+            case ast.Name(id=name) | ast.Attribute(attr=name):
+                found |= {name} & HTTP_WORDS
+            case ast.Constant(value=number) if type(number) is int and number in STATUSES:
+                found.add(str(number))
+            case _:
+                pass
+    return found
+
+
+def test_no_service_knows_http_or_a_status() -> None:
+    services = [path for path in (ROOT / "serving").rglob("*.py") if path.relative_to(ROOT).parts[1] not in SPEAK_HTTP]
+    assert len(services) > 40
+    found = {str(path.relative_to(ROOT)): words for path in services if (words := sorted(words_of_http(path)))}
+    assert found == {}
+
+
 def test_no_two_public_classes_or_type_aliases_have_one_name() -> None:
     found = defaultdict[str, list[str]](list)
     for path in modules():

@@ -14,7 +14,7 @@ from decisioning.errors import InvalidInputError, nearest_names
 from features.ids import whole_id
 from features.tabular.cells import flags, numbers, unread, without_missing
 from features.tabular.csv_rows import read_csv
-from serving.bodies import MAX_TEXT
+from serving.forms import MAX_TEXT
 
 CUSTOMER = "customer_id"
 KEY = "dedupe_key"

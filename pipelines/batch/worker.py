@@ -19,16 +19,16 @@ from features.models.schema_archive import known_schemas
 from features.settings import Settings
 from pipelines.batch.allocation_problem import CustomerOptions, options_of
 from pipelines.batch.audience import CUSTOMER, KEY
-from serving.bodies import DecisionBody, validate
 from serving.decisions.answers import Answer, unnamed
 from serving.decisions.deciding import Ask, decide_prepared, new_decision_id, prepare_many
 from serving.decisions.drafting import Ticket, about, draft_many, lookup_of, repeat
 from serving.decisions.racing import Race, rounds_of
 from serving.decisions.tickets import ticket_of
+from serving.errors import InvalidFormError
+from serving.forms import DecisionBody, validate
 from serving.in_force.policy_in_force import InForce, put_in_force
 from serving.live.reader import Known
 from serving.live.store import LiveStore
-from serving.problems import Problem
 
 MAX_BACKLOG = 20_000
 """Log entries that may wait for the drain before the batch waits for it: some 100 MB of Redis."""
@@ -242,8 +242,8 @@ class Worker:
             body["dedupe_key"] = key
         try:
             return ticket_of(validate(DecisionBody, body), self._in_force)
-        except Problem as problem:
-            raise InvalidInputError(f"a row of the audience must be a valid ask, got {problem.detail}") from problem
+        except InvalidFormError as error:
+            raise InvalidInputError(f"a row of the audience must be a valid ask, got {error}") from error
 
 
 def _stored_options(known: Known) -> CustomerOptions:

@@ -34,12 +34,12 @@ from features.settings import Settings
 from pipelines.handoff.book import HandOff, HandOffBook
 from pipelines.handoff.handoff_sheet import Slip, check_suffix, missing_address, sheet_bytes, slip_of, table_bytes
 from serving.decisions.permit_service import CONTENDED, STATE_UNAVAILABLE, PermitService
+from serving.errors import UnknownDecisionError
 from serving.in_force.policy_in_force import InForce, put_in_force
 from serving.live.reader import Known, Lookup
 from serving.live.store import STATE_LOST, LiveStore
 from serving.log.log_rows import decision_of_position
 from serving.metrics import Metrics
-from serving.problems import Problem
 
 ADDRESS_MISSING = "ADDRESS_MISSING"
 """The profile does not hold what the channel needs to reach the customer."""
@@ -287,7 +287,7 @@ class _Desk:
         record = None if row["record"] is None else row["record"].encode()
         try:
             answer = await permits.answer(row["decision_id"], deadline_s=_PERMIT_S, record=record)
-        except Problem:  # its customer was erased meanwhile
+        except UnknownDecisionError:  # its customer was erased meanwhile
             return None
         if STATE_UNAVAILABLE in answer["reasons"]:
             raise UnavailableError(

@@ -25,6 +25,7 @@ from serving.decisions.answers import Answer, explanation, unlogged, unnamed
 from serving.decisions.deciding import CONTENDED, LOG_UNAVAILABLE, STATE_UNAVAILABLE
 from serving.decisions.drafting import Draft, Ticket, about, draft_blind, draft_many, lookup_of, repeat
 from serving.decisions.racing import Race, Settled, rounds_of
+from serving.errors import ReusedKeyError
 from serving.in_force.policy_in_force import InForce
 from serving.live.reader import Known
 from serving.live.redis_link import LostLinkError
@@ -32,7 +33,6 @@ from serving.live.store import LiveStore
 from serving.log.fallback import FallbackLog
 from serving.log.log_rows import StreamRow, decision_rows, not_sent_row, sent_positions
 from serving.metrics import Metrics
-from serving.problems import Problem
 
 REDIS_SHARE = 0.8
 """Share of the deadline that Redis may use; the rest is the spool's."""
@@ -73,7 +73,7 @@ class DecisionService:
             n answers in order.
 
         Raises:
-            Problem: An idempotency key that belongs to another request.
+            ReusedKeyError: An idempotency key that belongs to another request.
         """
         ends_at = asyncio.get_running_loop().time() + deadline_s
         redis_ends_at = ends_at - (1 - REDIS_SHARE) * deadline_s
@@ -118,7 +118,7 @@ class DecisionService:
         except UnavailableError:
             return None
         if not all(one.is_claimed for one in known):
-            raise Problem(422, "idempotency_mismatch", "Idempotency-Key must be new for a new request, got a used one")
+            raise ReusedKeyError
         return known
 
     async def _conclude(

@@ -26,7 +26,7 @@ from decisioning.record import decision_from_record
 from serving.decisions.answers import because
 from serving.decisions.deciding import Ask, inputs_now, refusals_now
 from serving.decisions.racing import MAX_ATTEMPTS
-from serving.decisions.records import unknown_decision
+from serving.errors import UnknownDecisionError
 from serving.in_force.policy_in_force import InForce
 from serving.live.reader import Conflict, Known, Lookup
 from serving.live.store import STATE_LOST, Gone, LiveStore
@@ -87,12 +87,12 @@ class PermitService:
             record: The decision's record as JSON, where the caller read it from the log; Redis' own counts first.
 
         Raises:
-            Problem: 404, nobody knows the decision.
+            UnknownDecisionError: Nobody knows the decision.
         """
-        now = self._now()
+        now, in_force = self._now(), self._in_force()
         try:
             async with asyncio.timeout(deadline_s):
-                answer = await self._settled(decision_id, now, record)
+                answer = await self._settled(in_force, decision_id, now, record)
         except TimeoutError:
             self._state.doubt()
             answer = _denied(decision_id, now, STATE_UNAVAILABLE)
@@ -101,9 +101,8 @@ class PermitService:
         self._metrics.permits.labels(answer["permit"], next(iter(answer["reasons"]), "")).inc()
         return answer
 
-    async def _settled(self, decision_id: str, now: datetime, given: bytes | None) -> Permit:
+    async def _settled(self, in_force: InForce, decision_id: str, now: datetime, given: bytes | None) -> Permit:
         """The answer, once it is in the log together with what it changes."""
-        in_force = self._in_force()
         for _ in range(MAX_ATTEMPTS):
             context = await self._state.permit_context(decision_id, in_force.supply.query(now))
             record = None if context is None else context.record or given
@@ -121,7 +120,7 @@ class PermitService:
             if told is None:
                 return answer
             if isinstance(told, Gone):
-                raise unknown_decision()
+                raise UnknownDecisionError
             if not isinstance(told, Conflict):
                 return {**orjson.loads(told), "replayed": True}
             self._metrics.conflicts.inc()
@@ -140,7 +139,7 @@ class PermitService:
 def _check_archive(log_path: Path, decision_id: str) -> None:
     """Refuse an id that the log does not know either."""
     if not find_decisions(log_path, [decision_id]):
-        raise unknown_decision()
+        raise UnknownDecisionError
 
 
 def _position(decision: Decision, decision_id: str) -> Decision:
@@ -149,7 +148,7 @@ def _position(decision: Decision, decision_id: str) -> Decision:
     if place == 0:
         return replace(decision, further=(), ghost=None)
     if place > len(decision.further):
-        raise unknown_decision()
+        raise UnknownDecisionError
     position = decision.further[place - 1]
     offer_id, channel_id, creative_id = parts_of(position.message_key)
     return replace(

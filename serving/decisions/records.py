@@ -7,10 +7,10 @@ from typing import Any
 import orjson
 
 from decisioning.errors import UnavailableError
+from serving.errors import NoRecordError, UnknownDecisionError
 from serving.live.store import LiveStore
 from serving.log.archive import find_decisions
 from serving.log.log_rows import decision_of_position
-from serving.problems import Problem
 
 
 async def record_bytes(state: LiveStore, log_path: Path, decision_id: str, *, within_s: float) -> bytes:
@@ -26,7 +26,7 @@ async def record_bytes(state: LiveStore, log_path: Path, decision_id: str, *, wi
 
     Raises:
         UnavailableError: Redis is away, and without it nobody can tell whether the decision exists.
-        Problem: 404, nobody knows it.
+        UnknownDecisionError: Nobody knows it.
     """
     decision_id, place = decision_of_position(decision_id)
     try:
@@ -41,7 +41,7 @@ async def record_bytes(state: LiveStore, log_path: Path, decision_id: str, *, wi
         return record
     if not is_certain:
         raise UnavailableError("Redis must answer to tell whether this decision exists; retry")
-    raise unknown_decision()
+    raise UnknownDecisionError
 
 
 async def record_of(state: LiveStore, log_path: Path, decision_id: str, *, within_s: float) -> dict[str, Any]:
@@ -49,24 +49,13 @@ async def record_of(state: LiveStore, log_path: Path, decision_id: str, *, withi
 
     Raises:
         UnavailableError: As `record_bytes`.
-        Problem: 404, nobody knows it; 409, it was imported and so has no record.
+        UnknownDecisionError: As `record_bytes`.
+        NoRecordError: It was imported.
     """
     record = orjson.loads(await record_bytes(state, log_path, decision_id, within_s=within_s))
     if "record_version" not in record:
-        raise Problem(
-            409, "no_record", "decision must be one that this engine made, got an imported one without a record"
-        )
+        raise NoRecordError
     return record
-
-
-def unknown_decision() -> Problem:
-    """The problem of an id that neither Redis nor the log knows."""
-    return Problem(
-        404,
-        "unknown_decision",
-        "decision must be one of this server or of its log, got an unknown id; a decision made while Redis was away"
-        " appears once the drain has run",
-    )
 
 
 def _archived(log_path: Path, decision_id: str) -> bytes | None:

@@ -7,11 +7,11 @@ from uuid import uuid4
 
 from decisioning.decision import ONE_PLACEMENT, Placement, Request
 from decisioning.errors import UnknownNameError
-from serving.bodies import DecisionBody, check_context, invalid, unknown_name
 from serving.decisions.drafting import Ticket
+from serving.errors import Fault, InvalidFormError
+from serving.forms import DecisionBody, check_context, unknown_name
 from serving.in_force.policy_in_force import InForce
 from serving.live.reader import Claim
-from serving.problems import Fault
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,7 @@ def ticket_of(body: DecisionBody, in_force: InForce, idempotency: Idempotency | 
 
     Raises:
         UnknownNameError: No such touchpoint.
-        Problem: 422 with a pointer to every other fault.
+        InvalidFormError: With a pointer to every other fault.
     """
     catalogue = in_force.catalogue
     touchpoint = catalogue.touchpoints.get(body.touchpoint)
@@ -89,7 +89,7 @@ def _check_names(body: DecisionBody, in_force: InForce) -> None:
     if body.stage is not None and body.stage not in stages:
         faults.append(Fault(pointer="/stage", detail=unknown_name("stage", body.stage, stages)))
     if faults:
-        raise invalid(faults)
+        raise InvalidFormError(faults)
 
 
 def _unknown(kind: str, pointer: str, names: Sequence[str], known: Mapping[str, Any] | frozenset[str]) -> list[Fault]:

@@ -10,7 +10,7 @@ from starlette.requests import HTTPConnection, Request
 
 from serving.http.api_keys import ApiKey, Scope
 from serving.http.engine import engine_of
-from serving.problems import Problem
+from serving.http.problems import Problem
 
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="nextbest", Basic realm="nextbest"'}
 

@@ -10,14 +10,12 @@ from pydantic.json_schema import models_json_schema
 from starlette.responses import HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 
-from serving.bodies import (
+from serving.forms import Body, DecisionBody, EventItem, OutcomeItem
+from serving.http.bodies import (
     BatchBody,
-    Body,
     CorrectionBody,
-    DecisionBody,
-    EventItem,
     EventsBody,
-    OutcomeItem,
+    ListBody,
     OutcomesBody,
     PermitBody,
     ReadmissionBody,
@@ -35,8 +33,6 @@ _BODIES: tuple[type[Body], ...] = (
     CorrectionBody,
     ReadmissionBody,
 )
-_ITEMS = {"BatchBody": ("requests", "DecisionBody"), "OutcomesBody": ("outcomes", "OutcomeItem"),
-          "EventsBody": ("events", "EventItem")}  # fmt: skip
 _FREE = frozenset({"/livez", "/readyz"})
 
 _PAGE = """<!DOCTYPE html>
@@ -95,8 +91,11 @@ def describe(app: FastAPI) -> dict[str, Any]:
     )
     components = schema.setdefault("components", {})
     components.setdefault("schemas", {}).update(bodies["$defs"])
-    for name, (field, item) in _ITEMS.items():
-        components["schemas"][name]["properties"][field]["items"] = {"$ref": f"#/components/schemas/{item}"}
+    for body in _BODIES:
+        if issubclass(body, ListBody):
+            field, item = body.list_of
+            items = {"$ref": f"#/components/schemas/{item.__name__}"}
+            components["schemas"][body.__name__]["properties"][field]["items"] = items
     components["securitySchemes"] = {
         "bearer": {"type": "http", "scheme": "bearer"},
         "basic": {"type": "http", "scheme": "basic", "description": "The key is the password"},

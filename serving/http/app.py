@@ -14,11 +14,10 @@ from features.models.policy_archive import PolicyArchive
 from features.models.registry import fetch_champion
 from features.settings import Settings
 from features.zone_rules import rules_in_force, use_newest_rules, warn_of_old_rules
-from serving import problems
 from serving.console.routes import console_routes
 from serving.decisions.decision_service import DecisionService
 from serving.decisions.permit_service import PermitService
-from serving.http import api_docs
+from serving.http import api_docs, problems
 from serving.http.access import needs
 from serving.http.api_keys import KeyRing, Scope
 from serving.http.engine import Engine

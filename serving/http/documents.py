@@ -9,7 +9,7 @@ from decisioning.catalogue.care import CaseState
 from decisioning.decision import Action, Reason
 from decisioning.explanation.nearest_change import StepKind
 from decisioning.explanation.why_not import OfferStanding
-from serving.bodies import Body
+from serving.forms import Body
 
 
 class AnswerDocument(BaseModel):

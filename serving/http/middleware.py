@@ -6,7 +6,7 @@ import orjson
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serving.problems import MEDIA_TYPE, Problem
+from serving.http.problems import MEDIA_TYPE, Problem
 
 MAX_BODY_BYTES = 1_048_576
 CONTENT_POLICY = (

@@ -5,13 +5,15 @@ from hashlib import sha256
 from typing import Any
 
 import orjson
+from pydantic_core import from_json
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serving.bodies import Body, parse_json, validate
 from serving.decisions.tickets import Idempotency
+from serving.forms import Body, validate
+from serving.http.bodies import MAX_BATCH, ListBody
+from serving.http.problems import Problem
 from serving.live.reader import Claim
-from serving.problems import Problem
 
 MAX_IDEMPOTENCY_KEY = 255
 
@@ -20,12 +22,30 @@ async def read_body[T: Body](request: Request, model: type[T]) -> T:
     """The checked body of a request.
 
     Raises:
-        Problem: 400, 413, 415 or 422.
+        InvalidFormError: With a pointer to every fault.
+        Problem: 400, 413 or 415.
     """
     stated = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
     if stated != "application/json" and not stated.endswith("+json"):
         raise Problem(415, "unsupported_media_type", "Content-Type must be application/json, got another")
-    return validate(model, parse_json(await request.body()))
+    sent = parse_json(await request.body())
+    if issubclass(model, ListBody) and isinstance(sent, dict):
+        items = sent.get(model.list_of[0])
+        if isinstance(items, list) and len(items) > MAX_BATCH:
+            raise Problem(413, "too_many_items", f"at most {MAX_BATCH} items fit in one request; send several")
+    return validate(model, sent)
+
+
+def parse_json(body: bytes) -> Any:
+    """Values of a JSON text.
+
+    Raises:
+        Problem: 400, not JSON, or nested too deeply.
+    """
+    try:
+        return from_json(body, allow_inf_nan=False)
+    except ValueError as error:
+        raise Problem(400, "malformed_json", f"body must be JSON, got an error: {error}") from error
 
 
 async def idempotency_of(request: Request) -> Idempotency | None:

@@ -18,10 +18,10 @@ from features.models.policy_archive import PolicyArchive
 from features.models.schema_archive import built_schema, is_unbuilt, keep_schema, known_schemas
 from features.settings import Settings
 from serving.background import survive
+from serving.errors import NotReadyError
 from serving.in_force.catalogue_source import CatalogueSource
 from serving.in_force.model_source import LocalModel, ModelSource
 from serving.in_force.policy_in_force import InForce, arm_aliases, put_in_force
-from serving.problems import Problem
 
 _LOG = structlog.get_logger("nextbest.serving")
 
@@ -59,13 +59,10 @@ class Refresher:
         """The set in use.
 
         Raises:
-            Problem: 503, there was never a catalogue.
+            NotReadyError: There was never a catalogue.
         """
         if self.in_force is None:
-            raise Problem(
-                503, "not_ready", f"a catalogue must be in force, got: {self.catalogue_problem}",
-                headers={"Retry-After": "5"},
-            )  # fmt: skip
+            raise NotReadyError(f"a catalogue must be in force, got: {self.catalogue_problem}")
         return self.in_force
 
     def refresh(self) -> None:

@@ -27,10 +27,10 @@ from features.log.reported import counts_at
 from features.log.said import told_by
 from features.moments import ISO_RULE, moment_in_text
 from features.online.record import microseconds
-from serving.bodies import EventItem, OutcomeItem
+from serving.errors import Fault
+from serving.forms import EventItem, OutcomeItem
 from serving.live.encoding import EPOCH, time_text
 from serving.live.scripts import MOST_EVENTS
-from serving.problems import Fault
 
 COMPLAINT = "complaint"
 """Kind of case that the outcome `complained` opens."""

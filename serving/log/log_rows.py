@@ -12,7 +12,7 @@ from decisioning.catalogue.message import SILENCE, message_parts
 from decisioning.decision import Decision
 from decisioning.gates.reservation import position_id
 from features.chain.decision_seal import seal
-from serving.bodies import EventItem, Money, OutcomeItem
+from serving.forms import EventItem, Money, OutcomeItem
 
 type StreamRow = dict[str, Any]
 

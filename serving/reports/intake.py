@@ -23,7 +23,8 @@ from features.log.declared_events import widened
 from features.log.heard import TEXT_TYPES
 from features.log.identities import ANONYMOUS_ID
 from features.log.reported import CARING, YES_LEAD, is_ahead
-from serving.bodies import Body, EventItem, OutcomeItem, validate
+from serving.errors import Fault, InvalidFormError
+from serving.forms import Body, EventItem, OutcomeItem, validate
 from serving.in_force.policy_in_force import InForce
 from serving.live.changes import changes_of_event, changes_of_outcome, fitted_event, in_utc, touch_in_catalogue
 from serving.live.join import JOINING, Visitor, forwarded, joined, told_who
@@ -31,7 +32,6 @@ from serving.live.reader import Lookup
 from serving.live.store import LiveStore, Owner, Taken, Taking
 from serving.log.archive import find_decisions
 from serving.log.log_rows import event_row, outcome_row
-from serving.problems import Fault, Problem
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 CLOCK_SLACK = timedelta(minutes=5)
@@ -325,8 +325,8 @@ def _checked[T: Body](model: type[T], values: Sequence[Any]) -> tuple[dict[int, 
     for place, value in enumerate(values):
         try:
             items[place] = validate(model, value)
-        except Problem as problem:
-            rejected.append(Rejected(index=place, code=problem.code, detail=problem.detail, faults=problem.faults))
+        except InvalidFormError as error:
+            rejected.append(Rejected(index=place, code=error.code, detail=str(error), faults=error.faults))
     return items, rejected
 
 

@@ -12,14 +12,14 @@ from features.log.contracts import OutcomeType, StateEventType
 from features.log.event_log import EventLog
 from features.log.heard import TEXT_TYPES
 from features.log.restorable import StoredRow, events_since, first_exposures, outcomes_since
-from serving.bodies import EventItem, OutcomeItem
+from serving.errors import Fault
+from serving.forms import EventItem, OutcomeItem
 from serving.in_force.policy_in_force import InForce
 from serving.live.changes import REMEMBERED, Changes, changes_of_event, changes_of_outcome
 from serving.live.encoding import exposure_text
 from serving.live.join import JOINING
 from serving.live.reader import KEPT_ARM, RECENT
 from serving.live.writer import Taking
-from serving.problems import Fault
 from serving.restoration.taken import Restorer
 
 

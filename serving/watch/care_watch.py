@@ -18,10 +18,10 @@ from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import InvalidInputError, LogUnavailableError, UnavailableError
 from features.online.redis_keys import CARE_WATCH_KEY
 from serving.background import survive
+from serving.errors import NotReadyError
 from serving.in_force.policy_in_force import InForce
 from serving.live.redis_link import connect
 from serving.metrics import Metrics
-from serving.problems import Problem
 
 EVERY_S = 15.0
 
@@ -89,7 +89,7 @@ class CareWatch:
         try:
             catalogue = self._in_force().catalogue
             counts = await asyncio.to_thread(count_cases, self._log_path, catalogue, self._now())
-        except (Problem, LogUnavailableError) as error:
+        except (NotReadyError, LogUnavailableError) as error:
             _LOG.debug("cases_not_counted", problem=str(error))
             return None
         self._metrics.show(self._metrics.open_cases, counts.opened)

@@ -35,10 +35,10 @@ from decisioning.errors import InvalidInputError, UnavailableError
 from decisioning.gates.arrival import run_at
 from features.online.redis_keys import DEMAND_KEY, PACER_KEY, PACES_KEY, PRICES_KEY, counter_key
 from serving.background import survive
+from serving.errors import NotReadyError
 from serving.in_force.policy_in_force import InForce
 from serving.live.redis_link import Command, RedisLink, Reply, connect
 from serving.metrics import Metrics
-from serving.problems import Problem
 
 EVERY_S = 1.0
 LEADS_FOR_MS = 5_000
@@ -134,7 +134,7 @@ class Pacer:
 
         Raises:
             UnavailableError: Redis is away.
-            Problem: There is no catalogue yet.
+            NotReadyError: There is no catalogue yet.
         """
         catalogue = self._in_force().catalogue
         lines = lines_of(catalogue, self._now())
@@ -160,11 +160,11 @@ class Pacer:
         try:
             async with asyncio.timeout(_TIMEOUT_S):
                 await self.look()
+        except NotReadyError:
+            return
         except (TimeoutError, UnavailableError, InvalidInputError) as error:
             self.close()
             _LOG.debug("prices_not_set", problem=str(error))
-        except Problem:  # no catalogue yet
-            return
 
     async def _ask(self, commands: Sequence[Command]) -> list[Reply]:
         if self._link is None or not self._link.is_up:

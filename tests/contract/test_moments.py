@@ -20,7 +20,7 @@ from features.log.rows import parse_row
 from features.moments import moment_from, moment_in_text
 from pipelines.commands.replay import _moment as since
 from pipelines.handoff.returns import _moment as returned_at
-from serving.bodies import Moment
+from serving.forms import Moment
 
 # What spreadsheets and exports write, and what else is no moment although something or other reads it as one
 CASES = """

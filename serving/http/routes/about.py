@@ -4,9 +4,9 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serving.bodies import MAX_BATCH
 from serving.http.access import needs
 from serving.http.api_keys import Scope
+from serving.http.bodies import MAX_BATCH
 from serving.http.documents import MeAnswer, TouchpointsAnswer, problems
 from serving.http.engine import engine_of
 from serving.http.middleware import MAX_BODY_BYTES

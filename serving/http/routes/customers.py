@@ -10,14 +10,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from decisioning.errors import InvalidInputError
-from serving.bodies import CorrectionBody, PathId, ReadmissionBody
+from serving.forms import PathId
 from serving.http.access import needs
 from serving.http.api_keys import Scope
+from serving.http.bodies import CorrectionBody, ReadmissionBody
 from serving.http.documents import AnswerDocument, problems, request_body
 from serving.http.engine import engine_of
+from serving.http.problems import Problem
 from serving.http.requests import json_response, read_body
 from serving.live.redis_address import redis_url_of
-from serving.problems import Problem
 
 router = APIRouter(tags=["customers"])
 

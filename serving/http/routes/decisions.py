@@ -9,13 +9,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from decisioning.errors import NextbestError
-from serving.bodies import BatchBody, DecisionBody, PathId, invalid, unknown_name, validate
 from serving.decisions.answers import Answer, flat
 from serving.decisions.drafting import Ticket
 from serving.decisions.records import record_bytes
 from serving.decisions.tickets import Idempotency, ticket_of
+from serving.errors import Fault, InvalidFormError
+from serving.forms import DecisionBody, PathId, unknown_name, validate
 from serving.http.access import needs
 from serving.http.api_keys import Scope
+from serving.http.bodies import BatchBody
 from serving.http.documents import (
     BatchAnswer,
     DecisionAnswer,
@@ -25,9 +27,9 @@ from serving.http.documents import (
     request_body,
 )
 from serving.http.engine import Engine, engine_of
+from serving.http.problems import Problem, problem_of, request_id
 from serving.http.requests import idempotency_of, json_response, read_body
 from serving.in_force.policy_in_force import InForce
-from serving.problems import Fault, Problem, problem_of, request_id
 
 BATCH_SLICE = 20
 """Decisions of a batch that travel together; between slices other requests get their turn."""
@@ -161,8 +163,6 @@ def _ticket_or_problem(value: Any, place: int, in_force: InForce, idempotency: I
         own = Idempotency(key=idempotency.key, suffix=f"#{place}", claim=idempotency.claim)
     try:
         return ticket_of(validate(DecisionBody, value), in_force, own)
-    except Problem as problem:
-        return problem
     except NextbestError as error:
         return problem_of(error)
 
@@ -176,7 +176,7 @@ def _body_of_query(request: Request) -> DecisionBody:
     """The body that a query string says.
 
     Raises:
-        Problem: 422, a parameter that is unknown, given twice, or not what it must be.
+        InvalidFormError: A parameter that is unknown, given twice, or not what it must be.
     """
     given = request.query_params.multi_items()
     names = [name for name, _ in given]
@@ -187,7 +187,7 @@ def _body_of_query(request: Request) -> DecisionBody:
     ]
     faults += [Fault(pointer=name, detail="must be given once") for name in sorted(set(names)) if names.count(name) > 1]
     if faults:
-        raise invalid(faults)
+        raise InvalidFormError(faults)
     values: dict[str, Any] = {_PARAMETERS[name]: _listed(name, text) for name, text in given if name in _PARAMETERS}
     context = {name.removeprefix(CONTEXT_PREFIX): text for name, text in given if name.startswith(CONTEXT_PREFIX)}
     return validate(DecisionBody, {**values, "context": context})

@@ -8,15 +8,15 @@ from starlette.responses import Response
 
 from decisioning.explanation.explanation import Reader
 from features.models.policy_archive import PolicyArchive
-from serving.bodies import PathId, invalid, unknown_name
 from serving.decisions.explaining import explanation_for, why_not_answer
 from serving.decisions.records import record_of
+from serving.errors import Fault, InvalidFormError
+from serving.forms import PathId, unknown_name
 from serving.http.access import needs
 from serving.http.api_keys import Scope
 from serving.http.documents import ExplainedAnswer, WhyNotAnswer, parameters, problems
 from serving.http.engine import engine_of
 from serving.http.requests import json_response
-from serving.problems import Fault
 
 router = APIRouter(tags=["explanations"])
 _READ = [Depends(needs(Scope.READ))]
@@ -40,7 +40,7 @@ async def explain(decision_id: PathId, request: Request) -> Response:
     engine = engine_of(request)
     given = _given(request, _FOR, required="for")
     if given["for"] not in list(Reader):
-        raise invalid([Fault(pointer="for", detail=unknown_name("reader", given["for"], list(Reader)))])
+        raise InvalidFormError([Fault(pointer="for", detail=unknown_name("reader", given["for"], list(Reader)))])
     record = await record_of(
         engine.state, engine.settings.log_path, decision_id, within_s=engine.settings.deadline_ms / 1000
     )
@@ -80,7 +80,7 @@ def _given(request: Request, known: Mapping[str, str], *, required: str) -> dict
     """The parameters of a question.
 
     Raises:
-        Problem: 422, a parameter that is unknown, given twice or missing.
+        InvalidFormError: A parameter that is unknown, given twice or missing.
     """
     pairs = request.query_params.multi_items()
     names = [name for name, _ in pairs]
@@ -91,5 +91,5 @@ def _given(request: Request, known: Mapping[str, str], *, required: str) -> dict
     if required not in names:
         faults.append(Fault(pointer=required, detail="must be given"))
     if faults:
-        raise invalid(faults)
+        raise InvalidFormError(faults)
     return dict(pairs)

@@ -10,15 +10,16 @@ from starlette.responses import Response
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.customer import Customer
 from features.online.profiles import decode_profile
-from serving.bodies import PathId, invalid, unknown_name
 from serving.decisions.deciding import with_told
+from serving.errors import Fault, InvalidFormError
+from serving.forms import PathId, unknown_name
 from serving.http.access import needs
 from serving.http.api_keys import Scope
 from serving.http.documents import KnownAnswer, problems
 from serving.http.engine import engine_of
+from serving.http.problems import Problem
 from serving.http.requests import json_response
 from serving.live.store import Lookup
-from serving.problems import Fault, Problem
 
 IMPORTED = "import"
 """Source of attributes that came with the customer's row."""
@@ -53,7 +54,8 @@ def _wanted(fields: str | None, catalogue: Catalogue) -> Sequence[str]:
     wanted = list(dict.fromkeys(part.strip() for part in fields.split(",") if part.strip()))
     unknown = [name for name in wanted if name not in declared]
     if unknown:
-        raise invalid([Fault(pointer="fields", detail=unknown_name("attribute", one, declared)) for one in unknown])
+        told = [unknown_name("attribute", one, declared) for one in unknown]
+        raise InvalidFormError([Fault(pointer="fields", detail=one) for one in told])
     return wanted
 
 

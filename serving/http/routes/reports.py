@@ -9,9 +9,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from decisioning.errors import UnavailableError
-from serving.bodies import EventsBody, OutcomesBody
 from serving.http.access import needs
 from serving.http.api_keys import Scope
+from serving.http.bodies import EventsBody, OutcomesBody
 from serving.http.documents import ReportAnswer, problems, request_body
 from serving.http.engine import Engine, engine_of
 from serving.http.requests import json_response, read_body

@@ -237,7 +237,7 @@ def test_the_log_and_live_state_agree_on_which_cases_are_open(
     catalogue: Catalogue, rows: list[tuple[int, tuple[str, dict[str, Any]]]]
 ) -> None:
     """The same events, taken in live in any order: a case is open in one exactly where it is open in the other."""
-    from serving.bodies import EventItem
+    from serving.forms import EventItem
     from serving.live.changes import Changes, changes_of_event
 
     known = replace(catalogue, event_types=(*catalogue.event_types, "bag_lost", "bag_found"))

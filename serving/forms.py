@@ -1,7 +1,7 @@
-"""What callers send: strict pydantic models, and the way from bytes to them with every fault pointed at.
+"""What callers fill in: strict models of an ask, an outcome and an event, checked with every fault pointed at.
 
-Bodies are parsed here, not by the framework, so that malformed JSON, a wrong type and a misspelt field all end in the
-same kind of answer, and an item of a list can be refused alone.
+They are checked here, not by the framework, so that a wrong type and a misspelt field end in the same kind of answer,
+and an item of a list can be refused alone.
 """
 
 import math
@@ -22,16 +22,15 @@ from pydantic import (
     StringConstraints,
     ValidationError,
 )
-from pydantic_core import PydanticCustomError, from_json
+from pydantic_core import PydanticCustomError
 
 from decisioning.errors import nearest_names
 from features.declared import alike, read_flag, read_number
 from features.ids import whole_id
 from features.log.contracts import OutcomeType
 from features.moments import ISO_RULE, moment_in_text
-from serving.problems import Fault, Problem
+from serving.errors import Fault, InvalidFormError
 
-MAX_BATCH = 500
 MAX_PLACEMENTS = 30
 MAX_TEXT = 1_000
 MAX_PROPERTIES_BYTES = 32_768
@@ -145,14 +144,6 @@ class DecisionBody(Body):
     explain: Flag = Field(default=False, description="Return every candidate, permitted or not, and why")
 
 
-class BatchBody(Body):
-    """Ask for several decisions at once; each is answered as if it had been asked alone."""
-
-    requests: Annotated[list[Any], Field(min_length=1, max_length=MAX_BATCH)] = Field(
-        description="Bodies as for `POST /v1/decisions`"
-    )
-
-
 class Money(Body):
     """An amount in major units: 49.90 is forty-nine euro ninety."""
 
@@ -199,79 +190,24 @@ class EventItem(Body):
     properties: Properties = Field(default_factory=dict)
 
 
-class OutcomesBody(Body):
-    """Report outcomes."""
-
-    outcomes: Annotated[list[Any], Field(min_length=1, max_length=MAX_BATCH)]
-
-
-class EventsBody(Body):
-    """Report events."""
-
-    events: Annotated[list[Any], Field(min_length=1, max_length=MAX_BATCH)]
-
-
-class PermitBody(Body):
-    """Ask for leave to send a decision's message now; every field may be left out."""
-
-    deadline_ms: Annotated[int, Field(strict=True, ge=1, le=60_000)] | None = Field(
-        default=None, description="Answer within this; the server's own deadline is the upper bound"
-    )
-
-
-class CorrectionBody(Body):
-    """Correct what is held of a customer; null takes a value away."""
-
-    values: dict[str, bool | int | float | str | None] = Field(
-        min_length=1,
-        max_length=100,
-        description="New values by name: attributes, or time_zone, locale, country, phone_prefix, household",
-    )
-
-
-class NewConsent(Body):
-    """A yes to one purpose on one channel."""
-
-    channel: Identifier = Field(examples=["email"])
-    purpose: Identifier = Field(examples=["marketing"])
-
-
-class ReadmissionBody(Body):
-    """Somebody who was erased signed up again."""
-
-    given_at: Moment = Field(description="When the new consent was given; nothing older comes back")
-    consents: Annotated[list[NewConsent], Field(min_length=1, max_length=100)]
-
-
-def parse_json(body: bytes) -> Any:
-    """Values of a JSON text.
-
-    Raises:
-        Problem: 400, not JSON, or nested too deeply.
-    """
-    try:
-        return from_json(body, allow_inf_nan=False)
-    except ValueError as error:
-        raise Problem(400, "malformed_json", f"body must be JSON, got an error: {error}") from error
-
-
 def validate[T: Body](model: type[T], value: Any) -> T:
     """Check a value against a model.
 
     Raises:
-        Problem: 422 with a pointer to every fault, or 413 for a list that is too long.
+        InvalidFormError: With a pointer to every fault.
     """
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise _problem(model, error) from error
+        found = error.errors(include_url=False, include_input=False, include_context=False)[:_SHOWN_FAULTS]
+        raise InvalidFormError([_fault(model, one["loc"], one["type"], one["msg"]) for one in found]) from error
 
 
 def check_context(context: Mapping[str, Any], declared: Mapping[str, str]) -> dict[str, float | str | bool]:
     """Context as facts, in the names and kinds that the touchpoint declares; null means missing.
 
     Raises:
-        Problem: 422 with a pointer to every fault.
+        InvalidFormError: With a pointer to every fault.
     """
     facts: dict[str, float | str | bool] = {}
     faults: list[Fault] = []
@@ -288,15 +224,8 @@ def check_context(context: Mapping[str, Any], declared: Mapping[str, str]) -> di
             else:
                 facts[name] = fact
     if faults:
-        raise invalid(faults)
+        raise InvalidFormError(faults)
     return facts
-
-
-def invalid(faults: Sequence[Fault]) -> Problem:
-    """The problem of a body with faults."""
-    first = faults[0]
-    more = f" ({len(faults) - 1} more)" if len(faults) > 1 else ""
-    return Problem(422, "validation_error", f"{first.pointer or 'body'}: {first.detail}{more}", faults=faults)
 
 
 def unknown_name(kind: str, name: str, known: Mapping[str, Any] | Sequence[str]) -> str:
@@ -321,13 +250,6 @@ def _text(value: Any) -> str | None:
 _CONTEXT_KINDS = {"number": _number, "text": _text, "flag": read_flag}
 
 
-def _problem(model: type[Body], error: ValidationError) -> Problem:
-    found = error.errors(include_url=False, include_input=False, include_context=False)
-    if any(one["type"] == "too_long" and len(one["loc"]) == 1 and issubclass(model, _LISTS) for one in found):
-        return Problem(413, "too_many_items", f"at most {MAX_BATCH} items fit in one request; send several")
-    return invalid([_fault(model, one["loc"], one["type"], one["msg"]) for one in found[:_SHOWN_FAULTS]])
-
-
 def _fault(model: type[Body], location: tuple[int | str, ...], kind: str, message: str) -> Fault:
     pointer = "".join(f"/{_escape(str(part))}" for part in location)
     if kind == "extra_forbidden":
@@ -350,6 +272,3 @@ def _fields_at(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple
 
 def _escape(part: str) -> str:
     return part.replace("~", "~0").replace("/", "~1")
-
-
-_LISTS = (BatchBody, OutcomesBody, EventsBody)

@@ -1,10 +1,10 @@
 """Errors as HTTP: RFC 9457 problem documents with a stable code, pointers to what is wrong, and the request's id.
 
-The one place where an error becomes a status. A problem never repeats what a caller sent beyond a misspelt name.
+The one place where an error becomes a status: services raise errors with codes and know no status. A problem never
+repeats what a caller sent beyond a misspelt name.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
@@ -22,6 +22,7 @@ from decisioning.errors import (
     UnavailableError,
     UnknownNameError,
 )
+from serving.errors import Fault, InvalidFormError, NoRecordError, NotReadyError, UnknownDecisionError
 
 MEDIA_TYPE = "application/problem+json"
 _LOG = structlog.get_logger("nextbest.serving")
@@ -35,14 +36,16 @@ _CODES = {
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "body_too_large",
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "unsupported_media_type",
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
-    """One thing that is wrong; `pointer` is a JSON Pointer into the body, or the name of a query parameter."""
-
-    pointer: str
-    detail: str
+_STATUSES = (
+    (UnknownNameError, HTTPStatus.NOT_FOUND),
+    (UnknownDecisionError, HTTPStatus.NOT_FOUND),
+    (NoRecordError, HTTPStatus.CONFLICT),
+    (InvalidInputError, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (InsufficientDataError, HTTPStatus.CONFLICT),
+    (UnavailableError, HTTPStatus.SERVICE_UNAVAILABLE),
+    (NextbestError, HTTPStatus.INTERNAL_SERVER_ERROR),
+)
+"""Status of each kind of error; the first that fits counts."""
 
 
 class Problem(Exception):  # noqa: N818 - RFC 9457 calls it a problem
@@ -90,15 +93,22 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it a problem
 
 def problem_of(error: NextbestError) -> Problem:
     """The problem that a foreseen error is."""
-    if isinstance(error, UnknownNameError):
-        return Problem(404, f"unknown_{error.kind.replace(' ', '_')}", str(error), nearest=error.nearest)
-    if isinstance(error, InvalidInputError):
-        return Problem(422, error.code, str(error))
-    if isinstance(error, InsufficientDataError):
-        return Problem(409, error.code, str(error))
+    status = next(status for kind, status in _STATUSES if isinstance(error, kind))
+    return Problem(
+        status,
+        f"unknown_{error.kind.replace(' ', '_')}" if isinstance(error, UnknownNameError) else error.code,
+        str(error),
+        faults=error.faults if isinstance(error, InvalidFormError) else (),
+        nearest=error.nearest if isinstance(error, UnknownNameError) else (),
+        headers=_headers_of(error),
+    )
+
+
+def _headers_of(error: NextbestError) -> dict[str, str]:
+    """When to ask again, where that helps; a catalogue takes longer to come than a Redis."""
     if isinstance(error, UnavailableError):
-        return Problem(503, error.code, str(error), headers={"Retry-After": "1"})
-    return Problem(500, error.code, str(error))
+        return {"Retry-After": "5" if isinstance(error, NotReadyError) else "1"}
+    return {}
 
 
 def problem_response(problem: Problem, request: Request) -> Response:

@@ -1,0 +1,77 @@
+"""Whole bodies of requests: lists of forms, and what only a route takes."""
+
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field
+
+from serving.forms import Body, DecisionBody, EventItem, Identifier, Moment, OutcomeItem
+
+MAX_BATCH = 500
+
+
+class ListBody(Body):
+    """A body that is a list of forms, which are checked one by one.
+
+    Attributes:
+        list_of: Name of the list, and the form of its items.
+    """
+
+    list_of: ClassVar[tuple[str, type[Body]]]
+
+
+class BatchBody(ListBody):
+    """Ask for several decisions at once; each is answered as if it had been asked alone."""
+
+    list_of = ("requests", DecisionBody)
+
+    requests: Annotated[list[Any], Field(min_length=1, max_length=MAX_BATCH)] = Field(
+        description="Bodies as for `POST /v1/decisions`"
+    )
+
+
+class OutcomesBody(ListBody):
+    """Report outcomes."""
+
+    list_of = ("outcomes", OutcomeItem)
+
+    outcomes: Annotated[list[Any], Field(min_length=1, max_length=MAX_BATCH)]
+
+
+class EventsBody(ListBody):
+    """Report events."""
+
+    list_of = ("events", EventItem)
+
+    events: Annotated[list[Any], Field(min_length=1, max_length=MAX_BATCH)]
+
+
+class PermitBody(Body):
+    """Ask for leave to send a decision's message now; every field may be left out."""
+
+    deadline_ms: Annotated[int, Field(strict=True, ge=1, le=60_000)] | None = Field(
+        default=None, description="Answer within this; the server's own deadline is the upper bound"
+    )
+
+
+class CorrectionBody(Body):
+    """Correct what is held of a customer; null takes a value away."""
+
+    values: dict[str, bool | int | float | str | None] = Field(
+        min_length=1,
+        max_length=100,
+        description="New values by name: attributes, or time_zone, locale, country, phone_prefix, household",
+    )
+
+
+class NewConsent(Body):
+    """A yes to one purpose on one channel."""
+
+    channel: Identifier = Field(examples=["email"])
+    purpose: Identifier = Field(examples=["marketing"])
+
+
+class ReadmissionBody(Body):
+    """Somebody who was erased signed up again."""
+
+    given_at: Moment = Field(description="When the new consent was given; nothing older comes back")
+    consents: Annotated[list[NewConsent], Field(min_length=1, max_length=100)]
