@@ -5,9 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 PINNED := --require-hashes -r requirements/runtime.txt -r requirements/dev.txt
-# pyenv's shims exist for versions that are not selected, so ask the interpreter itself which version it is.
-PYTHON ?= $(shell for p in python3.12 python3 python; do \
-	"$$p" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 12))' 2>/dev/null && { echo "$$p"; break; }; done)
+PYTHON ?= $(shell requirements/pythons.sh | head -1)
+# one file for all supported versions: --universal adds markers, --python-version is the oldest
+COMPILE = $(BIN)/uv pip compile --quiet --system-certs --upgrade --universal --python-version 3.12 --generate-hashes \
+	--no-emit-index-url --no-annotate --no-header
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check lint types unit requirements docs format clean
@@ -19,14 +20,14 @@ setup: $(VENV)/.installed ## Create .venv and install the pinned requirements
 
 $(VENV)/.installed: requirements/bootstrap.txt requirements/runtime.txt requirements/dev.txt pyproject.toml
 	@if [ -z "$(PYTHON)" ]; then \
-	  echo "Nextbest needs Python 3.12 and found none on PATH (python3.12, python3 and python were tried)." >&2; \
-	  echo "Get it with one of:" >&2; \
-	  echo "  pyenv install 3.12        (this folder's .python-version then selects it)" >&2; \
-	  echo "  apt install python3.12 python3.12-venv   (Ubuntu 24.04; Debian: pyenv or uv)" >&2; \
-	  echo "  brew install python@3.12" >&2; \
-	  echo "  uv python install 3.12" >&2; \
-	  echo "or name an interpreter: make setup PYTHON=/path/to/python3.12" >&2; exit 1; fi
-	$(PYTHON) -m venv --clear $(VENV)
+	  echo "Nextbest needs Python 3.12, 3.13 or 3.14 with venv, and found none on PATH, below ~/.pyenv or with uv." >&2; \
+	  echo "Get one with:" >&2; \
+	  echo "  apt install python3 python3-venv   (Debian 13, Ubuntu 24.04 or newer)" >&2; \
+	  echo "  brew install python@3.14" >&2; \
+	  echo "  pyenv install 3.14" >&2; \
+	  echo "  uv python install 3.14" >&2; \
+	  echo "or name an interpreter: make setup PYTHON=/path/to/python3" >&2; exit 1; fi
+	"$(PYTHON)" -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
 	@# uv is quick but does not read pip's settings, so where it cannot reach your index, pip does the same
 	$(BIN)/uv pip install --quiet --system-certs --compile-bytecode --python $(BIN)/python $(PINNED) \
@@ -62,12 +63,9 @@ format: setup ## Format and fix what can be fixed
 	$(BIN)/ruff check --fix .
 
 requirements: ## Pin and hash the requirements anew from pyproject.toml (no index address gets in)
-	$(BIN)/uv pip compile --quiet --system-certs --upgrade --generate-hashes --no-emit-index-url --no-annotate --no-header --python $(BIN)/python \
-	  --extra grocery pyproject.toml -o requirements/runtime.txt
-	$(BIN)/uv pip compile --quiet --system-certs --upgrade --generate-hashes --no-emit-index-url --no-annotate --no-header --python $(BIN)/python \
-	  --group dev -c requirements/runtime.txt -o requirements/dev.txt
-	$(BIN)/uv pip compile --quiet --system-certs --upgrade --generate-hashes --no-emit-index-url --no-annotate --no-header --python $(BIN)/python \
-	  requirements/bootstrap.in -o requirements/bootstrap.txt
+	$(COMPILE) --extra grocery pyproject.toml -o requirements/runtime.txt
+	$(COMPILE) --group dev -c requirements/runtime.txt -o requirements/dev.txt
+	$(COMPILE) requirements/bootstrap.in -o requirements/bootstrap.txt
 
 clean: ## Remove the environment and all local state
 	rm -rf $(VENV) .nextbest mlruns/mlflow.db mlruns/artifacts

@@ -42,7 +42,7 @@ from decisioning.decision import Placement, Request
 from decisioning.errors import UnavailableError
 from features.online.profiles import encode_profile
 from features.online.redis_keys import SHARD_COUNT, household_pointer_key, profile_key, stream_key
-from pipelines.server.embedded_redis import find_binary
+from pipelines.server.redis_binary import find_binary
 from serving.decisions.drafting import Ticket, draft_many, lookup_of
 from serving.decisions.permit_service import PermitService
 from serving.decisions.racing import Race

@@ -213,7 +213,7 @@ async def measure(port: int, connections: int, seconds: float) -> dict[str, floa
 
 @contextmanager
 def redis_server(folder: Path) -> Iterator[int]:
-    from pipelines.server.embedded_redis import find_binary
+    from pipelines.server.redis_binary import find_binary
 
     port = free_port()
     command = [

@@ -1,6 +1,7 @@
 """Reading one text: its language, its mood, what it is about."""
 
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -121,7 +122,9 @@ def _vader_mood(text: str) -> float:
 def _vader() -> "SentimentIntensityAnalyzer":
     from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer  # its lexicon is read when it is needed
 
-    return SentimentIntensityAnalyzer()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # it opens its files with codecs.open
+        return SentimentIntensityAnalyzer()
 
 
 @cache

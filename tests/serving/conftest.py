@@ -29,7 +29,7 @@ from features.online.profiles import encode_profile
 from features.online.record import encode_records, microseconds, record_layout
 from features.online.redis_keys import feature_key, profile_key
 from features.settings import Settings
-from pipelines.server.embedded_redis import find_binary
+from pipelines.server.redis_binary import find_binary
 from serving.http.app import create_app
 
 SHOP = Path(__file__).parents[1] / "catalogues" / "shop"
