@@ -43,9 +43,9 @@ from decisioning.errors import UnavailableError
 from features.online.profiles import encode_profile
 from features.online.redis_keys import SHARD_COUNT, household_pointer_key, profile_key, stream_key
 from pipelines.server.redis_binary import find_binary
-from serving.decisions.drafting import Ticket, draft_many, lookup_of
-from serving.decisions.permit_service import PermitService
-from serving.decisions.racing import Race
+from serving.decisions.draft import Ticket, draft_many, lookup_of
+from serving.decisions.permits import PermitService
+from serving.decisions.race import Race
 from serving.errors import UnknownDecisionError
 from serving.in_force.policy_in_force import InForce, put_in_force
 from serving.live.store import LiveStore

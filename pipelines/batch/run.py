@@ -34,7 +34,7 @@ from pipelines.batch.allocation import allocate
 from pipelines.batch.allocation_problem import CustomerOptions, Volume, problem_of
 from pipelines.batch.audience import CUSTOMER, KEY, Audience, open_audience
 from pipelines.batch.worker import AskedRow, AudiencePart, DecidedPart, ModelCopy, Run, Surveyed, Worker
-from serving.decisions.answers import Answer
+from serving.decisions.answer import Answer
 from serving.in_force.policy_in_force import InForce
 
 SLICE = 500

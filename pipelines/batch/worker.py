@@ -19,11 +19,11 @@ from features.models.schema_archive import known_schemas
 from features.settings import Settings
 from pipelines.batch.allocation_problem import CustomerOptions, options_of
 from pipelines.batch.audience import CUSTOMER, KEY
-from serving.decisions.answers import Answer, unnamed
-from serving.decisions.deciding import Ask, decide_prepared, new_decision_id, prepare_many
-from serving.decisions.drafting import Ticket, about, draft_many, lookup_of, repeat
-from serving.decisions.racing import Race, rounds_of
-from serving.decisions.tickets import ticket_of
+from serving.decisions.answer import Answer, unnamed
+from serving.decisions.ask import ticket_of
+from serving.decisions.draft import Ticket, about, draft_many, lookup_of, repeat
+from serving.decisions.known import Ask, decide_prepared, new_decision_id, prepare_many
+from serving.decisions.race import Race, rounds_of
 from serving.errors import InvalidFormError
 from serving.forms import DecisionBody, validate
 from serving.in_force.policy_in_force import InForce, put_in_force

@@ -33,7 +33,7 @@ from features.online.profiles import decode_profile
 from features.settings import Settings
 from pipelines.handoff.book import HandOff, HandOffBook
 from pipelines.handoff.handoff_sheet import Slip, check_suffix, missing_address, sheet_bytes, slip_of, table_bytes
-from serving.decisions.permit_service import CONTENDED, STATE_UNAVAILABLE, PermitService
+from serving.decisions.permits import CONTENDED, STATE_UNAVAILABLE, PermitService
 from serving.errors import UnknownDecisionError
 from serving.in_force.policy_in_force import InForce, put_in_force
 from serving.live.reader import Known, Lookup

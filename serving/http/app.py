@@ -15,8 +15,8 @@ from features.models.registry import fetch_champion
 from features.settings import Settings
 from features.zone_rules import rules_in_force, use_newest_rules, warn_of_old_rules
 from serving.console.routes import console_routes
-from serving.decisions.decision_service import DecisionService
-from serving.decisions.permit_service import PermitService
+from serving.decisions.orchestrator import DecisionService
+from serving.decisions.permits import PermitService
 from serving.http import api_docs, problems
 from serving.http.access import needs
 from serving.http.api_keys import KeyRing, Scope

@@ -7,8 +7,8 @@ from datetime import datetime
 from starlette.requests import HTTPConnection
 
 from features.settings import Settings
-from serving.decisions.decision_service import DecisionService
-from serving.decisions.permit_service import PermitService
+from serving.decisions.orchestrator import DecisionService
+from serving.decisions.permits import PermitService
 from serving.http.api_keys import KeyRing
 from serving.in_force.refresher import Refresher
 from serving.live.store import LiveStore

@@ -9,7 +9,7 @@ from pydantic_core import from_json
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serving.decisions.tickets import Idempotency
+from serving.decisions.ask import Idempotency
 from serving.forms import Body, validate
 from serving.http.bodies import MAX_BATCH, ListBody
 from serving.http.problems import Problem

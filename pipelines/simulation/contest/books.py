@@ -20,7 +20,7 @@ from decisioning.customer import Customer
 from decisioning.errors import InvalidInputError
 from decisioning.live import LiveState, RecentEvent
 from features.log.contracts import OutcomeType, StateEventType
-from serving.decisions.deciding import with_unsubscriptions
+from serving.decisions.known import with_unsubscriptions
 from serving.forms import EventItem, OutcomeItem
 from serving.live.changes import REMEMBERED, Changes, changes_of_event, changes_of_outcome, touch_in_catalogue
 from serving.live.reader import RECENT, live_of, unsubscriptions_of

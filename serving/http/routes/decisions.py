@@ -9,10 +9,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from decisioning.errors import NextbestError
-from serving.decisions.answers import Answer, flat
-from serving.decisions.drafting import Ticket
+from serving.decisions.answer import Answer, flat
+from serving.decisions.ask import Idempotency, ticket_of
+from serving.decisions.draft import Ticket
 from serving.decisions.records import record_bytes
-from serving.decisions.tickets import Idempotency, ticket_of
 from serving.errors import Fault, InvalidFormError
 from serving.forms import DecisionBody, PathId, unknown_name, validate
 from serving.http.access import needs

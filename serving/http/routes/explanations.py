@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from decisioning.explanation.explanation import Reader
 from features.models.policy_archive import PolicyArchive
-from serving.decisions.explaining import explanation_for, why_not_answer
+from serving.decisions.explanations import explanation_for, why_not_answer
 from serving.decisions.records import record_of
 from serving.errors import Fault, InvalidFormError
 from serving.forms import PathId, unknown_name

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.customer import Customer
 from features.online.profiles import decode_profile
-from serving.decisions.deciding import with_told
+from serving.decisions.known import with_told
 from serving.errors import Fault, InvalidFormError
 from serving.forms import PathId, unknown_name
 from serving.http.access import needs

@@ -262,7 +262,7 @@ def test_a_permit_that_loses_a_race_is_judged_again_by_what_the_winner_left(
     async def read_then_lose(*what: Any) -> Any:
         context = await whole(*what)
         if not raced:
-            from serving.decisions.tickets import ticket_of
+            from serving.decisions.ask import ticket_of
             from serving.forms import DecisionBody, validate
 
             in_force = client.app.state.engine.refresher.current()  # pyright: ignore[reportAttributeAccessIssue]

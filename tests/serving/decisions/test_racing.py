@@ -149,7 +149,7 @@ class Rival:
         if self.left and any(entry.reservation.contacts for entry in entries):
             self.left -= 1
             self.engine.state.commit = self.commit
-            from serving.decisions.tickets import ticket_of
+            from serving.decisions.ask import ticket_of
             from serving.forms import DecisionBody, validate
 
             ticket = ticket_of(validate(DecisionBody, ASK), self.engine.refresher.current())

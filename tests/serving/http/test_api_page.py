@@ -76,7 +76,7 @@ def test_the_page_s_problem_is_the_server_s(client: TestClient) -> None:
 def test_the_page_names_every_reason_and_every_event_that_changes_state() -> None:
     from decisioning.decision import Reason
     from features.log.contracts import StateEventType
-    from serving.decisions import permit_service as permits
+    from serving.decisions import permits
 
     words = [*Reason, *StateEventType]
     words += [permits.NOTHING_TO_SEND, permits.TOO_OLD, permits.STATE_UNAVAILABLE, permits.CONTENDED]
@@ -85,11 +85,11 @@ def test_the_page_names_every_reason_and_every_event_that_changes_state() -> Non
 
 def test_the_page_names_every_outcome_type_scope_and_way_to_be_degraded() -> None:
     from features.log.contracts import OutcomeType
-    from serving.decisions import deciding
+    from serving.decisions import known
     from serving.http.api_keys import Scope
 
-    words = [*OutcomeType, *Scope, deciding.STATE_UNAVAILABLE, deciding.LOG_UNAVAILABLE, deciding.PROFILE_UNREADABLE]
-    words += [deciding.FEATURES_MISSING, deciding.FEATURES_STALE, deciding.FEATURES_UNAVAILABLE]
-    words += [deciding.MODEL_UNAVAILABLE, deciding.ARM_MODEL_UNAVAILABLE, deciding.CONTENT_UNAVAILABLE]
-    words += [deciding.CONTENDED]
+    words = [*OutcomeType, *Scope, known.STATE_UNAVAILABLE, known.LOG_UNAVAILABLE, known.PROFILE_UNREADABLE]
+    words += [known.FEATURES_MISSING, known.FEATURES_STALE, known.FEATURES_UNAVAILABLE]
+    words += [known.MODEL_UNAVAILABLE, known.ARM_MODEL_UNAVAILABLE, known.CONTENT_UNAVAILABLE]
+    words += [known.CONTENDED]
     assert [word for word in words if f"`{word}`" not in PAGE] == []

@@ -28,7 +28,7 @@ from features.log.rows import frame_of, parse_row
 from features.log.said import said_by
 from features.online.profiles import customers_from_frame, decode_profile, encode_profile
 from features.online.redis_keys import shard_of, stream_key
-from serving.decisions.deciding import is_not_profiled, live_after, with_told, with_unsubscriptions
+from serving.decisions.known import is_not_profiled, live_after, with_told, with_unsubscriptions
 from serving.in_force.policy_in_force import put_in_force
 from serving.live.reader import Known, Lookup
 from serving.live.store import LiveStore

@@ -19,8 +19,8 @@ from decisioning.explanation.why_not import NOW_ID, MessageStanding, OfferStandi
 from decisioning.policy import Policy
 from decisioning.record import decision_from_record
 from features.models.policy_archive import PolicyArchive
-from serving.decisions.answers import Amounts
-from serving.decisions.deciding import Ask, decide_prepared, prepare_many
+from serving.decisions.answer import Amounts
+from serving.decisions.known import Ask, decide_prepared, prepare_many
 from serving.in_force.policy_in_force import InForce
 from serving.live.reader import Lookup
 from serving.live.store import LiveStore

@@ -7,7 +7,7 @@ the log before the caller sees it. Where that fails:
 - Redis does not answer the commit: the same, and since the first decision may have reached the log all the same, an
   outcome `not_sent` goes along with it;
 - the spool fails too: a decision that cannot be logged is not made, so the caller is told to hold, without an id;
-- somebody else decided about the customer in between: it is decided again with what they left, see `racing`.
+- somebody else decided about the customer in between: it is decided again with what they left, see `race`.
 
 None of it takes longer than the deadline: a fifth of it is kept back for the spool.
 """
@@ -21,10 +21,10 @@ import structlog
 
 from decisioning.errors import LogUnavailableError, UnavailableError
 from decisioning.record import Record
-from serving.decisions.answers import Answer, explanation, unlogged, unnamed
-from serving.decisions.deciding import CONTENDED, LOG_UNAVAILABLE, STATE_UNAVAILABLE
-from serving.decisions.drafting import Draft, Ticket, about, draft_blind, draft_many, lookup_of, repeat
-from serving.decisions.racing import Race, Settled, rounds_of
+from serving.decisions.answer import Answer, explanation, unlogged, unnamed
+from serving.decisions.draft import Draft, Ticket, about, draft_blind, draft_many, lookup_of, repeat
+from serving.decisions.known import CONTENDED, LOG_UNAVAILABLE, STATE_UNAVAILABLE
+from serving.decisions.race import Race, Settled, rounds_of
 from serving.errors import ReusedKeyError
 from serving.in_force.policy_in_force import InForce
 from serving.live.reader import Known

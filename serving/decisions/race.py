@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from decisioning.decision import Action
-from serving.decisions.drafting import Draft, Ticket, draft_contended, draft_unknown, entry_of, redraft_many
+from serving.decisions.draft import Draft, Ticket, draft_contended, draft_unknown, entry_of, redraft_many
 from serving.in_force.policy_in_force import InForce
 from serving.live.reader import Conflict
 from serving.live.store import Gone, LiveStore

@@ -14,8 +14,8 @@ from decisioning.errors import InvalidPolicyError
 from decisioning.gates.reservation import reservation_of
 from decisioning.record import Record, decision_to_record
 from features.templates.renderer import render_content
-from serving.decisions.answers import Answer, answer_of, keys_of, replayed, unnamed, withheld
-from serving.decisions.deciding import (
+from serving.decisions.answer import Answer, answer_of, keys_of, replayed, unnamed, withheld
+from serving.decisions.known import (
     CONTENDED,
     CONTENT_UNAVAILABLE,
     Ask,

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from decisioning.decision import ONE_PLACEMENT, Placement, Request
 from decisioning.errors import UnknownNameError
-from serving.decisions.drafting import Ticket
+from serving.decisions.draft import Ticket
 from serving.errors import Fault, InvalidFormError
 from serving.forms import DecisionBody, check_context, unknown_name
 from serving.in_force.policy_in_force import InForce

@@ -23,9 +23,9 @@ from decisioning.errors import UnavailableError, UnknownNameError
 from decisioning.gates.reservation import Reservation, reservation_of
 from decisioning.permit import WITHDRAWN, PermitVerdict, permit
 from decisioning.record import decision_from_record
-from serving.decisions.answers import because
-from serving.decisions.deciding import Ask, inputs_now, refusals_now
-from serving.decisions.racing import MAX_ATTEMPTS
+from serving.decisions.answer import because
+from serving.decisions.known import Ask, inputs_now, refusals_now
+from serving.decisions.race import MAX_ATTEMPTS
 from serving.errors import UnknownDecisionError
 from serving.in_force.policy_in_force import InForce
 from serving.live.reader import Conflict, Known, Lookup
