@@ -14,8 +14,8 @@ from pathlib import Path
 
 import orjson
 
+from benchmarks.contest.contest import NAMES, Contest, Summary, hold
 from pipelines.simulation.contest.comparison import ContestComparison
-from pipelines.simulation.contest.contest import NAMES, Contest, Summary, hold
 
 
 def table(found: Summary) -> str:

@@ -9,7 +9,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
 from multiprocessing.pool import AsyncResult, Pool
@@ -19,7 +19,7 @@ from typing import cast
 
 import polars as pl
 
-from decisioning.catalogue.catalogue import Catalogue, Learning
+from decisioning.catalogue.catalogue import Catalogue
 from decisioning.customer import CustomerId
 from decisioning.value_model import ValueModel
 from features.catalogue import load_catalogue
@@ -36,12 +36,18 @@ from pipelines.demo.airline.diary import Diary, Scenario
 from pipelines.demo.airline.lives import world_of
 from pipelines.demo.preparation import tables_of
 from pipelines.simulation.contest.comparison import ENGINE_NAME, ORACLE_NAME
-from pipelines.simulation.contest.ground import capacities
-from pipelines.simulation.contest.play import Beginning, Played, campaign_catalogue, play
+from pipelines.simulation.contest.play import Beginning, Played, campaign_catalogue, capacities, play
 from pipelines.simulation.history import settled_world
 from pipelines.simulation.policies.oracle import prices, solve
-from pipelines.simulation.policies.policies import Constant, Everything, LearnedPolicy, Oracle, Valuing
-from pipelines.simulation.policies.school import ACCEPTED, best_constant
+from pipelines.simulation.policies.policies import (
+    Constant,
+    Everything,
+    LearnedPolicy,
+    Oracle,
+    Valuing,
+    best_constant,
+    learning_acceptance,
+)
 from training.judgement.from_log import load_dataset
 from training.models.learner import learn
 
@@ -180,12 +186,7 @@ def _propensity(contest: RivalTask, beginning: Beginning) -> Rival:
 
 def _acceptance(settings: Settings, catalogue: Catalogue, now: datetime) -> ValueModel:
     """The engine's learner on the engine's decisions, for acceptance in the place of worth."""
-    assert catalogue.learning is not None  # noqa: S101 - a champion was trained
-    asking = replace(
-        catalogue,
-        measures={**catalogue.measures, ACCEPTED.measure_id: ACCEPTED},
-        learning=Learning(measure_id=ACCEPTED.measure_id, window_days=catalogue.learning.window_days),
-    )
+    asking, _ = learning_acceptance(catalogue)
     dataset = load_dataset(settings, asking, now=now)
     learned = learn(dataset, asking, feature_schema=feature_schema(catalogue).fingerprint)
     return value_model(learned.bundle, version="propensity")

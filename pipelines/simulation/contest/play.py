@@ -89,6 +89,13 @@ def campaign_catalogue(catalogue: Catalogue) -> Catalogue:
     )
 
 
+def capacities(catalogue: Catalogue) -> dict[str, float]:
+    """Most messages a week per channel, where a limit says so; the airline limits channels, by the week."""
+    return {
+        limit.of: limit.amount for limit in catalogue.limits if limit.of is not None and limit.of in catalogue.channels
+    }
+
+
 def play(
     beginning: Beginning, valuing: Valuing, weeks: int, *, name: str, on_progress: OnProgress | None = None
 ) -> Played:

@@ -4,18 +4,23 @@ Values are in minor units against a common zero, silence first and then the touc
 caps and capacities are not the policies' business: `wave` holds them all to the same ones.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 
-from decisioning.arrays import FloatArray
+from decisioning.arrays import BoolArray, FloatArray
+from decisioning.catalogue.catalogue import Catalogue, Learning
+from decisioning.catalogue.measure import Measure, Unit
 from decisioning.catalogue.message import SILENCE, Message
 from decisioning.value_model import ValueModel, context_vector, design_matrix
 from pipelines.simulation.contest.wave import Features
 from pipelines.simulation.policies.oracle import OraclePlan
 from pipelines.simulation.world.world import World
+
+ACCEPTED = Measure(measure_id="accepted", unit=Unit.RATE, outcomes=frozenset({"accepted", "converted"}))
+"""What a policy that looks at propensity alone predicts."""
 
 SURE_MINOR = 1e6
 """Worth of a message that a policy sends whatever it costs."""
@@ -184,3 +189,43 @@ def _lots(size: int, count: int) -> FloatArray:
     """
     steps = np.arange(size)[:, np.newaxis] * _GOLDEN + np.arange(count) * np.sqrt(2.0)
     return steps % 1.0 / 2
+
+
+def learning_acceptance(catalogue: Catalogue) -> tuple[Catalogue, Learning]:
+    """The same catalogue with acceptance as what models learn, in place of worth."""
+    assert catalogue.learning is not None  # noqa: S101 - a model was trained, or nobody could ask
+    learning = Learning(measure_id=ACCEPTED.measure_id, window_days=catalogue.learning.window_days)
+    measures = {**catalogue.measures, ACCEPTED.measure_id: ACCEPTED}
+    return replace(catalogue, measures=measures, learning=learning), learning
+
+
+def best_constant(others: World, weeks: int, capacities: Mapping[str, float] | None = None) -> str:
+    """The one message that is worth most when everybody gets it who may, found on other customers; or silence.
+
+    Args:
+        others: A world whose customers are not those of the comparison.
+        weeks: How long each is tried.
+        capacities: Most of each channel in a week; channels that are not named are free.
+    """
+    worths = {SILENCE: _worth(others, weeks, None, {})}
+    for place, message in enumerate(others.messages):
+        worths[message.key] = _worth(others, weeks, place, capacities or {})
+    return max(worths, key=lambda key: worths[key])
+
+
+def _worth(others: World, weeks: int, place: int | None, capacities: Mapping[str, float]) -> float:
+    """Contribution less cost over some weeks in which everybody who may gets one message."""
+    world, total = others.copy(), 0.0
+    for _ in range(weeks):
+        actions = np.full(world.population.size, -1)
+        if place is not None:
+            most = capacities.get(world.messages[place].channel.channel_id)
+            actions[_first(world.permitted()[:, place], most)] = place
+        week = world.run_week(actions)
+        total += float((week.contribution_minor - week.cost_minor).sum())
+    return total
+
+
+def _first(may: BoolArray, most: float | None) -> BoolArray:
+    """The same with at most so many, shape (n,)."""
+    return may if most is None else may & (np.cumsum(may) <= most)

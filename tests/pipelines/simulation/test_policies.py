@@ -20,8 +20,16 @@ from pipelines.simulation.contest.play import Beginning, Played, campaign_catalo
 from pipelines.simulation.contest.wave import TOUCHPOINT, Features
 from pipelines.simulation.policies.advantage import SilentFuture
 from pipelines.simulation.policies.oracle import solve
-from pipelines.simulation.policies.policies import SURE_MINOR, Constant, Everything, Monday, Oracle, Silence, Valuing
-from pipelines.simulation.policies.school import best_constant
+from pipelines.simulation.policies.policies import (
+    SURE_MINOR,
+    Constant,
+    Everything,
+    Monday,
+    Oracle,
+    Silence,
+    Valuing,
+    best_constant,
+)
 from pipelines.simulation.world.journey import FULL_MEMORY
 from pipelines.simulation.world.world import World, campaign_messages
 

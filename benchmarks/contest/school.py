@@ -1,6 +1,5 @@
-"""What the compared policies know: models from a history, and the one message that is worth most to everybody."""
+"""What the compared policies know: models from a history."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -8,10 +7,8 @@ from pathlib import Path
 import lightgbm
 import numpy as np
 
-from decisioning.arrays import BoolArray, FloatArray
-from decisioning.catalogue.catalogue import Catalogue, Learning
-from decisioning.catalogue.measure import Measure, Unit
-from decisioning.catalogue.message import SILENCE
+from decisioning.arrays import FloatArray
+from decisioning.catalogue.catalogue import Catalogue
 from decisioning.value_model import Calibrator, DesignLayout, MessageCoding
 from features.catalogue import load_catalogue
 from features.computing.definitions import feature_schema
@@ -21,16 +18,12 @@ from features.models.registry import fetch_champion
 from features.progress import OnStep
 from features.settings import Settings
 from features.store.builder import build_features
-from pipelines.simulation.world.world import World
+from pipelines.simulation.policies.policies import learning_acceptance
 from training.judgement.from_log import load_dataset
 from training.models.boosting import designs, message_table
 from training.models.cross_predictions import IngredientSettings
 from training.registry.promotion import promote
 from training.registry.training_run import TrainReport, train_model
-
-ACCEPTED = Measure(measure_id="accepted", unit=Unit.RATE, outcomes=frozenset({"accepted", "converted"}))
-"""What a policy that looks at propensity alone predicts."""
-
 
 PROPENSITY_FOLDER = "propensity"
 
@@ -50,7 +43,7 @@ def school(folder: Path, home: Path, *, now: datetime, on_progress: OnStep = lam
     """Learn from a folder of canonical tables as anybody would: import, features, training, promotion.
 
     Args:
-        folder: What `nextbest world write` wrote.
+        folder: A history, as `nextbest world write` writes it.
         home: A new folder for log, features and models.
         now: The moment up to which things are known (aware, UTC).
         on_progress: Told what begins.
@@ -80,12 +73,7 @@ def learn_propensity(settings: Settings, catalogue: Catalogue, *, now: datetime)
         catalogue: Says what messages are; its window says how long an answer may take.
         now: Decisions whose window ends later are left out (aware, UTC).
     """
-    assert catalogue.learning is not None  # noqa: S101 - a model was trained, or nobody could ask
-    asking = replace(
-        catalogue,
-        measures={**catalogue.measures, ACCEPTED.measure_id: ACCEPTED},
-        learning=Learning(measure_id=ACCEPTED.measure_id, window_days=catalogue.learning.window_days),
-    )
+    asking, learning = learning_acceptance(catalogue)
     dataset = load_dataset(settings, asking, now=now)
     sent = dataset.take(dataset.actions > 0)
     coding = MessageCoding(
@@ -104,8 +92,8 @@ def learn_propensity(settings: Settings, catalogue: Catalogue, *, now: datetime)
         calibrator=_as_it_is(table),
         feature_schema=feature_schema(catalogue).fingerprint,
         catalogue_version=catalogue.version,
-        measure_id=ACCEPTED.measure_id,
-        window_days=catalogue.learning.window_days,
+        measure_id=learning.measure_id,
+        window_days=learning.window_days,
     )
 
 
@@ -119,35 +107,3 @@ def _as_it_is(table: FloatArray) -> Calibrator:
         reference=table[:0],
         reference_weights=np.zeros(0),
     )
-
-
-def best_constant(others: World, weeks: int, capacities: Mapping[str, float] | None = None) -> str:
-    """The one message that is worth most when everybody gets it who may, found on other customers; or silence.
-
-    Args:
-        others: A world whose customers are not those of the comparison.
-        weeks: How long each is tried.
-        capacities: Most of each channel in a week; channels that are not named are free.
-    """
-    worths = {SILENCE: _worth(others, weeks, None, {})}
-    for place, message in enumerate(others.messages):
-        worths[message.key] = _worth(others, weeks, place, capacities or {})
-    return max(worths, key=lambda key: worths[key])
-
-
-def _worth(others: World, weeks: int, place: int | None, capacities: Mapping[str, float]) -> float:
-    """Contribution less cost over some weeks in which everybody who may gets one message."""
-    world, total = others.copy(), 0.0
-    for _ in range(weeks):
-        actions = np.full(world.population.size, -1)
-        if place is not None:
-            most = capacities.get(world.messages[place].channel.channel_id)
-            actions[_first(world.permitted()[:, place], most)] = place
-        week = world.run_week(actions)
-        total += float((week.contribution_minor - week.cost_minor).sum())
-    return total
-
-
-def _first(may: BoolArray, most: float | None) -> BoolArray:
-    """The same with at most so many, shape (n,)."""
-    return may if most is None else may & (np.cumsum(may) <= most)

@@ -98,10 +98,3 @@ class ContestGround:
         """The world as it stands before the history begins."""
         starts_at = first_monday(self.ends_on, self.days)
         return settled_world(catalogue, customers=self.customers, seed=self.seed, starts_at=starts_at)
-
-
-def capacities(catalogue: Catalogue) -> dict[str, float]:
-    """Most messages a week per channel, where a limit says so; the airline limits channels, by the week."""
-    return {
-        limit.of: limit.amount for limit in catalogue.limits if limit.of is not None and limit.of in catalogue.channels
-    }

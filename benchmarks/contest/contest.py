@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import orjson
 
+from benchmarks.contest.ground import ContestGround
+from benchmarks.contest.school import PROPENSITY_FOLDER, school
 from features.models.bundle import load_value_model
 from features.progress import OnStep
 from features.zone_rules import use_newest_rules
@@ -22,11 +24,17 @@ from pipelines.simulation.contest.comparison import (
     compare_plays,
     over_seeds,
 )
-from pipelines.simulation.contest.ground import ContestGround, capacities
-from pipelines.simulation.contest.play import Played, play
+from pipelines.simulation.contest.play import Played, capacities, play
 from pipelines.simulation.policies.oracle import OraclePlan, prices, solve
-from pipelines.simulation.policies.policies import Constant, Everything, LearnedPolicy, Oracle, Silence, Valuing
-from pipelines.simulation.policies.school import PROPENSITY_FOLDER, best_constant, school
+from pipelines.simulation.policies.policies import (
+    Constant,
+    Everything,
+    LearnedPolicy,
+    Oracle,
+    Silence,
+    Valuing,
+    best_constant,
+)
 from pipelines.simulation.world.world import World
 
 EVERYTHING_NAME, CONSTANT_NAME, PROPENSITY_NAME = "everything", "best single message", "propensity"
