@@ -12,6 +12,8 @@ import orjson
 
 from benchmarks.contest.ground import ContestGround
 from benchmarks.contest.school import PROPENSITY_FOLDER, school
+from decisioning.arrays import FloatArray
+from decisioning.errors import InvalidInputError
 from features.models.bundle import load_value_model
 from features.progress import OnStep
 from features.zone_rules import use_newest_rules
@@ -22,7 +24,7 @@ from pipelines.simulation.contest.comparison import (
     ContestComparison,
     GainInterval,
     compare_plays,
-    over_seeds,
+    mean_interval,
 )
 from pipelines.simulation.contest.play import Played, capacities, play
 from pipelines.simulation.policies.oracle import OraclePlan, prices, solve
@@ -108,6 +110,17 @@ def hold(contest: Contest, *, on_progress: OnStep = lambda _what: None) -> Summa
     )
 
 
+def over_seeds(shares: FloatArray) -> GainInterval:
+    """Mean share over worlds, with the interval that their spread gives: shape (s,), at least two of them.
+
+    Raises:
+        InvalidInputError: Fewer than two worlds.
+    """
+    if len(shares) < 2:
+        raise InvalidInputError(f"seeds must be two or more for a spread, got {len(shares)}")
+    return mean_interval(shares)
+
+
 def compare_on(contest: Contest, seed: int, *, on_progress: OnStep = lambda _what: None) -> ContestComparison:
     """All policies on one world."""
     ground = contest.ground(seed)
@@ -134,8 +147,8 @@ def compare_on(contest: Contest, seed: int, *, on_progress: OnStep = lambda _wha
 def _school(ground: ContestGround, world: World, on_progress: OnStep) -> None:
     """Learn from the ground's history, unless that was done; the engine's bundle is remembered by its folder."""
     if not _engine_note(ground).is_file():
-        schooled = school(ground.tables, ground.folder / "home", now=world.now, on_progress=on_progress)
-        _engine_note(ground).write_text(str(schooled.engine.resolve()), encoding="utf-8")
+        engine = school(ground.tables, ground.folder / "home", now=world.now, on_progress=on_progress)
+        _engine_note(ground).write_text(str(engine.resolve()), encoding="utf-8")
 
 
 def _engine_note(ground: ContestGround) -> Path:

@@ -14,7 +14,6 @@ from examples.conversion import write_world
 from features.catalogue import load_catalogue
 from features.history import History
 from features.online.profiles import customers_from_frame
-from features.progress import OnProgress
 from pipelines.simulation.contest.play import Beginning, campaign_catalogue
 from pipelines.simulation.history import (
     CATALOGUE,
@@ -58,15 +57,15 @@ class ContestGround:
         """The airline's catalogue, with capacities to the measure of the customers."""
         return load_catalogue(self.tables / "catalogue")
 
-    def lay(self, catalogue: Path = CATALOGUE, on_progress: OnProgress = lambda _done, _all: None) -> None:
+    def lay(self) -> None:
         """Live the history and write it, unless it is there."""
         if (self.folder / "state.npz").is_file():
             return
         with TemporaryDirectory() as folder:
             scaled = Path(folder) / "catalogue"
-            scale_catalogue(catalogue, scaled, self.customers / CATALOGUE_SIZE)
+            scale_catalogue(CATALOGUE, scaled, self.customers / CATALOGUE_SIZE)
             loaded = load_catalogue(scaled)
-            lived = live_history(self.settled(loaded), loaded, ceil(self.days / 7), on_progress=on_progress)
+            lived = live_history(self.settled(loaded), loaded, ceil(self.days / 7))
             write_world("airline", lived.tables, scaled, self.tables)
         state = {name: getattr(lived.world.state, name) for name in _STATE}
         np.savez(self.folder / "state.npz", week=lived.world.week, **state)

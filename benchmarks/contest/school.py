@@ -1,6 +1,6 @@
 """What the compared policies know: models from a history."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -23,30 +23,26 @@ from training.judgement.from_log import load_dataset
 from training.models.boosting import designs, message_table
 from training.models.cross_predictions import IngredientSettings
 from training.registry.promotion import promote
-from training.registry.training_run import TrainReport, train_model
+from training.registry.training_run import train_model
 
 PROPENSITY_FOLDER = "propensity"
 
 _PROPENSITY_TREES = 100
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Schooled:
-    """What was learned from a history: folders of model bundles, and the report of the champion's training."""
-
-    engine: Path
-    propensity: Path
-    report: TrainReport
-
-
-def school(folder: Path, home: Path, *, now: datetime, on_progress: OnStep = lambda _what: None) -> Schooled:
+def school(folder: Path, home: Path, *, now: datetime, on_progress: OnStep = lambda _what: None) -> Path:
     """Learn from a folder of canonical tables as anybody would: import, features, training, promotion.
+
+    The model of propensity goes to `PROPENSITY_FOLDER` of the home.
 
     Args:
         folder: A history, as `nextbest world write` writes it.
         home: A new folder for log, features and models.
         now: The moment up to which things are known (aware, UTC).
         on_progress: Told what begins.
+
+    Returns:
+        Folder of the engine's model.
 
     Raises:
         InsufficientDataError: Too little history.
@@ -58,11 +54,11 @@ def school(folder: Path, home: Path, *, now: datetime, on_progress: OnStep = lam
     on_progress("features")
     build_features(settings, catalogue, now)
     on_progress("training")
-    report = train_model(settings, now=now)
+    train_model(settings, now=now)
     promote(settings, now=now, by="world")
     on_progress("propensity")
     write_bundle(learn_propensity(settings, catalogue, now=now), home / PROPENSITY_FOLDER)
-    return Schooled(engine=fetch_champion(settings).folder, propensity=home / PROPENSITY_FOLDER, report=report)
+    return fetch_champion(settings).folder
 
 
 def learn_propensity(settings: Settings, catalogue: Catalogue, *, now: datetime) -> ModelBundle:

@@ -8,14 +8,12 @@ import typer
 
 from features.clock import clock_of
 from pipelines.options import JsonOption, print_result, progress_bar, say, settings_for
-from pipelines.world_comparison import compare
 
 world_app = typer.Typer(help="Simulated customers of whom the truth is known.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
     """Add `nextbest world`."""
-    world_app.command("compare")(compare)
     app.add_typer(world_app, name="world")
 
 

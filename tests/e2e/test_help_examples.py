@@ -28,7 +28,6 @@ WORK_ORDER = (
     "example list",
     "example convert",
     "world write",
-    "world compare",
     "import",
     "features build",
     "features materialise",

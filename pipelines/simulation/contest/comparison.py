@@ -181,17 +181,6 @@ def share_interval(gained: FloatArray, best: FloatArray) -> GainInterval:
     return _around(share, error, len(best))
 
 
-def over_seeds(shares: FloatArray) -> GainInterval:
-    """Mean share over worlds, with the interval that their spread gives: shape (s,), at least two of them.
-
-    Raises:
-        InvalidInputError: Fewer than two worlds.
-    """
-    if len(shares) < 2:  # noqa: PLR2004 - one number has no spread
-        raise InvalidInputError(f"seeds must be two or more for a spread, got {len(shares)}")
-    return mean_interval(shares)
-
-
 def _around(value: float, error: float, count: int) -> GainInterval:
     if count < 2:  # noqa: PLR2004 - one number has no spread
         return GainInterval(value=value, lower=float("-inf"), upper=float("inf"))

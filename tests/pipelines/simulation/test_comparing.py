@@ -1,7 +1,4 @@
-"""Comparisons: shares and intervals that hold what they promise, and a contest from history to result."""
-
-from datetime import date
-from pathlib import Path
+"""Comparisons: shares and intervals that hold what they promise."""
 
 import numpy as np
 import pytest
@@ -15,10 +12,8 @@ from pipelines.simulation.contest.comparison import (
     SILENCE_NAME,
     compare_plays,
     mean_interval,
-    over_seeds,
     share_interval,
 )
-from pipelines.simulation.contest.contest import NAMES, Contest, hold, rows_of
 from pipelines.simulation.contest.judge import RULES, Recount
 from pipelines.simulation.contest.play import Played
 
@@ -76,30 +71,8 @@ def test_policies_stand_by_what_they_gained_over_silence():
     assert (found.bound, found.violations, found.customers) == (2.6, 0, 4)
 
 
-def test_a_comparison_needs_silence_an_oracle_that_gains_and_worlds_to_spread_over():
+def test_a_comparison_needs_silence_and_an_oracle_that_gains():
     with pytest.raises(InvalidInputError, match="silence and the oracle"):
         compare_plays({ENGINE_NAME: played(np.ones(3))}, seed=1, weeks=1, bound_minor=1.0)
     with pytest.raises(InvalidInputError, match="gain something"):
         share_interval(np.ones(3), np.array([1.0, -1.0, 0.0]))
-    with pytest.raises(InvalidInputError, match="two or more"):
-        over_seeds(np.array([0.6]))
-    assert over_seeds(np.array([0.6, 0.7])).value == pytest.approx(0.65)
-
-
-def test_a_contest_learns_plays_and_judges_and_uses_again_what_is_there(tmp_path: Path):
-    contest = Contest(
-        folder=tmp_path, customers=250, weeks=2, history_days=90, seeds=(5,), ends_on=date(2026, 11, 1), workers=1
-    )
-    told: list[str] = []
-    found = hold(contest, on_progress=told.append)
-    again = hold(contest)
-    comparison = found.comparisons[0]
-    assert found.violations == 0
-    assert {one.name for one in comparison.standings} == set(NAMES)
-    assert {name: comparison.of(name).gain for name in NAMES} == {
-        name: again.comparisons[0].of(name).gain for name in NAMES
-    }
-    assert comparison.of(ORACLE_NAME).gain.value == max(one.gain.value for one in comparison.standings)
-    assert comparison.of(ORACLE_NAME).gain.value <= 1.3 * comparison.bound
-    assert any("training" in one for one in told)
-    assert [row[0] for row in rows_of(comparison)] == [one.name for one in reversed(comparison.standings)]
