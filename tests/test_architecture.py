@@ -4,6 +4,7 @@ import ast
 import tomllib
 from collections import defaultdict
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -143,3 +144,24 @@ def test_no_folder_has_more_modules_than_one_sees_at_once() -> None:
         if path.parent not in ONE_PER_NOUN:
             counts[str(path.parent.relative_to(ROOT))] += 1
     assert {folder: count for folder, count in counts.items() if count > 16} == {}
+
+
+def imports_of(path: Path) -> Iterator[str]:
+    """Modules of ours that a module imports: at its head, in a function, or for types alone."""
+    for statement in ast.walk(ast.parse(path.read_text())):
+        if isinstance(statement, ast.Import):
+            yield from (name.name for name in statement.names)
+        elif isinstance(statement, ast.ImportFrom) and statement.module:
+            yield statement.module
+            yield from (f"{statement.module}.{name.name}" for name in statement.names)
+
+
+def name_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    files = {name_of(path): path for path in modules()}
+    graph = {name: {other for other in imports_of(path) if other in files} for name, path in files.items()}
+    assert sum(map(len, graph.values())) > 2_000
+    assert list(TopologicalSorter(graph).static_order())

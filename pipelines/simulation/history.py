@@ -17,11 +17,11 @@ from examples import conversion
 from examples.conversion import ConvertReport, canonical, check_day, write_world
 from features.catalogue import load_catalogue
 from features.progress import OnProgress
+from pipelines.simulation.events.frames import Frames, frames_of
 from pipelines.simulation.policies.logging_policy import DrawnChoice, LoggingPolicy
 from pipelines.simulation.world.population import draw_population
 from pipelines.simulation.world.state import STAGE_NAMES, keys_of
 from pipelines.simulation.world.structure import Structure, emphasised
-from pipelines.simulation.world.week import Frames
 from pipelines.simulation.world.world import TOUCHPOINT, WEEK, World, campaign_messages
 
 CATALOGUE = Path(conversion.__file__).parent / "airline" / "catalogue"
@@ -88,7 +88,7 @@ def live_history(
         on_progress: Told weeks done and all weeks.
     """
     policy, customers = LoggingPolicy(world, catalogue), world.population.customers(world.starts_at)
-    frames: list[Frames] = [result.frames() for result in world.prelude]
+    frames: list[Frames] = [frames_of(result) for result in world.prelude]
     decisions: list[pl.DataFrame] = []
     window = timedelta(days=catalogue.learning.window_days if catalogue.learning else 28)
     for week in range(weeks):
@@ -96,7 +96,7 @@ def live_history(
         rows = _decision_rows(world, choice, window)
         result = world.run_week(choice.actions, rows["decision_id"].to_list())
         policy.learn(result)
-        frames.append(result.frames())
+        frames.append(frames_of(result))
         decisions.append(rows)
         on_progress(week + 1, weeks)
     tables = conversion.ExampleTables(

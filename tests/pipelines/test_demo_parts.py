@@ -30,7 +30,7 @@ from pipelines.demo.preparation import check_home
 from pipelines.simulation.contest.comparison import compare_plays
 from pipelines.simulation.contest.judge import Recount
 from pipelines.simulation.contest.play import Played
-from pipelines.simulation.world.week import Frames
+from pipelines.simulation.events.frames import Frames
 
 MONDAY = datetime(2026, 10, 5, 15, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -18,6 +18,7 @@ from examples.conversion import write_world
 from features.catalogue import load_catalogue
 from features.progress import OnProgress
 from pipelines.demo.airline.diary import PlayedWeek, Scenario
+from pipelines.simulation.events.frames import frames_of
 from pipelines.simulation.history import (
     CATALOGUE,
     CATALOGUE_SIZE,
@@ -77,5 +78,5 @@ def _live(scenario: Scenario, catalogue: Catalogue, on_progress: OnProgress) -> 
     )
     lived = live_history(world, catalogue, weeks, on_progress=on_progress)
     silence = np.full(scenario.customers, -1)
-    quiet = [world.run_week(silence).frames().events for _ in range(QUIET_WEEKS)]
+    quiet = [frames_of(world.run_week(silence)).events for _ in range(QUIET_WEEKS)]
     return replace(lived, tables=replace(lived.tables, events=pl.concat([lived.tables.events, *quiet])))

@@ -23,6 +23,8 @@ from pipelines.demo.airline.live_table import Screen
 from pipelines.demo.airline.scoreboard import Scoreboard
 from pipelines.demo.airline.timeline import Moment, Timeline, a_minute_after, events_of, timeline_of
 from pipelines.demo.airline.traffic import Item, Traffic
+from pipelines.simulation.events.events import moments_of
+from pipelines.simulation.events.frames import frames_of
 from pipelines.simulation.policies.advantage import SilentFuture
 from pipelines.simulation.world.week import WeekResult
 from pipelines.simulation.world.world import World
@@ -142,7 +144,8 @@ class Rehearsal:
 
     def _timeline(self, result: WeekResult) -> Timeline:
         """The week to come, with the moments that its new cases ask for and those that wait from the week before."""
-        timeline = timeline_of(result.frames(), result.moments)
+        frames = frames_of(result)
+        timeline = timeline_of(frames, moments_of(frames.events))
         for event in timeline.events:
             body = event["body"]
             if body["type"] in self._complaints():

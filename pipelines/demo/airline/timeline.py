@@ -8,7 +8,7 @@ import orjson
 import polars as pl
 
 from pipelines.demo.airline.traffic import Item
-from pipelines.simulation.world.week import Frames
+from pipelines.simulation.events.frames import Frames
 
 PER_MAJOR = 100
 """Minor units per euro, the airline's currency."""

@@ -17,7 +17,7 @@ from features.computing.definitions import STAGE_AGE_DAYS, STAGE_INDEX, definiti
 from features.computing.sources import sources_of
 from features.history import History
 from features.log.contracts import UTC_TIME
-from pipelines.simulation.contest.wave import Features
+from pipelines.simulation.policies.policies import Features
 
 
 @dataclass(slots=True, kw_only=True)

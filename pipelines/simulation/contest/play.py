@@ -26,6 +26,7 @@ from pipelines.simulation.contest.books import Books
 from pipelines.simulation.contest.chronicle import Chronicle, rule_features, together
 from pipelines.simulation.contest.judge import Recount, judge
 from pipelines.simulation.contest.wave import TOUCHPOINT, Wave, decide_wave
+from pipelines.simulation.events.frames import frames_of
 from pipelines.simulation.policies.advantage import SilentFuture
 from pipelines.simulation.policies.policies import Monday, Valuing
 from pipelines.simulation.world.week import WeekResult
@@ -175,7 +176,7 @@ class _Game:
         return decide_wave(wave, name=f"{self._name}-{week:02d}")
 
     def _take_in(self, result: WeekResult, decisions: pl.DataFrame) -> None:
-        frames = result.frames()
+        frames = frames_of(result)
         self._latest = frames.events
         customers = self._beginning.past.customers.clear()
         self._weeks.append(

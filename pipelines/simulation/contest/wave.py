@@ -17,32 +17,13 @@ from decisioning.decision import Decision, Inputs, Request, request_uniform
 from decisioning.gates.candidate import Candidate
 from decisioning.gates.capacity import uses
 from decisioning.policy import Policy, decide
-from decisioning.scoring import FeatureVector
 from pipelines.batch.allocation import allocate
 from pipelines.batch.allocation_problem import options_of, problem_of
 from pipelines.simulation.contest.books import Books
+from pipelines.simulation.policies.policies import Features
 
 TOUCHPOINT = "weekly-campaign"
 """Where the world asks for marketing."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Features:
-    """Features of n customers at one moment.
-
-    Attributes:
-        names: d names.
-        values: shape (n, d), NaN where missing.
-        schema: Fingerprint that the vectors bear.
-    """
-
-    names: tuple[str, ...]
-    values: FloatArray
-    schema: str
-
-    def of(self, place: int) -> FeatureVector:
-        """One customer's vector."""
-        return FeatureVector(names=self.names, values=self.values[place], ages_seconds={}, schema=self.schema)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,8 +6,8 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from decisioning.arrays import FloatArray, IntArray
-from pipelines.simulation.events.flights import FLYING_DAYS, WeekOfFlights
 from pipelines.simulation.world.chance import Cause
+from pipelines.simulation.world.flights import FLYING_DAYS, WeekOfFlights
 from pipelines.simulation.world.week import WeekResult
 
 DELIVERY_HOURS = {"direct_mail": 72.0, "event": 160.0, "call": 1.0}

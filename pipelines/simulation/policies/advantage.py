@@ -12,8 +12,8 @@ Reference:
 import numpy as np
 
 from decisioning.arrays import FloatArray, IntArray
-from pipelines.simulation.events.flights import flights_at
 from pipelines.simulation.policies.expectation import Ahead, Expectation
+from pipelines.simulation.world.flights import flights_at
 from pipelines.simulation.world.journey import JourneyStep
 from pipelines.simulation.world.moves import Chain
 from pipelines.simulation.world.state import WorldState

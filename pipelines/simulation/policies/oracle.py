@@ -17,9 +17,9 @@ import numpy as np
 
 from decisioning.arrays import BoolArray, FloatArray, IntArray
 from decisioning.errors import InvalidInputError
-from pipelines.simulation.events.flights import flights_at
 from pipelines.simulation.policies.expectation import Ahead, Expectation, Worths
 from pipelines.simulation.world.effects import EVERYBODY, WorldEffects
+from pipelines.simulation.world.flights import flights_at
 from pipelines.simulation.world.journey import FULL_MEMORY, MEMORIES, JourneyStep, contacts_after
 from pipelines.simulation.world.moves import Chain
 from pipelines.simulation.world.state import WorldState

@@ -14,8 +14,8 @@ from decisioning.arrays import BoolArray, FloatArray
 from decisioning.catalogue.catalogue import Catalogue, Learning
 from decisioning.catalogue.measure import Measure, Unit
 from decisioning.catalogue.message import SILENCE, Message
+from decisioning.scoring import FeatureVector
 from decisioning.value_model import ValueModel, context_vector, design_matrix
-from pipelines.simulation.contest.wave import Features
 from pipelines.simulation.policies.oracle import OraclePlan
 from pipelines.simulation.world.world import World
 
@@ -28,6 +28,25 @@ SURE_MINOR = 1e6
 _TURN_MINOR = 1e4  # more than any contact costs
 _GOLDEN = (np.sqrt(5.0) - 1) / 2
 _CHUNK = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Features:
+    """Features of n customers at one moment.
+
+    Attributes:
+        names: d names.
+        values: shape (n, d), NaN where missing.
+        schema: Fingerprint that the vectors bear.
+    """
+
+    names: tuple[str, ...]
+    values: FloatArray
+    schema: str
+
+    def of(self, place: int) -> FeatureVector:
+        """One customer's vector."""
+        return FeatureVector(names=self.names, values=self.values[place], ages_seconds={}, schema=self.schema)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from decisioning.arrays import BoolArray, FloatArray, IntArray
-from pipelines.simulation.events.flights import WeekOfFlights, flights_at
 from pipelines.simulation.world.chance import Cause, draw
 from pipelines.simulation.world.effects import EVERYBODY, WorldEffects
+from pipelines.simulation.world.flights import WeekOfFlights, flights_at
 from pipelines.simulation.world.journey import FULL_MEMORY, PUSHED, JourneyStep
 from pipelines.simulation.world.moves import Chain
 from pipelines.simulation.world.state import UNPROMPTED, OpenTrouble, WorldState

@@ -3,8 +3,8 @@
 import numpy as np
 
 from decisioning.arrays import BoolArray, FloatArray
-from pipelines.simulation.events.flights import WeekOfFlights
 from pipelines.simulation.world.effects import Rows, WorldEffects
+from pipelines.simulation.world.flights import WeekOfFlights
 from pipelines.simulation.world.journey import NEXT, PUSHED, JourneyStep
 
 type Moves = list[tuple[JourneyStep, FloatArray]]

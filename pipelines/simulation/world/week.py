@@ -1,16 +1,15 @@
-"""What happened in one week of the world, and its canonical tables."""
+"""What happened in one week of the world."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
-import polars as pl
 
 from decisioning.arrays import BoolArray, FloatArray, IntArray
-from pipelines.simulation.events.flights import WeekOfFlights
 from pipelines.simulation.world.chance import Cause, draw
 from pipelines.simulation.world.effects import WorldEffects
+from pipelines.simulation.world.flights import WeekOfFlights
 from pipelines.simulation.world.state import WorldState
 
 HOURS = 168
@@ -23,19 +22,6 @@ class When:
     seed: int
     week: int
     begins_at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Frames:
-    """Canonical tables of a week.
-
-    Attributes:
-        events: What customers and operations did.
-        outcomes: What became of the decisions.
-    """
-
-    events: pl.DataFrame
-    outcomes: pl.DataFrame
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,17 +84,3 @@ class WeekResult:
     def chance(self, cause: Cause) -> FloatArray:
         """The week's numbers in [0, 1) for a cause."""
         return draw(self.when.seed, self.when.week, cause, self.actions.size)
-
-    def frames(self) -> Frames:
-        """Canonical events and outcomes, each sorted by time; outcomes of decisions with an id only."""
-        from pipelines.simulation.events.events import events_of
-        from pipelines.simulation.events.outcomes import outcomes_of
-
-        return Frames(events=events_of(self), outcomes=outcomes_of(self))
-
-    @property
-    def moments(self) -> pl.DataFrame:
-        """Moments at which a service message may be due: `customer_id`, `at`, `moment`, each backed by an event."""
-        from pipelines.simulation.events.events import moments_of
-
-        return moments_of(self.frames().events)

@@ -12,8 +12,8 @@ import pytest
 from decisioning.errors import InvalidInputError
 from examples.airline import flights as source
 from examples.airline.flights import AIRPORTS, read_flights
-from pipelines.simulation.events.flights import FLYING_DAYS, flights_at, flights_of_week
 from pipelines.simulation.events.timing import departs_hours
+from pipelines.simulation.world.flights import FLYING_DAYS, flights_at, flights_of_week
 from pipelines.simulation.world.structure import Structure
 
 MONDAY = date(2026, 2, 9)

@@ -18,6 +18,7 @@ from features.importing.folder import import_folder
 from features.log.contracts import TABLES
 from features.settings import Settings
 from pipelines.commands import world as world_command
+from pipelines.simulation.events.frames import frames_of
 from pipelines.simulation.history import LivedHistory, first_monday, live_history, scale_catalogue, write_history
 from pipelines.simulation.policies.logging_policy import LoggingPolicy
 
@@ -127,7 +128,7 @@ def test_the_world_can_be_lived_on(lived: LivedHistory) -> None:
     assert world.week == 14
     before = lived.tables.events["occurred_at"].max()
     assert before < world.now
-    assert world.run_week(np.full(4_000, -1)).frames().events["occurred_at"].min() >= world.now - timedelta(weeks=1)
+    assert frames_of(world.run_week(np.full(4_000, -1))).events["occurred_at"].min() >= world.now - timedelta(weeks=1)
 
 
 def test_the_same_seed_writes_the_same_bytes_and_an_import_takes_all_of_it(tmp_path: Path) -> None:

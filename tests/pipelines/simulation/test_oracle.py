@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from decisioning.errors import InvalidInputError
-from pipelines.simulation.events.flights import flights_at
 from pipelines.simulation.policies import oracle
+from pipelines.simulation.world.flights import flights_at
 from pipelines.simulation.world.journey import FULL_MEMORY, MEMORIES, JourneyStep
 from pipelines.simulation.world.moves import Chain
 from pipelines.simulation.world.structure import Structure

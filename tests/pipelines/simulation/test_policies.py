@@ -17,13 +17,15 @@ from features.log.contracts import TABLES
 from features.online.profiles import customers_from_frame
 from pipelines.simulation.contest.chronicle import Chronicle
 from pipelines.simulation.contest.play import Beginning, Played, campaign_catalogue, play
-from pipelines.simulation.contest.wave import TOUCHPOINT, Features
+from pipelines.simulation.contest.wave import TOUCHPOINT
+from pipelines.simulation.events.frames import frames_of
 from pipelines.simulation.policies.advantage import SilentFuture
 from pipelines.simulation.policies.oracle import solve
 from pipelines.simulation.policies.policies import (
     SURE_MINOR,
     Constant,
     Everything,
+    Features,
     Monday,
     Oracle,
     Silence,
@@ -45,7 +47,7 @@ def beginning(airline: Catalogue, make_world: MakeWorld) -> Beginning:
     world = make_world(600, 3)
     frames = {name: pl.DataFrame(schema=table.schema) for name, table in TABLES.items()}
     frames["customers"] = world.population.customers(world.starts_at)
-    frames["events"] = pl.concat([canonical("events", one.frames().events) for one in world.prelude])
+    frames["events"] = pl.concat([canonical("events", frames_of(one).events) for one in world.prelude])
     small = tuple(replace(limit, amount=5.0) for limit in airline.limits)
     return Beginning(
         catalogue=replace(campaign_catalogue(airline), limits=small),
@@ -144,7 +146,7 @@ def test_a_play_can_be_repeated(beginning: Beginning, plays: dict[str, Played]):
 def test_features_of_a_run_are_those_that_are_computed_from_its_history(beginning: Beginning):
     world, catalogue = beginning.world, beginning.catalogue
     ids = tuple(str(one.customer_id) for one in beginning.customers)
-    part = world.copy().run_week(np.full(world.population.size, -1)).frames()
+    part = frames_of(world.copy().run_week(np.full(world.population.size, -1)))
     chronicle = Chronicle(catalogue=catalogue, customer_ids=ids, known=beginning.past)
     nothing = beginning.past.decisions
     chronicle.add(

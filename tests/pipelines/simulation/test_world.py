@@ -18,12 +18,14 @@ from decisioning.errors import InvalidInputError
 from features.computing.compute import compute_features
 from features.history import History
 from features.log.contracts import DECISIONS, UTC_TIME
-from pipelines.simulation.events.flights import flights_at
+from pipelines.simulation.events.events import moments_of
+from pipelines.simulation.events.frames import Frames, frames_of
+from pipelines.simulation.world.flights import flights_at
 from pipelines.simulation.world.journey import FULL_MEMORY, STAGE_OF, JourneyStep
 from pipelines.simulation.world.moves import Chain
 from pipelines.simulation.world.state import WorldState
 from pipelines.simulation.world.structure import Structure
-from pipelines.simulation.world.week import Frames, WeekResult
+from pipelines.simulation.world.week import WeekResult
 from pipelines.simulation.world.world import WEEK, World, campaign_messages
 
 type Choose = Callable[[World, int], np.ndarray]
@@ -40,7 +42,7 @@ def _live(world: World, choose: Choose, weeks: int, *, silent: slice = slice(0, 
 
 
 def _frames(results: list[WeekResult]) -> Frames:
-    weeks = [each.frames() for each in results]
+    weeks = [frames_of(each) for each in results]
     return Frames(
         events=pl.concat([each.events for each in weeks]), outcomes=pl.concat([each.outcomes for each in weeks])
     )
@@ -105,7 +107,7 @@ def test_a_copy_goes_its_own_way(make_world: Callable) -> None:
 
 def test_amounts_in_the_tables_add_up_to_what_the_week_brought(make_world: Callable, random_actions) -> None:
     for result in _live(make_world(), random_actions, 4):
-        frames = result.frames()
+        frames = frames_of(result)
         is_purchase = pl.col("type") == "purchase"
         signed = frames.events.filter(pl.col("type").is_in(["purchase", "discount"])).select(
             pl.when(is_purchase).then(pl.col("amount_minor")).otherwise(-pl.col("amount_minor"))
@@ -118,7 +120,7 @@ def test_amounts_in_the_tables_add_up_to_what_the_week_brought(make_world: Calla
 def test_everything_of_a_week_happens_within_it_and_has_a_name_of_its_own(make_world: Callable, random_actions) -> None:
     results = _live(make_world(), random_actions, 4)
     for result in results:
-        begins, frames = result.when.begins_at, result.frames()
+        begins, frames = result.when.begins_at, frames_of(result)
         for times in (frames.events["occurred_at"], frames.outcomes["occurred_at"]):
             assert begins <= times.min()
             assert times.max() < begins + timedelta(weeks=1)
@@ -139,9 +141,9 @@ def test_effects_follow_causes_in_time(make_world: Callable, random_actions) -> 
 def test_outcomes_belong_to_decisions_that_have_an_id(make_world: Callable, random_actions) -> None:
     world = make_world()
     actions = random_actions(world, 1)
-    assert world.copy().run_week(actions).frames().outcomes.is_empty()
+    assert frames_of(world.copy().run_week(actions)).outcomes.is_empty()
     ids = [f"d-{row}" if row % 2 else None for row in range(actions.size)]
-    told = world.run_week(actions, ids).frames().outcomes
+    told = frames_of(world.run_week(actions, ids)).outcomes
     assert set(told["decision_id"]) <= {f"d-{row}" for row in np.flatnonzero(actions >= 0) if row % 2}
     assert {"delivered", "viewed", "clicked"} <= set(told["type"])
 
@@ -171,7 +173,7 @@ def test_a_case_is_open_while_a_customer_recovers_and_cools_down_the_week_after(
     make_world: Callable, airline: Catalogue
 ) -> None:
     world = make_world(12_000)
-    events = [result.frames().events for result in world.prelude]
+    events = [frames_of(result).events for result in world.prelude]
     moments = pl.concat(events).filter(pl.col("properties").str.contains('"case_id"', literal=True))
     cases = {}
     for kind, at, text, customer in moments.select("type", "occurred_at", "properties", "customer_id").iter_rows():
@@ -199,7 +201,8 @@ def test_a_case_is_open_while_a_customer_recovers_and_cools_down_the_week_after(
 
 def test_moments_of_service_are_backed_by_events(make_world: Callable) -> None:
     result = make_world(4_000).run_week(np.full(4_000, -1))
-    events, moments = result.frames().events, result.moments
+    events = frames_of(result).events
+    moments = moments_of(events)
     assert moments.join(events, on=["event_id", "customer_id"], how="inner").height == moments.height
     assert {"booked", "trip_upcoming", "check_in_opened", "landed", "flight_delayed"} <= set(moments["moment"])
 
@@ -232,14 +235,14 @@ def test_the_airlines_people_answer_every_case_unless_somebody_else_is_said_to(
 ) -> None:
     there, silence = standing_at(make_world(4_000), JourneyStep.TRAVEL), np.full(4_000, -1)
     staffed, alone = (there.copy().run_week(silence, answered=each) for each in (None, np.ones(4_000, dtype=bool)))
-    events = staffed.frames().events
+    events = frames_of(staffed).events
     answers = events.filter(pl.col("type") == "case_answered")
     opened = events.filter(pl.col("type").is_in(["bag_lost", "flight_cancelled", "complaint"]))
     case = pl.col("properties").str.json_path_match("$.case_id").alias("case_id")
     both = answers.select("occurred_at", case).join(opened.select("occurred_at", case), on="case_id", suffix="_opened")
     assert both.height == opened.height == np.sum(staffed.after.case > 0) > 20
     assert (both["occurred_at"] > both["occurred_at_opened"]).all()
-    assert "case_answered" not in alone.frames().events["type"].to_list()
+    assert "case_answered" not in frames_of(alone).events["type"].to_list()
     assert np.array_equal(staffed.after.step, alone.after.step)
 
 
