@@ -1,6 +1,7 @@
 """The house keeps its shape: packages are listed once, and everything that lists them agrees."""
 
 import ast
+import re
 import tomllib
 from collections import defaultdict
 from collections.abc import Iterator
@@ -31,6 +32,20 @@ def test_every_package_is_in_the_wheel_the_import_rules_and_the_type_checker(pro
 def test_every_package_is_described_in_the_architecture_page() -> None:
     page = (ROOT / "ARCHITECTURE.md").read_text()
     assert [name for name in packages() if f"`{name}/`" not in page] == []
+
+
+def test_every_value_in_redis_has_an_owner_in_the_architecture_page() -> None:
+    page = (ROOT / "ARCHITECTURE.md").read_text()
+    tree = ast.parse((ROOT / "features" / "online" / "redis_keys.py").read_text())
+    functions = {one.name for one in tree.body if isinstance(one, ast.FunctionDef)}
+    constants = {name.id for one in tree.body if isinstance(one, ast.Assign) for name in one.targets}
+    keys = {one for one in functions | constants if one.lower().endswith("_key")}
+    assert len(keys) > 20
+    assert [one for one in sorted(keys) if f"`{one}`" not in page] == []
+    owners = [line.split("|")[3] for line in page.splitlines() if line.count("|") == 6 and "_key`" in line.lower()]
+    files = [one for owner in owners for one in re.findall(r"`([a-z_/]+(?:\.py)?)`", owner) if "/" in one]
+    assert len(files) > 12
+    assert [one for one in files if not (ROOT / one).exists()] == []
 
 
 def test_no_file_names_a_package_index_or_pins_without_a_hash() -> None:

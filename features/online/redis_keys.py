@@ -88,6 +88,11 @@ def seen_key(customer_id: str, report: str) -> str:
     return f"{_tag(shard_of(customer_id))}:m:{len(customer_id)}:{customer_id}:{report}"
 
 
+def idempotency_key(digest: str) -> str:
+    """The request that an idempotency key stands for, by the key's digest; without a customer, on any shard."""
+    return f"nb:idempotency:{digest}"
+
+
 def stream_key(shard: int) -> str:
     """The log stream of a shard: entries with `table` (a canonical table) and `row` (JSON of one row of it)."""
     return f"{_tag(shard)}:log"
@@ -110,6 +115,9 @@ PACER_KEY = "nb:{all}:pacer"
 
 CARE_WATCH_KEY = "nb:{all}:care-watch"
 """Which process counts the cases (text that expires)."""
+
+EVIDENCE_TOLD_KEY = f"{EVIDENCE_KEY}:is-told"
+"""Mark that the evidence of the log was counted in."""
 
 DEMAND_KEY = "nb:{all}:demand"
 """Decisions by hour of the week, from Monday 00:00 UTC (hash by `0` to `167`)."""

@@ -18,10 +18,9 @@ from features.computing.feature_schema import FeatureSchema
 from features.models.fit import ModelFit, fit_model
 from features.online.record_reader import RecordReader
 from serving.in_force.fit import Fitting
-from serving.live.event_memory import events_kept
-from serving.live.scripts import MOST_EVENTS
+from serving.live.book import book_lasts
+from serving.live.recent_events import MOST_EVENTS, events_kept
 from serving.live.supply_lookup import SupplyLookup
-from serving.live.writer import book_lasts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

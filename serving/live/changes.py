@@ -14,7 +14,7 @@ import orjson
 
 from decisioning.catalogue.care import CaseKind
 from decisioning.catalogue.catalogue import Catalogue
-from decisioning.catalogue.contact_policy import CONFIRMING_OUTCOMES, RELEASING_OUTCOMES, Touch, touch_words
+from decisioning.catalogue.contact_policy import CONFIRMING_OUTCOMES, RELEASING_OUTCOMES, Due, Touch
 from decisioning.catalogue.conversation import SEEN_OUTCOMES
 from decisioning.catalogue.message import MessageParts
 from decisioning.customer import PROFILING
@@ -26,11 +26,12 @@ from features.log.identities import ANONYMOUS_ID
 from features.log.reported import counts_at
 from features.log.said import told_by
 from features.moments import ISO_RULE, moment_in_text
-from features.online.record import microseconds
 from serving.errors import Fault
 from serving.forms import EventItem, OutcomeItem
+from serving.live import live_hash
 from serving.live.encoding import EPOCH, time_text
-from serving.live.scripts import MOST_EVENTS
+from serving.live.live_hash import Word
+from serving.live.recent_events import MOST_EVENTS, event_text
 
 COMPLAINT = "complaint"
 """Kind of case that the outcome `complained` opens."""
@@ -43,7 +44,6 @@ SEEN = OutcomeType.VIEWED.value
 
 _PURPOSES = frozenset({"marketing", "service"})
 _MOST_TEXT = 200
-_LONGEST_COOLDOWN_S = 10**10 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +58,7 @@ class Changes:
         contact: Contact id, `confirm` or `release`, and when it was delivered, where it says so.
     """
 
-    greatest: tuple[tuple[str, str], ...] = ()
+    greatest: tuple[Word, ...] = ()
     event: tuple[str, str] | None = None
     keeps: int = MOST_EVENTS
     contacts: tuple[tuple[str, str], ...] = ()
@@ -104,14 +104,14 @@ def changes_of_outcome(
     kind = item.type.value
     at = _counts_at(kind, item.occurred_at, arrived_at)
     at = at if decided_at is None else max(at, decided_at)
-    found: list[tuple[str, str]] = []
+    found: list[Word] = []
     if touch is not None and kind in REMEMBERED | {one.after for one in catalogue.contact_policy.suppressions}:
-        found.append((field_of("response", [kind, *touch_words(touch)]), time_text(at)))
+        found.append(live_hash.response(kind, touch, at))
     if touch is not None and kind in SEEN_OUTCOMES and catalogue.conversation is not None:
-        found.append((field_of("response", [SEEN, *touch_words(touch)]), time_text(at)))
+        found.append(live_hash.response(SEEN, touch, at))
     if item.type is OutcomeType.UNSUBSCRIBED:
         channels = [channel_id] if channel_id is not None else sorted(catalogue.channels)
-        found += [(f"unsubscribed:{channel}", time_text(at)) for channel in channels]
+        found += [live_hash.unsubscribed(channel, at) for channel in channels]
     if item.type is OutcomeType.COMPLAINED and COMPLAINT in catalogue.care.kinds:
         found.append(opening_of(catalogue.care.kinds[COMPLAINT], item.properties, at, channel_id))
     delivered = time_text(at) if item.type is OutcomeType.DELIVERED else None
@@ -137,7 +137,7 @@ def changes_of_event(
     if item.type in _STATE_EVENTS:
         found = _STATE_EVENTS[StateEventType(item.type)](item, catalogue)
         return found if isinstance(found, Fault) else Changes(greatest=tuple(found))
-    behaviour = time_text(item.occurred_at), f"{item.type}\0{item.message_id}"
+    behaviour = time_text(item.occurred_at), event_text(item.type, item.message_id)
     return Changes(greatest=tuple(_cases_by(item, catalogue)), event=behaviour, keeps=keeps)
 
 
@@ -157,10 +157,10 @@ def _counts_at(kind: str, occurred_at: datetime, arrived_at: datetime | None) ->
     return counts_at(kind, occurred_at, arrived_at or occurred_at) or EPOCH
 
 
-type _Fields = list[tuple[str, str]]
+type _Words = list[Word]
 
 
-def _cases_by(item: EventItem, catalogue: Catalogue) -> Iterable[tuple[str, str]]:
+def _cases_by(item: EventItem, catalogue: Catalogue) -> Iterable[Word]:
     heard = heard_case(item.type, item.properties)
     for kind in catalogue.care.kinds.values():
         if heard is not None and heard[0] == kind.kind:
@@ -168,22 +168,17 @@ def _cases_by(item: EventItem, catalogue: Catalogue) -> Iterable[tuple[str, str]
         if item.type in kind.opened_by:
             yield opening_of(kind, item.properties, item.occurred_at, item.channel)
         if item.type in kind.resolved_by:
-            yield resolution_of(kind.kind, _case_id(item.properties, kind.kind), item.occurred_at)
+            yield live_hash.resolved(kind.kind, _case_id(item.properties, kind.kind), item.occurred_at)
 
 
-def opening_of(kind: CaseKind, properties: Mapping[str, Any], at: datetime, channel: str | None) -> tuple[str, str]:
-    """A case that is open, of the default severity where that is unknown; at one moment the longest rest stands."""
+def opening_of(kind: CaseKind, properties: Mapping[str, Any], at: datetime, channel: str | None) -> Word:
+    """A case that is open, of the default severity where that is unknown."""
     severity = properties.get("severity")
     if not isinstance(severity, str) or severity not in kind.cooldown_seconds:
         severity = kind.default_severity
-    rest_s = int(min(kind.cooldown_seconds.get(severity, 0.0), _LONGEST_COOLDOWN_S))
-    word = orjson.dumps([severity, channel]).decode()
-    return field_of("opened", [kind.kind, _case_id(properties, kind.kind)]), f"{time_text(at)}{rest_s:010d}{word}"
-
-
-def resolution_of(kind: str, case_id: str, at: datetime) -> tuple[str, str]:
-    """A case that is solved."""
-    return field_of("resolved", [kind, case_id]), time_text(at)
+    rest_s = kind.cooldown_seconds.get(severity, 0.0)
+    case_id = _case_id(properties, kind.kind)
+    return live_hash.opened(kind.kind, case_id, at, severity=severity, channel_id=channel, rest_s=rest_s)
 
 
 def _case_id(properties: Mapping[str, Any], kind: str) -> str:
@@ -192,7 +187,7 @@ def _case_id(properties: Mapping[str, Any], kind: str) -> str:
     return named if isinstance(named, str) and 0 < len(named) <= _MOST_TEXT else kind
 
 
-def _case_opened(item: EventItem, catalogue: Catalogue) -> _Fields | Fault:
+def _case_opened(item: EventItem, catalogue: Catalogue) -> _Words | Fault:
     name, kinds = item.properties.get("kind"), catalogue.care.kinds
     if not isinstance(name, str) or name not in kinds:
         return _unknown("kind", "a kind of case", name, kinds)
@@ -204,7 +199,7 @@ def _case_opened(item: EventItem, catalogue: Catalogue) -> _Fields | Fault:
     return fault or [opening_of(kinds[name], item.properties, item.occurred_at, item.channel)]
 
 
-def _case_resolved(item: EventItem, catalogue: Catalogue) -> _Fields | Fault:
+def _case_resolved(item: EventItem, catalogue: Catalogue) -> _Words | Fault:
     name, case_id = item.properties.get("kind"), item.properties.get("case_id")
     if name is None and case_id is None:
         return Fault(pointer="/properties/case_id", detail="must name the case, or kind its kind")
@@ -212,28 +207,30 @@ def _case_resolved(item: EventItem, catalogue: Catalogue) -> _Fields | Fault:
         return _unknown("kind", "a kind of case", name, catalogue.care.kinds)
     fault = _fault_of_text(item, "case_id", is_needed=False)
     kind = name if isinstance(name, str) else ""
-    return fault or [resolution_of(kind, _case_id(item.properties, kind), item.occurred_at)]
+    return fault or [live_hash.resolved(kind, _case_id(item.properties, kind), item.occurred_at)]
 
 
-def _consent_given(item: EventItem, _catalogue: Catalogue) -> _Fields:
+def _consent_given(item: EventItem, _catalogue: Catalogue) -> _Words:
     """A yes must say for what it is; one for profiling needs no channel."""
-    if item.properties["purpose"] == PROFILING:
-        return _word("profiling", item, "0")
-    return _word(field_of("consent", [item.properties["channel"], item.properties["purpose"]]), item, "0")
+    at, purpose = item.occurred_at, item.properties["purpose"]
+    if purpose == PROFILING:
+        return [live_hash.profiling(at, is_opted_out=False)]
+    return [live_hash.consent(item.properties["channel"], purpose, at, is_granted=True)]
 
 
-def _consent_withdrawn(item: EventItem, catalogue: Catalogue) -> _Fields:
+def _consent_withdrawn(item: EventItem, catalogue: Catalogue) -> _Words:
     """A no that names no channel or no purpose is for all of them."""
-    profiling = _word("profiling", item, "1")
+    at = item.occurred_at
+    opt_out = live_hash.profiling(at, is_opted_out=True)
     if item.properties.get("purpose") == PROFILING:
-        return profiling
+        return [opt_out]
     channel, purpose = item.properties.get("channel"), item.properties.get("purpose")
     refused = [
-        (field_of("consent", [one, what]), f"{time_text(item.occurred_at)}1")
+        live_hash.consent(one, what, at, is_granted=False)
         for one in ([channel] if channel is not None else sorted(catalogue.channels))
         for what in ([purpose] if purpose is not None else sorted(purposes_of(catalogue)))
     ]
-    return refused + (profiling if may_mean_profiling(item.properties) else [])
+    return [*refused, opt_out] if may_mean_profiling(item.properties) else refused
 
 
 def purposes_of(catalogue: Catalogue) -> frozenset[str]:
@@ -241,27 +238,27 @@ def purposes_of(catalogue: Catalogue) -> frozenset[str]:
     return _PURPOSES | {offer.purpose for offer in catalogue.offers.values() if offer.purpose is not None}
 
 
-def _protection(item: EventItem, word: str) -> _Fields:
-    return _word(f"protection:{item.properties['protection']}", item, word)
+def _protection(item: EventItem, *, holds: bool) -> _Words:
+    return [live_hash.protection(item.properties["protection"], item.occurred_at, holds=holds)]
 
 
-def _attribute_told(item: EventItem, _catalogue: Catalogue) -> _Fields | Fault:
+def _attribute_told(item: EventItem, _catalogue: Catalogue) -> _Words | Fault:
     """What the customer told us about an attribute that the catalogue declares."""
     found = told_by(item.properties, item.occurred_at)
     assert found is not None, "name and value were fitted"  # noqa: S101
     name, told, value = found
-    word = orjson.dumps([value, told.source]).decode()
-    return _fault_of_text(item, "source", is_needed=False) or _word(f"told:{name}", item, word)
+    word = live_hash.told(name, value, told.source, item.occurred_at)
+    return _fault_of_text(item, "source", is_needed=False) or [word]
 
 
-def _stage_entered(item: EventItem, catalogue: Catalogue) -> _Fields | Fault:
+def _stage_entered(item: EventItem, catalogue: Catalogue) -> _Words | Fault:
     stage, known = item.properties.get("stage"), [one.stage_id for one in catalogue.stages]
     if not isinstance(stage, str) or stage not in known:
         return _unknown("stage", "a stage of the catalogue", stage, known)
-    return _word("stage", item, stage)
+    return [live_hash.stage(stage, item.occurred_at)]
 
 
-def _message_due(item: EventItem, catalogue: Catalogue) -> _Fields | Fault:
+def _message_due(item: EventItem, catalogue: Catalogue) -> _Words | Fault:
     fault = _fault_of_text(item, "due_id", is_needed=True)
     if fault is not None:
         return fault
@@ -271,8 +268,8 @@ def _message_due(item: EventItem, catalogue: Catalogue) -> _Fields | Fault:
     due_at = moment_in_text(item.properties.get("due_at"))
     if due_at is None:
         return Fault(pointer="/properties/due_at", detail=f"must be {ISO_RULE}")
-    word = orjson.dumps([microseconds(due_at), *touch_words(touch)]).decode()
-    return _word(f"due:{item.properties['due_id']}", item, f"1{word}")
+    due = Due(due_id=item.properties["due_id"], due_at=due_at, touch=touch)
+    return [live_hash.planned(due, item.occurred_at)]
 
 
 def _touch_of_due(properties: Mapping[str, Any], catalogue: Catalogue) -> Touch | Fault:
@@ -293,16 +290,12 @@ def _touch_of_due(properties: Mapping[str, Any], catalogue: Catalogue) -> Touch 
     return touch
 
 
-def _message_due_cancelled(item: EventItem, _catalogue: Catalogue) -> _Fields | Fault:
-    """Planned and cancelled at the same moment, the room is kept."""
-    return _fault_of_text(item, "due_id", is_needed=True) or _word(f"due:{item.properties['due_id']}", item, "0")
+def _message_due_cancelled(item: EventItem, _catalogue: Catalogue) -> _Words | Fault:
+    fault = _fault_of_text(item, "due_id", is_needed=True)
+    return fault or [live_hash.cancelled(item.properties["due_id"], item.occurred_at)]
 
 
-def _word(field: str, item: EventItem, word: str) -> _Fields:
-    return [(field, f"{time_text(item.occurred_at)}{word}")]
-
-
-def _identified(item: EventItem, _catalogue: Catalogue) -> _Fields | Fault:
+def _identified(item: EventItem, _catalogue: Catalogue) -> _Words | Fault:
     """What the visitor brings along is read where the event is taken in, see `serving.live.join`."""
     fault = _fault_of_text(item, ANONYMOUS_ID, is_needed=True)
     if fault is None and item.properties[ANONYMOUS_ID] == item.customer_id:
@@ -318,10 +311,14 @@ _STATE_EVENTS = {
     StateEventType.CASE_ANSWERED: lambda item, _catalogue: _fault_of_text(item, "case_id", is_needed=True) or [],
     StateEventType.CONSENT_GIVEN: _consent_given,
     StateEventType.CONSENT_WITHDRAWN: _consent_withdrawn,
-    StateEventType.PROFILING_OPTED_OUT: lambda item, _catalogue: _word("profiling", item, "1"),
-    StateEventType.PROFILING_OPTED_IN: lambda item, _catalogue: _word("profiling", item, "0"),
-    StateEventType.PROTECTED: lambda item, _catalogue: _protection(item, "1"),
-    StateEventType.UNPROTECTED: lambda item, _catalogue: _protection(item, "0"),
+    StateEventType.PROFILING_OPTED_OUT: lambda item, _catalogue: [
+        live_hash.profiling(item.occurred_at, is_opted_out=True)
+    ],
+    StateEventType.PROFILING_OPTED_IN: lambda item, _catalogue: [
+        live_hash.profiling(item.occurred_at, is_opted_out=False)
+    ],
+    StateEventType.PROTECTED: lambda item, _catalogue: _protection(item, holds=True),
+    StateEventType.UNPROTECTED: lambda item, _catalogue: _protection(item, holds=False),
     StateEventType.ATTRIBUTE_TOLD: _attribute_told,
     StateEventType.STAGE_ENTERED: _stage_entered,
     StateEventType.MESSAGE_DUE: _message_due,
@@ -332,11 +329,6 @@ _STATE_EVENTS = {
 def in_utc[T: EventItem | OutcomeItem](item: T) -> T:
     """The same report with its time in UTC."""
     return item.model_copy(update={"occurred_at": item.occurred_at.astimezone(UTC)})
-
-
-def field_of(kind: str, words: list[str]) -> str:
-    """Name of a field of the live hash that is about something."""
-    return f"{kind}:{orjson.dumps(words).decode()}"
 
 
 def _fault_of_text(item: EventItem, name: str, *, is_needed: bool) -> Fault | None:

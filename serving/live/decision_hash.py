@@ -1,28 +1,39 @@
-"""What Redis holds of a decision, as outcomes and permits ask for it."""
+"""The hash of a decision, kept until its time to live ends: whose it is, its record, its permit and what it holds.
+
+Written by the scripts `COMMIT_DECISION`, `SETTLE_PERMIT` and `RESTORE_DECISION`; what it holds also by `TAKE_IN` and by
+every script that sweeps; read by `READ_PERMIT` and by `LiveStore`.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 import orjson
 
 from decisioning.catalogue.contact_policy import Touch
 from serving.live.encoding import moment_in, touch_in
-from serving.live.reader import (
-    IsLost,
-    Known,
-    household_of,
-    lifts_of,
-    live_of,
-    person_of,
-    supply_of,
-    told_of,
-    unsubscriptions_of,
-    without,
-)
+from serving.live.reader import IsLost, Known, known_in, supply_of, without
 from serving.live.redis_link import Reply
 
-OWNED = ("customer_id", "channel", "touch", "decided_at")
-"""Fields of a decision's hash that say whose it is."""
+
+class DecisionField(StrEnum):
+    """Fields of the hash."""
+
+    CUSTOMER_ID = "customer_id"
+    CHANNEL = "channel"  # empty for silence
+    DECIDED_AT = "decided_at"  # 16 digits
+    RECORD = "record"  # JSON; not where the log alone keeps it, and not at a further position of a slate
+    FIRST = "first"  # key of the first position of the slate, which has the record
+    TOUCH = "touch"  # JSON
+    HOUSEHOLD = "household"  # whose book has the contact too
+    USES = "uses"  # what the message uses up, JSON by counter
+    HELD = "held"  # `1` exactly while the counters contain it
+    PERMIT = "permit"  # the answer, JSON
+    PERMIT_UNTIL = "permit_until"  # until when it is given again, 16 digits
+
+
+OWNED = (DecisionField.CUSTOMER_ID, DecisionField.CHANNEL, DecisionField.TOUCH, DecisionField.DECIDED_AT)
+"""Fields that say whose it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,16 +84,12 @@ def owner_of(reply: list[bytes | None]) -> Owner | None:
 def permit_context_of(decision_id: str, reply: Reply, is_lost: IsLost) -> PermitContext:
     """What the script that reads for a permit answered."""
     customer, record, answer, held, features, profile, state, supply, mark = reply
-    known = Known(
+    known = known_in(
+        state,
         features=features,
         profile=profile,
-        live=live_of(state, is_lost=is_lost(mark)),
         supply=without(supply_of(supply), orjson.loads(held) if held else {}),
-        unsubscribed_at=unsubscriptions_of(state),
-        told=told_of(state),
-        household_id=household_of(state),
-        lifted_at=lifts_of(state),
-        person=person_of(state),
+        is_lost=is_lost(mark),
     )
     return PermitContext(
         decision_id=decision_id, customer_id=customer.decode(), record=record, known=known, answer=answer

@@ -9,26 +9,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-import orjson
-
 from decisioning.catalogue.catalogue import Catalogue
-from decisioning.catalogue.contact_policy import touch_words
 from decisioning.consent import latest_answers
 from decisioning.customer import PROFILING, Customer
 from decisioning.errors import FeatureUnavailableError
 from features.online.profiles import decode_profile
-from features.online.record import microseconds
-from serving.live.changes import Changes, field_of, opening_of, resolution_of
-from serving.live.encoding import JOINED, TIME_DIGITS, contact_text, time_text
-from serving.live.reader import KEPT_ARM, PERSON, Known, pairs_of
+from serving.live import live_hash
+from serving.live.book import contact_text
+from serving.live.changes import Changes, opening_of
+from serving.live.live_hash import Word
+from serving.live.reader import Known
 
 JOINING = "identities"
 """Stands as the identity of what is passed on between the ids of one person; it is taken as often as it is told."""
 
-WAS, IS = "was", "is"
-"""Kinds of fields that name the other id of a pair, so that erasing either finds it."""
-
-type _Fields = Iterator[tuple[str, str]]
+type _Words = Iterator[Word]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,41 +47,36 @@ def joined(changes: Changes, who: Visitor, catalogue: Catalogue, now: datetime) 
     return replace(
         changes,
         greatest=(
-            (f"{WAS}:{who.visitor_id}", time_text(now)),
+            live_hash.was(who.visitor_id, now),
             *changes.greatest,
             *_refusals(visitor, now),
             *_happenings(visitor, catalogue, now),
-            *_exposures(visitor),
+            *live_hash.joined_exposures(visitor.words),
         ),
         contacts=tuple((one.contact_id, contact_text(one)) for one in visitor.live.contacts),
     )
 
 
-def _refusals(visitor: Known, now: datetime) -> _Fields:
+def _refusals(visitor: Known, now: datetime) -> _Words:
     """What the visitor refused, and what protects them."""
-    customer, live, at = _profile(visitor), visitor.live, time_text(now)
+    customer, live = _profile(visitor), visitor.live
     given = (*(customer.consents if customer is not None else ()), *live.consents)
     for (channel, purpose), answer in sorted(latest_answers(given, now).items()):
         if not answer.is_granted:
-            since = max(at, time_text(answer.recorded_at)) if answer.recorded_at is not None else at
-            yield field_of("consent", [channel, purpose]), f"{since}1"
+            yield live_hash.consent(channel, purpose, max(now, answer.recorded_at or now), is_granted=False)
     for channel, left_at in sorted(visitor.unsubscribed_at.items()):
-        yield f"unsubscribed:{channel}", max(at, time_text(left_at))
-    heard = {
-        name.decode(): value[:TIME_DIGITS].decode()
-        for name, value in pairs_of(visitor.words)
-        if name == PROFILING.encode() or name.startswith(b"protection:")
-    }
+        yield live_hash.unsubscribed(channel, max(now, left_at))
+    heard = live_hash.safeguards_in(visitor.words)
     protections = dict.fromkeys(customer.protections, True) if customer is not None else {}
     for name, holds in sorted({**protections, **live.protections}.items()):
         if holds:
-            yield f"protection:{name}", f"{max(at, heard.get(f'protection:{name}', at))}1"
+            yield live_hash.protection(name, max(now, heard.get(name, now)), holds=True)
     word = live.has_opted_out_of_profiling
     if word or (word is None and customer is not None and customer.has_opted_out_of_profiling):
-        yield PROFILING, f"{max(at, heard.get(PROFILING, at))}1"
+        yield live_hash.profiling(max(now, heard.get(PROFILING, now)), is_opted_out=True)
 
 
-def _happenings(visitor: Known, catalogue: Catalogue, now: datetime) -> _Fields:
+def _happenings(visitor: Known, catalogue: Catalogue, now: datetime) -> _Words:
     """Cases, answers to messages, and messages that are due; each as of its own time."""
     live = visitor.live
     for case in live.cases:
@@ -96,19 +86,11 @@ def _happenings(visitor: Known, catalogue: Catalogue, now: datetime) -> _Fields:
         told = {"severity": case.severity, "case_id": case.case_id}
         yield opening_of(kind, told, case.opened_at, case.channel_id)
         if case.resolved_at is not None:
-            yield resolution_of(case.kind, case.case_id, case.resolved_at)
+            yield live_hash.resolved(case.kind, case.case_id, case.resolved_at)
     for response in live.responses:
-        yield field_of("response", [response.outcome, *touch_words(response.touch)]), time_text(response.at)
+        yield live_hash.response(response.outcome, response.touch, response.at)
     for due in live.due:
-        word = orjson.dumps([microseconds(due.due_at), *touch_words(due.touch)]).decode()
-        yield f"due:{due.due_id}", f"{time_text(now)}1{word}"
-
-
-def _exposures(visitor: Known) -> _Fields:
-    """First exposures of the visitor, which the customer keeps where they came before their own."""
-    for name, value in pairs_of(visitor.words):
-        if name.startswith(f"{KEPT_ARM}:".encode()):
-            yield name.decode(), f"{value[:TIME_DIGITS].decode()}{JOINED}{value[TIME_DIGITS + 1 :].decode()}"
+        yield live_hash.planned(due, now)
 
 
 def forwarded(changes: Changes) -> Changes:
@@ -116,20 +98,13 @@ def forwarded(changes: Changes) -> Changes:
 
     Who a visitor is stays with the visitor.
     """
-    kept = tuple((name, value) for name, value in changes.greatest if not _is_own(name, value))
+    kept = tuple(word for word in changes.greatest if not live_hash.is_of_this_id_alone(word))
     return replace(changes, greatest=kept)
-
-
-def _is_own(name: str, value: str) -> bool:
-    kind = name.partition(":")[0]
-    is_yes = kind in {"consent", "protection", PROFILING} and value[TIME_DIGITS:] == "0"
-    return is_yes or kind in {PERSON, WAS, IS}
 
 
 def told_who(customer_id: str, now: datetime) -> Changes:
     """What the visitor's live state keeps of an event `identified`: reports and asks go on to the customer."""
-    at = time_text(now)
-    return Changes(greatest=((PERSON, f"{at}{customer_id}"), (f"{IS}:{customer_id}", at)))
+    return Changes(greatest=live_hash.person(customer_id, now))
 
 
 def _profile(known: Known) -> Customer | None:

@@ -1,10 +1,10 @@
 """What happens in Redis in one atomic step: Lua from the files in `lua/`, each behind the fragments that it uses.
 
-Key names, the places of a contact and all bounds reach a script as the local variables of `_known`, so each is written
-down once, by its owner in Python.
+Key names, names of fields, the places of a contact and all bounds reach a script as the local variables of `_known`,
+so each is written down once, by its owner in Python. A name that the owner lacks is nil, which Redis refuses.
 
-What holds a part of a counter is in the decision's own hash: `uses` (JSON by counter) and whether it is `held`. It is
-held exactly while the contact counts, so whatever order reports arrive in, the counters end alike.
+What holds a part of a counter is in the decision's own hash, by `DecisionField.USES` and `HELD`. It is held exactly
+while the contact counts, so whatever order reports arrive in, the counters end alike.
 """
 
 from dataclasses import dataclass
@@ -22,24 +22,16 @@ from features.online.redis_keys import (
     SHARD_COUNT,
     STATE_KEY,
 )
-from serving.live.encoding import NO_RESERVATION, PLACES, TIME_DIGITS
+from serving.live.book import MOST_CONTACTS, NO_RESERVATION, PLACES, VERSION
+from serving.live.decision_hash import DecisionField
+from serving.live.encoding import TIME_DIGITS
+from serving.live.live_hash import BOUNDED, MOST_BOUNDED, WordKind
+from serving.live.recent_events import AFTER_TYPE, RECENT_MS
 
 FOLDER = Path(__file__).parent / "lua"
 
-MOST_CONTACTS = 512
-"""Contacts that a book holds at most; the oldest go first."""
-
-MOST_EVENTS = 200
-"""Events of one type that recent behaviour keeps, the newest, unless a rule counts further."""
-
-MOST_CASES_AND_RESPONSES = 512
-"""Cases, due messages and responses of one customer that are kept at most, the newest."""
-
 JOINED_CONTACTS_MS = 400 * 86_400_000
 """How long a book is kept after a visitor's contacts were joined into it, and live state with only a first exposure."""
-
-RECENT_MS = 25 * 3_600_000
-"""How long recent behaviour is kept after its newest event: a day, and an hour for clocks."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +50,8 @@ def _known() -> str:
     """What is written down in Python, as local variables of a script."""
     places = ", ".join(f"{name} = {{{first}, {last}}}" for name, (first, last) in PLACES.items())
     order = ", ".join(f"'{name}'" for name in PLACES)
+    fields = ", ".join(f"{name} = '{name}'" for name in DecisionField)
+    bounded = ", ".join(f"{kind} = true" for kind in BOUNDED)
     values = {
         "COUNTER": f"'{COUNTER_PREFIX}'",
         "HELD": f"'{HELD_KEY}'",
@@ -70,7 +64,12 @@ def _known() -> str:
         "NO_RESERVATION": f"'{NO_RESERVATION}'",
         "TIME_DIGITS": TIME_DIGITS,
         "MOST_CONTACTS": MOST_CONTACTS,
-        "MOST_CASES_AND_RESPONSES": MOST_CASES_AND_RESPONSES,
+        "VERSION": f"'{VERSION}'",
+        "DECISION": f"{{{fields}}}",
+        "PROFILING": f"'{WordKind.PROFILING}'",
+        "BOUNDED": f"{{{bounded}}}",
+        "MOST_BOUNDED": MOST_BOUNDED,
+        "AFTER_TYPE": f"string.char({ord(AFTER_TYPE)})",
         "JOINED_CONTACTS_MS": JOINED_CONTACTS_MS,
         "RECENT_MS": RECENT_MS,
         "PLACES": f"{{{places}}}",
@@ -123,3 +122,9 @@ ERASE = script(*_BOOKS, "erase")
 
 RESTORE_DECISION = script(*_BOOKS, "restore_decision")
 """Bring back what a decision took, unless it is there already; gives back how many contacts were missing."""
+
+LEAD_PACING = script("lead_pacing")
+"""Become, or stay, the one process that sets prices; 0 where another is."""
+
+WRITE_PRICES = script("write_prices")
+"""Set shadow prices and where each pace stands, if this process still leads; 0 where another does."""

@@ -29,12 +29,11 @@ from features.online.redis_keys import (
 )
 from features.online.state_mark import StateMark, new_mark, state_mark_of
 from features.settings import Settings
-from serving.live.decision_record import OWNED, Owner, PermitContext, owner_of, permit_context_of
-from serving.live.encoding import TIME_DIGITS, time_text
+from serving.live.decision_hash import OWNED, DecisionField, Owner, PermitContext, owner_of, permit_context_of
+from serving.live.encoding import time_text
+from serving.live.live_hash import WordKind, person_of
 from serving.live.patience import answer_within
 from serving.live.reader import (
-    PERSON,
-    RECENT,
     Claim,
     Conflict,
     Known,
@@ -48,6 +47,7 @@ from serving.live.reader import (
     stored_answer_key,
     supply_of,
 )
+from serving.live.recent_events import RECENT
 from serving.live.redis_link import Command, RedisLink, Reply, connect
 from serving.live.scripts import COMMIT_DECISION, READ, READ_PERMIT, READ_SUPPLY, SETTLE_PERMIT, TAKE_IN, Script
 from serving.live.writer import (
@@ -208,10 +208,8 @@ class LiveStore:
     async def people(self, customer_ids: Sequence[str]) -> dict[str, str]:
         """The customers whom visitors turned out to be, by visitor; who is no such visitor is absent."""
         distinct = sorted(set(customer_ids))
-        replies = await self._ask([("HGET", live_key(one), PERSON) for one in distinct]) if distinct else []
-        return {
-            one: reply[TIME_DIGITS:].decode() for one, reply in zip(distinct, replies, strict=True) if reply is not None
-        }
+        replies = await self._ask([("HGET", live_key(one), WordKind.PERSON) for one in distinct]) if distinct else []
+        return {one: person_of(reply) for one, reply in zip(distinct, replies, strict=True) if reply is not None}
 
     async def commit(self, entries: Sequence[LogEntry]) -> list[bytes | Conflict | Gone | None]:
         """Log decisions with their contacts and what they use up, each in one step.
@@ -299,7 +297,7 @@ class LiveStore:
         shard = shard_in(decision_id)
         if shard is None:
             return None
-        return (await self._ask([("HGET", decision_key(decision_id, shard), "record")]))[0]
+        return (await self._ask([("HGET", decision_key(decision_id, shard), DecisionField.RECORD)]))[0]
 
     async def take_in(self, table: str, takings: Sequence[Taking]) -> list[bool]:
         """Whether each of n reports was taken in; see `take`."""

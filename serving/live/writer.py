@@ -8,18 +8,16 @@ from typing import Any
 
 import orjson
 
-from decisioning.catalogue.catalogue import Catalogue
-from decisioning.catalogue.contact_policy import Contact, book_seconds
+from decisioning.catalogue.contact_policy import Contact
 from decisioning.gates.reservation import Reservation
 from features.log.tombstones import NO_TOKEN
 from features.online.redis_keys import SHARD_COUNT, decision_key, feature_key, seen_key, shard_of, stream_key
+from serving.live.book import BOOK_LASTS, contact_text
 from serving.live.changes import Changes
-from serving.live.encoding import contact_text, exposure_text, time_text, touch_text
-from serving.live.reader import KEPT_ARM, SupplyQuery, query_json, since_of, state_keys
+from serving.live.encoding import time_text, touch_text
+from serving.live.live_hash import exposure
+from serving.live.reader import SupplyQuery, query_json, since_of, state_keys
 from serving.live.redis_link import Command
-
-BOOK_LASTS = timedelta(days=400)
-"""How long a contact is kept at least, unless a window of the contact policy is longer."""
 
 UNTOLD = "1"
 """Stands where a digest would, of a report that an older release or a restoration marked as seen."""
@@ -125,12 +123,6 @@ class Taken(IntEnum):
     UNSURE = 3  # some report was, and nobody knows what it said
 
 
-def book_lasts(catalogue: Catalogue) -> timedelta:
-    """How long contacts must be kept for every window that a catalogue has."""
-    seconds = book_seconds(catalogue.contact_policy, catalogue.offers.values())
-    return max(BOOK_LASTS, timedelta(seconds=seconds) + timedelta(days=1))
-
-
 def shard_in(decision_id: str) -> int | None:
     """Shard that a decision id of ours names, `dec_<two hex digits><32 hex digits>`; None for any other id."""
     digits = decision_id[4:6]
@@ -161,7 +153,7 @@ def commit_call(entry: LogEntry, *, now: datetime, decision_ttl_ms: int, token: 
         len(ids),
         token,
         *rows,
-        orjson.dumps({f"{KEPT_ARM}:{test}": exposure_text(now, value) for test, value in entry.exposures.items()}),
+        orjson.dumps(dict(exposure(test, value, now) for test, value in entry.exposures.items())),
     )
 
 

@@ -27,9 +27,10 @@ from features.online.redis_keys import (
     stream_key,
 )
 from features.privacy.spellings import standing_alone
-from serving.live.encoding import TIME_DIGITS
-from serving.live.join import IS, JOINING, WAS
-from serving.live.reader import PERSON
+from serving.live.book import VERSION
+from serving.live.decision_hash import DecisionField
+from serving.live.join import JOINING
+from serving.live.live_hash import WordKind, person_of
 from serving.live.scripts import ERASE
 from serving.live.writer import shard_in
 
@@ -38,7 +39,6 @@ _STREAM_BATCH = 1_000
 _REWRITE_SECONDS = 600.0
 _POLL_SECONDS = 0.02
 _PACKED = "aof-use-rdb-preamble"
-_VERSION = "version"
 
 OWN_KEYS = {
     "features": feature_key,
@@ -163,13 +163,13 @@ def _part(client: Redis, customer_id: str) -> None:
     """Take the id out of the live state of whoever else was found to be the same person."""
     for name in map(_text, _hash_names(client, live_key(customer_id))):
         kind, _, other = name.partition(":")
-        if kind == WAS:
-            client.hdel(live_key(other), f"{IS}:{customer_id}")
-            person = cast("bytes | None", client.hget(live_key(other), PERSON))
-            if person is not None and _text(person[TIME_DIGITS:]) == customer_id:
-                client.hdel(live_key(other), PERSON)
-        elif kind == IS:
-            client.hdel(live_key(other), f"{WAS}:{customer_id}")
+        if kind == WordKind.WAS:
+            client.hdel(live_key(other), f"{WordKind.IS}:{customer_id}")
+            person = cast("bytes | None", client.hget(live_key(other), WordKind.PERSON))
+            if person is not None and person_of(person) == customer_id:
+                client.hdel(live_key(other), WordKind.PERSON)
+        elif kind == WordKind.IS:
+            client.hdel(live_key(other), f"{WordKind.WAS}:{customer_id}")
 
 
 def rewrite_file(client: Redis) -> str:
@@ -231,7 +231,7 @@ def _found(client: Redis, customer_id: str, decision_ids: set[str], message_ids:
     entries, waiting = _entries(client, customer_id, shard)
     decision_ids.update(ident for table, ident in waiting if table == "decisions")
     message_ids.update(f"{table}:{ident}" for table, ident in waiting if table != "decisions")
-    decision_ids.update(set(map(_text, _hash_names(client, book_key(customer_id)))) - {_VERSION})
+    decision_ids.update(set(map(_text, _hash_names(client, book_key(customer_id)))) - {VERSION})
     own = {what: key_of(customer_id) for what, key_of in OWN_KEYS.items()}
     decisions, answers, books = set[str](), set[str](), list[str]()
     for keys in _all_keys(client):
@@ -291,7 +291,7 @@ def _decisions_of(client: Redis, keys: list[str], customer_id: str, shard: int) 
     ours = [key for key in keys if key.startswith(decision_key("", shard))]
     pipeline = client.pipeline(transaction=False)
     for key in ours:
-        pipeline.hget(key, "customer_id")
+        pipeline.hget(key, DecisionField.CUSTOMER_ID)
     for key, owner in zip(ours, pipeline.execute(), strict=True):
         if owner is not None and _text(owner) == customer_id:
             yield key

@@ -21,6 +21,7 @@ from features.online.redis_keys import shard_of, stream_key
 from features.privacy.audit_trail import Act, note_act
 from features.privacy.purposes import DataRules, data_rules
 from features.settings import Settings
+from serving.live.decision_hash import DecisionField
 from serving.live.reader import Known, Lookup, known_of, read_call
 from serving.live.scripts import READ
 from serving.log.drain import open_redis
@@ -149,8 +150,8 @@ def _decisions(client: Redis, traces: RedisTraces) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for key in traces.decisions:
         fields = {_text(name): _text(value) for name, value in cast("dict[bytes, bytes]", client.hgetall(key)).items()}
-        if "record" in fields:
-            fields["record"] = without_others(orjson.loads(fields["record"]))
+        if DecisionField.RECORD in fields:
+            fields[DecisionField.RECORD] = without_others(orjson.loads(fields[DecisionField.RECORD]))
         rows.append({"decision_id": key.partition(":d:")[2], **fields})
     return rows
 

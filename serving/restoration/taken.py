@@ -22,8 +22,9 @@ from features.models.policy_archive import PolicyArchive
 from features.online.redis_keys import book_key, decision_key, household_pointer_key, shard_of
 from serving.decisions.draft import answer_again
 from serving.in_force.policy_in_force import InForce
+from serving.live.book import contact_text
 from serving.live.changes import touch_in_catalogue
-from serving.live.encoding import contact_text, time_text, touch_text
+from serving.live.encoding import time_text, touch_text
 from serving.live.redis_link import Command
 from serving.live.writer import counter_ttl_ms
 from serving.log.log_rows import decision_of_position, parts_of

@@ -16,9 +16,9 @@ from serving.errors import Fault
 from serving.forms import EventItem, OutcomeItem
 from serving.in_force.policy_in_force import InForce
 from serving.live.changes import REMEMBERED, Changes, changes_of_event, changes_of_outcome
-from serving.live.encoding import exposure_text
 from serving.live.join import JOINING
-from serving.live.reader import KEPT_ARM, RECENT
+from serving.live.live_hash import exposure
+from serving.live.recent_events import RECENT
 from serving.live.writer import Taking
 from serving.restoration.taken import Restorer
 
@@ -45,9 +45,9 @@ def exposures_of(log: EventLog, catalogue: Catalogue, now: datetime) -> Iterator
         LogUnavailableError: The log could not be read.
     """
     for row in first_exposures(log, [one.programme_id for one in catalogue.programme_holdouts]):
-        field = (f"{KEPT_ARM}:{row['test']}", exposure_text(row["decided_at"], row["value"]))
+        word = exposure(row["test"], row["value"], row["decided_at"])
         yield Taking(
-            seen_as=JOINING, customer_id=row["customer_id"], row=b"", now=now, changes=Changes(greatest=(field,))
+            seen_as=JOINING, customer_id=row["customer_id"], row=b"", now=now, changes=Changes(greatest=(word,))
         )
 
 

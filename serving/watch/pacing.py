@@ -38,6 +38,7 @@ from serving.background import survive
 from serving.errors import NotReadyError
 from serving.in_force.policy_in_force import InForce
 from serving.live.redis_link import Command, RedisLink, Reply, connect
+from serving.live.scripts import LEAD_PACING, WRITE_PRICES
 from serving.metrics import Metrics
 
 EVERY_S = 1.0
@@ -47,25 +48,6 @@ LEADS_FOR_MS = 5_000
 _TIMEOUT_S = 2.0
 _HOURS = 168
 _LOG = structlog.get_logger("nextbest.serving")
-
-_LEAD = """
--- KEYS: pacer; ARGV: who, for how long (ms)
-local leader = redis.call('GET', KEYS[1])
-if leader and leader ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-return 1
-"""
-
-_WRITE = """
--- KEYS: pacer, prices, paces; ARGV: who, count of prices, then name, price, pace of each
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-redis.call('DEL', KEYS[2], KEYS[3])
-for i = 3, #ARGV, 3 do
-  redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1])
-  redis.call('HSET', KEYS[3], ARGV[i], ARGV[i + 2])
-end
-return 1
-"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +122,7 @@ class Pacer:
         lines = lines_of(catalogue, self._now())
         if not lines:
             return None
-        if (await self._ask([("EVAL", _LEAD, 1, PACER_KEY, self._name, LEADS_FOR_MS)]))[0] != 1:
+        if (await self._ask([("EVAL", LEAD_PACING.text, 1, PACER_KEY, self._name, LEADS_FOR_MS)]))[0] != 1:
             return None
         counters = sorted({one for line in lines for one in (line.counter, line.total_counter) if one})
         read: list[Command] = [("HGETALL", PACES_KEY), ("HGETALL", DEMAND_KEY)]
@@ -177,7 +159,17 @@ class Pacer:
 
     async def _write(self, steps: Mapping[str, Mapping[str, Any]]) -> None:
         words = [word for name, one in steps.items() for word in (name, repr(one["price_minor"]), orjson.dumps(one))]
-        command: Command = ("EVAL", _WRITE, 3, PACER_KEY, PRICES_KEY, PACES_KEY, self._name, len(steps), *words)
+        command: Command = (
+            "EVAL",
+            WRITE_PRICES.text,
+            3,
+            PACER_KEY,
+            PRICES_KEY,
+            PACES_KEY,
+            self._name,
+            len(steps),
+            *words,
+        )
         await self._ask([command])
 
     def _show(

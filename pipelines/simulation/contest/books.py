@@ -23,7 +23,9 @@ from features.log.contracts import OutcomeType, StateEventType
 from serving.decisions.known import with_unsubscriptions
 from serving.forms import EventItem, OutcomeItem
 from serving.live.changes import REMEMBERED, Changes, changes_of_event, changes_of_outcome, touch_in_catalogue
-from serving.live.reader import RECENT, live_of, unsubscriptions_of
+from serving.live.live_hash import WordKind, unsubscriptions_in
+from serving.live.reader import live_of
+from serving.live.recent_events import RECENT
 
 _STATE_EVENTS = frozenset(one.value for one in StateEventType)
 _SENT = ("decision_id", "customer_id", "decided_at", "offer_id", "channel", "creative_id")
@@ -163,8 +165,8 @@ class Books:
         words = self._words[place]
         for name, value in changes.greatest:
             words[name] = max(words.get(name, value), value)
-        if any(name.startswith("unsubscribed:") for name, _ in changes.greatest):
-            left = unsubscriptions_of([_flat(words)])
+        if any(name.startswith(f"{WordKind.UNSUBSCRIBED}:") for name, _ in changes.greatest):
+            left = unsubscriptions_in(_flat(words))
             self._customers[place] = with_unsubscriptions(self._profiles[place], left)
         self._live.pop(place, None)
 

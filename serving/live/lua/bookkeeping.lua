@@ -1,7 +1,7 @@
 -- Books of contacts: their versions, their contacts, and the flags that reports turn.
 
 local function version_of(book)
-  return redis.call('HGET', book, 'version') or '0'
+  return redis.call('HGET', book, VERSION) or '0'
 end
 
 local function bump(book)
@@ -9,14 +9,14 @@ local function bump(book)
   local time = redis.call('TIME')
   local now, old = time[1] * 1000000 + time[2], tonumber(version_of(book))
   if now <= old then now = old + 1 end
-  redis.call('HSET', book, 'version', string.format('%.0f', now))
+  redis.call('HSET', book, VERSION, string.format('%.0f', now))
 end
 
 local function tidy(book, oldest, now)
   local all, kept = redis.call('HGETALL', book), {}
   for i = 1, #all, 2 do
     local value = all[i + 1]
-    if all[i] ~= 'version' then
+    if all[i] ~= VERSION then
       if field(value, 'decided') < oldest and field(value, 'reserved') < now then
         redis.call('HDEL', book, all[i])
       else
@@ -54,7 +54,7 @@ end
 
 local function mark_everywhere(book, pointer, decision, id, word, delivered)
   local new = mark(book, id, word, delivered)
-  local household = redis.call('HGET', decision, 'household') or redis.call('GET', pointer)
+  local household = redis.call('HGET', decision, DECISION.household) or redis.call('GET', pointer)
   if household then mark(household_book(household), id, word, delivered) end
   if not new then return end
   local contact = split(new)

@@ -29,10 +29,10 @@ if ARGV[6] ~= '' then
   for offer, count in pairs(wanted.evidence) do redis.call('HINCRBY', EVIDENCE, offer, count) end
   for _, contact in ipairs(wanted.contacts) do
     local decision = KEYS[5 + contact.place]
-    if contact.touch then redis.call('HSET', decision, 'touch', contact.touch) end
-    if household then redis.call('HSET', decision, 'household', household) end
+    if contact.touch then redis.call('HSET', decision, DECISION.touch, contact.touch) end
+    if household then redis.call('HSET', decision, DECISION.household, household) end
     if contact.uses then
-      redis.call('HSET', decision, 'uses', contact.uses, 'held', '1')
+      redis.call('HSET', decision, DECISION.uses, contact.uses, DECISION.held, '1')
       if contact.until_at then redis.call('ZADD', HELD, contact.until_at, decision) end
     end
   end
@@ -41,9 +41,10 @@ end
 for i = 1, rows do
   local decision, at = KEYS[5 + i], 12 + 3 * i
   redis.call('XADD', KEYS[1], '*', 'table', 'decisions', 'row', ARGV[at])
-  redis.call('HSET', decision, 'customer_id', ARGV[10], 'channel', ARGV[at + 1], 'decided_at', ARGV[1])
-  if ARGV[at + 2] ~= '' then redis.call('HSET', decision, 'record', ARGV[at + 2]) end
-  if i > 1 then redis.call('HSET', decision, 'first', KEYS[6]) end
+  redis.call('HSET', decision, DECISION.customer_id, ARGV[10], DECISION.channel, ARGV[at + 1])
+  redis.call('HSET', decision, DECISION.decided_at, ARGV[1])
+  if ARGV[at + 2] ~= '' then redis.call('HSET', decision, DECISION.record, ARGV[at + 2]) end
+  if i > 1 then redis.call('HSET', decision, DECISION.first, KEYS[6]) end
   redis.call('PEXPIRE', decision, ARGV[3])
 end
 if request then redis.call('SET', request, ARGV[11], 'PX', ARGV[12]) end

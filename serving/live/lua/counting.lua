@@ -24,7 +24,7 @@ local function put_back(counter, amount)
 end
 
 local function held_uses(decision)
-  local fields = redis.call('HMGET', decision, 'uses', 'held')
+  local fields = redis.call('HMGET', decision, DECISION.uses, DECISION.held)
   if not fields[1] then return nil, false end
   return cjson.decode(fields[1]), fields[2] == '1'
 end
@@ -35,7 +35,7 @@ local function hold(decision)
   for counter, amount in pairs(uses) do
     if redis.call('EXISTS', COUNTER .. counter) == 1 then add(counter, amount) end
   end
-  redis.call('HSET', decision, 'held', '1')
+  redis.call('HSET', decision, DECISION.held, '1')
 end
 
 local function give_back(decision)
@@ -43,7 +43,7 @@ local function give_back(decision)
   local uses, is_held = held_uses(decision)
   if not is_held then return end
   for counter, amount in pairs(uses) do put_back(counter, amount) end
-  redis.call('HSET', decision, 'held', '0')
+  redis.call('HSET', decision, DECISION.held, '0')
 end
 
 local function sweep(now)

@@ -14,14 +14,15 @@ if #missing > 0 then
 end
 local ttl = tonumber(ARGV[9])
 if ttl > 0 and redis.call('EXISTS', KEYS[3]) == 0 then
-  redis.call('HSET', KEYS[3], 'customer_id', ARGV[6], 'channel', ARGV[7], 'decided_at', ARGV[13])
-  if ARGV[8] ~= '' then redis.call('HSET', KEYS[3], 'record', ARGV[8]) end
-  if ARGV[10] ~= '' then redis.call('HSET', KEYS[3], 'first', ARGV[10]) end
-  if household then redis.call('HSET', KEYS[3], 'household', household) end
-  if wanted.touch then redis.call('HSET', KEYS[3], 'touch', wanted.touch) end
+  redis.call('HSET', KEYS[3], DECISION.customer_id, ARGV[6], DECISION.channel, ARGV[7])
+  redis.call('HSET', KEYS[3], DECISION.decided_at, ARGV[13])
+  if ARGV[8] ~= '' then redis.call('HSET', KEYS[3], DECISION.record, ARGV[8]) end
+  if ARGV[10] ~= '' then redis.call('HSET', KEYS[3], DECISION.first, ARGV[10]) end
+  if household then redis.call('HSET', KEYS[3], DECISION.household, household) end
+  if wanted.touch then redis.call('HSET', KEYS[3], DECISION.touch, wanted.touch) end
   if wanted.uses then
     take(wanted)
-    redis.call('HSET', KEYS[3], 'uses', cjson.encode(wanted.uses), 'held', '1')
+    redis.call('HSET', KEYS[3], DECISION.uses, cjson.encode(wanted.uses), DECISION.held, '1')
   end
   redis.call('PEXPIRE', KEYS[3], ttl)
 end

@@ -3,7 +3,7 @@
 --       book ttl (ms), customer, is allowed (1 or 0), answer, good until, token of the customer,
 --       then table and row of each entry
 if was_erased(ARGV[14]) then return 1 end
-local stood = redis.call('HMGET', KEYS[6], 'permit', 'permit_until', 'household')
+local stood = redis.call('HMGET', KEYS[6], DECISION.permit, DECISION.permit_until, DECISION.household)
 if stood[1] and stood[2] >= ARGV[1] then return stood[1] end
 local wanted = cjson.decode(ARGV[6])
 local contact = wanted.contacts[1]
@@ -19,7 +19,7 @@ if ARGV[11] == '1' then
   end
   give_back(KEYS[6])
   take(wanted)
-  if contact.uses then redis.call('HSET', KEYS[6], 'uses', contact.uses, 'held', '1') end
+  if contact.uses then redis.call('HSET', KEYS[6], DECISION.uses, contact.uses, DECISION.held, '1') end
   local old = redis.call('HGET', KEYS[3], contact.id)
   local fields = split(contact.value)
   if old then  -- what came back stays known
@@ -33,13 +33,13 @@ if ARGV[11] == '1' then
   if stood[3] and stood[3] ~= household then redis.call('HDEL', household_book(stood[3]), contact.id) end
   if shared then
     write_contacts(shared, {contact}, ARGV[8], ARGV[1], ARGV[9])
-    redis.call('HSET', KEYS[6], 'household', household)
+    redis.call('HSET', KEYS[6], DECISION.household, household)
   end
 else
   mark_everywhere(KEYS[3], KEYS[5], KEYS[6], contact.id, 'release', nil)
 end
 
-redis.call('HSET', KEYS[6], 'customer_id', ARGV[10], 'permit', ARGV[12], 'permit_until', ARGV[13])
+redis.call('HSET', KEYS[6], DECISION.customer_id, ARGV[10], DECISION.permit, ARGV[12], DECISION.permit_until, ARGV[13])
 if redis.call('PTTL', KEYS[6]) < tonumber(ARGV[3]) then redis.call('PEXPIRE', KEYS[6], ARGV[3]) end
 for i = 15, #ARGV, 2 do redis.call('XADD', KEYS[1], '*', 'table', ARGV[i], 'row', ARGV[i + 1]) end
 return false

@@ -14,29 +14,29 @@ local changes = cjson.decode(ARGV[4])
 for _, pair in ipairs(changes.greatest) do
   local known = redis.call('HGET', KEYS[3], pair[1])
   if not known or known < pair[2] then redis.call('HSET', KEYS[3], pair[1], pair[2]) end
-  if pair[1] == 'profiling' and string.sub(redis.call('HGET', KEYS[3], 'profiling'), TIME_DIGITS + 1) == '1' then
+  if pair[1] == PROFILING and string.sub(redis.call('HGET', KEYS[3], PROFILING), TIME_DIGITS + 1) == '1' then
     redis.call('DEL', KEYS[7])
   end
 end
 if #changes.greatest > 0 then redis.call('PERSIST', KEYS[3]) end
-if #changes.greatest > 0 and redis.call('HLEN', KEYS[3]) > MOST_CASES_AND_RESPONSES then
+if #changes.greatest > 0 and redis.call('HLEN', KEYS[3]) > MOST_BOUNDED then
   local all, found = redis.call('HGETALL', KEYS[3]), {}
   for i = 1, #all, 2 do
     local kind = string.match(all[i], '^(%a+):')
-    if kind == 'opened' or kind == 'resolved' or kind == 'due' or kind == 'response' then
+    if BOUNDED[kind] then
       found[#found + 1] = all[i + 1] .. all[i]
       found[found[#found]] = all[i]
     end
   end
   table.sort(found)
-  for i = 1, #found - MOST_CASES_AND_RESPONSES do redis.call('HDEL', KEYS[3], found[found[i]]) end
+  for i = 1, #found - MOST_BOUNDED do redis.call('HDEL', KEYS[3], found[found[i]]) end
 end
 
 if changes.event then
   redis.call('ZADD', KEYS[5], changes.event[1], changes.event[2])
   redis.call('ZREMRANGEBYSCORE', KEYS[5], '-inf', '(' .. ARGV[5])
   if redis.call('ZCARD', KEYS[5]) > changes.keeps then
-    local own, name = {}, string.sub(changes.event[2], 1, string.find(changes.event[2], '\0', 1, true))
+    local own, name = {}, string.sub(changes.event[2], 1, string.find(changes.event[2], AFTER_TYPE, 1, true))
     for _, event in ipairs(redis.call('ZRANGE', KEYS[5], 0, -1)) do
       if string.sub(event, 1, #name) == name then own[#own + 1] = event end
     end

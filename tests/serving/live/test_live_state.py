@@ -21,11 +21,12 @@ from features.online.redis_keys import (
     shard_of,
     stream_key,
 )
+from serving.live.book import MOST_CONTACTS
 from serving.live.changes import Changes
 from serving.live.encoding import time_text
 from serving.live.reader import Conflict
+from serving.live.recent_events import MOST_EVENTS
 from serving.live.redis_link import RedisLink
-from serving.live.scripts import MOST_CONTACTS, MOST_EVENTS
 from serving.live.writer import Taking
 from tests.serving.live.decider import CALLS, MAIL, NOW, SEATS, Decider
 

@@ -17,9 +17,8 @@ from decisioning.rules.predicate import ALWAYS, AllOf, AnyOf, Compare, Compariso
 from features.catalogue import load_catalogue
 from serving.live.changes import Changes
 from serving.live.encoding import time_text
-from serving.live.event_memory import MOST_COUNTED, events_kept
 from serving.live.reader import Lookup, SupplyQuery
-from serving.live.scripts import MOST_EVENTS
+from serving.live.recent_events import MOST_COUNTED, MOST_EVENTS, events_kept
 from serving.live.store import LiveStore
 from serving.live.writer import Taking
 

@@ -12,7 +12,8 @@ from decisioning.catalogue.contact_policy import Contact, Touch
 from decisioning.catalogue.message import MessageClass
 from features.online.redis_keys import household_book_key
 from serving.live import scripts
-from serving.live.encoding import NO_RESERVATION, PLACES, contact_in, contact_text, time_text
+from serving.live.book import NO_RESERVATION, PLACES, contact_in, contact_text
+from serving.live.encoding import time_text
 from serving.live.scripts import FOLDER, Script, script
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
@@ -109,3 +110,9 @@ def test_a_mark_turns_the_flags_that_it_names_and_moves_the_book_on(
 def test_a_script_finds_the_book_of_a_household_where_python_puts_it(live_redis: redis.Redis, household: str) -> None:
     found = lua(live_redis, "state", "reading", does="return household_book(ARGV[1])", args=(household,))
     assert found.decode() == household_book_key(household)
+
+
+def test_redis_refuses_a_field_of_a_decision_that_python_does_not_name(live_redis: redis.Redis) -> None:
+    assert lua(live_redis, does="return redis.call('HSET', 'd', DECISION.record, '{}')") == 1
+    with pytest.raises(redis.ResponseError, match="arguments must be strings"):
+        lua(live_redis, does="return redis.call('HSET', 'd', DECISION.recrod, '{}')")
