@@ -19,7 +19,7 @@ from pipelines.exit_codes import EXIT_FAILED, EXIT_INSUFFICIENT, EXIT_INVALID, E
 
 app = typer.Typer(
     name="nextbest",
-    help="Decide which message to send a customer next, or that silence is better, and prove what that was worth.\n\n"
+    help="Decide which message a customer should get next, or that none is better, and measure what that was worth.\n\n"
     + IN_WORDS,
     no_args_is_help=True,
     add_completion=False,

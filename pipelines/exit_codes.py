@@ -19,6 +19,6 @@ EXIT_UNAVAILABLE = 75
 """Something behind is away; try again later."""
 
 IN_WORDS = (
-    "Exit codes: 0 done; 1 failed, or the answer is no; 2 wrong input, nothing done; 3 too little data; 4 alarm; "
+    "Exit codes: 0 done; 1 failed, or the check did not pass; 2 wrong input, nothing done; 3 too little data; 4 alarm; "
     "65 rows of a file were refused, the good ones taken in; 75 try again later."
 )

@@ -1,4 +1,4 @@
-"""`nextbest care`: whose trouble is open, whose it is to answer, and who waits too long."""
+"""`nextbest care`: open service cases, their owners, and which are overdue."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +10,7 @@ from pipelines.options import HomeOption, JsonOption, print_result, settings_for
 if TYPE_CHECKING:
     import polars as pl
 
-care = typer.Typer(help="Cases of customers: who answers them, and by when.", no_args_is_help=True)
+care = typer.Typer(help="Service cases: who owns them and when an answer is due.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
@@ -20,26 +20,26 @@ def register(app: typer.Typer) -> None:
 
 @care.callback()
 def noun() -> None:
-    """Cases of customers: who answers them, and by when."""
+    """Service cases: who owns them and when an answer is due."""
 
 
 @care.command("list")
 def list_cases(
     *,
-    all_cases: Annotated[bool, typer.Option("--all", help="Those that are closed, too.")] = False,
+    all_cases: Annotated[bool, typer.Option("--all", help="Include closed cases.")] = False,
     owner: Annotated[str | None, typer.Option("--owner", help="Only the cases of this owner.")] = None,
     as_of: Annotated[str | None, typer.Option("--as-of", help="As of this moment; default now.")] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=100_000, help="Show at most so many.")] = 50,
-    alarm: Annotated[bool, typer.Option("--alarm", help="Exit code 4 where any case is overdue.")] = False,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=100_000, help="Most cases to show.")] = 50,
+    alarm: Annotated[bool, typer.Option("--alarm", help="Exit code 4 if any case is overdue.")] = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List open cases, overdue ones first, then by the time that an answer is due.
+    """List open cases: overdue ones first, then by the time an answer is due.
 
-    A case is answered by the event `case_answered`, by a recovery message that was decided and delivered while it was
-    open, or by its resolution. Cases are told from the log: what waits in Redis counts after `nextbest log drain`.
+    A case counts as answered after the event `case_answered`, a recovery message delivered while the case was open, or
+    its resolution. Cases are read from the log, so reports still waiting in Redis count after `nextbest log drain`.
 
-    With `--alarm` the exit code is 4 where any case is overdue, however few are shown: let a scheduler ask.
+    With `--alarm` the exit code is 4 if any case is overdue, even one that is not shown; use it in a scheduler.
 
     Examples:
     `nextbest care list`;

@@ -25,19 +25,19 @@ def register(app: typer.Typer) -> None:
 def check(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of *.yaml files.")],
     as_json: JsonOption = False,
-    strict: Annotated[bool, typer.Option("--strict", help="Let warnings fail, too.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 on warnings, too.")] = False,
     home: HomeOption = None,
 ) -> None:
-    """Check a folder of catalogue files: every mistake, and everything that can be proven before anything is sent.
+    """Check a folder of catalogue files for mistakes and for rules that can never work.
 
-    Errors name file, line, field and rule, and refuse the catalogue: exit code 1. Warnings do not: offers nobody can
-    get, rules that do nothing, messages that starve others, wording that breaks its channel or reads like marketing
-    under another name, levers and limits that are over. With --strict they exit with 1, too.
+    Errors name file, line, field and rule; the catalogue is refused with exit code 1. Warnings do not refuse it: offers
+    that nobody can get, rules without effect, messages that always win over others, wording that does not fit its
+    channel or reads like marketing in another class, levers and limits that have expired. With --strict, warnings also
+    exit with 1.
 
-    Where another catalogue is in force, it says what this one would do to experiments and holdouts that are running.
-    Where the home has features or a model already, it says what they lack for this catalogue, what to run, and what
-    happens until then: a catalogue is put in force at once, with what both know. Where no model was ever promoted, it
-    says how decisions are made without one.
+    If another catalogue is in force, the check says what this one would change in running experiments and holdouts.
+    If the home has features or a model, it says what they lack for this catalogue, what to run, and what happens until
+    then. If no model was ever promoted, it says how decisions are made without one.
 
     Example: `nextbest catalogue check examples/grocery/catalogue`
     """

@@ -1,4 +1,4 @@
-"""`nextbest customer`: what is held of a customer, corrected, erased."""
+"""`nextbest customer`: show, correct, erase and readmit a customer."""
 
 import re
 from dataclasses import asdict
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from decisioning.rules.predicate import FactValue
     from serving.privacy.erasure import Erasure
 
-customer_app = typer.Typer(help="The rights of a customer: see, correct, erase.", no_args_is_help=True)
+customer_app = typer.Typer(help="Data subject rights: show, correct or erase a customer's data.", no_args_is_help=True)
 
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="The customer's id.", parser=whole_id)]
 
@@ -36,9 +36,9 @@ def show(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show everything that is held of a customer: where, from whom, what for, how long, and the data itself.
+    """Show everything stored about a customer: the data, where it is, its source, its purpose and its retention.
 
-    Other people's data and the keys of the log's seal are left out. That it was shown is noted in the trail.
+    Data about other people and the log's record keys are left out. The access is noted in the audit trail.
 
     Examples:
     `nextbest customer show C-00007`;
@@ -71,14 +71,14 @@ def correct(
     customer_id: IdArgument,
     values: Annotated[
         list[str],
-        typer.Argument(metavar="NAME=VALUE...", help="Attributes, time_zone, locale, country, ...; empty takes away."),
+        typer.Argument(metavar="NAME=VALUE...", help="Attributes, time_zone, locale, country, ...; empty removes."),
     ],
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Correct what is held of a customer, in the log and at once in Redis; noted in the trail without the values.
+    """Correct a customer's data in the log and in Redis; the audit trail notes the fields, not the values.
 
-    Consents and opt-outs are answers, not corrections: report them as events.
+    Report consents and opt-outs as events instead.
 
     Example: `nextbest customer correct C-00007 region=north locale=de-DE`
     """
@@ -99,22 +99,22 @@ def correct(
 @customer_app.command("erase")
 def erase(
     customer_id: Annotated[str | None, typer.Argument(metavar="ID", help="The customer's id.", parser=whole_id)] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     reason: Annotated[
         str,
         typer.Option(
             "--reason", help="request, consent_withdrawn, objection, not_needed, unlawful or obligation; no free text."
         ),
     ] = "request",
-    resume: Annotated[bool, typer.Option("--resume", help="Finish what was begun and not finished.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Finish interrupted erasures.")] = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Erase a customer everywhere, for good, also while a server runs: Redis, log, features, files, older versions.
+    """Erase a customer for good from Redis, log, features, files and older table versions; a server may keep running.
 
-    A keyed hash stays, so that neither an import nor an event brings them back; readouts of experiments stay, which
-    are sums. At the end every file below home is read for what is left; exit code 1 where something is. Repeat it as
-    often as you like: killed in the middle it goes on where it stopped.
+    A keyed hash stays, so that no import or event brings the customer back. Experiment readouts stay, since they hold
+    only totals. At the end every file below the home is searched for traces; exit code 1 if one is found. The command
+    can be repeated, and continues where an interrupted run stopped.
 
     Examples:
     `nextbest customer erase C-00009 --yes`;
@@ -152,9 +152,9 @@ def readmit(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Take somebody in again who was erased and signed up anew: by a new consent, given after the erasure.
+    """Readmit an erased customer who signed up again, by a new consent given after the erasure.
 
-    The tombstone stays for everything older, so that old rows still do not come back. Send the new data afterwards.
+    Data from before that consent stays blocked. Send the customer's new data afterwards.
 
     Example: `nextbest customer readmit C-00009 --consent email:marketing`
     """

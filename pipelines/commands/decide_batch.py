@@ -36,7 +36,7 @@ def decide_batch(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Parquet file to write the decisions to.")],
     *,
     touchpoint: Annotated[
-        str | None, typer.Option("--touchpoint", help="What asks; default the only one of the catalogue.")
+        str | None, typer.Option("--touchpoint", help="Touchpoint; default the only one of the catalogue.")
     ] = None,
     key: Annotated[
         str | None, typer.Option("--key", help="Dedupe key for all rows: a repeated run keeps its decisions.")
@@ -44,13 +44,13 @@ def decide_batch(
     now: Annotated[
         str | None, typer.Option("--now", help="Decide as of this moment (ISO 8601; UTC without offset).")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Decide, and log nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Decide without logging anything.")] = False,
     without_model: Annotated[
-        bool, typer.Option("--without-model", help="Go on by declared values where there is no model.")
+        bool, typer.Option("--without-model", help="If there is no model, decide by declared values.")
     ] = False,
     optimise: Annotated[
         bool,
-        typer.Option("--optimise", help="Look at everybody first and spread what is limited so that it is worth most."),
+        typer.Option("--optimise", help="Allocate limited capacity over the whole audience to maximise value."),
     ] = False,
     at_least: Annotated[
         list[str] | None, typer.Option("--at-least", metavar="OFFER=N", help="Send N or more of an offer; repeatable.")
@@ -62,11 +62,11 @@ def decide_batch(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Decide for everybody in a file, as the API would, and log every decision.
+    """Decide for every customer in a file, exactly as the API would, and log every decision.
 
-    With --optimise the plan over all of them keeps limits, shares and volumes and is worth most; the summary names what
-    is scarce, with its shadow price: what one more unit would be worth. A minimum that cannot be met is explained, and
-    nothing is decided.
+    With --optimise it finds the most valuable allocation over the whole audience within limits, shares and volumes. The
+    summary lists the binding limits with their shadow prices: what one more unit would be worth. If a minimum cannot be
+    met, it says why and decides nothing.
 
     Example: `nextbest decide-batch audience.parquet decisions.parquet --touchpoint weekly-mail --key 2026-W45`
     """

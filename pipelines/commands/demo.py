@@ -19,7 +19,7 @@ def register(app: typer.Typer) -> None:
 
 def demo(
     *,
-    once: Annotated[bool, typer.Option("--once", help="Stop everything and exit at the end.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Exit at the end instead of keeping the server up.")] = False,
     example: Annotated[
         str, typer.Option("--example", help=f"{AIRLINE}: simulated customers; {GROCERY}: a year of real purchases.")
     ] = AIRLINE,
@@ -27,22 +27,20 @@ def demo(
         int | None, typer.Option("--customers", min=200, help=f"{AIRLINE}: how many ({CUSTOMERS:,}).")
     ] = None,
     weeks: Annotated[int, typer.Option("--weeks", min=1, max=26, help=f"{AIRLINE}: live weeks to play.")] = WEEKS,
-    seed: Annotated[
-        int | None, typer.Option("--seed", min=0, help=f"{AIRLINE}: seed of people and chance ({SEED}).")
-    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help=f"{AIRLINE}: random seed ({SEED}).")] = None,
     emphasis: Annotated[
         float | None,
-        typer.Option("--emphasis", min=0.0, help=f"{AIRLINE}: times how plainly messages work ({EMPHASIS:g})."),
+        typer.Option("--emphasis", min=0.0, help=f"{AIRLINE}: factor on every treatment effect ({EMPHASIS:g})."),
     ] = None,
     port: Annotated[
         int | None, typer.Option("--port", min=0, max=65_535, help="Port of the API; 0 takes any free one (8000).")
     ] = None,
     home: HomeOption = None,
 ) -> None:
-    """Learn from half a year of an airline's customers, then serve live weeks of their lives, and see whether it paid.
+    """Train on half a year of airline customers, serve the following weeks live, and measure whether it paid.
 
-    The customers are simulated, so that the truth is known; everything else is real: log, features, training, server,
-    HTTP. The server stays up until Ctrl-C. A second run reuses what is there, and plays the weeks that follow.
+    The customers are simulated, so their true treatment effects are known. Everything else is real: log, features,
+    training, server, HTTP. The server stays up until Ctrl-C. A second run plays the weeks that follow.
 
     Example: `nextbest demo --once`
     """

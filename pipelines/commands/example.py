@@ -8,7 +8,7 @@ import typer
 
 from pipelines.options import JsonOption, print_result, say
 
-example_app = typer.Typer(help="Worlds to run without data of your own.", no_args_is_help=True)
+example_app = typer.Typer(help="Example data sets and catalogues to try without your own data.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from features.reports.readouts import Readout
     from features.settings import Settings
 
-experiment = typer.Typer(help="Experiments: what messages, policies and silence were worth.", no_args_is_help=True)
+experiment = typer.Typer(help="Experiments: effects of messages, policies and holdouts.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
@@ -46,23 +46,23 @@ def read(
         list[str] | None, typer.Option("--share", metavar="ARM=SHARE", help="Intended size of an arm; default equal.")
     ] = None,
     unit_column: Annotated[
-        str | None, typer.Option("--unit-column", help="Column of the table that names whose row it is.")
+        str | None, typer.Option("--unit-column", help="Column of the table with the customer or other unit of a row.")
     ] = None,
     aggregate: Annotated[
         Whole | None,
         typer.Option("--aggregate", help="How rows of a unit become one; default any for flags, sum for numbers."),
     ] = None,
     each_row_a_unit: Annotated[
-        bool, typer.Option("--each-row-a-unit", help="Rows were drawn one by one, whatever ids repeat in them.")
+        bool, typer.Option("--each-row-a-unit", help="Rows were randomised one by one, even if ids repeat.")
     ] = False,
     as_of: AsOfOption = None,
-    capped: Annotated[bool, typer.Option("--capped", help="Cut each transaction to its measure's cap.")] = False,
+    capped: Annotated[bool, typer.Option("--capped", help="Cap each transaction as its measure says.")] = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compute the readout of an experiment, store it for the console, and print it.
 
-    A readout that is refused is stored and printed with its reason, and the command ends with exit code 3.
+    If the data do not allow a readout, the reason is stored and printed, and the exit code is 3.
 
     Examples:
     `nextbest experiment read engine-vs-random`;

@@ -1,4 +1,4 @@
-"""`nextbest fairness`: does any group of customers fare worse than everybody else?"""
+"""`nextbest fairness`: compare groups of customers with everybody else."""
 
 import shlex
 import sys
@@ -13,9 +13,9 @@ from pipelines.options import AsOfOption, HomeOption, JsonOption, settings_for
 if TYPE_CHECKING:
     from features.reports.fairness import FairnessReport
 
-fairness = typer.Typer(help="Fairness: groups of customers against everybody else.", no_args_is_help=True)
+fairness = typer.Typer(help="Fairness: compare groups of customers with everybody else.", no_args_is_help=True)
 
-DetailsOption = Annotated[bool, typer.Option("--details", help="Every group of every comparison.")]
+DetailsOption = Annotated[bool, typer.Option("--details", help="Show every group of every comparison.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -35,7 +35,7 @@ def read(
 ) -> None:
     """Compare value tiers, new and old customers, regions and channel preferences; store the report and print it.
 
-    Ends with exit code 4 where a guardrail of the catalogue is broken, or where nobody can tell that it is not.
+    The exit code is 4 if a guardrail of the catalogue is broken, or if the data do not show that it holds.
 
     Example: `nextbest fairness read --days 60`
     """

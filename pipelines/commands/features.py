@@ -10,13 +10,13 @@ import typer
 from features.ids import whole_id
 from pipelines.options import HomeOption, JsonOption, print_result, progress_bar, say, settings_for
 
-features_app = typer.Typer(help="What is known of customers, as numbers.", no_args_is_help=True)
+features_app = typer.Typer(help="Features: what the models know about customers.", no_args_is_help=True)
 
 AsOfOption = Annotated[
     str | None,
     typer.Option("--as-of", metavar="TIME", help="Moment of the snapshot, ISO 8601; default now.", show_default=False),
 ]
-FullOption = Annotated[bool, typer.Option("--full", help="Do everything again, not only what is new.")]
+FullOption = Annotated[bool, typer.Option("--full", help="Rebuild everything, not only what is new.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -54,7 +54,7 @@ def build(
 
 @features_app.command("materialise")
 def materialise(full: FullOption = False, home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """Bring the newest features and the profiles of all customers into Redis, where decisions read them.
+    """Write the newest features and profiles of all customers to Redis, where decisions read them.
 
     Example: `nextbest features materialise`
     """
@@ -89,7 +89,7 @@ def show(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what a decision would know of a customer now: features with their ages, and the profile.
+    """Show what a decision would know about a customer now: features with their ages, and the profile.
 
     Example: `nextbest features show C-00017`
     """

@@ -1,4 +1,4 @@
-"""`nextbest handoff`: files for channels without a line to us, and what comes back from them."""
+"""`nextbest handoff`: files for offline channels, and the results they return."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
     from pipelines.handoff.desk import HandOffReport
 
-handoff_app = typer.Typer(help="Letters, calls, desks, invitations: hand over, take back.", no_args_is_help=True)
+handoff_app = typer.Typer(
+    help="Offline channels (letters, calls, desks): write files for them, read results back.", no_args_is_help=True
+)
 
 MOST_SHOWN = 20
 WAIT_SECONDS = 20.0
@@ -37,9 +39,9 @@ def write(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write what a mail house, a call centre or a desk is to carry: every decision once, each with leave to send it.
+    """Write the messages that a mail house, a call centre or a desk should deliver, each decision once.
 
-    Each decision is asked for its permit first; what may not be sent now is listed with its reasons beside OUT.
+    Each decision needs a permit first. Messages that may not be sent now are listed with reasons in a file beside OUT.
 
     Example: `nextbest handoff write direct_mail letters.csv`
     """
@@ -81,19 +83,19 @@ def _result(report: "HandOffReport", *, as_json: bool) -> dict[str, object]:
 
 @handoff_app.command("read")
 def read(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="What came back: .csv or .parquet.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Returned file: .csv or .parquet.")],
     zone: Annotated[
         str | None, typer.Option("--zone", help="Time zone of times without an offset, such as Europe/Berlin.")
     ] = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Take in what became of messages and what customers said, by file; the same rows twice count once.
+    """Read outcomes and customer responses from a returned file; rows that were read before count once.
 
     Columns: decision_id or customer_id, type, occurred_at, value, currency, note, and survey, score, case_id, kind,
-    severity, language, channel, purpose, protection, name, stage, message_id. Bad rows go to a reject file, good ones
-    are taken in; the exit code is 65 where there are bad ones. A withdrawn consent whose channel or purpose nobody
-    knows counts for all of them.
+    severity, language, channel, purpose, protection, name, stage, message_id. Bad rows go to a
+    reject file, and the exit code is then 65. A withdrawn consent with an unknown channel or purpose counts for all of
+    them.
 
     Example: `nextbest handoff read returned.csv --zone Europe/Berlin`
     """

@@ -30,18 +30,18 @@ def import_(
         typer.Option(
             min=0.0,
             max=1.0,
-            help="Largest share of what a column names that may be unknown: customers, decisions, touchpoints, offers.",
+            help="Largest share of unknown names in a column: customers, decisions, touchpoints, offers.",
         ),
     ] = 0.05,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check canonical tables and bring them into the log; good rows land, bad rows go to a reject file.
+    """Check canonical tables and import them into the log; bad rows go to a reject file.
 
-    Repeating an import changes nothing. A sub-folder `catalogue`, which may come alone, becomes the catalogue in force.
-    Ids that name nothing are counted; above a share of 5 % nothing is imported, unless you allow more. The exit code is
-    65 where rows were refused. What has to be built or trained for a new catalogue, and what happens until then, is
-    said.
+    Repeating an import changes nothing. A sub-folder `catalogue` becomes the catalogue in force; it may be the only
+    thing in DIR. Unknown ids are counted; if more than 5 % of a column is unknown, nothing is imported unless you allow
+    more. The exit code is 65 if rows were rejected. For a new catalogue the command says what to build or train, and
+    what happens until then.
 
     Example: `nextbest import data/canonical`
     """

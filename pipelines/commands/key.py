@@ -10,7 +10,7 @@ from pipelines.options import HomeOption, JsonOption, print_result, say, setting
 if TYPE_CHECKING:
     from serving.http.api_keys import ApiKey, Scope
 
-key_app = typer.Typer(help="API keys: made here, shown once, stored hashed.", no_args_is_help=True)
+key_app = typer.Typer(help="API keys: created here, shown once, stored as hashes.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
@@ -30,7 +30,7 @@ def create(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a key and print it, once; from then on every server of this home asks for keys.
+    """Create a key and print it once; from then on every server of this home requires keys.
 
     Example: `nextbest key create --name braze --scope decide --scope outcomes`
     """

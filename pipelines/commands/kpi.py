@@ -1,4 +1,4 @@
-"""`nextbest kpi`: what touchpoints and channels do for the customer and for the company."""
+"""`nextbest kpi`: KPIs of touchpoints and channels, for the customer and for the company."""
 
 import shlex
 import sys
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from features.reports.kpis import KpiReport
     from features.settings import Settings
 
-kpi = typer.Typer(help="KPIs per touchpoint and channel: the customer's next to the company's.")
+kpi = typer.Typer(help="KPIs per touchpoint and channel, for the customer and for the company.")
 
 TouchpointOption = Annotated[
     str | None, typer.Option("--touchpoint", help="Details of this touchpoint.", show_default=False)
@@ -60,7 +60,7 @@ def compute(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compute KPIs from the log, store them, and print them. Times are of the period before `--as-of`.
+    """Compute the KPIs of the period before `--as-of` from the log, store them, and print them.
 
     Example: `nextbest kpi compute --days 60`
     """

@@ -26,12 +26,12 @@ def register(app: typer.Typer) -> None:
 
 @log_app.command("drain")
 def drain(
-    follow: Annotated[bool, typer.Option("--follow/--once", help="Go on until Ctrl-C, or stop when done.")] = False,
+    follow: Annotated[bool, typer.Option("--follow/--once", help="Run until Ctrl-C, or stop when done.")] = False,
     interval: Annotated[float, typer.Option("--interval", min=0.01, help="Seconds between passes.")] = 1.0,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Move what waits in Redis and in the spool into the log, exactly once in effect.
+    """Move rows waiting in Redis and in the spool into the log, each exactly once.
 
     Example: `nextbest log drain --once`
     """
@@ -79,7 +79,7 @@ def compact(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Rewrite many small files as few, and delete the ones that were replaced a day ago or longer.
+    """Merge small files, and delete those that were replaced more than a day ago.
 
     Example: `nextbest log compact`
     """
@@ -109,11 +109,11 @@ def verify(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check that the log's decisions are the ones that were made: none altered, added, lost or moved.
+    """Verify the audit chain: no logged decision was altered, added, lost or moved.
 
-    Exit code 1 where something is wrong, with its place. An erased person's decisions are missing rightly, since their
-    erasure is chained too. That the newest decisions are gone together with the end of their chain shows only against
-    heads noted earlier: keep them on another machine.
+    If something is wrong, it is located and the exit code is 1. Decisions of erased customers are not reported, since
+    the chain records their erasure. If the newest decisions were removed together with the end of their chain, only
+    heads noted earlier can show it: keep those on another machine.
 
     Examples:
     `nextbest log verify`;

@@ -6,7 +6,7 @@ import typer
 
 from pipelines.options import HomeOption, say, settings_for
 
-mlflow = typer.Typer(help="Runs and registered models on MLflow's own page.", no_args_is_help=True)
+mlflow = typer.Typer(help="MLflow's own page with runs and registered models.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
@@ -26,7 +26,7 @@ def ui(
 ) -> None:
     """Show every run, its metrics, plots and data, and the registered models; Ctrl-C stops it.
 
-    The page listens on this machine only and asks nobody for a password.
+    The page listens on this machine only and has no password.
 
     Example: `nextbest mlflow ui --port 5001`
     """

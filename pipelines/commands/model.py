@@ -1,4 +1,4 @@
-"""`nextbest model`: which versions there are, which one decides, and the way there and back."""
+"""`nextbest model`: train, list, promote and roll back model versions."""
 
 import getpass
 import sys
@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
 
 @model.command("train")
 def train(home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """Train a model on the log, log the run to MLflow and register it; it decides nothing until promoted.
+    """Train a model on the log, track the run in MLflow and register it; promote it to let it decide.
 
     Needs `nextbest features build` after the last import. Money is in minor units.
 
@@ -58,7 +58,7 @@ def train(home: HomeOption = None, as_json: JsonOption = False) -> None:
 
 @model.command("list")
 def list_models(home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """List every registered version with its value on held-back customers, paired with rules without a model.
+    """List registered versions with their value on held-back customers, compared with policies without a model.
 
     Example: `nextbest model list`
     """
@@ -95,9 +95,9 @@ def promote(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Let a version decide from now on: it must be whole, fit the catalogue and not be worse than the champion.
+    """Make a version the champion: it must be complete, fit the catalogue and be no worse than the current champion.
 
-    Both are compared on the same customers, whom neither learned from; money is in minor units a decision.
+    Both are compared on the same held-back customers, whom neither learned from. Money is in minor units per decision.
 
     Examples:
     `nextbest model promote`;
@@ -114,7 +114,7 @@ def promote(
 
 @model.command("rollback")
 def rollback(reason: ReasonOption = None, home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """Let the champion before this one decide again. Servers follow within seconds.
+    """Make the previous champion decide again. Servers follow within seconds.
 
     Example: `nextbest model rollback --reason "complaints since Monday"`
     """

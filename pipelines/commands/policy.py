@@ -1,4 +1,4 @@
-"""`nextbest policy`: what the policy in force would be worth, and whether its logged probabilities are true."""
+"""`nextbest policy`: off-policy evaluation, and an audit of the logged probabilities."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from features.progress import OnStageProgress
 
-policy = typer.Typer(help="What the policy in force is worth, and whether its log is true.", no_args_is_help=True)
+policy = typer.Typer(help="Off-policy evaluation of the policy in force; audit of its log.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
@@ -22,7 +22,7 @@ def register(app: typer.Typer) -> None:
 
 @policy.command("evaluate")
 def evaluate(
-    log: Annotated[Path, typer.Option("--log", metavar="DIR", help="Canonical tables the model never saw.")],
+    log: Annotated[Path, typer.Option("--log", metavar="DIR", help="Canonical tables that the model never saw.")],
     *,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="CHOSEN.parquet", help="Write the choice at every decision here.")
@@ -38,10 +38,11 @@ def evaluate(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Decide every logged decision again and value the choices, with 95 % intervals clustered by customer.
+    """Off-policy evaluation: replay a log with the policy in force and estimate what its choices would be worth.
 
-    Inverse probability weighting, its self-normalised form and doubly robust estimation need the log's action
-    probabilities; where they or support are missing there is no number but a reason, and exit code 3.
+    Inverse probability weighting, its self-normalised form and doubly robust estimation use the log's action
+    probabilities; 95 % intervals are clustered by customer. If probabilities or support are missing, a reason is given
+    instead of a number, and the exit code is 3.
 
     Examples:
     `nextbest policy evaluate --log held-back --out chosen.parquet`;
@@ -62,19 +63,19 @@ def evaluate(
 @policy.command("audit")
 def audit(
     *,
-    decisions: Annotated[int, typer.Option("--decisions", min=1, help="How many logged decisions, at random.")] = 200,
-    draws: Annotated[int, typer.Option("--draws", min=1, help="Fresh draws for each of them.")] = 200,
-    seed: Annotated[str, typer.Option("--seed", help="Another seed looks at others, with other draws.")] = "audit",
+    decisions: Annotated[int, typer.Option("--decisions", min=1, help="Sample size of logged decisions.")] = 200,
+    draws: Annotated[int, typer.Option("--draws", min=1, help="Fresh draws per decision.")] = 200,
+    seed: Annotated[str, typer.Option("--seed", help="Seed of the sample and of the draws.")] = "audit",
     false_alarm: Annotated[
-        float, typer.Option("--false-alarm", min=1e-12, max=0.5, help="Greatest chance of failing an honest log.")
+        float, typer.Option("--false-alarm", min=1e-12, max=0.5, help="Highest probability that a correct log fails.")
     ] = 0.001,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Hold the logged action probabilities against the engine: recomputed, drawn again, and against what was chosen.
+    """Audit the logged action probabilities: recompute them, repeat the draws, and compare with the logged choices.
 
-    Every probability must come out as logged, every draw must be that of its request key, fresh draws must choose as
-    often as was logged, and what was chosen must be spread as the probabilities say. Exit code 1 where it is not so.
+    Every recomputed probability must equal the logged one, every draw must be the one its request key gives, and both
+    fresh draws and logged choices must occur as often as the probabilities say. Otherwise the exit code is 1.
 
     Examples:
     `nextbest policy audit`;

@@ -1,4 +1,4 @@
-"""`nextbest privacy`: what is collected and what for, and what is past its time."""
+"""`nextbest privacy`: data inventory and retention."""
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from features.settings import Settings
 
-privacy_app = typer.Typer(help="Data of all customers: what it is for, how long it stays.", no_args_is_help=True)
+privacy_app = typer.Typer(help="Data inventory and retention for all customers.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
@@ -22,14 +22,14 @@ def register(app: typer.Typer) -> None:
 
 @privacy_app.command("plan")
 def plan(
-    unused: Annotated[bool, typer.Option("--unused", help="Only what nothing uses.")] = False,
+    unused: Annotated[bool, typer.Option("--unused", help="Only data that nothing uses.")] = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show every column, attribute and event property that is collected: where, what for, and what uses it.
+    """Show every column, attribute and event property that is collected, its purpose, and what uses it.
 
-    Uses are found, not declared: features by taking the data away and looking which of them change, models by the
-    champion's importance, rules and wordings by reading the catalogue. What nothing uses is a reason to stop asking.
+    Uses are detected: features by removing the data and checking which of them change, models by the champion's feature
+    importance, rules and wordings by reading the catalogue. Consider not collecting what nothing uses.
 
     Examples:
     `nextbest privacy plan`;
@@ -57,14 +57,14 @@ def plan(
 
 @privacy_app.command("retain")
 def retain(
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count without deleting.")] = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Delete what is older than the catalogue's `retention` lets it be, for good; run it once a day.
+    """Delete data older than the catalogue's `retention` allows, for good; run it once a day.
 
-    Deleted decisions are noted in the audit chain, which still verifies. Answers about consent, profiling and
-    protection stay: a refusal does not expire.
+    Deleted decisions are recorded in the audit chain, which still verifies. Answers about consent, profiling and
+    protection are kept, since a refusal does not expire.
 
     Examples:
     `nextbest privacy retain --dry-run`;

@@ -1,4 +1,4 @@
-"""`nextbest replay`: decide again what was decided, and say where the answer changed."""
+"""`nextbest replay`: replay logged decisions and report differences."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
@@ -21,16 +21,16 @@ def replay(
         str | None,
         typer.Option("--since", metavar="TIME", help="Only decisions from this moment on: ISO 8601 with an offset."),
     ] = None,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many, newest first.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Most decisions to replay, newest first.")] = None,
     decision: Annotated[str | None, typer.Option("--decision", metavar="ID", help="Only this decision.")] = None,
     *,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Decide every logged decision again with the policy of that time; the answer must be the same, bit for bit.
+    """Replay every logged decision with the policy of its time and check that the answer is identical, bit for bit.
 
-    Exit code 1 where an answer changed, with the difference field by field. A decision whose policy is no longer at
-    hand is counted with the reason: policies are kept below the home since they were put in force.
+    If an answer changed, the difference is shown field by field and the exit code is 1. Decisions whose policy is no
+    longer available are counted with the reason. Every policy that was in force is kept below the home.
 
     Examples:
     `nextbest replay`;

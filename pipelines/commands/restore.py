@@ -13,9 +13,9 @@ def register(app: typer.Typer) -> None:
 
 
 def restore(home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """Fill a Redis that was lost or flushed from the log: features, profiles, contacts, cases, counters, answers.
+    """Rebuild a lost or flushed Redis from the log: features, profiles, contacts, cases, counters, answers.
 
-    Where nothing was lost, contacts that were only imported are added to the books. A server may run beside it.
+    If nothing was lost, it only adds contacts that were imported. A server may keep running meanwhile.
 
     Example: `nextbest restore`
     """

@@ -27,7 +27,7 @@ def serve_command(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Answer decisions over HTTP until Ctrl-C, with a Redis of its own unless another is named, and drain the log.
+    """Serve decisions over HTTP until Ctrl-C, and drain the log; Redis is started unless NEXTBEST_REDIS_URL is set.
 
     Example: `nextbest serve --port 8000`
     """

@@ -1,4 +1,4 @@
-"""`nextbest world`: simulated customers of whom the truth is known."""
+"""`nextbest world`: simulated customers whose true treatment effects are known."""
 
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -9,7 +9,7 @@ import typer
 from features.clock import clock_of
 from pipelines.options import JsonOption, print_result, progress_bar, say, settings_for
 
-world_app = typer.Typer(help="Simulated customers of whom the truth is known.", no_args_is_help=True)
+world_app = typer.Typer(help="Simulated customers whose true treatment effects are known.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
@@ -21,22 +21,22 @@ def register(app: typer.Typer) -> None:
 def write(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write.")],
     customers: Annotated[int, typer.Option("--customers", min=1, help="How many customers.")] = 20_000,
-    days: Annotated[int, typer.Option("--days", min=1, help="Days of history, made whole weeks.")] = 180,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the people and of their chance.")] = 1,
+    days: Annotated[int, typer.Option("--days", min=1, help="Days of history, rounded to whole weeks.")] = 180,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Random seed.")] = 1,
     ends_on: Annotated[
         datetime | None,
         typer.Option("--ends-on", formats=["%Y-%m-%d"], help="Last day of the history; default yesterday."),
     ] = None,
     emphasis: Annotated[
         float,
-        typer.Option("--emphasis", min=0.0, help="Times how plainly messages work; more lets a small history teach."),
+        typer.Option("--emphasis", min=0.0, help="Factor on every treatment effect; larger effects need less data."),
     ] = 1.0,
     as_json: JsonOption = False,
 ) -> None:
     """Write a history of an airline's customers and its catalogue, ready for `nextbest import OUT`.
 
-    Whom it wrote what was drawn at random among what was permitted, with known probabilities. The same seed and day
-    write the same bytes.
+    The history's messages were drawn at random among the permitted ones, with known probabilities. The same seed and
+    day give the same bytes.
 
     Example: `nextbest world write /tmp/airline --customers 500 --days 60 --seed 1 --ends-on 2026-11-01`
     """

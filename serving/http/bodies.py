@@ -46,7 +46,7 @@ class EventsBody(ListBody):
 
 
 class PermitBody(Body):
-    """Ask for leave to send a decision's message now; every field may be left out."""
+    """Ask for a permit to send a decision's message now; every field is optional."""
 
     deadline_ms: Annotated[int, Field(strict=True, ge=1, le=60_000)] | None = Field(
         default=None, description="Answer within this; the server's own deadline is the upper bound"

@@ -1,4 +1,4 @@
-"""Ask for leave to send, at the moment of sending."""
+"""Permits: ask whether a decided message may be sent now."""
 
 import time
 
