@@ -33,7 +33,7 @@ from features.online.profiles import decode_profile
 from features.settings import Settings
 from pipelines.handoff.book import HandOff, HandOffBook
 from pipelines.handoff.handoff_sheet import Slip, check_suffix, missing_address, sheet_bytes, slip_of, table_bytes
-from serving.decisions.permits import CONTENDED, STATE_UNAVAILABLE, PermitService
+from serving.decisions.permits import CONTENDED, STATE_UNAVAILABLE, PermitAnswer, PermitService
 from serving.errors import UnknownDecisionError
 from serving.in_force.policy_in_force import InForce, put_in_force
 from serving.live.reader import Known, Lookup
@@ -283,7 +283,7 @@ class _Desk:
         else:
             self.refused.append(_denied(row, answer))
 
-    async def _permit(self, permits: PermitService, row: Mapping[str, Any]) -> dict[str, Any] | None:
+    async def _permit(self, permits: PermitService, row: Mapping[str, Any]) -> PermitAnswer | None:
         record = None if row["record"] is None else row["record"].encode()
         try:
             answer = await permits.answer(row["decision_id"], deadline_s=_PERMIT_S, record=record)
@@ -323,7 +323,7 @@ def _context(row: Mapping[str, Any]) -> dict[str, Any]:
     return {} if record is None else orjson.loads(record)["inputs"]["request"]["context"]
 
 
-def _denied(row: Mapping[str, Any], answer: Mapping[str, Any]) -> Refused:
+def _denied(row: Mapping[str, Any], answer: PermitAnswer) -> Refused:
     return Refused(
         decision_id=row["decision_id"],
         customer_id=row["customer_id"],

@@ -1,28 +1,153 @@
-"""What callers get: the full answer, its flat form for template languages, and the explanation."""
+"""The answer to an ask: one type, which callers get as JSON, repeats find in Redis, and the API's description shows.
+
+Types whose names end in `Document` are parts of answers, named as the API's description names them.
+"""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Annotated, NotRequired, TypedDict
 
+from pydantic import ConfigDict, Field, with_config
+
+from decisioning.catalogue.care import CaseState
 from decisioning.catalogue.measure import Unit
-from decisioning.catalogue.message import SILENCE
+from decisioning.catalogue.message import SILENCE, message_parts
 from decisioning.decision import Action, Decision, Evaluated, Excluded, Exclusion, Reason
 from decisioning.explanation.plain_words import exclusion_words, plain_reason
 from decisioning.gates.reservation import position_id
 from decisioning.permit import PermitVerdict
 from decisioning.policy import Policy
-from decisioning.record import decision_from_record
-from serving.log.log_rows import parts_of
+from decisioning.record import Record, decision_from_record
 
-type Answer = dict[str, Any]
+closed = with_config(ConfigDict(extra="forbid"))
+"""Marks a type of which the description says that it has no other fields."""
 
-RESERVED = frozenset(
-    {
-        "action", "reason", "decision_id", "touchpoint", "offer_id", "channel", "creative", "action_probability",
-        "degraded", "replayed", "ttl_s", "retry_at",
-    }
-)  # fmt: skip
-"""Fields of the flat form; content under one of these names gets the prefix `content_`."""
+
+@closed
+class Amount(TypedDict):
+    """An amount in major units; currency null for a rate."""
+
+    amount: float
+    currency: str | None
+
+
+@closed
+class SelectedDocument(TypedDict):
+    """The chosen message; amounts are null where no model could say."""
+
+    offer_id: str
+    channel: str
+    creative: str
+    expected_value: Annotated[Amount | None, Field(description="Expected measure over the window if this is sent")]
+    uplift: Annotated[Amount | None, Field(description="That minus the same for silence")]
+    cost: Annotated[Amount | None, Field(description="Contact cost")]
+    action_probability: Annotated[float, Field(ge=0, le=1)]
+    content: dict[str, str]
+
+
+@closed
+class PositionDocument(TypedDict):
+    """A position of a slate; report outcomes with its own `decision_id`."""
+
+    placement: str
+    decision_id: str | None
+    selected: Annotated[SelectedDocument | None, Field(description="Null where the position stays empty")]
+    action_probability: Annotated[
+        float, Field(ge=0, le=1, description="Probability of this choice, given the positions before it")
+    ]
+    withheld: Annotated[
+        list[str], Field(description="Why the message of a repeated answer may no longer be sent; else empty")
+    ]
+
+
+@closed
+class ArmDocument(TypedDict):
+    """The arm that a customer is in."""
+
+    experiment: str
+    arm: str
+
+
+@closed
+class ModelDocument(TypedDict):
+    """The model that scored."""
+
+    version: str
+    measure: str
+
+
+@closed
+class EvaluatedDocument(TypedDict):
+    """A permitted candidate, silence included, with every factor that arbitration multiplied or subtracted."""
+
+    message: str
+    expected_value: Amount | None
+    uplift: Amount | None
+    cost: Amount
+    fatigue: Annotated[Amount, Field(description="Cost of one more contact in goodwill")]
+    shadow_price: Annotated[Amount, Field(description="Price of the capacity, budget and share it would use")]
+    context_weight: Annotated[float, Field(description="Product of the levers whose rule holds")]
+    business_weight: Annotated[float, Field(description="Product of the levers without a rule")]
+    priority: Annotated[Amount, Field(description="What arbitration compared")]
+    evidence_count: Annotated[int | None, Field(description="Decisions that sent the offer so far")]
+    action_probability: float
+
+
+@closed
+class ExcludedDocument(TypedDict):
+    """A candidate that a gate refused."""
+
+    message: str
+    reasons: list[str]
+    because: Annotated[list[str], Field(description="The same in words")]
+    allowed_at: Annotated[str | None, Field(description="Where only time stands in the way, when it may go")]
+
+
+@closed
+class ExplanationDocument(TypedDict):
+    """Why."""
+
+    summary: str
+    evaluated: list[EvaluatedDocument]
+    excluded: list[ExcludedDocument]
+
+
+@closed
+class Answer(TypedDict):
+    """A decision, as its caller gets it."""
+
+    decision_id: Annotated[
+        str | None, Field(description="Null for a dry run, and where no log could take the decision")
+    ]
+    customer_id: str
+    touchpoint: str
+    decided_at: str
+    action: Action
+    reason: Reason
+    degraded: Annotated[bool, Field(description="Something behind the decision was away")]
+    degraded_reasons: list[str]
+    replayed: Annotated[bool, Field(description="The ask had this decision already")]
+    dry_run: bool
+    withheld: Annotated[
+        list[str], Field(description="Why the message of a repeated answer may no longer be sent; else empty")
+    ]
+    selected: Annotated[SelectedDocument | None, Field(description="The chosen message; null for hold")]
+    action_probability: Annotated[float, Field(ge=0, le=1, description="Probability of this choice under the policy")]
+    slate: Annotated[
+        list[PositionDocument], Field(description="Every position where several were asked for; else empty")
+    ]
+    retry_at: Annotated[str | None, Field(description="When a message that only waits for time may go: ask again then")]
+    care: Annotated[
+        CaseState | None, Field(description="Where service stands before sales: the state of the gravest case")
+    ]
+    stage: str | None
+    experiments: list[ArmDocument]
+    held_out: bool
+    model: ModelDocument | None
+    policy_version: str
+    features_as_of: Annotated[str | None, Field(description="Moment of the oldest features used")]
+    ttl_s: Annotated[int, Field(description="Seconds for which a repeat of the ask gets the same answer")]
+    explanation: NotRequired[ExplanationDocument | None]
 
 
 def answer_of(
@@ -48,14 +173,13 @@ def answer_of(
     """
     money = Amounts(policy, per_major)
     slate = _slate(decision, contents, money)
-    measure = measure_id if decision.model_version is not None else None
     return {
         "decision_id": decision.decision_id,
         "customer_id": decision.customer_id,
         "touchpoint": decision.touchpoint_id,
         "decided_at": decision.decided_at.isoformat(),
-        "action": decision.action.value,
-        "reason": decision.reason.value,
+        "action": decision.action,
+        "reason": decision.reason,
         "degraded": bool(decision.degraded),
         "degraded_reasons": list(decision.degraded),
         "replayed": False,
@@ -65,11 +189,11 @@ def answer_of(
         "action_probability": decision.action_probability,
         "slate": slate if decision.further else [],
         "retry_at": _iso(decision.retry_at) if decision.action is Action.HOLD else None,
-        "care": None if decision.care is None else decision.care.value,
+        "care": decision.care,
         "stage": decision.stage_id,
         "experiments": [{"experiment": name, "arm": arm} for name, arm in sorted(decision.arms.items())],
         "held_out": decision.is_held_out,
-        "model": {"version": decision.model_version, "measure": measure} if measure else None,
+        "model": _model(decision, measure_id),
         "policy_version": decision.policy_version,
         "features_as_of": features_as_of(decision),
         "ttl_s": ttl_s,
@@ -94,23 +218,25 @@ def withheld(answer: Answer, refused: Mapping[str, PermitVerdict]) -> Answer:
     if denied is None:
         return {**answer, "slate": slate}
     only_rests = set(denied.reasons) == {Exclusion.QUIET_HOURS} and denied.retry_at is not None
-    told = {
-        "action": Action.HOLD.value,
-        "reason": (Reason.DEFERRED if only_rests else Reason.NOTHING_PERMITTED).value,
+    return {
+        **answer,
+        "action": Action.HOLD,
+        "reason": Reason.DEFERRED if only_rests else Reason.NOTHING_PERMITTED,
         "selected": None,
-        "retry_at": None if denied.retry_at is None else denied.retry_at.isoformat(),
+        "retry_at": _iso(denied.retry_at),
+        "slate": slate,
+        "withheld": [reason.value for reason in denied.reasons],
     }
-    return {**answer, **told, "slate": slate, "withheld": [reason.value for reason in denied.reasons]}
 
 
-def _withheld_position(position: Answer, refused: Mapping[str, PermitVerdict]) -> Answer:
+def _withheld_position(position: PositionDocument, refused: Mapping[str, PermitVerdict]) -> PositionDocument:
     denied = refused.get(key_of(position["selected"]))
     if denied is None:
         return position
     return {**position, "selected": None, "withheld": [one.value for one in denied.reasons]}
 
 
-def key_of(selected: Answer | None) -> str:
+def key_of(selected: SelectedDocument | None) -> str:
     """Key of the message that an answer names; `silence` where it names none."""
     return f"{selected['offer_id']}/{selected['channel']}/{selected['creative']}" if selected else SILENCE
 
@@ -123,17 +249,25 @@ def keys_of(answer: Answer) -> list[str]:
 
 def unlogged(answer: Answer, reasons: Sequence[str]) -> Answer:
     """Silence that no log could take: no decision was made, so there is no id and nothing to remember."""
-    silence = {"action": Action.HOLD.value, "selected": None, "slate": [], "decision_id": None, "ttl_s": 0}
-    return {**answer, **silence, "degraded": True, "degraded_reasons": list(reasons)}
+    return {
+        **answer,
+        "action": Action.HOLD,
+        "selected": None,
+        "slate": [],
+        "decision_id": None,
+        "ttl_s": 0,
+        "degraded": True,
+        "degraded_reasons": list(reasons),
+    }
 
 
 def unnamed(answer: Answer) -> Answer:
     """The answer of a dry run: no log has it, so neither it nor its positions have an id."""
-    slate = [{**position, "decision_id": None} for position in answer["slate"]]
+    slate: list[PositionDocument] = [{**position, "decision_id": None} for position in answer["slate"]]
     return {**answer, "decision_id": None, "dry_run": True, "ttl_s": 0, "slate": slate}
 
 
-def explanation(record: Mapping[str, Any], *, policy: Policy, per_major: float) -> Answer:
+def explanation(record: Record, *, policy: Policy, per_major: float) -> ExplanationDocument:
     """Why a decision came out as it did, from its record alone.
 
     Args:
@@ -159,27 +293,6 @@ def because(reasons: Sequence[Exclusion], details: Sequence[str]) -> list[str]:
     ]
 
 
-def flat(answer: Answer) -> Answer:
-    """The answer without nesting, for template languages: content fields stand beside the others."""
-    selected = answer["selected"] or {}
-    flattened = {
-        "action": answer["action"],
-        "reason": answer["reason"],
-        "decision_id": answer["decision_id"],
-        "touchpoint": answer["touchpoint"],
-        "offer_id": selected.get("offer_id"),
-        "channel": selected.get("channel"),
-        "creative": selected.get("creative"),
-        "action_probability": answer["action_probability"],
-        "degraded": answer["degraded"],
-        "replayed": answer["replayed"],
-        "ttl_s": answer["ttl_s"],
-        "retry_at": answer["retry_at"],
-    }
-    content = selected.get("content", {})
-    return flattened | {(f"content_{name}" if name in RESERVED else name): text for name, text in content.items()}
-
-
 def features_as_of(decision: Decision) -> str | None:
     """Moment of the oldest feature group that was read; None without features."""
     features = decision.inputs.features
@@ -195,18 +308,18 @@ class Amounts:
         self._currency = policy.catalogue.currency
         self._per_major = per_major
 
-    def value(self, number: float | None) -> Answer | None:
+    def value(self, number: float | None) -> Amount | None:
         """A value of the measure."""
         if number is None:
             return None
         return self.money(number) if self.is_money else {"amount": round(number, 9), "currency": None}
 
-    def money(self, minor: float) -> Answer:
+    def money(self, minor: float) -> Amount:
         """An amount of money; rounded, since nobody reads a billionth of a cent."""
         return {"amount": round(minor / self._per_major, 9), "currency": self._currency}
 
 
-def _slate(decision: Decision, contents: Mapping[str, Mapping[str, str]], money: Amounts) -> list[Answer]:
+def _slate(decision: Decision, contents: Mapping[str, Mapping[str, str]], money: Amounts) -> list[PositionDocument]:
     """Every position, the first included; a single placement is a slate of one."""
     placements = [one.placement_id for one in decision.inputs.request.placements]
     chosen = [
@@ -225,12 +338,19 @@ def _slate(decision: Decision, contents: Mapping[str, Mapping[str, str]], money:
     ]
 
 
+def _model(decision: Decision, measure_id: str | None) -> ModelDocument | None:
+    if decision.model_version is None or not measure_id:
+        return None
+    return {"version": decision.model_version, "measure": measure_id}
+
+
 def _selected(
     decision: Decision, key: str, probability: float, contents: Mapping[str, Mapping[str, str]], money: Amounts
-) -> Answer | None:
-    if key == SILENCE:
+) -> SelectedDocument | None:
+    parts = message_parts(key)
+    if parts is None:
         return None
-    offer_id, channel_id, creative_id = parts_of(key)
+    offer_id, channel_id, creative_id = parts
     known = next((one for one in decision.evaluated if one.message_key == key), None)
     return {
         "offer_id": offer_id,
@@ -244,8 +364,7 @@ def _selected(
     }
 
 
-def _evaluated(one: Evaluated, money: Amounts) -> Answer:
-    """A candidate with every factor that arbitration multiplied or subtracted."""
+def _evaluated(one: Evaluated, money: Amounts) -> EvaluatedDocument:
     return {
         "message": one.message_key,
         "expected_value": money.value(one.expected_value_minor),
@@ -261,7 +380,7 @@ def _evaluated(one: Evaluated, money: Amounts) -> Answer:
     }
 
 
-def _excluded(one: Excluded) -> Answer:
+def _excluded(one: Excluded) -> ExcludedDocument:
     return {
         "message": one.message_key,
         "reasons": [reason.value for reason in one.reasons],

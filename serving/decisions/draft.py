@@ -249,7 +249,7 @@ def repeat(in_force: InForce, ticket: Ticket, known: Known, stored: bytes, now: 
     keys = keys_of(answer)
     if not keys:
         return answer
-    ask = Ask(request=ticket.request, known=known, now=now, decision_id=answer["decision_id"])
+    ask = Ask(request=ticket.request, known=known, now=now, decision_id=answer["decision_id"] or "")
     refused = refusals_now(in_force, ask, keys, positions=max(1, len(answer["slate"])))
     return withheld(answer, refused) if refused else answer
 

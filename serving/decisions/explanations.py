@@ -8,29 +8,115 @@ with the policy that decided, built from its kept catalogue; where that is gone,
 import asyncio
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Literal, TypedDict
+
+from pydantic import Field
 
 from decisioning.customer import CustomerId
 from decisioning.decision import Decision
 from decisioning.errors import UnavailableError, UnknownNameError
 from decisioning.explanation.explanation import Reader, explain_decision
-from decisioning.explanation.nearest_change import Change, ChangeStep, nearest_change
+from decisioning.explanation.nearest_change import Change, ChangeStep, StepKind, nearest_change
 from decisioning.explanation.why_not import NOW_ID, MessageStanding, OfferStanding, WhyNot, why_not_then
 from decisioning.policy import Policy
-from decisioning.record import decision_from_record
+from decisioning.record import Record, decision_from_record
 from features.models.policy_archive import PolicyArchive
-from serving.decisions.answer import Amounts
+from serving.decisions.answer import Amount, Amounts, closed
 from serving.decisions.known import Ask, decide_prepared, prepare_many
 from serving.in_force.policy_in_force import InForce
 from serving.live.reader import Lookup
 from serving.live.store import LiveStore
 
-type Told = dict[str, Any]
-
 _MINOR = "_minor"
 
+ExplainedAnswer = TypedDict(
+    "ExplainedAnswer",
+    {"decision_id": str, "for": Literal["customer", "agent", "auditor"], "sentences": list[str]},
+)
+closed(ExplainedAnswer)
+ExplainedAnswer.__doc__ = "A decision in plain sentences."
 
-def explanation_for(record: Told, reader: Reader, locale: str | None) -> Told:
+
+@closed
+class ObstacleDocument(TypedDict):
+    """A gate that refused."""
+
+    reason: str
+    because: str
+    detail: str
+
+
+@closed
+class FactorDocument(TypedDict):
+    """In what a message was worse than the best one; negative where it was better."""
+
+    factor: str
+    amount: Amount | None
+    ratio: float | None
+
+
+@closed
+class StandingDocument(TypedDict):
+    """How far a message came."""
+
+    message: str
+    standing: OfferStanding
+    action_probability: float
+    obstacles: list[ObstacleDocument]
+    allowed_at: str | None
+    gap: Annotated[Amount | None, Field(description="By how much its priority was below the best one's")]
+    factors: list[FactorDocument]
+
+
+@closed
+class StepDocument(TypedDict):
+    """One thing that would have to be otherwise."""
+
+    kind: StepKind
+    words: str
+    reason: str | None
+    amount: Amount | None
+    at: str | None
+
+
+@closed
+class ChangeDocument(TypedDict):
+    """The nearest change, or why there is none to tell."""
+
+    message: str | None
+    sentence: str
+    is_verified: Annotated[bool, Field(description="Deciding again with these steps put the message first")]
+    steps: list[StepDocument]
+
+
+@closed
+class SideDocument(TypedDict):
+    """Why an offer was not chosen, at one moment."""
+
+    decided_at: str
+    policy_version: str
+    standing: OfferStanding
+    sentence: str
+    chosen: str
+    best: Annotated[str, Field(description="What was best before chance")]
+    is_ghost: Annotated[bool, Field(description="A holdout or a silent arm kept this very offer back")]
+    messages: list[StandingDocument]
+    nearest_change: ChangeDocument
+
+
+@closed
+class WhyNotAnswer(TypedDict):
+    """Why an offer was not chosen, then and now."""
+
+    decision_id: str
+    offer_id: str
+    channel: str | None
+    then: SideDocument
+    now: SideDocument | None
+    now_problem: Annotated[str | None, Field(description="Why there is no answer for now")]
+
+
+def explanation_for(record: Record, reader: Reader, locale: str | None) -> ExplainedAnswer:
     """A decision in plain sentences.
 
     Args:
@@ -47,13 +133,13 @@ async def why_not_answer(
     state: LiveStore,
     in_force: InForce,
     archive: PolicyArchive,
-    record: Told,
+    record: Record,
     *,
     offer_id: str,
     channel_id: str | None,
     now: datetime,
     within_s: float,
-) -> Told:
+) -> WhyNotAnswer:
     """Why an offer was not chosen, why it would not be now, and what would have let it win.
 
     Args:
@@ -125,21 +211,21 @@ async def _decide_now(
 
 def _told_then(
     in_force: InForce, archive: PolicyArchive, then: Decision, offer_id: str, channel_id: str | None
-) -> Told:
+) -> SideDocument:
     is_same = then.policy_version == in_force.policy.version
     kept = in_force.policy if is_same else archive.policy(then.policy_version)
     policy = kept if isinstance(kept, Policy) else in_force.policy
     return _told(in_force, policy, then, offer_id, channel_id)
 
 
-def _told(in_force: InForce, policy: Policy, decision: Decision, offer_id: str, channel_id: str | None) -> Told:
+def _told(in_force: InForce, policy: Policy, decision: Decision, offer_id: str, channel_id: str | None) -> SideDocument:
     found = why_not_then(decision, offer_id, channel_id)
     change = nearest_change(policy, decision, offer_id, channel_id)
     money = Amounts(policy, in_force.per_major)
     return {
         "decided_at": decision.decided_at.isoformat(),
         "policy_version": decision.policy_version,
-        "standing": found.standing.value,
+        "standing": found.standing,
         "sentence": found.sentence,
         "chosen": found.chosen_key,
         "best": found.best_key,
@@ -149,14 +235,14 @@ def _told(in_force: InForce, policy: Policy, decision: Decision, offer_id: str, 
     }
 
 
-def _messages(found: WhyNot, money: Amounts) -> list[Told]:
+def _messages(found: WhyNot, money: Amounts) -> list[StandingDocument]:
     return [_message(one, money) for one in found.messages]
 
 
-def _message(one: MessageStanding, money: Amounts) -> Told:
+def _message(one: MessageStanding, money: Amounts) -> StandingDocument:
     return {
         "message": one.message_key,
-        "standing": one.standing.value,
+        "standing": one.standing,
         "action_probability": one.probability,
         "obstacles": [
             {"reason": reason, "because": words, "detail": detail} for reason, words, detail in one.obstacles
@@ -167,7 +253,7 @@ def _message(one: MessageStanding, money: Amounts) -> Told:
     }
 
 
-def _factor(name: str, amount: float, money: Amounts) -> Told:
+def _factor(name: str, amount: float, money: Amounts) -> FactorDocument:
     """A factor in which the message was worse (positive) or better than the best one."""
     if not name.endswith(_MINOR):
         return {"factor": name, "amount": None, "ratio": amount}
@@ -175,7 +261,7 @@ def _factor(name: str, amount: float, money: Amounts) -> Told:
     return {"factor": name.removesuffix(_MINOR), "amount": told, "ratio": None}
 
 
-def _change(change: Change, money: Amounts) -> Told:
+def _change(change: Change, money: Amounts) -> ChangeDocument:
     return {
         "message": change.message_key,
         "sentence": change.sentence,
@@ -184,9 +270,9 @@ def _change(change: Change, money: Amounts) -> Told:
     }
 
 
-def _step(step: ChangeStep, money: Amounts) -> Told:
+def _step(step: ChangeStep, money: Amounts) -> StepDocument:
     return {
-        "kind": step.kind.value,
+        "kind": step.kind,
         "words": step.words,
         "reason": None if step.exclusion is None else step.exclusion.value,
         "amount": money.value(step.amount),

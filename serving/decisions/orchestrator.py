@@ -21,7 +21,7 @@ import structlog
 
 from decisioning.errors import LogUnavailableError, UnavailableError
 from decisioning.record import Record
-from serving.decisions.answer import Answer, explanation, unlogged, unnamed
+from serving.decisions.answer import Answer, ExplanationDocument, explanation, unlogged, unnamed
 from serving.decisions.draft import Draft, Ticket, about, draft_blind, draft_many, lookup_of, repeat
 from serving.decisions.known import CONTENDED, LOG_UNAVAILABLE, STATE_UNAVAILABLE
 from serving.decisions.race import Race, Settled, rounds_of
@@ -227,7 +227,7 @@ class DecisionService:
         record = None
         try:
             async with asyncio.timeout_at(ends_at):
-                record = await self._state.record(answer["decision_id"])
+                record = await self._state.record(answer["decision_id"] or "")
         except (TimeoutError, UnavailableError):
             self._state.doubt()
         told = None if record is None else _explanation(in_force, orjson.loads(record))
@@ -245,5 +245,5 @@ def _unlogged(draft: Draft) -> Answer:
     return {**unnamed(draft.answer), "dry_run": draft.ticket.is_dry_run}
 
 
-def _explanation(in_force: InForce, record: Record) -> Answer:
+def _explanation(in_force: InForce, record: Record) -> ExplanationDocument:
     return explanation(record, policy=in_force.policy, per_major=in_force.per_major)

@@ -13,9 +13,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal, TypedDict
 
 import orjson
+from pydantic import Field
 
 from decisioning.customer import CustomerId
 from decisioning.decision import Action, Decision, Exclusion, Inputs
@@ -23,7 +24,7 @@ from decisioning.errors import UnavailableError, UnknownNameError
 from decisioning.gates.reservation import Reservation, reservation_of
 from decisioning.permit import WITHDRAWN, PermitVerdict, permit
 from decisioning.record import decision_from_record
-from serving.decisions.answer import because
+from serving.decisions.answer import because, closed
 from serving.decisions.known import Ask, inputs_now, refusals_now
 from serving.decisions.race import MAX_ATTEMPTS
 from serving.errors import UnknownDecisionError
@@ -57,7 +58,24 @@ _WORDS = {
     CONTENDED: "other decisions about this customer kept being faster; ask again",
 }
 
-type Permit = dict[str, Any]
+
+@closed
+class PermitAnswer(TypedDict):
+    """Leave to send a decision's message now."""
+
+    decision_id: str
+    permit: Literal["allowed", "denied"]
+    reasons: list[str]
+    details: Annotated[
+        list[str], Field(description="What each reason means here; an empty text where the code says it all")
+    ]
+    because: Annotated[list[str], Field(description="The same in words")]
+    retry_at: Annotated[
+        str | None, Field(description="Where only time stands in the way, when to ask for a new decision")
+    ]
+    permitted_at: Annotated[str, Field(description="When the permit was settled; repeats tell the same moment")]
+    valid_until: Annotated[str | None, Field(description="Send before this; null where nothing may be sent")]
+    replayed: Annotated[bool, Field(description="The permit had been asked for already")]
 
 
 class PermitService:
@@ -78,7 +96,7 @@ class PermitService:
         self._now = now
         self._metrics = metrics
 
-    async def answer(self, decision_id: str, *, deadline_s: float, record: bytes | None = None) -> Permit:
+    async def answer(self, decision_id: str, *, deadline_s: float, record: bytes | None = None) -> PermitAnswer:
         """Whether a decision's message, or that of a position of a slate, may be sent now.
 
         Args:
@@ -101,7 +119,7 @@ class PermitService:
         self._metrics.permits.labels(answer["permit"], next(iter(answer["reasons"]), "")).inc()
         return answer
 
-    async def _settled(self, in_force: InForce, decision_id: str, now: datetime, given: bytes | None) -> Permit:
+    async def _settled(self, in_force: InForce, decision_id: str, now: datetime, given: bytes | None) -> PermitAnswer:
         """The answer, once it is in the log together with what it changes."""
         for _ in range(MAX_ATTEMPTS):
             context = await self._state.permit_context(decision_id, in_force.supply.query(now))
@@ -110,7 +128,7 @@ class PermitService:
                 await asyncio.to_thread(_check_archive, self._log_path, decision_id)
                 return _denied(decision_id, now, TOO_OLD)
             if context.answer is not None:
-                return {**orjson.loads(context.answer), "replayed": True}
+                return _again(context.answer)
             decision = _position(decision_from_record(orjson.loads(record)), decision_id)
             if decision.action is Action.HOLD:
                 return _denied(decision_id, now, NOTHING_TO_SEND)
@@ -122,7 +140,7 @@ class PermitService:
             if isinstance(told, Gone):
                 raise UnknownDecisionError
             if not isinstance(told, Conflict):
-                return {**orjson.loads(told), "replayed": True}
+                return _again(told)
             self._metrics.conflicts.inc()
         return _denied(decision_id, now, CONTENDED)
 
@@ -167,7 +185,7 @@ def _position(decision: Decision, decision_id: str) -> Decision:
 
 def _judge(
     in_force: InForce, decision: Decision, known: Known, person: Known | None, now: datetime
-) -> tuple[Permit, Settlement | None]:
+) -> tuple[PermitAnswer, Settlement | None]:
     """The answer, and what it writes; nothing where there is no contact to release.
 
     Raises:
@@ -234,7 +252,12 @@ def _good_until(found: PermitVerdict, now: datetime) -> datetime:
     return min(ends_at, found.retry_at)
 
 
-def _answer(decision_id: str, now: datetime, found: PermitVerdict) -> Permit:
+def _again(stored: bytes) -> PermitAnswer:
+    answer: PermitAnswer = orjson.loads(stored)
+    return {**answer, "replayed": True}
+
+
+def _answer(decision_id: str, now: datetime, found: PermitVerdict) -> PermitAnswer:
     return {
         "decision_id": decision_id,
         "permit": "allowed" if found.is_allowed else "denied",
@@ -248,7 +271,7 @@ def _answer(decision_id: str, now: datetime, found: PermitVerdict) -> Permit:
     }
 
 
-def _denied(decision_id: str, now: datetime, reason: str) -> Permit:
+def _denied(decision_id: str, now: datetime, reason: str) -> PermitAnswer:
     """A denial that no gate spoke; nothing is written for it."""
     return {
         "decision_id": decision_id,

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from decisioning.errors import NextbestError
-from serving.decisions.answer import Answer, flat
+from serving.decisions.answer import Answer
 from serving.decisions.ask import Idempotency, ticket_of
 from serving.decisions.draft import Ticket
 from serving.decisions.records import record_bytes
@@ -21,12 +21,12 @@ from serving.http.bodies import BatchBody
 from serving.http.documents import (
     BatchAnswer,
     DecisionAnswer,
-    FlatAnswer,
     parameters,
     problems,
     request_body,
 )
 from serving.http.engine import Engine, engine_of
+from serving.http.flat_answer import FlatAnswer, flat
 from serving.http.problems import Problem, problem_of, request_id
 from serving.http.requests import idempotency_of, json_response, read_body
 from serving.in_force.policy_in_force import InForce

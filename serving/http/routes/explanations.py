@@ -8,13 +8,13 @@ from starlette.responses import Response
 
 from decisioning.explanation.explanation import Reader
 from features.models.policy_archive import PolicyArchive
-from serving.decisions.explanations import explanation_for, why_not_answer
+from serving.decisions.explanations import ExplainedAnswer, WhyNotAnswer, explanation_for, why_not_answer
 from serving.decisions.records import record_of
 from serving.errors import Fault, InvalidFormError
 from serving.forms import PathId, unknown_name
 from serving.http.access import needs
 from serving.http.api_keys import Scope
-from serving.http.documents import ExplainedAnswer, WhyNotAnswer, parameters, problems
+from serving.http.documents import parameters, problems
 from serving.http.engine import engine_of
 from serving.http.requests import json_response
 

@@ -6,11 +6,12 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
+from serving.decisions.permits import PermitAnswer
 from serving.forms import PathId
 from serving.http.access import needs
 from serving.http.api_keys import Scope
 from serving.http.bodies import PermitBody
-from serving.http.documents import PermitAnswer, problems, request_body
+from serving.http.documents import problems, request_body
 from serving.http.engine import engine_of
 from serving.http.requests import json_response, read_body
 

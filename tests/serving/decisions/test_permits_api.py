@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 import pytest
 import redis
+from pydantic import TypeAdapter
 from starlette.testclient import TestClient
 
 from decisioning.customer import Customer
@@ -15,7 +16,7 @@ from features.log.contracts import OUTCOMES
 from features.log.event_log import EventLog
 from features.online.redis_keys import book_key
 from features.settings import Settings
-from serving.http.documents import PermitAnswer
+from serving.decisions.permits import PermitAnswer
 from serving.log.drain import drain_alone
 
 ASK = {"customer_id": "C-1", "touchpoint": "weekly-mail"}
@@ -36,7 +37,7 @@ def decide(client: TestClient, **changes: Any) -> dict[str, Any]:
 def permit(client: TestClient, decision_id: str, **body: Any) -> dict[str, Any]:
     answer = client.post(f"/v1/decisions/{decision_id}/permit", **({"json": body} if body else {}))
     assert answer.status_code == 200, answer.text
-    PermitAnswer.model_validate(answer.json())
+    TypeAdapter(PermitAnswer).validate_python(answer.json())
     return answer.json()
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 import pytest
 import redis
+from pydantic import TypeAdapter
 from starlette.testclient import TestClient
 
 from decisioning.record import decision_to_record, replay
@@ -13,7 +14,7 @@ from features.log.contracts import DECISIONS, OUTCOMES
 from features.log.event_log import EventLog
 from features.online.redis_keys import SHARD_COUNT, book_key, stream_key
 from features.settings import Settings
-from serving.http.documents import DecisionAnswer
+from serving.decisions.answer import Answer
 from serving.log.drain import drain_alone
 
 ASK = {"customer_id": "C-1", "touchpoint": "weekly-mail"}
@@ -32,7 +33,7 @@ def plain(serve: Callable[..., TestClient], customer: str) -> TestClient:
 def ask(client: TestClient, **changes: Any) -> dict[str, Any]:
     answer = client.post("/v1/decisions", json={**ASK, **changes})
     assert answer.status_code == 200, answer.text
-    DecisionAnswer.model_validate(answer.json())
+    TypeAdapter(Answer).validate_python(answer.json())
     return answer.json()
 
 
