@@ -233,15 +233,15 @@ def test_a_batch_answers_every_item_as_if_it_were_alone(
 
     answer = client.post("/v1/decisions/batch", json={"requests": asks})
 
-    results = BatchAnswer.model_validate(answer.json()).results
-    assert [place for place, one in enumerate(results) if one.problem] == [7, 9]
-    assert results[7].problem is not None
-    assert results[7].problem.nearest == ["weekly-mail"]
-    assert [results[11].decision.replayed, results[12].decision.replayed] == [False, True]  # pyright: ignore[reportOptionalMemberAccess]
+    BatchAnswer.model_validate(answer.json())
+    results = answer.json()["results"]
+    assert [place for place, one in enumerate(results) if "problem" in one] == [7, 9]
+    assert results[7]["problem"]["nearest"] == ["weekly-mail"]
+    assert [results[place]["decision"]["replayed"] for place in (11, 12)] == [False, True]
     assert len(entries(live_redis)) == 42
     for ask, result in zip(asks[:5], results[:5], strict=True):
         alone = client.post("/v1/decisions", json=ask).json()
-        assert alone["decision_id"] == result.decision.decision_id  # pyright: ignore[reportOptionalMemberAccess]
+        assert alone["decision_id"] == result["decision"]["decision_id"]
 
 
 def test_a_batch_with_an_idempotency_key_can_be_repeated(
