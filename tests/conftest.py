@@ -13,6 +13,7 @@ import orjson
 import polars as pl
 import pytest
 import redis
+from hypothesis import settings
 
 from decisioning.catalogue.care import DEFAULT_CARE
 from decisioning.catalogue.catalogue import Attribute, AttributeKind, Catalogue, Learning
@@ -40,6 +41,9 @@ def pytest_configure() -> None:
     # share counters between tests.
     for name in ("PROMETHEUS_MULTIPROC_DIR", "PROMETHEUS_MULTIPROCESS_DIR"):
         os.environ.pop(name, None)
+    # How long an example takes says how busy the machine is.
+    settings.register_profile("unhurried", deadline=None)
+    settings.load_profile("unhurried")
 
 
 LONGEST = ("e2e", "test_comparing.py")

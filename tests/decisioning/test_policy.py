@@ -85,6 +85,7 @@ def test_every_decision_holds_a_distribution_over_permitted_messages_and_silence
     assert all(one.reasons for one in decision.excluded)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("arm", [None, ArmPolicy.RANDOM])
 def test_over_all_uniforms_each_message_is_chosen_as_often_as_its_probability_says(
     plain_catalogue: Catalogue, inputs_of: MakeInputs, experiment_of: MakeExperiment, arm: ArmPolicy | None
@@ -97,6 +98,7 @@ def test_over_all_uniforms_each_message_is_chosen_as_often_as_its_probability_sa
         assert abs(chosen[one.message_key] / steps - one.probability) <= 1 / steps
 
 
+@pytest.mark.no_cover
 def test_over_many_asks_each_message_is_chosen_as_often_as_its_probability_says(
     plain_catalogue: Catalogue, inputs_of: MakeInputs
 ) -> None:

@@ -189,6 +189,7 @@ def layered(*parts: tuple[str, float], **fields: Any) -> tuple[Experiment, ...]:
     )
 
 
+@pytest.mark.no_cover
 def test_experiments_of_a_layer_share_no_customer_and_get_their_traffic() -> None:
     tests = layered(("a", 0.2), ("b", 0.5), ("c", 0.3))
     counts = Counter(tuple(assign(tests, customer_id=customer).arms) for customer in CUSTOMERS)
@@ -199,6 +200,7 @@ def test_experiments_of_a_layer_share_no_customer_and_get_their_traffic() -> Non
     assert statistic < 13.8  # chi-square, 2 degrees of freedom, 0.1 %
 
 
+@pytest.mark.no_cover
 def test_traffic_that_is_not_taken_is_in_no_experiment() -> None:
     share = sum(bool(assign(layered(("a", 0.2), ("b", 0.1)), customer_id=one).arms) for one in CUSTOMERS) / 20_000
     assert abs(share - 0.3) < 0.011  # 3.3 standard deviations
@@ -216,12 +218,14 @@ def test_a_layer_gives_its_parts_in_the_order_of_names_also_when_one_has_ended()
     }
 
 
+@pytest.mark.no_cover
 def test_the_place_in_a_layer_says_nothing_about_the_arm() -> None:
     tests = layered(("a", 0.5), ("b", 0.5))
     arms = Counter(arm for customer in CUSTOMERS for arm in assign(tests, customer_id=customer).arms.values())
     assert sum((arms[arm.arm_id] - arm.share * 20_000) ** 2 / (arm.share * 20_000) for arm in TEST.arms) < 13.8
 
 
+@pytest.mark.no_cover
 def test_an_experiment_without_a_layer_and_less_than_all_traffic_has_a_layer_of_its_own() -> None:
     alone = replace(TEST, traffic=0.4)
     inside = [customer for customer in CUSTOMERS if assign((alone,), customer_id=customer).arms]

@@ -369,6 +369,7 @@ def naive_readings(day: date, minute: int, zone: ZoneInfo) -> list[datetime]:
     return exact or [min(moment for moment, face in faces if face > wall)]
 
 
+@pytest.mark.no_cover
 @settings(max_examples=250, deadline=None)
 @given(rules=rules_given, zones=places_given, country=st.sampled_from([None, "DE", "AT"]), now=moments)
 def test_resting_now_is_what_an_oracle_says(
@@ -377,6 +378,7 @@ def test_resting_now_is_what_an_oracle_says(
     assert (until(rules, now, zones, country=country) is not None) is naive_rests(rules, zones, country, now)
 
 
+@pytest.mark.no_cover
 @settings(max_examples=80, deadline=None)
 @given(rules=rules_given, zones=places_given, country=st.sampled_from([None, "DE", "AT"]), now=moments)
 def test_the_moment_that_is_told_is_the_first_at_which_everybody_is_awake(

@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +20,7 @@ def shares(draw: st.DrawFn) -> dict[str, float]:
     return {name: (end - start) / 100 for name, start, end in zip(names, ends[:-1], ends[1:], strict=True)}
 
 
+@pytest.mark.no_cover
 @settings(deadline=None)
 @given(st.lists(shares(), min_size=1, max_size=6))
 def test_after_any_changes_every_position_has_one_arm_and_as_few_as_can_be_moved(steps: list[dict[str, float]]) -> None:

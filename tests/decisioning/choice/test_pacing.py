@@ -95,6 +95,7 @@ def simulate(
     return spend(amount, when(rng, n), rng.gamma(2, WORTH, n), path, scale=scale)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("amount", "n", "when", "least_value"),
     [

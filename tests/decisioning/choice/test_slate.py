@@ -205,6 +205,7 @@ def test_each_position_has_a_draw_of_its_own() -> None:
     assert ((counts - 500) ** 2 / 500).sum() < 43.8  # chi-square, 19 degrees of freedom, 0.1 %
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("arm", [None, *(arm for arm in ArmPolicy if arm is not ArmPolicy.ENGINE)])
 @pytest.mark.parametrize("kind", list(ExplorationKind))
 def test_in_every_position_each_choice_is_as_frequent_as_was_logged(

@@ -3,10 +3,13 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from decisioning.catalogue.care import DEFAULT_CARE, Case
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.contact_policy import Cap, ContactPolicy, Response, Suppression, SuppressionScope
 from decisioning.catalogue.limits import Limit, LimitMeasure, LimitScope, Period, Supply
+from decisioning.catalogue.message import MessageClass
 from decisioning.catalogue.message_classes import CapScope
 from decisioning.catalogue.quiet_hours import QuietHours, QuietRule
 from decisioning.decision import Excluded, Exclusion
@@ -130,6 +133,22 @@ def test_an_offer_that_is_not_yet_valid_says_when_it_will_be(
     assert (told.reasons, told.allowed_at) == ((Exclusion.NOT_YET_VALID,), start)
     both = excluded(judge(policy, inputs_of, reachable_channels=frozenset()))
     assert both.allowed_at is None
+
+
+@pytest.mark.parametrize(
+    ("message_class", "moment"),
+    [
+        (MessageClass.TRANSACTIONAL, datetime(2026, 11, 2, 12, tzinfo=UTC)),
+        (MessageClass.SERVICE, datetime(2026, 11, 2, 14, tzinfo=UTC)),
+    ],
+)
+def test_who_may_wake_people_need_not_wait_for_the_morning(
+    plain_catalogue: Catalogue, inputs_of: MakeInputs, now: datetime, message_class: MessageClass, moment: datetime
+) -> None:
+    at_night = now + timedelta(days=1)
+    resting = replace(plain_catalogue, quiet_hours=NIGHT)
+    policy = with_offer(resting, message_class=message_class, purpose="service", valid_from=at_night)
+    assert excluded(judge(policy, inputs_of)).allowed_at == moment
 
 
 def test_what_all_share_runs_out_for_those_who_would_use_it(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:

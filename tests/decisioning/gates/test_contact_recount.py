@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -159,6 +160,7 @@ def is_refused(found: BookRefusal | None) -> bool:
     return found is not None
 
 
+@pytest.mark.no_cover
 @settings(max_examples=300, deadline=None)
 @given(policy=policies_given, contacts=contacts_given, due=dues_given, touch=touches)
 def test_the_ledger_agrees_with_a_naive_recount(
@@ -168,6 +170,7 @@ def test_the_ledger_agrees_with_a_naive_recount(
     assert is_refused(ledger(policy, contacts, due=due).refusal(touch)) is expected
 
 
+@pytest.mark.no_cover
 @settings(max_examples=200, deadline=None)
 @given(policy=policies_given, contacts=contacts_given, touch=touches)
 def test_at_the_moment_that_is_told_there_is_room_and_a_microsecond_before_there_is_none(
@@ -181,6 +184,7 @@ def test_at_the_moment_that_is_told_there_is_room_and_a_microsecond_before_there
     assert ledger(policy, contacts, now=refusal[2] - TICK).refusal(touch) is not None
 
 
+@pytest.mark.no_cover
 @settings(max_examples=200, deadline=None)
 @given(cap=caps_given.filter(len), contacts=contacts_given, due=dues_given, touch=touches)
 def test_the_moment_that_is_told_holds_when_plans_go_out_as_planned(
@@ -198,6 +202,7 @@ def test_the_moment_that_is_told_holds_when_plans_go_out_as_planned(
     assert ledger(policy, contacts + sent, due=later, now=room_at).refusal(touch) is None
 
 
+@pytest.mark.no_cover
 @settings(max_examples=150, deadline=None)
 @given(policy=policies_given, contacts=contacts_given, due=dues_given, touch=touches, more=contacts_given)
 def test_a_contact_or_a_plan_more_never_opens_anything(
@@ -210,6 +215,7 @@ def test_a_contact_or_a_plan_more_never_opens_anything(
         assert is_refused(ledger(policy, contacts, due=due).with_contact(touch).refusal(touch))
 
 
+@pytest.mark.no_cover
 @settings(max_examples=150, deadline=None)
 @given(policy=policies_given, contacts=contacts_given, due=dues_given, touch=touches)
 def test_a_higher_limit_never_closes_anything(
@@ -220,6 +226,7 @@ def test_a_higher_limit_never_closes_anything(
         assert not is_refused(ledger(wider, contacts, due=due).refusal(touch))
 
 
+@pytest.mark.no_cover
 @settings(max_examples=100, deadline=None)
 @given(policy=policies_given, contacts=contacts_given, due=dues_given, touch=touches, data=st.data())
 def test_the_order_of_contacts_plans_and_questions_does_not_matter(

@@ -266,6 +266,7 @@ def check_kept_out(decision: Decision) -> None:
     assert decision.message_key in {one.message_key for one in decision.evaluated if one.probability > 0}
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("message_class", MessageClass)
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("breach", BREACHES)
@@ -294,6 +295,7 @@ def test_a_forbidden_message_is_never_chosen_unless_its_class_passes_that_layer(
                 assert decision.message_key == KEY
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("breach", sorted(name for name in BREACHES if not name.startswith("placement")))
 def test_no_position_of_a_slate_takes_a_forbidden_message(
@@ -308,6 +310,7 @@ def test_no_position_of_a_slate_takes_a_forbidden_message(
             check_kept_out(decide(policy, replace(inputs, uniform=uniform), "D-1"))
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("breach", sorted(name for name, one in BREACHES.items() if one.layer is not Layer.TEST))
 def test_no_ghost_is_a_message_that_another_gate_forbids(
@@ -442,6 +445,7 @@ CHANNELS = st.frozensets(st.sampled_from(["email", "push"]))
 PAIRS = st.tuples(st.sampled_from(["email", "push"]), st.sampled_from(["marketing", "service"]), st.booleans())
 
 
+@pytest.mark.no_cover
 @settings(max_examples=250, deadline=None)
 @given(data=st.data(), arm=st.sampled_from(ArmPolicy), is_held_out=st.booleans())
 def test_exactly_what_the_rules_permit_is_permitted(

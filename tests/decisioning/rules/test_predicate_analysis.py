@@ -243,6 +243,7 @@ def pigeons(count: int) -> AllOf:
     return both(*each, *apart)
 
 
+@pytest.mark.no_cover
 def test_a_search_that_is_cut_off_says_so() -> None:
     assert can_hold(pigeons(3), {}) is ProofVerdict.NO
     assert find_example(pigeons(6), {}, most_steps=50).verdict is ProofVerdict.UNKNOWN
