@@ -1,8 +1,6 @@
 """One training run on real parts: Delta log, Feast, LightGBM, MLflow; then as a command."""
 
 import shutil
-import subprocess
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,6 +8,7 @@ import numpy as np
 import orjson
 import polars as pl
 import pytest
+import typer
 
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import FeatureUnavailableError, InsufficientDataError
@@ -23,6 +22,7 @@ from features.models.registry import mlflow_client
 from features.settings import Settings
 from features.store.builder import build_features
 from features.store.feast_repository import model_service_features
+from pipelines.commands import model
 from training.data.datasets import matrix_of
 from training.judgement.from_log import load_dataset
 from training.registry.promotion import promote
@@ -136,15 +136,15 @@ def test_features_that_were_not_built_are_asked_for(shop, blank_tracking_store: 
         train_model(home, now=NOW)
 
 
-def test_the_command_prints_one_object(home: Settings):
-    nextbest = Path(sys.executable).with_name("nextbest")
-    done = subprocess.run(
-        [nextbest, "model", "train", "--home", home.home, "--json"],
-        capture_output=True,
-        check=True,
-        env={"NEXTBEST_MLRUNS": str(home.mlruns), "PATH": "/usr/bin:/bin"},
-    )
-    printed = orjson.loads(done.stdout)
+def test_the_command_prints_one_object(
+    home: Settings, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("NEXTBEST_MLRUNS", str(home.mlruns))
+    app = typer.Typer()
+    model.register(app)
+    app(["model", "train", "--home", str(home.home), "--json"], standalone_mode=False)
+    told = capfd.readouterr()  # of the whole process: libraries write there, too
+    printed = orjson.loads(told.out)
     assert printed["decisions"] == 1600
     assert int(printed["version"]) >= 1
-    assert "Traceback" not in done.stderr.decode()
+    assert "Traceback" not in told.err
