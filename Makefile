@@ -4,6 +4,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
+URL ?= http://127.0.0.1:8000
 PINNED := --require-hashes -r requirements/runtime.txt -r requirements/dev.txt
 PYTHON ?= $(shell requirements/pythons.sh | head -1)
 # one file for all supported versions: --universal adds markers, --python-version is the oldest
@@ -11,7 +12,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --system-certs --upgrade --universal --p
 	--no-emit-index-url --no-annotate --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint types unit requirements docs format clean
+.PHONY: help setup demo test check lint types unit requirements docs picture format clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -57,6 +58,12 @@ unit: setup
 
 docs: setup ## Write the generated pages anew (CLI reference, OpenAPI, JSON Schemas)
 	$(BIN)/nextbest docs generate
+
+picture: setup ## Draw the README's picture from a decision of the demo, whose server must be up
+	@id=$$(curl -sf '$(URL)/v1/decisions/next?customer_id=P-0000990&touchpoint=weekly-campaign&key=dispatch-1' \
+	  | $(BIN)/python -c 'import json, sys; print(json.load(sys.stdin)["decision_id"])'); \
+	curl -sf "$(URL)/v1/decisions/$$id" | $(BIN)/python -m pipelines.pages.decision_picture > docs/decision.svg.new
+	@mv docs/decision.svg.new docs/decision.svg
 
 format: setup ## Format and fix what can be fixed
 	$(BIN)/ruff format .
