@@ -3,6 +3,7 @@
 import timeit
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
+from functools import cache
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -359,6 +360,7 @@ def naive_rest_spans(
     return spans
 
 
+@cache
 def naive_readings(day: date, minute: int, zone: ZoneInfo) -> list[datetime]:
     """Every moment at which clocks show a time; where they never do, the first at which they show a later one."""
     wall = datetime.combine(day, time()) + timedelta(minutes=minute)

@@ -7,6 +7,7 @@ pass what refuses others, and only the layers that the matrix of classes gives i
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -36,13 +37,11 @@ from decisioning.catalogue.message_classes import DEFAULT_CLASSES, CapScope, Lay
 from decisioning.catalogue.quiet_hours import QuietHours, QuietRule
 from decisioning.customer import Consent
 from decisioning.decision import Decision, Exclusion, Inputs, Placement
-from decisioning.gates.facts import gather_facts
 from decisioning.gates.screening import GATES, screen
-from decisioning.gates.situation import situation_of
 from decisioning.live import LiveState
 from decisioning.policy import Policy, decide
-from decisioning.rules.fact_names import STAGE_FACT
 from decisioning.rules.predicate import Compare, Comparison
+from tests.decisioning.gates.judging import situation
 
 type MakeInputs = Callable[..., Inputs]
 type MakeExperiment = Callable[..., Experiment]
@@ -266,22 +265,28 @@ def check_kept_out(decision: Decision) -> None:
     assert decision.message_key in {one.message_key for one in decision.evaluated if one.probability > 0}
 
 
+@pytest.fixture(scope="module")
+def spoilt_world(plain_catalogue: Catalogue, experiment_of: MakeExperiment) -> Callable[..., Policy]:
+    """The world with a breach, by name; made once for all paths."""
+
+    @cache
+    def made(breach: str, message_class: MessageClass, arm: ArmPolicy | None) -> Policy:
+        return world(plain_catalogue, message_class, BREACHES[breach], experiment_of(arm) if arm else None)
+
+    return made
+
+
 @pytest.mark.no_cover
 @pytest.mark.parametrize("message_class", MessageClass)
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("breach", BREACHES)
 def test_a_forbidden_message_is_never_chosen_unless_its_class_passes_that_layer(
-    plain_catalogue: Catalogue,
-    inputs_of: MakeInputs,
-    experiment_of: MakeExperiment,
-    breach: str,
-    path: str,
-    message_class: MessageClass,
+    spoilt_world: Callable[..., Policy], inputs_of: MakeInputs, breach: str, path: str, message_class: MessageClass
 ) -> None:
     spoilt, rules = BREACHES[breach], DEFAULT_CLASSES[message_class]
     is_let_through = spoilt.layer in rules.bypasses and path not in WITHOUT_PROFILE
     for arm in ARMS:
-        policy = world(plain_catalogue, message_class, spoilt, experiment_of(arm) if arm else None)
+        policy = spoilt_world(breach, message_class, arm)
         inputs = inputs_on(path, policy, spoilt, inputs_of)
         for uniform in UNIFORMS:
             decision = decide(policy, replace(inputs, uniform=uniform), "D-1")
@@ -299,12 +304,12 @@ def test_a_forbidden_message_is_never_chosen_unless_its_class_passes_that_layer(
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("breach", sorted(name for name in BREACHES if not name.startswith("placement")))
 def test_no_position_of_a_slate_takes_a_forbidden_message(
-    plain_catalogue: Catalogue, inputs_of: MakeInputs, experiment_of: MakeExperiment, breach: str, path: str
+    spoilt_world: Callable[..., Policy], inputs_of: MakeInputs, breach: str, path: str
 ) -> None:
     spoilt = BREACHES[breach]
     places = tuple(Placement(placement_id=name) for name in ("first", "second", "third", "fourth"))
     for arm in (None, ArmPolicy.RANDOM, ArmPolicy.RULES):
-        policy = world(plain_catalogue, MessageClass.MARKETING, spoilt, experiment_of(arm) if arm else None)
+        policy = spoilt_world(breach, MessageClass.MARKETING, arm)
         inputs = inputs_on(path, policy, spoilt, inputs_of, placements=places)
         for uniform in UNIFORMS:
             check_kept_out(decide(policy, replace(inputs, uniform=uniform), "D-1"))
@@ -394,17 +399,11 @@ def test_gates_that_are_not_asked_would_have_refused_nothing(
     for spoilt in (nothing, *BREACHES.values()):
         policy = world(plain_catalogue, MessageClass.MARKETING, spoilt)
         inputs = inputs_on(path, policy, spoilt, inputs_of)
-        facts = gather_facts(inputs, care=policy.catalogue.care, event_types=policy.catalogue.event_types)
-        place = policy.standing(inputs, facts)
-        facts[STAGE_FACT] = place.stage_id
-        assignment = policy.assignment(inputs.request, inputs.customer, inputs.now)
-        situation = situation_of(policy.catalogue, inputs, assignment=assignment, place=place, facts=facts)
         candidates = policy.compiled_candidates("weekly-mail")
-        screening = screen(candidates, situation)
+        now = situation(policy, inputs)
+        screening = screen(candidates, now)
         for candidate, refusals in zip(candidates, screening.refusals, strict=True):
-            asked = [
-                (gate.layer, gate.ask(candidate, situation)) for gate in GATES if gate.layer not in candidate.bypasses
-            ]
+            asked = [(gate.layer, gate.ask(candidate, now)) for gate in GATES if gate.layer not in candidate.bypasses]
             assert refusals == tuple((layer, refusal) for layer, refusal in asked if refusal is not None)
 
 
