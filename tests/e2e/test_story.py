@@ -4,8 +4,6 @@ import re
 import shlex
 import shutil
 import subprocess
-import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +16,6 @@ import httpx
 import orjson
 import pytest
 import redis
-import uvicorn
 import yaml
 from typer.testing import CliRunner
 
@@ -31,6 +28,7 @@ from pipelines.demo.running_server import running_server, wait_until_ready
 from pipelines.pages.reference import pages
 from pipelines.server.embedded_redis import redis_for
 from serving.http.app import create_app
+from tests.served import served
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "story.md").read_text(encoding="utf-8")
@@ -109,7 +107,7 @@ def stage(told: Told, redis_url: str, tmp_path: Path) -> Callable[..., Any]:
         with redis.Redis.from_url(redis_url) as online:
             online.flushall()
             online.set(profile_key("ada"), told.profile)
-        with served(settings, champion_in(told.settings.models_path)) as client:
+        with server_with(settings, champion_in(told.settings.models_path)) as client:
             yield settings, client
 
     return play
@@ -121,20 +119,11 @@ def champion_in(folder: Path) -> SimpleNamespace:
 
 
 @contextmanager
-def served(settings: Settings, champion: SimpleNamespace) -> Iterator[httpx.Client]:
+def server_with(settings: Settings, champion: SimpleNamespace) -> Iterator[httpx.Client]:
     app = create_app(settings, fetch_model=lambda: champion)  # pyright: ignore[reportArgumentType]
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive(), "the server did not start"
-        time.sleep(0.01)
-    address = server.servers[0].sockets[0].getsockname()
-    with httpx.Client(base_url=f"http://127.0.0.1:{address[1]}", timeout=20) as client:
+    with served(app) as address, httpx.Client(base_url=address, timeout=20) as client:
         wait_until_ready(client)
         yield client
-    server.should_exit = True
-    thread.join()
 
 
 def test_the_whole_story_comes_as_the_page_tells_it(told: Told, storyteller: Any) -> None:

@@ -2,10 +2,8 @@
 
 import os
 import shutil
-import socket
-import threading
-import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,7 +12,6 @@ from urllib.parse import quote
 import numpy as np
 import polars as pl
 import pytest
-import uvicorn
 from fastapi import FastAPI
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -22,6 +19,7 @@ from features.reports.readouts import Readout, read_readout
 from features.settings import Settings
 from pipelines.analyses.experiment_analysis import read_table_experiment
 from serving.console.routes import console_routes
+from tests.served import served
 from training.experiments.readouts import ReadoutInputs
 from training.experiments.table_readouts import TableDesign
 
@@ -108,20 +106,13 @@ def make_app(settings: Settings) -> FastAPI:
 @pytest.fixture(scope="session")
 def serve_console() -> Iterator[Callable[[Settings], Site]]:
     """Serves consoles on free ports of this machine until the session ends."""
-    servers: list[uvicorn.Server] = []
+    with ExitStack() as servers:
 
-    def serve(settings: Settings) -> Site:
-        listener = socket.create_server(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(make_app(settings), log_level="error"))
-        threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True).start()
-        while not server.started:
-            time.sleep(0.01)
-        servers.append(server)
-        return Site(address=f"http://127.0.0.1:{listener.getsockname()[1]}/console", settings=settings)
+        def serve(settings: Settings) -> Site:
+            address = servers.enter_context(served(make_app(settings)))
+            return Site(address=f"{address}/console", settings=settings)
 
-    yield serve
-    for server in servers:
-        server.should_exit = True
+        yield serve
 
 
 @pytest.fixture(scope="session")

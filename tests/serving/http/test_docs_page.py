@@ -2,18 +2,15 @@
 
 import os
 import shutil
-import socket
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import uvicorn
 from playwright.sync_api import expect, sync_playwright
 
 from features.settings import Settings
 from serving.http.app import create_app
+from tests.served import served
 
 pytestmark = pytest.mark.browser
 
@@ -21,16 +18,8 @@ pytestmark = pytest.mark.browser
 @pytest.fixture
 def address(tmp_path: Path) -> Iterator[str]:
     app = create_app(Settings(home=tmp_path, redis_url=f"unix://{tmp_path}/none"))
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive(), "the server did not start"
-        time.sleep(0.01)
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
+    with served(app) as address:
+        yield address
 
 
 def test_the_page_draws_every_operation_and_asks_no_other_origin(address: str) -> None:

@@ -13,8 +13,6 @@ from starlette.testclient import TestClient
 from features.log.contracts import EVENTS, OUTCOMES
 from features.log.event_log import EventLog
 from features.online.redis_keys import seen_key
-from features.settings import Settings
-from serving.log.drain import drain_alone
 
 AT = "2026-11-02T09:30:00Z"
 ASK = {"customer_id": "C-1", "touchpoint": "weekly-mail", "channels": ["email"]}
@@ -39,16 +37,6 @@ def report(client: TestClient, *items: dict[str, Any], kind: str = "events") -> 
 
 def statuses(told: dict[str, Any]) -> list[str]:
     return [one["status"] for one in told["items"]]
-
-
-@pytest.fixture
-def drain(settings: Settings, live_redis: redis.Redis) -> Callable[[], EventLog]:
-    def run() -> EventLog:
-        log = EventLog(settings.log_path)
-        drain_alone(live_redis, log, settings.spool_path)
-        return log
-
-    return run
 
 
 EXAMPLES = count()

@@ -11,9 +11,7 @@ from decisioning.customer import Consent, Customer
 from features.log.contracts import EVENTS, OUTCOMES
 from features.log.event_log import EventLog
 from features.online.redis_keys import SHARD_COUNT, stream_key
-from features.settings import Settings
 from serving.http.documents import ReportAnswer
-from serving.log.drain import drain_alone
 
 ASK = {"customer_id": "C-1", "touchpoint": "weekly-mail"}
 AT = "2026-11-02T09:30:00Z"
@@ -22,16 +20,6 @@ AT = "2026-11-02T09:30:00Z"
 @pytest.fixture
 def decision_id(client: TestClient, customer: str) -> str:
     return client.post("/v1/decisions", json=ASK).json()["decision_id"]
-
-
-@pytest.fixture
-def drain(settings: Settings, live_redis: redis.Redis) -> Callable[[], EventLog]:
-    def run() -> EventLog:
-        log = EventLog(settings.log_path)
-        drain_alone(live_redis, log, settings.spool_path)
-        return log
-
-    return run
 
 
 def outcome(decision_id: str, **changes: Any) -> dict[str, Any]:
