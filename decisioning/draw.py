@@ -1,4 +1,4 @@
-"""Chance without a random generator: numbers from hashes, so that a retry draws the same and order changes nothing."""
+"""Random numbers from hashes, so that a retry draws the same number and the order of requests does not matter."""
 
 import hashlib
 

@@ -1,4 +1,4 @@
-"""Leave to send a decided message now: what may have changed since is asked again."""
+"""Permits: may a decided message be sent now? Everything that may have changed is checked again."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""A decision as plain values: what the log keeps, and what brings the decision back bit for bit.
+"""A decision as plain values: what the log keeps, and enough to replay the decision bit for bit.
 
 A record holds only None, flags, numbers, texts, lists and mappings with text keys, so any JSON writer takes it; floats
 come back exactly, since JSON carries their shortest exact form. What JSON cannot say is said otherwise: a missing

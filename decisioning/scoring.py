@@ -1,4 +1,4 @@
-"""What a message is expected to be worth: the model's seam, and the matrix it reads."""
+"""The interface to a model that values messages, and the matrix it reads."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What is known of customers, as four frames: the input of features, training and evaluation."""
+"""What is known about customers, as four frames: the input of features, training and evaluation."""
 
 from dataclasses import dataclass
 from datetime import datetime

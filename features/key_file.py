@@ -1,4 +1,4 @@
-"""Files that hold one secret key: made on first use, whole or not at all, for the owner's eyes only."""
+"""Files that hold one secret key: created atomically on first use, readable by the owner only."""
 
 import os
 import secrets

@@ -1,4 +1,4 @@
-"""Where a customer may live, by the clock: their own zone, else the zones that country and telephone leave open.
+"""The plausible time zones of a customer: their own, or those that country and telephone number allow.
 
 What is known better wins:
 

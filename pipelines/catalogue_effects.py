@@ -1,4 +1,4 @@
-"""What a catalogue will wait for in this home: said before it is put in force, and again when it is."""
+"""What must be built or trained for a catalogue in this home; reported by the check and by the import."""
 
 from collections.abc import Iterator
 from functools import partial

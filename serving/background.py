@@ -1,4 +1,4 @@
-"""What a server does beside answering must not end because it failed once."""
+"""Background tasks of a server, which keep running after a failure."""
 
 from collections.abc import Awaitable, Callable
 

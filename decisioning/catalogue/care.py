@@ -1,4 +1,4 @@
-"""Service before sales: an open case pauses marketing until it is solved and a while after.
+"""Service before sales: an open case pauses marketing until it is resolved and its cooldown is over.
 
 A case holds two moments, its latest opening and its latest resolution, and they say where it stands::
 

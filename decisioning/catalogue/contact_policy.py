@@ -1,4 +1,4 @@
-"""How often a customer, and a household, may be contacted: sliding windows at many scopes at once.
+"""How often a customer or household may be contacted: sliding windows at several scopes.
 
 This is what is declared, and what a book of contacts holds; `contact_ledger` counts.
 """

@@ -1,4 +1,4 @@
-"""One conversation across channels: what a customer has seen is not said again but followed up."""
+"""One conversation across channels: an offer that a customer has seen is not repeated but followed up."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""How much chance a catalogue leaves to decisions; `decisioning.choice.chance` spreads it."""
+"""How much exploration a catalogue declares; `decisioning.choice.chance` turns it into probabilities."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum

@@ -1,4 +1,4 @@
-"""Where a customer stands, and the places that ask for a decision."""
+"""Journey stages, and the touchpoints that ask for a decision."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What to listen for in customers' words: topics, moods and scores that tell of trouble.
+"""What to look for in customers' texts: topics, sentiments and scores that indicate a problem.
 
 Declared here with everything else that marketers declare; `features.listening` does the reading.
 """

@@ -1,4 +1,4 @@
-"""When a channel rests: local hours, weekdays and public holidays, in the customer's own time zone."""
+"""When nothing is sent on a channel: local hours, weekdays and holidays in the customer's own time zone."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Ranges of [0, 1) that tests and arms hold: given once, then kept, and changed by moving as little as can be."""
+"""Ranges of [0, 1) of experiments and arms: kept once assigned, and changed by moving as little as possible."""
 
 from collections.abc import Iterable, Mapping
 

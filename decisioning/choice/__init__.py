@@ -1,1 +1,1 @@
-"""Among what is permitted: worth, chance, and the draw."""
+"""The choice among permitted messages: value, probabilities, and the draw."""

@@ -1,4 +1,4 @@
-"""How much chance a decision leaves, with exact action probabilities.
+"""Exploration with exact action probabilities.
 
 Three kinds, each over silence and the permitted messages with their priorities v in money; n is their number, b the
 best of them:

@@ -1,4 +1,4 @@
-"""What a customer would have got without the test that keeps it back: decided for the readout, never sent."""
+"""Ghost decisions: what a held-out customer would have got; decided for the readout, never sent."""
 
 from decisioning.choice.position import Chooser
 from decisioning.decision import Ghost, Inputs

@@ -1,4 +1,4 @@
-"""Shadow prices of what all customers share, kept current while decisions are made.
+"""Shadow prices of shared limits, updated while decisions are made.
 
 A limit that runs out at noon has given its first half of the day to whoever came first. A shadow price prevents that:
 every message pays, in arbitration, for what it would use, so that what is worth less waits for what is worth more, and

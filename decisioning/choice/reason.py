@@ -1,4 +1,4 @@
-"""Which one word says best why a decision came out as it did.
+"""The reason code of a decision.
 
 Without a profile it is UNKNOWN_CUSTOMER, or DEGRADED where something was away that might have had one; or CONTENDED
 where the ask lost so many races against others that it was decided without looking.

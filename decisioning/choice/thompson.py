@@ -1,4 +1,4 @@
-"""How probable it is that each of several uncertain worths is the greatest: Thompson sampling without sampling.
+"""The probability that each of several uncertain values is the largest: Thompson sampling without sampling.
 
 Worths are independent and normal. With means m, deviations s, the normal density f and distribution F::
 

@@ -1,1 +1,1 @@
-"""Decisions told from their records: to customers, agents and auditors, with why not and what would change it."""
+"""Explanations of decisions from their records, for customers, agents and auditors; why not; what would change it."""

@@ -1,4 +1,4 @@
-"""What a call agent is told about a decision: what and why, what stood in the way, when to try again, what is open."""
+"""The explanation for a call agent: the choice and its reason, what was refused, when to try again, open cases."""
 
 from decisioning.catalogue.care import Case
 from decisioning.catalogue.message import SILENCE, message_parts

@@ -1,4 +1,4 @@
-"""What an auditor is told about a decision: everything in its record, with figures. Amounts are in minor units."""
+"""The explanation for an auditor: everything in the record, with figures. Amounts are in minor units."""
 
 from collections.abc import Iterator, Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""The world without one gate's refusal: what would have to be otherwise, and the policy and inputs if it were.
+"""Counterfactuals: what would have to change for a gate to pass, and the policy and inputs after that change.
 
 Each lift changes as little as it can of catalogue or inputs. Nothing here is ever decided for real.
 """

@@ -1,4 +1,4 @@
-"""What a customer is told, in every language we speak: short, polite, without numbers or inner names."""
+"""The explanation for a customer in every supported language: short, polite, without numbers or internal names."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

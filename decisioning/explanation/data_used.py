@@ -1,4 +1,4 @@
-"""Which kinds of data a decision looked at, told from its record."""
+"""Which kinds of data a decision used, according to its record."""
 
 from enum import StrEnum
 

@@ -1,4 +1,4 @@
-"""One sentence a marketer understands about why a decision came out as it did."""
+"""The reason for a decision in one sentence for marketers."""
 
 from collections import Counter
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Names of the catalogue as people say them, made from the names alone: a record holds no others."""
+"""Readable names, made from catalogue names, since a record holds no others."""
 
 _CHANNELS = {
     "email": {"en": "e-mail", "de": "E-Mail"},

@@ -1,1 +1,1 @@
-"""The hard rules, and all that they look at: what is permitted, and why the rest is not."""
+"""The hard rules and their inputs: which messages are permitted, and why the others are not."""

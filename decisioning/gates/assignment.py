@@ -1,4 +1,4 @@
-"""Which tests a customer is in at one decision: holdouts first, then experiments, each by its own hash.
+"""The experiments and arms of a customer at one decision: holdouts first, then experiments, each by its own hash.
 
 Who was exposed under another id, as a visitor before they signed in, keeps the arms of that first exposure.
 """

@@ -1,4 +1,4 @@
-"""Which messages use what of the things that all customers share, and when none is left.
+"""Which messages use which shared limits, and which limits are exhausted.
 
 A channel with a cut-off uses the period of its next run: a letter handed over in the evening is printed tomorrow.
 """

@@ -1,4 +1,4 @@
-"""What each gate asks: one message in, None or a refusal out."""
+"""The checks of the gates: each takes one message and returns None or a refusal."""
 
 from decisioning.catalogue.care import CaseState
 from decisioning.catalogue.contact_policy import limits_contacts

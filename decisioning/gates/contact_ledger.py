@@ -1,4 +1,4 @@
-"""The book of a customer's contacts, read against the contact policy: what is full, how full, and until when.
+"""A customer's contacts compared with the contact policy: which caps are reached, and until when.
 
 A contact counts towards the caps that its own class names, in any window of the cap's length: it is in the window
 from the moment it was made until exactly one window length later, when it is out. A contact dated in the future

@@ -1,4 +1,4 @@
-"""What rules can ask about: one flat mapping of facts by name."""
+"""The facts that rules can use: one flat mapping by name."""
 
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a decision takes: contacts in books, units of what all customers share, evidence for new offers.
+"""What a decision reserves: contacts in books, units of shared limits, evidence for new offers.
 
 It is computed here, from the decision alone, and committed in one atomic step with the decision's log entry.
 """

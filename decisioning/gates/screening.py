@@ -1,4 +1,4 @@
-"""The hard rules: each gate looks at one message and passes it or says why not.
+"""The hard rules: each gate checks one message, and passes it or gives a reason.
 
 Every gate is asked about every message on every path, so a record always holds all the reasons, and no arm, outage or
 shortage of knowledge opens anything. Only a message class passes gates unasked, and only the layers that the matrix of

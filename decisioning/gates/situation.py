@@ -1,4 +1,4 @@
-"""All that gates may look at, worked out once per decision from what was read."""
+"""The inputs of all gates, computed once per decision."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

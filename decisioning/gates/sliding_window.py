@@ -1,4 +1,4 @@
-"""When there is room in a sliding window: exactly, to the microsecond, and with what is already planned."""
+"""When a sliding window has room, to the microsecond, taking planned contacts into account."""
 
 import math
 from collections.abc import Sequence

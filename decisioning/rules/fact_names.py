@@ -1,4 +1,4 @@
-"""Names of the facts that rules may ask about, and where each fact comes from."""
+"""Names of the facts that rules may use, and the source of each fact."""
 
 STAGE_FACT = "stage"
 CUSTOMER_PREFIX = "customer."

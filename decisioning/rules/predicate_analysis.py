@@ -1,4 +1,4 @@
-"""Whether a rule can hold for anybody, and whether it holds for everybody: proofs, not samples.
+"""Exact proofs whether a rule can hold for anybody, and whether it holds for everybody.
 
 The rule language compares single facts with constants, so the values of a fact fall into finitely many cells that no
 comparison of the rules at hand tells apart: the constants, the stretches between them, the words, the flags, and

@@ -1,4 +1,4 @@
-"""What a catalogue declares about fairness: who must not fare worse than others, on what, and by how much at most."""
+"""Fairness guardrails of a catalogue: which groups are compared, on which measure, with which tolerance."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Features of what customers were sent and how they took it: engagement per channel, response per kind, pressure."""
+"""Features of contacts and responses: engagement per channel, response per kind of offer, contact pressure."""
 
 from collections.abc import Iterable, Iterator
 

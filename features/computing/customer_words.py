@@ -1,4 +1,4 @@
-"""Features of what customers say: the mood of their words, and the scores that they give."""
+"""Features of what customers say: sentiment of their texts, and survey scores."""
 
 from collections.abc import Iterator
 

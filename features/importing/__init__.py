@@ -1,1 +1,1 @@
-"""Canonical tables into the log: every row inserted, a duplicate, or refused with its reason."""
+"""Import of canonical tables into the log: every row is inserted, a duplicate, or rejected with its reason."""

@@ -1,4 +1,4 @@
-"""What an import takes away from customers: said, so that a file with gaps empties nothing unseen."""
+"""Values that an import removes from customers; they are reported, so that nothing is cleared unnoticed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Import: from a folder of canonical files into the log, row by row accountable.
+"""Import a folder of canonical files into the log, with the fate of every row.
 
 Every file is read and checked to its end into a staging folder before the first row lands, so a broken file leaves the
 log as it was. Landing is an append by key, which may be repeated; so an import that was killed is finished by running

@@ -1,4 +1,4 @@
-"""Landing: staged rows into the log, once each, and never over a different row under the same key."""
+"""Writing staged rows into the log, once each, and never over a different row with the same key."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

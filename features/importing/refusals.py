@@ -1,4 +1,4 @@
-"""Rows that an import refuses: what was wrong with each, and files to mend them in."""
+"""Rows that an import rejects: the reason for each, and files to correct them in."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""What rows bring that the catalogue does not know, and that is taken in all the same: counted, so that it is seen."""
+"""Accepted values that the catalogue does not know, counted for the report."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

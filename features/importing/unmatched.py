@@ -1,4 +1,4 @@
-"""What names nothing: rows about customers, decisions, touchpoints, offers and wordings that nobody has declared.
+"""Unknown references: rows about customers, decisions, touchpoints, offers and creatives that do not exist.
 
 Every such row is good by itself, so it is counted and shown. An import of which too much names nothing is refused: an
 id is spelt in two ways, or what it names has not been imported.

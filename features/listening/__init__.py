@@ -1,1 +1,1 @@
-"""What customers' words say: language, mood and topic of texts, scores of surveys, and the trouble they tell of."""
+"""Reading customers' texts: language, sentiment and topic, survey scores, and the cases they open."""

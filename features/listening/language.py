@@ -1,4 +1,4 @@
-"""Is a text surely English? A cautious test on frequent small words; whatever is not sure is not English.
+"""Is a text certainly English? A cautious test on frequent short words; an uncertain text is not English.
 
 A lexicon of moods reads German "die" as death. So a text is read only where it is surely in the lexicon's language:
 at least two different small words that English alone has, enough of them for the length of the text, hardly any of

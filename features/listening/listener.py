@@ -1,4 +1,4 @@
-"""Events on their way in: what their words say is written beside them, once, wherever they come from."""
+"""Reads the texts of arriving events and stores the result with them, once, whatever their source."""
 
 from collections.abc import Mapping
 from hashlib import sha256

@@ -1,4 +1,4 @@
-"""Reading one text: its language, its mood, what it is about."""
+"""Reading one text: its language, sentiment and topic."""
 
 import re
 import warnings

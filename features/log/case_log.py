@@ -1,4 +1,4 @@
-"""Cases of the log, read with little: only rows that may say something about a case leave the disk."""
+"""Cases of the log, read efficiently: only rows that may concern a case are loaded."""
 
 from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""Cases as the log tells them: who had trouble, whose it is to answer, by when, and when somebody did.
+"""Cases according to the log: customer, owner, deadline, and when they were answered.
 
 The same events open and resolve a case here and in live state (`decisioning.catalogue.care`): the types that a kind of
 trouble declares, `case_opened` and `case_resolved`, the outcome `complained`, and what a text was heard to say

@@ -1,4 +1,4 @@
-"""Events about what customers said, held against the catalogue: the same for the API, hand-offs, imports and the log.
+"""Checks events about what customers said against the catalogue, in the same way for API, hand-offs and imports.
 
 What is plain is brought to the catalogue's spelling. Of the rest a yes, a protection or an attribute is refused, for it
 must say what it is about. A withdrawn consent is never refused: where nobody knows its channel or purpose it is taken

@@ -1,4 +1,4 @@
-"""Where an event keeps what was heard in it: one object in its properties, made by us and by nobody else."""
+"""The property of an event that holds what was read from its text; only the server sets it."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""When a report counts: a sender's clock says when something happened, ours when we heard of it.
+"""When a report counts: by the sender's clock (`occurred_at`) or by ours (`recorded_at`).
 
 A sender's clock may be wrong by any amount, so it never decides against the customer:
 

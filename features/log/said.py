@@ -1,4 +1,4 @@
-"""What customers said by events and outcomes: answers, protections and departures that outlive any profile row.
+"""What customers said by events and outcomes: consents, protections and unsubscriptions, which outlive profile rows.
 
 A row of `customers` comes from another system, which may not have heard yet of what was said to us. So a profile is
 made from the row and from everything said, each by its time, and rebuilding one never forgets a withdrawal:

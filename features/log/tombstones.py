@@ -1,4 +1,4 @@
-"""Tombstones: who was erased, so that nobody brings them back.
+"""Tombstones of erased customers, which keep data about them from coming back.
 
 A tombstone is HMAC-SHA256(key, customer id), in hex. Without the key nobody can tell whose it is, and with the key one
 can only ask about an id that one knows already. Who signs up again is readmitted: the tombstone stays for what is older

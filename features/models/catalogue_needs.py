@@ -1,4 +1,4 @@
-"""What a catalogue waits for once it is in force: features that are not built yet, a model that knows less or other.
+"""What must still be built or trained for a catalogue: missing features, and a model made for another one.
 
 A catalogue is put in force at once, so that a withdrawn offer, a new cap or a stricter rule never waits. What was made
 for the catalogue before goes on serving it as far as both mean the same; this says what is missing until it is made

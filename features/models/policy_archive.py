@@ -1,4 +1,4 @@
-"""Every policy that ever decided, so that old decisions can be replayed: catalogues by version, policies by hash.
+"""Archive of every policy that decided, for replay: catalogues by version, policies by hash.
 
     catalogues/<catalogue version>/*.yaml      the files, as they were, with the assignment ledger
     catalogues/policies/<policy version>.json  which catalogue, seed, unit and core behaviour made it

@@ -1,4 +1,4 @@
-"""When in the week decisions are asked for: the path that budgets are paced along, brought from the log into Redis."""
+"""Demand by hour of the week, which paces budgets; computed from the log and stored in Redis."""
 
 from datetime import datetime, timedelta
 

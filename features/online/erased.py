@@ -1,4 +1,4 @@
-"""Erased customers in Redis: who they were is told to it, and what a run in flight wrote about them is taken back."""
+"""Tombstones in Redis, and removal of what a concurrent run wrote about an erased customer."""
 
 from collections.abc import Iterable
 from itertools import batched

@@ -1,4 +1,4 @@
-"""How often each offer was sent so far: what the ramp of new offers looks at, brought from the log into Redis once."""
+"""How often each offer was sent so far, for the ramp of new offers; copied from the log to Redis once."""
 
 from pathlib import Path
 

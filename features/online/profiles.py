@@ -1,4 +1,4 @@
-"""Profiles in Redis: what a gate or a template needs to know of a customer besides features, as JSON."""
+"""Profiles in Redis: what gates and templates need to know about a customer besides features, as JSON."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Connections to Redis for batch work: patient enough for a restart, not so patient that people wonder."""
+"""Connections to Redis for batch work, with timeouts long enough for a restart."""
 
 from redis import Redis
 from redis.backoff import ExponentialBackoff

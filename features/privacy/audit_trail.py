@@ -1,4 +1,4 @@
-"""Who used the rights of whom, and when: a line per act, without an id and without a value."""
+"""The audit trail of data subject requests: a line per action, without ids or values."""
 
 import fcntl
 import os

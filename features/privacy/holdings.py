@@ -1,4 +1,4 @@
-"""What is held of a customer, in plain form: each place with what it is for and how long it stays."""
+"""Everything stored about a customer: each place with its purpose and retention."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

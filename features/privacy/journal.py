@@ -1,4 +1,4 @@
-"""Erasures that were begun and not finished: who, and what they were known by, until nothing is left of them.
+"""The journal of unfinished erasures: the customer's ids, until nothing is left.
 
 An erasure forgets as it goes. Killed in the middle, it could no longer tell which decisions were whose; so it writes
 down first what it will look for, in a file for the owner's eyes only, and removes that file last.

@@ -1,4 +1,4 @@
-"""Which feature is made of which data, found by trying: take one piece of data away and see which features change.
+"""Which features use which data, detected by removing one piece of data and comparing the features.
 
 A made-up customer has one of everything; each variant of them lacks one thing. All of them go through the very
 computation that features go through, so whatever a definition looks at shows, also one that was added yesterday.

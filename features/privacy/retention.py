@@ -1,4 +1,4 @@
-"""Retention: what is older than the catalogue lets it be is deleted for good, as an erasure deletes.
+"""Retention: data older than the catalogue allows is deleted for good, as by an erasure.
 
 Two kinds of rows stay whatever their age, because forgetting them would do harm: the newest word of a customer about
 consent, profiling and protection, with the departures from a channel, and the newest profile row. A refusal does not

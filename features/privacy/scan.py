@@ -1,4 +1,4 @@
-"""The proof of an erasure: every byte below a folder is looked at, packed tables included, for traces of somebody."""
+"""The search that proves an erasure: every file below a folder, packed tables included."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Stored fairness reports: how groups of customers fare against everybody else, kept as JSON."""
+"""Stored fairness reports: groups of customers compared with everybody else, as JSON."""
 
 from dataclasses import dataclass
 from datetime import datetime

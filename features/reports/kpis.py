@@ -1,4 +1,4 @@
-"""Stored KPIs: what touchpoints and channels do for the customer and for the company, kept as JSON.
+"""Stored KPIs of touchpoints and channels, for the customer and for the company, as JSON.
 
 `training` computes them, the command stores them, whoever shows them computes nothing.
 """

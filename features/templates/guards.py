@@ -1,4 +1,4 @@
-"""Merge fields that a template writes without saying what to do where they are missing."""
+"""Merge fields that a template prints without a default."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field

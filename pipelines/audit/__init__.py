@@ -1,1 +1,1 @@
-"""Whether what was decided is what was logged: replayed, drawn again, verified, evaluated."""
+"""Audits of logged decisions: replay, fresh draws, verification of the chain, evaluation."""

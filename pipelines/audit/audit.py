@@ -1,4 +1,4 @@
-"""Whether the logged action probabilities are true: recomputed, drawn again, and held against what was chosen.
+"""Audit of the logged action probabilities: recomputed, drawn again, and compared with the logged choices.
 
 Four questions about a sample of logged decisions, each with the policy of that time:
 

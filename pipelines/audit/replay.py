@@ -1,4 +1,4 @@
-"""Decide again what the log says was decided, with the policy of that time, and compare bit for bit."""
+"""Replay of logged decisions with the policy of their time, compared bit for bit."""
 
 import time
 from collections import Counter

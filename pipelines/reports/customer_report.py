@@ -1,4 +1,4 @@
-"""What is held of a customer, as people read it, and as a file for them to take along."""
+"""A customer's data as a report for people, and as a file to hand out."""
 
 import os
 from collections.abc import Mapping

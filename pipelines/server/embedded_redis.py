@@ -1,4 +1,4 @@
-"""A Redis server of our own below the home folder, for as long as somebody uses it.
+"""The embedded Redis: a server below the home folder that runs as long as a process uses it.
 
 Whoever needs it first starts it, others of the same home join, and it stops when the last one has gone, by whatever way
 (`redis_launcher` says how). It listens on a unix socket only, keeps an append-only file, and by default flushes it

@@ -1,1 +1,1 @@
-"""A world with a known truth: customers, their journey, what messages do to it, and what the best policy would get."""
+"""The simulated world: customers, their journeys, true treatment effects, and what the best policy would earn."""

@@ -1,4 +1,4 @@
-"""Which messages cannot be sent once a customer's words are in them: found before the choice is made.
+"""Which messages cannot be sent with a customer's merge fields; checked before the choice.
 
 A message that turns out too long after it was chosen, or to have a hole where a name belongs, would leave a decision
 that cannot be sent, and probabilities that were never true. So every message that could break is put into words first.

@@ -1,4 +1,4 @@
-"""The champion as a server sees it: fetched off the hot path, checked by digest, kept while the registry is away."""
+"""The champion in a server: fetched off the hot path, checked by digest, kept while the registry is down."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Waiting for another process, by a clock that stands still while our own does."""
+"""Waiting for another process, with a clock that ignores the time during which our own process was stopped."""
 
 import asyncio
 from collections.abc import Coroutine

@@ -1,4 +1,4 @@
-"""Redis as the decision path sees it: one read, one commit, and a link that is either up or costs nothing.
+"""Redis for the decision path: one read, one commit, and no waiting while the connection is down.
 
 A supervisor keeps the link: it connects, loads the scripts, asks for a sign of life every second or as soon as
 somebody waited in vain, and tries again while Redis is away. A request never connects and never waits for a link that

@@ -1,4 +1,4 @@
-"""Which counters of what all customers share a decision has to read: those that any message could use up now."""
+"""Which counters of shared limits a decision must read: those that any of its messages could use now."""
 
 from datetime import datetime
 

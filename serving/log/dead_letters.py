@@ -1,4 +1,4 @@
-"""Entries that are no rows: kept aside with the reason, so that they neither block the log nor vanish."""
+"""Stream entries that are not valid rows: kept aside with the reason, so that they do not block the log."""
 
 import os
 from collections.abc import Sequence

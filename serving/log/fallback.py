@@ -1,4 +1,4 @@
-"""The log of last resort: rows go to the spool on disk while Redis cannot take them."""
+"""The fallback log: rows go to the spool on disk while Redis is down."""
 
 import asyncio
 from collections.abc import Sequence

@@ -1,1 +1,1 @@
-"""The rights of a person, over everything that a running installation holds: shown, corrected, erased."""
+"""Data subject requests over everything a running installation holds: show, correct, erase."""

@@ -1,4 +1,4 @@
-"""Correcting what is held of a customer: a new row in the log, at once in Redis, and a line in the trail."""
+"""Correcting a customer's data: a new row in the log, an update in Redis, and a line in the audit trail."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Somebody who was erased signs up again: taken in anew by a new consent, and by nothing older."""
+"""Readmission: an erased customer who signs up again returns by a new consent, and by nothing older."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""What Redis holds of a customer, and how it is taken out: keys, entries of streams, places in others' books."""
+"""What Redis holds about a customer, and its removal: keys, stream entries, contacts in household books."""
 
 import re
 import time

@@ -1,4 +1,4 @@
-"""The right of access: everything that is held of a customer, in one document that people and programs can read."""
+"""The right of access: everything stored about a customer, in one document."""
 
 from collections.abc import Mapping
 from dataclasses import asdict

@@ -1,1 +1,1 @@
-"""What happened, reported back: outcomes and events on their way in."""
+"""Intake of reported outcomes and events."""

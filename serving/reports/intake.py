@@ -1,4 +1,4 @@
-"""Outcomes and events on their way into the log: each item checked alone, each message id taken in once.
+"""Intake of outcomes and events: each item is checked on its own, and each message id counts once.
 
 The mark that a message was seen, its entry in the log stream and what it changes in the customer's live state are one
 atomic step, so the decision right after a report reflects it.

@@ -1,1 +1,1 @@
-"""What a server keeps an eye on beside answering."""
+"""What a server monitors in the background."""

@@ -1,4 +1,4 @@
-"""How many cases are open, and how many wait for an answer too long: kept current for alarms.
+"""Counts of open and overdue cases, kept current for alarms.
 
 Cases are told from the log, as `nextbest care list` tells them, so both give the same numbers; they lag behind by what
 the drain has not moved yet. One process at a time looks, every quarter of a minute, in a thread of its own.

@@ -1,4 +1,4 @@
-"""Prices of what all customers share, kept current: one process at a time looks every second and writes them.
+"""Shadow prices of shared limits: one process at a time updates them every second.
 
 Whoever holds a lock in Redis sets the prices; it expires after a few looks, so another process goes on where one died.
 Prices and what they were worked out from lie in Redis too: a restart, of a server or of all of them, goes on from the

@@ -1,4 +1,4 @@
-"""What decisions turned out to be worth: declared measures over the window that follows each of them."""
+"""The measured value of decisions: declared measures over the window after each decision."""
 
 from typing import Protocol
 

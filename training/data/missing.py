@@ -1,4 +1,4 @@
-"""Training rows of customers of whom less is known than of those in the log.
+"""Training rows with missing features, for customers with less data than those in the log.
 
 A booster that never met a missing value takes one for a zero, and a customer whose features are too old to be used
 would look like one who never bought anything. So some rows are shown to it a second time with groups of features

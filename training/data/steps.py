@@ -1,4 +1,4 @@
-"""What a log says of the step from one decision about a customer to the next."""
+"""The steps of a log: from one decision about a customer to the next."""
 
 from dataclasses import dataclass
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Who was in which arm of an experiment, and since when it can have made a difference to them."""
+"""The arm of each customer in an experiment, and the moment of first exposure."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Does the split match what was declared? If not, something removes customers unevenly and no comparison is fair."""
+"""Sample-ratio mismatch: if the split does not match the declared shares, no comparison is fair."""
 
 from collections.abc import Mapping
 

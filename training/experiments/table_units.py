@@ -1,4 +1,4 @@
-"""Whose rows a table holds: several rows of one unit are not independent, so they are noticed, and made one."""
+"""Units of a table: several rows of one unit are not independent, so they are detected and combined."""
 
 import re
 from collections.abc import Sequence

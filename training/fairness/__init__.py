@@ -1,1 +1,1 @@
-"""Whether any group of customers fares worse, and what it takes to mend it."""
+"""Fairness: whether any group of customers is treated worse, and what a remedy costs."""

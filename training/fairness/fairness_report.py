@@ -1,4 +1,4 @@
-"""Does any group of customers fare worse than everybody else?
+"""The fairness report: groups of customers compared with everybody else.
 
 Each group is compared with the rest, by how much worse it fares (positive is worse, whatever the measure counts). All
 intervals of a family hold together (Bonferroni over its groups and measures), so looking at many groups finds no gaps

@@ -1,4 +1,4 @@
-"""What a promotion asks of fairness: no model becomes champion while a declared guardrail is broken or unknown."""
+"""The fairness gate of a promotion: no model becomes champion while a guardrail is broken or unknown."""
 
 from datetime import datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""Which group every customer is in, as of the moment a period begins, so that nothing in it can move anybody."""
+"""The group of every customer as of the beginning of a period, so that nothing in the period can change it."""
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""What it takes to bring the worst group within tolerance: how many more answers, at what cost, or at whose expense.
+"""What brings the worst group within tolerance: how many more answers, their cost, or the effect on other groups.
 
 With shares p of n cases in the group and q of N in the rest, and tolerance t, there are two ways::
 

@@ -1,1 +1,1 @@
-"""What a model is worth before it may decide: held-back customers, gain curves, comparisons."""
+"""Evaluation of a model before promotion: held-back customers, gain curves, comparisons."""

@@ -1,4 +1,4 @@
-"""Does a model know whom to contact first? What it gains when the most promising share of decisions gets a message.
+"""The gain curve: what a model gains if the most promising share of decisions gets a message.
 
 For n decisions in order of predicted uplift, with estimated gains g_i (what the message did to the value, unbiased one
 by one and very noisy)::

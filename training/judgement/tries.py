@@ -1,4 +1,4 @@
-"""How sure a comparison of policies can be at best, given what a log tried of what they choose.
+"""The smallest standard error that a comparison of policies can have, given what the log tried.
 
 Where a log hardly tried what a policy chooses, doubly robust estimation rests on predictions alone: its terms then
 hardly vary, and the interval from their spread is narrow around a guess. So below `MIN_EFFECTIVE_SIZE` effective tries,

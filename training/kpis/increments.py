@@ -1,4 +1,4 @@
-"""What messages brought beyond silence: by the universal holdout, and by the chance that every decision was left to.
+"""Incremental contribution of messages: by the universal holdout, and by the logged action probabilities.
 
 Where a decision was drawn with known probabilities and silence could have been drawn, the decisions that came out
 silent stand for all of them, each weighted by one over its probability (Hajek). With value v, n decisions, weights

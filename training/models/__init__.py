@@ -1,1 +1,1 @@
-"""Learning what messages are worth, and judging what was learned."""
+"""Learning the value of messages."""

@@ -1,4 +1,4 @@
-"""How much of what a booster sees is there: effects shrunk to what the log gives evidence for.
+"""Shrinkage of a booster's effects to what the log gives evidence for.
 
 Boosters that compare messages by themselves chase noise. Here every difference they see is put to the test on customers
 they were not trained on. With actions drawn with known probabilities, the weighted least squares regression ::

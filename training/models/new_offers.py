@@ -1,4 +1,4 @@
-"""What to expect of an offer that was never sent: what its attributes lead to expect, and not much more."""
+"""The expected effect of an offer that was never sent, predicted from its attributes with strong shrinkage."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

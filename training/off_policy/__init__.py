@@ -1,1 +1,1 @@
-"""What another policy would have been worth on a log."""
+"""Off-policy evaluation: what another policy would have been worth on a log."""

@@ -1,4 +1,4 @@
-"""What a policy would have earned on decisions that another one made: estimators over a log with action probabilities.
+"""Off-policy estimators: what a policy would have earned on decisions of another one, from logged action probabilities.
 
 Shared symbols: n decisions of g customers; a_i was chosen with probability p_i > 0 and brought r_i; the policy to be
 judged gives each action a the probability pi(a | x_i), so decision i has the weight w_i = pi(a_i | x_i) / p_i.

@@ -1,1 +1,1 @@
-"""From a training run to the champion: MLflow, promotion, the way back."""
+"""From a training run to the champion: MLflow, promotion, rollback."""

@@ -1,4 +1,4 @@
-"""Which registered model decides: the gate before it, the way back, and a record of every change.
+"""Promotion and rollback of models, with a record of every change.
 
 A promotion moves the alias `champion`. Before that the candidate is fetched, checked and made to score every touchpoint
 of the catalogue in force, and it must predict what the catalogue learns; nothing overrules this. A rollback asks for

@@ -1,4 +1,4 @@
-"""May a candidate follow the champion? What both are worth on the same held-back customers decides, paired.
+"""The promotion gate: a paired comparison of candidate and champion on the same held-back customers.
 
 A candidate passes where it is estimated to be no worse than the champion; where it is estimated to be a little worse,
 only if it surely loses no more than a tenth of what the champion gains over silence. Where the catalogue says what a

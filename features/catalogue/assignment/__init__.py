@@ -1,1 +1,1 @@
-"""Who is in which test since when, and what another catalogue would change about it."""
+"""The assignment of customers to experiments, and what another catalogue would change in it."""

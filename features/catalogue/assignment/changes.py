@@ -1,4 +1,4 @@
-"""What another catalogue does to the experiments and holdouts that are running, in words, before it is in force."""
+"""What a new catalogue would change in running experiments and holdouts, in words."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Who was in which test, under which rule, since when: kept beside the catalogue in force and only ever continued.
+"""The assignment ledger: which ranges each experiment had, since when; kept beside the catalogue, and only extended.
 
 A catalogue says how large arms and parts of layers are; the ledger says which customers those are. Ranges that were
 given stay, so that another experiment moves nobody, and changed shares move as few as can be. Whenever the rule of a

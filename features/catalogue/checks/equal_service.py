@@ -1,4 +1,4 @@
-"""No minor customers: what is owed to a customer, and what helps them, must not hang on what they are worth.
+"""Equal service: messages other than marketing must not depend on customer value.
 
 Premium service may be sold: as an offer of its own, in class marketing. Who has bought it is then an attribute like any
 other, and a rule may ask for that.

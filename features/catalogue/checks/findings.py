@@ -1,4 +1,4 @@
-"""What a check of a catalogue says: errors, which refuse it, and warnings, which ask for a second look."""
+"""Findings of a catalogue check: errors, which refuse it, and warnings."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass

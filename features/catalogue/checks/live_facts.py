@@ -1,4 +1,4 @@
-"""Names and kinds of the live facts that rules may ask about: behaviour of the last day, and what is owed."""
+"""Names and kinds of the live facts that rules may use: behaviour of the last day, and messages due."""
 
 from collections.abc import Iterable, Mapping
 

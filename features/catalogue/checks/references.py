@@ -1,4 +1,4 @@
-"""Check that every name in the catalogue means something, and that names which must differ do."""
+"""Check that every name in the catalogue exists, and that names are unique where they must be."""
 
 from collections.abc import Collection, Iterable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Check that every rule asks about facts that exist, and compares them with values they can have."""
+"""Check that every rule uses facts that exist, and compares them with values they can have."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

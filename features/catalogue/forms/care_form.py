@@ -1,4 +1,4 @@
-"""The form of `care`: which trouble pauses marketing, and for how long after it is solved."""
+"""The form of `care`: which cases pause marketing, and how long their cooldown is."""
 
 from typing import Annotated, Self
 

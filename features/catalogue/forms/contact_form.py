@@ -1,4 +1,4 @@
-"""The form of `classes` and `contact_policy`: who may be contacted how often, and which messages that binds."""
+"""The form of `classes` and `contact_policy`: frequency caps, and the classes they apply to."""
 
 from typing import Annotated, Self
 

@@ -1,4 +1,4 @@
-"""The form of `listening`: what customers' words may tell, and which of it opens a case."""
+"""The form of `listening`: topics and sentiment of customers' texts, and which of them open a case."""
 
 from typing import Annotated, Self
 

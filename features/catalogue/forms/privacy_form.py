@@ -1,4 +1,4 @@
-"""Sections of the catalogue files about people's data: how long what is kept, and what it is for."""
+"""The form of `retention` and `data_purposes`: how long data is kept, and what it is for."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""The form of `quiet_hours`: when channels rest, in the customer's own time zone."""
+"""The form of `quiet_hours`, in the customer's own time zone."""
 
 from typing import Self
 

@@ -1,4 +1,4 @@
-"""What can be proven of a catalogue without anybody's data, and before anything is sent."""
+"""What can be proven about a catalogue before anything is sent, without customer data."""
 
 from collections.abc import Callable, Iterator
 

@@ -1,4 +1,4 @@
-"""Limits on contact that let nothing through, and quiet hours without end."""
+"""Caps that let nothing through, and quiet hours that never end."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Offers of which nothing can be seen, so that their follow-ups never come."""
+"""Offers with follow-ups but nothing to follow up."""
 
 from collections.abc import Iterator
 

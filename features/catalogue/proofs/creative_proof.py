@@ -1,4 +1,4 @@
-"""Creatives that break their channel for some customers, and those that read like marketing and are declared as help.
+"""Creatives that do not fit their channel for some customers, or read like marketing in another class.
 
 A template is expanded with the values that are known beforehand: the offer's own, every word of a category, both
 states of a flag. What is not known, such as a name, counts as nothing, so a text that passes may still grow too long;

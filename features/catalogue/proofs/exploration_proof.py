@@ -1,4 +1,4 @@
-"""Whether what exploration promises can be kept with as many messages as there are."""
+"""Whether the declared minimum probabilities fit the number of messages."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Offers and creatives that nobody can ever get, and channels for which an offer has no words."""
+"""Offers and creatives that nobody can ever get, and channels for which an offer has no creative."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Offers and wordings whose channels are there for other goals at every stage they are for."""
+"""Offers and creatives whose channels serve other goals at all of their stages."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Limits that are closed or over, shares nobody can reach, and levers whose time has come."""
+"""Limits that are closed or have ended, shares that cannot be reached, and levers that have expired."""
 
 from collections.abc import Iterator
 from datetime import timedelta

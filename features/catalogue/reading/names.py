@@ -1,4 +1,4 @@
-"""The names that a catalogue declares, and how a name that nobody declared is told."""
+"""The names that a catalogue declares, and the message for an undeclared one."""
 
 from collections.abc import Collection, Iterable
 from typing import Any

@@ -1,4 +1,4 @@
-"""One thing that is wrong with a catalogue, in words that name the file, the line, the field and the way out."""
+"""A problem of a catalogue, described by file, line, field and remedy."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The demo on the airline: half a year of history to learn from, then live weeks, then what they were worth."""
+"""The airline demo: half a year of history to learn from, then live weeks, then what they were worth."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Who has trouble, and who was answered in time: what the demo shows of care while it runs."""
+"""Cases and answers in time, as the demo shows them while it runs."""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
