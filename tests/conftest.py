@@ -46,7 +46,7 @@ def pytest_configure() -> None:
     settings.load_profile("unhurried")
 
 
-LONGEST = ("e2e", "test_comparing.py")
+LONGEST = ("e2e", "test_contest.py")
 """Folders and modules that take minutes."""
 
 
