@@ -18,6 +18,8 @@ import httpx
 import orjson
 import psutil
 import pytest
+import typer
+from typer.testing import CliRunner
 
 from decisioning.customer import Customer
 from features.catalogue import load_catalogue
@@ -25,6 +27,7 @@ from features.log.contracts import DECISIONS
 from features.log.event_log import EventLog
 from features.models.bundle import write_bundle
 from features.settings import Settings
+from pipelines.commands import key
 from pipelines.server.embedded_redis import redis_for
 from tests.waiting import wait_until
 
@@ -200,10 +203,10 @@ def test_beyond_this_machine_a_key_is_needed_to_start_and_to_ask(server: Server,
     code, words = server.refuse("--host", "0.0.0.0", "--port", "0")
     assert code == 2
     assert "nextbest key create" in words
-    made = subprocess.run(
-        [NEXTBEST, "key", "create", "--name", "a", "--scope", "admin", "--json", "--home", str(server.settings.home)],
-        capture_output=True, check=True,
-    )  # fmt: skip
+    keys = typer.Typer()
+    key.register(keys)
+    home = ["--home", str(server.settings.home)]
+    made = CliRunner().invoke(keys, ["key", "create", "--name", "a", "--scope", "admin", "--json", *home])
     secret = orjson.loads(made.stdout)["key"]
 
     url = server.start("--host", "0.0.0.0", "--workers", "2")
@@ -218,9 +221,7 @@ def test_beyond_this_machine_a_key_is_needed_to_start_and_to_ask(server: Server,
         counted = [line for line in client.get("/metrics", headers=headers).text.splitlines()
                    if line.startswith("nextbest_decisions_total")]  # fmt: skip
         assert sum(float(line.split()[-1]) for line in counted) == 12  # over both workers
-        subprocess.run(
-            [NEXTBEST, "key", "revoke", "a", "--home", str(server.settings.home)], check=True, capture_output=True
-        )
+        assert CliRunner().invoke(keys, ["key", "revoke", "a", *home]).exit_code == 0
         time.sleep(1.0)
         assert client.get("/v1/me", headers=headers).status_code == 401
     assert server.stop() == 0

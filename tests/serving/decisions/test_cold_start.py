@@ -1,6 +1,5 @@
 """A shop without a model: it explores what is permitted from the first minute, ready, and says in which mode it is."""
 
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +14,7 @@ from features.models.registry import fetch_champion
 from features.settings import Settings
 from pipelines.batch.run import BatchPlan, decide_audience
 from serving.http.app import create_app
+from tests.waiting import wait_until
 
 MAIL = {"customer_id": "C-1", "touchpoint": "weekly-mail"}
 EXPLORING = "exploration: {epsilon: 0.5, min_probability: 0.0}\n"
@@ -110,9 +110,7 @@ def test_the_first_champion_ends_it_and_a_lost_one_does_not_bring_it_back(
     pointer = {"version": "1", "folder": folder.name, "digest": write_bundle(shop_bundle, folder)}
     (settings.models_path / "champion.json").write_bytes(orjson.dumps(pointer))
 
-    ends_at = time.monotonic() + 60
-    while client.get("/readyz").json()["checks"]["model"]["mode"] != "model":
-        assert time.monotonic() < ends_at
+    wait_until(lambda: client.get("/readyz").json()["checks"]["model"]["mode"] == "model")
     assert client.post("/v1/decisions", json=MAIL).json()["reason"] == "MODEL"
 
     (folder / "booster.txt").unlink()

@@ -1,7 +1,6 @@
 """Why, and why not: told from the record and from what is known now, and asking changes nothing."""
 
 import shutil
-import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -17,6 +16,7 @@ from features.log.event_log import EventLog
 from features.settings import Settings
 from serving.decisions.explanations import ExplainedAnswer, WhyNotAnswer
 from serving.log.drain import drain_alone
+from tests.waiting import wait_until
 
 ASK = {"customer_id": "C-1", "touchpoint": "weekly-mail"}
 
@@ -156,10 +156,7 @@ def test_an_old_decision_s_change_is_tried_with_the_policy_of_its_time_and_never
     decision = decide(client)
     path = settings.catalogue_path / "offers.yaml"
     path.write_text(path.read_text().replace("See you soon", "Until then"))
-    ends_at = time.monotonic() + 60
-    while client.get("/v1/me").json()["policy_version"] == decision["policy_version"]:
-        assert time.monotonic() < ends_at
-        time.sleep(0.02)
+    wait_until(lambda: client.get("/v1/me").json()["policy_version"] != decision["policy_version"])
 
     if not is_kept:
         shutil.rmtree(settings.catalogues_path)

@@ -1,7 +1,6 @@
 """Customers' words over HTTP: heard on intake, opening cases, told once and never asked again."""
 
 import asyncio
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,6 +15,7 @@ from features.log.event_log import EventLog
 from features.online.redis_keys import CARE_WATCH_KEY
 from features.settings import Settings
 from serving.log.drain import drain_alone
+from tests.waiting import wait_until
 
 ASK = {"customer_id": "C-1", "touchpoint": "weekly-mail", "channels": ["email"], "explain": True}
 AT = "2026-11-02T09:30:00Z"
@@ -205,9 +205,7 @@ def test_one_process_counts_cases_for_all_and_none_waits_for_a_redis_that_is_awa
 ) -> None:
     client = serve(LISTENING)
     watch = client.app.state.engine.care_watch  # pyright: ignore[reportAttributeAccessIssue,reportFunctionMemberAccess]
-    ends_at = time.monotonic() + 60
-    while not live_redis.exists(CARE_WATCH_KEY) and time.monotonic() < ends_at:  # its first look
-        time.sleep(0.01)
+    wait_until(lambda: live_redis.exists(CARE_WATCH_KEY))  # its first look
     live_redis.delete(CARE_WATCH_KEY)
     assert asyncio.run(watch._is_first(15.0))
     assert not asyncio.run(watch._is_first(15.0))
