@@ -209,7 +209,7 @@ def decide(policy: Policy, inputs: Inputs, decision_id: str) -> Decision:
 
     Args:
         policy: The compiled policy.
-        inputs: Everything known at this moment; what could not be read is None and closes what hangs on it.
+        inputs: Everything known at this moment; what could not be read is None, and rules that need it do not pass.
         decision_id: Identity that the record carries.
 
     Returns:

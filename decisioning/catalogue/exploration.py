@@ -61,7 +61,7 @@ LARGEST_SCALE_MINOR = 1e15
 """No gap scale and no prior deviation is larger."""
 
 SMALLEST_SCALE_MINOR = 1e-6
-"""Nor smaller: below it, chance would hang on rounding."""
+"""Nor smaller: below it, probabilities would depend on rounding."""
 
 
 def check_exploration(exploration: Exploration) -> None:

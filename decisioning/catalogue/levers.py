@@ -163,7 +163,7 @@ def _check_lever(name: str, lever: Lever) -> None:
         raise InvalidPolicyError(f"factor of {name} must be in [0, {LARGEST_WEIGHT:g}], got {lever.factor}")
     for what, text in (("owner", lever.owner), ("reason", lever.reason)):
         if not text.strip():
-            raise InvalidPolicyError(f"{what} of {name} must be named, got {text!r}; say who answers for it and why")
+            raise InvalidPolicyError(f"{what} of {name} must be named, got {text!r}; name an owner and a reason")
     if lever.expires_at.utcoffset() is None:
         raise InvalidPolicyError(f"expiry of {name} must be a time with an offset, got {lever.expires_at}")
 

@@ -117,7 +117,7 @@ def check_classes(classes: Mapping[MessageClass, ClassRules]) -> None:
             )
         _check_bypasses(message_class, classes[message_class].bypasses)
     if classes[MessageClass.MARKETING].has_precedence:
-        raise InvalidPolicyError("precedence of class marketing must be false, got true; marketing competes by worth")
+        raise InvalidPolicyError("precedence of class marketing must be false, got true; marketing competes by value")
 
 
 def _check_bypasses(message_class: MessageClass, bypasses: frozenset[Layer]) -> None:

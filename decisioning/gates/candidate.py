@@ -77,7 +77,7 @@ class Candidate:
 
     @property
     def is_marketing(self) -> bool:
-        """True for what competes by worth alone, and may bypass nothing."""
+        """True for what competes by value alone, and may bypass nothing."""
         return self.message_class is MessageClass.MARKETING
 
 

@@ -63,8 +63,8 @@ class Definition:
         divisor: Denominator; the feature is missing where it is zero.
         is_count: A known customer without rows has 0, not a missing value.
         is_packed: The value is that of the newest row, packed behind its time (see `newest`).
-        about: What the catalogue declares that the value hangs on, as text: an attribute with its words, an event
-            type, a channel, a kind of offer. Empty where it hangs on nothing declared.
+        about: The declarations that the value depends on, as text: an attribute with its words, an event
+            type, a channel, a kind of offer. Empty if it depends on none.
     """
 
     name: str

@@ -32,7 +32,7 @@ MAX_AGE_DAYS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Declared:
-    """What features hang on of a catalogue; equal ones have equal features.
+    """The parts of a catalogue that features depend on; equal ones have equal features.
 
     Attributes:
         rules: Name and entry rule of every stage, in journey order.

@@ -49,7 +49,7 @@ class Refusals:
     """Collects refused rows below a folder, which is made with the first of them.
 
     `reasons.csv` has one line per broken rule (file, row, column, rule, value). Beside it, a file per table holds the
-    refused rows as they were read, in the form that an import takes once they are mended.
+    rejected rows as they were read, in a form that can be imported once corrected.
     """
 
     folder: Path

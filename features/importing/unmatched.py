@@ -97,8 +97,8 @@ def check_unmatched(found: Sequence[Unmatched], most: float) -> None:
         return
     lines = "\n".join(f"  {one}" for one in broken)
     raise InvalidInputError(
-        f"at most {most:.0%} of what a column names may be unknown, got more:\n{lines}\nnothing was imported; mend the "
-        "names, or import what they name first or in the same folder, or allow it with "
+        f"at most {most:.0%} of what a column names may be unknown, got more:\n{lines}\nnothing was imported; correct "
+        "the names, or import what they refer to first or in the same folder, or allow it with "
         f"--max-unknown {_in_hundredths(max(one.share for one in broken))}"
     )
 

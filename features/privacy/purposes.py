@@ -21,14 +21,14 @@ DEFAULT_PURPOSES: Mapping[str, str] = {
     "customers.locale": "choose the language",
     "customers.household": "not to crowd a household with contacts",
     "events": "know where the customer stands in the journey, and learn what helps",
-    "decisions": "explain every decision, keep contact caps, and learn what helps",
+    "decisions": "explain every decision, count frequency caps, and learn what helps",
     "decisions.record": "explain and replay the decision",
     "decisions.commitment": "prove that the log was not altered",
     "decisions.record_key": "prove that the log was not altered",
-    "outcomes": "measure what a message did, and keep contact caps",
+    "outcomes": "measure what a message did, and count frequency caps",
     "features": "estimate what a message is worth to this customer",
     "live": "let the next decision know what happened a moment ago",
-    "copies": "mend rows that could not be taken in, or hand messages over",
+    "copies": "correct rejected rows, or hand messages over",
 }
 """What is told where the catalogue declares nothing; the longest name that fits speaks."""
 

@@ -56,7 +56,7 @@ def show(
     with redis_for(settings) as url:
         shown = show_customer(settings, url, load_catalogue(settings.catalogue_path), customer_id, now=now, by=BY)
     if not shown["is_known"]:
-        raise InvalidInputError("customer must be one of whom something is held, got an unknown id")
+        raise InvalidInputError("customer must be one whose data is stored, got an unknown id")
     if out is not None:
         write_shown(out, shown)
         say(f"written to {out}")

@@ -211,7 +211,9 @@ class _Units:
         if self.column is not None and self.is_row_a_unit:
             raise InvalidInputError("--each-row-a-unit must come without --unit-column, got both; name one")
         if self.column is None and self.whole is not None:
-            raise InvalidInputError("--aggregate must come with --unit-column, got no column; name whose the rows are")
+            raise InvalidInputError(
+                "--aggregate must come with --unit-column, got no column; name the column with the unit of the rows"
+            )
         named = [] if self.column is None else ["--unit-column", self.column]
         how = [] if self.whole is None else ["--aggregate", self.whole.value]
         return [*named, *how, *(["--each-row-a-unit"] if self.is_row_a_unit else [])]

@@ -82,7 +82,7 @@ def check_exposure(settings: Settings) -> None:
     if is_loopback(settings.host) or any(key.revoked_at is None for key in read_keys(settings.keys_path)):
         return
     raise InvalidInputError(
-        f"host must be a loopback address while there is no API key, got {settings.host}; make a key first:"
+        f"host must be a loopback address while there is no API key, got {settings.host}; create a key first:"
         f" nextbest key create --name first --scope {Scope.DECIDE} --scope {Scope.OUTCOMES}"
     )
 

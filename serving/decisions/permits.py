@@ -189,7 +189,7 @@ def _judge(
     """The answer, and what it writes; nothing where there is no contact to release.
 
     Raises:
-        UnavailableError: It hangs on live state that was lost: the contact keeps its place until that is restored.
+        UnavailableError: It needs live state that was lost: the contact keeps its place until that is restored.
     """
     ask = Ask(request=decision.inputs.request, known=known, now=now, decision_id=decision.decision_id)
     inputs = inputs_now(in_force, ask)

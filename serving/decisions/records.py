@@ -40,7 +40,7 @@ async def record_bytes(state: LiveStore, log_path: Path, decision_id: str, *, wi
     if record is not None and _has_position(record, place):
         return record
     if not is_certain:
-        raise UnavailableError("Redis must answer to tell whether this decision exists; retry")
+        raise UnavailableError("Redis must answer before this decision can be found; retry")
     raise UnknownDecisionError
 
 

@@ -71,7 +71,7 @@ class NewConsent(Body):
 
 
 class ReadmissionBody(Body):
-    """Somebody who was erased signed up again."""
+    """An erased customer signed up again."""
 
     given_at: Moment = Field(description="When the new consent was given; nothing older comes back")
     consents: Annotated[list[NewConsent], Field(min_length=1, max_length=100)]

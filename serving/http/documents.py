@@ -164,7 +164,7 @@ class CheckDocument(AnswerDocument):
 
 
 class ReadyAnswer(AnswerDocument):
-    """Readiness, and what it hangs on."""
+    """Readiness, and the state of its parts."""
 
     status: Literal["ready", "degraded", "not_ready"]
     checks: dict[str, CheckDocument]

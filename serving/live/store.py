@@ -417,7 +417,7 @@ class LiveStore:
                 await link.send(tombstones)
 
     def _tombstones(self) -> list[Command]:
-        """What tells a Redis that was emptied or exchanged who was erased."""
+        """Brings the tombstones back into a Redis that was emptied or replaced."""
         tokens = sorted(self._erased.tokens()) if self._erased is not None else []
         return [("SADD", ERASED_KEY, *some) for some in batched(tokens, _TOKENS_TOGETHER)]
 

@@ -135,7 +135,7 @@ class _Erasing:
         self._note(*self._look())
         if not was_erased and not self._is_held():
             finish(self._settings, self._who)
-            raise InvalidInputError("customer must be one of whom something is held, got an unknown id")
+            raise InvalidInputError("customer must be one whose data is stored, got an unknown id")
         self._tell("setting the tombstone")
         shut_out(self._client, self._erased.token(self._who))
         self._note(*self._look())  # once more: whatever came before Redis was shut is in its stream or in the log now

@@ -258,14 +258,14 @@ def _refuse_too_few(decisions: pl.DataFrame) -> None:
     if customers < SMALLEST_CUSTOMERS:
         raise InsufficientDataError(
             f"training needs decisions about at least {SMALLEST_CUSTOMERS} customers whose window is over, got"
-            f" {customers} with {decisions.height} decisions: what is learned must be tried on others; import more"
-            " history or wait"
+            f" {customers} with {decisions.height} decisions: a model must be tested on customers it did not"
+            " learn from; import more history or wait"
         )
     kinds = set(decisions["message_key"])
     if SILENCE not in kinds or len(kinds) == 1:
         raise InsufficientDataError(
             f"training needs decisions for silence and for messages, got only {', '.join(sorted(kinds))[:80]};"
-            " without silence nobody can say what a message adds: log the customers who were left alone too"
+            " without silence the uplift of a message cannot be estimated: log the customers who got no message, too"
         )
 
 
@@ -273,7 +273,7 @@ def _refuse_nothing(values: pl.Series, measure: Measure) -> None:
     if not (values != 0).any():
         counted = sorted({*measure.added_events, *measure.subtracted_events, *measure.outcomes})
         raise InsufficientDataError(
-            f"training needs decisions after which something came, got {len(values):,} decisions worth nothing by"
+            f"training needs decisions followed by outcomes, got {len(values):,} decisions worth nothing by"
             f" {measure.measure_id!r} ({', '.join(counted)}): check that these are in the log, with amounts, within"
             " learning.window_days of decisions about the same customer_id"
         )

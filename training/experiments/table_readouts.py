@@ -211,7 +211,7 @@ def _check_arms(arms: Sequence[str], design: TableDesign) -> None:
     if len(arms) > MAX_ARMS:
         raise InvalidInputError(
             f"arm column {design.arm_column!r} must hold at most {MAX_ARMS} arms, got {len(arms):,}; "
-            "is it the right column?"
+            "check that it is the right column"
         )
     _check_spelling(arms, design)
     if design.control not in arms:

@@ -102,7 +102,7 @@ def _fit(
     if not (inside.any() and outside.any()):
         raise InsufficientDataError(
             "training by steps needs silence that was chosen, and messages, for customers in either half of the log,"
-            " got none in one; leave more customers alone by chance (exploration), or learn by `method: windows`"
+            " got none in one; choose silence at random more often (exploration), or learn by `method: windows`"
         )
     train = lightgbm.Dataset(matrix[inside], target[inside], params=parameters)
     valid = lightgbm.Dataset(matrix[outside], target[outside], reference=train, params=parameters)

@@ -123,7 +123,7 @@ def learn_steps(
     if dataset.size < FEW_DECISIONS:
         raise InsufficientDataError(
             f"training by steps needs at least {FEW_DECISIONS} decisions whose window is over, got {dataset.size}; log"
-            " more, or let learning.method be windows, which learns from fewer"
+            " more, or let learning.method be windows, which needs fewer"
         )
     learning, measure = learning_of(catalogue)
     settings = settings_for(dataset, measure)

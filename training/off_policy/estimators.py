@@ -89,7 +89,7 @@ def importance_weights(target: FloatArray, logged: FloatArray) -> FloatArray:
     if missing:
         raise InsufficientDataError(
             f"decisions must have the action probability of what was chosen, got {missing:,} of {logged.size:,}"
-            " without: a log that does not say how it chose cannot value another choice; fill in `action_probability`,"
+            " without: a log without action probabilities cannot value another choice; fill in `action_probability`,"
             " no more than one in twenty may be missing"
         )
     if not ((logged > 0) & (logged <= 1)).all():

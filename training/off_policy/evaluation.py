@@ -341,7 +341,7 @@ def _check_tried(rows: _Rows, choices: PolicyChoices, name: str, target: FloatAr
         most = ", ".join(choices.keys[place] for place in np.argsort(-shares * ~sent)[:3] if not sent[place])
         raise InsufficientDataError(
             f"log must have tried what the policy {name!r} does, got {untried:.1%} of its choices on messages that the"
-            f" log never sent ({most}); nothing in it says what they are worth: send them to some customers at random"
+            f" log never sent ({most}); their value is unknown: send them to some customers at random"
         )
 
 

@@ -115,7 +115,7 @@ def check_contest(contest: Challenge, candidate: str, champion: str, *, change_c
                 f"candidate {candidate} must not be worse than champion {champion}, got {words}; {_OVERRULE}"
             )
         raise InsufficientDataError(
-            f"candidate {candidate} must surely lose no more than {tolerated:,.4g} a decision (a tenth of what"
+            f"candidate {candidate} must be certain to lose no more than {tolerated:,.4g} a decision (a tenth of what"
             f" champion {champion} gains over silence), got {words}; log more, {_OVERRULE}"
         )
     gains = ", ".join(f"{told(judgement.gain(TWIN, rule))} over {rule}" for rule in judgement.rules)

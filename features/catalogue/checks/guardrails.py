@@ -1,6 +1,6 @@
 """The `fairness` section of a catalogue: checked with the rest, read by whoever watches or promotes.
 
-It is no part of the core's `Catalogue`, since no decision hangs on it: two catalogues that differ in their guardrails
+It is no part of the core's `Catalogue`, since it changes no decision: two catalogues that differ in their guardrails
 alone decide alike and have one version.
 """
 

@@ -85,5 +85,5 @@ class CareFile(FileModel):
     def _leaves_help(self) -> Self:
         helping = {MessageClass.MANDATORY, MessageClass.RECOVERY} & set(self.pauses)
         if helping:
-            raise ValueError(f"must not pause {min(helping)}: it has to reach customers in trouble")
+            raise ValueError(f"must not pause {min(helping)}: customers with an open case must get it")
         return self

@@ -71,7 +71,7 @@ class OfferFile(_WithRules):
         if needs_consent and "purpose" in self.model_fields_set and self.purpose is None:
             raise ValueError(f"must have a `purpose`: a {self.message_class} message needs consent for it")
         if self.answers_in_kind and self.message_class is MessageClass.MARKETING:
-            raise ValueError("must not have `answers_in_kind` in class marketing: it answers nobody's trouble")
+            raise ValueError("must not have `answers_in_kind` in class marketing: marketing does not respond to a case")
         if self.valid_from and self.valid_until and self.valid_from >= self.valid_until:
             raise ValueError("must have `valid_from` before `valid_until`")
         return self

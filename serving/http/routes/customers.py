@@ -169,7 +169,7 @@ async def erase(customer_id: PathId, request: Request) -> Response:
     openapi_extra=request_body(ReadmissionBody),
 )
 async def readmit(customer_id: PathId, request: Request) -> Response:
-    """Take somebody in again who was erased and signed up anew: by a new consent, given after the erasure.
+    """Readmit an erased customer who signed up again, by a new consent given after the erasure.
 
     The tombstone stays for everything older, so that old rows still do not come back.
     """
@@ -199,4 +199,4 @@ def _caller(request: Request) -> str:
 
 
 def _unknown() -> Problem:
-    return Problem(404, "unknown_customer", "customer must be one of whom something is held, got an unknown id")
+    return Problem(404, "unknown_customer", "customer must be one whose data is stored, got an unknown id")

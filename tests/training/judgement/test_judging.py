@@ -181,7 +181,7 @@ def test_with_too_little_data_nobody_can_tell_and_the_message_says_what_to_do(sh
     }
     unsure = [one for one in found if one.startswith("InsufficientDataError")]
     assert unsure
-    assert "must surely lose no more than" in unsure[0]
+    assert "must be certain to lose no more than" in unsure[0]
     assert "log more, keep the champion, or overrule with --force --reason" in unsure[0]
 
 

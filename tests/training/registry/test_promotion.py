@@ -85,7 +85,7 @@ def test_a_candidate_that_may_well_be_worse_is_refused(logged_home: Settings, re
     promote(logged_home, now=NOW)
     register(LIKES_STAMPS)  # surely better than silence, and half as good as the champion
     with pytest.raises(
-        InsufficientDataError, match=r"must surely lose no more than .* got -\d+.* \[-.*held-back customers"
+        InsufficientDataError, match=r"must be certain to lose no more than .* got -\d+.* \[-.*held-back customers"
     ):
         promote(logged_home, now=NOW)
     assert fetch_champion(logged_home).version == "1"
