@@ -43,8 +43,9 @@ from decisioning.errors import UnavailableError
 from features.online.profiles import encode_profile
 from features.online.redis_keys import SHARD_COUNT, household_pointer_key, profile_key, stream_key
 from pipelines.server.redis_binary import find_binary
-from serving.decisions.draft import Ticket, draft_many, lookup_of
-from serving.decisions.permits import PermitService
+from serving.decisions.ask import Ask
+from serving.decisions.draft import draft_many
+from serving.decisions.permits import Permits
 from serving.decisions.race import Race
 from serving.errors import UnknownDecisionError
 from serving.in_force.policy_in_force import InForce, put_in_force
@@ -169,7 +170,7 @@ class Hammer:
         self.plan = plan
         self.in_force: InForce = put_in_force(catalogue(), seed="caps")
         self.state = LiveStore(plan.url, decision_ttl=timedelta(days=1))
-        self.permits = PermitService(
+        self.permits = Permits(
             state=self.state, log_path=plan.folder / "log", in_force=lambda: self.in_force, now=utc_now,
             metrics=Metrics(None),
         )  # fmt: skip
@@ -210,9 +211,9 @@ class Hammer:
             customer_id=f"C-{number}", touchpoint_id=touchpoint, request_key=uuid4().hex,
             placements=places,
         )  # fmt: skip
-        ticket, now = Ticket(request=request, dedupe_key=None), utc_now()
-        known = await self.state.read_many([lookup_of(self.in_force, ticket, now)])
-        race = Race(self.state, self.in_force, draft_many(self.in_force, [ticket], known, now))
+        ask, now = Ask(request=request), utc_now()
+        known = await self.state.read_many([ask.lookup(self.in_force.supply.query(now))])
+        race = Race(self.state, self.in_force, draft_many(self.in_force, [ask], known, now))
         [settled] = await race.run()
         decision = settled.draft.decision
         self.counts["decided"] += 1

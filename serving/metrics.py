@@ -103,6 +103,14 @@ class Metrics:
     ) -> Gauge:
         return Gauge(f"nextbest_{name}", meaning, labels, registry=self.registry, multiprocess_mode=over_workers)
 
+    def repeated(self, touchpoint_id: str) -> None:
+        """Count an ask that got the decision it already had."""
+        self.replays.labels(touchpoint_id).inc()
+
+    def lost(self, commits: int) -> None:
+        """Count commits that lost a race and were decided again."""
+        self.conflicts.inc(commits)
+
     def decided(self, decision: Decision) -> None:
         """Count a decision that was logged."""
         self.decisions.labels(

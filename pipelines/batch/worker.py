@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from decisioning.catalogue.limits import Supply
+from decisioning.decision import Decision
 from decisioning.errors import InvalidInputError
 from decisioning.value_model import ValueModel
 from features.catalogue import load_catalogue
@@ -19,11 +20,10 @@ from features.models.schema_archive import known_schemas
 from features.settings import Settings
 from pipelines.batch.allocation_problem import CustomerOptions, options_of
 from pipelines.batch.audience import CUSTOMER, KEY
-from serving.decisions.answer import Answer, unnamed
-from serving.decisions.ask import ticket_of
-from serving.decisions.draft import Ticket, about, draft_many, lookup_of, repeat
-from serving.decisions.known import Ask, decide_prepared, new_decision_id, prepare_many
-from serving.decisions.race import Race, rounds_of
+from serving.decisions.answer import Answer
+from serving.decisions.ask import Ask, ask_of
+from serving.decisions.draft import decide_many
+from serving.decisions.orchestrator import Orchestrator
 from serving.errors import InvalidFormError
 from serving.forms import DecisionBody, validate
 from serving.in_force.policy_in_force import InForce, put_in_force
@@ -116,6 +116,23 @@ class Surveyed:
     supply: Supply
 
 
+@dataclass(slots=True)
+class Lost:
+    """Counts commits that came too late; what was decided is in the answers."""
+
+    commits: int = 0
+
+    def decided(self, decision: Decision) -> None:
+        """A decision is in the log."""
+
+    def repeated(self, touchpoint_id: str) -> None:
+        """An ask got the decision that it already had."""
+
+    def lost(self, commits: int) -> None:
+        """So many commits came too late, and their asks were decided again."""
+        self.commits += commits
+
+
 class Worker:
     """One process's connection and compiled policy, kept over parts."""
 
@@ -129,6 +146,10 @@ class Worker:
         self._run = run
         self._in_force = run.in_force()
         self._state = LiveStore.of(run.settings, run.redis_url)
+        self._lost = Lost()
+        self._orchestrator = Orchestrator(
+            state=self._state, in_force=lambda: self._in_force, counts=self._lost, keeps_record=False
+        )
         self._runner = asyncio.Runner()
         self._runner.run(self._state.start(wait_s=CONNECT_S))
 
@@ -154,78 +175,28 @@ class Worker:
         return self._runner.run(self._decide(part))
 
     async def _survey(self, part: AudiencePart) -> Surveyed:
-        tickets = [self._ticket(row) for row in part.rows]
         now = self._now(part)
-        known = await self._read(tickets, replace(part, prices_minor={}), now)
-        tickets = [about(ticket, one) for ticket, one in zip(tickets, known, strict=True)]
+        asks, known = await self._orchestrator.read(self._in_force, self._asks(part), now, prices_minor={})
         fresh = [place for place, one in enumerate(known) if one.stored is None or self._run.is_dry_run]
-        asks = [
-            Ask(
-                request=tickets[place].request,
-                known=known[place],
-                now=now,
-                decision_id=new_decision_id(tickets[place].request.customer_id),
-            )
-            for place in fresh
-        ]
-        found = {
-            place: options_of(decide_prepared(self._in_force, prepared))
-            for place, prepared in zip(fresh, prepare_many(self._in_force, asks), strict=True)
-        }
+        decisions = decide_many(
+            self._in_force, [asks[place] for place in fresh], [known[place] for place in fresh], now
+        )
+        found = {place: options_of(decision) for place, decision in zip(fresh, decisions, strict=True)}
         options = [found[place] if place in found else _stored_options(one) for place, one in enumerate(known)]
         return Surveyed(options=options, supply=known[0].supply if known else Supply())
 
     async def _decide(self, part: AudiencePart) -> DecidedPart:
-        tickets = [self._ticket(row) for row in part.rows]
-        answers: dict[int, Answer] = {}
-        conflicts = 0
-        for places in rounds_of(tickets):
-            planned = None if part.allocated is None else [part.allocated[place] for place in places]
-            some = replace(part, allocated=planned)
-            found, lost = await self._round(some, [tickets[place] for place in places])
-            answers.update(zip(places, found, strict=True))
-            conflicts += lost
+        asks = self._asks(part)
+        if not self._run.is_dry_run:
+            await self._wait_for_drain()
+        lost_before = self._lost.commits
+        answers = await self._orchestrator.answer_many(
+            asks, now=lambda: self._now(part), prices_minor=part.prices_minor
+        )
         return DecidedPart(
-            answers=[(ticket.dedupe_key, answers[place]) for place, ticket in enumerate(tickets)], conflicts=conflicts
+            answers=[(ask.dedupe_key, answer) for ask, answer in zip(asks, answers, strict=True)],
+            conflicts=self._lost.commits - lost_before,
         )
-
-    async def _round(self, part: AudiencePart, tickets: Sequence[Ticket]) -> tuple[list[Answer], int]:
-        """Answer asks of different customers; also how many commits were lost on the way."""
-        now = self._now(part)
-        known = await self._read(tickets, part, now)
-        tickets = [about(ticket, one) for ticket, one in zip(tickets, known, strict=True)]
-        stored = [None if self._run.is_dry_run else one.stored for one in known]
-        fresh = [place for place, one in enumerate(stored) if one is None]
-        drafts = draft_many(
-            self._in_force,
-            [tickets[place] for place in fresh],
-            [known[place] for place in fresh],
-            now,
-            allocated=None if part.allocated is None else [part.allocated[place] for place in fresh],
-        )
-        answers = {
-            place: repeat(self._in_force, tickets[place], known[place], one, now)
-            for place, one in enumerate(stored)
-            if one is not None
-        }
-        if self._run.is_dry_run:
-            answers |= {place: unnamed(draft.answer) for place, draft in zip(fresh, drafts, strict=True)}
-            return [answers[place] for place in range(len(tickets))], 0
-        await self._wait_for_drain()
-        race = Race(self._state, self._in_force, drafts, keeps_record=False)
-        for place, settled in zip(fresh, await race.run(), strict=True):
-            draft, twin = settled.draft, settled.twin
-            answers[place] = (
-                draft.answer if twin is None else repeat(self._in_force, draft.ticket, draft.known, twin, now)
-            )
-        return [answers[place] for place in range(len(tickets))], sum(race.conflicts.values())
-
-    async def _read(self, tickets: Sequence[Ticket], part: AudiencePart, now: datetime) -> list[Known]:
-        known = await self._state.read_people([lookup_of(self._in_force, ticket, now) for ticket in tickets])
-        if part.prices_minor is None:
-            return known
-        prices = dict(part.prices_minor)
-        return [replace(one, supply=replace(one.supply, prices_minor=prices)) for one in known]
 
     async def _wait_for_drain(self) -> None:
         while await self._state.stream_length() > MAX_BACKLOG:
@@ -234,14 +205,24 @@ class Worker:
     def _now(self, part: AudiencePart) -> datetime:
         return part.now or self._run.now or datetime.now(UTC)  # noqa: TID251 - the edge of a batch
 
-    def _ticket(self, row: AskedRow) -> Ticket:
+    def _asks(self, part: AudiencePart) -> list[Ask]:
+        asks = [self._ask(row) for row in part.rows]
+        if part.allocated is None:
+            return asks
+        return [replace(ask, allocated=key) for ask, key in zip(asks, part.allocated, strict=True)]
+
+    def _ask(self, row: AskedRow) -> Ask:
+        """A row as an ask; one of a dry run writes nothing."""
         context = {name: _present(value) for name, value in row.items() if name not in (CUSTOMER, KEY)}
-        body = {"customer_id": row[CUSTOMER], "touchpoint": self._run.touchpoint_id, "context": context}
-        key = row.get(KEY) or self._run.key
-        if key is not None:
-            body["dedupe_key"] = key
+        body = {
+            "customer_id": row[CUSTOMER],
+            "touchpoint": self._run.touchpoint_id,
+            "context": context,
+            "dedupe_key": row.get(KEY) or self._run.key,
+            "dry_run": self._run.is_dry_run,
+        }
         try:
-            return ticket_of(validate(DecisionBody, body), self._in_force)
+            return ask_of(validate(DecisionBody, body), self._in_force)
         except InvalidFormError as error:
             raise InvalidInputError(f"a row of the audience must be a valid ask, got {error}") from error
 

@@ -33,7 +33,7 @@ from features.online.profiles import decode_profile
 from features.settings import Settings
 from pipelines.handoff.book import HandOff, HandOffBook
 from pipelines.handoff.handoff_sheet import Slip, check_suffix, missing_address, sheet_bytes, slip_of, table_bytes
-from serving.decisions.permits import CONTENDED, STATE_UNAVAILABLE, PermitAnswer, PermitService
+from serving.decisions.permits import CONTENDED, STATE_UNAVAILABLE, PermitAnswer, Permits
 from serving.errors import UnknownDecisionError
 from serving.in_force.policy_in_force import InForce, put_in_force
 from serving.live.reader import Known, Lookup
@@ -239,7 +239,7 @@ class _Desk:
 
     async def run(self, waiting: Sequence[Mapping[str, Any]]) -> tuple[list[Slip], list[Refused]]:
         state = LiveStore.of(self.settings, self.redis_url)
-        permits = PermitService(
+        permits = Permits(
             state=state,
             log_path=self.settings.log_path,
             in_force=lambda: self.in_force,
@@ -261,7 +261,7 @@ class _Desk:
         lookups = [Lookup(customer_id=row["customer_id"], touchpoint_id=row["touchpoint"]) for row in rows]
         return [_customer(known) for known in await state.read_many(lookups)]
 
-    async def _judge(self, permits: PermitService, row: Mapping[str, Any], customer: Customer | None) -> None:
+    async def _judge(self, permits: Permits, row: Mapping[str, Any], customer: Customer | None) -> None:
         """Everything that can be said without a permit comes first: one that is given counts as a contact."""
         message = self._message(row)
         slip: Slip | None = None
@@ -283,7 +283,7 @@ class _Desk:
         else:
             self.refused.append(_denied(row, answer))
 
-    async def _permit(self, permits: PermitService, row: Mapping[str, Any]) -> PermitAnswer | None:
+    async def _permit(self, permits: Permits, row: Mapping[str, Any]) -> PermitAnswer | None:
         record = None if row["record"] is None else row["record"].encode()
         try:
             answer = await permits.answer(row["decision_id"], deadline_s=_PERMIT_S, record=record)

@@ -1,67 +1,38 @@
-"""Drafts: decisions with the answers they would give, before any log has them; and earlier answers given again."""
+"""A draft: a decision with the answer it would give, before any log has it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from uuid import uuid4
 
 import orjson
 import structlog
 
 from decisioning.catalogue.message import SILENCE
-from decisioning.customer import CustomerId
-from decisioning.decision import Action, Decision, Request
-from decisioning.errors import InvalidPolicyError
+from decisioning.decision import Action, Decision, Inputs
+from decisioning.errors import InvalidPolicyError, ModelUnavailableError
 from decisioning.gates.reservation import reservation_of
+from decisioning.policy import decide
 from decisioning.record import Record, decision_to_record
+from features.online.redis_keys import shard_of
 from features.templates.renderer import render_content
-from serving.decisions.answer import Answer, answer_of, keys_of, replayed, unnamed, withheld
+from serving.decisions.answer import Answer, answer_of, explanation, unnamed
+from serving.decisions.ask import Ask
 from serving.decisions.known import (
     CONTENDED,
     CONTENT_UNAVAILABLE,
-    Ask,
-    Prepared,
-    decide_blind,
-    decide_prepared,
-    new_decision_id,
-    prepare_many,
-    refusals_now,
+    MODEL_UNAVAILABLE,
+    Contents,
+    blind_inputs,
+    inputs_of,
 )
 from serving.in_force.fit import NOT_RENDERED
 from serving.in_force.policy_in_force import InForce
-from serving.live.reader import Claim, Conflict, Known, Lookup, stored_answer_key
+from serving.live.reader import Conflict, Known
 from serving.live.writer import FurtherRow, LogEntry
 from serving.log.log_rows import decision_rows
 
 _LOG = structlog.get_logger("nextbest.serving")
-
-type Contents = Mapping[str, Mapping[str, str]]
-"""Content by field, by message key."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ticket:
-    """A checked ask.
-
-    Attributes:
-        dedupe_key: None where it cannot be repeated.
-        claim: Binds an idempotency key to this very request; None without one.
-    """
-
-    request: Request
-    dedupe_key: str | None
-    claim: Claim | None = None
-    is_dry_run: bool = False
-    wants_explanation: bool = False
-
-    @property
-    def lookup(self) -> Lookup:
-        """What to read for it of its customer alone; `lookup_of` adds what all customers share."""
-        return Lookup(
-            customer_id=self.request.customer_id,
-            touchpoint_id=self.request.touchpoint_id,
-            dedupe_key=self.dedupe_key,
-            claim=self.claim,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,64 +40,57 @@ class Draft:
     """A decision that is not in the log yet, with the answer it would give.
 
     Attributes:
+        known: What it was decided with.
         lasting_s: How long a repeat of the ask gets the same answer, in seconds; 0 where it is decided anew.
     """
 
-    ticket: Ticket
     ask: Ask
+    known: Known
     decision: Decision
     record: Record
     record_json: bytes
     answer: Answer
     lasting_s: float
 
-    @property
-    def known(self) -> Known:
-        """What it was decided with."""
-        return self.ask.known or Known()
 
+def decide_many(
+    in_force: InForce, asks: Sequence[Ask], known: Sequence[Known], now: datetime, *, decision_id: str | None = None
+) -> list[Decision]:
+    """Decide n asks without a word about it: nothing is written, rendered anew or logged.
 
-def lookup_of(in_force: InForce, ticket: Ticket, now: datetime) -> Lookup:
-    """What to read for an ask at a moment."""
-    return replace(ticket.lookup, supply=in_force.supply.query(now))
-
-
-def about(ticket: Ticket, known: Known) -> Ticket:
-    """The ask, about the customer whom its visitor turned out to be."""
-    if known.of is None:
-        return ticket
-    return replace(ticket, request=replace(ticket.request, customer_id=CustomerId(known.of)))
+    Args:
+        in_force: Policy, schema and models.
+        asks: n asks.
+        known: What Redis holds for each.
+        now: Moment of the decisions.
+        decision_id: Id of each; None for fresh ones.
+    """
+    return [
+        _decide(in_force, inputs, decision_id or _new_id(ask))
+        for ask, (inputs, _) in zip(asks, inputs_of(in_force, asks, known, now), strict=True)
+    ]
 
 
 def draft_many(
     in_force: InForce,
-    tickets: Sequence[Ticket],
+    asks: Sequence[Ask],
     known: Sequence[Known],
     now: datetime,
     *,
-    allocated: Sequence[str | None] | None = None,
+    decision_ids: Sequence[str] | None = None,
 ) -> list[Draft]:
     """Decide n asks and write what they would be answered; nothing is logged.
 
     Args:
         in_force: Policy, schema and models.
-        tickets: n asks.
+        asks: n asks.
         known: What Redis holds for each.
         now: Moment of the decisions.
-        allocated: Message key that a plan over all customers gave each; None without a plan.
+        decision_ids: Id of each; None for fresh ones.
     """
-    plan = allocated if allocated is not None else [None] * len(tickets)
-    asks = [
-        Ask(
-            request=one.request,
-            known=what,
-            now=now,
-            decision_id=new_decision_id(one.request.customer_id),
-            allocated=key,
-        )
-        for one, what, key in zip(tickets, known, plan, strict=True)
-    ]
-    return _draft_asks(in_force, tickets, asks)
+    ids = decision_ids if decision_ids is not None else [_new_id(ask) for ask in asks]
+    looked_at = inputs_of(in_force, asks, known, now)
+    return [_draft(in_force, *one) for one in zip(asks, known, looked_at, ids, strict=True)]
 
 
 def redraft_many(in_force: InForce, drafts: Sequence[Draft], conflicts: Sequence[Conflict]) -> list[Draft]:
@@ -134,41 +98,45 @@ def redraft_many(in_force: InForce, drafts: Sequence[Draft], conflicts: Sequence
 
     Args:
         in_force: Policy, schema and models.
-        drafts: n drafts that were not committed.
+        drafts: n drafts of one moment that were not committed.
         conflicts: What Redis holds now, for each.
     """
-    asks = [replace(draft.ask, known=lost.after(draft.known)) for draft, lost in zip(drafts, conflicts, strict=True)]
-    return _draft_asks(in_force, [draft.ticket for draft in drafts], asks)
+    if not drafts:
+        return []
+    return draft_many(
+        in_force,
+        [draft.ask for draft in drafts],
+        [lost.after(draft.known) for draft, lost in zip(drafts, conflicts, strict=True)],
+        drafts[0].decision.decided_at,
+        decision_ids=[draft.decision.decision_id for draft in drafts],
+    )
 
 
 def draft_contended(in_force: InForce, draft: Draft) -> Draft:
     """Silence in place of a draft that lost every race; a repeat of the ask is decided anew."""
-    return _draft_silence(in_force, draft.ticket, draft.ask, CONTENDED)
+    decision = draft.decision
+    inputs = blind_inputs(in_force, draft.ask, decision.decided_at, CONTENDED)
+    silence = _decide(in_force, inputs, decision.decision_id)
+    return _written(in_force, draft.ask, draft.known, silence, {}, lasting_s=0.0)
 
 
-def draft_blind(in_force: InForce, ticket: Ticket, now: datetime, cause: str) -> Draft:
+def draft_blind(in_force: InForce, ask: Ask, now: datetime, cause: str) -> Draft:
     """Silence for a customer of whom nothing is known now; a repeat of the ask is decided anew.
 
     Args:
         in_force: Policy, schema and models.
-        ticket: The ask.
+        ask: The ask.
         now: Moment of the decision.
         cause: What was away, in the words of the log.
     """
-    ask = Ask(request=ticket.request, known=None, now=now, decision_id=new_decision_id(ticket.request.customer_id))
-    return _draft_silence(in_force, ticket, ask, cause)
+    silence = _decide(in_force, blind_inputs(in_force, ask, now, cause), _new_id(ask))
+    return _written(in_force, ask, Known(), silence, {}, lasting_s=0.0)
 
 
-def draft_unknown(in_force: InForce, ticket: Ticket, now: datetime) -> Draft:
-    """Silence for a customer who was erased, as for anybody unknown; it is for no log, so its answer has no id.
-
-    Args:
-        in_force: Policy, schema and models.
-        ticket: The ask.
-        now: Moment of the decision.
-    """
-    [draft] = draft_many(in_force, [ticket], [Known()], now)
-    return replace(draft, answer={**unnamed(draft.answer), "dry_run": ticket.is_dry_run})
+def draft_unknown(in_force: InForce, draft: Draft) -> Draft:
+    """Silence for a customer who was erased, as for anybody unknown; it is for no log, so its answer has no id."""
+    [unknown] = draft_many(in_force, [draft.ask], [Known()], draft.decision.decided_at)
+    return replace(unknown, answer={**unnamed(unknown.answer), "dry_run": draft.ask.is_dry_run})
 
 
 def entry_of(in_force: InForce, draft: Draft, *, keeps_record: bool = True) -> LogEntry:
@@ -192,7 +160,7 @@ def entry_of(in_force: InForce, draft: Draft, *, keeps_record: bool = True) -> L
         ),
         record=draft.record_json if keeps_record else b"",
         answer=orjson.dumps(draft.answer) if is_lasting else b"",
-        stored_at=draft.ticket.lookup.stored_at if is_lasting else None,
+        stored_at=draft.ask.lookup().stored_at if is_lasting else None,
         sticky_seconds=draft.lasting_s,
         reservation=reservation_of(in_force.catalogue, decision),
         supply=in_force.supply.query(decision.decided_at),
@@ -201,86 +169,68 @@ def entry_of(in_force: InForce, draft: Draft, *, keeps_record: bool = True) -> L
     )
 
 
-def answer_again(in_force: InForce, decision: Decision) -> tuple[str, bytes, float] | None:
-    """What a repeat of a decision's ask gets, written anew from its record.
+def explained(in_force: InForce, draft: Draft, answer: Answer) -> Answer:
+    """An answer to a draft's ask, with why where the ask wants it."""
+    if not draft.ask.wants_explanation:
+        return answer
+    why = explanation(draft.record, policy=in_force.policy, per_major=in_force.per_major)
+    return {**answer, "explanation": why}
+
+
+def rewritten(in_force: InForce, decision: Decision) -> tuple[Answer, float] | None:
+    """The answer to a decision of the log, written anew from its record, and for how many seconds it stands.
+
+    None where it does not stand, or its content can no longer be rendered.
 
     Args:
         in_force: Policy in use now; content is rendered with its templates.
         decision: A decision of the log.
-
-    Returns:
-        Where Redis keeps it, the answer as JSON, and for how many seconds from the decision on; None where a repeat is
-        decided anew, or its content can no longer be rendered.
     """
-    request = decision.inputs.request
     if decision.touchpoint_id not in in_force.fitting:
         return None
-    ask = Ask(request=request, known=None, now=decision.decided_at, decision_id=decision.decision_id)
-    lasting_s = _lasting_s(in_force, decision)
     try:
-        contents, unrendered = _contents(in_force, Prepared(ask=ask, inputs=decision.inputs, contents={}), decision)
+        contents, unrendered = _rendered(in_force, decision, {})
     except KeyError:  # the catalogue no longer has the message
         return None
+    lasting_s = _lasting_s(in_force, decision)
     if unrendered is not None or lasting_s <= 0:
         return None
-    answer = answer_of(
-        decision,
-        contents=contents,
-        policy=in_force.policy,
-        measure_id=in_force.measure_of(decision.model_version),
-        per_major=in_force.per_major,
-        ttl_s=int(lasting_s),
-    )
-    stored_at = stored_answer_key(request.customer_id, request.touchpoint_id, request.request_key)
-    return stored_at, orjson.dumps(answer), lasting_s
+    return _answer(in_force, decision, contents, lasting_s), lasting_s
 
 
-def repeat(in_force: InForce, ticket: Ticket, known: Known, stored: bytes, now: datetime) -> Answer:
-    """The answer that an ask already got, unless its message may not be sent now: then hold, with the reasons.
-
-    Args:
-        in_force: Policy in use now.
-        ticket: The repeated ask.
-        known: What Redis holds of the customer now.
-        stored: The answer given before, as JSON.
-        now: Moment of the repeat.
-    """
-    answer = replayed(orjson.loads(stored), now=now)
-    keys = keys_of(answer)
-    if not keys:
-        return answer
-    ask = Ask(request=ticket.request, known=known, now=now, decision_id=answer["decision_id"] or "")
-    refused = refusals_now(in_force, ask, keys, positions=max(1, len(answer["slate"])))
-    return withheld(answer, refused) if refused else answer
+def _new_id(ask: Ask) -> str:
+    """A fresh id that names the customer's shard, so that the id alone finds the decision."""
+    return f"dec_{shard_of(ask.request.customer_id):02x}{uuid4().hex}"
 
 
-def _draft_asks(in_force: InForce, tickets: Sequence[Ticket], asks: Sequence[Ask]) -> list[Draft]:
-    prepared = prepare_many(in_force, asks)
-    return [_draft(in_force, *pair) for pair in zip(tickets, prepared, strict=True)]
+def _decide(in_force: InForce, inputs: Inputs, decision_id: str) -> Decision:
+    """The decision; scores that cannot be used are left out, and the record says so."""
+    try:
+        return decide(in_force.policy, inputs, decision_id)
+    except ModelUnavailableError:  # scores that no message may be sent on
+        degraded = (*inputs.degraded, MODEL_UNAVAILABLE)
+        unscored = replace(inputs, expected_values=None, model_version=None, degraded=degraded)
+        return decide(in_force.policy, unscored, decision_id)
 
 
-def _draft(in_force: InForce, ticket: Ticket, prepared: Prepared) -> Draft:
-    decision = decide_prepared(in_force, prepared)
-    contents, unrendered = _contents(in_force, prepared, decision)
+def _draft(in_force: InForce, ask: Ask, known: Known, looked_at: tuple[Inputs, Contents], decision_id: str) -> Draft:
+    inputs, fitted = looked_at
+    decision = _decide(in_force, inputs, decision_id)
+    contents, unrendered = _rendered(in_force, decision, fitted)
     if unrendered is None:
-        return _written(in_force, ticket, prepared.ask, decision, contents, lasting_s=_lasting_s(in_force, decision))
+        return _written(in_force, ask, known, decision, contents, lasting_s=_lasting_s(in_force, decision))
     # What cannot be put into words cannot be sent: it leaves the choice, and the choice is made again.
     _LOG.error("content_not_rendered", message=unrendered)
-    inputs = prepared.inputs
     note = () if CONTENT_UNAVAILABLE in inputs.degraded else (CONTENT_UNAVAILABLE,)
     without = replace(inputs, unfit={**inputs.unfit, unrendered: NOT_RENDERED}, degraded=(*inputs.degraded, *note))
-    return _draft(in_force, ticket, replace(prepared, inputs=without))
+    return _draft(in_force, ask, known, (without, fitted), decision_id)
 
 
-def _draft_silence(in_force: InForce, ticket: Ticket, ask: Ask, cause: str) -> Draft:
-    return _written(in_force, ticket, ask, decide_blind(in_force, ask, degraded=[cause]), {}, lasting_s=0.0)
-
-
-def _contents(in_force: InForce, prepared: Prepared, decision: Decision) -> tuple[Contents, str | None]:
+def _rendered(in_force: InForce, decision: Decision, fitted: Contents) -> tuple[Contents, str | None]:
     """Content of the chosen messages, and the key of one that could not be rendered."""
-    inputs = prepared.inputs
+    inputs = decision.inputs
     attributes = inputs.customer.attributes if inputs.customer is not None else {}
-    contents = dict(prepared.contents)
+    contents = dict(fitted)
     for key in (decision.message_key, *(position.message_key for position in decision.further)):
         if key == SILENCE or key in contents:
             continue
@@ -306,24 +256,28 @@ def _lasting_s(in_force: InForce, decision: Decision) -> float:
 
 
 def _written(
-    in_force: InForce, ticket: Ticket, ask: Ask, decision: Decision, contents: Contents, *, lasting_s: float
+    in_force: InForce, ask: Ask, known: Known, decision: Decision, contents: Contents, *, lasting_s: float
 ) -> Draft:
     """A draft with its record and answer."""
-    lasting_s = lasting_s if ticket.dedupe_key is not None else 0.0
+    lasting_s = lasting_s if ask.dedupe_key is not None else 0.0
     record = decision_to_record(decision)
     return Draft(
-        ticket=ticket,
         ask=ask,
+        known=known,
         decision=decision,
         record=record,
         record_json=orjson.dumps(record),
-        answer=answer_of(
-            decision,
-            contents=contents,
-            policy=in_force.policy,
-            measure_id=in_force.measure_of(decision.model_version),
-            per_major=in_force.per_major,
-            ttl_s=int(lasting_s),
-        ),
+        answer=_answer(in_force, decision, contents, lasting_s),
         lasting_s=lasting_s,
+    )
+
+
+def _answer(in_force: InForce, decision: Decision, contents: Contents, lasting_s: float) -> Answer:
+    return answer_of(
+        decision,
+        contents=contents,
+        policy=in_force.policy,
+        measure_id=in_force.measure_of(decision.model_version),
+        per_major=in_force.per_major,
+        ttl_s=int(lasting_s),
     )

@@ -12,7 +12,6 @@ from typing import Annotated, Literal, TypedDict
 
 from pydantic import Field
 
-from decisioning.customer import CustomerId
 from decisioning.decision import Decision
 from decisioning.errors import UnavailableError, UnknownNameError
 from decisioning.explanation.explanation import Reader, explain_decision
@@ -22,9 +21,9 @@ from decisioning.policy import Policy
 from decisioning.record import Record, decision_from_record
 from features.models.policy_archive import PolicyArchive
 from serving.decisions.answer import Amount, Amounts, closed
-from serving.decisions.known import Ask, decide_prepared, prepare_many
+from serving.decisions.ask import Ask
+from serving.decisions.draft import decide_many
 from serving.in_force.policy_in_force import InForce
-from serving.live.reader import Lookup
 from serving.live.store import LiveStore
 
 _MINOR = "_minor"
@@ -194,19 +193,11 @@ async def _decide_now(
         raise UnknownNameError("offer", offer_id, catalogue.offers)
     in_force.policy.candidates(request.touchpoint_id)  # refuses a touchpoint that is gone
     is_stage_known = request.stage_id in {stage.stage_id for stage in catalogue.stages}
+    ask = Ask(request=replace(request, stage_id=request.stage_id if is_stage_known else None))
     async with asyncio.timeout(within_s):
-        lookup = Lookup(
-            customer_id=request.customer_id, touchpoint_id=request.touchpoint_id, supply=in_force.supply.query(now)
-        )
-        [known] = await state.read_people([lookup])
-    who = request.customer_id if known.of is None else CustomerId(known.of)
-    ask = Ask(
-        request=replace(request, customer_id=who, stage_id=request.stage_id if is_stage_known else None),
-        known=known,
-        now=now,
-        decision_id=NOW_ID,
-    )
-    return decide_prepared(in_force, prepare_many(in_force, [ask])[0])
+        [known] = await state.read_people([ask.lookup(in_force.supply.query(now))])
+    [decision] = decide_many(in_force, [ask.about(known)], [known], now, decision_id=NOW_ID)
+    return decision
 
 
 def _told_then(

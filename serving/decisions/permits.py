@@ -25,11 +25,13 @@ from decisioning.gates.reservation import Reservation, reservation_of
 from decisioning.permit import WITHDRAWN, PermitVerdict, permit
 from decisioning.record import decision_from_record
 from serving.decisions.answer import because, closed
-from serving.decisions.known import Ask, inputs_now, refusals_now
+from serving.decisions.ask import Ask
+from serving.decisions.known import unscored_inputs
 from serving.decisions.race import MAX_ATTEMPTS
+from serving.decisions.repeats import refusals_now
 from serving.errors import UnknownDecisionError
 from serving.in_force.policy_in_force import InForce
-from serving.live.reader import Conflict, Known, Lookup
+from serving.live.reader import Conflict, Known
 from serving.live.store import STATE_LOST, Gone, LiveStore
 from serving.live.writer import Settlement
 from serving.log.archive import find_decisions
@@ -78,7 +80,7 @@ class PermitAnswer(TypedDict):
     replayed: Annotated[bool, Field(description="The permit had been asked for already")]
 
 
-class PermitService:
+class Permits:
     """Answers permits; like decisions, it never raises because something behind it is away."""
 
     def __init__(
@@ -141,7 +143,7 @@ class PermitService:
                 raise UnknownDecisionError
             if not isinstance(told, Conflict):
                 return _again(told)
-            self._metrics.conflicts.inc()
+            self._metrics.lost(1)
         return _denied(decision_id, now, CONTENDED)
 
     async def _person(self, decision: Decision, known: Known) -> Known | None:
@@ -149,8 +151,7 @@ class PermitService:
         if known.person is None:
             return None
         request = decision.inputs.request
-        lookup = Lookup(customer_id=request.customer_id, touchpoint_id=request.touchpoint_id)
-        [found] = await self._state.read_people([lookup])
+        [found] = await self._state.read_people([Ask(request=request).lookup()])
         return found if found.of is not None else None
 
 
@@ -191,8 +192,7 @@ def _judge(
     Raises:
         UnavailableError: It needs live state that was lost: the contact keeps its place until that is restored.
     """
-    ask = Ask(request=decision.inputs.request, known=known, now=now, decision_id=decision.decision_id)
-    inputs = inputs_now(in_force, ask)
+    inputs = unscored_inputs(in_force, Ask(request=decision.inputs.request), known, now)
     found = _permitted(in_force, decision, inputs)
     if found.is_allowed and person is not None:
         found = _refused_by(in_force, decision, person, now) or found
@@ -222,8 +222,8 @@ def _judge(
 def _refused_by(in_force: InForce, decision: Decision, person: Known, now: datetime) -> PermitVerdict | None:
     """What protects the customer whom a visitor turned out to be, against what was decided for the visitor."""
     request = replace(decision.inputs.request, customer_id=CustomerId(person.of or decision.customer_id))
-    ask = Ask(request=request, known=person, now=now, decision_id=decision.decision_id)
-    return refusals_now(in_force, ask, [decision.message_key], positions=1).get(decision.message_key)
+    own, key = frozenset({decision.decision_id}), decision.message_key
+    return refusals_now(in_force, Ask(request=request), person, [key], now=now, own=own).get(key)
 
 
 def _permitted(in_force: InForce, decision: Decision, inputs: Inputs) -> PermitVerdict:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from decisioning.decision import Action
-from serving.decisions.draft import Draft, Ticket, draft_contended, draft_unknown, entry_of, redraft_many
+from serving.decisions.draft import Draft, draft_contended, draft_unknown, entry_of, redraft_many
 from serving.in_force.policy_in_force import InForce
 from serving.live.reader import Conflict
 from serving.live.store import Gone, LiveStore
@@ -76,8 +76,7 @@ class Race:
                 continue
             draft = self.unsettled.pop(place)
             if isinstance(reply, Gone):
-                gone = draft_unknown(self._in_force, draft.ticket, draft.decision.decided_at)
-                self.settled[place] = Settled(draft=gone, twin=None)
+                self.settled[place] = Settled(draft=draft_unknown(self._in_force, draft), twin=None)
                 continue
             self.settled[place] = Settled(draft=draft, twin=reply)
             has_sent |= reply is None and draft.decision.action is Action.SEND
@@ -95,16 +94,3 @@ class Race:
         self.unsettled.update(
             zip(again, redraft_many(self._in_force, drafts, [lost[place] for place in again]), strict=True)
         )
-
-
-def rounds_of(tickets: Sequence[Ticket]) -> list[list[int]]:
-    """Places of asks that can travel together: each customer once a round, in the order they came."""
-    rounds: list[list[int]] = []
-    turns: dict[str, int] = {}
-    for place, ticket in enumerate(tickets):
-        turn = turns.get(ticket.request.customer_id, 0)
-        turns[ticket.request.customer_id] = turn + 1
-        if turn == len(rounds):
-            rounds.append([])
-        rounds[turn].append(place)
-    return rounds

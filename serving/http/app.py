@@ -15,8 +15,9 @@ from features.models.registry import fetch_champion
 from features.settings import Settings
 from features.zone_rules import rules_in_force, use_newest_rules, warn_of_old_rules
 from serving.console.routes import console_routes
-from serving.decisions.orchestrator import DecisionService
-from serving.decisions.permits import PermitService
+from serving.decisions.orchestrator import Orchestrator
+from serving.decisions.permits import Permits
+from serving.decisions.silence import SilentAnswers
 from serving.http import api_docs, problems
 from serving.http.access import needs
 from serving.http.api_keys import KeyRing, Scope
@@ -95,22 +96,14 @@ def app_from_environment() -> FastAPI:
 
 def _engine(settings: Settings, refresher: Refresher, now: Callable[[], datetime], metrics: Metrics) -> Engine:
     state = LiveStore.of(settings, redis_url_of(settings))
-    decisions_service = DecisionService(
-        state=state,
-        fallback=FallbackLog(settings.spool_path),
-        in_force=refresher.current,
-        now=now,
-        metrics=metrics,
-    )
+    silence = SilentAnswers(state=state, fallback=FallbackLog(settings.spool_path), decided=metrics.decided)
     return Engine(
         settings=settings,
         now=now,
         state=state,
         refresher=refresher,
-        decisions=decisions_service,
-        permits=PermitService(
-            state=state, log_path=settings.log_path, in_force=refresher.current, now=now, metrics=metrics
-        ),
+        decisions=Orchestrator(state=state, in_force=refresher.current, counts=metrics, silence=silence),
+        permits=Permits(state=state, log_path=settings.log_path, in_force=refresher.current, now=now, metrics=metrics),
         intake=Intake(state=state, log_path=settings.log_path, now=now),
         keys=KeyRing(settings.keys_path),
         metrics=metrics,

@@ -7,8 +7,8 @@ from datetime import datetime
 from starlette.requests import HTTPConnection
 
 from features.settings import Settings
-from serving.decisions.orchestrator import DecisionService
-from serving.decisions.permits import PermitService
+from serving.decisions.orchestrator import Orchestrator
+from serving.decisions.permits import Permits
 from serving.http.api_keys import KeyRing
 from serving.in_force.refresher import Refresher
 from serving.live.store import LiveStore
@@ -30,8 +30,8 @@ class Engine:
     now: Callable[[], datetime]
     state: LiveStore
     refresher: Refresher
-    decisions: DecisionService
-    permits: PermitService
+    decisions: Orchestrator
+    permits: Permits
     intake: Intake
     keys: KeyRing
     metrics: Metrics

@@ -1,6 +1,7 @@
 """Bytes in, bytes out: how every route reads a body and writes an answer."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
@@ -9,13 +10,24 @@ from pydantic_core import from_json
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serving.decisions.ask import Idempotency
 from serving.forms import Body, validate
 from serving.http.bodies import MAX_BATCH, ListBody
 from serving.http.problems import Problem
 from serving.live.reader import Claim
 
 MAX_IDEMPOTENCY_KEY = 255
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Idempotency:
+    """An `Idempotency-Key` header: the key, and the claim that binds it to its request."""
+
+    key: str
+    claim: Claim
+
+    def dedupe_key(self, place: int | None = None) -> str:
+        """Identity of the request's ask, or of its item at a place."""
+        return f"idempotency:{self.key}{'' if place is None else f'#{place}'}"
 
 
 async def read_body[T: Body](request: Request, model: type[T]) -> T:

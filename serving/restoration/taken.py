@@ -20,7 +20,7 @@ from decisioning.record import decision_from_record
 from features.log.restorable import StoredRow
 from features.models.policy_archive import PolicyArchive
 from features.online.redis_keys import book_key, decision_key, household_pointer_key, shard_of
-from serving.decisions.draft import answer_again
+from serving.decisions.repeats import answer_again
 from serving.in_force.policy_in_force import InForce
 from serving.live.book import contact_text
 from serving.live.changes import touch_in_catalogue

@@ -10,8 +10,7 @@ from starlette.responses import Response
 
 from decisioning.errors import NextbestError
 from serving.decisions.answer import Answer
-from serving.decisions.ask import Idempotency, ticket_of
-from serving.decisions.draft import Ticket
+from serving.decisions.ask import Ask, ask_of
 from serving.decisions.records import record_bytes
 from serving.errors import Fault, InvalidFormError
 from serving.forms import DecisionBody, PathId, unknown_name, validate
@@ -28,7 +27,7 @@ from serving.http.documents import (
 from serving.http.engine import Engine, engine_of
 from serving.http.flat_answer import FlatAnswer, flat
 from serving.http.problems import Problem, problem_of, request_id
-from serving.http.requests import idempotency_of, json_response, read_body
+from serving.http.requests import Idempotency, idempotency_of, json_response, read_body
 from serving.in_force.policy_in_force import InForce
 
 BATCH_SLICE = 20
@@ -67,8 +66,8 @@ async def decide(request: Request) -> Response:
     """
     engine = engine_of(request)
     body = await read_body(request, DecisionBody)
-    ticket = ticket_of(body, engine.refresher.current(), await idempotency_of(request))
-    answer = await _answer(engine, ticket, body.deadline_ms, route="decisions")
+    in_force, idempotency = engine.refresher.current(), await idempotency_of(request)
+    answer = await _answer(engine, _ask(body, in_force, idempotency), body.deadline_ms, route="decisions")
     return json_response(answer, headers={"Idempotency-Replayed": "true"} if answer["replayed"] else None)
 
 
@@ -98,8 +97,7 @@ async def decide_flat(request: Request) -> Response:
     """
     engine = engine_of(request)
     in_force = engine.refresher.current()
-    ticket = ticket_of(_body_of_query(request), in_force)
-    answer = await _answer(engine, ticket, None, route="decisions/next")
+    answer = await _answer(engine, ask_of(_body_of_query(request), in_force), None, route="decisions/next")
     lasting = f"private, max-age={min(answer['ttl_s'], CACHED_S)}" if answer["ttl_s"] else "no-store"
     return json_response(flat(answer), headers={"Cache-Control": lasting})
 
@@ -117,13 +115,13 @@ async def decide_batch(request: Request) -> Response:
     body = await read_body(request, BatchBody)
     idempotency = await idempotency_of(request)
     in_force = engine.refresher.current()
-    tickets = [_ticket_or_problem(value, place, in_force, idempotency) for place, value in enumerate(body.requests)]
-    results = [_refused(one, request) if isinstance(one, Problem) else None for one in tickets]
-    asked = [(place, one) for place, one in enumerate(tickets) if isinstance(one, Ticket)]
+    asks = [_ask_or_problem(value, place, in_force, idempotency) for place, value in enumerate(body.requests)]
+    results = [_refused(one, request) if isinstance(one, Problem) else None for one in asks]
+    asked = [(place, one) for place, one in enumerate(asks) if isinstance(one, Ask)]
     for start in range(0, len(asked), BATCH_SLICE):
         part = asked[start : start + BATCH_SLICE]
         answers = await engine.decisions.answer_many(
-            [ticket for _, ticket in part], deadline_s=engine.settings.deadline_ms / 1000
+            [ask for _, ask in part], now=engine.now, deadline_s=engine.settings.deadline_ms / 1000
         )
         for (place, _), answer in zip(part, answers, strict=True):
             results[place] = {"status": 200, "decision": answer}
@@ -149,22 +147,25 @@ async def read_decision(decision_id: PathId, request: Request) -> Response:
     return Response(record, media_type="application/json")
 
 
-async def _answer(engine: Engine, ticket: Ticket, deadline_ms: int | None, *, route: str) -> Answer:
+async def _answer(engine: Engine, ask: Ask, deadline_ms: int | None, *, route: str) -> Answer:
     started = time.perf_counter()
     limit = min(deadline_ms or engine.settings.deadline_ms, engine.settings.deadline_ms)
-    answer = await engine.decisions.answer(ticket, deadline_s=limit / 1000)
+    [answer] = await engine.decisions.answer_many([ask], now=engine.now, deadline_s=limit / 1000)
     engine.metrics.latency.labels(route).observe(time.perf_counter() - started)
     return answer
 
 
-def _ticket_or_problem(value: Any, place: int, in_force: InForce, idempotency: Idempotency | None) -> Ticket | Problem:
-    own = None
-    if idempotency is not None:
-        own = Idempotency(key=idempotency.key, suffix=f"#{place}", claim=idempotency.claim)
+def _ask_or_problem(value: Any, place: int, in_force: InForce, idempotency: Idempotency | None) -> Ask | Problem:
     try:
-        return ticket_of(validate(DecisionBody, value), in_force, own)
+        return _ask(validate(DecisionBody, value), in_force, idempotency, place)
     except NextbestError as error:
         return problem_of(error)
+
+
+def _ask(body: DecisionBody, in_force: InForce, idempotency: Idempotency | None, place: int | None = None) -> Ask:
+    if idempotency is None:
+        return ask_of(body, in_force)
+    return ask_of(body, in_force, key=idempotency.dedupe_key(place), claim=idempotency.claim)
 
 
 def _refused(problem: Problem, request: Request) -> dict[str, Any]:

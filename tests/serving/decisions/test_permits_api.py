@@ -259,11 +259,12 @@ def test_a_permit_that_loses_a_race_is_judged_again_by_what_the_winner_left(
     async def read_then_lose(*what: Any) -> Any:
         context = await whole(*what)
         if not raced:
-            from serving.decisions.ask import ticket_of
+            from serving.decisions.ask import ask_of
             from serving.forms import DecisionBody, validate
 
             in_force = client.app.state.engine.refresher.current()  # pyright: ignore[reportAttributeAccessIssue]
-            raced.append(await decisions.answer(ticket_of(validate(DecisionBody, ASK), in_force), deadline_s=2.0))
+            ask = ask_of(validate(DecisionBody, ASK), in_force)
+            raced.extend(await decisions.answer_many([ask], now=clock, deadline_s=2.0))
         return context
 
     state.permit_context = read_then_lose

@@ -149,11 +149,11 @@ class Rival:
         if self.left and any(entry.reservation.contacts for entry in entries):
             self.left -= 1
             self.engine.state.commit = self.commit
-            from serving.decisions.ask import ticket_of
+            from serving.decisions.ask import ask_of
             from serving.forms import DecisionBody, validate
 
-            ticket = ticket_of(validate(DecisionBody, ASK), self.engine.refresher.current())
-            await self.engine.decisions.answer(ticket, deadline_s=2.0)
+            ask = ask_of(validate(DecisionBody, ASK), self.engine.refresher.current())
+            await self.engine.decisions.answer_many([ask], now=self.engine.now, deadline_s=2.0)
             self.engine.state.commit = self.after_another
         return await self.commit(entries)
 

@@ -155,7 +155,7 @@ def test_a_fault_of_ours_tells_the_caller_an_id_and_nothing_else(
     async def fail(*_: Any, **__: Any) -> None:
         raise RuntimeError("secret-detail")
 
-    monkeypatch.setattr(client.app.state.engine.decisions, "answer", fail)  # pyright: ignore[reportAttributeAccessIssue]
+    monkeypatch.setattr(client.app.state.engine.decisions, "answer_many", fail)  # pyright: ignore[reportAttributeAccessIssue]
     answer = client.post("/v1/decisions", json=ASK)
 
     problem(answer, 500, "internal_error")
