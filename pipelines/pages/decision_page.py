@@ -1,4 +1,4 @@
-"""The page docs/decisions.md: one decision that the engine makes, its record, and what three readers are told of it."""
+"""The page docs/decisions.md: one decision that the engine makes, its record, and three explanations of it."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -33,15 +33,15 @@ _PAGE = """<!-- written by `nextbest docs generate`; change pipelines/pages/deci
 
 # One decision, explained
 
-Every decision leaves a record: what was asked, everything that was looked at, what was chosen with which probability,
-and every reason against everything else. From the record alone it can be explained, replayed and audited. This page
-shows one, made by the engine under the catalogue of `examples/grocery`: a household that shops regularly is to get the
-weekly mail. It has agreed to e-mail, refused letters, and has no children.
+Every decision leaves a record: the request, all inputs, the choice with its probability, and the reasons against every
+other message. The record alone is enough to explain, replay and audit the decision. This page shows a decision that the
+engine made under the catalogue of `examples/grocery`: a household that shops regularly is due for the weekly mail. It
+has agreed to e-mail, refused letters, and has no children.
 
-## What the customer is told
+## The explanation for the customer
 
-`GET /v1/decisions/{{id}}/explanation?for=customer` answers in English or German: what was decided, by what logic, which
-data mattered and what they can do. No figures, and no names but those of offers.
+`GET /v1/decisions/{{id}}/explanation?for=customer` answers in English or German: what was decided, by which logic,
+which data mattered and what the customer can do. It contains no figures, and no names except those of offers.
 
 {customer}
 
@@ -49,28 +49,28 @@ The same in German:
 
 {german}
 
-## What a call agent is told
+## The explanation for a call agent
 
-What was chosen and why, what stood in the way of everything else, when to try again, and which cases are open.
+The choice and its reason, why other messages were refused, when to try again, and which cases are open.
 
 {agent}
 
-## What an auditor is told
+## The explanation for an auditor
 
-Everything, with figures. Amounts are in minor units (cents); where a rate is learned, values and uplifts are rates.
+Everything, with figures. Amounts are in minor units (cents); if the model learns a rate, values and uplifts are rates.
 
 {auditor}
 
 ## Why not something else
 
-`GET /v1/decisions/{{id}}/why-not?offer=...` says how far an offer came, and the nearest change that would have let it
-win. A change is told as verified only if deciding again with it puts the offer first.
+`GET /v1/decisions/{{id}}/why-not?offer=...` says where an offer failed, and the smallest change that would have let
+it win. A change is called verified only if deciding again with it puts the offer first.
 
 {why_not}
 
 ## The record
 
-`GET /v1/decisions/{{id}}` answers with it, and the log keeps it. A real one holds every feature; this one holds five.
+`GET /v1/decisions/{{id}}` returns it, and the log keeps it. A real record holds every feature; this one holds five.
 
 <details>
 <summary>The whole record</summary>
