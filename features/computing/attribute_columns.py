@@ -36,7 +36,7 @@ def _numbers(texts: pl.Series) -> pl.Series:
     plain = texts.cast(pl.Float64, strict=False)
     plain = plain.set(~plain.is_finite().fill_null(value=True), None)
     odd = texts.filter(plain.is_null() & texts.is_not_null()).unique().to_list()
-    read = {text: found for text in odd if (found := read_number(text)) is not None}
+    read = {text: float(found) for text in odd if (found := read_number(text)) is not None}  # may exceed 64 bits
     rest = texts.replace_strict(read, default=None, return_dtype=pl.Float64) if read else plain
     return plain.zip_with(plain.is_not_null(), rest)
 

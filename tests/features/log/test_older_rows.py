@@ -37,6 +37,7 @@ def in_columns(attribute: Attribute, value: Any) -> tuple[Any, bool]:
     [
         ("age", "42", 42),
         ("age", "42,5", 42.5),
+        ("age", "1E40 ", 1e40),
         ("age", "many", None),
         ("age", True, None),
         ("keen", "yes", True),
