@@ -8,22 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from decisioning.catalogue.care import CarePolicy, Case
-from decisioning.catalogue.contact_policy import Contact, Touch
-from decisioning.catalogue.message import MessageClass
+from decisioning.catalogue.contact_policy import Contact
 from decisioning.live import LiveState, RecentEvent, StageMove, live_facts, stage_moved_to
+from tests.touches import make_touch
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 TICK = timedelta(microseconds=1)
-TOUCH = Touch(
-    message_class=MessageClass.MARKETING,
-    department="sales",
-    goal_id="loyalty",
-    channel_id="email",
-    offer_id="coffee",
-    creative_id="plain",
-)
+TOUCH = make_touch("coffee", department="sales")
 
 
 def events_at(*ages: timedelta, event_type: str = "browse") -> tuple[RecentEvent, ...]:

@@ -29,7 +29,6 @@ from decisioning.catalogue.experiment import Holdout, ProgrammeHoldout
 from decisioning.catalogue.exploration import Exploration, ExplorationKind, Ramp
 from decisioning.catalogue.levers import Lever, LeverScope
 from decisioning.catalogue.limits import DepartmentShare, Limit, LimitScope, Supply
-from decisioning.catalogue.message import MessageClass
 from decisioning.catalogue.message_classes import CapScope
 from decisioning.catalogue.quiet_hours import QuietHours, QuietRule
 from decisioning.customer import Consent
@@ -47,6 +46,7 @@ from decisioning.record import (
 )
 from decisioning.rules.predicate import Compare, Comparison
 from decisioning.scoring import FeatureVector
+from tests.touches import make_touch
 
 type MakeInputs = Callable[..., Inputs]
 FACTS = st.dictionaries(
@@ -225,14 +225,7 @@ MOMENT = datetime(2026, 10, 30, 9, 30, 15, 123, tzinfo=UTC)
 
 
 def touch(offer_id: str = "double-stamps", channel_id: str = "push") -> Touch:
-    return Touch(
-        message_class=MessageClass.MARKETING,
-        department="marketing",
-        goal_id="loyalty",
-        channel_id=channel_id,
-        offer_id=offer_id,
-        creative_id="plain",
-    )
+    return make_touch(offer_id, channel_id)
 
 
 FULL_LIVE = LiveState(

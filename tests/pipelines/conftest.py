@@ -11,8 +11,7 @@ import numpy as np
 import orjson
 import pytest
 
-from decisioning.catalogue.contact_policy import Contact, Touch
-from decisioning.catalogue.message import MessageClass
+from decisioning.catalogue.contact_policy import Contact
 from decisioning.customer import Consent, Customer, CustomerId
 from decisioning.decision import Decision, Inputs, Placement, Request, request_uniform
 from decisioning.live import LiveState
@@ -28,6 +27,7 @@ from features.log.rows import frame_of, parse_row
 from features.models.policy_archive import PolicyArchive
 from features.settings import Settings
 from serving.log.log_rows import decision_rows
+from tests.touches import make_touch
 
 SHOP = Path(__file__).parent.parent / "catalogues" / "shop"
 MOMENT = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -91,10 +91,7 @@ def make_inputs(policy: Policy, number: int) -> Inputs:
     schema = schema_of(policy)
     values = rng.gamma(2.0, 10.0, len(schema.names))
     values[rng.random(len(values)) < 0.3] = np.nan
-    touch = Touch(
-        message_class=MessageClass.MARKETING, department="marketing", goal_id="loyalty", channel_id="email",
-        offer_id="free-coffee", creative_id="plain",
-    )  # fmt: skip
+    touch = make_touch()
     contacts = (Contact(contact_id="D-0", touch=touch, at=MOMENT - timedelta(days=3), is_confirmed=True),)
     return Inputs(
         request=request,

@@ -16,7 +16,6 @@ from decisioning.catalogue.contact_policy import (
     PressureBudget,
     Suppression,
     SuppressionScope,
-    Touch,
     book_seconds,
     check_contact_policy,
     merge_contacts,
@@ -24,6 +23,7 @@ from decisioning.catalogue.contact_policy import (
 from decisioning.catalogue.message import MessageClass, Offer
 from decisioning.catalogue.message_classes import CapScope
 from decisioning.errors import InvalidInputError, InvalidPolicyError
+from tests.touches import make_touch
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 DAY_SECONDS = 86_400.0
@@ -31,14 +31,7 @@ CAP = Cap(cap_id="week", scope=CapScope.EVERYTHING, limit=3, window_seconds=7 * 
 PRESSURE = PressureBudget(limit=10.0, window_seconds=7 * DAY_SECONDS)
 SUPPRESSION = Suppression(after="declined", scope=SuppressionScope.OFFER, cooldown_seconds=DAY_SECONDS)
 FATIGUE = Fatigue(cost_minor=2.0, half_life_seconds=7 * DAY_SECONDS)
-TOUCH = Touch(
-    message_class=MessageClass.MARKETING,
-    department="sales",
-    goal_id="loyalty",
-    channel_id="email",
-    offer_id="coffee",
-    creative_id="plain",
-)
+TOUCH = make_touch("coffee", department="sales")
 HELD = Contact(contact_id="d1", touch=TOUCH, at=NOW, reserved_until=NOW + timedelta(hours=1))
 
 

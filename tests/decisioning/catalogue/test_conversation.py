@@ -23,6 +23,7 @@ from decisioning.live import LiveState
 from decisioning.permit import permit
 from decisioning.policy import Policy, decide
 from decisioning.record import decision_from_record, decision_to_record, replay
+from tests.touches import make_touch
 
 type MakeInputs = Callable[..., Inputs]
 
@@ -32,14 +33,7 @@ ORDINARY = "ten-percent/email/plain"
 
 
 def touch(channel_id: str = "email", offer_id: str = "ten-percent", creative_id: str = "plain") -> Touch:
-    return Touch(
-        message_class=MessageClass.MARKETING,
-        department="marketing",
-        goal_id="loyalty",
-        channel_id=channel_id,
-        offer_id=offer_id,
-        creative_id=creative_id,
-    )
+    return make_touch(offer_id, channel_id, creative_id=creative_id)
 
 
 def seen(at: datetime, channel_id: str = "email", outcome: str = "viewed") -> LiveState:

@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from decisioning.catalogue.catalogue import Catalogue
-from decisioning.catalogue.contact_policy import Touch
 from decisioning.catalogue.limits import (
     DepartmentShare,
     Limit,
@@ -26,11 +25,12 @@ from decisioning.catalogue.limits import (
     price_name,
     total_counter_name,
 )
-from decisioning.catalogue.message import Channel, MessageClass
+from decisioning.catalogue.message import Channel
 from decisioning.decision import Exclusion
 from decisioning.errors import InvalidInputError, InvalidPolicyError
 from decisioning.gates.arrival import run_at
 from decisioning.gates.capacity import ceilings, limit_refusal, shadow_minor, uses
+from tests.touches import make_touch
 
 NOW = datetime(2026, 11, 4, 12, tzinfo=UTC)  # a Wednesday
 TICK = timedelta(microseconds=1)
@@ -45,14 +45,7 @@ BUDGET = Limit(
     period=Period.TOTAL,
 )
 SHARE = DepartmentShare(share_id="most", department="sales", max_share=0.5, slack=2)
-CALL = Touch(
-    message_class=MessageClass.MARKETING,
-    department="sales",
-    goal_id="loyalty",
-    channel_id="call",
-    offer_id="coffee",
-    creative_id="plain",
-)
+CALL = make_touch("coffee", "call", department="sales")
 
 type Shop = Callable[..., Catalogue]
 

@@ -11,14 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from decisioning.catalogue.catalogue import Catalogue
-from decisioning.catalogue.contact_policy import Cap, Contact, ContactPolicy, Touch
+from decisioning.catalogue.contact_policy import Cap, Contact, ContactPolicy
 from decisioning.catalogue.experiment import ArmPolicy, Experiment, Holdout, ProgrammeHoldout
 from decisioning.catalogue.exploration import Exploration, ExplorationKind
-from decisioning.catalogue.message import MessageClass
 from decisioning.catalogue.message_classes import CapScope
 from decisioning.decision import Ghost, Inputs, Placement, Reason
 from decisioning.live import LiveState
 from decisioning.policy import Policy, decide
+from tests.touches import make_touch
 
 type MakeInputs = Callable[..., Inputs]
 HOLDOUT = Holdout(share=1.0, salt="h")
@@ -93,14 +93,7 @@ def test_a_programme_keeps_back_its_own_messages_only(plain_catalogue: Catalogue
 
 
 def contact(now: datetime, *, is_ghost: bool) -> Contact:
-    touch = Touch(
-        message_class=MessageClass.MARKETING,
-        department="marketing",
-        goal_id="loyalty",
-        channel_id="push",
-        offer_id="double-stamps",
-        creative_id="plain",
-    )
+    touch = make_touch("double-stamps", "push")
     return Contact(contact_id="d0", touch=touch, at=now - timedelta(days=1), is_confirmed=True, is_ghost=is_ghost)
 
 

@@ -10,9 +10,9 @@ import pytest
 
 from decisioning.catalogue.care import Case, CaseState
 from decisioning.catalogue.catalogue import Catalogue
-from decisioning.catalogue.contact_policy import Contact, Touch
+from decisioning.catalogue.contact_policy import Contact
 from decisioning.catalogue.limits import Supply
-from decisioning.catalogue.message import SILENCE, MessageClass
+from decisioning.catalogue.message import SILENCE
 from decisioning.customer import Consent
 from decisioning.decision import (
     Action,
@@ -32,6 +32,7 @@ from decisioning.explanation.spoken_names import LANGUAGES, language_of, spoken_
 from decisioning.live import LiveState, RecentEvent, StageMove
 from decisioning.policy import Policy, decide
 from decisioning.record import decision_from_record, decision_to_record
+from tests.touches import make_touch
 
 type MakeInputs = Callable[..., Inputs]
 
@@ -175,10 +176,7 @@ def test_a_slate_is_told_as_a_list(plain_policy: Policy, inputs_of: MakeInputs) 
 
 def rich(decision: Decision, now: datetime) -> Decision:
     """A decision whose record holds something of everything."""
-    touch = Touch(
-        message_class=MessageClass.MARKETING, department="marketing", goal_id="loyalty", channel_id="email",
-        offer_id="free-coffee", creative_id="plain",
-    )  # fmt: skip
+    touch = make_touch()
     live = LiveState(
         version=3,
         contacts=(Contact(contact_id="D-0", touch=touch, at=now - timedelta(days=1)),),

@@ -21,7 +21,6 @@ from decisioning.catalogue.contact_policy import (
     Response,
     Suppression,
     SuppressionScope,
-    Touch,
 )
 from decisioning.catalogue.conversation import Conversation
 from decisioning.catalogue.experiment import ArmPolicy, Experiment, Holdout, ProgrammeHoldout
@@ -38,17 +37,11 @@ from decisioning.explanation.why_not import OfferStanding, why_not_then
 from decisioning.policy import Policy, decide
 from decisioning.record import decision_from_record, decision_to_record
 from decisioning.rules.predicate import Compare, Comparison
+from tests.touches import make_touch
 
 type MakeInputs = Callable[..., Inputs]
 
-COFFEE = Touch(
-    message_class=MessageClass.MARKETING,
-    department="marketing",
-    goal_id="loyalty",
-    channel_id="email",
-    offer_id="free-coffee",
-    creative_id="plain",
-)
+COFFEE = make_touch()
 SERVICE = replace(COFFEE, message_class=MessageClass.SERVICE, offer_id="opening-hours")
 
 

@@ -8,6 +8,7 @@ from decisioning.catalogue.contact_policy import Cap, Contact, ContactPolicy, Du
 from decisioning.catalogue.message import MessageClass
 from decisioning.catalogue.message_classes import DEFAULT_CLASSES, CapScope
 from decisioning.gates.contact_ledger import ContactLedger
+from tests.touches import make_touch
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -17,15 +18,7 @@ WEEK_SECONDS = 7 * 86_400.0
 
 
 def touch_of(offer: str = "coffee", **fields: Any) -> Touch:
-    known = {
-        "message_class": MessageClass.MARKETING,
-        "department": "sales",
-        "goal_id": "loyalty",
-        "channel_id": "email",
-        "offer_id": offer,
-        "creative_id": "plain",
-    }
-    return Touch(**(known | fields))
+    return make_touch(offer, **({"department": "sales"} | fields))
 
 
 def contact_at(at: datetime, touch: Touch | None = None, contact_id: str = "", **fields: Any) -> Contact:

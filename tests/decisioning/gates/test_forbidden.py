@@ -42,6 +42,7 @@ from decisioning.live import LiveState
 from decisioning.policy import Policy, decide
 from decisioning.rules.predicate import Compare, Comparison
 from tests.decisioning.gates.judging import situation
+from tests.touches import make_touch
 
 type MakeInputs = Callable[..., Inputs]
 type MakeExperiment = Callable[..., Experiment]
@@ -70,14 +71,7 @@ WITHOUT_PROFILE = {"unknown customer", "unknown customer, scored"}
 
 
 def touch(offer_id: str, channel_id: str = "push", message_class: MessageClass = MessageClass.MARKETING) -> Touch:
-    return Touch(
-        message_class=message_class,
-        department="marketing",
-        goal_id="loyalty",
-        channel_id=channel_id,
-        offer_id=offer_id,
-        creative_id="plain",
-    )
+    return make_touch(offer_id, channel_id, message_class=message_class)
 
 
 COFFEE_YESTERDAY = LiveState(

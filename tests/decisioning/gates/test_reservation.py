@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from decisioning.catalogue.catalogue import Catalogue
-from decisioning.catalogue.contact_policy import Cap, Contact, ContactPolicy, Touch
+from decisioning.catalogue.contact_policy import Cap, Contact, ContactPolicy
 from decisioning.catalogue.journey import Touchpoint
 from decisioning.catalogue.limits import DepartmentShare, Limit, LimitScope, Supply
-from decisioning.catalogue.message import SILENCE, MessageClass
+from decisioning.catalogue.message import SILENCE
 from decisioning.catalogue.message_classes import CapScope
 from decisioning.decision import Action, Decision, Ghost, Inputs, Placement, Position, Reason
 from decisioning.errors import InvalidInputError, UnknownNameError
@@ -19,17 +19,11 @@ from decisioning.gates.contact_ledger import ContactLedger
 from decisioning.gates.reservation import Reservation, position_id, reservation_of, touch_of
 from decisioning.live import LiveState
 from decisioning.policy import Policy, decide
+from tests.touches import make_touch
 
 COFFEE = "free-coffee/email/plain"
 HOURS = "opening-hours/push/plain"
-COFFEE_TOUCH = Touch(
-    message_class=MessageClass.MARKETING,
-    department="marketing",
-    goal_id="loyalty",
-    channel_id="email",
-    offer_id="free-coffee",
-    creative_id="plain",
-)
+COFFEE_TOUCH = make_touch()
 
 type MakeDecision = Callable[..., Decision]
 

@@ -5,8 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import orjson
 
-from decisioning.catalogue.contact_policy import Contact, Touch
-from decisioning.catalogue.message import MessageClass
+from decisioning.catalogue.contact_policy import Contact
 from decisioning.gates.reservation import Reservation
 from features.online.redis_keys import shard_of
 from serving.live.changes import Changes
@@ -14,16 +13,10 @@ from serving.live.encoding import time_text
 from serving.live.reader import Conflict, Known, Lookup, SupplyQuery
 from serving.live.store import LiveStore
 from serving.live.writer import LogEntry, Settlement, Taking
+from tests.touches import make_touch
 
 NOW = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)
-MAIL = Touch(
-    message_class=MessageClass.MARKETING,
-    department="marketing",
-    goal_id="loyalty",
-    channel_id="email",
-    offer_id="free-coffee",
-    creative_id="plain",
-)
+MAIL = make_touch()
 SEATS = "limit:seats:total"
 CALLS = "limit:calls:2026-11-02"
 HOUR = timedelta(hours=1)

@@ -8,22 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from decisioning.catalogue.care import Case
-from decisioning.catalogue.contact_policy import Due, Response, Touch
-from decisioning.catalogue.message import MessageClass
+from decisioning.catalogue.contact_policy import Due, Response
 from decisioning.customer import Consent, ToldAnswer
 from decisioning.live import StageMove
 from serving.live import live_hash
 from serving.live.live_hash import LIVE_SOURCE, Heard, Word, WordKind
+from tests.touches import make_touch
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
-TOUCH = Touch(
-    message_class=MessageClass.MARKETING,
-    department="d",
-    goal_id="g",
-    channel_id="email",
-    offer_id="o:1",
-    creative_id="c",
-)
+TOUCH = make_touch("o:1", department="d", goal_id="g", creative_id="c")
 MOMENTS = st.datetimes(
     min_value=datetime.fromisoformat("1970-01-01"),
     max_value=datetime.fromisoformat("2280-01-01"),

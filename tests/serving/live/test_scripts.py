@@ -8,23 +8,16 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from decisioning.catalogue.contact_policy import Contact, Touch
-from decisioning.catalogue.message import MessageClass
+from decisioning.catalogue.contact_policy import Contact
 from features.online.redis_keys import household_book_key
 from serving.live import scripts
 from serving.live.book import NO_RESERVATION, PLACES, contact_in, contact_text
 from serving.live.encoding import time_text
 from serving.live.scripts import FOLDER, Script, script
+from tests.touches import make_touch
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
-TOUCH = Touch(
-    message_class=MessageClass.MARKETING,
-    department="d",
-    goal_id="g",
-    channel_id="email",
-    offer_id="Grüße",
-    creative_id="c",
-)
+TOUCH = make_touch("Grüße", department="d", goal_id="g", creative_id="c")
 MADE = {name: value for name, value in vars(scripts).items() if isinstance(value, Script)}
 
 
