@@ -1,6 +1,6 @@
 """What a customer agreed to: answers per channel and purpose, and whether they may be profiled.
 
-A missing answer is a no. Answers count by their time, whoever delivered them: the profile, or an event since.
+A missing answer is a no. Answers count by their time, whether from the profile or from a later event.
 """
 
 from collections.abc import Iterable, Mapping

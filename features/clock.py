@@ -1,6 +1,6 @@
 """The clock of a process: the wall's, or in a rehearsal the moment that a file names.
 
-A rehearsal plays weeks of customer journeys in minutes through the real server. Whoever conducts it writes the moment
+A rehearsal plays weeks of customer journeys in minutes through the real server. Its driver writes the moment
 into the file with `set_clock`; every process of the rehearsal reads it there.
 """
 

@@ -1,6 +1,6 @@
 """The `nextbest` command: nouns, verbs, and the one place where errors become exit codes.
 
-Results go to stdout, progress and errors to stderr; a failure that we foresaw prints one message and no traceback.
+Results go to stdout, progress and errors to stderr; an expected failure prints one message and no traceback.
 """
 
 import importlib

@@ -13,7 +13,7 @@ EXIT_ALARM = 4
 """A guardrail is broken, or a case is overdue."""
 
 EXIT_REJECTED = 65
-"""Good rows of a file were taken in, and others were refused."""
+"""Good rows of a file were accepted, and others were rejected."""
 
 EXIT_UNAVAILABLE = 75
 """Something behind is away; try again later."""

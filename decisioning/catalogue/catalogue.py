@@ -38,11 +38,11 @@ class Attribute:
 
 
 class LearningMethod(StrEnum):
-    """How effects are told from noise.
+    """How effects are separated from noise.
 
-    `windows` compares what decisions brought in their whole windows, and asks that every message could have gone to
-    everybody. `steps` is for customers who are decided about again and again, under rules: it compares where customers
-    stand at their next decision, with silence to customers alike.
+    `windows` compares what decisions brought in their whole windows, and requires that every message was possible for
+    everybody. `steps` is for customers who get many decisions under rules: it compares their states at the next
+    decision with those of similar customers who got silence.
     """
 
     WINDOWS = "windows"

@@ -1,4 +1,4 @@
-"""Who is in which arm: salted, stable, independent of the order of requests."""
+"""Assignment to arms: salted, stable, independent of the order of requests."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -34,7 +34,7 @@ class ArmPolicy(StrEnum):
 
 
 class AssignedUnit(StrEnum):
-    """Who is assigned as one."""
+    """The unit of assignment."""
 
     CUSTOMER = "customer"
     HOUSEHOLD = "household"

@@ -47,7 +47,7 @@ class QuietHours:
 
 
 NEVER = datetime.max.replace(tzinfo=UTC)
-"""Longer than anybody looks ahead: a channel that rests for two weeks on end has no next moment."""
+"""The longest search: a channel that is quiet for two weeks has no next moment."""
 
 LOOK_AHEAD = timedelta(days=14)
 """How far ahead the first allowed moment is looked for."""
@@ -85,7 +85,7 @@ def _real(names: tuple[str, ...]) -> tuple[str, ...]:
 def quiet_until(
     hours: QuietHours, *, channel_id: str, zones: tuple[str, ...], country: str | None, now: datetime
 ) -> datetime | None:
-    """When a channel that rests now may be used again: the first moment at which it rests in none of the zones.
+    """When quiet time ends for a channel: the first moment at which it is over in all of the zones.
 
     A boundary that clocks skip is the moment after the gap; one that they show twice is read so that the rest is
     longer. Rest begins with its first moment and is over at its last.

@@ -9,7 +9,7 @@ from decisioning.gates.situation import FREED_LAYERS, Situation, freed
 def ghost_of(chooser: Chooser, inputs: Inputs, situation: Situation, screening: Screening) -> Ghost | None:
     """The decision without holdouts and silent arms, with the same draw, having passed the same gates.
 
-    Contacts that earlier ghosts would have made count, so that a held-out customer is capped as one who is not.
+    Contacts of earlier ghosts count, so that caps apply to held-out customers as to others.
 
     Args:
         chooser: That of the decision.

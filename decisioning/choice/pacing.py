@@ -1,6 +1,6 @@
 """Shadow prices of shared limits, updated while decisions are made.
 
-A limit that runs out at noon has given its first half of the day to whoever came first. A shadow price prevents that:
+A limit that runs out at noon served whoever came first in the morning. A shadow price prevents that:
 every message pays, in arbitration, for what it would use, so that what is worth less waits for what is worth more, and
 the amount lasts until its period ends. The right price is the one at which demand uses the amount up at the end of the
 period and no sooner: the dual variable of the limit in the linear programme over everybody, which the batch optimiser

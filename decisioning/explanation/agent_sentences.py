@@ -67,7 +67,7 @@ def _further(decision: Decision) -> list[str]:
 
 
 def _obstacles(decision: Decision) -> list[str]:
-    """One sentence per offer and set of reasons; messages of an offer that share their reasons are told together."""
+    """One sentence per offer and set of reasons; messages of an offer with the same reasons share a sentence."""
     told: dict[tuple[str, str], list[str]] = {}
     for excluded in decision.excluded:
         parts = message_parts(excluded.message_key)

@@ -8,7 +8,7 @@ from decisioning.rules.predicate import is_missing
 
 
 class DataCategory(StrEnum):
-    """A kind of personal data, in the order in which it is told."""
+    """A kind of personal data, in the order of the explanation."""
 
     CONSENTS = "consents"
     CHANNELS = "channels"

@@ -1,6 +1,6 @@
 """A decision in plain sentences for three readers, built from its record alone: no catalogue, no model.
 
-The customer is told what the law wants them to be told (Art. 15 (1) (h) GDPR): what was decided, by what logic, which
+The customer gets what the law requires (Art. 15 (1) (h) GDPR): what was decided, by what logic, which
 data mattered and what they can do; no figures, and no names but those of offers. The agent is told what to say and what
 to do. The auditor is told everything. Explaining changes nothing, and the same record gives the same sentences.
 """
@@ -22,7 +22,7 @@ _TOLD_BY_ITSELF = frozenset({Reason.HOLDOUT, Reason.PROGRAMME_HOLDOUT, Reason.UN
 
 
 class Reader(StrEnum):
-    """Who is told."""
+    """Reader of an explanation."""
 
     CUSTOMER = "customer"
     AGENT = "agent"

@@ -86,7 +86,7 @@ def plain_reason(
 def why_not(policy: Policy, decision: Decision, message_key: str) -> tuple[str, ...]:
     """Why a message was not permitted, one sentence part per reason; empty where it was.
 
-    A rule that was not met is told with the facts it met: show this only to people who may see those.
+    For a rule that was not met, its facts are named: show this only to people who may see them.
 
     Args:
         policy: The policy that decided.

@@ -14,7 +14,7 @@ _CHANNELS = {
 }
 
 LANGUAGES = ("en", "de")
-"""Languages in which a customer is told; any other locale is told in the first."""
+"""Languages of customers' explanations; any other locale gets the first."""
 
 
 def language_of(locale: str | None) -> str:

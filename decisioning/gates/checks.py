@@ -186,7 +186,7 @@ def seen_gate(candidate: Candidate, situation: Situation) -> BookRefusal | None:
 
 
 def quiet_gate(candidate: Candidate, situation: Situation) -> BookRefusal | None:
-    """The channel rests where the customer lives, or may live."""
+    """It is quiet time for the channel in a zone where the customer lives or may live."""
     until = situation.times.quiet_until(candidate.channel_id, situation.now)
     return None if until is None else (Exclusion.QUIET_HOURS, "", until)
 

@@ -153,7 +153,7 @@ class ContactLedger:
         return worst
 
     def suppression(self, touch: Touch) -> tuple[str, datetime | None] | None:
-        """Why a message rests after an outcome, and until when (None for ever); None where it does not."""
+        """Why a message is suppressed after an outcome, and until when (None: for ever); None if it is not."""
         if self._resting is None:
             self._resting = _resting(self._policy.suppressions, self._responses, self._now)
         worst: tuple[str, datetime | None] | None = None

@@ -21,7 +21,7 @@ def gather_facts(
 ) -> dict[str, FactValue]:
     """Every feature by name, `customer.<attribute>`, `context.<field>` and `live.<fact>`; the journey adds `stage`.
 
-    For who has opted out of profiling there are no features and no live behaviour, even where they were read.
+    For a customer who opted out of profiling there are no features and no live behaviour, even if they were read.
 
     Args:
         inputs: What is known.

@@ -22,7 +22,7 @@ class LayerShare:
 
 
 def layer_shares(experiments: Iterable[Experiment]) -> dict[str, LayerShare]:
-    """Which part of its layer each experiment holds, by experiment; whoever takes part in all is not listed.
+    """Which part of its layer each experiment holds, by experiment; an experiment with the whole layer is not listed.
 
     Experiments of a layer take their traffic of [0, 1) in the order of their names, unless they were given other parts
     while one of them was running. One that has ended keeps its part while it is declared, so that nobody else moves.

@@ -10,7 +10,7 @@ from features.log.customer_rows import CLEARABLE
 from features.tabular.cells import numbers, whole, without_missing
 
 AMOUNT = "amount"
-"""Column with money in major units, which is taken in place of `amount_minor`."""
+"""Column with money in major units, accepted in place of `amount_minor`."""
 
 NULL_WORDS = (r"\N", "NULL", "null")
 """What empties a column of a customer, where an empty cell says nothing."""

@@ -32,7 +32,7 @@ from features.progress import OnProgress
 from features.settings import Settings
 
 STEPS = 1000
-"""Progress is told in so many steps."""
+"""Number of progress steps."""
 
 READING_SHARE = 0.8
 """Share of an import's time that goes into reading and checking."""

@@ -75,7 +75,7 @@ def stage(
 
 
 def _without_erased(chunk: Chunk, surroundings: Surroundings) -> Chunk:
-    """A chunk without what is told of erased customers: it must not come to lie among the refused rows either."""
+    """A chunk without rows about erased customers, which must not be kept among the rejected rows either."""
     erased = surroundings.erased
     if erased is None or "customer_id" not in chunk.rows.columns or not erased.tokens():
         return chunk

@@ -64,7 +64,7 @@ def read_text(text: str, listening: Listening, *, language: object = None, senti
 
 
 def label_of(sentiment: float | None, listening: Listening) -> str | None:
-    """The word for a mood; None for none.
+    """The label of a sentiment; None for none.
 
     Example:
         >>> label_of(-0.8, Listening()), label_of(0.1, Listening()), label_of(None, Listening())

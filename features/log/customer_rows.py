@@ -110,7 +110,7 @@ def needed_rows(customers: pl.DataFrame) -> pl.DataFrame:
 
 
 def without_former_yeses(text: str | None, since: datetime) -> str | None:
-    """Answers of a row without the yeses from before somebody came back who was erased; a no stays, whenever it was.
+    """Answers of a row without consents from before a readmission; a refusal stays, whatever its date.
 
     Args:
         text: The column `consents`.

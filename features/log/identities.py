@@ -11,7 +11,7 @@ ANONYMOUS_ID = "anonymous_id"
 
 
 def identities(events: pl.DataFrame) -> pl.DataFrame:
-    """Who is who, and since when we know.
+    """Which visitor is which customer, and since when we know.
 
     Args:
         events: Canonical events.

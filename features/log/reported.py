@@ -47,7 +47,7 @@ CARING = REFUSALS | {
     OutcomeType.DECLINED.value,
     OutcomeType.BOUNCED.value,
 }
-"""Types that are taken in whatever their time says: turning one away would let a message through."""
+"""Types that are accepted whatever their time: rejecting one could let a message through."""
 
 
 def counts_at(kind: str, occurred_at: datetime, arrived_at: datetime) -> datetime | None:

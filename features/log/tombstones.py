@@ -75,7 +75,7 @@ class Tombstones:
         return self._tokens
 
     def readmitted(self) -> dict[str, datetime]:
-        """Since when who signed up again is taken in, by token.
+        """The time of readmission, by token.
 
         Raises:
             LogUnavailableError: The file cannot be read.

@@ -86,7 +86,7 @@ class PolicyArchive:
             return None
 
     def ledger(self, version: str) -> assignment_ledger.Ledger | None:
-        """Who was in which test while a policy was in force; None where that was not kept."""
+        """The assignment of experiments while a policy was in force; None if it was not kept."""
         try:
             parts = orjson.loads((self.path / POLICIES / f"{version}.json").read_bytes())
             return assignment_ledger.read_ledger(self.path / parts["catalogue"])

@@ -304,7 +304,7 @@ def _check_digest(registered: Registered, digest: str) -> None:
 
 
 def _put(partial: Path, folder: Path, digest: str) -> None:
-    """Move a checked copy to its place; whoever else put the same there first did so from the same files."""
+    """Move a checked copy to its place; another process that did so first used the same files."""
     shutil.rmtree(partial / "download", ignore_errors=True)
     if folder.exists() and _digest_of(folder) != digest:
         shutil.rmtree(folder, ignore_errors=True)

@@ -32,7 +32,7 @@ def tell_erased(redis: Redis, erased: Tombstones) -> None:
 def forget_erased(redis: Redis, erased: Tombstones, customer_ids: Iterable[str]) -> None:
     """Delete features and profiles of those who were erased while they were being written.
 
-    Call it after the last write: whoever is erased later is taken out of Redis by that erasure itself.
+    Call it after the last write: later erasures remove their customers themselves.
 
     Args:
         redis: Connection.

@@ -84,7 +84,7 @@ def decision_key(decision_id: str, shard: int) -> str:
 
 
 def seen_key(customer_id: str, report: str) -> str:
-    """Mark of an outcome or event of a customer that was already taken in (text that tells what it said)."""
+    """Mark of an accepted outcome or event of a customer (text that identifies its content)."""
     return f"{_tag(shard_of(customer_id))}:m:{len(customer_id)}:{customer_id}:{report}"
 
 
@@ -126,7 +126,7 @@ HELD_KEY = "nb:{all}:held"
 """Reservations that hold a part of a counter (sorted set of decision keys by the end of the reservation)."""
 
 STATE_KEY = "nb:{all}:state"
-"""Mark of the live state, by which a Redis that was emptied is told: see `features.online.state_mark`."""
+"""Mark of the live state, by which a Redis that was emptied is recognised: see `features.online.state_mark`."""
 
 ERASED_KEY = "nb:{all}:erased"
 """Tombstones of erased customers (set of keyed hashes)."""

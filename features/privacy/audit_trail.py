@@ -23,7 +23,7 @@ class Act(StrEnum):
     SHOWN = "shown"
     CORRECTED = "corrected"
     ERASED = "erased"
-    READMITTED = "readmitted"  # who was erased signed up again
+    READMITTED = "readmitted"  # an erased customer signed up again
     RETAINED = "retained"  # data past its time was deleted
 
 

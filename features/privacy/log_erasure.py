@@ -61,7 +61,7 @@ def log_traces(log: EventLog, customer_id: str) -> LogTraces:
 
 
 def erase_from_log(log: ChainedLog, customer_id: str) -> dict[str, int]:
-    """Delete every row of a customer from every table, for good; the chain is told before. It may be repeated.
+    """Delete every row of a customer from every table, for good, after an entry in the chain. It may be repeated.
 
     Where a row of somebody else names the customer, as the referral of a friend does, the name is taken out.
 

@@ -30,7 +30,7 @@ DEFAULT_PURPOSES: Mapping[str, str] = {
     "live": "let the next decision know what happened a moment ago",
     "copies": "correct rejected rows, or hand messages over",
 }
-"""What is told where the catalogue declares nothing; the longest name that fits speaks."""
+"""Purposes where the catalogue declares none; the longest name that fits counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

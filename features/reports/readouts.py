@@ -75,7 +75,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArmCount:
-    """Who is in an arm.
+    """The units of an arm.
 
     Attributes:
         share: Declared share of customers, in (0, 1].
@@ -207,7 +207,7 @@ class PhaseReadout:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Readout:
-    """The result of an experiment, complete: whoever renders it computes nothing.
+    """The complete result of an experiment; rendering it computes nothing.
 
     Attributes:
         readout_id: Name of the experiment, `holdout`, or the name given to a table.

@@ -67,7 +67,7 @@ def import_(
 
 
 def _waits_of(report: "ImportReport", settings: "Settings") -> list[str]:
-    """What the catalogue that came along waits for, and customers of whom no features were ever built."""
+    """What must be built or trained for the imported catalogue, and customers without features."""
     from features.models.schema_archive import is_unbuilt
 
     if report.catalogue_version is None and not (is_unbuilt(settings) and settings.catalogue_path.exists()):
@@ -98,7 +98,7 @@ def _explain(report: "ImportReport", waits: list[str]) -> None:
 
 
 def _explain_undeclared(report: "ImportReport") -> None:
-    """Tell what the catalogue does not know and was taken in all the same."""
+    """Print accepted values that the catalogue does not know."""
     if report.undeclared:
         names = ", ".join(map(str, report.undeclared[:MOST_SHOWN]))
         more = len(report.undeclared) - MOST_SHOWN

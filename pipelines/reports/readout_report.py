@@ -41,7 +41,7 @@ def print_readouts(rows: Iterable[tuple[str, str, str, str]]) -> None:
 
 
 def _arms(readout: Readout) -> Table:
-    """Who was counted; a table's rows need one column, the log's customers four."""
+    """The units counted; a table's rows need one column, the log's customers four."""
     if readout.kind is ReadoutKind.TABLE:
         table = _table("Customers", "arm", "share", "customers")
     else:

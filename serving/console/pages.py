@@ -102,7 +102,7 @@ class HealthRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArmRow:
-    """Who was counted in an arm."""
+    """The units counted in an arm."""
 
     arm: str
     is_control: bool

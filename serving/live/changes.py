@@ -296,7 +296,7 @@ def _message_due_cancelled(item: EventItem, _catalogue: Catalogue) -> _Words | F
 
 
 def _identified(item: EventItem, _catalogue: Catalogue) -> _Words | Fault:
-    """What the visitor brings along is read where the event is taken in, see `serving.live.join`."""
+    """What the visitor brings along is read when the event is accepted, see `serving.live.join`."""
     fault = _fault_of_text(item, ANONYMOUS_ID, is_needed=True)
     if fault is None and item.properties[ANONYMOUS_ID] == item.customer_id:
         fault = Fault(pointer=f"/properties/{ANONYMOUS_ID}", detail="must be another id than customer_id")

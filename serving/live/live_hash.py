@@ -159,7 +159,7 @@ def joined_exposures(words: Sequence[bytes]) -> Iterator[Word]:
 
 
 def is_of_this_id_alone(word: Word) -> bool:
-    """Whether a word stays with the id that it was said of: every yes, and who is who."""
+    """Whether a field stays with its own id when two are joined: consents, and the link itself."""
     name, value = word
     kind = name.partition(":")[0]
     is_yes = kind in {WordKind.CONSENT, WordKind.PROTECTION, WordKind.PROFILING} and value[TIME_DIGITS:] == _FREE

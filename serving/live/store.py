@@ -300,7 +300,7 @@ class LiveStore:
         return (await self._ask([("HGET", decision_key(decision_id, shard), DecisionField.RECORD)]))[0]
 
     async def take_in(self, table: str, takings: Sequence[Taking]) -> list[bool]:
-        """Whether each of n reports was taken in; see `take`."""
+        """Whether each of n reports was accepted; see `take`."""
         return [what is Taken.IN for what in await self.take(table, takings)]
 
     async def take(self, table: str, takings: Sequence[Taking]) -> list[Taken]:
@@ -399,7 +399,7 @@ class LiveStore:
     async def _look_for_state(self, link: RedisLink) -> None:
         """Ask for a sign of life, and whether Redis holds this home's live state; a new home and its Redis are marked.
 
-        Where the state was lost while we were connected, so were the tombstones: they are told again.
+        If the state was lost while we were connected, so were the tombstones: they are written again.
         """
         mark = self._mark
         claim: list[Command] = []

@@ -119,7 +119,7 @@ class Taken(IntEnum):
 
     NOT = 0  # it was seen before, or its customer was erased
     IN = 1
-    CLASHED = 2  # another report was taken in under its identity
+    CLASHED = 2  # another report was accepted under its id
     UNSURE = 3  # some report was, and nobody knows what it said
 
 

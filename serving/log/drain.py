@@ -122,7 +122,7 @@ def drain_spool(log: EventLog, spool: Path) -> DrainReport:
 
 @contextmanager
 def _redis_at_hand() -> Iterator[None]:
-    """Translate what the Redis client raises; its messages may hold an address, so only the kind is told."""
+    """Translate what the Redis client raises; its messages may hold an address, so only the kind is named."""
     try:
         yield
     except redis.RedisError as error:

@@ -126,7 +126,7 @@ def waiting_ids(client: Redis, customer_id: str) -> tuple[set[str], set[str]]:
 
 
 def waiting_mentions(client: Redis, customer_id: str) -> tuple[str, ...]:
-    """Streams with rows, whoever they are about, in which an id stands: somebody named it since the last drain.
+    """Streams with rows, about any customer, that contain an id written since the last drain.
 
     Raises:
         UnavailableError: Redis is away.
@@ -160,7 +160,7 @@ def erase_traces(client: Redis, customer_id: str, traces: RedisTraces) -> None:
 
 
 def _part(client: Redis, customer_id: str) -> None:
-    """Take the id out of the live state of whoever else was found to be the same person."""
+    """Remove the id from the live state of other ids of the same person."""
     for name in map(_text, _hash_names(client, live_key(customer_id))):
         kind, _, other = name.partition(":")
         if kind == WordKind.WAS:

@@ -45,7 +45,7 @@ _MOST_STEPS = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejected:
-    """An item that was not taken in, and why."""
+    """A rejected item, and the reason."""
 
     index: int
     code: str
@@ -235,7 +235,7 @@ class Intake:
             await self._state.take(table, passed)
 
     async def _taken(self, table: str, takings: Mapping[int, Taking]) -> dict[int, Taken]:
-        """What became of reports by their place; of those that are the same the first is taken in."""
+        """The fate of reports by index; of equal ones the first is accepted."""
         firsts: dict[tuple[str, str, str], int] = {}
         for place, one in sorted(takings.items()):
             firsts.setdefault((one.customer_id, one.seen_as, one.digest), place)
@@ -358,7 +358,7 @@ def _fault_of_currency(item: EventItem | OutcomeItem, catalogue: Catalogue) -> F
 
 
 def _fault_of_time(item: EventItem | OutcomeItem, now: datetime) -> Fault | None:
-    """What protects the customer is taken in whatever its time says; a yes must come from a clock that is right."""
+    """Reports that protect the customer are accepted whatever their time; a consent needs a plausible time."""
     if item.type in CARING:
         return None
     if is_ahead(item.type, item.occurred_at, now):
@@ -405,7 +405,7 @@ def _kind(taking: Taking) -> str:
 
 
 def _under_own_id(taking: Taking) -> Taking:
-    """A refusal is taken in although its id is taken: the id is made one that only this report can have."""
+    """A refusal is accepted even if its id is used already: it gets an id that only this report can have."""
     row, seen_as = orjson.loads(taking.row), f"{taking.seen_as}~{taking.digest}"
     name = "event_id" if "event_id" in row else "outcome_id"
     return replace(taking, seen_as=seen_as, row=orjson.dumps({**row, name: seen_as.partition(":")[2]}))

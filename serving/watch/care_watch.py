@@ -1,6 +1,6 @@
 """Counts of open and overdue cases, kept current for alarms.
 
-Cases are told from the log, as `nextbest care list` tells them, so both give the same numbers; they lag behind by what
+Cases are computed from the log, as in `nextbest care list`, so both give the same numbers; they lag behind by what
 the drain has not moved yet. One process at a time looks, every quarter of a minute, in a thread of its own.
 """
 

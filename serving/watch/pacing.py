@@ -1,9 +1,9 @@
 """Shadow prices of shared limits: one process at a time updates them every second.
 
-Whoever holds a lock in Redis sets the prices; it expires after a few looks, so another process goes on where one died.
-Prices and what they were worked out from lie in Redis too: a restart, of a server or of all of them, goes on from the
-last price. Counters, and so ceilings, do not hang on any of this: without prices nothing is overspent, it only goes to
-whoever comes first.
+The process that holds a lock in Redis sets the prices; the lock expires after a few rounds, so another process takes
+over if one dies. Prices and their inputs are stored in Redis, too, so that a restarted server continues from the last
+price. Counters, and so ceilings, do not depend on this: without prices nothing is overspent, it is only served
+first come, first served.
 """
 
 import asyncio

@@ -20,7 +20,7 @@ UNKNOWN_STAGE = -1
 
 _UNSEEN = frozenset({OutcomeType.DELIVERED, OutcomeType.NOT_SENT, OutcomeType.BOUNCED, OutcomeType.RETURNED})
 SEEN = frozenset(one.value for one in OutcomeType if one not in _UNSEEN)
-"""Outcomes that nobody reports who has not seen the message."""
+"""Outcomes that imply that the customer saw the message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

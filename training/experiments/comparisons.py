@@ -38,7 +38,7 @@ _VALUE = "value"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricName:
-    """What is compared, in which unit, and of whom: customers, households."""
+    """The metric that is compared, its unit, and the unit of assignment."""
 
     metric_id: str
     unit: ReadoutUnit

@@ -16,7 +16,7 @@ HOLDOUT = "holdout"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """What was kept of who was in which test.
+    """The recorded assignment of an experiment.
 
     Attributes:
         ledger: Beside the catalogue in force; None where nothing was kept, so that the catalogue counts for all times.
@@ -62,7 +62,7 @@ def _has_holdout(catalogue: Catalogue) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Design:
-    """Who is compared with whom in one phase, on what, from when.
+    """The design of one phase: arms, measures, beginning.
 
     Attributes:
         closes_at: Windows that end later are not compared, since from then on somebody was treated otherwise.

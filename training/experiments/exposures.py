@@ -151,7 +151,7 @@ def find_exposures(assigned: pl.DataFrame, outcomes: pl.DataFrame, exposure: Exp
 
 
 def _crossed(assigned: pl.DataFrame, who: str) -> pl.DataFrame:
-    """The units of whoever was in more than one arm."""
+    """The units that were in more than one arm."""
     return assigned.filter(pl.col("arm").n_unique().over(who) > 1).select("unit")
 
 

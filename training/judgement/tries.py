@@ -1,6 +1,6 @@
 """The smallest standard error that a comparison of policies can have, given what the log tried.
 
-Where a log hardly tried what a policy chooses, doubly robust estimation rests on predictions alone: its terms then
+If a log hardly tried what a policy chooses, doubly robust estimation relies on predictions alone: its terms then
 hardly vary, and the interval from their spread is narrow around a guess. So below `MIN_EFFECTIVE_SIZE` effective tries,
 on the decisions in which two policies differ, the error is at least that of a difference of two means of as many
 outcomes as were tried, one at least.

@@ -18,7 +18,7 @@ CONVERTED = ("accepted", "converted")
 WANTED = ("viewed", "clicked", "accepted", "converted", "answered", "referred", "reviewed")
 UNWANTED = ("declined", "unsubscribed", "complained")
 ARRIVED = ("delivered", *WANTED, *UNWANTED)
-"""Whoever did anything with a message got it, whether its arrival was reported or not."""
+"""Outcomes that imply arrival, whether it was reported or not."""
 
 NEVER_LEFT = ("not_sent",)
 FLAGS = {
@@ -47,7 +47,7 @@ class KpiPeriod:
         return cls(from_at=as_of - timedelta(days=days), as_of=as_of)
 
     def holds(self, column: str) -> pl.Expr:
-        """Rows whose time lies in the period."""
+        """Rows within the period."""
         return pl.col(column).is_between(self.from_at, self.as_of, closed="left")
 
 

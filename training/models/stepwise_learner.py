@@ -38,10 +38,10 @@ from training.models.validation import Validation
 from training.off_policy.estimators import difference, mean_estimate
 
 MOST_TOLD = 40_000
-"""Decisions that the served booster is told about."""
+"""Decisions that the served booster is trained on."""
 
 TOLD_MESSAGES = 6
-"""Messages that it is told about each, drawn at random."""
+"""Messages per decision that it is trained on, drawn at random."""
 
 MOST_CHECKED = 20_000
 """Decisions that diagnostics look at."""
@@ -333,7 +333,7 @@ def _served(course: _Course, layout: DesignLayout, parts: Parts, groups: IntArra
 
 
 def _told_pairs(course: _Course, rows: IntArray, seed: int) -> tuple[IntArray, IntArray]:
-    """Which messages of which of some decisions the booster is told about: seldom those that the stage never gets."""
+    """Which messages of which decisions the booster is trained on: rarely those that the stage never gets."""
     rng, count = np.random.default_rng(seed + 4), len(course.offers)
     is_known = np.isfinite(course.thetas[-1].values)[course.offers][:, course.own_stages[rows]].T
     order = rng.random(is_known.shape) ** (1.0 / np.where(is_known, 1.0, _UNLIKELY))

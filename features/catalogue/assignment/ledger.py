@@ -31,7 +31,7 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArmRule:
-    """An arm in a phase: whom it holds, and what it does with them."""
+    """An arm in a phase: its ranges and its treatment."""
 
     spans: Spans
     does: str
@@ -81,7 +81,7 @@ class Phase:
         return all(getattr(self, name) == getattr(other, name) for name in _RULE)
 
     def moves_from(self, former: "Phase") -> bool:
-        """True where somebody who was in an arm before is in another one, in none, or treated otherwise."""
+        """True if a customer who was in an arm before is in another one, in none, or treated differently."""
         if (self.salt, self.unit, self.layer) != (former.salt, former.unit, former.layer):
             return True
         if without(former.part, self.part):
@@ -268,7 +268,7 @@ def _parts(experiments: Iterable[Experiment], ledger: Ledger) -> dict[str, Spans
 
 
 def _parts_of(layer: str, members: Iterable[Experiment], ledger: Ledger) -> dict[str, Spans]:
-    # who is in force keeps its part before one that was taken out may have its own again
+    # running experiments keep their ranges before a removed one may get its own back
     ordered = sorted(members, key=lambda one: (not _is_held(ledger, one, layer), one.experiment_id))
     parts, free = dict[str, Spans](), WHOLE
     for member in ordered:

@@ -53,7 +53,7 @@ def domains_of(catalogue: Catalogue) -> dict[str, Domain]:
 
 
 def known_only(domains: Mapping[str, Domain]) -> dict[str, Domain]:
-    """The same domains of a customer of whom every fact is known."""
+    """The same domains for a customer with no missing facts."""
     return {name: replace(domain, may_be_missing=False) for name, domain in domains.items()}
 
 

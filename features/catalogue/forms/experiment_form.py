@@ -1,4 +1,4 @@
-"""The form of `holdout`, `holdouts` and `experiments`: who is compared with whom."""
+"""The form of `holdout`, `holdouts` and `experiments`."""
 
 from typing import Annotated, Self
 

@@ -16,7 +16,7 @@ from features.catalogue.reading.documents import Location
 
 
 def rules_together(entry: Offer | Creative) -> Predicate:
-    """All rules of an offer or a creative: who may have it, for whom it makes sense, for whom it is good."""
+    """All rules of an offer or a creative: eligibility, applicability, suitability."""
     return AllOf(parts=(entry.eligibility, entry.applicability, entry.suitability))
 
 
@@ -76,7 +76,7 @@ def _is_reachable(ground: ProofInputs, offer: Offer, creative: Creative, touchpo
 
 
 def _stage_rules(ground: ProofInputs, offer: Offer) -> Iterator[tuple[Predicate, Predicate]]:
-    """For each stage an offer is for: who is in it by the rules, and that it is the stage."""
+    """For each stage of an offer: the rule for being in it, and the fact that it is the stage."""
     catalogue = ground.catalogue
     for stage in catalogue.stages:
         if not offer.stages or stage.stage_id in offer.stages:

@@ -14,7 +14,7 @@ _ONLY_GROWS = "customer_tenure_days"
 
 
 def region_of(catalogue: Catalogue, stage_id: str) -> Predicate:
-    """Who is in a stage by the rules: its own holds, and none of an earlier one."""
+    """The rule for being in a stage: its own holds, and none of an earlier stage."""
     earlier: list[Predicate] = []
     for stage in catalogue.stages:
         if stage.stage_id == stage_id:

@@ -74,7 +74,7 @@ def _line(entry: JourneyEntry, explain: Callable[[str], str]) -> StoryLine | Non
 
 
 def _without_repeats(lines: Iterator[StoryLine]) -> Iterator[StoryLine]:
-    """What comes several times in a row is told once, with how often where it is a decision."""
+    """Events repeated in a row are listed once; decisions with their number."""
     for _, group in groupby(lines, key=lambda line: line.what):
         first, *more = group
         is_counted = first.is_decision and more
