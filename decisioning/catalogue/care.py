@@ -3,7 +3,7 @@
 A case holds two moments, its latest opening and its latest resolution, and they say where it stands::
 
     open           opened after the latest resolution; closed after `max_open_seconds`, if nobody ever resolves it
-    cooling_down   resolved, for the cool-down of its severity
+    cooling_down   resolved, for the cooldown of its severity
     closed         after that
 
 Both moments only ever move forward, so duplicated, late and reordered events end in the same case.
@@ -67,7 +67,7 @@ class Case:
 
     Attributes:
         kind: A kind that the policy declares; empty where only a resolution is known that named none.
-        severity: A word of the kind's cool-downs; empty where no event named one.
+        severity: A word of the kind's cooldowns; empty where no event named one.
     """
 
     case_id: str
@@ -190,17 +190,17 @@ def check_care(policy: CarePolicy) -> None:
     """Refuse kinds of trouble that cannot work.
 
     Raises:
-        InvalidPolicyError: A kind under another name, a cool-down, time to answer or longest time that is negative or
-            beyond a century, or a default severity without a cool-down.
+        InvalidPolicyError: A kind under another name, a cooldown, time to answer or longest time that is negative or
+            beyond a century, or a default severity without a cooldown.
     """
     for name, kind in policy.kinds.items():
         if name != kind.kind or not name:
             raise InvalidPolicyError(f"kind of case must be listed under its name, got {kind.kind!r} under {name!r}")
         for severity, seconds in kind.cooldown_seconds.items():
             if not 0 <= seconds <= LONGEST_SECONDS:
-                raise InvalidPolicyError(f"cool-down of {name} ({severity}) must be 0 or more, got {seconds}")
+                raise InvalidPolicyError(f"cooldown of {name} ({severity}) must be 0 or more, got {seconds}")
         if kind.default_severity not in kind.cooldown_seconds:
-            raise InvalidPolicyError(f"default_severity of {name} must have a cool-down, got {kind.default_severity!r}")
+            raise InvalidPolicyError(f"default_severity of {name} must have a cooldown, got {kind.default_severity!r}")
         if kind.max_open_seconds is not None and not 0 < kind.max_open_seconds <= LONGEST_SECONDS:
             raise InvalidPolicyError(f"max_open_seconds of {name} must be positive, got {kind.max_open_seconds}")
         if kind.answer_within_seconds is not None and not 0 < kind.answer_within_seconds <= LONGEST_SECONDS:

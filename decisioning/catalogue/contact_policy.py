@@ -14,7 +14,7 @@ from decisioning.catalogue.message_classes import CapScope
 from decisioning.errors import InvalidInputError, InvalidPolicyError
 
 LONGEST_SECONDS = 100 * 366 * 86_400.0
-"""No window, cool-down or half-life is longer: a century. Beyond it a number is a mistake."""
+"""No window, cooldown or half-life is longer: a century. Beyond it a number is a mistake."""
 
 CONFIRMING_OUTCOMES = frozenset(
     {
@@ -282,7 +282,7 @@ def check_contact_policy(policy: ContactPolicy) -> None:
     """Refuse numbers that cannot work.
 
     Raises:
-        InvalidPolicyError: A limit, window, weight, cool-down or cost that is negative, not finite or beyond a century;
+        InvalidPolicyError: A limit, window, weight, cooldown or cost that is negative, not finite or beyond a century;
             or a cap that names what it cannot count.
     """
     names = [cap.cap_id for cap in policy.caps]

@@ -10,7 +10,7 @@ from features.catalogue.reading.form_check import validate_sections
 from features.catalogue.reading.sections import read_sections
 
 DEFAULT_PURPOSES: Mapping[str, str] = {
-    "customers": "decide which message fits, and whether there is leave to send it",
+    "customers": "decide which message fits, and whether it may be sent",
     "customers.customer_id": "tell customers apart",
     "customers.consents": "prove and keep consent",
     "customers.channels": "reach the customer",

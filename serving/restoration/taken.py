@@ -1,6 +1,6 @@
 """What a decision of the log took, worked out from its row: its contact, what it used, and what a repeat would get.
 
-The log does not say whether leave to send was given, so a message counts as sent until it is reported as not sent: a
+The log does not say whether a permit was allowed, so a message counts as sent until it is reported as not sent: a
 cap may then be full a little early, and never late.
 """
 

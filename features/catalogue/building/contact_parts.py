@@ -126,7 +126,7 @@ def _quiet_order(rule: QuietRule) -> tuple[object, ...]:
 
 
 def build_care(file: CareFile) -> CarePolicy:
-    """Kinds of trouble by name, with their cool-downs in seconds."""
+    """Kinds of cases by name, with their cooldowns in seconds."""
     return CarePolicy(
         kinds={name: _case_kind(name, case) for name, case in sorted(file.cases.items())},
         paused_classes=frozenset(file.pauses),

@@ -56,7 +56,7 @@ STAGE_OF: Mapping[JourneyStep, str] = MappingProxyType(
         JourneyStep.LAPSE: "lapse",
     }
 )
-"""The stage of each step. A case that was solved still keeps marketing away for its cool-down."""
+"""The stage of each step. A case that was solved still keeps marketing away for its cooldown."""
 
 NEXT: Mapping[JourneyStep, JourneyStep] = MappingProxyType(
     {

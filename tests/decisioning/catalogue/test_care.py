@@ -192,8 +192,8 @@ def test_the_default_policy_is_sound() -> None:
     [
         ({"bag": BAG}, "under its name"),
         ({"": replace(BAG, kind="")}, "under its name"),
-        ({"lost_item": replace(BAG, cooldown_seconds={"normal": -1.0})}, "cool-down"),
-        ({"lost_item": replace(BAG, cooldown_seconds={"normal": float("inf")})}, "cool-down"),
+        ({"lost_item": replace(BAG, cooldown_seconds={"normal": -1.0})}, "cooldown"),
+        ({"lost_item": replace(BAG, cooldown_seconds={"normal": float("inf")})}, "cooldown"),
         ({"lost_item": replace(BAG, default_severity="odd")}, "default_severity"),
         ({"lost_item": replace(BAG, max_open_seconds=0.0)}, "max_open_seconds"),
         ({"lost_item": replace(BAG, answer_within_seconds=0.0)}, "answer_within_seconds"),

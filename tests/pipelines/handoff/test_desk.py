@@ -1,4 +1,4 @@
-"""Letters and calls: each message is handed over once, with leave to send it."""
+"""Letters and calls: each message is handed over once, with a permit."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The sample-ratio check: golden values, false alarms, thresholds."""
+"""Sample-ratio mismatch: golden values, false alarms, thresholds."""
 
 import numpy as np
 import pytest
