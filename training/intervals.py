@@ -60,14 +60,12 @@ def rate(hits: FloatArray, counts: FloatArray, *, confidence: float = CONFIDENCE
         >>> found.value, round(found.upper, 3)
         (0.0, 0.071)
     """
+    from statsmodels.stats.proportion import proportion_confint
+
     share, rows = float(hits.sum() / counts.sum()), effective_rows(hits, counts)
-    middle, reach = _wilson(share, rows, confidence)
-    return Interval(
-        value=share,
-        lower=max(0.0, middle - reach),
-        upper=min(1.0, middle + reach),
-        error=sqrt(share * (1 - share) / rows),
-    )
+    ends = proportion_confint(share * rows, rows, alpha=1 - confidence, method="wilson")
+    lower, upper = np.clip(np.array(ends, dtype=float), 0.0, 1.0).tolist()
+    return Interval(value=share, lower=lower, upper=upper, error=sqrt(share * (1 - share) / rows))
 
 
 def effective_rows(hits: FloatArray, counts: FloatArray) -> float:
@@ -80,13 +78,6 @@ def effective_rows(hits: FloatArray, counts: FloatArray) -> float:
     if variance <= 0:
         return float(len(counts))
     return min(float(counts.sum()), share * (1 - share) / variance)
-
-
-def _wilson(share: float, rows: float, confidence: float) -> tuple[float, float]:
-    z = float(stats.norm.ppf(0.5 + confidence / 2))
-    scale = 1 + z * z / rows
-    reach = z * sqrt(share * (1 - share) / rows + z * z / (4 * rows * rows)) / scale
-    return (share + z * z / (2 * rows)) / scale, reach
 
 
 def rate_difference(one: Interval, other: Interval) -> tuple[float, float]:

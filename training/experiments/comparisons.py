@@ -176,12 +176,15 @@ def _adjust(effects: dict[str, Effect]) -> dict[str, Effect]:
     Reference:
         Holm (1979), A simple sequentially rejective multiple test procedure.
     """
-    adjusted: dict[str, Effect] = {}
-    floor = 0.0
-    for position, arm in enumerate(sorted(effects, key=lambda arm: effects[arm].p_value)):
-        floor = max(floor, min(1.0, (len(effects) - position) * effects[arm].p_value))
-        adjusted[arm] = replace(effects[arm], adjusted_p_value=floor)
-    return adjusted
+    from statsmodels.stats.multitest import multipletests
+
+    if not effects:
+        return {}
+    adjusted = multipletests([effect.p_value for effect in effects.values()], method="holm")[1]
+    return {
+        arm: replace(effect, adjusted_p_value=float(p_value))
+        for (arm, effect), p_value in zip(effects.items(), adjusted, strict=True)
+    }
 
 
 def _comparison(
