@@ -7,17 +7,14 @@
 import contextlib
 import io
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
 
-from feast import Entity, FeatureService, FeatureStore, FeatureView, Field, FileSource, RepoConfig, ValueType
+from feast import Entity, FeatureStore, FeatureView, Field, FileSource, RepoConfig, ValueType
 from feast.data_format import ParquetFormat
-from feast.errors import FeatureServiceNotFoundException
 from feast.types import Float64
 
 from decisioning.catalogue.catalogue import Catalogue
-from decisioning.errors import FeatureUnavailableError, UnknownNameError
 from features.computing.definitions import feature_schema
 from features.computing.feature_schema import FeatureSchema
 from features.online.record import record_layout
@@ -107,49 +104,6 @@ def apply(settings: Settings, catalogue: Catalogue, redis_url: str = UNUSED_REDI
     with quiet():
         store.apply([*wanted], objects_to_delete=[*gone], partial=not gone)
     return store
-
-
-def register_model_service(settings: Settings, name: str, feature_names: Sequence[str]) -> None:
-    """Record which features a model version reads, as a Feast feature service.
-
-    Args:
-        settings: Where state lives.
-        name: Name of the service, such as `message_value_v3`.
-        feature_names: Features in the model's order.
-
-    Raises:
-        FeatureUnavailableError: Nothing was built yet.
-        UnknownNameError: A feature that no view has.
-    """
-    store = feature_store(settings)
-    views = store.list_feature_views()
-    if not views:
-        raise FeatureUnavailableError("feature views must be registered first, got none: run `nextbest features build`")
-    known = {field.name for view in views for field in view.features}
-    for feature in feature_names:
-        if feature not in known:
-            raise UnknownNameError("feature", feature, known)
-    wanted = set(feature_names)
-    projections: list[Any] = [
-        view[chosen] for view in views if (chosen := [field.name for field in view.features if field.name in wanted])
-    ]
-    with quiet():
-        store.apply(FeatureService(name=name, features=projections))
-
-
-def model_service_features(settings: Settings, name: str) -> tuple[str, ...]:
-    """Features of a registered service.
-
-    Raises:
-        UnknownNameError: No such service.
-    """
-    store = feature_store(settings)
-    try:
-        service = store.get_feature_service(name)
-    except FeatureServiceNotFoundException as error:
-        known = [service.name for service in store.list_feature_services()]
-        raise UnknownNameError("feature service", name, known) from error
-    return tuple(field.name for view in service.feature_view_projections for field in view.features)
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ from features.online.record import decode_record
 from features.online.redis_keys import FEATURE_KEY_PATTERN, feature_key
 from features.settings import Settings
 from features.store.builder import build_features
-from features.store.feast_repository import feature_store, register_model_service
+from features.store.feast_repository import feature_store
 from features.store.materialisation import materialise
 from features.store.point_in_time import training_rows
 
@@ -76,14 +76,6 @@ def test_all_readers_give_the_same_numbers(store, home, shop_catalogue, redis_ur
         assert served == [online[name][place] for name in schema.names]
         assert served == list(offline.row(place)[2:])
     assert sum(value is not None for name in schema.names for value in online[name]) > 20 * len(CUSTOMERS_READ)
-
-
-def test_a_service_of_a_model_version_reads_the_same(store, home):
-    register_model_service(home, "message_value_v1", ["purchase_sum_minor_365d", "customer_tenure_days"])
-    service = store.get_feature_service("message_value_v1")
-    both = store.get_online_features(features=service, entity_rows=[{"customer_id": "C-00018"}]).to_dict()
-    assert both["customer_tenure_days"][0] > 0
-    assert both["purchase_sum_minor_365d"][0] > 0
 
 
 def test_reading_without_blocking_gives_the_same(store, references):

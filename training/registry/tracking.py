@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 EXPERIMENT = "nextbest-training"
 ARTIFACT = "model"
 TWIN_FOLDER = "twin"
-SERVICE_TAG = "feature_service"
 
 _SQLITE = "sqlite:///"
 _LONGEST_DIGEST = 36  # MLflow's limit
@@ -75,11 +74,10 @@ class ModelRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrackedModel:
-    """A registered version, the run that made it, and the Feast feature service that it names as its input."""
+    """A registered version, and the run that made it."""
 
     version: str
     run_id: str
-    feature_service: str
 
 
 def track_model(settings: Settings, bundle: ModelBundle, run: ModelRun) -> TrackedModel:
@@ -102,12 +100,11 @@ def track_model(settings: Settings, bundle: ModelBundle, run: ModelRun) -> Track
         with mlflow.start_run(experiment_id=experiment_id, run_name=run.name, tags=dict(run.tags)) as active:
             _log_run(run)
             version = _log_model(bundle, run)
-        service = feature_service_name(version)
-        tags = {**run.tags, **_bundle_tags(bundle), SERVICE_TAG: service}
+        tags = {**run.tags, **_bundle_tags(bundle)}
         for name, value in tags.items():
             client.set_model_version_tag(MODEL_NAME, version, name, value)
             client.set_tag(active.info.run_id, name, value)
-    return TrackedModel(version=version, run_id=active.info.run_id, feature_service=service)
+    return TrackedModel(version=version, run_id=active.info.run_id)
 
 
 def twin_of(client: "MlflowClient", run_id: str | None) -> ModelBundle | None:
@@ -120,16 +117,6 @@ def twin_of(client: "MlflowClient", run_id: str | None) -> ModelBundle | None:
         return None
     with TemporaryDirectory(prefix="nextbest-twin-") as scratch:
         return read_bundle(Path(client.download_artifacts(run_id, TWIN_FOLDER, scratch)))
-
-
-def feature_service_name(version: str) -> str:
-    """Name of the Feast feature service of a version.
-
-    Example:
-        >>> feature_service_name("7")
-        'message_value_v7'
-    """
-    return f"message_value_v{version}"
 
 
 @contextmanager

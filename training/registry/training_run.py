@@ -15,7 +15,6 @@ from decisioning.catalogue.measure import Unit
 from features.catalogue import load_catalogue
 from features.progress import OnProgress
 from features.settings import Settings
-from features.store.feast_repository import register_model_service
 from training.data.datasets import Dataset, learning_of
 from training.judgement.diagnostics import metrics_of, write_plots
 from training.judgement.from_log import Trial, learn_by_method, load_dataset, load_steps, try_out
@@ -47,7 +46,6 @@ class TrainReport:
 
     version: str
     run_id: str
-    feature_service: str
     decisions: int
     customers: int
     messages: int
@@ -91,11 +89,9 @@ def train_model(settings: Settings, *, now: datetime, on_progress: OnProgress | 
             twin=trial.twin if trial else None,
         )
         tracked = track_model(settings, learned.bundle, run)
-    register_model_service(settings, tracked.feature_service, learned.dataset.feature_names)
     return TrainReport(
         version=tracked.version,
         run_id=tracked.run_id,
-        feature_service=tracked.feature_service,
         decisions=dataset.size,
         customers=int(dataset.customers.max()) + 1,
         messages=len(dataset.messages),

@@ -6,15 +6,13 @@ from datetime import UTC, datetime
 import pytest
 from feast import FeatureView
 
-from decisioning.errors import FeatureUnavailableError, UnknownNameError
+from decisioning.errors import FeatureUnavailableError
 from features.computing.definitions import feature_schema
 from features.store.builder import build_features
 from features.store.feast_repository import (
     apply,
     feast_objects,
     feature_store,
-    model_service_features,
-    register_model_service,
 )
 
 AS_OF = datetime(2026, 11, 1, tzinfo=UTC)
@@ -55,24 +53,7 @@ def test_a_group_that_is_gone_leaves_the_registry(make_home, small_shop, shop_ca
     assert "journey" not in {view.name for view in feature_store(home).list_feature_views()}
 
 
-def test_a_model_version_has_a_service_with_its_features(home):
-    register_model_service(home, "message_value_v1", ["stage_index", "purchase_count_7d"])
-    register_model_service(home, "message_value_v2", ["purchase_count_7d"])
-    assert set(model_service_features(home, "message_value_v1")) == {"stage_index", "purchase_count_7d"}
-    assert model_service_features(home, "message_value_v2") == ("purchase_count_7d",)
-
-
-def test_unknown_names_are_answered_with_the_nearest(home):
-    with pytest.raises(UnknownNameError, match="purchase_count_7d"):
-        register_model_service(home, "broken", ["purchase_count_8d"])
-    register_model_service(home, "message_value_v1", ["stage_index"])
-    with pytest.raises(UnknownNameError, match="message_value_v1"):
-        model_service_features(home, "message_value_v7")
-
-
 def test_before_the_first_build_there_is_nothing_to_register(make_home, small_shop, shop_catalogue):
     settings = make_home(small_shop)
     with pytest.raises(FeatureUnavailableError, match="nextbest features build"):
         apply(settings, shop_catalogue)
-    with pytest.raises(FeatureUnavailableError, match="nextbest features build"):
-        register_model_service(settings, "message_value_v1", ["stage_index"])

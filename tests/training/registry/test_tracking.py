@@ -53,13 +53,12 @@ def test_a_run_keeps_everything_that_is_known_of_a_model(model_home: Settings, b
 
 def test_a_registered_version_says_what_it_is(model_home: Settings, bundle, run: ModelRun):
     tracked = track_model(model_home, bundle, run)
-    assert (tracked.version, tracked.feature_service) == ("1", "message_value_v1")
+    assert tracked.version == "1"
     tags = mlflow_client(model_home.tracking_uri).get_model_version(MODEL_NAME, "1").tags
     assert tags == {
         "bundle_digest": bundle.digest,
         "catalogue_version": bundle.catalogue_version,
         "feature_schema": bundle.feature_schema,
-        "feature_service": "message_value_v1",
         "measure": "net_revenue",
         "training_window": "2026-09-06/2026-11-01",
         "window_days": "7",

@@ -17,11 +17,9 @@ from features.computing.compute import compute_features
 from features.history import History
 from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES
 from features.log.event_log import EventLog
-from features.models.bundle import load_value_model
 from features.models.registry import mlflow_client
 from features.settings import Settings
 from features.store.builder import build_features
-from features.store.feast_repository import model_service_features
 from pipelines.commands import model
 from training.data.datasets import matrix_of
 from training.judgement.from_log import load_dataset
@@ -93,19 +91,12 @@ def test_the_run_is_in_mlflow_with_everything_about_it(report: TrainReport, home
         "plots/importance.png",
     }
     version = client.get_model_version("nextbest-message-value", report.version)
-    assert version.tags["feature_service"] == report.feature_service
     assert version.tags["train_window"].startswith("2026-09-06")
     assert version.tags["is_randomised"] == "true"
 
 
 def load_digest(home: Settings) -> str:
     return load_dataset(home, load_catalogue(home.catalogue_path), now=NOW).digest
-
-
-def test_its_feature_service_names_the_models_columns(report: TrainReport, home: Settings, tmp_path: Path):
-    champion = promote(home, report.version, now=NOW)
-    model = load_value_model(next(home.models_path.glob(f"{champion.version}-*")))
-    assert set(model_service_features(home, report.feature_service)) == set(model.layout.customer)
 
 
 def test_training_features_are_those_of_the_moment_of_the_decision(home: Settings, shop):
