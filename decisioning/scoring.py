@@ -1,8 +1,7 @@
-"""The interface to a model that values messages, and the matrix it reads."""
+"""What is known of a customer in numbers, as a model reads it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 from decisioning.arrays import FloatArray
 
@@ -22,16 +21,3 @@ class FeatureVector:
     values: FloatArray
     ages_seconds: Mapping[str, float | None]
     schema: str
-
-
-class Scorer(Protocol):
-    """What a message is worth to a customer."""
-
-    @property
-    def version(self) -> str:
-        """Model version that goes into the record."""
-        ...
-
-    def expected_values(self, matrix: FloatArray) -> FloatArray:
-        """Expected measure per row of the design matrix: shape (k, p) in, shape (k,) out, row 0 is silence."""
-        ...

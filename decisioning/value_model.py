@@ -233,7 +233,7 @@ def design_matrix(features: FloatArray, messages: FloatArray, context: FloatArra
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValueModel:
-    """A trained model: layout, coding, learned function, calibrator. Implements `Scorer`.
+    """A trained model: layout, coding, learned function, calibrator.
 
     Attributes:
         version: Registered version, for records.

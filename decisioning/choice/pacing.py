@@ -18,7 +18,7 @@ spreads what is left over what is left of the period, so neither a slow start no
 price grows and falls by factors, so a wrong s costs time and nothing else.
 
 Bound: use is never ahead of an even path by more than (1 + ln(w / s)) / g + r of the amount, for w >= s the greatest
-worth of one unit and r what goes out between two looks (see `lead_bound`). For where use crosses the path, phi >= 0;
+worth of one unit and r what goes out between two looks. For where use crosses the path, phi >= 0;
 from there it grows by at least g times the lead; and at a price of w nobody asks. So an amount lasts at least until
 1 - bound of its period. It is never overspent: ceilings are checked with every commit, whatever the price.
 
@@ -127,22 +127,6 @@ def next_price(
 def gain(amount: float, step: float = 1.0) -> float:
     """How strongly a lead of the whole amount moves the price, in scales."""
     return min(max(math.sqrt(amount / step), LEAST_GAIN), GREATEST_GAIN)
-
-
-def lead_bound(amount: float, *, worth_in_scales: float, between_looks: float, step: float = 1.0) -> float:
-    """Most that use can be ahead of the path, as a share of the amount.
-
-    Args:
-        amount: What the limit allows in its period.
-        worth_in_scales: Greatest worth of one unit, in scales.
-        between_looks: Share of the amount that goes out between two looks at most.
-        step: Most that one message uses.
-
-    Example:
-        >>> round(lead_bound(10_000, worth_in_scales=3.0, between_looks=0.002), 3)
-        0.023
-    """
-    return _phi(worth_in_scales) / gain(amount, step) + between_looks
 
 
 def next_share_price(

@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 from decisioning.consent import is_profiled
 from decisioning.decision import Action, Decision, Evaluated, Excluded, Exclusion, Reason
-from decisioning.errors import UnknownNameError
 from decisioning.gates.facts import gather_facts
 from decisioning.policy import Policy
 from decisioning.rules.fact_names import STAGE_FACT
@@ -81,32 +80,6 @@ def plain_reason(
     sentence = _sent(decision, amounts) if decision.action is Action.SEND else _held(decision, amounts)
     notes = f" (degraded: {', '.join(decision.degraded)})" if decision.degraded else ""
     return f"{sentence}{notes}."
-
-
-def why_not(policy: Policy, decision: Decision, message_key: str) -> tuple[str, ...]:
-    """Why a message was not permitted, one sentence part per reason; empty where it was.
-
-    For a rule that was not met, its facts are named: show this only to people who may see them.
-
-    Args:
-        policy: The policy that decided.
-        decision: The decision, as made or as `record.decision_from_record` brings it back.
-        message_key: One of the touchpoint's messages.
-
-    Raises:
-        UnknownNameError: The touchpoint has no such message.
-    """
-    known = {candidate.key for candidate in policy.compiled_candidates(decision.touchpoint_id)}
-    if message_key not in known:
-        raise UnknownNameError("message", message_key, known)
-    reasons = next((one.reasons for one in decision.excluded if one.message_key == message_key), ())
-    return tuple(
-        rule_words(policy, decision, message_key, reason) if reason in _RULES_BY_LAYER else exclusion_words(reason)
-        for reason in reasons
-    )
-
-
-_RULES_BY_LAYER = frozenset({Exclusion.NOT_ELIGIBLE, Exclusion.NOT_APPLICABLE, Exclusion.NOT_SUITABLE})
 
 
 def rule_words(policy: Policy, decision: Decision, message_key: str, exclusion: Exclusion) -> str:

@@ -15,7 +15,6 @@ from decisioning.errors import InvalidInputError
 AIRPORTS = ("EWR", "JFK", "LGA")
 """Where the flights leave from, and where the airline's customers are at home."""
 
-FLIGHTS_YEAR = 2013
 _COLUMNS = (
     "month",
     "day",

@@ -202,11 +202,6 @@ def open_log(settings: Settings) -> ChainedLog:
     return ChainedLog(settings.log_path, load_audit_key(settings))
 
 
-def erase_from_chain(log: ChainedLog, decision_ids: Sequence[str]) -> int:
-    """As `ChainedLog.erase`."""
-    return log.erase(decision_ids)
-
-
 def heads_of(chain: pl.LazyFrame) -> dict[int, Head]:
     """The newest entry of every chain.
 

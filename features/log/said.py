@@ -34,7 +34,7 @@ from features.log.reported import arrived_at, counts_at, counts_in_row
 EVERY = ""
 """Channel or purpose of a refusal that is for all of them."""
 
-LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
+LONG_AGO, ANY_TIME = datetime(1, 1, 1, tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 _ANSWERS: Mapping[str, bool] = {
     StateEventType.CONSENT_GIVEN: True,
@@ -89,7 +89,7 @@ def _with_visitors(said: dict[str, Said], known: pl.DataFrame) -> dict[str, Said
         theirs, own = said.get(visitor, NOTHING), joint.get(customer, NOTHING)
         refusals = [
             replace(one, recorded_at=max(one.recorded_at or since, since))
-            for one in latest_answers(theirs.answers, datetime.max.replace(tzinfo=UTC)).values()
+            for one in latest_answers(theirs.answers, ANY_TIME).values()
             if not one.is_granted
         ]
         holding = {name: (max(at, since), True) for name, (at, holds) in theirs.protections.items() if holds}

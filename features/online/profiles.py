@@ -12,12 +12,13 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from decisioning.catalogue.catalogue import Catalogue
+from decisioning.consent import latest_answers
 from decisioning.customer import PROFILING, Consent, Customer, CustomerId, ToldAnswer
 from decisioning.errors import FeatureUnavailableError, InvalidInputError
 from decisioning.rules.predicate import FactValue
 from features.declared import Declared, read_attributes
 from features.log.customer_rows import merged_attributes, newest_rows
-from features.log.said import LONG_AGO, NOTHING, Said, opted_out_of_profiling, protections_of, told_since, with_answers
+from features.log.said import ANY_TIME, NOTHING, Said, opted_out_of_profiling, protections_of, told_since, with_answers
 from features.online.redis_bulk import set_many, unset_many
 from features.online.redis_keys import household_pointer_key, profile_key
 
@@ -145,13 +146,14 @@ def _from_row(row: Mapping[str, Any], said: Said) -> Customer:
     for name, word in said.told.items():
         told |= told_since(attributes, known.get(name), {name: word})
     plausible, hinted = _zones(row)
+    answers = latest_answers(with_answers(given, said, row["consents_at"] or row["updated_at"]), ANY_TIME)
     return Customer(
         customer_id=CustomerId(row["customer_id"]),
         attributes={**attributes, **{name: value for name, (_, value) in told.items()}},
         time_zone=row["time_zone"],
         locale=row["locale"],
         reachable_channels=frozenset(_json(row["channels"], list, "channels")),
-        consents=_latest(with_answers(given, said, row["consents_at"] or row["updated_at"])),
+        consents=tuple(answer for _, answer in sorted(answers.items())),
         household_id=row["household"],
         known_at=row["updated_at"],
         told={name: one for name, (one, _) in told.items()},
@@ -169,30 +171,6 @@ def _zones(row: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     plausible = plausible_zones(time_zone=row["time_zone"], country=row["country"], phone_prefix=row["phone_prefix"])
     hints = () if plausible or row["time_zone"] is not None else locale_zones(row["locale"])
     return plausible, hints
-
-
-def latest_answers(answers: Iterable[Mapping[str, Any]]) -> tuple[Consent, ...]:
-    """The latest answer per channel and purpose.
-
-    An answer without a time counts as older than any with one, and of two at the same time the refusal stands.
-
-    Raises:
-        InvalidInputError: An answer lacks channel, purpose or granted, or has a time that is none.
-    """
-    return _latest(map(_consent, answers))
-
-
-def _latest(answers: Iterable[Consent]) -> tuple[Consent, ...]:
-    latest: dict[tuple[str, str], Consent] = {}
-    for consent in answers:
-        key = (consent.channel_id, consent.purpose)
-        if key not in latest or _strength(consent) > _strength(latest[key]):
-            latest[key] = consent
-    return tuple(latest[key] for key in sorted(latest))
-
-
-def _strength(consent: Consent) -> tuple[datetime, bool]:
-    return consent.recorded_at or LONG_AGO, not consent.is_granted
 
 
 def _consent(answer: Mapping[str, Any]) -> Consent:

@@ -12,7 +12,7 @@ from decisioning.arrays import FloatArray
 from decisioning.catalogue.catalogue import Attribute, AttributeKind, Catalogue
 from decisioning.catalogue.message import Message, Offer
 from decisioning.errors import InvalidInputError
-from decisioning.scoring import FeatureVector, Scorer
+from decisioning.scoring import FeatureVector
 from decisioning.value_model import (
     CONTEXT_COLUMNS,
     Calibrator,
@@ -225,8 +225,3 @@ def test_many_decisions_at_once_equal_each_alone_to_the_last_bit(counts: list[fl
     together = model.expected_values_of(designs)
     for one, values in zip(designs, together, strict=True):
         np.testing.assert_array_equal(model.expected_values(one), values)
-
-
-def test_the_model_is_a_scorer():
-    scorer: Scorer = make_model()
-    assert scorer.version == "3"

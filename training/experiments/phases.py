@@ -4,15 +4,13 @@ Customers belong to the phase in which they were first decided about, since only
 of that phase, put them into their arm. Until a later phase moves somebody they are followed; then their windows close.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import polars as pl
 
-from features.catalogue.assignment.ledger import Ledger, Phase
-
-type PhasesIn = Callable[[Ledger], tuple[Phase, ...]]
+from features.catalogue.assignment.ledger import Phase
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

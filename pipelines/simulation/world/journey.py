@@ -9,9 +9,6 @@ from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from types import MappingProxyType
 
-STAGES = ("recover", "travel", "return", "prepare", "book", "plan", "dream", "lapse")
-"""Stages by name, as the airline's catalogue has them."""
-
 
 class JourneyStep(IntEnum):
     """Where a customer stands at the beginning of a week."""

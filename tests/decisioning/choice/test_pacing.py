@@ -15,9 +15,9 @@ from decisioning.catalogue.limits import DepartmentShare, Limit, LimitScope, Per
 from decisioning.choice.pacing import (
     Pace,
     SharePace,
+    _phi,
     elapsed_share,
     gain,
-    lead_bound,
     next_price,
     next_share_price,
     period_begins_at,
@@ -46,6 +46,17 @@ class Run:
     lead: float
     between: float
     value: float
+
+
+def lead_bound(amount: float, worth_in_scales: float, between_looks: float) -> float:
+    """Most that use can be ahead of the path, as a share of the amount (the head of `pacing` derives it).
+
+    Args:
+        amount: What the limit allows in its period.
+        worth_in_scales: Greatest worth of one unit, in scales.
+        between_looks: Share of the amount that goes out between two looks at most.
+    """
+    return _phi(worth_in_scales) / gain(amount) + between_looks
 
 
 STEADY: Callable[[np.random.Generator, int], Array] = lambda rng, n: rng.random(n)  # noqa: E731
@@ -112,7 +123,7 @@ def test_a_budget_lasts_its_period_and_goes_to_those_worth_most(
 ) -> None:
     run = simulate(amount, n, when)
 
-    bound = lead_bound(amount, worth_in_scales=8.0, between_looks=run.between)
+    bound = lead_bound(amount, 8.0, run.between)
     assert run.used <= 1
     assert run.used > 0.94
     assert run.lasted >= 1 - bound - 0.02  # two periods never come alike
@@ -154,7 +165,7 @@ def test_use_is_never_ahead_of_the_path_by_more_than_the_bound(
     at = np.concatenate([np.full(count, start) + np.linspace(0, 0.009, count) for start, count in rushes])
     run = spend(amount, at, np.full(len(at), worth_in_scales * 0.999), even, scale=1.0)
 
-    assert run.lead <= lead_bound(amount, worth_in_scales=worth_in_scales, between_looks=run.between) + 1e-9
+    assert run.lead <= lead_bound(amount, worth_in_scales, run.between) + 1e-9
     assert run.used <= 1
 
 

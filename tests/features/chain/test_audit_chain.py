@@ -20,7 +20,6 @@ from features.chain.audit_chain import (
     ChainedLog,
     EntryKind,
     Head,
-    erase_from_chain,
     load_audit_key,
     open_log,
 )
@@ -240,9 +239,9 @@ def test_a_chain_that_only_grew_agrees_with_an_earlier_head(filled: ChainedLog) 
 def test_erasing_a_person_leaves_a_sound_chain_that_says_nothing_of_them(filled: ChainedLog) -> None:
     rows = filled.read(DECISIONS, customer_ids=["C-3"])
     ids = rows["decision_id"].to_list()
-    assert erase_from_chain(filled, ids) == len(ids) == 6
+    assert filled.erase(ids) == len(ids) == 6
     assert kinds(verify(filled)) == [FaultKind.NOT_ERASED] * 6  # half done
-    assert erase_from_chain(filled, ids) == 0  # a second run changes nothing
+    assert filled.erase(ids) == 0  # a second run changes nothing
     DeltaTable(filled.path / "decisions").delete("customer_id = 'C-3'")
     found = verify(filled)
     assert (found.erased, found.decisions, found.faults) == (6, 24, ())
@@ -384,8 +383,8 @@ def test_an_empty_key_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_entries_of_both_kinds_share_the_chain(filled: ChainedLog) -> None:
-    erase_from_chain(filled, ["D-000"])
+    filled.erase(["D-000"])
     chain = filled.read(AUDIT_CHAIN).filter(pl.col("chain") == shard_of("C-0")).sort("sequence")
     assert chain["kind"].to_list()[-1] == EntryKind.ERASURE.value
     assert chain["sequence"].to_list() == list(range(1, 8))
-    assert erase_from_chain(filled, ["no such decision"]) == 0
+    assert filled.erase(["no such decision"]) == 0

@@ -15,7 +15,6 @@ from features.online.profiles import (
     customers_from_frame,
     decode_profile,
     encode_profile,
-    latest_answers,
     write_profiles,
 )
 from features.online.redis_connection import connect
@@ -75,6 +74,13 @@ def answer(granted: object, recorded_at: str | None = None) -> dict[str, object]
     return {"channel": "email", "purpose": "marketing", "granted": granted, "recorded_at": recorded_at}
 
 
+def consents_of(tables_of, answers: list[dict[str, object]]) -> tuple[Consent, ...]:
+    (customer,) = customers_from_frame(
+        tables_of(customers=[{"updated_at": NOON, "consents": orjson.dumps(answers).decode()}]).customers
+    )
+    return customer.consents
+
+
 @pytest.mark.parametrize(
     ("answers", "expected"),
     [
@@ -83,18 +89,18 @@ def answer(granted: object, recorded_at: str | None = None) -> dict[str, object]
         ([answer(True, "2026-01-01T00:00:00+05:00"), answer(False, "2025-12-31T20:00:00Z")], False),
         ([answer(False), answer(True)], False),
         ([answer(True), answer(False)], False),
-        ([answer(False), answer(True, "2026-01-01T00:00:00Z")], True),
+        ([answer(False), answer(True, "2026-01-01T00:00:00Z")], False),  # a no counts from its row on
         ([answer("yes")], False),
     ],
 )
-def test_the_latest_answer_stands_and_in_doubt_the_refusal(answers, expected):
-    (consent,) = latest_answers(answers)
+def test_the_latest_answer_stands_and_in_doubt_the_refusal(tables_of, answers, expected):
+    (consent,) = consents_of(tables_of, answers)
     assert consent.is_granted is expected
 
 
-def test_answers_for_channels_and_purposes_stand_side_by_side():
+def test_answers_for_channels_and_purposes_stand_side_by_side(tables_of):
     other = {"channel": "push", "purpose": "service", "granted": True, "source": "form"}
-    assert len(latest_answers([answer(True), other])) == 2
+    assert len(consents_of(tables_of, [answer(True), other])) == 2
 
 
 @pytest.mark.parametrize(
