@@ -3,7 +3,7 @@
 import ast
 import re
 import tomllib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -180,3 +180,59 @@ def test_no_files_import_each_other_in_a_circle() -> None:
     graph = {name: {other for other in imports_of(path) if other in files} for name, path in files.items()}
     assert sum(map(len, graph.values())) > 2_000
     assert list(TopologicalSorter(graph).static_order())
+
+
+NAMED_OUTSIDE = {
+    "features.store.materialisation_engine.PackedEngine": "Feast's configuration names it",
+    "features.store.materialisation_engine.PackedEngineConfig": "Feast finds it beside PackedEngine",
+    "serving.http.app.app_from_environment": "uvicorn starts it by its import path",
+    "decisioning.record.inputs_from_record": "the situation of a record, to try another policy on",
+    "features.online.redis_keys.household_book_key": "the name that a script builds, for who looks into Redis",
+    "features.privacy.audit_trail.acts": "reads what the trail's writer writes",
+}
+"""What no code of ours calls, each with why it is there."""
+
+
+def own_names(path: Path) -> Iterator[tuple[str, ast.stmt]]:
+    """What a module defines for others, but what a decorator registers: commands, routes, proofs."""
+    for statement in ast.parse(path.read_text()).body:
+        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            if all(
+                ast.unparse(one).startswith(("dataclass", "contextmanager", "cache"))
+                for one in statement.decorator_list
+            ):
+                yield statement.name, statement
+        elif isinstance(statement, ast.TypeAlias):
+            yield statement.name.id, statement
+        elif isinstance(statement, ast.Assign | ast.AnnAssign):
+            targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+            yield from ((target.id, statement) for target in targets if isinstance(target, ast.Name))
+
+
+def names_read(tree: ast.AST) -> Iterator[str]:
+    """Every name that code reads, as a name, an attribute, an import, or in the text of an annotation."""
+    for part in ast.walk(tree):
+        if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Load):
+            yield part.id
+        elif isinstance(part, ast.Attribute):
+            yield part.attr
+        elif isinstance(part, ast.ImportFrom):
+            yield from (name.name for name in part.names)
+        elif isinstance(part, ast.Constant) and isinstance(part.value, str) and part.value.isidentifier():
+            yield part.value
+
+
+def test_nothing_is_there_for_tests_alone() -> None:
+    sources = [
+        *(path for name in packages() for path in (ROOT / name).rglob("*.py")),
+        *(ROOT / "benchmarks").rglob("*.py"),
+    ]
+    read = Counter[str](name for path in sources for name in names_read(ast.parse(path.read_text())))
+    unread = {
+        f"{name_of(path)}.{name}"
+        for path in modules()
+        for name, statement in own_names(path)
+        if not name.startswith("__") and name != "register" and read[name] == Counter(names_read(statement))[name]
+    }
+    assert len(read) > 5_000
+    assert unread == NAMED_OUTSIDE.keys()

@@ -1,7 +1,6 @@
 """Features as of a moment: definitions, evaluated over what was known strictly before it."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import narwhals as nw
 import polars as pl
@@ -21,14 +20,6 @@ CHUNK_ROWS = 3_000_000
 """Joined rows per chunk of customers: bounds memory at a few hundred megabytes."""
 
 _KNOWN = "is_known"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Plan:
-    """What to compute at a kind of anchor."""
-
-    definitions: tuple[Definition, ...]
-    facts: tuple[str, ...] = ()
 
 
 def compute_features(
