@@ -5,7 +5,6 @@ under one application transaction id; Delta refuses the commit if another writer
 the writer starts over. So two writers can never both insert one key, on local disk or object storage, without a lock.
 """
 
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -21,6 +20,7 @@ from deltalake import CommitProperties, Transaction, WriterProperties, write_del
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from decisioning.errors import InvalidInputError, LogUnavailableError
+from features.durability import make_durable
 from features.log.contracts import Table
 from features.log.customer_rows import without_former_yeses
 from features.log.table import LogTable
@@ -353,15 +353,5 @@ def _flush_to_disk(stored: LogTable, known_files: set[str]) -> None:
     files = [Path(one) for one in set(stored.file_uris()) - known_files]
     commit = root / "_delta_log" / f"{stored.version():020d}.json"
     for path in (*files, commit, root, commit.parent):
-        _fsync(path)
-
-
-def _fsync(path: Path) -> None:
-    try:
-        handle = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:  # compacted away by another process, which makes its own copy durable
-        return
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        with suppress(FileNotFoundError):  # compacted away by another process, which makes its own copy durable
+            make_durable(path)

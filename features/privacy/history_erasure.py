@@ -1,7 +1,6 @@
 """Rows out of the feature history: every Parquet file of every generation that has them is written anew."""
 
 import fcntl
-import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from uuid import uuid4
 import polars as pl
 
 from decisioning.errors import UnavailableError
+from features.durability import make_durable
 from features.settings import Settings
 from features.store.feature_history import KNOWN_ROWS, history_path
 
@@ -77,7 +77,7 @@ def rewrite_parquet(path: Path, kept: pl.Expr) -> int:
         gone = rows.filter(~kept).select(pl.len()).collect().item()
         if gone:
             rows.filter(kept).sink_parquet(fresh, compression="zstd")
-            _flush(fresh)
+            make_durable(fresh)
             fresh.replace(path)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise UnavailableError(f"{path.name} must be rewritable, got {type(error).__name__}; try again") from error
@@ -100,11 +100,3 @@ def _no_build(folder: Path) -> Iterator[None]:
                     raise UnavailableError("feature build must end before rows can be erased; try again") from None
                 time.sleep(_POLL_SECONDS)
         yield
-
-
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -6,7 +6,6 @@ links the files it keeps, so building adds and never edits; a crash leaves a fol
 `current` is a symbolic link to the one in force: an address that stays, for Feast's registry.
 """
 
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ import polars as pl
 
 from decisioning.errors import FeatureUnavailableError
 from features.computing.feature_schema import FeatureSchema
+from features.durability import make_durable
 from features.settings import Settings
 
 CURRENT = "current"
@@ -123,11 +123,11 @@ def put_in_force(settings: Settings, path: Path, generation: Generation, known_r
     }
     (path / MANIFEST).write_bytes(orjson.dumps(manifest, option=orjson.OPT_INDENT_2))
     for file in path.iterdir():
-        _flush(file)
+        make_durable(file)
     target = history_path(settings) / f"g-{number:06d}"
     path.rename(target)
     point_at(target)
-    _flush(target.parent)
+    make_durable(target.parent)
     for _, old in numbered[: -(KEPT_GENERATIONS - 1)]:
         shutil.rmtree(old)
     for abandoned in history_path(settings).glob("draft-*"):
@@ -171,12 +171,3 @@ def _read(path: Path, number: int) -> Generation:
             f"feature history must have a readable manifest, got {error}: "
             "delete the history folder below the features folder and run `nextbest features build`"
         ) from error
-
-
-def _flush(path: Path) -> None:
-    """A rename may only be trusted after what it names has reached the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -7,6 +7,7 @@ does not come through here: it reads the same bytes with one GET.
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import batched
 from typing import Any, Literal
@@ -87,14 +88,12 @@ class PackedRedisOnlineStore(OnlineStore):
         """Write one view in bulk: n customers, `times` (n,) in microseconds, `values` (n, features of the view)."""
         offset = offset_of(table)
         segments = encode_segment(int(table.tags[SCHEMA_TAG], 16), times, values)
-        try:
+        with _reaching_redis("written to"):
             for batch in batched(zip(customer_ids, segments, strict=True), WRITE_BATCH):
                 pipeline = self._redis(config).pipeline(transaction=False)
                 for customer_id, segment in batch:
                     pipeline.setrange(feature_key(customer_id), offset, segment)
                 pipeline.execute()
-        except RedisError as error:
-            raise FeatureUnavailableError(f"features could not be written to Redis: {error}") from error
 
     def write_records(
         self,
@@ -106,10 +105,8 @@ class PackedRedisOnlineStore(OnlineStore):
     ) -> None:
         """Write every view at once, replacing whole records; `values` has shape (n, d) in schema order."""
         records = zip(map(feature_key, customer_ids), encode_records(layout, times, values), strict=True)
-        try:
+        with _reaching_redis("written to"):
             set_many(self._redis(config), records)
-        except RedisError as error:
-            raise FeatureUnavailableError(f"features could not be written to Redis: {error}") from error
 
     def online_read(
         self,
@@ -122,10 +119,8 @@ class PackedRedisOnlineStore(OnlineStore):
         pipeline = self._redis(config).pipeline(transaction=False)
         for key, first, last in _ranges(table, entity_keys):
             pipeline.getrange(key, first, last)
-        try:
+        with _reaching_redis("read from"):
             payloads = pipeline.execute()
-        except RedisError as error:
-            raise FeatureUnavailableError(f"features could not be read from Redis: {error}") from error
         return [_decoded(payload, table, requested_features) for payload in payloads]
 
     async def online_read_async(
@@ -141,10 +136,8 @@ class PackedRedisOnlineStore(OnlineStore):
         pipeline = self._async_client.pipeline(transaction=False)
         for key, first, last in _ranges(table, entity_keys):
             pipeline.getrange(key, first, last)
-        try:
+        with _reaching_redis("read from"):
             payloads = await pipeline.execute()
-        except RedisError as error:
-            raise FeatureUnavailableError(f"features could not be read from Redis: {error}") from error
         return [_decoded(payload, table, requested_features) for payload in payloads]
 
     def update(
@@ -166,11 +159,9 @@ class PackedRedisOnlineStore(OnlineStore):
     ) -> None:
         """Delete every feature record."""
         client = self._redis(config)
-        try:
+        with _reaching_redis("deleted from"):
             for batch in batched(client.scan_iter(match=FEATURE_KEY_PATTERN, count=1_000), 1_000):
                 client.unlink(*batch)
-        except RedisError as error:
-            raise FeatureUnavailableError(f"features could not be deleted from Redis: {error}") from error
 
     async def close(self) -> None:
         """Close connections."""
@@ -190,6 +181,15 @@ class PackedRedisOnlineStore(OnlineStore):
 def offset_of(table: FeatureView) -> int:
     """First byte of a view's segment in the record."""
     return int(table.tags[OFFSET_TAG])
+
+
+@contextmanager
+def _reaching_redis(what: str) -> Iterator[None]:
+    """Say in our own error that features could not be read from, written to or deleted from Redis."""
+    try:
+        yield
+    except RedisError as error:
+        raise FeatureUnavailableError(f"features could not be {what} Redis: {error}") from error
 
 
 def _url(config: RepoConfig) -> str:
