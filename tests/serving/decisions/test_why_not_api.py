@@ -1,6 +1,5 @@
 """Why, and why not: told from the record and from what is known now, and asking changes nothing."""
 
-import shutil
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -159,7 +158,8 @@ def test_an_old_decision_s_change_is_tried_with_the_policy_of_its_time_and_never
     wait_until(lambda: client.get("/v1/me").json()["policy_version"] != decision["policy_version"])
 
     if not is_kept:
-        shutil.rmtree(settings.catalogues_path)
+        # in one step, since the server may be writing the new catalogue there
+        settings.catalogues_path.rename(settings.home / "catalogues-gone")
 
     told = why_not(client, decision["decision_id"], offer="free-coffee")
 
