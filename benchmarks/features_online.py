@@ -17,8 +17,8 @@ import polars as pl
 from redis import Redis
 
 from features.catalogue import load_catalogue
-from features.computing.definitions import feature_schema
 from features.computing.feature_schema import FeatureSchema
+from features.computing.feature_set import feature_schema
 from features.log.contracts import UTC_TIME
 from features.online.record import decode_record
 from features.online.redis_keys import feature_key

@@ -17,7 +17,7 @@ import numpy as np
 from decisioning.catalogue.message import Message
 from decisioning.value_model import ValueModel, design_matrix
 from features.catalogue import load_catalogue
-from features.computing.definitions import feature_schema
+from features.computing.feature_set import feature_schema
 from features.models.bundle import value_model
 from features.settings import Settings
 from training.data.datasets import Dataset

@@ -67,7 +67,7 @@ def prepare(home: Path, port: int) -> None:
     """Catalogue, model, and customers in Redis, packed for Nextbest and by Feast for the other."""
     from decisioning.value_model import CONTEXT_COLUMNS, Calibrator, DesignLayout, MessageCoding, message_matrix
     from features.catalogue import load_catalogue
-    from features.computing.definitions import feature_schema
+    from features.computing.feature_set import feature_schema
     from features.models.bundle import ModelBundle, write_bundle
 
     (home / "catalogue").mkdir(parents=True)

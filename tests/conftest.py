@@ -25,7 +25,7 @@ from decisioning.catalogue.message import Channel, Creative, MessageClass, Offer
 from decisioning.catalogue.message_classes import DEFAULT_CLASSES
 from decisioning.rules.predicate import ALWAYS, Compare, Comparison
 from decisioning.value_model import CONTEXT_COLUMNS, Calibrator, DesignLayout, MessageCoding
-from features.computing.definitions import feature_schema
+from features.computing.feature_set import feature_schema
 from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES
 from features.models.bundle import ModelBundle
 from features.models.registry import mlflow_client

@@ -11,7 +11,7 @@ from decisioning.arrays import FloatArray
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.value_model import Calibrator, DesignLayout, MessageCoding
 from features.catalogue import load_catalogue
-from features.computing.definitions import feature_schema
+from features.computing.feature_set import feature_schema
 from features.importing.folder import import_folder
 from features.models.bundle import ModelBundle, write_bundle
 from features.models.registry import fetch_champion

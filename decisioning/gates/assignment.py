@@ -21,7 +21,7 @@ from decisioning.catalogue.experiment import (
     running,
     unit_id,
 )
-from decisioning.gates.layers import layer_shares
+from decisioning.gates.experiment_layers import layer_shares
 
 IN, OUT = "in", "out"
 """What is kept of a holdout: held out or not."""

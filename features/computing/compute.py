@@ -9,7 +9,7 @@ from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import InvalidInputError
 from decisioning.rules.fact_names import CUSTOMER_PREFIX
 from features.computing.definition import PACK, PACK_DIGITS, Definition, Source, Term
-from features.computing.definitions import definitions, feature_schema
+from features.computing.feature_set import definitions, feature_schema
 from features.computing.rule_expressions import unfit_column
 from features.computing.sources import Sources, Tables, sources_of
 from features.computing.stages import look_backs, stage_expression, stage_facts, stage_features

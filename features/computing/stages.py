@@ -14,7 +14,7 @@ from decisioning.catalogue.catalogue import AttributeKind, Catalogue
 from decisioning.rules.fact_names import CUSTOMER_PREFIX
 from decisioning.rules.predicate import facts_of
 from features.computing.definition import DAY_US
-from features.computing.definitions import STAGE_AGE_DAYS, STAGE_INDEX
+from features.computing.feature_set import STAGE_AGE_DAYS, STAGE_INDEX
 from features.computing.rule_expressions import Kind, rule_expression
 
 STEP_DAYS = 7

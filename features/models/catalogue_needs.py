@@ -12,8 +12,8 @@ from enum import StrEnum
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.message import message_parts
 from decisioning.value_model import MessageCoding
-from features.computing.definitions import feature_schema
 from features.computing.feature_schema import FeatureSchema
+from features.computing.feature_set import feature_schema
 from features.models.fit import ModelFit
 
 _MOST_NAMED = 6

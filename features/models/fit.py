@@ -22,8 +22,8 @@ from decisioning.catalogue.measure import Unit
 from decisioning.errors import InvalidInputError
 from decisioning.policy import Policy
 from decisioning.value_model import DesignLayout, ValueModel
-from features.computing.definitions import feature_schema
 from features.computing.feature_schema import FeatureSchema
+from features.computing.feature_set import feature_schema
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import InsufficientDataError, InvalidInputError, UnavailableError
 from features.computing.compute import feature_chunks
-from features.computing.definitions import feature_schema
 from features.computing.feature_schema import FeatureSchema
+from features.computing.feature_set import feature_schema
 from features.computing.sources import sources_of
 from features.history import History
 from features.log.contracts import UTC_TIME

@@ -15,8 +15,8 @@ from feast.data_format import ParquetFormat
 from feast.types import Float64
 
 from decisioning.catalogue.catalogue import Catalogue
-from features.computing.definitions import feature_schema
 from features.computing.feature_schema import FeatureSchema
+from features.computing.feature_set import feature_schema
 from features.online.record import record_layout
 from features.settings import Settings
 from features.store.feature_history import built_history, current_files, point_at

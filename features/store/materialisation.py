@@ -12,8 +12,8 @@ from redis.exceptions import RedisError
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.customer import Customer
 from decisioning.errors import FeatureUnavailableError
-from features.computing.definitions import feature_schema
 from features.computing.feature_schema import FeatureSchema
+from features.computing.feature_set import feature_schema
 from features.log.contracts import CUSTOMERS
 from features.log.event_log import EventLog
 from features.log.said import opted_out_of_profiling, said_in_log

@@ -4,7 +4,7 @@ import polars as pl
 
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import InvalidInputError
-from features.computing.definitions import feature_schema
+from features.computing.feature_set import feature_schema
 from features.log.contracts import UTC_TIME
 from features.settings import Settings
 from features.store.feast_repository import apply, quiet

@@ -96,7 +96,7 @@ def show(
     from decisioning.errors import InvalidInputError
     from features.catalogue import load_catalogue
     from features.clock import clock_of
-    from features.computing.definitions import feature_schema
+    from features.computing.feature_set import feature_schema
     from features.online.customer_lookup import read_customer
     from pipelines.server.embedded_redis import redis_for
 
@@ -134,7 +134,7 @@ def list_features(home: HomeOption = None, as_json: JsonOption = False) -> None:
     from rich.table import Table
 
     from features.catalogue import load_catalogue
-    from features.computing.definitions import feature_meanings
+    from features.computing.feature_set import feature_meanings
 
     rows = feature_meanings(load_catalogue(settings_for(home).catalogue_path))
     if as_json:

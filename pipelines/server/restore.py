@@ -9,7 +9,7 @@ from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import FeatureUnavailableError
 from features.catalogue import load_catalogue
 from features.chain.audit_chain import open_log
-from features.computing.definitions import feature_schema
+from features.computing.feature_set import feature_schema
 from features.log.contracts import CUSTOMERS
 from features.log.event_log import EventLog
 from features.log.said import said_in_log

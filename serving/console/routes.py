@@ -13,7 +13,7 @@ from decisioning.errors import InvalidInputError, UnknownNameError
 from features.reports.readouts import ReadoutKind, read_readout, stored_readouts
 from features.settings import Settings
 from serving.console.assets import Asset, load_assets
-from serving.console.pages import card_of, page_of
+from serving.console.readout_pages import card_of, page_of
 
 TEMPLATES = Path(__file__).parent / "templates"
 SECURITY_HEADERS = {

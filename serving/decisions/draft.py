@@ -26,7 +26,7 @@ from serving.decisions.known import (
     blind_inputs,
     inputs_of,
 )
-from serving.in_force.fit import NOT_RENDERED
+from serving.in_force.content_fit import NOT_RENDERED
 from serving.in_force.policy_in_force import InForce
 from serving.live.reader import Conflict, Known
 from serving.live.writer import FurtherRow, LogEntry

@@ -29,7 +29,7 @@ from decisioning.scoring import FeatureVector
 from features.log.said import LONG_AGO, told_since
 from features.online.profiles import decode_profile
 from serving.decisions.ask import Ask
-from serving.in_force.fit import Fit
+from serving.in_force.content_fit import Fit
 from serving.in_force.policy_in_force import ArmModel, InForce
 from serving.live.reader import Known
 

@@ -13,11 +13,11 @@ from decisioning.policy import Policy
 from decisioning.scoring import FeatureVector
 from decisioning.value_model import ValueModel
 from features.catalogue.building.catalogue_parts import to_minor
-from features.computing.definitions import feature_schema
 from features.computing.feature_schema import FeatureSchema
+from features.computing.feature_set import feature_schema
 from features.models.fit import ModelFit, fit_model
 from features.online.record_reader import RecordReader
-from serving.in_force.fit import Fitting
+from serving.in_force.content_fit import Fitting
 from serving.live.book import book_lasts
 from serving.live.recent_events import MOST_EVENTS, events_kept
 from serving.live.supply_lookup import SupplyLookup

@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.limits import Supply
 from decisioning.errors import FeatureUnavailableError, UnavailableError
-from features.computing.definitions import feature_schema
+from features.computing.feature_set import feature_schema
 from features.log.tombstones import tombstones_of
 from features.models.schema_archive import known_schemas
 from features.online.profiles import decode_profile

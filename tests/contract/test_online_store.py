@@ -12,7 +12,7 @@ import pytest
 from redis import Redis
 
 from decisioning.errors import FeatureUnavailableError
-from features.computing.definitions import feature_schema
+from features.computing.feature_set import feature_schema
 from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES
 from features.log.event_log import EventLog
 from features.online.record import decode_record

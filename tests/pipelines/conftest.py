@@ -20,8 +20,8 @@ from decisioning.record import decision_to_record
 from decisioning.scoring import FeatureVector
 from features.catalogue import load_catalogue
 from features.chain.audit_chain import ChainedLog, open_log
-from features.computing.definitions import feature_schema
 from features.computing.feature_schema import FeatureSchema
+from features.computing.feature_set import feature_schema
 from features.log.contracts import DECISIONS
 from features.log.rows import frame_of, parse_row
 from features.models.policy_archive import PolicyArchive

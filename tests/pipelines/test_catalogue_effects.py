@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from features.catalogue import load_catalogue
-from features.computing.definitions import feature_schema
+from features.computing.feature_set import feature_schema
 from features.models.bundle import write_bundle
 from features.models.schema_archive import keep_schema
 from features.settings import Settings

@@ -17,7 +17,7 @@ from decisioning.policy import Policy, decide
 from decisioning.rules.predicate import ALWAYS, Compare, Comparison
 from decisioning.scoring import FeatureVector
 from features.catalogue import load_catalogue
-from features.computing.definitions import feature_schema
+from features.computing.feature_set import feature_schema
 
 AIRLINE = Path(__file__).parents[2] / "examples" / "airline" / "catalogue"
 NOW = datetime(2026, 11, 2, 15, tzinfo=UTC)

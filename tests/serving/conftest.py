@@ -23,7 +23,7 @@ from decisioning.customer import Consent, Customer, CustomerId
 from decisioning.errors import ModelUnavailableError
 from decisioning.value_model import CONTEXT_COLUMNS, Calibrator, DesignLayout, MessageCoding, message_matrix
 from features.catalogue import load_catalogue
-from features.computing.definitions import feature_schema
+from features.computing.feature_set import feature_schema
 from features.models.bundle import ModelBundle, write_bundle
 from features.online.profiles import encode_profile
 from features.online.record import encode_records, microseconds, record_layout

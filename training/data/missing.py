@@ -12,7 +12,7 @@ import numpy as np
 
 from decisioning.arrays import FloatArray, IntArray
 from decisioning.catalogue.catalogue import Catalogue
-from features.computing.definitions import feature_schema
+from features.computing.feature_set import feature_schema
 
 COPIED_SHARE = 0.1
 """Share of rows that are shown again with something missing."""

@@ -10,7 +10,7 @@ from decisioning.arrays import BoolArray
 from decisioning.catalogue.catalogue import Catalogue, LearningMethod
 from decisioning.catalogue.message import SILENCE
 from decisioning.value_model import ValueModel
-from features.computing.definitions import feature_schema
+from features.computing.feature_set import feature_schema
 from features.history import History
 from features.log.event_log import EventLog
 from features.models.bundle import ModelBundle, value_model

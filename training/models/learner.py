@@ -8,7 +8,7 @@ import numpy as np
 from decisioning.arrays import BoolArray, FloatArray
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.value_model import Calibrator, DesignLayout, MessageCoding
-from features.computing.definitions import feature_schema as schema_of
+from features.computing.feature_set import feature_schema as schema_of
 from features.models.bundle import ModelBundle
 from features.progress import OnProgress
 from training.data.action_probabilities import LoggedChoice, logged_choice

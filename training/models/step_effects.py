@@ -29,7 +29,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from decisioning.arrays import BoolArray, FloatArray, IntArray
-from features.computing.definitions import STAGE_INDEX
+from features.computing.feature_set import STAGE_INDEX
 from training.data.datasets import Dataset
 from training.data.steps import UNKNOWN_STAGE, Steps, stage_codes
 from training.models.boosting import customer_folds, designs

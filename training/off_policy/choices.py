@@ -19,7 +19,7 @@ from decisioning.policy import Policy, decide
 from decisioning.scoring import FeatureVector
 from decisioning.value_model import ValueModel
 from features.computing.compute import compute_features
-from features.computing.definitions import feature_schema
+from features.computing.feature_set import feature_schema
 from features.history import History
 from features.progress import OnStageProgress
 from training.off_policy.profiles import channels_left, profiles_at

@@ -19,7 +19,7 @@ from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.experiment import Arm, AssignedUnit, Experiment, Exposure, Holdout, arm_spans, layer_name
 from decisioning.catalogue.ranges import NOTHING, WHOLE, Spans, claim, laid_out, reshared, width, without
 from decisioning.errors import InvalidPolicyError
-from decisioning.gates.layers import LayerShare, layer_shares
+from decisioning.gates.experiment_layers import LayerShare, layer_shares
 
 FILE = "assignment.json"
 FORMAT = 1

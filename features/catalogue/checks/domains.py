@@ -8,7 +8,7 @@ from decisioning.catalogue.catalogue import Attribute, AttributeKind, Catalogue
 from decisioning.rules.fact_names import CONTEXT_PREFIX, CUSTOMER_PREFIX, STAGE_FACT
 from decisioning.rules.value_cells import Domain, ValueKind
 from features.catalogue.checks.live_facts import live_numbers, live_words
-from features.computing.definitions import STAGE_AGE_DAYS, STAGE_INDEX, feature_schema
+from features.computing.feature_set import STAGE_AGE_DAYS, STAGE_INDEX, feature_schema
 
 _COUNT = re.compile(r"_count_\w+$|_count$")
 _RATE = re.compile(r"_rate_\w+$|_rate$")

@@ -57,7 +57,7 @@ def _live(sound: dict[str, Any], names: Names) -> dict[str, _Fact]:
 
 def _features(sections: Sections, sound: dict[str, Any]) -> dict[str, _Fact] | None:
     """Feature names of the catalogue as far as it is sound; None where two features would share a name."""
-    from features.computing.definitions import feature_schema
+    from features.computing.feature_set import feature_schema
 
     try:
         catalogue = build_catalogue({**sound, "offers": {}, "experiments": {}})

@@ -23,7 +23,7 @@ from decisioning.catalogue.catalogue import Catalogue
 from decisioning.customer import CustomerId
 from decisioning.value_model import ValueModel
 from features.catalogue import load_catalogue
-from features.computing.definitions import feature_schema
+from features.computing.feature_set import feature_schema
 from features.history import History
 from features.log.contracts import TABLES
 from features.log.event_log import EventLog

@@ -13,7 +13,7 @@ from decisioning.rules.fact_names import is_feature
 from decisioning.rules.predicate import facts_of
 from examples.conversion import canonical
 from features.computing.compute import compute_features, evaluate
-from features.computing.definitions import STAGE_AGE_DAYS, STAGE_INDEX, definitions, feature_schema
+from features.computing.feature_set import STAGE_AGE_DAYS, STAGE_INDEX, definitions, feature_schema
 from features.computing.sources import sources_of
 from features.history import History
 from features.log.contracts import UTC_TIME

@@ -27,7 +27,7 @@ from decisioning.customer import Customer, CustomerId
 from decisioning.decision import Request
 from decisioning.errors import InvalidPolicyError
 from decisioning.gates.assignment import Assigner, Assignment, Who
-from decisioning.gates.layers import layer_shares
+from decisioning.gates.experiment_layers import layer_shares
 from decisioning.policy import Policy
 
 CUSTOMERS = [f"C-{index}" for index in range(20_000)]

@@ -14,7 +14,7 @@ from decisioning.catalogue.catalogue import Attribute, AttributeKind
 from decisioning.errors import InvalidInputError, InvalidPolicyError
 from decisioning.rules.predicate import ALWAYS, Compare, Comparison
 from features.computing.compute import compute_features
-from features.computing.definitions import feature_schema
+from features.computing.feature_set import feature_schema
 from features.log.contracts import UTC_TIME
 
 T = datetime(2026, 6, 1, tzinfo=UTC)

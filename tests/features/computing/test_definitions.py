@@ -12,7 +12,7 @@ from decisioning.errors import InvalidPolicyError
 from decisioning.rules.predicate import Compare, Comparison
 from features.computing.compute import aggregate
 from features.computing.definition import Source
-from features.computing.definitions import definitions, feature_meanings, feature_schema
+from features.computing.feature_set import definitions, feature_meanings, feature_schema
 from features.computing.sources import sources_of
 
 PROMISED = (

@@ -12,7 +12,7 @@ from polars.testing import assert_frame_equal
 import features.store.builder
 from decisioning.errors import FeatureUnavailableError, InsufficientDataError, InvalidInputError, UnavailableError
 from features.computing.compute import compute_features
-from features.computing.definitions import feature_schema
+from features.computing.feature_set import feature_schema
 from features.history import History
 from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS
 from features.log.event_log import EventLog

@@ -7,7 +7,7 @@ import pytest
 from feast import FeatureView
 
 from decisioning.errors import FeatureUnavailableError
-from features.computing.definitions import feature_schema
+from features.computing.feature_set import feature_schema
 from features.store.builder import build_features
 from features.store.feast_repository import (
     apply,

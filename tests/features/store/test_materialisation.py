@@ -11,7 +11,7 @@ from redis import Redis
 
 from decisioning.errors import FeatureUnavailableError
 from features.computing.compute import compute_features
-from features.computing.definitions import feature_schema
+from features.computing.feature_set import feature_schema
 from features.log.contracts import EVENTS, OUTCOMES, UTC_TIME
 from features.log.event_log import EventLog
 from features.online.customer_lookup import read_customer

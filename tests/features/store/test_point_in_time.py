@@ -8,7 +8,7 @@ from polars.testing import assert_frame_equal
 
 from decisioning.errors import FeatureUnavailableError, InvalidInputError
 from features.computing.compute import compute_features
-from features.computing.definitions import feature_schema
+from features.computing.feature_set import feature_schema
 from features.log.contracts import UTC_TIME
 from features.store.builder import build_features
 from features.store.point_in_time import training_rows

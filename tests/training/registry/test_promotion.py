@@ -10,7 +10,7 @@ import pytest
 
 from decisioning.errors import InsufficientDataError, InvalidInputError, ModelUnavailableError, UnknownNameError
 from features.catalogue import load_catalogue
-from features.computing.definitions import feature_schema
+from features.computing.feature_set import feature_schema
 from features.models.bundle import load_value_model
 from features.models.registry import MODEL_NAME, fetch_champion, mlflow_client
 from features.models.schema_archive import keep_schema

@@ -11,8 +11,8 @@ from decisioning.catalogue.creative_limits import creative_faults
 from decisioning.catalogue.message import Channel, Creative, Message, MessageClass, Offer
 from decisioning.errors import InvalidPolicyError
 from features.templates.renderer import render_content
-from serving.in_force import fit as fitting
-from serving.in_force.fit import NOT_RENDERED, Fitting
+from serving.in_force import content_fit as fitting
+from serving.in_force.content_fit import NOT_RENDERED, Fitting
 
 OFFER = Offer(
     offer_id="tea", goal_id="g", kind="gift", message_class=MessageClass.SERVICE, purpose="service",
