@@ -30,12 +30,13 @@ import orjson
 import redis
 
 from decisioning.catalogue.catalogue import Catalogue, Learning
+from decisioning.catalogue.channel import Channel
 from decisioning.catalogue.contact_policy import Cap, CapUnit, ContactPolicy
 from decisioning.catalogue.experiment import Arm, ArmPolicy, Experiment, Exposure
 from decisioning.catalogue.journey import Goal, JourneyStage, Touchpoint
 from decisioning.catalogue.limits import Limit, LimitMeasure, LimitScope
 from decisioning.catalogue.measure import Measure, Unit
-from decisioning.catalogue.message import Channel, Creative, MessageClass, Offer
+from decisioning.catalogue.message import Creative, MessageClass, Offer
 from decisioning.catalogue.message_classes import CapScope
 from decisioning.customer import Consent, Customer, CustomerId
 from decisioning.decision import Placement, Request

@@ -16,6 +16,7 @@ import numpy as np
 
 from decisioning.catalogue.care import CarePolicy, Case, CaseKind
 from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.channel import Channel
 from decisioning.catalogue.contact_policy import (
     Cap,
     CapUnit,
@@ -32,7 +33,7 @@ from decisioning.catalogue.exploration import Exploration
 from decisioning.catalogue.journey import Goal, Touchpoint
 from decisioning.catalogue.levers import Lever, LeverScope
 from decisioning.catalogue.limits import Limit, LimitMeasure, LimitScope, Period
-from decisioning.catalogue.message import Channel, Creative, MessageClass, Offer
+from decisioning.catalogue.message import Creative, MessageClass, Offer
 from decisioning.catalogue.message_classes import CapScope
 from decisioning.catalogue.quiet_hours import QuietHours, QuietRule
 from decisioning.customer import Consent, Customer, CustomerId

@@ -17,11 +17,12 @@ from hypothesis import settings
 
 from decisioning.catalogue.care import DEFAULT_CARE
 from decisioning.catalogue.catalogue import Attribute, AttributeKind, Catalogue, Learning
+from decisioning.catalogue.channel import Channel
 from decisioning.catalogue.experiment import Arm, ArmPolicy, Experiment, Exposure, Holdout
 from decisioning.catalogue.exploration import Exploration
 from decisioning.catalogue.journey import Goal, JourneyStage, Touchpoint
 from decisioning.catalogue.measure import Measure, Unit
-from decisioning.catalogue.message import Channel, Creative, MessageClass, Offer
+from decisioning.catalogue.message import Creative, MessageClass, Offer
 from decisioning.catalogue.message_classes import DEFAULT_CLASSES
 from decisioning.rules.predicate import ALWAYS, Compare, Comparison
 from decisioning.value_model import CONTEXT_COLUMNS, Calibrator, DesignLayout, MessageCoding

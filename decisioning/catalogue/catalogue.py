@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from decisioning.catalogue.care import CarePolicy
+from decisioning.catalogue.channel import Channel
 from decisioning.catalogue.contact_policy import ContactPolicy, Touch
 from decisioning.catalogue.conversation import Conversation
 from decisioning.catalogue.experiment import Experiment, Holdout, ProgrammeHoldout
@@ -14,7 +15,7 @@ from decisioning.catalogue.levers import ArbitrationSwitches, Lever
 from decisioning.catalogue.limits import DepartmentShare, Limit
 from decisioning.catalogue.listening import Listening
 from decisioning.catalogue.measure import Measure
-from decisioning.catalogue.message import Channel, Creative, MessageClass, MessageParts, Offer
+from decisioning.catalogue.message import Creative, MessageClass, MessageParts, Offer
 from decisioning.catalogue.message_classes import DEFAULT_CLASSES, ClassRules
 from decisioning.catalogue.quiet_hours import QuietHours
 from decisioning.errors import UnknownNameError

@@ -8,7 +8,7 @@ is sent in parts of 153 and 67, the rest is taken by the header that joins them 
 
 from collections.abc import Iterator, Mapping
 
-from decisioning.catalogue.message import Channel
+from decisioning.catalogue.channel import Channel
 
 GSM_BASIC = frozenset(
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"

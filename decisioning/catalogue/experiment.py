@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from decisioning.catalogue.ranges import WHOLE, Spans, holds, laid_out, without
 from decisioning.draw import unit_hash
 from decisioning.errors import InvalidPolicyError
+from decisioning.ranges import WHOLE, Spans, holds, laid_out, without
 
 _FEWEST_ARMS = 2
 _SHARE_TOLERANCE = 1e-9

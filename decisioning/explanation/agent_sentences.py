@@ -3,8 +3,9 @@
 from decisioning.catalogue.care import Case
 from decisioning.catalogue.message import SILENCE, message_parts
 from decisioning.decision import Action, Decision, Excluded, Reason
+from decisioning.explanation.customer_texts import spoken_channel
 from decisioning.explanation.plain_words import exclusion_words, with_details
-from decisioning.explanation.spoken_names import spoken, spoken_channel
+from decisioning.explanation.spoken_names import spoken
 
 _SENT = {
     Reason.MODEL: "it is expected to be worth most with this customer",

@@ -1,10 +1,14 @@
-"""The explanation for a customer in every supported language: short, polite, without numbers or internal names."""
+"""The explanation for a customer in every supported language: short, polite, without numbers or internal names.
+
+A new language is one more `CustomerTexts` in `CUSTOMER_TEXTS`.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from decisioning.decision import Exclusion, Reason
 from decisioning.explanation.data_used import DataCategory
+from decisioning.explanation.spoken_names import spoken
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +30,7 @@ class CustomerTexts:
         rights: What they can do.
         object_to_profiling: The same, where it is not done yet.
         joined: Before the last of several things.
+        channels: Channels as people say them, by id with underscores; others are told by their id.
     """
 
     sent: str
@@ -43,6 +48,7 @@ class CustomerTexts:
     rights: str
     object_to_profiling: str
     joined: str
+    channels: Mapping[str, str]
 
 
 _BY_RULES = "It was chosen by fixed rules that are the same for everybody."
@@ -136,6 +142,18 @@ ENGLISH = CustomerTexts(
     object_to_profiling="You can also object to advertising, or to being profiled for it: then your behaviour will no "
     "longer be looked at.",
     joined="and",
+    channels={
+        "email": "e-mail",
+        "push": "app notification",
+        "sms": "text message",
+        "call": "telephone",
+        "call_centre": "telephone",
+        "direct_mail": "letter",
+        "mail": "letter",
+        "desk": "the service desk",
+        "web": "our website",
+        "app": "our app",
+    },
 )
 
 _NACH_REGELN = "Sie folgt festen Regeln, die für alle gleich sind."
@@ -234,7 +252,46 @@ GERMAN = CustomerTexts(
     object_to_profiling="Sie können auch der Werbung widersprechen, oder nur der Nutzung eines Profils dafür: dann "
     "wird Ihr Verhalten nicht mehr betrachtet.",
     joined="und",
+    channels={
+        "email": "E-Mail",
+        "push": "App-Mitteilung",
+        "sms": "SMS",
+        "call": "Telefon",
+        "call_centre": "Telefon",
+        "direct_mail": "Brief",
+        "mail": "Brief",
+        "desk": "Serviceschalter",
+        "web": "unsere Website",
+        "app": "unsere App",
+    },
 )
 
 CUSTOMER_TEXTS = {"en": ENGLISH, "de": GERMAN}
+
+LANGUAGES = tuple(CUSTOMER_TEXTS)
+"""Languages of customers' explanations; any other locale gets the first."""
+
+
+def language_of(locale: str | None) -> str:
+    """The language in which to tell somebody with a BCP 47 locale.
+
+    Example:
+        >>> language_of("de-AT"), language_of("fr"), language_of(None)
+        ('de', 'en', 'en')
+    """
+    primary = (locale or "").replace("_", "-").split("-")[0].lower()
+    return primary if primary in CUSTOMER_TEXTS else LANGUAGES[0]
+
+
+def spoken_channel(channel_id: str, language: str = "en") -> str:
+    """A channel as people say it.
+
+    Example:
+        >>> spoken_channel("direct-mail", "de"), spoken_channel("town-crier")
+        ('Brief', 'town crier')
+    """
+    known = CUSTOMER_TEXTS[language].channels.get(channel_id.replace("-", "_"))
+    return spoken(channel_id) if known is None else known
+
+
 """By language, see `spoken_names.language_of`."""

@@ -13,9 +13,9 @@ from decisioning.catalogue.message import SILENCE, message_parts
 from decisioning.decision import Action, Decision, Reason
 from decisioning.explanation.agent_sentences import tell_agent
 from decisioning.explanation.auditor_sentences import tell_auditor
-from decisioning.explanation.customer_texts import CUSTOMER_TEXTS, CustomerTexts
+from decisioning.explanation.customer_texts import CUSTOMER_TEXTS, CustomerTexts, language_of, spoken_channel
 from decisioning.explanation.data_used import data_used, is_profiled
-from decisioning.explanation.spoken_names import language_of, spoken, spoken_channel
+from decisioning.explanation.spoken_names import spoken
 
 _MOST_REASONS = 3
 _TOLD_BY_ITSELF = frozenset({Reason.HOLDOUT, Reason.PROGRAMME_HOLDOUT, Reason.UNKNOWN_CUSTOMER, Reason.CARE})
@@ -49,7 +49,7 @@ def explain_decision(decision: Decision, reader: Reader, locale: str | None = No
 
 
 def tell_customer(decision: Decision, language: str) -> tuple[str, ...]:
-    """As `explain_decision` for the customer; `language` is one of `spoken_names.LANGUAGES`."""
+    """As `explain_decision` for the customer; `language` is one of `customer_texts.LANGUAGES`."""
     texts = CUSTOMER_TEXTS[language]
     sentences = [_what(decision, texts, language), _why(decision, texts), _others(decision, texts), texts.automatic]
     sentences += [*_data(decision, texts), texts.rights]

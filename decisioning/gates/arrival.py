@@ -3,7 +3,7 @@
 from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from decisioning.catalogue.message import Channel
+from decisioning.catalogue.channel import Channel
 from decisioning.local_time import moment_of
 
 

@@ -7,11 +7,12 @@ from itertools import pairwise
 from math import isfinite
 
 from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.channel import Channel
 from decisioning.catalogue.contact_policy import LONGEST_SECONDS, Touch
 from decisioning.catalogue.experiment import ProgrammeHoldout
 from decisioning.catalogue.journey import Touchpoint
 from decisioning.catalogue.measure import Unit
-from decisioning.catalogue.message import Channel, Creative, Message, MessageClass, Offer
+from decisioning.catalogue.message import Creative, Message, MessageClass, Offer
 from decisioning.catalogue.message_classes import CLASS_ORDER, ClassRules, Layer, check_classes
 from decisioning.errors import InvalidPolicyError, UnknownNameError
 from decisioning.local_time import find_zone

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from decisioning.catalogue.experiment import Experiment, layer_name
-from decisioning.catalogue.ranges import Spans, holds
 from decisioning.draw import unit_hash
+from decisioning.ranges import Spans, holds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

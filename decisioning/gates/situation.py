@@ -6,12 +6,13 @@ from datetime import datetime
 
 from decisioning.catalogue.care import CareStanding, care_standing, pauses
 from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.channel import Channel
 from decisioning.catalogue.contact_policy import Touch
 from decisioning.catalogue.conversation import NOTHING_SEEN, Seen, seen_lately
 from decisioning.catalogue.experiment import ArmPolicy
 from decisioning.catalogue.journey import StageStanding
 from decisioning.catalogue.limits import LimitScope, Supply
-from decisioning.catalogue.message import Channel, MessageClass
+from decisioning.catalogue.message import MessageClass
 from decisioning.catalogue.message_classes import Layer
 from decisioning.catalogue.quiet_hours import quiet_until, zones_of
 from decisioning.consent import Pair, given_consents, is_profiled, latest_answers

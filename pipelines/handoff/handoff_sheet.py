@@ -10,8 +10,9 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
+from decisioning.catalogue.channel import Channel
 from decisioning.catalogue.creative_limits import FORMAT
-from decisioning.catalogue.message import Channel, Message
+from decisioning.catalogue.message import Message
 from decisioning.errors import InvalidInputError
 from decisioning.gates.arrival import arrives_at, run_at
 from decisioning.rules.number_words import number_words

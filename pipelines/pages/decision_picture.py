@@ -13,8 +13,9 @@ import orjson
 
 from decisioning.catalogue.message import SILENCE, message_parts
 from decisioning.decision import Decision, Evaluated
+from decisioning.explanation.customer_texts import spoken_channel
 from decisioning.explanation.plain_words import exclusion_words
-from decisioning.explanation.spoken_names import spoken, spoken_channel
+from decisioning.explanation.spoken_names import spoken
 from decisioning.record import decision_from_record
 
 WIDTH = 960

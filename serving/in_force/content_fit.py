@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from decisioning.catalogue.channel import Channel
 from decisioning.catalogue.creative_limits import BODY, FORMAT, creative_faults
-from decisioning.catalogue.message import Channel, Message
+from decisioning.catalogue.message import Message
 from decisioning.errors import InvalidPolicyError, MissingFieldError
 from decisioning.rules.predicate import FactValue
 from features.templates.renderer import fields_written, is_known, offer_variables, render_content

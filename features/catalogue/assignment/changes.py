@@ -6,8 +6,8 @@ from pathlib import Path
 
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.experiment import ProgrammeHoldout
-from decisioning.catalogue.ranges import width, without
 from decisioning.errors import InvalidInputError
+from decisioning.ranges import width, without
 from features.catalogue.assignment.ledger import HELD_OUT, Phase, read_ledger, settled, with_ranges
 from features.catalogue.assignment.settlement import ledger_in_force
 from features.catalogue.loader import load_catalogue

@@ -17,9 +17,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.experiment import Arm, AssignedUnit, Experiment, Exposure, Holdout, arm_spans, layer_name
-from decisioning.catalogue.ranges import NOTHING, WHOLE, Spans, claim, laid_out, reshared, width, without
 from decisioning.errors import InvalidPolicyError
 from decisioning.gates.experiment_layers import LayerShare, layer_shares
+from decisioning.ranges import NOTHING, WHOLE, Spans, claim, laid_out, reshared, width, without
 
 FILE = "assignment.json"
 FORMAT = 1

@@ -4,9 +4,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from decisioning.catalogue.catalogue import Attribute, Catalogue, Learning
+from decisioning.catalogue.channel import Channel
 from decisioning.catalogue.journey import Goal, JourneyStage, Touchpoint
 from decisioning.catalogue.measure import Measure, Unit
-from decisioning.catalogue.message import Channel, Creative, MessageClass, Offer
+from decisioning.catalogue.message import Creative, MessageClass, Offer
 from features.catalogue.building.choice_parts import (
     build_experiment,
     build_exploration,
@@ -27,7 +28,8 @@ from features.catalogue.building.contact_parts import (
 )
 from features.catalogue.building.money import to_minor
 from features.catalogue.forms.catalogue_form import AttributeFile, LearningFile, MeasureFile
-from features.catalogue.forms.journey_form import ChannelFile, TouchpointFile
+from features.catalogue.forms.channel_form import ChannelFile
+from features.catalogue.forms.journey_form import TouchpointFile
 from features.catalogue.forms.listening_form import build_listening
 from features.catalogue.forms.offer_form import OfferFile
 from features.catalogue.forms.rule_form import to_predicate

@@ -8,7 +8,7 @@ from decisioning.catalogue.creative_limits import BODY, FORMAT, creative_faults
 from decisioning.errors import InvalidPolicyError
 from decisioning.rules.predicate import FactValue
 from features.catalogue.building.catalogue_parts import build_channel
-from features.catalogue.forms.journey_form import ChannelFile
+from features.catalogue.forms.channel_form import ChannelFile
 from features.catalogue.forms.offer_form import CreativeFile
 from features.catalogue.reading.documents import Location
 from features.catalogue.reading.names import Names

@@ -11,12 +11,13 @@ from decisioning.catalogue.catalogue import AttributeKind, LearningMethod
 from decisioning.catalogue.measure import Unit
 from decisioning.catalogue.message import MessageClass
 from features.catalogue.forms.care_form import CareFile
+from features.catalogue.forms.channel_form import ChannelFile
 from features.catalogue.forms.choice_form import ArbitrationFile, ExplorationFile, LeverFile
 from features.catalogue.forms.contact_form import ClassFile, ContactPolicyFile, ConversationFile
 from features.catalogue.forms.experiment_form import ExperimentFile, HoldoutFile, ProgrammeHoldoutFile
 from features.catalogue.forms.fairness_form import FairnessFile
 from features.catalogue.forms.fields import ColumnName, FileModel, Identifier, Money, Text
-from features.catalogue.forms.journey_form import ChannelFile, GoalFile, StageFile, TouchpointFile
+from features.catalogue.forms.journey_form import GoalFile, StageFile, TouchpointFile
 from features.catalogue.forms.limits_form import LimitFile, ShareFile
 from features.catalogue.forms.listening_form import ListeningFile
 from features.catalogue.forms.offer_form import OfferFile

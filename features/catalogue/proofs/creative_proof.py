@@ -11,8 +11,9 @@ from dataclasses import replace
 from itertools import islice, product
 
 from decisioning.catalogue.catalogue import AttributeKind, Catalogue
+from decisioning.catalogue.channel import Channel
 from decisioning.catalogue.creative_limits import creative_faults
-from decisioning.catalogue.message import Channel, Creative, Message, MessageClass
+from decisioning.catalogue.message import Creative, Message, MessageClass
 from decisioning.errors import InvalidPolicyError
 from decisioning.rules.predicate import FactValue
 from features.catalogue.checks.findings import Finding, Proof

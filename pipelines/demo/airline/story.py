@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import groupby
 
-from decisioning.explanation.spoken_names import spoken, spoken_channel
+from decisioning.explanation.customer_texts import spoken_channel
+from decisioning.explanation.spoken_names import spoken
 from pipelines.demo.airline.customer_journey import Decided, Happened, JourneyEntry
 
 EVENT_WORDS = {

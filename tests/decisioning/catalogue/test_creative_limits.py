@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from decisioning.catalogue.channel import Channel
 from decisioning.catalogue.creative_limits import GSM_BASIC, GSM_EXTENSION, creative_faults, is_gsm, sms_segments
-from decisioning.catalogue.message import Channel
 
 # 3GPP TS 23.038 version 17, section 6.2.1: the default alphabet by code, row 0x00 to row 0x70, 0x1B being the escape.
 DEFAULT_ALPHABET = (

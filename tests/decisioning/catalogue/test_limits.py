@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.channel import Channel
 from decisioning.catalogue.limits import (
     DepartmentShare,
     Limit,
@@ -25,7 +26,6 @@ from decisioning.catalogue.limits import (
     price_name,
     total_counter_name,
 )
-from decisioning.catalogue.message import Channel
 from decisioning.decision import Exclusion
 from decisioning.errors import InvalidInputError, InvalidPolicyError
 from decisioning.gates.arrival import run_at

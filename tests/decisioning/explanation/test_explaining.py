@@ -25,10 +25,9 @@ from decisioning.decision import (
     Position,
     Reason,
 )
-from decisioning.explanation.customer_texts import CUSTOMER_TEXTS
+from decisioning.explanation.customer_texts import CUSTOMER_TEXTS, LANGUAGES, language_of, spoken_channel
 from decisioning.explanation.data_used import DataCategory, data_used
 from decisioning.explanation.explanation import Reader, explain_decision
-from decisioning.explanation.spoken_names import LANGUAGES, language_of, spoken_channel
 from decisioning.live import LiveState, RecentEvent, StageMove
 from decisioning.policy import Policy, decide
 from decisioning.record import decision_from_record, decision_to_record

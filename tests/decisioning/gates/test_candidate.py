@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.channel import Channel
 from decisioning.catalogue.contact_policy import Touch
-from decisioning.catalogue.message import Channel, MessageClass
+from decisioning.catalogue.message import MessageClass
 from decisioning.catalogue.message_classes import DEFAULT_CLASSES, ClassRules
 from decisioning.errors import InvalidPolicyError, UnknownNameError
 from decisioning.gates.arrival import run_at

@@ -9,11 +9,12 @@ import pytest
 
 from decisioning.catalogue.care import DEFAULT_CARE, Case
 from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.channel import Channel
 from decisioning.catalogue.contact_policy import Cap, ContactPolicy, Response, Suppression, SuppressionScope
 from decisioning.catalogue.conversation import Conversation
 from decisioning.catalogue.experiment import ArmPolicy, Experiment, Holdout, ProgrammeHoldout
 from decisioning.catalogue.limits import Limit, LimitScope
-from decisioning.catalogue.message import Channel, MessageClass
+from decisioning.catalogue.message import MessageClass
 from decisioning.catalogue.message_classes import BYPASSABLE, DEFAULT_CLASSES, CapScope, ClassRules, Layer
 from decisioning.decision import Exclusion, Placement
 from decisioning.gates.screening import GATES

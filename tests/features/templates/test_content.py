@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from decisioning.catalogue.catalogue import Catalogue
-from decisioning.catalogue.message import Channel, Creative, Message, MessageClass, Offer
+from decisioning.catalogue.channel import Channel
+from decisioning.catalogue.message import Creative, Message, MessageClass, Offer
 from decisioning.errors import InvalidPolicyError, MissingFieldError
 from decisioning.rules.predicate import FactValue
 from features.templates.renderer import (

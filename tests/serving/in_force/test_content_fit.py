@@ -1,14 +1,15 @@
 """What a channel cannot carry is found before the choice, and only where it could break is anything rendered."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from decisioning.catalogue.channel import Channel
 from decisioning.catalogue.creative_limits import creative_faults
-from decisioning.catalogue.message import Channel, Creative, Message, MessageClass, Offer
+from decisioning.catalogue.message import Creative, Message, MessageClass, Offer
 from decisioning.errors import InvalidPolicyError
 from features.templates.renderer import render_content
 from serving.in_force import content_fit as fitting
@@ -35,6 +36,34 @@ def test_content_without_merge_fields_is_checked_once_and_stays_unfit() -> None:
     assert unfit(message({"title": "far too long"}, max_lengths={"title": 5})) is not None
     assert unfit(message({"body": "b"}, required_fields=frozenset({"image"}))) == "image is missing"
     assert unfit(message({"title": "fits"}, max_lengths={"title": 5})) is None
+
+
+BROKEN: Mapping[str, tuple[object, str]] = {
+    "max_lengths": ({"body": 8}, "Bartholomew"),
+    "required_fields": (frozenset({"body"}), ""),
+    "max_sms_segments": (1, "B" * 200),
+    "max_line_width": (8, "Bartholomew"),
+    "allowed_formats": (frozenset({"A4"}), "A3"),
+}
+"""A bound of a channel on its content, and a customer's word that breaks it."""
+
+NO_BOUNDS = {
+    "channel_id", "cost_minor", "is_online", "lead_time_seconds", "cut_off_minute", "zone", "purposes",
+    "address_fields",
+}  # fmt: skip
+
+
+def test_every_field_of_a_channel_is_known_to_bound_content_or_not_to() -> None:
+    assert {one.name for one in fields(Channel)} == {*BROKEN, *NO_BOUNDS}
+
+
+@pytest.mark.parametrize("bound", BROKEN)
+def test_a_customer_s_word_that_breaks_a_bound_of_the_channel_is_found(bound: str) -> None:
+    limit, word = BROKEN[bound]
+    field = "format" if bound == "allowed_formats" else "body"
+    greeting = message({field: "{{ customer.first_name }}"}, **{bound: limit})
+
+    assert unfit(greeting, {"first_name": word}) is not None
 
 
 @pytest.mark.parametrize("name", ["Bo", "Bartholomew"])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from decisioning.catalogue.ranges import WHOLE, claim, holds, laid_out, reshared, width, without
+from decisioning.ranges import WHOLE, claim, holds, laid_out, reshared, width, without
 
 POSITIONS = [(index + 0.5) / 400 for index in range(400)]
 

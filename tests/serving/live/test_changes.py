@@ -1,0 +1,14 @@
+"""What a report changes in live state covers every report that there is."""
+
+from decisioning.catalogue.contact_policy import CONFIRMING_OUTCOMES, RELEASING_OUTCOMES
+from features.log.contracts import OutcomeType
+from serving.live.changes import REMEMBERED
+
+
+def test_every_outcome_either_confirms_its_contact_or_releases_it() -> None:
+    assert {*CONFIRMING_OUTCOMES, *RELEASING_OUTCOMES} == set(OutcomeType)
+    assert not CONFIRMING_OUTCOMES & RELEASING_OUTCOMES
+
+
+def test_what_is_remembered_are_outcomes() -> None:
+    assert set(OutcomeType) >= REMEMBERED
