@@ -176,10 +176,10 @@ def _adjust(effects: dict[str, Effect]) -> dict[str, Effect]:
     Reference:
         Holm (1979), A simple sequentially rejective multiple test procedure.
     """
+    if len(effects) < 2:  # noqa: PLR2004 - one needs no correction, and statsmodels' Holm collects all garbage
+        return effects
     from statsmodels.stats.multitest import multipletests
 
-    if not effects:
-        return {}
     adjusted = multipletests([effect.p_value for effect in effects.values()], method="holm")[1]
     return {
         arm: replace(effect, adjusted_p_value=float(p_value))
