@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from time import perf_counter, tzset
+from time import process_time, tzset
 
 import pytest
 from hypothesis import given, settings
@@ -209,10 +209,10 @@ def test_bad_templates_are_refused(text: str) -> None:
     ],
 )
 def test_templates_that_run_away_or_break_stop_at_once(text: str) -> None:
-    started = perf_counter()
+    started = process_time()
     with pytest.raises(InvalidPolicyError, match="template must") as refusal:
         render_template(text, {"customer": {"age": 41, "text": "private", "long": "<é " * 30_000}})
-    assert perf_counter() - started < 2
+    assert process_time() - started < 2
     assert type(refusal.value) is InvalidPolicyError
     assert "private" not in str(refusal.value)
 
@@ -238,10 +238,10 @@ def test_any_attributes_render(attributes: dict[str, FactValue]) -> None:
 def test_a_render_is_quick_enough_for_a_request() -> None:
     sent = message(headline="Hi {{ customer.first_name | default: 'you' }}", body="See you soon")
     render_content(sent, {}, {})
-    started = perf_counter()
+    started = process_time()
     for _ in range(1000):
         render_content(sent, {"first_name": "Ada"}, {})
-    assert (perf_counter() - started) / 1000 < 0.001
+    assert (process_time() - started) / 1000 < 0.001
 
 
 def test_the_examples_read_as_they_should() -> None:
