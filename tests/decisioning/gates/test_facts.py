@@ -1,4 +1,4 @@
-"""Facts: what rules can ask about, and what they cannot of who is not profiled."""
+"""Facts that rules can ask about, and those withheld for customers who opted out of profiling."""
 
 from collections.abc import Callable
 from dataclasses import replace
