@@ -4,7 +4,6 @@ A Redis that was flushed, or that came up empty, has no mark while the home stil
 words are gone, although the log is not. A home that knows none is new, and whoever meets its Redis first marks both.
 """
 
-import os
 import secrets
 from pathlib import Path
 
@@ -12,10 +11,9 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from decisioning.errors import FeatureUnavailableError, InvalidInputError
+from features.durability import create_once
 from features.online.redis_keys import STATE_KEY
 from features.settings import Settings
-
-_OWNER_ONLY = 0o600
 
 
 class StateMark:
@@ -45,18 +43,7 @@ class StateMark:
 
     def keep(self, found: bytes) -> None:
         """Keep what a Redis was marked with; where another process was faster, its word stands."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        draft = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}")
-        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ONLY)
-        try:
-            os.write(handle, found)
-            os.fsync(handle)
-            os.link(draft, self.path)
-        except FileExistsError:
-            pass
-        finally:
-            os.close(handle)
-            draft.unlink()
+        create_once(self.path, found)
 
 
 def new_mark() -> str:

@@ -20,6 +20,7 @@ from typing import Any
 import orjson
 
 from decisioning.errors import InvalidInputError, LogUnavailableError
+from features.durability import make_durable
 
 _PREPARED = ".prepared.json"
 _LOCK = ".lock"
@@ -137,11 +138,7 @@ def _write_whole(path: Path, payload: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        make_durable(path.parent)
     except OSError as error:
         draft.unlink(missing_ok=True)
         raise LogUnavailableError(

@@ -10,6 +10,7 @@ from pathlib import Path
 import orjson
 
 from decisioning.errors import LogUnavailableError
+from features.durability import make_durable
 
 SUFFIX = ".jsonl"
 TAKEN_SUFFIX = ".draining"
@@ -36,7 +37,7 @@ class Spool:
                 is_new = _write_whole(handle, line)
                 os.fsync(handle)
             if is_new:
-                _fsync_folder(self._path.parent)
+                make_durable(self._path.parent)  # the name of the new file
         except OSError as error:
             raise LogUnavailableError(
                 f"spool must be writable, got {error.strerror}; repair or free the disk"
@@ -100,12 +101,3 @@ def _write_whole(handle: int, line: bytes) -> bool:
         os.ftruncate(handle, size)
         raise
     return size == 0
-
-
-def _fsync_folder(folder: Path) -> None:
-    """Make the name of a new file durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
