@@ -10,15 +10,22 @@ import warnings
 from collections.abc import Iterator
 from datetime import timedelta
 
-from feast import Entity, FeatureStore, FeatureView, Field, FileSource, RepoConfig, ValueType
-from feast.data_format import ParquetFormat
-from feast.types import Float64
-
 from decisioning.catalogue.catalogue import Catalogue
 from features.computing.feature_schema import FeatureSchema
 from features.computing.feature_set import feature_schema
 from features.online.record import record_layout
 from features.settings import Settings
+from features.store.feast_names import (
+    Entity,
+    FeatureStore,
+    FeatureView,
+    Field,
+    FileSource,
+    Float64,
+    ParquetFormat,
+    RepoConfig,
+    ValueType,
+)
 from features.store.feature_history import built_history, current_files, point_at
 from features.store.materialisation_engine import ALL_VIEWS_TAG
 from features.store.online_store import OFFSET_TAG, SCHEMA_TAG

@@ -13,20 +13,22 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-from feast import Entity, FeatureView, FileSource
-from feast.infra.common.materialization_job import (
-    MaterializationJob,
-    MaterializationJobStatus,
-    MaterializationTask,
-)
-from feast.infra.compute_engines.base import ComputeEngine
-from feast.infra.registry.base_registry import BaseRegistry
-from feast.repo_config import FeastConfigBaseModel
 
 from decisioning.arrays import FloatArray
 from decisioning.errors import FeatureUnavailableError
 from features.computing.feature_schema import FeatureGroup, FeatureSchema
 from features.online.record import record_layout
+from features.store.feast_names import (
+    BaseRegistry,
+    ComputeEngine,
+    Entity,
+    FeastConfigBaseModel,
+    FeatureView,
+    FileSource,
+    MaterializationJob,
+    MaterializationJobStatus,
+    MaterializationTask,
+)
 from features.store.online_store import SCHEMA_TAG, PackedRedisOnlineStore, offset_of
 
 ALL_VIEWS_TAG = "nextbest_view_count"

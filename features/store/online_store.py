@@ -13,12 +13,6 @@ from itertools import batched
 from typing import Any, Literal
 
 import numpy as np
-from feast import Entity, FeatureView, RepoConfig
-from feast.infra.online_stores.online_store import OnlineStore
-from feast.infra.supported_async_methods import SupportedAsyncMethods
-from feast.protos.feast.types.EntityKey_pb2 import EntityKey
-from feast.protos.feast.types.Value_pb2 import Value
-from feast.repo_config import FeastConfigBaseModel
 from redis import Redis
 from redis import asyncio as aioredis
 from redis.exceptions import RedisError
@@ -39,6 +33,16 @@ from features.online.record import (
 from features.online.redis_bulk import set_many
 from features.online.redis_connection import connect
 from features.online.redis_keys import FEATURE_KEY_PATTERN, feature_key
+from features.store.feast_names import (
+    Entity,
+    EntityKey,
+    FeastConfigBaseModel,
+    FeatureView,
+    OnlineStore,
+    RepoConfig,
+    SupportedAsyncMethods,
+    Value,
+)
 
 OFFSET_TAG = "nextbest_offset_bytes"
 SCHEMA_TAG = "nextbest_schema"

@@ -4,11 +4,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from feast import FeatureView
 
 from decisioning.errors import FeatureUnavailableError
 from features.computing.feature_set import feature_schema
 from features.store.builder import build_features
+from features.store.feast_names import FeatureView
 from features.store.feast_repository import (
     apply,
     feast_objects,
