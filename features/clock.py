@@ -4,12 +4,12 @@ A rehearsal plays weeks of customer journeys in minutes through the real server.
 into the file with `set_clock`; every process of the rehearsal reads it there.
 """
 
-import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 from decisioning.errors import InvalidInputError
+from features.durability import replace_file
 from features.moments import moment_from
 from features.settings import Settings
 
@@ -72,7 +72,4 @@ def set_clock(path: Path, moment: datetime) -> None:
         path: The file.
         moment: Aware; reading it gives it in UTC.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_suffix(f".{os.getpid()}.tmp")
-    fresh.write_text(moment.astimezone(UTC).isoformat(), encoding="utf-8")
-    fresh.replace(path)
+    replace_file(path, moment.astimezone(UTC).isoformat().encode())

@@ -1,10 +1,16 @@
-"""What was written reaches the disk before anything relies on it."""
+"""What was written reaches the disk before anything relies on it, and no reader sees half of it."""
 
+import fcntl
 import os
 import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-_OWNER_ONLY = 0o600
+import orjson
+
+OWNER_ONLY = 0o600
+_ANYBODY = 0o666  # as far as the account's mask lets them
 
 
 def create_once(path: Path, content: bytes) -> None:
@@ -13,18 +19,43 @@ def create_once(path: Path, content: bytes) -> None:
     Raises:
         OSError: The file cannot be made.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ONLY)
-    try:
-        os.write(handle, content)
-        os.fsync(handle)
+    with suppress(FileExistsError), _draft(path, content, OWNER_ONLY, is_durable=True) as draft:
         os.link(draft, path)
-    except FileExistsError:
-        pass
-    finally:
-        os.close(handle)
-        draft.unlink()
+
+
+def replace_file(path: Path, content: bytes, *, mode: int = _ANYBODY, is_durable: bool = False) -> None:
+    """Write a file in one step: a reader sees what it was or what it becomes.
+
+    Args:
+        path: The file; its folder is made where there is none.
+        content: All that it holds from now on.
+        mode: Who may read and write it.
+        is_durable: Whether it is on the disk on return.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    with _draft(path, content, mode, is_durable=is_durable) as draft:
+        draft.replace(path)
+
+
+def append_lines(path: Path, lines: Iterable[object], *, mode: int = _ANYBODY) -> None:
+    """Add values to a file of JSON lines, all together; they are on the disk on return.
+
+    Args:
+        path: The file; it is made with its folder where there is none.
+        lines: What JSON can say.
+        mode: Who may read and write a new file.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, mode), "ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.writelines(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE) for line in lines)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def make_durable(path: Path) -> None:
@@ -38,3 +69,19 @@ def make_durable(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+@contextmanager
+def _draft(path: Path, content: bytes, mode: int, *, is_durable: bool) -> Iterator[Path]:
+    """The content beside its place, which is gone again if nobody moves it there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+            file.write(content)
+            if is_durable:
+                file.flush()
+                os.fsync(file.fileno())
+        yield draft
+    finally:
+        draft.unlink(missing_ok=True)

@@ -1,7 +1,5 @@
 """Staging: a file read and checked to its end, its good rows in parts on disk, before any of them lands."""
 
-import fcntl
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +14,7 @@ from features.importing.refusals import Refusals
 from features.importing.table_files import Chunk, TableFile
 from features.importing.validation import Surroundings, check_rows
 from features.listening.listener import listen_to_rows
+from features.locks import held
 from features.log.contracts import EVENTS
 
 
@@ -106,20 +105,17 @@ def staging_folder(home: Path) -> Iterator[Path]:
     folder = home / "staging"
     try:
         home.mkdir(parents=True, exist_ok=True)
-        lock = os.open(home / "import.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        (home / "import.lock").touch(0o600)
     except OSError as error:
         raise InvalidInputError(f"home must be a folder that can be written, got {home} ({error.strerror})") from error
+    busy = UnavailableError(f"import must be the only one of {home}, and another one is running")
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder)
-    except BlockingIOError as error:
-        raise UnavailableError(f"import must be the only one of {home}, and another one is running") from error
+        with held(home / "import.lock", busy):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            try:
+                yield folder
+            finally:
+                shutil.rmtree(folder)
     except OSError as error:
         raise UnavailableError(f"{home} must take the files of an import, got {error}; free the disk") from error
-    finally:
-        os.close(lock)

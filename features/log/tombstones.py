@@ -9,10 +9,7 @@ Appending and erasing must not overtake each other: who appends holds a shared l
 the rows are committed, who erases holds it alone while a tombstone is set and while rows are deleted.
 """
 
-import fcntl
 import hmac
-import os
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -21,15 +18,16 @@ from pathlib import Path
 import orjson
 
 from decisioning.errors import InvalidInputError, LogUnavailableError
+from features.durability import OWNER_ONLY, append_lines
 from features.key_file import key_text
+from features.locks import held
 from features.settings import Settings
 
 NO_TOKEN = ""
 """What stands for a token where no key can be had; no tombstone is like it."""
 
-_OWNER_ONLY = 0o600
-_POLL_SECONDS = 0.005
 _LOCK_SECONDS = 600.0
+_BUSY = "log must be free within ten minutes, got a lock; try again"
 
 
 class Tombstones:
@@ -138,7 +136,8 @@ class Tombstones:
                         f"new consent must be given after the erasure at {erased_at.isoformat()}, got an older one;"
                         " what was said before it was erased too"
                     )
-                _append_line(self.path, {"token": self._token(customer_id), "readmitted_at": since.astimezone(UTC)})
+                line = {"token": self._token(customer_id), "readmitted_at": since.astimezone(UTC)}
+                append_lines(self.path, [line], mode=OWNER_ONLY)
         except OSError as error:
             raise LogUnavailableError(f"tombstones must be writable, got {error.strerror} at {self.path}") from error
 
@@ -170,7 +169,7 @@ class Tombstones:
                 if customer_id in self:
                     return False
                 line = {"token": self._token(customer_id), "erased_at": now.astimezone(UTC), "reason": reason}
-                _append_line(self.path, line)
+                append_lines(self.path, [line], mode=OWNER_ONLY)
         except OSError as error:
             raise LogUnavailableError(f"tombstones must be writable, got {error.strerror} at {self.path}") from error
         return True
@@ -178,7 +177,7 @@ class Tombstones:
     @contextmanager
     def appending(self) -> Iterator[None]:
         """Hold for as long as rows are checked against the tombstones and appended; others may append meanwhile."""
-        with self._locked(fcntl.LOCK_SH):
+        with held(self._folder / "lock", LogUnavailableError(_BUSY), shared=True, wait_seconds=_LOCK_SECONDS):
             yield
 
     @contextmanager
@@ -188,18 +187,8 @@ class Tombstones:
         Raises:
             LogUnavailableError: Somebody appended for ten minutes without a pause.
         """
-        with self._locked(fcntl.LOCK_EX):
+        with held(self._folder / "lock", LogUnavailableError(_BUSY), wait_seconds=_LOCK_SECONDS):
             yield
-
-    @contextmanager
-    def _locked(self, kind: int) -> Iterator[None]:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT, _OWNER_ONLY)
-        try:
-            _wait_for(handle, kind)
-            yield
-        finally:
-            os.close(handle)
 
     def _token(self, customer_id: str) -> str:
         if self._key is None:
@@ -210,24 +199,3 @@ class Tombstones:
 def tombstones_of(settings: Settings) -> Tombstones:
     """The tombstones of a home."""
     return Tombstones(settings.log_path / "erased")
-
-
-def _wait_for(handle: int, kind: int) -> None:
-    ends_at = time.monotonic() + _LOCK_SECONDS
-    while True:
-        try:
-            fcntl.flock(handle, kind | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > ends_at:
-                raise LogUnavailableError("log must be free within ten minutes, got a lock; try again") from None
-            time.sleep(_POLL_SECONDS)
-        else:
-            return
-
-
-def _append_line(path: Path, line: dict[str, object]) -> None:
-    with path.open("ab") as file:
-        path.chmod(_OWNER_ONLY)
-        file.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
-        file.flush()
-        os.fsync(file.fileno())

@@ -20,6 +20,7 @@ from decisioning.errors import InvalidInputError, LogUnavailableError
 from decisioning.policy import BEHAVIOUR_VERSION, Policy
 from features.catalogue import load_catalogue
 from features.catalogue.assignment import ledger as assignment_ledger
+from features.durability import replace_file
 
 POLICIES = "policies"
 _CATALOGUE_SUFFIXES = frozenset({".yaml", ".yml"})
@@ -60,7 +61,7 @@ class PolicyArchive:
                     "behaviour": BEHAVIOUR_VERSION,
                     "unit": policy.unit,
                 }
-                _write_whole(note, orjson.dumps(parts, option=orjson.OPT_INDENT_2))
+                replace_file(note, orjson.dumps(parts, option=orjson.OPT_INDENT_2))
         except OSError as error:
             raise LogUnavailableError(
                 f"catalogue copies must be writable, got {error.strerror} at {self.path}; repair or free the disk"
@@ -134,10 +135,3 @@ def _version_of(folder: Path) -> str | None:
         return load_catalogue(folder).version
     except InvalidInputError:
         return None
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{token_hex(4)}")
-    draft.write_bytes(content)
-    draft.replace(path)

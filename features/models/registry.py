@@ -19,6 +19,7 @@ from uuid import uuid4
 import orjson
 
 from decisioning.errors import ModelUnavailableError, UnknownNameError
+from features.durability import replace_file
 from features.models.bundle import BOOSTER_FILE, MODEL_FILE, read_bundle
 from features.settings import Settings
 
@@ -347,9 +348,7 @@ def _point_to(settings: Settings, alias: str, champion: Champion) -> None:
     try:
         if pointer.is_file() and pointer.read_bytes() == content:
             return
-        partial = pointer.with_name(f".{pointer.name}.{uuid4().hex[:8]}.partial")
-        partial.write_bytes(content)
-        partial.replace(pointer)
+        replace_file(pointer, content)
     except OSError as error:
         raise ModelUnavailableError(f"{pointer} must be writable, got {error.strerror}; give access") from error
 

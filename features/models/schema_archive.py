@@ -7,17 +7,18 @@ Redis is full of records of the schema before, and a model knows the features th
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
-from secrets import token_hex
-from typing import Any
 
 import orjson
+from pydantic import TypeAdapter, ValidationError
 
 from decisioning.errors import FeatureUnavailableError
-from features.computing.feature_schema import FeatureGroup, FeatureSchema
+from features.computing.feature_schema import FeatureSchema
+from features.durability import replace_file
 from features.log.contracts import CUSTOMERS
 from features.settings import Settings
+
+_ADAPTER = TypeAdapter(FeatureSchema)
 
 
 def keep_schema(settings: Settings, schema: FeatureSchema) -> None:
@@ -29,11 +30,8 @@ def keep_schema(settings: Settings, schema: FeatureSchema) -> None:
     path = _folder(settings) / f"{schema.fingerprint}.json"
     if path.exists():
         return
-    draft = path.with_name(f".{path.name}.{token_hex(4)}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_bytes(orjson.dumps(asdict(schema), option=orjson.OPT_INDENT_2))
-        draft.replace(path)
+        replace_file(path, orjson.dumps(schema, option=orjson.OPT_INDENT_2))
     except OSError as error:
         raise FeatureUnavailableError(
             f"feature schemas must be writable, got {error.strerror} at {path}; repair or free the disk"
@@ -51,18 +49,8 @@ def _folder(settings: Settings) -> Path:
 
 def _read(path: Path) -> FeatureSchema | None:
     try:
-        plain: dict[str, Any] = orjson.loads(path.read_bytes())
-        groups = tuple(
-            FeatureGroup(name=one["name"], features=tuple(one["features"]), max_age_days=one["max_age_days"])
-            for one in plain["groups"]
-        )
-        return FeatureSchema(
-            names=tuple(plain["names"]),
-            groups=groups,
-            fingerprint=plain["fingerprint"],
-            meanings=tuple(plain["meanings"]),
-        )
-    except (OSError, orjson.JSONDecodeError, KeyError, TypeError):
+        return _ADAPTER.validate_json(path.read_bytes())
+    except (OSError, ValidationError):
         return None
 
 

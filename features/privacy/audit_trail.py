@@ -1,7 +1,5 @@
 """The audit trail of data subject requests: a line per action, without ids or values."""
 
-import fcntl
-import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -11,10 +9,9 @@ from typing import Any
 import orjson
 
 from decisioning.errors import UnavailableError
+from features.durability import OWNER_ONLY, append_lines
 from features.log.tombstones import tombstones_of
 from features.settings import Settings
-
-_OWNER_ONLY = 0o600
 
 
 class Act(StrEnum):
@@ -51,12 +48,7 @@ def note_act(
     about = None if customer_id is None else tombstones_of(settings).token(customer_id)
     line = {"at": now.astimezone(UTC), "act": act, "about": about, "by": by, **details}
     try:
-        handle = os.open(trail_path(settings), os.O_WRONLY | os.O_APPEND | os.O_CREAT, _OWNER_ONLY)
-        with os.fdopen(handle, "ab") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            file.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
-            file.flush()
-            os.fsync(file.fileno())
+        append_lines(trail_path(settings), [line], mode=OWNER_ONLY)
     except OSError as error:
         raise UnavailableError(f"act must be noted in the trail, got {error.strerror}; free the disk") from error
 

@@ -12,12 +12,13 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from uuid import uuid4
 
 import polars as pl
 
 from decisioning.errors import UnavailableError
+from features.durability import replace_file
 from features.importing.refusals import REASONS_FILE
+from features.locks import held
 from features.privacy.history_erasure import rewrite_parquet
 from features.privacy.log_erasure import ERASED_WORD
 from features.privacy.spellings import standing_alone
@@ -175,17 +176,11 @@ def _lines(path: Path) -> io.StringIO:
 
 
 def _write_csv(path: Path, columns: list[str], rows: list[dict[str, str]]) -> None:
-    fresh = path.with_name(f".{path.name}.{uuid4().hex}")
-    try:
-        with fresh.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-            writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
-    finally:
-        fresh.unlink(missing_ok=True)
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    replace_file(path, text.getvalue().encode("utf-8", "surrogateescape"), is_durable=True)
 
 
 def _remove_abandoned_staging(home: Path) -> None:
@@ -193,9 +188,5 @@ def _remove_abandoned_staging(home: Path) -> None:
     folder = home / "staging"
     if not folder.is_dir():
         return
-    with (home / "import.lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UnavailableError("import must end before a customer can be erased; try again") from error
+    with held(home / "import.lock", UnavailableError("import must end before a customer can be erased; try again")):
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,10 +1,6 @@
 """Rows out of the feature history: every Parquet file of every generation that has them is written anew."""
 
-import fcntl
 import shutil
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -12,11 +8,11 @@ import polars as pl
 
 from decisioning.errors import UnavailableError
 from features.durability import make_durable
+from features.locks import held
 from features.settings import Settings
 from features.store.feature_history import KNOWN_ROWS, history_path
 
 _WAIT_SECONDS = 600.0
-_POLL_SECONDS = 0.05
 
 
 def erase_from_history(settings: Settings, customer_id: str) -> int:
@@ -48,7 +44,8 @@ def keep_in_history(settings: Settings, kept: pl.Expr, *, with_known_rows: bool 
     folder = history_path(settings)
     if not folder.is_dir():
         return 0
-    with _no_build(settings.features_path):
+    busy = UnavailableError("feature build must end before rows can be erased; try again")
+    with held(settings.features_path / "build.lock", busy, wait_seconds=_WAIT_SECONDS):
         for abandoned in folder.glob("draft-*"):
             shutil.rmtree(abandoned, ignore_errors=True)
         names = ("*.parquet", KNOWN_ROWS) if with_known_rows else ("*.parquet",)
@@ -84,19 +81,3 @@ def rewrite_parquet(path: Path, kept: pl.Expr) -> int:
     finally:
         fresh.unlink(missing_ok=True)
     return gone
-
-
-@contextmanager
-def _no_build(folder: Path) -> Iterator[None]:
-    """Hold the lock that a build holds."""
-    ends_at = time.monotonic() + _WAIT_SECONDS
-    with (folder / "build.lock").open("w") as lock:
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > ends_at:
-                    raise UnavailableError("feature build must end before rows can be erased; try again") from None
-                time.sleep(_POLL_SECONDS)
-        yield

@@ -4,21 +4,19 @@ An erasure forgets as it goes. Killed in the middle, it could no longer tell whi
 down first what it will look for, in a file for the owner's eyes only, and removes that file last.
 """
 
-import fcntl
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from uuid import uuid4
 
 import orjson
+from pydantic import TypeAdapter
 
 from decisioning.errors import UnavailableError
+from features.durability import OWNER_ONLY, replace_file
+from features.locks import held
 from features.log.tombstones import tombstones_of
 from features.settings import Settings
-
-_OWNER_ONLY = 0o600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +37,9 @@ class Unfinished:
     message_ids: tuple[str, ...] = ()
 
 
+_ADAPTER = TypeAdapter(Unfinished)
+
+
 def journal_folder(settings: Settings) -> Path:
     """Where unfinished erasures are noted."""
     return settings.log_path / "erased" / "unfinished"
@@ -53,22 +54,13 @@ def note_unfinished(settings: Settings, erasure: Unfinished) -> Unfinished:
     path = _path(settings, erasure.customer_id)
     before = _read(path)
     if before is not None:
-        erasure = Unfinished(
-            customer_id=erasure.customer_id,
-            reason=erasure.reason,
-            by=erasure.by,
+        erasure = replace(
+            erasure,
             decision_ids=_union(before.decision_ids, erasure.decision_ids),
             message_ids=_union(before.message_ids, erasure.message_ids),
         )
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_suffix(f".{uuid4().hex}")
-        handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ONLY)
-        with os.fdopen(handle, "wb") as file:
-            file.write(orjson.dumps(erasure))
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
+        replace_file(path, orjson.dumps(erasure), mode=OWNER_ONLY, is_durable=True)
     except OSError as error:
         raise UnavailableError(
             f"erasure must be noted before it begins, got {error.strerror}; free the disk"
@@ -84,28 +76,18 @@ def unfinished(settings: Settings) -> list[Unfinished]:
 
 def finish(settings: Settings, customer_id: str) -> None:
     """Forget the note: nothing is left to look for."""
-    _path(settings, customer_id).unlink(missing_ok=True)
-    for torn in journal_folder(settings).glob(f"{_path(settings, customer_id).stem}.*"):
-        torn.unlink(missing_ok=True)
+    for note in journal_folder(settings).glob(f"*{_path(settings, customer_id).stem}.*"):  # those of a crash, too
+        note.unlink(missing_ok=True)
 
 
-@contextmanager
-def one_at_a_time(settings: Settings) -> Iterator[None]:
+def one_at_a_time(settings: Settings) -> AbstractContextManager[None]:
     """Hold while an erasure or a retention run is at work.
 
     Raises:
         UnavailableError: Another one is at work.
     """
-    folder = settings.log_path / "erased"
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder / "work.lock", os.O_RDWR | os.O_CREAT, _OWNER_ONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError as error:
-        raise UnavailableError("erasure must be the only one at work, got another; try again later") from error
-    finally:
-        os.close(handle)
+    busy = UnavailableError("erasure must be the only one at work, got another; try again later")
+    return held(settings.log_path / "erased" / "work.lock", busy)
 
 
 def _path(settings: Settings, customer_id: str) -> Path:
@@ -114,9 +96,7 @@ def _path(settings: Settings, customer_id: str) -> Path:
 
 def _read(path: Path) -> Unfinished | None:
     with suppress(FileNotFoundError):
-        fields = orjson.loads(path.read_bytes())
-        fields |= {name: tuple(fields[name]) for name in ("decision_ids", "message_ids")}
-        return Unfinished(**fields)
+        return _ADAPTER.validate_json(path.read_bytes())
     return None
 
 

@@ -18,6 +18,7 @@ from deltalake.exceptions import DeltaError
 
 from decisioning.errors import LogUnavailableError
 from features.chain.audit_chain import ChainedLog
+from features.durability import replace_file
 from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES, OutcomeType, StateEventType, Table
 from features.log.customer_rows import needed_rows
 from features.privacy.file_erasure import HANDOFFS
@@ -178,9 +179,7 @@ def _letters(spool: Path, before: datetime, *, is_dry_run: bool) -> int:
     lines = path.read_bytes().splitlines(keepends=True)
     kept = [line for line in lines if _buried_at(line, path) >= before]
     if not is_dry_run and len(kept) < len(lines):
-        fresh = path.with_suffix(".fresh")
-        fresh.write_bytes(b"".join(kept))
-        fresh.replace(path)
+        replace_file(path, b"".join(kept))
     return len(lines) - len(kept)
 
 

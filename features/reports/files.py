@@ -1,6 +1,5 @@
 """Reports kept as JSON files, one per moment they are about, so that every page shows the newest and old ones stay."""
 
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -8,6 +7,7 @@ from typing import Protocol
 from pydantic import TypeAdapter, ValidationError
 
 from decisioning.errors import InvalidInputError
+from features.durability import replace_file
 
 _NAME = "%Y-%m-%dT%H%M%SZ"
 
@@ -58,11 +58,8 @@ class ReportFiles[Report: Dated]:
 
     def write(self, folder: Path, report: Report) -> Path:
         """Store a report in place of an earlier one as of the same second; a reader never sees half of it."""
-        folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{report.as_of.astimezone(UTC):{_NAME}}.json"
-        fresh = path.with_suffix(f".{os.getpid()}.tmp")
-        fresh.write_bytes(self.to_json(report))
-        fresh.replace(path)
+        replace_file(path, self.to_json(report))
         return path
 
     def newest(self, folder: Path) -> Report:

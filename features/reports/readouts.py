@@ -3,7 +3,6 @@
 `training` computes a readout, the command stores it, the console only renders what is stored.
 """
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +13,7 @@ from urllib.parse import quote, unquote
 from pydantic import TypeAdapter, ValidationError
 
 from decisioning.errors import InvalidInputError, UnknownNameError
+from features.durability import replace_file
 
 FORMAT_VERSION = 1
 MAX_NAME_LENGTH = 120
@@ -300,10 +300,7 @@ def write_readout(folder: Path, readout: Readout) -> Path:
     path = _path(folder, readout.readout_id)
     if path.is_file():
         _check_kind(path, readout)
-    folder.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_suffix(f".{os.getpid()}.tmp")
-    fresh.write_bytes(readout_to_json(readout))
-    fresh.replace(path)
+    replace_file(path, readout_to_json(readout))
     return path
 
 

@@ -5,9 +5,7 @@ that claims to have been known before them: an import of older history, or an er
 are built again, so that stored rows always equal what `compute_features` gives from the log as it is.
 """
 
-import fcntl
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,6 +20,7 @@ from features.computing.feature_schema import FeatureSchema
 from features.computing.feature_set import feature_schema
 from features.computing.sources import sources_of
 from features.history import History
+from features.locks import held
 from features.log.contracts import UTC_TIME
 from features.log.event_log import EventLog
 from features.log.reported import arrived_at
@@ -100,7 +99,8 @@ def update_history(
     """The part of `build_features` that writes files; Feast does not hear of it."""
     if as_of.tzinfo is None:
         raise InvalidInputError("as_of must have a time zone, got one without: write it like 2026-11-01T00:00:00Z")
-    with _only_one(settings.features_path):
+    busy = UnavailableError("only one build may run at a time, got a second one: wait for the first")
+    with held(settings.features_path / "build.lock", busy):
         history = History.from_log(EventLog(settings.log_path))
         return _build(settings, catalogue, history, as_of, progress, full=full)
 
@@ -266,15 +266,3 @@ def _write(file: Path, chunks: Iterator[pl.DataFrame], report: Callable[[int], N
 
 def _snapshot_name(as_of: datetime) -> str:
     return f"snapshot-{as_of.astimezone(UTC):%Y%m%dT%H%M%S%f}"
-
-
-@contextmanager
-def _only_one(folder: Path) -> Iterator[None]:
-    """Hold the build lock; the system releases it even when the process is killed."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "build.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UnavailableError("only one build may run at a time, got a second one: wait for the first") from error
-        yield

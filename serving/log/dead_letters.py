@@ -2,10 +2,12 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
+
+from features.durability import append_lines
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,14 +31,11 @@ def bury(path: Path, letters: Sequence[DeadLetter]) -> None:
     """Append letters to a JSON-lines file, on the disk when this returns; one that is there already is left alone."""
     if not letters:
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
     known = {(letter["source"], letter["entry_id"]) for letter in read_letters(path)}
     fresh = [letter for letter in letters if (letter.source, letter.entry_id) not in known]
-    with path.open("ab") as file:
-        file.truncate(_end_of_last_letter(path))
-        file.writelines(orjson.dumps(asdict(letter), option=orjson.OPT_APPEND_NEWLINE) for letter in fresh)
-        file.flush()
-        os.fsync(file.fileno())
+    if path.exists():
+        os.truncate(path, _end_of_last_letter(path))
+    append_lines(path, fresh)
 
 
 def read_letters(path: Path) -> list[dict[str, str]]:

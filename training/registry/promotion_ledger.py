@@ -1,12 +1,12 @@
 """Every change of champion made from a home: a file of JSON lines that only grows."""
 
-import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import orjson
 
 from decisioning.errors import InvalidInputError
+from features.durability import append_lines
 from features.models.registry import PROMOTIONS
 from features.settings import Settings
 
@@ -40,12 +40,7 @@ class Promotion:
 
 def append(settings: Settings, entry: Promotion) -> None:
     """Write an entry, and make sure that it is on disk."""
-    path = settings.models_path / LEDGER
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as ledger:
-        ledger.write(orjson.dumps(asdict(entry)) + b"\n")
-        ledger.flush()
-        os.fsync(ledger.fileno())
+    append_lines(settings.models_path / LEDGER, [entry])
 
 
 def read_ledger(settings: Settings) -> list[Promotion]:

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from secrets import token_hex
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -20,6 +19,7 @@ from decisioning.catalogue.experiment import Arm, AssignedUnit, Experiment, Expo
 from decisioning.errors import InvalidPolicyError
 from decisioning.gates.experiment_layers import LayerShare, layer_shares
 from decisioning.ranges import NOTHING, WHOLE, Spans, claim, laid_out, reshared, width, without
+from features.durability import replace_file
 
 FILE = "assignment.json"
 FORMAT = 1
@@ -135,9 +135,7 @@ def read_ledger(folder: Path) -> Ledger | None:
 
 def write_ledger(folder: Path, ledger: Ledger) -> None:
     """Write the ledger in one step: a reader never sees half of it."""
-    draft = folder / f".{FILE}.{token_hex(4)}"
-    draft.write_bytes(_ADAPTER.dump_json(ledger, indent=2))
-    draft.replace(folder / FILE)
+    replace_file(folder / FILE, _ADAPTER.dump_json(ledger, indent=2))
 
 
 def with_ranges(catalogue: Catalogue, ledger: Ledger | None) -> Catalogue:

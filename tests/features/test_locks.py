@@ -1,0 +1,60 @@
+"""Lock files and files written in one step."""
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from decisioning.errors import UnavailableError
+from features.durability import OWNER_ONLY, append_lines, create_once, replace_file
+from features.locks import held
+
+BUSY = "another one is at work"
+
+
+def test_one_holder_at_a_time(tmp_path: Path) -> None:
+    lock = tmp_path / "folder" / "lock"
+    with (
+        held(lock, UnavailableError(BUSY)),
+        pytest.raises(UnavailableError, match=BUSY),
+        held(lock, UnavailableError(BUSY), wait_seconds=0.02),
+    ):
+        pytest.fail("a second one got the lock")
+    with held(lock, UnavailableError(BUSY)):
+        pass
+
+
+def test_those_who_share_keep_out_those_who_do_not(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    with (
+        held(lock, UnavailableError(BUSY), shared=True),
+        held(lock, UnavailableError(BUSY), shared=True),
+        pytest.raises(UnavailableError, match=BUSY),
+        held(lock, UnavailableError(BUSY)),
+    ):
+        pytest.fail("somebody got the lock alone")
+
+
+def test_a_file_is_replaced_whole_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "file"
+    replace_file(path, b"old")
+    replace_file(path, b"new", mode=OWNER_ONLY, is_durable=True)
+    assert path.read_bytes() == b"new"
+    assert stat.S_IMODE(path.stat().st_mode) == OWNER_ONLY
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_the_first_to_make_a_file_wins(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    create_once(path, b"first")
+    create_once(path, b"second")
+    assert path.read_bytes() == b"first"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_lines_are_added_to_what_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "lines.jsonl"
+    append_lines(path, [{"a": 1}], mode=OWNER_ONLY)
+    append_lines(path, [{"a": 2}, {"a": 3}])
+    assert path.read_text() == '{"a":1}\n{"a":2}\n{"a":3}\n'
+    assert stat.S_IMODE(path.stat().st_mode) == OWNER_ONLY
