@@ -2,6 +2,11 @@ import os
 import subprocess
 import sys
 
+import pytest
+import typeguard
+
+import features.store.feast_names  # noqa: F401
+
 TWO_SETS = """
 import features.store.feast_repository
 from prometheus_client import CollectorRegistry, Counter
@@ -21,19 +26,30 @@ def test_feast_does_not_make_one_set_of_numbers_of_two():
 
 
 COMPILED_ANEW = """
-import typeguard
 from typeguard import _decorators
 
 def refuse(method):
     raise AssertionError(f"{method.__qualname__} is compiled anew")
 
 _decorators.instrument = refuse
-mark = typeguard.typechecked
 import features.store.feast_repository, features.store.materialisation_engine
-assert typeguard.typechecked is mark
+import feast.infra.data_sources.mlflow.mlflow_dataset_source
 """
 
 
-def test_importing_feast_compiles_no_method_anew_and_leaves_typeguard_as_it_was():
+def test_importing_feast_compiles_no_method_anew():
     done = subprocess.run([sys.executable, "-c", COMPILED_ANEW], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("options", [None, {"collection_check_strategy": typeguard.CollectionCheckStrategy.ALL_ITEMS}])
+def test_typeguard_still_checks_what_is_not_feasts(options):
+    mark = typeguard.typechecked if options is None else typeguard.typechecked(**options)
+
+    @mark
+    def doubled(number: int) -> int:
+        return number * 2
+
+    assert doubled(2) == 4
+    with pytest.raises(typeguard.TypeCheckError):
+        doubled("2")
