@@ -11,13 +11,23 @@ NOT_IN_PATHS = re.compile(r"[\[\]^|\\?]|%[0-9A-Fa-f]{2}")
 """What no folder of state may have in its name: Delta and SQLite read paths as addresses."""
 
 
+class _Below:
+    """A path below `home`."""
+
+    def __init__(self, name: str, meaning: str) -> None:
+        self.name, self.__doc__ = name, meaning
+
+    def __get__(self, settings: "Settings", owner: type["Settings"]) -> Path:
+        return settings.home / self.name
+
+
 class Settings(BaseSettings):
     """Where state lives and how a server behaves; every field can be set as `NEXTBEST_<NAME>`.
 
     Paths below `home` are derived, so that one folder holds everything but MLflow's.
     """
 
-    model_config = SettingsConfigDict(env_prefix="NEXTBEST_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix="NEXTBEST_", frozen=True, extra="forbid", ignored_types=(_Below,))
 
     home: Path = Field(default=Path(".nextbest"), description="Folder of all state")
     mlruns: Path = Field(default=Path("mlruns"), description="MLflow's local home")
@@ -49,75 +59,20 @@ class Settings(BaseSettings):
             )
         return folder
 
-    @property
-    def catalogue_path(self) -> Path:
-        """Folder of the catalogue in force."""
-        return self.home / "catalogue"
-
-    @property
-    def log_path(self) -> Path:
-        """Folder of the Delta tables."""
-        return self.home / "log"
-
-    @property
-    def rejects_path(self) -> Path:
-        """Folder of rows that an import refused."""
-        return self.home / "rejects"
-
-    @property
-    def features_path(self) -> Path:
-        """Folder of the feature history (Parquet) and Feast's registry."""
-        return self.home / "features"
-
-    @property
-    def models_path(self) -> Path:
-        """Folder of the server's hash-checked copies of models."""
-        return self.home / "models"
-
-    @property
-    def readouts_path(self) -> Path:
-        """Folder of stored experiment readouts (JSON)."""
-        return self.home / "readouts"
-
-    @property
-    def kpis_path(self) -> Path:
-        """Folder of stored KPIs (JSON)."""
-        return self.home / "kpis"
-
-    @property
-    def fairness_path(self) -> Path:
-        """Folder of stored fairness reports (JSON)."""
-        return self.home / "fairness"
-
-    @property
-    def redis_path(self) -> Path:
-        """Folder of the embedded Redis."""
-        return self.home / "redis"
-
-    @property
-    def spool_path(self) -> Path:
-        """Folder of decisions that Redis could not take; the drain moves them into the log."""
-        return self.home / "spool"
-
-    @property
-    def handoffs_path(self) -> Path:
-        """Folder of the books of what was handed over for offline channels."""
-        return self.home / "handoffs"
-
-    @property
-    def keys_path(self) -> Path:
-        """File of hashed API keys."""
-        return self.home / "keys.json"
-
-    @property
-    def audit_key_path(self) -> Path:
-        """File of the audit chain's key, for the owner's eyes only."""
-        return self.home / "audit.key"
-
-    @property
-    def catalogues_path(self) -> Path:
-        """Folder of every catalogue that was ever in force, by version, so that old decisions can be replayed."""
-        return self.home / "catalogues"
+    catalogue_path = _Below("catalogue", "Folder of the catalogue in force")
+    catalogues_path = _Below("catalogues", "Folder of every catalogue ever in force, by version, for replay")
+    log_path = _Below("log", "Folder of the Delta tables")
+    rejects_path = _Below("rejects", "Folder of rows that an import refused")
+    features_path = _Below("features", "Folder of the feature history (Parquet) and Feast's registry")
+    models_path = _Below("models", "Folder of the server's hash-checked copies of models")
+    readouts_path = _Below("readouts", "Folder of stored experiment readouts (JSON)")
+    kpis_path = _Below("kpis", "Folder of stored KPIs (JSON)")
+    fairness_path = _Below("fairness", "Folder of stored fairness reports (JSON)")
+    redis_path = _Below("redis", "Folder of the embedded Redis")
+    spool_path = _Below("spool", "Folder of decisions that Redis could not take; the drain moves them into the log")
+    handoffs_path = _Below("handoffs", "Folder of the books of what was handed over for offline channels")
+    keys_path = _Below("keys.json", "File of hashed API keys")
+    audit_key_path = _Below("audit.key", "File of the audit chain's key, for the owner's eyes only")
 
     @property
     def tracking_uri(self) -> str:
