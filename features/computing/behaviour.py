@@ -5,7 +5,18 @@ from collections.abc import Iterable, Iterator
 import narwhals as nw
 
 from decisioning.catalogue.catalogue import Attribute, AttributeKind
-from features.computing.definition import Definition, Group, Source, Term, amount, count, recency, within, word
+from features.computing.definition import (
+    Definition,
+    Group,
+    Source,
+    Term,
+    amount,
+    count,
+    counted,
+    days_since,
+    within,
+    word,
+)
 
 PURCHASE_WINDOWS = (7, 30, 90, 365)
 SERVICE_EVENTS = ("complaint", "service_ticket", "delivery", "return", "review")
@@ -13,49 +24,28 @@ SERVICE_EVENTS = ("complaint", "service_ticket", "delivery", "return", "review")
 
 def profile(attributes: Iterable[Attribute]) -> Iterator[Definition]:
     """Tenure and declared attributes."""
-    joined = nw.col("joined_us") <= nw.col("at_us")
-    yield Definition(
-        name="customer_tenure_days",
-        group=Group.PROFILE,
-        meaning="Days since the relation began.",
-        term=recency(Source.CUSTOMERS, joined, "joined_us"),
-    )
+    group, joined = Group.PROFILE, nw.col("joined_us") <= nw.col("at_us")
+    meaning = "Days since the relation began."
+    yield days_since(group, "customer_tenure_days", meaning, Source.CUSTOMERS, joined, column="joined_us")
     for attribute in attributes:
-        yield Definition(
-            name=f"attribute_{word(attribute.name)}",
-            group=Group.PROFILE,
-            meaning=_attribute_meaning(attribute),
-            term=Term(source=Source.CUSTOMERS, value=nw.col(f"attribute_{attribute.name}"), aggregate="max"),
-            about=repr(attribute),
-        )
-
-
-def _attribute_meaning(attribute: Attribute) -> str:
-    if attribute.kind is AttributeKind.CATEGORY:
-        return f"Place of the customer's {attribute.name} in its declared values, from 0."
-    return f"The customer's declared {attribute.name}."
+        meaning = f"The customer's declared {attribute.name}."
+        if attribute.kind is AttributeKind.CATEGORY:
+            meaning = f"Place of the customer's {attribute.name} in its declared values, from 0."
+        term = Term(source=Source.CUSTOMERS, value=nw.col(f"attribute_{attribute.name}"), aggregate="max")
+        name = f"attribute_{word(attribute.name)}"
+        yield Definition(name=name, group=group, meaning=meaning, term=term, about=repr(attribute))
 
 
 def purchases() -> Iterator[Definition]:
     """Recency, frequency and money over several windows."""
-    bought = nw.col("type") == "purchase"
-    group = Group.PURCHASE
+    bought, group = nw.col("type") == "purchase", Group.PURCHASE
     for days in PURCHASE_WINDOWS:
-        yield Definition(
-            name=f"purchase_count_{days}d",
-            group=group,
-            meaning=f"Purchases in the last {days} days.",
-            term=count(Source.EVENTS, bought & within(days)),
-            is_count=True,
-        )
+        meaning = f"Purchases in the last {days} days."
+        yield counted(group, f"purchase_count_{days}d", meaning, Source.EVENTS, bought & within(days))
     for days in PURCHASE_WINDOWS:
-        yield Definition(
-            name=f"purchase_sum_minor_{days}d",
-            group=group,
-            meaning=f"Money spent in the last {days} days, minor units.",
-            term=amount(bought & within(days)),
-            is_count=True,
-        )
+        meaning = f"Money spent in the last {days} days, minor units."
+        spent = amount(bought & within(days))
+        yield Definition(name=f"purchase_sum_minor_{days}d", group=group, meaning=meaning, term=spent, is_count=True)
     year = bought & within(365)
     yield Definition(
         name="purchase_mean_minor_365d",
@@ -64,38 +54,18 @@ def purchases() -> Iterator[Definition]:
         term=amount(year),
         divisor=count(Source.EVENTS, year & ~nw.col("amount_minor").is_null()),
     )
-    yield Definition(
-        name="purchase_max_minor_365d",
-        group=group,
-        meaning="Largest purchase of the last 365 days, minor units.",
-        term=amount(year, "max"),
-    )
-    yield Definition(
-        name="purchase_recency_days",
-        group=group,
-        meaning="Days since the last purchase.",
-        term=recency(Source.EVENTS, bought),
-    )
+    meaning = "Largest purchase of the last 365 days, minor units."
+    yield Definition(name="purchase_max_minor_365d", group=group, meaning=meaning, term=amount(year, "max"))
+    yield days_since(group, "purchase_recency_days", "Days since the last purchase.", Source.EVENTS, bought)
 
 
 def _events_of(event_type: str, group: Group, *windows: int) -> Iterator[Definition]:
-    rows = nw.col("type") == event_type
+    noun, rows = word(event_type), nw.col("type") == event_type
     for days in windows:
-        yield Definition(
-            name=f"{word(event_type)}_count_{days}d",
-            group=group,
-            meaning=f"Events of type {event_type} in the last {days} days.",
-            term=count(Source.EVENTS, rows & within(days)),
-            is_count=True,
-            about=event_type,
-        )
-    yield Definition(
-        name=f"{word(event_type)}_recency_days",
-        group=group,
-        meaning=f"Days since the last event of type {event_type}.",
-        term=recency(Source.EVENTS, rows),
-        about=event_type,
-    )
+        name, meaning = f"{noun}_count_{days}d", f"Events of type {event_type} in the last {days} days."
+        yield counted(group, name, meaning, Source.EVENTS, rows & within(days), event_type)
+    meaning = f"Days since the last event of type {event_type}."
+    yield days_since(group, f"{noun}_recency_days", meaning, Source.EVENTS, rows, event_type)
 
 
 def activity(event_types: Iterable[str]) -> Iterator[Definition]:

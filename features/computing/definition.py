@@ -106,11 +106,6 @@ def count(source: Source, rows: nw.Expr) -> Term:
     return Term(source=source, value=nw.when(rows).then(nw.lit(1.0)), aggregate="sum")
 
 
-def recency(source: Source, rows: nw.Expr, column: str = "occurred_us") -> Term:
-    """Days since the newest of such rows."""
-    return Term(source=source, value=nw.when(rows).then(age_days(column)), aggregate="min")
-
-
 def amount(rows: nw.Expr, aggregate: Literal["sum", "max"] = "sum") -> Term:
     """Money of such events, minor units."""
     return Term(source=Source.EVENTS, value=nw.when(rows).then(nw.col("amount_minor")), aggregate=aggregate)
@@ -135,6 +130,32 @@ def mean(rows: nw.Expr, number: str) -> tuple[Term, Term]:
     has_number = rows & ~nw.col(number).is_null()
     total = Term(source=Source.EVENTS, value=nw.when(has_number).then(nw.col(number)), aggregate="sum")
     return total, count(Source.EVENTS, has_number)
+
+
+def counted(group: Group, name: str, meaning: str, source: Source, rows: nw.Expr, about: str = "") -> Definition:
+    """The number of such rows; 0 for a known customer without any."""
+    return Definition(name=name, group=group, meaning=meaning, term=count(source, rows), is_count=True, about=about)
+
+
+def days_since(
+    group: Group,
+    name: str,
+    meaning: str,
+    source: Source,
+    rows: nw.Expr,
+    about: str = "",
+    *,
+    column: str = "occurred_us",
+) -> Definition:
+    """Days since the newest of such rows."""
+    term = Term(source=source, value=nw.when(rows).then(age_days(column)), aggregate="min")
+    return Definition(name=name, group=group, meaning=meaning, term=term, about=about)
+
+
+def share(group: Group, name: str, meaning: str, rows: nw.Expr, of: nw.Expr, about: str) -> Definition:
+    """The number of such contacts as a share of the number of others; missing where there are none of those."""
+    top, bottom = count(Source.CONTACTS, rows), count(Source.CONTACTS, of)
+    return Definition(name=name, group=group, meaning=meaning, term=top, divisor=bottom, about=about)
 
 
 def word(name: str) -> str:
