@@ -2,7 +2,7 @@
 
 from math import log10
 
-from features.catalogue.building.catalogue_parts import to_minor
+from features.catalogue.building.money import to_minor
 from features.reports.readouts import ReadoutUnit
 
 MINUS = "\N{MINUS SIGN}"

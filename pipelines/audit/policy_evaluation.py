@@ -8,7 +8,7 @@ from decisioning.catalogue.measure import Unit
 from decisioning.errors import InvalidInputError
 from decisioning.policy import Policy
 from features.catalogue import load_catalogue
-from features.catalogue.building.catalogue_parts import to_minor
+from features.catalogue.building.money import to_minor
 from features.history import History
 from features.models.bundle import ModelBundle, read_bundle, value_model
 from features.models.fit import check_promotable, fit_model

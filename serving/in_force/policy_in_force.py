@@ -12,7 +12,7 @@ from decisioning.errors import InvalidInputError
 from decisioning.policy import Policy
 from decisioning.scoring import FeatureVector
 from decisioning.value_model import ValueModel
-from features.catalogue.building.catalogue_parts import to_minor
+from features.catalogue.building.money import to_minor
 from features.computing.feature_schema import FeatureSchema
 from features.computing.feature_set import feature_schema
 from features.models.fit import ModelFit, fit_model

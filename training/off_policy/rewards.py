@@ -8,7 +8,7 @@ from decisioning.arrays import FloatArray
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.measure import Measure, Unit
 from decisioning.errors import InsufficientDataError, InvalidInputError, UnknownNameError
-from features.catalogue.building.catalogue_parts import to_minor
+from features.catalogue.building.money import to_minor
 from features.log.contracts import EventType, OutcomeType
 from training.data.measures import Observed, decision_values
 

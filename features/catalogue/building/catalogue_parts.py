@@ -5,37 +5,30 @@ from typing import Any
 
 from decisioning.catalogue.catalogue import Attribute, Catalogue, Learning
 from decisioning.catalogue.channel import Channel
+from decisioning.catalogue.experiment import Holdout, ProgrammeHoldout
 from decisioning.catalogue.journey import Goal, JourneyStage, Touchpoint
+from decisioning.catalogue.levers import ArbitrationSwitches
+from decisioning.catalogue.limits import DepartmentShare
 from decisioning.catalogue.measure import Measure, Unit
 from decisioning.catalogue.message import Creative, MessageClass, Offer
-from features.catalogue.building.choice_parts import (
-    build_experiment,
-    build_exploration,
-    build_holdout,
-    build_lever,
-    build_limit,
-    build_programme_holdout,
-    build_share,
-    build_switches,
-)
+from features.catalogue.building.choice_parts import build_experiment, build_exploration, build_lever, build_limit
 from features.catalogue.building.contact_parts import (
     DAY_SECONDS,
     build_care,
     build_classes,
     build_contact_policy,
     build_conversation,
+    build_listening,
     build_quiet_hours,
 )
+from features.catalogue.building.core_part import core_part
 from features.catalogue.building.money import to_minor
-from features.catalogue.forms.catalogue_form import AttributeFile, LearningFile, MeasureFile
+from features.catalogue.forms.catalogue_form import LearningFile, MeasureFile
 from features.catalogue.forms.channel_form import ChannelFile
 from features.catalogue.forms.journey_form import TouchpointFile
-from features.catalogue.forms.listening_form import build_listening
 from features.catalogue.forms.offer_form import OfferFile
 from features.catalogue.forms.rule_form import to_predicate
 from features.log.contracts import EventType
-
-__all__ = ["build_catalogue", "build_channel", "to_minor"]
 
 _DEFAULT_PURPOSES = {
     MessageClass.MARKETING: "marketing",
@@ -67,31 +60,21 @@ def build_catalogue(sound: Mapping[str, Any], version: str = "") -> Catalogue:
         creatives=tuple(each for k, v in _sorted(sound["offers"]) for each in _creatives(k, v)),
         offer_kinds=sound["offer_kinds"],
         event_types=(*(each.value for each in EventType), *sound["event_types"]),
-        customer_attributes=tuple(_attribute(k, v) for k, v in sound["customer_attributes"].items()),
-        offer_attributes=tuple(_attribute(k, v) for k, v in sound["offer_attributes"].items()),
+        customer_attributes=tuple(core_part(Attribute, v, name=k) for k, v in sound["customer_attributes"].items()),
+        offer_attributes=tuple(core_part(Attribute, v, name=k) for k, v in sound["offer_attributes"].items()),
         measures={k: _measure(k, v, currency) for k, v in _sorted(sound["measures"])},
         learning=_learning(learning, sound["measures"], currency) if learning else None,
-        **_tests(sound),
+        experiments=tuple(build_experiment(k, v) for k, v in _sorted(sound["experiments"])),
+        holdout=core_part(Holdout, sound["holdout"]) if sound["holdout"] else None,
+        programme_holdouts=tuple(core_part(ProgrammeHoldout, v, programme_id=k) for k, v in _sorted(sound["holdouts"])),
         **_policies(sound, currency),
     )
 
 
 def _learning(file: LearningFile, measures: Mapping[str, MeasureFile], currency: str) -> Learning:
     is_rate = file.measure in measures and measures[file.measure].unit is Unit.RATE
-    return Learning(
-        measure_id=file.measure,
-        window_days=file.window_days,
-        method=file.method,
-        change_cost=file.change_cost if is_rate else to_minor(file.change_cost, currency),
-    )
-
-
-def _tests(sound: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "experiments": tuple(build_experiment(k, v) for k, v in _sorted(sound["experiments"])),
-        "holdout": build_holdout(sound["holdout"]) if sound["holdout"] else None,
-        "programme_holdouts": tuple(build_programme_holdout(k, v) for k, v in _sorted(sound["holdouts"])),
-    }
+    change_cost = file.change_cost if is_rate else to_minor(file.change_cost, currency)
+    return core_part(Learning, file, measure_id=file.measure, change_cost=change_cost)
 
 
 def _policies(sound: Mapping[str, Any], currency: str) -> dict[str, Any]:
@@ -104,9 +87,9 @@ def _policies(sound: Mapping[str, Any], currency: str) -> dict[str, Any]:
         "care": build_care(sound["care"]),
         "listening": build_listening(sound["listening"]),
         "limits": tuple(build_limit(k, v, currency) for k, v in _sorted(sound["limits"])),
-        "shares": tuple(build_share(k, v) for k, v in _sorted(sound["shares"])),
+        "shares": tuple(core_part(DepartmentShare, v, share_id=k, period=v.per) for k, v in _sorted(sound["shares"])),
         "levers": tuple(build_lever(k, v) for k, v in _sorted(sound["levers"])),
-        "switches": build_switches(sound["arbitration"]),
+        "switches": core_part(ArbitrationSwitches, sound["arbitration"]),
     }
 
 
@@ -114,15 +97,11 @@ def _sorted[T](entries: Mapping[str, T]) -> Iterable[tuple[str, T]]:
     return sorted(entries.items())
 
 
-def _attribute(name: str, file: AttributeFile) -> Attribute:
-    return Attribute(name=name, kind=file.kind, values=file.values)
-
-
 def _touchpoint(name: str, file: TouchpointFile) -> Touchpoint:
-    return Touchpoint(
+    return core_part(
+        Touchpoint,
+        file,
         touchpoint_id=name,
-        channels=frozenset(file.channels),
-        context=dict(sorted(file.context.items())),
         sticky_seconds=round(file.sticky_hours * 3600),
         needs_permit=file.permit == "required",
         reserve_seconds=round(file.reserve_hours * 3600),
@@ -131,18 +110,15 @@ def _touchpoint(name: str, file: TouchpointFile) -> Touchpoint:
 
 def build_channel(name: str, file: ChannelFile, currency: str) -> Channel:
     """A channel with its cost in minor units and its times in seconds and minutes."""
-    return Channel(
+    return core_part(
+        Channel,
+        file,
         channel_id=name,
         cost_minor=to_minor(file.cost, currency),
         is_online=file.online,
-        max_lengths=dict(sorted(file.max_lengths.items())),
-        required_fields=frozenset(file.required_fields),
-        max_sms_segments=file.max_sms_segments,
-        max_line_width=file.max_line_width,
         allowed_formats=frozenset(file.formats),
         lead_time_seconds=file.lead_time_days * DAY_SECONDS,
         cut_off_minute=file.cut_off,
-        zone=file.zone,
         purposes=None
         if file.purposes is None
         else {stage: frozenset(goals) for stage, goals in _sorted(file.purposes)},
@@ -151,39 +127,26 @@ def build_channel(name: str, file: ChannelFile, currency: str) -> Channel:
 
 
 def _offer(name: str, file: OfferFile, currency: str) -> Offer:
-    return Offer(
+    return core_part(
+        Offer,
+        file,
         offer_id=name,
         goal_id=file.goal,
-        kind=file.kind,
-        message_class=file.message_class,
         purpose=file.purpose or _DEFAULT_PURPOSES.get(file.message_class),
-        stages=frozenset(file.stages),
-        valid_from=file.valid_from,
-        valid_until=file.valid_until,
         value_minor=to_minor(file.value, currency),
-        attributes=dict(sorted(file.attributes.items())),
-        eligibility=to_predicate(file.eligibility),
-        applicability=to_predicate(file.applicability),
-        suitability=to_predicate(file.suitability),
-        never_with=frozenset(file.never_with),
         not_after={offer: days * DAY_SECONDS for offer, days in _sorted(file.not_after)},
-        urgency=file.urgency,
-        asks=frozenset(file.asks),
-        answers_in_kind=file.answers_in_kind,
     )
 
 
 def _creatives(offer_id: str, file: OfferFile) -> list[Creative]:
     creatives = [
-        Creative(
+        core_part(
+            Creative,
+            each,
             creative_id=each.creative,
             offer_id=offer_id,
             channel_id=each.channel,
-            content=dict(sorted(each.content.items())),
             requires=tuple(sorted(set(each.requires))),
-            eligibility=to_predicate(each.eligibility),
-            applicability=to_predicate(each.applicability),
-            suitability=to_predicate(each.suitability),
             place=0 if file.message_class is MessageClass.MARKETING else place,
         )
         for place, each in enumerate(file.creatives)

@@ -1,13 +1,15 @@
-"""`classes`, `contact_policy`, `quiet_hours` and `care` as the core's types: days and hours in seconds and minutes."""
+"""Classes, contact policy, quiet hours, care and listening as the core's types: times in seconds and minutes."""
 
 from collections.abc import Mapping
 
 from decisioning.catalogue.care import CarePolicy, CaseKind
 from decisioning.catalogue.contact_policy import Cap, ContactPolicy, Fatigue, PressureBudget, Suppression
 from decisioning.catalogue.conversation import Conversation
+from decisioning.catalogue.listening import Listening, Topic
 from decisioning.catalogue.message import MessageClass, message_key
 from decisioning.catalogue.message_classes import DEFAULT_CLASSES, ClassRules
 from decisioning.catalogue.quiet_hours import QuietHours, QuietRule
+from features.catalogue.building.core_part import core_part
 from features.catalogue.building.money import to_minor
 from features.catalogue.building.public_holidays import public_holidays
 from features.catalogue.forms.care_form import CareFile, CaseFile
@@ -16,10 +18,9 @@ from features.catalogue.forms.contact_form import (
     ClassFile,
     ContactPolicyFile,
     ConversationFile,
-    PressureFile,
-    SuppressionFile,
 )
 from features.catalogue.forms.fields import MINUTES_OF_DAY
+from features.catalogue.forms.listening_form import ListeningFile
 from features.catalogue.forms.offer_form import OfferFile
 from features.catalogue.forms.quiet_form import QuietHoursFile, QuietRuleFile
 
@@ -45,8 +46,13 @@ def build_contact_policy(file: ContactPolicyFile, currency: str) -> ContactPolic
     fatigue = file.fatigue
     return ContactPolicy(
         caps=tuple(_cap(name, cap) for name, cap in sorted(file.caps.items())),
-        pressure=_pressure(file.pressure) if file.pressure else None,
-        suppressions=tuple(sorted(map(_suppression, file.suppressions), key=_suppression_order)),
+        pressure=core_part(PressureBudget, file.pressure, window_seconds=file.pressure.window_days * DAY_SECONDS)
+        if file.pressure
+        else None,
+        suppressions=tuple(
+            core_part(Suppression, each, cooldown_seconds=_seconds(each.days))
+            for each in sorted(file.suppressions, key=lambda each: (each.after, each.scope.value))
+        ),
         look_ahead_seconds=file.look_ahead_hours * HOUR_SECONDS,
         fatigue=Fatigue(
             cost_minor=to_minor(fatigue.cost, currency), half_life_seconds=fatigue.half_life_days * DAY_SECONDS
@@ -71,32 +77,12 @@ def build_conversation(file: ConversationFile | None, offers: Mapping[str, Offer
 
 def _cap(name: str, file: CapFile) -> Cap:
     days, hours = file.window_days, file.window_hours
-    return Cap(
-        cap_id=name,
-        scope=file.scope,
-        limit=file.limit,
-        window_seconds=(hours or 0.0) * HOUR_SECONDS if days is None else days * DAY_SECONDS,
-        of=file.of,
-        unit=file.per,
-    )
+    window_seconds = (hours or 0.0) * HOUR_SECONDS if days is None else days * DAY_SECONDS
+    return core_part(Cap, file, cap_id=name, window_seconds=window_seconds, unit=file.per)
 
 
-def _pressure(file: PressureFile) -> PressureBudget:
-    return PressureBudget(
-        limit=file.limit,
-        window_seconds=file.window_days * DAY_SECONDS,
-        class_weights=dict(sorted(file.class_weights.items())),
-        channel_weights=dict(sorted(file.channel_weights.items())),
-    )
-
-
-def _suppression(file: SuppressionFile) -> Suppression:
-    seconds = None if file.days is None else file.days * DAY_SECONDS
-    return Suppression(after=file.after, scope=file.scope, cooldown_seconds=seconds)
-
-
-def _suppression_order(each: Suppression) -> tuple[str, str]:
-    return each.after, each.scope.value
+def _seconds(days: float | None) -> float | None:
+    return None if days is None else days * DAY_SECONDS
 
 
 def build_quiet_hours(file: QuietHoursFile) -> QuietHours:
@@ -110,9 +96,9 @@ def build_quiet_hours(file: QuietHoursFile) -> QuietHours:
 
 
 def _quiet_rule(file: QuietRuleFile) -> QuietRule:
-    return QuietRule(
-        channels=frozenset(file.channels),
-        countries=frozenset(file.countries),
+    return core_part(
+        QuietRule,
+        file,
         from_minute=file.begins or 0,
         until_minute=(file.ends or 0) % MINUTES_OF_DAY,
         weekdays=frozenset(file.days),
@@ -134,13 +120,17 @@ def build_care(file: CareFile) -> CarePolicy:
 
 
 def _case_kind(name: str, file: CaseFile) -> CaseKind:
-    return CaseKind(
+    return core_part(
+        CaseKind,
+        file,
         kind=name,
-        opened_by=frozenset(file.opened_by),
-        resolved_by=frozenset(file.resolved_by),
         cooldown_seconds={severity: days * DAY_SECONDS for severity, days in sorted(file.cooldown_days.items())},
-        default_severity=file.default_severity,
-        max_open_seconds=None if file.max_open_days is None else file.max_open_days * DAY_SECONDS,
-        owner=file.owner,
+        max_open_seconds=_seconds(file.max_open_days),
         answer_within_seconds=None if file.answer_within_hours is None else file.answer_within_hours * HOUR_SECONDS,
     )
+
+
+def build_listening(file: ListeningFile) -> Listening:
+    """Topics in the order of their names."""
+    topics = {name: core_part(Topic, topic) for name, topic in sorted(file.topics.items())}
+    return core_part(Listening, file, topics=topics)

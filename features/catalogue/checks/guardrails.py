@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from decisioning.errors import InvalidPolicyError
+from features.catalogue.building.core_part import core_part
 from features.catalogue.building.money import to_minor
 from features.catalogue.fairness_rules import (
     ATTRIBUTE_PREFIX,
@@ -68,16 +69,10 @@ def load_fairness(folder: Path) -> FairnessRules:
 def build_fairness(file: FairnessFile, currency: str) -> FairnessRules:
     """The rules that a section declares, with money in minor units."""
     guardrails = tuple(_guardrail(name, each, currency) for name, each in sorted(file.guardrails.items()))
-    return FairnessRules(period_days=file.period_days, max_age_days=file.max_age_days, guardrails=guardrails)
+    return core_part(FairnessRules, file, guardrails=guardrails)
 
 
 def _guardrail(name: str, file: GuardrailFile, currency: str) -> Guardrail:
     is_money = UNITS[file.measure] is FairnessUnit.MONEY_MINOR
-    return Guardrail(
-        guardrail_id=name,
-        measure=file.measure,
-        groups=file.groups,
-        tolerance=to_minor(file.tolerance, currency) if is_money else file.tolerance,
-        channel=file.channel,
-        blocks_promotion=file.blocks_promotion,
-    )
+    tolerance = to_minor(file.tolerance, currency) if is_money else file.tolerance
+    return core_part(Guardrail, file, guardrail_id=name, tolerance=tolerance)

@@ -4,7 +4,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from decisioning.catalogue.listening import SCALES, Listening, Topic
+from decisioning.catalogue.listening import SCALES, Listening
 from features.catalogue.forms.fields import FileModel, Identifier, Text
 
 _PLAIN = Listening()
@@ -52,14 +52,3 @@ class ListeningFile(FileModel):
             if not lowest <= score <= highest:
                 raise ValueError(f"must have a low score of {survey} from {lowest:g} to {highest:g}")
         return self
-
-
-def build_listening(file: ListeningFile) -> Listening:
-    """As the core's type."""
-    return Listening(
-        topics={name: Topic(words=topic.words, opens=topic.opens) for name, topic in sorted(file.topics.items())},
-        negative_below=file.negative_below,
-        positive_above=file.positive_above,
-        opens=file.opens,
-        low_scores=dict(sorted(file.low_scores.items())),
-    )

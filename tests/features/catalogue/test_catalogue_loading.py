@@ -14,7 +14,7 @@ from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.message import MessageClass
 from decisioning.rules.predicate import AllOf, AnyOf, Compare, Comparison, Not
 from features.catalogue import catalogue_json_schema, catalogue_version, check_catalogue, load_catalogue
-from features.catalogue.building.catalogue_parts import to_minor
+from features.catalogue.building.money import to_minor
 from features.catalogue.forms.rule_form import RuleFile, to_predicate
 from features.catalogue.reading.json_schema import fields_at, schema_text
 
