@@ -49,11 +49,14 @@ _PLANNED = frozenset({"window_ends_at"})
 _MOST_SHOWN_OF_VALUE = 500
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class ColumnRule:
-    """What a column must be; `is_broken` is true for the rows that are not, over parsed columns.
+    """What a column must be.
 
     Attributes:
+        column: Which one.
+        text: The rule, in words that complete 'must be'.
+        is_broken: True for the rows that break it, over parsed columns.
         is_about_absence: Whether a file without the column breaks it, too.
     """
 
@@ -132,7 +135,7 @@ def check_rows(table: Table, file: str, raw: pl.DataFrame, surroundings: Surroun
     rules = _rules(table, told, surroundings)
     values, faults = _fitted(table, values, surroundings.catalogue)
     rules += [
-        ColumnRule(column=name, text=fault, is_broken=pl.lit(found) == fault)
+        ColumnRule(name, fault, pl.lit(found) == fault)
         for name, found in faults.items()
         for fault in found.drop_nulls().unique().sort()
     ]
@@ -202,9 +205,9 @@ def _column_rules(table: Table, column: Column, surroundings: Surroundings) -> l
     name, value = column.name, pl.col(column.name)
     was_given = pl.col(f"given:{name}")
     type_rule = shape_rule(name) if column.is_json else accepted(column)
-    rules = [ColumnRule(column=name, text=type_rule, is_broken=was_given & value.is_null())]
+    rules = [ColumnRule(name, type_rule, was_given & value.is_null())]
     if column.is_required:
-        rules.append(ColumnRule(column=name, text="given", is_broken=~was_given))
+        rules.append(ColumnRule(name, "given", ~was_given))
     if isinstance(column.dtype, pl.Datetime):
         rules += _time_rules(name, surroundings.now, is_spared(table, name))
     elif isinstance(column.dtype, pl.String) and not column.is_json:
@@ -217,19 +220,19 @@ def _text_rules(name: str) -> list[ColumnRule]:
     is_long = value.str.len_chars() > MOST_CHARACTERS
     is_odd = value.str.contains(r"[\p{C}\p{Zl}\p{Zp}]|^\s|\s$|^$")
     return [
-        ColumnRule(column=name, text=f"at most {MOST_CHARACTERS} characters", is_broken=is_long),
-        ColumnRule(column=name, text="printable text without space at its ends", is_broken=is_odd),
+        ColumnRule(name, f"at most {MOST_CHARACTERS} characters", is_long),
+        ColumnRule(name, "printable text without space at its ends", is_odd),
     ]
 
 
 def _time_rules(name: str, now: datetime | None, is_spared: pl.Expr) -> list[ColumnRule]:
     value = pl.col(name)
     is_outside = (value < pl.lit(EARLIEST)) | (value >= pl.lit(LATEST))
-    rules = [ColumnRule(column=name, text="within the years 1970 to 2099", is_broken=is_outside & ~is_spared)]
+    rules = [ColumnRule(name, "within the years 1970 to 2099", is_outside & ~is_spared)]
     if now is not None and name not in _PLANNED:
         latest = now + FUTURE_TOLERANCE
         text = f"at most {FUTURE_TOLERANCE.seconds // 3600} hour after the import"
-        rules.append(ColumnRule(column=name, text=text, is_broken=(value > pl.lit(latest)) & ~is_outside & ~is_spared))
+        rules.append(ColumnRule(name, text, (value > pl.lit(latest)) & ~is_outside & ~is_spared))
     return rules
 
 
@@ -238,16 +241,10 @@ def _customer_rules(_surroundings: Surroundings) -> list[ColumnRule]:
     is_locale = locale.str.contains(r"^[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8})*$")
     is_number = pl.col("phone_prefix").map_elements(is_international, return_dtype=pl.Boolean)
     return [
-        ColumnRule(column="locale", text="a BCP 47 tag, such as en-GB", is_broken=~is_locale),
+        ColumnRule("locale", "a BCP 47 tag, such as en-GB", ~is_locale),
+        ColumnRule("country", "an ISO 3166-1 alpha-2 code, such as DE", ~country.is_in(sorted(country_codes()))),
         ColumnRule(
-            column="country",
-            text="an ISO 3166-1 alpha-2 code, such as DE",
-            is_broken=~country.is_in(sorted(country_codes())),
-        ),
-        ColumnRule(
-            column="phone_prefix",
-            text="a telephone number or its beginning with + and country code, such as +49 30",
-            is_broken=~is_number,
+            "phone_prefix", "a telephone number or its beginning with + and country code, such as +49 30", ~is_number
         ),
     ]
 
@@ -256,21 +253,21 @@ def _event_rules(surroundings: Surroundings) -> list[ColumnRule]:
     kind = pl.col("type")
     if surroundings.catalogue is None:
         words = ColumnRule(
-            column="type",
-            text="a word of lower-case letters, digits and underscores",
-            is_broken=~kind.str.contains(r"^[a-z][a-z0-9_]{0,63}$"),
+            "type",
+            "a word of lower-case letters, digits and underscores",
+            ~kind.str.contains(r"^[a-z][a-z0-9_]{0,63}$"),
         )
     else:
         known = surroundings.catalogue.event_types
         words = ColumnRule(
-            column="type",
-            text=f"an event type of the catalogue ({', '.join(known)}) or of live state ({', '.join(StateEventType)})",
-            is_broken=~kind.is_in([*known, *map(str, StateEventType)]),
+            "type",
+            f"an event type of the catalogue ({', '.join(known)}) or of live state ({', '.join(StateEventType)})",
+            ~kind.is_in([*known, *map(str, StateEventType)]),
         )
     worth = ColumnRule(
-        column="amount_minor",
-        text="given for a purchase, in whole minor units: 4990 for 49.90, 0 for what was free",
-        is_broken=(kind == EventType.PURCHASE.value) & ~pl.col("given:amount_minor"),
+        "amount_minor",
+        "given for a purchase, in whole minor units: 4990 for 49.90, 0 for what was free",
+        (kind == EventType.PURCHASE.value) & ~pl.col("given:amount_minor"),
         is_about_absence=True,
     )
     return [words, worth, *_yes_rules(surroundings.now), *_money_rules(surroundings)]
@@ -282,18 +279,14 @@ def _yes_rules(now: datetime | None) -> list[ColumnRule]:
         return []
     is_ahead = pl.col("type").is_in(sorted(GRANTS)) & (pl.col("occurred_at") > pl.lit(now + YES_LEAD))
     seconds = YES_LEAD // timedelta(seconds=1)
-    return [
-        ColumnRule(
-            column="occurred_at", text=f"at most {seconds} seconds after the import for a yes", is_broken=is_ahead
-        )
-    ]
+    return [ColumnRule("occurred_at", f"at most {seconds} seconds after the import for a yes", is_ahead)]
 
 
 def _outcome_rules(surroundings: Surroundings) -> list[ColumnRule]:
     known = [str(kind) for kind in OutcomeType]
     is_known = pl.col("type").is_in(known)
     return [
-        ColumnRule(column="type", text=f"an outcome type ({', '.join(known)})", is_broken=~is_known),
+        ColumnRule("type", f"an outcome type ({', '.join(known)})", ~is_known),
         *_money_rules(surroundings),
     ]
 
@@ -302,38 +295,26 @@ def _money_rules(surroundings: Surroundings) -> list[ColumnRule]:
     amount, currency = pl.col("amount_minor"), pl.col("currency")
     rules = [
         ColumnRule(
-            column="amount_minor",
-            text=f"between -{MOST_MINOR} and {MOST_MINOR} minor units",
-            is_broken=~amount.is_between(-MOST_MINOR, MOST_MINOR),
+            "amount_minor",
+            f"between -{MOST_MINOR} and {MOST_MINOR} minor units",
+            ~amount.is_between(-MOST_MINOR, MOST_MINOR),
         )
     ]
     if surroundings.catalogue is None:
         is_code = currency.str.contains(r"^[A-Z]{3}$")
-        return [*rules, ColumnRule(column="currency", text="an ISO 4217 code, such as EUR", is_broken=~is_code)]
+        return [*rules, ColumnRule("currency", "an ISO 4217 code, such as EUR", ~is_code)]
     ours = surroundings.catalogue.currency
-    return [*rules, ColumnRule(column="currency", text=f"the catalogue's currency, {ours}", is_broken=currency != ours)]
+    return [*rules, ColumnRule("currency", f"the catalogue's currency, {ours}", currency != ours)]
 
 
 def _decision_rules(_surroundings: Surroundings) -> list[ColumnRule]:
     probability, silence = pl.col("action_probability"), pl.col("offer_id").is_null() & ~pl.col("given:offer_id")
     is_probability = probability.is_not_nan() & (probability > 0) & (probability <= 1)
     return [
-        ColumnRule(column="action_probability", text="above 0 and at most 1", is_broken=~is_probability),
-        ColumnRule(
-            column="window_ends_at",
-            text="later than decided_at",
-            is_broken=pl.col("window_ends_at") <= pl.col("decided_at"),
-        ),
-        ColumnRule(
-            column="channel",
-            text="empty for silence (no offer_id)",
-            is_broken=silence & pl.col("channel").is_not_null(),
-        ),
-        ColumnRule(
-            column="creative_id",
-            text="empty for silence (no offer_id)",
-            is_broken=silence & pl.col("creative_id").is_not_null(),
-        ),
+        ColumnRule("action_probability", "above 0 and at most 1", ~is_probability),
+        ColumnRule("window_ends_at", "later than decided_at", pl.col("window_ends_at") <= pl.col("decided_at")),
+        ColumnRule("channel", "empty for silence (no offer_id)", silence & pl.col("channel").is_not_null()),
+        ColumnRule("creative_id", "empty for silence (no offer_id)", silence & pl.col("creative_id").is_not_null()),
     ]
 
 

@@ -112,8 +112,17 @@ def _time(name: str, meaning: str, *, required: bool = False) -> Column:
     return Column(name=name, dtype=UTC_TIME, is_required=required, meaning=meaning)
 
 
-_AMOUNT = Column(name="amount_minor", dtype=pl.Int64(), is_required=False, meaning="money, minor units")
-_CURRENCY = _text("currency", "ISO 4217 code of the amount")
+def _other(name: str, dtype: pl.DataType, meaning: str) -> Column:
+    return Column(name=name, dtype=dtype, is_required=False, meaning=meaning)
+
+
+_WHO = _id("customer_id", "who", required=True)
+_MOMENTS = (
+    _time("occurred_at", "when it happened", required=True),
+    _time("recorded_at", "when it became known, by our clock; empty: as it happened"),
+)
+_MONEY = (_other("amount_minor", pl.Int64(), "money, minor units"), _text("currency", "ISO 4217 code of the amount"))
+_PROPERTIES = _json("properties", "anything else")
 
 CUSTOMERS = Table(
     name="customers",
@@ -145,14 +154,12 @@ EVENTS = Table(
     time_column="occurred_at",
     columns=(
         _id("event_id", "stable identifier", required=True),
-        _id("customer_id", "who", required=True),
+        _WHO,
         _text("type", "event type", required=True),
-        _time("occurred_at", "when it happened", required=True),
-        _time("recorded_at", "when it became known, by our clock; empty: as it happened"),
+        *_MOMENTS,
         _text("channel", "where"),
-        _AMOUNT,
-        _CURRENCY,
-        _json("properties", "anything else"),
+        *_MONEY,
+        _PROPERTIES,
     ),
 )
 
@@ -162,30 +169,20 @@ DECISIONS = Table(
     time_column="decided_at",
     columns=(
         _id("decision_id", "stable identifier", required=True),
-        _id("customer_id", "who", required=True),
+        _WHO,
         _time("decided_at", "when", required=True),
         _text("touchpoint", "what asked"),
         _id("offer_id", "the offer; empty means silence"),
         _text("channel", "how it travelled; empty for silence"),
         _id("creative_id", "the wording"),
-        Column(
-            name="action_probability",
-            dtype=pl.Float64(),
-            is_required=False,
-            meaning="probability of this choice under the logging policy, in (0, 1]",
-        ),
+        _other("action_probability", pl.Float64(), "probability of this choice under the logging policy, in (0, 1]"),
         _time("window_ends_at", "end of the window its worth is counted in; default the catalogue's window"),
         _text("stage", "journey stage at that moment"),
         _json("arms", "arm per experiment"),
         _text("policy_version", "policy that chose"),
         _text("model_version", "model that scored"),
         _json("record", "full decision record, where the engine made it"),
-        Column(
-            name="is_held_out",
-            dtype=pl.Boolean(),
-            is_required=False,
-            meaning="whether the universal holdout kept it back",
-        ),
+        _other("is_held_out", pl.Boolean(), "whether the universal holdout kept it back"),
         _json("ghost", "what a holdout or a silent arm kept back: message_key and action_probability"),
         _text("placement", "position of the slate that it fills; empty where there is one alone"),
         _text("commitment", "keyed commitment to the record, chained to the one before"),
@@ -200,13 +197,11 @@ OUTCOMES = Table(
     columns=(
         _id("outcome_id", "stable identifier", required=True),
         _id("decision_id", "the decision it belongs to", required=True),
-        _id("customer_id", "who", required=True),
+        _WHO,
         _text("type", "outcome type", required=True),
-        _time("occurred_at", "when it happened", required=True),
-        _time("recorded_at", "when it became known, by our clock; empty: as it happened"),
-        _AMOUNT,
-        _CURRENCY,
-        _json("properties", "anything else"),
+        *_MOMENTS,
+        *_MONEY,
+        _PROPERTIES,
     ),
 )
 
