@@ -3,10 +3,11 @@
 import json
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any, NotRequired, TypedDict
 
 import orjson
 import polars as pl
+from pydantic import AfterValidator, Field, TypeAdapter, with_config
 
 from decisioning.customer import PROTECTIONS
 from features.declared import read_flag
@@ -18,72 +19,52 @@ MOST_CHARACTERS = 200
 
 _LONG_NUMBER = re.compile(r"\d{19}")
 _SPELLING = orjson.OPT_SORT_KEYS
-_CONSENT_KEYS = {"channel", "purpose", "granted"}
-_CONSENT_EXTRAS = {"recorded_at", "source"}
 
 
-def _is_name(value: object) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= MOST_CHARACTERS and value.isprintable()
+def _that(holds: Callable[[str], object]) -> AfterValidator:
+    def checked(text: str) -> str:
+        if not holds(text):
+            raise ValueError("no such text")
+        return text
+
+    return AfterValidator(checked)
 
 
-def _is_aware_time(value: object) -> bool:
-    return moment_in_text(value) is not None
+type Name = Annotated[str, Field(min_length=1, max_length=MOST_CHARACTERS), _that(str.isprintable)]
 
 
-def _is_list_of_names(value: Any) -> bool:
-    return isinstance(value, list) and all(map(_is_name, value))
+@with_config(extra="forbid")
+class _Consent(TypedDict):
+    channel: Name
+    purpose: Name
+    granted: bool
+    recorded_at: NotRequired[Annotated[str, _that(moment_in_text)] | None]
+    source: NotRequired[str | None]
 
 
-def _is_consent(value: Any) -> bool:
-    if not isinstance(value, dict) or not _CONSENT_KEYS <= set(value) <= _CONSENT_KEYS | _CONSENT_EXTRAS:
-        return False
-    recorded_at, source = value.get("recorded_at"), value.get("source")
-    return (
-        _is_name(value["channel"])
-        and _is_name(value["purpose"])
-        and isinstance(value["granted"], bool)
-        and (recorded_at is None or _is_aware_time(recorded_at))
-        and (source is None or isinstance(source, str))
-    )
+@with_config(extra="forbid")
+class _Ghost(TypedDict):
+    message_key: str
+    action_probability: Annotated[float, Field(gt=0, le=1)]
 
 
-def _is_list_of_consents(value: Any) -> bool:
-    return isinstance(value, list) and all(map(_is_consent, value))
-
-
-def _is_object(value: Any) -> bool:
-    return isinstance(value, dict)
-
-
-def _is_flat_object(value: Any) -> bool:
-    return isinstance(value, dict) and not any(isinstance(item, dict | list) for item in value.values())
-
-
-def _is_object_of_names(value: Any) -> bool:
-    return isinstance(value, dict) and all(map(_is_name, value.values()))
-
-
-def _is_ghost(value: Any) -> bool:
-    if not isinstance(value, dict) or set(value) != {"message_key", "action_probability"}:
-        return False
-    probability = value["action_probability"]
-    is_number = isinstance(probability, int | float) and not isinstance(probability, bool)
-    return isinstance(value["message_key"], str) and is_number and 0 < probability <= 1
-
-
-_SHAPES: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    "channels": ("a JSON list of channel names", _is_list_of_names),
+_NAMES = TypeAdapter(list[Name])
+_ANY_OBJECT = ("a JSON object", TypeAdapter(dict[str, Any]))
+_SHAPES: dict[str, tuple[str, TypeAdapter[Any]]] = {
+    "channels": ("a JSON list of channel names", _NAMES),
     "consents": (
         "a JSON list of objects with channel, purpose, granted (true or false), optionally recorded_at and source",
-        _is_list_of_consents,
+        TypeAdapter(list[_Consent]),
     ),
-    "attributes": ("a JSON object of numbers, texts, true, false or null", _is_flat_object),
-    "cleared": (f"a JSON list of {', '.join(CLEARABLE)}", _is_list_of_names),
-    "protections": (f"a JSON list of {', '.join(sorted(PROTECTIONS))}", _is_list_of_names),
-    "ghost": ("a JSON object of message_key and action_probability (above 0 and at most 1)", _is_ghost),
-    "arms": ("a JSON object of arm names by experiment", _is_object_of_names),
+    "attributes": (
+        "a JSON object of numbers, texts, true, false or null",
+        TypeAdapter(dict[str, bool | int | float | str | None]),
+    ),
+    "cleared": (f"a JSON list of {', '.join(CLEARABLE)}", _NAMES),
+    "protections": (f"a JSON list of {', '.join(sorted(PROTECTIONS))}", _NAMES),
+    "ghost": ("a JSON object of message_key and action_probability (above 0 and at most 1)", TypeAdapter(_Ghost)),
+    "arms": ("a JSON object of arm names by experiment", TypeAdapter(dict[str, Name])),
 }
-_ANY_OBJECT = ("a JSON object", _is_object)
 
 
 def shape_rule(column: str) -> str:
@@ -93,22 +74,23 @@ def shape_rule(column: str) -> str:
 
 def respell(values: pl.Series) -> pl.Series:
     """The values of a JSON column in one spelling: no spaces, sorted keys; missing where the shape is wrong."""
-    has_shape = _SHAPES.get(values.name, _ANY_OBJECT)[1]
+    shape = _SHAPES.get(values.name, _ANY_OBJECT)[1]
     known: dict[str | None, str | None] = {None: None}
     spelt = []
     for text in values:
         if text not in known:
-            known[text] = _respell_one(text, has_shape)
+            known[text] = _respell_one(text, shape)
         spelt.append(known[text])
     return pl.Series(values.name, spelt, dtype=pl.String)
 
 
-def _respell_one(text: str, has_shape: Callable[[Any], bool]) -> str | None:
+def _respell_one(text: str, shape: TypeAdapter[Any]) -> str | None:
     try:
         if _LONG_NUMBER.search(text):  # orjson would round what 64 bits cannot hold, and say nothing
             json.loads(text, parse_int=_within_64_bits)
         value = _with_flags(orjson.loads(text))
-        return orjson.dumps(value, option=_SPELLING).decode() if has_shape(value) else None
+        shape.validate_python(value, strict=True)
+        return orjson.dumps(value, option=_SPELLING).decode()
     except (ValueError, RecursionError, orjson.JSONEncodeError):
         return None
 

@@ -11,6 +11,7 @@ import shutil
 from enum import StrEnum
 from pathlib import Path
 from secrets import token_hex
+from typing import Any
 
 import orjson
 
@@ -24,6 +25,7 @@ from features.durability import replace_file
 
 POLICIES = "policies"
 _CATALOGUE_SUFFIXES = frozenset({".yaml", ".yml"})
+_UNREADABLE = (InvalidInputError, OSError, ValueError, KeyError, TypeError)
 
 
 class Absence(StrEnum):
@@ -81,18 +83,19 @@ class PolicyArchive:
 
     def _read_catalogue(self, version: str) -> Catalogue | None:
         try:
-            parts = orjson.loads((self.path / POLICIES / f"{version}.json").read_bytes())
-            return load_catalogue(self.path / parts["catalogue"])
-        except (InvalidInputError, OSError, orjson.JSONDecodeError, KeyError, TypeError):
+            return load_catalogue(self.path / self._note(version)["catalogue"])
+        except _UNREADABLE:
             return None
 
     def ledger(self, version: str) -> assignment_ledger.Ledger | None:
         """The assignment of experiments while a policy was in force; None if it was not kept."""
         try:
-            parts = orjson.loads((self.path / POLICIES / f"{version}.json").read_bytes())
-            return assignment_ledger.read_ledger(self.path / parts["catalogue"])
-        except (InvalidInputError, OSError, orjson.JSONDecodeError, KeyError, TypeError):
+            return assignment_ledger.read_ledger(self.path / self._note(version)["catalogue"])
+        except _UNREADABLE:
             return None
+
+    def _note(self, version: str) -> dict[str, Any]:
+        return orjson.loads((self.path / POLICIES / f"{version}.json").read_bytes())
 
     def _copy(self, folder: Path, version: str) -> bool:
         """Copy the files; False where they are no longer those that the policy was made of."""
@@ -117,7 +120,7 @@ class PolicyArchive:
 
     def _build(self, version: str) -> Policy | Absence:
         try:
-            parts = orjson.loads((self.path / POLICIES / f"{version}.json").read_bytes())
+            parts = self._note(version)
             if parts["behaviour"] != BEHAVIOUR_VERSION:
                 return Absence.OTHER_BEHAVIOUR
             unit = Unit(parts["unit"]) if "unit" in parts else None
@@ -125,7 +128,7 @@ class PolicyArchive:
             policy = Policy(catalogue, parts["seed"], unit=unit)
         except FileNotFoundError:
             return Absence.NEVER_KEPT
-        except (InvalidInputError, OSError, ValueError, KeyError, TypeError):
+        except _UNREADABLE:
             return Absence.DAMAGED
         return policy if policy.version == version else Absence.DAMAGED
 

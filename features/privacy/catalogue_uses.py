@@ -1,7 +1,7 @@
 """What a catalogue's rules, wordings and measures look at, by the name of the data."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -12,50 +12,48 @@ _PLACEHOLDER = re.compile(r"\bcustomer\.([A-Za-z_][A-Za-z0-9_]*)")
 _NAMED_PARTS = ("offer_id", "stage_id", "limit_id", "experiment_id", "lever_id", "share_id")
 
 
-def rule_facts(catalogue: Catalogue) -> dict[str, tuple[str, ...]]:
+type _Uses = dict[str, tuple[str, ...]]
+
+
+def rule_facts(catalogue: Catalogue) -> _Uses:
     """Facts that rules ask about, each with where: `offers.deal.eligibility` and the like."""
-    found: dict[str, set[str]] = {}
-    for where, fact in _facts(catalogue, ()):
-        found.setdefault(fact, set()).add(where)
-    return {fact: tuple(sorted(places)) for fact, places in sorted(found.items())}
+    return _uses((fact, where) for where, fact in _facts(catalogue, ()))
 
 
-def template_attributes(catalogue: Catalogue) -> dict[str, tuple[str, ...]]:
+def template_attributes(catalogue: Catalogue) -> _Uses:
     """Attributes of customers that wordings name, each with the messages."""
-    found: dict[str, set[str]] = {}
-    for creative in catalogue.creatives:
-        for text in creative.content.values():
-            for name in _PLACEHOLDER.findall(text):
-                found.setdefault(name, set()).add(creative.message_key)
-    return {name: tuple(sorted(keys)) for name, keys in sorted(found.items())}
+    return _uses(
+        (name, creative.message_key)
+        for creative in catalogue.creatives
+        for text in creative.content.values()
+        for name in _PLACEHOLDER.findall(text)
+    )
 
 
-def measured(catalogue: Catalogue) -> dict[str, tuple[str, ...]]:
+def measured(catalogue: Catalogue) -> _Uses:
     """Event and outcome types that measures count, as `events.<type>` and `outcomes.<type>`, each with the measures."""
-    found: dict[str, set[str]] = {}
-    for name, measure in catalogue.measures.items():
-        named = {f"events.{one}" for one in measure.added_events | measure.subtracted_events}
-        for one in named | {f"outcomes.{one}" for one in measure.outcomes}:
-            found.setdefault(one, set()).add(name)
-    return {one: tuple(sorted(measures)) for one, measures in sorted(found.items())}
+    events = {name: one.added_events | one.subtracted_events for name, one in catalogue.measures.items()}
+    outcomes = ((f"outcomes.{kind}", name) for name, one in catalogue.measures.items() for kind in one.outcomes)
+    return _uses([*((f"events.{kind}", name) for name, kinds in events.items() for kind in kinds), *outcomes])
 
 
-def case_events(catalogue: Catalogue) -> dict[str, tuple[str, ...]]:
+def case_events(catalogue: Catalogue) -> _Uses:
     """Event types that open or resolve a case, each with the kinds of case."""
-    found: dict[str, set[str]] = {}
-    for name, kind in catalogue.care.kinds.items():
-        for event_type in kind.opened_by | kind.resolved_by:
-            found.setdefault(f"events.{event_type}", set()).add(name)
-    return {one: tuple(sorted(kinds)) for one, kinds in sorted(found.items())}
+    kinds = catalogue.care.kinds.items()
+    return _uses((f"events.{one}", name) for name, kind in kinds for one in kind.opened_by | kind.resolved_by)
 
 
-def asked_attributes(catalogue: Catalogue) -> dict[str, tuple[str, ...]]:
+def asked_attributes(catalogue: Catalogue) -> _Uses:
     """Attributes that offers ask customers for, so that none asks what is known; each with the offers."""
+    return _uses((name, offer.offer_id) for offer in catalogue.offers.values() for name in offer.asks)
+
+
+def _uses(pairs: Iterable[tuple[str, str]]) -> _Uses:
+    """Users by what they use, each once, in order."""
     found: dict[str, set[str]] = {}
-    for offer in catalogue.offers.values():
-        for name in getattr(offer, "asks", ()):
-            found.setdefault(name, set()).add(offer.offer_id)
-    return {name: tuple(sorted(offers)) for name, offers in sorted(found.items())}
+    for used, user in pairs:
+        found.setdefault(used, set()).add(user)
+    return {used: tuple(sorted(users)) for used, users in sorted(found.items())}
 
 
 def _facts(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, str]]:
