@@ -25,17 +25,6 @@ FORMAT = 1
 BOOSTER_FILE = "booster.txt"
 MODEL_FILE = "model.json"
 
-_CODING_NUMBERS = (
-    "offsets",
-    "offer_offsets",
-    "prior_offset",
-    "prior_slopes",
-    "responses",
-    "offer_responses",
-    "prior_response",
-    "response_slopes",
-)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelBundle:
@@ -169,9 +158,9 @@ def _document(bundle: ModelBundle) -> dict[str, Any]:
     content = {
         "format": FORMAT,
         "booster_sha256": hashlib.sha256(bundle.booster.encode()).hexdigest(),
-        "layout": {part: list(getattr(bundle.layout, part)) for part in ("customer", "message", "context")},
-        "coding": _coding_document(bundle.coding),
-        "calibrator": _calibrator_document(bundle.calibrator),
+        "layout": _plain(bundle.layout),
+        "coding": _plain(bundle.coding),
+        "calibrator": _plain(bundle.calibrator),
         "feature_schema": bundle.feature_schema,
         "catalogue_version": bundle.catalogue_version,
         "measure": bundle.measure_id,
@@ -189,27 +178,11 @@ def _content_digest(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
-def _coding_document(coding: MessageCoding) -> dict[str, Any]:
-    attributes = [{"name": one.name, "kind": str(one.kind), "values": list(one.values)} for one in coding.attributes]
-    return {
-        "offer_kinds": list(coding.offer_kinds),
-        "channels": list(coding.channels),
-        "attributes": attributes,
-        **{name: getattr(coding, name) for name in _CODING_NUMBERS},
-        "number_ranges": {name: list(numbers) for name, numbers in coding.number_ranges.items()},
-    }
-
-
-def _calibrator_document(calibrator: Calibrator) -> dict[str, Any]:
-    reference = [[None if np.isnan(one) else float(one) for one in row] for row in calibrator.reference]
-    return {
-        "baseline_intercept": calibrator.baseline_intercept,
-        "baseline_slope": calibrator.baseline_slope,
-        "common_slope": calibrator.common_slope,
-        "specific_slope": calibrator.specific_slope,
-        "reference": reference,
-        "reference_weights": [float(one) for one in calibrator.reference_weights],
-    }
+def _plain(part: DesignLayout | MessageCoding | Calibrator) -> dict[str, Any]:
+    """As JSON has it; missing numbers of a matrix are null."""
+    return orjson.loads(
+        orjson.dumps(part, default=lambda one: one.tolist() if isinstance(one, np.ndarray) else dict(one))
+    )
 
 
 def _check_format(document: Mapping[str, Any], folder: Path) -> None:
@@ -232,12 +205,12 @@ def _check_digests(document: Mapping[str, Any], booster: bytes, folder: Path) ->
 
 
 def _bundle(booster: str, document: Mapping[str, Any]) -> ModelBundle:
-    layout = {part: tuple(document["layout"][part]) for part in ("customer", "message", "context")}
+    layout = DesignLayout(**{part: tuple(names) for part, names in document["layout"].items()})
     return ModelBundle(
         booster=booster,
-        layout=DesignLayout(**layout),
+        layout=layout,
         coding=_coding(document["coding"]),
-        calibrator=_calibrator(document["calibrator"], len(layout["message"])),
+        calibrator=_calibrator(document["calibrator"], len(layout.message)),
         feature_schema=document["feature_schema"],
         catalogue_version=document["catalogue_version"],
         measure_id=document["measure"],
@@ -249,33 +222,19 @@ def _bundle(booster: str, document: Mapping[str, Any]) -> ModelBundle:
 
 
 def _coding(document: Mapping[str, Any]) -> MessageCoding:
+    """Numbers stay as they are written, so that the digest does."""
     attributes = tuple(
         Attribute(name=one["name"], kind=AttributeKind(one["kind"]), values=tuple(one["values"]))
         for one in document["attributes"]
     )
-    plain = {name: document[name] for name in _CODING_NUMBERS}
-    return MessageCoding(
-        offer_kinds=tuple(document["offer_kinds"]),
-        channels=tuple(document["channels"]),
-        attributes=attributes,
-        number_ranges={name: _three(numbers) for name, numbers in document["number_ranges"].items()},
-        **plain,
-    )
-
-
-def _three(numbers: list[float]) -> tuple[float, float, float]:
-    lowest, mean, highest = numbers
-    return lowest, mean, highest
+    words = {name: tuple(document[name]) for name in ("offer_kinds", "channels")}
+    ranges = {name: tuple(numbers) for name, numbers in document["number_ranges"].items()}
+    return MessageCoding(**{**document, **words, "attributes": attributes, "number_ranges": ranges})
 
 
 def _calibrator(document: Mapping[str, Any], width: int) -> Calibrator:
     rows = [[np.nan if one is None else float(one) for one in row] for row in document["reference"]]
-    plain = {
-        name: float(document[name])
-        for name in ("baseline_intercept", "baseline_slope", "common_slope", "specific_slope")
-    }
-    return Calibrator(
-        **plain,
-        reference=np.array(rows, dtype=np.float64).reshape(len(rows), width),
-        reference_weights=np.array(document["reference_weights"], dtype=np.float64),
-    )
+    numbers = {name: float(number) for name, number in document.items() if not name.startswith("reference")}
+    reference = np.array(rows, dtype=np.float64).reshape(len(rows), width)
+    weights = np.array(document["reference_weights"], dtype=np.float64)
+    return Calibrator(**numbers, reference=reference, reference_weights=weights)
