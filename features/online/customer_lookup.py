@@ -2,15 +2,12 @@
 
 from datetime import datetime
 
-from redis.exceptions import RedisError
-
 from decisioning.customer import Customer
-from decisioning.errors import FeatureUnavailableError
 from decisioning.scoring import FeatureVector
 from features.computing.feature_schema import FeatureSchema
 from features.online.profiles import decode_profile
 from features.online.record import decode_record
-from features.online.redis_connection import connect
+from features.online.redis_connection import asking_redis, connect
 from features.online.redis_keys import feature_key, profile_key
 
 
@@ -22,11 +19,8 @@ def read_customer(
     Raises:
         FeatureUnavailableError: Redis is away, or holds something else than the catalogue's schema.
     """
-    try:
-        with connect(redis_url) as redis:
-            record, profile = redis.get(feature_key(customer_id)), redis.get(profile_key(customer_id))
-    except RedisError as error:
-        raise FeatureUnavailableError(f"Redis must answer before a customer can be read, got: {error}") from error
+    with asking_redis("Redis must answer before a customer can be read, got"), connect(redis_url) as redis:
+        record, profile = redis.get(feature_key(customer_id)), redis.get(profile_key(customer_id))
     return (
         decode_record(record, schema, now) if isinstance(record, bytes) else None,
         decode_profile(profile) if isinstance(profile, bytes) else None,

@@ -4,11 +4,10 @@ from datetime import datetime, timedelta
 
 import polars as pl
 from redis import Redis
-from redis.exceptions import RedisError
 
-from decisioning.errors import FeatureUnavailableError
 from features.log.contracts import DECISIONS
 from features.log.event_log import EventLog
+from features.online.redis_connection import asking_redis
 from features.online.redis_keys import DEMAND_KEY
 
 HOURS = 168
@@ -34,13 +33,10 @@ def tell_demand(redis: Redis, log: EventLog, now: datetime) -> bool:
     hour = ((at.dt.weekday().cast(pl.Int64) - 1) * 24 + at.dt.hour().cast(pl.Int64)).alias("hour")
     counts = dict(recent.group_by(hour).len("count").collect().iter_rows())
     total = sum(counts.values())
-    try:
-        with redis.pipeline(transaction=True) as pipeline:
-            pipeline.delete(DEMAND_KEY)
-            if total >= FEWEST:
-                even = _EVEN_SHARE * total / HOURS
-                pipeline.hset(DEMAND_KEY, mapping={str(one): counts.get(one, 0) + even for one in range(HOURS)})
-            pipeline.execute()
-    except RedisError as error:
-        raise FeatureUnavailableError(f"demand by hour could not be written to Redis: {error}") from error
+    with asking_redis("demand by hour could not be written to Redis"), redis.pipeline(transaction=True) as pipeline:
+        pipeline.delete(DEMAND_KEY)
+        if total >= FEWEST:
+            even = _EVEN_SHARE * total / HOURS
+            pipeline.hset(DEMAND_KEY, mapping={str(one): counts.get(one, 0) + even for one in range(HOURS)})
+        pipeline.execute()
     return total >= FEWEST

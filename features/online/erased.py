@@ -4,11 +4,10 @@ from collections.abc import Iterable
 from itertools import batched
 
 from redis import Redis
-from redis.exceptions import RedisError
 
-from decisioning.errors import FeatureUnavailableError
 from features.log.tombstones import Tombstones
 from features.online.redis_bulk import unset_many
+from features.online.redis_connection import asking_redis
 from features.online.redis_keys import ERASED_KEY, feature_key, household_pointer_key, profile_key
 
 _TOGETHER = 1_000
@@ -20,13 +19,11 @@ def tell_erased(redis: Redis, erased: Tombstones) -> None:
     Raises:
         FeatureUnavailableError: Redis could not take them.
     """
-    try:
+    with asking_redis("tombstones could not be written to Redis", is_private=True):
         for some in batched(sorted(erased.tokens()), _TOGETHER):
             redis.sadd(ERASED_KEY, *some)
         for some in batched(sorted(erased.readmitted()), _TOGETHER):
             redis.srem(ERASED_KEY, *some)
-    except RedisError as error:
-        raise FeatureUnavailableError(f"tombstones could not be written to Redis: {type(error).__name__}") from error
 
 
 def forget_erased(redis: Redis, erased: Tombstones, customer_ids: Iterable[str]) -> None:
@@ -43,8 +40,6 @@ def forget_erased(redis: Redis, erased: Tombstones, customer_ids: Iterable[str])
         FeatureUnavailableError: Redis could not delete them.
     """
     gone = sorted(erased.among(customer_ids))
-    try:
+    with asking_redis("erased customers could not be deleted", is_private=True):
         for key_of in (feature_key, profile_key, household_pointer_key):
             unset_many(redis, map(key_of, gone))
-    except RedisError as error:
-        raise FeatureUnavailableError(f"erased customers could not be deleted: {type(error).__name__}") from error

@@ -4,11 +4,10 @@ from pathlib import Path
 
 import polars as pl
 from redis import Redis
-from redis.exceptions import RedisError
 
-from decisioning.errors import FeatureUnavailableError
 from features.log.contracts import DECISIONS
 from features.log.event_log import EventLog
+from features.online.redis_connection import asking_redis
 from features.online.redis_keys import EVIDENCE_KEY, EVIDENCE_TOLD_KEY
 
 _TELL = Path(__file__).with_name("tell_evidence.lua").read_text(encoding="utf-8")
@@ -25,11 +24,9 @@ def tell_evidence(redis: Redis, log: EventLog) -> bool:
     Raises:
         FeatureUnavailableError: Redis could not take them.
     """
-    try:
+    with asking_redis("evidence of offers could not be written to Redis"):
         if redis.exists(EVIDENCE_TOLD_KEY):
             return False
         sent = log.scan(DECISIONS).filter(pl.col("offer_id").is_not_null()).group_by("offer_id").len("count").collect()
         words = [word for row in sent.sort("offer_id").iter_rows() for word in row]
         return bool(redis.eval(_TELL, 2, EVIDENCE_KEY, EVIDENCE_TOLD_KEY, *words))
-    except RedisError as error:
-        raise FeatureUnavailableError(f"evidence of offers could not be written to Redis: {error}") from error

@@ -9,7 +9,6 @@ from typing import Any
 import orjson
 import polars as pl
 from redis import Redis
-from redis.exceptions import RedisError
 
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.consent import latest_answers
@@ -20,6 +19,7 @@ from features.declared import Declared, read_attributes
 from features.log.customer_rows import merged_attributes, newest_rows
 from features.log.said import ANY_TIME, NOTHING, Said, opted_out_of_profiling, protections_of, told_since, with_answers
 from features.online.redis_bulk import set_many, unset_many
+from features.online.redis_connection import asking_redis
 from features.online.redis_keys import household_pointer_key, profile_key
 
 _TOGETHER = 8_000
@@ -212,14 +212,12 @@ def write_profiles(redis: Redis, customers: Iterable[Customer]) -> int:
         FeatureUnavailableError: Redis could not take them.
     """
     count = 0
-    try:
+    with asking_redis("profiles could not be written to Redis"):
         for some in batched(customers, _TOGETHER):
             set_many(redis, ((profile_key(one.customer_id), encode_profile(one)) for one in some))
             set_many(redis, _pointers(some))
             unset_many(redis, (household_pointer_key(one.customer_id) for one in some if one.household_id is None))
             count += len(some)
-    except RedisError as error:
-        raise FeatureUnavailableError(f"profiles could not be written to Redis: {error}") from error
     return count
 
 

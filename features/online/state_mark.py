@@ -8,10 +8,10 @@ import secrets
 from pathlib import Path
 
 from redis import Redis
-from redis.exceptions import RedisError
 
-from decisioning.errors import FeatureUnavailableError, InvalidInputError
+from decisioning.errors import InvalidInputError
 from features.durability import create_once
+from features.online.redis_connection import asking_redis
 from features.online.redis_keys import STATE_KEY
 from features.settings import Settings
 
@@ -62,12 +62,10 @@ def is_state_lost(redis: Redis, mark: StateMark) -> bool:
     Raises:
         FeatureUnavailableError: Redis did not answer.
     """
-    try:
+    with asking_redis("Redis must tell whose state it holds, got", is_private=True):
         if mark.name is None:
             redis.set(STATE_KEY, new_mark(), nx=True)
         found = redis.get(STATE_KEY)
-    except RedisError as error:
-        raise FeatureUnavailableError(f"Redis must tell whose state it holds, got: {type(error).__name__}") from error
     if not isinstance(found, bytes):
         return mark.name is not None
     if mark.name is None:
@@ -98,7 +96,5 @@ def mark_whole(redis: Redis, mark: StateMark) -> None:
     if mark.name is None:
         is_state_lost(redis, mark)
         return
-    try:
+    with asking_redis("Redis must take the mark of its state, got", is_private=True):
         redis.set(STATE_KEY, mark.name)
-    except RedisError as error:
-        raise FeatureUnavailableError(f"Redis must take the mark of its state, got: {type(error).__name__}") from error

@@ -6,12 +6,11 @@ from datetime import datetime, timedelta
 
 import orjson
 import polars as pl
+from pydantic import TypeAdapter
 from redis import Redis
-from redis.exceptions import RedisError
 
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.customer import Customer
-from decisioning.errors import FeatureUnavailableError
 from features.computing.feature_schema import FeatureSchema
 from features.computing.feature_set import feature_schema
 from features.log.contracts import CUSTOMERS
@@ -22,7 +21,7 @@ from features.online.erased import forget_erased, tell_erased
 from features.online.evidence import tell_evidence
 from features.online.profiles import customers_from_frame, write_profiles
 from features.online.redis_bulk import unset_many
-from features.online.redis_connection import connect
+from features.online.redis_connection import asking_redis, connect
 from features.online.redis_keys import MATERIALISED_KEY, feature_key
 from features.online.state_mark import is_state_lost, state_mark_of
 from features.progress import OnProgress
@@ -57,6 +56,9 @@ class _Mark:
     schema: str
     generation: int
     as_of: datetime
+
+
+_MARK = TypeAdapter(_Mark)
 
 
 def materialise(
@@ -144,10 +146,8 @@ def _write_features(
 
 
 def _forget_features(redis: Redis, customer_ids: Collection[str]) -> None:
-    try:
+    with asking_redis("features of opted-out customers could not be deleted"):
         unset_many(redis, map(feature_key, sorted(customer_ids)))
-    except RedisError as error:
-        raise FeatureUnavailableError(f"features of opted-out customers could not be deleted: {error}") from error
 
 
 def _told(customers: Iterator[Customer], report: OnProgress, total: int) -> Iterator[Customer]:
@@ -159,21 +159,13 @@ def _told(customers: Iterator[Customer], report: OnProgress, total: int) -> Iter
 
 
 def _read_mark(redis: Redis) -> _Mark | None:
-    try:
+    with asking_redis("Redis must answer before features can be written, got"):
         payload = redis.get(MATERIALISED_KEY)
-    except RedisError as error:
-        raise FeatureUnavailableError(f"Redis must answer before features can be written, got: {error}") from error
     if not isinstance(payload, bytes):
         return None
-    fields = orjson.loads(payload)
-    return _Mark(
-        schema=fields["schema"], generation=fields["generation"], as_of=datetime.fromisoformat(fields["as_of"])
-    )
+    return _MARK.validate_json(payload)
 
 
 def _write_mark(redis: Redis, mark: _Mark) -> None:
-    fields = {"schema": mark.schema, "generation": mark.generation, "as_of": mark.as_of}
-    try:
-        redis.set(MATERIALISED_KEY, orjson.dumps(fields))
-    except RedisError as error:
-        raise FeatureUnavailableError(f"Redis must take a note of what was written, got: {error}") from error
+    with asking_redis("Redis must take a note of what was written, got"):
+        redis.set(MATERIALISED_KEY, orjson.dumps(mark))

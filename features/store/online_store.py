@@ -7,7 +7,6 @@ does not come through here: it reads the same bytes with one GET.
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import batched
 from typing import Any, Literal
@@ -15,7 +14,6 @@ from typing import Any, Literal
 import numpy as np
 from redis import Redis
 from redis import asyncio as aioredis
-from redis.exceptions import RedisError
 
 from decisioning.arrays import FloatArray
 from decisioning.errors import FeatureUnavailableError
@@ -31,7 +29,7 @@ from features.online.record import (
     microseconds,
 )
 from features.online.redis_bulk import set_many
-from features.online.redis_connection import connect
+from features.online.redis_connection import asking_redis, connect
 from features.online.redis_keys import FEATURE_KEY_PATTERN, feature_key
 from features.store.feast_names import (
     Entity,
@@ -92,7 +90,7 @@ class PackedRedisOnlineStore(OnlineStore):
         """Write one view in bulk: n customers, `times` (n,) in microseconds, `values` (n, features of the view)."""
         offset = offset_of(table)
         segments = encode_segment(int(table.tags[SCHEMA_TAG], 16), times, values)
-        with _reaching_redis("written to"):
+        with asking_redis("features could not be written to Redis"):
             for batch in batched(zip(customer_ids, segments, strict=True), WRITE_BATCH):
                 pipeline = self._redis(config).pipeline(transaction=False)
                 for customer_id, segment in batch:
@@ -109,7 +107,7 @@ class PackedRedisOnlineStore(OnlineStore):
     ) -> None:
         """Write every view at once, replacing whole records; `values` has shape (n, d) in schema order."""
         records = zip(map(feature_key, customer_ids), encode_records(layout, times, values), strict=True)
-        with _reaching_redis("written to"):
+        with asking_redis("features could not be written to Redis"):
             set_many(self._redis(config), records)
 
     def online_read(
@@ -123,7 +121,7 @@ class PackedRedisOnlineStore(OnlineStore):
         pipeline = self._redis(config).pipeline(transaction=False)
         for key, first, last in _ranges(table, entity_keys):
             pipeline.getrange(key, first, last)
-        with _reaching_redis("read from"):
+        with asking_redis("features could not be read from Redis"):
             payloads = pipeline.execute()
         return [_decoded(payload, table, requested_features) for payload in payloads]
 
@@ -140,7 +138,7 @@ class PackedRedisOnlineStore(OnlineStore):
         pipeline = self._async_client.pipeline(transaction=False)
         for key, first, last in _ranges(table, entity_keys):
             pipeline.getrange(key, first, last)
-        with _reaching_redis("read from"):
+        with asking_redis("features could not be read from Redis"):
             payloads = await pipeline.execute()
         return [_decoded(payload, table, requested_features) for payload in payloads]
 
@@ -163,7 +161,7 @@ class PackedRedisOnlineStore(OnlineStore):
     ) -> None:
         """Delete every feature record."""
         client = self._redis(config)
-        with _reaching_redis("deleted from"):
+        with asking_redis("features could not be deleted from Redis"):
             for batch in batched(client.scan_iter(match=FEATURE_KEY_PATTERN, count=1_000), 1_000):
                 client.unlink(*batch)
 
@@ -185,15 +183,6 @@ class PackedRedisOnlineStore(OnlineStore):
 def offset_of(table: FeatureView) -> int:
     """First byte of a view's segment in the record."""
     return int(table.tags[OFFSET_TAG])
-
-
-@contextmanager
-def _reaching_redis(what: str) -> Iterator[None]:
-    """Say in our own error that features could not be read from, written to or deleted from Redis."""
-    try:
-        yield
-    except RedisError as error:
-        raise FeatureUnavailableError(f"features could not be {what} Redis: {error}") from error
 
 
 def _url(config: RepoConfig) -> str:
