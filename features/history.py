@@ -7,13 +7,15 @@ from pathlib import Path
 import polars as pl
 
 from features.computing.sources import Tables
-from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES, Table
+from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES
 from features.log.event_log import EventLog
 from features.log.reported import settled_events, settled_outcomes
 from features.log.said import opted_out_of_profiling, said_by
 
 BULKY_COLUMN = "record"
 """The full decision record: kilobytes a row that no feature reads, so a history leaves it in the log."""
+
+_WITHOUT_RECORD = [name for name in DECISIONS.schema if name != BULKY_COLUMN]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,9 +41,7 @@ class History:
     @classmethod
     def of(cls, tables: Tables) -> "History":
         """The same tables, in which every moment is one that can be: see `features.log.reported`."""
-        return cls._settled(
-            customers=tables.customers, events=tables.events, decisions=tables.decisions, outcomes=tables.outcomes
-        )
+        return cls._settled(tables.customers, tables.events, tables.decisions, tables.outcomes)
 
     @classmethod
     def from_log(cls, log: EventLog) -> "History":
@@ -50,12 +50,8 @@ class History:
         Raises:
             LogUnavailableError: A table could not be read.
         """
-        return cls._settled(
-            customers=log.read(CUSTOMERS),
-            events=log.read(EVENTS),
-            decisions=log.read(DECISIONS, columns=_columns_without_record(DECISIONS)),
-            outcomes=log.read(OUTCOMES),
-        )
+        decisions = log.read(DECISIONS, columns=_WITHOUT_RECORD)
+        return cls._settled(log.read(CUSTOMERS), log.read(EVENTS), decisions, log.read(OUTCOMES))
 
     @classmethod
     def from_folder(cls, folder: Path, *, now: datetime | None = None) -> "History":
@@ -68,22 +64,14 @@ class History:
         Raises:
             InvalidInputError: A file cannot be read, or a row breaks a rule: nothing is left out of an evaluation.
         """
-        from features.importing.folder import (
-            read_clean_folder,  # importing writes the log, reading a history seldom needs it
-        )
+        from features.importing.folder import read_clean_folder  # it writes the log, which a history seldom needs
 
-        frames = read_clean_folder(folder, now=now)
-        decisions = frames[DECISIONS.name].select(_columns_without_record(DECISIONS))
-        return cls._settled(
-            customers=frames[CUSTOMERS.name],
-            events=frames[EVENTS.name],
-            decisions=decisions,
-            outcomes=frames[OUTCOMES.name],
-        )
+        customers, events, decisions, outcomes = read_clean_folder(folder, now=now).values()
+        return cls._settled(customers, events, decisions.select(_WITHOUT_RECORD), outcomes)
 
     @classmethod
     def _settled(
-        cls, *, customers: pl.DataFrame, events: pl.DataFrame, decisions: pl.DataFrame, outcomes: pl.DataFrame
+        cls, customers: pl.DataFrame, events: pl.DataFrame, decisions: pl.DataFrame, outcomes: pl.DataFrame
     ) -> "History":
         return cls(
             customers=customers,
@@ -91,7 +79,3 @@ class History:
             decisions=decisions,
             outcomes=settled_outcomes(outcomes, decisions),
         )
-
-
-def _columns_without_record(table: Table) -> list[str]:
-    return [name for name in table.schema if name != BULKY_COLUMN]

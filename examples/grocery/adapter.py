@@ -42,6 +42,7 @@ _AGREED = {"mail": 0.9, "receipt": 0.97, "email": 0.8, "app": 0.85}
 _ARRIVAL = timedelta(hours=1)
 _REDEEMED_AT = timedelta(hours=18)
 
+_OF_DECISION = ("decision_id", "decided_at", "touchpoint", "offer_id", "channel", "creative_id", "window_ends_at")
 _NOTES = (
     "campaigns were targeted, not randomised: action probabilities are unknown and left empty",
     "consents and the channels email, app and receipt are invented: the data has mail campaigns only",
@@ -68,12 +69,13 @@ def convert(source: Path | None, out: Path, *, ends_on: date) -> ConvertReport:
     recorded = _recorded(baskets)
     offers = campaign_offers(files)
     decisions = decisions_of(files, offers, recorded)
+    mailings = decisions.filter(pl.col("offer_id").is_not_null())
     world = ExampleTables(
         customers=_customers(files, baskets, recorded[0]),
         events=pl.concat([_purchases(baskets), _discounts(baskets), _redemptions(files)], how="diagonal"),
-        decisions=_decision_rows(decisions),
-        outcomes=pl.concat([_deliveries(decisions), _acceptances(files, decisions)]),
-        dropped=_dropped(files, decisions),
+        decisions=decisions.select(*_OF_DECISION, _household(), pl.lit("retailer-targeting").alias("policy_version")),
+        outcomes=pl.concat([_deliveries(mailings), _acceptances(files, mailings)]),
+        dropped={"mailings before purchases were known": files.campaigns.height - mailings.height},
         notes=_NOTES,
     )
     return write_world("grocery", _shifted(world, recorded[1], ends_on), CATALOGUE, out)
@@ -106,8 +108,8 @@ def _recorded(baskets: pl.DataFrame) -> tuple[datetime, datetime]:
     return first.replace(hour=0, minute=0, second=0, microsecond=0), last
 
 
-def _household(column: str = "household_id") -> pl.Expr:
-    return pl.format("HH-{}", pl.col(column).cast(pl.String).str.zfill(4)).alias("customer_id")
+def _household() -> pl.Expr:
+    return pl.format("HH-{}", pl.col("household_id").cast(pl.String).str.zfill(4)).alias("customer_id")
 
 
 def _customers(files: GroceryFiles, baskets: pl.DataFrame, first: datetime) -> pl.DataFrame:
@@ -208,22 +210,8 @@ def _redemptions(files: GroceryFiles) -> pl.DataFrame:
     )
 
 
-def _decision_rows(decisions: pl.DataFrame) -> pl.DataFrame:
-    return decisions.select(
-        "decision_id",
-        _household(),
-        "decided_at",
-        "touchpoint",
-        "offer_id",
-        "channel",
-        "creative_id",
-        "window_ends_at",
-        pl.lit("retailer-targeting").alias("policy_version"),
-    )
-
-
-def _deliveries(decisions: pl.DataFrame) -> pl.DataFrame:
-    return decisions.filter(pl.col("offer_id").is_not_null()).select(
+def _deliveries(mailings: pl.DataFrame) -> pl.DataFrame:
+    return mailings.select(
         pl.format("{}-delivered", "decision_id").alias("outcome_id"),
         "decision_id",
         _household(),
@@ -232,10 +220,9 @@ def _deliveries(decisions: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _acceptances(files: GroceryFiles, decisions: pl.DataFrame) -> pl.DataFrame:
+def _acceptances(files: GroceryFiles, mailings: pl.DataFrame) -> pl.DataFrame:
     """The first redemption of each mailing."""
     first = files.coupon_redemptions.group_by("household_id", "campaign_id").agg(pl.col("redemption_date").min())
-    mailings = decisions.filter(pl.col("offer_id").is_not_null())
     return mailings.join(first, on=["household_id", "campaign_id"]).select(
         pl.format("{}-accepted", "decision_id").alias("outcome_id"),
         "decision_id",
@@ -243,11 +230,6 @@ def _acceptances(files: GroceryFiles, decisions: pl.DataFrame) -> pl.DataFrame:
         pl.lit("accepted").alias("type"),
         (pl.col("redemption_date") + _REDEEMED_AT).alias("occurred_at"),
     )
-
-
-def _dropped(files: GroceryFiles, decisions: pl.DataFrame) -> dict[str, int]:
-    kept = decisions.filter(pl.col("offer_id").is_not_null()).height
-    return {"mailings before purchases were known": files.campaigns.height - kept}
 
 
 def _shifted(world: ExampleTables, last: datetime, ends_on: date) -> ExampleTables:

@@ -120,20 +120,17 @@ def convert(
     transcript = read_table(folder, "transcript", _TRANSCRIPT, origin=_ORIGIN)
     transcript = transcript.filter(pl.col("person").is_in(profile["id"].implode()))
     unique = transcript.unique(maintain_order=True)
-    world = _world(offers, profile, _timed(unique, starts_on), starts_on)
-    dropped = {"exact repeats in transcript": transcript.height - unique.height}
-    return write_world("rewards", _with_dropped(world, dropped), CATALOGUE, out)
-
-
-def _with_dropped(world: ExampleTables, dropped: dict[str, int]) -> ExampleTables:
-    return ExampleTables(
-        customers=world.customers,
-        events=world.events,
-        decisions=world.decisions,
-        outcomes=world.outcomes,
-        dropped=dropped,
+    timed = _timed(unique, starts_on)
+    decisions = _decisions(offers, profile, timed, starts_on)
+    world = ExampleTables(
+        customers=_customers(profile, starts_on),
+        events=_events(timed),
+        decisions=decisions.drop("offer", "time"),
+        outcomes=_outcomes(_reactions(timed, decisions)),
+        dropped={"exact repeats in transcript": transcript.height - unique.height},
         notes=("every customer is taken to have agreed to the app's offers: the files do not say",),
     )
+    return write_world("rewards", world, CATALOGUE, out)
 
 
 def _kept(profile: pl.DataFrame, part: CustomerPart, held_back_rate: float) -> pl.DataFrame:
@@ -176,17 +173,6 @@ def _timed(transcript: pl.DataFrame, starts_on: date) -> pl.DataFrame:
 
 def _start(starts_on: date) -> datetime:
     return datetime(starts_on.year, starts_on.month, starts_on.day, tzinfo=UTC)
-
-
-def _world(offers: pl.DataFrame, profile: pl.DataFrame, transcript: pl.DataFrame, starts_on: date) -> ExampleTables:
-    decisions = _decisions(offers, profile, transcript, starts_on)
-    reactions = _reactions(transcript, decisions)
-    return ExampleTables(
-        customers=_customers(profile, starts_on),
-        events=_events(transcript),
-        decisions=decisions.drop("offer", "time"),
-        outcomes=_outcomes(reactions),
-    )
 
 
 def _customers(profile: pl.DataFrame, starts_on: date) -> pl.DataFrame:

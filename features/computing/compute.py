@@ -70,7 +70,8 @@ def feature_chunks(sources: Sources, anchors: pl.DataFrame, catalogue: Catalogue
         `customer_id`, `event_timestamp` and a Float64 column per feature, in no particular order.
     """
     names = feature_schema(catalogue).names
-    for chunk, rows in _chunks(_in_us(anchors), sources, has_stages=bool(catalogue.stages)):
+    wanted = anchors.select("customer_id", pl.col("at").cast(UTC_TIME).dt.epoch("us").alias("at_us"))
+    for chunk, rows in _chunks(wanted, sources, has_stages=bool(catalogue.stages)):
         yield _features_of(chunk, rows, catalogue).select(
             "customer_id", pl.from_epoch("at_us", "us").dt.replace_time_zone("UTC").alias("event_timestamp"), *names
         )
@@ -81,10 +82,6 @@ def _wanted(anchors: pl.DataFrame) -> pl.DataFrame:
     if anchors.select(pl.any_horizontal(pl.col("customer_id", "at").is_null()).any()).item():
         raise InvalidInputError("anchors must have a customer_id and an at in every row, got a missing one: drop it")
     return anchors.select("customer_id", "at").unique()
-
-
-def _in_us(anchors: pl.DataFrame) -> pl.DataFrame:
-    return anchors.select("customer_id", pl.col("at").cast(UTC_TIME).dt.epoch("us").alias("at_us"))
 
 
 def _chunks(wanted: pl.DataFrame, sources: Sources, *, has_stages: bool) -> Iterator[tuple[pl.DataFrame, Sources]]:

@@ -30,7 +30,8 @@ def heard_columns(events: pl.DataFrame) -> pl.DataFrame:
     survey = pl.col("properties").str.json_path_match("$.survey")
     score = pl.col("properties").str.json_path_match("$.score").cast(pl.Float64, strict=False)
     is_answer = (pl.col("type") == EventType.SURVEY_ANSWER.value) & survey.is_in(list(SCALES))
-    lowest, highest = (survey.replace_strict(_ends(place), default=None, return_dtype=pl.Float64) for place in (0, 1))
+    ends = ({survey: scale[place] for survey, scale in SCALES.items()} for place in (0, 1))
+    lowest, highest = (survey.replace_strict(one, default=None, return_dtype=pl.Float64) for one in ends)
     heard = texts.select(
         _PLACE,
         heard_field(SENTIMENT).cast(pl.Float64, strict=False).alias("sentiment"),
@@ -39,7 +40,3 @@ def heard_columns(events: pl.DataFrame) -> pl.DataFrame:
         pl.when(is_answer & score.is_between(lowest, highest)).then(score).alias("score"),
     )
     return numbered.join(heard, on=_PLACE, how="left", maintain_order="left").drop(_PLACE)
-
-
-def _ends(place: int) -> dict[str, float]:
-    return {survey: scale[place] for survey, scale in SCALES.items()}

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import polars as pl
 
 from decisioning.catalogue.catalogue import Catalogue
-from features.log.contracts import CUSTOMERS, Column, Table
+from features.log.contracts import CUSTOMERS, Table
 from features.log.customer_rows import CLEARABLE
 from features.tabular.cells import numbers, whole, without_missing
 
@@ -62,17 +62,13 @@ def with_cleared(table: Table, raw: pl.DataFrame) -> pl.DataFrame:
 def without_marks(table: Table, raw: pl.DataFrame) -> pl.DataFrame:
     """Rows with null where a cell of text says that there is no value, as NA, NULL and NaN do."""
     return raw.with_columns(
-        without_missing(pl.col(column.name), is_number=_is_number(column)).alias(column.name)
+        without_missing(pl.col(column.name), is_number=not isinstance(column.dtype, pl.String)).alias(column.name)
         for column in table.columns
         if raw.schema.get(column.name) == pl.String and column.name not in _OWN_WORDS
     )
 
 
 _OWN_WORDS = frozenset({"country"})  # NA is Namibia
-
-
-def _is_number(column: Column) -> bool:
-    return not isinstance(column.dtype, pl.String)
 
 
 def spelt_out(values: pl.DataFrame, catalogue: Catalogue | None) -> pl.DataFrame:

@@ -156,7 +156,7 @@ def import_folder(
 
 
 def read_clean_folder(folder: Path, *, now: datetime | None = None) -> dict[str, pl.DataFrame]:
-    """Canonical tables of a folder, checked as an import would; a table without a file is empty.
+    """Canonical tables of a folder in their order, checked as an import would; a table without a file is empty.
 
     Raises:
         InvalidInputError: A file cannot be read, or a row breaks a rule.

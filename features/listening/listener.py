@@ -36,7 +36,7 @@ def listen(
     if event_type not in TEXT_TYPES:
         return properties
     listening = catalogue.listening if catalogue is not None else Listening()
-    text, plain = properties.get("text"), {name: value for name, value in properties.items() if name != HEARD}
+    text, plain = properties.get("text"), _unheard(properties)
     reading = None
     if isinstance(text, str) and text.strip():
         reading = read_text(text, listening, language=properties.get("language"), sentiment=properties.get("sentiment"))

@@ -87,7 +87,9 @@ class EventLog:
         with _available(table, "written"), self.erased.appending():
             kept = without_customers(canonical, self.erased)
             distinct = kept.unique(subset=list(table.key), keep="first", maintain_order=True)
-            inserted = 0 if distinct.is_empty() else self._commit_new(table, distinct)
+            inserted = 0
+            if not distinct.is_empty():
+                _, inserted = self._commit_built(table, lambda stored: _without_known_keys(distinct, stored, table))
         return Appended(inserted=inserted, duplicates=kept.height - inserted, erased=canonical.height - kept.height)
 
     def read(
@@ -213,10 +215,6 @@ class EventLog:
             return LogTable(self._table_path(table))
         except TableNotFoundError:
             return None
-
-    def _commit_new(self, table: Table, rows: pl.DataFrame) -> int:
-        """Insert what the newest version lacks."""
-        return self._commit_built(table, lambda stored: _without_known_keys(rows, stored, table))[1]
 
     def _commit_built(self, table: Table, build: Callable[[LogTable], pl.DataFrame]) -> tuple[int, int]:
         """Commit what `build` makes of the newest version; start over as long as another writer commits first.

@@ -217,7 +217,8 @@ def opted_out_of_profiling(customers: pl.DataFrame, said: Mapping[str, Said]) ->
     for customer_id, at, text in _rows_about_profiling(customers).iter_rows():
         strongest[customer_id] = max(_row_strengths(text, at), default=(LONG_AGO, False))
     for customer_id, one in said.items():
-        dated = [_strength(answer) for answer in one.answers if answer.purpose == PROFILING]
+        answers = (answer for answer in one.answers if answer.purpose == PROFILING)
+        dated = [(answer.recorded_at or LONG_AGO, not answer.is_granted) for answer in answers]
         strongest[customer_id] = max([*dated, strongest.get(customer_id, (LONG_AGO, False))])
     return {customer_id: at for customer_id, (at, is_refusal) in strongest.items() if is_refusal}
 
@@ -245,10 +246,6 @@ def _row_strength(is_refusal: bool, text: str | None, row_at: datetime) -> tuple
     at = None if text is None else datetime.fromisoformat(text)
     aware = None if at is None else at.replace(tzinfo=at.tzinfo or UTC)
     return counts_in_row(is_granted=not is_refusal, recorded_at=aware, row_at=row_at) or LONG_AGO, is_refusal
-
-
-def _strength(answer: Consent) -> tuple[datetime, bool]:
-    return answer.recorded_at or LONG_AGO, not answer.is_granted
 
 
 def _keep_latest(known: dict[str, tuple[ToldAnswer, FactValue]], properties: Mapping[str, Any], at: datetime) -> None:

@@ -99,7 +99,8 @@ def fetch_champion(settings: Settings, alias: str = CHAMPION_ALIAS) -> Champion:
         NoChampionYetError: No champion was ever in force here, and the registry, where it was made, names none.
         ModelUnavailableError: There is no champion, or its files are damaged or cannot be reached.
     """
-    is_new = alias == CHAMPION_ALIAS and not _had_champion(settings)
+    has_had_one = _pointer(settings, CHAMPION_ALIAS).exists() or (settings.models_path / PROMOTIONS).exists()
+    is_new = alias == CHAMPION_ALIAS and not has_had_one
     if is_new and not registry_is_made(settings):
         raise NoChampionYetError(f"model registry must have a champion, got none yet; {_HOW}")
     try:
@@ -329,11 +330,6 @@ def _digest_of(folder: Path) -> str | None:
 def _checked(folder: Path, stamps: tuple[tuple[int, int, int], ...]) -> str:  # noqa: ARG001 - stamps are the cache's key
     """Digest of a copy, computed once for files that stay as they are."""
     return read_bundle(folder).digest
-
-
-def _had_champion(settings: Settings) -> bool:
-    """A champion was in force in this home: a copy was used, or a promotion is on record."""
-    return _pointer(settings, CHAMPION_ALIAS).exists() or (settings.models_path / PROMOTIONS).exists()
 
 
 def _pointer(settings: Settings, alias: str) -> Path:

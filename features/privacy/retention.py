@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import orjson
@@ -74,13 +75,15 @@ def retain(settings: Settings, log: ChainedLog, rules: DataRules, *, now: dateti
     Raises:
         UnavailableError: The log or a file is in use or away; repeat it.
     """
-    kept = rules.retention
+    kept, happened, kind = rules.retention, pl.col("occurred_at"), pl.col("type")
+    is_departure, is_answer = kind == OutcomeType.UNSUBSCRIBED.value, kind.is_in(sorted(ANSWERS))
+    rows = partial(_rows, log, is_dry_run=is_dry_run)
     derived = kept.features if kept.features is not None else kept.decisions
     places: list[tuple[str, int | None, Callable[[datetime], int]]] = [
-        ("outcomes", kept.outcomes, lambda at: _rows(log, OUTCOMES, _old_outcomes(at), is_dry_run=is_dry_run)),
-        ("events", kept.events, lambda at: _rows(log, EVENTS, _old_events(at), is_dry_run=is_dry_run)),
-        ("decisions", kept.decisions, lambda at: _rows(log, DECISIONS, _old_decisions(log, at), is_dry_run=is_dry_run)),
-        ("customers", kept.customers, lambda at: _rows(log, CUSTOMERS, _replaced_rows(log, at), is_dry_run=is_dry_run)),
+        ("outcomes", kept.outcomes, lambda at: rows(OUTCOMES, (happened < at) & ~is_departure)),
+        ("events", kept.events, lambda at: rows(EVENTS, (happened < at) & ~is_answer)),
+        ("decisions", kept.decisions, lambda at: rows(DECISIONS, _old_decisions(log, at))),
+        ("customers", kept.customers, lambda at: rows(CUSTOMERS, _replaced_rows(log, at))),
         ("features", derived, lambda at: _history(settings, at, is_dry_run=is_dry_run)),
         ("rejects", kept.rejects, lambda at: _entries(settings.rejects_path, at, is_dry_run=is_dry_run)),
         ("dead_letters", kept.dead_letters, lambda at: _letters(settings.spool_path, at, is_dry_run=is_dry_run)),
@@ -94,14 +97,6 @@ def _one(place: str, days: int | None, delete: Callable[[datetime], int], now: d
         return Retained(place=place, days=None, before=None, deleted=0)
     before = now.astimezone(UTC) - timedelta(days=days)
     return Retained(place=place, days=days, before=before, deleted=delete(before))
-
-
-def _old_outcomes(before: datetime) -> pl.Expr:
-    return (pl.col("occurred_at") < before) & (pl.col("type") != OutcomeType.UNSUBSCRIBED.value)
-
-
-def _old_events(before: datetime) -> pl.Expr:
-    return (pl.col("occurred_at") < before) & ~pl.col("type").is_in(sorted(ANSWERS))
 
 
 def _old_decisions(log: ChainedLog, before: datetime) -> pl.Expr:

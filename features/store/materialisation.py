@@ -11,7 +11,6 @@ from redis import Redis
 
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.customer import Customer
-from features.computing.feature_schema import FeatureSchema
 from features.computing.feature_set import feature_schema
 from features.log.contracts import CUSTOMERS
 from features.log.event_log import EventLog
@@ -100,7 +99,8 @@ def materialise(
         is_state_lost(redis, state_mark_of(settings))  # marks a new home
         mark = _read_mark(redis)
         is_full = full or mark is None or mark.schema != schema.fingerprint or mark.as_of > generation.as_of
-        start = generation.as_of - _greatest_age(schema) if is_full or mark is None else mark.as_of
+        oldest = generation.as_of - timedelta(days=max(group.max_age_days for group in schema.groups))
+        start = oldest if is_full or mark is None else mark.as_of
         count = 0
         if is_full or mark is None or mark.generation != generation.number:
             count = _write_features(settings, catalogue, redis_url, generation, start, is_full=is_full)
@@ -118,10 +118,6 @@ def materialise(
         profiles=profiles,
         not_profiled=len(not_profiled),
     )
-
-
-def _greatest_age(schema: FeatureSchema) -> timedelta:
-    return timedelta(days=max(group.max_age_days for group in schema.groups))
 
 
 def _write_features(

@@ -38,8 +38,9 @@ def check_rules(sections: Sections, sound: dict[str, Any], names: Names) -> None
         f"customer.{name}": _Fact(kind=each.kind, words=each.values)
         for name, each in sound["customer_attributes"].items()
     }
-    kept = {name: _Fact(kind="any") for name in _broken_attributes(names, attributes)}
-    known = features | attributes | kept | _live(sound, names)
+    # a rule is not wrong because the attribute that it names is declared in a way that is
+    broken = dict.fromkeys((f"customer.{name}" for name in names.customer_attributes), _Fact(kind="any"))
+    known = features | broken | attributes | _live(sound, names)
     for location, rule in stage_rules(sound):
         outside = {name: fact for name, fact in known.items() if name not in _JOURNEY_FEATURES}
         _check(sections, location, rule, outside, "feature, customer.<attribute> or live.<fact>")
@@ -65,11 +66,6 @@ def _features(sections: Sections, sound: dict[str, Any]) -> dict[str, _Fact] | N
     except InvalidPolicyError as error:
         sections.add((), str(error).split(", got ", 1)[0], str(error).split(", got ", 1)[-1])
         return None
-
-
-def _broken_attributes(names: Names, sound: Mapping[str, _Fact]) -> Iterator[str]:
-    """Attributes that are declared in a way that is wrong: their rules are not wrong because of that."""
-    return (f"customer.{name}" for name in names.customer_attributes if f"customer.{name}" not in sound)
 
 
 def all_rules(sound: dict[str, Any]) -> Iterator[tuple[Location, RuleFile]]:

@@ -11,7 +11,6 @@ from dataclasses import replace
 from itertools import islice, product
 
 from decisioning.catalogue.catalogue import AttributeKind, Catalogue
-from decisioning.catalogue.channel import Channel
 from decisioning.catalogue.creative_limits import creative_faults
 from decisioning.catalogue.message import Creative, Message, MessageClass
 from decisioning.errors import InvalidPolicyError
@@ -79,7 +78,8 @@ def _word(value: FactValue) -> str:
 
 def _variants(catalogue: Catalogue, creative: Creative) -> Iterator[FactValues]:
     """Values of the declared attributes that a creative uses: all together, or each alone where they are too many."""
-    used = sorted({path[1] for path in _paths(creative) if len(path) > 1 and path[0] == "customer"})
+    paths = [path for text in creative.content.values() for path in template_paths(text)]
+    used = sorted({path[1] for path in paths if len(path) > 1 and path[0] == "customer"})
     declared = {each.name: each for each in catalogue.customer_attributes}
     choices: dict[str, tuple[FactValue, ...]] = {}
     for name in used:
@@ -94,10 +94,6 @@ def _variants(catalogue: Catalogue, creative: Creative) -> Iterator[FactValues]:
     yield from (((name, value),) for name, values in choices.items() for value in values)
 
 
-def _paths(creative: Creative) -> list[tuple[str, ...]]:
-    return [path for text in creative.content.values() for path in template_paths(text)]
-
-
 def _faults(message: Message, customer: Mapping[str, FactValue]) -> tuple[str, ...]:
     """What the channel cannot carry of a creative with these values; a text that a template cannot make is none."""
     variables = {"customer": customer, "context": {}, "offer": offer_variables(message)}
@@ -108,12 +104,8 @@ def _faults(message: Message, customer: Mapping[str, FactValue]) -> tuple[str, .
         }
     except InvalidPolicyError:
         return ()
-    return creative_faults(_without_presence(message.channel), content)
-
-
-def _without_presence(channel: Channel) -> Channel:
-    """The channel's limits without what a missing value alone would break."""
-    return replace(channel, required_fields=frozenset(), allowed_formats=frozenset())
+    channel = replace(message.channel, required_fields=frozenset(), allowed_formats=frozenset())  # a gap breaks nothing
+    return creative_faults(channel, content)
 
 
 def _class_findings(ground: ProofInputs, creative: Creative) -> Iterator[Finding]:

@@ -53,7 +53,7 @@ def _unreachable(ground: ProofInputs, offer: Offer) -> Finding | None:
     creatives = ground.creatives[offer.offer_id]
     if any(_is_reachable(ground, offer, each, point) for each in creatives for point in touchpoints):
         return None
-    named = _with_stage_named(ground, offer)
+    named = [named for _, named in _stage_rules(ground, offer)]
     stages = ", ".join(sorted(offer.stages)) or "any stage"
     if any(
         can_hold(AllOf(parts=(each, rules_together(offer))), ground.domains) is not ProofVerdict.NO for each in named
@@ -80,18 +80,11 @@ def _stage_rules(ground: ProofInputs, offer: Offer) -> Iterator[tuple[Predicate,
     catalogue = ground.catalogue
     for stage in catalogue.stages:
         if not offer.stages or stage.stage_id in offer.stages:
-            yield region_of(catalogue, stage.stage_id), _is_stage(stage.stage_id)
+            named = Compare(fact=STAGE_FACT, comparison=Comparison.EQUALS, value=stage.stage_id)
+            yield region_of(catalogue, stage.stage_id), named
     if not offer.stages:
         nobody = AllOf(parts=())
         yield nobody, Compare(fact=STAGE_FACT, comparison=Comparison.IS_MISSING, value=True)
-
-
-def _is_stage(stage_id: str) -> Predicate:
-    return Compare(fact=STAGE_FACT, comparison=Comparison.EQUALS, value=stage_id)
-
-
-def _with_stage_named(ground: ProofInputs, offer: Offer) -> list[Predicate]:
-    return [named for _, named in _stage_rules(ground, offer)]
 
 
 def _unreachable_creatives(ground: ProofInputs, offer: Offer) -> Iterator[Finding]:

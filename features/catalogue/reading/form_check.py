@@ -24,6 +24,7 @@ _ADAPTERS: Mapping[str, TypeAdapter[Any]] = MappingProxyType(
 )
 _SUBJECT = re.compile(r"^(Input|String|Dictionary|Tuple|Value) should")
 _BRANCHES = frozenset({"float", "bool", "str"})
+_NO_PLAIN_VALUE = "must be a number, a flag (true or false) or a word"
 _PATTERNS: Mapping[str, str] = MappingProxyType(
     {
         r"^[A-Za-z0-9][A-Za-z0-9_.:-]*$": "must be a name of letters, digits and _ . : -",
@@ -105,12 +106,8 @@ def _report(errors: list[ErrorDetails], at: Location, sections: Sections) -> Non
         if location in seen:  # the branches of a choice all say that they do not fit
             continue
         seen.add(location)
-        rule, got, near = _branch_words(details) if is_branch else _words(details, location)
-        sections.add(location, rule, got, near)
-
-
-def _branch_words(details: ErrorDetails) -> tuple[str, str, tuple[str, ...]]:
-    return "must be a number, a flag (true or false) or a word", shown(details["input"]), ()
+        words = (_NO_PLAIN_VALUE, shown(details["input"]), ()) if is_branch else _words(details, location)
+        sections.add(location, *words)
 
 
 def _words(details: ErrorDetails, location: Location) -> tuple[str, str, tuple[str, ...]]:
