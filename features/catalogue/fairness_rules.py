@@ -1,20 +1,8 @@
 """Fairness guardrails of a catalogue: which groups are compared, on which measure, with which tolerance."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-
-
-class FairnessMeasure(StrEnum):
-    """What groups are compared on."""
-
-    ANSWERED_IN_TIME = "answered_in_time"  # share of cases; more is better
-    HOURS_TO_ANSWER = "hours_to_answer"  # mean, each case counted as a week at most; less is better
-    CONTACT_BURDEN = "contact_burden"  # marketing messages that arrived, per customer and 30 days; less is better
-    UNWANTED_RATE = "unwanted_rate"  # share of messages that arrived; less is better
-    WANTED_RATE = "wanted_rate"  # the same; more is better
-    REACHED = "reached"  # share of customers who got a message, on a channel where one is named; more is better
-    BENEFIT = "benefit"  # money that messages bring beyond silence, where chance decided; more is better
+from typing import Self
 
 
 class FairnessUnit(StrEnum):
@@ -24,6 +12,27 @@ class FairnessUnit(StrEnum):
     HOURS = "hours"
     CONTACTS = "contacts"
     MONEY_MINOR = "money_minor"
+
+
+class FairnessMeasure(StrEnum):
+    """What groups are compared on, its unit, and whether more of it is better."""
+
+    unit: FairnessUnit
+    is_more_better: bool
+
+    def __new__(cls, word: str, unit: FairnessUnit, more: str) -> Self:
+        """A member from its value, its unit, and `more` or `less`, whichever is better."""
+        self = str.__new__(cls, word)
+        self._value_, self.unit, self.is_more_better = word, unit, more == "more"
+        return self
+
+    ANSWERED_IN_TIME = "answered_in_time", FairnessUnit.RATE, "more"  # share of cases
+    HOURS_TO_ANSWER = "hours_to_answer", FairnessUnit.HOURS, "less"  # mean, each case counted as a week at most
+    CONTACT_BURDEN = "contact_burden", FairnessUnit.CONTACTS, "less"  # marketing that arrived, per customer and 30 days
+    UNWANTED_RATE = "unwanted_rate", FairnessUnit.RATE, "less"  # share of messages that arrived
+    WANTED_RATE = "wanted_rate", FairnessUnit.RATE, "more"  # the same
+    REACHED = "reached", FairnessUnit.RATE, "more"  # share of customers who got a message, on a channel if one is named
+    BENEFIT = "benefit", FairnessUnit.MONEY_MINOR, "more"  # what messages bring beyond silence, where chance decided
 
 
 class Grouping(StrEnum):
@@ -36,25 +45,6 @@ class Grouping(StrEnum):
 
 
 ATTRIBUTE_PREFIX = "customer."
-
-UNITS: Mapping[FairnessMeasure, FairnessUnit] = {
-    FairnessMeasure.ANSWERED_IN_TIME: FairnessUnit.RATE,
-    FairnessMeasure.HOURS_TO_ANSWER: FairnessUnit.HOURS,
-    FairnessMeasure.CONTACT_BURDEN: FairnessUnit.CONTACTS,
-    FairnessMeasure.UNWANTED_RATE: FairnessUnit.RATE,
-    FairnessMeasure.WANTED_RATE: FairnessUnit.RATE,
-    FairnessMeasure.REACHED: FairnessUnit.RATE,
-    FairnessMeasure.BENEFIT: FairnessUnit.MONEY_MINOR,
-}
-
-MORE_IS_BETTER = frozenset(
-    {
-        FairnessMeasure.ANSWERED_IN_TIME,
-        FairnessMeasure.WANTED_RATE,
-        FairnessMeasure.REACHED,
-        FairnessMeasure.BENEFIT,
-    }
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +69,7 @@ class Guardrail:
     @property
     def unit(self) -> FairnessUnit:
         """Of the measure and the tolerance."""
-        return UNITS[self.measure]
+        return self.measure.unit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

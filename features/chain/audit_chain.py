@@ -18,7 +18,7 @@ The log is written at least once, and so is the chain: an entry that stands ther
 
 import hmac
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -97,14 +97,6 @@ def load_audit_key(settings: Settings) -> bytes:
     return key
 
 
-@dataclass(slots=True)
-class _Heads:
-    """Heads as of one version of the table: a writer that is alone need not read them again."""
-
-    version: int = -1
-    by_chain: dict[int, Head] = field(default_factory=dict[int, Head])
-
-
 class ChainedLog(EventLog):
     """The event log of a server: decisions that are appended are chained too.
 
@@ -114,7 +106,8 @@ class ChainedLog(EventLog):
     def __init__(self, path: Path, audit_key: bytes) -> None:
         super().__init__(path)
         self._key = audit_key
-        self._heads = _Heads()
+        self._heads: tuple[int, dict[int, Head]] = (-1, {})
+        """As of one version of the table: a writer that is alone need not read them again."""
 
     def append(self, table: Table, rows: pl.DataFrame) -> Appended:
         """As `EventLog.append`; sealed decisions then become entries of their shard's chain.
@@ -171,11 +164,11 @@ class ChainedLog(EventLog):
 
         def entries(version: int, stored: pl.LazyFrame) -> pl.DataFrame:
             heads.clear()
-            heads.update(self._heads.by_chain if version == self._heads.version else heads_of(stored))
+            seen, known = self._heads
+            heads.update(known if version == seen else heads_of(stored))
             return pl.DataFrame(list(self._linked(kind, links, heads)), schema=pl.Schema(AUDIT_CHAIN.schema))
 
-        version = self.extend(AUDIT_CHAIN, entries)
-        self._heads = _Heads(version=version, by_chain=heads)
+        self._heads = (self.extend(AUDIT_CHAIN, entries), heads)
         return len(links)
 
     def _linked(self, kind: EntryKind, links: Iterable[tuple[int, str]], heads: dict[int, Head]) -> Iterable[Row]:

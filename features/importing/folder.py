@@ -119,7 +119,11 @@ def import_folder(
     """
     files, strangers = find_table_files(folder)
     brought = _load_catalogue(folder / CATALOGUE_FOLDER)
-    changes = () if brought is None else _changes(folder / CATALOGUE_FOLDER, settings.catalogue_path, now)
+    changes: tuple[str, ...] = ()
+    if brought is not None:
+        from features.catalogue.assignment.changes import changes_for_tests  # as heavy as the catalogue itself
+
+        changes = changes_for_tests(folder / CATALOGUE_FOLDER, settings.catalogue_path, now)
     surroundings = Surroundings(
         now=now, catalogue=brought or _load_catalogue(settings.catalogue_path), erased=tombstones_of(settings)
     )
@@ -226,13 +230,6 @@ def _load_catalogue(folder: Path) -> Catalogue | None:
     from features.catalogue import load_catalogue  # seldom needed here, and it brings the whole catalogue package
 
     return load_catalogue(folder)
-
-
-def _changes(brought: Path, in_force: Path, now: datetime) -> tuple[str, ...]:
-    """What a catalogue will do to tests that are running, in words."""
-    from features.catalogue.assignment.changes import changes_for_tests
-
-    return changes_for_tests(brought, in_force, now)
 
 
 def _put_in_force(brought: Path, in_force: Path, now: datetime) -> None:

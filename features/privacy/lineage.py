@@ -5,7 +5,6 @@ computation that features go through, so whatever a definition looks at shows, a
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -27,16 +26,8 @@ _OUTCOME_NAMES = frozenset(f"outcomes.{kind}" for kind in OutcomeType)
 _SEES_NOTHING = frozenset({"customer_id", "event_id", "decision_id", "outcome_id"})
 
 type _Rows = list[dict[str, Any]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Life:
-    """Rows of one made-up customer by table, without the customer id."""
-
-    customers: _Rows = field(default_factory=list[dict[str, Any]])
-    events: _Rows = field(default_factory=list[dict[str, Any]])
-    decisions: _Rows = field(default_factory=list[dict[str, Any]])
-    outcomes: _Rows = field(default_factory=list[dict[str, Any]])
+type _Life = dict[str, _Rows]
+"""Rows of one made-up customer by table, without the customer id."""
 
 
 def feature_lineage(catalogue: Catalogue) -> dict[str, tuple[str, ...]]:
@@ -50,7 +41,7 @@ def feature_lineage(catalogue: Catalogue) -> dict[str, tuple[str, ...]]:
         `outcomes.clicked`, the features that look at it; a name that no feature looks at is not there.
     """
     whole = _one_of_everything(catalogue)
-    variants = {_WHOLE: whole, _NO_OUTCOME: replace(whole, outcomes=[]), **dict(_variants(whole, catalogue))}
+    variants = {_WHOLE: whole, _NO_OUTCOME: {**whole, OUTCOMES.name: []}, **dict(_variants(whole, catalogue))}
     history = _history(list(variants.values()))
     anchors = pl.DataFrame({"customer_id": [str(place) for place in range(len(variants))]}).with_columns(
         pl.lit(_AT).cast(pl.Datetime("us", "UTC")).alias("at")
@@ -75,10 +66,10 @@ def _same(first: float | None, second: float | None) -> bool:
 def _one_of_everything(catalogue: Catalogue) -> _Life:
     channels, kinds = sorted(catalogue.channels), {one.kind: one.offer_id for one in catalogue.offers.values()}
     pairs = [(channel, offer) for channel in channels for offer in kinds.values()]
-    return _Life(
-        customers=[_customer(catalogue)],
-        events=list(_events(catalogue)),
-        decisions=[
+    return {
+        CUSTOMERS.name: [_customer(catalogue)],
+        EVENTS.name: list(_events(catalogue)),
+        DECISIONS.name: [
             {
                 "decision_id": f"d{place}",
                 "decided_at": _AT - timedelta(days=2, minutes=place),
@@ -91,7 +82,7 @@ def _one_of_everything(catalogue: Catalogue) -> _Life:
             }
             for place, (channel, offer) in enumerate(pairs)
         ],
-        outcomes=[
+        OUTCOMES.name: [
             {
                 "outcome_id": f"d{place}-{kind}",
                 "decision_id": f"d{place}",
@@ -104,7 +95,7 @@ def _one_of_everything(catalogue: Catalogue) -> _Life:
             for place in range(len(pairs))
             for kind in map(str, OutcomeType)
         ],
-    )
+    }
 
 
 def _customer(catalogue: Catalogue) -> dict[str, Any]:
@@ -155,33 +146,29 @@ def _said(place: int) -> dict[str, Any]:
 
 def _variants(whole: _Life, catalogue: Catalogue) -> Iterator[tuple[str, _Life]]:
     for table in (CUSTOMERS, EVENTS, DECISIONS, OUTCOMES):
-        rows: _Rows = getattr(whole, table.name)
+        rows = whole[table.name]
         for name in {name for row in rows for name in row} - _SEES_NOTHING:
             if name not in {column.name for column in table.columns if column.is_required}:
-                yield f"{table.name}.{name}", _with_rows(whole, table.name, [_without(row, name) for row in rows])
+                yield f"{table.name}.{name}", {**whole, table.name: [_without(row, name) for row in rows]}
     for attribute in catalogue.customer_attributes:
-        life = _with_rows(whole, "customers", [_less(row, "attributes", attribute.name) for row in whole.customers])
-        yield f"customers.attributes.{attribute.name}", life
+        rows = [_less(row, "attributes", attribute.name) for row in whole[CUSTOMERS.name]]
+        yield f"customers.attributes.{attribute.name}", {**whole, CUSTOMERS.name: rows}
     for event_type in catalogue.event_types:
         yield from _event_variants(whole, event_type)
     for kind in map(str, OutcomeType):
-        rows = [row for row in whole.outcomes if row["type"] == kind]
-        yield f"outcomes.{kind}", _with_rows(whole, "outcomes", rows)
+        rows = [row for row in whole[OUTCOMES.name] if row["type"] == kind]
+        yield f"outcomes.{kind}", {**whole, OUTCOMES.name: rows}
 
 
 def _event_variants(whole: _Life, event_type: str) -> Iterator[tuple[str, _Life]]:
-    others = [row for row in whole.events if row["type"] != event_type]
-    ours = [row for row in whole.events if row["type"] == event_type]
-    yield f"events.{event_type}", _with_rows(whole, "events", others)
+    others = [row for row in whole[EVENTS.name] if row["type"] != event_type]
+    ours = [row for row in whole[EVENTS.name] if row["type"] == event_type]
+    yield f"events.{event_type}", {**whole, EVENTS.name: others}
     for name in sorted({name for row in ours for name in row["properties"]}):
         rows = [_less(row, "properties", name) for row in ours]
         if name == "text":  # what was heard is made of it
             rows = [_less(row, "properties", HEARD) for row in rows]
-        yield f"events.{event_type}.{name}", _with_rows(whole, "events", [*others, *rows])
-
-
-def _with_rows(life: _Life, table: str, rows: _Rows) -> _Life:
-    return replace(life, **{table: rows})
+        yield f"events.{event_type}.{name}", {**whole, EVENTS.name: [*others, *rows]}
 
 
 def _without(row: dict[str, Any], name: str) -> dict[str, Any]:
@@ -198,7 +185,7 @@ def _history(lives: list[_Life]) -> History:
             [
                 {**dict.fromkeys(table.schema), **_row(row, str(place))}
                 for place, life in enumerate(lives)
-                for row in getattr(life, table.name)
+                for row in life[table.name]
             ],
             schema=pl.Schema(table.schema),
         )

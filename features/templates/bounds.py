@@ -36,27 +36,14 @@ class BoundError(LiquidError):
         self.rule = rule
 
 
-class _Work:
-    """What is left of one rendering's work."""
-
-    __slots__ = ("left",)
-
-    def __init__(self) -> None:
-        self.left = MAX_WORK
-
-    def spend(self, amount: int) -> None:
-        self.left -= amount
-        if self.left < 0:
-            raise BoundError(f"take and make at most {MAX_WORK:,} characters in its filters")
-
-
-_WORK: ContextVar[_Work | None] = ContextVar("work", default=None)
+_WORK: ContextVar[int | None] = ContextVar("work", default=None)
+"""What is left of one rendering's work."""
 
 
 @contextmanager
 def bounded_work() -> Iterator[None]:
     """One rendering: its filters share what work they may do."""
-    token = _WORK.set(_Work())
+    token = _WORK.set(MAX_WORK)
     try:
         yield
     finally:
@@ -69,9 +56,11 @@ def spend(amount: int) -> None:
     Raises:
         BoundError: The rendering has done too much.
     """
-    work = _WORK.get()
-    if work is not None:
-        work.spend(_CALL_WORK + amount)
+    if (left := _WORK.get()) is None:
+        return
+    if left < _CALL_WORK + amount:
+        raise BoundError(f"take and make at most {MAX_WORK:,} characters in its filters")
+    _WORK.set(left - _CALL_WORK - amount)
 
 
 def checked_size(value: object) -> int:

@@ -19,7 +19,6 @@ from scipy import stats
 
 from decisioning.catalogue.catalogue import Catalogue
 from features.catalogue.fairness_rules import (
-    MORE_IS_BETTER,
     FairnessMeasure,
     FairnessRules,
     FairnessUnit,
@@ -180,7 +179,7 @@ def _standing(guardrail: Guardrail, split: _Split, confidence: float) -> GroupSt
         return replace(
             _unknown(split, "everybody has the same, so chance cannot be judged"), value=ours.value, rest=theirs.value
         )
-    sign = -1.0 if guardrail.measure in MORE_IS_BETTER else 1.0
+    sign = -1.0 if guardrail.measure.is_more_better else 1.0
     return GroupStanding(
         group=split.group,
         customer_count=split.customer_count,
@@ -238,7 +237,7 @@ def _worse_by(
     Where all customers of a side have the same there is no chance to judge by: a difference beyond the tolerance stands
     as it is, and a smaller one is not known (None).
     """
-    is_more_better = guardrail.measure in MORE_IS_BETTER
+    is_more_better = guardrail.measure.is_more_better
     if guardrail.unit is FairnessUnit.RATE:
         return rate_difference(theirs, ours) if is_more_better else rate_difference(ours, theirs)
     error = hypot(ours.error or 0.0, theirs.error or 0.0)

@@ -12,7 +12,6 @@ from features.catalogue.building.core_part import core_part
 from features.catalogue.building.money import to_minor
 from features.catalogue.fairness_rules import (
     ATTRIBUTE_PREFIX,
-    UNITS,
     FairnessMeasure,
     FairnessRules,
     FairnessUnit,
@@ -45,7 +44,7 @@ def check_fairness(sections: Sections, sound: dict[str, Any], names: Names) -> N
             if guardrail.measure not in _OF_CHANNELS:
                 rule = f"must be left out: {guardrail.measure.value} is no matter of a channel"
                 sections.add((*at, "channel"), rule, repr(guardrail.channel))
-        if UNITS[guardrail.measure] is FairnessUnit.RATE and guardrail.tolerance >= 1:
+        if guardrail.measure.unit is FairnessUnit.RATE and guardrail.tolerance >= 1:
             rule = "must be below 1: it is a share, 0.05 is five points"
             sections.add((*at, "tolerance"), rule, f"{guardrail.tolerance:g}")
 
@@ -73,6 +72,6 @@ def build_fairness(file: FairnessFile, currency: str) -> FairnessRules:
 
 
 def _guardrail(name: str, file: GuardrailFile, currency: str) -> Guardrail:
-    is_money = UNITS[file.measure] is FairnessUnit.MONEY_MINOR
+    is_money = file.measure.unit is FairnessUnit.MONEY_MINOR
     tolerance = to_minor(file.tolerance, currency) if is_money else file.tolerance
     return core_part(Guardrail, file, guardrail_id=name, tolerance=tolerance)
