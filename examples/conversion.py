@@ -195,12 +195,7 @@ def _first(error: Exception) -> str:
 
 
 def check_source(source: Path | None, stems: Sequence[str], *, origin: str) -> Path:
-    """The source folder, which must be there and hold every file.
-
-    Args:
-        source: What the user named.
-        stems: Names of the files, without their endings.
-        origin: Where such data comes from.
+    """The source folder that the user named, which must be there and hold every file (names without endings).
 
     Raises:
         InvalidInputError: None was named, it is not a folder, or files are missing; the message names them.

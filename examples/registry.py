@@ -61,13 +61,7 @@ EXAMPLES: Mapping[str, Example] = MappingProxyType(
 
 
 def convert_example(name: str, source: Path | None, out: Path, options: Mapping[str, Any]) -> ConvertReport:
-    """Convert an example's source data to canonical tables.
-
-    Args:
-        name: Name of the example.
-        source: What its `source` says; None where it can be found without.
-        out: Folder to write.
-        options: Options of its adapter by name; None values count as not given.
+    """Convert an example's source data to canonical tables; options that are None count as not given.
 
     Raises:
         UnknownNameError: No such example.

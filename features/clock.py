@@ -66,10 +66,5 @@ class RehearsalClock:
 
 
 def set_clock(path: Path, moment: datetime) -> None:
-    """Set a rehearsal's clock, in one step: a reader sees the old moment or the new one.
-
-    Args:
-        path: The file.
-        moment: Aware; reading it gives it in UTC.
-    """
+    """Set a rehearsal's clock, in one step: a reader sees the old moment or the new one."""
     replace_file(path, moment.astimezone(UTC).isoformat().encode())

@@ -65,14 +65,6 @@ _ORIGIN = (
 def convert(source: Path | None, out: Path, *, starts_on: date = STARTS_ON) -> ConvertReport:
     """Write the e-mail experiment as canonical tables.
 
-    Args:
-        source: Folder with the file.
-        out: Folder to write.
-        starts_on: Day of the mailing.
-
-    Returns:
-        Rows written.
-
     Raises:
         InvalidInputError: The file is missing or not what it should be.
     """

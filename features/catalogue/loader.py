@@ -72,11 +72,7 @@ class Examination:
 
 
 def examine_catalogue(folder: Path, now: datetime) -> Examination:
-    """Everything that is wrong with a folder of catalogue files, or else everything that can be proven of it.
-
-    Args:
-        folder: With the YAML files.
-        now: The moment that validity, limits and levers are looked at (aware, UTC).
+    """Everything wrong with a folder of catalogue files, or else everything that can be proven of it at a moment (UTC).
 
     Raises:
         InvalidInputError: The folder is not there or holds no YAML file.

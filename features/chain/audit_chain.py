@@ -196,10 +196,6 @@ def open_log(settings: Settings) -> ChainedLog:
 
 
 def heads_of(chain: pl.LazyFrame) -> dict[int, Head]:
-    """The newest entry of every chain.
-
-    Args:
-        chain: Rows of the table `audit_chain`, in any order.
-    """
+    """The newest entry of every chain, from rows of the table `audit_chain` in any order."""
     newest = chain.select("chain", "sequence", "hash").sort("sequence").group_by("chain").last().collect()
     return {one["chain"]: Head(sequence=one["sequence"], hash=one["hash"]) for one in newest.to_dicts()}

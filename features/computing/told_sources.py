@@ -12,14 +12,9 @@ _TOLD_US = "told_us"
 
 
 def told_rows(customers: pl.DataFrame, events: pl.DataFrame, catalogue: Catalogue) -> pl.DataFrame:
-    """Prepared customer rows, and one more for each time that a customer told us an attribute.
+    """Rows of `sources.customer_rows`, and one more for each time that a customer told us an attribute.
 
     The word of the customer stands until a row that knows the attribute is newer, as it does in profiles.
-
-    Args:
-        customers: From `sources.customer_rows`.
-        events: Canonical events; only `attribute_told` is looked at.
-        catalogue: Declares the attributes.
     """
     told = _told(events, catalogue)
     if told.is_empty():

@@ -18,10 +18,6 @@ def parsed(column: Column, dtype: pl.DataType) -> pl.Expr | None:
     numbers may come as text or as floats (a frame with gaps writes them so), names also as whole numbers, and ids that
     are whole numbers as `17850.0`.
 
-    Args:
-        column: The canonical column.
-        dtype: What the file holds.
-
     Returns:
         None where no value of this type can fit, so that the file as a whole is wrong.
     """

@@ -55,12 +55,7 @@ class Unmatched:
 
 
 def find_unmatched(log: EventLog, staged: Sequence[Staged], catalogue: Catalogue | None) -> tuple[Unmatched, ...]:
-    """What the files' good rows name, and neither the files nor the log nor the catalogue know.
-
-    Args:
-        log: What is known already.
-        staged: The files, read and checked.
-        catalogue: The one that will be in force; None leaves its names unchecked.
+    """What the files' good rows name, and neither files nor log nor catalogue (unchecked where there is none) know.
 
     Raises:
         LogUnavailableError: The log could not be read.
@@ -83,11 +78,7 @@ def find_unmatched(log: EventLog, staged: Sequence[Staged], catalogue: Catalogue
 
 
 def check_unmatched(found: Sequence[Unmatched], most: float) -> None:
-    """Refuse an import of which too much names nothing.
-
-    Args:
-        found: What names nothing.
-        most: Largest share that may, in [0, 1].
+    """Refuse an import of which a larger share than `most`, in [0, 1], names nothing.
 
     Raises:
         InvalidInputError: A column's share is larger.

@@ -121,14 +121,7 @@ def _type_rule(column: Column) -> str:
 
 
 def check_rows(table: Table, file: str, raw: pl.DataFrame, surroundings: Surroundings) -> Checked:
-    """Check a chunk of a file whose columns passed `check_columns`.
-
-    Args:
-        table: Canonical table.
-        file: Its name, for the reasons.
-        raw: Columns as read, and `row`.
-        surroundings: What rules depend on.
-    """
+    """Check a chunk of a file whose columns passed `check_columns`."""
     raw = in_minor_units(table, raw, surroundings.catalogue)
     told = without_marks(table, with_cleared(table, raw))
     values = with_arrivals(table, spelt_out(_parse(table, told), surroundings.catalogue), surroundings.now)

@@ -15,10 +15,7 @@ from features.log.heard import HEARD, TEXT_TYPES
 def cases_in_log(log: EventLog, catalogue: Catalogue, *, as_of: datetime) -> pl.DataFrame:
     """Every case that the log knew at a moment, as `cases.cases_of` tells them.
 
-    Args:
-        log: What waits in the streams is not in it yet.
-        catalogue: Kinds of trouble and classes of offers.
-        as_of: The moment (aware).
+    What waits in the streams is not in it yet.
 
     Raises:
         LogUnavailableError: A table could not be read.

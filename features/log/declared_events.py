@@ -31,12 +31,7 @@ _LIKE_PROFILING = 0.7
 
 
 def fit_event(kind: str, properties: Mapping[str, Any], declared: Declared) -> Mapping[str, Any]:
-    """Properties in the catalogue's spelling; doing it again changes nothing.
-
-    Args:
-        kind: Type of the event; other types than FITTED are left alone.
-        properties: As sent, or as the log has them.
-        declared: The names of the catalogue.
+    """Properties in the catalogue's spelling; types other than FITTED stay, and doing it again changes nothing.
 
     Raises:
         UndeclaredError: The property `name` does not fit.

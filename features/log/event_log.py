@@ -95,12 +95,7 @@ class EventLog:
     def read(
         self, table: Table, *, columns: Sequence[str] | None = None, customer_ids: Sequence[str] | None = None
     ) -> pl.DataFrame:
-        """Rows of a table, in no particular order; empty with its schema where nothing was logged yet.
-
-        Args:
-            table: Canonical table.
-            columns: Only these; None for all.
-            customer_ids: Only rows of these customers; None for all.
+        """Rows of a table, unordered, of these columns and customers or of all; empty where nothing was logged yet.
 
         Raises:
             LogUnavailableError: The log could not be read.

@@ -13,9 +13,6 @@ ANONYMOUS_ID = "anonymous_id"
 def identities(events: pl.DataFrame) -> pl.DataFrame:
     """Which visitor is which customer, and since when we know.
 
-    Args:
-        events: Canonical events.
-
     Returns:
         `visitor`, `customer_id` and `since` (the first word of each pair), one row per pair; nobody is joined with
         themselves.
@@ -32,10 +29,9 @@ def identities(events: pl.DataFrame) -> pl.DataFrame:
 def people(events: pl.DataFrame) -> pl.DataFrame:
     """Whose a visitor's history is: of each visitor the customer whom they first turned out to be, once there is one.
 
-    Later words on the same visitor, as of a device that several use, do not move what was theirs.
+    Events without `properties` name nobody.
 
-    Args:
-        events: Canonical events; frames without `properties` name nobody.
+    Later words on the same visitor, as of a device that several use, do not move what was theirs.
 
     Returns:
         `customer_id` of the visitor and `person`, one row per visitor; a visitor of a visitor is the last one's.

@@ -78,11 +78,7 @@ def has_chains(log: EventLog) -> bool:
 
 
 def first_exposures(log: EventLog, programmes: Collection[str]) -> Iterator[StoredRow]:
-    """The first decision of each customer in each experiment, in the universal holdout, and in each programme.
-
-    Args:
-        log: The log.
-        programmes: Names of programmes that keep customers back.
+    """The first decision of each customer in each experiment, in the universal holdout, and in each of the programmes.
 
     Yields:
         `customer_id`, `test` and `value` as `decisioning.gates.assignment.Who.kept` has them, and `decided_at`.

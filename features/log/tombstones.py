@@ -151,15 +151,7 @@ class Tombstones:
         return datetime.fromisoformat(found[-1]) if found else None
 
     def add(self, customer_id: str, *, now: datetime, reason: str) -> bool:
-        """Set a tombstone; from its return on, no append takes rows of this customer.
-
-        Args:
-            customer_id: Who is erased.
-            now: When (aware).
-            reason: Why, in a word of a fixed list.
-
-        Returns:
-            False where there was one already.
+        """Set a tombstone; from its return on, no append takes rows of this customer; False where there was one.
 
         Raises:
             LogUnavailableError: It cannot be written.

@@ -61,12 +61,7 @@ class ModelBundle:
 
 
 def write_bundle(bundle: ModelBundle, folder: Path) -> str:
-    """Write a bundle as `booster.txt` and `model.json`; gives its digest.
-
-    Args:
-        bundle: What to write.
-        folder: Made when absent; files of the same names are replaced.
-    """
+    """Write a bundle as `booster.txt` and `model.json` over files of these names; gives its digest."""
     document = _document(bundle)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / BOOSTER_FILE).write_text(bundle.booster, encoding="utf-8", newline="")

@@ -31,11 +31,6 @@ def forget_erased(redis: Redis, erased: Tombstones, customer_ids: Iterable[str])
 
     Call it after the last write: later erasures remove their customers themselves.
 
-    Args:
-        redis: Connection.
-        erased: Tombstones, as they are now.
-        customer_ids: Whoever may have been written.
-
     Raises:
         FeatureUnavailableError: Redis could not delete them.
     """

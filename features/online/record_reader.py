@@ -31,10 +31,6 @@ class RecordReader:
     def read(self, payload: bytes, now: datetime) -> FeatureVector:
         """Features of a customer; of a record of another schema those alone that mean the same in this one.
 
-        Args:
-            payload: The record.
-            now: Moment of the decision (aware).
-
         Raises:
             FeatureUnavailableError: The record was written under a schema that nobody knows.
         """

@@ -16,15 +16,7 @@ _READ_AHEAD = 16 * BATCH
 
 
 def set_many(redis: Redis, records: Iterable[tuple[str, bytes]]) -> int:
-    """Set keys to values, in no particular order, holding only some of them in memory.
-
-    Args:
-        redis: Connection.
-        records: Keys of `features.online.redis_keys`, each with a `{shard}` tag, and their values.
-
-    Returns:
-        How many were set.
-    """
+    """Set keys with a `{shard}` tag, in no particular order, holding only some in memory; how many were set."""
     count = 0
     for some in batched(records, _READ_AHEAD):
         by_shard: dict[str, dict[str, bytes]] = {}

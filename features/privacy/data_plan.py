@@ -63,12 +63,6 @@ def data_plan(
 ) -> list[Datum]:
     """Every kind of data that the log holds or the catalogue declares, by table and name.
 
-    Args:
-        log: What was collected.
-        catalogue: Features, rules, wordings, measures.
-        rules: Declared purposes and times.
-        importance: Gain of each feature in the champion; None without one.
-
     Raises:
         LogUnavailableError: The log could not be read.
     """

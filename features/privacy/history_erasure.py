@@ -16,10 +16,7 @@ _WAIT_SECONDS = 600.0
 
 
 def erase_from_history(settings: Settings, customer_id: str) -> int:
-    """Take every row of a customer out of all generations, while no build runs; it may be repeated.
-
-    Returns:
-        Rows taken out.
+    """Take every row of a customer out of all generations, while no build runs; how many. It may be repeated.
 
     Raises:
         UnavailableError: A build ran for ten minutes, or a file could not be rewritten.
@@ -28,15 +25,7 @@ def erase_from_history(settings: Settings, customer_id: str) -> int:
 
 
 def keep_in_history(settings: Settings, kept: pl.Expr, *, with_known_rows: bool = False) -> int:
-    """Keep only such rows in all generations, while no build runs.
-
-    Args:
-        settings: Where the history is.
-        kept: Which rows stay.
-        with_known_rows: Whether the counts by customer are held against it as well.
-
-    Returns:
-        Rows taken out.
+    """Keep only such rows in all generations, while no build runs; how many went.
 
     Raises:
         UnavailableError: A build ran for ten minutes, or a file could not be rewritten.

@@ -33,9 +33,6 @@ type _Life = dict[str, _Rows]
 def feature_lineage(catalogue: Catalogue) -> dict[str, tuple[str, ...]]:
     """Features by the data that they are made of.
 
-    Args:
-        catalogue: Declares features, event types, attributes and channels.
-
     Returns:
         By dotted name, such as `events.purchase`, `events.survey_answer.score`, `customers.attributes.age` or
         `outcomes.clicked`, the features that look at it; a name that no feature looks at is not there.

@@ -63,11 +63,9 @@ def log_traces(log: EventLog, customer_id: str) -> LogTraces:
 def erase_from_log(log: ChainedLog, customer_id: str) -> dict[str, int]:
     """Delete every row of a customer from every table, for good, after an entry in the chain. It may be repeated.
 
-    Where a row of somebody else names the customer, as the referral of a friend does, the name is taken out.
+    A tombstone of the customer must stand already, so that no row comes back meanwhile.
 
-    Args:
-        log: The log; a tombstone of the customer must stand already, so that no row comes back meanwhile.
-        customer_id: Who.
+    Where a row of somebody else names the customer, as the referral of a friend does, the name is taken out.
 
     Returns:
         Rows deleted, by table.
@@ -88,16 +86,9 @@ def erase_from_log(log: ChainedLog, customer_id: str) -> dict[str, int]:
 
 
 def delete_rows(log: EventLog, table: Table, rows: pl.Expr, predicate: str) -> int:
-    """Delete rows of a table while nobody appends; their bytes stay until `forget_versions`.
+    """Delete rows while nobody appends, and count them; their bytes stay until `forget_versions`.
 
-    Args:
-        log: The log.
-        table: Canonical table.
-        rows: Which rows, to see whether there are any.
-        predicate: The same in SQL.
-
-    Returns:
-        How many were deleted.
+    Which rows is said twice: to Polars, to see whether there are any, and as a predicate in SQL.
 
     Raises:
         LogUnavailableError: The log could not be written.

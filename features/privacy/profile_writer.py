@@ -19,12 +19,6 @@ from features.online.profiles import customers_from_frame, write_profiles
 def write_row(log: EventLog, redis: Redis, row: Mapping[str, Any], catalogue: Catalogue) -> None:
     """Append a row of the table `customers`, checked as an import checks it, and write the profile that follows.
 
-    Args:
-        log: The log.
-        redis: Connection.
-        row: A canonical row.
-        catalogue: Declares attributes.
-
     Raises:
         InvalidInputError: The row breaks a rule of the table.
         UnavailableError: The log or Redis is away.

@@ -65,13 +65,6 @@ class Retained:
 def retain(settings: Settings, log: ChainedLog, rules: DataRules, *, now: datetime, is_dry_run: bool) -> list[Retained]:
     """Delete what is past its time, place by place; it may be repeated.
 
-    Args:
-        settings: Where state is.
-        log: The log with its chain, which is told before decisions go.
-        rules: How long what is kept.
-        now: The moment that ages are counted from (aware).
-        is_dry_run: Only count.
-
     Raises:
         UnavailableError: The log or a file is in use or away; repeat it.
     """

@@ -91,11 +91,6 @@ def feature_store(settings: Settings, redis_url: str = UNUSED_REDIS) -> FeatureS
 def apply(settings: Settings, catalogue: Catalogue, redis_url: str = UNUSED_REDIS) -> FeatureStore:
     """Bring Feast's registry in line with the catalogue and the feature history in force, and return the store.
 
-    Args:
-        settings: Where state lives.
-        catalogue: Declares the features.
-        redis_url: Online store.
-
     Raises:
         FeatureUnavailableError: Nothing was built yet, or under another catalogue.
     """

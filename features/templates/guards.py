@@ -17,12 +17,7 @@ _NONE: Fields = frozenset()
 
 
 def unguarded_fields(template: BoundTemplate, roots: Iterable[str]) -> Fields:
-    """Fields that are written where neither a `default` nor a condition looks at them.
-
-    Args:
-        template: Compiled.
-        roots: Names that hold fields.
-    """
+    """Fields of such roots that are written where neither a `default` nor a condition looks at them."""
     return frozenset(_Walk(template=template, roots=frozenset(roots)).written(template.nodes, _NONE))
 
 

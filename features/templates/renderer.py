@@ -90,11 +90,7 @@ def _environment(undefined: type[Undefined]) -> Environment:
 
 @lru_cache(maxsize=_COMPILED_TEMPLATES)
 def compile_template(text: str, undefined: type[Undefined] = Missing) -> BoundTemplate:
-    """A template ready to render; the same text is compiled once.
-
-    Args:
-        text: The template.
-        undefined: What stands for a missing value.
+    """A template ready to render, with what stands for a missing value; the same text is compiled once.
 
     Raises:
         InvalidPolicyError: The text is not valid Liquid, or uses a filter or tag that does not exist.
@@ -205,12 +201,7 @@ def _known(values: Mapping[str, FactValue]) -> dict[str, FactValue]:
 def render_content(
     message: Message, customer: Mapping[str, FactValue], context: Mapping[str, FactValue]
 ) -> dict[str, str]:
-    """The content of a message for one customer, by field.
-
-    Args:
-        message: What is sent.
-        customer: The customer's attributes by name.
-        context: What the caller sent along.
+    """The content of a message, by field, for a customer with these attributes and what the caller sent along.
 
     Raises:
         MissingFieldError: A field that the creative requires, or would have to write, is missing.

@@ -19,11 +19,6 @@ _TINY = 1e-9
 def changes_for_tests(brought: Path, in_force: Path, now: datetime) -> tuple[str, ...]:
     """One sentence per change of a running test; nothing where no catalogue is in force.
 
-    Args:
-        brought: Folder of a sound catalogue.
-        in_force: Folder of the catalogue in force.
-        now: The moment (aware, UTC).
-
     Raises:
         InvalidInputError: The catalogue is broken, or the ledger of the one in force is.
     """

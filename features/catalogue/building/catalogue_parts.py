@@ -38,12 +38,7 @@ _DEFAULT_PURPOSES = {
 
 
 def build_catalogue(sound: Mapping[str, Any], version: str = "") -> Catalogue:
-    """The core's catalogue of sound sections; mappings and creatives are sorted, so file order changes nothing.
-
-    Args:
-        sound: Section name to models, as `validate_sections` returns them.
-        version: Its version, where it is known already.
-    """
+    """The core's catalogue of sound sections; mappings and creatives are sorted, so file order changes nothing."""
     currency = sound["currency"]
     learning = sound["learning"]
     return Catalogue(

@@ -8,10 +8,7 @@ FIRST_YEAR, LAST_YEAR = 2020, 2040
 
 
 def public_holidays(countries: Iterable[str]) -> dict[str, frozenset[date]]:
-    """Nationwide public holidays by country, from `FIRST_YEAR` to `LAST_YEAR`, with the days they are moved to.
-
-    Args:
-        countries: ISO 3166-1 alpha-2 codes.
+    """Nationwide holidays by country (ISO code), from `FIRST_YEAR` to `LAST_YEAR`, with the days they are moved to.
 
     Example:
         >>> date(2026, 10, 3) in public_holidays(["DE"])["DE"]

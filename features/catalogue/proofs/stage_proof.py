@@ -43,11 +43,6 @@ def _may_be_entered(ground: ProofInputs, passes: Sequence[Rule], index: int) -> 
 
     An example is looked for against few of the stages before it: those that took the last example, and twice as many of
     its neighbours each time. Most stages have one at once, where a proof against all before it grows with their square.
-
-    Args:
-        ground: The catalogue.
-        passes: Whether a customer passes by a stage, for every stage.
-        index: The stage.
     """
     stages = ground.catalogue.stages
     against, reach = set[int](), 1

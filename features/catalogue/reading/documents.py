@@ -53,14 +53,7 @@ class _UnreadableError(Exception):
 
 
 def read_document(path: Path) -> YamlFile:
-    """Read a YAML file; whatever is wrong with it is in `problems`, never raised.
-
-    Args:
-        path: A file of the catalogue's folder.
-
-    Returns:
-        Its sections with their lines.
-    """
+    """Read a file of the catalogue's folder; whatever is wrong with it is in `problems`, never raised."""
     reader = _Reader(path.name)
     try:
         sections = reader.read(_text_of(path))
