@@ -13,6 +13,7 @@ import orjson
 import polars as pl
 import pytest
 import redis
+import structlog
 from hypothesis import settings
 
 from decisioning.catalogue.care import DEFAULT_CARE
@@ -42,6 +43,9 @@ def pytest_configure() -> None:
     # share counters between tests.
     for name in ("PROMETHEUS_MULTIPROC_DIR", "PROMETHEUS_MULTIPROCESS_DIR"):
         os.environ.pop(name, None)
+    # As a server's own log does, and unlike structlog's default, which draws every variable of a traceback for seconds.
+    drawn = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[*structlog.get_config()["processors"][:-1], drawn])
     # How long an example takes says how busy the machine is.
     settings.register_profile("unhurried", deadline=None)
     settings.load_profile("unhurried")
