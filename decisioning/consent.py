@@ -49,7 +49,7 @@ def refusal_words(answer: Consent | None) -> str:
     """
     if answer is None:
         return "no answer"
-    when = f" on {answer.recorded_at:%Y-%m-%d}" if answer.recorded_at is not None else ""
+    when = f" on {answer.recorded_at.date()}" if answer.recorded_at is not None else ""
     where = f", source {answer.source}" if answer.source is not None else ""
     return f"refused{when}{where}"
 

@@ -24,6 +24,8 @@ _NOTHING_TO_FOLLOW: BookRefusal = (Exclusion.NOTHING_TO_FOLLOW, "", None)
 _EXPERIMENT_ARM: BookRefusal = (Exclusion.EXPERIMENT_ARM, "", None)
 _NOT_SCORED: BookRefusal = (Exclusion.NOT_SCORED, "", None)
 
+_NO_GOALS: frozenset[str] = frozenset()
+
 
 def channel_gate(candidate: Candidate, situation: Situation) -> BookRefusal | None:
     """The caller asked for other channels, or the placement takes others."""
@@ -87,7 +89,7 @@ def purpose_gate(candidate: Candidate, situation: Situation) -> BookRefusal | No
     channel, stage_id = candidate.message.channel, situation.stage_id
     if channel.purposes is None:
         return None
-    goals = frozenset[str]() if stage_id is None else channel.purposes.get(stage_id, frozenset[str]())
+    goals = _NO_GOALS if stage_id is None else channel.purposes.get(stage_id, _NO_GOALS)
     if candidate.goal_id in goals:
         return None
     served = ", ".join(sorted(goals)) or "nothing"
