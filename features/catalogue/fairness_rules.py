@@ -15,7 +15,7 @@ class FairnessUnit(StrEnum):
 
 
 class FairnessMeasure(StrEnum):
-    """What groups are compared on, its unit, and whether more of it is better."""
+    """What groups are compared on."""
 
     unit: FairnessUnit
     is_more_better: bool
