@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from features.importing.staged import Staged
+from features.importing.staged import Staged, staged_rows
 from features.log.contracts import CUSTOMERS
 
 _NULL = r'"((?:[^"\\]|\\.)+)":null'
@@ -29,10 +29,9 @@ class Cleared:
 
 def find_cleared(staged: Sequence[Staged]) -> tuple[Cleared, ...]:
     """What the good rows of the customers' file empty, by name."""
-    parts = [path for one in staged if one.file.table is CUSTOMERS for path in one.parts]
-    if not parts:
+    rows = staged_rows(staged, CUSTOMERS)
+    if rows is None:
         return ()
-    rows = pl.scan_parquet(parts)
     columns = rows.select("customer_id", pl.col("cleared").str.extract_all("[a-z_]+").alias("name"))
     nulls = rows.select("customer_id", pl.col("attributes").str.extract_all(_NULL).alias("name"))
     attributes = _each(nulls).with_columns(pl.format("attributes.{}", pl.col("name").str.extract(_NULL)).alias("name"))

@@ -1,5 +1,7 @@
 """From what a file holds to canonical types: text of CSV, and the near misses that Parquet writers produce."""
 
+from collections.abc import Callable, Mapping
+
 import polars as pl
 
 from features.ids import WHOLE_ID
@@ -26,32 +28,16 @@ def parsed(column: Column, dtype: pl.DataType) -> pl.Expr | None:
         return value.cast(column.dtype)
     if isinstance(dtype, pl.Categorical | pl.Enum):
         value, dtype = value.cast(pl.String), pl.String()
-    match column.dtype:
-        case pl.Datetime():
-            return _time(value, dtype)
-        case pl.Int64():
-            return _whole_number(value, dtype)
-        case pl.Float64():
-            return _number(value, dtype)
-        case pl.Boolean():
-            return _flag(value, dtype)
-        case _:
-            return _id(value, dtype) if column.is_id else _text(value, dtype, is_json=column.is_json)
+    if column.dtype == pl.String:
+        return _id(value, dtype) if column.is_id else _text(value, dtype, is_json=column.is_json)
+    return _KINDS[type(column.dtype)][1](value, dtype)
 
 
 def accepted(column: Column) -> str:
     """The rule that a column's values follow to be of its type, in words that complete 'must be'."""
-    match column.dtype:
-        case pl.Datetime():
-            return "an ISO 8601 time with an offset, such as 2026-01-31T09:30:00Z"
-        case pl.Int64():
-            return "a whole number, such as 4990 for 49.90 in minor units"
-        case pl.Float64():
-            return "a number"
-        case pl.Boolean():
-            return "true or false"
-        case _:
-            return "text or a whole number" if column.is_id else "text"
+    if column.dtype == pl.String:
+        return "text or a whole number" if column.is_id else "text"
+    return _KINDS[type(column.dtype)][0]
 
 
 def _time(value: pl.Expr, dtype: pl.DataType) -> pl.Expr | None:
@@ -92,6 +78,15 @@ def _flag(value: pl.Expr, dtype: pl.DataType) -> pl.Expr | None:
     if dtype.is_numeric():
         return pl.when(value.is_in([0, 1])).then(value == 1)
     return flags(value) if dtype == pl.String else None
+
+
+_KINDS: Mapping[type[pl.DataType], tuple[str, Callable[[pl.Expr, pl.DataType], pl.Expr | None]]] = {
+    pl.Datetime: ("an ISO 8601 time with an offset, such as 2026-01-31T09:30:00Z", _time),
+    pl.Int64: ("a whole number, such as 4990 for 49.90 in minor units", _whole_number),
+    pl.Float64: ("a number", _number),
+    pl.Boolean: ("true or false", _flag),
+}
+"""What values of a type must be, in words that complete 'must be', and how they are read."""
 
 
 def whole_ids(texts: pl.Expr) -> pl.Expr:

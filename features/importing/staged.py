@@ -1,7 +1,7 @@
 """Staging: a file read and checked to its end, its good rows in parts on disk, before any of them lands."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from features.importing.table_files import Chunk, TableFile
 from features.importing.validation import Surroundings, check_rows
 from features.listening.listener import listen_to_rows
 from features.locks import held
-from features.log.contracts import EVENTS
+from features.log.contracts import EVENTS, Table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +71,12 @@ def stage(
         on_progress(chunk.share)
     on_progress(1.0)
     return Staged(file=file, parts=parts, read=read + erased, refused=refused, erased=erased)
+
+
+def staged_rows(staged: Iterable[Staged], table: Table) -> pl.LazyFrame | None:
+    """The good rows of a table's file, with their numbers; None where there are none."""
+    parts = [path for one in staged if one.file.table is table for path in one.parts]
+    return pl.scan_parquet(parts) if parts else None
 
 
 def _without_erased(chunk: Chunk, surroundings: Surroundings) -> Chunk:

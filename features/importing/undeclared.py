@@ -8,8 +8,8 @@ import polars as pl
 
 from decisioning.catalogue.catalogue import Catalogue
 from features.declared import Declared
-from features.importing.staged import Staged
-from features.log.contracts import CUSTOMERS, EVENTS, StateEventType, Table
+from features.importing.staged import Staged, staged_rows
+from features.log.contracts import CUSTOMERS, EVENTS, StateEventType
 from features.log.declared_events import AS_SENT
 
 _NAME = r'(?:^\{|,)"((?:[^"\\]|\\.)*)":'
@@ -32,7 +32,7 @@ class Undeclared:
 
 def find_undeclared(staged: Sequence[Staged], catalogue: Catalogue | None) -> tuple[Undeclared, ...]:
     """Attributes that the catalogue does not declare and that no channel needs, those of most rows first."""
-    rows = _rows_of(staged, CUSTOMERS)
+    rows = staged_rows(staged, CUSTOMERS)
     if rows is None or catalogue is None:
         return ()
     declared = Declared(catalogue)
@@ -46,14 +46,9 @@ def find_undeclared(staged: Sequence[Staged], catalogue: Catalogue | None) -> tu
 
 def count_widened(staged: Sequence[Staged]) -> int:
     """Withdrawals that count for every channel or purpose, since nobody knows the one that they name."""
-    rows = _rows_of(staged, EVENTS)
+    rows = staged_rows(staged, EVENTS)
     if rows is None:
         return 0
     is_withdrawal = pl.col("type") == StateEventType.CONSENT_WITHDRAWN.value
     is_widened = pl.col("properties").str.json_path_match(f"$.{AS_SENT}").is_not_null()
     return rows.filter(is_withdrawal & is_widened).select(pl.len()).collect().item()
-
-
-def _rows_of(staged: Sequence[Staged], table: Table) -> pl.LazyFrame | None:
-    parts = [path for one in staged if one.file.table is table for path in one.parts]
-    return pl.scan_parquet(parts) if parts else None

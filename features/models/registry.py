@@ -8,7 +8,8 @@ server needs for nothing else. Any other tracking URI is asked through MLflow's 
 import os
 import shutil
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -25,6 +26,7 @@ from features.settings import Settings
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
 
 MODEL_NAME = "nextbest-message-value"
 CHAMPION_ALIAS = "champion"
@@ -136,22 +138,11 @@ def fetch_version(settings: Settings, version: str) -> Champion:
     """
     if not registry_is_made(settings):
         raise RegistryAwayError(f"model registry must hold a model, got none; {_HOW}")
-    quiet_mlflow()
-    from mlflow.exceptions import MlflowException
-
-    try:
-        client = mlflow_client(settings.tracking_uri)
+    with _asking(settings.tracking_uri) as client:
         known = {str(one.version): one for one in client.search_model_versions(f"name='{MODEL_NAME}'")}
         if version not in known:
             raise UnknownNameError("model version", version, known)
-        location = client.get_model_version_download_uri(MODEL_NAME, version)
-    except MlflowException as error:
-        uri = _shown(settings.tracking_uri)
-        raise RegistryAwayError(f"model registry must answer, got {error.error_code} from {uri}") from error
-    found = known[version]
-    registered = Registered(
-        version=version, run_id=found.run_id or "", location=location, digest=found.tags.get(DIGEST_TAG)
-    )
+        registered = _registered(client, known[version])
     return copy_registered(settings, registered)
 
 
@@ -227,23 +218,31 @@ def _from_sqlite(path: Path, alias: str) -> Registered | None:
 
 
 def _from_client(uri: str, alias: str) -> Registered | None:
+    try:
+        with _asking(uri) as client:
+            return _registered(client, client.get_model_version_by_alias(MODEL_NAME, alias))
+    except RegistryAwayError as error:
+        if getattr(error.__cause__, "error_code", "") in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
+            return None
+        raise
+
+
+@contextmanager
+def _asking(uri: str) -> Iterator["MlflowClient"]:
+    """MLflow's client, with its errors translated."""
     quiet_mlflow()
     from mlflow.exceptions import MlflowException
 
     try:
-        client = mlflow_client(uri)
-        found = client.get_model_version_by_alias(MODEL_NAME, alias)
-        location = client.get_model_version_download_uri(MODEL_NAME, found.version)
+        yield mlflow_client(uri)
     except MlflowException as error:
-        if error.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
-            return None
         raise RegistryAwayError(f"model registry must answer, got {error.error_code} from {_shown(uri)}") from error
-    return Registered(
-        version=str(found.version),
-        run_id=found.run_id or "",
-        location=location,
-        digest=found.tags.get(DIGEST_TAG),
-    )
+
+
+def _registered(client: "MlflowClient", found: "ModelVersion") -> Registered:
+    location = client.get_model_version_download_uri(MODEL_NAME, found.version)
+    digest = found.tags.get(DIGEST_TAG)
+    return Registered(version=str(found.version), run_id=found.run_id or "", location=location, digest=digest)
 
 
 def _shown(uri: str) -> str:

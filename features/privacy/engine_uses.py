@@ -2,15 +2,17 @@
 
 from collections.abc import Mapping
 
-_EVERY: Mapping[str, str] = {
+_REPORT: Mapping[str, str] = {
     "customer_id": "tells whose it is",
     "occurred_at": "says when",
     "recorded_at": "keeps features to what was known at the time",
     "type": "says what",
+    "currency": "refuses amounts of another currency",
 }
 
 ENGINE_USES: Mapping[str, str] = {
-    "customers.customer_id": _EVERY["customer_id"],
+    **{f"{table}.{name}": use for table in ("events", "outcomes") for name, use in _REPORT.items()},
+    "customers.customer_id": _REPORT["customer_id"],
     "customers.updated_at": "lets the newest row win",
     "customers.channels": "gate: reachable",
     "customers.consents": "gate: consent",
@@ -21,15 +23,10 @@ ENGINE_USES: Mapping[str, str] = {
     "customers.locale": "language of explanations; gate: quiet hours, where nothing else names a zone",
     "customers.household": "gate: contact caps of a household",
     "events.event_id": "takes a report once",
-    "events.customer_id": _EVERY["customer_id"],
-    "events.occurred_at": _EVERY["occurred_at"],
-    "events.recorded_at": _EVERY["recorded_at"],
-    "events.type": _EVERY["type"],
     "events.channel": "answers a complaint where it was made",
-    "events.currency": "refuses amounts of another currency",
     "decisions.decision_id": "finds the decision again",
-    "decisions.customer_id": _EVERY["customer_id"],
-    "decisions.decided_at": _EVERY["occurred_at"],
+    "decisions.customer_id": _REPORT["customer_id"],
+    "decisions.decided_at": _REPORT["occurred_at"],
     "decisions.touchpoint": "learning and evaluation",
     "decisions.creative_id": "learning and evaluation",
     "decisions.offer_id": "learning and evaluation; gate: contact caps",
@@ -48,11 +45,6 @@ ENGINE_USES: Mapping[str, str] = {
     "decisions.record_key": "proof that the log was not altered",
     "outcomes.outcome_id": "takes a report once",
     "outcomes.decision_id": "says which decision it answers",
-    "outcomes.customer_id": _EVERY["customer_id"],
-    "outcomes.occurred_at": _EVERY["occurred_at"],
-    "outcomes.recorded_at": _EVERY["recorded_at"],
-    "outcomes.type": _EVERY["type"],
-    "outcomes.currency": "refuses amounts of another currency",
     "outcomes.delivered": "contact caps; exposure in experiments",
     "outcomes.bounced": "contact caps",
     "outcomes.not_sent": "contact caps",

@@ -6,7 +6,8 @@ removed, a checkpoint is written, and the commits before it are removed as well.
 under their feet and are told to try again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
 
@@ -98,10 +99,8 @@ def delete_rows(log: EventLog, table: Table, rows: pl.Expr, predicate: str) -> i
         stored = _stored(log, table)
         if stored is None or not count:
             return 0
-        try:
+        with rewriting(table):
             stored.delete(predicate)
-        except DeltaError as error:
-            raise _unwritable(table, error) from error
     return count
 
 
@@ -114,14 +113,12 @@ def forget_versions(log: EventLog, table: Table) -> None:
     stored = _stored(log, table)
     if stored is None:
         return
-    try:
+    with rewriting(table):
         stored.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False, full=True)
         stored.alter.set_table_properties(_NO_HISTORY)
         stored.create_checkpoint()
         stored.cleanup_metadata()
         stored.alter.set_table_properties(_USUAL_HISTORY)
-    except (DeltaError, OSError) as error:
-        raise _unwritable(table, error) from error
 
 
 def _take_out_mentions(log: EventLog, table: Table, customer_id: str) -> None:
@@ -145,25 +142,31 @@ def _replace(log: EventLog, table: Table, column: str, named: str, erased: str) 
     if stored is None or not found:
         return
     replaced = f"replace({column}, {_quoted(named)}, {_quoted(erased)})"
-    try:
+    with rewriting(table):
         stored.update(updates={column: replaced}, predicate=f"strpos({column}, {_quoted(named)}) > 0")
-    except DeltaError as error:
-        raise _unwritable(table, error) from error
 
 
 def _stored(log: EventLog, table: Table) -> DeltaTable | None:
     path = log.path / table.name
     if not DeltaTable.is_deltatable(str(path)):
         return None
-    try:
+    with rewriting(table):
         return DeltaTable(path)
-    except DeltaError as error:
-        raise _unwritable(table, error) from error
 
 
-def _unwritable(table: Table, error: Exception) -> LogUnavailableError:
-    """The message leaves out the library's own, which may quote what was to be deleted."""
-    return LogUnavailableError(f"log table {table.name} could not be rewritten ({type(error).__name__}); try again")
+@contextmanager
+def rewriting(table: Table) -> Iterator[None]:
+    """Translate what goes wrong; the message leaves out the library's own, which may quote what was to be deleted.
+
+    Raises:
+        LogUnavailableError: The table could not be rewritten.
+    """
+    try:
+        yield
+    except (DeltaError, OSError) as error:
+        raise LogUnavailableError(
+            f"log table {table.name} could not be rewritten ({type(error).__name__}); try again"
+        ) from error
 
 
 def _quoted(text: str) -> str:

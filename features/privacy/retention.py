@@ -15,16 +15,14 @@ from pathlib import Path
 import orjson
 import polars as pl
 from deltalake import DeltaTable
-from deltalake.exceptions import DeltaError
 
-from decisioning.errors import LogUnavailableError
 from features.chain.audit_chain import ChainedLog
 from features.durability import replace_file
 from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES, OutcomeType, StateEventType, Table
 from features.log.customer_rows import needed_rows
 from features.privacy.file_erasure import HANDOFFS
 from features.privacy.history_erasure import keep_in_history
-from features.privacy.log_erasure import forget_versions
+from features.privacy.log_erasure import forget_versions, rewriting
 from features.privacy.purposes import DataRules
 from features.settings import Settings
 from features.store.feature_history import history_path
@@ -126,13 +124,9 @@ def _rows(log: ChainedLog, table: Table, old: pl.Expr, *, is_dry_run: bool) -> i
 
 def _delete_keys(log: ChainedLog, table: Table, keys: pl.DataFrame) -> None:
     same = " AND ".join(f"stored.{name} = old.{name}" for name in keys.columns)
-    try:
+    with rewriting(table):
         stored = DeltaTable(log.path / table.name)
         stored.merge(keys, predicate=same, source_alias="old", target_alias="stored").when_matched_delete().execute()
-    except DeltaError as error:
-        raise LogUnavailableError(
-            f"log table {table.name} could not be rewritten ({type(error).__name__}); try again"
-        ) from error
 
 
 def _history(settings: Settings, before: datetime, *, is_dry_run: bool) -> int:

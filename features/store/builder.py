@@ -8,6 +8,7 @@ are built again, so that stored rows always equal what `compute_features` gives 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -211,15 +212,11 @@ def _keep(before: Generation | None, changed: pl.DataFrame, path: Path) -> pl.Da
     for pattern in ("decisions-*.parquet", f"{_snapshot_name(before.as_of)}-*.parquet"):
         if changed.is_empty():
             link_files(before, pattern, path)
-        else:
-            _copy_without(before, pattern, changed, path)
+            continue
+        for file in before.path.glob(pattern):
+            rest = pl.scan_parquet(file).join(changed.lazy(), on="customer_id", how="anti")
+            rest.sink_parquet(path / file.name, compression="zstd")
     return pl.concat([nothing, *(pl.read_parquet(file, columns=list(KEY)) for file in path.glob("*.parquet"))]).unique()
-
-
-def _copy_without(before: Generation, pattern: str, changed: pl.DataFrame, path: Path) -> None:
-    for file in before.path.glob(pattern):
-        rest = pl.scan_parquet(file).join(changed.lazy(), on="customer_id", how="anti")
-        rest.sink_parquet(path / file.name, compression="zstd")
 
 
 def _compute(
@@ -232,19 +229,16 @@ def _compute(
     """Compute what is missing, chunk by chunk, into one file per kind; returns the number of rows."""
     total = sum(anchors.height for anchors in missing.values())
     sources = sources_of(history, catalogue)
+
+    def report(before: int, now: int) -> None:
+        if progress is not None:
+            progress(before + now, total)
+
     done = 0
     for name, anchors in missing.items():
         chunks = feature_chunks(sources, anchors.rename({"event_timestamp": "at"}), catalogue)
-        done += _write(path / f"{name}.parquet", chunks, _reporter(progress, done, total))
+        done += _write(path / f"{name}.parquet", chunks, partial(report, done))
     return done
-
-
-def _reporter(progress: OnProgress | None, start: int, total: int) -> Callable[[int], None]:
-    def report(done: int) -> None:
-        if progress is not None:
-            progress(start + done, total)
-
-    return report
 
 
 def _write(file: Path, chunks: Iterator[pl.DataFrame], report: Callable[[int], None]) -> int:

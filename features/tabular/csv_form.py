@@ -75,14 +75,11 @@ def csv_form(path: Path) -> CsvForm:
     return CsvForm(encoding=encoding, delimiter=_delimiter(path, first))
 
 
-@contextmanager
-def _opened(path: Path, encoding: str) -> Iterator[TextIO]:
+def _opened(path: Path, encoding: str) -> TextIO:
     try:
-        file = path.open(encoding=encoding, newline="")
+        return path.open(encoding=encoding, newline="")
     except OSError as error:
         raise InvalidInputError(f"{path} must be readable, got {error.strerror}") from error
-    with file:
-        yield file
 
 
 def _known(path: Path, delimiter: str) -> str:

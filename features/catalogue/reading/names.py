@@ -19,19 +19,15 @@ class Names:
 
         self.goals, self.channels, self.touchpoints = keys("goals"), keys("channels"), keys("touchpoints")
         self.measures, self.offers = keys("measures"), keys("offers")
-        self.departments = frozenset(str(each["department"]) for each in _raw(sections, "goals", "department"))
+        goals = _having("department", sections.values.get("goals"))
+        self.departments = frozenset(str(each["department"]) for each in goals)
         self.creatives = _raw_creatives(sections)
         self.offer_attributes, self.customer_attributes = keys("offer_attributes"), keys("customer_attributes")
         self.offer_kinds = frozenset(sound["offer_kinds"])
-        self.stages = frozenset(stage.stage for stage in sound["stages"]) | _raw_stages(sections)
+        written = (str(each["stage"]) for each in _having("stage", sections.values.get("stages")))
+        self.stages = frozenset(stage.stage for stage in sound["stages"]).union(written)
         self.events = frozenset(EventType) | frozenset(sound["event_types"])
         self.context = {name: kind for each in sound["touchpoints"].values() for name, kind in each.context.items()}
-
-
-def _raw_stages(sections: Sections) -> frozenset[str]:
-    written = sections.values.get("stages")
-    entries = written if isinstance(written, list) else []
-    return frozenset(str(each["stage"]) for each in entries if isinstance(each, dict) and "stage" in each)
 
 
 def _raw_creatives(sections: Sections) -> frozenset[str]:
@@ -39,17 +35,14 @@ def _raw_creatives(sections: Sections) -> frozenset[str]:
     names: set[str] = set()
     offers = sections.values.get("offers")
     for offer, entry in offers.items() if isinstance(offers, dict) else ():
-        written = entry.get("creatives") if isinstance(entry, dict) else None
-        for each in written if isinstance(written, list) else ():
-            if isinstance(each, dict) and "creative" in each:
-                names |= {str(each["creative"]), f"{offer}/{each.get('channel')}/{each['creative']}"}
+        for each in _having("creative", entry.get("creatives") if isinstance(entry, dict) else None):
+            names |= {str(each["creative"]), f"{offer}/{each.get('channel')}/{each['creative']}"}
     return frozenset(names)
 
 
-def _raw(sections: Sections, section: str, field: str) -> list[dict[str, Value]]:
-    """Entries of a section as written that have a field."""
-    written = sections.values.get(section)
-    entries = written.values() if isinstance(written, dict) else ()
+def _having(field: str, written: Value) -> list[dict[str, Value]]:
+    """Entries of a list or a mapping as written that have a field."""
+    entries = written.values() if isinstance(written, dict) else written if isinstance(written, list) else ()
     return [each for each in entries if isinstance(each, dict) and field in each]
 
 
