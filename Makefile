@@ -51,6 +51,7 @@ lint: setup
 types: setup
 	$(BIN)/pyright
 
+unit: export PYTHONDONTWRITEBYTECODE = # tests start some hundred processes, which need not compile our modules again
 unit: setup
 	@# the core's own tests must reach every line of it; measuring the rest as well would take twice as long
 	$(BIN)/pytest -n 2 --dist loadscope tests/decisioning --cov=decisioning --cov-report=term:skip-covered $(ARGS)
