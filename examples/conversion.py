@@ -30,11 +30,7 @@ class ConvertReport:
     """What a conversion wrote.
 
     Attributes:
-        example: Name of the adapter.
-        out: Folder that was written.
-        rows: Rows per canonical table.
         dropped: Source rows that were left out, by reason.
-        notes: What a reader must know about the result.
     """
 
     example: str

@@ -17,7 +17,6 @@ class Example:
 
     Attributes:
         name: Its package in `examples`.
-        story: What it shows, in a sentence.
         source: What SOURCE must be.
         options: Names of the options that its adapter takes.
         command: What makes it, where nothing is converted; None where `nextbest example convert` does.

@@ -24,9 +24,6 @@ class History:
 
     Attributes:
         customers: Every version of every customer; the newest `updated_at` wins.
-        events: What customers did or suffered.
-        decisions: Who was sent what, or silence, and when.
-        outcomes: What became of decisions.
     """
 
     customers: pl.DataFrame

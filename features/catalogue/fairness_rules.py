@@ -52,7 +52,6 @@ class Guardrail:
     """No group may fare worse than everybody else by more than a tolerance.
 
     Attributes:
-        guardrail_id: Its name.
         groups: A `Grouping`, or `customer.` and an attribute.
         tolerance: In the unit of the measure, 0 or more.
         channel: Only messages of this channel; None for all.

@@ -60,7 +60,6 @@ class Examination:
 
     Attributes:
         catalogue: With its version; None where there is any error.
-        findings: Errors first, then warnings, by file and line.
     """
 
     catalogue: Catalogue | None

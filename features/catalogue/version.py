@@ -32,12 +32,9 @@ _LATER_EVENTS = frozenset({"social_post", "survey_answer", "call_note"})
 
 
 def catalogue_version(catalogue: Catalogue) -> str:
-    """Hash of a catalogue's content, without its `version` field; file names, order and comments do not enter.
+    """Hash of a catalogue's content, 16 hexadecimal digits; its `version`, file names, order and comments do not enter.
 
     The one order that does is that of the wordings of what is owed: the first that may go is sent.
-
-    Returns:
-        16 hexadecimal digits.
 
     Example:
         >>> from dataclasses import replace

@@ -12,13 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from features.chain.audit_chain import (
-    AUDIT_CHAIN,
-    ChainedLog,
-    EntryKind,
-    Head,
-    heads_of,
-)
+from features.chain.audit_chain import AUDIT_CHAIN, ChainedLog, EntryKind, Head, heads_of
 from features.chain.decision_seal import is_sealed_by_its_key
 from features.log.contracts import DECISIONS
 
@@ -54,10 +48,8 @@ class Verification:
 
     Attributes:
         decisions: Rows of decisions that match their entry.
-        entries: Entries of all chains.
         erased: Decisions whose erasure is chained.
         imported: Rows without a record, brought in from elsewhere; no chain covers them.
-        faults: What is wrong; empty where nothing is.
         heads: Newest entry by chain: note them elsewhere.
     """
 

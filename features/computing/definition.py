@@ -57,8 +57,6 @@ class Definition:
 
     Attributes:
         name: `noun_aggregate_window`.
-        group: Group it is written with.
-        meaning: One sentence for people.
         term: The value, or the numerator.
         divisor: Denominator; the feature is missing where it is zero.
         is_count: A known customer without rows has 0, not a missing value.

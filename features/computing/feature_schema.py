@@ -11,7 +11,6 @@ class FeatureGroup:
 
     Attributes:
         name: Group name, which is also the name of its Feast feature view.
-        features: Feature names in order.
         max_age_days: Values older than this count as missing.
     """
 
@@ -26,7 +25,6 @@ class FeatureSchema:
 
     Attributes:
         names: All d feature names: those of the groups, one group after the other.
-        groups: Groups in order.
         fingerprint: 16 hexadecimal digits over names, order, ages and meaning. Two schemas with one fingerprint give
             the same numbers for the same history.
         meanings: Fingerprint of what each of the d features means, in their order: one name with one meaning gives
@@ -45,13 +43,10 @@ class FeatureSchema:
 
 
 def fingerprint_of(parts: Sequence[object]) -> str:
-    """A fingerprint of plain values, stable across processes and releases of Python.
+    """A fingerprint of plain values, 16 hexadecimal digits, stable across processes and releases of Python.
 
     Args:
         parts: Values whose `repr` says all there is to know of them: text, numbers, tuples and our frozen dataclasses.
-
-    Returns:
-        16 hexadecimal digits.
 
     Example:
         >>> fingerprint_of(["a", 1])

@@ -21,13 +21,10 @@ def is_spared(table: Table, name: str) -> pl.Expr:
 def with_arrivals(table: Table, values: pl.DataFrame, now: datetime | None) -> pl.DataFrame:
     """Canonical rows that became known at the latest with the import.
 
+    Where nothing is known of the moment of the import, rows stay as they are.
+
     A customer's row counts as of the import where it is dated later. An event or outcome keeps the moment that it was
     told to have happened; where that is later, or no clock can mean it, the import is its arrival.
-
-    Args:
-        table: Their table.
-        values: Canonical columns, parsed.
-        now: Moment of the import; None where nothing is known of it, and then rows stay as they are.
     """
     if now is None:
         return values

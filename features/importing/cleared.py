@@ -17,7 +17,6 @@ class Cleared:
 
     Attributes:
         name: `time_zone`, or `attributes.points`.
-        customers: Of how many customers.
     """
 
     name: str

@@ -60,13 +60,9 @@ class ImportReport:
     """What an import did.
 
     Attributes:
-        tables: One entry per file.
-        broken_rules: Rules that refused rows broke.
         rejects_path: Folder of the refused rows; None where every row is good.
         catalogue_version: Version of the catalogue that came along and is now in force; None where none came.
-        warnings: Files and columns that were left alone.
         unmatched: What rows name that is not known; they landed all the same.
-        cleared: What rows take away from customers.
         undeclared: Attributes that the catalogue does not declare; they were kept.
         widened: Withdrawals that count for every channel or purpose, since nobody knows the one that they name.
         changes: What the catalogue that came along does to experiments and holdouts that were running.

@@ -26,8 +26,6 @@ class BrokenRule:
     """A rule that rows of a file break, summed up.
 
     Attributes:
-        first_row: The first such row.
-        rows: How many there are.
         value: What the first such row holds; None where it might tell of a person, or holds nothing.
     """
 

@@ -23,11 +23,7 @@ class Staged:
     """A file whose rows are checked.
 
     Attributes:
-        file: Where they come from.
         parts: Parquet files with the good rows: canonical columns, and `row`, their number in the file.
-        read: Rows of the file.
-        refused: Rows that broke a rule.
-        erased: Rows of erased customers, passed over.
     """
 
     file: TableFile
@@ -44,14 +40,7 @@ def stage(
     surroundings: Surroundings,
     on_progress: Callable[[float], None],
 ) -> Staged:
-    """Read a file to its end, keep good rows in `folder` and the others in `refusals`.
-
-    Args:
-        file: A file whose columns passed `check_columns`.
-        folder: Is made; one part per chunk.
-        refusals: Takes the refused rows.
-        surroundings: What rules depend on.
-        on_progress: Told the share that is read, in [0, 1].
+    """Read a file whose columns passed `check_columns` to its end; keep good rows in a new folder, refuse the others.
 
     Raises:
         InvalidInputError: The file cannot be read to its end.

@@ -17,11 +17,7 @@ _NAME = r'(?:^\{|,)"((?:[^"\\]|\\.)*)":'
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Undeclared:
-    """An attribute of customers that no catalogue declares: it is kept, and templates may print it.
-
-    Attributes:
-        rows: Rows that have it.
-    """
+    """An attribute of customers that no catalogue declares: it is kept, and templates may print it."""
 
     name: str
     rows: int

@@ -29,8 +29,6 @@ class Unmatched:
     """Rows of a file that name something unknown.
 
     Attributes:
-        must_name: What they must name.
-        rows: How many there are.
         named: Rows that name anything in this column.
         hint: What may be wrong; empty where nothing comes to mind. Holds names of the catalogue, never ids of people.
     """

@@ -54,7 +54,6 @@ class ColumnRule:
     """What a column must be.
 
     Attributes:
-        column: Which one.
         text: The rule, in words that complete 'must be'.
         is_broken: True for the rows that break it, over parsed columns.
         is_about_absence: Whether a file without the column breaks it, too.
@@ -88,7 +87,6 @@ class Checked:
 
     Attributes:
         good: Canonical columns and `row`.
-        refused: Rows that break a rule, as read, and `row`.
         reasons: REASONS_SCHEMA, one row per broken rule.
     """
 

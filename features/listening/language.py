@@ -60,9 +60,6 @@ def language_of(text: str, given: object = None) -> str:
         text: The customer's words.
         given: A BCP 47 tag that somebody gave; anything else is passed over.
 
-    Returns:
-        The first part of the tag in small letters, `en`, or `unknown`.
-
     Example:
         >>> language_of("The crew was friendly, but my bag did not arrive.")
         'en'

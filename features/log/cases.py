@@ -143,18 +143,9 @@ def _complaints(outcomes: pl.DataFrame, decisions: pl.DataFrame, catalogue: Cata
         return pl.DataFrame(schema=_OPENING)
     complained = outcomes.filter(pl.col("type") == OutcomeType.COMPLAINED.value)
     channels = decisions.select("decision_id", "channel").unique("decision_id")
-    return (
-        complained.join(channels, on="decision_id", how="left")
-        .select(
-            "customer_id",
-            pl.lit(COMPLAINT).alias("kind"),
-            pl.coalesce(pl.col("properties").str.json_path_match("$.case_id"), pl.lit(COMPLAINT)).alias("case_id"),
-            pl.col("occurred_at").alias("at"),
-            pl.col("properties").str.json_path_match("$.severity").alias("severity"),
-            "channel",
-        )
-        .cast(_OPENING)
-    )
+    said = {f"said_{name}": pl.col("properties").str.json_path_match(f"$.{name}") for name in ("case_id", "severity")}
+    told = complained.join(channels, on="decision_id", how="left").with_columns(at="occurred_at", **said)
+    return _opening(told, pl.lit(COMPLAINT), "said_case_id")
 
 
 def _resolutions(events: pl.DataFrame, catalogue: Catalogue) -> pl.DataFrame:

@@ -39,11 +39,7 @@ _WRITER = WriterProperties(compression="ZSTD", compression_level=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Appended:
-    """What an append did: rows that are new, and rows whose key the log or the same batch already had.
-
-    Attributes:
-        erased: Rows of erased customers, which were left out.
-    """
+    """What an append did: rows that are new, and rows whose key the log or the same batch already had."""
 
     inserted: int
     duplicates: int
@@ -212,11 +208,7 @@ class EventLog:
             return None
 
     def _commit_built(self, table: Table, build: Callable[[LogTable], pl.DataFrame]) -> tuple[int, int]:
-        """Commit what `build` makes of the newest version; start over as long as another writer commits first.
-
-        Returns:
-            Version that holds the rows, and their number.
-        """
+        """Commit what `build` makes of the newest version, again while others commit first: version and rows."""
         for attempt in range(APPEND_ATTEMPTS):
             stored = self._open_or_create(table)
             version, fresh = stored.version(), build(stored)

@@ -51,12 +51,7 @@ CARING = REFUSALS | {
 
 
 def counts_at(kind: str, occurred_at: datetime, arrived_at: datetime) -> datetime | None:
-    """The moment as of which a report counts.
-
-    Args:
-        kind: Type of the event or outcome.
-        occurred_at: By the sender's clock (aware).
-        arrived_at: By ours (aware).
+    """The moment as of which an event or outcome of a kind counts, told by the sender's clock and by ours (both aware).
 
     Returns:
         None for a yes from a clock that is wrong: it is older than any refusal.

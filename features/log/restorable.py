@@ -1,4 +1,7 @@
-"""Rows of the log that live state is restored from, some thousand in memory at a time."""
+"""Rows of the log that live state is restored from, some thousand in memory at a time.
+
+Whoever reads them gets `LogUnavailableError` where the log could not be read.
+"""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -21,11 +24,7 @@ type StoredRow = Mapping[str, Any]
 
 
 def decisions_since(log: EventLog, since: datetime, columns: Sequence[str], *, or_sent: bool) -> Iterator[StoredRow]:
-    """Decisions after a moment, and older ones that sent something where `or_sent`.
-
-    Raises:
-        LogUnavailableError: The log could not be read.
-    """
+    """Decisions after a moment, and older ones that sent something where `or_sent`."""
     wanted = pl.col("decided_at") > pl.lit(since)
     if or_sent:
         wanted |= pl.col("offer_id").is_not_null()
@@ -33,11 +32,7 @@ def decisions_since(log: EventLog, since: datetime, columns: Sequence[str], *, o
 
 
 def events_since(log: EventLog, since: datetime, *, or_types: Collection[str]) -> Iterator[StoredRow]:
-    """Events after a moment, and older ones of some types.
-
-    Raises:
-        LogUnavailableError: The log could not be read.
-    """
+    """Events after a moment, and older ones of some types."""
     wanted = (pl.col("occurred_at") > pl.lit(since)) | pl.col("type").is_in(sorted(or_types))
     return _rows(log, EVENTS, log.scan(EVENTS).select(_EVENT_COLUMNS).filter(wanted))
 
@@ -45,11 +40,7 @@ def events_since(log: EventLog, since: datetime, *, or_types: Collection[str]) -
 def outcomes_since(
     log: EventLog, since: datetime, *, types: Collection[str], or_types: Collection[str]
 ) -> Iterator[StoredRow]:
-    """Outcomes of some types after a moment, and of others whenever they came, with the message that they answer.
-
-    Raises:
-        LogUnavailableError: The log could not be read.
-    """
+    """Outcomes of some types after a moment, and of others whenever they came, with the message that they answer."""
     is_late = pl.col("type").is_in(sorted(types)) & (pl.col("occurred_at") > pl.lit(since))
     told = log.scan(OUTCOMES).select(_OUTCOME_COLUMNS).filter(is_late | pl.col("type").is_in(sorted(or_types)))
     decided = log.scan(DECISIONS).select(_OF_DECISION)
@@ -57,22 +48,14 @@ def outcomes_since(
 
 
 def identities_in(log: EventLog) -> Iterator[tuple[str, str, datetime]]:
-    """Visitor, customer and since when we know, of every visitor who turned out to be a customer.
-
-    Raises:
-        LogUnavailableError: The log could not be read.
-    """
+    """Visitor, customer and since when we know, of every visitor who turned out to be a customer."""
     told = log.scan(EVENTS).filter(pl.col("type") == StateEventType.IDENTIFIED.value)
     known = identities(log.collect(EVENTS, told)).sort("since", "visitor")
     yield from known.select("visitor", "customer_id", "since").iter_rows()
 
 
 def has_chains(log: EventLog) -> bool:
-    """Whether a customer whom a visitor turned out to be turned out to be another customer.
-
-    Raises:
-        LogUnavailableError: The log could not be read.
-    """
+    """Whether a customer whom a visitor turned out to be turned out to be another customer."""
     pairs = list(identities_in(log))
     return not {visitor for visitor, _, _ in pairs}.isdisjoint(customer for _, customer, _ in pairs)
 
@@ -82,9 +65,6 @@ def first_exposures(log: EventLog, programmes: Collection[str]) -> Iterator[Stor
 
     Yields:
         `customer_id`, `test` and `value` as `decisioning.gates.assignment.Who.kept` has them, and `decided_at`.
-
-    Raises:
-        LogUnavailableError: The log could not be read.
     """
     decisions = log.scan(DECISIONS).select("customer_id", "decided_at", "arms", "is_held_out", "record")
     held_out = decisions.filter(pl.col("is_held_out").is_not_null()).select(

@@ -136,15 +136,7 @@ def said_by(
 
 
 def told_by(properties: Mapping[str, Any], at: datetime) -> tuple[str, ToldAnswer, FactValue] | None:
-    """The attribute that an event `attribute_told` is about, when and where it was told, and the value.
-
-    Args:
-        properties: `name`, `value` (a number, word or flag) and optionally `source`.
-        at: When it happened.
-
-    Returns:
-        None where the properties say no such thing.
-    """
+    """The attribute that an event `attribute_told` names, when and where it was told, and the value; None for none."""
     name, value, source = properties.get("name"), properties.get("value"), properties.get("source")
     if not isinstance(name, str) or not isinstance(value, str | int | float | bool):
         return None
@@ -188,13 +180,7 @@ def with_answers(given: Iterable[Consent], said: Said, row_at: datetime) -> tupl
 
 
 def protections_of(listed: Iterable[str], said: Said, row_at: datetime) -> dict[str, datetime]:
-    """Protections in force, and as of when each counts.
-
-    Args:
-        listed: Those of the newest row that has any word about protections.
-        said: What events said.
-        row_at: When that row became known.
-    """
+    """Protections in force, and as of when: those of the newest row that has a word about them, and those of events."""
     words = said.protections
     found = {name: at for name, (at, holds) in words.items() if holds}
     for name in listed:

@@ -31,7 +31,10 @@ _BUSY = "log must be free within ten minutes, got a lock; try again"
 
 
 class Tombstones:
-    """The tombstones of one log; every process looks at the file again when it has changed."""
+    """The tombstones of one log; every process looks at the file again when it has changed.
+
+    Whoever asks gets `LogUnavailableError` where the file cannot be read.
+    """
 
     def __init__(self, folder: Path) -> None:
         """Name the folder; nothing is read or made yet."""
@@ -64,29 +67,17 @@ class Tombstones:
         return frozenset(one for one in customer_ids if self.token(one) in tokens) if tokens else frozenset()
 
     def tokens(self) -> frozenset[str]:
-        """Tombstones of everybody who was not readmitted.
-
-        Raises:
-            LogUnavailableError: The file cannot be read.
-        """
+        """Tombstones of everybody who was not readmitted."""
         self._look()
         return self._tokens
 
     def readmitted(self) -> dict[str, datetime]:
-        """The time of readmission, by token.
-
-        Raises:
-            LogUnavailableError: The file cannot be read.
-        """
+        """The time of readmission, by token."""
         self._look()
         return self._readmitted
 
     def refuses(self, customer_id: str, at: datetime) -> bool:
-        """Whether what happened at a moment (aware) may not be kept: the customer was erased, or came back only later.
-
-        Raises:
-            LogUnavailableError: The file cannot be read.
-        """
+        """Whether what happened at a moment (aware) may not be kept: the customer was erased, or came back later."""
         if customer_id in self:
             return True
         since = self.readmitted().get(self.token(customer_id)) if self._readmitted else None
@@ -124,22 +115,17 @@ class Tombstones:
             InvalidInputError: The customer was not erased, or was erased after that.
             LogUnavailableError: It cannot be written.
         """
-        try:
-            with self.erasing():
-                erased_at = self._erased_at(customer_id)
-                if customer_id not in self or erased_at is None:
-                    raise InvalidInputError(
-                        "customer must be one who was erased, got another; report consent as an event"
-                    )
-                if since <= erased_at:
-                    raise InvalidInputError(
-                        f"new consent must be given after the erasure at {erased_at.isoformat()}, got an older one;"
-                        " what was said before it was erased too"
-                    )
-                line = {"token": self._token(customer_id), "readmitted_at": since.astimezone(UTC)}
-                append_lines(self.path, [line], mode=OWNER_ONLY)
-        except OSError as error:
-            raise LogUnavailableError(f"tombstones must be writable, got {error.strerror} at {self.path}") from error
+        with self._writing():
+            erased_at = self._erased_at(customer_id)
+            if customer_id not in self or erased_at is None:
+                raise InvalidInputError("customer must be one who was erased, got another; report consent as an event")
+            if since <= erased_at:
+                raise InvalidInputError(
+                    f"new consent must be given after the erasure at {erased_at.isoformat()}, got an older one;"
+                    " what was said before it was erased too"
+                )
+            line = {"token": self._token(customer_id), "readmitted_at": since.astimezone(UTC)}
+            append_lines(self.path, [line], mode=OWNER_ONLY)
 
     def _erased_at(self, customer_id: str) -> datetime | None:
         """When the latest tombstone of a customer was set."""
@@ -156,15 +142,20 @@ class Tombstones:
         Raises:
             LogUnavailableError: It cannot be written.
         """
+        with self._writing():
+            if customer_id in self:
+                return False
+            line = {"token": self._token(customer_id), "erased_at": now.astimezone(UTC), "reason": reason}
+            append_lines(self.path, [line], mode=OWNER_ONLY)
+        return True
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
         try:
             with self.erasing():
-                if customer_id in self:
-                    return False
-                line = {"token": self._token(customer_id), "erased_at": now.astimezone(UTC), "reason": reason}
-                append_lines(self.path, [line], mode=OWNER_ONLY)
+                yield
         except OSError as error:
             raise LogUnavailableError(f"tombstones must be writable, got {error.strerror} at {self.path}") from error
-        return True
 
     @contextmanager
     def appending(self) -> Iterator[None]:

@@ -32,10 +32,6 @@ class ModelBundle:
 
     Attributes:
         booster: LightGBM's own text form.
-        feature_schema: Fingerprint of the feature schema.
-        catalogue_version: Catalogue it was trained under.
-        measure_id: What it predicts.
-        window_days: Over which window.
         feature_meanings: What each customer feature means, by name; see `FeatureSchema.meanings`. Empty in bundles of
             older releases.
         unit: Of the measure; None in bundles of older releases.
@@ -94,11 +90,7 @@ def read_bundle(folder: Path) -> ModelBundle:
 
 
 def load_value_model(folder: Path, *, version: str | None = None) -> ValueModel:
-    """Load a model for scoring, on one thread.
-
-    Args:
-        folder: Where `write_bundle` or `model_registry.fetch_champion` put it.
-        version: Version that decision records name; default the first twelve signs of the digest.
+    """Load a model for scoring, on one thread; without a version it is named by the first twelve signs of its digest.
 
     Raises:
         ModelUnavailableError: As `read_bundle`, or LightGBM does not take the booster.

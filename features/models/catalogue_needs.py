@@ -33,7 +33,6 @@ class Need:
     """One thing that a catalogue waits for.
 
     Attributes:
-        waits_for: What has to be made anew.
         words: What is missing, what to run, and what happens until then.
     """
 

@@ -33,7 +33,6 @@ class ModelFit:
     Attributes:
         model: The model; features that the catalogue lacks or means otherwise are missing to it.
         trained: The model as it was trained, for the next catalogue.
-        unit: Of what it predicts.
         message_columns: Message columns of its design matrix by touchpoint, shape (k + 1, m) each.
         lost: Features that it learned and the catalogue lacks or means otherwise.
         unlearned: Features of the catalogue that it did not learn.

@@ -54,7 +54,6 @@ class Champion:
     """The champion's local copy.
 
     Attributes:
-        version: Registered version.
         folder: Where `model_bundle.load_value_model` finds it.
         digest: The bundle's digest, which the copy was checked against.
     """

@@ -20,10 +20,7 @@ _EVEN_SHARE = 0.05
 
 
 def tell_demand(redis: Redis, log: EventLog, now: datetime) -> bool:
-    """Count the decisions of the last weeks by hour of the week; where there are few, forget what was there.
-
-    Returns:
-        Whether there were enough.
+    """Count the decisions of the last weeks by hour of the week; False where they are few, and then it forgets them.
 
     Raises:
         FeatureUnavailableError: Redis could not take them.

@@ -14,12 +14,9 @@ _TELL = Path(__file__).with_name("tell_evidence.lua").read_text(encoding="utf-8"
 
 
 def tell_evidence(redis: Redis, log: EventLog) -> bool:
-    """Count the log's decisions per offer for a Redis that was never told; every commit counts on from there.
+    """Count the log's decisions per offer for a Redis that was never told; whether it was told now.
 
     Decisions that Redis counted by itself before may be in the log too, so the larger number stands.
-
-    Returns:
-        Whether it was told now.
 
     Raises:
         FeatureUnavailableError: Redis could not take them.

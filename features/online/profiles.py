@@ -203,10 +203,7 @@ def _json[T: (dict[str, Any], list[Any])](text: str | None, kind: type[T], colum
 
 
 def write_profiles(redis: Redis, customers: Iterable[Customer]) -> int:
-    """Write profiles, replacing what was there, and who belongs to which household.
-
-    Returns:
-        How many were written.
+    """Write profiles, replacing what was there, and who belongs to which household; how many.
 
     Raises:
         FeatureUnavailableError: Redis could not take them.

@@ -37,14 +37,10 @@ class RecordLayout:
     """Where everything is, in words.
 
     Attributes:
-        schema: What the record holds.
         code: The fingerprint as a number.
-        word_count: Length of a whole record.
         starts: First word of each of the g groups' segments.
         value_words: shape (d,), word of each feature, in the order of `schema.names`.
         slices: Place of each group's features among all d.
-        max_age_us: Greatest age of each group.
-        group_names: Names of the groups.
         heads: Unpacks fingerprint and event time of each group.
     """
 

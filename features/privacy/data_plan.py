@@ -29,7 +29,6 @@ class Datum:
     Attributes:
         name: Dotted: `customers.locale`, `customers.attributes.age`, `events.browse`, `events.browse.page`.
         rows: Rows that have it, among the newest `SAMPLED_ROWS` where it stands in JSON.
-        purpose: What it is for.
         is_declared: Whether the catalogue says so; else the purpose is the engine's own.
         kept_days: How long it is kept; None until it is erased.
         engine: What the engine itself does with it.

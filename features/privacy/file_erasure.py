@@ -32,10 +32,7 @@ _PARQUET = b"PAR1"
 
 
 def erase_from_files(settings: Settings, customer_id: str) -> dict[str, int]:
-    """Take a customer out of every file below home that has no way of its own; it may be repeated.
-
-    Returns:
-        Rows and lines taken out, by the file's path below home.
+    """Take a customer out of every other file below home, as often as one likes; rows and lines taken out, by path.
 
     Raises:
         UnavailableError: A file could not be rewritten.

@@ -34,8 +34,6 @@ class Holding:
 
     Attributes:
         where: The place, such as `log/events`.
-        source: How it came there.
-        purpose: What it is for.
         kept: How long, in words.
         rows: The data, as plain values.
     """

@@ -34,8 +34,6 @@ class LogTraces:
     """What the log knows a customer by.
 
     Attributes:
-        rows: Rows by table.
-        decision_ids: Their decisions.
         message_ids: Their events and outcomes, as `events:<id>` and `outcomes:<id>`.
     """
 
@@ -62,14 +60,11 @@ def log_traces(log: EventLog, customer_id: str) -> LogTraces:
 
 
 def erase_from_log(log: ChainedLog, customer_id: str) -> dict[str, int]:
-    """Delete every row of a customer from every table, for good, after an entry in the chain. It may be repeated.
+    """Delete every row of a customer from every table, for good, after an entry in the chain; how many, by table.
 
     A tombstone of the customer must stand already, so that no row comes back meanwhile.
 
     Where a row of somebody else names the customer, as the referral of a friend does, the name is taken out.
-
-    Returns:
-        Rows deleted, by table.
 
     Raises:
         LogUnavailableError: The log could not be read or written; repeat it.

@@ -39,7 +39,6 @@ class DataRules:
 
     Attributes:
         retention: Days that data is kept; missing means until it is erased.
-        purposes: Purpose by dotted name.
     """
 
     retention: RetentionFile = field(default_factory=RetentionFile)

@@ -21,7 +21,6 @@ class Trace:
     """A place where something was found.
 
     Attributes:
-        path: File below the folder.
         column: Column of a Parquet file; None where the bytes of the file say it.
     """
 

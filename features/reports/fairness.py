@@ -33,7 +33,6 @@ class GroupStanding:
         lower: Lower end of its interval, 95 % for all groups and guardrails of the report together.
         upper: Upper end.
         sample_size: Cases, messages or customers behind `value`.
-        reason: Why there is no number.
     """
 
     group: str
@@ -53,7 +52,6 @@ class Repair:
     """What it takes to bring the worst group within tolerance, with 95 % intervals.
 
     Attributes:
-        group: Which group.
         how: What would be done, in words.
         amount: How much of it in 30 days.
         unit: What `amount` counts: `answers` or `contacts`.
@@ -79,9 +77,7 @@ class FairnessComparison:
 
     Attributes:
         guardrail: What was compared; its name is empty where the catalogue declares no guardrail for it.
-        is_guardrail: Whether the catalogue declares it.
         verdict: `gap` where any group fares worse beyond tolerance, `fair` where surely none does, else `unknown`.
-        sentence: The verdict in words.
     """
 
     guardrail: Guardrail

@@ -47,10 +47,6 @@ class KpiDefinition:
     """What a figure counts.
 
     Attributes:
-        kpi_id: Its name.
-        title: For people.
-        events: Event types that count.
-        outcomes: Outcome types that count.
         counts: In words: what over what, in which window.
         interval: How its 95 % interval is made.
     """
@@ -70,12 +66,10 @@ class Figure:
     """A number, or the reason why there is none.
 
     Attributes:
-        kpi_id: Of its definition.
         value: None where there is not enough data.
         lower: Lower end of the 95 % interval; None where it has none (a count) or is open.
         upper: Upper end.
         sample_size: What it rests on: deliveries, cases, answers or customers, as its definition says.
-        customer_count: Customers behind them.
         reason: Why there is no number, or a caution; None where there is nothing to say.
     """
 

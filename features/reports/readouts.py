@@ -184,7 +184,6 @@ class PhaseReadout:
     """What one phase of an experiment says: a time in which customers came into its arms by one rule.
 
     Attributes:
-        number: From 1 on.
         since: When it began; None for before anything was kept.
         until: When the next one began, or the experiment was taken out.
         change: What began it, in words.
@@ -211,7 +210,6 @@ class Readout:
 
     Attributes:
         readout_id: Name of the experiment, `holdout`, or the name given to a table.
-        verdict: One plain sentence.
         refusal: Set where `status` is `refused`.
         exposure: `delivered` or `decided`; None for a table.
         window_days: Length of the window after the first exposure; None for a table.
@@ -219,9 +217,6 @@ class Readout:
         assignment_ratio: Check on all assigned customers; None for a table.
         metrics: Primary first; empty where the readout is refused as a whole.
         as_of: The moment that windows are complete or not.
-        computed_at: When the command ran.
-        command: The command that gives this readout.
-        source: What was read, in words.
         unit: Whom arms were given to and means are per: `customer`, `household`, or the unit of a table.
         phases: Every phase where the rule of the experiment changed; empty where it never did.
     """

@@ -39,16 +39,11 @@ class BuildReport:
     """What a build did.
 
     Attributes:
-        as_of: Moment of the snapshot.
-        features: Number of features.
-        decisions: Decisions in the log.
-        customers: Customers in the snapshot.
         rows_built: Rows computed now.
         rows_kept: Rows taken over from the generation before.
         customers_rebuilt: Customers whose older rows were computed again, because rows turned up that were known
             before them.
         customers_not_profiled: Customers who opted out of profiling; the history has no row of them.
-        generation: Number of the generation now in force.
     """
 
     as_of: datetime

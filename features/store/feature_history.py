@@ -34,9 +34,6 @@ class Generation:
     """A complete feature history.
 
     Attributes:
-        path: Its folder.
-        number: Counts up.
-        fingerprint: Schema of its rows.
         as_of: Moment of its snapshot.
         horizon: No row of it is later than this.
         kinds: Kind of every offer that decisions had, when it was built.

@@ -49,17 +49,10 @@ class Phase:
     Attributes:
         since: When it began; None where it was there before anything was kept.
         until: When the test was taken out of the catalogue; None while it is in, or another phase came after.
-        salt: Of the assignment.
-        unit: Who is assigned as one.
         layer: The layer, by `experiment.layer_name`.
-        part: The part of the layer that takes part.
         arms: By name; those without anybody are left out.
         touchpoints: Where it runs, sorted; empty for everywhere.
-        control: The arm that others are compared with.
-        exposure: From which moment a customer counts.
         measures: What is compared, the primary measure first.
-        starts_at: First moment of assignment.
-        ends_at: First moment without.
     """
 
     since: datetime | None
@@ -157,13 +150,7 @@ def with_ranges(catalogue: Catalogue, ledger: Ledger | None) -> Catalogue:
 
 
 def settled(catalogue: Catalogue, ledger: Ledger | None, now: datetime) -> Ledger:
-    """The ledger with the phases that begin where a catalogue is put in force.
-
-    Args:
-        catalogue: With its ranges, from `with_ranges` with the same ledger.
-        ledger: What was kept so far; None where nothing was.
-        now: When it is put in force (aware, UTC).
-    """
+    """The ledger with the phases that begin where a catalogue, with its ranges, is put in force now (aware, UTC)."""
     since = None if ledger is None else now
     former = ledger or Ledger()
     shares = layer_shares(catalogue.experiments)

@@ -13,12 +13,7 @@ from features.catalogue.building.core_part import core_part
 from features.catalogue.building.money import to_minor
 from features.catalogue.building.public_holidays import public_holidays
 from features.catalogue.forms.care_form import CareFile, CaseFile
-from features.catalogue.forms.contact_form import (
-    CapFile,
-    ClassFile,
-    ContactPolicyFile,
-    ConversationFile,
-)
+from features.catalogue.forms.contact_form import CapFile, ClassFile, ContactPolicyFile, ConversationFile
 from features.catalogue.forms.fields import MINUTES_OF_DAY
 from features.catalogue.forms.listening_form import ListeningFile
 from features.catalogue.forms.offer_form import OfferFile

@@ -59,12 +59,8 @@ class Finding:
     """One thing that a check found.
 
     Attributes:
-        severity: Whether it refuses the catalogue.
-        proof: What kind of thing it is.
         file: Name of the file, relative to the catalogue's folder.
-        line: 1-based line in it.
         field: Dotted path of the field.
-        found: What is so, in a sentence.
         advice: What to do about it; empty where `found` says it already.
     """
 

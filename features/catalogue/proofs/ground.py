@@ -25,9 +25,7 @@ class ProofInputs:
     """A catalogue without mistakes.
 
     Attributes:
-        sections: As written, with places.
         sound: Section name to models.
-        catalogue: The core's form of the same.
         now: The moment that validity, limits and levers are looked at (aware, UTC).
     """
 

@@ -35,7 +35,6 @@ class YamlFile:
         file: Name relative to the catalogue's folder.
         sections: The top-level mapping; empty where the file could not be read.
         lines: 1-based line of every field by its path.
-        problems: What was wrong with the file itself.
     """
 
     file: str

@@ -15,7 +15,6 @@ class CatalogueProblem:
 
     Attributes:
         file: Name of the file, relative to the catalogue's folder; `.` for the folder as a whole.
-        line: 1-based line in it.
         field: Dotted path of the field, such as `offers.free-coffee.kind`; empty for the whole file.
         rule: What must be, starting with `must`.
         got: The value as written, shortened.

@@ -31,13 +31,7 @@ MERGED = frozenset(
 
 @dataclass(slots=True, kw_only=True)
 class Sections:
-    """The sections of all files together.
-
-    Attributes:
-        values: Section name to what is written in it.
-        places: File and line of every field.
-        problems: What was wrong while reading and merging.
-    """
+    """The sections of all files together."""
 
     values: dict[str, Value] = field(default_factory=dict)
     places: dict[Location, tuple[str, int]] = field(default_factory=dict)
