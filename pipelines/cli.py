@@ -29,9 +29,11 @@ app = typer.Typer(
 
 
 def register_nouns() -> None:
-    """Each module of `pipelines.commands` adds its commands to the app."""
-    for module in pkgutil.iter_modules(commands.__path__):
-        importlib.import_module(f"pipelines.commands.{module.name}").register(app)
+    """Add the `app` of each module of `pipelines.commands`: first those without a noun, whose verbs stand alone."""
+    names = (module.name for module in pkgutil.iter_modules(commands.__path__))
+    found: list[typer.Typer] = [importlib.import_module(f"pipelines.commands.{name}").app for name in names]
+    for one in sorted(found, key=lambda one: bool(one.info.name)):
+        app.add_typer(one)
 
 
 def exit_code(error: NextbestError) -> int:

@@ -24,21 +24,3 @@ def read_and_store(settings: Settings, reading: KpiReading) -> FairnessReport:
     report = with_floor_prices(read_fairness(history, catalogue, rules, reading), log, history, catalogue)
     FAIRNESS_FILES.write(settings.fairness_path, report)
     return report
-
-
-def period_days(settings: Settings) -> float:
-    """Days that a report looks back, as the catalogue declares them.
-
-    Raises:
-        InvalidPolicyError: The section is wrong.
-    """
-    return load_fairness(settings.catalogue_path).period_days
-
-
-def stored_fairness(settings: Settings) -> FairnessReport:
-    """The newest stored report.
-
-    Raises:
-        InvalidInputError: None is stored, or it is damaged.
-    """
-    return FAIRNESS_FILES.newest(settings.fairness_path)

@@ -19,12 +19,3 @@ def compute_and_store(settings: Settings, reading: KpiReading) -> KpiReport:
     report = compute_kpis(History.from_log(EventLog(settings.log_path)), catalogue, reading)
     KPI_FILES.write(settings.kpis_path, report)
     return report
-
-
-def stored_kpis(settings: Settings) -> KpiReport:
-    """The newest stored report.
-
-    Raises:
-        InvalidInputError: None is stored, or it is damaged.
-    """
-    return KPI_FILES.newest(settings.kpis_path)

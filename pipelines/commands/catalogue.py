@@ -7,21 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.options import HomeOption, JsonOption, print_result, say, settings_for
+from pipelines.options import HomeOption, JsonOption, print_json, print_result, say, settings_for
 
 if TYPE_CHECKING:
     from features.catalogue import Examination
     from features.settings import Settings
 
-catalogue_app = typer.Typer(help="The YAML files that marketers edit.", no_args_is_help=True)
+app = typer.Typer(name="catalogue", help="The YAML files that marketers edit.", no_args_is_help=True)
 
 
-def register(app: typer.Typer) -> None:
-    """Add `nextbest catalogue`."""
-    app.add_typer(catalogue_app, name="catalogue")
-
-
-@catalogue_app.command("check")
+@app.command("check")
 def check(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of *.yaml files.")],
     as_json: JsonOption = False,
@@ -83,7 +78,7 @@ def _print_examination(examination: "Examination", folder: Path, told: dict[str,
     summary = {} if catalogue is None else summary_of(catalogue)
     if as_json:
         rows = [finding.as_row() for finding in findings]
-        print_result({**summary, "is_sound": catalogue is not None, "findings": rows, **told}, as_json=True)
+        print_json({**summary, "is_sound": catalogue is not None, "findings": rows, **told})
         return
     lines = [f"{_TOLD_AS[name]}: {words}" for name, found in told.items() for words in found]
     sys.stdout.write("\n".join([verdict_of(str(folder), findings), *finding_lines(findings), *lines]) + "\n")
@@ -91,7 +86,7 @@ def _print_examination(examination: "Examination", folder: Path, told: dict[str,
         print_result(summary, as_json=False)
 
 
-@catalogue_app.command("show")
+@app.command("show")
 def show(
     folder: Annotated[
         Path | None, typer.Argument(metavar="DIR", help="Folder; default the catalogue in force.")
@@ -108,7 +103,7 @@ def show(
 
     catalogue = load_catalogue(folder or settings_for(home).catalogue_path)
     if as_json:
-        print_result({**summary_of(catalogue), "messages": offer_rows(catalogue)}, as_json=True)
+        print_json({**summary_of(catalogue), "messages": offer_rows(catalogue)})
         return
     print_result(summary_of(catalogue), as_json=False)
     _print_offers(offer_rows(catalogue))
@@ -124,9 +119,9 @@ def _print_offers(rows: list[dict[str, str | float]]) -> None:
     Console().print(table)
 
 
-@catalogue_app.command("schema")
+@app.command("schema")
 def schema(
-    out: Annotated[Path | None, typer.Option("--out", help="Write it here instead of to stdout.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write it here instead of to stdout.")] = None,
 ) -> None:
     """Print the JSON Schema of catalogue files, for completion in editors.
 

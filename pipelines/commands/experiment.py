@@ -1,7 +1,6 @@
 """`nextbest experiment`: read, show and list experiments."""
 
 import shlex
-import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,47 +9,37 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from decisioning.errors import InsufficientDataError, InvalidInputError
-from pipelines.options import AsOfOption, HomeOption, JsonOption, settings_for
+from pipelines.options import AsOfOption, HomeOption, JsonOption, not_later_than, print_json, settings_for
 from training.experiments.whole import Whole
 
 if TYPE_CHECKING:
     from features.reports.readouts import Readout
     from features.settings import Settings
 
-experiment = typer.Typer(help="Experiments: effects of messages, policies and holdouts.", no_args_is_help=True)
+app = typer.Typer(
+    name="experiment", help="Experiments: effects of messages, policies and holdouts.", no_args_is_help=True
+)
 
 
-def register(app: typer.Typer) -> None:
-    """Add `nextbest experiment`."""
-    app.add_typer(experiment, name="experiment")
-
-
-@experiment.command("read")
+@app.command("read")
 def read(
     name: Annotated[
         str | None,
         typer.Argument(help="An experiment of the catalogue, or holdout; with --table the name to store it under."),
     ] = None,
     *,
-    table: Annotated[
-        Path | None, typer.Option("--table", metavar="FILE", help="Read this Parquet or CSV file.")
-    ] = None,
-    arm_column: Annotated[
-        str | None, typer.Option("--arm-column", help="Column of the table that names the arm.")
-    ] = None,
-    control: Annotated[str | None, typer.Option("--control", help="Arm that the others are compared with.")] = None,
-    metric: Annotated[
-        list[str] | None, typer.Option("--metric", help="Column to compare; the first one decides.")
-    ] = None,
+    table: Annotated[Path | None, typer.Option(metavar="FILE", help="Read this Parquet or CSV file.")] = None,
+    arm_column: Annotated[str | None, typer.Option(help="Column of the table that names the arm.")] = None,
+    control: Annotated[str | None, typer.Option(help="Arm that the others are compared with.")] = None,
+    metric: Annotated[list[str] | None, typer.Option(help="Column to compare; the first one decides.")] = None,
     share: Annotated[
-        list[str] | None, typer.Option("--share", metavar="ARM=SHARE", help="Intended size of an arm; default equal.")
+        list[str] | None, typer.Option(metavar="ARM=SHARE", help="Intended size of an arm; default equal.")
     ] = None,
     unit_column: Annotated[
-        str | None, typer.Option("--unit-column", help="Column of the table with the customer or other unit of a row.")
+        str | None, typer.Option(help="Column of the table with the customer or other unit of a row.")
     ] = None,
     aggregate: Annotated[
-        Whole | None,
-        typer.Option("--aggregate", help="How rows of a unit become one; default any for flags, sum for numbers."),
+        Whole | None, typer.Option(help="How rows of a unit become one; default any for flags, sum for numbers.")
     ] = None,
     each_row_a_unit: Annotated[
         bool, typer.Option("--each-row-a-unit", help="Rows were randomised one by one, even if ids repeat.")
@@ -81,7 +70,7 @@ def read(
         raise InsufficientDataError(readout.refusal.message)
 
 
-@experiment.command("show")
+@app.command("show")
 def show(
     name: Annotated[str, typer.Argument(help="Name of a stored readout.")],
     home: HomeOption = None,
@@ -96,27 +85,22 @@ def show(
     _print(read_readout(settings_for(home).readouts_path, name), as_json=as_json)
 
 
-@experiment.command("list")
+@app.command("list")
 def list_experiments(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """List the experiments of the catalogue in force and all stored readouts.
 
     Example: `nextbest experiment list`
     """
-    import orjson
-
     from pipelines.analyses.experiment_list import experiment_rows
     from pipelines.reports.readout_report import print_readouts
 
     rows = experiment_rows(settings_for(home))
     if as_json:
-        sys.stdout.write(orjson.dumps(rows, option=orjson.OPT_INDENT_2).decode() + "\n")
-        return
-    if not rows:
+        print_json(rows)
+    elif not rows:
         typer.echo("no experiment is declared or stored; declare one under `experiments` in the catalogue")
-        return
-    print_readouts(
-        (row["name"] or "", row["status"] or "", (row["computed_at"] or "")[:16], row["verdict"] or "") for row in rows
-    )
+    else:
+        print_readouts(rows)
 
 
 def _print(readout: "Readout", *, as_json: bool) -> None:
@@ -124,9 +108,9 @@ def _print(readout: "Readout", *, as_json: bool) -> None:
     from pipelines.reports.readout_report import print_readout
 
     if as_json:
-        sys.stdout.write(readout_to_json(readout).decode() + "\n")
-        return
-    print_readout(readout)
+        typer.echo(readout_to_json(readout).decode())
+    else:
+        print_readout(readout)
 
 
 def _from_log(
@@ -141,21 +125,12 @@ def _from_log(
     if misplaced:
         raise InvalidInputError(f"{misplaced[0]} must come with --table, got no table; the catalogue declares the rest")
     now = datetime.now(UTC)
-    moment = as_of.replace(tzinfo=as_of.tzinfo or UTC).astimezone(UTC) if as_of else now
-    if moment > now:
-        raise InvalidInputError(
-            f"--as-of must not be later than now ({now:%Y-%m-%dT%H:%M:%S}), got {moment:%Y-%m-%dT%H:%M:%S}"
-        )
+    moment = not_later_than(now, as_of) if as_of else now
     command = ["nextbest", "experiment", "read", name]
     command += ["--as-of", f"{moment:%Y-%m-%dT%H:%M:%S}"] if as_of else []
     command += ["--capped"] if is_capped else []
-    reading = ReadoutInputs(
-        as_of=moment,
-        computed_at=now,
-        command=shlex.join(command),
-        source="the decision log",
-        is_capped=is_capped,
-    )
+    told, source = shlex.join(command), "the decision log"
+    reading = ReadoutInputs(as_of=moment, computed_at=now, command=told, source=source, is_capped=is_capped)
     return read_logged_experiment(settings, name, reading)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipelines.exit_codes import EXIT_REJECTED
-from pipelines.options import HomeOption, JsonOption, print_result, progress_bar, say, settings_for
+from pipelines.options import HomeOption, JsonOption, print_result, progress_of, say, settings_for
 
 if TYPE_CHECKING:
     from features.importing.folder import ImportReport
@@ -16,11 +16,10 @@ if TYPE_CHECKING:
 MOST_SHOWN = 20
 
 
-def register(app: typer.Typer) -> None:
-    """Add `nextbest import`."""
-    app.command("import")(import_)
+app = typer.Typer()
 
 
+@app.command("import")
 def import_(
     folder: Annotated[
         Path, typer.Argument(metavar="DIR", help="Folder with customers, events, decisions, outcomes (.parquet, .csv).")
@@ -46,19 +45,12 @@ def import_(
     Example: `nextbest import data/canonical`
     """
     from features.clock import clock_of
-    from features.importing.folder import STEPS, import_folder
+    from features.importing.folder import import_folder
 
     settings = settings_for(home)
     now = clock_of(settings)()
-    with progress_bar() as bar:
-        task = bar.add_task(f"import {folder}", total=STEPS)
-        report = import_folder(
-            folder,
-            settings,
-            lambda done, _total: bar.update(task, completed=done),
-            now=now,
-            most_unmatched=max_unknown,
-        )
+    with progress_of(f"import {folder}") as tell:
+        report = import_folder(folder, settings, tell, now=now, most_unmatched=max_unknown)
     waits = _waits_of(report, settings)
     _explain(report, waits)
     print_result(_result(report, waits, as_json=as_json), as_json=as_json, title=f"imported {folder}")

@@ -20,7 +20,7 @@ from pipelines.demo.log_reader import read_now
 from pipelines.demo.preparation import Preparation, check_home, run_steps
 from pipelines.demo.report import print_invitation, print_report
 from pipelines.demo.running_server import running_server, stay_up, wait_until_ready
-from pipelines.options import progress_bar
+from pipelines.options import progress_bar, progress_of
 from pipelines.server.embedded_redis import redis_for
 
 EXAMPLE = "grocery"
@@ -83,9 +83,8 @@ def _asks(settings: Settings) -> list[dict[str, object]]:
 
 
 def _talk(client: httpx.Client, asks: list[dict[str, object]], clock: Callable[[], datetime]) -> CampaignTally:
-    with progress_bar() as bar:
-        task = bar.add_task("decisions over HTTP", total=len(asks))
-        return converse(client, asks, now=clock, on_progress=lambda done: bar.update(task, completed=done))
+    with progress_of("decisions over HTTP") as tell:
+        return converse(client, asks, now=clock, on_progress=lambda done: tell(done, len(asks)))
 
 
 def _recorded(client: httpx.Client, talk: CampaignTally) -> Decision:

@@ -1,6 +1,6 @@
 """A stored readout on the terminal."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -32,11 +32,11 @@ def print_readout(readout: Readout) -> None:
         console.print(line, markup=False)
 
 
-def print_readouts(rows: Iterable[tuple[str, str, str, str]]) -> None:
-    """Write the list of experiments to stdout: name, status, when it was computed, verdict."""
+def print_readouts(rows: Iterable[Mapping[str, str | None]]) -> None:
+    """Write `experiment_list.experiment_rows` to stdout: name, status, when it was computed, verdict."""
     table = Table("name", "status", "computed", "verdict", box=SIMPLE_HEAD)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(row["name"], row["status"], (row["computed_at"] or "")[:16], row["verdict"])
     Console(highlight=False).print(table)
 
 
