@@ -36,12 +36,10 @@ class LivedHistory:
 
     Attributes:
         world: As it stands at the end: it can be lived on.
-        policy: The logging policy, with what it remembers.
         tables: Canonical tables.
     """
 
     world: World
-    policy: LoggingPolicy
     tables: conversion.ExampleTables
 
 
@@ -106,7 +104,7 @@ def live_history(
         outcomes=pl.concat([each.outcomes for each in frames]),
         notes=("simulated: the truth behind it is known, see pipelines/simulation/world/structure.py",),
     )
-    return LivedHistory(world=world, policy=policy, tables=tables)
+    return LivedHistory(world=world, tables=tables)
 
 
 def write_history(

@@ -1,7 +1,6 @@
 """What customers do and what operations report in a week, as canonical events: all that anybody can see."""
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 
 import numpy as np
 import polars as pl
@@ -25,18 +24,10 @@ BROWSE_RATE = 0.7
 ADVERTISED_RATE = 0.1
 """P(a dreamer or planner sees an advertisement that nobody aimed at them); it changes nothing."""
 
-MOMENTS: Mapping[str, str] = MappingProxyType(
-    {
-        "trip_upcoming": "trip_upcoming",
-        "check_in_opened": "check_in_opened",
-        "flight_delayed": "flight_delayed",
-        "flight_cancelled": "flight_cancelled",
-        "bag_lost": "bag_lost",
-        "bag_found": "bag_found",
-        "case_resolved": "case_resolved",
-        "flight_landed": "landed",
-    }
-)
+_OWN_NAMES = (
+    "trip_upcoming", "check_in_opened", "flight_delayed", "flight_cancelled", "bag_lost", "bag_found", "case_resolved",
+)  # fmt: skip
+MOMENTS: Mapping[str, str] = {name: name for name in _OWN_NAMES} | {"flight_landed": "landed"}
 """Moments of service by event type; a purchase of a ticket is the moment `booked`."""
 
 _SECOND = 1 / 3_600
@@ -56,7 +47,7 @@ def events_of(result: WeekResult) -> pl.DataFrame:
 def moments_of(events: pl.DataFrame) -> pl.DataFrame:
     """Moments of service in canonical events: `customer_id`, `at`, `moment`, `event_id`, sorted by time."""
     is_ticket = (pl.col("type") == "purchase") & pl.col("properties").str.contains('"product":"ticket"', literal=True)
-    named = pl.col("type").replace_strict(dict(MOMENTS), default=None, return_dtype=pl.String)
+    named = pl.col("type").replace_strict(MOMENTS, default=None, return_dtype=pl.String)
     moment = pl.when(is_ticket).then(pl.lit("booked")).otherwise(named)
     return (
         events.with_columns(moment.alias("moment"))
