@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
-from decisioning.arrays import FloatArray, IntArray
+from decisioning.arrays import IntArray
+from pipelines.simulation.world.chance import Cause
 from pipelines.simulation.world.population import ZONES
+from pipelines.simulation.world.week import WeekResult
 
 LANGUAGES = ("en", "de", "fr")
 
@@ -83,25 +85,18 @@ TEXTS: Mapping[str, Mapping[str, Sequence[str]]] = {
 }
 """Sentences by occasion and language."""
 
-_LANGUAGE_OF_ZONE = tuple(LANGUAGES.index(locale[:2]) for _, _, locale, _ in ZONES)
+_LANGUAGE_OF_ZONE = tuple(locale[:2] for _, _, locale, _ in ZONES)
 
 
-def words_for(occasion: str, zones: IntArray, uniform: FloatArray) -> list[str]:
-    """A sentence for each customer in their language.
-
-    Args:
-        occasion: A key of `TEXTS`.
-        zones: Index into `population.ZONES` of each customer, shape (r,).
-        uniform: Numbers in [0, 1), shape (r,).
-    """
-    by_language = [TEXTS[occasion][language] for language in LANGUAGES]
+def words_for(occasion: str, result: WeekResult, rows: IntArray) -> list[str]:
+    """A sentence for each of some customers in their language; `occasion` is a key of `TEXTS`."""
     found: list[str] = []
-    for zone, number in zip(zones.tolist(), uniform.tolist(), strict=True):
-        sentences = by_language[_LANGUAGE_OF_ZONE[zone]]
+    for language, number in zip(languages_of(result, rows), result.chance(Cause.WORDS)[rows].tolist(), strict=True):
+        sentences = TEXTS[occasion][language]
         found.append(sentences[int(number * len(sentences))])
     return found
 
 
-def languages_of(zones: IntArray) -> list[str]:
+def languages_of(result: WeekResult, rows: IntArray) -> list[str]:
     """The language of each customer, as a form that they fill in knows it."""
-    return [LANGUAGES[_LANGUAGE_OF_ZONE[zone]] for zone in zones.tolist()]
+    return [_LANGUAGE_OF_ZONE[zone] for zone in result.effects.population.zone[rows].tolist()]

@@ -1,7 +1,7 @@
 """Who lives in the world: what drives them, which nobody sees, and what the airline knows of them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -120,8 +120,8 @@ class Population:
 
     def first(self, count: int) -> "Population":
         """The first customers alone; chance gives them the same lives."""
-        parts = {each.name: getattr(self, each.name)[:count] for each in fields(self)}
-        return Population(**parts | {"channels": self.channels})
+        names = [each.name for each in fields(self) if each.name != "channels"]
+        return replace(self, **{name: getattr(self, name)[:count] for name in names})
 
     def customers(self, at: datetime) -> pl.DataFrame:
         """Canonical rows of `customers`, as known at a moment: nothing latent, and no answer that events tell."""
