@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
 import orjson
 import polars as pl
@@ -10,30 +9,6 @@ import polars as pl
 from decisioning.catalogue.experiment import AssignedUnit, Exposure
 from features.catalogue.assignment.ledger import HELD_OUT, MESSAGED
 from features.log.identities import by_person
-
-
-class Logged(Protocol):
-    """The canonical tables that an experiment is read from."""
-
-    @property
-    def decisions(self) -> pl.DataFrame:
-        """What was chosen; `decision_id`, `customer_id`, `decided_at`, `arms`, `is_held_out`, `policy_version`."""
-        ...
-
-    @property
-    def customers(self) -> pl.DataFrame:
-        """Who lives where; `customer_id`, `updated_at` and `household` are read."""
-        ...
-
-    @property
-    def events(self) -> pl.DataFrame:
-        """What customers did."""
-        ...
-
-    @property
-    def outcomes(self) -> pl.DataFrame:
-        """What became of decisions."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

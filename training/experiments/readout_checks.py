@@ -5,13 +5,14 @@ from datetime import datetime
 import polars as pl
 
 from decisioning.catalogue.experiment import AssignedUnit
+from features.computing.sources import Tables
 from features.reports.readout_words import format_number
 from features.reports.readouts import Check, Health
-from training.experiments.exposures import Exposures, Logged
+from training.experiments.exposures import Exposures
 
 
 def check_readout(
-    log: Logged, exposures: Exposures, windows: pl.DataFrame, *, unit: AssignedUnit, as_of: datetime
+    log: Tables, exposures: Exposures, windows: pl.DataFrame, *, unit: AssignedUnit, as_of: datetime
 ) -> tuple[Check, ...]:
     """Check what could make a readout unfair, in plain words.
 
@@ -63,7 +64,7 @@ def _window_check(windows: pl.DataFrame, unit: AssignedUnit, as_of: datetime) ->
     return Check(title=title, status=Health.OK, message=message)
 
 
-def _freshness_check(log: Logged, complete: pl.DataFrame) -> Check:
+def _freshness_check(log: Tables, complete: pl.DataFrame) -> Check:
     """Windows that end after the log does look empty where they are only unknown."""
     title = "Log reaches far enough"
     columns = (log.decisions["decided_at"], log.events["occurred_at"], log.outcomes["occurred_at"])

@@ -21,12 +21,12 @@ from features.reports.readouts import (
     RefusalCode,
     SampleRatio,
 )
-from training.experiments.comparisons import MetricName, compare_arms
+from training.experiments.comparisons import compare_arms
 from training.experiments.readouts import ReadoutInputs
 from training.experiments.sample_ratios import check_sample_ratio
 from training.experiments.table_files import open_table
 from training.experiments.table_units import check_repeats, made_whole, usual
-from training.experiments.verdicts import conclude
+from training.experiments.verdicts import MetricName, conclude
 from training.experiments.whole import Whole
 
 MAX_ARMS = 20
@@ -75,39 +75,32 @@ def read_table(path: Path, design: TableDesign, reading: ReadoutInputs) -> Reado
         UnknownNameError: A named column or arm is not in the file; the message offers the nearest.
     """
     loaded = _load(path, design)
-    rows = loaded.rows
-    known = rows.filter(pl.col(_ARM).is_not_null())
+    known = loaded.rows.filter(pl.col(_ARM).is_not_null())
     shares = _shares(known, design)
     found = dict(known.group_by(_ARM).len().iter_rows())
     counts = {arm: found[arm] for arm in shares}
-    arms = tuple(_arm_count(arm, share, counts[arm], design) for arm, share in shares.items())
+    arms = tuple(_arm_count(arm, share, counts[arm], is_control=arm == design.control) for arm, share in shares.items())
     ratio = check_sample_ratio(counts, shares, "rows" if design.unit_column is None else "units")
     refusal = _split_refusal(ratio, design)
     metrics = () if refusal else _metrics(known, design, tuple(shares))
-    conclusion = conclude(metrics, refusal, design.control)
     return Readout(
         readout_id=design.readout_id,
         kind=ReadoutKind.TABLE,
-        status=conclusion.status,
-        verdict=conclusion.verdict,
-        refusal=conclusion.refusal,
         control_arm_id=design.control,
         exposure=None,
         window_days=None,
         arms=arms,
         sample_ratio=ratio,
         assignment_ratio=None,
-        checks=(_arm_check(rows, known, design), *loaded.checks, *_value_checks(known, counts, design)),
+        checks=(_arm_check(loaded.rows, known, design), *loaded.checks, *_value_checks(known, counts, design)),
         metrics=metrics,
         notes=loaded.notes,
         first_exposure_at=None,
         last_exposure_at=None,
-        as_of=reading.as_of,
-        computed_at=reading.computed_at,
-        command=reading.command,
-        source=reading.source,
         catalogue_version=None,
         unit=design.unit_column or "customer",
+        **conclude(metrics, refusal, design.control),
+        **reading.circumstances(),
     )
 
 
@@ -231,16 +224,9 @@ def _check_spelling(arms: Sequence[str], design: TableDesign) -> None:
             )
 
 
-def _arm_count(arm: str, share: float, count: int, design: TableDesign) -> ArmCount:
-    return ArmCount(
-        arm_id=arm,
-        is_control=arm == design.control,
-        share=share,
-        assigned_count=count,
-        exposed_count=count,
-        exposure_count=count,
-        complete_count=count,
-    )
+def _arm_count(arm: str, share: float, count: int, *, is_control: bool) -> ArmCount:
+    counts = dict.fromkeys(("assigned_count", "exposed_count", "exposure_count", "complete_count"), count)
+    return ArmCount(arm_id=arm, is_control=is_control, share=share, **counts)
 
 
 def _metrics(rows: pl.DataFrame, design: TableDesign, arms: Sequence[str]) -> tuple[Metric, ...]:

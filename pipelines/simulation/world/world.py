@@ -29,9 +29,9 @@ _KEPT_WEEKS = 5  # longer than any stage rule looks back
 _MONDAY_HOUR = 15
 
 
-def campaign_messages(catalogue: Catalogue, touchpoint: str = TOUCHPOINT) -> tuple[Message, ...]:
-    """Marketing that a touchpoint may send, ordered by key: what an action of the world means."""
-    channels = catalogue.touchpoints[touchpoint].channels
+def campaign_messages(catalogue: Catalogue) -> tuple[Message, ...]:
+    """Marketing that the campaign may send, ordered by key: what an action of the world means."""
+    channels = catalogue.touchpoints[TOUCHPOINT].channels
     found = [
         Message(offer=catalogue.offers[one.offer_id], channel=catalogue.channels[one.channel_id], creative=one)
         for one in catalogue.creatives
