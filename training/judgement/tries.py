@@ -14,7 +14,7 @@ import numpy as np
 from scipy.stats import t as student
 
 from decisioning.arrays import BoolArray, FloatArray, IntArray
-from training.off_policy.estimators import CONFIDENCE, MIN_EFFECTIVE_SIZE, Estimate
+from training.off_policy.estimators import CONFIDENCE, MIN_EFFECTIVE_SIZE, Estimate, effective_size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,9 +51,7 @@ class Tries:
         return float(is_apart.mean()) * self.spread * sqrt(sum(1 / max(size, 1.0) for size in sizes))
 
     def _effective(self, tried: BoolArray) -> float:
-        """Kish's effective number of tries."""
-        weights = 1 / self.probabilities[tried]
-        return float(weights.sum() ** 2 / (weights**2).sum()) if weights.size else 0.0
+        return effective_size(1 / self.probabilities[tried])
 
 
 def tries_of(

@@ -46,7 +46,7 @@ class BoosterSettings:
     fold_count: int = 5
     seed: int = 20
 
-    def parameters(self, seed_shift: int = 0) -> dict[str, Any]:
+    def parameters(self) -> dict[str, Any]:
         """LightGBM's names for them; one thread, since boosters are trained side by side."""
         parameters: dict[str, Any] = {
             "objective": self.objective,
@@ -58,7 +58,7 @@ class BoosterSettings:
             "bagging_freq": 1,
             "lambda_l2": self.l2,
             "max_bin": 127,
-            "seed": self.seed + seed_shift,
+            "seed": self.seed,
             "deterministic": True,
             "force_row_wise": True,
             "num_threads": 1,

@@ -211,18 +211,25 @@ def support_of(weights: FloatArray, customers: IndexArray) -> Support:
         weights: shape (n,), from `importance_weights`.
         customers: shape (n,).
 
-    Reference:
-        Effective size (sum w)^2 / sum w^2: Kish (1965), Survey sampling, section 11.7.
     """
-    squares = float((weights**2).sum())
     mean = float(weights.mean())
     return Support(
-        effective_size=float(weights.sum() ** 2 / squares) if squares else 0.0,
+        effective_size=effective_size(weights),
         matched_customers=int(np.unique(customers[weights > 0]).size),
         largest_weight=float(weights.max()),
         mean_weight=mean,
         mean_weight_error=clustered_error(weights - mean, customers),
     )
+
+
+def effective_size(weights: FloatArray) -> float:
+    """How many evenly weighted observations are as precise: (sum w)^2 / sum w^2; 0 without any.
+
+    Reference:
+        Kish (1965), Survey sampling, section 11.7.
+    """
+    squares = float((weights**2).sum())
+    return float(weights.sum() ** 2 / squares) if squares else 0.0
 
 
 def check_support(support: Support, policy: str) -> None:

@@ -21,7 +21,6 @@ from decisioning.catalogue.catalogue import Catalogue
 from decisioning.customer import CustomerId
 from decisioning.value_model import ValueModel
 from features.catalogue import load_catalogue
-from features.computing.feature_set import feature_schema
 from features.history import History
 from features.log.contracts import TABLES
 from features.log.event_log import EventLog
@@ -179,7 +178,7 @@ def _acceptance(settings: Settings, catalogue: Catalogue, now: datetime) -> Valu
     """The engine's learner on the engine's decisions, for acceptance in the place of worth."""
     asking, _ = learning_acceptance(catalogue)
     dataset = load_dataset(settings, asking, now=now)
-    learned = learn(dataset, asking, feature_schema=feature_schema(catalogue).fingerprint)
+    learned = learn(dataset, asking)
     return value_model(learned.bundle, version="propensity")
 
 
