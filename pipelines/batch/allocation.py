@@ -88,6 +88,11 @@ class AllocationChoices:
     messages: IntArray
     net_minor: FloatArray
 
+    def take(self, wanted: BoolArray | IntArray) -> "AllocationChoices":
+        """Some of the choices, of the same customers."""
+        names = ("customers", "messages", "net_minor")
+        return replace(self, **{name: getattr(self, name)[wanted] for name in names})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
@@ -199,13 +204,7 @@ def _worthwhile(choices: AllocationChoices, constraints: Sequence[Constraint]) -
     for one in constraints:
         units = one.units[: len(is_wanted)]
         is_wanted |= ((units > 0) & (one.least is not None)) | ((units < 0) & (one.most is not None))
-    kept = (choices.net_minor > 0) | is_wanted[choices.messages]
-    return AllocationChoices(
-        customer_count=choices.customer_count,
-        customers=choices.customers[kept],
-        messages=choices.messages[kept],
-        net_minor=choices.net_minor[kept],
-    )
+    return choices.take((choices.net_minor > 0) | is_wanted[choices.messages])
 
 
 def _places(choices: AllocationChoices) -> csr_matrix:
@@ -292,16 +291,9 @@ def _solve_over(
     movable[choices.customers[free]] = True
     stands = settled[~movable[choices.customers[settled]]]
     places = np.flatnonzero(free)
-    part = AllocationChoices(
-        customer_count=choices.customer_count,
-        customers=choices.customers[places],
-        messages=choices.messages[places],
-        net_minor=choices.net_minor[places],
-    )
+    part = choices.take(places)
     matrix, bounds, _, signs = _rows(part, constraints)
-    used, _, _, _ = _rows(
-        replace(part, messages=choices.messages[stands], net_minor=choices.net_minor[stands]), constraints
-    )
+    used, _, _, _ = _rows(choices.take(stands), constraints)
     left = bounds - np.asarray(used.sum(axis=1)).ravel() if len(signs) else bounds
     most = np.concatenate([np.ones(part.customer_count), left + 1e-9])
     with _output_kept_clean():
@@ -363,12 +355,12 @@ def _give_way(
         InvalidInputError: Minimums that stand cannot be met together.
     """
     missing = _shortfalls(choices, constraints)
-    hard = [
-        f"{one.told} falls short by {_amount(short)}"
+    found = [
+        (one.is_soft, f"{one.told} falls short by {_amount(short)}")
         for one, short in zip(constraints, missing, strict=True)
-        if short > _WHOLE and not one.is_soft
+        if short > _WHOLE
     ]
-    if hard:
+    if hard := [told for is_soft, told in found if not is_soft]:
         raise InvalidInputError(
             f"minimums must be possible together with each other and with the limits, got: {'; '.join(hard)};"
             " nothing was decided"
@@ -377,12 +369,7 @@ def _give_way(
         replace(one, least=one.least - short * (1 + 1e-9) - 1e-9) if one.least is not None and short > 0 else one
         for one, short in zip(constraints, missing, strict=True)
     )
-    notes = tuple(
-        f"{one.told} falls short by {_amount(short)}"
-        for one, short in zip(constraints, missing, strict=True)
-        if short > _WHOLE
-    )
-    return relaxed, notes
+    return relaxed, tuple(told for _, told in found)
 
 
 def _shortfalls(choices: AllocationChoices, constraints: Sequence[Constraint]) -> list[float]:

@@ -66,7 +66,7 @@ def decide_batch(
     Example: `nextbest decide-batch audience.parquet decisions.parquet --touchpoint weekly-mail --key 2026-W45`
     """
     from features.clock import wall_clock
-    from features.models.registry import is_cold_start
+    from features.models.registry import CHAMPION_ALIAS, is_cold_start
     from features.moments import moment_from
     from features.online.redis_connection import connect
     from features.online.state_mark import is_state_lost, state_mark_of
@@ -99,7 +99,7 @@ def decide_batch(
             plan,
             settings,
             redis_url=url,
-            model=_champion(settings, needed=not (without_model or is_new)),
+            model=_model(settings, CHAMPION_ALIAS, is_needed=not (without_model or is_new)),
             arms=_arms(settings),
             on_progress=tell,
         )
@@ -156,20 +156,11 @@ def _numbers(texts: "list[str]", option: str) -> dict[str, int]:
 
 def _arms(settings: "Settings") -> "dict[str, ModelCopy]":
     """Models of experiment arms; without one its arm decides without a model, as the API does."""
-    from decisioning.errors import UnavailableError
     from features.catalogue import load_catalogue
-    from features.models.registry import fetch_champion
-    from pipelines.batch.run import ModelCopy
     from serving.in_force.policy_in_force import arm_aliases
 
-    copies: dict[str, ModelCopy] = {}
-    for alias in sorted(arm_aliases(load_catalogue(settings.catalogue_path))):
-        try:
-            copy = fetch_champion(settings, alias)
-        except UnavailableError:
-            continue
-        copies[alias] = ModelCopy(folder=copy.folder, version=copy.version)
-    return copies
+    aliases = sorted(arm_aliases(load_catalogue(settings.catalogue_path)))
+    return {alias: copy for alias in aliases if (copy := _model(settings, alias)) is not None}
 
 
 def _only_touchpoint(settings: "Settings") -> str:
@@ -182,15 +173,15 @@ def _only_touchpoint(settings: "Settings") -> str:
     return names[0]
 
 
-def _champion(settings: "Settings", *, needed: bool) -> "ModelCopy | None":
+def _model(settings: "Settings", alias: str, *, is_needed: bool = False) -> "ModelCopy | None":
     from decisioning.errors import UnavailableError
     from features.models.registry import fetch_champion
     from pipelines.batch.run import ModelCopy
 
     try:
-        champion = fetch_champion(settings)
+        copy = fetch_champion(settings, alias)
     except UnavailableError:
-        if needed:
+        if is_needed:
             raise
         return None
-    return ModelCopy(folder=champion.folder, version=champion.version)
+    return ModelCopy(folder=copy.folder, version=copy.version)

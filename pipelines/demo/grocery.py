@@ -20,6 +20,7 @@ from pipelines.demo.log_reader import read_now
 from pipelines.demo.preparation import Preparation, check_home, run_steps
 from pipelines.demo.report import print_invitation, print_report
 from pipelines.demo.running_server import running_server, stay_up, wait_until_ready
+from pipelines.demo.traffic import Item
 from pipelines.options import progress_bar, progress_of
 from pipelines.server.embedded_redis import redis_for
 
@@ -65,7 +66,7 @@ def _preparation(settings: Settings, redis_url: str, now: datetime) -> Preparati
     )
 
 
-def _asks(settings: Settings) -> list[dict[str, object]]:
+def _asks(settings: Settings) -> list[Item]:
     """What campaign tools would ask: every touchpoint of the catalogue for customers spread over the log."""
     catalogue = load_catalogue(settings.catalogue_path)
     log = EventLog(settings.log_path)
@@ -82,9 +83,9 @@ def _asks(settings: Settings) -> list[dict[str, object]]:
     ]
 
 
-def _talk(client: httpx.Client, asks: list[dict[str, object]], clock: Callable[[], datetime]) -> CampaignTally:
+def _talk(client: httpx.Client, asks: list[Item], clock: Callable[[], datetime]) -> CampaignTally:
     with progress_of("decisions over HTTP") as tell:
-        return converse(client, asks, now=clock, on_progress=lambda done: tell(done, len(asks)))
+        return converse(client, asks, now=clock, on_progress=tell)
 
 
 def _recorded(client: httpx.Client, talk: CampaignTally) -> Decision:

@@ -25,8 +25,8 @@ from pipelines.demo.airline.live_table import line_of, table_of
 from pipelines.demo.airline.scoreboard import Purse, Scoreboard
 from pipelines.demo.airline.story import told
 from pipelines.demo.airline.timeline import timeline_of
-from pipelines.demo.airline.traffic import Traffic
 from pipelines.demo.preparation import check_home
+from pipelines.demo.traffic import Traffic
 from pipelines.simulation.contest.comparison import compare_plays
 from pipelines.simulation.contest.judge import Recount
 from pipelines.simulation.contest.play import Played

@@ -59,7 +59,6 @@ class ModelRun:
         input_example: shape (r, p), rows of the design matrix, made up: never a customer's.
         plots: Files to keep below `plots/`.
         twin: The model trained without the held-back customers, for comparisons; kept below `twin/`, never served.
-        name: Name of the run; default one of MLflow's.
     """
 
     parameters: Mapping[str, str | float | int]
@@ -69,7 +68,6 @@ class ModelRun:
     input_example: FloatArray | None = None
     plots: tuple[Path, ...] = ()
     twin: ModelBundle | None = None
-    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +95,7 @@ def track_model(settings: Settings, bundle: ModelBundle, run: ModelRun) -> Track
         import mlflow
 
         experiment_id = _experiment(settings, client)
-        with mlflow.start_run(experiment_id=experiment_id, run_name=run.name, tags=dict(run.tags)) as active:
+        with mlflow.start_run(experiment_id=experiment_id, tags=dict(run.tags)) as active:
             _log_run(run)
             version = _log_model(bundle, run)
         tags = {**run.tags, **_bundle_tags(bundle)}

@@ -27,10 +27,10 @@ from pipelines.demo.airline.lives import EXAMPLE, QUIET_WEEKS, world_of, write_h
 from pipelines.demo.airline.rehearsal import WEEK, Rehearsal
 from pipelines.demo.airline.rivals import AT_ONCE, PROPENSITY_NAME, RivalTask, rivals
 from pipelines.demo.airline.scoreboard import Purse, Scoreboard
-from pipelines.demo.airline.traffic import Traffic
 from pipelines.demo.log_reader import drain_now
 from pipelines.demo.preparation import Preparation, check_home, run_steps, tables_of
 from pipelines.demo.running_server import running_server, stay_up, wait_until_ready
+from pipelines.demo.traffic import Traffic
 from pipelines.options import progress_bar
 from pipelines.server.embedded_redis import redis_for
 from pipelines.simulation.policies.advantage import SilentFuture

@@ -11,7 +11,7 @@ from pipelines.demo.airline.live_table import message_table, silence_table
 from pipelines.demo.airline.rivals import CONSTANT_NAME, EVERYTHING_NAME, PROPENSITY_NAME
 from pipelines.demo.airline.scoreboard import Scoreboard
 from pipelines.demo.airline.story import StoryLine
-from pipelines.demo.airline.traffic import Traffic
+from pipelines.demo.traffic import Traffic
 from pipelines.simulation.contest.comparison import ENGINE_NAME, ORACLE_NAME, SILENCE_NAME, ContestComparison
 
 HALF, MOST = 0.5, 0.99

@@ -17,7 +17,7 @@ from rich.text import Text
 from decisioning.decision import Reason
 from decisioning.explanation.spoken_names import spoken
 from pipelines.demo.airline.scoreboard import MoneyTally, Scoreboard
-from pipelines.demo.airline.traffic import Traffic
+from pipelines.demo.traffic import Traffic
 
 SILENCES = {
     Reason.SILENCE_BEST: "no message was worth a contact",

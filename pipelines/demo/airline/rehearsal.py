@@ -22,7 +22,7 @@ from pipelines.demo.airline.diary import Diary, PlayedWeek
 from pipelines.demo.airline.live_table import Screen
 from pipelines.demo.airline.scoreboard import Scoreboard
 from pipelines.demo.airline.timeline import Moment, Timeline, a_minute_after, events_of, timeline_of
-from pipelines.demo.airline.traffic import Item, Traffic
+from pipelines.demo.traffic import Item, Traffic
 from pipelines.simulation.events.events import moments_of
 from pipelines.simulation.events.frames import frames_of
 from pipelines.simulation.policies.advantage import SilentFuture

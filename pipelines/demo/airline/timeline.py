@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import orjson
 import polars as pl
 
-from pipelines.demo.airline.traffic import Item
+from pipelines.demo.traffic import Item
 from pipelines.simulation.events.frames import Frames
 
 PER_MAJOR = 100
