@@ -118,10 +118,6 @@ class Plan:
 def allocate(choices: AllocationChoices, constraints: Sequence[Constraint]) -> Plan:
     """The best plan that keeps every constraint.
 
-    Args:
-        choices: Customers, messages and worth.
-        constraints: On everybody together.
-
     Raises:
         InvalidInputError: Minimums that cannot be met, with the numbers that say why.
         UnavailableError: The solver gave up.

@@ -115,14 +115,6 @@ def decide_audience(
 ) -> BatchReport:
     """Decide for everybody in an audience file and write the answers.
 
-    Args:
-        plan: What to decide, and how.
-        settings: Where the catalogue is, and the seed.
-        redis_url: Where features, profiles and the log stream are.
-        model: The champion's copy; None without one.
-        arms: Copies of the models that experiment arms decide with, by alias.
-        on_progress: Called with decisions made and to make.
-
     Returns:
         Counts; the answers are in `plan.out`, in the order of the audience.
 

@@ -24,7 +24,6 @@ class CampaignTally:
     """What was asked and answered.
 
     Attributes:
-        traffic: To the server.
         answers: Full answers of `POST /v1/decisions`, in order of asking.
         reported: Outcomes that the server took, by type.
     """
@@ -51,12 +50,6 @@ def converse(
     client: httpx.Client, asks: Sequence[Item], *, now: Callable[[], datetime], on_progress: OnProgress
 ) -> CampaignTally:
     """Ask for every decision, one call each, then report what became of the messages.
-
-    Args:
-        client: A client of the server.
-        asks: Bodies of `POST /v1/decisions`.
-        now: The clock, read when outcomes are reported.
-        on_progress: Told decisions asked so far, and all of them.
 
     Raises:
         httpx.HTTPError: The server refused or did not answer.

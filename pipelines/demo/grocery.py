@@ -32,11 +32,6 @@ CALL_SECONDS = 10.0
 def show_grocery(settings: Settings, *, stay: bool, clock: Callable[[], datetime]) -> None:
     """Run every step, then talk to the server and tell what happened.
 
-    Args:
-        settings: Where state goes and where the server listens.
-        stay: Leave the server up until Ctrl-C.
-        clock: The clock.
-
     Raises:
         InvalidInputError: The home holds something else.
     """

@@ -35,7 +35,6 @@ class Preparation:
     """What the steps work on.
 
     Attributes:
-        example: Name of the example.
         source: What its tables are made from, in words.
         write: Makes them; needs nothing but the installed packages.
         redis_url: The Redis that decisions will read.

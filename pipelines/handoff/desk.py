@@ -116,11 +116,6 @@ class HandOffPlan:
 def hand_over(plan: HandOffPlan, settings: Settings, *, redis_url: str) -> HandOffReport:
     """Write the file for an offline channel; the log has to be drained before, and is to be drained after.
 
-    Args:
-        plan: What to hand over.
-        settings: Where catalogue and log are, and how long decisions are kept.
-        redis_url: Where live state is.
-
     Returns:
         What was done. After a run that ended in between, what that one had prepared is put in place and nothing else.
 

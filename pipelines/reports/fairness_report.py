@@ -14,12 +14,7 @@ _WIDTH = 120
 
 
 def print_fairness(report: FairnessReport, *, details: bool = False) -> None:
-    """Write a report to stdout: guardrails in full, the rest in a sentence each.
-
-    Args:
-        report: The stored form.
-        details: The rest in full, too.
-    """
+    """Write a report to stdout: guardrails in full, the rest in a sentence each."""
     console = Console(highlight=False, soft_wrap=True)
     if not console.is_terminal:
         console = Console(highlight=False, soft_wrap=True, width=_WIDTH)

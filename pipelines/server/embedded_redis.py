@@ -57,10 +57,6 @@ def redis_for(settings: Settings, *, binary: Path | None = None) -> Iterator[str
 def embedded_redis(settings: Settings, *, binary: Path | None = None) -> Iterator[str]:
     """URL of the embedded server, started if nobody has yet; stopped at the end if nobody else uses it.
 
-    Args:
-        settings: Home folder and flushing.
-        binary: The server to run; default is what `redis_binary.find_binary` finds.
-
     Raises:
         InvalidInputError: Home cannot be written.
         UnavailableError: There is no supported server, or it does not start; the message has the end of its log.

@@ -32,12 +32,7 @@ CATALOGUE_SIZE = 20_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LivedHistory:
-    """A world that has lived, and what was recorded of it.
-
-    Attributes:
-        world: As it stands at the end: it can be lived on.
-        tables: Canonical tables.
-    """
+    """A world that has lived, and what was recorded of it."""
 
     world: World
     tables: conversion.ExampleTables

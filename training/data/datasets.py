@@ -151,11 +151,6 @@ def learnable(history: History, catalogue: Catalogue, *, as_of: datetime) -> Lea
     """Decisions whose window was over by `as_of` and whose message the catalogue still has.
 
     People who opted out of profiling, by now, are not among them: no model learns from anybody who does not want it.
-
-    Args:
-        history: The log.
-        catalogue: Says what the window is, where a decision does not say itself.
-        as_of: Nothing after this moment is known.
     """
     learning, _ = learning_of(catalogue)
     profiled = without_opted_out(history.decisions, history)

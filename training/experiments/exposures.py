@@ -30,24 +30,13 @@ class Exposures:
 
 
 def experiment_decisions(decisions: pl.DataFrame, experiment_id: str, *, as_of: datetime) -> pl.DataFrame:
-    """One row per decision of an experiment: `decision_id`, `customer_id`, `decided_at`, `arm`.
-
-    Args:
-        decisions: Canonical decisions.
-        experiment_id: Name of the experiment.
-        as_of: Decisions before this moment.
-    """
+    """One row per decision of an experiment before a moment: `decision_id`, `customer_id`, `decided_at`, `arm`."""
     arm = pl.col("arms").str.json_path_match(f"$[{orjson.dumps(experiment_id).decode()}]")
     return _assigned(decisions.filter(pl.col("arms").is_not_null()), arm, as_of)
 
 
 def holdout_decisions(decisions: pl.DataFrame, *, as_of: datetime) -> pl.DataFrame:
-    """The same for the universal holdout: arm `held-out` or `messaged`; decisions the engine did not make are no part.
-
-    Args:
-        decisions: Decisions with `is_held_out`; null where the engine did not make them.
-        as_of: Decisions before this moment.
-    """
+    """The same for the universal holdout: `held-out` or `messaged`; what the engine did not decide is no part of it."""
     arm = pl.when("is_held_out").then(pl.lit(HELD_OUT)).otherwise(pl.lit(MESSAGED))
     return _assigned(decisions.filter(pl.col("is_held_out").is_not_null()), arm, as_of)
 

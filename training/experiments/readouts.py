@@ -52,7 +52,6 @@ class ReadoutInputs:
 
     Attributes:
         as_of: Only what happened before counts, and windows that were over by then.
-        computed_at: When it is computed.
         command: What to type to get it again.
         source: What is read, in words.
         is_capped: Whether a transaction counts for at most its measure's cap.
@@ -76,17 +75,10 @@ def read_experiment(
     reading: ReadoutInputs,
     kept: Kept = Kept(),  # noqa: B008 - frozen
 ) -> Readout:
-    """Compute the readout of an experiment, or of the universal holdout under the name `holdout`.
+    """Compute the readout of an experiment, also of one that was taken out, or of the universal `holdout`.
 
     Where the rule of the experiment changed, each phase is read by itself; the newest that has an answer is shown,
     with the others beside it.
-
-    Args:
-        log: Canonical decisions, events, outcomes and customers.
-        catalogue: Declares experiments, measures and the window.
-        name: Name of the experiment; one that was taken out can still be read.
-        reading: When and how.
-        kept: Who was in which test, and since when.
 
     Returns:
         The readout; where a number would mean nothing, its status is `refused` and its refusal says why.

@@ -59,14 +59,7 @@ class _Split:
 
 
 def read_fairness(log: Tables, catalogue: Catalogue, rules: FairnessRules, reading: KpiReading) -> FairnessReport:
-    """Compare groups on everything that the catalogue guards, and on the rest of what can be looked at.
-
-    Args:
-        log: Canonical tables.
-        catalogue: Costs, cases, the money measure.
-        rules: Guardrails.
-        reading: When and how.
-    """
+    """Compare groups on everything that the catalogue guards, and on the rest of what can be looked at."""
     period = KpiPeriod.of_days(reading.as_of, reading.days)
     ground = MeasureInputs.of(log, catalogue, period)
     guarded = _compare_all(ground, rules.guardrails, is_guardrail=True)

@@ -37,7 +37,6 @@ class Trial:
     Attributes:
         twin: Trained as the model was, without the held-back customers.
         judgement: Of the twin, which it calls `TWIN`.
-        curve: Of its order.
     """
 
     twin: ModelBundle

@@ -35,8 +35,6 @@ class KpiReading:
 
     Attributes:
         as_of: Only what happened before counts (aware, UTC).
-        days: Length of the period.
-        computed_at: When it is computed.
         command: What to type to get it again.
     """
 
@@ -61,11 +59,6 @@ class _Facts:
 
 def compute_kpis(log: Tables, catalogue: Catalogue, reading: KpiReading) -> KpiReport:
     """Compute every figure of a period.
-
-    Args:
-        log: Canonical tables.
-        catalogue: Costs, classes, cases, the money measure and its window.
-        reading: When and how.
 
     Raises:
         InvalidInputError: The period has no length.

@@ -31,7 +31,6 @@ class BoosterSettings:
         objective: `tweedie` (money that is never or hardly ever negative: noise grows with the mean and effects
             multiply), `binary` (a rate), or `regression` (money that is often negative).
         most_rounds: Trees at most; cross-validation says where to stop.
-        fold_count: Folds of customers.
     """
 
     objective: str

@@ -151,14 +151,7 @@ def learn(
     settings: BoosterSettings | None = None,
     on_progress: OnProgress | None = None,
 ) -> Learned:
-    """Train a model.
-
-    Args:
-        dataset: From `datasets.make_dataset`.
-        catalogue: Says what messages are and what is learned.
-        settings: How to train boosters; default what fits the dataset.
-        on_progress: Told how many boosters are done.
-    """
+    """Train a model."""
     lesson = Lesson.of(dataset, catalogue)
     table, columns, choice = lesson.table, lesson.layout.columns, lesson.choice
     settings = settings or settings_for(dataset, lesson.measure)

@@ -104,12 +104,6 @@ def learn_steps(
 ) -> Learned:
     """Train a model on steps.
 
-    Args:
-        dataset: From `datasets.make_dataset`.
-        steps: From `steps.steps_of`.
-        catalogue: Says what messages are and what is learned.
-        on_progress: Told how many of its steps are done.
-
     Raises:
         InsufficientDataError: Fewer than `FEW_DECISIONS` decisions, or hardly any silence among them.
     """

@@ -39,13 +39,7 @@ class Validation:
 
 
 def validate(evidence: EffectEvidence, parts: Parts, constant: int) -> Validation:
-    """Judge calibrated values by doubly robust estimation with the logged action probabilities.
-
-    Args:
-        evidence: Decisions, and boosters that did not see their customers.
-        parts: What is believed of these boosters.
-        constant: The best single action.
-    """
+    """Judge calibrated values by doubly robust estimation with the logged action probabilities."""
     values = parts.values(evidence.raw)
     greedy = values.argmax(axis=1).astype(np.int64)
     free, single, silence = (

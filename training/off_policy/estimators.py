@@ -36,8 +36,6 @@ class Estimate:
     Attributes:
         value: In the reward's unit, per decision.
         standard_error: Clustered by customer.
-        lower: Lower end of the interval.
-        upper: Upper end of the interval.
         influence: shape (n,), what each decision contributes to the error; sums to 0.
     """
 

@@ -138,14 +138,7 @@ def judge(
     *,
     on_progress: OnStageProgress | None = None,
 ) -> Judged:
-    """Decide every decision of a log again.
-
-    Args:
-        history: Canonical tables of customers that the model never saw.
-        catalogue: The catalogue in force.
-        model: What gives values.
-        settings: The seed of the draws.
-        on_progress: Told how far it is.
+    """Decide every decision of a log again, by a model that never saw its customers.
 
     Raises:
         InsufficientDataError: There is no decision, or none whose window is over.

@@ -52,9 +52,7 @@ class ModelRun:
     """What is logged beside a model.
 
     Attributes:
-        parameters: How it was trained.
         metrics: What was measured; `training.registry.promotion` names those that a promotion looks at.
-        data: What it learned from.
         tags: Anything that a registered version should say of itself: training window, data cut.
         input_example: shape (r, p), rows of the design matrix, made up: never a customer's.
         plots: Files to keep below `plots/`.
@@ -80,11 +78,6 @@ class TrackedModel:
 
 def track_model(settings: Settings, bundle: ModelBundle, run: ModelRun) -> TrackedModel:
     """Log a model and all that is known of it, and register it as a new version. It decides nothing until promoted.
-
-    Args:
-        settings: Which tracking store; the default is an SQLite file below `settings.mlruns`, made when absent.
-        bundle: The model.
-        run: What to keep beside it.
 
     Raises:
         InvalidInputError: A plot that is not there, an example of another width, or a booster of another width.

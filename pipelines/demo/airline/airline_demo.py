@@ -59,12 +59,6 @@ class Wish:
 def show_airline(settings: Settings, wish: Wish, *, stay: bool, clock: Callable[[], datetime]) -> None:
     """Prepare what is not there yet, play the live weeks, and tell what came of them.
 
-    Args:
-        settings: Where state goes and where the server listens.
-        wish: Which world, and how many weeks.
-        stay: Leave the server up until Ctrl-C.
-        clock: The wall's clock; a new world's live weeks end at its latest Monday.
-
     Raises:
         InvalidInputError: The home holds something else, or another world.
         UnavailableError: Redis or the server could not be started.

@@ -71,15 +71,7 @@ def print_journey(console: Console, customer_id: str, lines: Sequence[StoryLine]
 def print_worth(
     console: Console, board: Scoreboard, verdict: str, comparison: ContestComparison, *, emphasis: float
 ) -> None:
-    """Print whether it paid: what a company could know, and what only this world's maker knows.
-
-    Args:
-        console: Where to.
-        board: What was counted.
-        verdict: Of the universal holdout's readout.
-        comparison: The engine and its rivals.
-        emphasis: How plainly messages work in this world.
-    """
+    """Print whether it paid: what a company could know, and what only this world's maker knows."""
     money = board.purse.money()
     console.print(f"[bold]did it pay?[/] The holdout, as any company would read it: {verdict}", soft_wrap=True)
     console.print(

@@ -30,15 +30,7 @@ CENTS = 100.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """All that there is to tell from.
-
-    Attributes:
-        rehearsal: The weeks that were played.
-        rivals: Policies that play the same weeks.
-        seed: Of the world.
-        emphasis: How plainly messages work in it.
-        began_at: The first Monday of these weeks.
-    """
+    """All that there is to tell from."""
 
     console: Console
     settings: Settings

@@ -36,11 +36,6 @@ QUIET_WEEKS = 4
 def write_history_of(scenario: Scenario, out: Path, on_progress: OnProgress) -> Mapping[str, int]:
     """Write what was before the first live week, as canonical tables with their catalogue.
 
-    Args:
-        scenario: Which world.
-        out: Folder to write.
-        on_progress: Told weeks done and all weeks.
-
     Returns:
         Rows per table.
     """

@@ -55,13 +55,7 @@ class Rehearsal:
         world: The world that the engine speaks to.
         twin: A copy where nobody is sent marketing.
         future: Tells what messages add to silence, in exact expectation.
-        traffic: To the server.
-        clock_path: The rehearsal's clock.
-        diary: Keeps what was played.
-        screen: Where people watch.
-        refresh_features: Brings the features up to a moment.
         service_offers: Offers of the catalogue that no campaign sends: messages that are owed, and that help.
-        journeys: What happened to everybody.
         marketing: Messages of the campaign, by key.
         waiting: Moments put off beyond the end of their week.
     """

@@ -19,8 +19,6 @@ class Moment:
     """A moment in a customer's journey that asks what to say.
 
     Attributes:
-        at: When.
-        customer_id: Who.
         name: What the moment is: `bag_lost`, `check_in_opened`, ...
         attempt: How often it was put off so far.
     """

@@ -41,7 +41,6 @@ class PolicyStanding:
     """How one policy did.
 
     Attributes:
-        name: The policy.
         gain: Over silence per customer and all weeks, in exact expectation along the way (`advantage`), major units.
         share: Gain as a share of the oracle's.
         realised_worth: Contribution per customer less what contacts cost, as it happened.
@@ -50,7 +49,6 @@ class PolicyStanding:
         messages: Messages per customer.
         by_channel: The same per channel.
         violations: Contacts that broke a rule, by rule, as the judge counted them again.
-        seconds: How long it took.
     """
 
     name: str
@@ -70,9 +68,6 @@ class ContestComparison:
     """All policies on one world.
 
     Attributes:
-        seed: Of the world.
-        customers: How many.
-        weeks: How many.
         bound: What no policy can gain over silence, in expectation, per customer in major units.
         standings: By rising gain.
         notes: What a reader must know, such as which message was best for all.

@@ -61,7 +61,6 @@ class Played:
         expected_minor: shape (n,), what it gained over silence in exact expectation, see `advantage`.
         messages: How often each message was sent, by key.
         verdict: What the judge found.
-        seconds: How long it took.
     """
 
     gain_minor: FloatArray
@@ -94,15 +93,7 @@ def capacities(catalogue: Catalogue) -> dict[str, float]:
 def play(
     beginning: Beginning, valuing: Valuing, weeks: int, *, name: str, on_progress: OnProgress | None = None
 ) -> Played:
-    """Live some weeks by a policy.
-
-    Args:
-        beginning: Where it begins; it stays as it is.
-        valuing: What the policy sees in messages.
-        weeks: How many.
-        name: Of the policy, for decision ids.
-        on_progress: Told weeks done and weeks in all.
-    """
+    """Live some weeks by a policy; the beginning stays as it is. `name` begins the decisions' ids."""
     started = perf_counter()
     game = _Game(beginning, valuing, weeks, name)
     for week in range(weeks):

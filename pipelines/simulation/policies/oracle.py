@@ -35,7 +35,6 @@ class OraclePlan:
 
     Attributes:
         world: The world it was solved for, as it was then.
-        first_week: Week it begins with.
         weeks: How many it plans for; what comes after them counts nothing.
         prices_minor: Price of a contact beyond its cost, per channel.
         value: Contribution less contact costs and prices under the best policy, shape (n,).

@@ -169,11 +169,6 @@ def draw_population(size: int, seed: int, catalogue: Catalogue) -> Population:
 
     Status and children are noisy shadows of what is latent: who spends more has more status, families look at prices.
 
-    Args:
-        size: How many, n.
-        seed: Of their chance.
-        catalogue: Names the channels.
-
     Raises:
         InvalidInputError: Nobody is to be drawn.
     """

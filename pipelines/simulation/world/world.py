@@ -44,11 +44,8 @@ class World:
     """A population that lives.
 
     Attributes:
-        population: Who lives in it.
-        effects: What messages do to them.
         messages: k messages; an action is an index into them, -1 is silence.
         starts_at: Monday of week 0.
-        seed: Of its chance.
         week: Number of the week that begins now.
         state: Where everybody stands now.
         prelude: The silent weeks before week 0, oldest first: their events tell the stage that customers are in.
@@ -63,13 +60,6 @@ class World:
         seed: int,
     ) -> None:
         """Let customers live in silence until they are spread over the journey, then begin.
-
-        Args:
-            population: Customers.
-            structure: Constants of the world.
-            messages: What can be sent, see `campaign_messages`.
-            starts_at: A Monday, 15:00 UTC.
-            seed: Of its chance, 0 or more.
 
         Raises:
             InvalidInputError: It would begin at another moment of the week.
