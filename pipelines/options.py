@@ -1,6 +1,6 @@
 """Options that commands share, and how a result is printed."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -58,6 +58,14 @@ def print_result(result: Mapping[str, Any], *, as_json: bool, title: str = "") -
     table = RichTable(title=title or None, show_header=False, title_justify="left")
     for name, value in result.items():
         table.add_row(name, f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value))
+    Console().print(table)
+
+
+def print_rows(rows: Sequence[Mapping[str, object]]) -> None:
+    """Write rows, at least one, to stdout as a table."""
+    table = RichTable(*rows[0])
+    for row in rows:
+        table.add_row(*map(str, row.values()))
     Console().print(table)
 
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.options import HomeOption, JsonOption, print_json, print_result, say, settings_for
+from pipelines.options import HomeOption, JsonOption, print_json, print_result, print_rows, say, settings_for
 
 if TYPE_CHECKING:
+    from decisioning.catalogue.catalogue import Catalogue
     from features.catalogue import Examination
     from features.settings import Settings
 
@@ -37,35 +38,25 @@ def check(
     Example: `nextbest catalogue check examples/grocery/catalogue`
     """
     from features.catalogue import Severity, examine_catalogue
-    from features.catalogue.assignment.changes import changes_for_tests
 
     now = datetime.now(UTC)
     examination = examine_catalogue(folder, now)
-    settings = settings_for(home)
-    changes = () if examination.catalogue is None else changes_for_tests(folder, settings.catalogue_path, now)
-    told = {"test_changes": list(changes), "waits_for": _waits_of(examination, settings)}
-    _print_examination(examination, folder, told | _mode_of(examination, settings), as_json=as_json)
+    told = _told_of(examination.catalogue, folder, settings_for(home), now)
+    _print_examination(examination, folder, told, as_json=as_json)
     if examination.of(Severity.ERROR) or (strict and examination.findings):
         raise typer.Exit(1)
 
 
-def _waits_of(examination: "Examination", settings: "Settings") -> list[str]:
-    """What the catalogue would wait for; nothing where it cannot be used, or the home has nothing made before."""
-    if examination.catalogue is None or not settings.home.is_dir():
-        return []
-    from pipelines.catalogue_effects import waits_of
+def _told_of(catalogue: "Catalogue | None", folder: Path, settings: "Settings", now: datetime) -> dict[str, list[str]]:
+    """What the catalogue changes in tests, what it would wait for, and how it decides in a home without a model."""
+    if catalogue is None:
+        return {"test_changes": [], "waits_for": []}
+    from features.catalogue.assignment.changes import changes_for_tests
+    from pipelines.catalogue_effects import mode_of, waits_of
 
-    return waits_of(examination.catalogue, settings)
-
-
-def _mode_of(examination: "Examination", settings: "Settings") -> dict[str, list[str]]:
-    """How the catalogue decides in a home without a model."""
-    if examination.catalogue is None:
-        return {}
-    from pipelines.catalogue_effects import mode_of
-
-    mode = mode_of(examination.catalogue, settings)
-    return {} if mode is None else {"mode": [mode]}
+    changes, mode = changes_for_tests(folder, settings.catalogue_path, now), mode_of(catalogue, settings)
+    waits = waits_of(catalogue, settings) if settings.home.is_dir() else []
+    return {"test_changes": list(changes), "waits_for": waits} | ({} if mode is None else {"mode": [mode]})
 
 
 _TOLD_AS = {"test_changes": "running test", "waits_for": "waits", "mode": "mode"}
@@ -106,17 +97,7 @@ def show(
         print_json({**summary_of(catalogue), "messages": offer_rows(catalogue)})
         return
     print_result(summary_of(catalogue), as_json=False)
-    _print_offers(offer_rows(catalogue))
-
-
-def _print_offers(rows: list[dict[str, str | float]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*rows[0])
-    for row in rows:
-        table.add_row(*map(str, row.values()))
-    Console().print(table)
+    print_rows(offer_rows(catalogue))
 
 
 @app.command("schema")

@@ -21,15 +21,11 @@ def list_examples(as_json: JsonOption = False) -> None:
     """
     from examples.registry import EXAMPLES
 
-    rows = {
-        each.name: each.story if as_json else f"{each.story}\nSOURCE: {each.source}{_made_by(each.command)}"
-        for each in EXAMPLES.values()
-    }
+    rows: dict[str, str] = {}
+    for each in EXAMPLES.values():
+        made_by = f"\nMade by: {each.command}" if each.command else ""
+        rows[each.name] = each.story if as_json else f"{each.story}\nSOURCE: {each.source}{made_by}"
     print_result(rows, as_json=as_json)
-
-
-def _made_by(command: str | None) -> str:
-    return "" if command is None else f"\nMade by: {command}"
 
 
 @app.command("convert")

@@ -1,10 +1,10 @@
 """`nextbest experiment`: read, show and list experiments."""
 
 import shlex
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -58,13 +58,12 @@ def read(
     `nextbest experiment read --table test.parquet --arm-column segment --control none --metric spend`
     """
     settings = settings_for(home)
+    given = {"--arm-column": arm_column, "--control": control, "--metric": metric, "--share": share}
+    given |= {"--unit-column": unit_column, "--aggregate": aggregate, "--each-row-a-unit": each_row_a_unit}
     if table is None:
-        given = {"--arm-column": arm_column, "--control": control, "--metric": metric, "--share": share}
-        given |= {"--unit-column": unit_column, "--aggregate": aggregate, "--each-row-a-unit": each_row_a_unit}
         readout = _from_log(settings, name, given, as_of, is_capped=capped)
     else:
-        units = _Units(column=unit_column, whole=aggregate, is_row_a_unit=each_row_a_unit)
-        readout = _from_table(settings, table, name, arm_column, control, metric or [], share or [], units)
+        readout = _from_table(settings, table, name, given)
     _print(readout, as_json=as_json)
     if readout.refusal is not None:
         raise InsufficientDataError(readout.refusal.message)
@@ -114,7 +113,7 @@ def _print(readout: "Readout", *, as_json: bool) -> None:
 
 
 def _from_log(
-    settings: "Settings", name: str | None, table_options: dict[str, object], as_of: datetime | None, *, is_capped: bool
+    settings: "Settings", name: str | None, table_options: dict[str, Any], as_of: datetime | None, *, is_capped: bool
 ) -> "Readout":
     from pipelines.analyses.experiment_analysis import read_logged_experiment
     from training.experiments.readouts import ReadoutInputs
@@ -134,68 +133,43 @@ def _from_log(
     return read_logged_experiment(settings, name, reading)
 
 
-def _from_table(
-    settings: "Settings",
-    table: Path,
-    name: str | None,
-    arm_column: str | None,
-    control: str | None,
-    metrics: list[str],
-    shares: list[str],
-    units: "_Units",
-) -> "Readout":
+def _from_table(settings: "Settings", table: Path, name: str | None, given: dict[str, Any]) -> "Readout":
     from pipelines.analyses.experiment_analysis import read_table_experiment
     from training.experiments.readouts import ReadoutInputs
     from training.experiments.table_readouts import TableDesign
 
-    if arm_column is None or control is None or not metrics:
+    if given["--arm-column"] is None or given["--control"] is None or not given["--metric"]:
         raise InvalidInputError("--arm-column, --control and --metric must be given with --table, got fewer")
+    if given["--unit-column"] is not None and given["--each-row-a-unit"]:
+        raise InvalidInputError("--each-row-a-unit must come without --unit-column, got both; name one")
+    if given["--unit-column"] is None and given["--aggregate"] is not None:
+        raise InvalidInputError(
+            "--aggregate must come with --unit-column, got no column; name the column with the unit of the rows"
+        )
     now = datetime.now(UTC)
-    options = [*_pairs("--metric", metrics), *_pairs("--share", shares), *units.options()]
     named = [name] if name else []
-    command = ["nextbest", "experiment", "read", *named, "--table", str(table)]
-    command += ["--arm-column", arm_column, "--control", control, *options]
+    command = ["nextbest", "experiment", "read", *named, "--table", str(table), *_again(given)]
     reading = ReadoutInputs(as_of=now, computed_at=now, command=shlex.join(command), source=table.name)
     design = TableDesign(
         readout_id=name or table.stem,
-        arm_column=arm_column,
-        control=control,
-        metrics=tuple(metrics),
-        shares=dict(map(_share, shares)),
-        unit_column=units.column,
-        whole=units.whole,
-        is_row_a_unit=units.is_row_a_unit,
+        arm_column=given["--arm-column"],
+        control=given["--control"],
+        metrics=tuple(given["--metric"]),
+        shares=dict(map(_share, given["--share"] or [])),
+        unit_column=given["--unit-column"],
+        whole=given["--aggregate"],
+        is_row_a_unit=given["--each-row-a-unit"],
     )
     return read_table_experiment(settings, table, design, reading)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Units:
-    """Whose rows a table holds, as it was asked."""
-
-    column: str | None
-    whole: Whole | None
-    is_row_a_unit: bool
-
-    def options(self) -> list[str]:
-        """What to type to ask the same again.
-
-        Raises:
-            InvalidInputError: The options contradict each other.
-        """
-        if self.column is not None and self.is_row_a_unit:
-            raise InvalidInputError("--each-row-a-unit must come without --unit-column, got both; name one")
-        if self.column is None and self.whole is not None:
-            raise InvalidInputError(
-                "--aggregate must come with --unit-column, got no column; name the column with the unit of the rows"
-            )
-        named = [] if self.column is None else ["--unit-column", self.column]
-        how = [] if self.whole is None else ["--aggregate", self.whole.value]
-        return [*named, *how, *(["--each-row-a-unit"] if self.is_row_a_unit else [])]
-
-
-def _pairs(option: str, values: list[str]) -> list[str]:
-    return [part for value in values for part in (option, value)]
+def _again(given: dict[str, Any]) -> Iterator[str]:
+    """What to type to ask the same again: flags alone, other options with each of their values."""
+    for option, value in given.items():
+        if value is True:
+            yield option
+        elif value:
+            yield from (part for one in (value if isinstance(value, list) else [value]) for part in (option, str(one)))
 
 
 def _share(text: str) -> tuple[str, float]:

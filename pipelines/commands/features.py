@@ -13,6 +13,7 @@ from pipelines.options import (
     moment_or_now,
     print_json,
     print_result,
+    print_rows,
     progress_of,
     say,
     settings_for,
@@ -117,17 +118,11 @@ def list_features(home: HomeOption = None, as_json: JsonOption = False) -> None:
 
     Example: `nextbest features list`
     """
-    from rich.console import Console
-    from rich.table import Table
-
     from features.catalogue import load_catalogue
     from features.computing.feature_set import feature_meanings
 
     rows = feature_meanings(load_catalogue(settings_for(home).catalogue_path))
     if as_json:
         print_json(rows)
-        return
-    table = Table("feature", "group", "meaning")
-    for row in rows:
-        table.add_row(row["feature"], row["group"], row["meaning"])
-    Console().print(table)
+    else:
+        print_rows(rows)

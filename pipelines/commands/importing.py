@@ -72,14 +72,10 @@ def _waits_of(report: "ImportReport", settings: "Settings") -> list[str]:
 
 def _explain(report: "ImportReport", waits: list[str]) -> None:
     """Tell a person what was left alone, what was refused, and what the catalogue waits for."""
-    for words in waits:
-        say(f"waits: {words}")
-    for warning in report.warnings:
-        say(f"warning: {warning}")
-    for unmatched in report.unmatched:
-        say(f"unknown: {unmatched}")
-    for cleared in report.cleared:
-        say(f"clears: {cleared}")
+    told = (("waits", waits), ("warning", report.warnings), ("unknown", report.unmatched), ("clears", report.cleared))
+    for word, found in told:
+        for one in found:
+            say(f"{word}: {one}")
     _explain_undeclared(report)
     for change in report.changes:
         say(f"running test: {change}")
@@ -104,19 +100,10 @@ def _result(report: "ImportReport", waits: list[str], *, as_json: bool) -> dict[
     rejects = {"rejects": str(report.rejects_path)} if report.rejects_path else {}
     catalogue = {"catalogue": report.catalogue_version} if report.catalogue_version else {}
     if as_json:
-        return {
-            "tables": [asdict(table) for table in report.tables],
-            "broken_rules": [asdict(broken) for broken in report.broken_rules],
-            "warnings": report.warnings,
-            "unmatched": [asdict(one) for one in report.unmatched],
-            "cleared": [asdict(one) for one in report.cleared],
-            "undeclared": [asdict(one) for one in report.undeclared],
-            "widened": report.widened,
-            "test_changes": report.changes,
-            "waits_for": waits,
-            **rejects,
-            **catalogue,
-        }
+        told = asdict(report)
+        names = ("tables", "broken_rules", "warnings", "unmatched", "cleared", "undeclared", "widened")
+        changes = {"test_changes": report.changes, "waits_for": waits}
+        return {**{name: told[name] for name in names}, **changes, **rejects, **catalogue}
     counts = {
         table.table: f"{table.read:,} read = {table.inserted:,} inserted + {table.duplicates:,} duplicates + "
         f"{table.rejected:,} rejected" + (f" + {table.erased:,} of erased customers" if table.erased else "")

@@ -56,10 +56,16 @@ def compute(
 
     Example: `nextbest kpi compute --days 60`
     """
-    from pipelines.analyses.kpi_analysis import compute_and_store
+    from features.catalogue import load_catalogue
+    from features.history import History
+    from features.log.event_log import EventLog
+    from features.reports.kpis import KPI_FILES
+    from training.kpis.kpi_report import compute_kpis
 
     settings = settings_for(home)
-    report = compute_and_store(settings, reading_of(settings, "kpi compute", as_of, days))
+    reading, catalogue = reading_of(settings, "kpi compute", as_of, days), load_catalogue(settings.catalogue_path)
+    report = compute_kpis(History.from_log(EventLog(settings.log_path)), catalogue, reading)
+    KPI_FILES.write(settings.kpis_path, report)
     _print(report, None, None, as_json=as_json)
 
 

@@ -16,6 +16,7 @@ from features.reports.readout_words import (
     format_value,
 )
 from features.reports.readouts import ArmComparison, Metric, Readout, ReadoutKind
+from pipelines.reports.terminal import titled
 
 
 def print_readout(readout: Readout) -> None:
@@ -43,9 +44,9 @@ def print_readouts(rows: Iterable[Mapping[str, str | None]]) -> None:
 def _arms(readout: Readout) -> Table:
     """The units counted; a table's rows need one column, the log's customers four."""
     if readout.kind is ReadoutKind.TABLE:
-        table = _table("Customers", "arm", "share", "customers")
+        table = titled("Customers", "arm", "share", "customers")
     else:
-        table = _table(f"{readout.unit}s".capitalize(), "arm", "share", "assigned", "exposed", "exposures", "compared")
+        table = titled(f"{readout.unit}s".capitalize(), "arm", "share", "assigned", "exposed", "exposures", "compared")
     for arm in readout.arms:
         counts = (arm.assigned_count, arm.exposed_count, arm.exposure_count, arm.complete_count)
         shown = counts[: len(table.columns) - 2]
@@ -56,7 +57,7 @@ def _arms(readout: Readout) -> Table:
 
 def _phases(readout: Readout) -> Table:
     """Every phase in a line; its verdict below the table where it is not the one shown."""
-    table = _table("Phases", "phase", "from", "to", "what began it", f"{readout.unit}s", "status")
+    table = titled("Phases", "phase", "from", "to", "what began it", f"{readout.unit}s", "status")
     for phase in readout.phases:
         name = f"{phase.number} (shown)" if phase.is_shown else str(phase.number)
         since, until = ("" if at is None else f"{at:%Y-%m-%d %H:%M}" for at in (phase.since, phase.until))
@@ -65,14 +66,10 @@ def _phases(readout: Readout) -> Table:
     return table
 
 
-def _table(title: str, *columns: str) -> Table:
-    return Table(*columns, title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
-
-
 def _metric(readout: Readout, metric: Metric) -> Table:
     role = "primary" if metric.is_primary else "secondary"
     title = f"{metric.metric_id} ({role}), against {readout.control_arm_id}"
-    table = _table(title, "arm", "mean", "difference", "95 % interval", "std. error", "relative", "p")
+    table = titled(title, "arm", "mean", "difference", "95 % interval", "std. error", "relative", "p")
     effects = {comparison.arm_id: comparison for comparison in metric.comparisons}
     for arm in metric.arms:
         mean = "" if arm.mean is None else format_value(arm.mean, metric.unit, metric.currency)

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import sqrt
 
-import numpy as np
 from scipy.stats import t as student
 
 from decisioning.arrays import BoolArray, FloatArray, IntArray
@@ -52,16 +51,3 @@ class Tries:
 
     def _effective(self, tried: BoolArray) -> float:
         return effective_size(1 / self.probabilities[tried])
-
-
-def tries_of(
-    choices: Mapping[str, IntArray], actions: IntArray, probabilities: FloatArray, left: FloatArray, customers: IntArray
-) -> Tries:
-    """Put together what a comparison is limited by; `left`, shape (n,), is outcomes less predictions."""
-    return Tries(
-        choices=choices,
-        actions=actions,
-        probabilities=probabilities,
-        spread=float(left.std()),
-        customer_count=int(np.unique(customers).size),
-    )

@@ -76,7 +76,6 @@ class CrossFitted:
         rounds: Trees, as cross-validation chose.
         raw: shape (n, k + 1) over the decisions asked for: the learned function for silence and every message, from
             the booster without the customer's fold.
-        objective: What was minimised.
         curve: Cross-validated loss after each round.
         importance: Share of the gain of each column, by name.
     """
@@ -85,7 +84,6 @@ class CrossFitted:
     scale: float
     rounds: int
     raw: FloatArray
-    objective: str
     curve: FloatArray
     importance: dict[str, float] = field(default_factory=dict[str, float])
 
@@ -170,7 +168,6 @@ def cross_fit(
         scale=scale,
         rounds=rounds,
         raw=raw[wanted],
-        objective=settings.objective,
         curve=curve,
         importance=importance_of(booster, columns),
     )

@@ -250,7 +250,6 @@ class _Served:
             scale=self.scale,
             rounds=int(ingredients.loss.argmin()) + 1,
             raw=raw,
-            objective="regression",
             curve=ingredients.loss,
             importance=self.importance,
         )

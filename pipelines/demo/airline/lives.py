@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import ceil
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import polars as pl
@@ -20,11 +19,9 @@ from features.progress import OnProgress
 from pipelines.demo.airline.diary import PlayedWeek, Scenario
 from pipelines.simulation.events.frames import frames_of
 from pipelines.simulation.history import (
-    CATALOGUE,
-    CATALOGUE_SIZE,
     LivedHistory,
     live_history,
-    scale_catalogue,
+    scaled_catalogue,
     settled_world,
 )
 from pipelines.simulation.world.world import WEEK, World
@@ -39,9 +36,7 @@ def write_history_of(scenario: Scenario, out: Path, on_progress: OnProgress) -> 
     Returns:
         Rows per table.
     """
-    with TemporaryDirectory() as folder:
-        scaled = Path(folder) / "catalogue"
-        scale_catalogue(CATALOGUE, scaled, scenario.customers / CATALOGUE_SIZE)
+    with scaled_catalogue(scenario.customers) as scaled:
         lived = _live(scenario, load_catalogue(scaled), on_progress)
         return write_world(EXAMPLE, lived.tables, scaled, out).rows
 
@@ -64,13 +59,8 @@ def _live(scenario: Scenario, catalogue: Catalogue, on_progress: OnProgress) -> 
     """The history, and the quiet weeks after it."""
     weeks = ceil(scenario.history_days / 7)
     starts_at = scenario.live_at - (weeks + QUIET_WEEKS) * WEEK
-    world = settled_world(
-        catalogue,
-        customers=scenario.customers,
-        seed=scenario.seed,
-        starts_at=starts_at,
-        emphasis=scenario.emphasis,
-    )
+    people = {"customers": scenario.customers, "seed": scenario.seed}
+    world = settled_world(catalogue, **people, starts_at=starts_at, emphasis=scenario.emphasis)
     lived = live_history(world, catalogue, weeks, on_progress=on_progress)
     silence = np.full(scenario.customers, -1)
     quiet = [frames_of(world.run_week(silence)).events for _ in range(QUIET_WEEKS)]

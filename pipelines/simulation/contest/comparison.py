@@ -25,6 +25,7 @@ ORACLE_NAME = "oracle"
 ENGINE_NAME = "engine"
 
 _LEVEL = 0.95
+_PER_MAJOR = 100.0  # minor units
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +97,6 @@ def compare_plays(
     seed: int,
     weeks: int,
     bound_minor: float,
-    per_major: float = 100.0,
     notes: Mapping[str, str] | None = None,
 ) -> ContestComparison:
     """Put plays of one beginning side by side.
@@ -106,7 +106,6 @@ def compare_plays(
         seed: Of the world.
         weeks: How many were played.
         bound_minor: Mean over customers of what no policy can gain over silence.
-        per_major: Minor units per major unit.
         notes: What a reader must know.
 
     Raises:
@@ -116,18 +115,18 @@ def compare_plays(
     if missing:
         raise InvalidInputError(f"plays must have silence and the oracle, got none of {', '.join(sorted(missing))}")
     silence, oracle = plays[SILENCE_NAME], plays[ORACLE_NAME]
-    standings = [_standing(name, one, silence, oracle, per_major) for name, one in plays.items()]
+    standings = [_standing(name, one, silence, oracle) for name, one in plays.items()]
     return ContestComparison(
         seed=seed,
         customers=len(silence.gain_minor),
         weeks=weeks,
-        bound=bound_minor / per_major,
+        bound=bound_minor / _PER_MAJOR,
         standings=tuple(sorted(standings, key=lambda one: one.gain.value)),
         notes=notes or {},
     )
 
 
-def _standing(name: str, played: Played, silence: Played, oracle: Played, per_major: float) -> PolicyStanding:
+def _standing(name: str, played: Played, silence: Played, oracle: Played) -> PolicyStanding:
     realised, size = played.gain_minor - silence.gain_minor, len(played.gain_minor)
     by_channel: dict[str, float] = {}
     for key, count in played.messages.items():
@@ -135,10 +134,10 @@ def _standing(name: str, played: Played, silence: Played, oracle: Played, per_ma
             by_channel[parts.channel_id] = by_channel.get(parts.channel_id, 0.0) + count / size
     return PolicyStanding(
         name=name,
-        gain=mean_interval(played.expected_minor / per_major),
+        gain=mean_interval(played.expected_minor / _PER_MAJOR),
         share=share_interval(played.expected_minor, oracle.expected_minor),
-        realised_worth=float(played.gain_minor.mean()) / per_major,
-        realised_gain=mean_interval(realised / per_major),
+        realised_worth=float(played.gain_minor.mean()) / _PER_MAJOR,
+        realised_gain=mean_interval(realised / _PER_MAJOR),
         realised_share=share_interval(realised, oracle.gain_minor - silence.gain_minor),
         messages=sum(played.messages.values()) / size,
         by_channel=by_channel,

@@ -21,7 +21,6 @@ from decisioning.policy import Policy
 from examples.conversion import canonical
 from features.history import History
 from features.log.contracts import UTC_TIME
-from features.progress import OnProgress
 from pipelines.simulation.contest.books import Books
 from pipelines.simulation.contest.chronicle import Chronicle, rule_features, together
 from pipelines.simulation.contest.judge import Recount, judge
@@ -90,16 +89,12 @@ def capacities(catalogue: Catalogue) -> dict[str, float]:
     }
 
 
-def play(
-    beginning: Beginning, valuing: Valuing, weeks: int, *, name: str, on_progress: OnProgress | None = None
-) -> Played:
+def play(beginning: Beginning, valuing: Valuing, weeks: int, *, name: str) -> Played:
     """Live some weeks by a policy; the beginning stays as it is. `name` begins the decisions' ids."""
     started = perf_counter()
     game = _Game(beginning, valuing, weeks, name)
     for week in range(weeks):
         game.live(week)
-        if on_progress is not None:
-            on_progress(week + 1, weeks)
     return Played(
         gain_minor=game.gain_minor,
         expected_minor=game.expected_minor,
