@@ -213,19 +213,16 @@ def _rows(
     choices: AllocationChoices, constraints: Sequence[Constraint]
 ) -> tuple[csr_matrix, FloatArray, list[str], list[float]]:
     """Constraints as rows of `A x <= b`, with the name and the sign of each price."""
-    rows: list[FloatArray] = []
-    bounds: list[float] = []
-    names: list[str] = []
-    signs: list[float] = []
-    for one in constraints:
-        for bound, sign in ((one.most, 1.0), (one.least, -1.0)):
-            if bound is not None:
-                rows.append(sign * one.units[choices.messages])
-                bounds.append(sign * bound)
-                names.append(one.name)
-                signs.append(sign)
+    found = [
+        (one, sign, bound)
+        for one in constraints
+        for bound, sign in ((one.most, 1.0), (one.least, -1.0))
+        if bound is not None
+    ]
+    rows = [sign * one.units[choices.messages] for one, sign, _ in found]
     matrix = csr_matrix(np.array(rows)) if rows else csr_matrix((0, len(choices.net_minor)))
-    return matrix, np.array(bounds, dtype=np.float64), names, signs
+    bounds = np.array([sign * bound for _, sign, bound in found], dtype=np.float64)
+    return matrix, bounds, [one.name for one, _, _ in found], [sign for _, sign, _ in found]
 
 
 def _whole(choices: AllocationChoices, constraints: Sequence[Constraint], relaxed: _Relaxed) -> tuple[IntArray, float]:

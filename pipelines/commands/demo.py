@@ -46,10 +46,10 @@ def demo(
 
         show_grocery(settings, stay=not once, clock=wall_clock)
     elif example == AIRLINE:
-        from pipelines.demo.airline.airline_demo import Wish, show_airline
+        from pipelines.demo.airline.airline_demo import show_airline
 
-        wish = Wish(customers=customers, seed=seed, emphasis=emphasis, weeks=weeks)
-        show_airline(settings, wish, stay=not once, clock=wall_clock)
+        asked = {"customers": customers, "seed": seed, "emphasis": emphasis}
+        show_airline(settings, asked, weeks=weeks, stay=not once, clock=wall_clock)
     else:
         raise InvalidInputError(
             f"--example must be {AIRLINE} or {GROCERY}, got {example!r}: others need a folder of yours, "

@@ -32,12 +32,19 @@ def read(
 
     Example: `nextbest fairness read --days 60`
     """
-    from features.catalogue import load_fairness
-    from pipelines.analyses.fairness_analysis import read_and_store
+    from features.catalogue import load_catalogue, load_fairness
+    from features.history import History
+    from features.log.event_log import EventLog
+    from features.reports.fairness import FAIRNESS_FILES
+    from pipelines.batch.fairness_floor import with_floor_prices
+    from training.fairness.fairness_report import read_fairness
 
     settings = settings_for(home)
-    length = days or load_fairness(settings.catalogue_path).period_days
-    report = read_and_store(settings, reading_of(settings, "fairness read", as_of, length))
+    rules, catalogue = load_fairness(settings.catalogue_path), load_catalogue(settings.catalogue_path)
+    reading, log = reading_of(settings, "fairness read", as_of, days or rules.period_days), EventLog(settings.log_path)
+    history = History.from_log(log)
+    report = with_floor_prices(read_fairness(history, catalogue, rules, reading), log, history, catalogue)
+    FAIRNESS_FILES.write(settings.fairness_path, report)
     _print(report, details=details, as_json=as_json)
     if report.not_passed():
         raise typer.Exit(EXIT_ALARM)

@@ -71,7 +71,6 @@ def _waits_of(report: "ImportReport", settings: "Settings") -> list[str]:
 
 
 def _explain(report: "ImportReport", waits: list[str]) -> None:
-    """Tell a person what was left alone, what was refused, and what the catalogue waits for."""
     told = (("waits", waits), ("warning", report.warnings), ("unknown", report.unmatched), ("clears", report.cleared))
     for word, found in told:
         for one in found:
@@ -86,7 +85,6 @@ def _explain(report: "ImportReport", waits: list[str]) -> None:
 
 
 def _explain_undeclared(report: "ImportReport") -> None:
-    """Print accepted values that the catalogue does not know."""
     if report.undeclared:
         names = ", ".join(map(str, report.undeclared[:MOST_SHOWN]))
         more = len(report.undeclared) - MOST_SHOWN

@@ -42,12 +42,12 @@ def evaluate(
     `nextbest policy evaluate --log held-back --out chosen.parquet`;
     `nextbest policy evaluate --log held-back --reward net_revenue --cap 50 --json`
     """
-    from pipelines.audit.policy_evaluation import EvaluationPlan, evaluate_on_log
+    from pipelines.audit.policy_evaluation import evaluate_on_log
     from pipelines.reports.evaluation_report import print_evaluation
 
-    plan = EvaluationPlan(log=log, out=out, reward=reward, cap=cap, version=version)
+    asked = {"reward": reward, "cap": cap, "version": version}
     with progress_bar() as bar:
-        found = evaluate_on_log(settings_for(home), plan, on_progress=_progress(bar))
+        found = evaluate_on_log(settings_for(home), log, out=out, **asked, on_progress=_progress(bar))
     if as_json:
         print_json(found)
     else:

@@ -111,7 +111,6 @@ def _holding(path: Path, kind: int, deadline: float) -> Iterator[int]:
 
 
 def _is_held(path: Path) -> bool:
-    """Whether a process holds the lock of this file."""
     try:
         with _holding(path, fcntl.LOCK_EX, deadline=0.0):
             return False
@@ -132,7 +131,6 @@ def _running_socket(folder: Path, deadline: float) -> Path | None:
 
 
 def _start(settings: Settings, folder: Path, binary: Path, deadline: float) -> Path:
-    """Start a server and wait until it has loaded its data."""
     private_folder, socket = _place_socket(folder)
     (folder / "redis.conf").write_text(_configuration(settings, folder, socket))
     (folder / "socket").write_text(str(socket))
@@ -215,7 +213,6 @@ def _check_answers(url: str) -> None:
 
 
 def _end_of_log(folder: Path) -> str:
-    """The last words of the server and its launcher."""
     words: list[str] = []
     for name in ("redis.log", "launcher.log"):
         with suppress(FileNotFoundError):

@@ -22,6 +22,7 @@ from features.reports.readouts import (
     SampleRatio,
 )
 from training.experiments.comparisons import compare_arms
+from training.experiments.readout_checks import check_of, one_arm_check
 from training.experiments.readouts import ReadoutInputs
 from training.experiments.sample_ratios import check_sample_ratio
 from training.experiments.table_files import open_table
@@ -138,7 +139,10 @@ def _by_unit(rows: pl.DataFrame, design: TableDesign) -> _Loaded:
     said = f"{format_number(known.height)} rows are of {format_number(known[_UNIT].n_unique())} different"
     return _Loaded(
         rows=units,
-        checks=(_crossed_check(crossed, design), *((_lost_check(lost, design),) if lost else ())),
+        checks=(
+            one_arm_check(crossed, "unit", per=design.unit_column or ""),
+            *((_lost_check(lost, design),) if lost else ()),
+        ),
         notes=(f"{said} {design.unit_column}; the rows of each are one unit ({ways}).",),
     )
 
@@ -165,14 +169,6 @@ def _value_check(name: str, known: pl.DataFrame, counts: Mapping[str, int], desi
     if is_uneven or is_thin:
         message += f" Where nothing there means none, write 0: {design.of}s without a value are left out."
     return Check(title=f"Values of {name}", status=Health.WARN if is_uneven or is_thin else Health.OK, message=message)
-
-
-def _crossed_check(count: int, design: TableDesign) -> Check:
-    title = f"One arm per {design.unit_column}"
-    if not count:
-        return Check(title=title, status=Health.OK, message="No unit was in two arms.")
-    message = f"{format_number(count)} units were in more than one arm and are left out."
-    return Check(title=title, status=Health.WARN, message=message)
 
 
 def _lost_check(count: int, design: TableDesign) -> Check:
@@ -261,10 +257,6 @@ def _split_refusal(ratio: SampleRatio, design: TableDesign) -> Refusal | None:
 
 def _arm_check(rows: pl.DataFrame, known: pl.DataFrame, design: TableDesign) -> Check:
     what = "row" if design.unit_column is None else "unit"
-    title = f"Every {what} has an arm"
     missing = rows.height - known.height
-    if not missing:
-        return Check(title=title, status=Health.OK, message=f"No {what} without an arm.")
-    return Check(
-        title=title, status=Health.WARN, message=f"{format_number(missing)} {what}s name no arm and are left out."
-    )
+    found = f"{format_number(missing)} {what}s name no arm and are left out."
+    return check_of(f"Every {what} has an arm", missing, f"No {what} without an arm.", found)

@@ -25,7 +25,6 @@ class Tries:
         actions: shape (n,), what was chosen.
         probabilities: shape (n,), how probable that was.
         spread: Standard deviation of outcomes around their predictions.
-        customer_count: Customers among them.
     """
 
     choices: Mapping[str, IntArray]

@@ -100,7 +100,6 @@ def _estimated(
 def _of_interval(
     kpi_id: str, found: Interval, size: _Size, basis: Basis = Basis.COUNTED, reason: str | None = None
 ) -> Figure:
-    """A figure that has a number."""
     ends = {"value": found.value, "lower": found.lower, "upper": found.upper}
     return Figure(
         kpi_id=kpi_id, sample_size=size[0], customer_count=size[1], basis=basis, reason=reason or None, **ends
@@ -114,7 +113,6 @@ def counted(kpi_id: str, value: float, rows: pl.DataFrame, *, basis: Basis = Bas
 
 
 def _missing(kpi_id: str, reason: str, size: _Size = (0, 0), basis: Basis = Basis.COUNTED) -> Figure:
-    """A figure that has no number, and why."""
     return Figure(kpi_id=kpi_id, value=None, sample_size=size[0], customer_count=size[1], basis=basis, reason=reason)
 
 

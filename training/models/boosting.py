@@ -19,6 +19,9 @@ from features.progress import OnProgress
 from training.data.datasets import Dataset
 from training.data.missing import copies_with_missing
 
+REPEATABLE = {"deterministic": True, "force_row_wise": True, "num_threads": 1, "verbosity": -1}
+"""LightGBM's parameters under which the same data give the same booster, in silence."""
+
 _LARGEST_NEGATIVE_SHARE = 0.02
 _FEWEST_BUYERS = 2
 
@@ -35,13 +38,7 @@ class BoosterSettings:
 
     objective: str
     most_rounds: int = 230
-    learning_rate: float = 0.07
-    num_leaves: int = 15
     smallest_leaf: int = 150
-    column_share: float = 0.6
-    row_share: float = 0.7
-    l2: float = 5.0
-    tweedie_power: float = 1.6
     fold_count: int = 5
     seed: int = 20
 
@@ -49,21 +46,18 @@ class BoosterSettings:
         """LightGBM's names for them; one thread, since boosters are trained side by side."""
         parameters: dict[str, Any] = {
             "objective": self.objective,
-            "learning_rate": self.learning_rate,
-            "num_leaves": self.num_leaves,
+            "learning_rate": 0.07,
+            "num_leaves": 15,
             "min_data_in_leaf": self.smallest_leaf,
-            "feature_fraction": self.column_share,
-            "bagging_fraction": self.row_share,
+            "feature_fraction": 0.6,
+            "bagging_fraction": 0.7,
             "bagging_freq": 1,
-            "lambda_l2": self.l2,
+            "lambda_l2": 5.0,
             "max_bin": 127,
             "seed": self.seed,
-            "deterministic": True,
-            "force_row_wise": True,
-            "num_threads": 1,
-            "verbosity": -1,
+            **REPEATABLE,
         }
-        return parameters | ({"tweedie_variance_power": self.tweedie_power} if self.objective == "tweedie" else {})
+        return parameters | ({"tweedie_variance_power": 1.6} if self.objective == "tweedie" else {})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,16 +41,10 @@ class Learned:
     """A model and what is known of it.
 
     Attributes:
-        bundle: What decisions are made with.
-        dataset: What it learned from.
         evidence: The decisions it was calibrated on.
-        choice: The logging policy.
-        fitted: The boosters.
-        effects: What messages do.
         parts: What is believed of it; `values` of `evidence.raw` are what the model says of customers it did not see.
         specific_share: Share of the particular part that is used; see `SHARES`.
         validation: What its free choice is worth on customers it did not see; None where the log has no probabilities.
-        settings: How boosters were trained.
     """
 
     bundle: ModelBundle
@@ -76,7 +70,6 @@ class Lesson:
 
     Attributes:
         table: shape (k + 1, m), from `boosting.message_table`.
-        choice: The logging policy.
     """
 
     dataset: Dataset

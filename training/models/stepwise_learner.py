@@ -21,7 +21,7 @@ from training.data.action_probabilities import LoggedChoice
 from training.data.datasets import Dataset
 from training.data.missing import column_groups, copies_with_missing
 from training.data.steps import Steps
-from training.models.boosting import CrossFitted, Shown, designs, importance_of, settings_for
+from training.models.boosting import REPEATABLE, CrossFitted, Shown, designs, importance_of, settings_for
 from training.models.effects import EffectEstimate, MessageEffects, Parts, reference_weights
 from training.models.few_decisions import FEW_DECISIONS
 from training.models.learner import Learned, Lesson, customers_at_random
@@ -309,10 +309,7 @@ def _told_booster(matrix: FloatArray, target: FloatArray, seed: int) -> lightgbm
         "feature_fraction": 0.7,
         "max_bin": 127,
         "seed": seed,
-        "deterministic": True,
-        "force_row_wise": True,
-        "num_threads": 1,
-        "verbosity": -1,
+        **REPEATABLE,
     }
     return lightgbm.train(parameters, lightgbm.Dataset(matrix, target, params=parameters), num_boost_round=_TREES)
 

@@ -264,7 +264,6 @@ def _estimate(value: float, influence: FloatArray, customers: IndexArray) -> Est
 
 
 def _by_customer(terms: FloatArray, customers: IndexArray) -> tuple[FloatArray, int]:
-    """Sums per customer, and how many customers there are."""
     if customers.shape != terms.shape:
         raise InvalidInputError(f"customers must have the shape of the terms, got {customers.shape} and {terms.shape}")
     counts = np.bincount(customers)

@@ -392,6 +392,5 @@ def _unmatched(judged: Judged, rows: _Rows) -> dict[str, int]:
 
 
 def _last_moment(history: History) -> datetime:
-    """The latest moment that the log knows of."""
     times = pl.concat([history.events["occurred_at"], history.outcomes["occurred_at"], history.decisions["decided_at"]])
     return times.cast(UTC_TIME).dt.max()  # pyright: ignore[reportReturnType] - there is a decision

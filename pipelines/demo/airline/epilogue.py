@@ -89,7 +89,6 @@ class Ending:
         )
 
     def _silence(self) -> Played:
-        """What came of the twin world."""
         alone = self.rehearsal.board.purse.alone
         nothing = Recount(contacts=0, violations={})
         return Played(gain_minor=alone, expected_minor=np.zeros_like(alone), messages={}, verdict=nothing)

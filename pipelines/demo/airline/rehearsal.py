@@ -143,9 +143,8 @@ class Rehearsal:
         for event in timeline.events:
             body = event["body"]
             if body["type"] in self._complaints():
-                heapq.heappush(
-                    timeline.moments, Moment(at=event["at"], customer_id=body["customer_id"], name=CASE_OPENED)
-                )
+                opened = Moment(at=event["at"], customer_id=body["customer_id"], name=CASE_OPENED)
+                heapq.heappush(timeline.moments, opened)
         for moment in self.waiting:
             heapq.heappush(timeline.moments, moment)
         self.waiting = []
@@ -166,7 +165,6 @@ class Rehearsal:
         self.waiting += timeline.moments
 
     def _report(self, timeline: Timeline, until: datetime) -> None:
-        """Report what happened before a moment, at that moment."""
         events, outcomes = timeline.happened(until)
         self._move_clock(max(until, self.board.now))
         if events:
@@ -193,17 +191,12 @@ class Rehearsal:
     def _ask(self, timeline: Timeline, moment: Moment) -> None:
         """A decision at a moment of the journey; one that only waits for the morning is asked for again then."""
         if moment.name == CASE_WAITING:
-            if not self.board.care.is_open(moment.customer_id):
+            if not self.board.care.open_of(moment.customer_id):
                 return
             self._wait_with(timeline, moment.customer_id, moment.at)
-        answer = self.traffic.ask(
-            {
-                "customer_id": moment.customer_id,
-                "touchpoint": JOURNEY,
-                "context": {"moment": moment.name},
-                "dedupe_key": f"{moment.name}-{moment.at.isoformat()}",
-            }
-        )
+        about = {"touchpoint": JOURNEY, "context": {"moment": moment.name}}
+        key = f"{moment.name}-{moment.at.isoformat()}"
+        answer = self.traffic.ask({"customer_id": moment.customer_id, "dedupe_key": key, **about})
         if answer["reason"] == "DEFERRED" and moment.attempt < MOST_DELAYS:
             timeline.put_off(moment, datetime.fromisoformat(answer["retry_at"]))
         self._saw(answer, spoken(moment.name))

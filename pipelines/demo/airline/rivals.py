@@ -62,9 +62,6 @@ class RivalTask:
     """What a rival's process has to know.
 
     Attributes:
-        home: Of log, features and tables.
-        mlruns: Of the models.
-        example: Whose tables they are.
         played: Live weeks that were over when the contest begins.
         weeks: How many are compared.
     """

@@ -93,12 +93,10 @@ class Scoreboard:
 
     Attributes:
         weeks: Weeks that will be played.
-        now: The rehearsed moment.
         doing: What goes on, in a few words.
         week: Week that is played, from 1.
         messages: Messages by stage and channel.
         silences: Silent answers by reason.
-        outcomes: Outcomes by type.
     """
 
     weeks: int

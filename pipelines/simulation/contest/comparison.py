@@ -101,13 +101,6 @@ def compare_plays(
 ) -> ContestComparison:
     """Put plays of one beginning side by side.
 
-    Args:
-        plays: By name; `silence` and `oracle` must be among them.
-        seed: Of the world.
-        weeks: How many were played.
-        bound_minor: Mean over customers of what no policy can gain over silence.
-        notes: What a reader must know.
-
     Raises:
         InvalidInputError: Silence or the oracle is missing, or the oracle gained nothing.
     """

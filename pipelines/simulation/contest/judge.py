@@ -34,7 +34,6 @@ class Recount:
     """What a recount found.
 
     Attributes:
-        contacts: Contacts that were looked at.
         violations: How many broke each rule; every rule is named.
     """
 
