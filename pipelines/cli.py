@@ -58,10 +58,7 @@ OPTIONS = RootOptions()
 
 
 @app.callback()
-def root(
-    *,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of a failure.")] = False,
-) -> None:
+def root(*, debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of a failure.")] = False) -> None:
     """Options that every command takes."""
     OPTIONS.debug = debug
 

@@ -101,9 +101,7 @@ def show(
 
 
 @app.command("schema")
-def schema(
-    out: Annotated[Path | None, typer.Option(help="Write it here instead of to stdout.")] = None,
-) -> None:
+def schema(out: Annotated[Path | None, typer.Option(help="Write it here instead of to stdout.")] = None) -> None:
     """Print the JSON Schema of catalogue files, for completion in editors.
 
     Example: `nextbest catalogue schema --out docs/schemas/catalogue.schema.json`

@@ -22,18 +22,14 @@ from pipelines.options import (
 app = typer.Typer(name="features", help="Features: what the models know about customers.", no_args_is_help=True)
 
 AsOfOption = Annotated[
-    str | None,
-    typer.Option("--as-of", metavar="TIME", help="Moment of the snapshot, ISO 8601; default now."),
+    str | None, typer.Option("--as-of", metavar="TIME", help="Moment of the snapshot, ISO 8601; default now.")
 ]
 FullOption = Annotated[bool, typer.Option("--full", help="Rebuild everything, not only what is new.")]
 
 
 @app.command("build")
 def build(
-    as_of: AsOfOption = None,
-    full: FullOption = False,
-    home: HomeOption = None,
-    as_json: JsonOption = False,
+    as_of: AsOfOption = None, full: FullOption = False, home: HomeOption = None, as_json: JsonOption = False
 ) -> None:
     """Compute features as of every decision in the log, and of every customer now, and register them with Feast.
 

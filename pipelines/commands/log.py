@@ -70,10 +70,7 @@ def show(
 
 
 @app.command("compact")
-def compact(
-    home: HomeOption = None,
-    as_json: JsonOption = False,
-) -> None:
+def compact(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Merge small files, and delete those that were replaced more than a day ago.
 
     Example: `nextbest log compact`

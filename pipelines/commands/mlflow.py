@@ -16,8 +16,7 @@ def about() -> None:
 
 @app.command("ui")
 def ui(
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the page.")] = 5000,
-    home: HomeOption = None,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the page.")] = 5000, home: HomeOption = None
 ) -> None:
     """Show every run, its metrics, plots and data, and the registered models; Ctrl-C stops it.
 

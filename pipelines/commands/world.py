@@ -40,13 +40,7 @@ def write(
     last = (ends_on or clock_of(settings_for(None))() - timedelta(days=1)).date()
     with progress_of("weeks") as tell:
         report = write_history(
-            out,
-            customers=customers,
-            days=days,
-            seed=seed,
-            ends_on=last,
-            emphasis=emphasis,
-            on_progress=tell,
+            out, customers=customers, days=days, seed=seed, ends_on=last, emphasis=emphasis, on_progress=tell
         )
     print_result({"out": str(report.out), **report.rows}, as_json=as_json)
     for note in report.notes:

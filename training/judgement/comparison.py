@@ -102,9 +102,7 @@ def judge_choices(dataset: Dataset, models: Mapping[str, ValueModel], constant: 
         rules=(SILENCE_RULE, SINGLE_RULE),
         customers=dataset.customers,
         order=Order(
-            uplifts=first[rows, best] - first[:, 0],
-            gains=terms(best) - terms(silence),
-            customers=dataset.customers,
+            uplifts=first[rows, best] - first[:, 0], gains=terms(best) - terms(silence), customers=dataset.customers
         ),
         support=float(((own == dataset.actions) / dataset.probabilities).mean()),
         tries=Tries(

@@ -246,11 +246,7 @@ def _fit(matrix: FloatArray, target: FloatArray, settings: BoosterSettings, roun
 
 
 def _raw(
-    booster: lightgbm.Booster,
-    dataset: Dataset,
-    table: FloatArray,
-    rows: BoolArray,
-    rounds: int | None = None,
+    booster: lightgbm.Booster, dataset: Dataset, table: FloatArray, rows: BoolArray, rounds: int | None = None
 ) -> FloatArray:
     """The learned function for silence and every message: shape (rows, k + 1)."""
     part = dataset.take(rows)

@@ -96,8 +96,7 @@ def line_of(board: Scoreboard, traffic: Traffic) -> str:
 def table_of(board: Scoreboard, traffic: Traffic, stages: Sequence[str]) -> RenderableType:
     """The live table."""
     title = Text.assemble(
-        (f"week {board.week} of {board.weeks}", "bold"),
-        f"   {board.now:%a %d %b %Y %H:%M} UTC   {board.doing}",
+        (f"week {board.week} of {board.weeks}", "bold"), f"   {board.now:%a %d %b %Y %H:%M} UTC   {board.doing}"
     )
     return Group(
         title,

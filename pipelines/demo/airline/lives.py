@@ -18,12 +18,7 @@ from features.catalogue import load_catalogue
 from features.progress import OnProgress
 from pipelines.demo.airline.diary import PlayedWeek, Scenario
 from pipelines.simulation.events.frames import frames_of
-from pipelines.simulation.history import (
-    LivedHistory,
-    live_history,
-    scaled_catalogue,
-    settled_world,
-)
+from pipelines.simulation.history import LivedHistory, live_history, scaled_catalogue, settled_world
 from pipelines.simulation.world.world import WEEK, World
 
 EXAMPLE = "airline"

@@ -92,12 +92,7 @@ class ContestComparison:
 
 
 def compare_plays(
-    plays: Mapping[str, Played],
-    *,
-    seed: int,
-    weeks: int,
-    bound_minor: float,
-    notes: Mapping[str, str] | None = None,
+    plays: Mapping[str, Played], *, seed: int, weeks: int, bound_minor: float, notes: Mapping[str, str] | None = None
 ) -> ContestComparison:
     """Put plays of one beginning side by side.
 

@@ -60,10 +60,7 @@ TEXTS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "fr": ("Merci de ne plus m'envoyer autant de publicité.",),
     },
     "chasing": {
-        "en": (
-            "Customer asks again what happens with the case.",
-            "Customer called once more and waits for an answer.",
-        ),
+        "en": ("Customer asks again what happens with the case.", "Customer called once more and waits for an answer."),
         "de": ("Kunde fragt noch einmal nach.",),
         "fr": ("Le client demande des nouvelles de son dossier.",),
     },

@@ -145,12 +145,7 @@ def solve(world: World, weeks: int, *, prices_minor: Mapping[str, float] | None 
 
 
 def prices(
-    world: World,
-    weeks: int,
-    capacities: Mapping[str, float],
-    *,
-    sample: int = 2_000,
-    rounds: int = 10,
+    world: World, weeks: int, capacities: Mapping[str, float], *, sample: int = 2_000, rounds: int = 10
 ) -> dict[str, float]:
     """Prices per channel at which the oracle uses no more than there is, found by bisection of all at once.
 

@@ -52,12 +52,7 @@ class World:
     """
 
     def __init__(
-        self,
-        population: Population,
-        structure: Structure,
-        messages: Sequence[Message],
-        starts_at: datetime,
-        seed: int,
+        self, population: Population, structure: Structure, messages: Sequence[Message], starts_at: datetime, seed: int
     ) -> None:
         """Let customers live in silence until they are spread over the journey, then begin.
 
@@ -116,11 +111,7 @@ class World:
         return effects.permits() & in_stage & may_hear[:, None]
 
     def run_week(
-        self,
-        actions: IntArray,
-        decision_ids: Sequence[str | None] | None = None,
-        *,
-        answered: BoolArray | None = None,
+        self, actions: IntArray, decision_ids: Sequence[str | None] | None = None, *, answered: BoolArray | None = None
     ) -> WeekResult:
         """Live one week.
 
