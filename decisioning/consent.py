@@ -70,8 +70,11 @@ def is_profiled(inputs: Inputs) -> bool:
 
 
 def _profiling_answer(consents: Iterable[Consent], now: datetime) -> bool | None:
+    answers = [one for one in consents if one.purpose == PROFILING]
+    if not answers:
+        return None
     latest: Consent | None = None
-    for consent in latest_answers((one for one in consents if one.purpose == PROFILING), now).values():
+    for consent in latest_answers(answers, now).values():
         if latest is None or _is_later(consent, latest):
             latest = consent
     return None if latest is None else latest.is_granted

@@ -1,6 +1,6 @@
 """What was asked, what was chosen, and everything needed to explain or replay it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -265,8 +265,8 @@ class Decision:
     policy_version: str
     model_version: str | None
     degraded: tuple[str, ...]
-    evaluated: tuple[Evaluated, ...]
-    excluded: tuple[Excluded, ...]
+    evaluated: Sequence[Evaluated]
+    excluded: Sequence[Excluded]
     inputs: Inputs
     further: tuple[Position, ...] = ()
     ghost: Ghost | None = None

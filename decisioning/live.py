@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import MappingProxyType
 
-from decisioning.catalogue.care import DEFAULT_CARE, CarePolicy, Case, CaseState, care_standing
+from decisioning.catalogue.care import NO_CASE, CareStanding, Case, CaseState
 from decisioning.catalogue.contact_policy import Contact, Due, Response
 from decisioning.customer import Consent
 from decisioning.rules.fact_names import LIVE_PREFIX
@@ -88,7 +88,7 @@ def live_facts(
     live: LiveState,
     now: datetime,
     *,
-    care: CarePolicy = DEFAULT_CARE,
+    care: CareStanding = NO_CASE,
     event_types: Iterable[str] = (),
     is_profiled: bool = True,
 ) -> dict[str, FactValue]:
@@ -97,7 +97,7 @@ def live_facts(
     Args:
         live: The state. What is dated after `now` has happened.
         now: The moment of the decision (aware, UTC).
-        care: The kinds of trouble there are.
+        care: Where service stands before sales, see `care.care_standing`.
         event_types: Types whose counts are 0, and not missing, where nothing happened.
         is_profiled: False leaves out what the customer did; what we sent and what we owe stays.
 
@@ -107,25 +107,24 @@ def live_facts(
         event type `live.<type>_count_1h`, `live.<type>_count_24h` and `live.<type>_recency_minutes` (missing where
         there was none in 24 hours).
     """
-    standing = care_standing(care, live.cases, now)
     facts: dict[str, FactValue] = {
         f"{LIVE_PREFIX}message_count_24h": sum(
             not contact.is_ghost and contact.counts_at(now) and now - contact.at < DAY for contact in live.contacts
         ),
-        f"{LIVE_PREFIX}open_case_count": standing.open_count,
+        f"{LIVE_PREFIX}open_case_count": care.open_count,
     }
-    if standing.case is not None and standing.state is CaseState.OPEN:
-        facts[f"{LIVE_PREFIX}open_case_kind"] = standing.case.kind
-    if standing.state is not None and standing.state is not CaseState.CLOSED:
-        facts[f"{LIVE_PREFIX}care"] = standing.state.value
+    if care.case is not None and care.state is CaseState.OPEN:
+        facts[f"{LIVE_PREFIX}open_case_kind"] = care.case.kind
+    if care.state is not None and care.state is not CaseState.CLOSED:
+        facts[f"{LIVE_PREFIX}care"] = care.state.value
     return facts | _behaviour(live.events, now, event_types) if is_profiled else facts
 
 
 def _behaviour(events: Iterable[RecentEvent], now: datetime, event_types: Iterable[str]) -> dict[str, FactValue]:
     ages: dict[str, list[timedelta]] = {event_type: [] for event_type in event_types}
     for event in events:
-        if now - event.at < DAY:
-            ages.setdefault(event.event_type, []).append(now - event.at)
+        if (age := now - event.at) < DAY:
+            ages.setdefault(event.event_type, []).append(age)
     facts: dict[str, FactValue] = {}
     for event_type, found in ages.items():
         facts[f"{LIVE_PREFIX}{event_type}_count_1h"] = sum(age < HOUR for age in found)

@@ -9,12 +9,9 @@ from decisioning.catalogue.message_classes import Layer
 from decisioning.decision import Decision, Exclusion, Inputs
 from decisioning.errors import InvalidInputError
 from decisioning.gates.candidate import Candidate
-from decisioning.gates.facts import gather_facts
 from decisioning.gates.reservation import position_id
-from decisioning.gates.screening import ALL_LAYERS, Board, allowed_at
-from decisioning.gates.situation import Situation, situation_of
+from decisioning.gates.screening import ALL_LAYERS, allowed_at, refusals
 from decisioning.policy import Policy
-from decisioning.rules.fact_names import STAGE_FACT
 
 PERMIT_LAYERS = ALL_LAYERS - {
     Layer.REQUEST, Layer.STAGE, Layer.PURPOSE, Layer.APPLICABILITY, Layer.TEST, Layer.SCORE
@@ -92,13 +89,15 @@ def hold_against_gates(
     candidate = _find(policy, inputs.request.touchpoint_id, message_key)
     if candidate is None:
         return PermitVerdict(is_allowed=False, reasons=(Exclusion.EXPIRED,), details=(WITHDRAWN,))
-    situation = _situation(policy, _without_contacts(inputs, own))
-    refusals = Board(situation, layers).ask(candidate)
+    inputs = _without_contacts(inputs, own)
+    assignment = policy.assignment(inputs.request, inputs.customer, inputs.now, inputs.live.kept)
+    situation = policy.situation(inputs, assignment)
+    refused = refusals(candidate, situation, layers)
     return PermitVerdict(
-        is_allowed=not refusals,
-        reasons=tuple(reason for _, (reason, _, _) in refusals),
-        details=tuple(detail for _, (_, detail, _) in refusals),
-        retry_at=allowed_at(candidate, refusals, situation),
+        is_allowed=not refused,
+        reasons=tuple(reason for _, (reason, _, _) in refused),
+        details=tuple(detail for _, (_, detail, _) in refused),
+        retry_at=allowed_at(candidate, refused, situation),
     )
 
 
@@ -114,16 +113,9 @@ def _message_key(decision: Decision, position: int) -> str:
 def _find(policy: Policy, touchpoint_id: str, key: str) -> Candidate | None:
     if touchpoint_id not in policy.catalogue.touchpoints:
         return None
-    return next((one for one in policy.compiled_candidates(touchpoint_id) if one.key == key), None)
-
-
-def _situation(policy: Policy, inputs: Inputs) -> Situation:
-    catalogue = policy.catalogue
-    facts = gather_facts(inputs, care=catalogue.care, event_types=catalogue.event_types, words=catalogue.customer_words)
-    place = policy.standing(inputs, facts)
-    facts[STAGE_FACT] = place.stage_id
-    assignment = policy.assignment(inputs.request, inputs.customer, inputs.now, inputs.live.kept)
-    return situation_of(catalogue, inputs, assignment=assignment, place=place, facts=facts)
+    lineup = policy.board(touchpoint_id).lineup
+    place = lineup.place_of.get(key)
+    return None if place is None else lineup.candidates[place]
 
 
 def _without_contacts(inputs: Inputs, own: Collection[str]) -> Inputs:

@@ -5,14 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from decisioning.catalogue.care import check_care
+from decisioning.catalogue.care import care_standing, check_care
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.contact_policy import check_contact_policy
 from decisioning.catalogue.conversation import check_conversation
 from decisioning.catalogue.experiment import ArmPolicy, check_experiments
 from decisioning.catalogue.exploration import check_exploration
 from decisioning.catalogue.journey import StageStanding, compile_stages, standing
-from decisioning.catalogue.levers import Levers, LeverScope, check_levers
+from decisioning.catalogue.levers import LeverScope, check_levers
 from decisioning.catalogue.limits import check_limits
 from decisioning.catalogue.listening import check_listening
 from decisioning.catalogue.measure import Unit
@@ -21,6 +21,7 @@ from decisioning.catalogue.quiet_hours import check_quiet_hours
 from decisioning.choice.arbitration import check_scores
 from decisioning.choice.ghost import ghost_of
 from decisioning.choice.position import Choice, Chooser
+from decisioning.choice.price_list import PriceList
 from decisioning.choice.reason import choose_reason
 from decisioning.choice.slate import further_positions
 from decisioning.consent import is_profiled
@@ -39,11 +40,11 @@ from decisioning.gates.assignment import (
 )
 from decisioning.gates.candidate import Candidate, compile_candidates
 from decisioning.gates.facts import gather_facts
-from decisioning.gates.screening import Screening, screen
+from decisioning.gates.screening import Board, Screening
 from decisioning.gates.situation import Situation, situation_of
 from decisioning.live import NOTHING_KEPT, stage_moved_to
 from decisioning.rules.fact_names import STAGE_FACT
-from decisioning.rules.predicate import FactValue
+from decisioning.rules.predicate import Facts
 
 BEHAVIOUR_VERSION = "4"
 """Raised whenever the same catalogue, seed and inputs may give another decision than before."""
@@ -57,17 +58,15 @@ class Policy:
         seed: Seed of the draws.
         unit: Of what models predict: that of the measure the catalogue learns, unless another was asked for.
         version: Hash of catalogue version, seed, unit and core behaviour; two policies with one version decide alike.
-        levers: The catalogue's levers, compiled.
     """
 
     __slots__ = (
-        "_applying",
         "_assigner",
-        "_candidates",
+        "_boards",
         "_messages",
+        "_price_lists",
         "_stages",
         "catalogue",
-        "levers",
         "seed",
         "unit",
         "version",
@@ -103,17 +102,13 @@ class Policy:
             catalogue.version, seed, *(() if self.unit is _learned_unit(catalogue) else (self.unit,))
         )
         self._stages = compile_stages(catalogue.stages)
-        self._candidates = {
-            name: compile_candidates(catalogue, touchpoint, unit=self.unit)
+        self._boards = {
+            name: Board(catalogue, compile_candidates(catalogue, touchpoint, unit=self.unit))
             for name, touchpoint in catalogue.touchpoints.items()
         }
-        self.levers = Levers(catalogue.levers)
-        self._applying = {
-            name: {candidate.key: self.levers.applying(candidate.touch) for candidate in candidates}
-            for name, candidates in self._candidates.items()
-        }
+        self._price_lists = {name: PriceList(catalogue, board.lineup) for name, board in self._boards.items()}
         self._messages = {
-            name: tuple(candidate.message for candidate in candidates) for name, candidates in self._candidates.items()
+            name: tuple(one.message for one in board.lineup.candidates) for name, board in self._boards.items()
         }
 
     def candidates(self, touchpoint_id: str) -> tuple[Message, ...]:
@@ -133,14 +128,22 @@ class Policy:
         Raises:
             UnknownNameError: No such touchpoint.
         """
+        return self.board(touchpoint_id).lineup.candidates
+
+    def board(self, touchpoint_id: str) -> Board:
+        """The gates of a touchpoint, laid out over its candidates.
+
+        Raises:
+            UnknownNameError: No such touchpoint.
+        """
         self.candidates(touchpoint_id)
-        return self._candidates[touchpoint_id]
+        return self._boards[touchpoint_id]
 
-    def applying_levers(self, touchpoint_id: str) -> Mapping[str, tuple[int, ...]]:
-        """Which levers are for each message of a touchpoint, by message key; the touchpoint is a known one."""
-        return self._applying[touchpoint_id]
+    def price_list(self, touchpoint_id: str) -> PriceList:
+        """What the messages of a touchpoint are charged and weighed; the touchpoint is a known one."""
+        return self._price_lists[touchpoint_id]
 
-    def standing(self, inputs: Inputs, facts: dict[str, FactValue]) -> StageStanding:
+    def standing(self, inputs: Inputs, facts: Facts, *, is_profiled: bool) -> StageStanding:
         """The journey stage: the caller's word, else one that an event named of late, else the first entry rule.
 
         An event's word holds for a day, until features know better. It is behaviour, as features are: neither is looked
@@ -154,9 +157,8 @@ class Policy:
             if asked not in known:
                 raise UnknownNameError("stage", asked, known)
             return StageStanding(stage_id=asked)
-        profiled = is_profiled(inputs)
-        moved_to = stage_moved_to(inputs.live, inputs.now) if profiled else None
-        return standing(self._stages, facts, has_behaviour=profiled, moved_to=moved_to)
+        moved_to = stage_moved_to(inputs.live, inputs.now) if is_profiled else None
+        return standing(self._stages, facts, has_behaviour=is_profiled, moved_to=moved_to)
 
     def assignment(
         self,
@@ -191,6 +193,28 @@ class Policy:
         """Alias of the model that an experiment arm wants this decision scored with; None for the one in force."""
         return self.assignment(request, customer, now, kept).model_alias
 
+    def situation(self, inputs: Inputs, assignment: Assignment) -> Situation:
+        """What gates look at for a customer at one moment, at the first placement of their request.
+
+        Raises:
+            UnknownNameError: The caller named a stage that is not declared.
+            InvalidInputError: Inputs that contradict each other.
+        """
+        catalogue, profiled = self.catalogue, is_profiled(inputs)
+        care = care_standing(catalogue.care, inputs.live.cases, inputs.now)
+        facts = gather_facts(
+            inputs,
+            is_profiled=profiled,
+            care=care,
+            event_types=catalogue.event_types,
+            words=catalogue.customer_words,
+        )
+        place = self.standing(inputs, facts, is_profiled=profiled)
+        facts[STAGE_FACT] = place.stage_id
+        return situation_of(
+            catalogue, inputs, assignment=assignment, place=place, facts=facts, care=care, is_profiled=profiled
+        )
+
     def exposures(self, decision: Decision) -> dict[str, str]:
         """What a decision puts its customer into, as `LiveState.kept` has it."""
         found = {experiment_test(name): arm for name, arm in decision.arms.items()}
@@ -223,9 +247,9 @@ def decide(policy: Policy, inputs: Inputs, decision_id: str) -> Decision:
     """
     _check(inputs)
     assignment = policy.assignment(inputs.request, inputs.customer, inputs.now, inputs.live.kept)
-    situation = _situation(policy, inputs, assignment)
+    situation = policy.situation(inputs, assignment)
     chooser = _chooser(policy, inputs, assignment, situation)
-    screening = screen(chooser.candidates, situation)
+    screening = policy.board(inputs.request.touchpoint_id).screen(situation)
     choice = chooser.choose(situation, screening, uniform=inputs.uniform, allocated=inputs.allocated)
     return _decision(
         _Outcome(
@@ -255,8 +279,12 @@ class _Outcome:
 
     @property
     def message(self) -> Message | None:
-        chosen = self.choice.chosen
-        return self.chooser.candidates[self.screening.permitted[chosen - 1]].message if chosen else None
+        candidate = self.choice.candidate
+        return None if candidate is None else candidate.message
+
+    @property
+    def board(self) -> Board:
+        return self.policy.board(self.inputs.request.touchpoint_id)
 
     def reason(self) -> Reason:
         return choose_reason(
@@ -271,18 +299,17 @@ class _Outcome:
     def further(self) -> tuple[Position, ...]:
         if len(self.inputs.request.placements) == 1:
             return ()
-        return further_positions(self.chooser, self.inputs, self.situation, self.screening, self.choice)
+        return further_positions(self.chooser, self.board, self.inputs, self.situation, self.screening, self.choice)
 
     def ghost(self) -> Ghost | None:
         if not self.assignment.keeps_back:
             return None
-        return ghost_of(self.chooser, self.inputs, self.situation, self.screening)
+        return ghost_of(self.chooser, self.board, self.inputs, self.situation, self.screening)
 
     def retry_at(self) -> datetime | None:
         if self.choice.chosen:
             return None
-        waiting = [one.allowed_at for one in self.screening.excluded if one.allowed_at is not None]
-        return min(waiting, default=None)
+        return min((moment for _, moment in self.screening.excluded.waits), default=None)
 
 
 def _check(inputs: Inputs) -> None:
@@ -297,27 +324,18 @@ def _check(inputs: Inputs) -> None:
         raise InvalidInputError("customer must be the one that the request names, got another; read that profile")
 
 
-def _situation(policy: Policy, inputs: Inputs, assignment: Assignment) -> Situation:
-    catalogue = policy.catalogue
-    facts = gather_facts(inputs, care=catalogue.care, event_types=catalogue.event_types, words=catalogue.customer_words)
-    place = policy.standing(inputs, facts)
-    facts[STAGE_FACT] = place.stage_id
-    return situation_of(catalogue, inputs, assignment=assignment, place=place, facts=facts)
-
-
 def _chooser(policy: Policy, inputs: Inputs, assignment: Assignment, situation: Situation) -> Chooser:
     touchpoint_id = inputs.request.touchpoint_id
-    candidates = policy.compiled_candidates(touchpoint_id)
+    lineup = policy.board(touchpoint_id).lineup
     values = inputs.expected_values
     if ArmPolicy.RULES in assignment.policies or not situation.is_profiled:
         values = None
     if values is not None:
-        check_scores(values, len(candidates))
+        check_scores(values, len(lineup.candidates))
     return Chooser(
-        catalogue=policy.catalogue,
-        candidates=candidates,
-        levers=policy.levers,
-        applying=policy.applying_levers(touchpoint_id),
+        lineup=lineup,
+        price_list=policy.price_list(touchpoint_id),
+        exploration=policy.catalogue.exploration,
         expected_values=values,
         is_random=ArmPolicy.RANDOM in assignment.policies,
         takes_levers=ArmPolicy.NO_LEVERS not in assignment.policies,
@@ -345,7 +363,7 @@ def _decision(outcome: _Outcome, decision_id: str) -> Decision:
         policy_version=outcome.policy.version,
         model_version=inputs.model_version if asked_model else None,
         degraded=inputs.degraded,
-        evaluated=choice.evaluated(),
+        evaluated=choice.evaluated,
         excluded=outcome.screening.excluded,
         inputs=inputs,
         further=outcome.further(),

@@ -29,11 +29,9 @@ app = typer.Typer(
 
 
 def register_nouns() -> None:
-    """Add the `app` of each module of `pipelines.commands`: first those without a noun, whose verbs stand alone."""
-    names = (module.name for module in pkgutil.iter_modules(commands.__path__))
-    found: list[typer.Typer] = [importlib.import_module(f"pipelines.commands.{name}").app for name in names]
-    for one in sorted(found, key=lambda one: bool(one.info.name)):
-        app.add_typer(one)
+    """Each module of `pipelines.commands` adds its commands to the app."""
+    for module in pkgutil.iter_modules(commands.__path__):
+        importlib.import_module(f"pipelines.commands.{module.name}").register(app)
 
 
 def exit_code(error: NextbestError) -> int:
@@ -58,7 +56,10 @@ OPTIONS = RootOptions()
 
 
 @app.callback()
-def root(*, debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of a failure.")] = False) -> None:
+def root(
+    *,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of a failure.")] = False,
+) -> None:
     """Options that every command takes."""
     OPTIONS.debug = debug
 

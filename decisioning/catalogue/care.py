@@ -98,6 +98,9 @@ class CareStanding:
     channel_id: str | None = None
 
 
+NO_CASE = CareStanding()
+
+
 def _default_kind(kind: str, *further: str) -> CaseKind:
     return CaseKind(
         kind=kind,
@@ -163,7 +166,7 @@ def care_standing(policy: CarePolicy, cases: Iterable[Case], now: datetime) -> C
     """
     found = [(*case_standing(policy, case, now), case) for case in cases if case.kind in policy.kinds]
     if not found:
-        return CareStanding()
+        return NO_CASE
     state, _, case = max(found, key=lambda entry: _gravity(policy, *entry))
     ends = [ends_at for standing, ends_at, _ in found if standing is not CaseState.CLOSED]
     return CareStanding(
@@ -180,10 +183,10 @@ def _channel_told(cases: Iterable[Case]) -> str | None:
     return max(told)[-1] if told else None
 
 
-def pauses(policy: CarePolicy, standing: CareStanding, message_class: MessageClass) -> bool:
-    """True where messages of a class rest because of a case that is open or cooling down."""
+def paused_classes(policy: CarePolicy, standing: CareStanding) -> frozenset[MessageClass]:
+    """Classes whose messages rest because of a case that is open or cooling down."""
     is_active = standing.state in {CaseState.OPEN, CaseState.COOLING_DOWN}
-    return is_active and message_class in policy.paused_classes
+    return policy.paused_classes if is_active else frozenset()
 
 
 def check_care(policy: CarePolicy) -> None:

@@ -240,7 +240,7 @@ def merge_contacts(contact: Contact, other: Contact) -> Contact:
     """
     if contact.contact_id != other.contact_id:
         raise InvalidInputError("contacts must have one id to be merged, got two")
-    if contact == other:  # the usual case: a household's book repeats the customer's
+    if contact is other or contact == other:  # the usual case: a household's book repeats the customer's
         return contact
     return replace(
         min(contact, other, key=_origin),

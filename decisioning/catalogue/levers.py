@@ -5,11 +5,10 @@ A lever multiplies the gain of the messages it is for. Several on one message mu
 justify for this customer at this moment weighs nothing.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import NamedTuple
 
 from decisioning.catalogue.contact_policy import Touch
 from decisioning.errors import InvalidPolicyError, UnknownNameError
@@ -61,78 +60,57 @@ class ArbitrationSwitches:
     levers: bool = True
 
 
-class Weights(NamedTuple):
-    """What the levers make of one message."""
-
-    context: float = 1.0
-    business: float = 1.0
-
-
-NO_WEIGHTS = Weights()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _CompiledLever:
-    scope: LeverScope
-    of: str
-    weights: Weights
-    expires_at: datetime
-    rules: tuple[LayerRule, ...]
-
-
 type Holds = Callable[[LayerRule], bool]
 
 
-class Levers:
-    """The levers of a catalogue, compiled, with the messages each is for."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompiledLever:
+    """A lever with its rule compiled; without a rule it is a business weight, with one a context weight."""
 
-    __slots__ = ("_levers",)
+    scope: LeverScope
+    of: str
+    factor: float
+    expires_at: datetime
+    rules: tuple[LayerRule, ...]
 
-    def __init__(self, levers: Iterable[Lever] = ()) -> None:
-        """Compile checked levers, see `check_levers`.
+    @property
+    def has_rule(self) -> bool:
+        """True for a context weight."""
+        return bool(self.rules)
 
-        Raises:
-            InvalidPolicyError: A rule that could never be true.
-        """
-        self._levers = tuple(_compile(lever) for lever in levers)
-
-    def applying(self, touch: Touch) -> tuple[int, ...]:
-        """Which levers are for a message, by position; work it out once per message."""
+    def is_for(self, touch: Touch) -> bool:
+        """Whether it is for a message."""
         names = {
             LeverScope.GOAL: touch.goal_id,
             LeverScope.DEPARTMENT: touch.department,
             LeverScope.CHANNEL: touch.channel_id,
             LeverScope.OFFER: touch.offer_id,
         }
-        return tuple(place for place, lever in enumerate(self._levers) if names[lever.scope] == lever.of)
+        return names[self.scope] == self.of
 
-    def weights(self, holds: Holds, now: datetime) -> tuple[Weights, ...]:
-        """What each lever counts at this moment for this customer, by position; empty where none counts.
+    def counts(self, holds: Holds, now: datetime) -> bool:
+        """Whether it counts at this moment for this customer.
 
         Args:
             holds: Whether a rule is met, and can be checked at all.
             now: The moment of deciding (aware).
         """
-        counting = [now < lever.expires_at and all(map(holds, lever.rules)) for lever in self._levers]
-        if not any(counting):
-            return ()
-        return tuple(
-            lever.weights if counts else NO_WEIGHTS for lever, counts in zip(self._levers, counting, strict=True)
-        )
+        return now < self.expires_at and all(map(holds, self.rules))
 
 
-def weights_of(applying: Sequence[int], weights: Sequence[Weights]) -> Weights:
-    """Product of the levers of one message, each of the two cut at `LARGEST_WEIGHT`.
+def compile_lever(lever: Lever) -> CompiledLever:
+    """Compile a checked lever, see `check_levers`.
 
-    Example:
-        >>> weights_of((0, 2), (Weights(business=2.0), Weights(business=9.0), Weights(context=1.5)))
-        Weights(context=1.5, business=2.0)
+    Raises:
+        InvalidPolicyError: A rule that could never be true.
     """
-    context, business = 1.0, 1.0
-    for place in applying:
-        context *= weights[place].context
-        business *= weights[place].business
-    return Weights(min(context, LARGEST_WEIGHT), min(business, LARGEST_WEIGHT))
+    return CompiledLever(
+        scope=lever.scope,
+        of=lever.of,
+        factor=lever.factor,
+        expires_at=lever.expires_at,
+        rules=layer_rules(lever.when, ALWAYS),
+    )
 
 
 def check_levers(levers: Iterable[Lever], names: Mapping[LeverScope, frozenset[str]]) -> None:
@@ -166,14 +144,3 @@ def _check_lever(name: str, lever: Lever) -> None:
             raise InvalidPolicyError(f"{what} of {name} must be named, got {text!r}; name an owner and a reason")
     if lever.expires_at.utcoffset() is None:
         raise InvalidPolicyError(f"expiry of {name} must be a time with an offset, got {lever.expires_at}")
-
-
-def _compile(lever: Lever) -> _CompiledLever:
-    rules = layer_rules(lever.when, ALWAYS)
-    return _CompiledLever(
-        scope=lever.scope,
-        of=lever.of,
-        weights=Weights(context=lever.factor) if rules else Weights(business=lever.factor),
-        expires_at=lever.expires_at,
-        rules=rules,
-    )

@@ -82,6 +82,11 @@ def _real(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in names if find_zone(name) is not None)
 
 
+def rules_for(hours: QuietHours, channel_id: str) -> tuple[int, ...]:
+    """Positions of the rules for a channel: channels with the same rules rest together."""
+    return tuple(place for place, rule in enumerate(hours.rules) if not rule.channels or channel_id in rule.channels)
+
+
 def quiet_until(
     hours: QuietHours, *, channel_id: str, zones: tuple[str, ...], country: str | None, now: datetime
 ) -> datetime | None:

@@ -27,105 +27,42 @@ place of the uplift, the same for every customer. So does every message where no
 that asks for none, and for customers who do not want to be profiled.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, override
 
 import numpy as np
 
-from decisioning.arrays import FloatArray
-from decisioning.catalogue.contact_policy import Touch
-from decisioning.catalogue.levers import NO_WEIGHTS, Weights, weights_of
+from decisioning.arrays import FloatArray, IndexArray, IntArray
 from decisioning.catalogue.message import SILENCE
+from decisioning.choice.price_list import Charges
+from decisioning.decision import Evaluated
 from decisioning.errors import ModelUnavailableError
-from decisioning.gates.candidate import LARGEST_AMOUNT_MINOR, Candidate
+from decisioning.gates.candidate import LARGEST_AMOUNT_MINOR
+from decisioning.gates.expanding import Expanding
+from decisioning.gates.grouping import MessageSet, members_of
+from decisioning.gates.lineup import Lineup
 
 
-class Bid(NamedTuple):
-    """What a permitted candidate brings to arbitration; fields as in `decision.Evaluated`."""
-
-    key: str
-    expected_value_minor: float | None
-    uplift_minor: float | None
-    cost_minor: float
-    priority_minor: float
-    fatigue_minor: float = 0.0
-    shadow_minor: float = 0.0
-    context_weight: float = 1.0
-    business_weight: float = 1.0
-    evidence_count: int | None = None
-
-
-class Charges(NamedTuple):
-    """What all messages of an offer on one channel are charged and weighed alike; fields as in `decision.Evaluated`.
+class Bids(NamedTuple):
+    """What silence and the permitted messages bring to arbitration; fields as in `decision.Evaluated`.
 
     Attributes:
-        unit_value_minor: What one unit of uplift is worth; None where the declared value takes its place.
-        declared_value_minor: That value.
+        rows: shape (n,), silence as 0 and candidate i as i + 1, ascending.
+        expected_value_minor: shape (n,), like all below; NaN where no model had a say.
+        uplift_minor: NaN where no model had a say.
+        evidence: Decisions that sent the offer so far; -1 where nobody counts.
     """
 
-    unit_value_minor: float | None
-    declared_value_minor: float
-    cost_minor: float
-    fatigue_minor: float
-    shadow_minor: float
-    context_weight: float
-    business_weight: float
-    evidence_count: int | None
-
-
-class Prices:
-    """What one decision charges and weighs, worked out once per offer and channel."""
-
-    __slots__ = ("_counts_evidence", "_evidence", "_fatigue", "_known", "_levers", "_shadow", "_takes_cost", "_weights")
-
-    def __init__(
-        self,
-        *,
-        levers: Mapping[str, tuple[int, ...]],
-        evidence: Mapping[str, int],
-        takes_contact_cost: bool = True,
-        fatigue_minor: Callable[[Touch], float] | None = None,
-        shadow_minor: Callable[[Touch, float], float] | None = None,
-        weights: Sequence[Weights] = (),
-        counts_evidence: bool = False,
-    ) -> None:
-        """Take the prices; None, and weights that are not there, charge and change nothing.
-
-        Args:
-            levers: Which levers are for a message, by message key.
-            evidence: Decisions that sent each offer so far, by offer.
-            takes_contact_cost: False where the contact cost is switched off.
-            fatigue_minor: Cost of one more contact in goodwill.
-            shadow_minor: Price of what a message (and its contact cost) would use.
-            weights: What each lever counts now, by position; empty where none counts.
-            counts_evidence: Somebody looks at evidence, so that an offer that is not in it has none.
-        """
-        self._levers, self._evidence, self._takes_cost = levers, evidence, takes_contact_cost
-        self._fatigue, self._shadow, self._weights = fatigue_minor, shadow_minor, weights
-        self._counts_evidence = counts_evidence
-        self._known: dict[tuple[str, str], Charges] = {}
-
-    def charges(self, candidate: Candidate) -> Charges:
-        """What a message is charged and weighed."""
-        key = (candidate.offer_id, candidate.channel_id)
-        known = self._known.get(key)
-        if known is None:
-            known = self._known[key] = self._charge(candidate)
-        return known
-
-    def _charge(self, candidate: Candidate) -> Charges:
-        touch, cost = candidate.touch, candidate.cost_minor
-        weights = weights_of(self._levers[candidate.key], self._weights) if self._weights else NO_WEIGHTS
-        return Charges(
-            unit_value_minor=candidate.unit_value_minor if candidate.is_marketing else None,
-            declared_value_minor=candidate.declared_value_minor,
-            cost_minor=cost if self._takes_cost else 0.0,
-            fatigue_minor=self._fatigue(touch) if self._fatigue is not None and candidate.is_marketing else 0.0,
-            shadow_minor=self._shadow(touch, cost) if self._shadow is not None else 0.0,
-            context_weight=weights.context,
-            business_weight=weights.business,
-            evidence_count=self._evidence.get(candidate.offer_id, 0 if self._counts_evidence else None),
-        )
+    rows: IndexArray
+    expected_value_minor: FloatArray
+    uplift_minor: FloatArray
+    cost_minor: FloatArray
+    fatigue_minor: FloatArray
+    shadow_minor: FloatArray
+    context_weight: FloatArray
+    business_weight: FloatArray
+    evidence: IntArray
+    priority_minor: FloatArray
 
 
 def check_scores(expected_values: FloatArray, candidate_count: int) -> None:
@@ -153,70 +90,121 @@ def check_scores(expected_values: FloatArray, candidate_count: int) -> None:
         )
 
 
-def appraise(
-    candidates: Sequence[Candidate], permitted: Sequence[int], expected_values: FloatArray | None, prices: Prices
-) -> list[Bid]:
-    """Price the permitted candidates against silence.
+def appraise(rows: IndexArray, expected_values: FloatArray | None, charges: Charges) -> Bids:
+    """Price silence and the permitted candidates against silence.
 
     Args:
-        candidates: The touchpoint's k candidates.
-        permitted: Indexes of those that passed every gate.
+        rows: shape (n,), see `Bids`.
         expected_values: shape (k + 1,), checked, silence first; None where declared values take their place.
-        prices: What is charged and weighed.
-
-    Returns:
-        Bids in candidate order, silence first.
+        charges: What all k candidates and silence are charged and weighed.
     """
-    values: list[float] | None = None if expected_values is None else expected_values.tolist()
-    base = None if values is None else values[0]
-    bids = [Bid(SILENCE, base, None if base is None else 0.0, 0.0, 0.0)]
-    for index in permitted:
-        candidate = candidates[index]
-        unit_value, declared, cost, fatigue, shadow, context, business, evidence = prices.charges(candidate)
-        if values is None or base is None or unit_value is None:
-            value, uplift, worth = None, None, declared
-        else:
-            value = values[index + 1]
-            uplift = value - base
-            worth = uplift * unit_value
-        net = worth - cost - fatigue - shadow
-        priority = net * context * business if net > 0 else net
-        bids.append(Bid(candidate.key, value, uplift, cost, priority, fatigue, shadow, context, business, evidence))
-    return bids
+    cost, fatigue, shadow = charges.cost_minor[rows], charges.fatigue_minor[rows], charges.shadow_minor[rows]
+    context, business = charges.context_weight[rows], charges.business_weight[rows]
+    worth = charges.declared_minor[rows]
+    value = uplift = np.full(len(rows), np.nan)
+    if expected_values is not None:
+        is_learned = charges.is_learned[rows]
+        value = np.where(is_learned, expected_values[rows], np.nan)
+        uplift = value - expected_values[0]
+        worth = np.where(is_learned, uplift * charges.unit_value_minor[rows], worth)
+    net = worth - cost - fatigue - shadow
+    return Bids(
+        rows=rows,
+        expected_value_minor=value,
+        uplift_minor=uplift,
+        cost_minor=cost,
+        fatigue_minor=fatigue,
+        shadow_minor=shadow,
+        context_weight=context,
+        business_weight=business,
+        evidence=charges.evidence[rows],
+        priority_minor=np.where(net > 0, net * context * business, net),
+    )
 
 
-def best_of(bids: Sequence[Bid]) -> int:
-    """Index of the highest priority; ties go to the earlier bid, so to silence, then to the lower key.
+def best_of(priorities: FloatArray) -> int:
+    """Index of the highest priority; ties go to the earlier one, so to silence, then to the lower key.
 
     Example:
-        >>> best_of([Bid("silence", 5.0, 0.0, 0.0, 0.0), Bid("a", 5.0, 0.0, 0.0, 0.0), Bid("b", 4.0, -1.0, 0.0, -1.0)])
+        >>> best_of(np.array([0.0, 0.0, -1.0]))
         0
     """
-    return max(range(len(bids)), key=lambda index: bids[index].priority_minor)
+    return int(priorities.argmax())
 
 
-def precedence_of(candidates: Sequence[Candidate], permitted: Sequence[int], told_on: str | None = None) -> int | None:
-    """Index of the bid that goes before all others whatever they are worth; None where none has precedence.
+def precedence_of(lineup: Lineup, permitted: MessageSet, told_on: str | None = None) -> int | None:
+    """Index of the candidate that goes before all others whatever they are worth; None where none has precedence.
 
     The highest class first, then the most urgent offer, then the lower offer id; of its messages the first as they were
     written down. What a customer is worth decides nothing here, not even who is called and who gets an e-mail. An offer
     that answers in kind goes to the channel where the customer spoke, before the order of writing.
 
     Args:
-        candidates: The touchpoint's candidates.
-        permitted: Indexes of those that passed every gate.
+        lineup: The touchpoint's candidates.
+        permitted: Those that passed every gate.
         told_on: Channel on which the customer told of trouble that is not over; None where there is none.
     """
+    leaders = lineup.leaders & permitted
+    if not leaders:
+        return None
     leading = [
         (
-            candidate.precedence,
+            candidate.precedence or 0,
             -candidate.urgency,
             candidate.offer_id,
             not (candidate.message.offer.answers_in_kind and candidate.channel_id == told_on),
             candidate.message.creative.place,
             place,
         )
-        for place, index in enumerate(permitted, start=1)
-        if (candidate := candidates[index]).precedence is not None
+        for place in members_of(leaders)
+        for candidate in (lineup.candidates[place],)
     ]
-    return min(leading)[-1] if leading else None
+    return min(leading)[-1]
+
+
+class Evaluations(Expanding[Evaluated]):
+    """Silence and then the permitted messages by falling priority, equal ones by key; made when somebody looks.
+
+    Attributes:
+        keys: Message keys of all k candidates.
+        bids: What they are worth.
+        probabilities: shape (n,), as the bids.
+    """
+
+    __slots__ = ("bids", "keys", "probabilities")
+
+    def __init__(self, keys: Sequence[str], bids: Bids, probabilities: FloatArray) -> None:
+        """Take what was worked out."""
+        super().__init__()
+        self.keys, self.bids, self.probabilities = keys, bids, probabilities
+
+    @override
+    def __len__(self) -> int:
+        return len(self.bids.rows)
+
+    @override
+    def expand(self) -> Iterator[Evaluated]:
+        bids = self.bids
+        rows: list[int] = bids.rows.tolist()
+        columns = zip(
+            _or_none(bids.expected_value_minor),
+            _or_none(bids.uplift_minor),
+            bids.cost_minor.tolist(),
+            bids.priority_minor.tolist(),
+            self.probabilities.tolist(),
+            bids.fatigue_minor.tolist(),
+            bids.shadow_minor.tolist(),
+            bids.context_weight.tolist(),
+            bids.business_weight.tolist(),
+            [None if count < 0 else count for count in bids.evidence.tolist()],
+            strict=True,
+        )
+        found = [
+            Evaluated(self.keys[row - 1] if row else SILENCE, *rest) for row, rest in zip(rows, columns, strict=True)
+        ]
+        falling = np.argsort(-bids.priority_minor[1:], kind="stable") + 1
+        return (found[place] for place in (0, *falling.tolist()))
+
+
+def _or_none(values: FloatArray) -> list[float | None]:
+    return [None if value != value else value for value in values.tolist()]  # noqa: PLR0124 (NaN alone differs)

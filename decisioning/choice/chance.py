@@ -20,30 +20,37 @@ Reference:
     Algorithm 1, with mu = n and gamma = n / gap scale.
 """
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from math import sqrt
-from typing import NamedTuple
 
+import numpy as np
+
+from decisioning.arrays import BoolArray, FloatArray, IntArray
 from decisioning.catalogue.exploration import Exploration, ExplorationKind, Ramp
 from decisioning.choice.thompson import best_probabilities
 from decisioning.errors import InvalidInputError
 
 
-class Contender(NamedTuple):
-    """What exploration looks at in a permitted candidate.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contenders:
+    """What exploration looks at in the n permitted candidates, silence first.
 
     Attributes:
-        priority_minor: What arbitration compares; 0 for silence.
-        offer_id: None for silence, which never ramps.
-        evidence: Decisions that sent the offer so far.
+        priority_minor: shape (n,), what arbitration compares; 0 for silence.
+        offers: shape (n,), number of the offer; -1 for silence, which never ramps.
+        evidence: shape (n,), decisions that sent the offer so far.
     """
 
-    priority_minor: float
-    offer_id: str | None = None
-    evidence: int = 0
+    priority_minor: FloatArray
+    offers: IntArray
+    evidence: IntArray
+
+    def __len__(self) -> int:
+        """How many they are."""
+        return len(self.priority_minor)
 
 
-def explore(exploration: Exploration, contenders: Sequence[Contender], *, best: int) -> tuple[float, ...]:
+def explore(exploration: Exploration, contenders: Contenders, *, best: int) -> FloatArray:
     """Action probabilities of the candidates as the catalogue's exploration spreads them, ramp included.
 
     Args:
@@ -52,19 +59,24 @@ def explore(exploration: Exploration, contenders: Sequence[Contender], *, best: 
         best: Index of the one that arbitration put first.
 
     Returns:
-        n probabilities, not negative, summing to 1 within rounding.
+        Shape (n,), probabilities, not negative, summing to 1 within rounding.
 
     Raises:
         InvalidInputError: `best` is no index of a candidate.
 
     Example:
         >>> halving = Exploration(kind=ExplorationKind.INVERSE_GAP, gap_scale_minor=50.0)
-        >>> explore(halving, (Contender(0.0), Contender(100.0, "new"), Contender(50.0, "old")), best=1)
-        (0.1111111111111111, 0.7222222222222222, 0.16666666666666666)
+        >>> three = Contenders(
+        ...     priority_minor=np.array([0.0, 100.0, 50.0]), offers=np.array([-1, 0, 1]), evidence=np.array([0, 0, 0])
+        ... )
+        >>> explore(halving, three, best=1).tolist()
+        [0.1111111111111111, 0.7222222222222222, 0.16666666666666666]
     """
     floor = _affordable(exploration, len(contenders))
     if exploration.kind is ExplorationKind.INVERSE_GAP:
-        probabilities = _floored(floor, gap_probabilities(exploration.gap_scale_minor, contenders, best=best))
+        probabilities = _floored(
+            floor, gap_probabilities(exploration.gap_scale_minor, contenders.priority_minor, best=best)
+        )
     elif exploration.kind is ExplorationKind.THOMPSON:
         probabilities = _floored(floor, _thompson_probabilities(exploration.prior_deviation_minor, contenders))
     else:
@@ -72,7 +84,7 @@ def explore(exploration: Exploration, contenders: Sequence[Contender], *, best: 
     return ramped(exploration.ramp, contenders, probabilities)
 
 
-def planned_probabilities(exploration: Exploration, contenders: Sequence[Contender], *, best: int) -> tuple[float, ...]:
+def planned_probabilities(exploration: Exploration, contenders: Contenders, *, best: int) -> FloatArray:
     """Action probabilities where a plan over all customers chose: only the floor, and epsilon, leave chance to others.
 
     Args:
@@ -91,30 +103,33 @@ def planned_probabilities(exploration: Exploration, contenders: Sequence[Contend
     return ramped(exploration.ramp, contenders, probabilities)
 
 
-def gap_probabilities(gap_scale_minor: float, contenders: Sequence[Contender], *, best: int) -> tuple[float, ...]:
+def gap_probabilities(gap_scale_minor: float, priorities: FloatArray, *, best: int) -> FloatArray:
     """Inverse-gap weighting, as the module's formula says.
 
     Args:
         gap_scale_minor: The gap at which a candidate is half as likely as with an equal worth; positive.
-        contenders: n candidates.
+        priorities: shape (n,).
         best: Index of one with the greatest priority.
 
     Raises:
         InvalidInputError: `best` is no index of a candidate.
     """
-    count = len(contenders)
+    count = len(priorities)
     if not 0 <= best < count:
         raise InvalidInputError(f"best must be in [0, {count}), got {best}")
-    top = contenders[best].priority_minor
-    probabilities = [1 / (count * (1 + max(top - one.priority_minor, 0.0) / gap_scale_minor)) for one in contenders]
+    gaps = np.maximum(priorities[best] - priorities, 0.0)
+    probabilities = 1 / (count * (1 + gaps / gap_scale_minor))
     probabilities[best] = 0.0
-    probabilities[best] = max(1 - sum(probabilities), 1 / count)
-    return tuple(probabilities)
+    probabilities[best] = max(1 - sum(probabilities.tolist()), 1 / count)
+    return probabilities
 
 
-def _thompson_probabilities(prior_deviation_minor: float, contenders: Sequence[Contender]) -> tuple[float, ...]:
-    deviations = [0.0 if one.offer_id is None else prior_deviation_minor / sqrt(1 + one.evidence) for one in contenders]
-    return best_probabilities([one.priority_minor for one in contenders], deviations)
+def _thompson_probabilities(prior_deviation_minor: float, contenders: Contenders) -> FloatArray:
+    deviations = [
+        0.0 if offer < 0 else prior_deviation_minor / sqrt(1 + evidence)
+        for offer, evidence in zip(contenders.offers.tolist(), contenders.evidence.tolist(), strict=True)
+    ]
+    return np.array(best_probabilities(contenders.priority_minor.tolist(), deviations))
 
 
 def _affordable(exploration: Exploration, count: int) -> float:
@@ -122,30 +137,27 @@ def _affordable(exploration: Exploration, count: int) -> float:
     return min(exploration.min_probability, exploration.floor_share / count)
 
 
-def _floored(floor: float, probabilities: tuple[float, ...]) -> tuple[float, ...]:
+def _floored(floor: float, probabilities: FloatArray) -> FloatArray:
     if not floor:
         return probabilities
     count = len(probabilities)
     least = min(floor, 1 / count)
-    rest = max(1 - count * least, 0.0)
-    return tuple(least + rest * probability for probability in probabilities)
+    return least + max(1 - count * least, 0.0) * probabilities
 
 
-def ramp_cap(ramp: Ramp, evidence: int) -> float:
-    """Greatest probability of an offer that `evidence` decisions sent so far.
+def ramp_caps(ramp: Ramp, evidence: IntArray) -> FloatArray:
+    """Greatest probability of offers that so many decisions sent so far.
 
     Example:
-        >>> ramp_cap(Ramp(needed=100, start_share=0.1), 0), ramp_cap(Ramp(needed=100, start_share=0.1), 100)
-        (0.1, 1.0)
+        >>> ramp_caps(Ramp(needed=100, start_share=0.1), np.array([0, 50, 100])).tolist()
+        [0.1, 0.55, 1.0]
     """
-    if evidence >= ramp.needed:
-        return 1.0
-    return ramp.start_share + (1 - ramp.start_share) * evidence / ramp.needed
+    return np.where(
+        evidence >= ramp.needed, 1.0, ramp.start_share + (1 - ramp.start_share) * evidence / max(ramp.needed, 1)
+    )
 
 
-def ramped(
-    ramp: Ramp, contenders: Sequence[Contender], probabilities: Sequence[float], *, to: int | None = None
-) -> tuple[float, ...]:
+def ramped(ramp: Ramp, contenders: Contenders, probabilities: FloatArray, *, to: int | None = None) -> FloatArray:
     """Cut the messages of each new offer to its cap, together; the best that is not ramping gets what they lose.
 
     Silence never ramps, so there is always one to get it; of equal priorities the earlier is better.
@@ -153,35 +165,30 @@ def ramped(
     Args:
         ramp: How new offers are let in.
         contenders: n candidates, silence first.
-        probabilities: n of them, summing to 1 within rounding.
+        probabilities: shape (n,), summing to 1 within rounding.
         to: Index of the one that gets it instead; the random arm gives it to silence, since it asks for no worth.
     """
-    needed = ramp.needed
-    new = [index for index, one in enumerate(contenders) if one.evidence < needed and one.offer_id is not None]
-    totals: dict[str | None, float] = {}
-    for index in new:
-        if probabilities[index]:
-            offer_id = contenders[index].offer_id
-            totals[offer_id] = totals.get(offer_id, 0.0) + probabilities[index]
-    cut, excess = list(probabilities), 0.0
-    for index in new:
-        if probabilities[index]:
-            _, offer_id, evidence = contenders[index]
-            total, cap = totals[offer_id], ramp_cap(ramp, evidence)
-            if total > cap:
-                cut[index] = probabilities[index] * (cap / total)
-                excess += probabilities[index] - cut[index]
-    if excess:
-        cut[_best_known(contenders, frozenset(new)) if to is None else to] += excess
-    return tuple(cut)
+    is_new = (contenders.evidence < ramp.needed) & (contenders.offers >= 0)
+    if not is_new.any():
+        return probabilities
+    offers = np.where(is_new, contenders.offers, 0)
+    totals = np.bincount(offers, weights=np.where(is_new, probabilities, 0.0))[offers]
+    caps = ramp_caps(ramp, contenders.evidence)
+    is_cut = is_new & (totals > caps)
+    if not is_cut.any():
+        return probabilities
+    cut = probabilities.copy()
+    cut[is_cut] *= caps[is_cut] / totals[is_cut]
+    excess = np.cumsum((probabilities - cut)[is_cut])[-1]  # one after the other, so that every machine rounds alike
+    cut[_best_known(contenders, is_new) if to is None else to] += excess
+    return cut
 
 
-def _best_known(contenders: Sequence[Contender], ramping: frozenset[int]) -> int:
-    known = (index for index in range(len(contenders)) if index not in ramping)
-    return max(known, key=lambda index: contenders[index].priority_minor)
+def _best_known(contenders: Contenders, is_new: BoolArray) -> int:
+    return int(np.where(is_new, -np.inf, contenders.priority_minor).argmax())
 
 
-def action_probabilities(exploration: Exploration, *, count: int, best: int) -> tuple[float, ...]:
+def action_probabilities(exploration: Exploration, *, count: int, best: int) -> FloatArray:
     """Action probabilities of epsilon-greedy over `count` candidates.
 
     Every candidate but the best gets max(epsilon / count, min_probability), though all of them together never more than
@@ -193,14 +200,14 @@ def action_probabilities(exploration: Exploration, *, count: int, best: int) -> 
         best: Index of the candidate that arbitration put first, in [0, count).
 
     Returns:
-        Probabilities, non-negative, summing to 1 within rounding.
+        Shape (count,), probabilities, non-negative, summing to 1 within rounding.
 
     Raises:
         InvalidInputError: `best` is no index of a candidate.
 
     Example:
-        >>> action_probabilities(Exploration(epsilon=0.2), count=4, best=1)
-        (0.05, 0.85, 0.05, 0.05)
+        >>> action_probabilities(Exploration(epsilon=0.2), count=4, best=1).tolist()
+        [0.05, 0.85, 0.05, 0.05]
     """
     if count <= 1:
         return _all_but_best(1.0, count=count, best=best)
@@ -208,49 +215,48 @@ def action_probabilities(exploration: Exploration, *, count: int, best: int) -> 
     return _all_but_best(min(other, exploration.epsilon / (count - 1)), count=count, best=best)
 
 
-def _all_but_best(other: float, *, count: int, best: int) -> tuple[float, ...]:
+def _all_but_best(other: float, *, count: int, best: int) -> FloatArray:
     """The same probability, at most 1 / count, for all but the best, which has the rest."""
     if not 0 <= best < count:
         raise InvalidInputError(f"best must be in [0, {count}), got {best}")
-    probabilities = [other] * count
+    probabilities = np.empty(count)
+    probabilities.fill(other)
     probabilities[best] = max(1 - (count - 1) * other, other)
-    return tuple(probabilities)
+    return probabilities
 
 
-def even_probabilities(count: int) -> tuple[float, ...]:
+def even_probabilities(count: int) -> FloatArray:
     """Action probabilities of the `random` arm: 1 / count each.
 
     Example:
-        >>> even_probabilities(4)
-        (0.25, 0.25, 0.25, 0.25)
+        >>> even_probabilities(4).tolist()
+        [0.25, 0.25, 0.25, 0.25]
     """
-    return (1 / count,) * count
+    return np.full(count, 1 / count)
 
 
-def draw(probabilities: Sequence[float], uniform: float) -> int:
+def draw(probabilities: FloatArray, uniform: float) -> int:
     """The index that a uniform number chooses: the inverse of the cumulative distribution.
 
     The caller keeps the order fixed (silence first, then messages by key): it must not follow priority, or a change
     of score would reshuffle every draw. An index with probability 0 is never chosen.
 
     Args:
-        probabilities: Non-negative, summing to 1 within rounding.
+        probabilities: shape (n,), non-negative, summing to 1 within rounding.
         uniform: In [0, 1).
 
     Raises:
         InvalidInputError: No probability is positive.
 
     Example:
-        >>> draw((0.25, 0.0, 0.75), 0.2), draw((0.25, 0.0, 0.75), 0.25)
+        >>> draw(np.array([0.25, 0.0, 0.75]), 0.2), draw(np.array([0.25, 0.0, 0.75]), 0.25)
         (0, 2)
     """
-    cumulative, last = 0.0, -1
-    for index, probability in enumerate(probabilities):
-        if probability > 0:
-            cumulative += probability
-            last = index
-            if uniform < cumulative:
-                return index
-    if last < 0:
-        raise InvalidInputError(f"probabilities must have a positive one, got {tuple(probabilities)}")
-    return last  # rounding left the sum a hair below 1
+    cumulative = probabilities.cumsum()
+    index = int(cumulative.searchsorted(uniform, side="right"))
+    if index < len(cumulative):
+        return index
+    positive = np.flatnonzero(probabilities > 0)
+    if not len(positive):
+        raise InvalidInputError(f"probabilities must have a positive one, got {probabilities.tolist()}")
+    return int(positive[-1])  # rounding left the sum a hair below 1

@@ -2,17 +2,20 @@
 
 from decisioning.choice.position import Chooser
 from decisioning.decision import Ghost, Inputs
-from decisioning.gates.screening import Screening, screen_again
+from decisioning.gates.screening import Board, Screening
 from decisioning.gates.situation import FREED_LAYERS, Situation, freed
 
 
-def ghost_of(chooser: Chooser, inputs: Inputs, situation: Situation, screening: Screening) -> Ghost | None:
+def ghost_of(
+    chooser: Chooser, board: Board, inputs: Inputs, situation: Situation, screening: Screening
+) -> Ghost | None:
     """The decision without holdouts and silent arms, with the same draw, having passed the same gates.
 
     Contacts of earlier ghosts count, so that caps apply to held-out customers as to others.
 
     Args:
         chooser: That of the decision.
+        board: The gates of its touchpoint.
         inputs: What was read.
         situation: Of a customer from whom a test keeps something back.
         screening: What the gates left.
@@ -21,8 +24,8 @@ def ghost_of(chooser: Chooser, inputs: Inputs, situation: Situation, screening: 
         None where no message was permitted but for the test. A ghost may be silence: what was not kept back then.
     """
     free = freed(situation)
-    left = screen_again(chooser.candidates, screening, free, FREED_LAYERS)
-    if set(left.permitted) <= set(screening.permitted):
+    left = board.screen_again(screening, free, FREED_LAYERS)
+    if not left.permitted & ~screening.permitted:
         return None
     choice = chooser.choose(free, left, uniform=inputs.uniform, allocated=inputs.allocated)
     return Ghost(message_key=choice.key, action_probability=choice.probability)

@@ -1,18 +1,16 @@
 """Choosing one position: price what is permitted, spread chance over it, draw."""
 
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+import numpy as np
+
 from decisioning.arrays import FloatArray
-from decisioning.catalogue.catalogue import Catalogue
-from decisioning.catalogue.contact_policy import Touch
-from decisioning.catalogue.exploration import ExplorationKind
-from decisioning.catalogue.levers import Levers, Weights
-from decisioning.catalogue.limits import LimitScope
-from decisioning.choice.arbitration import Bid, Prices, appraise, best_of, precedence_of
+from decisioning.catalogue.exploration import Exploration, ExplorationKind
+from decisioning.catalogue.message import SILENCE
+from decisioning.choice.arbitration import Bids, Evaluations, appraise, best_of, precedence_of
 from decisioning.choice.chance import (
-    Contender,
+    Contenders,
     action_probabilities,
     draw,
     even_probabilities,
@@ -20,10 +18,11 @@ from decisioning.choice.chance import (
     planned_probabilities,
     ramped,
 )
-from decisioning.decision import Evaluated
+from decisioning.choice.price_list import PriceList
 from decisioning.gates.candidate import Candidate
-from decisioning.gates.capacity import shadow_minor
-from decisioning.gates.screening import Screening, holds
+from decisioning.gates.grouping import places_of
+from decisioning.gates.lineup import Lineup
+from decisioning.gates.screening import Screening
 from decisioning.gates.situation import Situation
 
 
@@ -37,34 +36,53 @@ class Way(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """Bids with their probabilities, and the indexes of the best and of the drawn one; 0 is silence."""
+    """Bids with their probabilities, and the rows of the best and of the drawn one.
 
-    bids: Sequence[Bid]
-    probabilities: Sequence[float]
+    Attributes:
+        lineup: The touchpoint's k candidates.
+        bids: n of them, silence first.
+        probabilities: shape (n,).
+        best: Index of the bid that was put first before any chance; 0 is silence.
+        chosen: Index of the drawn one.
+    """
+
+    lineup: Lineup
+    bids: Bids
+    probabilities: FloatArray
     best: int
     chosen: int
     way: Way
 
     @property
+    def candidate(self) -> Candidate | None:
+        """The drawn message; None for silence."""
+        return self._candidate(self.chosen)
+
+    @property
     def key(self) -> str:
         """Key of the drawn message, or `silence`."""
-        return self.bids[self.chosen].key
+        return SILENCE if self.candidate is None else self.candidate.key
 
     @property
     def probability(self) -> float:
         """Action probability of what was drawn."""
-        return self.probabilities[self.chosen]
+        return float(self.probabilities[self.chosen])
 
     @property
     def best_key(self) -> str | None:
         """Key of the best where that is not the one with the highest priority, see `Decision.best_key`."""
-        return None if self.way is Way.WORTH or self.best == best_of(self.bids) else self.bids[self.best].key
+        if self.way is Way.WORTH or self.best == best_of(self.bids.priority_minor):
+            return None
+        best = self._candidate(self.best)
+        return SILENCE if best is None else best.key
 
-    def evaluated(self) -> tuple[Evaluated, ...]:
+    @property
+    def evaluated(self) -> Evaluations:
         """Silence first, then by falling priority, equal ones by key."""
-        bids, probabilities = self.bids, self.probabilities
-        order = sorted(range(1, len(bids)), key=lambda index: -bids[index].priority_minor)
-        return tuple([_evaluated(bids[index], probabilities[index]) for index in (0, *order)])
+        return Evaluations(self.lineup.keys, self.bids, self.probabilities)
+
+    def _candidate(self, bid: int) -> Candidate | None:
+        return self.lineup.candidates[int(self.bids.rows[bid]) - 1] if bid else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,17 +90,16 @@ class Chooser:
     """All that choosing needs besides the situation; the same for every position of a decision.
 
     Attributes:
-        candidates: The touchpoint's k candidates.
-        levers: The catalogue's levers; those that are for each candidate, by key, in `applying`.
+        lineup: The touchpoint's k candidates.
+        price_list: What they are charged and weighed.
         expected_values: shape (k + 1,), checked, silence first; None where declared values take their place.
         is_random: An arm draws evenly.
         takes_levers: False where an arm decides without them.
     """
 
-    catalogue: Catalogue
-    candidates: Sequence[Candidate]
-    levers: Levers
-    applying: Mapping[str, tuple[int, ...]]
+    lineup: Lineup
+    price_list: PriceList
+    exploration: Exploration
     expected_values: FloatArray | None
     is_random: bool
     takes_levers: bool
@@ -98,81 +115,53 @@ class Chooser:
             uniform: The draw, in [0, 1).
             allocated: Key that a plan over all customers gave this one; passed over where it is not permitted.
         """
-        permitted = screening.permitted
-        bids = appraise(self.candidates, permitted, self.expected_values, self._prices(situation))
-        leader = precedence_of(self.candidates, permitted, situation.care.channel_id)
+        rows = places_of(screening.permitted << 1 | 1)
+        charges = self.price_list.charges(situation, takes_levers=self.takes_levers)
+        bids = appraise(rows, self.expected_values, charges)
+        leader = precedence_of(self.lineup, screening.permitted, situation.care.channel_id)
         if leader is not None:
-            certain = tuple([1.0 if index == leader else 0.0 for index in range(len(bids))])
-            return Choice(bids=bids, probabilities=certain, best=leader, chosen=leader, way=Way.PRECEDENCE)
-        planned = next((index for index, bid in enumerate(bids) if bid.key == allocated), None)
-        best = best_of(bids) if planned is None else planned
-        probabilities = self._spread(permitted, bids, best, is_planned=planned is not None)
-        return Choice(
-            bids=bids,
-            probabilities=probabilities,
+            first = int(np.searchsorted(rows, leader + 1))
+            certain = np.zeros(len(rows))
+            certain[first] = 1.0
+            return self._choice(bids, certain, best=first, chosen=first, way=Way.PRECEDENCE)
+        planned = self._planned(screening, bids, allocated)
+        best = best_of(bids.priority_minor) if planned is None else planned
+        probabilities = self._spread(bids, best, is_planned=planned is not None)
+        return self._choice(
+            bids,
+            probabilities,
             best=best,
             chosen=draw(probabilities, uniform),
             way=Way.WORTH if planned is None else Way.PLAN,
         )
 
-    def _spread(
-        self, permitted: Sequence[int], bids: Sequence[Bid], best: int, *, is_planned: bool
-    ) -> tuple[float, ...]:
-        exploration = self.catalogue.exploration
+    def _choice(self, bids: Bids, probabilities: FloatArray, *, best: int, chosen: int, way: Way) -> Choice:
+        return Choice(lineup=self.lineup, bids=bids, probabilities=probabilities, best=best, chosen=chosen, way=way)
+
+    def _planned(self, screening: Screening, bids: Bids, allocated: str | None) -> int | None:
+        """Index of the bid that a plan gave, silence included; None without one."""
+        if allocated is None or allocated == SILENCE:
+            return None if allocated is None else 0
+        place = self.lineup.place_of.get(allocated)
+        if place is None or not screening.permitted >> place & 1:
+            return None
+        return int(np.searchsorted(bids.rows, place + 1))
+
+    def _spread(self, bids: Bids, best: int, *, is_planned: bool) -> FloatArray:
+        exploration = self.exploration
         if exploration.kind is ExplorationKind.EPSILON_GREEDY and not exploration.ramp.needed:  # worth does not matter
             return (
-                even_probabilities(len(bids))
+                even_probabilities(len(bids.rows))
                 if self.is_random
-                else action_probabilities(exploration, count=len(bids), best=best)
+                else action_probabilities(exploration, count=len(bids.rows), best=best)
             )
-        contenders = [Contender(bids[0].priority_minor)]
-        contenders.extend(
-            Contender(bid.priority_minor, self.candidates[index].offer_id, bid.evidence_count or 0)
-            for index, bid in zip(permitted, bids[1:], strict=True)
+        contenders = Contenders(
+            priority_minor=bids.priority_minor,
+            offers=self.price_list.offers[bids.rows],
+            evidence=np.maximum(bids.evidence, 0),
         )
         if self.is_random:
-            return ramped(exploration.ramp, contenders, even_probabilities(len(bids)), to=0)
+            return ramped(exploration.ramp, contenders, even_probabilities(len(bids.rows)), to=0)
         if is_planned:
             return planned_probabilities(exploration, contenders, best=best)
         return explore(exploration, contenders, best=best)
-
-    def _prices(self, situation: Situation) -> Prices:
-        switches, exploration = self.catalogue.switches, self.catalogue.exploration
-        return Prices(
-            takes_contact_cost=switches.contact_cost,
-            fatigue_minor=_fatigue(situation) if switches.fatigue else None,
-            shadow_minor=_shadow(situation) if switches.shadow_prices else None,
-            weights=self._weights(situation) if switches.levers and self.takes_levers else (),
-            levers=self.applying,
-            evidence=situation.supply.evidence,
-            counts_evidence=exploration.ramp.needed > 0 or exploration.kind is ExplorationKind.THOMPSON,
-        )
-
-    def _weights(self, situation: Situation) -> tuple[Weights, ...]:
-        return self.levers.weights(lambda rule: holds(rule, situation), situation.now)
-
-
-def _fatigue(situation: Situation) -> Callable[[Touch], float] | None:
-    return None if situation.catalogue.contact_policy.fatigue is None else situation.ledger.fatigue_minor
-
-
-def _shadow(situation: Situation) -> Callable[[Touch, float], float] | None:
-    """What shared things are worth to others; asked once for all messages that use the same."""
-    catalogue, supply = situation.catalogue, situation.supply
-    if not supply.prices_minor:
-        return None
-    names_offers = any(limit.scope is LimitScope.OFFER for limit in catalogue.limits)
-    known: dict[tuple[str, str, str, str], float] = {}
-
-    def price_minor(touch: Touch, cost_minor: float) -> float:
-        key = (touch.channel_id, touch.goal_id, touch.message_class, touch.offer_id if names_offers else "")
-        if key not in known:
-            known[key] = shadow_minor(catalogue, touch, cost_minor, supply, situation.now)
-        return known[key]
-
-    return price_minor
-
-
-def _evaluated(bid: Bid, probability: float) -> Evaluated:
-    key, value, uplift, cost, priority, fatigue, shadow, context, business, evidence = bid
-    return Evaluated(key, value, uplift, cost, priority, probability, fatigue, shadow, context, business, evidence)

@@ -94,14 +94,14 @@ def _reason_of_worth(inputs: Inputs, choice: Choice, *, is_profiled: bool, is_sc
 
 
 def _reason_for_nothing(inputs: Inputs, screening: Screening) -> Reason:
+    excluded = screening.excluded
     # A held-out customer needs no score: that it is missing too does not keep the message from standing ready.
-    obstacles = {frozenset(excluded.reasons) - {Exclusion.NOT_SCORED} for excluded in screening.excluded}
-    kept = {test for obstacle in obstacles if obstacle <= _TESTS.keys() for test in obstacle}
+    kept = excluded.only_saying({*_TESTS, Exclusion.NOT_SCORED})
     for test, reason in _TESTS.items():
-        if test in kept:
+        if kept & excluded.saying({test}):
             return reason
-    if any(one.allowed_at is not None and frozenset(one.reasons) == _QUIET for one in screening.excluded):
+    if excluded.only_saying(_QUIET) & excluded.waiting():
         return Reason.DEFERRED
-    if any(obstacle & _CASES and obstacle <= _CASES | _QUIET for obstacle in obstacles):
+    if excluded.saying(_CASES) & excluded.only_saying({*_CASES, *_QUIET, Exclusion.NOT_SCORED}):
         return Reason.CARE
     return Reason.DEGRADED if inputs.degraded else Reason.NOTHING_PERMITTED

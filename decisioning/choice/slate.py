@@ -3,7 +3,7 @@
 from decisioning.choice.position import Choice, Chooser
 from decisioning.decision import Inputs, Position
 from decisioning.draw import unit_hash
-from decisioning.gates.screening import Screening, screen_again
+from decisioning.gates.screening import Board, Screening
 from decisioning.gates.situation import SLATE_LAYERS, Situation, in_slate
 
 
@@ -18,7 +18,7 @@ def position_uniform(uniform: float, position: int) -> float:
 
 
 def further_positions(
-    chooser: Chooser, inputs: Inputs, situation: Situation, screening: Screening, first: Choice
+    chooser: Chooser, board: Board, inputs: Inputs, situation: Situation, screening: Screening, first: Choice
 ) -> tuple[Position, ...]:
     """Fill the request's placements after the first, in order.
 
@@ -27,6 +27,7 @@ def further_positions(
 
     Args:
         chooser: That of the decision.
+        board: The gates of its touchpoint.
         inputs: What was read.
         situation: That of the first position.
         screening: What the gates left there.
@@ -35,9 +36,8 @@ def further_positions(
     positions: list[Position] = []
     choice = first
     for number, placement in enumerate(inputs.request.placements[1:], start=2):
-        taken = chooser.candidates[screening.permitted[choice.chosen - 1]] if choice.chosen else None
-        situation = in_slate(situation, taken, placement)
-        screening = screen_again(chooser.candidates, screening, situation, SLATE_LAYERS)
+        situation = in_slate(situation, choice.candidate, placement)
+        screening = board.screen_again(screening, situation, SLATE_LAYERS)
         choice = chooser.choose(situation, screening, uniform=position_uniform(inputs.uniform, number))
         positions.append(
             Position(

@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 from decisioning.consent import is_profiled
 from decisioning.decision import Action, Decision, Evaluated, Excluded, Exclusion, Reason
-from decisioning.gates.facts import gather_facts
 from decisioning.policy import Policy
 from decisioning.rules.fact_names import STAGE_FACT
 from decisioning.rules.layer_rule import LayerRule
@@ -100,14 +99,10 @@ def rule_words(policy: Policy, decision: Decision, message_key: str, exclusion: 
     }[exclusion]
     if any(_cannot_be_checked(rule, decision) for rule in rules):
         return f"a rule of the {rules[0].owner} looks at what could not be read"
-    catalogue = policy.catalogue
-    facts = gather_facts(
-        decision.inputs,
-        care=catalogue.care,
-        event_types=catalogue.event_types,
-        words=catalogue.customer_words,
-    )
-    told = (explain(rule.predicate, facts | {STAGE_FACT: decision.stage_id}) for rule in rules)
+    inputs = decision.inputs
+    now = policy.situation(inputs, policy.assignment(inputs.request, inputs.customer, inputs.now, inputs.live.kept))
+    facts = {**now.facts, STAGE_FACT: decision.stage_id}
+    told = (explain(rule.predicate, facts) for rule in rules)
     return "; and ".join(words for words in told if words)
 
 

@@ -3,7 +3,7 @@
 A channel with a cut-off uses the period of its next run: a letter handed over in the evening is printed tomorrow.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from datetime import datetime, timedelta
 from operator import attrgetter
 
@@ -37,6 +37,17 @@ _VALUES: Mapping[LimitScope, Callable[[Touch], str]] = {
     LimitScope.CHANNEL: attrgetter("channel_id"),
     LimitScope.OFFER: attrgetter("offer_id"),
 }
+
+
+def shared_by(catalogue: Catalogue, touch: Touch) -> tuple[Hashable, ...] | None:
+    """All of a message that limits, shares and their prices look at; None where none of them is for it."""
+    limits = tuple(
+        (limit.limit_id, value)
+        for limit in catalogue.limits
+        if (value := _value(limit, touch)) == limit.of or limit.of is None
+    )
+    shares = tuple(share.share_id for share in catalogue.shares if share.department == touch.department)
+    return (touch.channel_id, limits, shares) if limits or shares else None
 
 
 def uses(catalogue: Catalogue, touch: Touch, cost_minor: float, at: datetime) -> dict[str, float]:

@@ -6,6 +6,7 @@ from decisioning.catalogue.message import MessageClass
 from decisioning.consent import refusal_words
 from decisioning.decision import Exclusion
 from decisioning.gates.candidate import Candidate
+from decisioning.gates.capacity import limit_refusal
 from decisioning.gates.contact_ledger import BookRefusal, span_words
 from decisioning.gates.situation import Situation
 from decisioning.rules.layer_rule import LayerRule
@@ -176,8 +177,7 @@ def contact_gate(candidate: Candidate, situation: Situation) -> BookRefusal | No
 
 def suppression_gate(candidate: Candidate, situation: Situation) -> BookRefusal | None:
     """The customer declined, left or complained about something like it, or it bounced."""
-    found = situation.ledger.suppression(candidate.touch)
-    return None if found is None else (Exclusion.SUPPRESSED, *found)
+    return situation.ledger.suppression(candidate.touch)
 
 
 def seen_gate(candidate: Candidate, situation: Situation) -> BookRefusal | None:
@@ -195,7 +195,7 @@ def quiet_gate(candidate: Candidate, situation: Situation) -> BookRefusal | None
 
 def capacity_gate(candidate: Candidate, situation: Situation) -> BookRefusal | None:
     """A capacity, a budget or a department's share is used up."""
-    return situation.shortages.refusal(candidate.touch, candidate.cost_minor)
+    return limit_refusal(situation.catalogue, candidate.touch, candidate.cost_minor, situation.supply, situation.now)
 
 
 def creative_gate(candidate: Candidate, situation: Situation) -> BookRefusal | None:

@@ -26,6 +26,7 @@ from decisioning.catalogue.contact_policy import (
 from decisioning.catalogue.message import MessageClass
 from decisioning.catalogue.message_classes import CapScope, ClassRules
 from decisioning.decision import Exclusion
+from decisioning.gates.grouping import Group, MessageSet
 from decisioning.gates.sliding_window import SlidingWindow, WindowSpan, first_room, fits, keeps_plans
 from decisioning.rules.number_words import number_words
 
@@ -44,7 +45,7 @@ def _everything(_: Touch) -> str:
     return ""
 
 
-_VALUES: Mapping[str, ValueOf] = {
+TOUCH_SIDES: Mapping[str, ValueOf] = {
     "everything": _everything,
     "department": attrgetter("department"),
     "goal": attrgetter("goal_id"),
@@ -54,16 +55,24 @@ _VALUES: Mapping[str, ValueOf] = {
     "creative": attrgetter("message_key"),  # creatives of different offers may bear one name
     "creative_name": attrgetter("creative_id"),
 }
+"""The sides of a message that caps and suppressions look at."""
+
+type TouchGroups = Mapping[str, Mapping[str, tuple[Group, ...]]]
+"""Candidates by side and value, in groups of one class and one channel."""
+
+type Refusals = list[tuple[MessageSet, BookRefusal]]
+"""What is said against sets of messages that have none in common."""
 
 
 class _Dimension:
     """The caps that look at one side of a message, and what they said so far about each value of it."""
 
-    __slots__ = ("caps", "members", "scope", "value_of", "verdicts")
+    __slots__ = ("caps", "members", "scope", "side", "value_of", "verdicts")
 
-    def __init__(self, scope: CapScope, value_of: ValueOf) -> None:
+    def __init__(self, scope: CapScope, side: str) -> None:
         self.scope = scope
-        self.value_of = value_of
+        self.side = side
+        self.value_of = TOUCH_SIDES[side]
         self.caps: list[Cap] = []
         self.members: dict[CapUnit, dict[str, list[Contact]]] = {}
         self.verdicts: dict[object, BookRefusal | None] = {}
@@ -79,18 +88,20 @@ class ContactLedger:
         "_books",
         "_classes",
         "_contacts",
+        "_counting",
         "_due",
         "_faded",
         "_ghosts",
         "_household_contacts",
         "_load",
-        "_made",
         "_near",
         "_now",
         "_policy",
+        "_pressed",
         "_pressure",
         "_responses",
         "_resting",
+        "_weights",
     )
 
     def __init__(
@@ -123,10 +134,12 @@ class ContactLedger:
         self._due = tuple(plan for plan in due if now <= plan.due_at) if horizon > now else ()
         self._responses = tuple(responses)
         self._books: dict[CapUnit, tuple[Contact, ...]] = {}
+        self._counting: dict[tuple[MessageClass, CapScope], bool] = {}
+        self._weights: dict[tuple[MessageClass, str], float] = {}
         self._pressure: dict[tuple[MessageClass, str], BookRefusal | None] = {}
-        self._resting: dict[SuppressionScope, dict[str, tuple[str, datetime | None]]] | None = None
+        self._resting: Mapping[SuppressionScope, Mapping[str, BookRefusal]] | None = None
         self._near: tuple[_Dimension, ...] | None = None
-        self._made: list[WindowSpan] | None = None
+        self._pressed: list[tuple[Contact, float]] | None = None
         self._load: float | None = None
         self._faded: float | None = None
 
@@ -138,30 +151,45 @@ class ContactLedger:
             the way), what is full and how full, and the first moment there is room; None where there never will be.
             Of several, the one that lasts longest.
         """
-        if self._near is None:
-            self._near = _dimensions_of(filter(self._is_near, self._policy.caps))
         worst: BookRefusal | None = None
-        for dimension in self._near:
-            value = dimension.value_of(touch)
-            key = (value, touch.message_class, touch.channel_id) if self._due else value
-            if key not in dimension.verdicts:
-                dimension.verdicts[key] = self._caps_refusal(dimension, value, touch)
-            if (found := dimension.verdicts[key]) is not None:
-                worst = _longer(worst, found)
+        for dimension in self._dimensions():
+            found = self._verdict(dimension, dimension.value_of(touch), touch)
+            worst = worst if found is None else _longer(worst, found)
         if self._policy.pressure is not None:
             worst = _longer(worst, self._pressure_refusal(touch))
         return worst
 
-    def suppression(self, touch: Touch) -> tuple[str, datetime | None] | None:
+    def refusals(self, groups: TouchGroups) -> Refusals:
+        """As `refusal`, for all candidates at once."""
+        refused: Refusals = []
+        for dimension in self._dimensions():
+            by_value = groups[dimension.side]
+            for value in self._values_with_little_room(dimension, by_value):
+                for group in by_value.get(value, ()):
+                    found = self._verdict(dimension, value, group.example.touch)
+                    refused = refused if found is None else _overlaid(refused, group.messages, found)
+        if self._policy.pressure is not None:
+            for group in groups["everything"].get("", ()):
+                found = self._pressure_refusal(group.example.touch)
+                refused = refused if found is None else _overlaid(refused, group.messages, found)
+        return refused
+
+    def suppression(self, touch: Touch) -> BookRefusal | None:
         """Why a message is suppressed after an outcome, and until when (None: for ever); None if it is not."""
-        if self._resting is None:
-            self._resting = _resting(self._policy.suppressions, self._responses, self._now)
-        worst: tuple[str, datetime | None] | None = None
-        for scope, resting in self._resting.items():
-            found = resting.get(_VALUES[scope](touch))
-            if found is not None and (worst is None or _is_later(found[1], worst[1])):
-                worst = found
+        worst: BookRefusal | None = None
+        for scope, resting in self._suppressed().items():
+            found = resting.get(TOUCH_SIDES[scope](touch))
+            worst = worst if found is None else _longer(worst, found)
         return worst
+
+    def suppressions(self, groups: TouchGroups) -> Refusals:
+        """As `suppression`, for all candidates at once."""
+        refused: Refusals = []
+        for scope, resting in self._suppressed().items():
+            for value, found in resting.items():
+                for group in groups[scope].get(value, ()):
+                    refused = _overlaid(refused, group.messages, found)
+        return refused
 
     def with_contact(self, touch: Touch) -> "ContactLedger":
         """The book with one more contact made now, as the earlier positions of a slate make them."""
@@ -183,11 +211,12 @@ class ContactLedger:
         if fatigue is None or not self._counts(touch.message_class, CapScope.PRESSURE):
             return 0.0
         if self._faded is None:
+            now, half_life = self._now, fatigue.half_life_seconds
             self._faded = math.fsum(
-                self._weight(contact.touch)
-                * 0.5 ** (max((self._now - contact.at).total_seconds(), 0.0) / fatigue.half_life_seconds)
-                for contact in self._book(CapUnit.CUSTOMER)
-                if self._counts(contact.touch.message_class, CapScope.PRESSURE)
+                [
+                    weight * 0.5 ** (max((now - contact.at).total_seconds(), 0.0) / half_life)
+                    for contact, weight in self._pressing()
+                ]
             )
         return fatigue.cost_minor * self._weight(touch) * self._faded
 
@@ -195,8 +224,9 @@ class ContactLedger:
         """When each offer was last sent to the customer, of the contacts that count."""
         latest: dict[str, datetime] = {}
         for contact in self._book(CapUnit.CUSTOMER):
-            offer_id = contact.touch.offer_id
-            latest[offer_id] = max(contact.at, latest.get(offer_id, contact.at))
+            offer_id, at = contact.touch.offer_id, contact.at
+            if offer_id not in latest or at > latest[offer_id]:
+                latest[offer_id] = at
         return latest
 
     def _book(self, unit: CapUnit) -> tuple[Contact, ...]:
@@ -206,24 +236,68 @@ class ContactLedger:
             self._books[unit] = _counting(listed, self._now, ghosts=self._ghosts)
         return self._books[unit]
 
+    def _pressing(self) -> Sequence[tuple[Contact, float]]:
+        """The customer's contacts that count towards pressure, each with its weight."""
+        if self._pressed is None:
+            self._pressed = [
+                (contact, self._weight(touch))
+                for contact in self._book(CapUnit.CUSTOMER)
+                if self._counts((touch := contact.touch).message_class, CapScope.PRESSURE)
+            ]
+        return self._pressed
+
+    def _dimensions(self) -> tuple[_Dimension, ...]:
+        if self._near is None:
+            self._near = _dimensions_of(filter(self._is_near, self._policy.caps))
+        return self._near
+
+    def _values_with_little_room(self, dimension: _Dimension, values: Iterable[str]) -> Iterable[str]:
+        """Those that a cap can be full for: with contacts, unless plans or a limit of 0 need none."""
+        if self._due or any(cap.limit == 0 for cap in dimension.caps):
+            return values
+        return dict.fromkeys(
+            value
+            for unit in dict.fromkeys(cap.unit for cap in dimension.caps)
+            for value in self._members(dimension, unit)
+        )
+
+    def _verdict(self, dimension: _Dimension, value: str, touch: Touch) -> BookRefusal | None:
+        key = (value, touch.message_class, touch.channel_id) if self._due else value
+        if key not in dimension.verdicts:
+            dimension.verdicts[key] = self._caps_refusal(dimension, value, touch)
+        return dimension.verdicts[key]
+
+    def _suppressed(self) -> Mapping[SuppressionScope, Mapping[str, BookRefusal]]:
+        if self._resting is None:
+            self._resting = _resting(self._policy.suppressions, self._responses, self._now)
+        return self._resting
+
     def _is_near(self, cap: Cap) -> bool:
         """False for a cap that cannot be full, since all contacts together do not fill it: most are such caps."""
         if self._due or cap.limit == 0:
             return True
+        book = self._book(cap.unit)
+        if len(book) < cap.limit:
+            return False
         since = self._now - timedelta(seconds=cap.window_seconds)
-        return sum([contact.at > since for contact in self._book(cap.unit)]) >= cap.limit
+        return sum([contact.at > since for contact in book]) >= cap.limit
 
     def _counts(self, message_class: MessageClass, scope: CapScope) -> bool:
-        rules = self._classes.get(message_class)
-        return rules is None or scope in rules.counts_towards
+        known = self._counting.get((message_class, scope))
+        if known is None:
+            rules = self._classes.get(message_class)
+            known = self._counting[message_class, scope] = rules is None or scope in rules.counts_towards
+        return known
 
     def _weight(self, touch: Touch) -> float:
-        pressure = self._policy.pressure
+        pressure, key = self._policy.pressure, (touch.message_class, touch.channel_id)
         if pressure is None:
             return 1.0
-        return pressure.class_weights.get(touch.message_class, 1.0) * pressure.channel_weights.get(
-            touch.channel_id, 1.0
-        )
+        weight = self._weights.get(key)
+        if weight is None:
+            weight = pressure.class_weights.get(key[0], 1.0) * pressure.channel_weights.get(key[1], 1.0)
+            self._weights[key] = weight
+        return weight
 
     def _rank(self, touch: Touch) -> tuple[bool, float]:
         """How heavy a message is: a class with precedence before all others, then by weight."""
@@ -283,26 +357,22 @@ class ContactLedger:
         if pressure is None or weight == 0:
             return None
         length = timedelta(seconds=pressure.window_seconds)
-        if self._made is None:
-            self._made = [
-                self._span(contact, length, self._weight(contact.touch))
-                for contact in self._book(CapUnit.CUSTOMER)
-                if contact.at > self._now - length and self._counts(contact.touch.message_class, CapScope.PRESSURE)
-            ]
+        since = self._now - length
         planned = [
             WindowSpan(plan.due_at, plan.due_at + length, self._weight(plan.touch))
             for plan in self._heavier(touch, CapScope.PRESSURE)
         ]
         if self._load is None:
-            self._load = math.fsum(span.weight for span in self._made)
+            self._load = math.fsum([weight for contact, weight in self._pressing() if contact.at > since])
         load = self._load
         if not planned and fits(load + weight, pressure.limit):
             return None
         full = (
             f"pressure: {load:g} of {pressure.limit:g} in {span_words(pressure.window_seconds)}, this weighs {weight:g}"
         )
+        made = [self._span(contact, length, weighs) for contact, weighs in self._pressing() if contact.at > since]
         window = self._window(length, pressure.limit)
-        return self._judge(full, Exclusion.PRESSURE_REACHED, self._made, planned, window, weight)
+        return self._judge(full, Exclusion.PRESSURE_REACHED, made, planned, window, weight)
 
     def _span(self, contact: Contact, length: timedelta, weight: float) -> WindowSpan:
         """When a contact weighs, as far as is known: until it leaves the window or its reservation ends."""
@@ -339,29 +409,37 @@ def _dimensions_of(caps: Iterable[Cap]) -> tuple[_Dimension, ...]:
         is_name = cap.scope is CapScope.CREATIVE and cap.of is not None and "/" not in cap.of
         name = "creative_name" if is_name else cap.scope.value
         if name not in dimensions:
-            dimensions[name] = _Dimension(cap.scope, _VALUES[name])
+            dimensions[name] = _Dimension(cap.scope, name)
         dimensions[name].caps.append(cap)
     return tuple(dimensions.values())
 
 
 def _counting(contacts: Sequence[Contact], now: datetime, *, ghosts: bool) -> tuple[Contact, ...]:
+    listed = contacts if ghosts else [contact for contact in contacts if not contact.is_ghost]
+    merged = {contact.contact_id: contact for contact in listed}
+    if len(merged) < len(listed):
+        merged = _merged(listed)
+    return tuple(
+        [
+            contact
+            for contact in merged.values()
+            if contact.counts_at(now) and not (ghosts and contact.contact_id + GHOST_SUFFIX in merged)
+        ]
+    )
+
+
+def _merged(contacts: Iterable[Contact]) -> dict[str, Contact]:
     merged: dict[str, Contact] = {}
     for contact in contacts:
-        if contact.is_ghost and not ghosts:
-            continue
         known = merged.get(contact.contact_id)
         merged[contact.contact_id] = contact if known is None else merge_contacts(known, contact)
-    return tuple(
-        contact
-        for contact in merged.values()
-        if contact.counts_at(now) and not (ghosts and contact.contact_id + GHOST_SUFFIX in merged)
-    )
+    return merged
 
 
 def _resting(
     suppressions: Sequence[Suppression], responses: Sequence[Response], now: datetime
-) -> dict[SuppressionScope, dict[str, tuple[str, datetime | None]]]:
-    resting: dict[SuppressionScope, dict[str, tuple[str, datetime | None]]] = {}
+) -> dict[SuppressionScope, dict[str, BookRefusal]]:
+    resting: dict[SuppressionScope, dict[str, BookRefusal]] = {}
     for rule in suppressions:
         rest = None if rule.cooldown_seconds is None else timedelta(seconds=rule.cooldown_seconds)
         span = "for ever" if rule.cooldown_seconds is None else f"for {span_words(rule.cooldown_seconds)}"
@@ -369,10 +447,28 @@ def _resting(
         for response in responses:
             until = None if rest is None else response.at + rest
             if response.outcome == rule.after and (until is None or now < until):
-                value = _VALUES[rule.scope](response.touch)
-                if value not in values or _is_later(until, values[value][1]):
-                    values[value] = (f"{rule.after}: {rule.scope} rests {span}", until)
+                value = TOUCH_SIDES[rule.scope](response.touch)
+                if value not in values or _is_later(until, values[value][2]):
+                    values[value] = (Exclusion.SUPPRESSED, f"{rule.after}: {rule.scope} rests {span}", until)
     return resting
+
+
+def _overlaid(refused: Refusals, messages: MessageSet, found: BookRefusal) -> Refusals:
+    """The refusals with one more, where the one that lasts longer counts for messages that have two."""
+    overlaid: Refusals = []
+    left = messages
+    for known, former in refused:
+        both = known & left
+        left &= ~both
+        if not both or _longer(former, found) is former:
+            overlaid.append((known, former))
+            continue
+        overlaid.append((both, found))
+        if known != both:
+            overlaid.append((known & ~both, former))
+    if left:
+        overlaid.append((left, found))
+    return overlaid
 
 
 def _longer(worst: BookRefusal | None, found: BookRefusal | None) -> BookRefusal | None:

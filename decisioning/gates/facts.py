@@ -3,8 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from decisioning.catalogue.care import DEFAULT_CARE, CarePolicy
-from decisioning.consent import is_profiled
+from decisioning.catalogue.care import NO_CASE, CareStanding
 from decisioning.decision import Inputs
 from decisioning.errors import InvalidInputError
 from decisioning.live import live_facts
@@ -15,7 +14,8 @@ from decisioning.rules.predicate import Facts, FactValue
 def gather_facts(
     inputs: Inputs,
     *,
-    care: CarePolicy = DEFAULT_CARE,
+    is_profiled: bool,
+    care: CareStanding = NO_CASE,
     event_types: Iterable[str] = (),
     words: Mapping[str, Collection[str]] | None = None,
 ) -> dict[str, FactValue]:
@@ -25,17 +25,17 @@ def gather_facts(
 
     Args:
         inputs: What is known.
-        care: The kinds of trouble there are, see `live.live_facts`.
+        is_profiled: As `consent.is_profiled` says.
+        care: Where service stands before sales, see `care.care_standing`.
         event_types: Types whose live counts are 0, and not missing, where nothing happened.
         words: Those that customer attributes may have which are categories: rules can tell nothing of another word.
 
     Raises:
         InvalidInputError: Feature names and values differ in number.
     """
-    profiled = is_profiled(inputs)
-    facts = live_facts(inputs.live, inputs.now, care=care, event_types=event_types, is_profiled=profiled)
+    facts = live_facts(inputs.live, inputs.now, care=care, event_types=event_types, is_profiled=is_profiled)
     features = inputs.features
-    if features is not None and profiled:
+    if features is not None and is_profiled:
         if features.values.shape != (len(features.names),):
             raise InvalidInputError(
                 f"features must have one value per name ({len(features.names)}), got shape {features.values.shape}"

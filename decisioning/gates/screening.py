@@ -1,169 +1,30 @@
-"""The hard rules: each gate checks one message, and passes it or gives a reason.
+"""Which messages of a touchpoint may be sent: every gate answers for all of them on every path.
 
-Every gate is asked about every message on every path, so a record always holds all the reasons, and no arm, outage or
-shortage of knowledge opens anything. Only a message class passes gates unasked, and only the layers that the matrix of
-classes gives it. What cannot be checked does not pass: without a profile nothing counts as reachable or agreed to, and
-without features no rule over features holds, whichever way it points.
+So a record always holds all the reasons, and no arm, outage or shortage of knowledge opens anything. Only a message
+class passes gates unasked, and only the layers that the matrix of classes gives it. What cannot be checked does not
+pass: without a profile nothing counts as reachable or agreed to, and without features no rule over features holds,
+whichever way it points.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from decisioning.catalogue.contact_policy import limits_contacts
+from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.message_classes import Layer
 from decisioning.catalogue.quiet_hours import NEVER
-from decisioning.decision import Excluded
 from decisioning.gates.candidate import Candidate
-from decisioning.gates.checks import (
-    applicability_gate,
-    arm_gate,
-    caller_gate,
-    capacity_gate,
-    care_gate,
-    channel_gate,
-    company_gate,
-    consent_gate,
-    contact_gate,
-    creative_gate,
-    eligibility_gate,
-    follow_gate,
-    holdout_gate,
-    holds,
-    known_gate,
-    order_gate,
-    programme_gate,
-    protection_gate,
-    purpose_gate,
-    quiet_gate,
-    reach_gate,
-    score_gate,
-    seen_gate,
-    slate_gate,
-    stage_gate,
-    state_gate,
-    subscription_gate,
-    suitability_gate,
-    suppression_gate,
-    validity_gate,
-)
 from decisioning.gates.contact_ledger import BookRefusal
+from decisioning.gates.exclusions import Exclusions, Refused
+from decisioning.gates.gate import GATES, Gate
+from decisioning.gates.grouping import Grouping, MessageSet
+from decisioning.gates.lineup import Lineup
 from decisioning.gates.situation import Situation
-
-__all__ = [
-    "ALL_LAYERS",
-    "GATES",
-    "Board",
-    "Gate",
-    "LayerRefusal",
-    "Screening",
-    "allowed_at",
-    "holds",
-    "screen",
-    "screen_again",
-]
-
-type LayerRefusal = tuple[Layer, BookRefusal]
-"""What a gate of a layer said."""
-
-
-def _always(_: Situation) -> bool:
-    return True
-
-
-def _has_company(situation: Situation) -> bool:
-    return bool(situation.sent or situation.slate)
-
-
-def _has_caps(situation: Situation) -> bool:
-    return limits_contacts(situation.catalogue.contact_policy)
-
-
-def _has_responses(situation: Situation) -> bool:
-    return bool(situation.catalogue.contact_policy.suppressions and situation.inputs.live.responses)
-
-
-def _has_purposes(situation: Situation) -> bool:
-    return any(channel.purposes is not None for channel in situation.catalogue.channels.values())
-
-
-def _has_limits(situation: Situation) -> bool:
-    return bool(situation.catalogue.limits or situation.catalogue.shares)
-
-
-@dataclass(frozen=True, slots=True)
-class Gate:
-    """A gate and its layer.
-
-    Attributes:
-        can_refuse: False in situations in which it passes every message, so that asking is idle.
-    """
-
-    layer: Layer
-    ask: Callable[[Candidate, Situation], BookRefusal | None]
-    can_refuse: Callable[[Situation], bool] = _always
-
-
-GATES: tuple[Gate, ...] = (
-    Gate(Layer.REQUEST, channel_gate, lambda situation: situation.channels is not None),
-    Gate(Layer.REQUEST, caller_gate, lambda situation: bool(situation.request.excluded_offers)),
-    Gate(Layer.REQUEST, slate_gate, lambda situation: bool(situation.slate)),
-    Gate(Layer.PROTECTION, protection_gate, lambda situation: bool(situation.protections)),
-    Gate(Layer.CONSENT, consent_gate),
-    Gate(Layer.CONSENT, subscription_gate, lambda situation: bool(situation.unsubscribed)),
-    Gate(Layer.REACHABILITY, reach_gate),
-    Gate(Layer.VALIDITY, validity_gate),
-    Gate(Layer.STAGE, stage_gate),
-    Gate(Layer.PURPOSE, purpose_gate, _has_purposes),
-    Gate(Layer.ELIGIBILITY, eligibility_gate),
-    Gate(Layer.APPLICABILITY, applicability_gate),
-    Gate(Layer.APPLICABILITY, known_gate),
-    Gate(Layer.APPLICABILITY, follow_gate, lambda situation: situation.catalogue.conversation is not None),
-    Gate(Layer.SUITABILITY, suitability_gate),
-    Gate(Layer.COMPATIBILITY, company_gate, _has_company),
-    Gate(Layer.COMPATIBILITY, order_gate, _has_company),
-    Gate(Layer.CARE, care_gate, lambda situation: bool(situation.paused)),
-    Gate(Layer.CONTACT_POLICY, state_gate, lambda situation: situation.inputs.live.is_lost),
-    Gate(Layer.CONTACT_POLICY, contact_gate, _has_caps),
-    Gate(Layer.SUPPRESSION, suppression_gate, _has_responses),
-    Gate(Layer.CONVERSATION, seen_gate, lambda situation: bool(situation.seen.offers)),
-    Gate(Layer.QUIET_HOURS, quiet_gate, lambda situation: bool(situation.catalogue.quiet_hours.rules)),
-    Gate(Layer.CAPACITY, capacity_gate, _has_limits),
-    Gate(Layer.CREATIVE, creative_gate, lambda situation: bool(situation.unfit)),
-    Gate(Layer.TEST, holdout_gate, lambda situation: situation.is_held_out),
-    Gate(Layer.TEST, programme_gate, lambda situation: bool(situation.programmes)),
-    Gate(Layer.TEST, arm_gate, lambda situation: situation.is_silent_arm),
-    Gate(Layer.SCORE, score_gate, lambda situation: not situation.is_rankable),
-)
-"""In the order in which reasons are reported, which is that of the layers."""
 
 ALL_LAYERS = frozenset(Layer)
 
-
-class Board:
-    """The gates that can refuse anything in one situation, laid out once per set of bypassed layers."""
-
-    __slots__ = ("_by_bypassed", "_gates", "_situation")
-
-    def __init__(self, situation: Situation, layers: frozenset[Layer] = ALL_LAYERS) -> None:
-        """Lay out the gates of some layers for a situation."""
-        self._situation = situation
-        self._gates = tuple([gate for gate in GATES if gate.layer in layers and gate.can_refuse(situation)])
-        self._by_bypassed: dict[frozenset[Layer], tuple[Gate, ...]] = {}
-
-    def ask(self, candidate: Candidate) -> tuple[LayerRefusal, ...]:
-        """What the gates say against a message; those of layers that its class bypasses are not asked."""
-        bypassed, situation = candidate.bypasses, self._situation
-        gates = self._by_bypassed.get(bypassed)
-        if gates is None:
-            gates = tuple([gate for gate in self._gates if gate.layer not in bypassed])
-            self._by_bypassed[bypassed] = gates
-        found: list[LayerRefusal] = []
-        for gate in gates:
-            refusal = gate.ask(candidate, situation)
-            if refusal is not None:
-                found.append((gate.layer, refusal))
-        return tuple(found)
+type LayerRefusal = tuple[Layer, BookRefusal]
+"""What a gate of a layer said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,59 +32,102 @@ class Screening:
     """What the gates left.
 
     Attributes:
-        permitted: Indexes of permitted candidates, in candidate order.
-        excluded: The rest with every reason, in candidate order.
-        refusals: Per candidate what each layer that refused said; k entries, empty for permitted ones.
+        permitted: The candidates that may be sent.
+        excluded: The rest with every reason.
     """
 
-    permitted: tuple[int, ...]
-    excluded: tuple[Excluded, ...]
-    refusals: tuple[tuple[LayerRefusal, ...], ...]
+    permitted: MessageSet
+    excluded: Exclusions
 
 
-def screen(candidates: Sequence[Candidate], situation: Situation) -> Screening:
-    """Ask every gate about every candidate.
+class Board:
+    """All gates, laid out over the candidates of a touchpoint.
 
-    Returns:
-        Which candidates may be sent, and every reason against each of the others.
+    Attributes:
+        lineup: The candidates.
     """
-    board = Board(situation)
-    return _screening(candidates, [board.ask(one) for one in candidates], situation)
+
+    __slots__ = ("_arrivals", "_asked", "lineup")
+
+    def __init__(self, catalogue: Catalogue, candidates: Sequence[Candidate]) -> None:
+        """Lay the gates out; a gate is not asked about messages whose class bypasses its layer."""
+        self.lineup = Lineup(candidates)
+        self._arrivals = Grouping(candidates, _arrival)
+        groupings = [(gate, Grouping(candidates, _asked_by(gate, catalogue))) for gate in GATES]
+        self._asked = [(gate, grouping) for gate, grouping in groupings if grouping.groups]
+
+    def screen(self, situation: Situation) -> Screening:
+        """Which candidates may be sent in a situation, and every reason against each of the others."""
+        return self._screening(self._refused(situation, ALL_LAYERS), situation)
+
+    def screen_again(self, former: Screening, situation: Situation, layers: frozenset[Layer]) -> Screening:
+        """Ask only some layers again, in a situation that differs from that of `former` in nothing else.
+
+        Args:
+            former: What a screening of all layers found.
+            situation: From `situation.in_slate` with `SLATE_LAYERS`, or `situation.freed` with `FREED_LAYERS`.
+            layers: Layers whose answers may be others now.
+        """
+        kept = [one for one in former.excluded.refused if one.layer not in layers]
+        asked = self._refused(situation, layers)
+        return self._screening(tuple(sorted((*kept, *asked), key=_place)), situation)
+
+    def _refused(self, situation: Situation, layers: frozenset[Layer]) -> tuple[Refused, ...]:
+        found: list[Refused] = []
+        for gate, grouping in self._asked:
+            if gate.layer in layers and gate.can_refuse(situation):
+                said = _said(gate, grouping, self.lineup, situation)
+                found += [Refused(messages, gate.layer, *refusal) for refusal, messages in said.items() if messages]
+        return tuple(found)
+
+    def _screening(self, refused: tuple[Refused, ...], situation: Situation) -> Screening:
+        waits = tuple(self._waits(refused, situation)) if refused else ()
+        excluded = Exclusions(self.lineup.keys, refused, waits)
+        return Screening(permitted=self.lineup.everything & ~excluded.messages, excluded=excluded)
+
+    def _waits(self, refused: Sequence[Refused], situation: Situation) -> Iterator[tuple[MessageSet, datetime]]:
+        """Messages for which only time stands in the way, by the moment at which they would pass."""
+        hopeless, timed = 0, list[tuple[datetime, MessageSet]]()
+        for one in refused:
+            if one.until is None or one.until >= NEVER:
+                hopeless |= one.messages
+            else:
+                timed.append((one.until, one.messages))
+        timed.sort(reverse=True)
+        settled = hopeless
+        for latest, messages in timed:
+            waiting = messages & ~settled
+            settled |= waiting
+            for group in self._arrivals.meeting(waiting):
+                moment = _passes_at(group.example, latest, situation)
+                if moment is not None:
+                    yield group.messages & waiting, moment
 
 
-def screen_again(
-    candidates: Sequence[Candidate], former: Screening, situation: Situation, layers: frozenset[Layer]
-) -> Screening:
-    """Ask only some layers again, in a situation that differs from that of `former` in nothing else.
-
-    Args:
-        candidates: As for `former`.
-        former: What a screening of all layers found.
-        situation: From `situation.in_slate` with `SLATE_LAYERS`, or `situation.freed` with `FREED_LAYERS`.
-        layers: Layers whose answers may be others now.
-    """
-    board, refusals = Board(situation, layers), list[tuple[LayerRefusal, ...]]()
-    for candidate, before in zip(candidates, former.refusals, strict=True):
-        kept = tuple([one for one in before if one[0] not in layers]) if before else ()
-        asked = board.ask(candidate)
-        refusals.append(tuple(sorted(kept + asked, key=_place)) if kept and asked else kept or asked)
-    return _screening(candidates, refusals, situation)
+def refusals(candidate: Candidate, situation: Situation, layers: frozenset[Layer]) -> tuple[LayerRefusal, ...]:
+    """What the gates of some layers say against one message; those that its class bypasses are not asked."""
+    found: list[LayerRefusal] = []
+    for gate in GATES:
+        if gate.layer in layers and gate.layer not in candidate.bypasses and gate.can_refuse(situation):
+            refusal = gate.ask(candidate, situation)
+            if refusal is not None:
+                found.append((gate.layer, refusal))
+    return tuple(found)
 
 
-def allowed_at(candidate: Candidate, refusals: Sequence[LayerRefusal], situation: Situation) -> datetime | None:
+def allowed_at(candidate: Candidate, refused: Sequence[LayerRefusal], situation: Situation) -> datetime | None:
     """The first moment at which the gates would let a message pass, where nothing but time stands in its way.
 
     It is the latest of the refusals' own moments, moved on where the channel rests just then; None where one of them
     has no such moment, or where the offer would arrive too late.
     """
-    latest: datetime | None = None
-    for _, (_, _, moment) in refusals:
-        if moment is None or moment >= NEVER:
-            return None
-        if latest is None or moment > latest:
-            latest = moment
-    if latest is None:
-        return None
+    moments = [NEVER if moment is None else moment for _, (_, _, moment) in refused]
+    latest = max(moments, default=NEVER)
+    return None if latest >= NEVER else _passes_at(candidate, latest, situation)
+
+
+def _passes_at(candidate: Candidate, latest: datetime, situation: Situation) -> datetime | None:
+    """When a message passes that waits for a moment: then, or when its channel is awake again, if that is in time."""
     if Layer.QUIET_HOURS not in candidate.bypasses:
         latest = situation.times.quiet_until(candidate.channel_id, latest) or latest
     until = candidate.valid_until
@@ -233,27 +137,33 @@ def allowed_at(candidate: Candidate, refusals: Sequence[LayerRefusal], situation
     return None if is_late else latest
 
 
-def _screening(
-    candidates: Sequence[Candidate], refusals: Sequence[tuple[LayerRefusal, ...]], situation: Situation
-) -> Screening:
-    permitted = tuple(index for index, found in enumerate(refusals) if not found)
-    excluded = tuple(
-        _excluded(candidate, found, situation) for candidate, found in zip(candidates, refusals, strict=True) if found
-    )
-    return Screening(permitted=permitted, excluded=excluded, refusals=tuple(refusals))
+def _arrival(candidate: Candidate) -> tuple[str, datetime | None, bool]:
+    """All of a message that `_passes_at` looks at."""
+    return candidate.channel_id, candidate.valid_until, Layer.QUIET_HOURS in candidate.bypasses
 
 
-def _excluded(candidate: Candidate, refusals: tuple[LayerRefusal, ...], situation: Situation) -> Excluded:
-    return Excluded(
-        message_key=candidate.key,
-        reasons=tuple([reason for _, (reason, _, _) in refusals]),
-        details=tuple([detail for _, (_, detail, _) in refusals]),
-        allowed_at=allowed_at(candidate, refusals, situation),
-    )
+def _asked_by(gate: Gate, catalogue: Catalogue) -> Callable[[Candidate], Hashable | None]:
+    """What a gate looks at, of the candidates that it is asked about at all."""
+    return lambda one: None if gate.layer in one.bypasses else gate.looks_at(one, catalogue)
+
+
+def _said(gate: Gate, grouping: Grouping, lineup: Lineup, situation: Situation) -> dict[BookRefusal, MessageSet]:
+    """What a gate says, and against which messages; equal answers together."""
+    said: dict[BookRefusal, MessageSet] = {}
+    if gate.sweep is not None:
+        for messages, refusal in gate.sweep(lineup, situation):
+            said[refusal] = said.get(refusal, 0) | messages & grouping.everything
+        return said
+    groups = grouping.groups if gate.among is None else grouping.meeting(gate.among(lineup, situation))
+    for example, messages in groups:
+        refusal = gate.ask(example, situation)
+        if refusal is not None:
+            said[refusal] = said.get(refusal, 0) | messages
+    return said
 
 
 _PLACES = {layer: place for place, layer in enumerate(Layer)}
 
 
-def _place(refusal: LayerRefusal) -> int:
-    return _PLACES[refusal[0]]
+def _place(refused: Refused) -> int:
+    return _PLACES[refused.layer]

@@ -4,25 +4,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from decisioning.catalogue.care import CareStanding, care_standing, pauses
+from decisioning.catalogue.care import CareStanding, paused_classes
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.channel import Channel
-from decisioning.catalogue.contact_policy import Touch
 from decisioning.catalogue.conversation import NOTHING_SEEN, Seen, seen_lately
 from decisioning.catalogue.experiment import ArmPolicy
 from decisioning.catalogue.journey import StageStanding
-from decisioning.catalogue.limits import LimitScope, Supply
+from decisioning.catalogue.limits import Supply
 from decisioning.catalogue.message import MessageClass
 from decisioning.catalogue.message_classes import Layer
 from decisioning.catalogue.quiet_hours import quiet_until, zones_of
-from decisioning.consent import Pair, given_consents, is_profiled, latest_answers
+from decisioning.consent import Pair, given_consents, latest_answers
 from decisioning.customer import Consent
 from decisioning.decision import Inputs, Placement, Request
 from decisioning.gates.arrival import arrives_at
 from decisioning.gates.assignment import Assignment
 from decisioning.gates.candidate import Candidate
-from decisioning.gates.capacity import limit_refusal, uses
-from decisioning.gates.contact_ledger import BookRefusal, ContactLedger
+from decisioning.gates.capacity import uses
+from decisioning.gates.contact_ledger import ContactLedger
 from decisioning.rules.predicate import Facts
 
 UNRANKED_POLICIES = frozenset({ArmPolicy.RANDOM, ArmPolicy.RULES})
@@ -66,27 +65,7 @@ class ChannelTimes:
         return self._arrivals[key]
 
 
-class Shortages:
-    """What of capacities, budgets and shares is used up, asked once for all messages that use the same."""
-
-    __slots__ = ("_at", "_catalogue", "_found", "_names_offers", "_supply")
-
-    def __init__(self, catalogue: Catalogue, supply: Supply, at: datetime) -> None:
-        """Take what was used, as read at a moment."""
-        self._catalogue, self._supply, self._at = catalogue, supply, at
-        self._names_offers = any(limit.scope is LimitScope.OFFER for limit in catalogue.limits)
-        self._found: dict[tuple[str, str, str, str], BookRefusal | None] = {}
-
-    def refusal(self, touch: Touch, cost_minor: float) -> BookRefusal | None:
-        """Why a message finds no room, if it finds none; `cost_minor` is that of its channel."""
-        offer_id = touch.offer_id if self._names_offers else ""
-        key = (touch.channel_id, touch.goal_id, touch.message_class, offer_id)
-        if key not in self._found:
-            self._found[key] = limit_refusal(self._catalogue, touch, cost_minor, self._supply, self._at)
-        return self._found[key]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen, which takes three times as long to make; nobody changes one
 class Situation:
     """All that gates may look at.
 
@@ -112,7 +91,6 @@ class Situation:
         seen: What the customer has seen lately.
         times: When channels rest and messages arrive.
         supply: What all customers share, with what earlier positions use.
-        shortages: What of it is used up.
         is_held_out: The customer is in the universal holdout.
         programmes: Programmes whose holdout they are in.
         is_silent_arm: An experiment arm keeps silent.
@@ -137,7 +115,6 @@ class Situation:
     sent: Mapping[str, datetime]
     times: ChannelTimes
     supply: Supply
-    shortages: Shortages
     is_held_out: bool
     programmes: frozenset[str]
     is_silent_arm: bool
@@ -163,7 +140,14 @@ class Situation:
 
 
 def situation_of(
-    catalogue: Catalogue, inputs: Inputs, *, assignment: Assignment, place: StageStanding, facts: Facts
+    catalogue: Catalogue,
+    inputs: Inputs,
+    *,
+    assignment: Assignment,
+    place: StageStanding,
+    facts: Facts,
+    care: CareStanding,
+    is_profiled: bool,
 ) -> Situation:
     """The situation of a decision's first placement.
 
@@ -173,21 +157,22 @@ def situation_of(
         assignment: Holdouts and experiment arms of the customer.
         place: Their journey stage.
         facts: As `facts.gather_facts`, with `stage`.
+        care: Where service stands before sales.
+        is_profiled: As `consent.is_profiled` says.
 
     Raises:
         InvalidInputError: A consent that is dated without an offset.
     """
     customer = inputs.customer
     answers = latest_answers(given_consents(inputs), inputs.now)
-    care = care_standing(catalogue.care, inputs.live.cases, inputs.now)
-    profiled, ledger = is_profiled(inputs), ledger_of(catalogue, inputs, ghosts=False)
+    ledger = ledger_of(catalogue, inputs, ghosts=False)
     return Situation(
         catalogue=catalogue,
         inputs=inputs,
         facts=facts,
         stage_id=place.stage_id,
         is_stage_known=place.is_known,
-        is_profiled=profiled,
+        is_profiled=is_profiled,
         channels=asked_channels(inputs.request, inputs.request.placements[0]),
         reachable=customer.reachable_channels if customer is not None else frozenset(),
         unsubscribed=customer.unsubscribed_channels if customer is not None else frozenset(),
@@ -195,20 +180,19 @@ def situation_of(
         granted=frozenset([pair for pair, answer in answers.items() if answer.is_granted]),
         protections=protections_in_force(inputs),
         care=care,
-        paused=frozenset([one for one in MessageClass if pauses(catalogue.care, care, one)]),
+        paused=paused_classes(catalogue.care, care),
         ledger=ledger,
         sent=ledger.sent_offers(),
         seen=seen_lately(catalogue.conversation, inputs.live.responses, inputs.now),
         times=ChannelTimes(catalogue, inputs),
         supply=inputs.supply,
-        shortages=Shortages(catalogue, inputs.supply, inputs.now),
         is_held_out=assignment.is_held_out,
         programmes=assignment.programmes,
         is_silent_arm=ArmPolicy.SILENCE in assignment.policies,
         is_rankable=(
             inputs.expected_values is not None
             or inputs.is_cold_start
-            or not profiled
+            or not is_profiled
             or not UNRANKED_POLICIES.isdisjoint(assignment.policies)
         ),
     )
@@ -246,15 +230,13 @@ def in_slate(situation: Situation, chosen: Candidate | None, placement: Placemen
     used = dict(situation.supply.used)
     for counter, amount in uses(situation.catalogue, chosen.touch, chosen.cost_minor, situation.now).items():
         used[counter] = used.get(counter, 0.0) + amount
-    supply = replace(situation.supply, used=used)
     return replace(
         situation,
         channels=channels,
         slate=situation.slate | {chosen.offer_id},
         followed=situation.followed.union(chosen.not_after),
         ledger=situation.ledger.with_contact(chosen.touch),
-        supply=supply,
-        shortages=Shortages(situation.catalogue, supply, situation.now),
+        supply=replace(situation.supply, used=used),
     )
 
 

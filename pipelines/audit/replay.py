@@ -72,6 +72,7 @@ class ReplayReport:
         imported: Rows without a record: other systems decided.
         absent: Decisions whose policy cannot be built, by reason.
         changed: Decisions that came out otherwise.
+        seconds: How long it took.
     """
 
     same: int = 0
@@ -106,6 +107,12 @@ def replay_log(
 ) -> ReplayReport:
     """Replay the decisions of a log.
 
+    Args:
+        log: The log.
+        archive: Policies of old.
+        plan: Which decisions.
+        on_progress: Called with rows done and to do.
+
     Raises:
         UnknownNameError: The log has no such decision.
         LogUnavailableError: The log could not be read.
@@ -129,7 +136,13 @@ def replay_log(
 def replayed_differences(
     record_json: str, row: Mapping[str, Any], archive: PolicyArchive
 ) -> Absence | list[Difference]:
-    """Where deciding again differs from what was logged; or why it cannot be decided again."""
+    """Where deciding again differs from what was logged; or why it cannot be decided again.
+
+    Args:
+        record_json: The record, as logged.
+        row: Its row of the log, whose columns must agree with it.
+        archive: Policies of old.
+    """
     try:
         record = orjson.loads(record_json)
         logged = decision_from_record(record)

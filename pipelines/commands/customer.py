@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from features.ids import whole_id
-from pipelines.options import HomeOption, JsonOption, moment_or_now, print_json, print_result, say, settings_for
+from pipelines.options import HomeOption, JsonOption, print_result, say, settings_for
 
 if TYPE_CHECKING:
     from decisioning.rules.predicate import FactValue
     from serving.privacy.erasure import Erasure
 
-app = typer.Typer(
-    name="customer", help="Data subject rights: show, correct or erase a customer's data.", no_args_is_help=True
-)
+customer_app = typer.Typer(help="Data subject rights: show, correct or erase a customer's data.", no_args_is_help=True)
 
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="The customer's id.", parser=whole_id)]
 
@@ -26,10 +24,15 @@ _NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,17})(\.[0-9]+)?")
 """What is a number; 01067 is not, it would lose its zero."""
 
 
-@app.command("show")
+def register(app: typer.Typer) -> None:
+    """Add `nextbest customer`."""
+    app.add_typer(customer_app, name="customer")
+
+
+@customer_app.command("show")
 def show(
     customer_id: IdArgument,
-    out: Annotated[Path | None, typer.Option(metavar="FILE.json", help="Write it here, as JSON.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE.json", help="Write it here, as JSON.")] = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -58,12 +61,12 @@ def show(
         write_shown(out, shown)
         say(f"written to {out}")
     elif as_json:
-        print_json(shown)
+        print_result(shown, as_json=True)
     else:
         print_shown(shown)
 
 
-@app.command("correct")
+@customer_app.command("correct")
 def correct(
     customer_id: IdArgument,
     values: Annotated[
@@ -93,13 +96,15 @@ def correct(
     print_result({"corrected": list(corrected)}, as_json=as_json, title="corrected")
 
 
-@app.command("erase")
+@customer_app.command("erase")
 def erase(
     customer_id: Annotated[str | None, typer.Argument(metavar="ID", help="The customer's id.", parser=whole_id)] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     reason: Annotated[
         str,
-        typer.Option(help="request, consent_withdrawn, objection, not_needed, unlawful or obligation; no free text."),
+        typer.Option(
+            "--reason", help="request, consent_withdrawn, objection, not_needed, unlawful or obligation; no free text."
+        ),
     ] = "request",
     resume: Annotated[bool, typer.Option("--resume", help="Finish interrupted erasures.")] = False,
     home: HomeOption = None,
@@ -136,11 +141,14 @@ def erase(
         raise typer.Exit(_EXIT_LEFT)
 
 
-@app.command("readmit")
+@customer_app.command("readmit")
 def readmit(
     customer_id: IdArgument,
     consents: Annotated[list[str], typer.Option("--consent", metavar="CHANNEL:PURPOSE", help="What they agreed to.")],
-    given_at: Annotated[str | None, typer.Option(metavar="TIME", help="When, ISO 8601; default now.")] = None,
+    given_at: Annotated[
+        str | None,
+        typer.Option("--given-at", metavar="TIME", help="When, ISO 8601; default now.", show_default=False),
+    ] = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -152,11 +160,12 @@ def readmit(
     """
     from features.catalogue import load_catalogue
     from features.clock import clock_of
+    from features.moments import moment_from
     from pipelines.server.embedded_redis import redis_for
     from serving.privacy.readmission import readmit_customer
 
     settings = settings_for(home)
-    moment = moment_or_now(settings, given_at, "--given-at")
+    moment = clock_of(settings)() if given_at is None else moment_from(given_at, "--given-at")
     catalogue = load_catalogue(settings.catalogue_path)
     pairs = [_channel_and_purpose(one) for one in consents]
     with redis_for(settings) as url:
@@ -176,7 +185,7 @@ def _channel_and_purpose(text: str) -> tuple[str, str]:
 
 def _print(done: "list[Erasure]", *, as_json: bool) -> None:
     if as_json:
-        print_json({"erased": [asdict(one) for one in done]})
+        print_result({"erased": [asdict(one) for one in done]}, as_json=True)
         return
     if not done:
         say("no erasure was left unfinished")

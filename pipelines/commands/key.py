@@ -5,21 +5,28 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipelines.options import HomeOption, JsonOption, print_json, print_result, say, settings_for
+from pipelines.options import HomeOption, JsonOption, print_result, say, settings_for
 
 if TYPE_CHECKING:
     from serving.http.api_keys import ApiKey, Scope
 
-app = typer.Typer(name="key", help="API keys: created here, shown once, stored as hashes.", no_args_is_help=True)
+key_app = typer.Typer(help="API keys: created here, shown once, stored as hashes.", no_args_is_help=True)
 
 
-@app.command("create")
+def register(app: typer.Typer) -> None:
+    """Add `nextbest key`."""
+    app.add_typer(key_app, name="key")
+
+
+@key_app.command("create")
 def create(
-    name: Annotated[str, typer.Option(help="What the key is for; one key in force per name.")],
+    name: Annotated[str, typer.Option("--name", help="What the key is for; one key in force per name.")],
     scope: Annotated[
-        list[str], typer.Option(help="decide, outcomes, events, read, privacy or admin; repeat for several.")
+        list[str], typer.Option("--scope", help="decide, outcomes, events, read, privacy or admin; repeat for several.")
     ],
-    expires_days: Annotated[float | None, typer.Option(min=0.001, max=36_500, help="Days until it expires.")] = None,
+    expires_days: Annotated[
+        float | None, typer.Option("--expires-days", min=0.001, max=36_500, help="Days until it expires.")
+    ] = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -39,7 +46,7 @@ def create(
         say("send it as `Authorization: Bearer <key>`, as `X-API-Key`, or as the password of HTTP Basic")
 
 
-@app.command("list")
+@key_app.command("list")
 def list_keys(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """List keys with their scopes and whether they are in force; never the keys themselves.
 
@@ -50,14 +57,14 @@ def list_keys(home: HomeOption = None, as_json: JsonOption = False) -> None:
     now = datetime.now(UTC)
     found = [_described(key, now) for key in read_keys(settings_for(home).keys_path)]
     if as_json:
-        print_json({"keys": found})
+        print_result({"keys": found}, as_json=True)
     elif found:
         print_result({one["name"]: _line(one) for one in found}, as_json=False, title="API keys")
     else:
         say("no key was made yet; a server on loopback is open until there is one")
 
 
-@app.command("revoke")
+@key_app.command("revoke")
 def revoke(
     name: Annotated[str, typer.Argument(help="Name of the key.")], home: HomeOption = None, as_json: JsonOption = False
 ) -> None:

@@ -9,20 +9,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.options import HomeOption, JsonOption, print_json, print_result, say, settings_for
+from pipelines.options import HomeOption, JsonOption, print_result, say, settings_for
 
 if TYPE_CHECKING:
     from features.log.contracts import Table
 
-app = typer.Typer(name="log", help="The log of customers, events, decisions and outcomes.", no_args_is_help=True)
+log_app = typer.Typer(help="The log of customers, events, decisions and outcomes.", no_args_is_help=True)
 
 WAIT_SECONDS = 20.0
 
 
-@app.command("drain")
+def register(app: typer.Typer) -> None:
+    """Add `nextbest log`."""
+    app.add_typer(log_app, name="log")
+
+
+@log_app.command("drain")
 def drain(
     follow: Annotated[bool, typer.Option("--follow/--once", help="Run until Ctrl-C, or stop when done.")] = False,
-    interval: Annotated[float, typer.Option(min=0.01, help="Seconds between passes.")] = 1.0,
+    interval: Annotated[float, typer.Option("--interval", min=0.01, help="Seconds between passes.")] = 1.0,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -45,10 +50,10 @@ def drain(
     print_result(asdict(report), as_json=as_json, title="drained into the log")
 
 
-@app.command("show")
+@log_app.command("show")
 def show(
-    table: Annotated[str, typer.Option(help="customers, events, decisions or outcomes.")] = "decisions",
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many rows, newest first.")] = 5,
+    table: Annotated[str, typer.Option("--table", help="customers, events, decisions or outcomes.")] = "decisions",
+    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="How many rows, newest first.")] = 5,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -63,14 +68,17 @@ def show(
     wanted = _table(table)
     rows = EventLog(settings_for(home).log_path).newest(wanted, limit)
     if as_json:
-        print_json({"table": table, "rows": rows.to_dicts()})
+        print_result({"table": table, "rows": rows.to_dicts()}, as_json=True)
         return
     with pl.Config(tbl_cols=-1, tbl_rows=-1, tbl_hide_dataframe_shape=True, tbl_width_chars=160, fmt_str_lengths=40):
         sys.stdout.write(f"{rows}\n")
 
 
-@app.command("compact")
-def compact(home: HomeOption = None, as_json: JsonOption = False) -> None:
+@log_app.command("compact")
+def compact(
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Merge small files, and delete those that were replaced more than a day ago.
 
     Example: `nextbest log compact`
@@ -88,14 +96,15 @@ def compact(home: HomeOption = None, as_json: JsonOption = False) -> None:
     print_result(done if as_json else lines, as_json=as_json, title="compacted")
 
 
-@app.command("verify")
+@log_app.command("verify")
 def verify(
     *,
     note: Annotated[
-        Path | None, typer.Option(metavar="HEADS.json", help="Write the chain's heads here, to keep elsewhere.")
+        Path | None,
+        typer.Option("--note", metavar="HEADS.json", help="Write the chain's heads here, to keep elsewhere."),
     ] = None,
     head: Annotated[
-        Path | None, typer.Option(metavar="HEADS.json", help="Compare with heads that were noted earlier.")
+        Path | None, typer.Option("--head", metavar="HEADS.json", help="Compare with heads that were noted earlier.")
     ] = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
@@ -120,7 +129,7 @@ def verify(
     if note is not None:
         note_heads(note, found)
     if as_json:
-        print_json(found_of(found))
+        print_result(found_of(found), as_json=True)
     else:
         print_verification(found)
     if found.faults:

@@ -6,17 +6,23 @@ import typer
 
 from pipelines.options import HomeOption, say, settings_for
 
-app = typer.Typer(name="mlflow", help="MLflow's own page with runs and registered models.", no_args_is_help=True)
+mlflow = typer.Typer(help="MLflow's own page with runs and registered models.", no_args_is_help=True)
 
 
-@app.callback()
+def register(app: typer.Typer) -> None:
+    """Add `nextbest mlflow`."""
+    app.add_typer(mlflow, name="mlflow")
+
+
+@mlflow.callback()
 def about() -> None:
     """Keep `ui` a verb of its own."""
 
 
-@app.command("ui")
+@mlflow.command("ui")
 def ui(
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the page.")] = 5000, home: HomeOption = None
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port of the page.")] = 5000,
+    home: HomeOption = None,
 ) -> None:
     """Show every run, its metrics, plots and data, and the registered models; Ctrl-C stops it.
 

@@ -1,6 +1,7 @@
 """`nextbest model`: train, list, promote and roll back model versions."""
 
 import getpass
+import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,19 +9,24 @@ import typer
 
 from decisioning.errors import InvalidInputError
 from features.clock import clock_of
-from pipelines.options import HomeOption, JsonOption, print_json, print_result, progress_of, say, settings_for
+from pipelines.options import HomeOption, JsonOption, print_result, progress_bar, say, settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from training.registry.promotion import ModelRow
 
-app = typer.Typer(name="model", help="Models: train, list, promote, roll back.", no_args_is_help=True)
+model = typer.Typer(help="Models: train, list, promote, roll back.", no_args_is_help=True)
 
-ReasonOption = Annotated[str | None, typer.Option("--reason", help="Why; kept in the ledger.")]
+ReasonOption = Annotated[str | None, typer.Option("--reason", help="Why; kept in the ledger.", show_default=False)]
 
 
-@app.command("train")
+def register(app: typer.Typer) -> None:
+    """Add `nextbest model`."""
+    app.add_typer(model, name="model")
+
+
+@model.command("train")
 def train(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Train a model on the log, track the run in MLflow and register it; promote it to let it decide.
 
@@ -32,31 +38,38 @@ def train(home: HomeOption = None, as_json: JsonOption = False) -> None:
     now = clock_of(settings)()
     from training.registry.training_run import train_model  # seconds: whatever is wrong above is said at once
 
-    with progress_of("boosters") as tell:
-        report = train_model(settings, now=now, on_progress=tell)
+    with progress_bar() as bar:
+        task = bar.add_task("boosters", total=None)
+        report = train_model(
+            settings,
+            now=now,
+            on_progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
     shown = asdict(report)
-    if as_json:
-        print_json(shown)
-        return
     notes = shown.pop("notes")
+    if as_json:
+        print_result({**shown, "notes": notes}, as_json=True)
+        return
     measured = {name: f"{value:,.4g}" for name, value in shown.pop("metrics").items()}
     print_result({**shown, **measured}, as_json=False, title="trained model")
     for note in notes:
         say(f"note: {note}")
 
 
-@app.command("list")
+@model.command("list")
 def list_models(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """List registered versions with their value on held-back customers, compared with policies without a model.
 
     Example: `nextbest model list`
     """
+    import orjson
+
     from training.registry.promotion import list_models as registered_models
 
     settings = settings_for(home)
     rows = registered_models(settings)
     if as_json:
-        print_json([asdict(row) for row in rows])
+        sys.stdout.write(orjson.dumps([asdict(row) for row in rows], option=orjson.OPT_INDENT_2).decode() + "\n")
         return
     from features.models.registry import is_cold_start
 
@@ -71,9 +84,11 @@ def list_models(home: HomeOption = None, as_json: JsonOption = False) -> None:
         )
 
 
-@app.command("promote")
+@model.command("promote")
 def promote(
-    version: Annotated[str | None, typer.Argument(help="Which version; default the newest.")] = None,
+    version: Annotated[
+        str | None, typer.Argument(help="Which version; default the newest.", show_default=False)
+    ] = None,
     *,
     force: Annotated[bool, typer.Option("--force", help="Overrule the comparison with the champion.")] = False,
     reason: ReasonOption = None,
@@ -97,7 +112,7 @@ def promote(
     print_result(asdict(entry), as_json=as_json, title="champion")
 
 
-@app.command("rollback")
+@model.command("rollback")
 def rollback(reason: ReasonOption = None, home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Make the previous champion decide again. Servers follow within seconds.
 

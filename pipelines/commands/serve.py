@@ -8,16 +8,22 @@ import typer
 
 from pipelines.options import HomeOption, JsonOption, say, settings_for
 
-app = typer.Typer()
+
+def register(app: typer.Typer) -> None:
+    """Add `nextbest serve`."""
+    app.command("serve")(serve_command)
 
 
-@app.command("serve")
 def serve_command(
-    host: Annotated[str | None, typer.Option(help="Address to listen on (NEXTBEST_HOST; default 127.0.0.1).")] = None,
-    port: Annotated[
-        int | None, typer.Option(min=0, max=65_535, help="Port; 0 takes any free one (NEXTBEST_PORT; 8000).")
+    host: Annotated[
+        str | None, typer.Option("--host", help="Address to listen on (NEXTBEST_HOST; default 127.0.0.1).")
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, max=256, help="Server processes (NEXTBEST_WORKERS; 1).")] = None,
+    port: Annotated[
+        int | None, typer.Option("--port", min=0, max=65_535, help="Port; 0 takes any free one (NEXTBEST_PORT; 8000).")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, max=256, help="Server processes (NEXTBEST_WORKERS; 1).")
+    ] = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -80,6 +80,13 @@ def slip_of(
 ) -> Slip:
     """The slip of a decision, as things are now.
 
+    Args:
+        decision: Row of the canonical table `decisions`.
+        message: What was decided.
+        attributes: Of the customer.
+        context: What the caller sent along when it was decided.
+        now: The moment of handing over (aware).
+
     Raises:
         InvalidPolicyError: Its content cannot be put into words.
     """

@@ -33,6 +33,7 @@ class RedisBinary:
     """A server program on this machine.
 
     Attributes:
+        path: The program.
         product: Redis or Valkey; None if the program does not say.
         version: Major and minor version.
     """

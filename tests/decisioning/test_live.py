@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from decisioning.catalogue.care import CarePolicy, Case
+from decisioning.catalogue.care import DEFAULT_CARE, CarePolicy, Case, care_standing
 from decisioning.catalogue.contact_policy import Contact
 from decisioning.live import LiveState, RecentEvent, StageMove, live_facts, stage_moved_to
+from decisioning.rules.predicate import FactValue
 from tests.touches import make_touch
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -48,8 +49,8 @@ def test_what_a_wrong_clock_dates_in_the_future_has_just_happened() -> None:
 
 def test_who_is_not_profiled_keeps_what_is_owed_and_loses_what_they_did() -> None:
     case = Case(case_id="c", kind="outage", severity="normal", opened_at=NOW)
-    live = LiveState(events=events_at(HOUR), cases=(case,))
-    assert live_facts(live, NOW, event_types=("purchase",), is_profiled=False) == {
+    live, care = LiveState(events=events_at(HOUR)), care_standing(DEFAULT_CARE, [case], NOW)
+    assert live_facts(live, NOW, care=care, event_types=("purchase",), is_profiled=False) == {
         "live.message_count_24h": 0,
         "live.open_case_count": 1,
         "live.open_case_kind": "outage",
@@ -73,14 +74,17 @@ def test_messages_of_the_last_day_that_count_are_counted() -> None:
 
 def test_care_says_which_case_is_open_or_that_one_cools_down() -> None:
     case = Case(case_id="c", kind="lost_item", severity="normal", opened_at=NOW - DAY)
-    assert live_facts(LiveState(cases=(case,)), NOW)["live.open_case_kind"] == "lost_item"
-    cooling = live_facts(LiveState(cases=(replace(case, resolved_at=NOW - HOUR),)), NOW)
+    resolved = replace(case, resolved_at=NOW - HOUR)
+    assert case_facts(case)["live.open_case_kind"] == "lost_item"
+    cooling = case_facts(resolved)
     assert (cooling["live.care"], cooling["live.open_case_count"]) == ("cooling_down", 0)
     assert "live.open_case_kind" not in cooling
-    closed = live_facts(LiveState(cases=(replace(case, resolved_at=NOW - HOUR),)), NOW + 30 * DAY)
-    assert "live.care" not in closed
-    unknown = live_facts(LiveState(cases=(case,)), NOW, care=CarePolicy())
-    assert unknown["live.open_case_count"] == 0
+    assert "live.care" not in case_facts(resolved, NOW + 30 * DAY)
+    assert case_facts(case, care=CarePolicy())["live.open_case_count"] == 0
+
+
+def case_facts(case: Case, now: datetime = NOW, care: CarePolicy = DEFAULT_CARE) -> dict[str, FactValue]:
+    return live_facts(LiveState(), now, care=care_standing(care, [case], now))
 
 
 @pytest.mark.parametrize(("age", "stage_id"), [(timedelta(0), "new"), (DAY - TICK, "new"), (DAY, None), (-HOUR, "new")])

@@ -165,7 +165,9 @@ def test_a_moment_keeps_its_offset(plain_policy: Policy, inputs_of: MakeInputs) 
 def test_a_decision_comes_back_with_its_types(shop_policy: Policy, inputs_of: MakeInputs) -> None:
     decision = decide(shop_policy, inputs_of(shop_policy, reachable_channels=frozenset({"push"})), "D-1")
     back = decision_from_record(json.loads(as_text(decision_to_record(decision))))
-    for name in ("action", "reason", "arms", "evaluated", "excluded", "decided_at", "degraded", "action_probability"):
+    assert back.evaluated == decision.evaluated
+    assert back.excluded == decision.excluded
+    for name in ("action", "reason", "arms", "decided_at", "degraded", "action_probability"):
         assert getattr(back, name) == getattr(decision, name)
         assert type(getattr(back, name)) is type(getattr(decision, name))
 

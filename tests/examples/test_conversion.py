@@ -199,7 +199,7 @@ def run() -> Callable[..., str]:
     """Runs a command in process and gives its output, which must be a success."""
     app = typer.Typer()
     for noun in (example, catalogue):
-        app.add_typer(noun.app)
+        noun.register(app)
 
     def call(*arguments: str) -> str:
         result = CliRunner().invoke(app, list(arguments))

@@ -29,7 +29,7 @@ care:
 @pytest.fixture
 def app() -> typer.Typer:
     app = typer.Typer()
-    app.add_typer(care.app)
+    care.register(app)
     return app
 
 

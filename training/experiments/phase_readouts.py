@@ -43,7 +43,7 @@ def _without_newcomers(readout: Readout) -> Readout:
     refusal = Refusal(
         code=RefusalCode.NO_DECISIONS, message=f"no {readout.unit} was first decided about in this phase yet"
     )
-    return replace(readout, refusal=refusal, verdict=conclude((), refusal, readout.control_arm_id)["verdict"])
+    return replace(readout, refusal=refusal, verdict=conclude((), refusal, readout.control_arm_id).verdict)
 
 
 def _summary(span: PhaseSpan, former: PhaseSpan | None, readout: Readout, *, is_shown: bool) -> PhaseReadout:

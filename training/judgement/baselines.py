@@ -30,15 +30,10 @@ MOST_COMPARED = 60_000
 
 def linear_r2(dataset: Dataset, seed: int) -> float:
     """Share of the variance that the linear model explains of customers it did not see; NaN where there is none."""
-    some = dataset.take(customers_at_random(dataset, MOST_COMPARED / dataset.size, seed))
-    return r2(some.values, linear_predictions(some, seed))
-
-
-def r2(values: FloatArray, predicted: FloatArray) -> float:
-    """Share of the variance that predictions explain; NaN where there is none."""
     from sklearn.metrics import r2_score
 
-    return float(r2_score(values, predicted)) if np.ptp(values) > 0 else np.nan
+    some = dataset.take(customers_at_random(dataset, MOST_COMPARED / dataset.size, seed))
+    return float(r2_score(some.values, linear_predictions(some, seed))) if np.ptp(some.values) > 0 else np.nan
 
 
 def linear_predictions(dataset: Dataset, seed: int) -> FloatArray:
@@ -75,8 +70,10 @@ def forward_check(learned: Learned) -> Forward | None:
     if is_test.sum() < _FEWEST or is_train.sum() < _FEWEST or np.ptp(dataset.values[is_test]) == 0:
         return None
     predicted, values = _trained_apart(learned, dataset.take(is_train), dataset.take(is_test)), dataset.values[is_test]
+    from sklearn.metrics import r2_score
+
     ratio = float(predicted.mean() / values.mean()) if values.mean() else np.nan
-    return Forward(r2=r2(values, predicted), predicted_over_realised=ratio)
+    return Forward(r2=float(r2_score(values, predicted)), predicted_over_realised=ratio)
 
 
 def _trained_apart(learned: Learned, train: Dataset, test: Dataset) -> FloatArray:

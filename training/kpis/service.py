@@ -101,3 +101,6 @@ def _scores(log: Tables, period: KpiPeriod) -> pl.DataFrame:
 def promoter_points(score: pl.Expr) -> pl.Expr:
     """100 for a promoter (9, 10), -100 for a detractor (0 to 6), else 0: their mean is the net promoter score."""
     return pl.when(score >= 9).then(100.0).when(score <= 6).then(-100.0).otherwise(0.0)  # noqa: PLR2004 - the NPS's own
+
+
+__all__ = ["case_times", "promoter_points", "reached_cases", "survey_answers", "with_contacts"]

@@ -39,23 +39,34 @@ class Validation:
 
 
 def validate(evidence: EffectEvidence, parts: Parts, constant: int) -> Validation:
-    """Judge calibrated values by doubly robust estimation with the logged action probabilities."""
+    """Judge calibrated values by doubly robust estimation with the logged action probabilities.
+
+    Args:
+        evidence: Decisions, and boosters that did not see their customers.
+        parts: What is believed of these boosters.
+        constant: The best single action.
+    """
     values = parts.values(evidence.raw)
     greedy = values.argmax(axis=1).astype(np.int64)
-    free, single, silence = (
-        _doubly_robust(evidence, values, choices)
-        for choices in (greedy, np.full_like(greedy, constant), np.zeros_like(greedy))
-    )
-    chosen = values.max(axis=1)
+    estimates = {
+        name: _doubly_robust(evidence, values, choices)
+        for name, choices in (
+            ("value", greedy),
+            ("constant", np.full_like(greedy, constant)),
+            ("silence", np.zeros_like(greedy)),
+        )
+    }
+    chosen = np.take_along_axis(values, greedy[:, np.newaxis], axis=1)[:, 0]
+    realised_gain = estimates["value"].value - estimates["silence"].value
     return Validation(
-        value=free,
-        constant=single,
-        silence=silence,
+        value=estimates["value"],
+        constant=estimates["constant"],
+        silence=estimates["silence"],
         logged=float(evidence.values.mean()),
-        gain_over_silence=difference(free, silence, evidence.customers),
-        gain_over_constant=difference(free, single, evidence.customers),
-        predicted_over_realised=_ratio(float(chosen.mean()), free.value),
-        predicted_gain_over_realised=_ratio(float((chosen - values[:, 0]).mean()), free.value - silence.value),
+        gain_over_silence=difference(estimates["value"], estimates["silence"], evidence.customers),
+        gain_over_constant=difference(estimates["value"], estimates["constant"], evidence.customers),
+        predicted_over_realised=_ratio(float(chosen.mean()), estimates["value"].value),
+        predicted_gain_over_realised=_ratio(float((chosen - values[:, 0]).mean()), realised_gain),
         deviation_share=float((greedy != constant).mean()),
     )
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,8 @@ from decisioning.decision import Decision, Inputs, Request, request_uniform
 from decisioning.errors import InvalidInputError, UnknownNameError
 from decisioning.policy import Policy, decide
 from decisioning.scoring import FeatureVector
-from decisioning.value_model import MessageValues, ValueModel
+from decisioning.value_model import ValueModel
 from features.computing.compute import compute_features
-from features.computing.feature_schema import FeatureSchema
 from features.computing.feature_set import feature_schema
 from features.history import History
 from features.progress import OnStageProgress
@@ -34,6 +34,7 @@ class PolicyChoices:
 
     Attributes:
         keys: `silence`, then the key of every message of the catalogue's touchpoints.
+        offers: Offer, channel and creative of each key; three None for silence.
         greedy: shape (n,), column of what arbitration puts first, before any chance.
         probabilities: shape (n, k + 1), chances with exploration; 0 for what no gate let pass.
         permitted: shape (n, k + 1), what passed every gate; silence always does.
@@ -42,6 +43,7 @@ class PolicyChoices:
     """
 
     keys: tuple[str, ...]
+    offers: tuple[tuple[str | None, str | None, str | None], ...]
     greedy: IndexArray
     probabilities: FloatArray
     permitted: npt.NDArray[np.bool_]
@@ -55,8 +57,14 @@ class PolicyChoices:
 
     def take(self, rows: IndexArray) -> "PolicyChoices":
         """The policy at some of the decisions, by their places."""
-        names = ("greedy", "probabilities", "permitted", "predicted", "is_known")
-        return replace(self, **{name: getattr(self, name)[rows] for name in names})
+        return replace(
+            self,
+            greedy=self.greedy[rows],
+            probabilities=self.probabilities[rows],
+            permitted=self.permitted[rows],
+            predicted=self.predicted[rows],
+            is_known=self.is_known[rows],
+        )
 
 
 def policy_to_judge(catalogue: Catalogue, seed: str) -> Policy:
@@ -166,30 +174,40 @@ class _Situations:
 class _Columns:
     """Where each message of each touchpoint stands in the matrices."""
 
+    keys: tuple[str, ...]
+    offers: tuple[tuple[str | None, str | None, str | None], ...]
     places: dict[str, int]
     by_touchpoint: dict[str, IndexArray]
 
     @classmethod
     def of(cls, policy: Policy, touchpoints: set[str]) -> "_Columns":
-        messages = {message.key for name in touchpoints for message in policy.candidates(name)}
-        places = {key: place for place, key in enumerate((SILENCE, *sorted(messages)))}
+        messages = {message.key: message for name in touchpoints for message in policy.candidates(name)}
+        keys = (SILENCE, *sorted(messages))
+        places = {key: place for place, key in enumerate(keys)}
+        named = [
+            (one.offer.offer_id, one.channel.channel_id, one.creative.creative_id)
+            for one in (messages[key] for key in keys[1:])
+        ]
         rows = {name: [0, *(places[one.key] for one in policy.candidates(name))] for name in touchpoints}
-        by_touchpoint = {name: np.array(row, dtype=np.intp) for name, row in rows.items()}
-        return cls(places=places, by_touchpoint=by_touchpoint)
+        return cls(
+            keys=keys,
+            offers=((None, None, None), *named),
+            places=places,
+            by_touchpoint={name: np.array(row, dtype=np.intp) for name, row in rows.items()},
+        )
 
 
 def _fill(situations: _Situations, columns: _Columns, tell: OnStageProgress) -> PolicyChoices:
-    n, width = len(situations.ids), len(columns.places)
+    n, width = len(situations.ids), len(columns.keys)
     greedy = np.zeros(n, dtype=np.intp)
     probabilities, predicted = np.zeros((n, width)), np.full((n, width), np.nan)
     permitted = np.zeros((n, width), dtype=np.bool_)
     done = 0
     for touchpoint_id, place in columns.by_touchpoint.items():
         members = [row for row, name in enumerate(situations.touchpoints) if name == touchpoint_id]
-        scorer = situations.model.on(situations.policy.candidates(touchpoint_id))
         for start in range(0, len(members), _SLICE):
             rows = members[start : start + _SLICE]
-            values = _values(situations, scorer, rows)
+            values = _values(situations, touchpoint_id, rows)
             predicted[np.ix_(rows, place)] = values
             for row, scores in zip(rows, values, strict=True):
                 decision = situations.decision(row, scores)
@@ -200,7 +218,8 @@ def _fill(situations: _Situations, columns: _Columns, tell: OnStageProgress) -> 
             done += len(rows)
             tell("deciding", done, n)
     return PolicyChoices(
-        keys=tuple(columns.places),
+        keys=columns.keys,
+        offers=columns.offers,
         greedy=greedy,
         probabilities=probabilities,
         permitted=permitted,
@@ -209,25 +228,29 @@ def _fill(situations: _Situations, columns: _Columns, tell: OnStageProgress) -> 
     )
 
 
-def _values(situations: _Situations, scorer: MessageValues, rows: Sequence[int]) -> FloatArray:
+def _values(situations: _Situations, touchpoint_id: str, rows: Sequence[int]) -> FloatArray:
     """Expected values of silence and the touchpoint's candidates: shape (len(rows), k + 1).
 
     Serving scores the same matrices; only the window differs, since a log says how long each decision was counted.
     """
+    model = situations.model
+    messages = model.messages(situations.policy.candidates(touchpoint_id))
     nothing = _nothing_known(situations.policy.catalogue)
-    return scorer.of(
-        [situations.features[row] or nothing for row in rows],
-        [situations.moments[row] for row in rows],
-        [situations.days[row] for row in rows],
-    )
+
+    @lru_cache(maxsize=1024)
+    def for_window(days: float) -> ValueModel:
+        return replace(model, window_days=days)
+
+    designs = [
+        for_window(situations.days[row]).design(messages, situations.features[row] or nothing, situations.moments[row])
+        for row in rows
+    ]
+    return model.expected_values_of(np.stack(designs))
 
 
 def _nothing_known(catalogue: Catalogue) -> FeatureVector:
     schema = feature_schema(catalogue)
-    return _vector(schema, np.full(len(schema.names), np.nan))
-
-
-def _vector(schema: FeatureSchema, values: FloatArray) -> FeatureVector:
+    values = np.full(len(schema.names), np.nan)
     return FeatureVector(names=schema.names, values=values, ages_seconds={}, schema=schema.fingerprint)
 
 
@@ -239,7 +262,12 @@ def _features_at(
     anchors = decisions.select("customer_id", at="decided_at")
     frame = compute_features(history, anchors, catalogue, on_progress=lambda done, total: tell("features", done, total))
     matrix = frame.select(pl.col(name).fill_null(np.nan) for name in schema.names).to_numpy()
-    return [None if np.isnan(row).all() else _vector(schema, row) for row in np.ascontiguousarray(matrix)]
+    return [
+        None
+        if np.isnan(row).all()
+        else FeatureVector(names=schema.names, values=row, ages_seconds={}, schema=schema.fingerprint)
+        for row in np.ascontiguousarray(matrix)
+    ]
 
 
 def _window_days(decisions: pl.DataFrame) -> list[float]:

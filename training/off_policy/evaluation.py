@@ -6,12 +6,10 @@ a gate closes it) is a choice the policy makes with probability 0, so it weighs 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from decisioning.arrays import FloatArray, IndexArray
@@ -41,9 +39,6 @@ from training.off_policy.rewards import Reward, reward_of, rewards_of
 GREEDY, EXPLORING, LOGGED = "greedy", "exploring", "logging_policy"
 SILENT, CONSTANT = "silence", "best_single_message"
 
-ESTIMATORS = ("dr", "snips", "ips")
-"""Doubly robust, self-normalised, and inverse probability weighting."""
-
 MAX_UNTRIED = 0.01
 """Share of its probability that a policy may put on messages the log never sent."""
 
@@ -52,26 +47,29 @@ DEFAULT_WINDOW_DAYS = 7.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyValue:
-    """Value of one policy per decision, in the reward's unit.
+    """Value of one policy per decision, in the reward's unit; every estimate is None where the log cannot say.
 
     Attributes:
-        estimates: By each of `ESTIMATORS`; none where the log cannot say.
         problem: Why it cannot; None where it can.
     """
 
     name: str
-    estimates: Mapping[str, Estimate] = field(default_factory=dict[str, Estimate])
+    ips: Estimate | None = None
+    snips: Estimate | None = None
+    dr: Estimate | None = None
     support: Support | None = None
     problem: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairedDifference:
-    """One policy less another, on the same decisions, by each of `ESTIMATORS`."""
+    """One policy less another, on the same decisions, by each estimator."""
 
     policy: str
     against: str
-    estimates: Mapping[str, Estimate]
+    ips: Estimate
+    snips: Estimate
+    dr: Estimate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +136,14 @@ def judge(
     *,
     on_progress: OnStageProgress | None = None,
 ) -> Judged:
-    """Decide every decision of a log again, by a model that never saw its customers.
+    """Decide every decision of a log again.
+
+    Args:
+        history: Canonical tables of customers that the model never saw.
+        catalogue: The catalogue in force.
+        model: What gives values.
+        settings: The seed of the draws.
+        on_progress: Told how far it is.
 
     Raises:
         InsufficientDataError: There is no decision, or none whose window is over.
@@ -251,7 +256,7 @@ def _rescaled(predicted: FloatArray, rewards: FloatArray, actions: IndexArray, c
     Every message gets the mean reward it brought, and customers differ around it along a line. Both are taken from
     the other half of the customers, so that no reward predicts itself.
     """
-    told = _at(predicted, actions)
+    told = np.take_along_axis(predicted, np.maximum(actions, 0)[:, None], axis=1)[:, 0]
     is_usable = (actions >= 0) & np.isfinite(told)
     result = np.empty_like(predicted)
     for half in (0, 1):
@@ -312,22 +317,19 @@ def _value(rows: _Rows, choices: PolicyChoices, name: str, target: FloatArray, *
         if must:
             raise
         return PolicyValue(name=name, support=support, problem=str(error))
-    told, expected = _at(rows.predicted, rows.actions), (target * rows.predicted).sum(axis=1)
-    estimates = {
-        "dr": doubly_robust(weights, rows.rewards, told, expected, rows.customers),
-        "snips": snips(weights, rows.rewards, rows.customers),
-        "ips": ips(weights, rows.rewards, rows.customers),
-    }
-    return PolicyValue(name=name, estimates=estimates, support=support)
-
-
-def _at(matrix: npt.NDArray[Any], actions: IndexArray) -> npt.NDArray[Any]:
-    """A matrix's value for the logged action of each decision, shape (n,); for silence's where the action is -1."""
-    return np.take_along_axis(matrix, np.maximum(actions, 0)[:, None], axis=1)[:, 0]
+    told = np.take_along_axis(rows.predicted, np.maximum(rows.actions, 0)[:, None], axis=1)[:, 0]
+    return PolicyValue(
+        name=name,
+        ips=ips(weights, rows.rewards, rows.customers),
+        snips=snips(weights, rows.rewards, rows.customers),
+        dr=doubly_robust(weights, rows.rewards, told, (target * rows.predicted).sum(axis=1), rows.customers),
+        support=support,
+    )
 
 
 def _chance_of_logged(rows: _Rows, target: FloatArray) -> FloatArray:
-    return np.where(rows.actions >= 0, np.minimum(_at(target, rows.actions), 1.0), 0.0)
+    chance = np.take_along_axis(target, np.maximum(rows.actions, 0)[:, None], axis=1)[:, 0]
+    return np.where(rows.actions >= 0, np.minimum(chance, 1.0), 0.0)
 
 
 def _check_tried(rows: _Rows, choices: PolicyChoices, name: str, target: FloatArray) -> None:
@@ -347,7 +349,7 @@ def _logged_value(rows: _Rows) -> PolicyValue:
     """What the log did is worth its mean, by every estimator: all weights are 1."""
     mean = mean_estimate(rows.rewards, rows.customers)
     support = support_of(np.ones_like(rows.rewards), rows.customers)
-    return PolicyValue(name=LOGGED, estimates=dict.fromkeys(ESTIMATORS, mean), support=support)
+    return PolicyValue(name=LOGGED, ips=mean, snips=mean, dr=mean, support=support)
 
 
 def _differences(values: list[PolicyValue], customers: IndexArray) -> tuple[PairedDifference, ...]:
@@ -357,40 +359,55 @@ def _differences(values: list[PolicyValue], customers: IndexArray) -> tuple[Pair
         PairedDifference(
             policy=one,
             against=other,
-            estimates={
-                name: difference(known[one].estimates[name], known[other].estimates[name], customers)
-                for name in ESTIMATORS
-            },
+            **{name: _difference(known[one], known[other], name, customers) for name in ("ips", "snips", "dr")},
         )
         for one, other in pairs
         if one in known and other in known
     )
 
 
+def _difference(one: PolicyValue, other: PolicyValue, name: str, customers: IndexArray) -> Estimate:
+    return difference(getattr(one, name), getattr(other, name), customers)
+
+
 def _messages(judged: Judged, rows: _Rows) -> tuple[MessageSupport, ...]:
-    choices, greedy = judged.choices, judged.choices.greedy
-    logged, chosen, matched = (
-        np.bincount(actions, minlength=len(choices.keys)).tolist()
-        for actions in (rows.actions[rows.actions >= 0], greedy, greedy[greedy == rows.actions])
-    )
-    found = zip(choices.keys, logged, chosen, matched, choices.probabilities.mean(axis=0).tolist(), strict=True)
+    choices = judged.choices
+    width = len(choices.keys)
+    logged = np.bincount(rows.actions[rows.actions >= 0], minlength=width)
+    chosen = np.bincount(choices.greedy, minlength=width)
+    matched = np.bincount(choices.greedy[choices.greedy == rows.actions], minlength=width)
+    shares = choices.probabilities.mean(axis=0)
     return tuple(
-        MessageSupport(message=key, logged=one, chosen=other, matched=both, probability=share)
-        for key, one, other, both, share in found
+        MessageSupport(
+            message=key,
+            logged=int(logged[place]),
+            chosen=int(chosen[place]),
+            matched=int(matched[place]),
+            probability=float(shares[place]),
+        )
+        for place, key in enumerate(choices.keys)
     )
 
 
 def _unmatched(judged: Judged, rows: _Rows) -> dict[str, int]:
-    is_known, unheard_of = rows.actions >= 0, judged.decisions["message_key"].null_count()
-    is_permitted = _at(judged.choices.permitted, rows.actions)
+    is_known = rows.actions >= 0
+    is_permitted = np.take_along_axis(judged.choices.permitted, np.maximum(rows.actions, 0)[:, None], axis=1)[:, 0]
     return {
-        "logged message is not in the catalogue": unheard_of,
-        "logged message is none of the touchpoint's": int((~is_known).sum()) - unheard_of,
+        "logged message is not in the catalogue": judged.decisions["message_key"].null_count(),
+        "logged message is none of the touchpoint's": int((~is_known).sum())
+        - judged.decisions["message_key"].null_count(),
         "logged message was not permitted": int((is_known & ~is_permitted & (rows.actions > 0)).sum()),
         "customer was unknown": int((~judged.choices.is_known).sum()),
     }
 
 
 def _last_moment(history: History) -> datetime:
-    times = pl.concat([history.events["occurred_at"], history.outcomes["occurred_at"], history.decisions["decided_at"]])
+    """The latest moment that the log knows of."""
+    times = pl.concat(
+        [
+            history.events["occurred_at"],
+            history.outcomes["occurred_at"],
+            history.decisions["decided_at"],
+        ]
+    )
     return times.cast(UTC_TIME).dt.max()  # pyright: ignore[reportReturnType] - there is a decision

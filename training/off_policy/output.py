@@ -1,6 +1,5 @@
 """An evaluation as a file of choices and as plain values for printing and JSON."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -8,9 +7,11 @@ from uuid import uuid4
 import numpy as np
 import polars as pl
 
-from decisioning.catalogue.message import message_parts
 from decisioning.errors import InvalidInputError
-from training.off_policy.evaluation import ESTIMATORS, Evaluation, Judged, PairedDifference, PolicyValue
+from training.off_policy.estimators import Estimate
+from training.off_policy.evaluation import Evaluation, Judged, PairedDifference, PolicyValue
+
+ESTIMATORS = ("dr", "snips", "ips")
 
 
 def check_out(path: Path) -> None:
@@ -45,16 +46,15 @@ def chosen_frame(judged: Judged, *, per_unit: float) -> pl.DataFrame:
     """
     choices, decisions = judged.choices, judged.decisions
     rows = np.arange(decisions.height)
-    chosen = pl.Series([choices.keys[place] for place in choices.greedy], dtype=pl.String)
-    parts = [message_parts(key) for key in chosen]
+    offers = [choices.offers[place] for place in choices.greedy]
     return decisions.select(
         "decision_id",
         "customer_id",
         "decided_at",
-        message=chosen,
-        offer_id=pl.Series([one and one.offer_id for one in parts], dtype=pl.String),
-        channel_id=pl.Series([one and one.channel_id for one in parts], dtype=pl.String),
-        creative_id=pl.Series([one and one.creative_id for one in parts], dtype=pl.String),
+        message=pl.Series([choices.keys[place] for place in choices.greedy], dtype=pl.String),
+        offer_id=pl.Series([one[0] for one in offers], dtype=pl.String),
+        channel_id=pl.Series([one[1] for one in offers], dtype=pl.String),
+        creative_id=pl.Series([one[2] for one in offers], dtype=pl.String),
         probability=pl.Series(choices.probabilities[rows, choices.greedy]),
         expected_value=pl.Series(choices.predicted[rows, choices.greedy] / per_unit),
         logged_message="message_key",
@@ -92,7 +92,16 @@ def evaluation_document(evaluation: Evaluation) -> dict[str, Any]:
         "policies": {one.name: _policy(one) for one in evaluation.values},
         "differences": [_pair(one) for one in evaluation.differences],
         "best_single_message": evaluation.constant,
-        "messages": [asdict(one) for one in evaluation.messages],
+        "messages": [
+            {
+                "message": one.message,
+                "logged": one.logged,
+                "chosen": one.chosen,
+                "matched": one.matched,
+                "probability": one.probability,
+            }
+            for one in evaluation.messages
+        ],
         "outcome_model": evaluation.outcome_model,
         "left_out": dict(evaluation.left_out),
         "unmatched": dict(evaluation.unmatched),
@@ -102,7 +111,7 @@ def evaluation_document(evaluation: Evaluation) -> dict[str, Any]:
 def _policy(value: PolicyValue) -> dict[str, Any]:
     support = value.support
     return {
-        **_intervals(value),
+        **{name: _interval(getattr(value, name)) for name in ESTIMATORS},
         "effective_sample_size": support.effective_size if support else None,
         "matched_customers": support.matched_customers if support else None,
         "largest_weight": support.largest_weight if support else None,
@@ -112,26 +121,30 @@ def _policy(value: PolicyValue) -> dict[str, Any]:
 
 
 def _pair(one: PairedDifference) -> dict[str, Any]:
-    return {"policy": one.policy, "against": one.against, **_intervals(one)}
+    estimates = {name: _interval(getattr(one, name)) for name in ESTIMATORS}
+    return {"policy": one.policy, "against": one.against, **estimates}
 
 
-def _intervals(found: PolicyValue | PairedDifference) -> dict[str, dict[str, float] | None]:
-    """By estimator; None where the log cannot say."""
-    numbers = ("value", "lower", "upper", "standard_error")
-    known = {name: {one: getattr(estimate, one) for one in numbers} for name, estimate in found.estimates.items()}
-    return {name: known.get(name) for name in ESTIMATORS}
+def _interval(estimate: Estimate | None) -> dict[str, float] | None:
+    if estimate is None:
+        return None
+    return {
+        "value": estimate.value,
+        "lower": estimate.lower,
+        "upper": estimate.upper,
+        "standard_error": estimate.standard_error,
+    }
 
 
 def _distributions(judged: Judged) -> pl.Series:
     """Per decision a list of structs over what was permitted, silence first."""
     choices = judged.choices
     rows, places = np.nonzero(choices.permitted)
-    offers = [None if (parts := message_parts(key)) is None else parts.offer_id for key in choices.keys]
     flat = pl.DataFrame(
         {
             "row": rows,
             "message": pl.Series(choices.keys).gather(places),
-            "offer_id": pl.Series(offers, dtype=pl.String).gather(places),
+            "offer_id": pl.Series([one[0] for one in choices.offers], dtype=pl.String).gather(places),
             "probability": choices.probabilities[rows, places],
         }
     )

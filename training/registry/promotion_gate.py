@@ -66,6 +66,14 @@ def compare(
 ) -> str:
     """Why the candidate may follow the champion, in words.
 
+    Args:
+        settings: Where log and features are.
+        catalogue: The one in force.
+        client: Of the registry.
+        candidate: Which version.
+        champion: The version that decides now; None for the first.
+        now: Decisions whose window ends later say nothing yet (aware, UTC).
+
     Raises:
         InvalidInputError: It may not.
         InsufficientDataError: Nobody can tell.

@@ -11,7 +11,7 @@ from pipelines.demo.airline.live_table import message_table, silence_table
 from pipelines.demo.airline.rivals import CONSTANT_NAME, EVERYTHING_NAME, PROPENSITY_NAME
 from pipelines.demo.airline.scoreboard import Scoreboard
 from pipelines.demo.airline.story import StoryLine
-from pipelines.demo.traffic import Traffic
+from pipelines.demo.airline.traffic import Traffic
 from pipelines.simulation.contest.comparison import ENGINE_NAME, ORACLE_NAME, SILENCE_NAME, ContestComparison
 
 HALF, MOST = 0.5, 0.99
@@ -71,7 +71,15 @@ def print_journey(console: Console, customer_id: str, lines: Sequence[StoryLine]
 def print_worth(
     console: Console, board: Scoreboard, verdict: str, comparison: ContestComparison, *, emphasis: float
 ) -> None:
-    """Print whether it paid: what a company could know, and what only this world's maker knows."""
+    """Print whether it paid: what a company could know, and what only this world's maker knows.
+
+    Args:
+        console: Where to.
+        board: What was counted.
+        verdict: Of the universal holdout's readout.
+        comparison: The engine and its rivals.
+        emphasis: How plainly messages work in this world.
+    """
     money = board.purse.money()
     console.print(f"[bold]did it pay?[/] The holdout, as any company would read it: {verdict}", soft_wrap=True)
     console.print(

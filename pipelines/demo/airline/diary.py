@@ -22,6 +22,8 @@ class Scenario:
     """The world that a home is played in.
 
     Attributes:
+        customers: How many there are.
+        seed: Seed of people and chance.
         history_days: Days of history before the first live week.
         live_at: The Monday of the first live week (aware, UTC).
         emphasis: Times how plainly messages work, see `pipelines.simulation.world.structure.emphasised`.

@@ -22,7 +22,7 @@ from pipelines.demo.airline.diary import Diary, PlayedWeek
 from pipelines.demo.airline.live_table import Screen
 from pipelines.demo.airline.scoreboard import Scoreboard
 from pipelines.demo.airline.timeline import Moment, Timeline, a_minute_after, events_of, timeline_of
-from pipelines.demo.traffic import Item, Traffic
+from pipelines.demo.airline.traffic import Item, Traffic
 from pipelines.simulation.events.events import moments_of
 from pipelines.simulation.events.frames import frames_of
 from pipelines.simulation.policies.advantage import SilentFuture
@@ -55,7 +55,13 @@ class Rehearsal:
         world: The world that the engine speaks to.
         twin: A copy where nobody is sent marketing.
         future: Tells what messages add to silence, in exact expectation.
+        traffic: To the server.
+        clock_path: The rehearsal's clock.
+        diary: Keeps what was played.
+        screen: Where people watch.
+        refresh_features: Brings the features up to a moment.
         service_offers: Offers of the catalogue that no campaign sends: messages that are owed, and that help.
+        journeys: What happened to everybody.
         marketing: Messages of the campaign, by key.
         waiting: Moments put off beyond the end of their week.
     """
@@ -143,8 +149,9 @@ class Rehearsal:
         for event in timeline.events:
             body = event["body"]
             if body["type"] in self._complaints():
-                opened = Moment(at=event["at"], customer_id=body["customer_id"], name=CASE_OPENED)
-                heapq.heappush(timeline.moments, opened)
+                heapq.heappush(
+                    timeline.moments, Moment(at=event["at"], customer_id=body["customer_id"], name=CASE_OPENED)
+                )
         for moment in self.waiting:
             heapq.heappush(timeline.moments, moment)
         self.waiting = []
@@ -165,6 +172,7 @@ class Rehearsal:
         self.waiting += timeline.moments
 
     def _report(self, timeline: Timeline, until: datetime) -> None:
+        """Report what happened before a moment, at that moment."""
         events, outcomes = timeline.happened(until)
         self._move_clock(max(until, self.board.now))
         if events:
@@ -191,12 +199,17 @@ class Rehearsal:
     def _ask(self, timeline: Timeline, moment: Moment) -> None:
         """A decision at a moment of the journey; one that only waits for the morning is asked for again then."""
         if moment.name == CASE_WAITING:
-            if not self.board.care.open_of(moment.customer_id):
+            if not self.board.care.is_open(moment.customer_id):
                 return
             self._wait_with(timeline, moment.customer_id, moment.at)
-        about = {"touchpoint": JOURNEY, "context": {"moment": moment.name}}
-        key = f"{moment.name}-{moment.at.isoformat()}"
-        answer = self.traffic.ask({"customer_id": moment.customer_id, "dedupe_key": key, **about})
+        answer = self.traffic.ask(
+            {
+                "customer_id": moment.customer_id,
+                "touchpoint": JOURNEY,
+                "context": {"moment": moment.name},
+                "dedupe_key": f"{moment.name}-{moment.at.isoformat()}",
+            }
+        )
         if answer["reason"] == "DEFERRED" and moment.attempt < MOST_DELAYS:
             timeline.put_off(moment, datetime.fromisoformat(answer["retry_at"]))
         self._saw(answer, spoken(moment.name))

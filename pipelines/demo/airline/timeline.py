@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import orjson
 import polars as pl
 
-from pipelines.demo.traffic import Item
+from pipelines.demo.airline.traffic import Item
 from pipelines.simulation.events.frames import Frames
 
 PER_MAJOR = 100
@@ -19,6 +19,8 @@ class Moment:
     """A moment in a customer's journey that asks what to say.
 
     Attributes:
+        at: When.
+        customer_id: Who.
         name: What the moment is: `bag_lost`, `check_in_opened`, ...
         attempt: How often it was put off so far.
     """

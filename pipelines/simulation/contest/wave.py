@@ -21,7 +21,9 @@ from pipelines.batch.allocation import allocate
 from pipelines.batch.allocation_problem import options_of, problem_of
 from pipelines.simulation.contest.books import Books
 from pipelines.simulation.policies.policies import Features
-from pipelines.simulation.world.world import TOUCHPOINT
+
+TOUCHPOINT = "weekly-campaign"
+"""Where the world asks for marketing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,12 +42,16 @@ class Wave:
     values: FloatArray
     now: datetime
     order: Sequence[int]
+    touchpoint_id: str = TOUCHPOINT
 
     def inputs(self, place: int, supply: Supply, allocated: str | None = None) -> Inputs:
         """Everything that one decision looks at."""
         customer = self.books.customer(place)
-        key = self.now.date().isoformat()
-        request = Request(customer_id=customer.customer_id, touchpoint_id=TOUCHPOINT, request_key=key)
+        request = Request(
+            customer_id=customer.customer_id,
+            touchpoint_id=self.touchpoint_id,
+            request_key=self.now.date().isoformat(),
+        )
         return Inputs(
             request=request,
             customer=customer,
@@ -84,8 +90,13 @@ def _as_planned(
     Prices only make scarce messages worth less: whoever wants another message is in no plan's way, and none in theirs.
     """
     catalogue, order = wave.policy.catalogue, [place for place in wave.order if place in wanting]
-    options = [options_of(survey[place]) for place in order]
-    problem = problem_of(catalogue, wave.policy.candidates(TOUCHPOINT), options, before, wave.now)
+    problem = problem_of(
+        catalogue,
+        wave.policy.candidates(wave.touchpoint_id),
+        [options_of(survey[place]) for place in order],
+        before,
+        wave.now,
+    )
     plan = allocate(problem.choices, problem.constraints)
     prices, decisions = problem.prices(plan), list(survey)
     for place, key in zip(order, problem.allocated(plan), strict=True):
@@ -103,6 +114,6 @@ def _limited(wave: Wave) -> dict[str, Candidate]:
     catalogue = wave.policy.catalogue
     return {
         one.key: one
-        for one in wave.policy.compiled_candidates(TOUCHPOINT)
+        for one in wave.policy.compiled_candidates(wave.touchpoint_id)
         if uses(catalogue, one.touch, one.cost_minor, wave.now)
     }

@@ -11,7 +11,12 @@ from pipelines.simulation.world.week import WeekResult
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frames:
-    """Canonical tables of a week."""
+    """Canonical tables of a week.
+
+    Attributes:
+        events: What customers and operations did.
+        outcomes: What became of the decisions.
+    """
 
     events: pl.DataFrame
     outcomes: pl.DataFrame

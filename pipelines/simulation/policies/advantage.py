@@ -12,10 +12,12 @@ Reference:
 import numpy as np
 
 from decisioning.arrays import FloatArray, IntArray
-from pipelines.simulation.policies.expectation import Ahead, Expectation, same
+from pipelines.simulation.policies.expectation import Ahead, Expectation
+from pipelines.simulation.world.flights import flights_at
 from pipelines.simulation.world.journey import JourneyStep
+from pipelines.simulation.world.moves import Chain
 from pipelines.simulation.world.state import WorldState
-from pipelines.simulation.world.world import World
+from pipelines.simulation.world.world import WEEK, World
 
 
 class SilentFuture:
@@ -32,9 +34,10 @@ class SilentFuture:
         shape = (weeks + 1, len(JourneyStep), world.population.size)
         self._free, self._left = np.zeros(shape), np.zeros(shape)
         for place in reversed(range(weeks)):
-            expectation = Expectation.of(world, place)
+            expectation = self._expectation(place)
             for values, has_left in ((self._free, False), (self._left, True)):
-                ahead = same(list(values[place + 1]))
+                after = list(values[place + 1])
+                ahead = Ahead(quiet=after, contacted=after, left=after)
                 for step in JourneyStep:
                     values[place, step] = expectation.silence(step, slice(None), ahead, has_left=has_left)
 
@@ -47,7 +50,7 @@ class SilentFuture:
             actions: shape (n,), index of a message or -1.
         """
         place, effects = week - self._first, self._world.effects
-        expectation = Expectation.of(self._world, place)
+        expectation = self._expectation(place)
         found = np.zeros(len(actions))
         sent = np.flatnonzero(actions >= 0)
         kinds = np.stack([actions[sent], state.step[sent]])
@@ -66,3 +69,6 @@ class SilentFuture:
             for step, gone in zip(JourneyStep, left, strict=True)
         ]
         return Ahead(quiet=after, contacted=after, left=left)
+
+    def _expectation(self, place: int) -> Expectation:
+        return Expectation(self._world.effects, Chain(self._world.effects, flights_at(self._world.now + place * WEEK)))

@@ -17,11 +17,13 @@ import numpy as np
 
 from decisioning.arrays import BoolArray, FloatArray, IntArray
 from decisioning.errors import InvalidInputError
-from pipelines.simulation.policies.expectation import Ahead, Expectation, Worths, same
+from pipelines.simulation.policies.expectation import Ahead, Expectation, Worths
 from pipelines.simulation.world.effects import EVERYBODY, WorldEffects
+from pipelines.simulation.world.flights import flights_at
 from pipelines.simulation.world.journey import FULL_MEMORY, MEMORIES, JourneyStep, contacts_after
+from pipelines.simulation.world.moves import Chain
 from pipelines.simulation.world.state import WorldState
-from pipelines.simulation.world.world import World, may_serve
+from pipelines.simulation.world.world import WEEK, World, may_serve
 
 _QUIET = np.array([contacts_after(memory, is_contacted=False) for memory in range(MEMORIES)])
 _CONTACTED = np.array([contacts_after(memory, is_contacted=True) for memory in range(MEMORIES)])
@@ -35,6 +37,7 @@ class OraclePlan:
 
     Attributes:
         world: The world it was solved for, as it was then.
+        first_week: Week it begins with.
         weeks: How many it plans for; what comes after them counts nothing.
         prices_minor: Price of a contact beyond its cost, per channel.
         value: Contribution less contact costs and prices under the best policy, shape (n,).
@@ -70,7 +73,7 @@ class OraclePlan:
             raise InvalidInputError(
                 f"week must be in [{self.first_week}, {self.first_week + self.weeks}), got {week}; solve for more weeks"
             )
-        expectation = Expectation.of(self.world, place)
+        expectation = _expectation(self.world, place)
         found = np.empty((state.step.size, len(self.world.messages) + 1))
         for step in JourneyStep:
             rows = np.flatnonzero(state.step == step)
@@ -104,13 +107,17 @@ class OraclePlan:
         return np.stack(found, axis=1)
 
 
-def solve(world: World, weeks: int, *, prices_minor: Mapping[str, float] | None = None) -> OraclePlan:
+def solve(
+    world: World, weeks: int, *, prices_minor: Mapping[str, float] | None = None, is_silent_later: bool = False
+) -> OraclePlan:
     """Find the best policy for the weeks that come.
 
     Args:
         world: The world as it stands; it is not changed.
         weeks: How many weeks count.
         prices_minor: Price of a contact per channel, 0 or more, where capacity is scarce.
+        is_silent_later: Send nothing at all; `OraclePlan.values` are then those of one action followed by silence,
+            so that value less the value of silence is the true uplift of one message.
 
     Returns:
         The plan, exact up to single precision.
@@ -120,14 +127,15 @@ def solve(world: World, weeks: int, *, prices_minor: Mapping[str, float] | None 
     """
     prices = dict(prices_minor or {})
     _check(world, weeks, prices)
-    size, charges = world.population.size, _charges(world.effects, prices)
+    size = world.population.size
     free = np.zeros((weeks + 1, len(JourneyStep), size, MEMORIES), dtype=np.float32)
     left = np.zeros((weeks + 1, len(JourneyStep), size), dtype=np.float32)
     quiet = np.zeros((len(JourneyStep), size))
     for place in reversed(range(weeks)):
-        expectation = Expectation.of(world, place)
-        quiet = _quiet_week(expectation, quiet, has_left=world.state.has_left)
-        left[place] = _quiet_week(expectation, left[place + 1], has_left=True)
+        expectation = _expectation(world, place)
+        quiet = _quiet_week(expectation, quiet, world.state)
+        left[place] = _left_week(expectation, left[place + 1])
+        charges = np.full(len(world.messages), np.inf) if is_silent_later else _charges(world.effects, prices)
         free[place] = _free_week(world, expectation, free[place + 1], left[place + 1], charges)
     state, everybody = world.state, np.arange(size)
     return OraclePlan(
@@ -145,7 +153,12 @@ def solve(world: World, weeks: int, *, prices_minor: Mapping[str, float] | None 
 
 
 def prices(
-    world: World, weeks: int, capacities: Mapping[str, float], *, sample: int = 2_000, rounds: int = 10
+    world: World,
+    weeks: int,
+    capacities: Mapping[str, float],
+    *,
+    sample: int = 2_000,
+    rounds: int = 10,
 ) -> dict[str, float]:
     """Prices per channel at which the oracle uses no more than there is, found by bisection of all at once.
 
@@ -189,15 +202,24 @@ def _use(world: World, weeks: int, tried: Mapping[str, float]) -> dict[str, floa
     return used
 
 
-def _quiet_week(expectation: Expectation, after: Worths, *, has_left: BoolArray | bool) -> FloatArray:
-    ahead = same(list(after))
-    return np.stack([expectation.silence(step, EVERYBODY, ahead, has_left=has_left) for step in JourneyStep])
+def _expectation(world: World, place: int) -> Expectation:
+    return Expectation(world.effects, Chain(world.effects, flights_at(world.now + place * WEEK)))
+
+
+def _quiet_week(expectation: Expectation, after: Worths, state: WorldState) -> FloatArray:
+    ahead = Ahead(quiet=list(after), contacted=list(after), left=list(after))
+    return np.stack([expectation.silence(step, EVERYBODY, ahead, has_left=state.has_left) for step in JourneyStep])
+
+
+def _left_week(expectation: Expectation, after: Worths) -> FloatArray:
+    ahead = Ahead(quiet=list(after), contacted=list(after), left=list(after))
+    return np.stack([expectation.silence(step, EVERYBODY, ahead, has_left=True) for step in JourneyStep])
 
 
 def _free_week(world: World, expectation: Expectation, free: Worths, left: Worths, charges: FloatArray) -> FloatArray:
-    """Value of each step and memory at the beginning of a week, shape (steps, n, 8)."""
+    """Value of each step and memory at the beginning of a week, shape (steps, n, 8); infinite charges forbid."""
     effects, permits = world.effects, world.effects.permits()
-    is_possible = effects.is_in_stage & may_serve(effects.messages)
+    is_possible = effects.is_in_stage & may_serve(effects.messages) & np.isfinite(charges)[:, None]
     ahead = Ahead(
         quiet=[values[:, _QUIET] for values in free],
         contacted=[values[:, _CONTACTED] for values in free],

@@ -6,7 +6,7 @@ caps and capacities are not the policies' business: `wave` holds them all to the
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from decisioning.catalogue.catalogue import Catalogue, Learning
 from decisioning.catalogue.measure import Measure, Unit
 from decisioning.catalogue.message import SILENCE, Message
 from decisioning.scoring import FeatureVector
-from decisioning.value_model import ValueModel, context_vector
+from decisioning.value_model import ValueModel, context_vector, design_matrix
 from pipelines.simulation.policies.oracle import OraclePlan
 from pipelines.simulation.world.world import World
 
@@ -75,36 +75,44 @@ class Monday:
 
 
 class Valuing(Protocol):
-    """A policy of the comparison.
+    """A policy of the comparison."""
 
-    Attributes:
-        needs_features: It reads all features; otherwise only those that rules look at are computed.
-        is_silent: It never sends, so that nothing needs to be decided.
-    """
+    @property
+    def needs_features(self) -> bool:
+        """It reads all features; otherwise only those that rules look at are computed."""
+        ...
 
-    needs_features: ClassVar[bool] = False
-    is_silent: ClassVar[bool] = False
+    @property
+    def is_silent(self) -> bool:
+        """It never sends, so that nothing needs to be decided."""
+        ...
 
     def values(self, monday: Monday) -> FloatArray:
         """Worth of silence and every candidate, shape (n, k + 1)."""
         ...
 
 
-class Silence(Valuing):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Silence:
     """No marketing."""
 
-    is_silent = True
+    needs_features: bool = False
+    is_silent: bool = True
 
     def values(self, monday: Monday) -> FloatArray:
         """Every message is worth nothing."""
         return np.zeros((monday.size, len(monday.messages) + 1))
 
 
-class Everything(Valuing):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Everything:
     """Everyone gets everything: always a message, the one whose turn it is, no worth asked.
 
     Each customer begins elsewhere in the list and goes on through it week by week.
     """
+
+    needs_features: bool = False
+    is_silent: bool = False
 
     def values(self, monday: Monday) -> FloatArray:
         """The next in turn is worth most, all more than silence."""
@@ -116,11 +124,13 @@ class Everything(Valuing):
         return values
 
 
-@dataclass(frozen=True, kw_only=True)
-class Constant(Valuing):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Constant:
     """One message for everybody who may have it; see `best_constant` for which."""
 
     key: str
+    needs_features: bool = False
+    is_silent: bool = False
 
     def values(self, monday: Monday) -> FloatArray:
         """The one message is worth everything, all others less than silence."""
@@ -131,18 +141,18 @@ class Constant(Valuing):
         return values
 
 
-@dataclass(frozen=True, kw_only=True)
-class LearnedPolicy(Valuing):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LearnedPolicy:
     """A trained model's values, as the server scores them.
 
     Attributes:
         by_propensity: The model predicts a rate, and the likeliest message is sent, never silence.
     """
 
-    needs_features = True
-
     model: ValueModel
     by_propensity: bool = False
+    needs_features: bool = True
+    is_silent: bool = False
 
     def values(self, monday: Monday) -> FloatArray:
         """Expected values; a propensity is worth whatever it costs."""
@@ -152,11 +162,13 @@ class LearnedPolicy(Valuing):
         return np.column_stack([np.zeros(len(values)), SURE_MINOR * (1.0 + np.clip(values[:, 1:], 0.0, 1.0))])
 
 
-@dataclass(frozen=True, kw_only=True)
-class Oracle(Valuing):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Oracle:
     """The truth: action values of dynamic programming over the world's own equations, from here to the end."""
 
     plan: OraclePlan
+    needs_features: bool = False
+    is_silent: bool = False
 
     def values(self, monday: Monday) -> FloatArray:
         """What each action is worth before contact costs, which arbitration charges.
@@ -176,12 +188,17 @@ class Oracle(Valuing):
 def scores(model: ValueModel, monday: Monday) -> FloatArray:
     """A model's values of everything for everybody, shape (n, k + 1)."""
     features = monday.features
+    columns = model.messages(monday.messages)
     context = context_vector(monday.world.now, model.window_days)
     places = [features.names.index(name) if name in features.names else -1 for name in model.layout.customer]
     padded = np.column_stack([features.values, np.full(monday.size, np.nan)])[:, places]
-    shared = np.hstack([padded, np.tile(context, (monday.size, 1))])
-    values = model.on(monday.messages)
-    return np.vstack([values.of_columns(shared[at : at + _CHUNK]) for at in range(0, monday.size, _CHUNK)])
+    parts = [
+        model.expected_values_of(
+            np.stack([design_matrix(row, columns, context) for row in padded[start : start + _CHUNK]])
+        )
+        for start in range(0, monday.size, _CHUNK)
+    ]
+    return np.vstack(parts)
 
 
 def _lots(size: int, count: int) -> FloatArray:

@@ -34,7 +34,11 @@ class Living:
         self._answered = np.ones(self._size, dtype=bool) if answered is None else answered
 
     def live(self, decision_ids: Sequence[str | None] | None) -> WeekResult:
-        """What happens."""
+        """What happens.
+
+        Args:
+            decision_ids: Of the decisions behind the actions.
+        """
         state, sent = self._state, np.flatnonzero(self._actions >= 0)
         seen = np.zeros(self._size, dtype=bool)
         push = np.zeros((self._size, 2))

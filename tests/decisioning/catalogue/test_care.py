@@ -17,7 +17,7 @@ from decisioning.catalogue.care import (
     case_standing,
     check_care,
     cooldown_seconds,
-    pauses,
+    paused_classes,
 )
 from decisioning.catalogue.message import MessageClass
 from decisioning.errors import InvalidInputError, InvalidPolicyError
@@ -122,16 +122,15 @@ def test_open_and_cooling_cases_pause_marketing_and_nothing_else() -> None:
         (case_of(NOW - 90 * DAY, NOW - 80 * DAY), False),
     ):
         standing = care_standing(DEFAULT_CARE, [case], NOW)
-        paused = {each for each in MessageClass if pauses(DEFAULT_CARE, standing, each)}
+        paused = paused_classes(DEFAULT_CARE, standing)
         assert paused == ({MessageClass.MARKETING} if is_paused else set())
-    assert not pauses(DEFAULT_CARE, CareStanding(), MessageClass.MARKETING)
+    assert not paused_classes(DEFAULT_CARE, CareStanding())
 
 
 def test_other_classes_can_be_paused_too() -> None:
     policy = replace(DEFAULT_CARE, paused_classes=frozenset({MessageClass.SERVICE}))
     standing = care_standing(policy, [case_of(NOW)], NOW)
-    assert pauses(policy, standing, MessageClass.SERVICE)
-    assert not pauses(policy, standing, MessageClass.MARKETING)
+    assert paused_classes(policy, standing) == {MessageClass.SERVICE}
 
 
 # --- what must always hold
@@ -163,8 +162,8 @@ def test_the_order_of_cases_does_not_matter_and_one_more_never_ends_a_pause(
     cases = [replace(case, case_id=f"c{number}") for number, case in enumerate(heard)]
     standing = care_standing(DEFAULT_CARE, cases, NOW)
     assert care_standing(DEFAULT_CARE, data.draw(st.permutations(cases)), NOW) == standing
-    if pauses(DEFAULT_CARE, care_standing(DEFAULT_CARE, cases[:-1], NOW), MessageClass.MARKETING):
-        assert pauses(DEFAULT_CARE, standing, MessageClass.MARKETING)
+    if paused_classes(DEFAULT_CARE, care_standing(DEFAULT_CARE, cases[:-1], NOW)):
+        assert paused_classes(DEFAULT_CARE, standing)
 
 
 @settings(max_examples=100)
@@ -174,8 +173,8 @@ def test_marketing_is_paused_until_the_moment_that_is_told(heard: list[Case]) ->
     standing = care_standing(DEFAULT_CARE, cases, NOW)
     if standing.until is not None:
         before = care_standing(DEFAULT_CARE, cases, standing.until - TICK)
-        assert pauses(DEFAULT_CARE, before, MessageClass.MARKETING)
-        assert not pauses(DEFAULT_CARE, care_standing(DEFAULT_CARE, cases, standing.until), MessageClass.MARKETING)
+        assert paused_classes(DEFAULT_CARE, before)
+        assert not paused_classes(DEFAULT_CARE, care_standing(DEFAULT_CARE, cases, standing.until))
 
 
 # --- the check

@@ -4,27 +4,52 @@ from dataclasses import replace
 from fractions import Fraction
 from math import fsum, sqrt
 from statistics import NormalDist
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from decisioning.arrays import FloatArray
 from decisioning.catalogue.exploration import Exploration, ExplorationKind, Ramp, check_exploration
 from decisioning.choice.chance import (
-    Contender,
+    Contenders,
     action_probabilities,
     draw,
     even_probabilities,
     explore,
     gap_probabilities,
     planned_probabilities,
-    ramp_cap,
+    ramp_caps,
     ramped,
 )
 from decisioning.errors import InvalidInputError, InvalidPolicyError
 
 SHARES = st.floats(0, 1)
+
+
+class Contender(NamedTuple):
+    """A permitted candidate; without an offer it is silence."""
+
+    priority_minor: float
+    offer_id: str | None = None
+    evidence: int = 0
+
+
+def lined_up(*contenders: Contender) -> Contenders:
+    offers = sorted({one.offer_id for one in contenders if one.offer_id is not None})
+    return Contenders(
+        priority_minor=np.array([one.priority_minor for one in contenders]),
+        offers=np.array([-1 if one.offer_id is None else offers.index(one.offer_id) for one in contenders]),
+        evidence=np.array([one.evidence for one in contenders]),
+    )
+
+
+def ramp_cap(ramp: Ramp, evidence: int) -> float:
+    return float(ramp_caps(ramp, np.array([evidence]))[0])
+
+
 FLOORS = st.floats(0, 1, exclude_max=True)
 COUNTS = st.integers(1, 200)
 
@@ -53,7 +78,7 @@ def test_epsilon_is_spread_over_all_and_the_rest_goes_to_the_best() -> None:
 
 
 def test_without_exploration_the_best_is_certain() -> None:
-    assert action_probabilities(Exploration(), count=3, best=1) == (0.0, 1.0, 0.0)
+    assert action_probabilities(Exploration(), count=3, best=1).tolist() == [0.0, 1.0, 0.0]
 
 
 def test_the_floor_lifts_what_epsilon_leaves_too_low() -> None:
@@ -75,11 +100,11 @@ def test_a_floor_takes_no_more_than_its_share_of_any_kind(
     contenders = [Contender(0.0), *(Contender(-1e6, f"o{place}", 10**9) for place in range(count - 2))]
     contenders.append(Contender(1e6, "best", 10**9))
     without, with_floor = (
-        explore(one, contenders, best=count - 1) for one in (plain, replace(plain, min_probability=floor))
+        explore(one, lined_up(*contenders), best=count - 1) for one in (plain, replace(plain, min_probability=floor))
     )
     assert fsum(with_floor) == pytest.approx(1.0)
     assert without[-1] - with_floor[-1] <= plain.floor_share + 1e-12
-    planned = planned_probabilities(replace(plain, min_probability=floor), contenders, best=count - 1)
+    planned = planned_probabilities(replace(plain, min_probability=floor), lined_up(*contenders), best=count - 1)
     assert 1 - planned[-1] <= plain.floor_share + 1e-12
 
 
@@ -90,7 +115,7 @@ def test_many_messages_share_what_epsilon_leaves(count: int, best_gets: float) -
 
 
 def test_silence_alone_is_certain() -> None:
-    assert action_probabilities(Exploration(epsilon=0.3, min_probability=0.1), count=1, best=0) == (1.0,)
+    assert action_probabilities(Exploration(epsilon=0.3, min_probability=0.1), count=1, best=0).tolist() == [1.0]
 
 
 @pytest.mark.parametrize(("count", "best"), [(3, 3), (3, -1), (0, 0)])
@@ -123,18 +148,18 @@ def test_a_draw_never_chooses_what_has_no_chance(epsilon: float, floor: float, c
 @given(weights=st.lists(st.integers(0, 9), min_size=1, max_size=12).filter(any))
 def test_over_all_uniforms_each_index_is_drawn_with_its_probability(weights: list[int]) -> None:
     total = sum(weights)
-    probabilities = [weight / total for weight in weights]
+    probabilities = np.array(weights) / total
     drawn = [draw(probabilities, (step + 0.5) / total) for step in range(total)]
     assert [drawn.count(index) for index in range(len(weights))] == weights
 
 
 def test_the_last_possible_uniform_draws_the_last_possible_index() -> None:
-    assert draw((0.1,) * 10, 1 - 2**-53) == 9
-    assert draw((*(0.1,) * 9, 0.1 - 1e-13, 0.0), 1 - 2**-53) == 9
+    assert draw(np.full(10, 0.1), 1 - 2**-53) == 9
+    assert draw(np.array([*(0.1,) * 9, 0.1 - 1e-13, 0.0]), 1 - 2**-53) == 9
 
 
 def test_probabilities_without_a_positive_one_are_refused() -> None:
-    for nothing in ((), (0.0, 0.0)):
+    for nothing in (np.zeros(0), np.zeros(2)):
         with pytest.raises(InvalidInputError, match="must have a positive one"):
             draw(nothing, 0.5)
 
@@ -175,9 +200,9 @@ def best_in(contenders: tuple[Contender, ...]) -> int:
     return max(range(len(contenders)), key=lambda index: contenders[index].priority_minor)
 
 
-def offer_totals(contenders: tuple[Contender, ...], probabilities: tuple[float, ...]) -> dict[str, tuple[int, float]]:
+def offer_totals(contenders: tuple[Contender, ...], probabilities: FloatArray) -> dict[str, tuple[int, float]]:
     totals: dict[str, tuple[int, float]] = {}
-    for one, probability in zip(contenders[1:], probabilities[1:], strict=True):
+    for one, probability in zip(contenders[1:], probabilities[1:].tolist(), strict=True):
         assert one.offer_id is not None
         totals[one.offer_id] = (one.evidence, totals.get(one.offer_id, (0, 0.0))[1] + probability)
     return totals
@@ -190,11 +215,11 @@ def test_every_kind_gives_a_distribution_that_no_floor_lifts_above_a_ramp(
 ) -> None:
     best = best_in(contenders)
     if way == "explore":
-        probabilities = explore(exploration, contenders, best=best)
+        probabilities = explore(exploration, lined_up(*contenders), best=best)
     elif way == "plan":
-        probabilities = planned_probabilities(exploration, contenders, best=len(contenders) // 2)
+        probabilities = planned_probabilities(exploration, lined_up(*contenders), best=len(contenders) // 2)
     else:
-        probabilities = ramped(exploration.ramp, contenders, even_probabilities(len(contenders)), to=0)
+        probabilities = ramped(exploration.ramp, lined_up(*contenders), even_probabilities(len(contenders)), to=0)
     assert len(probabilities) == len(contenders)
     assert abs(fsum(probabilities) - 1) <= 1e-12
     assert min(probabilities) >= 0
@@ -207,7 +232,7 @@ def test_every_kind_gives_a_distribution_that_no_floor_lifts_above_a_ramp(
 def test_the_floor_holds_for_every_kind_where_nothing_ramps(
     exploration: Exploration, contenders: tuple[Contender, ...]
 ) -> None:
-    probabilities = explore(replace(exploration, ramp=Ramp()), contenders, best=best_in(contenders))
+    probabilities = explore(replace(exploration, ramp=Ramp()), lined_up(*contenders), best=best_in(contenders))
     assert min(probabilities) >= min(exploration.min_probability, exploration.floor_share / len(contenders)) * (
         1 - 1e-9
     )
@@ -218,7 +243,7 @@ def test_the_floor_holds_for_every_kind_where_nothing_ramps(
 def test_inverse_gap_weighting_is_exact(contenders: tuple[Contender, ...], scale: float) -> None:
     """Other implementations are known for negative numbers here, where the gaps are far apart."""
     count, best = len(contenders), best_in(contenders)
-    probabilities = gap_probabilities(scale, contenders, best=best)
+    probabilities = gap_probabilities(scale, lined_up(*contenders).priority_minor, best=best)
     top = contenders[best].priority_minor
     for index, one in enumerate(contenders):
         if index != best:
@@ -228,22 +253,21 @@ def test_inverse_gap_weighting_is_exact(contenders: tuple[Contender, ...], scale
 
 
 def test_a_gap_of_one_scale_halves_the_probability() -> None:
-    contenders = (Contender(0.0), Contender(0.0, "even"), Contender(-50.0, "half"), Contender(1e300, "best"))
-    probabilities = gap_probabilities(50.0, (*contenders[:3], Contender(0.0, "best")), best=3)
+    probabilities = gap_probabilities(50.0, np.array([0.0, 0.0, -50.0, 0.0]), best=3)
     assert probabilities == pytest.approx((1 / 4, 1 / 4, 1 / 8, 3 / 8))
-    assert gap_probabilities(50.0, contenders, best=3)[3] == pytest.approx(1.0)
+    assert gap_probabilities(50.0, np.array([0.0, 0.0, -50.0, 1e300]), best=3)[3] == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("best", [-1, 3])
 def test_inverse_gap_weighting_around_what_is_not_there_is_refused(best: int) -> None:
     with pytest.raises(InvalidInputError, match="best must be in"):
-        gap_probabilities(1.0, (Contender(0.0),) * 3, best=best)
+        gap_probabilities(1.0, np.zeros(3), best=best)
 
 
 def test_thompson_sampling_knows_more_with_evidence() -> None:
     exploration = Exploration(kind=ExplorationKind.THOMPSON, prior_deviation_minor=100.0)
     chances = [
-        explore(exploration, (Contender(0.0), Contender(50.0, "new", evidence)), best=1)[1]
+        float(explore(exploration, lined_up(Contender(0.0), Contender(50.0, "new", evidence)), best=1)[1])
         for evidence in (0, 3, 99, 9_999)
     ]
     normal = NormalDist()
@@ -261,17 +285,17 @@ def test_a_new_offer_ramps_with_its_evidence_and_all_its_messages_together() -> 
             Contender(80.0, "new", evidence),
             Contender(5.0, "known", 200),
         )
-        probabilities = explore(exploration, contenders, best=1)
+        probabilities = explore(exploration, lined_up(*contenders), best=1)
         assert ramp_cap(ramp, evidence) == pytest.approx(cap)
         assert probabilities == pytest.approx((0.0, cap, 0.0, 1 - cap))
-    even = ramped(ramp, contenders[:1] + (Contender(9.0, "new", 0),) * 3, (0.25,) * 4)
+    even = ramped(ramp, lined_up(Contender(0.0), *(Contender(9.0, "new", 0),) * 3), np.full(4, 0.25))
     assert even == pytest.approx((0.95, 0.05 / 3, 0.05 / 3, 0.05 / 3))
 
 
 def test_what_a_ramp_cuts_goes_to_silence_where_nothing_known_is_better() -> None:
     exploration = Exploration(ramp=Ramp(needed=10, start_share=0.1))
     contenders = (Contender(0.0), Contender(90.0, "new"), Contender(-1.0, "known", 10))
-    assert explore(exploration, contenders, best=1) == pytest.approx((0.9, 0.1, 0.0))
+    assert explore(exploration, lined_up(*contenders), best=1) == pytest.approx((0.9, 0.1, 0.0))
 
 
 def test_a_plan_leaves_only_floor_and_epsilon_to_chance() -> None:
@@ -279,7 +303,9 @@ def test_a_plan_leaves_only_floor_and_epsilon_to_chance() -> None:
     for kind, epsilon in ((ExplorationKind.EPSILON_GREEDY, 0.3), (ExplorationKind.THOMPSON, 0.0)):
         exploration = Exploration(kind=kind, epsilon=0.3, min_probability=0.02)
         other = max(epsilon / 3, 0.02)
-        assert planned_probabilities(exploration, contenders, best=1) == pytest.approx((other, 1 - 2 * other, other))
+        assert planned_probabilities(exploration, lined_up(*contenders), best=1) == pytest.approx(
+            (other, 1 - 2 * other, other)
+        )
 
 
 @pytest.mark.parametrize(

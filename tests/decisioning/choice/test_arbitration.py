@@ -18,7 +18,7 @@ from decisioning.catalogue.levers import ArbitrationSwitches, Lever, LeverScope
 from decisioning.catalogue.limits import DepartmentShare, Limit, LimitScope, Supply
 from decisioning.catalogue.message import MessageClass
 from decisioning.catalogue.message_classes import ClassRules
-from decisioning.choice.arbitration import Bid, best_of
+from decisioning.choice.arbitration import best_of
 from decisioning.decision import Decision, Inputs, Reason
 from decisioning.errors import ModelUnavailableError
 from decisioning.live import LiveState
@@ -120,9 +120,8 @@ def test_between_equal_messages_the_lower_key_wins(plain_policy: Policy, inputs_
 
 
 def test_the_best_bid_is_the_first_of_the_highest() -> None:
-    bids = [Bid("silence", None, None, 0.0, 0.0), *(Bid(key, None, None, 0.0, 2.0) for key in "ab")]
-    assert best_of(bids) == 1
-    assert best_of(bids[:1]) == 0
+    assert best_of(np.array([0.0, 2.0, 2.0])) == 1
+    assert best_of(np.array([0.0, 0.0, -1.0])) == 0
 
 
 def test_a_learned_rate_is_priced_with_the_declared_value_of_the_offer(

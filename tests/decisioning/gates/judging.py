@@ -9,11 +9,10 @@ from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.contact_policy import Contact
 from decisioning.catalogue.quiet_hours import QuietHours, QuietRule
 from decisioning.decision import Excluded, Exclusion, Inputs
-from decisioning.gates.facts import gather_facts
-from decisioning.gates.screening import Screening, screen
-from decisioning.gates.situation import Situation, situation_of
+from decisioning.gates.grouping import members_of
+from decisioning.gates.screening import Screening
+from decisioning.gates.situation import Situation
 from decisioning.policy import Policy
-from decisioning.rules.fact_names import STAGE_FACT
 
 type MakeInputs = Callable[..., Inputs]
 KEY = "ten-percent/email/plain"
@@ -22,17 +21,12 @@ NIGHT = QuietHours(rules=(QuietRule(channels=frozenset({"email"}), from_minute=1
 
 
 def situation(policy: Policy, inputs: Inputs) -> Situation:
-    catalogue = policy.catalogue
-    facts = gather_facts(inputs, care=catalogue.care, event_types=catalogue.event_types)
-    place = policy.standing(inputs, facts)
-    facts[STAGE_FACT] = place.stage_id
-    assignment = policy.assignment(inputs.request, inputs.customer, inputs.now)
-    return situation_of(catalogue, inputs, assignment=assignment, place=place, facts=facts)
+    return policy.situation(inputs, policy.assignment(inputs.request, inputs.customer, inputs.now, inputs.live.kept))
 
 
 def judge(policy: Policy, inputs_of: MakeInputs, **fields: Any) -> Screening:
     inputs = inputs_of(policy, **fields)
-    return screen(policy.compiled_candidates(inputs.request.touchpoint_id), situation(policy, inputs))
+    return policy.board(inputs.request.touchpoint_id).screen(situation(policy, inputs))
 
 
 def excluded(screening: Screening, key: str = KEY) -> Excluded:
@@ -46,7 +40,7 @@ def reasons(screening: Screening, key: str = KEY) -> tuple[Exclusion, ...]:
 
 def permitted(policy: Policy, screening: Screening) -> set[str]:
     candidates = policy.compiled_candidates("weekly-mail")
-    return {candidates[index].key for index in screening.permitted}
+    return {candidates[index].key for index in members_of(screening.permitted)}
 
 
 def with_offer(catalogue: Catalogue, **change: Any) -> Policy:

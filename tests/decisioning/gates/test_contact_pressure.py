@@ -173,7 +173,7 @@ def test_after_declining_the_offer_rests_and_then_returns() -> None:
     policy = ContactPolicy(suppressions=(rule,))
     ends = NOW - DAY + 30 * DAY
     book = ledger(policy, responses=[response_at(NOW - DAY), response_at(NOW - 9 * DAY)])
-    assert book.suppression(touch_of()) == ("declined: offer rests for 30 days", ends)
+    assert book.suppression(touch_of()) == (Exclusion.SUPPRESSED, "declined: offer rests for 30 days", ends)
     assert book.suppression(touch_of("tea")) is None
     assert ledger(policy, responses=[response_at(NOW - DAY)], now=ends - TICK).suppression(touch_of()) is not None
     assert ledger(policy, responses=[response_at(NOW - DAY)], now=ends).suppression(touch_of()) is None
@@ -189,9 +189,9 @@ def test_without_a_cool_down_the_rest_is_for_ever_and_outlasts_all_others() -> N
     )
     gone = [response_at(NOW - DAY, "unsubscribed"), response_at(NOW - DAY, "bounced")]
     book = ledger(ContactPolicy(suppressions=rules), responses=gone)
-    assert book.suppression(touch_of("tea")) == ("unsubscribed: channel rests for ever", None)
+    assert book.suppression(touch_of("tea")) == (Exclusion.SUPPRESSED, "unsubscribed: channel rests for ever", None)
     by_letter = book.suppression(touch_of(channel_id="letter"))
-    assert by_letter == ("unsubscribed: everything rests for 5 days", NOW + 4 * DAY)
+    assert by_letter == (Exclusion.SUPPRESSED, "unsubscribed: everything rests for 5 days", NOW + 4 * DAY)
 
 
 @pytest.mark.parametrize("scope", SuppressionScope)

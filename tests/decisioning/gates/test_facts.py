@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pytest
 
-from decisioning.catalogue.care import CarePolicy, Case
+from decisioning.catalogue.care import DEFAULT_CARE, CarePolicy, Case, care_standing
+from decisioning.consent import is_profiled
 from decisioning.customer import Consent
 from decisioning.decision import Inputs
 from decisioning.errors import InvalidInputError
@@ -15,9 +17,14 @@ from decisioning.gates.facts import gather_facts
 from decisioning.live import LiveState, RecentEvent
 from decisioning.policy import Policy
 from decisioning.rules.fact_names import is_behaviour, is_feature
-from decisioning.rules.predicate import Compare, Comparison, Not, compile_predicate
+from decisioning.rules.predicate import Compare, Comparison, FactValue, Not, compile_predicate
 
 type MakeInputs = Callable[..., Inputs]
+
+
+def facts_of(inputs: Inputs, *, care: CarePolicy = DEFAULT_CARE, **known: Any) -> dict[str, FactValue]:
+    standing = care_standing(care, inputs.live.cases, inputs.now)
+    return gather_facts(inputs, is_profiled=is_profiled(inputs), care=standing, **known)
 
 
 @pytest.fixture
@@ -29,14 +36,14 @@ def eventful(plain_policy: Policy, inputs_of: MakeInputs, now: datetime) -> Inpu
 
 
 def test_facts_come_from_features_profile_request_and_live_state(eventful: Inputs) -> None:
-    facts = gather_facts(eventful, event_types=("purchase",))
+    facts = facts_of(eventful, event_types=("purchase",))
     assert facts["purchase_count_90d"] == 3.0
     assert facts["customer.age"] == 30
     assert facts["context.basket_value"] == 5.0
     assert facts["live.browse_recency_minutes"] == 10.0
     assert facts["live.purchase_count_24h"] == 0
     assert facts["live.open_case_kind"] == "outage"
-    assert gather_facts(eventful, care=CarePolicy())["live.open_case_count"] == 0
+    assert facts_of(eventful, care=CarePolicy())["live.open_case_count"] == 0
 
 
 def test_of_who_is_not_profiled_neither_features_nor_behaviour_are_looked_at(eventful: Inputs) -> None:
@@ -46,12 +53,12 @@ def test_of_who_is_not_profiled_neither_features_nor_behaviour_are_looked_at(eve
     refusal = Consent(channel_id="email", purpose="profiling", is_granted=False)
     refused = replace(eventful, customer=replace(eventful.customer, consents=(refusal,)))
     for inputs in (said_live, said_before, refused):
-        facts = gather_facts(inputs, event_types=("purchase",))
+        facts = facts_of(inputs, event_types=("purchase",))
         assert not [name for name in facts if is_feature(name) or is_behaviour(name)]
         assert facts["live.open_case_kind"] == "outage"
         assert facts["customer.age"] == 30
     back = replace(said_before, live=replace(eventful.live, has_opted_out_of_profiling=False))
-    assert gather_facts(back)["purchase_count_90d"] == 3.0
+    assert facts_of(back)["purchase_count_90d"] == 3.0
 
 
 def test_live_facts_are_no_features() -> None:
@@ -64,7 +71,7 @@ def test_live_facts_are_no_features() -> None:
 
 
 def test_what_is_not_there_gives_no_facts(plain_policy: Policy, inputs_of: MakeInputs) -> None:
-    facts = gather_facts(replace(inputs_of(plain_policy), customer=None, features=None))
+    facts = facts_of(replace(inputs_of(plain_policy), customer=None, features=None))
     assert facts == {"live.message_count_24h": 0, "live.open_case_count": 0}
 
 
@@ -74,7 +81,7 @@ def test_features_without_a_value_each_are_refused(
     assert eventful.features is not None
     short = replace(eventful.features, values=np.array([1.0]))
     with pytest.raises(InvalidInputError, match="one value per name"):
-        gather_facts(replace(eventful, features=short))
+        facts_of(replace(eventful, features=short))
 
 
 def test_a_word_that_a_category_does_not_have_is_unknown_to_a_rule_and_to_its_negation(eventful: Inputs) -> None:
@@ -83,6 +90,6 @@ def test_a_word_that_a_category_does_not_have_is_unknown_to_a_rule_and_to_its_ne
     assert eventful.customer is not None
     for word, holds, refuted in (("north", True, False), ("south", False, True), ("nroth", False, False)):
         told = replace(eventful, customer=replace(eventful.customer, attributes={"region": word}))
-        facts = gather_facts(told, words=words)
+        facts = facts_of(told, words=words)
         assert (compile_predicate(is_north)(facts), compile_predicate(Not(part=is_north))(facts)) == (holds, refuted)
-    assert str(gather_facts(told, words=words)["customer.region"]) == "an undeclared word"
+    assert str(facts_of(told, words=words)["customer.region"]) == "an undeclared word"

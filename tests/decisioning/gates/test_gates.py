@@ -17,7 +17,7 @@ from decisioning.catalogue.limits import Limit, LimitScope
 from decisioning.catalogue.message import MessageClass
 from decisioning.catalogue.message_classes import BYPASSABLE, DEFAULT_CLASSES, CapScope, ClassRules, Layer
 from decisioning.decision import Exclusion, Placement
-from decisioning.gates.screening import GATES
+from decisioning.gates.gate import GATES
 from decisioning.live import LiveState
 from decisioning.policy import Policy
 from decisioning.rules.predicate import Compare, Comparison
@@ -39,7 +39,7 @@ FOR_CARE = {name: Channel(channel_id=name, purposes={"active": frozenset({"care"
 
 def test_who_is_right_in_every_respect_passes_every_gate(plain_policy: Policy, inputs_of: MakeInputs) -> None:
     screening = judge(plain_policy, inputs_of)
-    assert len(screening.permitted) == 8
+    assert screening.permitted.bit_count() == 8
     assert screening.excluded == ()
 
 
@@ -181,7 +181,7 @@ def test_without_a_score_only_marketing_is_refused(plain_policy: Policy, inputs_
 def test_an_unknown_customer_passes_nothing(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
     policy = with_offer(plain_catalogue, purpose=None, message_class=MessageClass.MANDATORY)
     screening = judge(policy, inputs_of, customer=None, features=None, expected_values=None)
-    assert screening.permitted == ()
+    assert not screening.permitted
     assert all(Exclusion.NOT_REACHABLE in one.reasons for one in screening.excluded)
     assert reasons(screening, "opening-hours/email/plain") == (Exclusion.NO_CONSENT, Exclusion.NOT_REACHABLE)
     assert reasons(screening) == (Exclusion.NOT_REACHABLE, Exclusion.NOT_ELIGIBLE)

@@ -12,7 +12,6 @@ from decisioning.catalogue.experiment import ArmPolicy, Experiment, ProgrammeHol
 from decisioning.catalogue.limits import Limit, LimitScope
 from decisioning.catalogue.message_classes import CapScope
 from decisioning.decision import Exclusion, Placement
-from decisioning.gates.screening import screen, screen_again
 from decisioning.gates.situation import FREED_LAYERS, SLATE_LAYERS, freed, in_slate
 from decisioning.live import LiveState
 from decisioning.policy import Policy
@@ -77,27 +76,27 @@ def test_a_slate_counts_what_its_earlier_positions_take(
     plain_catalogue: Catalogue, inputs_of: MakeInputs, first: str, expected: dict[str, tuple[Exclusion, ...]]
 ) -> None:
     policy = slate_world(plain_catalogue)
-    candidates = policy.compiled_candidates("weekly-mail")
+    board = policy.board("weekly-mail")
     start = situation(policy, inputs_of(policy))
-    before = screen(candidates, start)
+    before = board.screen(start)
     assert before.excluded == ()
-    chosen = next((one for one in candidates if one.key == first), None)
+    chosen = next((one for one in board.lineup.candidates if one.key == first), None)
     after = in_slate(start, chosen, Placement(placement_id="2"))
-    again = screen_again(candidates, before, after, SLATE_LAYERS)
+    again = board.screen_again(before, after, SLATE_LAYERS)
     assert {one.message_key: one.reasons for one in again.excluded} == expected
-    assert again == screen(candidates, after)
+    assert again == board.screen(after)
 
 
 def test_what_is_asked_again_takes_its_place_among_the_other_reasons(
     plain_catalogue: Catalogue, inputs_of: MakeInputs
 ) -> None:
     policy = slate_world(plain_catalogue)
-    candidates = policy.compiled_candidates("weekly-mail")
+    board = policy.board("weekly-mail")
     start = situation(policy, inputs_of(policy, consents=(), expected_values=None))
-    chosen = next(one for one in candidates if one.key == "ten-percent/push/plain")
+    chosen = next(one for one in board.lineup.candidates if one.key == "ten-percent/push/plain")
     after = in_slate(start, chosen, Placement(placement_id="2"))
-    again = screen_again(candidates, screen(candidates, start), after, SLATE_LAYERS)
-    assert again == screen(candidates, after)
+    again = board.screen_again(board.screen(start), after, SLATE_LAYERS)
+    assert again == board.screen(after)
     assert reasons(again, "free-coffee/push/plain") == (
         Exclusion.NO_CONSENT,
         Exclusion.INCOMPATIBLE,
@@ -107,13 +106,13 @@ def test_what_is_asked_again_takes_its_place_among_the_other_reasons(
 
 
 def test_the_next_placement_may_take_other_channels(plain_policy: Policy, inputs_of: MakeInputs) -> None:
-    candidates = plain_policy.compiled_candidates("weekly-mail")
+    board = plain_policy.board("weekly-mail")
     mail = Placement(placement_id="mail", channels=frozenset({"email"}))
     start = situation(plain_policy, inputs_of(plain_policy, placements=(mail,), expected_values=None))
-    before = screen(candidates, start)
+    before = board.screen(start)
     after = in_slate(start, None, Placement(placement_id="app", channels=frozenset({"push"})))
-    again = screen_again(candidates, before, after, SLATE_LAYERS)
-    assert again == screen(candidates, after)
+    again = board.screen_again(before, after, SLATE_LAYERS)
+    assert again == board.screen(after)
     assert permitted(plain_policy, again) == {"opening-hours/push/plain"}
     assert reasons(again) == (Exclusion.CHANNEL_NOT_ASKED, Exclusion.NOT_SCORED)
 
@@ -131,13 +130,13 @@ def test_a_ghost_passes_the_same_gates_with_the_book_of_ghosts(
         )
     )
     ghost = replace(contact(policy, KEY, now - timedelta(hours=1)), is_ghost=True)
-    candidates = policy.compiled_candidates("weekly-mail")
+    board = policy.board("weekly-mail")
     inputs = inputs_of(policy, live=LiveState(contacts=(ghost,)), unfit={"free-coffee/push/plain": "image is missing"})
     start = situation(policy, inputs)
-    before = screen(candidates, start)
+    before = board.screen(start)
     assert reasons(before) == (Exclusion.PROGRAMME_HOLDOUT, Exclusion.EXPERIMENT_ARM)
-    again = screen_again(candidates, before, freed(start), FREED_LAYERS)
-    assert again == screen(candidates, freed(start))
+    again = board.screen_again(before, freed(start), FREED_LAYERS)
+    assert again == board.screen(freed(start))
     assert {one.message_key: one.reasons for one in again.excluded} == {
         KEY: (Exclusion.CAP_REACHED,),
         "ten-percent/push/plain": (Exclusion.CAP_REACHED,),

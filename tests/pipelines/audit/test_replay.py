@@ -44,8 +44,8 @@ def altered(decision_id: str, column: str, value: object) -> Callable[[pl.DataFr
 @pytest.fixture
 def run(decided_home) -> Callable[..., tuple[int, str]]:
     app = typer.Typer()
-    app.add_typer(replay_command.app)
-    app.add_typer(log_command.app)
+    replay_command.register(app)
+    log_command.register(app)
 
     def call(*arguments: object) -> tuple[int, str]:
         result = CliRunner().invoke(app, [*map(str, arguments), "--home", str(decided_home.settings.home)])
@@ -119,7 +119,7 @@ def test_a_position_that_does_not_say_what_the_slate_says_is_told(decided_home) 
 
 def test_an_engine_that_changed_its_mind_fails(decided_home, monkeypatch: pytest.MonkeyPatch, run) -> None:
     decided_home.decide(range(20))
-    monkeypatch.setattr("decisioning.choice.position.best_of", lambda bids: 0)  # a release that always prefers silence
+    monkeypatch.setattr("decisioning.choice.position.best_of", lambda _: 0)  # a release that always prefers silence
     report = replayed(decided_home)
     assert report.changed
     assert {"reason", "message_key"} & {one.field for changed in report.changed for one in changed.differences}

@@ -24,6 +24,7 @@ class Traffic:
     """Asks and reports, and counts what they cost.
 
     Attributes:
+        client: A client of the server.
         decided: Decisions that were answered.
         deciding_seconds: How long the callers waited for them.
         latencies_ms: Time of each decision that was asked for alone.

@@ -1,0 +1,176 @@
+"""What the messages of a touchpoint are charged and weighed: laid out once, filled in for one customer and moment."""
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from decisioning.arrays import BoolArray, FloatArray, IndexArray, IntArray
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.exploration import ExplorationKind
+from decisioning.catalogue.levers import LARGEST_WEIGHT, compile_lever
+from decisioning.gates.candidate import Candidate
+from decisioning.gates.capacity import shadow_minor, shared_by
+from decisioning.gates.checks import holds
+from decisioning.gates.grouping import Grouping, places_of
+from decisioning.gates.lineup import Lineup
+from decisioning.gates.situation import Situation
+
+
+class Charges(NamedTuple):
+    """What silence (row 0) and the k candidates are charged and weighed; arrays of shape (k + 1,).
+
+    Attributes:
+        is_learned: Its worth is the uplift, where a model has a say.
+        unit_value_minor: What one unit of uplift is worth.
+        declared_minor: The declared value, which takes the place of the uplift otherwise.
+        evidence: Decisions that sent the offer so far; -1 where nobody counts.
+    """
+
+    is_learned: BoolArray
+    unit_value_minor: FloatArray
+    declared_minor: FloatArray
+    cost_minor: FloatArray
+    fatigue_minor: FloatArray
+    shadow_minor: FloatArray
+    context_weight: FloatArray
+    business_weight: FloatArray
+    evidence: IntArray
+
+
+class PriceList:
+    """Everything about the prices of a touchpoint's messages that does not depend on the customer.
+
+    Attributes:
+        offers: shape (k + 1,), number of the offer; -1 for silence.
+    """
+
+    __slots__ = (
+        "_cost",
+        "_declared",
+        "_free",
+        "_is_learned",
+        "_lever_rows",
+        "_levers",
+        "_no_evidence",
+        "_offer_rows",
+        "_shadowed",
+        "_switches",
+        "_unit_value",
+        "_unweighted",
+        "_weighing",
+        "offers",
+    )
+
+    def __init__(self, catalogue: Catalogue, lineup: Lineup) -> None:
+        """Lay out the prices.
+
+        Args:
+            catalogue: What is declared.
+            lineup: The touchpoint's candidates.
+
+        Raises:
+            InvalidPolicyError: A lever with a rule that could never be true.
+        """
+        candidates = lineup.candidates
+        exploration = catalogue.exploration
+        self._switches = catalogue.switches
+        self._levers = tuple(map(compile_lever, catalogue.levers))
+        counts_evidence = exploration.ramp.needed > 0 or exploration.kind is ExplorationKind.THOMPSON
+        self._no_evidence = np.array([-1, *(0 if counts_evidence else -1 for _ in candidates)])
+        self._cost = _column(candidates, lambda one: one.cost_minor)
+        self._declared = _column(candidates, lambda one: one.declared_value_minor)
+        self._unit_value = _column(candidates, lambda one: one.unit_value_minor)
+        self._is_learned = np.array([True, *(one.is_marketing for one in candidates)])
+        self._free, self._unweighted = np.zeros(len(candidates) + 1), np.ones(len(candidates) + 1)
+        self._weighing = _rows_by(
+            candidates, lambda one: (one.message_class, one.channel_id) if one.is_marketing else None
+        )
+        self._shadowed = _rows_by(candidates, lambda one: shared_by(catalogue, one.touch))
+        self._offer_rows = {one.offer_id: rows for one, rows in _rows_by(candidates, lambda one: one.offer_id)}
+        self._lever_rows = [
+            np.array([row for row, one in enumerate(candidates, start=1) if lever.is_for(one.touch)], dtype=np.intp)
+            for lever in self._levers
+        ]
+        self.offers = np.full(len(candidates) + 1, -1)
+        for number, rows in enumerate(self._offer_rows.values()):
+            self.offers[rows] = number
+
+    def charges(self, situation: Situation, *, takes_levers: bool) -> Charges:
+        """What is charged and weighed for one customer at one moment.
+
+        Args:
+            situation: Theirs.
+            takes_levers: False where an arm decides without levers.
+        """
+        takes_levers = takes_levers and self._switches.levers and bool(self._levers)
+        context, business = self._weights(situation) if takes_levers else (self._unweighted, self._unweighted)
+        return Charges(
+            is_learned=self._is_learned,
+            unit_value_minor=self._unit_value,
+            declared_minor=self._declared,
+            cost_minor=self._cost if self._switches.contact_cost else self._free,
+            fatigue_minor=self._fatigue(situation) if self._switches.fatigue else self._free,
+            shadow_minor=self._shadow(situation) if self._switches.shadow_prices else self._free,
+            context_weight=context,
+            business_weight=business,
+            evidence=self._evidence(situation),
+        )
+
+    def _fatigue(self, situation: Situation) -> FloatArray:
+        """Of marketing alone, since what is owed to a customer costs no goodwill."""
+        if situation.catalogue.contact_policy.fatigue is None:
+            return self._free
+        fatigue = self._free.copy()
+        for example, rows in self._weighing:
+            fatigue[rows] = situation.ledger.fatigue_minor(example.touch)
+        return fatigue
+
+    def _shadow(self, situation: Situation) -> FloatArray:
+        """What shared things are worth to others."""
+        catalogue, supply = situation.catalogue, situation.supply
+        if not supply.prices_minor:
+            return self._free
+        shadow = self._free.copy()
+        for example, rows in self._shadowed:
+            shadow[rows] = shadow_minor(catalogue, example.touch, example.cost_minor, supply, situation.now)
+        return shadow
+
+    def _weights(self, situation: Situation) -> tuple[FloatArray, FloatArray]:
+        """Products of the levers that count now, with a rule and without, each cut at `LARGEST_WEIGHT`."""
+        context = business = self._unweighted
+        for rows, lever in zip(self._lever_rows, self._levers, strict=True):
+            if not lever.counts(lambda rule: holds(rule, situation), situation.now):
+                continue
+            if lever.has_rule:
+                context = _multiplied(context, rows, lever.factor)
+            else:
+                business = _multiplied(business, rows, lever.factor)
+        return np.minimum(context, LARGEST_WEIGHT), np.minimum(business, LARGEST_WEIGHT)
+
+    def _evidence(self, situation: Situation) -> IntArray:
+        if not situation.supply.evidence:
+            return self._no_evidence
+        evidence = self._no_evidence.copy()
+        for offer_id, count in situation.supply.evidence.items():
+            rows = self._offer_rows.get(offer_id)
+            if rows is not None:
+                evidence[rows] = count
+        return evidence
+
+
+def _multiplied(weights: FloatArray, rows: IndexArray, factor: float) -> FloatArray:
+    weights = weights.copy()
+    weights[rows] *= factor
+    return weights
+
+
+def _column(candidates: Sequence[Candidate], value_of: Callable[[Candidate], float]) -> FloatArray:
+    return np.array([0.0, *map(value_of, candidates)])
+
+
+def _rows_by(
+    candidates: Sequence[Candidate], looks_at: Callable[[Candidate], Hashable | None]
+) -> list[tuple[Candidate, IndexArray]]:
+    """An example and the rows of each group of candidates that are charged alike."""
+    return [(group.example, places_of(group.messages) + 1) for group in Grouping(candidates, looks_at).groups]

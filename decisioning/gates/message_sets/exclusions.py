@@ -1,0 +1,86 @@
+"""What the gates refused: said of sets of messages, and of one message where somebody asks."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import NamedTuple, override
+
+from decisioning.catalogue.message_classes import Layer
+from decisioning.decision import Excluded, Exclusion
+from decisioning.gates.expanding import Expanding
+from decisioning.gates.grouping import MessageSet, members_of, union
+
+
+class Refused(NamedTuple):
+    """What one gate says against a set of messages.
+
+    Attributes:
+        layer: The layer of the gate.
+        detail: What the code means here; empty where it says it all.
+        until: First moment at which the gate would let them pass, if nothing else happens; None where there is none.
+    """
+
+    messages: MessageSet
+    layer: Layer
+    exclusion: Exclusion
+    detail: str
+    until: datetime | None
+
+
+class Exclusions(Expanding[Excluded]):
+    """Every excluded message with all reasons, in the order of the candidates; made when somebody looks.
+
+    Attributes:
+        keys: Message keys of all k candidates.
+        refused: What the gates said, in their order.
+        waits: Messages for which only time stands in the way, with the first moment at which they would pass.
+    """
+
+    __slots__ = ("keys", "refused", "waits")
+
+    def __init__(
+        self,
+        keys: Sequence[str],
+        refused: tuple[Refused, ...],
+        waits: tuple[tuple[MessageSet, datetime], ...],
+    ) -> None:
+        """Take what was found."""
+        super().__init__()
+        self.keys, self.refused, self.waits = keys, refused, waits
+
+    @property
+    def messages(self) -> MessageSet:
+        """All that are excluded."""
+        return union(one.messages for one in self.refused)
+
+    def saying(self, exclusions: Iterable[Exclusion]) -> MessageSet:
+        """Those that are excluded for one of some reasons, and maybe for others too."""
+        named = frozenset(exclusions)
+        return union(one.messages for one in self.refused if one.exclusion in named)
+
+    def only_saying(self, exclusions: Iterable[Exclusion]) -> MessageSet:
+        """Those that are excluded for no other reasons."""
+        named = frozenset(exclusions)
+        return self.messages & ~union(one.messages for one in self.refused if one.exclusion not in named)
+
+    def waiting(self) -> MessageSet:
+        """Those for which only time stands in the way."""
+        return union(messages for messages, _ in self.waits)
+
+    @override
+    def expand(self) -> Iterator[Excluded]:
+        said: dict[int, list[Refused]] = {place: [] for place in members_of(self.messages)}
+        for one in self.refused:
+            for place in members_of(one.messages):
+                said[place].append(one)
+        moments = {place: at for messages, at in self.waits for place in members_of(messages)}
+        for place, found in said.items():
+            yield Excluded(
+                message_key=self.keys[place],
+                reasons=tuple([one.exclusion for one in found]),
+                details=tuple([one.detail for one in found]),
+                allowed_at=moments.get(place),
+            )
+
+    @override
+    def __len__(self) -> int:
+        return self.messages.bit_count()
