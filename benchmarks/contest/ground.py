@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import date
 from math import ceil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import polars as pl
@@ -15,9 +16,11 @@ from features.history import History
 from features.online.profiles import customers_from_frame
 from pipelines.simulation.contest.play import Beginning, campaign_catalogue
 from pipelines.simulation.history import (
+    CATALOGUE,
+    CATALOGUE_SIZE,
     first_monday,
     live_history,
-    scaled_catalogue,
+    scale_catalogue,
     settled_world,
 )
 from pipelines.simulation.world.state import WorldState
@@ -58,7 +61,9 @@ class ContestGround:
         """Live the history and write it, unless it is there."""
         if (self.folder / "state.npz").is_file():
             return
-        with scaled_catalogue(self.customers) as scaled:
+        with TemporaryDirectory() as folder:
+            scaled = Path(folder) / "catalogue"
+            scale_catalogue(CATALOGUE, scaled, self.customers / CATALOGUE_SIZE)
             loaded = load_catalogue(scaled)
             lived = live_history(self.settled(loaded), loaded, ceil(self.days / 7))
             write_world("airline", lived.tables, scaled, self.tables)

@@ -38,9 +38,9 @@ from decisioning.choice.price_list import Charges
 from decisioning.decision import Evaluated
 from decisioning.errors import ModelUnavailableError
 from decisioning.gates.candidate import LARGEST_AMOUNT_MINOR
-from decisioning.gates.expanding import Expanding
-from decisioning.gates.grouping import MessageSet, members_of
-from decisioning.gates.lineup import Lineup
+from decisioning.gates.message_sets.expanding import Expanding
+from decisioning.gates.message_sets.grouping import MessageSet, members_of
+from decisioning.gates.message_sets.lineup import Lineup
 
 
 class Bids(NamedTuple):

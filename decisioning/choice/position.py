@@ -20,8 +20,8 @@ from decisioning.choice.chance import (
 )
 from decisioning.choice.price_list import PriceList
 from decisioning.gates.candidate import Candidate
-from decisioning.gates.grouping import places_of
-from decisioning.gates.lineup import Lineup
+from decisioning.gates.message_sets.grouping import places_of
+from decisioning.gates.message_sets.lineup import Lineup
 from decisioning.gates.screening import Screening
 from decisioning.gates.situation import Situation
 

@@ -12,8 +12,8 @@ from decisioning.catalogue.levers import LARGEST_WEIGHT, compile_lever
 from decisioning.gates.candidate import Candidate
 from decisioning.gates.capacity import shadow_minor, shared_by
 from decisioning.gates.checks import holds
-from decisioning.gates.grouping import Grouping, places_of
-from decisioning.gates.lineup import Lineup
+from decisioning.gates.message_sets.grouping import MessageGrouping, places_of
+from decisioning.gates.message_sets.lineup import Lineup
 from decisioning.gates.situation import Situation
 
 
@@ -173,4 +173,4 @@ def _rows_by(
     candidates: Sequence[Candidate], looks_at: Callable[[Candidate], Hashable | None]
 ) -> list[tuple[Candidate, IndexArray]]:
     """An example and the rows of each group of candidates that are charged alike."""
-    return [(group.example, places_of(group.messages) + 1) for group in Grouping(candidates, looks_at).groups]
+    return [(group.example, places_of(group.messages) + 1) for group in MessageGrouping(candidates, looks_at).groups]

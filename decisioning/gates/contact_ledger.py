@@ -26,7 +26,7 @@ from decisioning.catalogue.contact_policy import (
 from decisioning.catalogue.message import MessageClass
 from decisioning.catalogue.message_classes import CapScope, ClassRules
 from decisioning.decision import Exclusion
-from decisioning.gates.grouping import Group, MessageSet
+from decisioning.gates.message_sets.grouping import MessageGroup, MessageSet
 from decisioning.gates.sliding_window import SlidingWindow, WindowSpan, first_room, fits, keeps_plans
 from decisioning.rules.number_words import number_words
 
@@ -57,10 +57,10 @@ TOUCH_SIDES: Mapping[str, ValueOf] = {
 }
 """The sides of a message that caps and suppressions look at."""
 
-type TouchGroups = Mapping[str, Mapping[str, tuple[Group, ...]]]
+type TouchGroups = Mapping[str, Mapping[str, tuple[MessageGroup, ...]]]
 """Candidates by side and value, in groups of one class and one channel."""
 
-type Refusals = list[tuple[MessageSet, BookRefusal]]
+type BookRefusals = list[tuple[MessageSet, BookRefusal]]
 """What is said against sets of messages that have none in common."""
 
 
@@ -159,9 +159,9 @@ class ContactLedger:
             worst = _longer(worst, self._pressure_refusal(touch))
         return worst
 
-    def refusals(self, groups: TouchGroups) -> Refusals:
+    def refusals(self, groups: TouchGroups) -> BookRefusals:
         """As `refusal`, for all candidates at once."""
-        refused: Refusals = []
+        refused: BookRefusals = []
         for dimension in self._dimensions():
             by_value = groups[dimension.side]
             for value in self._values_with_little_room(dimension, by_value):
@@ -182,9 +182,9 @@ class ContactLedger:
             worst = worst if found is None else _longer(worst, found)
         return worst
 
-    def suppressions(self, groups: TouchGroups) -> Refusals:
+    def suppressions(self, groups: TouchGroups) -> BookRefusals:
         """As `suppression`, for all candidates at once."""
-        refused: Refusals = []
+        refused: BookRefusals = []
         for scope, resting in self._suppressed().items():
             for value, found in resting.items():
                 for group in groups[scope].get(value, ()):
@@ -453,9 +453,9 @@ def _resting(
     return resting
 
 
-def _overlaid(refused: Refusals, messages: MessageSet, found: BookRefusal) -> Refusals:
+def _overlaid(refused: BookRefusals, messages: MessageSet, found: BookRefusal) -> BookRefusals:
     """The refusals with one more, where the one that lasts longer counts for messages that have two."""
-    overlaid: Refusals = []
+    overlaid: BookRefusals = []
     left = messages
     for known, former in refused:
         both = known & left

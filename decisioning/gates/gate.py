@@ -44,9 +44,9 @@ from decisioning.gates.checks import (
     suppression_gate,
     validity_gate,
 )
-from decisioning.gates.contact_ledger import BookRefusal, Refusals
-from decisioning.gates.grouping import MessageSet
-from decisioning.gates.lineup import Lineup
+from decisioning.gates.contact_ledger import BookRefusal, BookRefusals
+from decisioning.gates.message_sets.grouping import MessageSet
+from decisioning.gates.message_sets.lineup import Lineup
 from decisioning.gates.situation import Situation
 from decisioning.rules.layer_rule import LayerRule
 
@@ -73,7 +73,7 @@ class Gate:
     looks_at: Callable[[Candidate, Catalogue], Hashable | None]
     can_refuse: Callable[[Situation], bool] = _always
     among: Callable[[Lineup, Situation], MessageSet] | None = None
-    sweep: Callable[[Lineup, Situation], Refusals] | None = None
+    sweep: Callable[[Lineup, Situation], BookRefusals] | None = None
 
 
 def _nothing(_: Candidate, __: Catalogue) -> Hashable:
@@ -199,11 +199,11 @@ def _unfit(lineup: Lineup, situation: Situation) -> MessageSet:
     return lineup.of_keys(situation.unfit)
 
 
-def _book(lineup: Lineup, situation: Situation) -> Refusals:
+def _book(lineup: Lineup, situation: Situation) -> BookRefusals:
     return situation.ledger.refusals(lineup.touch_groups)
 
 
-def _suppressed(lineup: Lineup, situation: Situation) -> Refusals:
+def _suppressed(lineup: Lineup, situation: Situation) -> BookRefusals:
     return situation.ledger.suppressions(lineup.touch_groups)
 
 

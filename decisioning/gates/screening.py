@@ -15,10 +15,10 @@ from decisioning.catalogue.message_classes import Layer
 from decisioning.catalogue.quiet_hours import NEVER
 from decisioning.gates.candidate import Candidate
 from decisioning.gates.contact_ledger import BookRefusal
-from decisioning.gates.exclusions import Exclusions, Refused
 from decisioning.gates.gate import GATES, Gate
-from decisioning.gates.grouping import Grouping, MessageSet
-from decisioning.gates.lineup import Lineup
+from decisioning.gates.message_sets.exclusions import Exclusions, GateRefusal
+from decisioning.gates.message_sets.grouping import MessageGrouping, MessageSet
+from decisioning.gates.message_sets.lineup import Lineup
 from decisioning.gates.situation import Situation
 
 ALL_LAYERS = frozenset(Layer)
@@ -52,8 +52,8 @@ class Board:
     def __init__(self, catalogue: Catalogue, candidates: Sequence[Candidate]) -> None:
         """Lay the gates out; a gate is not asked about messages whose class bypasses its layer."""
         self.lineup = Lineup(candidates)
-        self._arrivals = Grouping(candidates, _arrival)
-        groupings = [(gate, Grouping(candidates, _asked_by(gate, catalogue))) for gate in GATES]
+        self._arrivals = MessageGrouping(candidates, _arrival)
+        groupings = [(gate, MessageGrouping(candidates, _asked_by(gate, catalogue))) for gate in GATES]
         self._asked = [(gate, grouping) for gate, grouping in groupings if grouping.groups]
 
     def screen(self, situation: Situation) -> Screening:
@@ -72,20 +72,20 @@ class Board:
         asked = self._refused(situation, layers)
         return self._screening(tuple(sorted((*kept, *asked), key=_place)), situation)
 
-    def _refused(self, situation: Situation, layers: frozenset[Layer]) -> tuple[Refused, ...]:
-        found: list[Refused] = []
+    def _refused(self, situation: Situation, layers: frozenset[Layer]) -> tuple[GateRefusal, ...]:
+        found: list[GateRefusal] = []
         for gate, grouping in self._asked:
             if gate.layer in layers and gate.can_refuse(situation):
                 said = _said(gate, grouping, self.lineup, situation)
-                found += [Refused(messages, gate.layer, *refusal) for refusal, messages in said.items() if messages]
+                found += [GateRefusal(messages, gate.layer, *refusal) for refusal, messages in said.items() if messages]
         return tuple(found)
 
-    def _screening(self, refused: tuple[Refused, ...], situation: Situation) -> Screening:
+    def _screening(self, refused: tuple[GateRefusal, ...], situation: Situation) -> Screening:
         waits = tuple(self._waits(refused, situation)) if refused else ()
         excluded = Exclusions(self.lineup.keys, refused, waits)
         return Screening(permitted=self.lineup.everything & ~excluded.messages, excluded=excluded)
 
-    def _waits(self, refused: Sequence[Refused], situation: Situation) -> Iterator[tuple[MessageSet, datetime]]:
+    def _waits(self, refused: Sequence[GateRefusal], situation: Situation) -> Iterator[tuple[MessageSet, datetime]]:
         """Messages for which only time stands in the way, by the moment at which they would pass."""
         hopeless, timed = 0, list[tuple[datetime, MessageSet]]()
         for one in refused:
@@ -147,7 +147,7 @@ def _asked_by(gate: Gate, catalogue: Catalogue) -> Callable[[Candidate], Hashabl
     return lambda one: None if gate.layer in one.bypasses else gate.looks_at(one, catalogue)
 
 
-def _said(gate: Gate, grouping: Grouping, lineup: Lineup, situation: Situation) -> dict[BookRefusal, MessageSet]:
+def _said(gate: Gate, grouping: MessageGrouping, lineup: Lineup, situation: Situation) -> dict[BookRefusal, MessageSet]:
     """What a gate says, and against which messages; equal answers together."""
     said: dict[BookRefusal, MessageSet] = {}
     if gate.sweep is not None:
@@ -165,5 +165,5 @@ def _said(gate: Gate, grouping: Grouping, lineup: Lineup, situation: Situation) 
 _PLACES = {layer: place for place, layer in enumerate(Layer)}
 
 
-def _place(refused: Refused) -> int:
+def _place(refused: GateRefusal) -> int:
     return _PLACES[refused.layer]

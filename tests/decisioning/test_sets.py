@@ -12,7 +12,7 @@ from decisioning.decision import Decision, Excluded
 from decisioning.gates.candidate import Candidate
 from decisioning.gates.capacity import shadow_minor
 from decisioning.gates.checks import holds
-from decisioning.gates.grouping import members_of
+from decisioning.gates.message_sets.grouping import members_of
 from decisioning.gates.screening import ALL_LAYERS, Board, Screening, allowed_at, refusals
 from decisioning.gates.situation import FREED_LAYERS, SLATE_LAYERS, Situation, freed, in_slate
 from decisioning.policy import Policy, decide

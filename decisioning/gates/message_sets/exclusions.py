@@ -6,11 +6,11 @@ from typing import NamedTuple, override
 
 from decisioning.catalogue.message_classes import Layer
 from decisioning.decision import Excluded, Exclusion
-from decisioning.gates.expanding import Expanding
-from decisioning.gates.grouping import MessageSet, members_of, union
+from decisioning.gates.message_sets.expanding import Expanding
+from decisioning.gates.message_sets.grouping import MessageSet, members_of, union
 
 
-class Refused(NamedTuple):
+class GateRefusal(NamedTuple):
     """What one gate says against a set of messages.
 
     Attributes:
@@ -40,7 +40,7 @@ class Exclusions(Expanding[Excluded]):
     def __init__(
         self,
         keys: Sequence[str],
-        refused: tuple[Refused, ...],
+        refused: tuple[GateRefusal, ...],
         waits: tuple[tuple[MessageSet, datetime], ...],
     ) -> None:
         """Take what was found."""
@@ -68,7 +68,7 @@ class Exclusions(Expanding[Excluded]):
 
     @override
     def expand(self) -> Iterator[Excluded]:
-        said: dict[int, list[Refused]] = {place: [] for place in members_of(self.messages)}
+        said: dict[int, list[GateRefusal]] = {place: [] for place in members_of(self.messages)}
         for one in self.refused:
             for place in members_of(one.messages):
                 said[place].append(one)

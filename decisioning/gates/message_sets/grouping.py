@@ -15,7 +15,7 @@ from decisioning.gates.candidate import Candidate
 type MessageSet = int
 
 
-class Group(NamedTuple):
+class MessageGroup(NamedTuple):
     """Messages that are alike in all that somebody looks at.
 
     Attributes:
@@ -64,7 +64,7 @@ def union(sets: Iterable[MessageSet]) -> MessageSet:
     return messages
 
 
-class Grouping:
+class MessageGrouping:
     """Candidates by what somebody looks at.
 
     Attributes:
@@ -75,19 +75,19 @@ class Grouping:
     __slots__ = ("_group_of", "everything", "groups")
 
     def __init__(self, candidates: Sequence[Candidate], looks_at: Callable[[Candidate], Hashable | None]) -> None:
-        """Group the candidates; those of which nothing is looked at (None) are in no group."""
+        """MessageGroup the candidates; those of which nothing is looked at (None) are in no group."""
         seen: dict[Hashable, list[int]] = {}
         for place, candidate in enumerate(candidates):
             side = looks_at(candidate)
             if side is not None:
                 seen.setdefault(side, []).append(place)
-        self.groups = tuple(Group(candidates[members[0]], set_of(members)) for members in seen.values())
+        self.groups = tuple(MessageGroup(candidates[members[0]], set_of(members)) for members in seen.values())
         self._group_of = {
             place: group for group, members in zip(self.groups, seen.values(), strict=True) for place in members
         }
         self.everything = set_of(self._group_of)
 
-    def meeting(self, messages: MessageSet) -> Iterator[Group]:
+    def meeting(self, messages: MessageSet) -> Iterator[MessageGroup]:
         """The groups of which some candidate is in a set, whole; it takes as long as they are many."""
         left = messages & self.everything
         while left:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from decisioning.gates.candidate import Candidate
 from decisioning.gates.contact_ledger import TOUCH_SIDES, TouchGroups
-from decisioning.gates.grouping import Group, Grouping, MessageSet, sets_by
+from decisioning.gates.message_sets.grouping import MessageGroup, MessageGrouping, MessageSet, sets_by
 
 
 class Lineup:
@@ -73,10 +73,10 @@ def _union(sets: Mapping[str, MessageSet], names: Iterable[str]) -> MessageSet:
     return messages
 
 
-def _touch_groups(candidates: Sequence[Candidate], name: str) -> Mapping[str, tuple[Group, ...]]:
+def _touch_groups(candidates: Sequence[Candidate], name: str) -> Mapping[str, tuple[MessageGroup, ...]]:
     value_of = TOUCH_SIDES[name]
-    groups = Grouping(candidates, lambda one: (value_of(one.touch), one.message_class, one.channel_id)).groups
-    found: dict[str, list[Group]] = {}
+    groups = MessageGrouping(candidates, lambda one: (value_of(one.touch), one.message_class, one.channel_id)).groups
+    found: dict[str, list[MessageGroup]] = {}
     for group in groups:
         found.setdefault(value_of(group.example.touch), []).append(group)
     return {value: tuple(alike) for value, alike in found.items()}

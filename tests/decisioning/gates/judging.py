@@ -9,7 +9,7 @@ from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.contact_policy import Contact
 from decisioning.catalogue.quiet_hours import QuietHours, QuietRule
 from decisioning.decision import Excluded, Exclusion, Inputs
-from decisioning.gates.grouping import members_of
+from decisioning.gates.message_sets.grouping import members_of
 from decisioning.gates.screening import Screening
 from decisioning.gates.situation import Situation
 from decisioning.policy import Policy

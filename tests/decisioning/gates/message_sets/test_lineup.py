@@ -7,7 +7,7 @@ from decisioning.catalogue.limits import Supply
 from decisioning.catalogue.message_classes import CapScope
 from decisioning.choice.price_list import PriceList
 from decisioning.decision import Exclusion
-from decisioning.gates.grouping import members_of
+from decisioning.gates.message_sets.grouping import members_of
 from decisioning.policy import Policy
 from tests.decisioning.gates.contact_book import NOW, contact_at
 from tests.decisioning.gates.contact_book import ledger as ledger_of

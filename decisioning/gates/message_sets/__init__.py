@@ -1,0 +1,1 @@
+"""Sets of the messages of a touchpoint, and what gates say against them."""
