@@ -12,7 +12,7 @@ from decisioning.catalogue.levers import LARGEST_WEIGHT, compile_lever
 from decisioning.gates.candidate import Candidate
 from decisioning.gates.capacity import shadow_minor, shared_by
 from decisioning.gates.checks import holds
-from decisioning.gates.message_sets.grouping import MessageGrouping, places_of
+from decisioning.gates.message_sets.grouping import MessageGrouping, places_of, sets_by
 from decisioning.gates.message_sets.lineup import Lineup
 from decisioning.gates.situation import Situation
 
@@ -83,11 +83,14 @@ class PriceList:
         self._unit_value = _column(candidates, lambda one: one.unit_value_minor)
         self._is_learned = np.array([True, *(one.is_marketing for one in candidates)])
         self._free, self._unweighted = np.zeros(len(candidates) + 1), np.ones(len(candidates) + 1)
-        self._weighing = _rows_by(
+        self._weighing = _Alike(
             candidates, lambda one: (one.message_class, one.channel_id) if one.is_marketing else None
         )
-        self._shadowed = _rows_by(candidates, lambda one: shared_by(catalogue, one.touch))
-        self._offer_rows = {one.offer_id: rows for one, rows in _rows_by(candidates, lambda one: one.offer_id)}
+        self._shadowed = _Alike(candidates, lambda one: shared_by(catalogue, one.touch))
+        self._offer_rows = {
+            offer_id: places_of(messages) + 1
+            for offer_id, messages in sets_by(candidates, lambda one: (one.offer_id,)).items()
+        }
         self._lever_rows = [
             np.array([row for row, one in enumerate(candidates, start=1) if lever.is_for(one.touch)], dtype=np.intp)
             for lever in self._levers
@@ -121,20 +124,16 @@ class PriceList:
         """Of marketing alone, since what is owed to a customer costs no goodwill."""
         if situation.catalogue.contact_policy.fatigue is None:
             return self._free
-        fatigue = self._free.copy()
-        for example, rows in self._weighing:
-            fatigue[rows] = situation.ledger.fatigue_minor(example.touch)
-        return fatigue
+        return self._weighing.spread(lambda example: situation.ledger.fatigue_minor(example.touch))
 
     def _shadow(self, situation: Situation) -> FloatArray:
         """What shared things are worth to others."""
-        catalogue, supply = situation.catalogue, situation.supply
+        catalogue, supply, now = situation.catalogue, situation.supply, situation.now
         if not supply.prices_minor:
             return self._free
-        shadow = self._free.copy()
-        for example, rows in self._shadowed:
-            shadow[rows] = shadow_minor(catalogue, example.touch, example.cost_minor, supply, situation.now)
-        return shadow
+        return self._shadowed.spread(
+            lambda example: shadow_minor(catalogue, example.touch, example.cost_minor, supply, now)
+        )
 
     def _weights(self, situation: Situation) -> tuple[FloatArray, FloatArray]:
         """Products of the levers that count now, with a rule and without, each cut at `LARGEST_WEIGHT`."""
@@ -169,8 +168,18 @@ def _column(candidates: Sequence[Candidate], value_of: Callable[[Candidate], flo
     return np.array([0.0, *map(value_of, candidates)])
 
 
-def _rows_by(
-    candidates: Sequence[Candidate], looks_at: Callable[[Candidate], Hashable | None]
-) -> list[tuple[Candidate, IndexArray]]:
-    """An example and the rows of each group of candidates that are charged alike."""
-    return [(group.example, places_of(group.messages) + 1) for group in MessageGrouping(candidates, looks_at).groups]
+class _Alike:
+    """Candidates that are charged alike, so that each charge is worked out once; 0 for silence and the others."""
+
+    __slots__ = ("_codes", "_examples")
+
+    def __init__(self, candidates: Sequence[Candidate], looks_at: Callable[[Candidate], Hashable | None]) -> None:
+        groups = MessageGrouping(candidates, looks_at).groups
+        self._examples = [group.example for group in groups]
+        self._codes = np.zeros(len(candidates) + 1, dtype=np.intp)
+        for code, group in enumerate(groups, start=1):
+            self._codes[places_of(group.messages) + 1] = code
+
+    def spread(self, charge: Callable[[Candidate], float]) -> FloatArray:
+        """Shape (k + 1,): the charge of each candidate."""
+        return np.array([0.0, *map(charge, self._examples)])[self._codes]

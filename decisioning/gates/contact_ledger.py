@@ -88,7 +88,6 @@ class ContactLedger:
         "_books",
         "_classes",
         "_contacts",
-        "_counting",
         "_due",
         "_faded",
         "_ghosts",
@@ -101,7 +100,6 @@ class ContactLedger:
         "_pressure",
         "_responses",
         "_resting",
-        "_weights",
     )
 
     def __init__(
@@ -134,8 +132,6 @@ class ContactLedger:
         self._due = tuple(plan for plan in due if now <= plan.due_at) if horizon > now else ()
         self._responses = tuple(responses)
         self._books: dict[CapUnit, tuple[Contact, ...]] = {}
-        self._counting: dict[tuple[MessageClass, CapScope], bool] = {}
-        self._weights: dict[tuple[MessageClass, str], float] = {}
         self._pressure: dict[tuple[MessageClass, str], BookRefusal | None] = {}
         self._resting: Mapping[SuppressionScope, Mapping[str, BookRefusal]] | None = None
         self._near: tuple[_Dimension, ...] | None = None
@@ -239,11 +235,15 @@ class ContactLedger:
     def _pressing(self) -> Sequence[tuple[Contact, float]]:
         """The customer's contacts that count towards pressure, each with its weight."""
         if self._pressed is None:
-            self._pressed = [
-                (contact, self._weight(touch))
-                for contact in self._book(CapUnit.CUSTOMER)
-                if self._counts((touch := contact.touch).message_class, CapScope.PRESSURE)
-            ]
+            pressed, weights = list[tuple[Contact, float]](), dict[tuple[MessageClass, str], float | None]()
+            for contact in self._book(CapUnit.CUSTOMER):
+                touch = contact.touch
+                key = (touch.message_class, touch.channel_id)
+                if key not in weights:
+                    weights[key] = self._weight(touch) if self._counts(key[0], CapScope.PRESSURE) else None
+                if (weight := weights[key]) is not None:
+                    pressed.append((contact, weight))
+            self._pressed = pressed
         return self._pressed
 
     def _dimensions(self) -> tuple[_Dimension, ...]:
@@ -283,21 +283,16 @@ class ContactLedger:
         return sum([contact.at > since for contact in book]) >= cap.limit
 
     def _counts(self, message_class: MessageClass, scope: CapScope) -> bool:
-        known = self._counting.get((message_class, scope))
-        if known is None:
-            rules = self._classes.get(message_class)
-            known = self._counting[message_class, scope] = rules is None or scope in rules.counts_towards
-        return known
+        rules = self._classes.get(message_class)
+        return rules is None or scope in rules.counts_towards
 
     def _weight(self, touch: Touch) -> float:
-        pressure, key = self._policy.pressure, (touch.message_class, touch.channel_id)
+        pressure = self._policy.pressure
         if pressure is None:
             return 1.0
-        weight = self._weights.get(key)
-        if weight is None:
-            weight = pressure.class_weights.get(key[0], 1.0) * pressure.channel_weights.get(key[1], 1.0)
-            self._weights[key] = weight
-        return weight
+        return pressure.class_weights.get(touch.message_class, 1.0) * pressure.channel_weights.get(
+            touch.channel_id, 1.0
+        )
 
     def _rank(self, touch: Touch) -> tuple[bool, float]:
         """How heavy a message is: a class with precedence before all others, then by weight."""
