@@ -55,11 +55,7 @@ class ExampleTables:
 def write_world(example: str, world: ExampleTables, catalogue: Path, out: Path) -> ConvertReport:
     """Write a world's tables and its catalogue into a folder that appears only when it is complete.
 
-    Args:
-        example: Name of the adapter.
-        world: Tables; columns that a table does not have are refused, missing optional ones are added empty.
-        catalogue: Folder of the example's catalogue files.
-        out: A new or empty folder, or one that an earlier conversion wrote, which is then replaced.
+    Columns that a table does not have are refused, missing optional ones are added empty.
 
     Raises:
         InvalidInputError: OUT holds something else, or cannot be written.

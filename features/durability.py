@@ -24,13 +24,7 @@ def create_once(path: Path, content: bytes) -> None:
 
 
 def replace_file(path: Path, content: bytes, *, mode: int = _ANYBODY, is_durable: bool = False) -> None:
-    """Write a file in one step: a reader sees what it was or what it becomes.
-
-    Args:
-        path: The file; its folder is made where there is none.
-        content: All that it holds from now on.
-        mode: Who may read and write it.
-        is_durable: Whether it is on the disk on return.
+    """Write a file and its folder in one step: a reader sees what it was or what it becomes; on the disk if durable.
 
     Raises:
         OSError: The file cannot be written.
@@ -40,12 +34,7 @@ def replace_file(path: Path, content: bytes, *, mode: int = _ANYBODY, is_durable
 
 
 def append_lines(path: Path, lines: Iterable[object], *, mode: int = _ANYBODY) -> None:
-    """Add values to a file of JSON lines, all together; they are on the disk on return.
-
-    Args:
-        path: The file; it is made with its folder where there is none.
-        lines: What JSON can say.
-        mode: Who may read and write a new file.
+    """Add values to a file of JSON lines, made with its folder where it is not there; on the disk on return.
 
     Raises:
         OSError: The file cannot be written.

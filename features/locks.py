@@ -13,14 +13,7 @@ _POLL_SECONDS = 0.005
 
 @contextmanager
 def held(path: Path, busy: Exception, *, shared: bool = False, wait_seconds: float = 0.0) -> Iterator[None]:
-    """Hold a lock file, which is made where there is none.
-
-    Args:
-        path: The file.
-        busy: Raised where others hold it for longer than `wait_seconds`.
-        shared: Whether others may hold it in the same way meanwhile.
-        wait_seconds: How long to wait for it.
-    """
+    """Hold a lock file, alone or shared; `busy` is raised where others hold it for longer than `wait_seconds`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(path, os.O_RDWR | os.O_CREAT, _OWNER_ONLY)
     try:

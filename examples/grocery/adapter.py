@@ -57,9 +57,6 @@ def convert(source: Path | None, out: Path, *, ends_on: date) -> ConvertReport:
         out: Folder to write.
         ends_on: Times move by whole weeks, so that the last purchase falls in the week before this day.
 
-    Returns:
-        Rows written and left out.
-
     Raises:
         InvalidInputError: The package is not installed, or a file is missing or not what it should be.
     """

@@ -105,9 +105,6 @@ def convert(
         held_back_rate: Share of customers held back, in (0, 1).
         starts_on: Day of hour 0.
 
-    Returns:
-        Rows written and left out.
-
     Raises:
         InvalidInputError: A file is missing or not what it should be.
     """

@@ -78,12 +78,7 @@ def _zones() -> Mapping[str, str]:
 
 
 def fit_said(values: pl.DataFrame, catalogue: Catalogue) -> tuple[pl.DataFrame, Mapping[str, pl.Series]]:
-    """Event rows about what customers said, likewise; others stay as they are.
-
-    Args:
-        values: Parsed rows with `type` and `properties` as JSON text.
-        catalogue: Declares what they name.
-    """
+    """Event rows about what customers said, likewise; others stay as they are."""
     declared = Declared(catalogue)
     is_said = pl.col("type").is_in(sorted(FITTED))
     if not values.select(is_said.any()).item():

@@ -10,6 +10,7 @@ whatever resolves or answers one of them resolves or answers it.
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import polars as pl
 
@@ -186,9 +187,7 @@ def _parts(openings: pl.DataFrame, resolutions: pl.DataFrame, catalogue: Catalog
         ],
         how="diagonal",
     ).sort(*_KEY, "at", pl.col("is_opening").not_())
-    lasts = pl.col("kind").replace_strict(
-        {one.kind: _span(one.max_open_seconds) for one in kinds}, return_dtype=pl.Duration("us")
-    )
+    lasts = _by_kind({one.kind: _span(one.max_open_seconds) for one in kinds}, pl.Duration("us"))
     ran_out = (pl.col("at") >= pl.col("at").shift(1).over(_KEY) + lasts).fill_null(value=False)
     begins = pl.col("is_opening") & (~pl.col("is_opening").shift(1).over(_KEY).fill_null(value=False) | ran_out)
     opening = pl.col("at").filter("is_opening")
@@ -257,11 +256,9 @@ def _finished(
     parts: pl.DataFrame, answers: pl.DataFrame, owners: pl.DataFrame, catalogue: Catalogue, as_of: datetime
 ) -> pl.DataFrame:
     kinds, now = catalogue.care.kinds.values(), pl.lit(as_of).cast(UTC_TIME)
-    within = pl.col("kind").replace_strict(
-        {one.kind: _span(one.answer_within_seconds) for one in kinds}, return_dtype=pl.Duration("us")
-    )
-    default_owner = _by_kind({one.kind: one.owner for one in kinds})
-    default_severity = _by_kind({one.kind: one.default_severity for one in kinds})
+    within = _by_kind({one.kind: _span(one.answer_within_seconds) for one in kinds}, pl.Duration("us"))
+    default_owner = _by_kind({one.kind: one.owner for one in kinds}, pl.String())
+    default_severity = _by_kind({one.kind: one.default_severity for one in kinds}, pl.String())
     is_open = pl.col("resolved_at").is_null() & (now < pl.col("ends_at").fill_null(_FAR))
     return (
         parts.join(answers.group_by(_PART).agg(pl.col("at").min().alias("first_answer")), on=_PART, how="left")
@@ -283,8 +280,8 @@ def _finished(
     )
 
 
-def _by_kind(values: Mapping[str, str | None]) -> pl.Expr:
-    return pl.col("kind").replace_strict(values, return_dtype=pl.String)
+def _by_kind(values: Mapping[str, Any], dtype: pl.DataType) -> pl.Expr:
+    return pl.col("kind").replace_strict(values, return_dtype=dtype)
 
 
 def _plain(types: frozenset[str]) -> list[str]:

@@ -60,6 +60,8 @@ class EventLog:
 
     A row is identified by its table's key and the first row of a key stands: appending a row again changes nothing, so
     every writer may repeat itself after a crash. Rows of customers who were erased are never taken back.
+
+    Every method raises `LogUnavailableError` where the log could not be read or written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -91,11 +93,7 @@ class EventLog:
     def read(
         self, table: Table, *, columns: Sequence[str] | None = None, customer_ids: Sequence[str] | None = None
     ) -> pl.DataFrame:
-        """Rows of a table, unordered, of these columns and customers or of all; empty where nothing was logged yet.
-
-        Raises:
-            LogUnavailableError: The log could not be read.
-        """
+        """Rows of a table, unordered, of these columns and customers or of all; empty where nothing was logged yet."""
         frame = self.scan(table)
         if customer_ids is not None:
             frame = frame.filter(pl.col("customer_id").is_in(list(customer_ids)))
@@ -104,48 +102,28 @@ class EventLog:
         return self.collect(table, frame)
 
     def collect(self, table: Table, frame: pl.LazyFrame) -> pl.DataFrame:
-        """What a query over `scan(table)` gives.
-
-        Raises:
-            LogUnavailableError: The log could not be read.
-        """
+        """What a query over `scan(table)` gives."""
         with _available(table, "read"):
             return frame.collect()
 
     def batches(self, table: Table, frame: pl.LazyFrame, *, size: int) -> Iterator[pl.DataFrame]:
-        """What a query over `scan(table)` gives, in frames of about `size` rows, so that a large log needs no memory.
-
-        Raises:
-            LogUnavailableError: The log could not be read.
-        """
+        """What a query over `scan(table)` gives, in frames of about `size` rows: a large log needs no memory."""
         with _available(table, "read"):
             yield from frame.collect_batches(chunk_size=size, maintain_order=True)
 
     def find(self, table: Table, column: str, values: Sequence[str]) -> list[dict[str, Any]]:
-        """Rows whose text column has one of some values, as plain values; unordered.
-
-        Raises:
-            LogUnavailableError: The log could not be read.
-        """
+        """Rows whose text column has one of some values, as plain values; unordered."""
         found = self.scan(table).filter(pl.col(column).is_in(list(values)))
         return self.collect(table, found).to_dicts()
 
     def newest(self, table: Table, count: int) -> pl.DataFrame:
-        """The rows with the latest times, newest first: at most `count`.
-
-        Raises:
-            LogUnavailableError: The log could not be read.
-        """
+        """The rows with the latest times, newest first: at most `count`."""
         rows = self.scan(table).top_k(count, by=table.time_column)
         with _available(table, "read"):
             return rows.collect().sort(table.time_column, descending=True)
 
     def scan(self, table: Table) -> pl.LazyFrame:
-        """The newest version of a table as a lazy frame with the canonical columns.
-
-        Raises:
-            LogUnavailableError: The log could not be opened.
-        """
+        """The newest version of a table as a lazy frame with the canonical columns."""
         with _available(table, "opened"):
             stored = self._open(table)
             if stored is None:
@@ -156,9 +134,6 @@ class EventLog:
         """Rewrite many small files as few, and delete files that no version within `retention` needs.
 
         Appends may go on meanwhile. Readers that started before `retention` ago may lose files under their feet.
-
-        Raises:
-            LogUnavailableError: The log could not be rewritten.
         """
         hours = int(retention.total_seconds() // 3600)
         with _available(table, "compacted"), self.erased.appending():
@@ -172,11 +147,7 @@ class EventLog:
             return Compacted(files_before=before, files_after=len(stored.file_uris()), files_deleted=len(deleted))
 
     def file_count(self, table: Table) -> int:
-        """Number of data files of the newest version; many small ones make reading slow.
-
-        Raises:
-            LogUnavailableError: The log could not be opened.
-        """
+        """Number of data files of the newest version; many small ones make reading slow."""
         with _available(table, "opened"):
             stored = self._open(table)
             return 0 if stored is None else len(stored.file_uris())
@@ -190,9 +161,6 @@ class EventLog:
 
         Returns:
             The number of the version that this writer committed, or of the newest one where there was nothing to add.
-
-        Raises:
-            LogUnavailableError: The log could not be read or written.
         """
         with _available(table, "written"):
             return self._commit_built(table, lambda stored: build(stored.version(), pl.scan_delta(stored)))[0]

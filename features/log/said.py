@@ -192,9 +192,7 @@ def protections_of(listed: Iterable[str], said: Said, row_at: datetime) -> dict[
 def opted_out_of_profiling(customers: pl.DataFrame, said: Mapping[str, Said]) -> dict[str, datetime]:
     """Customers whose latest answer for the purpose `profiling`, whatever its channel, is a no; and as of when.
 
-    Args:
-        customers: Canonical rows. Of each customer's the newest that answers speaks for the rows.
-        said: What was said by events, see `said_by`.
+    Of each customer's rows the newest that answers speaks for the rows.
 
     Raises:
         InvalidInputError: Consents that are not what their contract says.

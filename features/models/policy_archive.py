@@ -45,11 +45,7 @@ class PolicyArchive:
         self._catalogues: dict[str, Catalogue | None] = {}
 
     def keep(self, folder: Path, policy: Policy) -> None:
-        """Keep what a policy is made of, unless it is kept already.
-
-        Args:
-            folder: The catalogue's files, of which the policy was made.
-            policy: The policy.
+        """Keep what a policy is made of (the catalogue's files among it), unless it is kept already.
 
         Raises:
             LogUnavailableError: The copy could not be written.

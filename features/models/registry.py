@@ -87,14 +87,10 @@ class NoChampionYetError(ModelUnavailableError):
 
 
 def fetch_champion(settings: Settings, alias: str = CHAMPION_ALIAS) -> Champion:
-    """The champion as a local copy; cheap enough to ask every second where nothing changed.
+    """The champion, or whatever holds another alias, as a local copy; cheap enough to ask every second.
 
     A registry that is away or was never made is no reason to stop: the copy that was last used is used again. A
     registry that answers that there is no champion is believed.
-
-    Args:
-        settings: Where the registry and the local copies are.
-        alias: Another alias of the registered model, such as that of an experiment arm.
 
     Raises:
         NoChampionYetError: No champion was ever in force here, and the registry, where it was made, names none.
@@ -121,10 +117,8 @@ def is_cold_start(settings: Settings) -> bool:
     """True where no champion was ever in force: declared values and exploration decide until one is."""
     try:
         fetch_champion(settings)
-    except NoChampionYetError:
-        return True
-    except ModelUnavailableError:
-        return False
+    except ModelUnavailableError as error:
+        return isinstance(error, NoChampionYetError)
     return False
 
 

@@ -21,11 +21,7 @@ def connect(url: str) -> Redis:
 
 @contextmanager
 def asking_redis(rule: str, *, is_private: bool = False) -> Iterator[None]:
-    """Say in our own error what Redis could not do.
-
-    Args:
-        rule: The message up to the colon.
-        is_private: Whether Redis' own words are left out, since they may quote what was written.
+    """Say in our own error what Redis could not do, without its own words if they may quote what was written.
 
     Raises:
         FeatureUnavailableError: Redis is away, or refuses.

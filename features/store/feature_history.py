@@ -101,14 +101,7 @@ def draft(settings: Settings) -> Path:
 
 
 def put_in_force(settings: Settings, path: Path, generation: Generation, known_rows: pl.DataFrame) -> Generation:
-    """Complete a draft, make it the generation in force, and remove what nobody reads any more.
-
-    Args:
-        settings: Where state lives.
-        path: The draft, with its Parquet files.
-        generation: What it is; its path and number are chosen here.
-        known_rows: `customer_id`, `rows`.
-    """
+    """Complete a draft, give it a number, put it in force, and remove what nobody reads any more."""
     numbered = _numbered(settings)
     number = numbered[-1][0] + 1 if numbered else 1
     known_rows.write_parquet(path / KNOWN_ROWS)

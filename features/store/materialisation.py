@@ -76,13 +76,6 @@ def materialise(
 
     Incremental where Redis holds features of the same schema, full otherwise or on demand. Writing again is safe.
 
-    Args:
-        settings: Where log and history are.
-        catalogue: Declares the features.
-        redis_url: Online store.
-        full: Write everything, whatever Redis says it has.
-        progress: Told how many customers are done (features, then profiles) and how many there are to do.
-
     Raises:
         FeatureUnavailableError: Nothing was built yet, or Redis is away.
     """

@@ -19,11 +19,6 @@ def training_rows(settings: Settings, catalogue: Catalogue, entities: pl.DataFra
     gives what `compute_features` gives. For any other moment it gives the newest row before it, unless that is older
     than its group's greatest age.
 
-    Args:
-        settings: Where the history is.
-        catalogue: Declares the features.
-        entities: n rows of `customer_id` and `event_timestamp` (aware, UTC).
-
     Returns:
         n rows in the order of `entities`: `customer_id`, `event_timestamp`, a Float64 column per feature, null where
         missing.

@@ -24,12 +24,7 @@ _SPACES = r"[ '\u2019\u00a0\u202f]"
 
 
 def without_missing(text: pl.Expr, *, is_number: bool) -> pl.Expr:
-    """Text with null where the cell says that there is no value.
-
-    Args:
-        text: Cells.
-        is_number: For numbers, times and flags, where more words cannot be values.
-    """
+    """Text with null where the cell says that there is no value; more words say so where it must be a number."""
     words = MISSING_NUMBER_WORDS if is_number else MISSING_WORDS
     return pl.when(~text.str.strip_chars().is_in(words)).then(text)
 

@@ -24,13 +24,9 @@ _SECONDS_OF_YEARS = range(-62_135_596_800, 253_402_300_800)
 
 
 def format_date(value: object, form: object = "") -> object:
-    """A date or time in the form of `strftime`; what is none stays as it is.
+    """A full date in text, or seconds since 1970, in the form of `strftime`; what is none stays as it is.
 
     A time is written as its text says it, whatever its offset; one without an offset counts as UTC.
-
-    Args:
-        value: Text with a full date, or seconds since 1970.
-        form: Directives such as `%d.%m.%Y`.
 
     Raises:
         BoundError: It asks for the clock, or the form has a directive that is none.
