@@ -93,12 +93,14 @@ def rule_of_names(what: str, value: object, known: Iterable[str]) -> str:
     return f"{what}{hint}"
 
 
-def read_value(attribute: Attribute, value: object) -> float | str | bool | None:
-    """A value of an attribute, of the declared kind and in the catalogue's spelling.
+def did_you_mean(value: object, known: Iterable[str]) -> str:
+    """The end of a message that names the nearest known name; nothing where none is near."""
+    near = nearest_names(value, known, limit=1) if isinstance(value, str) else ()
+    return f"; did you mean {near[0]!r}?" if near else ""
 
-    Args:
-        attribute: As declared.
-        value: As JSON has it; text may say a number or a flag.
+
+def read_value(attribute: Attribute, value: object) -> float | str | bool | None:
+    """A value as JSON has it, of the declared kind and in the catalogue's spelling; text may say a number or a flag.
 
     Returns:
         None where it is of another kind, or no declared word.
@@ -137,9 +139,7 @@ def rule_of_values(attribute: Attribute, value: object) -> str:
     """What a value of an attribute must be."""
     match attribute.kind:
         case AttributeKind.CATEGORY:
-            near = nearest_names(value, attribute.values, limit=1) if isinstance(value, str) else ()
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            return f"one of {', '.join(attribute.values)}{hint}"
+            return f"one of {', '.join(attribute.values)}{did_you_mean(value, attribute.values)}"
         case AttributeKind.FLAG:
             return "true or false"
         case AttributeKind.NUMBER:

@@ -51,12 +51,9 @@ def plausible_zones(*, time_zone: str | None, country: str | None, phone_prefix:
 
 
 def locale_zones(locale: str | None) -> tuple[str, ...]:
-    """IANA zones of a locale's region, sorted; empty where it names none.
+    """IANA zones of the region of a locale (BCP 47 tag), sorted; empty where it names none.
 
     A hint and no more: they count beside the policy's `unknown_zones`, where nothing better is known.
-
-    Args:
-        locale: BCP 47 tag.
 
     Example:
         >>> locale_zones("pt-PT"), locale_zones("pt")

@@ -69,10 +69,7 @@ class GroceryFiles:
 
 
 def read_files(source: Path | None) -> GroceryFiles:
-    """Read the source tables.
-
-    Args:
-        source: Folder of Parquet or CSV files; None or `installed` for those of the installed package.
+    """Read the source tables, Parquet or CSV, from a folder, or (None or `installed`) from the installed package.
 
     Raises:
         InvalidInputError: The package is not installed, or a file or column is missing.

@@ -81,12 +81,9 @@ def verify_log(
 ) -> Verification:
     """Check every entry of the chain and every row of the table `decisions`.
 
-    A drain may be at work meanwhile: it stores rows before it chains them, so what looks loose is looked up again.
+    Heads that were noted elsewhere, by chain, are compared; what looks loose gets `settle_seconds` to be chained.
 
-    Args:
-        log: The log with its audit key.
-        noted: Heads that were noted elsewhere, by chain; None to compare with none.
-        settle_seconds: How long to wait for a drain to chain or erase what looks loose.
+    A drain may be at work meanwhile: it stores rows before it chains them, so what looks loose is looked up again.
 
     Raises:
         LogUnavailableError: The log could not be read.
@@ -99,7 +96,9 @@ def verify_log(
         for row in batch.iter_rows(named=True):
             _check_row(row, found)
     _settle(log, found, settle_seconds)
-    _check_missing(found)
+    for commitment, where in found.logged.items():
+        if commitment not in found.seen and commitment not in found.erased:
+            found.fault(FaultKind.MISSING_ROW, where)
     return Verification(
         decisions=len(found.seen),
         entries=chain.height,
@@ -182,9 +181,3 @@ def _settle(log: ChainedLog, found: _Found, seconds: float) -> None:
         found.erased |= later.erased
     for decision_id in found.loose.values():
         found.fault(FaultKind.EXTRA_ROW, decision_id)
-
-
-def _check_missing(found: _Found) -> None:
-    for commitment, where in found.logged.items():
-        if commitment not in found.seen and commitment not in found.erased:
-            found.fault(FaultKind.MISSING_ROW, where)

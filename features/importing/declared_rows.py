@@ -10,8 +10,7 @@ import polars as pl
 
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.customer import PROFILING, PROTECTIONS
-from decisioning.errors import nearest_names
-from features.declared import Declared, UndeclaredError, alike, fit_values
+from features.declared import Declared, UndeclaredError, alike, did_you_mean, fit_values
 from features.importing.json_columns import shape_rule
 from features.log.customer_rows import CLEARABLE
 from features.log.declared_events import FITTED, fit_event
@@ -23,9 +22,7 @@ Fit = Callable[[Any], Any]
 def fit_declared(values: pl.DataFrame, catalogue: Catalogue | None) -> tuple[pl.DataFrame, Mapping[str, pl.Series]]:
     """Customer rows in the catalogue's spelling, and per column what a row's value must be where it does not fit.
 
-    Args:
-        values: Parsed rows, lists and objects as JSON text.
-        catalogue: Declares channels, purposes and attributes; without one any are good.
+    Lists and objects are JSON text; without a catalogue any channels, purposes and attributes are good.
     """
     fits: Mapping[str, Fit] = {
         "protections": _names_in("protections", PROTECTIONS),
@@ -69,7 +66,7 @@ def _zone(name: str) -> tuple[str, str | None]:
     found = _zones().get(name.casefold())
     if found is not None:
         return found, None
-    return name, f"an IANA time zone, such as Europe/Berlin{_hint(name, _zones().values())}"
+    return name, f"an IANA time zone, such as Europe/Berlin{did_you_mean(name, _zones().values())}"
 
 
 @cache
@@ -126,10 +123,5 @@ def _about(kind: str, known: Iterable[str]) -> str:
 def _named(rule: str, name: str, known: list[str]) -> str:
     found = alike(name, known)
     if found is None:
-        raise UndeclaredError(f"{rule}{_hint(name, known)}")
+        raise UndeclaredError(f"{rule}{did_you_mean(name, known)}")
     return found
-
-
-def _hint(name: str, known: Iterable[str]) -> str:
-    near = nearest_names(name, known, limit=1)
-    return f"; did you mean {near[0]!r}?" if near else ""

@@ -54,11 +54,7 @@ _MOST_OTHER_LETTERS = 0.03
 
 
 def language_of(text: str, given: object = None) -> str:
-    """The language of a text: the given one, `en` where it is surely English, else `unknown`.
-
-    Args:
-        text: The customer's words.
-        given: A BCP 47 tag that somebody gave; anything else is passed over.
+    """The language of a text: that of a given BCP 47 tag, `en` where it is surely English, else `unknown`.
 
     Example:
         >>> language_of("The crew was friendly, but my bag did not arrive.")

@@ -115,12 +115,7 @@ def settled_events(events: pl.DataFrame) -> pl.DataFrame:
 def settled_outcomes(outcomes: pl.DataFrame, decisions: pl.DataFrame) -> pl.DataFrame:
     """Canonical outcomes of which none happened after it became known, or before its decision.
 
-    Args:
-        outcomes: `recorded_at` may be absent.
-        decisions: `decision_id` and `decided_at`; outcomes of other decisions keep their time.
-
-    Returns:
-        The same rows, in the same order.
+    The rows and their order stay, and outcomes of other decisions keep their time.
     """
     decided = decisions.select("decision_id", decided_at=pl.col("decided_at")).unique("decision_id")
     joined = settled_events(outcomes).join(decided, on="decision_id", how="left", maintain_order="left")

@@ -148,10 +148,7 @@ def told_since(
 ) -> dict[str, tuple[ToldAnswer, FactValue]]:
     """What was told and stands: of attributes that are not known, or that were known before.
 
-    Args:
-        attributes: What is known.
-        known_at: Since when; None where nobody noted it, and then what was told stands.
-        told: The latest word about each attribute.
+    Where nobody noted since when something is known, what was told stands.
     """
     return {
         name: word
@@ -163,10 +160,7 @@ def told_since(
 def with_answers(given: Iterable[Consent], said: Said, row_at: datetime) -> tuple[Consent, ...]:
     """A row's answers and what was said besides, all of them: the latest per channel and purpose is still to be found.
 
-    Args:
-        given: Answers of the row.
-        said: What was said besides.
-        row_at: When the row became known; an undated refusal is taken to be of then.
+    An undated refusal is taken to be of the row's time.
     """
     dated = [
         replace(

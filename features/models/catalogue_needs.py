@@ -8,15 +8,17 @@ anew, and what happens meanwhile.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.message import message_parts
 from decisioning.value_model import MessageCoding
+from features.catalogue.reading.problems import listed
 from features.computing.feature_schema import FeatureSchema
 from features.computing.feature_set import feature_schema
 from features.models.fit import ModelFit
 
-_MOST_NAMED = 6
+_listed = partial(listed, most=6)
 _BUILD = "run `nextbest features build` and `nextbest features materialise`"
 _TRAIN = "run `nextbest model train` and `nextbest model promote`"
 
@@ -122,9 +124,3 @@ def _of_measure(fit: ModelFit) -> Iterable[str]:
 
 def _offers_seen(coding: MessageCoding) -> frozenset[str]:
     return frozenset(coding.offer_offsets) | {one.offer_id for key in coding.offsets if (one := message_parts(key))}
-
-
-def _listed(names: Iterable[str]) -> str:
-    named = list(names)
-    more = f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
-    return ", ".join(named[:_MOST_NAMED]) + more

@@ -4,16 +4,14 @@ from collections.abc import Callable, Iterator
 
 from features.catalogue.checks.findings import Finding
 from features.catalogue.proofs.contact_proof import prove_contact_policy, prove_quiet_hours
-from features.catalogue.proofs.conversation_proof import prove_conversation
 from features.catalogue.proofs.creative_proof import prove_creatives
-from features.catalogue.proofs.exploration_proof import prove_exploration
 from features.catalogue.proofs.ground import ProofInputs
-from features.catalogue.proofs.offer_proof import prove_offers
+from features.catalogue.proofs.offer_proof import prove_conversation, prove_offers
 from features.catalogue.proofs.precedence_proof import prove_precedence
 from features.catalogue.proofs.purpose_proof import prove_purposes
 from features.catalogue.proofs.rule_proof import check_contradictions, prove_rules
 from features.catalogue.proofs.stage_proof import prove_stages
-from features.catalogue.proofs.supply_proof import prove_levers, prove_limits, prove_shares
+from features.catalogue.proofs.supply_proof import prove_exploration, prove_levers, prove_limits, prove_shares
 
 __all__ = ["ProofInputs", "check_contradictions", "prove"]
 

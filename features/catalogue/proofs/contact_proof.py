@@ -8,6 +8,7 @@ from decisioning.catalogue.message_classes import Layer
 from decisioning.catalogue.quiet_hours import NEVER, quiet_until
 from features.catalogue.checks.findings import Finding, Proof
 from features.catalogue.proofs.ground import ProofInputs
+from features.catalogue.reading.problems import listed
 
 _NOWHERE_NAMED = "ZZ"  # no country: only rules for all countries hold there
 _ONE_ZONE = ("UTC",)
@@ -18,16 +19,10 @@ def prove_contact_policy(ground: ProofInputs) -> Iterator[Finding]:
     for cap in ground.catalogue.contact_policy.caps:
         bound = [offer.offer_id for offer in bound_offers(ground, cap)]
         if cap.limit == 0 and bound:
-            found = f"a limit of 0 means never: {_counted(bound)} never sent"
+            found = f"a limit of 0 means never: {listed(bound, 3)} {'is' if len(bound) == 1 else 'are'} never sent"
             at = ("contact_policy", "caps", cap.cap_id, "limit")
             yield ground.warning(at, Proof.CAP_STARVES, found, "raise it, or take the offers out if that is meant")
     yield from _heavy_messages(ground)
-
-
-def _counted(offers: list[str]) -> str:
-    shown = ", ".join(offers[:3])
-    more = f" and {len(offers) - 3} more" if len(offers) > 3 else ""  # noqa: PLR2004
-    return f"{shown}{more} {'is' if len(offers) == 1 else 'are'}"
 
 
 def bound_offers(ground: ProofInputs, cap: Cap) -> list[Offer]:

@@ -1,4 +1,4 @@
-"""Offers and creatives that nobody can ever get, and channels for which an offer has no creative."""
+"""Offers and creatives that nobody can get, channels for which an offer has no creative, and follow-ups of nothing."""
 
 from collections.abc import Iterator
 
@@ -128,3 +128,16 @@ def _neighbour_findings(ground: ProofInputs, offer: Offer) -> Iterator[Finding]:
         found = f"is in `never_with` too, which already excludes it for as long as {other!r} is remembered"
         advice = "keep one of the two"
         yield ground.warning((*at, other), Proof.OFFER_EXCLUDES_ITSELF, found, advice)
+
+
+def prove_conversation(ground: ProofInputs) -> Iterator[Finding]:
+    """Warnings about offers all of whose wordings follow up."""
+    conversation = ground.catalogue.conversation
+    if conversation is None:
+        return
+    for offer_id, creatives in ground.creatives.items():
+        keys = {each.message_key for each in creatives}
+        if keys <= conversation.follow_ups:
+            found = "can never be sent: all of its wordings follow up, and nothing of it is ever seen before"
+            advice = "write the wording that begins, without `follow_up`"
+            yield ground.warning(("offers", offer_id, "creatives"), Proof.NOTHING_BEGINS, found, advice)

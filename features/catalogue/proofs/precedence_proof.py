@@ -10,6 +10,7 @@ from features.catalogue.checks.findings import Finding, Proof
 from features.catalogue.proofs.contact_proof import values_of
 from features.catalogue.proofs.ground import ProofInputs
 from features.catalogue.proofs.offer_proof import rules_together, travels_at
+from features.catalogue.reading.problems import listed
 
 _MOST_NAMED = 3
 
@@ -32,10 +33,9 @@ def prove_precedence(ground: ProofInputs) -> Iterator[Finding]:
 
 def _finding(ground: ProofInputs, offer: Offer, starved: dict[str, list[Offer]]) -> Finding:
     names = sorted({each.offer_id for lower in starved.values() for each in lower})
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
     found = (
         f"always goes first at {', '.join(sorted(starved))}: whoever may get it there never gets "
-        f"{', '.join(names[:_MOST_NAMED])}{more}"
+        f"{listed(names, _MOST_NAMED)}"
     )
     advice = (
         "say in a rule when it is due, cap it (`scope: offer`), "

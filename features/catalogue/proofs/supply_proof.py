@@ -1,10 +1,11 @@
-"""Limits that are closed or have ended, shares that cannot be reached, and levers that have expired."""
+"""Limits that are closed or over, shares that cannot be reached, levers that have expired, and floors of chance."""
 
 from collections.abc import Iterator
 from datetime import timedelta
 
 from decisioning.catalogue.levers import Lever
 from decisioning.catalogue.limits import Limit, LimitMeasure
+from decisioning.gates.candidate import compile_candidates
 from features.catalogue.checks.findings import Finding, Proof
 from features.catalogue.proofs.contact_proof import values_of
 from features.catalogue.proofs.ground import ProofInputs
@@ -76,3 +77,22 @@ def _last_day(lever: Lever) -> str:
 def _days_left(ground: ProofInputs, lever: Lever) -> str:
     days = (lever.expires_at - ground.now) // timedelta(days=1)
     return f"{days} days left" if days > 1 else "1 day left" if days else "less than a day left"
+
+
+def prove_exploration(ground: ProofInputs) -> Iterator[Finding]:
+    """A warning where a floor for every message would take more of the decisions than exploration may."""
+    exploration, catalogue = ground.catalogue.exploration, ground.catalogue
+    floor, share = exploration.min_probability, exploration.floor_share
+    counts = {
+        name: len(compile_candidates(catalogue, touchpoint)) for name, touchpoint in catalogue.touchpoints.items()
+    }
+    name = max(counts, key=lambda each: counts[each], default="")
+    if not floor or counts.get(name, 0) * floor <= share:
+        return
+    messages = counts[name]
+    found = (
+        f"would take {min(messages * floor, 1.0):.0%} of the decisions at {name}, where {messages} messages may be"
+        f" permitted together; exploration takes {share:.0%} at most, so each gets {share / messages:.2g} then"
+    )
+    advice = f"lower it to {share / messages:.2g}, raise epsilon, or leave it: fewer permitted messages get the floor"
+    yield ground.warning(("exploration", "min_probability"), Proof.FLOOR_OUT_OF_REACH, found, advice)

@@ -1,6 +1,6 @@
 """A problem of a catalogue, described by file, line, field and remedy."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from decisioning.errors import nearest_names
@@ -54,3 +54,14 @@ def nearest_to(name: object, known: Iterable[str]) -> tuple[str, ...]:
     """The one known name most like a misspelt one; nothing where too many are known to compare with each."""
     names = [str(each) for each in known]
     return nearest_names(name, names, limit=1) if isinstance(name, str) and len(names) <= _MOST_COMPARED else ()
+
+
+def listed(names: Sequence[str], most: int) -> str:
+    """The first names, and how many more there are.
+
+    Example:
+        >>> listed(["a", "b", "c"], 2)
+        'a, b and 1 more'
+    """
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -89,10 +89,6 @@ def _merge(document: YamlFile, sections: Sections) -> None:
             refused.add((name,))
     for location in sorted(refused, key=lambda each: document.lines[each]):
         _refuse(document, location, sections)
-    _note_places(document, refused, sections)
-
-
-def _note_places(document: YamlFile, refused: set[Location], sections: Sections) -> None:
     for location, line in document.lines.items():
         if location[:1] not in refused and location[:2] not in refused:
             sections.places.setdefault(location, (document.file, line))
