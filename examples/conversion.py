@@ -140,12 +140,7 @@ def read_table(
 ) -> pl.DataFrame:
     """Read `stem.parquet` or `stem.csv` of a source folder.
 
-    Args:
-        folder: The folder that the user named.
-        stem: File name without its ending.
-        schema: Columns that must be there, and the types they are read as; other columns are left out.
-        origin: Where such data comes from, for the message when it is not there.
-        optional: Columns that are empty where they are not there.
+    Columns of the schema must be there, optional ones are empty where they are not, others are left out.
 
     Raises:
         InvalidInputError: The file or a column is missing, holds something else, or cannot be read.

@@ -62,12 +62,10 @@ class ZoneRules:
 def use_newest_rules(folders: Sequence[str] | None = None) -> ZoneRules:
     """Let the newer of package and system files count in this process, and say which that is.
 
+    Folders of an unknown release are passed over.
+
     Zones that were looked up before keep their rules, so it comes first wherever a process starts. To call it again
     changes nothing.
-
-    Args:
-        folders: System folders of zone files, most wanted first; None for those that Python asks. Those of an
-            unknown release are passed over.
     """
     package = _of_package()
     newer = [

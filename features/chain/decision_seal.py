@@ -21,10 +21,7 @@ _KEY_BYTES = 32
 
 
 def seal(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A decision's row with a fresh record key and the commitment to everything else in it.
-
-    Args:
-        row: Row of the canonical table `decisions`, as the log stream carries it: plain values, times in ISO 8601.
+    """A decision's row, as the log stream carries it, with a fresh record key and the commitment to all else in it.
 
     Raises:
         InvalidInputError: No row of that table.

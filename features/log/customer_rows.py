@@ -77,9 +77,7 @@ def merged_attributes(
 ) -> tuple[dict[str, Any], Mapping[str, datetime]]:
     """Attributes that rows leave, and when each became known.
 
-    Args:
-        texts: JSON objects in the order of their rows; None where a row cleared all.
-        moments: Of the rows.
+    The texts are JSON objects in the order of their rows; None where a row cleared all.
 
     Raises:
         InvalidInputError: A text is no JSON object.
@@ -112,9 +110,7 @@ def needed_rows(customers: pl.DataFrame) -> pl.DataFrame:
 def without_former_yeses(text: str | None, since: datetime) -> str | None:
     """Answers of a row without consents from before a readmission; a refusal stays, whatever its date.
 
-    Args:
-        text: The column `consents`.
-        since: When the new consent was given. A yes without a date may be an old one, so it goes too.
+    A yes without a date may be an old one, so it goes too.
     """
     try:
         answers = [] if text is None else orjson.loads(text)

@@ -56,11 +56,7 @@ class ModelFit:
 def fit_model(model: ValueModel, policy: Policy, known: Mapping[str, FeatureSchema] | None = None) -> ModelFit:
     """Make a model ready to score every touchpoint of a policy's catalogue.
 
-    Args:
-        model: The model.
-        policy: The catalogue, compiled.
-        known: Feature schemas of earlier catalogues by fingerprint, for models that do not say what their features
-            meant.
+    Schemas of earlier catalogues, by fingerprint, help with models that do not say what their features meant.
 
     Raises:
         InvalidInputError: It does not fit.

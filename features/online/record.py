@@ -106,10 +106,7 @@ def record_schema(payload: bytes) -> str:
 def decode_record(payload: bytes, schema: FeatureSchema, now: datetime) -> FeatureVector:
     """Features of a customer from the bytes of one GET.
 
-    Args:
-        payload: The record; shorter where its last groups were never written.
-        schema: What the reader expects.
-        now: Moment of the decision (aware); ages are measured from it.
+    The record is shorter where its last groups were never written; ages are measured from `now` (aware).
 
     Raises:
         FeatureUnavailableError: The record was written under another schema.

@@ -2,6 +2,8 @@
 
 A Redis that was flushed, or that came up empty, has no mark while the home still knows one: its contacts, cases and
 words are gone, although the log is not. A home that knows none is new, and whoever meets its Redis first marks both.
+
+A Redis that does not answer is a `FeatureUnavailableError` everywhere.
 """
 
 import secrets
@@ -57,11 +59,7 @@ def state_mark_of(settings: Settings) -> StateMark:
 
 
 def is_state_lost(redis: Redis, mark: StateMark) -> bool:
-    """Whether Redis lacks the live state of a home; a new home and its Redis are marked on the way.
-
-    Raises:
-        FeatureUnavailableError: Redis did not answer.
-    """
+    """Whether Redis lacks the live state of a home; a new home and its Redis are marked on the way."""
     with asking_redis("Redis must tell whose state it holds, got", is_private=True):
         if mark.name is None:
             redis.set(STATE_KEY, new_mark(), nx=True)
@@ -78,7 +76,6 @@ def check_own(redis: Redis, mark: StateMark) -> None:
 
     Raises:
         InvalidInputError: It holds another home's live state.
-        FeatureUnavailableError: Redis did not answer.
     """
     if is_state_lost(redis, mark) and redis.exists(STATE_KEY):
         raise InvalidInputError(
@@ -88,11 +85,7 @@ def check_own(redis: Redis, mark: StateMark) -> None:
 
 
 def mark_whole(redis: Redis, mark: StateMark) -> None:
-    """Say that Redis holds the live state of a home again.
-
-    Raises:
-        FeatureUnavailableError: Redis could not take it.
-    """
+    """Say that Redis holds the live state of a home again."""
     if mark.name is None:
         is_state_lost(redis, mark)
         return

@@ -31,10 +31,7 @@ class Trace:
 def traces_below(folder: Path, words: Sequence[str], *, skip: Iterable[Path] = ()) -> list[Trace]:
     """Files that hold one of some words, as plain bytes or in a column of a Parquet file.
 
-    Args:
-        folder: Where to look; every file below it is read.
-        words: Texts of which none may be found; each counts where it stands by itself, however it is escaped.
-        skip: Files to leave out.
+    Each word counts where it stands by itself, however it is escaped; every file is read but those to skip.
     """
     skipped = {path.resolve() for path in skip}
     found: list[Trace] = []

@@ -37,10 +37,7 @@ def ledger_in_force(folder: Path, now: datetime) -> Ledger | None:
 def continue_ledger(incoming: Path, former: Ledger | None, now: datetime) -> None:
     """Give a catalogue that is about to come into force the ledger of the one before it.
 
-    Args:
-        incoming: Its folder; a ledger that lies there counts where nothing was in force before.
-        former: From `ledger_in_force`.
-        now: When it comes into force (aware, UTC).
+    A ledger that lies in the incoming folder counts where nothing (`former`) was in force before.
 
     Raises:
         InvalidPolicyError: The ledger is damaged.
