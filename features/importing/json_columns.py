@@ -75,13 +75,8 @@ def shape_rule(column: str) -> str:
 def respell(values: pl.Series) -> pl.Series:
     """The values of a JSON column in one spelling: no spaces, sorted keys; missing where the shape is wrong."""
     shape = _SHAPES.get(values.name, _ANY_OBJECT)[1]
-    known: dict[str | None, str | None] = {None: None}
-    spelt = []
-    for text in values:
-        if text not in known:
-            known[text] = _respell_one(text, shape)
-        spelt.append(known[text])
-    return pl.Series(values.name, spelt, dtype=pl.String)
+    known = {text: None if text is None else _respell_one(text, shape) for text in values.unique()}
+    return pl.Series(values.name, [known[text] for text in values], dtype=pl.String)
 
 
 def _respell_one(text: str, shape: TypeAdapter[Any]) -> str | None:

@@ -121,19 +121,35 @@ def without_former_yeses(text: str | None, since: datetime) -> str | None:
 
 
 def _is_dated_since(text: str | None, since: datetime) -> bool:
+    at = dated(text)
+    return at is not None and at >= since
+
+
+def dated(text: str | None) -> datetime | None:
+    """The moment of an answer, in UTC where it names no zone; None where it is undated."""
+    at = None if text is None else datetime.fromisoformat(text)
+    return None if at is None else at.replace(tzinfo=at.tzinfo or UTC)
+
+
+def json_value[T: (dict[str, Any], list[Any])](text: str | None, kind: type[T], column: str) -> T:
+    """What a JSON column holds; nothing where it is empty.
+
+    Raises:
+        InvalidInputError: It is no JSON, or of another kind.
+    """
     if text is None:
-        return False
-    at = datetime.fromisoformat(text)
-    return at.replace(tzinfo=at.tzinfo or UTC) >= since
-
-
-def _object(text: str) -> dict[str, Any]:
+        return kind()
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        raise InvalidInputError("attributes must be JSON, got text that is not: import the customers again") from error
-    if not isinstance(value, dict):
-        raise InvalidInputError(f"attributes must be a JSON dict, got {type(value).__name__}")
+        raise InvalidInputError(f"{column} must be JSON, got text that is not: import the customers again") from error
+    if not isinstance(value, kind):
+        raise InvalidInputError(f"{column} must be a JSON {kind.__name__}, got {type(value).__name__}")
+    return value
+
+
+def _object(text: str) -> dict[str, Any]:
+    value = json_value(text, dict, "attributes")
     nested = sorted(name for name, item in value.items() if isinstance(item, dict | list))
     if nested:
         raise InvalidInputError(f"attributes must be numbers, words or flags, got nested values for {nested}")

@@ -26,6 +26,7 @@ from decisioning.customer import PROFILING, PROTECTIONS, Consent, ToldAnswer
 from decisioning.errors import InvalidInputError
 from decisioning.rules.predicate import FactValue
 from features.log.contracts import DECISIONS, EVENTS, OUTCOMES, OutcomeType, StateEventType
+from features.log.customer_rows import dated
 from features.log.declared_events import may_mean_profiling
 from features.log.event_log import EventLog
 from features.log.identities import identities
@@ -221,9 +222,7 @@ def _row_strengths(text: str, row_at: datetime) -> list[tuple[datetime, bool]]:
 
 
 def _row_strength(is_refusal: bool, text: str | None, row_at: datetime) -> tuple[datetime, bool]:  # noqa: FBT001
-    at = None if text is None else datetime.fromisoformat(text)
-    aware = None if at is None else at.replace(tzinfo=at.tzinfo or UTC)
-    return counts_in_row(is_granted=not is_refusal, recorded_at=aware, row_at=row_at) or LONG_AGO, is_refusal
+    return counts_in_row(is_granted=not is_refusal, recorded_at=dated(text), row_at=row_at) or LONG_AGO, is_refusal
 
 
 def _keep_latest(known: dict[str, tuple[ToldAnswer, FactValue]], properties: Mapping[str, Any], at: datetime) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import batched
 from typing import Any
 
@@ -16,7 +16,7 @@ from decisioning.customer import PROFILING, Consent, Customer, CustomerId, ToldA
 from decisioning.errors import FeatureUnavailableError, InvalidInputError
 from decisioning.rules.predicate import FactValue
 from features.declared import Declared, read_attributes
-from features.log.customer_rows import merged_attributes, newest_rows
+from features.log.customer_rows import dated, json_value, merged_attributes, newest_rows
 from features.log.said import ANY_TIME, NOTHING, Said, opted_out_of_profiling, protections_of, told_since, with_answers
 from features.online.redis_bulk import set_many, unset_many
 from features.online.redis_connection import asking_redis
@@ -127,7 +127,7 @@ def customers_from_frame(
         customer_id = row["customer_id"]
         at, protections = listed.get(customer_id, (row["updated_at"], None))
         words = said.get(customer_id, NOTHING)
-        held = protections_of(_json(protections, list, "protections"), words, at)
+        held = protections_of(json_value(protections, list, "protections"), words, at)
         opted_out_at = not_profiled.get(customer_id)
         customer = _from_row(row, words)
         yield replace(
@@ -140,7 +140,7 @@ def customers_from_frame(
 
 
 def _from_row(row: Mapping[str, Any], said: Said) -> Customer:
-    given = map(_consent, _json(row["consents"], list, "consents"))
+    given = map(_consent, json_value(row["consents"], list, "consents"))
     attributes, known = merged_attributes(row["attributes"], row["attributes_at"])
     told: dict[str, tuple[ToldAnswer, FactValue]] = {}
     for name, word in said.told.items():
@@ -152,7 +152,7 @@ def _from_row(row: Mapping[str, Any], said: Said) -> Customer:
         attributes={**attributes, **{name: value for name, (_, value) in told.items()}},
         time_zone=row["time_zone"],
         locale=row["locale"],
-        reachable_channels=frozenset(_json(row["channels"], list, "channels")),
+        reachable_channels=frozenset(json_value(row["channels"], list, "channels")),
         consents=tuple(answer for _, answer in sorted(answers.items())),
         household_id=row["household"],
         known_at=row["updated_at"],
@@ -175,12 +175,11 @@ def _zones(row: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 def _consent(answer: Mapping[str, Any]) -> Consent:
     try:
-        recorded_at = _moment(answer.get("recorded_at"))
         return Consent(
             channel_id=answer["channel"],
             purpose=answer["purpose"],
             is_granted=answer["granted"] is True,
-            recorded_at=recorded_at.replace(tzinfo=recorded_at.tzinfo or UTC) if recorded_at else None,
+            recorded_at=dated(answer.get("recorded_at")),
             source=answer.get("source"),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -188,18 +187,6 @@ def _consent(answer: Mapping[str, Any]) -> Consent:
             "consents must be a list of objects with channel, purpose and granted, and an ISO 8601 recorded_at "
             "where there is one, got something else: import the customers again"
         ) from error
-
-
-def _json[T: (dict[str, Any], list[Any])](text: str | None, kind: type[T], column: str) -> T:
-    if text is None:
-        return kind()
-    try:
-        value = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise InvalidInputError(f"{column} must be JSON, got text that is not: import the customers again") from error
-    if not isinstance(value, kind):
-        raise InvalidInputError(f"{column} must be a JSON {kind.__name__}, got {type(value).__name__}")
-    return value
 
 
 def write_profiles(redis: Redis, customers: Iterable[Customer]) -> int:

@@ -105,12 +105,7 @@ def put_in_force(settings: Settings, path: Path, generation: Generation, known_r
     numbered = _numbered(settings)
     number = numbered[-1][0] + 1 if numbered else 1
     known_rows.write_parquet(path / KNOWN_ROWS)
-    manifest = {
-        "fingerprint": generation.fingerprint,
-        "as_of": generation.as_of,
-        "horizon": generation.horizon,
-        "kinds": dict(generation.kinds),
-    }
+    manifest = {name: getattr(generation, name) for name in ("fingerprint", "as_of", "horizon", "kinds")}
     (path / MANIFEST).write_bytes(orjson.dumps(manifest, option=orjson.OPT_INDENT_2))
     for file in path.iterdir():
         make_durable(file)
