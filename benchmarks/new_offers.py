@@ -17,7 +17,6 @@ import numpy as np
 from decisioning.catalogue.message import Message
 from decisioning.value_model import ValueModel, design_matrix
 from features.catalogue import load_catalogue
-from features.computing.feature_set import feature_schema
 from features.models.bundle import value_model
 from features.settings import Settings
 from training.data.datasets import Dataset
@@ -54,12 +53,11 @@ def main() -> None:
     settings = Settings(home=given.home)
     catalogue = load_catalogue(settings.catalogue_path)
     dataset = load_dataset(settings, catalogue, now=datetime.now(UTC))
-    fingerprint = feature_schema(catalogue).fingerprint
-    known = learn(dataset, catalogue, feature_schema=fingerprint).effects
+    known = learn(dataset, catalogue).effects
     found: list[tuple[float, float]] = []
     print(f"{'offer':<40} {'average effect':>24} {'expected without it':>20}")
     for action, message in enumerate(dataset.messages, start=1):
-        learned = learn(without(dataset, action), catalogue, feature_schema=fingerprint)
+        learned = learn(without(dataset, action), catalogue)
         expected = expected_effect(value_model(learned.bundle, version="left-out"), dataset, message)
         average, error = known.averages[action - 1], known.standard_errors[action - 1]
         found.append((float(average), expected))

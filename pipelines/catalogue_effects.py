@@ -16,12 +16,7 @@ from features.settings import Settings
 
 
 def waits_of(catalogue: Catalogue, settings: Settings) -> list[str]:
-    """What has to be built or trained for a catalogue, and what happens until then, in sentences.
-
-    Args:
-        catalogue: In force, or to come.
-        settings: The home, with the features and the model that it has now.
-    """
+    """What has to be built or trained in a home for a catalogue, and what happens until then, in sentences."""
     known, model = known_schemas(settings), _champion(settings)
     needs = partial(needs_of, catalogue, built=built_schema(settings), is_unbuilt=is_unbuilt(settings))
     if model is None:

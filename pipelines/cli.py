@@ -29,20 +29,21 @@ app = typer.Typer(
 
 
 def register_nouns() -> None:
-    """Each module of `pipelines.commands` adds its commands to the app."""
-    for module in pkgutil.iter_modules(commands.__path__):
-        importlib.import_module(f"pipelines.commands.{module.name}").register(app)
+    """Add the `app` of each module of `pipelines.commands`: first those without a noun, whose verbs stand alone."""
+    names = (module.name for module in pkgutil.iter_modules(commands.__path__))
+    found: list[typer.Typer] = [importlib.import_module(f"pipelines.commands.{name}").app for name in names]
+    for one in sorted(found, key=lambda one: bool(one.info.name)):
+        app.add_typer(one)
 
 
 def exit_code(error: NextbestError) -> int:
     """Exit code of a foreseen failure."""
-    if isinstance(error, InvalidInputError):
-        return EXIT_INVALID
-    if isinstance(error, InsufficientDataError):
-        return EXIT_INSUFFICIENT
-    if isinstance(error, UnavailableError):
-        return EXIT_UNAVAILABLE
-    return EXIT_FAILED
+    codes = {
+        InvalidInputError: EXIT_INVALID,
+        InsufficientDataError: EXIT_INSUFFICIENT,
+        UnavailableError: EXIT_UNAVAILABLE,
+    }
+    return next((code for kind, code in codes.items() if isinstance(error, kind)), EXIT_FAILED)
 
 
 @dataclass(slots=True)
@@ -56,10 +57,7 @@ OPTIONS = RootOptions()
 
 
 @app.callback()
-def root(
-    *,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of a failure.")] = False,
-) -> None:
+def root(*, debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of a failure.")] = False) -> None:
     """Options that every command takes."""
     OPTIONS.debug = debug
 

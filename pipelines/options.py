@@ -1,9 +1,8 @@
 """Options that commands share, and how a result is printed."""
 
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +13,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table as RichTable
 
-from decisioning.errors import InvalidInputError
+from decisioning.errors import InvalidInputError, UnknownNameError
+from features.clock import clock_of
+from features.moments import moment_from
+from features.progress import OnProgress
 from features.settings import Settings
 from features.zone_rules import rules_in_force
 
@@ -51,7 +53,7 @@ def _first_problem(error: ValidationError) -> str:
 def print_result(result: Mapping[str, Any], *, as_json: bool, title: str = "") -> None:
     """Write a flat result to stdout: a table for people, one JSON object for programs."""
     if as_json:
-        sys.stdout.write(orjson.dumps(result, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY).decode() + "\n")
+        print_json(result)
         return
     table = RichTable(title=title or None, show_header=False, title_justify="left")
     for name, value in result.items():
@@ -59,9 +61,56 @@ def print_result(result: Mapping[str, Any], *, as_json: bool, title: str = "") -
     Console().print(table)
 
 
+def print_rows(rows: Sequence[Mapping[str, object]]) -> None:
+    """Write rows, at least one, to stdout as a table."""
+    table = RichTable(*rows[0])
+    for row in rows:
+        table.add_row(*map(str, row.values()))
+    Console().print(table)
+
+
+def print_json(document: object) -> None:
+    """Write plain values to stdout as one JSON document."""
+    typer.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY).decode())
+
+
+def not_later_than(now: datetime, as_of: datetime) -> datetime:
+    """What `--as-of` names, in UTC.
+
+    Raises:
+        InvalidInputError: It is later than now.
+    """
+    moment = as_of.replace(tzinfo=as_of.tzinfo or UTC).astimezone(UTC)
+    if moment > now:
+        raise InvalidInputError(
+            f"--as-of must not be later than now ({now:%Y-%m-%dT%H:%M:%S}), got {moment:%Y-%m-%dT%H:%M:%S}"
+        )
+    return moment
+
+
 def say(text: str) -> None:
     """Tell a person what is going on, on stderr."""
     Console(stderr=True, highlight=False, markup=False).print(text)
+
+
+def moment_or_now(settings: Settings, text: str | None, name: str) -> datetime:
+    """The moment that an option names (aware, UTC); now where it is left out.
+
+    Raises:
+        InvalidInputError: It names none.
+    """
+    return clock_of(settings)() if text is None else moment_from(text, name)
+
+
+def known_as[T](kind: str, name: str, known: Mapping[str, T]) -> T:
+    """What a name stands for.
+
+    Raises:
+        UnknownNameError: It is none of those known.
+    """
+    if name not in known:
+        raise UnknownNameError(kind, name, known)
+    return known[name]
 
 
 def warn_of_old_zone_rules(now: datetime) -> None:
@@ -76,3 +125,11 @@ def progress_bar() -> Iterator[Progress]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
         yield bar
+
+
+@contextmanager
+def progress_of(words: str) -> Iterator[OnProgress]:
+    """One bar on stderr for as long as the block runs; what it yields is told how much is done, and of how much."""
+    with progress_bar() as bar:
+        task = bar.add_task(words, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from datetime import date
 from math import ceil
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import polars as pl
@@ -16,11 +15,9 @@ from features.history import History
 from features.online.profiles import customers_from_frame
 from pipelines.simulation.contest.play import Beginning, campaign_catalogue
 from pipelines.simulation.history import (
-    CATALOGUE,
-    CATALOGUE_SIZE,
     first_monday,
     live_history,
-    scale_catalogue,
+    scaled_catalogue,
     settled_world,
 )
 from pipelines.simulation.world.state import WorldState
@@ -61,9 +58,7 @@ class ContestGround:
         """Live the history and write it, unless it is there."""
         if (self.folder / "state.npz").is_file():
             return
-        with TemporaryDirectory() as folder:
-            scaled = Path(folder) / "catalogue"
-            scale_catalogue(CATALOGUE, scaled, self.customers / CATALOGUE_SIZE)
+        with scaled_catalogue(self.customers) as scaled:
             loaded = load_catalogue(scaled)
             lived = live_history(self.settled(loaded), loaded, ceil(self.days / 7))
             write_world("airline", lived.tables, scaled, self.tables)

@@ -1,6 +1,5 @@
 """Reading an experiment: log and catalogue in, a stored readout out."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import polars as pl
 
 from features.catalogue import load_catalogue
 from features.catalogue.assignment.settlement import ledger_in_force
+from features.history import History
 from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES, StateEventType
 from features.log.event_log import EventLog
 from features.models.policy_archive import PolicyArchive
@@ -20,16 +20,6 @@ from training.experiments.table_readouts import TableDesign, read_table
 _TIMES = ("occurred_at", "recorded_at")
 
 _OF_DECISIONS = ["decision_id", "customer_id", "decided_at", "arms", "is_held_out", "policy_version"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExperimentLog:
-    """The canonical tables that a readout needs, without what it does not."""
-
-    decisions: pl.DataFrame
-    events: pl.DataFrame
-    outcomes: pl.DataFrame
-    customers: pl.DataFrame
 
 
 def read_logged_experiment(settings: Settings, name: str, reading: ReadoutInputs) -> Readout:
@@ -72,9 +62,10 @@ def read_table_experiment(settings: Settings, path: Path, design: TableDesign, r
     return readout
 
 
-def _experiment_log(log: EventLog) -> ExperimentLog:
+def _experiment_log(log: EventLog) -> History:
+    """What a readout needs of the log, without the columns that it does not."""
     who = pl.when(pl.col("type") == StateEventType.IDENTIFIED.value).then("properties").alias("properties")
-    return ExperimentLog(
+    return History(
         decisions=log.read(DECISIONS, columns=_OF_DECISIONS),
         events=log.collect(EVENTS, log.scan(EVENTS).select("customer_id", "type", *_TIMES, "amount_minor", who)),
         outcomes=log.read(OUTCOMES, columns=["decision_id", "customer_id", "type", *_TIMES, "amount_minor"]),

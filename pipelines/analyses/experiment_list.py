@@ -18,16 +18,14 @@ def experiment_rows(settings: Settings) -> list[dict[str, str | None]]:
     stored = stored_readouts(settings.readouts_path)
     rows = [_row(readout) for readout in stored.readouts]
     known = {readout.readout_id for readout in stored.readouts} | set(stored.damaged)
-    unread = [name for name in _declared(settings) if name not in known]
+    is_declared = settings.catalogue_path.is_dir()
+    declared = readable_names(load_catalogue(settings.catalogue_path)) if is_declared else ()
+    unread = [name for name in declared if name not in known]
     return [
         *rows,
         *(_bare(name, NOT_READ, f"run: nextbest experiment read {name}") for name in unread),
         *(_bare(name, DAMAGED, f"run: nextbest experiment read {name}") for name in stored.damaged),
     ]
-
-
-def _declared(settings: Settings) -> tuple[str, ...]:
-    return readable_names(load_catalogue(settings.catalogue_path)) if settings.catalogue_path.is_dir() else ()
 
 
 def _row(readout: Readout) -> dict[str, str | None]:

@@ -90,10 +90,8 @@ class AuditReport:
         with_chance: Audited decisions that left something to chance.
         wrong: Probabilities that are not what was logged.
         picked: Decisions whose draw is not that of their request key.
-        tests: Every test.
         false_alarm: Probability of failing an honest log, at most.
         detectable: Distance between logged and real distribution of choices that is seen with 90 % power or more.
-        seconds: How long it took.
     """
 
     audited: int
@@ -137,14 +135,7 @@ def audit_policy(
     on_progress: OnProgress | None = None,
     decide: Decide = decide,
 ) -> AuditReport:
-    """Audit a sample of the log's decisions.
-
-    Args:
-        log: The log.
-        archive: Policies of old.
-        plan: How much to look at.
-        on_progress: Called with decisions done and to do.
-        decide: The engine; another one only to show what the audit would find.
+    """Audit a sample of the log's decisions; another `decide` than the engine only shows what it would find.
 
     Raises:
         InsufficientDataError: The log has no decision that can be decided again.

@@ -52,12 +52,7 @@ class FrequencyTest:
     impossible: int = 0
 
     def add(self, probabilities: Mapping[str, float], counts: Mapping[str, int]) -> None:
-        """Take in one decision.
-
-        Args:
-            probabilities: As logged, by message key, silence included; they sum to 1.
-            counts: How often fresh draws gave each.
-        """
+        """Take in a decision: logged probabilities by key, summing to 1 with silence, and how often draws gave each."""
         self.impossible += sum(count for key, count in counts.items() if not probabilities.get(key))
         possible = {key: chance for key, chance in probabilities.items() if chance > 0}
         if len(possible) < 2:  # noqa: PLR2004 - nothing is left to chance

@@ -1,6 +1,5 @@
 """One evaluation run: a folder of canonical tables in, a file of choices and a document out."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,32 +20,29 @@ from training.off_policy.output import check_out, chosen_frame, evaluation_docum
 from training.off_policy.rewards import reward_of
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EvaluationPlan:
-    """What to evaluate on, by what.
-
-    Attributes:
-        log: Folder of canonical tables of customers that the model never saw.
-        out: Parquet file of the policy's choices; None to write none.
-        reward: Name of the reward; None for what models learn.
-        cap: Largest amount that one transaction counts for, in major units.
-        version: Registered model version; None for the champion.
-    """
-
-    log: Path
-    out: Path | None = None
-    reward: str | None = None
-    cap: float | None = None
-    version: str | None = None
-
-
 def evaluate_on_log(
-    settings: Settings, plan: EvaluationPlan, *, on_progress: OnStageProgress | None = None
+    settings: Settings,
+    log: Path,
+    *,
+    out: Path | None = None,
+    reward: str | None = None,
+    cap: float | None = None,
+    version: str | None = None,
+    on_progress: OnStageProgress | None = None,
 ) -> dict[str, Any]:
     """Evaluate the policy in force, or another model version under it; gives `evaluation_document` and more.
 
     What can be known to be wrong is said before anything is computed. The file of choices is written as soon as they
     are made, so it is there also where the log cannot say what they are worth.
+
+    Args:
+        settings: Where catalogue and models are.
+        log: Folder of canonical tables of customers that the model never saw.
+        out: Parquet file of the policy's choices; None to write none.
+        reward: Its name; None for what models learn.
+        cap: Largest amount that one transaction counts for, in major units.
+        version: Registered model version; None for the champion.
+        on_progress: Told how far it is.
 
     Raises:
         InvalidInputError: Folder, file, reward, catalogue or model do not fit.
@@ -54,28 +50,25 @@ def evaluate_on_log(
         ModelUnavailableError: There is no usable model.
     """
     catalogue = load_catalogue(settings.catalogue_path)
-    reward_of(catalogue, plan.reward, cap=plan.cap)
-    if not plan.log.is_dir():
-        raise InvalidInputError(f"--log must be a folder of canonical tables, got {plan.log}, which is none")
-    if plan.out is not None:
-        check_out(plan.out)
-    copy = fetch_version(settings, plan.version) if plan.version else fetch_champion(settings)
+    reward_of(catalogue, reward, cap=cap)
+    if not log.is_dir():
+        raise InvalidInputError(f"--log must be a folder of canonical tables, got {log}, which is none")
+    if out is not None:
+        check_out(out)
+    copy = fetch_version(settings, version) if version else fetch_champion(settings)
     bundle = read_bundle(copy.folder)
     model = value_model(bundle, version=copy.version)
     fit = fit_model(model, Policy(catalogue), known_schemas(settings))
     check_promotable(fit)
-    history = History.from_folder(plan.log)
+    history = History.from_folder(log)
     judged = judge(history, catalogue, fit.model, settings, on_progress=on_progress)
-    if plan.out is not None:
+    if out is not None:
         learns_money = catalogue.measures[model.measure_id].unit is Unit.MONEY
-        write_chosen(
-            chosen_frame(judged, per_unit=to_minor(1.0, catalogue.currency) if learns_money else 1.0), plan.out
-        )
-    evaluation = evaluate(
-        judged, history, catalogue, reward=plan.reward, cap=plan.cap, constant=best_single_message(bundle)
-    )
-    about = {"model_version": copy.version, "catalogue_version": catalogue.version, "log": str(plan.log)}
-    return {**about, "out": str(plan.out) if plan.out else None, **evaluation_document(evaluation)}
+        write_chosen(chosen_frame(judged, per_unit=to_minor(1.0, catalogue.currency) if learns_money else 1.0), out)
+    constant = best_single_message(bundle)
+    evaluation = evaluate(judged, history, catalogue, reward=reward, cap=cap, constant=constant)
+    about = {"model_version": copy.version, "catalogue_version": catalogue.version, "log": str(log)}
+    return {**about, "out": str(out) if out else None, **evaluation_document(evaluation)}
 
 
 def best_single_message(bundle: ModelBundle) -> str | None:

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -72,7 +72,6 @@ class ReplayReport:
         imported: Rows without a record: other systems decided.
         absent: Decisions whose policy cannot be built, by reason.
         changed: Decisions that came out otherwise.
-        seconds: How long it took.
     """
 
     same: int = 0
@@ -107,12 +106,6 @@ def replay_log(
 ) -> ReplayReport:
     """Replay the decisions of a log.
 
-    Args:
-        log: The log.
-        archive: Policies of old.
-        plan: Which decisions.
-        on_progress: Called with rows done and to do.
-
     Raises:
         UnknownNameError: The log has no such decision.
         LogUnavailableError: The log could not be read.
@@ -136,13 +129,7 @@ def replay_log(
 def replayed_differences(
     record_json: str, row: Mapping[str, Any], archive: PolicyArchive
 ) -> Absence | list[Difference]:
-    """Where deciding again differs from what was logged; or why it cannot be decided again.
-
-    Args:
-        record_json: The record, as logged.
-        row: Its row of the log, whose columns must agree with it.
-        archive: Policies of old.
-    """
+    """Where deciding again differs from what was logged; or why it cannot be decided again."""
     try:
         record = orjson.loads(record_json)
         logged = decision_from_record(record)
@@ -189,20 +176,16 @@ def _replay_row(row: Mapping[str, Any], archive: PolicyArchive, report: ReplayRe
 def _unlike_columns(row: Mapping[str, Any], record: Mapping[str, Any]) -> list[Difference]:
     """Columns that do not say what the record says; one that an older release did not write says nothing."""
     decided_at = datetime.fromisoformat(record["decided_at"]).astimezone(UTC)
-    columns = {name: row[name] for name in _COLUMNS} | {
-        "decided_at": row["decided_at"].astimezone(UTC).isoformat(),
-        "arms": orjson.loads(row["arms"] or "{}"),
-        "is_held_out": record["is_held_out"] if row["is_held_out"] is None else row["is_held_out"],
+    said = {name: (row[name], record[name_there]) for name, name_there in _COLUMNS.items()} | {
+        "decided_at": (row["decided_at"].astimezone(UTC).isoformat(), decided_at.isoformat()),
+        "arms": (orjson.loads(row["arms"] or "{}"), record["arms"]),
     }
-    fields = {name: record[name_there] for name, name_there in _COLUMNS.items()} | {
-        "decided_at": decided_at.isoformat(),
-        "arms": record["arms"],
-        "is_held_out": record["is_held_out"],
-    }
+    if row["is_held_out"] is not None:
+        said["is_held_out"] = (row["is_held_out"], record["is_held_out"])
     return [
-        Difference(field=f"column {name}", logged=columns[name], replayed=fields[name])
-        for name in columns
-        if columns[name] != fields[name]
+        Difference(field=f"column {name}", logged=logged, replayed=replayed)
+        for name, (logged, replayed) in said.items()
+        if logged != replayed
     ]
 
 
@@ -230,12 +213,10 @@ class _Slates:
 
     def compare(self, report: ReplayReport) -> None:
         """Count the rows that agree, and report those that do not."""
-        for decision_id, found in self._unlike():
-            report.changed.append(ChangedAnswer(decision_id=decision_id, differences=found))
-        report.positions = sum(self._logged.get(one) == said for one, said in self._recorded.items())
-
-    def _unlike(self) -> Iterator[tuple[str, tuple[Difference, ...]]]:
         for decision_id, said in self._recorded.items():
             logged = self._logged.get(decision_id)
-            if logged is not None and logged != said:
-                yield decision_id, differences(list(logged), list(said))
+            if logged == said:
+                report.positions += 1
+            elif logged is not None:
+                found = differences(list(logged), list(said))
+                report.changed.append(ChangedAnswer(decision_id=decision_id, differences=found))

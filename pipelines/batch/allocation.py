@@ -88,6 +88,11 @@ class AllocationChoices:
     messages: IntArray
     net_minor: FloatArray
 
+    def take(self, wanted: BoolArray | IntArray) -> "AllocationChoices":
+        """Some of the choices, of the same customers."""
+        names = ("customers", "messages", "net_minor")
+        return replace(self, **{name: getattr(self, name)[wanted] for name in names})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
@@ -112,10 +117,6 @@ class Plan:
 
 def allocate(choices: AllocationChoices, constraints: Sequence[Constraint]) -> Plan:
     """The best plan that keeps every constraint.
-
-    Args:
-        choices: Customers, messages and worth.
-        constraints: On everybody together.
 
     Raises:
         InvalidInputError: Minimums that cannot be met, with the numbers that say why.
@@ -199,13 +200,7 @@ def _worthwhile(choices: AllocationChoices, constraints: Sequence[Constraint]) -
     for one in constraints:
         units = one.units[: len(is_wanted)]
         is_wanted |= ((units > 0) & (one.least is not None)) | ((units < 0) & (one.most is not None))
-    kept = (choices.net_minor > 0) | is_wanted[choices.messages]
-    return AllocationChoices(
-        customer_count=choices.customer_count,
-        customers=choices.customers[kept],
-        messages=choices.messages[kept],
-        net_minor=choices.net_minor[kept],
-    )
+    return choices.take((choices.net_minor > 0) | is_wanted[choices.messages])
 
 
 def _places(choices: AllocationChoices) -> csr_matrix:
@@ -218,19 +213,16 @@ def _rows(
     choices: AllocationChoices, constraints: Sequence[Constraint]
 ) -> tuple[csr_matrix, FloatArray, list[str], list[float]]:
     """Constraints as rows of `A x <= b`, with the name and the sign of each price."""
-    rows: list[FloatArray] = []
-    bounds: list[float] = []
-    names: list[str] = []
-    signs: list[float] = []
-    for one in constraints:
-        for bound, sign in ((one.most, 1.0), (one.least, -1.0)):
-            if bound is not None:
-                rows.append(sign * one.units[choices.messages])
-                bounds.append(sign * bound)
-                names.append(one.name)
-                signs.append(sign)
+    found = [
+        (one, sign, bound)
+        for one in constraints
+        for bound, sign in ((one.most, 1.0), (one.least, -1.0))
+        if bound is not None
+    ]
+    rows = [sign * one.units[choices.messages] for one, sign, _ in found]
     matrix = csr_matrix(np.array(rows)) if rows else csr_matrix((0, len(choices.net_minor)))
-    return matrix, np.array(bounds, dtype=np.float64), names, signs
+    bounds = np.array([sign * bound for _, sign, bound in found], dtype=np.float64)
+    return matrix, bounds, [one.name for one, _, _ in found], [sign for _, sign, _ in found]
 
 
 def _whole(choices: AllocationChoices, constraints: Sequence[Constraint], relaxed: _Relaxed) -> tuple[IntArray, float]:
@@ -292,16 +284,9 @@ def _solve_over(
     movable[choices.customers[free]] = True
     stands = settled[~movable[choices.customers[settled]]]
     places = np.flatnonzero(free)
-    part = AllocationChoices(
-        customer_count=choices.customer_count,
-        customers=choices.customers[places],
-        messages=choices.messages[places],
-        net_minor=choices.net_minor[places],
-    )
+    part = choices.take(places)
     matrix, bounds, _, signs = _rows(part, constraints)
-    used, _, _, _ = _rows(
-        replace(part, messages=choices.messages[stands], net_minor=choices.net_minor[stands]), constraints
-    )
+    used, _, _, _ = _rows(choices.take(stands), constraints)
     left = bounds - np.asarray(used.sum(axis=1)).ravel() if len(signs) else bounds
     most = np.concatenate([np.ones(part.customer_count), left + 1e-9])
     with _output_kept_clean():
@@ -363,12 +348,12 @@ def _give_way(
         InvalidInputError: Minimums that stand cannot be met together.
     """
     missing = _shortfalls(choices, constraints)
-    hard = [
-        f"{one.told} falls short by {_amount(short)}"
+    found = [
+        (one.is_soft, f"{one.told} falls short by {_amount(short)}")
         for one, short in zip(constraints, missing, strict=True)
-        if short > _WHOLE and not one.is_soft
+        if short > _WHOLE
     ]
-    if hard:
+    if hard := [told for is_soft, told in found if not is_soft]:
         raise InvalidInputError(
             f"minimums must be possible together with each other and with the limits, got: {'; '.join(hard)};"
             " nothing was decided"
@@ -377,12 +362,7 @@ def _give_way(
         replace(one, least=one.least - short * (1 + 1e-9) - 1e-9) if one.least is not None and short > 0 else one
         for one, short in zip(constraints, missing, strict=True)
     )
-    notes = tuple(
-        f"{one.told} falls short by {_amount(short)}"
-        for one, short in zip(constraints, missing, strict=True)
-        if short > _WHOLE
-    )
-    return relaxed, notes
+    return relaxed, tuple(told for _, told in found)
 
 
 def _shortfalls(choices: AllocationChoices, constraints: Sequence[Constraint]) -> list[float]:

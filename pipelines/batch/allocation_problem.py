@@ -87,15 +87,7 @@ def problem_of(
     now: datetime,
     volumes: Sequence[Volume] = (),
 ) -> AllocationProblem:
-    """Put choices and constraints together.
-
-    Args:
-        catalogue: Limits and shares.
-        messages: k messages of the touchpoint, in the order of their keys.
-        options: What each of n customers may get.
-        supply: What was used before.
-        now: Moment of all decisions (aware).
-        volumes: What this batch must and may send of some offers.
+    """Put choices and constraints together: k messages in the order of their keys, n customers, decided `now` (aware).
 
     Raises:
         UnknownNameError: A volume for an offer that the catalogue does not have.
@@ -130,10 +122,6 @@ class _Table:
         self.now = now
         self.touches = [catalogue.touch(one.parts) for one in messages]
 
-    def mask(self, wanted: Sequence[bool]) -> FloatArray:
-        """1 for messages that are wanted, shape (k,)."""
-        return np.array(wanted, dtype=np.float64)
-
 
 def _choices(options: Sequence[CustomerOptions], places: Mapping[str, int]) -> AllocationChoices:
     pairs = [(customer, places[key], net) for customer, one in enumerate(options) for key, net in one.net_minor.items()]
@@ -167,21 +155,14 @@ def _limit_bounds(table: _Table, limit: Limit, supply: Supply, settled: FloatArr
 
 def _share_bounds(table: _Table, share: DepartmentShare, supply: Supply, settled: FloatArray) -> list[Constraint]:
     """Bounds on a department's part in all messages of the period, those sent before included."""
-    own = table.mask([touch.department == share.department for touch in table.touches])
+    own = np.array([touch.department == share.department for touch in table.touches], dtype=np.float64)
     sent = supply.used.get(counter_name(share, table.now), 0.0) + float(own @ settled)
     total = supply.used.get(total_counter_name(share, table.now), 0.0) + float(settled.sum())
     bounds: list[Constraint] = []
     if share.min_share > 0:
         told = f"at least {share.min_share:.0%} of all messages from {share.department}"
-        bounds.append(
-            Constraint(
-                name=share.share_id,
-                units=own - share.min_share,
-                least=share.min_share * total - sent,
-                told=told,
-                is_soft=True,
-            )
-        )
+        least, units = share.min_share * total - sent, own - share.min_share
+        bounds.append(Constraint(name=share.share_id, units=units, least=least, told=told, is_soft=True))
     if share.max_share < 1:
         most = max(0.0, share.max_share * total - sent + share.slack)
         bounds.append(Constraint(name=share.share_id, units=own - share.max_share, most=most))
@@ -192,7 +173,7 @@ def _volume_bound(table: _Table, volume: Volume, settled: FloatArray, stored: Se
     offer_id = volume.offer_id
     if offer_id not in table.catalogue.offers:
         raise UnknownNameError("offer", offer_id, table.catalogue.offers)
-    own = table.mask([touch.offer_id == offer_id for touch in table.touches])
+    own = np.array([touch.offer_id == offer_id for touch in table.touches], dtype=np.float64)
     if not own.any():
         raise InvalidInputError(f"volume must be of an offer that the touchpoint can send, got {offer_id!r}")
     sent = float(own @ settled) + stored.count(offer_id)

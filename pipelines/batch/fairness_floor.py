@@ -76,12 +76,7 @@ def least_places(group_count: int, other_count: int, places: int, tolerance: flo
 
 
 def price_floor(claims: Claims, tolerance: float, *, seed: int = 1) -> FloorPrice:
-    """What it costs to bring a group within tolerance by a floor.
-
-    Args:
-        claims: Who could have had a place.
-        tolerance: How much smaller a share of the group may be reached.
-        seed: Of the customers drawn again.
+    """What it costs to bring a group within tolerance (how much smaller a share may be reached) by a floor.
 
     Raises:
         InvalidInputError: Too few of the group have a claim.
@@ -89,16 +84,10 @@ def price_floor(claims: Claims, tolerance: float, *, seed: int = 1) -> FloorPric
     floor, moved, cost = _price(claims, tolerance)
     rng, count = np.random.default_rng(seed), len(claims.worth_minor)
     drawn = [_drawn(claims, rng.integers(0, count, count), tolerance) for _ in range(DRAWS)]
-    ends = np.percentile(np.array([each for each in drawn if each is not None]), [2.5, 97.5], axis=0)
-    return FloorPrice(
-        floor=floor,
-        moved=moved,
-        moved_lower=float(ends[0, 0]),
-        moved_upper=float(ends[1, 0]),
-        cost_minor=cost,
-        cost_lower=float(ends[0, 1]),
-        cost_upper=float(ends[1, 1]),
-    )
+    ends = np.percentile(np.array([each for each in drawn if each is not None]), [2.5, 97.5], axis=0).tolist()
+    (moved_lower, cost_lower), (moved_upper, cost_upper) = ends
+    moves = {"moved": moved, "moved_lower": moved_lower, "moved_upper": moved_upper}
+    return FloorPrice(floor=floor, **moves, cost_minor=cost, cost_lower=cost_lower, cost_upper=cost_upper)
 
 
 def _drawn(claims: Claims, places: np.ndarray, tolerance: float) -> tuple[float, float] | None:
@@ -219,8 +208,7 @@ def _claim(record: Mapping[str, Any], policy: Policy, channel: str) -> Iterator[
 
 def _uplifts(record: Mapping[str, Any], policy: Policy, keys: Sequence[str], channel: str) -> list[float]:
     """Uplift less contact cost of messages that were refused for want of places."""
-    values = record["inputs"].get("expected_values")
-    touchpoint = record["touchpoint_id"]
+    values, touchpoint = record["inputs"].get("expected_values"), record["touchpoint_id"]
     if not keys or values is None or touchpoint not in policy.catalogue.touchpoints:
         return []
     names = [each.key for each in policy.candidates(touchpoint)]
@@ -239,6 +227,3 @@ def _records(log: EventLog, period: KpiPeriod) -> Iterator[dict[str, Any]]:
     rows = log.scan(DECISIONS).filter(period.holds("decided_at") & pl.col("record").is_not_null())
     for batch in log.batches(DECISIONS, rows.select("record"), size=BATCH_ROWS):
         yield from map(orjson.loads, batch["record"])
-
-
-__all__ = ["Claims", "FloorPrice", "claims_of", "least_places", "price_floor", "with_floor_prices"]

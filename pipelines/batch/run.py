@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
+from itertools import batched
 from typing import Any
 from uuid import uuid4
 
@@ -31,9 +31,9 @@ from features.progress import OnProgress
 from features.settings import Settings
 from features.zone_rules import use_newest_rules
 from pipelines.batch.allocation import allocate
-from pipelines.batch.allocation_problem import CustomerOptions, Volume, problem_of
+from pipelines.batch.allocation_problem import CustomerOptions, problem_of
 from pipelines.batch.audience import CUSTOMER, KEY, Audience, open_audience
-from pipelines.batch.worker import AskedRow, AudiencePart, DecidedPart, ModelCopy, Run, Surveyed, Worker
+from pipelines.batch.worker import AskedRow, AudiencePart, BatchPlan, DecidedPart, ModelCopy, Run, Surveyed, Worker
 from serving.decisions.answer import Answer
 from serving.in_force.policy_in_force import InForce
 
@@ -58,33 +58,6 @@ SCHEMA = pa.schema(
 """Columns of the result; amounts in major units, `content` and the like as JSON text."""
 
 type _Map = Callable[[Callable[[Worker, AudiencePart], Any], Iterable[AudiencePart]], Iterator[Any]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BatchPlan:
-    """What to decide, and how.
-
-    Attributes:
-        key: Dedupe key of rows without one of their own; None makes every run decide anew.
-        now: Moment of all decisions; None for the moment each is made.
-        is_dry_run: Decide, and log nothing.
-        allows_no_model: Go on by declared values where there is no model.
-        is_cold_start: No champion was ever in force, so declared values and exploration decide, as the API does.
-        optimises: Look at everybody first and spread what is limited so that all of it is worth most.
-        volumes: Offers of which so many must, or may, be sent; only where it optimises.
-    """
-
-    audience: Path
-    out: Path
-    touchpoint_id: str
-    key: str | None = None
-    now: datetime | None = None
-    is_dry_run: bool = False
-    allows_no_model: bool = False
-    is_cold_start: bool = False
-    workers: int = 1
-    optimises: bool = False
-    volumes: tuple[Volume, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,14 +115,6 @@ def decide_audience(
 ) -> BatchReport:
     """Decide for everybody in an audience file and write the answers.
 
-    Args:
-        plan: What to decide, and how.
-        settings: Where the catalogue is, and the seed.
-        redis_url: Where features, profiles and the log stream are.
-        model: The champion's copy; None without one.
-        arms: Copies of the models that experiment arms decide with, by alias.
-        on_progress: Called with decisions made and to make.
-
     Returns:
         Counts; the answers are in `plan.out`, in the order of the audience.
 
@@ -159,17 +124,7 @@ def decide_audience(
         ModelUnavailableError: No usable model, and the plan does not go without.
         UnavailableError: Redis is away; run it again, with a key it goes on where it stopped.
     """
-    run = Run(
-        settings=settings,
-        redis_url=redis_url,
-        touchpoint_id=plan.touchpoint_id,
-        key=plan.key,
-        now=plan.now,
-        is_dry_run=plan.is_dry_run,
-        model=model,
-        arms=arms or {},
-        is_cold_start=plan.is_cold_start,
-    )
+    run = Run(plan=plan, settings=settings, redis_url=redis_url, model=model, arms=arms or {})
     in_force = run.in_force()
     settle(settings.catalogue_path, clock_of(settings)())
     PolicyArchive(settings.catalogues_path).keep(settings.catalogue_path, in_force.policy)
@@ -190,12 +145,6 @@ def decide_audience(
             _write(plan, (_rows(one, counts) for one in slices), audience.row_count, counts, on_progress)
             allocation = None
     counts["repeated"] = 0 if plan.key else audience.repeated
-    return _report(plan, in_force, counts, allocation)
-
-
-def _report(
-    plan: BatchPlan, in_force: InForce, counts: Mapping[str, int], allocation: AllocationReport | None
-) -> BatchReport:
     return BatchReport(
         decided=counts["decided"],
         sent=counts["send"],
@@ -219,11 +168,10 @@ class _Spread:
     allocated: list[str]
     prices_minor: Mapping[str, float]
     now: datetime
-    report: AllocationReport = field(init=False)
+    report: AllocationReport
 
     def parts(self, order: Sequence[int]) -> Iterator[AudiencePart]:
-        for start in range(0, len(order), SLICE):
-            places = order[start : start + SLICE]
+        for places in batched(order, SLICE):
             yield AudiencePart(
                 rows=[self.rows[place] for place in places],
                 allocated=[self.allocated[place] for place in places],
@@ -251,48 +199,30 @@ def _decide_as_planned(
         if on_progress is not None:
             on_progress(len(found), len(order))
     kept = sum(_is_as_planned(found[place], key) for place, key in enumerate(spread.allocated))
-    rows = [found[place] for place in range(len(order))]
-    _write(plan, (rows[start : start + SLICE] for start in range(0, len(rows), SLICE)), len(rows), counts, None)
-    return AllocationReport(
-        planned=spread.report.planned,
-        net_value=spread.report.net_value,
-        gap=spread.report.gap,
-        shadow_prices=spread.report.shadow_prices,
-        shortfalls=spread.report.shortfalls,
-        kept=kept,
-    )
+    rows = (found[place] for place in range(len(order)))
+    _write(plan, map(list, batched(rows, SLICE)), len(order), counts, None)
+    return replace(spread.report, kept=kept)
 
 
 def _spread(plan: BatchPlan, in_force: InForce, audience: Audience, over: _Map) -> _Spread:
     now = plan.now or datetime.now(UTC)  # noqa: TID251 - the edge of a batch
     rows = [row for some in audience.slices(SLICE) for row in some]
-    surveyed: list[Surveyed] = list(
-        over(
-            Worker.survey,
-            (AudiencePart(rows=rows[start : start + SLICE], now=now) for start in range(0, len(rows), SLICE)),
-        )
-    )
+    parts = (AudiencePart(rows=some, now=now) for some in batched(rows, SLICE))
+    surveyed: list[Surveyed] = list(over(Worker.survey, parts))
     options: list[CustomerOptions] = [one for some in surveyed for one in some.options]
-    supply = max((one.supply for one in surveyed), key=lambda one: len(one.used), default=None)
-    problem = problem_of(
-        in_force.catalogue,
-        in_force.policy.candidates(plan.touchpoint_id),
-        options,
-        supply or Supply(),
-        now,
-        plan.volumes,
-    )
-    best = allocate(problem.choices, problem.constraints)
-    spread = _Spread(rows=rows, allocated=problem.allocated(best), prices_minor=problem.prices(best), now=now)
-    per_major = in_force.per_major
-    spread.report = AllocationReport(
+    supply = max((one.supply for one in surveyed), key=lambda one: len(one.used), default=Supply())
+    messages = in_force.policy.candidates(plan.touchpoint_id)
+    problem = problem_of(in_force.catalogue, messages, options, supply, now, plan.volumes)
+    best, per_major = allocate(problem.choices, problem.constraints), in_force.per_major
+    report = AllocationReport(
         planned=int((best.chosen >= 0).sum()),
         net_value=best.value_minor / per_major,
         gap=best.gap_minor / per_major,
         shadow_prices={name: price / per_major for name, price in best.prices_minor.items()},
         shortfalls=best.shortfalls,
     )
-    return spread
+    prices = problem.prices(best)
+    return _Spread(rows=rows, allocated=problem.allocated(best), prices_minor=prices, now=now, report=report)
 
 
 def _evenly(allocated: Sequence[str]) -> list[int]:

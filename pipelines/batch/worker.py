@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import isnan
 from pathlib import Path
@@ -18,7 +18,7 @@ from features.catalogue import load_catalogue
 from features.models.bundle import load_value_model
 from features.models.schema_archive import known_schemas
 from features.settings import Settings
-from pipelines.batch.allocation_problem import CustomerOptions, options_of
+from pipelines.batch.allocation_problem import CustomerOptions, Volume, options_of
 from pipelines.batch.audience import CUSTOMER, KEY
 from serving.decisions.answer import Answer
 from serving.decisions.ask import Ask, ask_of
@@ -48,25 +48,45 @@ class ModelCopy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BatchPlan:
+    """What to decide, and how.
+
+    Attributes:
+        key: Dedupe key of rows without one of their own; None makes every run decide anew.
+        now: Moment of all decisions; None for the moment each is made.
+        is_dry_run: Decide, and log nothing.
+        allows_no_model: Go on by declared values where there is no model.
+        is_cold_start: No champion was ever in force, so declared values and exploration decide, as the API does.
+        optimises: Look at everybody first and spread what is limited so that all of it is worth most.
+        volumes: Offers of which so many must, or may, be sent; only where it optimises.
+    """
+
+    audience: Path
+    out: Path
+    touchpoint_id: str
+    key: str | None = None
+    now: datetime | None = None
+    is_dry_run: bool = False
+    allows_no_model: bool = False
+    is_cold_start: bool = False
+    workers: int = 1
+    optimises: bool = False
+    volumes: tuple[Volume, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """What a process needs to take part.
 
     Attributes:
-        key: Dedupe key of rows without one of their own.
-        now: Moment of all decisions; None for the moment each is made.
         arms: Models of experiment arms, by alias.
-        is_cold_start: No champion was ever in force.
     """
 
+    plan: BatchPlan
     settings: Settings
     redis_url: str
-    touchpoint_id: str
-    key: str | None
-    now: datetime | None
-    is_dry_run: bool
     model: ModelCopy | None
-    arms: Mapping[str, ModelCopy] = field(default_factory=dict[str, ModelCopy])
-    is_cold_start: bool = False
+    arms: Mapping[str, ModelCopy]
 
     def in_force(self) -> InForce:
         """Policy and models, as every process sees them."""
@@ -80,7 +100,7 @@ class Run:
             model_problem=None if model else "there is no champion",
             arm_models={alias: load_value_model(one.folder, version=one.version) for alias, one in self.arms.items()},
             known=known_schemas(self.settings),
-            is_cold_start=self.is_cold_start,
+            is_cold_start=self.plan.is_cold_start,
         )
 
 
@@ -177,7 +197,7 @@ class Worker:
     async def _survey(self, part: AudiencePart) -> Surveyed:
         now = self._now(part)
         asks, known = await self._orchestrator.read(self._in_force, self._asks(part), now, prices_minor={})
-        fresh = [place for place, one in enumerate(known) if one.stored is None or self._run.is_dry_run]
+        fresh = [place for place, one in enumerate(known) if one.stored is None or self._run.plan.is_dry_run]
         decisions = decide_many(
             self._in_force, [asks[place] for place in fresh], [known[place] for place in fresh], now
         )
@@ -187,7 +207,7 @@ class Worker:
 
     async def _decide(self, part: AudiencePart) -> DecidedPart:
         asks = self._asks(part)
-        if not self._run.is_dry_run:
+        if not self._run.plan.is_dry_run:
             await self._wait_for_drain()
         lost_before = self._lost.commits
         answers = await self._orchestrator.answer_many(
@@ -203,7 +223,7 @@ class Worker:
             await asyncio.sleep(0.2)
 
     def _now(self, part: AudiencePart) -> datetime:
-        return part.now or self._run.now or datetime.now(UTC)  # noqa: TID251 - the edge of a batch
+        return part.now or self._run.plan.now or datetime.now(UTC)  # noqa: TID251 - the edge of a batch
 
     def _asks(self, part: AudiencePart) -> list[Ask]:
         asks = [self._ask(row) for row in part.rows]
@@ -216,10 +236,10 @@ class Worker:
         context = {name: _present(value) for name, value in row.items() if name not in (CUSTOMER, KEY)}
         body = {
             "customer_id": row[CUSTOMER],
-            "touchpoint": self._run.touchpoint_id,
+            "touchpoint": self._run.plan.touchpoint_id,
             "context": context,
-            "dedupe_key": row.get(KEY) or self._run.key,
-            "dry_run": self._run.is_dry_run,
+            "dedupe_key": row.get(KEY) or self._run.plan.key,
+            "dry_run": self._run.plan.is_dry_run,
         }
         try:
             return ask_of(validate(DecisionBody, body), self._in_force)

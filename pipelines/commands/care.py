@@ -5,31 +5,26 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipelines.exit_codes import EXIT_ALARM
-from pipelines.options import HomeOption, JsonOption, print_result, settings_for
+from pipelines.options import HomeOption, JsonOption, moment_or_now, print_json, settings_for
 
 if TYPE_CHECKING:
     import polars as pl
 
-care = typer.Typer(help="Service cases: who owns them and when an answer is due.", no_args_is_help=True)
+app = typer.Typer(name="care", help="Service cases: who owns them and when an answer is due.", no_args_is_help=True)
 
 
-def register(app: typer.Typer) -> None:
-    """Add `nextbest care`."""
-    app.add_typer(care, name="care")
-
-
-@care.callback()
+@app.callback()
 def noun() -> None:
     """Service cases: who owns them and when an answer is due."""
 
 
-@care.command("list")
+@app.command("list")
 def list_cases(
     *,
     all_cases: Annotated[bool, typer.Option("--all", help="Include closed cases.")] = False,
-    owner: Annotated[str | None, typer.Option("--owner", help="Only the cases of this owner.")] = None,
-    as_of: Annotated[str | None, typer.Option("--as-of", help="As of this moment; default now.")] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=100_000, help="Most cases to show.")] = 50,
+    owner: Annotated[str | None, typer.Option(help="Only the cases of this owner.")] = None,
+    as_of: Annotated[str | None, typer.Option(help="As of this moment; default now.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="Most cases to show.")] = 50,
     alarm: Annotated[bool, typer.Option("--alarm", help="Exit code 4 if any case is overdue.")] = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
@@ -46,21 +41,19 @@ def list_cases(
     `nextbest care list --all --limit 10 --json`
     """
     from features.catalogue import load_catalogue
-    from features.clock import clock_of
     from features.log.case_log import cases_in_log
     from features.log.event_log import EventLog
-    from features.moments import moment_from
     from pipelines.reports.care_report import print_cases
 
     settings = settings_for(home)
-    now = clock_of(settings)() if as_of is None else moment_from(as_of, "as_of")
+    now = moment_or_now(settings, as_of, "as_of")
     found = cases_in_log(EventLog(settings.log_path), load_catalogue(settings.catalogue_path), as_of=now)
     cases = _of_owner(found, owner)
     overdue = cases.filter("is_overdue").height
     shown = in_order(cases if all_cases else cases.filter("is_open")).head(limit)
     if as_json:
         counts = {"open": cases.filter("is_open").height, "overdue": overdue}
-        print_result({"as_of": now, **counts, "cases": shown.to_dicts()}, as_json=True)
+        print_json({"as_of": now, **counts, "cases": shown.to_dicts()})
     else:
         print_cases(shown, opened=cases.filter("is_open").height, overdue=overdue, now=now)
     if alarm and overdue:

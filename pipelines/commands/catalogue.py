@@ -7,21 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.options import HomeOption, JsonOption, print_result, say, settings_for
+from pipelines.options import HomeOption, JsonOption, print_json, print_result, print_rows, say, settings_for
 
 if TYPE_CHECKING:
+    from decisioning.catalogue.catalogue import Catalogue
     from features.catalogue import Examination
     from features.settings import Settings
 
-catalogue_app = typer.Typer(help="The YAML files that marketers edit.", no_args_is_help=True)
+app = typer.Typer(name="catalogue", help="The YAML files that marketers edit.", no_args_is_help=True)
 
 
-def register(app: typer.Typer) -> None:
-    """Add `nextbest catalogue`."""
-    app.add_typer(catalogue_app, name="catalogue")
-
-
-@catalogue_app.command("check")
+@app.command("check")
 def check(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of *.yaml files.")],
     as_json: JsonOption = False,
@@ -42,35 +38,25 @@ def check(
     Example: `nextbest catalogue check examples/grocery/catalogue`
     """
     from features.catalogue import Severity, examine_catalogue
-    from features.catalogue.assignment.changes import changes_for_tests
 
     now = datetime.now(UTC)
     examination = examine_catalogue(folder, now)
-    settings = settings_for(home)
-    changes = () if examination.catalogue is None else changes_for_tests(folder, settings.catalogue_path, now)
-    told = {"test_changes": list(changes), "waits_for": _waits_of(examination, settings)}
-    _print_examination(examination, folder, told | _mode_of(examination, settings), as_json=as_json)
+    told = _told_of(examination.catalogue, folder, settings_for(home), now)
+    _print_examination(examination, folder, told, as_json=as_json)
     if examination.of(Severity.ERROR) or (strict and examination.findings):
         raise typer.Exit(1)
 
 
-def _waits_of(examination: "Examination", settings: "Settings") -> list[str]:
-    """What the catalogue would wait for; nothing where it cannot be used, or the home has nothing made before."""
-    if examination.catalogue is None or not settings.home.is_dir():
-        return []
-    from pipelines.catalogue_effects import waits_of
+def _told_of(catalogue: "Catalogue | None", folder: Path, settings: "Settings", now: datetime) -> dict[str, list[str]]:
+    """What the catalogue changes in tests, what it would wait for, and how it decides in a home without a model."""
+    if catalogue is None:
+        return {"test_changes": [], "waits_for": []}
+    from features.catalogue.assignment.changes import changes_for_tests
+    from pipelines.catalogue_effects import mode_of, waits_of
 
-    return waits_of(examination.catalogue, settings)
-
-
-def _mode_of(examination: "Examination", settings: "Settings") -> dict[str, list[str]]:
-    """How the catalogue decides in a home without a model."""
-    if examination.catalogue is None:
-        return {}
-    from pipelines.catalogue_effects import mode_of
-
-    mode = mode_of(examination.catalogue, settings)
-    return {} if mode is None else {"mode": [mode]}
+    changes, mode = changes_for_tests(folder, settings.catalogue_path, now), mode_of(catalogue, settings)
+    waits = waits_of(catalogue, settings) if settings.home.is_dir() else []
+    return {"test_changes": list(changes), "waits_for": waits} | ({} if mode is None else {"mode": [mode]})
 
 
 _TOLD_AS = {"test_changes": "running test", "waits_for": "waits", "mode": "mode"}
@@ -83,7 +69,7 @@ def _print_examination(examination: "Examination", folder: Path, told: dict[str,
     summary = {} if catalogue is None else summary_of(catalogue)
     if as_json:
         rows = [finding.as_row() for finding in findings]
-        print_result({**summary, "is_sound": catalogue is not None, "findings": rows, **told}, as_json=True)
+        print_json({**summary, "is_sound": catalogue is not None, "findings": rows, **told})
         return
     lines = [f"{_TOLD_AS[name]}: {words}" for name, found in told.items() for words in found]
     sys.stdout.write("\n".join([verdict_of(str(folder), findings), *finding_lines(findings), *lines]) + "\n")
@@ -91,7 +77,7 @@ def _print_examination(examination: "Examination", folder: Path, told: dict[str,
         print_result(summary, as_json=False)
 
 
-@catalogue_app.command("show")
+@app.command("show")
 def show(
     folder: Annotated[
         Path | None, typer.Argument(metavar="DIR", help="Folder; default the catalogue in force.")
@@ -108,26 +94,14 @@ def show(
 
     catalogue = load_catalogue(folder or settings_for(home).catalogue_path)
     if as_json:
-        print_result({**summary_of(catalogue), "messages": offer_rows(catalogue)}, as_json=True)
+        print_json({**summary_of(catalogue), "messages": offer_rows(catalogue)})
         return
     print_result(summary_of(catalogue), as_json=False)
-    _print_offers(offer_rows(catalogue))
+    print_rows(offer_rows(catalogue))
 
 
-def _print_offers(rows: list[dict[str, str | float]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*rows[0])
-    for row in rows:
-        table.add_row(*map(str, row.values()))
-    Console().print(table)
-
-
-@catalogue_app.command("schema")
-def schema(
-    out: Annotated[Path | None, typer.Option("--out", help="Write it here instead of to stdout.")] = None,
-) -> None:
+@app.command("schema")
+def schema(out: Annotated[Path | None, typer.Option(help="Write it here instead of to stdout.")] = None) -> None:
     """Print the JSON Schema of catalogue files, for completion in editors.
 
     Example: `nextbest catalogue schema --out docs/schemas/catalogue.schema.json`

@@ -8,13 +8,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from features.ids import whole_id
-from pipelines.options import HomeOption, JsonOption, print_result, say, settings_for
+from pipelines.options import (
+    HomeOption,
+    JsonOption,
+    known_as,
+    moment_or_now,
+    print_json,
+    print_result,
+    say,
+    settings_for,
+)
 
 if TYPE_CHECKING:
     from decisioning.rules.predicate import FactValue
     from serving.privacy.erasure import Erasure
 
-customer_app = typer.Typer(help="Data subject rights: show, correct or erase a customer's data.", no_args_is_help=True)
+app = typer.Typer(
+    name="customer", help="Data subject rights: show, correct or erase a customer's data.", no_args_is_help=True
+)
 
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="The customer's id.", parser=whole_id)]
 
@@ -24,15 +35,10 @@ _NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,17})(\.[0-9]+)?")
 """What is a number; 01067 is not, it would lose its zero."""
 
 
-def register(app: typer.Typer) -> None:
-    """Add `nextbest customer`."""
-    app.add_typer(customer_app, name="customer")
-
-
-@customer_app.command("show")
+@app.command("show")
 def show(
     customer_id: IdArgument,
-    out: Annotated[Path | None, typer.Option("--out", metavar="FILE.json", help="Write it here, as JSON.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE.json", help="Write it here, as JSON.")] = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -61,12 +67,12 @@ def show(
         write_shown(out, shown)
         say(f"written to {out}")
     elif as_json:
-        print_result(shown, as_json=True)
+        print_json(shown)
     else:
         print_shown(shown)
 
 
-@customer_app.command("correct")
+@app.command("correct")
 def correct(
     customer_id: IdArgument,
     values: Annotated[
@@ -96,15 +102,13 @@ def correct(
     print_result({"corrected": list(corrected)}, as_json=as_json, title="corrected")
 
 
-@customer_app.command("erase")
+@app.command("erase")
 def erase(
     customer_id: Annotated[str | None, typer.Argument(metavar="ID", help="The customer's id.", parser=whole_id)] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     reason: Annotated[
         str,
-        typer.Option(
-            "--reason", help="request, consent_withdrawn, objection, not_needed, unlawful or obligation; no free text."
-        ),
+        typer.Option(help="request, consent_withdrawn, objection, not_needed, unlawful or obligation; no free text."),
     ] = "request",
     resume: Annotated[bool, typer.Option("--resume", help="Finish interrupted erasures.")] = False,
     home: HomeOption = None,
@@ -123,11 +127,11 @@ def erase(
     from decisioning.errors import InvalidInputError
     from features.clock import clock_of
     from pipelines.server.embedded_redis import redis_for
-    from serving.privacy.erasure import erase_customer, resume_erasures
+    from serving.privacy.erasure import ErasureGround, erase_customer, resume_erasures
 
     if (customer_id is None) != resume:
         raise InvalidInputError("erase must name one customer, or --resume, got both or neither")
-    settings, ground = settings_for(home), _ground(reason)
+    settings, ground = settings_for(home), known_as("reason", reason, {one.value: one for one in ErasureGround})
     if not resume and not yes:
         typer.confirm("Erase everything that is held of this customer? It cannot be undone", abort=True)
     with redis_for(settings) as url:
@@ -141,14 +145,11 @@ def erase(
         raise typer.Exit(_EXIT_LEFT)
 
 
-@customer_app.command("readmit")
+@app.command("readmit")
 def readmit(
     customer_id: IdArgument,
     consents: Annotated[list[str], typer.Option("--consent", metavar="CHANNEL:PURPOSE", help="What they agreed to.")],
-    given_at: Annotated[
-        str | None,
-        typer.Option("--given-at", metavar="TIME", help="When, ISO 8601; default now.", show_default=False),
-    ] = None,
+    given_at: Annotated[str | None, typer.Option(metavar="TIME", help="When, ISO 8601; default now.")] = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -160,12 +161,11 @@ def readmit(
     """
     from features.catalogue import load_catalogue
     from features.clock import clock_of
-    from features.moments import moment_from
     from pipelines.server.embedded_redis import redis_for
     from serving.privacy.readmission import readmit_customer
 
     settings = settings_for(home)
-    moment = clock_of(settings)() if given_at is None else moment_from(given_at, "--given-at")
+    moment = moment_or_now(settings, given_at, "--given-at")
     catalogue = load_catalogue(settings.catalogue_path)
     pairs = [_channel_and_purpose(one) for one in consents]
     with redis_for(settings) as url:
@@ -185,7 +185,7 @@ def _channel_and_purpose(text: str) -> tuple[str, str]:
 
 def _print(done: "list[Erasure]", *, as_json: bool) -> None:
     if as_json:
-        print_result({"erased": [asdict(one) for one in done]}, as_json=True)
+        print_json({"erased": [asdict(one) for one in done]})
         return
     if not done:
         say("no erasure was left unfinished")
@@ -223,13 +223,3 @@ def _value(text: str) -> "FactValue":
     if not _NUMBER.fullmatch(text):
         return text
     return float(text) if "." in text else int(text)
-
-
-def _ground(name: str) -> Any:
-    from decisioning.errors import UnknownNameError
-    from serving.privacy.erasure import ErasureGround
-
-    known = [one.value for one in ErasureGround]
-    if name not in known:
-        raise UnknownNameError("reason", name, known)
-    return ErasureGround(name)

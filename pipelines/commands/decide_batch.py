@@ -10,8 +10,9 @@ import typer
 from pipelines.options import (
     HomeOption,
     JsonOption,
+    print_json,
     print_result,
-    progress_bar,
+    progress_of,
     say,
     settings_for,
     warn_of_old_zone_rules,
@@ -23,11 +24,10 @@ if TYPE_CHECKING:
     from pipelines.batch.run import ModelCopy
 
 
-def register(app: typer.Typer) -> None:
-    """Add `nextbest decide-batch`."""
-    app.command("decide-batch")(decide_batch)
+app = typer.Typer()
 
 
+@app.command("decide-batch")
 def decide_batch(
     audience: Annotated[
         Path,
@@ -35,30 +35,25 @@ def decide_batch(
     ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Parquet file to write the decisions to.")],
     *,
-    touchpoint: Annotated[
-        str | None, typer.Option("--touchpoint", help="Touchpoint; default the only one of the catalogue.")
-    ] = None,
+    touchpoint: Annotated[str | None, typer.Option(help="Touchpoint; default the only one of the catalogue.")] = None,
     key: Annotated[
-        str | None, typer.Option("--key", help="Dedupe key for all rows: a repeated run keeps its decisions.")
+        str | None, typer.Option(help="Dedupe key for all rows: a repeated run keeps its decisions.")
     ] = None,
-    now: Annotated[
-        str | None, typer.Option("--now", help="Decide as of this moment (ISO 8601; UTC without offset).")
-    ] = None,
+    now: Annotated[str | None, typer.Option(help="Decide as of this moment (ISO 8601; UTC without offset).")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Decide without logging anything.")] = False,
     without_model: Annotated[
         bool, typer.Option("--without-model", help="If there is no model, decide by declared values.")
     ] = False,
     optimise: Annotated[
-        bool,
-        typer.Option("--optimise", help="Allocate limited capacity over the whole audience to maximise value."),
+        bool, typer.Option("--optimise", help="Allocate limited capacity over the whole audience to maximise value.")
     ] = False,
     at_least: Annotated[
-        list[str] | None, typer.Option("--at-least", metavar="OFFER=N", help="Send N or more of an offer; repeatable.")
+        list[str] | None, typer.Option(metavar="OFFER=N", help="Send N or more of an offer; repeatable.")
     ] = None,
     at_most: Annotated[
-        list[str] | None, typer.Option("--at-most", metavar="OFFER=N", help="Send N or fewer of an offer; repeatable.")
+        list[str] | None, typer.Option(metavar="OFFER=N", help="Send N or fewer of an offer; repeatable.")
     ] = None,
-    workers: Annotated[int, typer.Option("--workers", min=1, max=256, help="Processes, for large audiences.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, max=256, help="Processes, for large audiences.")] = 1,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -71,7 +66,7 @@ def decide_batch(
     Example: `nextbest decide-batch audience.parquet decisions.parquet --touchpoint weekly-mail --key 2026-W45`
     """
     from features.clock import wall_clock
-    from features.models.registry import is_cold_start
+    from features.models.registry import CHAMPION_ALIAS, is_cold_start
     from features.moments import moment_from
     from features.online.redis_connection import connect
     from features.online.state_mark import is_state_lost, state_mark_of
@@ -95,15 +90,18 @@ def decide_batch(
         volumes=_volumes(at_least or [], at_most or [], optimises=optimise),
     )
     warn_of_old_zone_rules(plan.now or wall_clock())
-    with redis_for(settings) as url, nullcontext() if dry_run else draining(settings, url), progress_bar() as bar:
-        task = bar.add_task("deciding", total=None)
+    with (
+        redis_for(settings) as url,
+        nullcontext() if dry_run else draining(settings, url),
+        progress_of("deciding") as tell,
+    ):
         report = decide_audience(
             plan,
             settings,
             redis_url=url,
-            model=_champion(settings, needed=not (without_model or is_new)),
+            model=_model(settings, CHAMPION_ALIAS, is_needed=not (without_model or is_new)),
             arms=_arms(settings),
-            on_progress=lambda done, total: bar.update(task, completed=done, total=total),
+            on_progress=tell,
         )
         with connect(url) as redis:
             is_lost = is_state_lost(redis, state_mark_of(settings))
@@ -120,7 +118,7 @@ def decide_batch(
 def _print(report: dict[str, Any], *, as_json: bool) -> None:
     allocation = report.pop("allocation")
     if as_json:
-        print_result(report | {"allocation": allocation}, as_json=True)
+        print_json(report | {"allocation": allocation})
         return
     print_result(report, as_json=False, title="decided")
     if allocation is not None:
@@ -158,20 +156,11 @@ def _numbers(texts: "list[str]", option: str) -> dict[str, int]:
 
 def _arms(settings: "Settings") -> "dict[str, ModelCopy]":
     """Models of experiment arms; without one its arm decides without a model, as the API does."""
-    from decisioning.errors import UnavailableError
     from features.catalogue import load_catalogue
-    from features.models.registry import fetch_champion
-    from pipelines.batch.run import ModelCopy
     from serving.in_force.policy_in_force import arm_aliases
 
-    copies: dict[str, ModelCopy] = {}
-    for alias in sorted(arm_aliases(load_catalogue(settings.catalogue_path))):
-        try:
-            copy = fetch_champion(settings, alias)
-        except UnavailableError:
-            continue
-        copies[alias] = ModelCopy(folder=copy.folder, version=copy.version)
-    return copies
+    aliases = sorted(arm_aliases(load_catalogue(settings.catalogue_path)))
+    return {alias: copy for alias in aliases if (copy := _model(settings, alias)) is not None}
 
 
 def _only_touchpoint(settings: "Settings") -> str:
@@ -184,15 +173,15 @@ def _only_touchpoint(settings: "Settings") -> str:
     return names[0]
 
 
-def _champion(settings: "Settings", *, needed: bool) -> "ModelCopy | None":
+def _model(settings: "Settings", alias: str, *, is_needed: bool = False) -> "ModelCopy | None":
     from decisioning.errors import UnavailableError
     from features.models.registry import fetch_champion
     from pipelines.batch.run import ModelCopy
 
     try:
-        champion = fetch_champion(settings)
+        copy = fetch_champion(settings, alias)
     except UnavailableError:
-        if needed:
+        if is_needed:
             raise
         return None
-    return ModelCopy(folder=champion.folder, version=champion.version)
+    return ModelCopy(folder=copy.folder, version=copy.version)

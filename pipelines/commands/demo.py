@@ -12,28 +12,24 @@ AIRLINE, GROCERY = "airline", "grocery"
 CUSTOMERS, WEEKS, SEED, EMPHASIS = 2_000, 4, 7, 3.0
 
 
-def register(app: typer.Typer) -> None:
-    """Add `nextbest demo`."""
-    app.command("demo")(demo)
+app = typer.Typer()
 
 
+@app.command("demo")
 def demo(
     *,
     once: Annotated[bool, typer.Option("--once", help="Exit at the end instead of keeping the server up.")] = False,
     example: Annotated[
-        str, typer.Option("--example", help=f"{AIRLINE}: simulated customers; {GROCERY}: a year of real purchases.")
+        str, typer.Option(help=f"{AIRLINE}: simulated customers; {GROCERY}: a year of real purchases.")
     ] = AIRLINE,
-    customers: Annotated[
-        int | None, typer.Option("--customers", min=200, help=f"{AIRLINE}: how many ({CUSTOMERS:,}).")
-    ] = None,
-    weeks: Annotated[int, typer.Option("--weeks", min=1, max=26, help=f"{AIRLINE}: live weeks to play.")] = WEEKS,
-    seed: Annotated[int | None, typer.Option("--seed", min=0, help=f"{AIRLINE}: random seed ({SEED}).")] = None,
+    customers: Annotated[int | None, typer.Option(min=200, help=f"{AIRLINE}: how many ({CUSTOMERS:,}).")] = None,
+    weeks: Annotated[int, typer.Option(min=1, max=26, help=f"{AIRLINE}: live weeks to play.")] = WEEKS,
+    seed: Annotated[int | None, typer.Option(min=0, help=f"{AIRLINE}: random seed ({SEED}).")] = None,
     emphasis: Annotated[
-        float | None,
-        typer.Option("--emphasis", min=0.0, help=f"{AIRLINE}: factor on every treatment effect ({EMPHASIS:g})."),
+        float | None, typer.Option(min=0.0, help=f"{AIRLINE}: factor on every treatment effect ({EMPHASIS:g}).")
     ] = None,
     port: Annotated[
-        int | None, typer.Option("--port", min=0, max=65_535, help="Port of the API; 0 takes any free one (8000).")
+        int | None, typer.Option(min=0, max=65_535, help="Port of the API; 0 takes any free one (8000).")
     ] = None,
     home: HomeOption = None,
 ) -> None:
@@ -50,10 +46,10 @@ def demo(
 
         show_grocery(settings, stay=not once, clock=wall_clock)
     elif example == AIRLINE:
-        from pipelines.demo.airline.airline_demo import Wish, show_airline
+        from pipelines.demo.airline.airline_demo import show_airline
 
-        wish = Wish(customers=customers, seed=seed, emphasis=emphasis, weeks=weeks)
-        show_airline(settings, wish, stay=not once, clock=wall_clock)
+        asked = {"customers": customers, "seed": seed, "emphasis": emphasis}
+        show_airline(settings, asked, weeks=weeks, stay=not once, clock=wall_clock)
     else:
         raise InvalidInputError(
             f"--example must be {AIRLINE} or {GROCERY}, got {example!r}: others need a folder of yours, "

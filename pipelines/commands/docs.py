@@ -7,17 +7,12 @@ import typer
 
 from decisioning.errors import InvalidInputError
 
-docs = typer.Typer(help="Write the reference pages from the code.", no_args_is_help=True)
+app = typer.Typer(name="docs", help="Write the reference pages from the code.", no_args_is_help=True)
 
 
-def register(app: typer.Typer) -> None:
-    """Add this noun to the command."""
-    app.add_typer(docs, name="docs")
-
-
-@docs.command()
+@app.command()
 def generate(
-    folder: Annotated[Path, typer.Option("--folder", help="Where the pages are.")] = Path("docs"),
+    folder: Annotated[Path, typer.Option(help="Where the pages are.")] = Path("docs"),
     *,
     check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if a page is out of step.")] = False,
 ) -> None:

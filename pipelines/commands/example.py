@@ -8,15 +8,12 @@ import typer
 
 from pipelines.options import JsonOption, print_result, say
 
-example_app = typer.Typer(help="Example data sets and catalogues to try without your own data.", no_args_is_help=True)
+app = typer.Typer(
+    name="example", help="Example data sets and catalogues to try without your own data.", no_args_is_help=True
+)
 
 
-def register(app: typer.Typer) -> None:
-    """Add `nextbest example`."""
-    app.add_typer(example_app, name="example")
-
-
-@example_app.command("list")
+@app.command("list")
 def list_examples(as_json: JsonOption = False) -> None:
     """List the examples and what each needs.
 
@@ -24,34 +21,27 @@ def list_examples(as_json: JsonOption = False) -> None:
     """
     from examples.registry import EXAMPLES
 
-    rows = {
-        each.name: each.story if as_json else f"{each.story}\nSOURCE: {each.source}{_made_by(each.command)}"
-        for each in EXAMPLES.values()
-    }
+    rows: dict[str, str] = {}
+    for each in EXAMPLES.values():
+        made_by = f"\nMade by: {each.command}" if each.command else ""
+        rows[each.name] = each.story if as_json else f"{each.story}\nSOURCE: {each.source}{made_by}"
     print_result(rows, as_json=as_json)
 
 
-def _made_by(command: str | None) -> str:
-    return "" if command is None else f"\nMade by: {command}"
-
-
-@example_app.command("convert")
+@app.command("convert")
 def convert(
     name: Annotated[str, typer.Argument(metavar="NAME", help="One of `nextbest example list`.")],
     source: Annotated[Path, typer.Argument(metavar="SOURCE", help="Folder of the data, or `installed` for grocery.")],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write.")],
     ends_on: Annotated[
         datetime | None,
-        typer.Option(
-            "--ends-on", formats=["%Y-%m-%d"], help="grocery: the data ends in the week before; default today."
-        ),
+        typer.Option(formats=["%Y-%m-%d"], help="grocery: the data ends in the week before; default today."),
     ] = None,
     starts_on: Annotated[
-        datetime | None,
-        typer.Option("--starts-on", formats=["%Y-%m-%d"], help="rewards, email_test: day of the first decision."),
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="rewards, email_test: day of the first decision.")
     ] = None,
-    part: Annotated[str | None, typer.Option("--part", help="rewards: all, train or held-back customers.")] = None,
-    held_back_rate: Annotated[float | None, typer.Option("--held-back-rate", help="rewards: share held back.")] = None,
+    part: Annotated[str | None, typer.Option(help="rewards: all, train or held-back customers.")] = None,
+    held_back_rate: Annotated[float | None, typer.Option(help="rewards: share held back.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write an example's data as canonical tables with its catalogue, ready for `nextbest import OUT`.

@@ -1,33 +1,26 @@
 """`nextbest fairness`: compare groups of customers with everybody else."""
 
-import shlex
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.commands.kpi import moments
+from pipelines.commands.kpi import reading_of
 from pipelines.exit_codes import EXIT_ALARM
 from pipelines.options import AsOfOption, HomeOption, JsonOption, settings_for
 
 if TYPE_CHECKING:
     from features.reports.fairness import FairnessReport
 
-fairness = typer.Typer(help="Fairness: compare groups of customers with everybody else.", no_args_is_help=True)
+app = typer.Typer(
+    name="fairness", help="Fairness: compare groups of customers with everybody else.", no_args_is_help=True
+)
 
 DetailsOption = Annotated[bool, typer.Option("--details", help="Show every group of every comparison.")]
 
 
-def register(app: typer.Typer) -> None:
-    """Add `nextbest fairness`."""
-    app.add_typer(fairness, name="fairness")
-
-
-@fairness.command("read")
+@app.command("read")
 def read(
-    days: Annotated[
-        float | None, typer.Option("--days", help="Length of the period; default the catalogue's.", min=0.01)
-    ] = None,
+    days: Annotated[float | None, typer.Option(help="Length of the period; default the catalogue's.", min=0.01)] = None,
     as_of: AsOfOption = None,
     details: DetailsOption = False,
     home: HomeOption = None,
@@ -39,29 +32,33 @@ def read(
 
     Example: `nextbest fairness read --days 60`
     """
-    from pipelines.analyses.fairness_analysis import period_days, read_and_store
-    from training.kpis.kpi_report import KpiReading
+    from features.catalogue import load_catalogue, load_fairness
+    from features.history import History
+    from features.log.event_log import EventLog
+    from features.reports.fairness import FAIRNESS_FILES
+    from pipelines.batch.fairness_floor import with_floor_prices
+    from training.fairness.fairness_report import read_fairness
 
     settings = settings_for(home)
-    now, moment = moments(settings, as_of)
-    length = days or period_days(settings)
-    command = ["nextbest", "fairness", "read", "--days", f"{length:g}", "--as-of", f"{moment:%Y-%m-%dT%H:%M:%S}"]
-    reading = KpiReading(as_of=moment, days=length, computed_at=now, command=shlex.join(command))
-    report = read_and_store(settings, reading)
+    rules, catalogue = load_fairness(settings.catalogue_path), load_catalogue(settings.catalogue_path)
+    reading, log = reading_of(settings, "fairness read", as_of, days or rules.period_days), EventLog(settings.log_path)
+    history = History.from_log(log)
+    report = with_floor_prices(read_fairness(history, catalogue, rules, reading), log, history, catalogue)
+    FAIRNESS_FILES.write(settings.fairness_path, report)
     _print(report, details=details, as_json=as_json)
     if report.not_passed():
         raise typer.Exit(EXIT_ALARM)
 
 
-@fairness.command("show")
+@app.command("show")
 def show(details: DetailsOption = False, home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Print the stored report again, as it was computed.
 
     Example: `nextbest fairness show --details`
     """
-    from pipelines.analyses.fairness_analysis import stored_fairness
+    from features.reports.fairness import FAIRNESS_FILES
 
-    _print(stored_fairness(settings_for(home)), details=details, as_json=as_json)
+    _print(FAIRNESS_FILES.newest(settings_for(home).fairness_path), details=details, as_json=as_json)
 
 
 def _print(report: "FairnessReport", *, details: bool, as_json: bool) -> None:
@@ -69,6 +66,6 @@ def _print(report: "FairnessReport", *, details: bool, as_json: bool) -> None:
     from pipelines.reports.fairness_report import print_fairness
 
     if as_json:
-        sys.stdout.write(FAIRNESS_FILES.to_json(report).decode() + "\n")
-        return
-    print_fairness(report, details=details)
+        typer.echo(FAIRNESS_FILES.to_json(report).decode())
+    else:
+        print_fairness(report, details=details)

@@ -7,34 +7,31 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipelines.exit_codes import EXIT_REJECTED
-from pipelines.options import HomeOption, JsonOption, print_result, say, settings_for
+from pipelines.options import HomeOption, JsonOption, moment_or_now, print_result, say, settings_for
 
 if TYPE_CHECKING:
     from datetime import tzinfo
 
     from pipelines.handoff.desk import HandOffReport
 
-handoff_app = typer.Typer(
-    help="Offline channels (letters, calls, desks): write files for them, read results back.", no_args_is_help=True
+app = typer.Typer(
+    name="handoff",
+    help="Offline channels (letters, calls, desks): write files for them, read results back.",
+    no_args_is_help=True,
 )
 
 MOST_SHOWN = 20
 WAIT_SECONDS = 20.0
 
 
-def register(app: typer.Typer) -> None:
-    """Add `nextbest handoff`."""
-    app.add_typer(handoff_app, name="handoff")
-
-
-@handoff_app.command("write")
+@app.command("write")
 def write(
     channel: Annotated[str, typer.Argument(metavar="CHANNEL", help="An offline channel of the catalogue.")],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="File to write: .csv or .parquet.")],
     *,
-    touchpoint: Annotated[str | None, typer.Option("--touchpoint", help="Only decisions of this touchpoint.")] = None,
+    touchpoint: Annotated[str | None, typer.Option(help="Only decisions of this touchpoint.")] = None,
     as_of: Annotated[
-        str | None, typer.Option("--as-of", help="Hand over as of this moment (ISO 8601; UTC without offset).")
+        str | None, typer.Option(help="Hand over as of this moment (ISO 8601; UTC without offset).")
     ] = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
@@ -46,14 +43,12 @@ def write(
     Example: `nextbest handoff write direct_mail letters.csv`
     """
     from features.chain.audit_chain import open_log
-    from features.clock import clock_of
-    from features.moments import moment_from
     from pipelines.handoff.desk import HandOffPlan, hand_over
     from pipelines.server.embedded_redis import redis_for
     from serving.log.drain import drain_alone, open_redis
 
     settings = settings_for(home)
-    moment = clock_of(settings)() if as_of is None else moment_from(as_of, "--as-of")
+    moment = moment_or_now(settings, as_of, "--as-of")
     plan = HandOffPlan(channel_id=channel, out=out, as_of=moment, touchpoint_id=touchpoint)
     with redis_for(settings) as url, open_redis(url) as client:
         log = open_log(settings)
@@ -81,11 +76,11 @@ def _result(report: "HandOffReport", *, as_json: bool) -> dict[str, object]:
     return {"messages": report.handed_over, "refused": len(report.refused), **files}
 
 
-@handoff_app.command("read")
+@app.command("read")
 def read(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Returned file: .csv or .parquet.")],
     zone: Annotated[
-        str | None, typer.Option("--zone", help="Time zone of times without an offset, such as Europe/Berlin.")
+        str | None, typer.Option(help="Time zone of times without an offset, such as Europe/Berlin.")
     ] = None,
     home: HomeOption = None,
     as_json: JsonOption = False,

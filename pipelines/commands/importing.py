@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipelines.exit_codes import EXIT_REJECTED
-from pipelines.options import HomeOption, JsonOption, print_result, progress_bar, say, settings_for
+from pipelines.options import HomeOption, JsonOption, print_result, progress_of, say, settings_for
 
 if TYPE_CHECKING:
     from features.importing.folder import ImportReport
@@ -16,11 +16,10 @@ if TYPE_CHECKING:
 MOST_SHOWN = 20
 
 
-def register(app: typer.Typer) -> None:
-    """Add `nextbest import`."""
-    app.command("import")(import_)
+app = typer.Typer()
 
 
+@app.command("import")
 def import_(
     folder: Annotated[
         Path, typer.Argument(metavar="DIR", help="Folder with customers, events, decisions, outcomes (.parquet, .csv).")
@@ -46,19 +45,12 @@ def import_(
     Example: `nextbest import data/canonical`
     """
     from features.clock import clock_of
-    from features.importing.folder import STEPS, import_folder
+    from features.importing.folder import import_folder
 
     settings = settings_for(home)
     now = clock_of(settings)()
-    with progress_bar() as bar:
-        task = bar.add_task(f"import {folder}", total=STEPS)
-        report = import_folder(
-            folder,
-            settings,
-            lambda done, _total: bar.update(task, completed=done),
-            now=now,
-            most_unmatched=max_unknown,
-        )
+    with progress_of(f"import {folder}") as tell:
+        report = import_folder(folder, settings, tell, now=now, most_unmatched=max_unknown)
     waits = _waits_of(report, settings)
     _explain(report, waits)
     print_result(_result(report, waits, as_json=as_json), as_json=as_json, title=f"imported {folder}")
@@ -79,15 +71,10 @@ def _waits_of(report: "ImportReport", settings: "Settings") -> list[str]:
 
 
 def _explain(report: "ImportReport", waits: list[str]) -> None:
-    """Tell a person what was left alone, what was refused, and what the catalogue waits for."""
-    for words in waits:
-        say(f"waits: {words}")
-    for warning in report.warnings:
-        say(f"warning: {warning}")
-    for unmatched in report.unmatched:
-        say(f"unknown: {unmatched}")
-    for cleared in report.cleared:
-        say(f"clears: {cleared}")
+    told = (("waits", waits), ("warning", report.warnings), ("unknown", report.unmatched), ("clears", report.cleared))
+    for word, found in told:
+        for one in found:
+            say(f"{word}: {one}")
     _explain_undeclared(report)
     for change in report.changes:
         say(f"running test: {change}")
@@ -98,7 +85,6 @@ def _explain(report: "ImportReport", waits: list[str]) -> None:
 
 
 def _explain_undeclared(report: "ImportReport") -> None:
-    """Print accepted values that the catalogue does not know."""
     if report.undeclared:
         names = ", ".join(map(str, report.undeclared[:MOST_SHOWN]))
         more = len(report.undeclared) - MOST_SHOWN
@@ -112,19 +98,10 @@ def _result(report: "ImportReport", waits: list[str], *, as_json: bool) -> dict[
     rejects = {"rejects": str(report.rejects_path)} if report.rejects_path else {}
     catalogue = {"catalogue": report.catalogue_version} if report.catalogue_version else {}
     if as_json:
-        return {
-            "tables": [asdict(table) for table in report.tables],
-            "broken_rules": [asdict(broken) for broken in report.broken_rules],
-            "warnings": report.warnings,
-            "unmatched": [asdict(one) for one in report.unmatched],
-            "cleared": [asdict(one) for one in report.cleared],
-            "undeclared": [asdict(one) for one in report.undeclared],
-            "widened": report.widened,
-            "test_changes": report.changes,
-            "waits_for": waits,
-            **rejects,
-            **catalogue,
-        }
+        told = asdict(report)
+        names = ("tables", "broken_rules", "warnings", "unmatched", "cleared", "undeclared", "widened")
+        changes = {"test_changes": report.changes, "waits_for": waits}
+        return {**{name: told[name] for name in names}, **changes, **rejects, **catalogue}
     counts = {
         table.table: f"{table.read:,} read = {table.inserted:,} inserted + {table.duplicates:,} duplicates + "
         f"{table.rejected:,} rejected" + (f" + {table.erased:,} of erased customers" if table.erased else "")

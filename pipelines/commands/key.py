@@ -5,28 +5,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipelines.options import HomeOption, JsonOption, print_result, say, settings_for
+from pipelines.options import HomeOption, JsonOption, known_as, print_json, print_result, say, settings_for
 
 if TYPE_CHECKING:
-    from serving.http.api_keys import ApiKey, Scope
+    from serving.http.api_keys import ApiKey
 
-key_app = typer.Typer(help="API keys: created here, shown once, stored as hashes.", no_args_is_help=True)
-
-
-def register(app: typer.Typer) -> None:
-    """Add `nextbest key`."""
-    app.add_typer(key_app, name="key")
+app = typer.Typer(name="key", help="API keys: created here, shown once, stored as hashes.", no_args_is_help=True)
 
 
-@key_app.command("create")
+@app.command("create")
 def create(
-    name: Annotated[str, typer.Option("--name", help="What the key is for; one key in force per name.")],
+    name: Annotated[str, typer.Option(help="What the key is for; one key in force per name.")],
     scope: Annotated[
-        list[str], typer.Option("--scope", help="decide, outcomes, events, read, privacy or admin; repeat for several.")
+        list[str], typer.Option(help="decide, outcomes, events, read, privacy or admin; repeat for several.")
     ],
-    expires_days: Annotated[
-        float | None, typer.Option("--expires-days", min=0.001, max=36_500, help="Days until it expires.")
-    ] = None,
+    expires_days: Annotated[float | None, typer.Option(min=0.001, max=36_500, help="Days until it expires.")] = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -34,11 +27,12 @@ def create(
 
     Example: `nextbest key create --name braze --scope decide --scope outcomes`
     """
-    from serving.http.api_keys import create_key
+    from serving.http.api_keys import Scope, create_key
 
+    scopes = frozenset(known_as("scope", one, {scope.value: scope for scope in Scope}) for one in scope)
     now = datetime.now(UTC)
     expires_at = None if expires_days is None else now + timedelta(days=expires_days)
-    made = create_key(settings_for(home).keys_path, name=name, scopes=_scopes(scope), now=now, expires_at=expires_at)
+    made = create_key(settings_for(home).keys_path, name=name, scopes=scopes, now=now, expires_at=expires_at)
     print_result(
         {"key": made.secret} | _described(made.key, now), as_json=as_json, title="keep this key: it is shown once"
     )
@@ -46,7 +40,7 @@ def create(
         say("send it as `Authorization: Bearer <key>`, as `X-API-Key`, or as the password of HTTP Basic")
 
 
-@key_app.command("list")
+@app.command("list")
 def list_keys(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """List keys with their scopes and whether they are in force; never the keys themselves.
 
@@ -57,14 +51,14 @@ def list_keys(home: HomeOption = None, as_json: JsonOption = False) -> None:
     now = datetime.now(UTC)
     found = [_described(key, now) for key in read_keys(settings_for(home).keys_path)]
     if as_json:
-        print_result({"keys": found}, as_json=True)
+        print_json({"keys": found})
     elif found:
         print_result({one["name"]: _line(one) for one in found}, as_json=False, title="API keys")
     else:
         say("no key was made yet; a server on loopback is open until there is one")
 
 
-@key_app.command("revoke")
+@app.command("revoke")
 def revoke(
     name: Annotated[str, typer.Argument(help="Name of the key.")], home: HomeOption = None, as_json: JsonOption = False
 ) -> None:
@@ -76,17 +70,6 @@ def revoke(
 
     now = datetime.now(UTC)
     print_result(_described(revoke_key(settings_for(home).keys_path, name=name, now=now), now), as_json=as_json)
-
-
-def _scopes(names: list[str]) -> "frozenset[Scope]":
-    from decisioning.errors import UnknownNameError
-    from serving.http.api_keys import Scope
-
-    known = [scope.value for scope in Scope]
-    for name in names:
-        if name not in known:
-            raise UnknownNameError("scope", name, known)
-    return frozenset(map(Scope, names))
 
 
 def _described(key: "ApiKey", now: datetime) -> dict[str, Any]:

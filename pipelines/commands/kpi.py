@@ -1,33 +1,25 @@
 """`nextbest kpi`: KPIs of touchpoints and channels, for the customer and for the company."""
 
-import shlex
-import sys
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from decisioning.errors import InvalidInputError
-from pipelines.options import AsOfOption, HomeOption, JsonOption, settings_for
+from features.clock import clock_of
+from pipelines.options import AsOfOption, HomeOption, JsonOption, not_later_than, settings_for
 
 if TYPE_CHECKING:
     from features.reports.kpis import KpiReport
     from features.settings import Settings
+    from training.kpis.kpi_report import KpiReading
 
-kpi = typer.Typer(help="KPIs per touchpoint and channel, for the customer and for the company.")
+app = typer.Typer(name="kpi", help="KPIs per touchpoint and channel, for the customer and for the company.")
 
-TouchpointOption = Annotated[
-    str | None, typer.Option("--touchpoint", help="Details of this touchpoint.", show_default=False)
-]
-ChannelOption = Annotated[str | None, typer.Option("--channel", help="Details of this channel.", show_default=False)]
-
-
-def register(app: typer.Typer) -> None:
-    """Add `nextbest kpi`."""
-    app.add_typer(kpi, name="kpi")
+TouchpointOption = Annotated[str | None, typer.Option("--touchpoint", help="Details of this touchpoint.")]
+ChannelOption = Annotated[str | None, typer.Option("--channel", help="Details of this channel.")]
 
 
-@kpi.callback(invoke_without_command=True)
+@app.callback(invoke_without_command=True)
 def newest(context: typer.Context, home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Print the stored KPIs; `nextbest kpi compute` makes them.
 
@@ -37,7 +29,7 @@ def newest(context: typer.Context, home: HomeOption = None, as_json: JsonOption 
         show(home=home, as_json=as_json)
 
 
-@kpi.command("show")
+@app.command("show")
 def show(
     touchpoint: TouchpointOption = None,
     channel: ChannelOption = None,
@@ -48,14 +40,14 @@ def show(
 
     Example: `nextbest kpi show --channel email`
     """
-    from pipelines.analyses.kpi_analysis import stored_kpis
+    from features.reports.kpis import KPI_FILES
 
-    _print(stored_kpis(settings_for(home)), touchpoint, channel, as_json=as_json)
+    _print(KPI_FILES.newest(settings_for(home).kpis_path), touchpoint, channel, as_json=as_json)
 
 
-@kpi.command("compute")
+@app.command("compute")
 def compute(
-    days: Annotated[float, typer.Option("--days", help="Length of the period.", min=0.01)] = 90.0,
+    days: Annotated[float, typer.Option(help="Length of the period.", min=0.01)] = 90.0,
     as_of: AsOfOption = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
@@ -64,31 +56,31 @@ def compute(
 
     Example: `nextbest kpi compute --days 60`
     """
-    from pipelines.analyses.kpi_analysis import compute_and_store
-    from training.kpis.kpi_report import KpiReading
+    from features.catalogue import load_catalogue
+    from features.history import History
+    from features.log.event_log import EventLog
+    from features.reports.kpis import KPI_FILES
+    from training.kpis.kpi_report import compute_kpis
 
     settings = settings_for(home)
-    now, moment = moments(settings, as_of)
-    command = ["nextbest", "kpi", "compute", "--days", f"{days:g}", "--as-of", f"{moment:%Y-%m-%dT%H:%M:%S}"]
-    reading = KpiReading(as_of=moment, days=days, computed_at=now, command=shlex.join(command))
-    _print(compute_and_store(settings, reading), None, None, as_json=as_json)
+    reading, catalogue = reading_of(settings, "kpi compute", as_of, days), load_catalogue(settings.catalogue_path)
+    report = compute_kpis(History.from_log(EventLog(settings.log_path)), catalogue, reading)
+    KPI_FILES.write(settings.kpis_path, report)
+    _print(report, None, None, as_json=as_json)
 
 
-def moments(settings: "Settings", as_of: datetime | None) -> tuple[datetime, datetime]:
-    """Now, and the moment to read as of.
+def reading_of(settings: "Settings", command: str, as_of: datetime | None, days: float) -> "KpiReading":
+    """What a report over some days reads, with the command that gives it again.
 
     Raises:
-        InvalidInputError: It is later than now.
+        InvalidInputError: `as_of` is later than now.
     """
-    from features.clock import clock_of
+    from training.kpis.kpi_report import KpiReading
 
     now = clock_of(settings)()
-    moment = as_of.replace(tzinfo=as_of.tzinfo or UTC).astimezone(UTC) if as_of else now.replace(microsecond=0)
-    if moment > now:
-        raise InvalidInputError(
-            f"--as-of must not be later than now ({now:%Y-%m-%dT%H:%M:%S}), got {moment:%Y-%m-%dT%H:%M:%S}"
-        )
-    return now, moment
+    moment = not_later_than(now, as_of) if as_of else now.replace(microsecond=0)
+    again = f"nextbest {command} --days {days:g} --as-of {moment:%Y-%m-%dT%H:%M:%S}"
+    return KpiReading(as_of=moment, days=days, computed_at=now, command=again)
 
 
 def _print(report: "KpiReport", touchpoint: str | None, channel: str | None, *, as_json: bool) -> None:
@@ -96,6 +88,6 @@ def _print(report: "KpiReport", touchpoint: str | None, channel: str | None, *, 
     from pipelines.reports.kpi_report import print_kpis
 
     if as_json:
-        sys.stdout.write(KPI_FILES.to_json(report).decode() + "\n")
-        return
-    print_kpis(report, touchpoint, channel)
+        typer.echo(KPI_FILES.to_json(report).decode())
+    else:
+        print_kpis(report, touchpoint, channel)

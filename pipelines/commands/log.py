@@ -5,29 +5,21 @@ import sys
 import threading
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from pipelines.options import HomeOption, JsonOption, print_result, say, settings_for
+from pipelines.options import HomeOption, JsonOption, known_as, print_json, print_result, say, settings_for
 
-if TYPE_CHECKING:
-    from features.log.contracts import Table
-
-log_app = typer.Typer(help="The log of customers, events, decisions and outcomes.", no_args_is_help=True)
+app = typer.Typer(name="log", help="The log of customers, events, decisions and outcomes.", no_args_is_help=True)
 
 WAIT_SECONDS = 20.0
 
 
-def register(app: typer.Typer) -> None:
-    """Add `nextbest log`."""
-    app.add_typer(log_app, name="log")
-
-
-@log_app.command("drain")
+@app.command("drain")
 def drain(
     follow: Annotated[bool, typer.Option("--follow/--once", help="Run until Ctrl-C, or stop when done.")] = False,
-    interval: Annotated[float, typer.Option("--interval", min=0.01, help="Seconds between passes.")] = 1.0,
+    interval: Annotated[float, typer.Option(min=0.01, help="Seconds between passes.")] = 1.0,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -50,10 +42,10 @@ def drain(
     print_result(asdict(report), as_json=as_json, title="drained into the log")
 
 
-@log_app.command("show")
+@app.command("show")
 def show(
-    table: Annotated[str, typer.Option("--table", help="customers, events, decisions or outcomes.")] = "decisions",
-    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="How many rows, newest first.")] = 5,
+    table: Annotated[str, typer.Option(help="customers, events, decisions or outcomes.")] = "decisions",
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many rows, newest first.")] = 5,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -63,22 +55,20 @@ def show(
     """
     import polars as pl
 
+    from features.log.contracts import TABLES
     from features.log.event_log import EventLog
 
-    wanted = _table(table)
+    wanted = known_as("table", table, TABLES)
     rows = EventLog(settings_for(home).log_path).newest(wanted, limit)
     if as_json:
-        print_result({"table": table, "rows": rows.to_dicts()}, as_json=True)
+        print_json({"table": table, "rows": rows.to_dicts()})
         return
     with pl.Config(tbl_cols=-1, tbl_rows=-1, tbl_hide_dataframe_shape=True, tbl_width_chars=160, fmt_str_lengths=40):
         sys.stdout.write(f"{rows}\n")
 
 
-@log_app.command("compact")
-def compact(
-    home: HomeOption = None,
-    as_json: JsonOption = False,
-) -> None:
+@app.command("compact")
+def compact(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Merge small files, and delete those that were replaced more than a day ago.
 
     Example: `nextbest log compact`
@@ -96,15 +86,14 @@ def compact(
     print_result(done if as_json else lines, as_json=as_json, title="compacted")
 
 
-@log_app.command("verify")
+@app.command("verify")
 def verify(
     *,
     note: Annotated[
-        Path | None,
-        typer.Option("--note", metavar="HEADS.json", help="Write the chain's heads here, to keep elsewhere."),
+        Path | None, typer.Option(metavar="HEADS.json", help="Write the chain's heads here, to keep elsewhere.")
     ] = None,
     head: Annotated[
-        Path | None, typer.Option("--head", metavar="HEADS.json", help="Compare with heads that were noted earlier.")
+        Path | None, typer.Option(metavar="HEADS.json", help="Compare with heads that were noted earlier.")
     ] = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
@@ -129,20 +118,11 @@ def verify(
     if note is not None:
         note_heads(note, found)
     if as_json:
-        print_result(found_of(found), as_json=True)
+        print_json(found_of(found))
     else:
         print_verification(found)
     if found.faults:
         raise typer.Exit(1)
-
-
-def _table(name: str) -> "Table":
-    from decisioning.errors import UnknownNameError
-    from features.log.contracts import TABLES
-
-    if name not in TABLES:
-        raise UnknownNameError("table", name, TABLES)
-    return TABLES[name]
 
 
 def _stop_on_signals() -> threading.Event:

@@ -6,23 +6,17 @@ import typer
 
 from pipelines.options import HomeOption, say, settings_for
 
-mlflow = typer.Typer(help="MLflow's own page with runs and registered models.", no_args_is_help=True)
+app = typer.Typer(name="mlflow", help="MLflow's own page with runs and registered models.", no_args_is_help=True)
 
 
-def register(app: typer.Typer) -> None:
-    """Add `nextbest mlflow`."""
-    app.add_typer(mlflow, name="mlflow")
-
-
-@mlflow.callback()
+@app.callback()
 def about() -> None:
     """Keep `ui` a verb of its own."""
 
 
-@mlflow.command("ui")
+@app.command("ui")
 def ui(
-    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port of the page.")] = 5000,
-    home: HomeOption = None,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the page.")] = 5000, home: HomeOption = None
 ) -> None:
     """Show every run, its metrics, plots and data, and the registered models; Ctrl-C stops it.
 

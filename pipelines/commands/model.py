@@ -1,7 +1,6 @@
 """`nextbest model`: train, list, promote and roll back model versions."""
 
 import getpass
-import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,24 +8,19 @@ import typer
 
 from decisioning.errors import InvalidInputError
 from features.clock import clock_of
-from pipelines.options import HomeOption, JsonOption, print_result, progress_bar, say, settings_for
+from pipelines.options import HomeOption, JsonOption, print_json, print_result, progress_of, say, settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from training.registry.promotion import ModelRow
 
-model = typer.Typer(help="Models: train, list, promote, roll back.", no_args_is_help=True)
+app = typer.Typer(name="model", help="Models: train, list, promote, roll back.", no_args_is_help=True)
 
-ReasonOption = Annotated[str | None, typer.Option("--reason", help="Why; kept in the ledger.", show_default=False)]
-
-
-def register(app: typer.Typer) -> None:
-    """Add `nextbest model`."""
-    app.add_typer(model, name="model")
+ReasonOption = Annotated[str | None, typer.Option("--reason", help="Why; kept in the ledger.")]
 
 
-@model.command("train")
+@app.command("train")
 def train(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Train a model on the log, track the run in MLflow and register it; promote it to let it decide.
 
@@ -38,38 +32,31 @@ def train(home: HomeOption = None, as_json: JsonOption = False) -> None:
     now = clock_of(settings)()
     from training.registry.training_run import train_model  # seconds: whatever is wrong above is said at once
 
-    with progress_bar() as bar:
-        task = bar.add_task("boosters", total=None)
-        report = train_model(
-            settings,
-            now=now,
-            on_progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )
+    with progress_of("boosters") as tell:
+        report = train_model(settings, now=now, on_progress=tell)
     shown = asdict(report)
-    notes = shown.pop("notes")
     if as_json:
-        print_result({**shown, "notes": notes}, as_json=True)
+        print_json(shown)
         return
+    notes = shown.pop("notes")
     measured = {name: f"{value:,.4g}" for name, value in shown.pop("metrics").items()}
     print_result({**shown, **measured}, as_json=False, title="trained model")
     for note in notes:
         say(f"note: {note}")
 
 
-@model.command("list")
+@app.command("list")
 def list_models(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """List registered versions with their value on held-back customers, compared with policies without a model.
 
     Example: `nextbest model list`
     """
-    import orjson
-
     from training.registry.promotion import list_models as registered_models
 
     settings = settings_for(home)
     rows = registered_models(settings)
     if as_json:
-        sys.stdout.write(orjson.dumps([asdict(row) for row in rows], option=orjson.OPT_INDENT_2).decode() + "\n")
+        print_json([asdict(row) for row in rows])
         return
     from features.models.registry import is_cold_start
 
@@ -84,11 +71,9 @@ def list_models(home: HomeOption = None, as_json: JsonOption = False) -> None:
         )
 
 
-@model.command("promote")
+@app.command("promote")
 def promote(
-    version: Annotated[
-        str | None, typer.Argument(help="Which version; default the newest.", show_default=False)
-    ] = None,
+    version: Annotated[str | None, typer.Argument(help="Which version; default the newest.")] = None,
     *,
     force: Annotated[bool, typer.Option("--force", help="Overrule the comparison with the champion.")] = False,
     reason: ReasonOption = None,
@@ -112,7 +97,7 @@ def promote(
     print_result(asdict(entry), as_json=as_json, title="champion")
 
 
-@model.command("rollback")
+@app.command("rollback")
 def rollback(reason: ReasonOption = None, home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Make the previous champion decide again. Servers follow within seconds.
 

@@ -5,35 +5,29 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.options import HomeOption, JsonOption, print_result, progress_bar, settings_for
+from pipelines.options import HomeOption, JsonOption, print_json, progress_bar, progress_of, settings_for
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
     from features.progress import OnStageProgress
 
-policy = typer.Typer(help="Off-policy evaluation of the policy in force; audit of its log.", no_args_is_help=True)
+app = typer.Typer(
+    name="policy", help="Off-policy evaluation of the policy in force; audit of its log.", no_args_is_help=True
+)
 
 
-def register(app: typer.Typer) -> None:
-    """Add `nextbest policy`."""
-    app.add_typer(policy, name="policy")
-
-
-@policy.command("evaluate")
+@app.command("evaluate")
 def evaluate(
-    log: Annotated[Path, typer.Option("--log", metavar="DIR", help="Canonical tables that the model never saw.")],
+    log: Annotated[Path, typer.Option(metavar="DIR", help="Canonical tables that the model never saw.")],
     *,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="CHOSEN.parquet", help="Write the choice at every decision here.")
+        Path | None, typer.Option(metavar="CHOSEN.parquet", help="Write the choice at every decision here.")
     ] = None,
     reward: Annotated[
-        str | None,
-        typer.Option(
-            "--reward", help="A measure, spend, net_revenue, an outcome or an event; default what is learned."
-        ),
+        str | None, typer.Option(help="A measure, spend, net_revenue, an outcome or an event; default what is learned.")
     ] = None,
-    cap: Annotated[float | None, typer.Option("--cap", help="Count at most this much of one transaction.")] = None,
+    cap: Annotated[float | None, typer.Option(help="Count at most this much of one transaction.")] = None,
     version: Annotated[str | None, typer.Option("--model", help="Model version; default the champion.")] = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
@@ -48,26 +42,26 @@ def evaluate(
     `nextbest policy evaluate --log held-back --out chosen.parquet`;
     `nextbest policy evaluate --log held-back --reward net_revenue --cap 50 --json`
     """
-    from pipelines.audit.policy_evaluation import EvaluationPlan, evaluate_on_log
+    from pipelines.audit.policy_evaluation import evaluate_on_log
     from pipelines.reports.evaluation_report import print_evaluation
 
-    plan = EvaluationPlan(log=log, out=out, reward=reward, cap=cap, version=version)
+    asked = {"reward": reward, "cap": cap, "version": version}
     with progress_bar() as bar:
-        found = evaluate_on_log(settings_for(home), plan, on_progress=_progress(bar))
+        found = evaluate_on_log(settings_for(home), log, out=out, **asked, on_progress=_progress(bar))
     if as_json:
-        print_result(found, as_json=True)
-        return
-    print_evaluation(found)
+        print_json(found)
+    else:
+        print_evaluation(found)
 
 
-@policy.command("audit")
+@app.command("audit")
 def audit(
     *,
-    decisions: Annotated[int, typer.Option("--decisions", min=1, help="Sample size of logged decisions.")] = 200,
-    draws: Annotated[int, typer.Option("--draws", min=1, help="Fresh draws per decision.")] = 200,
-    seed: Annotated[str, typer.Option("--seed", help="Seed of the sample and of the draws.")] = "audit",
+    decisions: Annotated[int, typer.Option(min=1, help="Sample size of logged decisions.")] = 200,
+    draws: Annotated[int, typer.Option(min=1, help="Fresh draws per decision.")] = 200,
+    seed: Annotated[str, typer.Option(help="Seed of the sample and of the draws.")] = "audit",
     false_alarm: Annotated[
-        float, typer.Option("--false-alarm", min=1e-12, max=0.5, help="Highest probability that a correct log fails.")
+        float, typer.Option(min=1e-12, max=0.5, help="Highest probability that a correct log fails.")
     ] = 0.001,
     home: HomeOption = None,
     as_json: JsonOption = False,
@@ -88,16 +82,11 @@ def audit(
 
     settings = settings_for(home)
     plan = AuditPlan(decisions=decisions, draws=draws, seed=seed, false_alarm=false_alarm)
-    with progress_bar() as bar:
-        tell = _progress(bar)
-        report = audit_policy(
-            EventLog(settings.log_path),
-            PolicyArchive(settings.catalogues_path),
-            plan,
-            on_progress=lambda done, total: tell("auditing", done, total),
-        )
+    with progress_of("auditing") as tell:
+        log, archive = EventLog(settings.log_path), PolicyArchive(settings.catalogues_path)
+        report = audit_policy(log, archive, plan, on_progress=tell)
     if as_json:
-        print_result(report.document(), as_json=True)
+        print_json(report.document())
     else:
         print_audit(report)
     if not report.passes:

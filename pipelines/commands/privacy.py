@@ -1,26 +1,21 @@
 """`nextbest privacy`: data inventory and retention."""
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.options import HomeOption, JsonOption, print_result, say, settings_for
+from pipelines.options import HomeOption, JsonOption, print_json, say, settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from features.settings import Settings
 
-privacy_app = typer.Typer(help="Data inventory and retention for all customers.", no_args_is_help=True)
+app = typer.Typer(name="privacy", help="Data inventory and retention for all customers.", no_args_is_help=True)
 
 
-def register(app: typer.Typer) -> None:
-    """Add `nextbest privacy`."""
-    app.add_typer(privacy_app, name="privacy")
-
-
-@privacy_app.command("plan")
+@app.command("plan")
 def plan(
     unused: Annotated[bool, typer.Option("--unused", help="Only data that nothing uses.")] = False,
     home: HomeOption = None,
@@ -50,12 +45,12 @@ def plan(
     )
     shown = [one for one in found if not (unused and one.is_used)]
     if as_json:
-        print_result({"data": [asdict(one) | {"is_used": one.is_used} for one in shown]}, as_json=True)
+        print_json({"data": [asdict(one) | {"is_used": one.is_used} for one in shown]})
     else:
         print_plan(shown)
 
 
-@privacy_app.command("retain")
+@app.command("retain")
 def retain(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count without deleting.")] = False,
     home: HomeOption = None,
@@ -86,7 +81,7 @@ def retain(
             counts = {one.place: one.deleted for one in found if one.deleted}
             note_act(settings, Act.RETAINED, None, by="command line", now=now, details={"deleted": counts})
     if as_json:
-        print_result({"is_dry_run": dry_run, "places": [asdict(one) for one in found]}, as_json=True)
+        print_json({"is_dry_run": dry_run, "places": [asdict(one) for one in found]})
     else:
         print_retained(found, is_dry_run=dry_run)
 
@@ -102,12 +97,8 @@ def _importance(settings: "Settings") -> "Mapping[str, float] | None":
     except ModelUnavailableError:
         say("no champion: what a model uses is left open")
         return None
-    return _gains(read_bundle(folder))
-
-
-def _gains(bundle: Any) -> "Mapping[str, float]":
     import lightgbm
 
-    booster = lightgbm.Booster(model_str=bundle.booster)
-    gains = booster.feature_importance(importance_type="gain").tolist()
+    bundle = read_bundle(folder)
+    gains = lightgbm.Booster(model_str=bundle.booster).feature_importance(importance_type="gain").tolist()
     return dict(zip(bundle.layout.columns, gains, strict=True))

@@ -5,24 +5,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.options import HomeOption, JsonOption, print_result, progress_bar, settings_for
+from pipelines.options import HomeOption, JsonOption, print_json, print_result, progress_of, settings_for
 
 if TYPE_CHECKING:
     from pipelines.audit.replay import ReplayReport
 
 
-def register(app: typer.Typer) -> None:
-    """Add `nextbest replay`."""
-    app.command("replay")(replay)
+app = typer.Typer()
 
 
+@app.command("replay")
 def replay(
     since: Annotated[
-        str | None,
-        typer.Option("--since", metavar="TIME", help="Only decisions from this moment on: ISO 8601 with an offset."),
+        str | None, typer.Option(metavar="TIME", help="Only decisions from this moment on: ISO 8601 with an offset.")
     ] = None,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Most decisions to replay, newest first.")] = None,
-    decision: Annotated[str | None, typer.Option("--decision", metavar="ID", help="Only this decision.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Most decisions to replay, newest first.")] = None,
+    decision: Annotated[str | None, typer.Option(metavar="ID", help="Only this decision.")] = None,
     *,
     home: HomeOption = None,
     as_json: JsonOption = False,
@@ -43,16 +41,11 @@ def replay(
 
     settings = settings_for(home)
     plan = ReplayPlan(since=_moment(since), limit=limit, decision_id=decision)
-    with progress_bar() as bar:
-        task = bar.add_task("replaying", total=None)
-        report = replay_log(
-            EventLog(settings.log_path),
-            PolicyArchive(settings.catalogues_path),
-            plan,
-            on_progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )
+    with progress_of("replaying") as tell:
+        log, archive = EventLog(settings.log_path), PolicyArchive(settings.catalogues_path)
+        report = replay_log(log, archive, plan, on_progress=tell)
     if as_json:
-        print_result(report.document(), as_json=True)
+        print_json(report.document())
     else:
         _print(report)
     if report.changed:

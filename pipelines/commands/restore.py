@@ -6,12 +6,10 @@ import typer
 
 from pipelines.options import HomeOption, JsonOption, print_result, say, settings_for
 
-
-def register(app: typer.Typer) -> None:
-    """Add `nextbest restore`."""
-    app.command("restore")(restore)
+app = typer.Typer()
 
 
+@app.command("restore")
 def restore(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Rebuild a lost or flushed Redis from the log: features, profiles, contacts, cases, counters, answers.
 

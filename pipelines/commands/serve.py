@@ -1,6 +1,5 @@
 """`nextbest serve`: the API and the console, with everything they need."""
 
-import sys
 from typing import Annotated
 
 import orjson
@@ -8,22 +7,16 @@ import typer
 
 from pipelines.options import HomeOption, JsonOption, say, settings_for
 
-
-def register(app: typer.Typer) -> None:
-    """Add `nextbest serve`."""
-    app.command("serve")(serve_command)
+app = typer.Typer()
 
 
+@app.command("serve")
 def serve_command(
-    host: Annotated[
-        str | None, typer.Option("--host", help="Address to listen on (NEXTBEST_HOST; default 127.0.0.1).")
-    ] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on (NEXTBEST_HOST; default 127.0.0.1).")] = None,
     port: Annotated[
-        int | None, typer.Option("--port", min=0, max=65_535, help="Port; 0 takes any free one (NEXTBEST_PORT; 8000).")
+        int | None, typer.Option(min=0, max=65_535, help="Port; 0 takes any free one (NEXTBEST_PORT; 8000).")
     ] = None,
-    workers: Annotated[
-        int | None, typer.Option("--workers", min=1, max=256, help="Server processes (NEXTBEST_WORKERS; 1).")
-    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, max=256, help="Server processes (NEXTBEST_WORKERS; 1).")] = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -41,10 +34,8 @@ def serve_command(
 
 
 def _print(url: str) -> None:
-    sys.stdout.write(f"Nextbest answers at {url}  (API page {url}/docs, console {url}/console); Ctrl-C stops it\n")
-    sys.stdout.flush()
+    typer.echo(f"Nextbest answers at {url}  (API page {url}/docs, console {url}/console); Ctrl-C stops it")
 
 
 def _print_json(url: str) -> None:
-    sys.stdout.write(orjson.dumps({"url": url, "docs": f"{url}/docs", "console": f"{url}/console"}).decode() + "\n")
-    sys.stdout.flush()
+    typer.echo(orjson.dumps({"url": url, "docs": f"{url}/docs", "console": f"{url}/console"}).decode())

@@ -7,29 +7,24 @@ from typing import Annotated
 import typer
 
 from features.clock import clock_of
-from pipelines.options import JsonOption, print_result, progress_bar, say, settings_for
+from pipelines.options import JsonOption, print_result, progress_of, say, settings_for
 
-world_app = typer.Typer(help="Simulated customers whose true treatment effects are known.", no_args_is_help=True)
-
-
-def register(app: typer.Typer) -> None:
-    """Add `nextbest world`."""
-    app.add_typer(world_app, name="world")
+app = typer.Typer(
+    name="world", help="Simulated customers whose true treatment effects are known.", no_args_is_help=True
+)
 
 
-@world_app.command("write")
+@app.command("write")
 def write(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write.")],
-    customers: Annotated[int, typer.Option("--customers", min=1, help="How many customers.")] = 20_000,
-    days: Annotated[int, typer.Option("--days", min=1, help="Days of history, rounded to whole weeks.")] = 180,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Random seed.")] = 1,
+    customers: Annotated[int, typer.Option(min=1, help="How many customers.")] = 20_000,
+    days: Annotated[int, typer.Option(min=1, help="Days of history, rounded to whole weeks.")] = 180,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 1,
     ends_on: Annotated[
-        datetime | None,
-        typer.Option("--ends-on", formats=["%Y-%m-%d"], help="Last day of the history; default yesterday."),
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last day of the history; default yesterday.")
     ] = None,
     emphasis: Annotated[
-        float,
-        typer.Option("--emphasis", min=0.0, help="Factor on every treatment effect; larger effects need less data."),
+        float, typer.Option(min=0.0, help="Factor on every treatment effect; larger effects need less data.")
     ] = 1.0,
     as_json: JsonOption = False,
 ) -> None:
@@ -43,16 +38,9 @@ def write(
     from pipelines.simulation.history import write_history
 
     last = (ends_on or clock_of(settings_for(None))() - timedelta(days=1)).date()
-    with progress_bar() as bar:
-        task = bar.add_task("weeks", total=None)
+    with progress_of("weeks") as tell:
         report = write_history(
-            out,
-            customers=customers,
-            days=days,
-            seed=seed,
-            ends_on=last,
-            emphasis=emphasis,
-            on_progress=lambda done, total: bar.update(task, completed=done, total=total),
+            out, customers=customers, days=days, seed=seed, ends_on=last, emphasis=emphasis, on_progress=tell
         )
     print_result({"out": str(report.out), **report.rows}, as_json=as_json)
     for note in report.notes:

@@ -5,22 +5,18 @@ delivered, viewed and clicked is drawn from a hash of the decision's id, with th
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import batched
-from statistics import median
-from time import perf_counter
-from typing import Any
 
 import httpx
 
 from decisioning.draw import unit_hash
+from features.progress import OnProgress
+from pipelines.demo.traffic import Item, Traffic
 
 REACTIONS = {"delivered": 0.97, "viewed": 0.45, "clicked": 0.12}
 """Share of sent messages that get each pretended outcome."""
-
-OUTCOMES_PER_CALL = 500
 
 
 @dataclass(slots=True)
@@ -29,16 +25,15 @@ class CampaignTally:
 
     Attributes:
         answers: Full answers of `POST /v1/decisions`, in order of asking.
-        latencies_ms: Time of each call as the caller saw it.
         reported: Outcomes that the server took, by type.
     """
 
-    answers: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
-    latencies_ms: list[float] = field(default_factory=list[float])
+    traffic: Traffic
+    answers: list[Item] = field(default_factory=list[Item])
     reported: Counter[str] = field(default_factory=Counter[str])
 
     @property
-    def sent(self) -> list[dict[str, Any]]:
+    def sent(self) -> list[Item]:
         """Answers that carry a message."""
         return [answer for answer in self.answers if answer["action"] == "send"]
 
@@ -50,44 +45,27 @@ class CampaignTally:
         """Why nothing was sent, by reason."""
         return Counter(answer["reason"] for answer in self.answers if answer["action"] == "hold")
 
-    def latency_ms(self, share: float) -> float:
-        """The latency that `share` of the calls stayed within, in milliseconds."""
-        ordered = sorted(self.latencies_ms)
-        return median(ordered) if share == 0.5 else ordered[min(int(share * len(ordered)), len(ordered) - 1)]  # noqa: PLR2004
-
 
 def converse(
-    client: httpx.Client,
-    asks: Sequence[Mapping[str, object]],
-    *,
-    now: Callable[[], datetime],
-    on_progress: Callable[[int], None],
+    client: httpx.Client, asks: Sequence[Item], *, now: Callable[[], datetime], on_progress: OnProgress
 ) -> CampaignTally:
     """Ask for every decision, one call each, then report what became of the messages.
 
-    Args:
-        client: A client of the server.
-        asks: Bodies of `POST /v1/decisions`.
-        now: The clock, read when outcomes are reported.
-        on_progress: Called with the number of decisions asked so far.
-
     Raises:
         httpx.HTTPError: The server refused or did not answer.
+        UnavailableError: It refused an outcome.
     """
-    talk = CampaignTally()
+    talk = CampaignTally(Traffic(client))
     for number, ask in enumerate(asks, start=1):
-        started = perf_counter()
-        answer = client.post("/v1/decisions", json=ask).raise_for_status().json()
-        talk.latencies_ms.append((perf_counter() - started) * 1000)
-        talk.answers.append(answer)
-        on_progress(number)
-    for outcomes in batched(_reactions(talk.sent, now()), OUTCOMES_PER_CALL):
-        client.post("/v1/outcomes", json={"outcomes": outcomes}).raise_for_status()
-        talk.reported.update(outcome["type"] for outcome in outcomes)
+        talk.answers.append(talk.traffic.ask(ask))
+        on_progress(number, len(asks))
+    outcomes = list(_reactions(talk.sent, now()))
+    talk.traffic.report("outcomes", outcomes)
+    talk.reported.update(outcome["type"] for outcome in outcomes)
     return talk
 
 
-def _reactions(sent: Sequence[Mapping[str, Any]], at: datetime) -> Iterator[dict[str, str]]:
+def _reactions(sent: Sequence[Item], at: datetime) -> Iterator[Item]:
     """Pretended outcomes: nothing is viewed that was not delivered, nothing clicked that was not viewed."""
     for answer in sent:
         for seconds, (kind, share) in enumerate(REACTIONS.items()):

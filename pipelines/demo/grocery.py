@@ -20,7 +20,8 @@ from pipelines.demo.log_reader import read_now
 from pipelines.demo.preparation import Preparation, check_home, run_steps
 from pipelines.demo.report import print_invitation, print_report
 from pipelines.demo.running_server import running_server, stay_up, wait_until_ready
-from pipelines.options import progress_bar
+from pipelines.demo.traffic import Item
+from pipelines.options import progress_bar, progress_of
 from pipelines.server.embedded_redis import redis_for
 
 EXAMPLE = "grocery"
@@ -30,11 +31,6 @@ CALL_SECONDS = 10.0
 
 def show_grocery(settings: Settings, *, stay: bool, clock: Callable[[], datetime]) -> None:
     """Run every step, then talk to the server and tell what happened.
-
-    Args:
-        settings: Where state goes and where the server listens.
-        stay: Leave the server up until Ctrl-C.
-        clock: The clock.
 
     Raises:
         InvalidInputError: The home holds something else.
@@ -65,7 +61,7 @@ def _preparation(settings: Settings, redis_url: str, now: datetime) -> Preparati
     )
 
 
-def _asks(settings: Settings) -> list[dict[str, object]]:
+def _asks(settings: Settings) -> list[Item]:
     """What campaign tools would ask: every touchpoint of the catalogue for customers spread over the log."""
     catalogue = load_catalogue(settings.catalogue_path)
     log = EventLog(settings.log_path)
@@ -82,10 +78,9 @@ def _asks(settings: Settings) -> list[dict[str, object]]:
     ]
 
 
-def _talk(client: httpx.Client, asks: list[dict[str, object]], clock: Callable[[], datetime]) -> CampaignTally:
-    with progress_bar() as bar:
-        task = bar.add_task("decisions over HTTP", total=len(asks))
-        return converse(client, asks, now=clock, on_progress=lambda done: bar.update(task, completed=done))
+def _talk(client: httpx.Client, asks: list[Item], clock: Callable[[], datetime]) -> CampaignTally:
+    with progress_of("decisions over HTTP") as tell:
+        return converse(client, asks, now=clock, on_progress=tell)
 
 
 def _recorded(client: httpx.Client, talk: CampaignTally) -> Decision:

@@ -22,12 +22,8 @@ type Write = Callable[[Path, OnProgress], Mapping[str, int]]
 """Writes canonical tables and a catalogue into a folder, and says how many rows each table got."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PreparationStep:
-    """One line of the demo: what it does, and the words that say how it went."""
-
-    title: str
-    run: Callable[[OnProgress], str]
+type PreparationStep = tuple[str, Callable[[OnProgress], str]]
+"""One line of the demo: what it does in words, and what does it and says how it went."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +31,6 @@ class Preparation:
     """What the steps work on.
 
     Attributes:
-        example: Name of the example.
         source: What its tables are made from, in words.
         write: Makes them; needs nothing but the installed packages.
         redis_url: The Redis that decisions will read.
@@ -57,12 +52,12 @@ class Preparation:
     def steps(self) -> tuple[PreparationStep, ...]:
         """The steps in order."""
         return (
-            PreparationStep(title=f"write {self.source} as canonical tables", run=self._write),
-            PreparationStep(title="import them into the log (Delta)", run=self._import),
-            PreparationStep(title="build point-in-time features, register them (Feast)", run=self._build),
-            PreparationStep(title="materialise features and profiles (Redis)", run=self._materialise),
-            PreparationStep(title="train a model, track and register it (MLflow)", run=self._train),
-            PreparationStep(title="promote it", run=self._promote),
+            (f"write {self.source} as canonical tables", self._write),
+            ("import them into the log (Delta)", self._import),
+            ("build point-in-time features, register them (Feast)", self._build),
+            ("materialise features and profiles (Redis)", self._materialise),
+            ("train a model, track and register it (MLflow)", self._train),
+            ("promote it", self._promote),
         )
 
     def _write(self, on_progress: OnProgress) -> str:
@@ -126,9 +121,9 @@ def check_home(settings: Settings, example: str) -> None:
 
 def run_steps(steps: tuple[PreparationStep, ...], bar: Progress) -> None:
     """Run the steps, each with a bar that ends in its own words."""
-    for number, step in enumerate(steps, start=1):
-        task = bar.add_task(f"{number} {step.title}", total=None)
-        words = step.run(lambda done, total, task=task: bar.update(task, completed=done, total=total))
+    for number, (title, run) in enumerate(steps, start=1):
+        task = bar.add_task(f"{number} {title}", total=None)
+        words = run(lambda done, total, task=task: bar.update(task, completed=done, total=total))
         bar.update(task, total=1, completed=1)
-        bar.console.print(f"  [green]{number}[/] {step.title}: {words}", highlight=False, soft_wrap=True)
+        bar.console.print(f"  [green]{number}[/] {title}: {words}", highlight=False, soft_wrap=True)
         bar.remove_task(task)

@@ -33,7 +33,7 @@ def print_report(
     asked, sent = len(talk.answers), len(talk.sent)
     console.print(
         f"\n[bold]{asked:,} decisions over HTTP[/], {sent:,} messages and {asked - sent:,} silences;"
-        f" half within {talk.latency_ms(0.5):.1f} ms, 99 of 100 within {talk.latency_ms(0.99):.1f} ms",
+        f" half within {talk.traffic.latency_ms(0.5):.1f} ms, 99 of 100 within {talk.traffic.latency_ms(0.99):.1f} ms",
         soft_wrap=True,
     )
     console.print(_counts("sent", talk.messages(), asked))

@@ -6,7 +6,7 @@ an address, is looked at again by the next run; any other is settled.
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import batched
 from pathlib import Path
@@ -116,11 +116,6 @@ class HandOffPlan:
 def hand_over(plan: HandOffPlan, settings: Settings, *, redis_url: str) -> HandOffReport:
     """Write the file for an offline channel; the log has to be drained before, and is to be drained after.
 
-    Args:
-        plan: What to hand over.
-        settings: Where catalogue and log are, and how long decisions are kept.
-        redis_url: Where live state is.
-
     Returns:
         What was done. After a run that ended in between, what that one had prepared is put in place and nothing else.
 
@@ -212,16 +207,7 @@ def _noted(plan: HandOffPlan, book: HandOffBook, slips: list[Slip], refused: lis
 
 
 def _refusals(refused: Sequence[Refused]) -> bytes:
-    rows = [
-        {
-            "decision_id": one.decision_id,
-            "customer_id": one.customer_id,
-            "reasons": " ".join(one.reasons),
-            "because": "; ".join(one.because),
-            "retry_at": one.retry_at,
-        }
-        for one in refused
-    ]
+    rows = [asdict(one) | {"reasons": " ".join(one.reasons), "because": "; ".join(one.because)} for one in refused]
     names = ("decision_id", "customer_id", "reasons", "because", "retry_at")
     return table_bytes(pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String())), ".csv")
 
@@ -268,20 +254,20 @@ class _Desk:
         if message is not None and customer is not None:
             missing = missing_address(message.channel, customer.attributes)
             if missing:
-                self._refuse(row, ADDRESS_MISSING, f"the profile has no {', '.join(missing)}")
+                self._refuse(row, [ADDRESS_MISSING], [f"the profile has no {', '.join(missing)}"])
                 return
             try:
                 slip = slip_of(row, message, customer.attributes, _context(row), self.plan.as_of)
             except InvalidPolicyError:
-                self._refuse(row, NO_WORDS, "its content cannot be put into words for this customer")
+                self._refuse(row, [NO_WORDS], ["its content cannot be put into words for this customer"])
                 return
         answer = await self._permit(permits, row)
         if answer is None:
-            self._refuse(row, "UNKNOWN_DECISION", "nobody knows it any more")
+            self._refuse(row, ["UNKNOWN_DECISION"], ["nobody knows it any more"])
         elif answer["permit"] == "allowed" and slip is not None:
             self.slips.append(slip)
         else:
-            self.refused.append(_denied(row, answer))
+            self._refuse(row, answer["reasons"], answer["because"], answer["retry_at"])
 
     async def _permit(self, permits: Permits, row: Mapping[str, Any]) -> PermitAnswer | None:
         record = None if row["record"] is None else row["record"].encode()
@@ -303,12 +289,11 @@ class _Desk:
         found: Iterator[Message] = (one for one in self.in_force.policy.candidates(row["touchpoint"]) if one.key == key)
         return next(found, None)
 
-    def _refuse(self, row: Mapping[str, Any], reason: str, because: str) -> None:
-        self.refused.append(
-            Refused(
-                decision_id=row["decision_id"], customer_id=row["customer_id"], reasons=(reason,), because=(because,)
-            )
-        )
+    def _refuse(
+        self, row: Mapping[str, Any], reasons: Sequence[str], because: Sequence[str], retry_at: str | None = None
+    ) -> None:
+        who = {"decision_id": row["decision_id"], "customer_id": row["customer_id"]}
+        self.refused.append(Refused(**who, reasons=tuple(reasons), because=tuple(because), retry_at=retry_at))
 
 
 def _customer(known: Known) -> Customer | None:
@@ -321,13 +306,3 @@ def _customer(known: Known) -> Customer | None:
 def _context(row: Mapping[str, Any]) -> dict[str, Any]:
     record = row["record"]
     return {} if record is None else orjson.loads(record)["inputs"]["request"]["context"]
-
-
-def _denied(row: Mapping[str, Any], answer: PermitAnswer) -> Refused:
-    return Refused(
-        decision_id=row["decision_id"],
-        customer_id=row["customer_id"],
-        reasons=tuple(answer["reasons"]),
-        because=tuple(answer["because"]),
-        retry_at=answer["retry_at"],
-    )

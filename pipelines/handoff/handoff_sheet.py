@@ -80,13 +80,6 @@ def slip_of(
 ) -> Slip:
     """The slip of a decision, as things are now.
 
-    Args:
-        decision: Row of the canonical table `decisions`.
-        message: What was decided.
-        attributes: Of the customer.
-        context: What the caller sent along when it was decided.
-        now: The moment of handing over (aware).
-
     Raises:
         InvalidPolicyError: Its content cannot be put into words.
     """
@@ -113,12 +106,7 @@ def missing_address(channel: Channel, attributes: Mapping[str, FactValue]) -> li
 
 
 def sheet_bytes(slips: Sequence[Slip], suffix: str) -> bytes:
-    """Slips as a file, in their order.
-
-    Args:
-        slips: At least one.
-        suffix: One of `SUFFIXES`.
-    """
+    """Slips, at least one, as a file of one of `SUFFIXES`, in their order."""
     names = {name: None for slip in slips for name in slip.as_row() if name not in RETURN_COLUMNS}
     columns = [*names, *RETURN_COLUMNS]
     schema = {name: pl.Date() if name.endswith("_on") and name in _DAYS else pl.String() for name in columns}

@@ -99,14 +99,9 @@ class _Taken:
 def take_returns(
     path: Path, settings: Settings, *, redis_url: str, now: Callable[[], datetime], zone: tzinfo | None = None
 ) -> ReturnReport:
-    """Take a file in; taking it in again changes nothing.
+    """Take a file in (CSV as spreadsheets save it, or Parquet); taking it in again changes nothing.
 
-    Args:
-        path: CSV as spreadsheets save it, or Parquet.
-        settings: Where catalogue, log and rejects are.
-        redis_url: Where live state is.
-        now: When it comes in; nothing may lie after it.
-        zone: Of times without an offset; None refuses them.
+    Nothing may lie after `now`. `zone` is that of times without an offset; None refuses them.
 
     Raises:
         InvalidInputError: No such file, or none that can be read.

@@ -13,14 +13,7 @@ _DAY_S = 86_400
 
 
 def print_cases(cases: pl.DataFrame, *, opened: int, overdue: int, now: datetime) -> None:
-    """Print cases, and how many there are.
-
-    Args:
-        cases: As `features.log.cases.cases_of` tells them, in the order in which they are shown.
-        opened: Open cases in all.
-        overdue: Overdue ones in all.
-        now: The moment (aware).
-    """
+    """Print cases, and how many there are."""
     table = Table(title=f"{opened:,} open, {overdue:,} overdue", title_justify="left", box=SIMPLE_HEAD)
     for name in ("customer", "case", "kind", "owner"):
         table.add_column(name, overflow="fold")

@@ -1,28 +1,18 @@
 """A stored fairness report on the terminal."""
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
 from features.reports.fairness import FairnessComparison, FairnessReport, FairnessVerdict, GroupStanding, Repair
 from features.reports.readout_words import format_number, format_value
 from features.reports.readouts import ReadoutUnit
+from pipelines.reports.terminal import wide_console
 from training.fairness.words import difference_words, interval_words, name_of, value_words
-
-_WIDTH = 120
-"""Where nobody looks through a window of another width."""
 
 
 def print_fairness(report: FairnessReport, *, details: bool = False) -> None:
-    """Write a report to stdout: guardrails in full, the rest in a sentence each.
-
-    Args:
-        report: The stored form.
-        details: The rest in full, too.
-    """
-    console = Console(highlight=False, soft_wrap=True)
-    if not console.is_terminal:
-        console = Console(highlight=False, soft_wrap=True, width=_WIDTH)
+    """Write a report to stdout: guardrails in full, the rest in a sentence each."""
+    console = wide_console()
     console.print(f"{report.from_at:%Y-%m-%d %H:%M} to {report.as_of:%Y-%m-%d %H:%M} UTC", markup=False)
     for comparison in report.comparisons:
         mark = "guardrail" if comparison.is_guardrail else "looked at"

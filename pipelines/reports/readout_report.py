@@ -1,6 +1,6 @@
 """A stored readout on the terminal."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -16,6 +16,7 @@ from features.reports.readout_words import (
     format_value,
 )
 from features.reports.readouts import ArmComparison, Metric, Readout, ReadoutKind
+from pipelines.reports.terminal import titled
 
 
 def print_readout(readout: Readout) -> None:
@@ -32,20 +33,20 @@ def print_readout(readout: Readout) -> None:
         console.print(line, markup=False)
 
 
-def print_readouts(rows: Iterable[tuple[str, str, str, str]]) -> None:
-    """Write the list of experiments to stdout: name, status, when it was computed, verdict."""
+def print_readouts(rows: Iterable[Mapping[str, str | None]]) -> None:
+    """Write `experiment_list.experiment_rows` to stdout: name, status, when it was computed, verdict."""
     table = Table("name", "status", "computed", "verdict", box=SIMPLE_HEAD)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(row["name"], row["status"], (row["computed_at"] or "")[:16], row["verdict"])
     Console(highlight=False).print(table)
 
 
 def _arms(readout: Readout) -> Table:
     """The units counted; a table's rows need one column, the log's customers four."""
     if readout.kind is ReadoutKind.TABLE:
-        table = _table("Customers", "arm", "share", "customers")
+        table = titled("Customers", "arm", "share", "customers")
     else:
-        table = _table(f"{readout.unit}s".capitalize(), "arm", "share", "assigned", "exposed", "exposures", "compared")
+        table = titled(f"{readout.unit}s".capitalize(), "arm", "share", "assigned", "exposed", "exposures", "compared")
     for arm in readout.arms:
         counts = (arm.assigned_count, arm.exposed_count, arm.exposure_count, arm.complete_count)
         shown = counts[: len(table.columns) - 2]
@@ -56,7 +57,7 @@ def _arms(readout: Readout) -> Table:
 
 def _phases(readout: Readout) -> Table:
     """Every phase in a line; its verdict below the table where it is not the one shown."""
-    table = _table("Phases", "phase", "from", "to", "what began it", f"{readout.unit}s", "status")
+    table = titled("Phases", "phase", "from", "to", "what began it", f"{readout.unit}s", "status")
     for phase in readout.phases:
         name = f"{phase.number} (shown)" if phase.is_shown else str(phase.number)
         since, until = ("" if at is None else f"{at:%Y-%m-%d %H:%M}" for at in (phase.since, phase.until))
@@ -65,14 +66,10 @@ def _phases(readout: Readout) -> Table:
     return table
 
 
-def _table(title: str, *columns: str) -> Table:
-    return Table(*columns, title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
-
-
 def _metric(readout: Readout, metric: Metric) -> Table:
     role = "primary" if metric.is_primary else "secondary"
     title = f"{metric.metric_id} ({role}), against {readout.control_arm_id}"
-    table = _table(title, "arm", "mean", "difference", "95 % interval", "std. error", "relative", "p")
+    table = titled(title, "arm", "mean", "difference", "95 % interval", "std. error", "relative", "p")
     effects = {comparison.arm_id: comparison for comparison in metric.comparisons}
     for arm in metric.arms:
         mean = "" if arm.mean is None else format_value(arm.mean, metric.unit, metric.currency)

@@ -39,14 +39,14 @@ _LAUNCHER = Path(__file__).with_name("redis_launcher.py")
 
 
 @contextmanager
-def redis_for(settings: Settings, *, binary: Path | None = None) -> Iterator[str]:
+def redis_for(settings: Settings) -> Iterator[str]:
     """URL of the Redis in force: the one that `NEXTBEST_REDIS_URL` names, or the embedded one of this home.
 
     Raises:
         UnavailableError: The embedded server could not be started, or the named one does not answer.
     """
     if settings.redis_url is None:
-        with embedded_redis(settings, binary=binary) as url:
+        with embedded_redis(settings) as url:
             yield url
         return
     _check_answers(settings.redis_url)
@@ -56,10 +56,6 @@ def redis_for(settings: Settings, *, binary: Path | None = None) -> Iterator[str
 @contextmanager
 def embedded_redis(settings: Settings, *, binary: Path | None = None) -> Iterator[str]:
     """URL of the embedded server, started if nobody has yet; stopped at the end if nobody else uses it.
-
-    Args:
-        settings: Home folder and flushing.
-        binary: The server to run; default is what `redis_binary.find_binary` finds.
 
     Raises:
         InvalidInputError: Home cannot be written.
@@ -115,7 +111,6 @@ def _holding(path: Path, kind: int, deadline: float) -> Iterator[int]:
 
 
 def _is_held(path: Path) -> bool:
-    """Whether a process holds the lock of this file."""
     try:
         with _holding(path, fcntl.LOCK_EX, deadline=0.0):
             return False
@@ -136,7 +131,6 @@ def _running_socket(folder: Path, deadline: float) -> Path | None:
 
 
 def _start(settings: Settings, folder: Path, binary: Path, deadline: float) -> Path:
-    """Start a server and wait until it has loaded its data."""
     private_folder, socket = _place_socket(folder)
     (folder / "redis.conf").write_text(_configuration(settings, folder, socket))
     (folder / "socket").write_text(str(socket))
@@ -175,22 +169,18 @@ def _socket_in_force(folder: Path) -> Path | None:
 
 def _configuration(settings: Settings, folder: Path, socket: Path) -> str:
     """The server's whole configuration; the newest state survives a torn last entry of the append-only file."""
-    return "\n".join(
-        (
-            "port 0",
-            f"unixsocket {_quoted(socket)}",
-            "unixsocketperm 700",
-            f"dir {_quoted(folder)}",
-            f"logfile {_quoted(folder / 'redis.log')}",
-            "daemonize no",
-            'save ""',
-            "appendonly yes",
-            f"appendfsync {settings.redis_fsync}",
-            "aof-load-truncated yes",
-            "maxmemory-policy noeviction",
-            "",
-        )
-    )
+    return f"""port 0
+unixsocket {_quoted(socket)}
+unixsocketperm 700
+dir {_quoted(folder)}
+logfile {_quoted(folder / "redis.log")}
+daemonize no
+save ""
+appendonly yes
+appendfsync {settings.redis_fsync}
+aof-load-truncated yes
+maxmemory-policy noeviction
+"""
 
 
 def _quoted(path: Path) -> str:
@@ -222,12 +212,11 @@ def _check_answers(url: str) -> None:
         ) from error
 
 
-def _end_of_log(folder: Path, lines: int = 5) -> str:
-    """The last words of the server and its launcher."""
+def _end_of_log(folder: Path) -> str:
     words: list[str] = []
     for name in ("redis.log", "launcher.log"):
         with suppress(FileNotFoundError):
-            words += (folder / name).read_text(errors="replace").splitlines()[-lines:]
+            words += (folder / name).read_text(errors="replace").splitlines()[-5:]
     return "the end of its log says: " + " | ".join(words) if words else "it left no log"
 
 

@@ -33,7 +33,6 @@ class RedisBinary:
     """A server program on this machine.
 
     Attributes:
-        path: The program.
         product: Redis or Valkey; None if the program does not say.
         version: Major and minor version.
     """

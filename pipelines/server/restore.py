@@ -51,12 +51,6 @@ class RestoreReport:
 def restore(settings: Settings, redis_url: str, *, now: datetime, on_step: OnStep = lambda _: None) -> RestoreReport:
     """Fill Redis from the log; a server may run beside it, and what is there already stays as it is.
 
-    Args:
-        settings: Where everything is.
-        redis_url: The Redis in force.
-        now: When (aware).
-        on_step: Told what comes next.
-
     Raises:
         InvalidInputError: Redis holds another home's state, or the catalogue is not usable.
         UnavailableError: Redis or the log is away; run it again.

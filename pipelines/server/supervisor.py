@@ -165,8 +165,6 @@ def _workers(settings: Settings, metrics: Path, listener: socket.socket) -> Mult
 
 @contextmanager
 def _telling(url: str, workers: Multiprocess, on_ready: Callable[[str], None]) -> Iterator[None]:
-    """Call back once the server answers."""
-
     def wait() -> None:
         while not workers.should_exit.is_set():
             try:

@@ -15,10 +15,6 @@ _ADDRESS = "127.0.0.1"
 def serve_tracking_page(settings: Settings, port: int) -> NoReturn:
     """Become MLflow's server until it is stopped.
 
-    Args:
-        settings: Which tracking store.
-        port: Port on the loopback address.
-
     Raises:
         InvalidInputError: There is nothing to show yet, or the port is taken.
     """

@@ -2,6 +2,8 @@
 
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from math import ceil
@@ -32,16 +34,9 @@ CATALOGUE_SIZE = 20_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LivedHistory:
-    """A world that has lived, and what was recorded of it.
-
-    Attributes:
-        world: As it stands at the end: it can be lived on.
-        policy: The logging policy, with what it remembers.
-        tables: Canonical tables.
-    """
+    """A world that has lived, and what was recorded of it."""
 
     world: World
-    policy: LoggingPolicy
     tables: conversion.ExampleTables
 
 
@@ -106,7 +101,7 @@ def live_history(
         outcomes=pl.concat([each.outcomes for each in frames]),
         notes=("simulated: the truth behind it is known, see pipelines/simulation/world/structure.py",),
     )
-    return LivedHistory(world=world, policy=policy, tables=tables)
+    return LivedHistory(world=world, tables=tables)
 
 
 def write_history(
@@ -117,7 +112,6 @@ def write_history(
     seed: int,
     ends_on: date,
     emphasis: float = 1.0,
-    catalogue: Path = CATALOGUE,
     on_progress: OnProgress = lambda _done, _all: None,
 ) -> ConvertReport:
     """Write a history and its catalogue, with capacities to the measure of its size, ready to import.
@@ -129,7 +123,6 @@ def write_history(
         seed: Of the people and of their chance: the same seed writes the same bytes.
         ends_on: Day by whose end the history is over.
         emphasis: As for `settled_world`; above 1 for small histories that teach, never to measure with.
-        catalogue: Folder of the catalogue's files.
         on_progress: Told weeks done and all weeks.
 
     Raises:
@@ -139,13 +132,19 @@ def write_history(
         if number < 1:
             raise InvalidInputError(f"{name} must be at least 1, got {number}")
     starts_at = first_monday(check_day("ends_on", ends_on), days)
-    with TemporaryDirectory() as folder:
-        scaled = Path(folder) / "catalogue"
-        scale_catalogue(catalogue, scaled, customers / CATALOGUE_SIZE)
+    with scaled_catalogue(customers) as scaled:
         loaded = load_catalogue(scaled)
         world = settled_world(loaded, customers=customers, seed=seed, starts_at=starts_at, emphasis=emphasis)
         lived = live_history(world, loaded, ceil(days / 7), on_progress=on_progress)
         return write_world("airline", lived.tables, scaled, out)
+
+
+@contextmanager
+def scaled_catalogue(customers: int) -> Iterator[Path]:
+    """Folder of the airline's catalogue with capacities to the measure of its customers, while the block runs."""
+    with TemporaryDirectory() as folder:
+        scale_catalogue(CATALOGUE, Path(folder) / "catalogue", customers / CATALOGUE_SIZE)
+        yield Path(folder) / "catalogue"
 
 
 def scale_catalogue(source: Path, target: Path, factor: float) -> None:

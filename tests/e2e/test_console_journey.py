@@ -97,7 +97,7 @@ class Answer:
 def nextbest(*arguments: str, home: Path) -> Answer:
     """The command in this process, errors mapped as its entry point maps them."""
     app = typer.Typer()
-    experiment.register(app)
+    app.add_typer(experiment.app)
     result = CliRunner().invoke(app, ["experiment", *arguments, "--home", str(home)])
     if isinstance(result.exception, NextbestError):
         return Answer(returncode=exit_code(result.exception), stdout=result.stdout, error=str(result.exception))

@@ -199,7 +199,7 @@ def run() -> Callable[..., str]:
     """Runs a command in process and gives its output, which must be a success."""
     app = typer.Typer()
     for noun in (example, catalogue):
-        noun.register(app)
+        app.add_typer(noun.app)
 
     def call(*arguments: str) -> str:
         result = CliRunner().invoke(app, list(arguments))

@@ -16,7 +16,7 @@ from pipelines.commands import features
 @pytest.fixture
 def run():
     app = typer.Typer()
-    features.register(app)
+    app.add_typer(features.app)
 
     def call(*arguments: str) -> str:
         result = CliRunner().invoke(app, ["features", *arguments], catch_exceptions=False)

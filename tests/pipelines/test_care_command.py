@@ -29,7 +29,7 @@ care:
 @pytest.fixture
 def app() -> typer.Typer:
     app = typer.Typer()
-    care.register(app)
+    app.add_typer(care.app)
     return app
 
 

@@ -25,8 +25,8 @@ from pipelines.demo.airline.live_table import line_of, table_of
 from pipelines.demo.airline.scoreboard import Purse, Scoreboard
 from pipelines.demo.airline.story import told
 from pipelines.demo.airline.timeline import timeline_of
-from pipelines.demo.airline.traffic import Traffic
 from pipelines.demo.preparation import check_home
+from pipelines.demo.traffic import Traffic
 from pipelines.simulation.contest.comparison import compare_plays
 from pipelines.simulation.contest.judge import Recount
 from pipelines.simulation.contest.play import Played
@@ -136,14 +136,14 @@ def test_a_case_that_is_resolved_is_closed_and_was_answered_by_that() -> None:
     care.saw_event("C-1", "bag_found", MONDAY + HOUR)
     count = care.count(MONDAY + HOUR)
     assert (count.opened, count.still_open, count.in_time) == (1, 0, 1)
-    assert not care.is_open("C-1")
+    assert not care.open_of("C-1")
 
 
 def test_cases_of_before_are_followed_and_not_counted() -> None:
     care = CareBook(policy=CarePolicy(kinds={"lost_item": LOST}), since=MONDAY)
     row = {"customer_id": "C-1", "kind": "lost_item", "opened_at": MONDAY - HOUR, "is_open": True}
     care.read(pl.DataFrame([{**row, "answered_at": None, "resolved_at": None}]))
-    assert care.is_open("C-1")
+    assert care.open_of("C-1")
     assert care.count(MONDAY + 9 * HOUR).opened == 0
 
 
@@ -281,7 +281,7 @@ def test_a_report_that_is_put_off_is_sent_again_and_counts_once() -> None:
 
     with httpx.Client(base_url="http://shop", transport=httpx.MockTransport(busy_at_first)) as client:
         traffic = Traffic(client=client)
-        traffic.report_events([{"message_id": "e-1"}])
+        traffic.report("events", [{"message_id": "e-1"}])
 
     assert len(heard) == 3
     assert len(set(heard)) == 1

@@ -22,8 +22,8 @@ DECISION = {"decision_id": "D-1", "customer_id": "C-1", "decided_at": "2026-01-0
 @pytest.fixture
 def app() -> typer.Typer:
     app = typer.Typer()
-    importing.register(app)
-    log.register(app)
+    app.add_typer(importing.app)
+    app.add_typer(log.app)
     return app
 
 

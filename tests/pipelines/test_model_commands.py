@@ -30,8 +30,8 @@ def run(model_home: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
     """Runs a command in the home; gives what it wrote to stdout."""
     monkeypatch.setenv("NEXTBEST_MLRUNS", str(model_home.mlruns))
     app = typer.Typer()
-    model.register(app)
-    mlflow.register(app)
+    app.add_typer(model.app)
+    app.add_typer(mlflow.app)
 
     def call(*arguments: str) -> str:
         result = CliRunner().invoke(app, [*arguments, "--home", str(model_home.home)])

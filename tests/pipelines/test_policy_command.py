@@ -62,7 +62,7 @@ def folder(tmp_path: Path, shop) -> Path:
 def run(mail_home: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     monkeypatch.setenv("NEXTBEST_MLRUNS", str(mail_home.mlruns))
     app = typer.Typer()
-    policy.register(app)
+    app.add_typer(policy.app)
 
     def call(*arguments: object) -> str:
         asked = ["policy", "evaluate", *map(str, arguments), "--home", str(mail_home.home)]

@@ -204,7 +204,7 @@ def test_beyond_this_machine_a_key_is_needed_to_start_and_to_ask(server: Server,
     assert code == 2
     assert "nextbest key create" in words
     keys = typer.Typer()
-    key.register(keys)
+    keys.add_typer(key.app)
     home = ["--home", str(server.settings.home)]
     made = CliRunner().invoke(keys, ["key", "create", "--name", "a", "--scope", "admin", "--json", *home])
     secret = orjson.loads(made.stdout)["key"]

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -82,18 +82,9 @@ class Dataset:
 
     def take(self, rows: BoolArray) -> "Dataset":
         """The decisions where `rows`, shape (n,), is true; messages and numbers stay as they are."""
-        return Dataset(
-            decisions=self.decisions.filter(pl.Series(rows)),
-            customers=self.customers[rows],
-            features=self.features[rows],
-            feature_names=self.feature_names,
-            contexts=self.contexts[rows],
-            messages=self.messages,
-            actions=self.actions[rows],
-            probabilities=self.probabilities[rows],
-            values=self.values[rows],
-            left_out=self.left_out,
-        )
+        names = ("customers", "features", "contexts", "actions", "probabilities", "values")
+        arrays = {name: getattr(self, name)[rows] for name in names}
+        return replace(self, decisions=self.decisions.filter(pl.Series(rows)), **arrays)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,11 +151,6 @@ def learnable(history: History, catalogue: Catalogue, *, as_of: datetime) -> Lea
     """Decisions whose window was over by `as_of` and whose message the catalogue still has.
 
     People who opted out of profiling, by now, are not among them: no model learns from anybody who does not want it.
-
-    Args:
-        history: The log.
-        catalogue: Says what the window is, where a decision does not say itself.
-        as_of: Nothing after this moment is known.
     """
     learning, _ = learning_of(catalogue)
     profiled = without_opted_out(history.decisions, history)

@@ -1,28 +1,13 @@
 """The measured value of decisions: declared measures over the window after each decision."""
 
-from typing import Protocol
-
 import polars as pl
 
 from decisioning.catalogue.measure import Measure, Unit
+from features.computing.sources import Tables
 from features.log.identities import by_person, people
 
 
-class Observed(Protocol):
-    """The canonical tables that measures are read from."""
-
-    @property
-    def events(self) -> pl.DataFrame:
-        """What customers did."""
-        ...
-
-    @property
-    def outcomes(self) -> pl.DataFrame:
-        """What became of decisions."""
-        ...
-
-
-def decision_values(history: Observed, decisions: pl.DataFrame, measure: Measure, *, cap: bool) -> pl.DataFrame:
+def decision_values(history: Tables, decisions: pl.DataFrame, measure: Measure, *, cap: bool) -> pl.DataFrame:
     """One row per decision: the value of a measure in its window, `starts_at <= occurred_at < ends_at`.
 
     Windows of one customer may overlap; whatever happens in both counts in both. A visitor's decision has what the
@@ -47,7 +32,7 @@ def decision_values(history: Observed, decisions: pl.DataFrame, measure: Measure
     return decisions.select("decision_id", value=happened.cast(pl.Float64))
 
 
-def money_steps(history: Observed, measure: Measure, *, cap: bool) -> pl.DataFrame:
+def money_steps(history: Tables, measure: Measure, *, cap: bool) -> pl.DataFrame:
     """Everything that a money measure adds or takes away.
 
     Returns:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import polars as pl
 from tea_tasting.aggr import Aggregates
@@ -19,7 +19,7 @@ from features.reports.readouts import (
     RefusalCode,
     RelativeLift,
 )
-from training.experiments.verdicts import comparison_sentence
+from training.experiments.verdicts import MetricName, comparison_sentence
 
 CONFIDENCE_LEVEL = 0.95
 SIGNIFICANCE = 0.05
@@ -34,17 +34,6 @@ TINY = 1e-150
 """Spread below this has no square."""
 
 _VALUE = "value"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MetricName:
-    """The metric that is compared, its unit, and the unit of assignment."""
-
-    metric_id: str
-    unit: ReadoutUnit
-    currency: str | None
-    is_primary: bool
-    of: str = "customer"
 
 
 def compare_arms(values: pl.DataFrame, metric: MetricName, control: str, arms: Sequence[str]) -> Metric:
@@ -194,16 +183,7 @@ def _comparison(
     if effect is None:
         sentence = f"No number for {arm.arm_id}: {refusal.message}." if refusal else ""
     else:
-        sentence = comparison_sentence(
-            metric.metric_id,
-            metric.unit,
-            metric.currency,
-            arm,
-            control,
-            effect,
-            of=metric.of,
-            is_conclusive=is_conclusive,
-        )
+        sentence = comparison_sentence(metric, arm, control, effect, is_conclusive=is_conclusive)
     return ArmComparison(
         arm_id=arm.arm_id, effect=effect, refusal=refusal, is_conclusive=is_conclusive, sentence=sentence
     )

@@ -51,13 +51,9 @@ def readable_names(catalogue: Catalogue, kept: Kept = Kept()) -> tuple[str, ...]
     """What can be read: experiments that are declared, then those that were, and the universal holdout."""
     declared = tuple(experiment.experiment_id for experiment in catalogue.experiments)
     former = () if kept.ledger is None else tuple(kept.ledger.experiments)
-    names = tuple(dict.fromkeys((*declared, *former)))
+    is_held = catalogue.holdout is not None and 0 < catalogue.holdout.share < 1
     was_held = kept.ledger is not None and bool(kept.ledger.holdout)
-    return names if HOLDOUT in names or not (_has_holdout(catalogue) or was_held) else (*names, HOLDOUT)
-
-
-def _has_holdout(catalogue: Catalogue) -> bool:
-    return catalogue.holdout is not None and 0 < catalogue.holdout.share < 1
+    return tuple(dict.fromkeys((*declared, *former, *((HOLDOUT,) if is_held or was_held else ()))))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,12 +11,7 @@ _TITLE = "One rule for everybody"
 
 
 def by_phase(spans: Sequence[PhaseSpan], readouts: Sequence[Readout]) -> Readout:
-    """The readout to show, with a summary of every phase.
-
-    Args:
-        spans: The phases, the first one first.
-        readouts: The readout of each, in order.
-    """
+    """The readout to show, with a summary of every phase; the first one first."""
     if len(readouts) == 1:
         return readouts[0]
     filled = [index for index, one in enumerate(readouts) if not _is_empty(one)]
@@ -43,7 +38,7 @@ def _without_newcomers(readout: Readout) -> Readout:
     refusal = Refusal(
         code=RefusalCode.NO_DECISIONS, message=f"no {readout.unit} was first decided about in this phase yet"
     )
-    return replace(readout, refusal=refusal, verdict=conclude((), refusal, readout.control_arm_id).verdict)
+    return replace(readout, refusal=refusal, verdict=conclude((), refusal, readout.control_arm_id)["verdict"])
 
 
 def _summary(span: PhaseSpan, former: PhaseSpan | None, readout: Readout, *, is_shown: bool) -> PhaseReadout:

@@ -5,13 +5,14 @@ from datetime import datetime
 import polars as pl
 
 from decisioning.catalogue.experiment import AssignedUnit
+from features.computing.sources import Tables
 from features.reports.readout_words import format_number
 from features.reports.readouts import Check, Health
-from training.experiments.exposures import Exposures, Logged
+from training.experiments.exposures import Exposures
 
 
 def check_readout(
-    log: Logged, exposures: Exposures, windows: pl.DataFrame, *, unit: AssignedUnit, as_of: datetime
+    log: Tables, exposures: Exposures, windows: pl.DataFrame, *, unit: AssignedUnit, as_of: datetime
 ) -> tuple[Check, ...]:
     """Check what could make a readout unfair, in plain words.
 
@@ -23,7 +24,7 @@ def check_readout(
         as_of: The moment that windows are complete or not.
     """
     return (
-        _one_arm_check(exposures, unit),
+        one_arm_check(exposures.crossed_count, unit, per=unit),
         _window_check(windows, unit, as_of),
         _freshness_check(log, windows.filter("is_complete")),
     )
@@ -41,12 +42,15 @@ def earliest(column: pl.Series) -> datetime | None:
     return value if isinstance(value, datetime) else None
 
 
-def _one_arm_check(exposures: Exposures, unit: AssignedUnit) -> Check:
-    title = f"One arm per {unit}"
-    if not exposures.crossed_count:
-        return Check(title=title, status=Health.OK, message=f"No {unit} was in two arms.")
-    message = f"{format_number(exposures.crossed_count)} {unit}s were in more than one arm and are left out."
-    return Check(title=title, status=Health.WARN, message=message)
+def one_arm_check(count: int, unit: str, *, per: str) -> Check:
+    """Were units in more than one arm?"""
+    found = f"{format_number(count)} {unit}s were in more than one arm and are left out."
+    return check_of(f"One arm per {per}", count, f"No {unit} was in two arms.", found)
+
+
+def check_of(title: str, count: int, fine: str, found: str) -> Check:
+    """A check that counts what should not be there."""
+    return Check(title=title, status=Health.WARN if count else Health.OK, message=found if count else fine)
 
 
 def _window_check(windows: pl.DataFrame, unit: AssignedUnit, as_of: datetime) -> Check:
@@ -54,16 +58,14 @@ def _window_check(windows: pl.DataFrame, unit: AssignedUnit, as_of: datetime) ->
     open_count = int((~windows["is_complete"]).sum())
     if windows.is_empty():
         return Check(title=title, status=Health.UNKNOWN, message=f"No {unit} was exposed yet.")
-    if not open_count:
-        return Check(title=title, status=Health.OK, message=f"Every exposed {unit}'s window was over {moment}.")
-    message = (
-        f"{format_number(open_count)} of {format_number(windows.height)} exposed {unit}s had days to go {moment}; "
-        "they are not compared yet."
-    )
+    message = f"Every exposed {unit}'s window was over {moment}."
+    if open_count:
+        few = f"{format_number(open_count)} of {format_number(windows.height)} exposed {unit}s"
+        message = f"{few} had days to go {moment}; they are not compared yet."
     return Check(title=title, status=Health.OK, message=message)
 
 
-def _freshness_check(log: Logged, complete: pl.DataFrame) -> Check:
+def _freshness_check(log: Tables, complete: pl.DataFrame) -> Check:
     """Windows that end after the log does look empty where they are only unknown."""
     title = "Log reaches far enough"
     columns = (log.decisions["decided_at"], log.events["occurred_at"], log.outcomes["occurred_at"])
@@ -71,10 +73,8 @@ def _freshness_check(log: Logged, complete: pl.DataFrame) -> Check:
     if not moments or complete.is_empty():
         return Check(title=title, status=Health.UNKNOWN, message="No complete window to check the log against.")
     late = int((complete["ends_at"] > max(moments)).sum())
-    if not late:
-        return Check(title=title, status=Health.OK, message="The log's newest entry is later than every window's end.")
     message = (
         f"{format_number(late)} windows end after the log's newest entry ({max(moments):%d %b %Y %H:%M} UTC): "
         "what happened in between would be missing. Import newer events and read again."
     )
-    return Check(title=title, status=Health.WARN, message=message)
+    return check_of(title, late, "The log's newest entry is later than every window's end.", message)

@@ -3,14 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import polars as pl
 
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.experiment import AssignedUnit, Exposure
 from decisioning.catalogue.measure import Measure, Unit
+from features.computing.sources import Tables
+from features.history import History
 from features.log.identities import people
-from features.log.reported import settled_events, settled_outcomes
+from features.log.reported import settled_outcomes
 from features.reports.readout_words import SPACE, format_number, format_value
 from features.reports.readouts import (
     ArmCount,
@@ -24,11 +27,10 @@ from features.reports.readouts import (
     SampleRatio,
 )
 from training.data.measures import decision_values
-from training.experiments.comparisons import MetricName, compare_arms
+from training.experiments.comparisons import compare_arms
 from training.experiments.designs import Design, Kept, design_of, phases_in
 from training.experiments.exposures import (
     Exposures,
-    Logged,
     as_people,
     experiment_decisions,
     find_exposures,
@@ -39,7 +41,7 @@ from training.experiments.phase_readouts import by_phase
 from training.experiments.phases import PhaseSpan, spans_of, with_phases
 from training.experiments.readout_checks import check_readout, earliest, latest
 from training.experiments.sample_ratios import check_sample_ratio
-from training.experiments.verdicts import conclude
+from training.experiments.verdicts import MetricName, conclude
 
 UNITS = {Unit.MONEY: ReadoutUnit.MONEY_MINOR, Unit.RATE: ReadoutUnit.RATE}
 
@@ -50,7 +52,6 @@ class ReadoutInputs:
 
     Attributes:
         as_of: Only what happened before counts, and windows that were over by then.
-        computed_at: When it is computed.
         command: What to type to get it again.
         source: What is read, in words.
         is_capped: Whether a transaction counts for at most its measure's cap.
@@ -62,25 +63,22 @@ class ReadoutInputs:
     source: str
     is_capped: bool = False
 
+    def circumstances(self) -> dict[str, Any]:
+        """What a readout repeats of them."""
+        return {name: getattr(self, name) for name in ("as_of", "computed_at", "command", "source")}
+
 
 def read_experiment(
-    log: Logged,
+    log: Tables,
     catalogue: Catalogue,
     name: str,
     reading: ReadoutInputs,
     kept: Kept = Kept(),  # noqa: B008 - frozen
 ) -> Readout:
-    """Compute the readout of an experiment, or of the universal holdout under the name `holdout`.
+    """Compute the readout of an experiment, also of one that was taken out, or of the universal `holdout`.
 
     Where the rule of the experiment changed, each phase is read by itself; the newest that has an answer is shown,
     with the others beside it.
-
-    Args:
-        log: Canonical decisions, events, outcomes and customers.
-        catalogue: Declares experiments, measures and the window.
-        name: Name of the experiment; one that was taken out can still be read.
-        reading: When and how.
-        kept: Who was in which test, and since when.
 
     Returns:
         The readout; where a number would mean nothing, its status is `refused` and its refusal says why.
@@ -89,7 +87,7 @@ def read_experiment(
         UnknownNameError: There is and was no such experiment.
         InvalidPolicyError: The catalogue declares no window, or not the measure.
     """
-    log = _Settled.of(log)
+    log = History.of(log)
     phases = kept.phases(catalogue, name)
     spans = spans_of(phases, reading.as_of)
     designs = [design_of(catalogue, name, one.phase, last=phases[-1], closes_at=one.closes_at) for one in spans]
@@ -105,7 +103,7 @@ def read_experiment(
     )
 
 
-def _cohort(log: "_Settled", numbered: pl.DataFrame, span: PhaseSpan) -> pl.DataFrame:
+def _cohort(log: History, numbered: pl.DataFrame, span: PhaseSpan) -> pl.DataFrame:
     """Decisions about the units whose first one fell into a phase, as long as nobody was moved."""
     unit = span.phase.unit
     rows = with_units(as_people(numbered, people(log.events), unit), log.customers, unit)
@@ -113,22 +111,7 @@ def _cohort(log: "_Settled", numbered: pl.DataFrame, span: PhaseSpan) -> pl.Data
     return rows.filter(is_first & (pl.col("phase") <= span.followed))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Settled:
-    """A log in which nothing happened after it became known, and no outcome before its decision."""
-
-    decisions: pl.DataFrame
-    events: pl.DataFrame
-    outcomes: pl.DataFrame
-    customers: pl.DataFrame
-
-    @classmethod
-    def of(cls, log: Logged) -> "_Settled":
-        outcomes, events = settled_outcomes(log.outcomes, log.decisions), settled_events(log.events)
-        return cls(decisions=log.decisions, events=events, outcomes=outcomes, customers=log.customers)
-
-
-def _read(log: _Settled, design: Design, assigned: pl.DataFrame, reading: ReadoutInputs) -> Readout:
+def _read(log: History, design: Design, assigned: pl.DataFrame, reading: ReadoutInputs) -> Readout:
     exposures = find_exposures(assigned, log.outcomes, design.exposure, as_of=reading.as_of)
     log = _after_exposures(log, exposures)
     windows = _windows(exposures.units, design, reading)
@@ -138,13 +121,9 @@ def _read(log: _Settled, design: Design, assigned: pl.DataFrame, reading: Readou
     metrics: tuple[Metric, ...] = (
         () if refusal else tuple(_metric(log, design, exposures, windows, item, reading) for item in design.measures)
     )
-    conclusion = conclude(metrics, refusal, design.control)
     return Readout(
         readout_id=design.readout_id,
         kind=design.kind,
-        status=conclusion.status,
-        verdict=conclusion.verdict,
-        refusal=conclusion.refusal,
         control_arm_id=design.control,
         exposure=design.exposure.value,
         window_days=design.window_days,
@@ -156,16 +135,14 @@ def _read(log: _Settled, design: Design, assigned: pl.DataFrame, reading: Readou
         notes=_notes(design, exposures, reading),
         first_exposure_at=earliest(windows["starts_at"]),
         last_exposure_at=latest(windows["starts_at"]),
-        as_of=reading.as_of,
-        computed_at=reading.computed_at,
-        command=reading.command,
-        source=reading.source,
         catalogue_version=design.catalogue_version,
         unit=design.unit.value,
+        **conclude(metrics, refusal, design.control),
+        **reading.circumstances(),
     )
 
 
-def _after_exposures(log: _Settled, exposures: Exposures) -> _Settled:
+def _after_exposures(log: History, exposures: Exposures) -> History:
     """What came of a first exposure came after it, whatever the clock said that told of it."""
     firsts = exposures.units.filter(pl.col("exposed_at").is_not_null())
     outcomes = settled_outcomes(log.outcomes, firsts.select("decision_id", decided_at="exposed_at"))
@@ -266,7 +243,7 @@ def _no_exposures(arm: ArmCount, design: Design) -> str:
 
 
 def _metric(
-    log: Logged, design: Design, exposures: Exposures, windows: pl.DataFrame, measure: Measure, reading: ReadoutInputs
+    log: History, design: Design, exposures: Exposures, windows: pl.DataFrame, measure: Measure, reading: ReadoutInputs
 ) -> Metric:
     values = _unit_values(log, exposures, windows.filter("is_complete"), measure, is_capped=reading.is_capped)
     name = MetricName(
@@ -280,7 +257,7 @@ def _metric(
 
 
 def _unit_values(
-    log: Logged, exposures: Exposures, windows: pl.DataFrame, measure: Measure, *, is_capped: bool
+    log: History, exposures: Exposures, windows: pl.DataFrame, measure: Measure, *, is_capped: bool
 ) -> pl.DataFrame:
     """One row per unit with `arm` and `value` in the window after the first exposure.
 

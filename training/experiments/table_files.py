@@ -17,7 +17,6 @@ class MetricTable:
     """A table whose columns are known, and whose rows are read as they are asked for.
 
     Attributes:
-        name: Of the file.
         frame: Its rows; columns of text where it is CSV.
         delimiter: What separates values in CSV; empty for Parquet.
         separation: The same in words.

@@ -21,12 +21,13 @@ from features.reports.readouts import (
     RefusalCode,
     SampleRatio,
 )
-from training.experiments.comparisons import MetricName, compare_arms
+from training.experiments.comparisons import compare_arms
+from training.experiments.readout_checks import check_of, one_arm_check
 from training.experiments.readouts import ReadoutInputs
 from training.experiments.sample_ratios import check_sample_ratio
 from training.experiments.table_files import open_table
 from training.experiments.table_units import check_repeats, made_whole, usual
-from training.experiments.verdicts import conclude
+from training.experiments.verdicts import MetricName, conclude
 from training.experiments.whole import Whole
 
 MAX_ARMS = 20
@@ -75,39 +76,32 @@ def read_table(path: Path, design: TableDesign, reading: ReadoutInputs) -> Reado
         UnknownNameError: A named column or arm is not in the file; the message offers the nearest.
     """
     loaded = _load(path, design)
-    rows = loaded.rows
-    known = rows.filter(pl.col(_ARM).is_not_null())
+    known = loaded.rows.filter(pl.col(_ARM).is_not_null())
     shares = _shares(known, design)
     found = dict(known.group_by(_ARM).len().iter_rows())
     counts = {arm: found[arm] for arm in shares}
-    arms = tuple(_arm_count(arm, share, counts[arm], design) for arm, share in shares.items())
+    arms = tuple(_arm_count(arm, share, counts[arm], is_control=arm == design.control) for arm, share in shares.items())
     ratio = check_sample_ratio(counts, shares, "rows" if design.unit_column is None else "units")
     refusal = _split_refusal(ratio, design)
     metrics = () if refusal else _metrics(known, design, tuple(shares))
-    conclusion = conclude(metrics, refusal, design.control)
     return Readout(
         readout_id=design.readout_id,
         kind=ReadoutKind.TABLE,
-        status=conclusion.status,
-        verdict=conclusion.verdict,
-        refusal=conclusion.refusal,
         control_arm_id=design.control,
         exposure=None,
         window_days=None,
         arms=arms,
         sample_ratio=ratio,
         assignment_ratio=None,
-        checks=(_arm_check(rows, known, design), *loaded.checks, *_value_checks(known, counts, design)),
+        checks=(_arm_check(loaded.rows, known, design), *loaded.checks, *_value_checks(known, counts, design)),
         metrics=metrics,
         notes=loaded.notes,
         first_exposure_at=None,
         last_exposure_at=None,
-        as_of=reading.as_of,
-        computed_at=reading.computed_at,
-        command=reading.command,
-        source=reading.source,
         catalogue_version=None,
         unit=design.unit_column or "customer",
+        **conclude(metrics, refusal, design.control),
+        **reading.circumstances(),
     )
 
 
@@ -145,7 +139,10 @@ def _by_unit(rows: pl.DataFrame, design: TableDesign) -> _Loaded:
     said = f"{format_number(known.height)} rows are of {format_number(known[_UNIT].n_unique())} different"
     return _Loaded(
         rows=units,
-        checks=(_crossed_check(crossed, design), *((_lost_check(lost, design),) if lost else ())),
+        checks=(
+            one_arm_check(crossed, "unit", per=design.unit_column or ""),
+            *((_lost_check(lost, design),) if lost else ()),
+        ),
         notes=(f"{said} {design.unit_column}; the rows of each are one unit ({ways}).",),
     )
 
@@ -172,14 +169,6 @@ def _value_check(name: str, known: pl.DataFrame, counts: Mapping[str, int], desi
     if is_uneven or is_thin:
         message += f" Where nothing there means none, write 0: {design.of}s without a value are left out."
     return Check(title=f"Values of {name}", status=Health.WARN if is_uneven or is_thin else Health.OK, message=message)
-
-
-def _crossed_check(count: int, design: TableDesign) -> Check:
-    title = f"One arm per {design.unit_column}"
-    if not count:
-        return Check(title=title, status=Health.OK, message="No unit was in two arms.")
-    message = f"{format_number(count)} units were in more than one arm and are left out."
-    return Check(title=title, status=Health.WARN, message=message)
 
 
 def _lost_check(count: int, design: TableDesign) -> Check:
@@ -231,16 +220,9 @@ def _check_spelling(arms: Sequence[str], design: TableDesign) -> None:
             )
 
 
-def _arm_count(arm: str, share: float, count: int, design: TableDesign) -> ArmCount:
-    return ArmCount(
-        arm_id=arm,
-        is_control=arm == design.control,
-        share=share,
-        assigned_count=count,
-        exposed_count=count,
-        exposure_count=count,
-        complete_count=count,
-    )
+def _arm_count(arm: str, share: float, count: int, *, is_control: bool) -> ArmCount:
+    counts = dict.fromkeys(("assigned_count", "exposed_count", "exposure_count", "complete_count"), count)
+    return ArmCount(arm_id=arm, is_control=is_control, share=share, **counts)
 
 
 def _metrics(rows: pl.DataFrame, design: TableDesign, arms: Sequence[str]) -> tuple[Metric, ...]:
@@ -275,10 +257,6 @@ def _split_refusal(ratio: SampleRatio, design: TableDesign) -> Refusal | None:
 
 def _arm_check(rows: pl.DataFrame, known: pl.DataFrame, design: TableDesign) -> Check:
     what = "row" if design.unit_column is None else "unit"
-    title = f"Every {what} has an arm"
     missing = rows.height - known.height
-    if not missing:
-        return Check(title=title, status=Health.OK, message=f"No {what} without an arm.")
-    return Check(
-        title=title, status=Health.WARN, message=f"{format_number(missing)} {what}s name no arm and are left out."
-    )
+    found = f"{format_number(missing)} {what}s name no arm and are left out."
+    return check_of(f"Every {what} has an arm", missing, f"No {what} without an arm.", found)

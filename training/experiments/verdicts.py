@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypedDict
 
 from features.reports.readout_words import (
     SPACE,
@@ -17,26 +18,33 @@ INTERVAL = f"95{SPACE}% interval"
 BROKEN = frozenset({RefusalCode.SAMPLE_RATIO, RefusalCode.UNKNOWN_ARM})
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricName:
+    """The metric that is compared, its unit, and the unit of assignment."""
+
+    metric_id: str
+    unit: ReadoutUnit
+    currency: str | None
+    is_primary: bool
+    of: str = "customer"
+
+
 def comparison_sentence(
-    metric_id: str,
-    unit: ReadoutUnit,
-    currency: str | None,
-    arm: ArmMean,
-    control: ArmMean,
-    effect: Effect,
-    *,
-    of: str = "customer",
-    is_conclusive: bool,
+    metric: MetricName, arm: ArmMean, control: ArmMean, effect: Effect, *, is_conclusive: bool
 ) -> str:
     """What an arm did to a metric, with its interval; honest about chance."""
-    if not effect.lower <= 0 <= effect.upper:
-        said = _difference(metric_id, unit, currency, arm, control, effect, of)
-        return f"{said}." if is_conclusive else _could_be_chance(said, effect)
-    return f"Not conclusive yet: {_range(metric_id, unit, currency, arm, control, effect, of)} ({INTERVAL})."
+    if effect.lower <= 0 <= effect.upper:
+        return f"Not conclusive yet: {_range(metric, arm, control, effect)} ({INTERVAL})."
+    said = _difference(metric, arm, control, effect)
+    if is_conclusive:
+        return f"{said}."
+    return (
+        f"Not conclusive yet: {said}, but with several arms compared that could be chance "
+        f"(adjusted p {format_p(effect.adjusted_p_value)})."
+    )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Conclusion:
+class Conclusion(TypedDict):
     """What a readout says as a whole; `refusal` is set where it says nothing."""
 
     status: Status
@@ -45,7 +53,7 @@ class Conclusion:
 
 
 def conclude(metrics: Sequence[Metric], refusal: Refusal | None, control: str) -> Conclusion:
-    """Draw the conclusion from the primary metric.
+    """Draw the conclusion from the primary metric: fields of a readout.
 
     Args:
         metrics: Primary first; empty where `refusal` is set.
@@ -56,7 +64,7 @@ def conclude(metrics: Sequence[Metric], refusal: Refusal | None, control: str) -
     if reason is None:
         return _verdict(metrics[0], control)
     opening = "Do not read this" if reason.code in BROKEN else "No answer yet"
-    said = f"{opening}: {_lower_first(reason.message).rstrip('.')}."
+    said = f"{opening}: {reason.message[:1].lower()}{reason.message[1:].rstrip('.')}."
     return Conclusion(status=Status.REFUSED, verdict=said, refusal=reason)
 
 
@@ -78,44 +86,29 @@ def _verdict_sentence(comparisons: Sequence[ArmComparison], clear: Sequence[ArmC
         return comparisons[0].sentence
     if not clear:
         return f"Not conclusive yet: none of {len(comparisons)} arms differs clearly from {control}."
-    best = max(clear, key=_difference_of)
+    best = max(clear, key=lambda one: one.effect.difference if one.effect else 0.0)
     return f"{len(clear)} of {len(comparisons)} arms differ from {control}; highest: {best.sentence}"
 
 
-def _difference_of(comparison: ArmComparison) -> float:
-    return comparison.effect.difference if comparison.effect else 0.0
-
-
-def _lower_first(text: str) -> str:
-    return text[:1].lower() + text[1:]
-
-
-def _difference(
-    metric_id: str, unit: ReadoutUnit, currency: str | None, arm: ArmMean, control: ArmMean, effect: Effect, of: str
-) -> str:
+def _difference(metric: MetricName, arm: ArmMean, control: ArmMean, effect: Effect) -> str:
+    unit, currency = metric.unit, metric.currency
     size = format_difference(abs(effect.difference), unit, currency, signed=False)
     interval = f"{INTERVAL} {format_interval(effect.lower, effect.upper, unit, currency)}"
     if unit is ReadoutUnit.MONEY_MINOR:
         way = "more" if effect.difference > 0 else "less"
-        return f"{arm.arm_id} earns {size} {way} per {of} than {control.arm_id} ({interval})"
+        return f"{arm.arm_id} earns {size} {way} per {metric.of} than {control.arm_id} ({interval})"
     way = "higher" if effect.difference > 0 else "lower"
     means = f"{format_value(arm.mean or 0.0, unit)} against {format_value(control.mean or 0.0, unit)}"
-    return f"{metric_id} is {size} {way} in {arm.arm_id} than in {control.arm_id} ({means}; {interval})"
+    return f"{metric.metric_id} is {size} {way} in {arm.arm_id} than in {control.arm_id} ({means}; {interval})"
 
 
-def _could_be_chance(said: str, effect: Effect) -> str:
-    return (
-        f"Not conclusive yet: {said}, but with several arms compared that could be chance "
-        f"(adjusted p {format_p(effect.adjusted_p_value)})."
-    )
-
-
-def _range(
-    metric_id: str, unit: ReadoutUnit, currency: str | None, arm: ArmMean, control: ArmMean, effect: Effect, of: str
-) -> str:
+def _range(metric: MetricName, arm: ArmMean, control: ArmMean, effect: Effect) -> str:
+    unit, currency = metric.unit, metric.currency
     low, high = format_bounds(-effect.lower, effect.upper, unit, currency)
     if unit is ReadoutUnit.MONEY_MINOR:
         ends = f"between {low} less and {high}{SPACE}{currency} more"
-        return f"{arm.arm_id} earns {ends} per {of} than {control.arm_id}"
+        return f"{arm.arm_id} earns {ends} per {metric.of} than {control.arm_id}"
     points = f"{SPACE}points" if unit is ReadoutUnit.RATE else ""
-    return f"{metric_id} in {arm.arm_id} is between {low} lower and {high}{points} higher than in {control.arm_id}"
+    return (
+        f"{metric.metric_id} in {arm.arm_id} is between {low} lower and {high}{points} higher than in {control.arm_id}"
+    )

@@ -59,14 +59,7 @@ class _Split:
 
 
 def read_fairness(log: Tables, catalogue: Catalogue, rules: FairnessRules, reading: KpiReading) -> FairnessReport:
-    """Compare groups on everything that the catalogue guards, and on the rest of what can be looked at.
-
-    Args:
-        log: Canonical tables.
-        catalogue: Costs, cases, the money measure.
-        rules: Guardrails.
-        reading: When and how.
-    """
+    """Compare groups on everything that the catalogue guards, and on the rest of what can be looked at."""
     period = KpiPeriod.of_days(reading.as_of, reading.days)
     ground = MeasureInputs.of(log, catalogue, period)
     guarded = _compare_all(ground, rules.guardrails, is_guardrail=True)
@@ -165,20 +158,15 @@ def _verdict(standings: Sequence[GroupStanding]) -> FairnessVerdict:
 
 
 def _standing(guardrail: Guardrail, split: _Split, confidence: float) -> GroupStanding:
-    reason = split.reason
-    sides = (
-        (None, None)
-        if reason
-        else (_estimate(guardrail, split.ours, confidence), _estimate(guardrail, split.theirs, confidence))
-    )
-    ours, theirs = sides
+    if split.reason:
+        return _unknown(split, split.reason)
+    ours, theirs = (_estimate(guardrail, side, confidence) for side in (split.ours, split.theirs))
     if ours is None or theirs is None:
-        return _unknown(split, reason or "chance did not decide often enough to tell")
+        return _unknown(split, "chance did not decide often enough to tell")
     ends = _worse_by(guardrail, ours, theirs, split, confidence)
     if ends is None:
-        return replace(
-            _unknown(split, "everybody has the same, so chance cannot be judged"), value=ours.value, rest=theirs.value
-        )
+        unknown = _unknown(split, "everybody has the same, so chance cannot be judged")
+        return replace(unknown, value=ours.value, rest=theirs.value)
     sign = -1.0 if guardrail.measure.is_more_better else 1.0
     return GroupStanding(
         group=split.group,
@@ -198,11 +186,7 @@ def _unknown(split: _Split, reason: str) -> GroupStanding:
         group=split.group,
         customer_count=split.customer_count,
         sample_size=_size(split.ours),
-        value=None,
-        rest=None,
-        worse_by=None,
-        lower=None,
-        upper=None,
+        **dict.fromkeys(("value", "rest", "worse_by", "lower", "upper")),
         verdict=FairnessVerdict.UNKNOWN,
         reason=reason,
     )

@@ -14,10 +14,6 @@ _WAY_OUT = f"read again with `{READ}`, close the gap, or overrule with --force -
 def check_guardrails(settings: Settings, *, now: datetime) -> None:
     """Ask the newest stored report about every guardrail that blocks promotions; without any, nothing is asked.
 
-    Args:
-        settings: Where the catalogue and the reports are.
-        now: The moment of the promotion (aware, UTC).
-
     Raises:
         InvalidInputError: A guardrail is broken.
         InsufficientDataError: Nobody can tell: no report, one that is too old or made for another guardrail, or too

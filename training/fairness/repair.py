@@ -8,7 +8,7 @@ With shares p of n cases in the group and q of N in the rest, and tolerance t, t
 Both are linear in the gap q - p, so their intervals are those of the gap.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import polars as pl
 
@@ -54,31 +54,27 @@ def _answers(
     low, high = rate_difference(theirs, ours)
     gaps = [max(gap - tolerance, 0.0) for gap in (theirs.value - ours.value, low, high)]
     n, others = (float(side["count"].sum()) / months for side in sides)
-    cost = _answer_cost(catalogue)
-    more = [gap * n for gap in gaps]
-    yield Repair(
-        group=standing.group,
-        how=f"more capacity: this many more cases of {standing.group} answered in time each month",
-        amount=more[0],
-        amount_lower=more[1],
-        amount_upper=more[2],
+    group, moved = standing.group, [gap / (1 / n + 1 / others) for gap in gaps]
+    more = f"more capacity: this many more cases of {group} answered in time each month"
+    same = f"same capacity: this many answers in time moved to {group} each month"
+    less = f"everybody else is answered in time {100 * moved[0] / others:.1f} points less often"
+    yield _repair(group, more, [gap * n for gap in gaps], _answer_cost(catalogue))
+    yield _repair(group, same, moved, 0.0, less)
+
+
+def _repair(group: str, how: str, amounts: Sequence[float], price: float | None, side_effect: str = "") -> Repair:
+    costs = [None if price is None else amount * price for amount in amounts]
+    return Repair(
+        group=group,
+        how=how,
+        amount=amounts[0],
+        amount_lower=amounts[1],
+        amount_upper=amounts[2],
         unit="answers",
-        cost_minor=None if cost is None else more[0] * cost,
-        cost_lower=None if cost is None else more[1] * cost,
-        cost_upper=None if cost is None else more[2] * cost,
-    )
-    moved = [gap / (1 / n + 1 / others) for gap in gaps]
-    yield Repair(
-        group=standing.group,
-        how=f"same capacity: this many answers in time moved to {standing.group} each month",
-        amount=moved[0],
-        amount_lower=moved[1],
-        amount_upper=moved[2],
-        unit="answers",
-        cost_minor=0.0,
-        cost_lower=0.0,
-        cost_upper=0.0,
-        side_effect=f"everybody else is answered in time {100 * moved[0] / others:.1f} points less often",
+        cost_minor=costs[0],
+        cost_lower=costs[1],
+        cost_upper=costs[2],
+        side_effect=side_effect,
     )
 
 

@@ -1,7 +1,5 @@
 """What a simple model reaches, and how a model does on later decisions of other customers."""
 
-from dataclasses import dataclass
-
 import lightgbm
 import numpy as np
 
@@ -16,24 +14,21 @@ FORWARD_SHARE = 0.7
 _FEWEST = 100
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Forward:
-    """How the booster, trained on early decisions of some customers, predicts later ones of others."""
-
-    r2: float
-    predicted_over_realised: float
-
-
 MOST_COMPARED = 60_000
 """Decisions that the linear model is tried on: more take memory and say nothing new."""
 
 
 def linear_r2(dataset: Dataset, seed: int) -> float:
     """Share of the variance that the linear model explains of customers it did not see; NaN where there is none."""
+    some = dataset.take(customers_at_random(dataset, MOST_COMPARED / dataset.size, seed))
+    return r2(some.values, linear_predictions(some, seed))
+
+
+def r2(values: FloatArray, predicted: FloatArray) -> float:
+    """Share of the variance that predictions explain; NaN where there is none."""
     from sklearn.metrics import r2_score
 
-    some = dataset.take(customers_at_random(dataset, MOST_COMPARED / dataset.size, seed))
-    return float(r2_score(some.values, linear_predictions(some, seed))) if np.ptp(some.values) > 0 else np.nan
+    return float(r2_score(values, predicted)) if np.ptp(values) > 0 else np.nan
 
 
 def linear_predictions(dataset: Dataset, seed: int) -> FloatArray:
@@ -54,11 +49,11 @@ def linear_predictions(dataset: Dataset, seed: int) -> FloatArray:
     return np.asarray(cross_val_predict(Ridge(alpha=100.0), matrix, dataset.values, groups=dataset.customers, cv=folds))
 
 
-def forward_check(learned: Learned) -> Forward | None:
-    """Train before a moment on four fifths of the customers, test after it on the others.
+def forward_metrics(learned: Learned) -> dict[str, float]:
+    """How the booster, trained on early decisions of four fifths of the customers, predicts later ones of the others.
 
-    Decisions whose window reaches beyond the moment are left out of training, or it would know the future. None where
-    the log holds too little before or after.
+    Decisions whose window reaches beyond the moment are left out of training, or it would know the future. Nothing
+    where the log holds too little before or after.
     """
     dataset = learned.dataset
     at = dataset.decisions["decided_at"].dt.epoch("us").to_numpy()
@@ -68,12 +63,10 @@ def forward_check(learned: Learned) -> Forward | None:
     is_test = is_test_customer[dataset.customers] & (at >= cut)
     is_train = ~is_test_customer[dataset.customers] & (ends <= cut)
     if is_test.sum() < _FEWEST or is_train.sum() < _FEWEST or np.ptp(dataset.values[is_test]) == 0:
-        return None
+        return {}
     predicted, values = _trained_apart(learned, dataset.take(is_train), dataset.take(is_test)), dataset.values[is_test]
-    from sklearn.metrics import r2_score
-
     ratio = float(predicted.mean() / values.mean()) if values.mean() else np.nan
-    return Forward(r2=float(r2_score(values, predicted)), predicted_over_realised=ratio)
+    return {"forward_r2": r2(values, predicted), "forward_predicted_over_realised": ratio}
 
 
 def _trained_apart(learned: Learned, train: Dataset, test: Dataset) -> FloatArray:

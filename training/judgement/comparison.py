@@ -22,7 +22,7 @@ from decisioning.arrays import FloatArray, IntArray
 from decisioning.value_model import ValueModel
 from training.data.datasets import Dataset
 from training.judgement.gain_curve import Order
-from training.judgement.tries import Tries, tries_of
+from training.judgement.tries import Tries
 from training.off_policy.estimators import Estimate, mean_estimate
 
 SILENCE_RULE = "silence"
@@ -102,12 +102,16 @@ def judge_choices(dataset: Dataset, models: Mapping[str, ValueModel], constant: 
         rules=(SILENCE_RULE, SINGLE_RULE),
         customers=dataset.customers,
         order=Order(
-            uplifts=first[rows, best] - first[:, 0],
-            gains=terms(best) - terms(silence),
-            customers=dataset.customers,
+            uplifts=first[rows, best] - first[:, 0], gains=terms(best) - terms(silence), customers=dataset.customers
         ),
         support=float(((own == dataset.actions) / dataset.probabilities).mean()),
-        tries=tries_of(choices, dataset.actions, dataset.probabilities, residuals, dataset.customers),
+        tries=Tries(
+            choices=choices,
+            actions=dataset.actions,
+            probabilities=dataset.probabilities,
+            spread=float(residuals.std()),
+            customer_count=int(np.unique(dataset.customers).size),
+        ),
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from decisioning.arrays import FloatArray
-from training.judgement.baselines import forward_check, linear_r2
+from training.judgement.baselines import forward_metrics, linear_r2, r2
 from training.judgement.gain_curve import GainCurve
 from training.models.effects import EffectEvidence
 from training.models.learner import Learned
@@ -39,10 +39,8 @@ def metrics_of(learned: Learned) -> dict[str, float]:
         "specific_share": learned.specific_share,
         **_effect_metrics(learned),
         **_validation_metrics(learned.validation),
+        **forward_metrics(learned),
     }
-    forward = forward_check(learned)
-    if forward is not None:
-        metrics |= {"forward_r2": forward.r2, "forward_predicted_over_realised": forward.predicted_over_realised}
     return {name: value for name, value in metrics.items() if np.isfinite(value)}
 
 
@@ -78,13 +76,6 @@ def _with_ends(name: str, estimate: Estimate) -> dict[str, float]:
 def own_values(values: FloatArray, evidence: EffectEvidence) -> FloatArray:
     """Predicted value of what was chosen, shape (n,)."""
     return np.take_along_axis(values, evidence.actions[:, np.newaxis], axis=1)[:, 0]
-
-
-def r2(values: FloatArray, predicted: FloatArray) -> float:
-    """Share of the variance that predictions explain; NaN where there is none."""
-    from sklearn.metrics import r2_score
-
-    return float(r2_score(values, predicted)) if np.ptp(values) > 0 else np.nan
 
 
 def calibration_error(values: FloatArray, predicted: FloatArray) -> float:

@@ -10,7 +10,6 @@ from decisioning.arrays import BoolArray
 from decisioning.catalogue.catalogue import Catalogue, LearningMethod
 from decisioning.catalogue.message import SILENCE
 from decisioning.value_model import ValueModel
-from features.computing.feature_set import feature_schema
 from features.history import History
 from features.log.event_log import EventLog
 from features.models.bundle import ModelBundle, value_model
@@ -38,7 +37,6 @@ class Trial:
     Attributes:
         twin: Trained as the model was, without the held-back customers.
         judgement: Of the twin, which it calls `TWIN`.
-        curve: Of its order.
     """
 
     twin: ModelBundle
@@ -66,10 +64,9 @@ def learn_by_method(
     dataset: Dataset, steps: Steps | None, catalogue: Catalogue, *, on_progress: OnProgress | None = None
 ) -> Learned:
     """Learn from a dataset, by its steps where it has some."""
-    schema = feature_schema(catalogue).fingerprint
     if steps is None:
-        return learn(dataset, catalogue, feature_schema=schema, on_progress=on_progress)
-    return learn_steps(dataset, steps, catalogue, feature_schema=schema, on_progress=on_progress)
+        return learn(dataset, catalogue, on_progress=on_progress)
+    return learn_steps(dataset, steps, catalogue, on_progress=on_progress)
 
 
 def try_out(dataset: Dataset, steps: Steps | None, catalogue: Catalogue) -> Trial | None:

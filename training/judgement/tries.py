@@ -10,11 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import sqrt
 
-import numpy as np
 from scipy.stats import t as student
 
 from decisioning.arrays import BoolArray, FloatArray, IntArray
-from training.off_policy.estimators import CONFIDENCE, MIN_EFFECTIVE_SIZE, Estimate
+from training.off_policy.estimators import CONFIDENCE, MIN_EFFECTIVE_SIZE, Estimate, effective_size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +25,6 @@ class Tries:
         actions: shape (n,), what was chosen.
         probabilities: shape (n,), how probable that was.
         spread: Standard deviation of outcomes around their predictions.
-        customer_count: Customers among them.
     """
 
     choices: Mapping[str, IntArray]
@@ -51,19 +49,4 @@ class Tries:
         return float(is_apart.mean()) * self.spread * sqrt(sum(1 / max(size, 1.0) for size in sizes))
 
     def _effective(self, tried: BoolArray) -> float:
-        """Kish's effective number of tries."""
-        weights = 1 / self.probabilities[tried]
-        return float(weights.sum() ** 2 / (weights**2).sum()) if weights.size else 0.0
-
-
-def tries_of(
-    choices: Mapping[str, IntArray], actions: IntArray, probabilities: FloatArray, left: FloatArray, customers: IntArray
-) -> Tries:
-    """Put together what a comparison is limited by; `left`, shape (n,), is outcomes less predictions."""
-    return Tries(
-        choices=choices,
-        actions=actions,
-        probabilities=probabilities,
-        spread=float(left.std()),
-        customer_count=int(np.unique(customers).size),
-    )
+        return effective_size(1 / self.probabilities[tried])

@@ -52,12 +52,7 @@ class KpiPeriod:
 
 
 def messages_of(log: Tables, catalogue: Catalogue, period: KpiPeriod) -> pl.DataFrame:
-    """Messages that were decided in a period.
-
-    Args:
-        log: Canonical tables.
-        catalogue: Costs of channels and classes of offers.
-        period: Decisions in it count, with outcomes before its end.
+    """Messages that were decided in a period, with outcomes before its end.
 
     Returns:
         One row per decision that sent: `decision_id`, `customer_id`, `touchpoint`, `channel`, `decided_at`, `class`,

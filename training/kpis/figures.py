@@ -1,6 +1,6 @@
 """From rows to figures: a number with its interval where there is enough data, else the reason why not."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import polars as pl
@@ -22,6 +22,8 @@ MESSAGE_RATES = {
 }
 _SURVEYS = ("effort", "csat", "nps")
 
+type _Size = tuple[int, int]  # of a sample, and customers behind it
+
 
 def message_figures(messages: pl.DataFrame) -> Iterator[Figure]:
     """Counts, rates and costs of messages from `messages_of`."""
@@ -38,22 +40,21 @@ def money_figures(messages: pl.DataFrame, increment: Increment, *, has_measure: 
     if not has_measure:
         reason = "the catalogue declares no measure of money"
         for kpi_id in ("contribution", "contribution_total", "incremental_contribution", "roi"):
-            yield missing(kpi_id, reason)
+            yield _missing(kpi_id, reason)
         return
     arrived = messages.filter(pl.col("is_delivered") & pl.col("is_complete"))
     credit, cost = _sums(arrived, "credited_minor"), _sums(arrived, "cost_minor")
     yield mean_figure("contribution", arrived, "credited_minor", "messages that arrived, with complete windows")
-    total = counted("contribution_total", float(arrived["credited_minor"].sum()), arrived, basis=Basis.ATTRIBUTED)
-    yield total
+    yield counted("contribution_total", float(arrived["credited_minor"].sum()), arrived, basis=Basis.ATTRIBUTED)
     yield _increment_figure("incremental_contribution", increment.effect, increment)
     if increment.roi is not None:
         yield _increment_figure("roi", increment.roi, increment)
     elif len(credit[1]) < MIN_CUSTOMERS or cost[0].sum() <= 0:
         reason = "nothing was spent" if len(credit[1]) >= MIN_CUSTOMERS else _too_few(len(credit[1]), "customers")
-        yield missing("roi", reason, arrived.height, len(credit[1]), basis=Basis.ATTRIBUTED)
+        yield _missing("roi", reason, (arrived.height, len(credit[1])), Basis.ATTRIBUTED)
     else:
         found = ratio(credit[0] - cost[0], cost[0])
-        yield of_interval("roi", found, arrived.height, len(credit[1]), basis=Basis.ATTRIBUTED, reason=increment.reason)
+        yield _of_interval("roi", found, (arrived.height, len(credit[1])), Basis.ATTRIBUTED, increment.reason)
 
 
 def case_figures(cases: pl.DataFrame) -> Iterator[Figure]:
@@ -78,61 +79,41 @@ def survey_figures(answers: pl.DataFrame) -> Iterator[Figure]:
 
 def rate_figure(kpi_id: str, rows: pl.DataFrame, flag: str, what: str) -> Figure:
     """A share of rows, by customer."""
-    hits, counts = _sums(rows, flag)
-    if len(counts) < MIN_CUSTOMERS:
-        return missing(kpi_id, _too_few(len(counts), f"customers with {what}"), rows.height, len(counts))
-    return of_interval(kpi_id, rate(hits, counts), rows.height, len(counts))
+    return _estimated(kpi_id, rows, flag, what, rate, Basis.COUNTED)
 
 
 def mean_figure(kpi_id: str, rows: pl.DataFrame, column: str, what: str, *, basis: Basis = Basis.ATTRIBUTED) -> Figure:
     """A mean over rows, by customer."""
-    totals, counts = _sums(rows, column)
-    if len(counts) < MIN_CUSTOMERS:
-        reason = _too_few(len(counts), f"customers with {what}")
-        return missing(kpi_id, reason, rows.height, len(counts), basis=basis)
-    return of_interval(kpi_id, ratio(totals, counts), rows.height, len(counts), basis=basis)
+    return _estimated(kpi_id, rows, column, what, ratio, basis)
 
 
-def of_interval(
-    kpi_id: str,
-    found: Interval,
-    sample_size: int,
-    customer_count: int,
-    *,
-    basis: Basis = Basis.COUNTED,
-    reason: str | None = None,
+def _estimated(
+    kpi_id: str, rows: pl.DataFrame, column: str, what: str, estimate: Callable[..., Interval], basis: Basis
 ) -> Figure:
-    """A figure that has a number."""
+    totals, counts = _sums(rows, column)
+    size = rows.height, len(counts)
+    if len(counts) < MIN_CUSTOMERS:
+        return _missing(kpi_id, _too_few(len(counts), f"customers with {what}"), size, basis)
+    return _of_interval(kpi_id, estimate(totals, counts), size, basis)
+
+
+def _of_interval(
+    kpi_id: str, found: Interval, size: _Size, basis: Basis = Basis.COUNTED, reason: str | None = None
+) -> Figure:
+    ends = {"value": found.value, "lower": found.lower, "upper": found.upper}
     return Figure(
-        kpi_id=kpi_id,
-        value=found.value,
-        lower=found.lower,
-        upper=found.upper,
-        sample_size=sample_size,
-        customer_count=customer_count,
-        basis=basis,
-        reason=reason or None,
+        kpi_id=kpi_id, sample_size=size[0], customer_count=size[1], basis=basis, reason=reason or None, **ends
     )
 
 
 def counted(kpi_id: str, value: float, rows: pl.DataFrame, *, basis: Basis = Basis.COUNTED) -> Figure:
     """A figure that was counted, without an interval."""
-    return Figure(
-        kpi_id=kpi_id,
-        value=value,
-        sample_size=rows.height,
-        customer_count=rows["customer_id"].n_unique(),
-        basis=basis,
-    )
+    customers = rows["customer_id"].n_unique()
+    return Figure(kpi_id=kpi_id, value=value, sample_size=rows.height, customer_count=customers, basis=basis)
 
 
-def missing(
-    kpi_id: str, reason: str, sample_size: int = 0, customers: int = 0, *, basis: Basis = Basis.COUNTED
-) -> Figure:
-    """A figure that has no number, and why."""
-    return Figure(
-        kpi_id=kpi_id, value=None, sample_size=sample_size, customer_count=customers, basis=basis, reason=reason
-    )
+def _missing(kpi_id: str, reason: str, size: _Size = (0, 0), basis: Basis = Basis.COUNTED) -> Figure:
+    return Figure(kpi_id=kpi_id, value=None, sample_size=size[0], customer_count=size[1], basis=basis, reason=reason)
 
 
 def _sums(rows: pl.DataFrame, column: str) -> tuple[np.ndarray, np.ndarray]:
@@ -147,20 +128,20 @@ def _too_few(count: int, what: str) -> str:
 
 
 def _increment_figure(kpi_id: str, found: Interval | None, increment: Increment) -> Figure:
-    basis, units, customers = Basis.INCREMENTAL, increment.unit_count, increment.customer_count
+    basis, size = Basis.INCREMENTAL, (increment.unit_count, increment.customer_count)
     if found is None:
-        return missing(kpi_id, increment.reason, units, customers, basis=basis)
-    return of_interval(kpi_id, found, units, customers, basis=basis)
+        return _missing(kpi_id, increment.reason, size, basis)
+    return _of_interval(kpi_id, found, size, basis)
 
 
 def _waiting(kpi_id: str, cases: pl.DataFrame, hours: str, flag: str, share: float) -> Figure:
-    customers = cases["customer_id"].n_unique()
+    size = cases.height, cases["customer_id"].n_unique()
     if cases.height < MIN_CASES:
         reason = f"not enough data: {cases.height:,} cases, and it takes {MIN_CASES}"
-        return missing(kpi_id, reason, cases.height, customers)
+        return _missing(kpi_id, reason, size)
     found = waiting_quantile(cases[hours].to_numpy(), cases[flag].to_numpy(), share)
     if found is None:
         over = int(cases[flag].sum())
         reason = f"beyond what was seen: {over:,} of {cases.height:,} cases are over"
-        return missing(kpi_id, reason, cases.height, customers)
-    return of_interval(kpi_id, found, cases.height, customers)
+        return _missing(kpi_id, reason, size)
+    return _of_interval(kpi_id, found, size)

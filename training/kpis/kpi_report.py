@@ -13,7 +13,7 @@ from features.computing.sources import Tables
 from features.history import History
 from features.log.cases import cases_of
 from features.log.contracts import EventType
-from features.reports.kpis import Figure, KpiReport, KpiRow
+from features.reports.kpis import KpiReport, KpiRow
 from training.kpis.contacts import KpiPeriod, bought_again, credited, first_purchases, messages_of
 from training.kpis.definitions import DEFINITIONS, REPEAT_DAYS
 from training.kpis.figures import case_figures, message_figures, money_figures, rate_figure, survey_figures
@@ -35,8 +35,6 @@ class KpiReading:
 
     Attributes:
         as_of: Only what happened before counts (aware, UTC).
-        days: Length of the period.
-        computed_at: When it is computed.
         command: What to type to get it again.
     """
 
@@ -61,11 +59,6 @@ class _Facts:
 
 def compute_kpis(log: Tables, catalogue: Catalogue, reading: KpiReading) -> KpiReport:
     """Compute every figure of a period.
-
-    Args:
-        log: Canonical tables.
-        catalogue: Costs, classes, cases, the money measure and its window.
-        reading: When and how.
 
     Raises:
         InvalidInputError: The period has no length.
@@ -166,18 +159,15 @@ def _at(place: Place) -> pl.Expr:
 
 
 def _row(facts: _Facts, place: Place) -> KpiRow:
-    messages = facts.messages.filter(_at(place))
-    repeats = facts.repeats if place == (None, None) else facts.repeats.filter(_at(place))
-    answers = facts.answers if place == (None, None) else facts.answers.filter(_at(place))
-    figures: dict[str, Figure] = {}
-    for figure in (
+    messages, repeats, answers = (rows.filter(_at(place)) for rows in (facts.messages, facts.repeats, facts.answers))
+    found = (
         *message_figures(messages),
         *money_figures(messages, _increment(facts, place), has_measure=facts.has_measure),
         *case_figures(_cases(facts.cases, messages, place)),
         *survey_figures(answers),
         rate_figure("repeat_purchase_rate", repeats, "is_repeated", "a first purchase"),
-    ):
-        figures[figure.kpi_id] = figure
+    )
+    figures = {figure.kpi_id: figure for figure in found}
     return KpiRow(touchpoint=place[0], channel=place[1], figures=tuple(figures[name] for name in DEFINITIONS))
 
 

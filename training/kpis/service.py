@@ -12,11 +12,7 @@ _HOUR = 3_600_000_000
 
 
 def case_times(cases: pl.DataFrame, period: KpiPeriod) -> pl.DataFrame:
-    """How long cases opened in a period waited, in hours.
-
-    Args:
-        cases: From `features.log.cases.cases_of`, as of the period's end.
-        period: Of the opening.
+    """How long cases opened in a period waited, in hours; `cases` from `cases_of`, as of its end.
 
     Returns:
         `cases` with `answer_hours` and `is_answered`, `resolution_hours` and `is_resolved`: where nobody did, the
@@ -101,6 +97,3 @@ def _scores(log: Tables, period: KpiPeriod) -> pl.DataFrame:
 def promoter_points(score: pl.Expr) -> pl.Expr:
     """100 for a promoter (9, 10), -100 for a detractor (0 to 6), else 0: their mean is the net promoter score."""
     return pl.when(score >= 9).then(100.0).when(score <= 6).then(-100.0).otherwise(0.0)  # noqa: PLR2004 - the NPS's own
-
-
-__all__ = ["case_times", "promoter_points", "reached_cases", "survey_answers", "with_contacts"]

@@ -19,6 +19,9 @@ from features.progress import OnProgress
 from training.data.datasets import Dataset
 from training.data.missing import copies_with_missing
 
+REPEATABLE = {"deterministic": True, "force_row_wise": True, "num_threads": 1, "verbosity": -1}
+"""LightGBM's parameters under which the same data give the same booster, in silence."""
+
 _LARGEST_NEGATIVE_SHARE = 0.02
 _FEWEST_BUYERS = 2
 
@@ -31,40 +34,30 @@ class BoosterSettings:
         objective: `tweedie` (money that is never or hardly ever negative: noise grows with the mean and effects
             multiply), `binary` (a rate), or `regression` (money that is often negative).
         most_rounds: Trees at most; cross-validation says where to stop.
-        fold_count: Folds of customers.
     """
 
     objective: str
     most_rounds: int = 230
-    learning_rate: float = 0.07
-    num_leaves: int = 15
     smallest_leaf: int = 150
-    column_share: float = 0.6
-    row_share: float = 0.7
-    l2: float = 5.0
-    tweedie_power: float = 1.6
     fold_count: int = 5
     seed: int = 20
 
-    def parameters(self, seed_shift: int = 0) -> dict[str, Any]:
+    def parameters(self) -> dict[str, Any]:
         """LightGBM's names for them; one thread, since boosters are trained side by side."""
         parameters: dict[str, Any] = {
             "objective": self.objective,
-            "learning_rate": self.learning_rate,
-            "num_leaves": self.num_leaves,
+            "learning_rate": 0.07,
+            "num_leaves": 15,
             "min_data_in_leaf": self.smallest_leaf,
-            "feature_fraction": self.column_share,
-            "bagging_fraction": self.row_share,
+            "feature_fraction": 0.6,
+            "bagging_fraction": 0.7,
             "bagging_freq": 1,
-            "lambda_l2": self.l2,
+            "lambda_l2": 5.0,
             "max_bin": 127,
-            "seed": self.seed + seed_shift,
-            "deterministic": True,
-            "force_row_wise": True,
-            "num_threads": 1,
-            "verbosity": -1,
+            "seed": self.seed,
+            **REPEATABLE,
         }
-        return parameters | ({"tweedie_variance_power": self.tweedie_power} if self.objective == "tweedie" else {})
+        return parameters | ({"tweedie_variance_power": 1.6} if self.objective == "tweedie" else {})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +70,6 @@ class CrossFitted:
         rounds: Trees, as cross-validation chose.
         raw: shape (n, k + 1) over the decisions asked for: the learned function for silence and every message, from
             the booster without the customer's fold.
-        objective: What was minimised.
         curve: Cross-validated loss after each round.
         importance: Share of the gain of each column, by name.
     """
@@ -86,7 +78,6 @@ class CrossFitted:
     scale: float
     rounds: int
     raw: FloatArray
-    objective: str
     curve: FloatArray
     importance: dict[str, float] = field(default_factory=dict[str, float])
 
@@ -171,7 +162,6 @@ def cross_fit(
         scale=scale,
         rounds=rounds,
         raw=raw[wanted],
-        objective=settings.objective,
         curve=curve,
         importance=importance_of(booster, columns),
     )
@@ -256,11 +246,7 @@ def _fit(matrix: FloatArray, target: FloatArray, settings: BoosterSettings, roun
 
 
 def _raw(
-    booster: lightgbm.Booster,
-    dataset: Dataset,
-    table: FloatArray,
-    rows: BoolArray,
-    rounds: int | None = None,
+    booster: lightgbm.Booster, dataset: Dataset, table: FloatArray, rows: BoolArray, rounds: int | None = None
 ) -> FloatArray:
     """The learned function for silence and every message: shape (rows, k + 1)."""
     part = dataset.take(rows)

@@ -10,7 +10,7 @@ import numpy as np
 
 from decisioning.arrays import BoolArray, FloatArray, IntArray
 from decisioning.errors import InsufficientDataError
-from training.models.boosting import train_watched
+from training.models.boosting import REPEATABLE, train_watched
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,8 +24,6 @@ class IngredientSettings:
 
     objective: str = "regression"
     most_rounds: int = 120
-    learning_rate: float = 0.1
-    num_leaves: int = 31
     smallest_leaf: int = 100
     seed: int = 30
 
@@ -33,8 +31,8 @@ class IngredientSettings:
         """LightGBM's names for them."""
         return {
             "objective": self.objective,
-            "learning_rate": self.learning_rate,
-            "num_leaves": self.num_leaves,
+            "learning_rate": 0.1,
+            "num_leaves": 31,
             "min_data_in_leaf": self.smallest_leaf,
             "feature_fraction": 0.5,
             "bagging_fraction": 0.7,
@@ -42,10 +40,7 @@ class IngredientSettings:
             "lambda_l2": 5.0,
             "max_bin": 63,
             "seed": self.seed,
-            "deterministic": True,
-            "force_row_wise": True,
-            "num_threads": 1,
-            "verbosity": -1,
+            **REPEATABLE,
         }
 
 

@@ -23,6 +23,7 @@ from training.models.effects import (
     reference_weights,
     shrink_averages,
 )
+from training.off_policy.estimators import effective_size
 
 FEW_DECISIONS = 200
 """From so many on, effects come from the regression of `training.models.effects`."""
@@ -78,5 +79,4 @@ def _shrunk(
 
 def _standing_behind(evidence: EffectEvidence, weights: FloatArray, rows: np.ndarray) -> float:
     """Effective decisions behind a mean, at most one per customer."""
-    own = weights[rows]
-    return min(float(own.sum() ** 2 / (own**2).sum()), float(np.unique(evidence.customers[rows]).size))
+    return min(effective_size(weights[rows]), float(np.unique(evidence.customers[rows]).size))

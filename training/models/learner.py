@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from decisioning.arrays import BoolArray, FloatArray
+from decisioning.arrays import BoolArray, FloatArray, IntArray
 from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.measure import Measure
 from decisioning.value_model import Calibrator, DesignLayout, MessageCoding
 from features.computing.feature_set import feature_schema as schema_of
 from features.models.bundle import ModelBundle
@@ -40,16 +41,10 @@ class Learned:
     """A model and what is known of it.
 
     Attributes:
-        bundle: What decisions are made with.
-        dataset: What it learned from.
         evidence: The decisions it was calibrated on.
-        choice: The logging policy.
-        fitted: The boosters.
-        effects: What messages do.
         parts: What is believed of it; `values` of `evidence.raw` are what the model says of customers it did not see.
         specific_share: Share of the particular part that is used; see `SHARES`.
         validation: What its free choice is worth on customers it did not see; None where the log has no probabilities.
-        settings: How boosters were trained.
     """
 
     bundle: ModelBundle
@@ -69,63 +64,106 @@ class Learned:
         return self.dataset.keys[best_constant(self.effects)]
 
 
-def meanings_of(catalogue: Catalogue, layout: DesignLayout) -> dict[str, str]:
-    """What the customer features of a model mean under a catalogue; those that it does not have are left out."""
-    meaning_of = schema_of(catalogue).meaning_of
-    return {name: meaning_of[name] for name in layout.customer if name in meaning_of}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lesson:
+    """A dataset, and what a catalogue says of learning from it.
+
+    Attributes:
+        table: shape (k + 1, m), from `boosting.message_table`.
+    """
+
+    dataset: Dataset
+    catalogue: Catalogue
+    measure: Measure
+    coding: MessageCoding
+    layout: DesignLayout
+    table: FloatArray
+    choice: LoggedChoice
+
+    @classmethod
+    def of(cls, dataset: Dataset, catalogue: Catalogue) -> "Lesson":
+        """Prepare a dataset."""
+        coding = MessageCoding(
+            offer_kinds=catalogue.offer_kinds,
+            channels=tuple(sorted(catalogue.channels)),
+            attributes=catalogue.offer_attributes,
+        )
+        return cls(
+            dataset=dataset,
+            catalogue=catalogue,
+            measure=learning_of(catalogue)[1],
+            coding=coding,
+            layout=DesignLayout(customer=dataset.feature_names, message=coding.columns),
+            table=message_table(coding, dataset),
+            choice=logged_choice(dataset),
+        )
+
+    def evidence(self, rows: BoolArray | IntArray, raw: FloatArray) -> EffectEvidence:
+        """Some decisions, with what boosters that did not see their customers say of them."""
+        _, customers = np.unique(self.dataset.customers[rows], return_inverse=True)
+        return EffectEvidence(
+            raw=raw,
+            actions=self.dataset.actions[rows],
+            values=self.dataset.values[rows],
+            customers=customers.astype(np.int64),
+            choice=replace(self.choice, probabilities=self.choice.probabilities[rows]),
+        )
+
+    def bundle(
+        self, booster: str, parts: Parts, calibrator: Calibrator, effects: MessageEffects, **notes: object
+    ) -> ModelBundle:
+        """What decisions are made with, and what is noted of it."""
+        learning, schema, keys = learning_of(self.catalogue)[0], schema_of(self.catalogue), self.dataset.keys
+        return ModelBundle(
+            booster=booster,
+            layout=self.layout,
+            coding=_coding_of(self, parts),
+            calibrator=calibrator,
+            feature_schema=schema.fingerprint,
+            catalogue_version=self.catalogue.version,
+            measure_id=self.measure.measure_id,
+            window_days=learning.window_days,
+            feature_meanings={
+                name: schema.meaning_of[name] for name in self.layout.customer if name in schema.meaning_of
+            },
+            unit=self.measure.unit,
+            notes={
+                "best_constant": keys[best_constant(effects)],
+                "average_effects": dict(zip(keys[1:], effects.shrunk_averages.tolist(), strict=True)),
+                "is_randomised": self.choice.is_randomised,
+                "dataset_digest": self.dataset.digest,
+                **notes,
+            },
+        )
 
 
 def learn(
     dataset: Dataset,
     catalogue: Catalogue,
     *,
-    feature_schema: str,
     settings: BoosterSettings | None = None,
     on_progress: OnProgress | None = None,
 ) -> Learned:
-    """Train a model.
-
-    Args:
-        dataset: From `datasets.make_dataset`.
-        catalogue: Says what messages are and what is learned.
-        feature_schema: Fingerprint of the features.
-        settings: How to train boosters; default what fits the dataset.
-        on_progress: Told how many boosters are done.
-    """
-    learning, measure = learning_of(catalogue)
-    settings = settings or settings_for(dataset, measure)
-    coding = MessageCoding(
-        offer_kinds=catalogue.offer_kinds,
-        channels=tuple(sorted(catalogue.channels)),
-        attributes=catalogue.offer_attributes,
-    )
-    layout = DesignLayout(customer=dataset.feature_names, message=coding.columns)
-    table = message_table(coding, dataset)
-    choice = logged_choice(dataset)
+    """Train a model."""
+    lesson = Lesson.of(dataset, catalogue)
+    table, columns, choice = lesson.table, lesson.layout.columns, lesson.choice
+    settings = settings or settings_for(dataset, lesson.measure)
     rows = _calibrated_rows(dataset, settings.seed)
     groups = column_groups(dataset.feature_names, catalogue)
-    fitted = cross_fit(dataset, table, layout.columns, settings, groups=groups, rows=rows, on_progress=on_progress)
-    evidence = _evidence(dataset, fitted, choice, rows)
+    fitted = cross_fit(dataset, table, columns, settings, groups=groups, rows=rows, on_progress=on_progress)
+    evidence = lesson.evidence(rows, fitted.raw * fitted.scale)
     effects = effects_of(evidence)
     share = _specific_share(evidence, effects) if choice.is_randomised else 1.0
     seen = with_baseline(believe(effects, evidence.raw, specific_share=share), evidence)
-    final_raw = raw_of(fitted.text, dataset, table, _averaged_rows(dataset, settings.seed)) * fitted.scale
-    final = _of_final_booster(seen, believe(effects, final_raw, specific_share=share))
-    bundle = ModelBundle(
-        booster=fitted.text,
-        layout=layout,
-        coding=coding_of(coding, dataset, table, final, choice),
-        calibrator=_calibrator(final, table, fitted.scale),
-        feature_schema=feature_schema,
-        catalogue_version=catalogue.version,
-        measure_id=measure.measure_id,
-        window_days=learning.window_days,
-        feature_meanings=meanings_of(catalogue, layout),
-        unit=measure.unit,
-        notes=_notes(dataset, effects, choice),
+    averaged = customers_at_random(dataset, MOST_AVERAGED / dataset.size, settings.seed + 2)
+    final_raw = raw_of(fitted.text, dataset, table, averaged) * fitted.scale
+    final = replace(  # the baseline is estimated on customers that boosters did not see
+        believe(effects, final_raw, specific_share=share),
+        baseline_intercept=seen.baseline_intercept,
+        baseline_slope=seen.baseline_slope,
     )
     return Learned(
-        bundle=bundle,
+        bundle=lesson.bundle(fitted.text, final, _calibrator(final, table, fitted.scale), effects),
         dataset=dataset,
         evidence=evidence,
         choice=choice,
@@ -138,36 +176,10 @@ def learn(
     )
 
 
-def _of_final_booster(seen: Parts, final: Parts) -> Parts:
-    """Parts of the booster that decides; its baseline is estimated on customers that boosters did not see."""
-    return replace(final, baseline_intercept=seen.baseline_intercept, baseline_slope=seen.baseline_slope)
-
-
-def _notes(dataset: Dataset, effects: MessageEffects, choice: LoggedChoice) -> dict[str, object]:
-    return {
-        "best_constant": dataset.keys[best_constant(effects)],
-        "average_effects": dict(zip(dataset.keys[1:], effects.shrunk_averages.tolist(), strict=True)),
-        "is_randomised": choice.is_randomised,
-        "dataset_digest": dataset.digest,
-    }
-
-
 def best_constant(effects: MessageEffects) -> int:
     """The single action that is worth most on average: 0 for silence, i for message i - 1."""
     best = int(effects.shrunk_averages.argmax())
     return best + 1 if effects.shrunk_averages[best] > _NOTHING else 0
-
-
-def _evidence(dataset: Dataset, fitted: CrossFitted, choice: LoggedChoice, rows: BoolArray) -> EffectEvidence:
-    part = replace(choice, probabilities=choice.probabilities[rows])
-    _, customers = np.unique(dataset.customers[rows], return_inverse=True)
-    return EffectEvidence(
-        raw=fitted.raw * fitted.scale,
-        actions=dataset.actions[rows],
-        values=dataset.values[rows],
-        customers=customers.astype(np.int64),
-        choice=part,
-    )
 
 
 def _specific_share(evidence: EffectEvidence, effects: MessageEffects) -> float:
@@ -195,10 +207,6 @@ def _calibrated_rows(dataset: Dataset, seed: int) -> BoolArray:
     return customers_at_random(dataset, share, seed + 1)
 
 
-def _averaged_rows(dataset: Dataset, seed: int) -> BoolArray:
-    return customers_at_random(dataset, MOST_AVERAGED / dataset.size, seed + 2)
-
-
 def customers_at_random(dataset: Dataset, share: float, seed: int) -> BoolArray:
     """Decisions of a share of customers, at least a hundred of them: shape (n,)."""
     if share >= 1:
@@ -220,14 +228,12 @@ def _calibrator(parts: Parts, table: FloatArray, scale: float) -> Calibrator:
     )
 
 
-def coding_of(
-    coding: MessageCoding, dataset: Dataset, table: FloatArray, parts: Parts, choice: LoggedChoice
-) -> MessageCoding:
+def _coding_of(lesson: Lesson, parts: Parts) -> MessageCoding:
     """The coding with what is known of each message, and what to expect of others."""
+    dataset, coding, described, shares = lesson.dataset, lesson.coding, lesson.table[1:], lesson.choice.shares[1:]
     keys, offers = dataset.keys[1:], [message.offer.offer_id for message in dataset.messages]
-    shares = choice.shares[1:]
-    offset = prior_of(coding, table[1:], parts.offsets, shares)
-    response = prior_of(coding, table[1:], parts.responses, shares)
+    offset = prior_of(coding, described, parts.offsets, shares)
+    response = prior_of(coding, described, parts.responses, shares)
     return replace(
         coding,
         offsets=dict(zip(keys, parts.offsets.tolist(), strict=True)),
@@ -238,7 +244,7 @@ def coding_of(
         offer_responses=_by_offer(offers, parts.responses, shares),
         prior_response=response.start,
         response_slopes=response.slopes,
-        number_ranges=number_ranges(coding, table[1:], shares),
+        number_ranges=number_ranges(coding, described, shares),
     )
 
 

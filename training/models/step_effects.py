@@ -46,25 +46,34 @@ _LEAST_VARIANCE = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ingredients:
-    """What effects are estimated from, for n decisions.
+class Expected:
+    """What came of n decisions, and what was to be expected of silence.
 
     Attributes:
         folds: shape (n,), fold of each decision's customer.
         target: shape (n,), S.
         silence: shape (n,), E[S | x, silence] by boosters that did not see the customer.
-        seen: P(seen | x, message), by designs of customer and message; None where no log says what was seen.
-        stages: shape (n,), what theta is grouped by besides the offer: place of the logged stage, from 1; where the
-            log names none, that of the stage that features tell; 0 for none.
         loss: Held-out loss of the booster of `silence`, by round.
     """
 
     folds: IntArray
     target: FloatArray
     silence: FloatArray
+    loss: FloatArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ingredients(Expected):
+    """What effects are estimated from, for n decisions.
+
+    Attributes:
+        seen: P(seen | x, message), by designs of customer and message; None where no log says what was seen.
+        stages: shape (n,), what theta is grouped by besides the offer: place of the logged stage, from 1; where the
+            log names none, that of the stage that features tell; 0 for none.
+    """
+
     seen: CrossPredictor | None
     stages: IntArray
-    loss: FloatArray
 
     def seen_probability(self, design: FloatArray, folds: IntArray) -> FloatArray:
         """P(seen) of design rows, shape (n,); 1 where nothing says so."""
@@ -107,16 +116,6 @@ def mix_ingredients(
         stages=np.where(steps.stages == UNKNOWN_STAGE, told_stages(dataset), steps.stages + 1),
         loss=found.loss,
     )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Expected:
-    """What came of n decisions and what was to be expected of silence; fields as of `Ingredients`."""
-
-    folds: IntArray
-    target: FloatArray
-    silence: FloatArray
-    loss: FloatArray
 
 
 def expected_without(dataset: Dataset, steps: Steps, own_columns: BoolArray, seed: int) -> Expected:

@@ -13,19 +13,18 @@ import numpy as np
 from decisioning.arrays import BoolArray, FloatArray, IntArray
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import InsufficientDataError
-from decisioning.value_model import Calibrator, DesignLayout, MessageCoding
+from decisioning.value_model import Calibrator, DesignLayout
 from features.computing.definition import Group
 from features.computing.feature_set import feature_schema as schema_of
-from features.models.bundle import ModelBundle
 from features.progress import OnProgress
-from training.data.action_probabilities import LoggedChoice, logged_choice
-from training.data.datasets import Dataset, learning_of
+from training.data.action_probabilities import LoggedChoice
+from training.data.datasets import Dataset
 from training.data.missing import column_groups, copies_with_missing
 from training.data.steps import Steps
-from training.models.boosting import CrossFitted, Shown, designs, importance_of, message_table, settings_for
-from training.models.effects import EffectEstimate, EffectEvidence, MessageEffects, Parts, reference_weights
+from training.models.boosting import REPEATABLE, CrossFitted, Shown, designs, importance_of, settings_for
+from training.models.effects import EffectEstimate, MessageEffects, Parts, reference_weights
 from training.models.few_decisions import FEW_DECISIONS
-from training.models.learner import Learned, best_constant, coding_of, customers_at_random, meanings_of
+from training.models.learner import Learned, Lesson, customers_at_random
 from training.models.step_effects import (
     Ingredients,
     Theta,
@@ -101,21 +100,9 @@ class _Course:
 
 
 def learn_steps(
-    dataset: Dataset,
-    steps: Steps,
-    catalogue: Catalogue,
-    *,
-    feature_schema: str,
-    on_progress: OnProgress | None = None,
+    dataset: Dataset, steps: Steps, catalogue: Catalogue, *, on_progress: OnProgress | None = None
 ) -> Learned:
     """Train a model on steps.
-
-    Args:
-        dataset: From `datasets.make_dataset`.
-        steps: From `steps.steps_of`.
-        catalogue: Says what messages are and what is learned.
-        feature_schema: Fingerprint of the features.
-        on_progress: Told how many of its steps are done.
 
     Raises:
         InsufficientDataError: Fewer than `FEW_DECISIONS` decisions, or hardly any silence among them.
@@ -125,38 +112,23 @@ def learn_steps(
             f"training by steps needs at least {FEW_DECISIONS} decisions whose window is over, got {dataset.size}; log"
             " more, or let learning.method be windows, which needs fewer"
         )
-    learning, measure = learning_of(catalogue)
-    settings = settings_for(dataset, measure)
-    coding = MessageCoding(
-        offer_kinds=catalogue.offer_kinds,
-        channels=tuple(sorted(catalogue.channels)),
-        attributes=catalogue.offer_attributes,
-    )
-    layout = DesignLayout(customer=dataset.feature_names, message=coding.columns)
-    table, choice = message_table(coding, dataset), logged_choice(dataset)
-    ingredients = mix_ingredients(dataset, steps, table, own_columns(dataset, catalogue), settings.seed)
-    _tell(on_progress, 1)
-    course = _course(dataset, ingredients, table, stage_count=len(catalogue.stages) + 1)
+    tell = on_progress or (lambda _done, _total: None)
+    lesson = Lesson.of(dataset, catalogue)
+    settings, choice = settings_for(dataset, lesson.measure), lesson.choice
+    ingredients = mix_ingredients(dataset, steps, lesson.table, own_columns(dataset, catalogue), settings.seed)
+    tell(1, _STEPS_TO_TELL)
+    course = _course(dataset, ingredients, lesson.table, stage_count=len(catalogue.stages) + 1)
     effects, parts = _effects(course, choice), _parts(choice)
-    _tell(on_progress, 2)
-    evidence = _evidence(course, choice, _some(dataset, MOST_CHECKED, settings.seed + 1))
-    _tell(on_progress, 3)
-    served = _served(course, layout, parts, column_groups(dataset.feature_names, catalogue), settings.seed)
-    _tell(on_progress, _STEPS_TO_TELL)
+    tell(2, _STEPS_TO_TELL)
+    rows = _some(dataset, MOST_CHECKED, settings.seed + 1)
+    silence = ingredients.silence[rows][:, np.newaxis]
+    evidence = lesson.evidence(rows, np.hstack([silence, silence + course.effects(rows, is_honest=True)]))
+    tell(3, _STEPS_TO_TELL)
+    served = _served(course, lesson.layout, parts, column_groups(dataset.feature_names, catalogue), settings.seed)
+    tell(_STEPS_TO_TELL, _STEPS_TO_TELL)
+    told = replace(parts, offsets=served.offsets)
     return Learned(
-        bundle=ModelBundle(
-            booster=served.text,
-            layout=layout,
-            coding=coding_of(coding, dataset, table, replace(parts, offsets=served.offsets), choice),
-            calibrator=served.calibrator,
-            feature_schema=feature_schema,
-            catalogue_version=catalogue.version,
-            measure_id=measure.measure_id,
-            window_days=learning.window_days,
-            feature_meanings=meanings_of(catalogue, layout),
-            unit=measure.unit,
-            notes=_notes(dataset, effects, choice, served.likeness),
-        ),
+        bundle=lesson.bundle(served.text, told, served.calibrator, effects, likeness=served.likeness),
         dataset=dataset,
         evidence=evidence,
         choice=choice,
@@ -256,19 +228,6 @@ def _rows(dataset: Dataset, rows: IntArray) -> Dataset:
     return dataset.take(kept)
 
 
-def _evidence(course: _Course, choice: LoggedChoice, rows: IntArray) -> EffectEvidence:
-    """Some decisions with what is said of customers that no estimate saw."""
-    silence = course.ingredients.silence[rows][:, np.newaxis]
-    _, customers = np.unique(course.dataset.customers[rows], return_inverse=True)
-    return EffectEvidence(
-        raw=np.hstack([silence, silence + course.effects(rows, is_honest=True)]),
-        actions=course.dataset.actions[rows],
-        values=course.dataset.values[rows],
-        customers=customers.astype(np.int64),
-        choice=replace(choice, probabilities=choice.probabilities[rows]),
-    )
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Served:
     """The booster that says what was estimated.
@@ -291,7 +250,6 @@ class _Served:
             scale=self.scale,
             rounds=int(ingredients.loss.argmin()) + 1,
             raw=raw,
-            objective="regression",
             curve=ingredients.loss,
             importance=self.importance,
         )
@@ -303,7 +261,8 @@ def _served(course: _Course, layout: DesignLayout, parts: Parts, groups: IntArra
     part, effects = _rows(course.dataset, rows), course.effects(rows, is_honest=False)
     places, messages = _told_pairs(course, rows, seed)
     silence, changes = course.ingredients.silence[rows], effects[places, messages]
-    weight = _ratio(float(changes.std()), float(silence.std()))
+    spreads = float(changes.std()), float(silence.std())
+    weight = spreads[0] / spreads[1] if min(spreads) > 0 else 1.0
     lines = np.concatenate([np.arange(len(rows)), places])
     actions = np.concatenate([np.zeros(len(rows), dtype=np.int64), messages + 1])
     target = weight * silence[lines] + np.concatenate([np.zeros(len(rows)), changes])
@@ -350,10 +309,7 @@ def _told_booster(matrix: FloatArray, target: FloatArray, seed: int) -> lightgbm
         "feature_fraction": 0.7,
         "max_bin": 127,
         "seed": seed,
-        "deterministic": True,
-        "force_row_wise": True,
-        "num_threads": 1,
-        "verbosity": -1,
+        **REPEATABLE,
     }
     return lightgbm.train(parameters, lightgbm.Dataset(matrix, target, params=parameters), num_boost_round=_TREES)
 
@@ -362,10 +318,6 @@ def _means(terms: FloatArray, messages: IntArray, count: int) -> FloatArray:
     """Mean of the terms of each message, 0 where there is none: shape (k,)."""
     counts = np.bincount(messages, minlength=count)
     return np.bincount(messages, weights=terms, minlength=count) / np.maximum(counts, 1)
-
-
-def _ratio(top: float, bottom: float) -> float:
-    return top / bottom if top > 0 and bottom > 0 else 1.0
 
 
 def _validate(course: _Course) -> Validation:
@@ -393,18 +345,3 @@ def _validate(course: _Course) -> Validation:
         predicted_gain_over_realised=float(predicted.mean()) / gain.value if gain.value else np.nan,
         deviation_share=float((believed > 0).mean()),
     )
-
-
-def _notes(dataset: Dataset, effects: MessageEffects, choice: LoggedChoice, likeness: float) -> dict[str, object]:
-    return {
-        "best_constant": dataset.keys[best_constant(effects)],
-        "average_effects": dict(zip(dataset.keys[1:], effects.shrunk_averages.tolist(), strict=True)),
-        "is_randomised": choice.is_randomised,
-        "dataset_digest": dataset.digest,
-        "likeness": likeness,
-    }
-
-
-def _tell(on_progress: OnProgress | None, done: int) -> None:
-    if on_progress is not None:
-        on_progress(done, _STEPS_TO_TELL)

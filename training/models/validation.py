@@ -39,34 +39,23 @@ class Validation:
 
 
 def validate(evidence: EffectEvidence, parts: Parts, constant: int) -> Validation:
-    """Judge calibrated values by doubly robust estimation with the logged action probabilities.
-
-    Args:
-        evidence: Decisions, and boosters that did not see their customers.
-        parts: What is believed of these boosters.
-        constant: The best single action.
-    """
+    """Judge calibrated values by doubly robust estimation with the logged action probabilities."""
     values = parts.values(evidence.raw)
     greedy = values.argmax(axis=1).astype(np.int64)
-    estimates = {
-        name: _doubly_robust(evidence, values, choices)
-        for name, choices in (
-            ("value", greedy),
-            ("constant", np.full_like(greedy, constant)),
-            ("silence", np.zeros_like(greedy)),
-        )
-    }
-    chosen = np.take_along_axis(values, greedy[:, np.newaxis], axis=1)[:, 0]
-    realised_gain = estimates["value"].value - estimates["silence"].value
+    free, single, silence = (
+        _doubly_robust(evidence, values, choices)
+        for choices in (greedy, np.full_like(greedy, constant), np.zeros_like(greedy))
+    )
+    chosen = values.max(axis=1)
     return Validation(
-        value=estimates["value"],
-        constant=estimates["constant"],
-        silence=estimates["silence"],
+        value=free,
+        constant=single,
+        silence=silence,
         logged=float(evidence.values.mean()),
-        gain_over_silence=difference(estimates["value"], estimates["silence"], evidence.customers),
-        gain_over_constant=difference(estimates["value"], estimates["constant"], evidence.customers),
-        predicted_over_realised=_ratio(float(chosen.mean()), estimates["value"].value),
-        predicted_gain_over_realised=_ratio(float((chosen - values[:, 0]).mean()), realised_gain),
+        gain_over_silence=difference(free, silence, evidence.customers),
+        gain_over_constant=difference(free, single, evidence.customers),
+        predicted_over_realised=_ratio(float(chosen.mean()), free.value),
+        predicted_gain_over_realised=_ratio(float((chosen - values[:, 0]).mean()), free.value - silence.value),
         deviation_share=float((greedy != constant).mean()),
     )
 

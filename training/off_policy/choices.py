@@ -19,6 +19,7 @@ from decisioning.policy import Policy, decide
 from decisioning.scoring import FeatureVector
 from decisioning.value_model import ValueModel
 from features.computing.compute import compute_features
+from features.computing.feature_schema import FeatureSchema
 from features.computing.feature_set import feature_schema
 from features.history import History
 from features.progress import OnStageProgress
@@ -34,7 +35,6 @@ class PolicyChoices:
 
     Attributes:
         keys: `silence`, then the key of every message of the catalogue's touchpoints.
-        offers: Offer, channel and creative of each key; three None for silence.
         greedy: shape (n,), column of what arbitration puts first, before any chance.
         probabilities: shape (n, k + 1), chances with exploration; 0 for what no gate let pass.
         permitted: shape (n, k + 1), what passed every gate; silence always does.
@@ -43,7 +43,6 @@ class PolicyChoices:
     """
 
     keys: tuple[str, ...]
-    offers: tuple[tuple[str | None, str | None, str | None], ...]
     greedy: IndexArray
     probabilities: FloatArray
     permitted: npt.NDArray[np.bool_]
@@ -57,14 +56,8 @@ class PolicyChoices:
 
     def take(self, rows: IndexArray) -> "PolicyChoices":
         """The policy at some of the decisions, by their places."""
-        return replace(
-            self,
-            greedy=self.greedy[rows],
-            probabilities=self.probabilities[rows],
-            permitted=self.permitted[rows],
-            predicted=self.predicted[rows],
-            is_known=self.is_known[rows],
-        )
+        names = ("greedy", "probabilities", "permitted", "predicted", "is_known")
+        return replace(self, **{name: getattr(self, name)[rows] for name in names})
 
 
 def policy_to_judge(catalogue: Catalogue, seed: str) -> Policy:
@@ -174,31 +167,20 @@ class _Situations:
 class _Columns:
     """Where each message of each touchpoint stands in the matrices."""
 
-    keys: tuple[str, ...]
-    offers: tuple[tuple[str | None, str | None, str | None], ...]
     places: dict[str, int]
     by_touchpoint: dict[str, IndexArray]
 
     @classmethod
     def of(cls, policy: Policy, touchpoints: set[str]) -> "_Columns":
-        messages = {message.key: message for name in touchpoints for message in policy.candidates(name)}
-        keys = (SILENCE, *sorted(messages))
-        places = {key: place for place, key in enumerate(keys)}
-        named = [
-            (one.offer.offer_id, one.channel.channel_id, one.creative.creative_id)
-            for one in (messages[key] for key in keys[1:])
-        ]
+        messages = {message.key for name in touchpoints for message in policy.candidates(name)}
+        places = {key: place for place, key in enumerate((SILENCE, *sorted(messages)))}
         rows = {name: [0, *(places[one.key] for one in policy.candidates(name))] for name in touchpoints}
-        return cls(
-            keys=keys,
-            offers=((None, None, None), *named),
-            places=places,
-            by_touchpoint={name: np.array(row, dtype=np.intp) for name, row in rows.items()},
-        )
+        by_touchpoint = {name: np.array(row, dtype=np.intp) for name, row in rows.items()}
+        return cls(places=places, by_touchpoint=by_touchpoint)
 
 
 def _fill(situations: _Situations, columns: _Columns, tell: OnStageProgress) -> PolicyChoices:
-    n, width = len(situations.ids), len(columns.keys)
+    n, width = len(situations.ids), len(columns.places)
     greedy = np.zeros(n, dtype=np.intp)
     probabilities, predicted = np.zeros((n, width)), np.full((n, width), np.nan)
     permitted = np.zeros((n, width), dtype=np.bool_)
@@ -218,8 +200,7 @@ def _fill(situations: _Situations, columns: _Columns, tell: OnStageProgress) -> 
             done += len(rows)
             tell("deciding", done, n)
     return PolicyChoices(
-        keys=columns.keys,
-        offers=columns.offers,
+        keys=tuple(columns.places),
         greedy=greedy,
         probabilities=probabilities,
         permitted=permitted,
@@ -250,7 +231,10 @@ def _values(situations: _Situations, touchpoint_id: str, rows: Sequence[int]) ->
 
 def _nothing_known(catalogue: Catalogue) -> FeatureVector:
     schema = feature_schema(catalogue)
-    values = np.full(len(schema.names), np.nan)
+    return _vector(schema, np.full(len(schema.names), np.nan))
+
+
+def _vector(schema: FeatureSchema, values: FloatArray) -> FeatureVector:
     return FeatureVector(names=schema.names, values=values, ages_seconds={}, schema=schema.fingerprint)
 
 
@@ -262,12 +246,7 @@ def _features_at(
     anchors = decisions.select("customer_id", at="decided_at")
     frame = compute_features(history, anchors, catalogue, on_progress=lambda done, total: tell("features", done, total))
     matrix = frame.select(pl.col(name).fill_null(np.nan) for name in schema.names).to_numpy()
-    return [
-        None
-        if np.isnan(row).all()
-        else FeatureVector(names=schema.names, values=row, ages_seconds={}, schema=schema.fingerprint)
-        for row in np.ascontiguousarray(matrix)
-    ]
+    return [None if np.isnan(row).all() else _vector(schema, row) for row in np.ascontiguousarray(matrix)]
 
 
 def _window_days(decisions: pl.DataFrame) -> list[float]:

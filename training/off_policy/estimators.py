@@ -36,8 +36,6 @@ class Estimate:
     Attributes:
         value: In the reward's unit, per decision.
         standard_error: Clustered by customer.
-        lower: Lower end of the interval.
-        upper: Upper end of the interval.
         influence: shape (n,), what each decision contributes to the error; sums to 0.
     """
 
@@ -211,18 +209,25 @@ def support_of(weights: FloatArray, customers: IndexArray) -> Support:
         weights: shape (n,), from `importance_weights`.
         customers: shape (n,).
 
-    Reference:
-        Effective size (sum w)^2 / sum w^2: Kish (1965), Survey sampling, section 11.7.
     """
-    squares = float((weights**2).sum())
     mean = float(weights.mean())
     return Support(
-        effective_size=float(weights.sum() ** 2 / squares) if squares else 0.0,
+        effective_size=effective_size(weights),
         matched_customers=int(np.unique(customers[weights > 0]).size),
         largest_weight=float(weights.max()),
         mean_weight=mean,
         mean_weight_error=clustered_error(weights - mean, customers),
     )
+
+
+def effective_size(weights: FloatArray) -> float:
+    """How many evenly weighted observations are as precise: (sum w)^2 / sum w^2; 0 without any.
+
+    Reference:
+        Kish (1965), Survey sampling, section 11.7.
+    """
+    squares = float((weights**2).sum())
+    return float(weights.sum() ** 2 / squares) if squares else 0.0
 
 
 def check_support(support: Support, policy: str) -> None:
@@ -259,7 +264,6 @@ def _estimate(value: float, influence: FloatArray, customers: IndexArray) -> Est
 
 
 def _by_customer(terms: FloatArray, customers: IndexArray) -> tuple[FloatArray, int]:
-    """Sums per customer, and how many customers there are."""
     if customers.shape != terms.shape:
         raise InvalidInputError(f"customers must have the shape of the terms, got {customers.shape} and {terms.shape}")
     counts = np.bincount(customers)

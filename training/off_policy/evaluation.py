@@ -6,10 +6,12 @@ a gate closes it) is a choice the policy makes with probability 0, so it weighs 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from decisioning.arrays import FloatArray, IndexArray
@@ -39,6 +41,9 @@ from training.off_policy.rewards import Reward, reward_of, rewards_of
 GREEDY, EXPLORING, LOGGED = "greedy", "exploring", "logging_policy"
 SILENT, CONSTANT = "silence", "best_single_message"
 
+ESTIMATORS = ("dr", "snips", "ips")
+"""Doubly robust, self-normalised, and inverse probability weighting."""
+
 MAX_UNTRIED = 0.01
 """Share of its probability that a policy may put on messages the log never sent."""
 
@@ -47,29 +52,26 @@ DEFAULT_WINDOW_DAYS = 7.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyValue:
-    """Value of one policy per decision, in the reward's unit; every estimate is None where the log cannot say.
+    """Value of one policy per decision, in the reward's unit.
 
     Attributes:
+        estimates: By each of `ESTIMATORS`; none where the log cannot say.
         problem: Why it cannot; None where it can.
     """
 
     name: str
-    ips: Estimate | None = None
-    snips: Estimate | None = None
-    dr: Estimate | None = None
+    estimates: Mapping[str, Estimate] = field(default_factory=dict[str, Estimate])
     support: Support | None = None
     problem: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairedDifference:
-    """One policy less another, on the same decisions, by each estimator."""
+    """One policy less another, on the same decisions, by each of `ESTIMATORS`."""
 
     policy: str
     against: str
-    ips: Estimate
-    snips: Estimate
-    dr: Estimate
+    estimates: Mapping[str, Estimate]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,14 +138,7 @@ def judge(
     *,
     on_progress: OnStageProgress | None = None,
 ) -> Judged:
-    """Decide every decision of a log again.
-
-    Args:
-        history: Canonical tables of customers that the model never saw.
-        catalogue: The catalogue in force.
-        model: What gives values.
-        settings: The seed of the draws.
-        on_progress: Told how far it is.
+    """Decide every decision of a log again, by a model that never saw its customers.
 
     Raises:
         InsufficientDataError: There is no decision, or none whose window is over.
@@ -256,7 +251,7 @@ def _rescaled(predicted: FloatArray, rewards: FloatArray, actions: IndexArray, c
     Every message gets the mean reward it brought, and customers differ around it along a line. Both are taken from
     the other half of the customers, so that no reward predicts itself.
     """
-    told = np.take_along_axis(predicted, np.maximum(actions, 0)[:, None], axis=1)[:, 0]
+    told = _at(predicted, actions)
     is_usable = (actions >= 0) & np.isfinite(told)
     result = np.empty_like(predicted)
     for half in (0, 1):
@@ -317,19 +312,22 @@ def _value(rows: _Rows, choices: PolicyChoices, name: str, target: FloatArray, *
         if must:
             raise
         return PolicyValue(name=name, support=support, problem=str(error))
-    told = np.take_along_axis(rows.predicted, np.maximum(rows.actions, 0)[:, None], axis=1)[:, 0]
-    return PolicyValue(
-        name=name,
-        ips=ips(weights, rows.rewards, rows.customers),
-        snips=snips(weights, rows.rewards, rows.customers),
-        dr=doubly_robust(weights, rows.rewards, told, (target * rows.predicted).sum(axis=1), rows.customers),
-        support=support,
-    )
+    told, expected = _at(rows.predicted, rows.actions), (target * rows.predicted).sum(axis=1)
+    estimates = {
+        "dr": doubly_robust(weights, rows.rewards, told, expected, rows.customers),
+        "snips": snips(weights, rows.rewards, rows.customers),
+        "ips": ips(weights, rows.rewards, rows.customers),
+    }
+    return PolicyValue(name=name, estimates=estimates, support=support)
+
+
+def _at(matrix: npt.NDArray[Any], actions: IndexArray) -> npt.NDArray[Any]:
+    """A matrix's value for the logged action of each decision, shape (n,); for silence's where the action is -1."""
+    return np.take_along_axis(matrix, np.maximum(actions, 0)[:, None], axis=1)[:, 0]
 
 
 def _chance_of_logged(rows: _Rows, target: FloatArray) -> FloatArray:
-    chance = np.take_along_axis(target, np.maximum(rows.actions, 0)[:, None], axis=1)[:, 0]
-    return np.where(rows.actions >= 0, np.minimum(chance, 1.0), 0.0)
+    return np.where(rows.actions >= 0, np.minimum(_at(target, rows.actions), 1.0), 0.0)
 
 
 def _check_tried(rows: _Rows, choices: PolicyChoices, name: str, target: FloatArray) -> None:
@@ -349,7 +347,7 @@ def _logged_value(rows: _Rows) -> PolicyValue:
     """What the log did is worth its mean, by every estimator: all weights are 1."""
     mean = mean_estimate(rows.rewards, rows.customers)
     support = support_of(np.ones_like(rows.rewards), rows.customers)
-    return PolicyValue(name=LOGGED, ips=mean, snips=mean, dr=mean, support=support)
+    return PolicyValue(name=LOGGED, estimates=dict.fromkeys(ESTIMATORS, mean), support=support)
 
 
 def _differences(values: list[PolicyValue], customers: IndexArray) -> tuple[PairedDifference, ...]:
@@ -359,55 +357,40 @@ def _differences(values: list[PolicyValue], customers: IndexArray) -> tuple[Pair
         PairedDifference(
             policy=one,
             against=other,
-            **{name: _difference(known[one], known[other], name, customers) for name in ("ips", "snips", "dr")},
+            estimates={
+                name: difference(known[one].estimates[name], known[other].estimates[name], customers)
+                for name in ESTIMATORS
+            },
         )
         for one, other in pairs
         if one in known and other in known
     )
 
 
-def _difference(one: PolicyValue, other: PolicyValue, name: str, customers: IndexArray) -> Estimate:
-    return difference(getattr(one, name), getattr(other, name), customers)
-
-
 def _messages(judged: Judged, rows: _Rows) -> tuple[MessageSupport, ...]:
-    choices = judged.choices
-    width = len(choices.keys)
-    logged = np.bincount(rows.actions[rows.actions >= 0], minlength=width)
-    chosen = np.bincount(choices.greedy, minlength=width)
-    matched = np.bincount(choices.greedy[choices.greedy == rows.actions], minlength=width)
-    shares = choices.probabilities.mean(axis=0)
+    choices, greedy = judged.choices, judged.choices.greedy
+    logged, chosen, matched = (
+        np.bincount(actions, minlength=len(choices.keys)).tolist()
+        for actions in (rows.actions[rows.actions >= 0], greedy, greedy[greedy == rows.actions])
+    )
+    found = zip(choices.keys, logged, chosen, matched, choices.probabilities.mean(axis=0).tolist(), strict=True)
     return tuple(
-        MessageSupport(
-            message=key,
-            logged=int(logged[place]),
-            chosen=int(chosen[place]),
-            matched=int(matched[place]),
-            probability=float(shares[place]),
-        )
-        for place, key in enumerate(choices.keys)
+        MessageSupport(message=key, logged=one, chosen=other, matched=both, probability=share)
+        for key, one, other, both, share in found
     )
 
 
 def _unmatched(judged: Judged, rows: _Rows) -> dict[str, int]:
-    is_known = rows.actions >= 0
-    is_permitted = np.take_along_axis(judged.choices.permitted, np.maximum(rows.actions, 0)[:, None], axis=1)[:, 0]
+    is_known, unheard_of = rows.actions >= 0, judged.decisions["message_key"].null_count()
+    is_permitted = _at(judged.choices.permitted, rows.actions)
     return {
-        "logged message is not in the catalogue": judged.decisions["message_key"].null_count(),
-        "logged message is none of the touchpoint's": int((~is_known).sum())
-        - judged.decisions["message_key"].null_count(),
+        "logged message is not in the catalogue": unheard_of,
+        "logged message is none of the touchpoint's": int((~is_known).sum()) - unheard_of,
         "logged message was not permitted": int((is_known & ~is_permitted & (rows.actions > 0)).sum()),
         "customer was unknown": int((~judged.choices.is_known).sum()),
     }
 
 
 def _last_moment(history: History) -> datetime:
-    """The latest moment that the log knows of."""
-    times = pl.concat(
-        [
-            history.events["occurred_at"],
-            history.outcomes["occurred_at"],
-            history.decisions["decided_at"],
-        ]
-    )
+    times = pl.concat([history.events["occurred_at"], history.outcomes["occurred_at"], history.decisions["decided_at"]])
     return times.cast(UTC_TIME).dt.max()  # pyright: ignore[reportReturnType] - there is a decision

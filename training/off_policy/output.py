@@ -1,5 +1,6 @@
 """An evaluation as a file of choices and as plain values for printing and JSON."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -7,11 +8,9 @@ from uuid import uuid4
 import numpy as np
 import polars as pl
 
+from decisioning.catalogue.message import message_parts
 from decisioning.errors import InvalidInputError
-from training.off_policy.estimators import Estimate
-from training.off_policy.evaluation import Evaluation, Judged, PairedDifference, PolicyValue
-
-ESTIMATORS = ("dr", "snips", "ips")
+from training.off_policy.evaluation import ESTIMATORS, Evaluation, Judged, PairedDifference, PolicyValue
 
 
 def check_out(path: Path) -> None:
@@ -32,11 +31,7 @@ def check_out(path: Path) -> None:
 
 
 def chosen_frame(judged: Judged, *, per_unit: float) -> pl.DataFrame:
-    """What the policy would choose at every decision.
-
-    Args:
-        judged: From `evaluation.judge`.
-        per_unit: Minor units per unit that values are written in.
+    """What the policy would choose at every decision of `evaluation.judge`; values in units of `per_unit` minor units.
 
     Returns:
         `decision_id`, `customer_id`, `decided_at`; the choice before any chance as `message`, `offer_id`,
@@ -46,15 +41,16 @@ def chosen_frame(judged: Judged, *, per_unit: float) -> pl.DataFrame:
     """
     choices, decisions = judged.choices, judged.decisions
     rows = np.arange(decisions.height)
-    offers = [choices.offers[place] for place in choices.greedy]
+    chosen = pl.Series([choices.keys[place] for place in choices.greedy], dtype=pl.String)
+    parts = [message_parts(key) for key in chosen]
     return decisions.select(
         "decision_id",
         "customer_id",
         "decided_at",
-        message=pl.Series([choices.keys[place] for place in choices.greedy], dtype=pl.String),
-        offer_id=pl.Series([one[0] for one in offers], dtype=pl.String),
-        channel_id=pl.Series([one[1] for one in offers], dtype=pl.String),
-        creative_id=pl.Series([one[2] for one in offers], dtype=pl.String),
+        message=chosen,
+        offer_id=pl.Series([one and one.offer_id for one in parts], dtype=pl.String),
+        channel_id=pl.Series([one and one.channel_id for one in parts], dtype=pl.String),
+        creative_id=pl.Series([one and one.creative_id for one in parts], dtype=pl.String),
         probability=pl.Series(choices.probabilities[rows, choices.greedy]),
         expected_value=pl.Series(choices.predicted[rows, choices.greedy] / per_unit),
         logged_message="message_key",
@@ -92,16 +88,7 @@ def evaluation_document(evaluation: Evaluation) -> dict[str, Any]:
         "policies": {one.name: _policy(one) for one in evaluation.values},
         "differences": [_pair(one) for one in evaluation.differences],
         "best_single_message": evaluation.constant,
-        "messages": [
-            {
-                "message": one.message,
-                "logged": one.logged,
-                "chosen": one.chosen,
-                "matched": one.matched,
-                "probability": one.probability,
-            }
-            for one in evaluation.messages
-        ],
+        "messages": [asdict(one) for one in evaluation.messages],
         "outcome_model": evaluation.outcome_model,
         "left_out": dict(evaluation.left_out),
         "unmatched": dict(evaluation.unmatched),
@@ -111,7 +98,7 @@ def evaluation_document(evaluation: Evaluation) -> dict[str, Any]:
 def _policy(value: PolicyValue) -> dict[str, Any]:
     support = value.support
     return {
-        **{name: _interval(getattr(value, name)) for name in ESTIMATORS},
+        **_intervals(value),
         "effective_sample_size": support.effective_size if support else None,
         "matched_customers": support.matched_customers if support else None,
         "largest_weight": support.largest_weight if support else None,
@@ -121,30 +108,26 @@ def _policy(value: PolicyValue) -> dict[str, Any]:
 
 
 def _pair(one: PairedDifference) -> dict[str, Any]:
-    estimates = {name: _interval(getattr(one, name)) for name in ESTIMATORS}
-    return {"policy": one.policy, "against": one.against, **estimates}
+    return {"policy": one.policy, "against": one.against, **_intervals(one)}
 
 
-def _interval(estimate: Estimate | None) -> dict[str, float] | None:
-    if estimate is None:
-        return None
-    return {
-        "value": estimate.value,
-        "lower": estimate.lower,
-        "upper": estimate.upper,
-        "standard_error": estimate.standard_error,
-    }
+def _intervals(found: PolicyValue | PairedDifference) -> dict[str, dict[str, float] | None]:
+    """By estimator; None where the log cannot say."""
+    numbers = ("value", "lower", "upper", "standard_error")
+    known = {name: {one: getattr(estimate, one) for one in numbers} for name, estimate in found.estimates.items()}
+    return {name: known.get(name) for name in ESTIMATORS}
 
 
 def _distributions(judged: Judged) -> pl.Series:
     """Per decision a list of structs over what was permitted, silence first."""
     choices = judged.choices
     rows, places = np.nonzero(choices.permitted)
+    offers = [None if (parts := message_parts(key)) is None else parts.offer_id for key in choices.keys]
     flat = pl.DataFrame(
         {
             "row": rows,
             "message": pl.Series(choices.keys).gather(places),
-            "offer_id": pl.Series([one[0] for one in choices.offers], dtype=pl.String).gather(places),
+            "offer_id": pl.Series(offers, dtype=pl.String).gather(places),
             "probability": choices.probabilities[rows, places],
         }
     )

@@ -8,10 +8,8 @@ from features.log.contracts import OutcomeType
 from features.log.reported import arrived_at
 from features.online.profiles import customers_from_frame
 
-type Profiles = list[Customer | None]
 
-
-def profiles_at(history: History, decisions: pl.DataFrame) -> Profiles:
+def profiles_at(history: History, decisions: pl.DataFrame) -> list[Customer | None]:
     """The profile of each decision's customer from the newest row known strictly before it.
 
     Args:

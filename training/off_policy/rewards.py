@@ -9,8 +9,9 @@ from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.measure import Measure, Unit
 from decisioning.errors import InsufficientDataError, InvalidInputError, UnknownNameError
 from features.catalogue.building.money import to_minor
+from features.computing.sources import Tables
 from features.log.contracts import EventType, OutcomeType
-from training.data.measures import Observed, decision_values
+from training.data.measures import decision_values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +63,7 @@ def reward_of(catalogue: Catalogue, name: str | None, *, cap: float | None = Non
     )
 
 
-def rewards_of(history: Observed, decisions: pl.DataFrame, reward: Reward) -> FloatArray:
+def rewards_of(history: Tables, decisions: pl.DataFrame, reward: Reward) -> FloatArray:
     """What each decision brought in its window, in the report's unit: shape (n,).
 
     Args:

@@ -76,12 +76,7 @@ def list_models(settings: Settings) -> list[ModelRow]:
 
 
 def promote(
-    settings: Settings,
-    version: str | None = None,
-    *,
-    now: datetime,
-    force_reason: str | None = None,
-    by: str = "",
+    settings: Settings, version: str | None = None, *, now: datetime, force_reason: str | None = None, by: str = ""
 ) -> Promotion:
     """Make a registered version the champion, if it is fit for that.
 

@@ -66,14 +66,6 @@ def compare(
 ) -> str:
     """Why the candidate may follow the champion, in words.
 
-    Args:
-        settings: Where log and features are.
-        catalogue: The one in force.
-        client: Of the registry.
-        candidate: Which version.
-        champion: The version that decides now; None for the first.
-        now: Decisions whose window ends later say nothing yet (aware, UTC).
-
     Raises:
         InvalidInputError: It may not.
         InsufficientDataError: Nobody can tell.
@@ -81,7 +73,17 @@ def compare(
     if champion is None:
         return _first(candidate.version, metrics_of(client, candidate.run_id))
     _check_comparable(candidate, client.get_model_version(MODEL_NAME, champion.version))
-    contest = _contest(settings, catalogue, client, candidate, champion, now=now)
+    ours = twin_of(client, candidate.run_id)
+    if ours is None:
+        raise InsufficientDataError(
+            f"candidate {candidate.version} must have a twin that did not learn from held-back customers to be"
+            " compared, got none: it was trained by an earlier version, on a log without action probabilities, or on"
+            f" too few customers; {_TRAIN_AGAIN}"
+        )
+    theirs = twin_of(client, champion.run_id)
+    served = theirs or read_bundle(copy_registered(settings, champion).folder)
+    judgement = _judged(settings, catalogue, ours, served, now=now)
+    contest = Challenge(judgement=judgement, has_seen=theirs is None)
     assert catalogue.learning is not None  # noqa: S101 - `check_promotable` asked before
     return check_contest(contest, candidate.version, champion.version, change_cost=catalogue.learning.change_cost)
 
@@ -150,31 +152,10 @@ def _first(version: str, metrics: Mapping[str, float]) -> str:
     return "the first champion: " + (f"{', '.join(gains)} on held-back customers" if gains else "compared with nothing")
 
 
-def _contest(
-    settings: Settings,
-    catalogue: Catalogue,
-    client: "MlflowClient",
-    candidate: "ModelVersion",
-    champion: Registered,
-    *,
-    now: datetime,
-) -> Challenge:
-    """Score both on what the log says now of the customers who are held back from every run."""
-    ours = twin_of(client, candidate.run_id)
-    if ours is None:
-        raise InsufficientDataError(
-            f"candidate {candidate.version} must have a twin that did not learn from held-back customers to be"
-            " compared, got none: it was trained by an earlier version, on a log without action probabilities, or on"
-            f" too few customers; {_TRAIN_AGAIN}"
-        )
-    theirs = twin_of(client, champion.run_id)
-    served = theirs or read_bundle(copy_registered(settings, champion).folder)
-    return Challenge(judgement=_judged(settings, catalogue, ours, served, now=now), has_seen=theirs is None)
-
-
 def _judged(
     settings: Settings, catalogue: Catalogue, ours: ModelBundle, theirs: ModelBundle, *, now: datetime
 ) -> Judgement:
+    """Score both on what the log says now of the customers who are held back from every run."""
     try:
         dataset = load_dataset(settings, catalogue, now=now)
     except NextbestError as error:

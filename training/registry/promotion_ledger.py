@@ -10,8 +10,6 @@ from features.durability import append_lines
 from features.models.registry import PROMOTIONS
 from features.settings import Settings
 
-LEDGER = PROMOTIONS
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Promotion:
@@ -40,12 +38,12 @@ class Promotion:
 
 def append(settings: Settings, entry: Promotion) -> None:
     """Write an entry, and make sure that it is on disk."""
-    append_lines(settings.models_path / LEDGER, [entry])
+    append_lines(settings.models_path / PROMOTIONS, [entry])
 
 
 def read_ledger(settings: Settings) -> list[Promotion]:
     """Every entry, oldest first; a line cut short by a crash is passed over."""
-    path = settings.models_path / LEDGER
+    path = settings.models_path / PROMOTIONS
     entries: list[Promotion] = []
     for line in path.read_bytes().splitlines() if path.is_file() else []:
         try:
@@ -64,7 +62,7 @@ def champion_before(settings: Settings, version: str) -> str:
     former = [one for one in _standing(read_ledger(settings)) if one != version]
     if not former:
         raise InvalidInputError(
-            f"ledger {settings.models_path / LEDGER} must name a champion before version {version}, got none;"
+            f"ledger {settings.models_path / PROMOTIONS} must name a champion before version {version}, got none;"
             " promote a version by its number"
         )
     return former[-1]

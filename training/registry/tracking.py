@@ -52,14 +52,11 @@ class ModelRun:
     """What is logged beside a model.
 
     Attributes:
-        parameters: How it was trained.
         metrics: What was measured; `training.registry.promotion` names those that a promotion looks at.
-        data: What it learned from.
         tags: Anything that a registered version should say of itself: training window, data cut.
         input_example: shape (r, p), rows of the design matrix, made up: never a customer's.
         plots: Files to keep below `plots/`.
         twin: The model trained without the held-back customers, for comparisons; kept below `twin/`, never served.
-        name: Name of the run; default one of MLflow's.
     """
 
     parameters: Mapping[str, str | float | int]
@@ -69,7 +66,6 @@ class ModelRun:
     input_example: FloatArray | None = None
     plots: tuple[Path, ...] = ()
     twin: ModelBundle | None = None
-    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,11 +79,6 @@ class TrackedModel:
 def track_model(settings: Settings, bundle: ModelBundle, run: ModelRun) -> TrackedModel:
     """Log a model and all that is known of it, and register it as a new version. It decides nothing until promoted.
 
-    Args:
-        settings: Which tracking store; the default is an SQLite file below `settings.mlruns`, made when absent.
-        bundle: The model.
-        run: What to keep beside it.
-
     Raises:
         InvalidInputError: A plot that is not there, an example of another width, or a booster of another width.
         UnavailableError: The tracking store is away or refuses.
@@ -97,7 +88,7 @@ def track_model(settings: Settings, bundle: ModelBundle, run: ModelRun) -> Track
         import mlflow
 
         experiment_id = _experiment(settings, client)
-        with mlflow.start_run(experiment_id=experiment_id, run_name=run.name, tags=dict(run.tags)) as active:
+        with mlflow.start_run(experiment_id=experiment_id, tags=dict(run.tags)) as active:
             _log_run(run)
             version = _log_model(bundle, run)
         tags = {**run.tags, **_bundle_tags(bundle)}

@@ -33,15 +33,9 @@ class TrainReport:
 
     Attributes:
         version: Registered version; it decides nothing until it is promoted.
-        decisions: Decisions it learned from.
-        customers: Customers it learned from.
-        messages: Messages they got.
         left_out: Decisions that could not be used, by reason.
         measure: What it predicts; money in minor units of `currency`.
         best_constant: The single action that is worth most on average.
-        metrics: Everything that was measured.
-        is_randomised: Whether the log said how probable every choice was.
-        notes: What a reader must know.
     """
 
     version: str
@@ -60,11 +54,6 @@ class TrainReport:
 
 def train_model(settings: Settings, *, now: datetime, on_progress: OnProgress | None = None) -> TrainReport:
     """Train on the log, log the run to MLflow and register the model.
-
-    Args:
-        settings: Where log, catalogue and features are, and which MLflow.
-        now: Decisions whose window ends later cannot be learned from yet (aware, UTC).
-        on_progress: Told how many boosters are done.
 
     Raises:
         InvalidPolicyError: The catalogue does not say what to learn.

@@ -1,9 +1,10 @@
 """The airline demo: half a year of history to learn from, then live weeks, then what they were worth."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import httpx
 import polars as pl
@@ -27,10 +28,10 @@ from pipelines.demo.airline.lives import EXAMPLE, QUIET_WEEKS, world_of, write_h
 from pipelines.demo.airline.rehearsal import WEEK, Rehearsal
 from pipelines.demo.airline.rivals import AT_ONCE, PROPENSITY_NAME, RivalTask, rivals
 from pipelines.demo.airline.scoreboard import Purse, Scoreboard
-from pipelines.demo.airline.traffic import Traffic
 from pipelines.demo.log_reader import drain_now
 from pipelines.demo.preparation import Preparation, check_home, run_steps, tables_of
 from pipelines.demo.running_server import running_server, stay_up, wait_until_ready
+from pipelines.demo.traffic import Traffic
 from pipelines.options import progress_bar
 from pipelines.server.embedded_redis import redis_for
 from pipelines.simulation.policies.advantage import SilentFuture
@@ -46,24 +47,12 @@ DEADLINE_MS = 5_000
 """Of the demo's server: a busy laptop must not turn decisions into degraded ones."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
-    """What was asked for; None where it does not matter to the caller."""
-
-    customers: int | None
-    seed: int | None
-    emphasis: float | None
-    weeks: int
-
-
-def show_airline(settings: Settings, wish: Wish, *, stay: bool, clock: Callable[[], datetime]) -> None:
+def show_airline(
+    settings: Settings, asked: Mapping[str, Any], *, weeks: int, stay: bool, clock: Callable[[], datetime]
+) -> None:
     """Prepare what is not there yet, play the live weeks, and tell what came of them.
 
-    Args:
-        settings: Where state goes and where the server listens.
-        wish: Which world, and how many weeks.
-        stay: Leave the server up until Ctrl-C.
-        clock: The wall's clock; a new world's live weeks end at its latest Monday.
+    `asked` has customers, seed and emphasis; None where it does not matter to the caller.
 
     Raises:
         InvalidInputError: The home holds something else, or another world.
@@ -71,8 +60,7 @@ def show_airline(settings: Settings, wish: Wish, *, stay: bool, clock: Callable[
     """
     check_home(settings, EXAMPLE)
     diary = Diary(settings)
-    asked = {"customers": wish.customers, "seed": wish.seed, "emphasis": wish.emphasis}
-    scenario = agreed(diary.scenario(), _scenario(wish, clock()), asked)
+    scenario = agreed(diary.scenario(), _scenario(asked, weeks, clock()), asked)
     diary.begin(scenario)
     now = scenario.live_at + len(diary.weeks()) * WEEK
     set_clock(diary.clock_path, now)
@@ -83,21 +71,17 @@ def show_airline(settings: Settings, wish: Wish, *, stay: bool, clock: Callable[
         diary=diary,
         scenario=scenario,
         now=now,
-        weeks=wish.weeks,
+        weeks=weeks,
     ).run(stay=stay)
 
 
-def _scenario(wish: Wish, now: datetime) -> Scenario:
+def _scenario(asked: Mapping[str, Any], weeks: int, now: datetime) -> Scenario:
     """A world whose live weeks end on the latest Monday."""
     monday = (now - timedelta(days=now.weekday())).replace(hour=MONDAY_HOUR, minute=0, second=0, microsecond=0)
     last = monday if monday <= now else monday - WEEK
-    return Scenario(
-        customers=wish.customers or CUSTOMERS,
-        seed=SEED if wish.seed is None else wish.seed,
-        history_days=HISTORY_DAYS,
-        live_at=last - wish.weeks * WEEK,
-        emphasis=EMPHASIS if wish.emphasis is None else wish.emphasis,
-    )
+    usual = {"customers": CUSTOMERS, "seed": SEED, "emphasis": EMPHASIS}
+    wanted = usual | {name: value for name, value in asked.items() if value is not None}
+    return Scenario(**wanted, history_days=HISTORY_DAYS, live_at=last - weeks * WEEK)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

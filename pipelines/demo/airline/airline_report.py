@@ -11,7 +11,7 @@ from pipelines.demo.airline.live_table import message_table, silence_table
 from pipelines.demo.airline.rivals import CONSTANT_NAME, EVERYTHING_NAME, PROPENSITY_NAME
 from pipelines.demo.airline.scoreboard import Scoreboard
 from pipelines.demo.airline.story import StoryLine
-from pipelines.demo.airline.traffic import Traffic
+from pipelines.demo.traffic import Traffic
 from pipelines.simulation.contest.comparison import ENGINE_NAME, ORACLE_NAME, SILENCE_NAME, ContestComparison
 
 HALF, MOST = 0.5, 0.99
@@ -46,15 +46,7 @@ def print_numbers(console: Console, board: Scoreboard, traffic: Traffic, stages:
 
 
 def print_journey(console: Console, customer_id: str, lines: Sequence[StoryLine], *, here: float, alone: float) -> None:
-    """Print one customer's journey.
-
-    Args:
-        console: Where to.
-        customer_id: Whose.
-        lines: The story.
-        here: What the customer brought in these weeks, in euro, less contact costs.
-        alone: What they would have brought had nobody sent marketing to anybody.
-    """
+    """Print a customer's journey: `here` is what they brought (EUR less contact costs), `alone` without marketing."""
     console.print(f"[bold]one customer, {customer_id}[/] (what the engine was asked and answered is marked)\n")
     table = Table("when (UTC)", "", "what happened", "why", box=SIMPLE_HEAD, padding=(0, 1))
     for line in lines:
@@ -71,15 +63,7 @@ def print_journey(console: Console, customer_id: str, lines: Sequence[StoryLine]
 def print_worth(
     console: Console, board: Scoreboard, verdict: str, comparison: ContestComparison, *, emphasis: float
 ) -> None:
-    """Print whether it paid: what a company could know, and what only this world's maker knows.
-
-    Args:
-        console: Where to.
-        board: What was counted.
-        verdict: Of the universal holdout's readout.
-        comparison: The engine and its rivals.
-        emphasis: How plainly messages work in this world.
-    """
+    """Print whether it paid: what a company could know, and what only this world's maker knows."""
     money = board.purse.money()
     console.print(f"[bold]did it pay?[/] The holdout, as any company would read it: {verdict}", soft_wrap=True)
     console.print(

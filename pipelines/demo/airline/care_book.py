@@ -34,15 +34,9 @@ class CareBook:
 
     def read(self, cases: pl.DataFrame) -> None:
         """Take over what the log holds: rows of `cases_of`, of a time before the first event seen."""
-        for row in cases.iter_rows(named=True):
-            trouble = Trouble(
-                kind=row["kind"],
-                opened_at=row["opened_at"],
-                answered_at=row["answered_at"],
-                resolved_at=row["resolved_at"],
-            )
-            if row["is_open"]:
-                self.open_cases[row["customer_id"], row["kind"]] = trouble
+        names = ("kind", "opened_at", "answered_at", "resolved_at")
+        for row in cases.filter("is_open").iter_rows(named=True):
+            self.open_cases[row["customer_id"], row["kind"]] = Trouble(**{name: row[name] for name in names})
 
     def saw_event(self, customer_id: str, event_type: str, at: datetime) -> None:
         """Open or resolve what this event opens or resolves."""
@@ -55,19 +49,16 @@ class CareBook:
 
     def saw_answer(self, customer_id: str, at: datetime) -> None:
         """Somebody wrote to the customer about it: the first answer to everything that is open."""
-        for (owner, _), trouble in self.open_cases.items():
-            if owner == customer_id and trouble.answered_at is None:
-                trouble.answered_at = at
+        for trouble in self.open_of(customer_id):
+            trouble.answered_at = trouble.answered_at or at
 
     def is_waiting(self, customer_id: str) -> bool:
         """Whether a case of this customer is open that nobody has answered."""
-        return any(
-            owner == customer_id and trouble.answered_at is None for (owner, _), trouble in self.open_cases.items()
-        )
+        return any(trouble.answered_at is None for trouble in self.open_of(customer_id))
 
-    def is_open(self, customer_id: str) -> bool:
-        """Whether a case of this customer is open."""
-        return any(owner == customer_id for owner, _ in self.open_cases)
+    def open_of(self, customer_id: str) -> list[Trouble]:
+        """The open cases of a customer."""
+        return [trouble for (owner, _), trouble in self.open_cases.items() if owner == customer_id]
 
     def opens_case(self, event_type: str) -> bool:
         """Whether an event of this type opens a case."""

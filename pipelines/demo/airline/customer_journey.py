@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from decisioning.decision import Reason
-from pipelines.demo.airline.traffic import Item
+from pipelines.demo.traffic import Item
 
 MOST_ENTRIES = 22
 """A story longer than this is not read."""

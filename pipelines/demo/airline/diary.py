@@ -22,8 +22,6 @@ class Scenario:
     """The world that a home is played in.
 
     Attributes:
-        customers: How many there are.
-        seed: Seed of people and chance.
         history_days: Days of history before the first live week.
         live_at: The Monday of the first live week (aware, UTC).
         emphasis: Times how plainly messages work, see `pipelines.simulation.world.structure.emphasised`.
@@ -109,12 +107,7 @@ def _read(path: Path) -> PlayedWeek:
 
 
 def agreed(kept: Scenario | None, wanted: Scenario, asked: Mapping[str, float | None]) -> Scenario:
-    """The world to play in: the one of this home, which what was asked for must not contradict.
-
-    Args:
-        kept: The world of this home.
-        wanted: What to play in a new home.
-        asked: What the caller asked for by name; None for whatever there is.
+    """The world to play in: that of this home, which what was `asked` for must not contradict; `wanted` in a new home.
 
     Raises:
         InvalidInputError: The home holds another world.

@@ -30,15 +30,7 @@ CENTS = 100.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """All that there is to tell from.
-
-    Attributes:
-        rehearsal: The weeks that were played.
-        rivals: Policies that play the same weeks.
-        seed: Of the world.
-        emphasis: How plainly messages work in it.
-        began_at: The first Monday of these weeks.
-    """
+    """All that there is to tell from."""
 
     console: Console
     settings: Settings
@@ -97,7 +89,6 @@ class Ending:
         )
 
     def _silence(self) -> Played:
-        """What came of the twin world."""
         alone = self.rehearsal.board.purse.alone
         nothing = Recount(contacts=0, violations={})
         return Played(gain_minor=alone, expected_minor=np.zeros_like(alone), messages={}, verdict=nothing)

@@ -17,7 +17,7 @@ from rich.text import Text
 from decisioning.decision import Reason
 from decisioning.explanation.spoken_names import spoken
 from pipelines.demo.airline.scoreboard import MoneyTally, Scoreboard
-from pipelines.demo.airline.traffic import Traffic
+from pipelines.demo.traffic import Traffic
 
 SILENCES = {
     Reason.SILENCE_BEST: "no message was worth a contact",
@@ -96,8 +96,7 @@ def line_of(board: Scoreboard, traffic: Traffic) -> str:
 def table_of(board: Scoreboard, traffic: Traffic, stages: Sequence[str]) -> RenderableType:
     """The live table."""
     title = Text.assemble(
-        (f"week {board.week} of {board.weeks}", "bold"),
-        f"   {board.now:%a %d %b %Y %H:%M} UTC   {board.doing}",
+        (f"week {board.week} of {board.weeks}", "bold"), f"   {board.now:%a %d %b %Y %H:%M} UTC   {board.doing}"
     )
     return Group(
         title,

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import ceil
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import polars as pl
@@ -19,14 +18,7 @@ from features.catalogue import load_catalogue
 from features.progress import OnProgress
 from pipelines.demo.airline.diary import PlayedWeek, Scenario
 from pipelines.simulation.events.frames import frames_of
-from pipelines.simulation.history import (
-    CATALOGUE,
-    CATALOGUE_SIZE,
-    LivedHistory,
-    live_history,
-    scale_catalogue,
-    settled_world,
-)
+from pipelines.simulation.history import LivedHistory, live_history, scaled_catalogue, settled_world
 from pipelines.simulation.world.world import WEEK, World
 
 EXAMPLE = "airline"
@@ -36,17 +28,10 @@ QUIET_WEEKS = 4
 def write_history_of(scenario: Scenario, out: Path, on_progress: OnProgress) -> Mapping[str, int]:
     """Write what was before the first live week, as canonical tables with their catalogue.
 
-    Args:
-        scenario: Which world.
-        out: Folder to write.
-        on_progress: Told weeks done and all weeks.
-
     Returns:
         Rows per table.
     """
-    with TemporaryDirectory() as folder:
-        scaled = Path(folder) / "catalogue"
-        scale_catalogue(CATALOGUE, scaled, scenario.customers / CATALOGUE_SIZE)
+    with scaled_catalogue(scenario.customers) as scaled:
         lived = _live(scenario, load_catalogue(scaled), on_progress)
         return write_world(EXAMPLE, lived.tables, scaled, out).rows
 
@@ -69,13 +54,8 @@ def _live(scenario: Scenario, catalogue: Catalogue, on_progress: OnProgress) -> 
     """The history, and the quiet weeks after it."""
     weeks = ceil(scenario.history_days / 7)
     starts_at = scenario.live_at - (weeks + QUIET_WEEKS) * WEEK
-    world = settled_world(
-        catalogue,
-        customers=scenario.customers,
-        seed=scenario.seed,
-        starts_at=starts_at,
-        emphasis=scenario.emphasis,
-    )
+    people = {"customers": scenario.customers, "seed": scenario.seed}
+    world = settled_world(catalogue, **people, starts_at=starts_at, emphasis=scenario.emphasis)
     lived = live_history(world, catalogue, weeks, on_progress=on_progress)
     silence = np.full(scenario.customers, -1)
     quiet = [frames_of(world.run_week(silence)).events for _ in range(QUIET_WEEKS)]

@@ -21,8 +21,8 @@ from pipelines.demo.airline.customer_journey import Journeys
 from pipelines.demo.airline.diary import Diary, PlayedWeek
 from pipelines.demo.airline.live_table import Screen
 from pipelines.demo.airline.scoreboard import Scoreboard
-from pipelines.demo.airline.timeline import Moment, Timeline, a_minute_after, events_of, timeline_of
-from pipelines.demo.airline.traffic import Item, Traffic
+from pipelines.demo.airline.timeline import Moment, Timeline, events_of, timeline_of
+from pipelines.demo.traffic import Item, Traffic
 from pipelines.simulation.events.events import moments_of
 from pipelines.simulation.events.frames import frames_of
 from pipelines.simulation.policies.advantage import SilentFuture
@@ -35,6 +35,9 @@ REPORTED_EVERY = timedelta(hours=6)
 
 NOT_LATER_THAN = timedelta(minutes=1)
 """How long before a Monday's decisions everything of the week before is reported: features know what came before."""
+
+ASKED_AFTER = timedelta(minutes=1)
+"""How long after a moment the engine is asked: operations report first."""
 
 DAILY_WORD_AT = time(15, 0)
 """When whoever has an open case hears from us again, each day (UTC)."""
@@ -55,13 +58,7 @@ class Rehearsal:
         world: The world that the engine speaks to.
         twin: A copy where nobody is sent marketing.
         future: Tells what messages add to silence, in exact expectation.
-        traffic: To the server.
-        clock_path: The rehearsal's clock.
-        diary: Keeps what was played.
-        screen: Where people watch.
-        refresh_features: Brings the features up to a moment.
         service_offers: Offers of the catalogue that no campaign sends: messages that are owed, and that help.
-        journeys: What happened to everybody.
         marketing: Messages of the campaign, by key.
         waiting: Moments put off beyond the end of their week.
     """
@@ -90,7 +87,7 @@ class Rehearsal:
         The log knows these events already and takes nothing twice; live state learns which cases are open.
         """
         recent = [item["body"] for item in reversed(events_of(events))]
-        self.traffic.report_events(recent)
+        self.traffic.report("events", recent)
 
     def play_week(self, number: int) -> None:
         """Play one week, counted from 1 in this run."""
@@ -149,9 +146,8 @@ class Rehearsal:
         for event in timeline.events:
             body = event["body"]
             if body["type"] in self._complaints():
-                heapq.heappush(
-                    timeline.moments, Moment(at=event["at"], customer_id=body["customer_id"], name=CASE_OPENED)
-                )
+                opened = Moment(at=event["at"], customer_id=body["customer_id"], name=CASE_OPENED)
+                heapq.heappush(timeline.moments, opened)
         for moment in self.waiting:
             heapq.heappush(timeline.moments, moment)
         self.waiting = []
@@ -163,7 +159,7 @@ class Rehearsal:
         while at < end:
             until = min(at + REPORTED_EVERY, end)
             while (moment := timeline.next_moment(until)) is not None:
-                self._report(timeline, a_minute_after(moment.at))
+                self._report(timeline, moment.at + ASKED_AFTER)
                 self._ask(timeline, moment)
             self._report(timeline, until)
             self._do(f"{until:%A}")
@@ -172,14 +168,13 @@ class Rehearsal:
         self.waiting += timeline.moments
 
     def _report(self, timeline: Timeline, until: datetime) -> None:
-        """Report what happened before a moment, at that moment."""
         events, outcomes = timeline.happened(until)
         self._move_clock(max(until, self.board.now))
         if events:
-            self.traffic.report_events([event["body"] for event in events])
+            self.traffic.report("events", [event["body"] for event in events])
             self._saw_events(timeline, events)
         if outcomes:
-            self.traffic.report_outcomes([outcome["body"] for outcome in outcomes])
+            self.traffic.report("outcomes", [outcome["body"] for outcome in outcomes])
             self.board.outcomes.update(outcome["body"]["type"] for outcome in outcomes)
         self.journeys.saw_reports([*events, *outcomes])
 
@@ -199,17 +194,12 @@ class Rehearsal:
     def _ask(self, timeline: Timeline, moment: Moment) -> None:
         """A decision at a moment of the journey; one that only waits for the morning is asked for again then."""
         if moment.name == CASE_WAITING:
-            if not self.board.care.is_open(moment.customer_id):
+            if not self.board.care.open_of(moment.customer_id):
                 return
             self._wait_with(timeline, moment.customer_id, moment.at)
-        answer = self.traffic.ask(
-            {
-                "customer_id": moment.customer_id,
-                "touchpoint": JOURNEY,
-                "context": {"moment": moment.name},
-                "dedupe_key": f"{moment.name}-{moment.at.isoformat()}",
-            }
-        )
+        about = {"touchpoint": JOURNEY, "context": {"moment": moment.name}}
+        key = f"{moment.name}-{moment.at.isoformat()}"
+        answer = self.traffic.ask({"customer_id": moment.customer_id, "dedupe_key": key, **about})
         if answer["reason"] == "DEFERRED" and moment.attempt < MOST_DELAYS:
             timeline.put_off(moment, datetime.fromisoformat(answer["retry_at"]))
         self._saw(answer, spoken(moment.name))
@@ -224,7 +214,7 @@ class Rehearsal:
             "type": "delivered",
             "occurred_at": answer["decided_at"],
         }
-        self.traffic.report_outcomes([body])
+        self.traffic.report("outcomes", [body])
         if answer["stage"] == RECOVER:
             self.board.care.saw_answer(answer["customer_id"], datetime.fromisoformat(answer["decided_at"]))
 

@@ -14,8 +14,6 @@ from datetime import datetime
 from functools import cache
 from multiprocessing.pool import AsyncResult, Pool
 from pathlib import Path
-from types import MappingProxyType
-from typing import cast
 
 import polars as pl
 
@@ -23,7 +21,6 @@ from decisioning.catalogue.catalogue import Catalogue
 from decisioning.customer import CustomerId
 from decisioning.value_model import ValueModel
 from features.catalogue import load_catalogue
-from features.computing.feature_set import feature_schema
 from features.history import History
 from features.log.contracts import TABLES
 from features.log.event_log import EventLog
@@ -55,8 +52,6 @@ EVERYTHING_NAME, CONSTANT_NAME, PROPENSITY_NAME = "everything", "best single mes
 AT_ONCE = (EVERYTHING_NAME, CONSTANT_NAME, ENGINE_NAME, ORACLE_NAME)
 """Rivals that need nothing which the live weeks change; the others are played after them."""
 
-type Rival = Constant | Everything | LearnedPolicy | Oracle
-
 _PROCESSES = 2
 _NICENESS = 15
 _OTHER_PEOPLE = 10_000
@@ -67,9 +62,6 @@ class RivalTask:
     """What a rival's process has to know.
 
     Attributes:
-        home: Of log, features and tables.
-        mlruns: Of the models.
-        example: Whose tables they are.
         played: Live weeks that were over when the contest begins.
         weeks: How many are compared.
     """
@@ -130,8 +122,7 @@ def _step_back() -> None:
 def _play(contest: RivalTask, name: str) -> Played:
     """One rival, in its process."""
     beginning = _beginning(contest)
-    rival = cast("Valuing", _RIVALS[name](contest, beginning))
-    return play(beginning, rival, contest.weeks, name=name.replace(" ", "-"))
+    return play(beginning, _RIVALS[name](contest, beginning), contest.weeks, name=name.replace(" ", "-"))
 
 
 @cache
@@ -155,11 +146,7 @@ def _past(settings: Settings, now: datetime) -> History:
     return History(**frames)
 
 
-def _everything(_contest: RivalTask, _beginning: Beginning) -> Rival:
-    return Everything()
-
-
-def _constant(contest: RivalTask, beginning: Beginning) -> Rival:
+def _constant(contest: RivalTask, beginning: Beginning) -> Valuing:
     """The best single message is found on other people: a world of another seed at the same moment."""
     others = settled_world(
         load_catalogue(tables_of(contest.settings, contest.example) / "catalogue"),
@@ -173,12 +160,12 @@ def _constant(contest: RivalTask, beginning: Beginning) -> Rival:
     return Constant(key=best_constant(others, contest.weeks, room))
 
 
-def _engine(contest: RivalTask, _beginning: Beginning) -> Rival:
+def _engine(contest: RivalTask, _beginning: Beginning) -> Valuing:
     champion = fetch_champion(contest.settings)
     return LearnedPolicy(model=load_value_model(champion.folder, version=champion.version))
 
 
-def _propensity(contest: RivalTask, beginning: Beginning) -> Rival:
+def _propensity(contest: RivalTask, beginning: Beginning) -> Valuing:
     settings = contest.settings
     model = _acceptance(settings, load_catalogue(settings.catalogue_path), beginning.world.now)
     return LearnedPolicy(model=model, by_propensity=True)
@@ -188,21 +175,19 @@ def _acceptance(settings: Settings, catalogue: Catalogue, now: datetime) -> Valu
     """The engine's learner on the engine's decisions, for acceptance in the place of worth."""
     asking, _ = learning_acceptance(catalogue)
     dataset = load_dataset(settings, asking, now=now)
-    learned = learn(dataset, asking, feature_schema=feature_schema(catalogue).fingerprint)
+    learned = learn(dataset, asking)
     return value_model(learned.bundle, version="propensity")
 
 
-def _oracle(contest: RivalTask, beginning: Beginning) -> Rival:
+def _oracle(contest: RivalTask, beginning: Beginning) -> Valuing:
     found = prices(beginning.world, contest.weeks, capacities(beginning.catalogue))
     return Oracle(plan=solve(beginning.world, contest.weeks, prices_minor=found))
 
 
-_RIVALS: Mapping[str, Callable[[RivalTask, Beginning], Rival]] = MappingProxyType(
-    {
-        EVERYTHING_NAME: _everything,
-        CONSTANT_NAME: _constant,
-        PROPENSITY_NAME: _propensity,
-        ENGINE_NAME: _engine,
-        ORACLE_NAME: _oracle,
-    }
-)
+_RIVALS: Mapping[str, Callable[[RivalTask, Beginning], Valuing]] = {
+    EVERYTHING_NAME: lambda _contest, _beginning: Everything(),
+    CONSTANT_NAME: _constant,
+    PROPENSITY_NAME: _propensity,
+    ENGINE_NAME: _engine,
+    ORACLE_NAME: _oracle,
+}

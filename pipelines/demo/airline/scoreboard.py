@@ -21,9 +21,7 @@ class MoneyTally:
     Attributes:
         spoken_to: Mean of those whom the engine may speak to.
         held_out: Mean of the universal holdout.
-        gain: The difference.
         gain_lower: Lower end of its 95 % interval (Welch); NaN while it cannot be told.
-        gain_upper: Upper end of the interval.
         left_alone: Mean of all customers in the twin world, where nobody sends marketing.
         realised_gain: Mean of all customers here, less that: the same people with the same luck.
         expected_gain: The same in exact expectation, along the way that the weeks went.
@@ -95,12 +93,10 @@ class Scoreboard:
 
     Attributes:
         weeks: Weeks that will be played.
-        now: The rehearsed moment.
         doing: What goes on, in a few words.
         week: Week that is played, from 1.
         messages: Messages by stage and channel.
         silences: Silent answers by reason.
-        outcomes: Outcomes by type.
     """
 
     weeks: int

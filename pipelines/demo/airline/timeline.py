@@ -1,13 +1,13 @@
 """A simulated week in order of time: what happened, what became of messages, which moments ask for a decision."""
 
 import heapq
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 import orjson
 import polars as pl
 
-from pipelines.demo.airline.traffic import Item
+from pipelines.demo.traffic import Item
 from pipelines.simulation.events.frames import Frames
 
 PER_MAJOR = 100
@@ -19,8 +19,6 @@ class Moment:
     """A moment in a customer's journey that asks what to say.
 
     Attributes:
-        at: When.
-        customer_id: Who.
         name: What the moment is: `bag_lost`, `check_in_opened`, ...
         attempt: How often it was put off so far.
     """
@@ -51,8 +49,7 @@ class Timeline:
 
     def put_off(self, moment: Moment, until: datetime) -> None:
         """Let a moment come again later."""
-        again = Moment(at=until, customer_id=moment.customer_id, name=moment.name, attempt=moment.attempt + 1)
-        heapq.heappush(self.moments, again)
+        heapq.heappush(self.moments, replace(moment, at=until, attempt=moment.attempt + 1))
 
     def happened(self, until: datetime) -> tuple[list[Item], list[Item]]:
         """Take out the events and outcomes before `until`, each in order of time."""
@@ -67,12 +64,7 @@ def _taken(items: list[Item], until: datetime) -> list[Item]:
 
 
 def timeline_of(frames: Frames, moments: pl.DataFrame) -> Timeline:
-    """The timeline of a simulated week.
-
-    Args:
-        frames: Canonical `events` and `outcomes`.
-        moments: Columns `customer_id`, `at` and `moment`.
-    """
+    """The timeline of a simulated week: canonical tables, and moments (`customer_id`, `at`, `moment`)."""
     heap = [
         Moment(at=row["at"], customer_id=row["customer_id"], name=row["moment"])
         for row in moments.iter_rows(named=True)
@@ -112,8 +104,3 @@ def _told(row: Item) -> Item:
     if row.get("properties"):
         told["properties"] = orjson.loads(row["properties"])
     return told
-
-
-def a_minute_after(moment: datetime) -> datetime:
-    """When the engine is asked: operations report first, and that takes a minute."""
-    return moment + timedelta(minutes=1)

@@ -19,6 +19,7 @@ from decisioning.catalogue.limits import Supply
 from decisioning.customer import Customer
 from decisioning.errors import InvalidInputError
 from decisioning.live import LiveState, RecentEvent
+from features.computing.sources import Tables
 from features.log.contracts import OutcomeType, StateEventType
 from serving.decisions.known import with_unsubscriptions
 from serving.forms import EventItem, OutcomeItem
@@ -35,22 +36,6 @@ _OUTCOME = ("outcome_id", "decision_id", "customer_id", "type", "occurred_at", "
 
 class Books:
     """Everything live about n customers."""
-
-    __slots__ = (
-        "_asking",
-        "_catalogue",
-        "_contacts",
-        "_customers",
-        "_live",
-        "_outcomes",
-        "_places",
-        "_profiles",
-        "_recent",
-        "_span",
-        "_touches",
-        "_words",
-        "counters",
-    )
 
     def __init__(self, catalogue: Catalogue, customers: Sequence[Customer]) -> None:
         """Begin with profiles and nothing live."""
@@ -94,16 +79,16 @@ class Books:
         """What all customers share, with what was used of it."""
         return Supply(used=self.counters, prices_minor=prices_minor or {})
 
-    def take_in(self, *, decisions: pl.DataFrame, events: pl.DataFrame, outcomes: pl.DataFrame) -> None:
+    def take_in(self, news: Tables) -> None:
         """Take in canonical rows: contacts from decisions, and what events and outcomes change.
 
         Raises:
             InvalidInputError: A state event that the intake would refuse, so the world that sent it is wrong.
         """
-        sent = decisions.filter(pl.col("offer_id").is_not_null()).select(_SENT)
+        sent = news.decisions.filter(pl.col("offer_id").is_not_null()).select(_SENT)
         for decision_id, customer_id, at, *message in sent.iter_rows():
             self._send(self._places[customer_id], decision_id, at, *message)
-        told = events.filter(pl.col("type").is_in(self._asking)).select(_EVENT)
+        told = news.events.filter(pl.col("type").is_in(self._asking)).select(_EVENT)
         for event_id, customer_id, kind, at, channel, text in told.iter_rows():
             item = EventItem(
                 message_id=event_id,
@@ -117,7 +102,7 @@ class Books:
             if not isinstance(changes, Changes):
                 raise InvalidInputError(f"event {kind} must be one that intake takes, got a fault: {changes.detail}")
             self._change(self._places[customer_id], changes)
-        heard = outcomes.filter(pl.col("type").is_in(self._outcomes)).select(_OUTCOME)
+        heard = news.outcomes.filter(pl.col("type").is_in(self._outcomes)).select(_OUTCOME)
         for row in heard.iter_rows():
             self._hear(*row)
 

@@ -16,7 +16,7 @@ from features.computing.compute import compute_features, evaluate
 from features.computing.feature_set import STAGE_AGE_DAYS, STAGE_INDEX, definitions, feature_schema
 from features.computing.sources import sources_of
 from features.history import History
-from features.log.contracts import UTC_TIME
+from features.log.contracts import TABLES, UTC_TIME
 from pipelines.simulation.policies.policies import Features
 
 
@@ -34,32 +34,24 @@ class Chronicle:
     known: History
     _news: list[History] = field(default_factory=list[History])
 
-    def add(self, *, events: pl.DataFrame, decisions: pl.DataFrame, outcomes: pl.DataFrame) -> None:
+    def add(self, week: History) -> None:
         """Add a week's canonical rows."""
-        customers = self.known.customers.clear()
-        self._news.append(History(customers=customers, events=events, decisions=decisions, outcomes=outcomes))
+        self._news.append(week)
 
     def features(self, now: datetime, names: Iterable[str] | None = None) -> Features:
-        """Features as of a moment, from rows known strictly before it.
-
-        Args:
-            now: The moment (aware, UTC).
-            names: Which are wanted; None for all of the catalogue's.
-        """
-        self._turn()
+        """Features as of a moment (aware, UTC), from rows known strictly before it; `names` None for all."""
+        if self._news:
+            self.known = together([self.known, *self._news])
+            self._news.clear()
         schema = feature_schema(self.catalogue)
         wanted = schema.names if names is None else tuple(name for name in schema.names if name in frozenset(names))
         anchors = pl.DataFrame({"customer_id": self.customer_ids}).with_columns(at=pl.lit(now).cast(UTC_TIME))
-        rows = (
-            self._all(anchors)
-            if names is None or {STAGE_INDEX, STAGE_AGE_DAYS} & {*wanted}
-            else (self._some(anchors, wanted))
-        )
+        if names is None or {STAGE_INDEX, STAGE_AGE_DAYS} & {*wanted}:
+            rows = compute_features(self.known, anchors, self.catalogue)
+        else:
+            rows = self._some(anchors, wanted)
         matrix = rows.select(pl.col(name).fill_null(np.nan) for name in wanted).to_numpy()
         return Features(names=wanted, values=np.ascontiguousarray(matrix, dtype=np.float64), schema=schema.fingerprint)
-
-    def _all(self, anchors: pl.DataFrame) -> pl.DataFrame:
-        return compute_features(self.known, anchors, self.catalogue)
 
     def _some(self, anchors: pl.DataFrame, names: tuple[str, ...]) -> pl.DataFrame:
         """A few features, without the nine look-backs that the age of a stage needs."""
@@ -68,21 +60,10 @@ class Chronicle:
         rows = evaluate(moments, sources_of(self.known, self.catalogue), defined)
         return anchors.join(rows, on="customer_id", how="left", maintain_order="left")
 
-    def _turn(self) -> None:
-        """Put the news on record."""
-        if self._news:
-            self.known = together([self.known, *self._news])
-            self._news.clear()
-
 
 def together(parts: Sequence[History]) -> History:
     """Histories of the same customers, one after the other."""
-    return History(
-        customers=pl.concat([canonical("customers", one.customers) for one in parts]),
-        events=pl.concat([canonical("events", one.events) for one in parts]),
-        decisions=pl.concat([canonical("decisions", one.decisions) for one in parts]),
-        outcomes=pl.concat([canonical("outcomes", one.outcomes) for one in parts]),
-    )
+    return History(**{name: pl.concat([canonical(name, getattr(one, name)) for one in parts]) for name in TABLES})
 
 
 def rule_features(policy: Policy, touchpoint_id: str) -> frozenset[str]:

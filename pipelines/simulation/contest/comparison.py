@@ -25,6 +25,7 @@ ORACLE_NAME = "oracle"
 ENGINE_NAME = "engine"
 
 _LEVEL = 0.95
+_PER_MAJOR = 100.0  # minor units
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +42,6 @@ class PolicyStanding:
     """How one policy did.
 
     Attributes:
-        name: The policy.
         gain: Over silence per customer and all weeks, in exact expectation along the way (`advantage`), major units.
         share: Gain as a share of the oracle's.
         realised_worth: Contribution per customer less what contacts cost, as it happened.
@@ -50,7 +50,6 @@ class PolicyStanding:
         messages: Messages per customer.
         by_channel: The same per channel.
         violations: Contacts that broke a rule, by rule, as the judge counted them again.
-        seconds: How long it took.
     """
 
     name: str
@@ -70,9 +69,6 @@ class ContestComparison:
     """All policies on one world.
 
     Attributes:
-        seed: Of the world.
-        customers: How many.
-        weeks: How many.
         bound: What no policy can gain over silence, in expectation, per customer in major units.
         standings: By rising gain.
         notes: What a reader must know, such as which message was best for all.
@@ -96,23 +92,9 @@ class ContestComparison:
 
 
 def compare_plays(
-    plays: Mapping[str, Played],
-    *,
-    seed: int,
-    weeks: int,
-    bound_minor: float,
-    per_major: float = 100.0,
-    notes: Mapping[str, str] | None = None,
+    plays: Mapping[str, Played], *, seed: int, weeks: int, bound_minor: float, notes: Mapping[str, str] | None = None
 ) -> ContestComparison:
     """Put plays of one beginning side by side.
-
-    Args:
-        plays: By name; `silence` and `oracle` must be among them.
-        seed: Of the world.
-        weeks: How many were played.
-        bound_minor: Mean over customers of what no policy can gain over silence.
-        per_major: Minor units per major unit.
-        notes: What a reader must know.
 
     Raises:
         InvalidInputError: Silence or the oracle is missing, or the oracle gained nothing.
@@ -121,18 +103,18 @@ def compare_plays(
     if missing:
         raise InvalidInputError(f"plays must have silence and the oracle, got none of {', '.join(sorted(missing))}")
     silence, oracle = plays[SILENCE_NAME], plays[ORACLE_NAME]
-    standings = [_standing(name, one, silence, oracle, per_major) for name, one in plays.items()]
+    standings = [_standing(name, one, silence, oracle) for name, one in plays.items()]
     return ContestComparison(
         seed=seed,
         customers=len(silence.gain_minor),
         weeks=weeks,
-        bound=bound_minor / per_major,
+        bound=bound_minor / _PER_MAJOR,
         standings=tuple(sorted(standings, key=lambda one: one.gain.value)),
         notes=notes or {},
     )
 
 
-def _standing(name: str, played: Played, silence: Played, oracle: Played, per_major: float) -> PolicyStanding:
+def _standing(name: str, played: Played, silence: Played, oracle: Played) -> PolicyStanding:
     realised, size = played.gain_minor - silence.gain_minor, len(played.gain_minor)
     by_channel: dict[str, float] = {}
     for key, count in played.messages.items():
@@ -140,10 +122,10 @@ def _standing(name: str, played: Played, silence: Played, oracle: Played, per_ma
             by_channel[parts.channel_id] = by_channel.get(parts.channel_id, 0.0) + count / size
     return PolicyStanding(
         name=name,
-        gain=mean_interval(played.expected_minor / per_major),
+        gain=mean_interval(played.expected_minor / _PER_MAJOR),
         share=share_interval(played.expected_minor, oracle.expected_minor),
-        realised_worth=float(played.gain_minor.mean()) / per_major,
-        realised_gain=mean_interval(realised / per_major),
+        realised_worth=float(played.gain_minor.mean()) / _PER_MAJOR,
+        realised_gain=mean_interval(realised / _PER_MAJOR),
         realised_share=share_interval(realised, oracle.gain_minor - silence.gain_minor),
         messages=sum(played.messages.values()) / size,
         by_channel=by_channel,
@@ -164,11 +146,7 @@ def mean_interval(values: FloatArray) -> GainInterval:
 
 
 def share_interval(gained: FloatArray, best: FloatArray) -> GainInterval:
-    """What was gained as a share of the best, paired by customer.
-
-    Args:
-        gained: shape (n,).
-        best: shape (n,), of the same customers.
+    """What was gained as a share of the best, paired by customer: shape (n,) both.
 
     Raises:
         InvalidInputError: The best gained nothing, so that there is nothing to share.

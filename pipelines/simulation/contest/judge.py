@@ -34,7 +34,6 @@ class Recount:
     """What a recount found.
 
     Attributes:
-        contacts: Contacts that were looked at.
         violations: How many broke each rule; every rule is named.
     """
 
@@ -136,19 +135,17 @@ def _lives(catalogue: Catalogue, tables: Tables) -> dict[str, _Life]:
     cases = {kind.kind: kind for kind in catalogue.care.kinds.values()}
     wanted = ("customer_id", "type", "occurred_at", "properties")
     for customer_id, kind, at, text in tables.events.sort("occurred_at").select(wanted).iter_rows():
-        life = lives[customer_id]
+        life, said = lives[customer_id], orjson.loads(text) if text else {}
         life.events[kind].append(at)
         for case in cases.values():
             if kind in case.opened_by:
-                properties = orjson.loads(text) if text else {}
-                named = str(properties.get("severity"))
+                named = str(said.get("severity"))
                 severity = named if named in case.cooldown_seconds else case.default_severity
-                life.opened[case.kind, properties.get("case_id") or case.kind].append((at, severity))
+                life.opened[case.kind, said.get("case_id") or case.kind].append((at, severity))
             if kind in case.resolved_by:
-                properties = orjson.loads(text) if text else {}
-                life.resolved[case.kind, properties.get("case_id") or case.kind].append(at)
+                life.resolved[case.kind, said.get("case_id") or case.kind].append(at)
         if kind in {"consent_given", "consent_withdrawn"}:
-            _answer(catalogue, life, at, orjson.loads(text) if text else {}, is_yes=kind == "consent_given")
+            _answer(catalogue, life, at, said, is_yes=kind == "consent_given")
     for row in tables.decisions.filter(pl.col("offer_id").is_not_null()).sort("decided_at").to_dicts():
         lives[row["customer_id"]].contacts.append(_sent(catalogue, row))
     _hear(catalogue, lives, tables)

@@ -21,16 +21,15 @@ from decisioning.policy import Policy
 from examples.conversion import canonical
 from features.history import History
 from features.log.contracts import UTC_TIME
-from features.progress import OnProgress
 from pipelines.simulation.contest.books import Books
 from pipelines.simulation.contest.chronicle import Chronicle, rule_features, together
 from pipelines.simulation.contest.judge import Recount, judge
-from pipelines.simulation.contest.wave import TOUCHPOINT, Wave, decide_wave
+from pipelines.simulation.contest.wave import Wave, decide_wave
 from pipelines.simulation.events.frames import frames_of
 from pipelines.simulation.policies.advantage import SilentFuture
 from pipelines.simulation.policies.policies import Monday, Valuing
 from pipelines.simulation.world.week import WeekResult
-from pipelines.simulation.world.world import World
+from pipelines.simulation.world.world import TOUCHPOINT, World
 
 _REMEMBERED_DAYS = 120  # longer than any suppression that is not for ever
 
@@ -61,7 +60,6 @@ class Played:
         expected_minor: shape (n,), what it gained over silence in exact expectation, see `advantage`.
         messages: How often each message was sent, by key.
         verdict: What the judge found.
-        seconds: How long it took.
     """
 
     gain_minor: FloatArray
@@ -80,14 +78,8 @@ def campaign_catalogue(catalogue: Catalogue) -> Catalogue:
     creatives = tuple(
         one for one in catalogue.creatives if catalogue.offers[one.offer_id].message_class is MessageClass.MARKETING
     )
-    return replace(
-        catalogue,
-        creatives=creatives,
-        exploration=Exploration(),
-        holdout=None,
-        programme_holdouts=(),
-        experiments=(),
-    )
+    nothing = {"holdout": None, "programme_holdouts": (), "experiments": ()}
+    return replace(catalogue, creatives=creatives, exploration=Exploration(), **nothing)
 
 
 def capacities(catalogue: Catalogue) -> dict[str, float]:
@@ -97,24 +89,12 @@ def capacities(catalogue: Catalogue) -> dict[str, float]:
     }
 
 
-def play(
-    beginning: Beginning, valuing: Valuing, weeks: int, *, name: str, on_progress: OnProgress | None = None
-) -> Played:
-    """Live some weeks by a policy.
-
-    Args:
-        beginning: Where it begins; it stays as it is.
-        valuing: What the policy sees in messages.
-        weeks: How many.
-        name: Of the policy, for decision ids.
-        on_progress: Told weeks done and weeks in all.
-    """
+def play(beginning: Beginning, valuing: Valuing, weeks: int, *, name: str) -> Played:
+    """Live some weeks by a policy; the beginning stays as it is. `name` begins the decisions' ids."""
     started = perf_counter()
     game = _Game(beginning, valuing, weeks, name)
     for week in range(weeks):
         game.live(week)
-        if on_progress is not None:
-            on_progress(week + 1, weeks)
     return Played(
         gain_minor=game.gain_minor,
         expected_minor=game.expected_minor,
@@ -178,13 +158,12 @@ class _Game:
     def _take_in(self, result: WeekResult, decisions: pl.DataFrame) -> None:
         frames = frames_of(result)
         self._latest = frames.events
-        customers = self._beginning.past.customers.clear()
-        self._weeks.append(
-            History(customers=customers, events=frames.events, decisions=decisions, outcomes=frames.outcomes)
-        )
+        nobody_new = self._beginning.past.customers.clear()
+        week = History(customers=nobody_new, events=frames.events, decisions=decisions, outcomes=frames.outcomes)
+        self._weeks.append(week)
         if not self._valuing.is_silent:
-            self._books.take_in(decisions=decisions, events=frames.events, outcomes=frames.outcomes)
-            self._chronicle.add(events=frames.events, decisions=decisions, outcomes=frames.outcomes)
+            self._books.take_in(week)
+            self._chronicle.add(week)
 
 
 def _books(beginning: Beginning) -> Books:
@@ -192,7 +171,7 @@ def _books(beginning: Beginning) -> Books:
     books = Books(beginning.catalogue, beginning.customers)
     past, now = beginning.past, beginning.world.now
     recent = past.decisions.filter(pl.col("decided_at") > now - pl.duration(days=_REMEMBERED_DAYS))
-    books.take_in(decisions=recent, events=past.events, outcomes=past.outcomes)
+    books.take_in(replace(past, decisions=recent))
     return books
 
 

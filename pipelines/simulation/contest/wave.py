@@ -21,9 +21,7 @@ from pipelines.batch.allocation import allocate
 from pipelines.batch.allocation_problem import options_of, problem_of
 from pipelines.simulation.contest.books import Books
 from pipelines.simulation.policies.policies import Features
-
-TOUCHPOINT = "weekly-campaign"
-"""Where the world asks for marketing."""
+from pipelines.simulation.world.world import TOUCHPOINT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,16 +40,12 @@ class Wave:
     values: FloatArray
     now: datetime
     order: Sequence[int]
-    touchpoint_id: str = TOUCHPOINT
 
     def inputs(self, place: int, supply: Supply, allocated: str | None = None) -> Inputs:
         """Everything that one decision looks at."""
         customer = self.books.customer(place)
-        request = Request(
-            customer_id=customer.customer_id,
-            touchpoint_id=self.touchpoint_id,
-            request_key=self.now.date().isoformat(),
-        )
+        key = self.now.date().isoformat()
+        request = Request(customer_id=customer.customer_id, touchpoint_id=TOUCHPOINT, request_key=key)
         return Inputs(
             request=request,
             customer=customer,
@@ -90,13 +84,8 @@ def _as_planned(
     Prices only make scarce messages worth less: whoever wants another message is in no plan's way, and none in theirs.
     """
     catalogue, order = wave.policy.catalogue, [place for place in wave.order if place in wanting]
-    problem = problem_of(
-        catalogue,
-        wave.policy.candidates(wave.touchpoint_id),
-        [options_of(survey[place]) for place in order],
-        before,
-        wave.now,
-    )
+    options = [options_of(survey[place]) for place in order]
+    problem = problem_of(catalogue, wave.policy.candidates(TOUCHPOINT), options, before, wave.now)
     plan = allocate(problem.choices, problem.constraints)
     prices, decisions = problem.prices(plan), list(survey)
     for place, key in zip(order, problem.allocated(plan), strict=True):
@@ -114,6 +103,6 @@ def _limited(wave: Wave) -> dict[str, Candidate]:
     catalogue = wave.policy.catalogue
     return {
         one.key: one
-        for one in wave.policy.compiled_candidates(wave.touchpoint_id)
+        for one in wave.policy.compiled_candidates(TOUCHPOINT)
         if uses(catalogue, one.touch, one.cost_minor, wave.now)
     }

@@ -1,7 +1,6 @@
 """What customers do and what operations report in a week, as canonical events: all that anybody can see."""
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 
 import numpy as np
 import polars as pl
@@ -25,18 +24,10 @@ BROWSE_RATE = 0.7
 ADVERTISED_RATE = 0.1
 """P(a dreamer or planner sees an advertisement that nobody aimed at them); it changes nothing."""
 
-MOMENTS: Mapping[str, str] = MappingProxyType(
-    {
-        "trip_upcoming": "trip_upcoming",
-        "check_in_opened": "check_in_opened",
-        "flight_delayed": "flight_delayed",
-        "flight_cancelled": "flight_cancelled",
-        "bag_lost": "bag_lost",
-        "bag_found": "bag_found",
-        "case_resolved": "case_resolved",
-        "flight_landed": "landed",
-    }
-)
+_OWN_NAMES = (
+    "trip_upcoming", "check_in_opened", "flight_delayed", "flight_cancelled", "bag_lost", "bag_found", "case_resolved",
+)  # fmt: skip
+MOMENTS: Mapping[str, str] = {name: name for name in _OWN_NAMES} | {"flight_landed": "landed"}
 """Moments of service by event type; a purchase of a ticket is the moment `booked`."""
 
 _SECOND = 1 / 3_600
@@ -44,7 +35,7 @@ _SECOND = 1 / 3_600
 
 def events_of(result: WeekResult) -> pl.DataFrame:
     """Canonical events of a week, sorted by time."""
-    sheet = Sheet("events", result.when.begins_at, result.effects.population.ids)
+    sheet = Sheet("events", result.when, result.effects.population.ids)
     _add_looking(sheet, result)
     _add_buying(sheet, result)
     _add_leaving(sheet, result)
@@ -56,7 +47,7 @@ def events_of(result: WeekResult) -> pl.DataFrame:
 def moments_of(events: pl.DataFrame) -> pl.DataFrame:
     """Moments of service in canonical events: `customer_id`, `at`, `moment`, `event_id`, sorted by time."""
     is_ticket = (pl.col("type") == "purchase") & pl.col("properties").str.contains('"product":"ticket"', literal=True)
-    named = pl.col("type").replace_strict(dict(MOMENTS), default=None, return_dtype=pl.String)
+    named = pl.col("type").replace_strict(MOMENTS, default=None, return_dtype=pl.String)
     moment = pl.when(is_ticket).then(pl.lit("booked")).otherwise(named)
     return (
         events.with_columns(moment.alias("moment"))
@@ -81,14 +72,8 @@ def _add_looking(sheet: Sheet, result: WeekResult) -> None:
         ("ad_seen", seen_ads, result.chance(Cause.ADVERTISED_AT) * HOURS),
     ):
         rows = np.flatnonzero(who)
-        sheet.add(
-            kind,
-            rows,
-            hours[rows],
-            keys=keys_of(kind, result.when.week, rows),
-            channel=_where(kind, result, rows),
-            properties={"region": regions[rows].tolist()},
-        )
+        where, properties = _where(kind, result, rows), {"region": regions[rows].tolist()}
+        sheet.add(kind, rows, hours[rows], keys=kind, channel=where, properties=properties)
 
 
 def _where(kind: str, result: WeekResult, rows: IntArray) -> Sequence[str]:
@@ -108,13 +93,12 @@ def _add_buying(sheet: Sheet, result: WeekResult) -> None:
     products = np.array([str(one.offer.attributes.get("product", "none")) for one in effects.messages] or ["none"])
     own = np.where(result.is_sold & (effects.sale_outcome[result.actions] == 0), result.sale_minor, 0)
     unasked = result.chance(Cause.UNPROMPTED_AT) * HOURS
-    rows = np.flatnonzero(result.trip_minor)
-    regions = np.array(REGIONS)[effects.population.region[rows]].tolist()
+    regions = np.array(REGIONS)[effects.population.region[result.trip_minor > 0]].tolist()
+    ticket = {"product": "ticket", "region": regions}
+    _add_amounts(sheet, result, ("purchase", "ticket"), result.trip_minor, acted, ticket)
     _add_amounts(
-        sheet, result, ("purchase", "ticket"), result.trip_minor, acted, {"product": "ticket", "region": regions}
+        sheet, result, ("purchase", "own"), own, acted, {"product": products[result.actions[own > 0]].tolist()}
     )
-    rows = np.flatnonzero(own)
-    _add_amounts(sheet, result, ("purchase", "own"), own, acted, {"product": products[result.actions[rows]].tolist()})
     _add_amounts(sheet, result, ("purchase", "extra"), result.extra_minor, unasked, {"product": "bag"})
     _add_amounts(sheet, result, ("discount", "deal"), result.discount_minor, acted + _SECOND, None)
 
@@ -132,7 +116,7 @@ def _add_amounts(
         kind[0],
         rows,
         hours[rows],
-        keys=keys_of("-".join(kind), result.when.week, rows),
+        keys="-".join(kind),
         amount_minor=amounts[rows],
         channel=_where(kind[0], result, rows),
         properties=properties,
@@ -141,33 +125,17 @@ def _add_amounts(
 
 def _add_leaving(sheet: Sheet, result: WeekResult) -> None:
     """Every consent to marketing is withdrawn; some complain, and are answered within two days."""
-    people, week = result.effects.population, result.when.week
-    seen = seen_hours(result)
+    people, seen = result.effects.population, seen_hours(result)
     for place, channel in enumerate(people.channels):
         rows = np.flatnonzero(result.is_leaving & people.agrees[:, place])
-        sheet.add(
-            "consent_withdrawn",
-            rows,
-            seen[rows] + 0.04,
-            keys=keys_of(f"withdrawn-{channel}", week, rows),
-            channel=channel,
-            properties={"channel": channel, "purpose": "marketing"},
-        )
+        said, keys = {"channel": channel, "purpose": "marketing"}, f"withdrawn-{channel}"
+        sheet.add("consent_withdrawn", rows, seen[rows] + 0.04, keys=keys, channel=channel, properties=said)
     _add_complaints(sheet, result, np.flatnonzero(is_complaining(result)), seen)
 
 
 def _add_complaints(sheet: Sheet, result: WeekResult, rows: IntArray, seen: FloatArray) -> None:
-    people, week = result.effects.population, result.when.week
-    cases = keys_of(COMPLAINT_CASE, week, rows).to_list()
-    text = words_for("complaint_messages", people.zone[rows], result.chance(Cause.WORDS)[rows])
-    sheet.add(
-        "complaint",
-        rows,
-        seen[rows] + 0.05,
-        keys=keys_of("complaint-messages", week, rows),
-        properties={"case_id": cases, "kind": "complaint", "text": text},
-        channel="email",
-    )
+    case = {"case_id": keys_of(COMPLAINT_CASE, result.when.week, rows).to_list()}
+    said = case | {"kind": "complaint", "text": words_for("complaint_messages", result, rows)}
+    sheet.add("complaint", rows, seen[rows] + 0.05, keys="complaint-messages", properties=said, channel="email")
     ends = seen[rows] + 12 + 36 * result.chance(Cause.TOLD_AT)[rows]
-    keys = keys_of("resolved-messages", week, rows)
-    sheet.add("case_resolved", rows, ends, keys=keys, properties={"case_id": cases}, channel="email")
+    sheet.add("case_resolved", rows, ends, keys="resolved-messages", properties=case, channel="email")

@@ -36,21 +36,20 @@ def _add_notices(sheet: Sheet, result: WeekResult) -> None:
     rows = np.flatnonzero((result.before.step != JourneyStep.PREPARE) & (result.after.step == JourneyStep.PREPARE))
     first, last = NOTICE_HOURS
     hours = first + (last - first) * result.chance(Cause.TRIP_NOTICE_AT)[rows]
-    sheet.add("trip_upcoming", rows, hours, keys=keys_of("trip", result.when.week, rows))
+    sheet.add("trip_upcoming", rows, hours, keys="trip")
 
 
 def _add_departures(sheet: Sheet, result: WeekResult) -> None:
     """The flight out is one that left: whose flight is cancelled at home is rebooked before they set out."""
-    flights, week = result.flights, result.when.week
+    flights = result.flights
     rows = np.flatnonzero(result.before.step == JourneyStep.PREPARE)
     flight = flights.pick(result.effects.population.airport[rows], result.chance(Cause.FLIGHT_OUT)[rows])
     scheduled = departs_hours(flights, result.when.begins_at, flight)
     delay = np.maximum(flights.departure_delay_minutes[flight], 0)
     name = {"flight": [flights.names[each] for each in flight.tolist()]}
-    keys = keys_of("check-in", week, rows)
-    sheet.add("check_in_opened", rows, scheduled - _CHECK_IN_HOURS, keys=keys, properties=name)
+    sheet.add("check_in_opened", rows, scheduled - _CHECK_IN_HOURS, keys="check-in", properties=name)
     told = {**name, "delay_minutes": delay}
-    sheet.add("flight_departed", rows, scheduled + delay / 60, keys=keys_of("out", week, rows), properties=told)
+    sheet.add("flight_departed", rows, scheduled + delay / 60, keys="out", properties=told)
     _add_delays(sheet, result, rows, flight, "out")
 
 
@@ -59,13 +58,8 @@ def _add_delays(sheet: Sheet, result: WeekResult, rows: IntArray, flight: IntArr
     delay = flights.departure_delay_minutes[flight]
     late = delay > NOTED_DELAY_MINUTES
     scheduled = departs_hours(flights, result.when.begins_at, flight[late])
-    sheet.add(
-        "flight_delayed",
-        rows[late],
-        scheduled - 0.5,
-        keys=keys_of(f"delayed-{way}", result.when.week, rows[late]),
-        properties={"flight": [flights.names[each] for each in flight[late].tolist()], "delay_minutes": delay[late]},
-    )
+    told = {"flight": [flights.names[each] for each in flight[late].tolist()], "delay_minutes": delay[late]}
+    sheet.add("flight_delayed", rows[late], scheduled - 0.5, keys=f"delayed-{way}", properties=told)
 
 
 def _add_landings(sheet: Sheet, result: WeekResult) -> None:
@@ -78,7 +72,7 @@ def _add_landings(sheet: Sheet, result: WeekResult) -> None:
     in_air = (flights.air_minutes[flight] + np.maximum(flights.arrival_delay_minutes[flight], 0)) / 60
     # Trouble at the very end of a week would be reported in the next one, and the case would not be seen in time.
     landed = np.minimum(scheduled + np.where(cancelled, _REBOOKED_HOURS, in_air), LAST_HOUR - 3)
-    sheet.add("flight_landed", rows, landed, keys=keys_of("home", week, rows), properties={"flight": name})
+    sheet.add("flight_landed", rows, landed, keys="home", properties={"flight": name})
     _add_delays(sheet, result, rows[~cancelled], flight[~cancelled], "home")
     told = scheduled - _TOLD_BEFORE_HOURS
     for kind, which, hours, words, channel in (
@@ -90,9 +84,8 @@ def _add_landings(sheet: Sheet, result: WeekResult) -> None:
         who = rows[of]
         properties: dict[str, object] = {"case_id": keys_of("case", week, who).to_list()}
         if words is not None:
-            zones, uniform = result.effects.population.zone[who], result.chance(Cause.WORDS)[who]
-            properties |= {"kind": "complaint", "text": words_for(words, zones, uniform)}
-        sheet.add(kind, who, hours[of], keys=keys_of(kind, week, who), properties=properties, channel=channel)
+            properties |= {"kind": "complaint", "text": words_for(words, result, who)}
+        sheet.add(kind, who, hours[of], keys=kind, properties=properties, channel=channel)
         _add_answers(sheet, result, who, hours[of])
 
 
@@ -103,5 +96,4 @@ def _add_answers(sheet: Sheet, result: WeekResult, rows: IntArray, opened: Float
     first, last = ANSWER_HOURS
     hours = opened + first + (last - first) * result.chance(Cause.ANSWERED_AT)[rows] ** 2
     properties = {"case_id": keys_of("case", result.when.week, rows).to_list()}
-    keys = keys_of("answered", result.when.week, rows)
-    sheet.add("case_answered", rows, hours, keys=keys, properties=properties)
+    sheet.add("case_answered", rows, hours, keys="answered", properties=properties)

@@ -11,12 +11,7 @@ from pipelines.simulation.world.week import WeekResult
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frames:
-    """Canonical tables of a week.
-
-    Attributes:
-        events: What customers and operations did.
-        outcomes: What became of the decisions.
-    """
+    """Canonical tables of a week."""
 
     events: pl.DataFrame
     outcomes: pl.DataFrame

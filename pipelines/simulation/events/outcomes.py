@@ -20,7 +20,7 @@ _ANSWERED_LATER = 0.01  # hours between things that follow each other at once
 def outcomes_of(result: WeekResult) -> pl.DataFrame:
     """Canonical outcomes of the decisions that have an id."""
     people = result.effects.population
-    sheet = Sheet("outcomes", result.when.begins_at, people.ids)
+    sheet = Sheet("outcomes", result.when, people.ids)
     ids = result.decision_ids
     if ids is None:
         return sheet.frame()

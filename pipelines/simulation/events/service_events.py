@@ -47,21 +47,16 @@ def _add_posts(sheet: Sheet, result: WeekResult) -> None:
     posts = opened & (result.chance(Cause.POSTED) < POSTING_RATE * people.sociability)
     for case, occasion in ((OpenTrouble.BAG, "post_bag"), (OpenTrouble.CANCELLED, "post_cancelled")):
         rows = np.flatnonzero(posts & (result.after.case == case))
-        text = words_for(occasion, people.zone[rows], result.chance(Cause.WORDS)[rows])
-        properties = {"text": text, "case_id": keys_of("case", week, rows).to_list()}
-        keys = keys_of("post", week, rows)
-        sheet.add("social_post", rows, np.full(rows.size, 167.5), keys=keys, properties=properties, channel="social_dm")
+        said = {"text": words_for(occasion, result, rows), "case_id": keys_of("case", week, rows).to_list()}
+        sheet.add("social_post", rows, np.full(rows.size, 167.5), keys="post", properties=said, channel="social_dm")
 
 
 def _add_chasing(sheet: Sheet, result: WeekResult) -> None:
-    people = result.effects.population
     stays = (result.before.step == JourneyStep.RECOVER) & (result.after.step == JourneyStep.RECOVER)
     rows = np.flatnonzero(stays & (result.chance(Cause.CHASED) < CHASING_RATE))
-    text = words_for("chasing", people.zone[rows], result.chance(Cause.WORDS)[rows])
     hours = 24 + 96 * result.chance(Cause.TOLD_AT)[rows]
-    properties = {"text": text, "case_id": _case_ids(result, rows)}
-    keys = keys_of("chased", result.when.week, rows)
-    sheet.add("call_note", rows, hours, keys=keys, properties=properties, channel="call")
+    properties = {"text": words_for("chasing", result, rows), "case_id": _case_ids(result, rows)}
+    sheet.add("call_note", rows, hours, keys="chased", properties=properties, channel="call")
 
 
 def _add_solutions(sheet: Sheet, result: WeekResult) -> None:
@@ -74,7 +69,7 @@ def _add_solutions(sheet: Sheet, result: WeekResult) -> None:
     ):
         rows = np.flatnonzero(ends & of)
         properties = {"case_id": _case_ids(result, rows)}
-        sheet.add(kind, rows, hours[rows], keys=keys_of(kind, result.when.week, rows), properties=properties)
+        sheet.add(kind, rows, hours[rows], keys=kind, properties=properties)
     lost = result.after.step == JourneyStep.LAPSE
     mood = 0.75 * result.chance(Cause.SCORE) + 0.35 * result.effects.population.patience - 0.4 * lost
     _add_survey(sheet, result, "csat", ends, hours + 20, 1 + np.clip(5 * mood, 0, 4.99), most=5)
@@ -90,16 +85,14 @@ def _add_trip_surveys(sheet: Sheet, result: WeekResult) -> None:
 def _add_survey(
     sheet: Sheet, result: WeekResult, survey: str, who: BoolArray, hours: FloatArray, score: FloatArray, *, most: int
 ) -> None:
-    people = result.effects.population
     asked = np.flatnonzero(who & (result.chance(Cause.SURVEYED) < SURVEY_RATE))
     whole = np.clip(np.floor(score), 0, most).astype(np.int64)
     band = np.digitize(whole / most, (0.55, 0.85))
     for place, occasion in enumerate(_BY_SCORE):
         rows = asked[band[asked] == place]
-        text = words_for(occasion, people.zone[rows], result.chance(Cause.WORDS)[rows])
-        properties = {"survey": survey, "score": whole[rows], "text": text, "language": languages_of(people.zone[rows])}
-        keys = keys_of(f"{survey}", result.when.week, rows)
-        sheet.add("survey_answer", rows, hours[rows], keys=keys, properties=properties, channel="email")
+        said = {"text": words_for(occasion, result, rows), "language": languages_of(result, rows)}
+        properties = {"survey": survey, "score": whole[rows], **said}
+        sheet.add("survey_answer", rows, hours[rows], keys=survey, properties=properties, channel="email")
 
 
 def _add_reviews(sheet: Sheet, result: WeekResult) -> None:
@@ -112,7 +105,6 @@ def _add_reviews(sheet: Sheet, result: WeekResult) -> None:
     late = np.isin(step, (JourneyStep.LATE_1, JourneyStep.LATE_2, JourneyStep.LATE_3))
     for of, occasion in ((~late, "review_well"), (late, "review_late")):
         rows = np.flatnonzero((unasked | asked) & of)
-        text = words_for(occasion, people.zone[rows], result.chance(Cause.WORDS)[rows])
         score = np.where(of, 4 + (result.chance(Cause.SCORE) > 0.4), 3)[rows]  # noqa: PLR2004 - stars
-        keys = keys_of("review", result.when.week, rows)
-        sheet.add("review", rows, hours[rows], keys=keys, properties={"stars": score, "text": text}, channel="web")
+        properties = {"stars": score, "text": words_for(occasion, result, rows)}
+        sheet.add("review", rows, hours[rows], keys="review", properties=properties, channel="web")

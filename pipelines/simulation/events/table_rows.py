@@ -10,6 +10,8 @@ import polars as pl
 from decisioning.arrays import FloatArray, IntArray
 from examples.conversion import canonical
 from features.log.contracts import UTC_TIME
+from pipelines.simulation.world.state import keys_of
+from pipelines.simulation.world.week import When
 
 SECONDS = 3_600
 LAST_HOUR = 167.9
@@ -27,15 +29,10 @@ def times(begins_at: datetime, hours: FloatArray) -> pl.Series:
 
 
 class Sheet:
-    """Gathers rows of one table for one week.
+    """Gathers rows of one table for the customers of one week."""
 
-    Attributes:
-        begins_at: The week's beginning.
-        ids: Customers.
-    """
-
-    def __init__(self, table: str, begins_at: datetime, ids: Sequence[str], currency: str = "EUR") -> None:
-        self._table, self._begins_at, self._currency = table, begins_at, currency
+    def __init__(self, table: str, when: When, ids: Sequence[str]) -> None:
+        self._table, self._when = table, when
         self._ids = pl.Series("customer_id", ids)
         self._parts: list[pl.DataFrame] = []
 
@@ -45,7 +42,7 @@ class Sheet:
         rows: IntArray,
         hours: FloatArray,
         *,
-        keys: Sequence[str] | pl.Series,
+        keys: str | pl.Series,
         amount_minor: IntArray | None = None,
         properties: Mapping[str, Any] | None = None,
         **columns: Any,
@@ -56,7 +53,7 @@ class Sheet:
             kind: The `type` of all of them.
             rows: Customers, shape (r,).
             hours: When, in hours after the beginning, shape (r,).
-            keys: Values of the table's key, r.
+            keys: Values of the table's key, r; or the name that `keys_of` makes them from.
             amount_minor: Shape (r,).
             properties: Each value one for all, or r of them.
             columns: Further columns, likewise.
@@ -64,13 +61,13 @@ class Sheet:
         if not rows.size:
             return
         key = "event_id" if self._table == "events" else "outcome_id"
-        frame = pl.DataFrame(
-            {key: pl.Series(keys), "customer_id": self._ids.gather(rows), "occurred_at": times(self._begins_at, hours)}
-        ).with_columns(pl.lit(kind).alias("type"), *[_column(name, value) for name, value in columns.items()])
+        named = keys_of(keys, self._when.week, rows) if isinstance(keys, str) else keys
+        at = times(self._when.begins_at, hours)
+        frame = pl.DataFrame({key: named, "customer_id": self._ids.gather(rows), "occurred_at": at}).with_columns(
+            pl.lit(kind).alias("type"), *[_column(name, value) for name, value in columns.items()]
+        )
         if amount_minor is not None:
-            frame = frame.with_columns(
-                pl.Series("amount_minor", amount_minor), pl.lit(self._currency).alias("currency")
-            )
+            frame = frame.with_columns(pl.Series("amount_minor", amount_minor), currency=pl.lit("EUR"))
         if properties:
             fields = pl.struct([_column(name, value) for name, value in properties.items()])
             frame = frame.with_columns(fields.struct.json_encode().alias("properties"))

@@ -12,12 +12,10 @@ Reference:
 import numpy as np
 
 from decisioning.arrays import FloatArray, IntArray
-from pipelines.simulation.policies.expectation import Ahead, Expectation
-from pipelines.simulation.world.flights import flights_at
+from pipelines.simulation.policies.expectation import Ahead, Expectation, same
 from pipelines.simulation.world.journey import JourneyStep
-from pipelines.simulation.world.moves import Chain
 from pipelines.simulation.world.state import WorldState
-from pipelines.simulation.world.world import WEEK, World
+from pipelines.simulation.world.world import World
 
 
 class SilentFuture:
@@ -34,10 +32,9 @@ class SilentFuture:
         shape = (weeks + 1, len(JourneyStep), world.population.size)
         self._free, self._left = np.zeros(shape), np.zeros(shape)
         for place in reversed(range(weeks)):
-            expectation = self._expectation(place)
+            expectation = Expectation.of(world, place)
             for values, has_left in ((self._free, False), (self._left, True)):
-                after = list(values[place + 1])
-                ahead = Ahead(quiet=after, contacted=after, left=after)
+                ahead = same(list(values[place + 1]))
                 for step in JourneyStep:
                     values[place, step] = expectation.silence(step, slice(None), ahead, has_left=has_left)
 
@@ -50,7 +47,7 @@ class SilentFuture:
             actions: shape (n,), index of a message or -1.
         """
         place, effects = week - self._first, self._world.effects
-        expectation = self._expectation(place)
+        expectation = Expectation.of(self._world, place)
         found = np.zeros(len(actions))
         sent = np.flatnonzero(actions >= 0)
         kinds = np.stack([actions[sent], state.step[sent]])
@@ -69,6 +66,3 @@ class SilentFuture:
             for step, gone in zip(JourneyStep, left, strict=True)
         ]
         return Ahead(quiet=after, contacted=after, left=left)
-
-    def _expectation(self, place: int) -> Expectation:
-        return Expectation(self._world.effects, Chain(self._world.effects, flights_at(self._world.now + place * WEEK)))

@@ -17,9 +17,11 @@ import numpy.typing as npt
 
 from decisioning.arrays import BoolArray, FloatArray, IntArray
 from pipelines.simulation.world.effects import Rows, WorldEffects
+from pipelines.simulation.world.flights import flights_at
 from pipelines.simulation.world.journey import JourneyStep
 from pipelines.simulation.world.moves import Chain, Moves
 from pipelines.simulation.world.state import UNPROMPTED
+from pipelines.simulation.world.world import WEEK, World
 
 type Worths = npt.NDArray[np.floating[Any]]
 """Amounts; plans are kept in single precision."""
@@ -40,11 +42,21 @@ class Ahead:
     left: Sequence[Worths]
 
 
+def same(values: Sequence[Worths]) -> Ahead:
+    """Weeks that are worth the same whatever this one brings."""
+    return Ahead(quiet=values, contacted=values, left=values)
+
+
 class Expectation:
     """Expected values of one week, for a population and its messages."""
 
     def __init__(self, effects: WorldEffects, chain: Chain) -> None:
         self._effects, self._chain = effects, chain
+
+    @classmethod
+    def of(cls, world: World, weeks: int) -> "Expectation":
+        """Of the week that begins some weeks after a world's current one."""
+        return cls(world.effects, Chain(world.effects, flights_at(world.now + weeks * WEEK)))
 
     def silence(self, step: JourneyStep, rows: Rows, ahead: Ahead, *, has_left: BoolArray | bool = False) -> FloatArray:
         """Value of silence for customers who stand at a step; shape of `ahead.quiet`."""

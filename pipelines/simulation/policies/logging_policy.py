@@ -128,16 +128,11 @@ def _counted(cap: Cap, messages: tuple[Message, ...]) -> list[BoolArray]:
 
 
 def _word(scope: CapScope, message: Message) -> str:
-    match scope:
-        case CapScope.CLASS:
-            return message.offer.message_class.value
-        case CapScope.CHANNEL:
-            return message.channel.channel_id
-        case CapScope.OFFER:
-            return message.offer.offer_id
-        case CapScope.GOAL:
-            return message.offer.goal_id
-        case CapScope.CREATIVE:
-            return message.creative.creative_id
-        case _:
-            return ""
+    words = {
+        CapScope.CLASS: message.offer.message_class.value,
+        CapScope.CHANNEL: message.channel.channel_id,
+        CapScope.OFFER: message.offer.offer_id,
+        CapScope.GOAL: message.offer.goal_id,
+        CapScope.CREATIVE: message.creative.creative_id,
+    }
+    return words.get(scope, "")

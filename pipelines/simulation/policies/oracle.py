@@ -10,20 +10,18 @@ weeks allow. Rules that only forbid more (a quarter between surveys, rest after 
 under them too.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from decisioning.arrays import BoolArray, FloatArray, IntArray
 from decisioning.errors import InvalidInputError
-from pipelines.simulation.policies.expectation import Ahead, Expectation, Worths
+from pipelines.simulation.policies.expectation import Ahead, Expectation, Worths, same
 from pipelines.simulation.world.effects import EVERYBODY, WorldEffects
-from pipelines.simulation.world.flights import flights_at
 from pipelines.simulation.world.journey import FULL_MEMORY, MEMORIES, JourneyStep, contacts_after
-from pipelines.simulation.world.moves import Chain
 from pipelines.simulation.world.state import WorldState
-from pipelines.simulation.world.world import WEEK, World, may_serve
+from pipelines.simulation.world.world import World, may_serve
 
 _QUIET = np.array([contacts_after(memory, is_contacted=False) for memory in range(MEMORIES)])
 _CONTACTED = np.array([contacts_after(memory, is_contacted=True) for memory in range(MEMORIES)])
@@ -37,7 +35,6 @@ class OraclePlan:
 
     Attributes:
         world: The world it was solved for, as it was then.
-        first_week: Week it begins with.
         weeks: How many it plans for; what comes after them counts nothing.
         prices_minor: Price of a contact beyond its cost, per channel.
         value: Contribution less contact costs and prices under the best policy, shape (n,).
@@ -73,7 +70,7 @@ class OraclePlan:
             raise InvalidInputError(
                 f"week must be in [{self.first_week}, {self.first_week + self.weeks}), got {week}; solve for more weeks"
             )
-        expectation = _expectation(self.world, place)
+        expectation = Expectation.of(self.world, place)
         found = np.empty((state.step.size, len(self.world.messages) + 1))
         for step in JourneyStep:
             rows = np.flatnonzero(state.step == step)
@@ -86,19 +83,21 @@ class OraclePlan:
     def actions(self, week: int, state: WorldState) -> IntArray:
         """The best permitted action for every customer, shape (n,); ties go to silence."""
         values = self.values(week, state)
-        values[:, 1:][~_permitted(self.world, state)] = -np.inf
+        there = self.world.copy()
+        there.state = state
+        values[:, 1:][~there.permitted()] = -np.inf
         return values.argmax(axis=1) - 1
 
     def _of_step(
         self, expectation: Expectation, step: JourneyStep, rows: IntArray, state: WorldState, place: int
     ) -> FloatArray:
         memory, has_left = state.memory[rows], state.has_left[rows]
-        after = _left_or_not(self._free[place + 1], self._left[place + 1], rows, has_left)
-        ahead = Ahead(
-            quiet=[after(each, _QUIET[memory]) for each in JourneyStep],
-            contacted=[after(each, _CONTACTED[memory]) for each in JourneyStep],
-            left=[self._left[place + 1, each, rows] for each in JourneyStep],
+        left = [self._left[place + 1, each, rows] for each in JourneyStep]
+        quiet, contacted = (
+            [np.where(has_left, left[each], self._free[place + 1, each, rows, after[memory]]) for each in JourneyStep]
+            for after in (_QUIET, _CONTACTED)
         )
+        ahead = Ahead(quiet=quiet, contacted=contacted, left=left)
         found = [expectation.silence(step, rows, ahead, has_left=has_left)]
         found += [
             expectation.message(message, step, rows, memory, ahead, has_left=has_left)
@@ -107,17 +106,13 @@ class OraclePlan:
         return np.stack(found, axis=1)
 
 
-def solve(
-    world: World, weeks: int, *, prices_minor: Mapping[str, float] | None = None, is_silent_later: bool = False
-) -> OraclePlan:
+def solve(world: World, weeks: int, *, prices_minor: Mapping[str, float] | None = None) -> OraclePlan:
     """Find the best policy for the weeks that come.
 
     Args:
         world: The world as it stands; it is not changed.
         weeks: How many weeks count.
         prices_minor: Price of a contact per channel, 0 or more, where capacity is scarce.
-        is_silent_later: Send nothing at all; `OraclePlan.values` are then those of one action followed by silence,
-            so that value less the value of silence is the true uplift of one message.
 
     Returns:
         The plan, exact up to single precision.
@@ -127,15 +122,14 @@ def solve(
     """
     prices = dict(prices_minor or {})
     _check(world, weeks, prices)
-    size = world.population.size
+    size, charges = world.population.size, _charges(world.effects, prices)
     free = np.zeros((weeks + 1, len(JourneyStep), size, MEMORIES), dtype=np.float32)
     left = np.zeros((weeks + 1, len(JourneyStep), size), dtype=np.float32)
     quiet = np.zeros((len(JourneyStep), size))
     for place in reversed(range(weeks)):
-        expectation = _expectation(world, place)
-        quiet = _quiet_week(expectation, quiet, world.state)
-        left[place] = _left_week(expectation, left[place + 1])
-        charges = np.full(len(world.messages), np.inf) if is_silent_later else _charges(world.effects, prices)
+        expectation = Expectation.of(world, place)
+        quiet = _quiet_week(expectation, quiet, has_left=world.state.has_left)
+        left[place] = _quiet_week(expectation, left[place + 1], has_left=True)
         free[place] = _free_week(world, expectation, free[place + 1], left[place + 1], charges)
     state, everybody = world.state, np.arange(size)
     return OraclePlan(
@@ -153,12 +147,7 @@ def solve(
 
 
 def prices(
-    world: World,
-    weeks: int,
-    capacities: Mapping[str, float],
-    *,
-    sample: int = 2_000,
-    rounds: int = 10,
+    world: World, weeks: int, capacities: Mapping[str, float], *, sample: int = 2_000, rounds: int = 10
 ) -> dict[str, float]:
     """Prices per channel at which the oracle uses no more than there is, found by bisection of all at once.
 
@@ -202,24 +191,15 @@ def _use(world: World, weeks: int, tried: Mapping[str, float]) -> dict[str, floa
     return used
 
 
-def _expectation(world: World, place: int) -> Expectation:
-    return Expectation(world.effects, Chain(world.effects, flights_at(world.now + place * WEEK)))
-
-
-def _quiet_week(expectation: Expectation, after: Worths, state: WorldState) -> FloatArray:
-    ahead = Ahead(quiet=list(after), contacted=list(after), left=list(after))
-    return np.stack([expectation.silence(step, EVERYBODY, ahead, has_left=state.has_left) for step in JourneyStep])
-
-
-def _left_week(expectation: Expectation, after: Worths) -> FloatArray:
-    ahead = Ahead(quiet=list(after), contacted=list(after), left=list(after))
-    return np.stack([expectation.silence(step, EVERYBODY, ahead, has_left=True) for step in JourneyStep])
+def _quiet_week(expectation: Expectation, after: Worths, *, has_left: BoolArray | bool) -> FloatArray:
+    ahead = same(list(after))
+    return np.stack([expectation.silence(step, EVERYBODY, ahead, has_left=has_left) for step in JourneyStep])
 
 
 def _free_week(world: World, expectation: Expectation, free: Worths, left: Worths, charges: FloatArray) -> FloatArray:
-    """Value of each step and memory at the beginning of a week, shape (steps, n, 8); infinite charges forbid."""
+    """Value of each step and memory at the beginning of a week, shape (steps, n, 8)."""
     effects, permits = world.effects, world.effects.permits()
-    is_possible = effects.is_in_stage & may_serve(effects.messages) & np.isfinite(charges)[:, None]
+    is_possible = effects.is_in_stage & may_serve(effects.messages)
     ahead = Ahead(
         quiet=[values[:, _QUIET] for values in free],
         contacted=[values[:, _CONTACTED] for values in free],
@@ -240,18 +220,6 @@ def _charges(effects: WorldEffects, tried: Mapping[str, float], *, counts_cost: 
     channels = effects.population.channels
     price = np.array([tried.get(channels[place], 0.0) for place in effects.channel])
     return price + effects.cost_minor if counts_cost else price
-
-
-def _permitted(world: World, state: WorldState) -> BoolArray:
-    there = world.copy()
-    there.state = state
-    return there.permitted()
-
-
-def _left_or_not(
-    free: Worths, left: Worths, rows: IntArray, has_left: BoolArray
-) -> Callable[[JourneyStep, IntArray], Worths]:
-    return lambda step, memory: np.where(has_left, left[step, rows], free[step, rows, memory])
 
 
 def _check(world: World, weeks: int, tried: Mapping[str, float]) -> None:

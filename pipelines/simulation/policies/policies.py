@@ -6,11 +6,11 @@ caps and capacities are not the policies' business: `wave` holds them all to the
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 
-from decisioning.arrays import BoolArray, FloatArray
+from decisioning.arrays import FloatArray
 from decisioning.catalogue.catalogue import Catalogue, Learning
 from decisioning.catalogue.measure import Measure, Unit
 from decisioning.catalogue.message import SILENCE, Message
@@ -75,44 +75,36 @@ class Monday:
 
 
 class Valuing(Protocol):
-    """A policy of the comparison."""
+    """A policy of the comparison.
 
-    @property
-    def needs_features(self) -> bool:
-        """It reads all features; otherwise only those that rules look at are computed."""
-        ...
+    Attributes:
+        needs_features: It reads all features; otherwise only those that rules look at are computed.
+        is_silent: It never sends, so that nothing needs to be decided.
+    """
 
-    @property
-    def is_silent(self) -> bool:
-        """It never sends, so that nothing needs to be decided."""
-        ...
+    needs_features: ClassVar[bool] = False
+    is_silent: ClassVar[bool] = False
 
     def values(self, monday: Monday) -> FloatArray:
         """Worth of silence and every candidate, shape (n, k + 1)."""
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Silence:
+class Silence(Valuing):
     """No marketing."""
 
-    needs_features: bool = False
-    is_silent: bool = True
+    is_silent = True
 
     def values(self, monday: Monday) -> FloatArray:
         """Every message is worth nothing."""
         return np.zeros((monday.size, len(monday.messages) + 1))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Everything:
+class Everything(Valuing):
     """Everyone gets everything: always a message, the one whose turn it is, no worth asked.
 
     Each customer begins elsewhere in the list and goes on through it week by week.
     """
-
-    needs_features: bool = False
-    is_silent: bool = False
 
     def values(self, monday: Monday) -> FloatArray:
         """The next in turn is worth most, all more than silence."""
@@ -124,13 +116,11 @@ class Everything:
         return values
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Constant:
+@dataclass(frozen=True, kw_only=True)
+class Constant(Valuing):
     """One message for everybody who may have it; see `best_constant` for which."""
 
     key: str
-    needs_features: bool = False
-    is_silent: bool = False
 
     def values(self, monday: Monday) -> FloatArray:
         """The one message is worth everything, all others less than silence."""
@@ -141,18 +131,18 @@ class Constant:
         return values
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LearnedPolicy:
+@dataclass(frozen=True, kw_only=True)
+class LearnedPolicy(Valuing):
     """A trained model's values, as the server scores them.
 
     Attributes:
         by_propensity: The model predicts a rate, and the likeliest message is sent, never silence.
     """
 
+    needs_features = True
+
     model: ValueModel
     by_propensity: bool = False
-    needs_features: bool = True
-    is_silent: bool = False
 
     def values(self, monday: Monday) -> FloatArray:
         """Expected values; a propensity is worth whatever it costs."""
@@ -162,13 +152,11 @@ class LearnedPolicy:
         return np.column_stack([np.zeros(len(values)), SURE_MINOR * (1.0 + np.clip(values[:, 1:], 0.0, 1.0))])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Oracle:
+@dataclass(frozen=True, kw_only=True)
+class Oracle(Valuing):
     """The truth: action values of dynamic programming over the world's own equations, from here to the end."""
 
     plan: OraclePlan
-    needs_features: bool = False
-    is_silent: bool = False
 
     def values(self, monday: Monday) -> FloatArray:
         """What each action is worth before contact costs, which arbitration charges.
@@ -238,13 +226,8 @@ def _worth(others: World, weeks: int, place: int | None, capacities: Mapping[str
     for _ in range(weeks):
         actions = np.full(world.population.size, -1)
         if place is not None:
-            most = capacities.get(world.messages[place].channel.channel_id)
-            actions[_first(world.permitted()[:, place], most)] = place
+            may, most = world.permitted()[:, place], capacities.get(world.messages[place].channel.channel_id)
+            actions[may if most is None else may & (np.cumsum(may) <= most)] = place
         week = world.run_week(actions)
         total += float((week.contribution_minor - week.cost_minor).sum())
     return total
-
-
-def _first(may: BoolArray, most: float | None) -> BoolArray:
-    """The same with at most so many, shape (n,)."""
-    return may if most is None else may & (np.cumsum(may) <= most)

@@ -10,7 +10,6 @@ import numpy as np
 from decisioning.arrays import FloatArray
 
 _FIRST_WEEK = 10_000  # seeds may not be negative, and a world settles in weeks before its first
-_POPULATION = 1
 
 
 class Cause(IntEnum):
@@ -60,8 +59,3 @@ def draw(seed: int, week: int, cause: Cause, size: int) -> FloatArray:
         True
     """
     return np.random.default_rng([seed, _FIRST_WEEK + week, cause]).random(size)
-
-
-def population_generator(seed: int) -> np.random.Generator:
-    """What draws a population."""
-    return np.random.default_rng([seed, _POPULATION])

@@ -7,7 +7,6 @@ rules can see most of it in events; what they cannot see is who has quietly stop
 
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
-from types import MappingProxyType
 
 
 class JourneyStep(IntEnum):
@@ -32,52 +31,29 @@ class JourneyStep(IntEnum):
     LAPSE = 16
 
 
-STAGE_OF: Mapping[JourneyStep, str] = MappingProxyType(
-    {
-        JourneyStep.DREAM: "dream",
-        JourneyStep.PLAN: "plan",
-        JourneyStep.BOOK_1: "book",
-        JourneyStep.BOOK_2: "book",
-        JourneyStep.BOOK_3: "book",
-        JourneyStep.BOOK_4: "book",
-        JourneyStep.PREPARE: "prepare",
-        JourneyStep.TRAVEL: "travel",
-        JourneyStep.RECOVER: "recover",
-        JourneyStep.MENDED: "recover",
-        JourneyStep.RETURN_1: "return",
-        JourneyStep.RETURN_2: "return",
-        JourneyStep.RETURN_3: "return",
-        JourneyStep.LATE_1: "return",
-        JourneyStep.LATE_2: "return",
-        JourneyStep.LATE_3: "return",
-        JourneyStep.LAPSE: "lapse",
-    }
-)
+_STAGES = {"MENDED": "recover", "LATE": "return"}  # the others bear their stage's name
+
+STAGE_OF: Mapping[JourneyStep, str] = {
+    step: _STAGES.get(name, name.lower()) for step in JourneyStep for name in [step.name.partition("_")[0]]
+}
 """The stage of each step. A case that was solved still keeps marketing away for its cooldown."""
 
-NEXT: Mapping[JourneyStep, JourneyStep] = MappingProxyType(
-    {
-        JourneyStep.BOOK_1: JourneyStep.BOOK_2,
-        JourneyStep.BOOK_2: JourneyStep.BOOK_3,
-        JourneyStep.BOOK_3: JourneyStep.BOOK_4,
-        JourneyStep.RETURN_1: JourneyStep.RETURN_2,
-        JourneyStep.RETURN_2: JourneyStep.RETURN_3,
-        JourneyStep.LATE_1: JourneyStep.LATE_2,
-        JourneyStep.LATE_2: JourneyStep.LATE_3,
-    }
-)
+NEXT: Mapping[JourneyStep, JourneyStep] = {
+    step: JourneyStep(step + 1)
+    for first, last in (("BOOK_1", "BOOK_4"), ("RETURN_1", "RETURN_3"), ("LATE_1", "LATE_3"))
+    for step in JourneyStep
+    if JourneyStep[first] <= step < JourneyStep[last]
+}
 """The step that follows when nothing else happens, where that is not the same step."""
 
 WITHOUT_MARKETING = frozenset({JourneyStep.TRAVEL, JourneyStep.RECOVER, JourneyStep.MENDED})
 """Steps in which no marketing may be sent: on the way, and while service comes before sales."""
 
-PUSHED: Mapping[JourneyStep, tuple[JourneyStep, ...]] = MappingProxyType(
-    {
-        JourneyStep.DREAM: (JourneyStep.PLAN,),
-        JourneyStep.PLAN: (JourneyStep.BOOK_1,),
-        JourneyStep.LAPSE: (JourneyStep.DREAM, JourneyStep.PLAN),
-    }
-)
+PUSHED: Mapping[JourneyStep, tuple[JourneyStep, ...]] = {
+    JourneyStep.DREAM: (JourneyStep.PLAN,),
+    JourneyStep.PLAN: (JourneyStep.BOOK_1,),
+    JourneyStep.LAPSE: (JourneyStep.DREAM, JourneyStep.PLAN),
+}
 """The moves that a seen message can make likelier, in the order in which chance decides on them."""
 
 MEMORIES = 8

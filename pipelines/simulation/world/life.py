@@ -34,11 +34,7 @@ class Living:
         self._answered = np.ones(self._size, dtype=bool) if answered is None else answered
 
     def live(self, decision_ids: Sequence[str | None] | None) -> WeekResult:
-        """What happens.
-
-        Args:
-            decision_ids: Of the decisions behind the actions.
-        """
+        """What happens."""
         state, sent = self._state, np.flatnonzero(self._actions >= 0)
         seen = np.zeros(self._size, dtype=bool)
         push = np.zeros((self._size, 2))
@@ -53,8 +49,37 @@ class Living:
             leaving = self._effects.leaving_probability(messages, sent, steps, state.memory[sent])
             is_leaving[sent] = seen[sent] & (self._draw(Cause.LEFT)[sent] < leaving)
         step = self._moved(push)
-        trouble = self._trouble(step)
-        return self._result(seen, push, is_sold, is_leaving & ~state.has_left, step, trouble, decision_ids)
+        case, case_week = self._trouble(step)
+        is_leaving &= ~state.has_left
+        after = WorldState(
+            step=step,
+            memory=(state.memory << 1 | (self._actions >= 0)) & FULL_MEMORY,
+            has_left=state.has_left | is_leaving,
+            case=case,
+            case_week=case_week,
+        )
+        noise = 1 + self._structure.noise * (2 * self._draw(Cause.AMOUNT) - 1)
+        booked = (state.step == JourneyStep.PLAN) & (step == JourneyStep.BOOK_1)
+        is_pushed = self._is_pushed(push, step)
+        return WeekResult(
+            effects=self._effects,
+            when=self._when,
+            flights=self._flights,
+            before=state,
+            after=after,
+            actions=self._actions,
+            decision_ids=decision_ids,
+            is_seen=seen,
+            is_moved=is_pushed,
+            is_sold=is_sold,
+            is_leaving=is_leaving,
+            trip_minor=_whole(booked * self._people.trip_minor * noise),
+            discount_minor=_whole(self._discounts(seen, booked, is_pushed) * noise),
+            sale_minor=_whole(is_sold * self._sale_amounts()),
+            extra_minor=_whole(self._extras()),
+            flight_home=self._home(),
+            has_staff=self._has_staff,
+        )
 
     def _draw(self, cause: Cause) -> FloatArray:
         return draw(self._when.seed, self._when.week, cause, self._size)
@@ -100,47 +125,6 @@ class Living:
         stays = (state.step == JourneyStep.RECOVER) & (after == JourneyStep.RECOVER)
         case = np.where(opened, self._cases(), np.where(stays, state.case, OpenTrouble.NONE))
         return case, np.where(opened, self._when.week, np.where(stays, state.case_week, 0))
-
-    def _result(
-        self,
-        seen: BoolArray,
-        push: FloatArray,
-        is_sold: BoolArray,
-        is_leaving: BoolArray,
-        step: IntArray,
-        trouble: tuple[IntArray, IntArray],
-        decision_ids: Sequence[str | None] | None,
-    ) -> WeekResult:
-        state, structure = self._state, self._structure
-        after = WorldState(
-            step=step,
-            memory=(state.memory << 1 | (self._actions >= 0)) & FULL_MEMORY,
-            has_left=state.has_left | is_leaving,
-            case=trouble[0],
-            case_week=trouble[1],
-        )
-        noise = 1 + structure.noise * (2 * self._draw(Cause.AMOUNT) - 1)
-        booked = (state.step == JourneyStep.PLAN) & (step == JourneyStep.BOOK_1)
-        is_pushed = self._is_pushed(push, step)
-        return WeekResult(
-            effects=self._effects,
-            when=self._when,
-            flights=self._flights,
-            before=state,
-            after=after,
-            actions=self._actions,
-            decision_ids=decision_ids,
-            is_seen=seen,
-            is_moved=is_pushed,
-            is_sold=is_sold,
-            is_leaving=is_leaving,
-            trip_minor=_whole(booked * self._people.trip_minor * noise),
-            discount_minor=_whole(self._discounts(seen, booked, is_pushed) * noise),
-            sale_minor=_whole(is_sold * self._sale_amounts()),
-            extra_minor=_whole(self._extras()),
-            flight_home=self._home(),
-            has_staff=self._has_staff,
-        )
 
     def _is_pushed(self, push: FloatArray, step: IntArray) -> BoolArray:
         """Made a move that the message they saw was about."""

@@ -6,6 +6,7 @@ from decisioning.arrays import BoolArray, FloatArray
 from pipelines.simulation.world.effects import Rows, WorldEffects
 from pipelines.simulation.world.flights import WeekOfFlights
 from pipelines.simulation.world.journey import NEXT, PUSHED, JourneyStep
+from pipelines.simulation.world.population import log_odds, squashed
 
 type Moves = list[tuple[JourneyStep, FloatArray]]
 """Next steps with their probabilities, each of shape (r,); they add up to 1."""
@@ -71,9 +72,9 @@ class Chain:
     def _pushed(self, step: JourneyStep, rows: Rows, push: FloatArray | None, *, has_left: BoolArray | bool) -> Moves:
         odds = self._base(step, rows) + np.where(has_left, self._structure.left_log_odds, 0.0)
         shift = np.zeros((odds.size, 2)) if push is None else push
-        first = _squashed(odds + shift[:, 0])
+        first = squashed(odds + shift[:, 0])
         if step is JourneyStep.LAPSE:
-            planning = (1 - first) * _squashed(_log_odds(self._structure.lapse_to_plan) + shift[:, 1])
+            planning = (1 - first) * squashed(log_odds(self._structure.lapse_to_plan) + shift[:, 1])
             return [(JourneyStep.DREAM, first), (JourneyStep.PLAN, planning), (JourneyStep.LAPSE, 1 - first - planning)]
         towards, back, rate = (
             (JourneyStep.PLAN, JourneyStep.LAPSE, self._structure.dream_to_lapse)
@@ -108,11 +109,3 @@ class Chain:
         rate = self._structure.late_to_lapse if step is JourneyStep.LATE_3 else self._structure.return_to_lapse
         lost = (1 - planning) * rate
         return [(JourneyStep.PLAN, planning), (JourneyStep.LAPSE, lost), (JourneyStep.DREAM, 1 - planning - lost)]
-
-
-def _squashed(values: FloatArray) -> FloatArray:
-    return 1 / (1 + np.exp(-values))
-
-
-def _log_odds(rate: float) -> float:
-    return float(np.log(rate / (1 - rate)))

@@ -1,9 +1,8 @@
 """Who lives in the world: what drives them, which nobody sees, and what the airline knows of them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -12,66 +11,29 @@ import polars as pl
 
 from decisioning.arrays import BoolArray, FloatArray, IntArray
 from decisioning.catalogue.catalogue import Catalogue
-from decisioning.customer import Customer
 from decisioning.errors import InvalidInputError
 from examples.airline.flights import AIRPORTS
 from examples.conversion import canonical
-from features.online.profiles import customers_from_frame
-from pipelines.simulation.world.chance import population_generator
 
 REGIONS = ("coast", "mountains", "city", "islands")
 STATUSES = ("none", "silver", "gold")
 
-AFFINITY: Mapping[str, float] = MappingProxyType(
-    {
-        "email": 0.35,
-        "sms": 0.50,
-        "push": 0.40,
-        "in_app": 0.35,
-        "web": 0.35,
-        "display": 0.12,
-        "social_dm": 0.35,
-        "direct_mail": 0.50,
-        "call": 0.45,
-        "airport_desk": 0.60,
-        "event": 0.30,
-    }
-)
-"""Typical P(seen | delivered) per channel; customers differ by a standard deviation of 0.9 in log-odds."""
-
-REACHABLE: Mapping[str, float] = MappingProxyType(
-    {
-        "email": 0.95,
-        "sms": 0.70,
-        "push": 0.45,
-        "in_app": 0.55,
-        "web": 0.90,
-        "display": 0.80,
-        "social_dm": 0.40,
-        "direct_mail": 0.85,
-        "call": 0.70,
-        "airport_desk": 1.00,
-        "event": 0.85,
-    }
-)
-"""Share of customers with a working address."""
-
-CONSENTING: Mapping[str, float] = MappingProxyType(
-    {
-        "email": 0.80,
-        "sms": 0.45,
-        "push": 0.65,
-        "in_app": 0.85,
-        "web": 0.90,
-        "display": 0.70,
-        "social_dm": 0.55,
-        "direct_mail": 0.75,
-        "call": 0.35,
-        "airport_desk": 0.60,
-        "event": 0.50,
-    }
-)
-"""Share of the reachable who agreed to marketing."""
+CHANNELS: Mapping[str, tuple[float, float, float]] = {
+    "email": (0.35, 0.95, 0.80),
+    "sms": (0.50, 0.70, 0.45),
+    "push": (0.40, 0.45, 0.65),
+    "in_app": (0.35, 0.55, 0.85),
+    "web": (0.35, 0.90, 0.90),
+    "display": (0.12, 0.80, 0.70),
+    "social_dm": (0.35, 0.40, 0.55),
+    "direct_mail": (0.50, 0.85, 0.75),
+    "call": (0.45, 0.70, 0.35),
+    "airport_desk": (0.60, 1.00, 0.60),
+    "event": (0.30, 0.85, 0.50),
+}
+"""Per channel: typical P(seen | delivered), share of customers with a working address, share of those who agreed to
+marketing there. Customers differ in P(seen) by a standard deviation of 0.9 in log-odds.
+"""
 
 SERVICE_RATE = 0.97
 """Share of the reachable who agreed to service messages."""
@@ -79,7 +41,9 @@ SERVICE_RATE = 0.97
 UNPROFILED_RATE = 0.02
 """Share of customers who do not want to be profiled."""
 
-_UNKNOWN_CHANNEL = 0.4  # a channel that a catalogue adds
+_STREAM = 1  # of the seed's random numbers; weeks have later ones
+
+_UNKNOWN_CHANNEL = (0.4, 0.4, 0.4)  # a channel that a catalogue adds
 
 ZONES: Sequence[tuple[str | None, str | None, str, float]] = (
     ("America/New_York", "US", "en-US", 0.74),
@@ -147,8 +111,7 @@ class Population:
     agrees_to_service: BoolArray
     is_unprofiled: BoolArray
     joined_days: IntArray
-    ids: tuple[str, ...] = ()
-    _profiles: dict[datetime, list[Customer]] = field(default_factory=dict[datetime, list[Customer]])
+    ids: tuple[str, ...]
 
     @property
     def size(self) -> int:
@@ -157,28 +120,13 @@ class Population:
 
     def first(self, count: int) -> "Population":
         """The first customers alone; chance gives them the same lives."""
-        parts = {
-            each.name: getattr(self, each.name)[:count]
-            for each in fields(self)
-            if each.name not in {"channels", "_profiles"}
-        }
-        return Population(channels=self.channels, **parts)
+        names = [each.name for each in fields(self) if each.name != "channels"]
+        return replace(self, **{name: getattr(self, name)[:count] for name in names})
 
     def customers(self, at: datetime) -> pl.DataFrame:
         """Canonical rows of `customers`, as known at a moment: nothing latent, and no answer that events tell."""
         recorded_at = [at - timedelta(days=days) for days in self.joined_days.tolist()]
         return canonical("customers", pl.DataFrame([self._row(i, joined) for i, joined in enumerate(recorded_at)]))
-
-    def profile(self, index: int, at: datetime) -> Customer:
-        """A customer as the engine's profile holds them; events may have changed it since.
-
-        Args:
-            index: Position in the population.
-            at: The moment of `customers`.
-        """
-        if at not in self._profiles:
-            self._profiles[at] = list(customers_from_frame(self.customers(at)))
-        return self._profiles[at][index]
 
     def _row(self, index: int, joined_at: datetime) -> dict[str, Any]:
         zone, country, locale, _share = ZONES[self.zone[index]]
@@ -221,37 +169,33 @@ def draw_population(size: int, seed: int, catalogue: Catalogue) -> Population:
 
     Status and children are noisy shadows of what is latent: who spends more has more status, families look at prices.
 
-    Args:
-        size: How many, n.
-        seed: Of their chance.
-        catalogue: Names the channels.
-
     Raises:
         InvalidInputError: Nobody is to be drawn.
     """
     if size < 1:
         raise InvalidInputError(f"size must be at least 1, got {size}")
-    rng = population_generator(seed)
+    rng = np.random.default_rng([seed, _STREAM])
     channels = tuple(sorted(catalogue.channels))
+    affinity, reachable, consenting = np.array([CHANNELS.get(name, _UNKNOWN_CHANNEL) for name in channels]).T
     has_children = rng.random(size) < 0.3  # noqa: PLR2004 - declared here
     value = rng.normal(size=size)
     trip_minor = np.clip(5_500 * np.exp(0.45 * value), 2_000, 18_000)
     status = np.digitize(value + rng.normal(0, 0.7, size), (1.0, 1.9))
-    price_sensitivity = _squashed(0.2 + 0.5 * has_children - 0.5 * value + rng.normal(0, 1.0, size))
-    is_reachable = rng.random((size, len(channels))) < _by_channel(REACHABLE, channels)
+    price_sensitivity = squashed(0.2 + 0.5 * has_children - 0.5 * value + rng.normal(0, 1.0, size))
+    is_reachable = rng.random((size, len(channels))) < reachable
     return Population(
         channels=channels,
         ids=tuple(f"P-{number:07d}" for number in range(size)),
-        affinity=_squashed(_log_odds(_by_channel(AFFINITY, channels)) + rng.normal(0, 0.9, (size, len(channels)))),
+        affinity=squashed(log_odds(affinity) + rng.normal(0, 0.9, (size, len(channels)))),
         price_sensitivity=price_sensitivity,
-        curiosity=_squashed(rng.normal(0, 1.2, size)),
-        sociability=_squashed(rng.normal(-0.3, 1.2, size)),
-        patience=_squashed(rng.normal(0.3, 1.0, size)),
+        curiosity=squashed(rng.normal(0, 1.2, size)),
+        sociability=squashed(rng.normal(-0.3, 1.2, size)),
+        patience=squashed(rng.normal(0.3, 1.0, size)),
         fatigue=rng.gamma(2.0, 0.25, size),
         irritability=0.003 * rng.gamma(2.0, 0.5, size),
-        dream_to_plan=_log_odds(0.06) + rng.normal(0, 0.6, size),
-        plan_to_book=_log_odds(0.13) + rng.normal(0, 0.5, size),
-        lapse_to_dream=_log_odds(0.03) + rng.normal(0, 0.5, size),
+        dream_to_plan=log_odds(0.06) + rng.normal(0, 0.6, size),
+        plan_to_book=log_odds(0.13) + rng.normal(0, 0.5, size),
+        lapse_to_dream=log_odds(0.03) + rng.normal(0, 0.5, size),
         trip_minor=trip_minor,
         fare_minor=2.2 * trip_minor,
         region=rng.integers(len(REGIONS), size=size),
@@ -261,20 +205,18 @@ def draw_population(size: int, seed: int, catalogue: Catalogue) -> Population:
         has_children=has_children,
         zone=rng.choice(len(ZONES), size=size, p=[share for *_, share in ZONES]),
         is_reachable=is_reachable,
-        agrees=is_reachable & (rng.random(is_reachable.shape) < _by_channel(CONSENTING, channels)),
+        agrees=is_reachable & (rng.random(is_reachable.shape) < consenting),
         agrees_to_service=is_reachable & (rng.random(is_reachable.shape) < SERVICE_RATE),
         is_unprofiled=rng.random(size) < UNPROFILED_RATE,
         joined_days=rng.integers(30, 2_000, size=size),
     )
 
 
-def _by_channel(rates: Mapping[str, float], channels: Sequence[str]) -> FloatArray:
-    return np.array([rates.get(name, _UNKNOWN_CHANNEL) for name in channels])
-
-
-def _log_odds(rate: FloatArray | float) -> FloatArray:
+def log_odds(rate: FloatArray | float) -> FloatArray:
+    """Of a probability in (0, 1)."""
     return np.log(np.asarray(rate) / (1 - np.asarray(rate)))
 
 
-def _squashed(values: FloatArray) -> FloatArray:
+def squashed(values: FloatArray) -> FloatArray:
+    """The probability of log-odds."""
     return 1 / (1 + np.exp(-values))

@@ -13,13 +13,7 @@ _SHARES = {JourneyStep.DREAM: 0.45, JourneyStep.PLAN: 0.12, JourneyStep.LAPSE: 0
 """A rough first guess; worlds settle before their first week."""
 
 
-UNPROMPTED: tuple[JourneyStep, ...] = (
-    JourneyStep.BOOK_1,
-    JourneyStep.BOOK_2,
-    JourneyStep.BOOK_3,
-    JourneyStep.BOOK_4,
-    JourneyStep.PREPARE,
-)
+UNPROMPTED = tuple(step for step in JourneyStep if STAGE_OF[step] in {"book", "prepare"})
 """Steps in which customers buy extras unasked."""
 
 
@@ -57,11 +51,6 @@ class WorldState:
     def first(self, count: int) -> "WorldState":
         """The same of the first customers alone."""
         return WorldState(**{each.name: getattr(self, each.name)[:count] for each in fields(self)})
-
-    @property
-    def stages(self) -> list[str]:
-        """Stage of each customer by name."""
-        return STAGE_NAMES[self.step].tolist()
 
 
 def first_state(size: int, uniform: FloatArray) -> WorldState:

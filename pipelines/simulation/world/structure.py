@@ -6,7 +6,6 @@ numbers was fitted to make any policy look good; they are round and plausible, a
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 
 from pipelines.simulation.world.journey import JourneyStep
 
@@ -41,29 +40,25 @@ class Sale:
     late_factor: float = 1.0
 
 
-_PUSHES: Mapping[tuple[str, str], Push] = MappingProxyType(
-    {
-        ("inspiration", "dream"): Push(towards=JourneyStep.PLAN, strength=1.3),
-        ("inspiration", "lapse"): Push(towards=JourneyStep.DREAM, strength=1.4),
-        ("deal", "dream"): Push(towards=JourneyStep.PLAN, strength=1.0),
-        ("deal", "plan"): Push(towards=JourneyStep.BOOK_1, strength=1.5),
-        ("fare_alert", "plan"): Push(towards=JourneyStep.BOOK_1, strength=0.9),
-        ("win_back", "lapse"): Push(towards=JourneyStep.PLAN, strength=2.6),
-        ("feedback", "dream"): Push(towards=JourneyStep.PLAN, strength=0.2),
-    }
-)
+_PUSHES: Mapping[tuple[str, str], Push] = {
+    ("inspiration", "dream"): Push(towards=JourneyStep.PLAN, strength=1.3),
+    ("inspiration", "lapse"): Push(towards=JourneyStep.DREAM, strength=1.4),
+    ("deal", "dream"): Push(towards=JourneyStep.PLAN, strength=1.0),
+    ("deal", "plan"): Push(towards=JourneyStep.BOOK_1, strength=1.5),
+    ("fare_alert", "plan"): Push(towards=JourneyStep.BOOK_1, strength=0.9),
+    ("win_back", "lapse"): Push(towards=JourneyStep.PLAN, strength=2.6),
+    ("feedback", "dream"): Push(towards=JourneyStep.PLAN, strength=0.2),
+}
 
-_SALES: Mapping[tuple[str, str], Sale] = MappingProxyType(
-    {
-        ("ancillary", "bag"): Sale(probability=0.25, amount_minor=800),
-        ("ancillary", "seat"): Sale(probability=0.20, amount_minor=1_200),
-        ("ancillary", "stay"): Sale(probability=0.14, amount_minor=2_000),
-        ("ancillary", "lounge"): Sale(probability=0.20, amount_minor=1_000),
-        ("loyalty", "none"): Sale(probability=0.30, amount_minor=600, late_factor=0.6),
-        ("referral", "none"): Sale(probability=0.16, amount_minor=2_500, outcome="referred", late_factor=0.3),
-        ("feedback", "none"): Sale(probability=0.35, amount_minor=150, outcome="reviewed", late_factor=1.3),
-    }
-)
+_SALES: Mapping[tuple[str, str], Sale] = {
+    ("ancillary", "bag"): Sale(probability=0.25, amount_minor=800),
+    ("ancillary", "seat"): Sale(probability=0.20, amount_minor=1_200),
+    ("ancillary", "stay"): Sale(probability=0.14, amount_minor=2_000),
+    ("ancillary", "lounge"): Sale(probability=0.20, amount_minor=1_000),
+    ("loyalty", "none"): Sale(probability=0.30, amount_minor=600, late_factor=0.6),
+    ("referral", "none"): Sale(probability=0.16, amount_minor=2_500, outcome="referred", late_factor=0.3),
+    ("feedback", "none"): Sale(probability=0.35, amount_minor=150, outcome="reviewed", late_factor=1.3),
+}
 
 _ANSWER = Sale(probability=0.35, amount_minor=60, outcome="answered")
 
@@ -153,4 +148,4 @@ def emphasised(structure: Structure, factor: float) -> Structure:
     sales = {
         of: replace(sale, probability=min(sale.probability * factor, _SUREST)) for of, sale in structure.sales.items()
     }
-    return replace(structure, pushes=MappingProxyType(pushes), sales=MappingProxyType(sales))
+    return replace(structure, pushes=pushes, sales=sales)

@@ -29,11 +29,6 @@ class WeekResult:
     """What happened; arrays of shape (n,), money in minor units.
 
     Attributes:
-        effects: The equations.
-        when: Which week.
-        flights: Its real flights.
-        before: Where everybody stood.
-        after: Where everybody stands a week later.
         actions: Index of the message that was sent, -1 for silence.
         decision_ids: Of the decisions behind the actions; None where nobody asked.
         is_seen: The message was seen.

@@ -29,9 +29,9 @@ _KEPT_WEEKS = 5  # longer than any stage rule looks back
 _MONDAY_HOUR = 15
 
 
-def campaign_messages(catalogue: Catalogue, touchpoint: str = TOUCHPOINT) -> tuple[Message, ...]:
-    """Marketing that a touchpoint may send, ordered by key: what an action of the world means."""
-    channels = catalogue.touchpoints[touchpoint].channels
+def campaign_messages(catalogue: Catalogue) -> tuple[Message, ...]:
+    """Marketing that the campaign may send, ordered by key: what an action of the world means."""
+    channels = catalogue.touchpoints[TOUCHPOINT].channels
     found = [
         Message(offer=catalogue.offers[one.offer_id], channel=catalogue.channels[one.channel_id], creative=one)
         for one in catalogue.creatives
@@ -44,32 +44,17 @@ class World:
     """A population that lives.
 
     Attributes:
-        population: Who lives in it.
-        effects: What messages do to them.
         messages: k messages; an action is an index into them, -1 is silence.
         starts_at: Monday of week 0.
-        seed: Of its chance.
         week: Number of the week that begins now.
         state: Where everybody stands now.
         prelude: The silent weeks before week 0, oldest first: their events tell the stage that customers are in.
     """
 
     def __init__(
-        self,
-        population: Population,
-        structure: Structure,
-        messages: Sequence[Message],
-        starts_at: datetime,
-        seed: int,
+        self, population: Population, structure: Structure, messages: Sequence[Message], starts_at: datetime, seed: int
     ) -> None:
         """Let customers live in silence until they are spread over the journey, then begin.
-
-        Args:
-            population: Customers.
-            structure: Constants of the world.
-            messages: What can be sent, see `campaign_messages`.
-            starts_at: A Monday, 15:00 UTC.
-            seed: Of its chance, 0 or more.
 
         Raises:
             InvalidInputError: It would begin at another moment of the week.
@@ -126,11 +111,7 @@ class World:
         return effects.permits() & in_stage & may_hear[:, None]
 
     def run_week(
-        self,
-        actions: IntArray,
-        decision_ids: Sequence[str | None] | None = None,
-        *,
-        answered: BoolArray | None = None,
+        self, actions: IntArray, decision_ids: Sequence[str | None] | None = None, *, answered: BoolArray | None = None
     ) -> WeekResult:
         """Live one week.
 

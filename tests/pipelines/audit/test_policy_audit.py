@@ -34,7 +34,7 @@ def failing(report: AuditReport) -> list[str]:
 @pytest.fixture
 def run(decided_home) -> Callable[..., tuple[int, str]]:
     app = typer.Typer()
-    policy_command.register(app)
+    app.add_typer(policy_command.app)
 
     def call(*arguments: object) -> tuple[int, str]:
         asked = ["policy", "audit", *map(str, arguments), "--home", str(decided_home.settings.home)]

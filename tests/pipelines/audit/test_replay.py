@@ -44,8 +44,8 @@ def altered(decision_id: str, column: str, value: object) -> Callable[[pl.DataFr
 @pytest.fixture
 def run(decided_home) -> Callable[..., tuple[int, str]]:
     app = typer.Typer()
-    replay_command.register(app)
-    log_command.register(app)
+    app.add_typer(replay_command.app)
+    app.add_typer(log_command.app)
 
     def call(*arguments: object) -> tuple[int, str]:
         result = CliRunner().invoke(app, [*map(str, arguments), "--home", str(decided_home.settings.home)])

@@ -180,7 +180,7 @@ def test_histories_that_make_no_sense_are_refused(name: str, change: dict, tmp_p
 
 def test_the_command_writes_a_history(tmp_path: Path) -> None:
     app = typer.Typer()
-    world_command.register(app)
+    app.add_typer(world_command.app)
     app.callback()(lambda: None)
     order = ["world", "write", str(tmp_path / "out"), "--customers", "40", "--days", "14", "--json"]
     result = CliRunner().invoke(app, order)

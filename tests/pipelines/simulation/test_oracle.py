@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from decisioning.errors import InvalidInputError
 from pipelines.simulation.policies import oracle
+from pipelines.simulation.policies.advantage import SilentFuture
 from pipelines.simulation.world.flights import flights_at
 from pipelines.simulation.world.journey import FULL_MEMORY, MEMORIES, JourneyStep
 from pipelines.simulation.world.moves import Chain
@@ -96,8 +97,7 @@ def test_customers_see_and_leave_as_often_as_the_equations_say(make_world: Calla
 def test_the_true_uplift_of_one_message_is_what_twin_worlds_show(make_world: Callable, standing_at: Callable) -> None:
     world = standing_at(make_world(FEWER), JourneyStep.PLAN)
     action = _place(world, "fare-alert/email/alert")
-    values = oracle.solve(world, 4, is_silent_later=True).values(0, world.state)
-    uplift = values[:, action + 1] - values[:, 0]
+    uplift = SilentFuture(world, 4).advantage(0, world.state, np.full(FEWER, action))
 
     def once(living: World) -> np.ndarray:
         return np.full(FEWER, action if living.week == 0 else -1)

@@ -17,7 +17,6 @@ from features.log.contracts import TABLES
 from features.online.profiles import customers_from_frame
 from pipelines.simulation.contest.chronicle import Chronicle
 from pipelines.simulation.contest.play import Beginning, Played, campaign_catalogue, play
-from pipelines.simulation.contest.wave import TOUCHPOINT
 from pipelines.simulation.events.frames import frames_of
 from pipelines.simulation.policies.advantage import SilentFuture
 from pipelines.simulation.policies.oracle import solve
@@ -72,7 +71,7 @@ def plays(beginning: Beginning) -> dict[str, Played]:
 def monday_of(beginning: Beginning, week: int = 0) -> Monday:
     world = beginning.world
     features = Features(names=(), values=np.zeros((world.population.size, 0)), schema="")
-    messages = campaign_messages(beginning.catalogue, TOUCHPOINT)
+    messages = campaign_messages(beginning.catalogue)
     return Monday(week=week, world=world, messages=messages, features=features)
 
 
@@ -148,13 +147,11 @@ def test_features_of_a_run_are_those_that_are_computed_from_its_history(beginnin
     ids = tuple(str(one.customer_id) for one in beginning.customers)
     part = frames_of(world.copy().run_week(np.full(world.population.size, -1)))
     chronicle = Chronicle(catalogue=catalogue, customer_ids=ids, known=beginning.past)
-    nothing = beginning.past.decisions
-    chronicle.add(
-        events=canonical("events", part.events), decisions=nothing, outcomes=canonical("outcomes", part.outcomes)
-    )
+    past = beginning.past
+    events, outcomes = canonical("events", part.events), canonical("outcomes", part.outcomes)
+    chronicle.add(replace(past, customers=past.customers.clear(), events=events, outcomes=outcomes))
     now = world.now + timedelta(weeks=1)
     some = chronicle.features(now, ["browse_recency_days", "search_recency_days"])
-    past = beginning.past
     whole = replace(past, events=pl.concat([past.events, canonical("events", part.events)]))
     anchors = pl.DataFrame({"customer_id": ids}).with_columns(at=pl.lit(now))
     computed = compute_features(whole, anchors, catalogue)

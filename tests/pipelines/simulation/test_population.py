@@ -10,6 +10,7 @@ import pytest
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import InvalidInputError
 from features.log.contracts import CUSTOMERS
+from features.online.profiles import customers_from_frame
 from pipelines.simulation.world.population import REGIONS, ZONES, draw_population
 
 AT = datetime(2026, 6, 1, 15, tzinfo=UTC)
@@ -33,8 +34,9 @@ def test_canonical_rows_hold_nothing_latent(airline: Catalogue) -> None:
 
 def test_profiles_say_what_the_rows_say(airline: Catalogue) -> None:
     people = draw_population(400, 1, airline)
+    profiles = list(customers_from_frame(people.customers(AT)))
     for index in (0, 17, 399):
-        profile = people.profile(index, AT)
+        profile = profiles[index]
         assert profile.customer_id == people.ids[index]
         assert profile.time_zone == ZONES[people.zone[index]][0]
         agreed = {one.channel_id for one in profile.consents if one.purpose == "marketing" and one.is_granted}
@@ -47,7 +49,8 @@ def test_profiles_say_what_the_rows_say(airline: Catalogue) -> None:
 def test_whose_zone_is_unknown_gives_no_other_hint(airline: Catalogue) -> None:
     """The catalogue's zones for the unknown then hold, and it is day there when campaigns are decided."""
     people = draw_population(400, 1, airline)
-    unknown = [people.profile(index, AT) for index in np.flatnonzero(people.zone == len(ZONES) - 1)]
+    profiles = list(customers_from_frame(people.customers(AT)))
+    unknown = [profiles[index] for index in np.flatnonzero(people.zone == len(ZONES) - 1)]
     assert len(unknown) > 10
     assert all(one.time_zone is None and one.plausible_zones == () for one in unknown)
 

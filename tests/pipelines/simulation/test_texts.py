@@ -1,5 +1,7 @@
 """What customers write: their language, and words that say what happened."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -8,10 +10,11 @@ from pipelines.simulation.world.population import ZONES
 
 
 @pytest.mark.parametrize("occasion", sorted(TEXTS))
-def test_everybody_writes_in_their_own_language(occasion: str) -> None:
-    zones = np.repeat(np.arange(len(ZONES)), 50)
-    found = words_for(occasion, zones, np.random.default_rng(1).random(zones.size))
-    for zone, text in zip(zones.tolist(), found, strict=True):
+def test_everybody_writes_in_their_own_language(occasion: str, make_world: Callable) -> None:
+    world = make_world()
+    everybody = np.arange(world.population.size)
+    found = words_for(occasion, world.run_week(np.full(everybody.size, -1)), everybody)
+    for zone, text in zip(world.population.zone.tolist(), found, strict=True):
         assert text in TEXTS[occasion][ZONES[zone][2][:2]]
     assert set(found) == {text for language in LANGUAGES for text in TEXTS[occasion][language]}
 

@@ -23,7 +23,7 @@ from pipelines.simulation.events.frames import Frames, frames_of
 from pipelines.simulation.world.flights import flights_at
 from pipelines.simulation.world.journey import FULL_MEMORY, STAGE_OF, JourneyStep
 from pipelines.simulation.world.moves import Chain
-from pipelines.simulation.world.state import WorldState
+from pipelines.simulation.world.state import STAGE_NAMES, WorldState
 from pipelines.simulation.world.structure import Structure
 from pipelines.simulation.world.week import WeekResult
 from pipelines.simulation.world.world import WEEK, World, campaign_messages
@@ -161,7 +161,7 @@ def test_events_show_the_true_stage_by_the_rules_of_the_catalogue(make_world: Ca
     )
     anchors = pl.DataFrame({"customer_id": world.population.ids}).with_columns(at=pl.lit(world.now).cast(UTC_TIME))
     seen = compute_features(history, anchors, airline).sort("customer_id")["stage_index"].to_numpy().astype(int)
-    names, true = np.array([one.stage_id for one in airline.stages]), np.array(world.state.stages)
+    names, true = np.array([one.stage_id for one in airline.stages]), STAGE_NAMES[world.state.step]
     for stage in ("plan", "book", "prepare", "travel", "return"):
         shown = names[seen][true == stage]
         assert shown.size > 10
@@ -283,7 +283,7 @@ def test_states_stay_possible_whatever_is_sent(make_world: Callable, random_acti
 def test_stages_are_named_after_steps() -> None:
     zeros = np.zeros(len(JourneyStep), dtype=np.int64)
     state = WorldState(step=np.array(list(JourneyStep)), memory=zeros, has_left=zeros > 0, case=zeros, case_week=zeros)
-    assert state.stages == [STAGE_OF[step] for step in JourneyStep]
+    assert STAGE_NAMES[state.step].tolist() == [STAGE_OF[step] for step in JourneyStep]
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ type Run = Callable[..., Any]
 def run(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Run:
     app = typer.Typer()
     for module in (key, serve, decide_batch):
-        module.register(app)
+        app.add_typer(module.app)
     monkeypatch.setenv("NEXTBEST_HOME", str(settings.home))
     monkeypatch.setenv("NEXTBEST_MLRUNS", str(settings.mlruns))
     monkeypatch.setenv("NEXTBEST_REDIS_URL", str(settings.redis_url))

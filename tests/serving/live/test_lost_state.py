@@ -404,7 +404,7 @@ def test_the_command_restores_and_says_what_it_brought_back(shop: Shop, monkeypa
     shop.flush()
     app = typer.Typer()
     app.callback()(lambda: None)
-    restore_command.register(app)
+    app.add_typer(restore_command.app)
     monkeypatch.setenv("NEXTBEST_HOME", str(shop.settings.home))
     monkeypatch.setenv("NEXTBEST_REDIS_URL", str(shop.settings.redis_url))
 

@@ -132,7 +132,7 @@ def test_the_command_readmits_and_names_what_it_does_not_know(
     monkeypatch.setenv("NEXTBEST_REDIS_URL", str(settings.redis_url))
     monkeypatch.setenv("NEXTBEST_REHEARSAL_CLOCK", str(clock))
     app = typer.Typer()
-    customer_command.register(app)
+    app.add_typer(customer_command.app)
 
     def run(*words: str) -> str:
         result = CliRunner().invoke(app, ["customer", "readmit", WHO, "--given-at", "2026-11-11T09:00:00Z", *words])

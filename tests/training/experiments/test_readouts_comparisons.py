@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from features.reports.readouts import Metric, ReadoutUnit, RefusalCode
-from training.experiments.comparisons import MetricName, compare_arms
+from training.experiments.comparisons import compare_arms
+from training.experiments.verdicts import MetricName
 
 
 def compare(arms: dict[str, np.ndarray], unit: ReadoutUnit = ReadoutUnit.NUMBER, control: str = "control") -> Metric:

@@ -171,7 +171,7 @@ def test_values_that_are_missing_in_one_arm_more_than_in_another_are_pointed_out
 def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     app = typer.Typer()
-    experiment_command.register(app)
+    app.add_typer(experiment_command.app)
     return lambda line: CliRunner().invoke(app, [*shlex.split(line), "--home", str(tmp_path / "home")])
 
 

@@ -59,7 +59,7 @@ def effects_said(learned: Learned, dataset: Dataset) -> np.ndarray:
 def test_a_small_log_gives_a_model_that_says_less_than_its_means(shop, shop_catalogue: Catalogue, count: int):
     dataset = dataset_of(history_of(shop, decisions=first_of(shop, count)), shop_catalogue)
     assert dataset.size == count
-    learned = learn(dataset, shop_catalogue, feature_schema="s")
+    learned = learn(dataset, shop_catalogue)
     said = effects_said(learned, dataset)
     assert np.abs(said).max() <= np.abs(learned.effects.averages).max() + 1e-6
     if count < FEW_DECISIONS:
@@ -82,7 +82,7 @@ def test_what_a_shop_without_a_model_explored_can_be_learned_from(shop, shop_cat
     )
     events = pl.concat([pl.DataFrame(schema=EVENTS.schema), bought], how="diagonal")
     dataset = dataset_of(history_of(shop, decisions=decisions, events=events), catalogue)
-    learned = learn(dataset, catalogue, feature_schema="s")
+    learned = learn(dataset, catalogue)
     said = effects_said(learned, dataset)
     assert dataset.is_randomised
     assert (said >= -1e-6).all()
@@ -196,4 +196,4 @@ def test_steps_need_more_and_say_how_much(shop, shop_catalogue: Catalogue):
     )
     catalogue = replace(shop_catalogue, learning=Learning(measure_id="net_revenue", method=LearningMethod.STEPS))
     with pytest.raises(InsufficientDataError, match=r"by steps needs at least 200 decisions .* got 100; log more"):
-        learn_steps(dataset, steps, catalogue, feature_schema="s")
+        learn_steps(dataset, steps, catalogue)

@@ -60,7 +60,7 @@ def make_dataset(
 
 @pytest.fixture(scope="module")
 def learned(shop_catalogue: Catalogue) -> Learned:
-    return learn(make_dataset(shop_catalogue), shop_catalogue, feature_schema="s")
+    return learn(make_dataset(shop_catalogue), shop_catalogue)
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +109,7 @@ def test_noise_does_not_make_free_choice_leave_the_best_message(learned: Learned
 
 
 def test_real_differences_between_customers_are_used(shop_catalogue: Catalogue):
-    tasteful = learn(make_dataset(shop_catalogue, particular=500.0), shop_catalogue, feature_schema="s")
+    tasteful = learn(make_dataset(shop_catalogue, particular=500.0), shop_catalogue)
     assert tasteful.parts.specific_slope > 0.4
     other = make_dataset(shop_catalogue, seed=5, customers=300, particular=500.0)
     best = values_of(tasteful, other).argmax(axis=1)
@@ -122,13 +122,13 @@ def test_real_differences_between_customers_are_used(shop_catalogue: Catalogue):
 
 
 def test_where_nothing_works_silence_is_best_or_nearly_so(shop_catalogue: Catalogue):
-    useless = learn(make_dataset(shop_catalogue, effect=0.0), shop_catalogue, feature_schema="s")
+    useless = learn(make_dataset(shop_catalogue, effect=0.0), shop_catalogue)
     values = values_of(useless, make_dataset(shop_catalogue, seed=6, customers=200, effect=0.0))
     assert np.abs(values[:, 1:] - values[:, :1]).max() < 60  # of a mean of 1,000
 
 
 def test_training_again_gives_the_same_model(learned: Learned, shop_catalogue: Catalogue):
-    again = learn(make_dataset(shop_catalogue), shop_catalogue, feature_schema="s")
+    again = learn(make_dataset(shop_catalogue), shop_catalogue)
     assert again.bundle.digest == learned.bundle.digest
 
 
@@ -199,7 +199,7 @@ def test_a_model_that_knows_nothing_of_customers_is_said_to_order_them_by_chance
 
 def test_a_log_without_probabilities_gives_a_model_and_no_value(shop_catalogue: Catalogue):
     dataset = make_dataset(shop_catalogue, customers=600)
-    guessed = learn(replace(dataset, probabilities=np.full(dataset.size, np.nan)), shop_catalogue, feature_schema="s")
+    guessed = learn(replace(dataset, probabilities=np.full(dataset.size, np.nan)), shop_catalogue)
     assert guessed.validation is None
     assert guessed.bundle.notes["is_randomised"] is False
     assert not any(name.startswith("validation") for name in metrics_of(guessed))
@@ -238,7 +238,7 @@ def test_rates_and_losses_are_learned_too(shop_catalogue: Catalogue, kind: str):
     else:
         dataset, catalogue = replace(dataset, values=dataset.values - 900), shop_catalogue
         effect, scale = 600.0, 120.0
-    learned = learn(dataset, catalogue, feature_schema="s")
+    learned = learn(dataset, catalogue)
     assert learned.effects.shrunk_averages[3] == pytest.approx(effect, abs=scale)
     assert learned.best_constant == "ten-percent/email/plain"
     values = learned.parts.values(learned.evidence.raw)
@@ -251,7 +251,7 @@ def test_customers_stay_together_and_their_own_outcomes_do_not_reach_them(shop_c
     settings = replace(settings_for(dataset, money), most_rounds=1)
     folds = customer_folds(dataset.customers, settings.fold_count, settings.seed)
     assert all(len(set(folds[dataset.customers == one])) == 1 for one in range(50))
-    coding = learn(dataset, shop_catalogue, feature_schema="s", settings=settings).bundle.coding
+    coding = learn(dataset, shop_catalogue, settings=settings).bundle.coding
     table = message_table(coding, dataset)
     columns = tuple(map(str, range(table.shape[1] + 6)))
     first = cross_fit(dataset, table, columns, settings)

@@ -85,7 +85,7 @@ def test_an_odd_log_gives_a_model_with_finite_values(shop_catalogue: Catalogue, 
     if measure == "clicked":
         log = replace(log, values=(log.values > 600).astype(np.float64))
     catalogue = replace(shop_catalogue, learning=Learning(measure_id=measure))
-    learned = learn(log, catalogue, feature_schema="s")
+    learned = learn(log, catalogue)
     values = values_of(value_model(learned.bundle, version="1"), log)
     assert np.isfinite(values).all()
     assert np.isfinite(list(metrics_of(learned).values())).all()
@@ -101,7 +101,7 @@ def test_all_buyers_in_one_fold_are_dealt_over_all_folds(shop_catalogue: Catalog
     folds = customer_folds(log.customers, 5, 20, values=log.values)
     counts = np.bincount(folds[log.values > 0], minlength=5)
     assert counts.max() - counts.min() <= 4  # one customer's decisions
-    assert np.isfinite(list(metrics_of(learn(log, shop_catalogue, feature_schema="s")).values())).all()
+    assert np.isfinite(list(metrics_of(learn(log, shop_catalogue)).values())).all()
 
 
 def steps_within(log: Dataset) -> Steps:
@@ -120,7 +120,7 @@ def test_an_odd_log_is_learned_by_steps_too(shop_catalogue: Catalogue, kind: str
     steps = steps_within(log)
     if kind == "nobody is decided about twice":
         steps = replace(steps, following=np.full(log.size, NOTHING_FOLLOWS), early=log.values)
-    learned = learn_steps(log, steps, _by_steps(shop_catalogue), feature_schema="s")
+    learned = learn_steps(log, steps, _by_steps(shop_catalogue))
     assert np.isfinite(values_of(value_model(learned.bundle, version="1"), log)).all()
 
 
@@ -128,7 +128,7 @@ def test_steps_without_silence_in_half_of_the_log_are_refused_in_plain_words(sho
     log = made_log(shop_catalogue, stages=True)
     loud = replace(log, actions=np.where(log.customers == 3, log.actions, np.maximum(log.actions, 1)))
     with pytest.raises(InsufficientDataError, match="training by steps needs silence that was chosen"):
-        learn_steps(loud, steps_within(loud), _by_steps(shop_catalogue), feature_schema="s")
+        learn_steps(loud, steps_within(loud), _by_steps(shop_catalogue))
 
 
 def _by_steps(catalogue: Catalogue) -> Catalogue:
@@ -154,10 +154,10 @@ def test_a_customer_with_stale_features_is_not_taken_for_one_who_never_bought(
     values = 1_000.0 * buys * np.random.default_rng(1).gamma(50.0, 0.02, log.size)
     log = replace(log, features=np.column_stack([buys * 1_000.0, log.features[:, 1]]), values=values)
     if method is LearningMethod.WINDOWS:
-        learned = learn(log, shop_catalogue, feature_schema="s")
+        learned = learn(log, shop_catalogue)
     else:
         steps = replace(steps_within(log), following=np.full(log.size, NOTHING_FOLLOWS), early=values)
-        learned = learn_steps(log, steps, _by_steps(shop_catalogue), feature_schema="s")
+        learned = learn_steps(log, steps, _by_steps(shop_catalogue))
     asked = log.take(np.arange(log.size) < 3)
     known_of = {"never bought": [0.0, 0.0], "buys": [1_000.0, 0.0], "stale": [np.nan, 0.0], "newcomer": [np.nan] * 2}
     model = value_model(learned.bundle, version="1")

@@ -96,7 +96,7 @@ def course(shop_catalogue: Catalogue) -> tuple[Dataset, Steps]:
 
 @pytest.fixture(scope="module")
 def learned(shop_catalogue: Catalogue, course: tuple[Dataset, Steps]) -> Learned:
-    return learn_steps(*course, shop_catalogue, feature_schema="s")
+    return learn_steps(*course, shop_catalogue)
 
 
 def uplifts(learned: Learned, dataset: Dataset, rows: np.ndarray) -> FloatArray:
@@ -118,7 +118,7 @@ def test_effects_are_found_where_rules_say_who_gets_what(learned: Learned):
 def test_whole_windows_know_far_less_from_the_same_log(
     shop_catalogue: Catalogue, course: tuple[Dataset, Steps], learned: Learned
 ):
-    windows = learn(course[0], shop_catalogue, feature_schema="s")
+    windows = learn(course[0], shop_catalogue)
     assert (windows.effects.standard_errors > 1.6 * learned.effects.standard_errors).all()
 
 
@@ -168,16 +168,14 @@ def test_a_model_of_steps_is_judged_against_silence_and_everything_that_was_sent
 
 
 def test_where_nothing_works_hardly_anything_is_believed(shop_catalogue: Catalogue):
-    useless = learn_steps(*make_course(shop_catalogue, seed=4, works=0.0), shop_catalogue, feature_schema="s")
+    useless = learn_steps(*make_course(shop_catalogue, seed=4, works=0.0), shop_catalogue)
     found = uplifts(useless, useless.dataset, np.arange(0, 4_000, 7))
     assert np.abs(found).mean() < 10  # of a mean of some 250
     assert np.abs(found.mean(axis=0)).max() < 15
 
 
 def test_training_again_gives_the_same_model(shop_catalogue: Catalogue):
-    one, other = (
-        learn_steps(*make_course(shop_catalogue, customers=150), shop_catalogue, feature_schema="s") for _ in range(2)
-    )
+    one, other = (learn_steps(*make_course(shop_catalogue, customers=150), shop_catalogue) for _ in range(2))
     assert one.bundle.digest == other.bundle.digest
 
 
@@ -185,7 +183,7 @@ def test_a_log_that_never_says_what_was_seen_or_which_stage_can_be_learned_from(
     dataset, steps = make_course(shop_catalogue, customers=400)
     blind = replace(steps, is_seen=np.zeros(dataset.size, dtype=np.bool_), stages=np.full(dataset.size, UNKNOWN_STAGE))
     unlogged = replace(dataset, probabilities=np.full(dataset.size, np.nan))
-    learned = learn_steps(unlogged, blind, shop_catalogue, feature_schema="s")
+    learned = learn_steps(unlogged, blind, shop_catalogue)
     assert np.isfinite(uplifts(learned, dataset, np.arange(50))).all()
     assert learned.validation is None
     assert not learned.choice.is_randomised

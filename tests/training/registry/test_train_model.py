@@ -132,7 +132,7 @@ def test_the_command_prints_one_object(
 ):
     monkeypatch.setenv("NEXTBEST_MLRUNS", str(home.mlruns))
     app = typer.Typer()
-    model.register(app)
+    app.add_typer(model.app)
     app(["model", "train", "--home", str(home.home), "--json"], standalone_mode=False)
     told = capfd.readouterr()  # of the whole process: libraries write there, too
     printed = orjson.loads(told.out)

@@ -24,7 +24,6 @@ class Traffic:
     """Asks and reports, and counts what they cost.
 
     Attributes:
-        client: A client of the server.
         decided: Decisions that were answered.
         deciding_seconds: How long the callers waited for them.
         latencies_ms: Time of each decision that was asked for alone.
@@ -72,20 +71,13 @@ class Traffic:
             self._count(len(results), perf_counter() - started)
             on_answers([_decision_of(result) for result in results])
 
-    def report_events(self, events: Sequence[Item]) -> None:
-        """Report events; sending one again changes nothing.
+    def report(self, table: str, items: Sequence[Item]) -> None:
+        """Report `events` or `outcomes`; sending one again changes nothing.
 
         Raises:
             httpx.HTTPError: The server refused or did not answer.
             UnavailableError: It refused one of them.
         """
-        self._report("events", events)
-
-    def report_outcomes(self, outcomes: Sequence[Item]) -> None:
-        """The same for outcomes."""
-        self._report("outcomes", outcomes)
-
-    def _report(self, table: str, items: Sequence[Item]) -> None:
         for part in batched(items, REPORTED_PER_CALL):
             report = self._posted(f"/v1/{table}", {table: part})
             if report["rejected"]:
