@@ -27,7 +27,7 @@ from pydantic_core import PydanticCustomError
 from decisioning.errors import nearest_names
 from features.declared import alike, read_flag, read_number
 from features.ids import whole_id
-from features.log.contracts import OutcomeType
+from features.log.outcome_types import OutcomeType
 from features.moments import ISO_RULE, moment_in_text
 from serving.errors import Fault, InvalidFormError
 

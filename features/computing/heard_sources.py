@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import polars as pl
 
 from decisioning.catalogue.listening import SCALES
-from features.log.contracts import EventType
+from features.log.event_types import EventType
 from features.log.heard import LABEL, SENTIMENT, TEXT_TYPES, heard_field
 
 HEARD_COLUMNS: Mapping[str, pl.DataType] = {

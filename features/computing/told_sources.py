@@ -5,7 +5,7 @@ import polars as pl
 from decisioning.catalogue.catalogue import Attribute, Catalogue
 from features.computing.attribute_columns import as_fact, as_number, is_unfit
 from features.computing.rule_expressions import unfit_column
-from features.log.contracts import StateEventType
+from features.log.event_types import StateEventType
 from features.log.reported import settled_events
 
 _TOLD_US = "told_us"

@@ -9,8 +9,9 @@ import polars as pl
 from decisioning.catalogue.catalogue import Catalogue
 from features.declared import Declared
 from features.importing.staged import Staged, staged_rows
-from features.log.contracts import CUSTOMERS, EVENTS, StateEventType
+from features.log.contracts import CUSTOMERS, EVENTS
 from features.log.declared_events import AS_SENT
+from features.log.event_types import StateEventType
 
 _NAME = r'(?:^\{|,)"((?:[^"\\]|\\.)*)":'
 

@@ -12,8 +12,9 @@ import polars as pl
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import InvalidInputError, nearest_names
 from features.importing.staged import Staged
-from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES, StateEventType, Table
+from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES, Table
 from features.log.event_log import EventLog
+from features.log.event_types import StateEventType
 from features.log.identities import by_person, people
 
 MOST_UNMATCHED = 0.05

@@ -22,18 +22,9 @@ from features.importing.declared_rows import fit_declared, fit_said
 from features.importing.json_columns import MOST_CHARACTERS, respell, shape_rule
 from features.importing.parser import accepted, parsed
 from features.importing.refusals import REASONS_SCHEMA
-from features.log.contracts import (
-    CUSTOMERS,
-    DECISIONS,
-    EVENTS,
-    OUTCOMES,
-    UTC_TIME,
-    Column,
-    EventType,
-    OutcomeType,
-    StateEventType,
-    Table,
-)
+from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES, UTC_TIME, Column, Table
+from features.log.event_types import EventType, StateEventType
+from features.log.outcome_types import OutcomeType
 from features.log.reported import GRANTS, YES_LEAD
 from features.log.tombstones import Tombstones
 from features.zones import country_codes, is_international

@@ -7,9 +7,10 @@ import polars as pl
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.message import MessageClass
 from features.log.cases import case_event_types, cases_of
-from features.log.contracts import DECISIONS, EVENTS, OUTCOMES, OutcomeType
+from features.log.contracts import DECISIONS, EVENTS, OUTCOMES
 from features.log.event_log import EventLog
 from features.log.heard import HEARD, TEXT_TYPES
+from features.log.outcome_types import OutcomeType
 
 
 def cases_in_log(log: EventLog, catalogue: Catalogue, *, as_of: datetime) -> pl.DataFrame:

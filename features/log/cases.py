@@ -16,8 +16,10 @@ import polars as pl
 
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.message import MessageClass
-from features.log.contracts import UTC_TIME, OutcomeType, StateEventType
+from features.log.contracts import UTC_TIME
+from features.log.event_types import StateEventType
 from features.log.heard import CASE_ID, HEARD_PREFIX, OPENS, TEXT_TYPES, heard_field
+from features.log.outcome_types import OutcomeType
 from features.log.reported import settled_events, settled_outcomes
 
 CASES_SCHEMA: Mapping[str, pl.DataType] = {

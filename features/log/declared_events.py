@@ -11,7 +11,7 @@ from typing import Any
 
 from decisioning.customer import PROFILING
 from features.declared import Declared, UndeclaredError, alike, folded, read_value, rule_of_names, rule_of_values
-from features.log.contracts import StateEventType
+from features.log.event_types import StateEventType
 
 AS_SENT = "as_sent"
 """Property that holds channel and purpose of a withdrawal which the catalogue does not know."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from features.log.contracts import EventType
+from features.log.event_types import EventType
 
 HEARD = "heard"
 """Property that holds it; what a caller puts there is replaced."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from features.log.contracts import StateEventType
+from features.log.event_types import StateEventType
 
 ANONYMOUS_ID = "anonymous_id"
 """Property of an event `identified` that names the visitor; its customer is who they are."""

@@ -17,7 +17,8 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from features.log.contracts import OutcomeType, StateEventType
+from features.log.event_types import StateEventType
+from features.log.outcome_types import OutcomeType
 
 YES_LEAD = timedelta(seconds=60)
 """How far ahead of ours the clock of a yes may run."""

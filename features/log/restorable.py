@@ -11,8 +11,9 @@ import orjson
 import polars as pl
 
 from decisioning.gates.assignment import HOLDOUT_TEST, IN, OUT, experiment_test, programme_test
-from features.log.contracts import DECISIONS, EVENTS, OUTCOMES, StateEventType, Table
+from features.log.contracts import DECISIONS, EVENTS, OUTCOMES, Table
 from features.log.event_log import EventLog
+from features.log.event_types import StateEventType
 from features.log.identities import identities
 
 _TOGETHER = 5_000

@@ -25,11 +25,13 @@ from decisioning.consent import latest_answers
 from decisioning.customer import PROFILING, PROTECTIONS, Consent, ToldAnswer
 from decisioning.errors import InvalidInputError
 from decisioning.rules.predicate import FactValue
-from features.log.contracts import DECISIONS, EVENTS, OUTCOMES, OutcomeType, StateEventType
+from features.log.contracts import DECISIONS, EVENTS, OUTCOMES
 from features.log.customer_rows import dated
 from features.log.declared_events import may_mean_profiling
 from features.log.event_log import EventLog
+from features.log.event_types import StateEventType
 from features.log.identities import identities
+from features.log.outcome_types import OutcomeType
 from features.log.reported import arrived_at, counts_at, counts_in_row
 
 EVERY = ""

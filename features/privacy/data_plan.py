@@ -8,8 +8,9 @@ import orjson
 import polars as pl
 
 from decisioning.catalogue.catalogue import Catalogue
-from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES, StateEventType, Table
+from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES, Table
 from features.log.event_log import EventLog
+from features.log.event_types import StateEventType
 from features.privacy.catalogue_uses import asked_attributes, case_events, measured, rule_facts, template_attributes
 from features.privacy.engine_uses import ENGINE_USES
 from features.privacy.lineage import feature_lineage

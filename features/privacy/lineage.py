@@ -15,8 +15,10 @@ from decisioning.catalogue.catalogue import Attribute, AttributeKind, Catalogue
 from decisioning.catalogue.listening import SCALES
 from features.computing.compute import compute_features
 from features.history import History
-from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES, EventType, OutcomeType
+from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES
+from features.log.event_types import EventType
 from features.log.heard import HEARD, TEXT_TYPES
+from features.log.outcome_types import OutcomeType
 
 _AT = datetime(2026, 1, 31, 12, tzinfo=UTC)
 _NO_OUTCOME = "no outcome"

@@ -9,8 +9,9 @@ from redis import Redis
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import InvalidInputError
 from features.importing.validation import ROW, Surroundings, check_rows
-from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES, OutcomeType
+from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES
 from features.log.event_log import EventLog
+from features.log.outcome_types import OutcomeType
 from features.log.said import Said, said_by
 from features.online.erased import forget_erased
 from features.online.profiles import customers_from_frame, write_profiles

@@ -18,8 +18,10 @@ from deltalake import DeltaTable
 
 from features.chain.audit_chain import ChainedLog
 from features.durability import replace_file
-from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES, OutcomeType, StateEventType, Table
+from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES, Table
 from features.log.customer_rows import needed_rows
+from features.log.event_types import StateEventType
+from features.log.outcome_types import OutcomeType
 from features.privacy.file_erasure import HANDOFFS
 from features.privacy.history_erasure import keep_in_history
 from features.privacy.log_erasure import forget_versions, rewriting

@@ -8,8 +8,9 @@ import polars as pl
 from features.catalogue import load_catalogue
 from features.catalogue.assignment.settlement import ledger_in_force
 from features.history import History
-from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES, StateEventType
+from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES
 from features.log.event_log import EventLog
+from features.log.event_types import StateEventType
 from features.models.policy_archive import PolicyArchive
 from features.reports.readouts import Readout, write_readout
 from features.settings import Settings

@@ -22,7 +22,8 @@ from features.catalogue import load_catalogue
 from features.ids import whole_id
 from features.importing.cell_reader import AMOUNT
 from features.importing.refusals import final_folder
-from features.log.contracts import EventType, OutcomeType, StateEventType
+from features.log.event_types import EventType, StateEventType
+from features.log.outcome_types import OutcomeType
 from features.moments import ISO_RULE, moment_in_text
 from features.settings import Settings
 from features.tabular.cells import MISSING_WORDS, numbers

@@ -19,10 +19,11 @@ from decisioning.catalogue.conversation import SEEN_OUTCOMES
 from decisioning.catalogue.message import MessageParts
 from decisioning.customer import PROFILING
 from features.declared import Declared, UndeclaredError, rule_of_names
-from features.log.contracts import OutcomeType, StateEventType
 from features.log.declared_events import FITTED, fit_event, may_mean_profiling
+from features.log.event_types import StateEventType
 from features.log.heard import heard_case
 from features.log.identities import ANONYMOUS_ID
+from features.log.outcome_types import OutcomeType
 from features.log.reported import counts_at
 from features.log.said import told_by
 from features.moments import ISO_RULE, moment_in_text

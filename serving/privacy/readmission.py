@@ -8,7 +8,8 @@ import orjson
 
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import InvalidInputError, UnknownNameError
-from features.log.contracts import CUSTOMERS, EVENTS, StateEventType
+from features.log.contracts import CUSTOMERS, EVENTS
+from features.log.event_types import StateEventType
 from features.log.tombstones import tombstones_of
 from features.online.erased import tell_erased
 from features.online.redis_connection import connect

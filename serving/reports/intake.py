@@ -18,8 +18,8 @@ import orjson
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import nearest_names
 from features.listening.listener import listen
-from features.log.contracts import StateEventType
 from features.log.declared_events import widened
+from features.log.event_types import StateEventType
 from features.log.heard import TEXT_TYPES
 from features.log.identities import ANONYMOUS_ID
 from features.log.reported import CARING, YES_LEAD, is_ahead

@@ -8,9 +8,10 @@ import orjson
 
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.contact_policy import CONFIRMING_OUTCOMES, RELEASING_OUTCOMES
-from features.log.contracts import OutcomeType, StateEventType
 from features.log.event_log import EventLog
+from features.log.event_types import StateEventType
 from features.log.heard import TEXT_TYPES
+from features.log.outcome_types import OutcomeType
 from features.log.restorable import StoredRow, events_since, first_exposures, outcomes_since
 from serving.errors import Fault
 from serving.forms import EventItem, OutcomeItem

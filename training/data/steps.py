@@ -9,7 +9,7 @@ import polars as pl
 from decisioning.arrays import BoolArray, FloatArray, IntArray
 from decisioning.catalogue.catalogue import Catalogue
 from features.history import History
-from features.log.contracts import OutcomeType
+from features.log.outcome_types import OutcomeType
 from training.data.datasets import Dataset, learning_of
 from training.data.measures import decision_values
 

@@ -12,7 +12,7 @@ from decisioning.errors import InvalidInputError
 from features.computing.sources import Tables
 from features.history import History
 from features.log.cases import cases_of
-from features.log.contracts import EventType
+from features.log.event_types import EventType
 from features.reports.kpis import KpiReport, KpiRow
 from training.kpis.contacts import KpiPeriod, bought_again, credited, first_purchases, messages_of
 from training.kpis.definitions import DEFINITIONS, REPEAT_DAYS

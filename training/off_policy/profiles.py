@@ -4,7 +4,7 @@ import polars as pl
 
 from decisioning.customer import Customer
 from features.history import History
-from features.log.contracts import OutcomeType
+from features.log.outcome_types import OutcomeType
 from features.log.reported import arrived_at
 from features.online.profiles import customers_from_frame
 

@@ -10,7 +10,8 @@ from decisioning.catalogue.measure import Measure, Unit
 from decisioning.errors import InsufficientDataError, InvalidInputError, UnknownNameError
 from features.catalogue.building.money import to_minor
 from features.computing.sources import Tables
-from features.log.contracts import EventType, OutcomeType
+from features.log.event_types import EventType
+from features.log.outcome_types import OutcomeType
 from training.data.measures import decision_values
 
 

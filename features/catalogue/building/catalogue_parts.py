@@ -25,10 +25,10 @@ from features.catalogue.building.core_part import core_part
 from features.catalogue.building.money import to_minor
 from features.catalogue.forms.catalogue_form import LearningFile, MeasureFile
 from features.catalogue.forms.channel_form import ChannelFile
-from features.catalogue.forms.journey_form import TouchpointFile
 from features.catalogue.forms.offer_form import OfferFile
 from features.catalogue.forms.rule_form import to_predicate
-from features.log.contracts import EventType
+from features.catalogue.forms.touchpoint_form import TouchpointFile
+from features.log.event_types import EventType
 
 _DEFAULT_PURPOSES = {
     MessageClass.MARKETING: "marketing",

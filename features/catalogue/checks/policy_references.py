@@ -17,7 +17,8 @@ from features.catalogue.reading.documents import Location
 from features.catalogue.reading.names import Names, check_name, check_names
 from features.catalogue.reading.problems import shown
 from features.catalogue.reading.sections import Sections
-from features.log.contracts import OutcomeType, StateEventType
+from features.log.event_types import StateEventType
+from features.log.outcome_types import OutcomeType
 
 _ROUNDING = 1e-9
 

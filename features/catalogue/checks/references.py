@@ -11,7 +11,8 @@ from features.catalogue.reading.documents import Location
 from features.catalogue.reading.names import Names, check_name, check_names
 from features.catalogue.reading.problems import nearest_to, shown
 from features.catalogue.reading.sections import Sections
-from features.log.contracts import EventType, OutcomeType, StateEventType
+from features.log.event_types import EventType, StateEventType
+from features.log.outcome_types import OutcomeType
 
 MOST_STAGES = 200
 """Stages of a journey: whether somebody enters one is proven against all before it, which grows with their square."""

@@ -17,12 +17,13 @@ from features.catalogue.forms.contact_form import ClassFile, ContactPolicyFile, 
 from features.catalogue.forms.experiment_form import ExperimentFile, HoldoutFile, ProgrammeHoldoutFile
 from features.catalogue.forms.fairness_form import FairnessFile
 from features.catalogue.forms.fields import ColumnName, FileModel, Identifier, Money, Text
-from features.catalogue.forms.journey_form import GoalFile, StageFile, TouchpointFile
+from features.catalogue.forms.journey_form import GoalFile, StageFile
 from features.catalogue.forms.limits_form import LimitFile, ShareFile
 from features.catalogue.forms.listening_form import ListeningFile
 from features.catalogue.forms.offer_form import OfferFile
 from features.catalogue.forms.privacy_form import DataName, Purpose, RetentionFile
 from features.catalogue.forms.quiet_form import QuietHoursFile
+from features.catalogue.forms.touchpoint_form import TouchpointFile
 
 
 class AttributeFile(FileModel):

@@ -1,13 +1,9 @@
-"""The form of `goals`, `stages` and `touchpoints`: where customers stand, and where they are met."""
-
-from typing import Annotated, Literal
+"""The form of `goals` and `stages`: where customers stand."""
 
 from pydantic import Field
 
-from features.catalogue.forms.fields import ColumnName, FileModel, Identifier, Text
+from features.catalogue.forms.fields import FileModel, Identifier, Text
 from features.catalogue.forms.rule_form import RuleFile
-
-StayHours = Annotated[float, Field(gt=0, le=8784)]
 
 
 class GoalFile(FileModel):
@@ -22,17 +18,3 @@ class StageFile(FileModel):
     stage: Identifier = Field(description="Name")
     goal: str = Field(description="The goal of customers in this stage")
     entry: RuleFile | None = Field(default=None, description="Rule that puts a customer here; none fits everybody")
-
-
-class TouchpointFile(FileModel):
-    """A place or moment that asks for a decision."""
-
-    channels: Annotated[tuple[str, ...], Field(min_length=1)] = Field(description="Channels a message may travel on")
-    context: dict[ColumnName, Literal["number", "text", "flag"]] = Field(
-        default_factory=dict, description="Fields that the caller sends along"
-    )
-    sticky_hours: StayHours = Field(default=24.0, description="How long the same request key gets the same decision")
-    permit: Literal["required", "not_required"] = Field(
-        default="not_required", description="required: a decision only reserves, and a permit is asked before sending"
-    )
-    reserve_hours: StayHours = Field(default=24.0, description="How long a decision keeps its room until a permit")

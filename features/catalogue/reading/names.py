@@ -6,7 +6,7 @@ from typing import Any
 from features.catalogue.reading.documents import Location, Value
 from features.catalogue.reading.problems import nearest_to, shown
 from features.catalogue.reading.sections import Sections
-from features.log.contracts import EventType
+from features.log.event_types import EventType
 
 
 class Names:

@@ -20,7 +20,8 @@ from decisioning.customer import Customer
 from decisioning.errors import InvalidInputError
 from decisioning.live import LiveState, RecentEvent
 from features.computing.sources import Tables
-from features.log.contracts import OutcomeType, StateEventType
+from features.log.event_types import StateEventType
+from features.log.outcome_types import OutcomeType
 from serving.decisions.known import with_unsubscriptions
 from serving.forms import EventItem, OutcomeItem
 from serving.live.changes import REMEMBERED, Changes, changes_of_event, changes_of_outcome, touch_in_catalogue

@@ -19,7 +19,7 @@ from decisioning.catalogue.quiet_hours import QuietRule
 from decisioning.rules.predicate import Compare, Comparison
 from features.catalogue import check_catalogue, load_catalogue
 from features.catalogue.building.public_holidays import public_holidays
-from features.log.contracts import EventType
+from features.log.event_types import EventType
 
 SHOP = Path(__file__).parents[2] / "catalogues" / "shop"
 DAY = 86_400.0

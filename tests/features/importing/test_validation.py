@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.importing.validation import ROW, Surroundings, check_rows
-from features.log.contracts import TABLES, StateEventType
+from features.log.contracts import TABLES
+from features.log.event_types import StateEventType
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 GOOD = {

@@ -75,7 +75,7 @@ def test_the_page_s_problem_is_the_server_s(client: TestClient) -> None:
 
 def test_the_page_names_every_reason_and_every_event_that_changes_state() -> None:
     from decisioning.decision import Reason
-    from features.log.contracts import StateEventType
+    from features.log.event_types import StateEventType
     from serving.decisions import permits
 
     words = [*Reason, *StateEventType]
@@ -84,7 +84,7 @@ def test_the_page_names_every_reason_and_every_event_that_changes_state() -> Non
 
 
 def test_the_page_names_every_outcome_type_scope_and_way_to_be_degraded() -> None:
-    from features.log.contracts import OutcomeType
+    from features.log.outcome_types import OutcomeType
     from serving.decisions import known
     from serving.http.api_keys import Scope
 

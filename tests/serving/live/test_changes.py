@@ -1,7 +1,7 @@
 """What a report changes in live state covers every report that there is."""
 
 from decisioning.catalogue.contact_policy import CONFIRMING_OUTCOMES, RELEASING_OUTCOMES
-from features.log.contracts import OutcomeType
+from features.log.outcome_types import OutcomeType
 from serving.live.changes import REMEMBERED
 
 

@@ -19,7 +19,8 @@ from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.contact_policy import Contact, Suppression, SuppressionScope
 from decisioning.customer import PROTECTIONS
 from decisioning.gates.reservation import Reservation
-from features.log.contracts import OutcomeType, StateEventType
+from features.log.event_types import StateEventType
+from features.log.outcome_types import OutcomeType
 from features.online.redis_keys import shard_of
 from serving.in_force.policy_in_force import put_in_force
 from serving.live.changes import touch_in_catalogue

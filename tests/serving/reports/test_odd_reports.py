@@ -7,7 +7,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
-from features.log.contracts import EventType, OutcomeType, StateEventType
+from features.log.event_types import EventType, StateEventType
+from features.log.outcome_types import OutcomeType
 
 AT = "2026-11-02T09:30:00Z"
 KNOWN = (
