@@ -22,6 +22,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -34,6 +35,24 @@ from decisioning.rules.predicate import FactValue
 from decisioning.scoring import FeatureVector
 
 type Predict = Callable[[FloatArray], FloatArray]
+"""The learned function of any rows: shape (n, p) in, shape (n,) out, each row by itself."""
+
+type PredictShared = Callable[[FloatArray], FloatArray]
+"""The learned function of n customers with the same r message rows: shape (n, d + c) in, shape (n, r) out."""
+
+
+@runtime_checkable
+class OnMessages(Protocol):
+    """A learned function that knows a faster way for rows of fixed messages, equal to the last bit."""
+
+    def __call__(self, matrix: FloatArray) -> FloatArray:
+        """Of any rows, as `Predict`."""
+        ...
+
+    def on(self, messages: FloatArray) -> PredictShared:
+        """Of fixed message rows, shape (r, m)."""
+        ...
+
 
 CONTEXT_COLUMNS = ("window_days", "hour_of_day", "weekday")
 """Length of the window the worth is counted in, and the moment in UTC."""
@@ -243,7 +262,7 @@ class ValueModel:
         measure_id: The measure it predicts.
         unit: Of that measure; None where nobody wrote it down.
         window_days: The window its predictions are for, in days.
-        predict: The learned function `f`: shape (n, p) in, shape (n,) out, each row by itself.
+        predict: The learned function `f` of any rows; where it is `OnMessages`, fixed messages are scored by that.
     """
 
     version: str
@@ -261,49 +280,22 @@ class ValueModel:
         """Message columns of silence and the candidates, shape (k + 1, m): make them once per touchpoint."""
         return message_matrix(self.coding, messages)
 
-    def design(self, messages: FloatArray, features: FeatureVector, now: datetime) -> FloatArray:
-        """Design matrix of one decision, shape (k + 1, p).
-
-        Features are matched by name; one that the vector does not have is missing.
-
-        Args:
-            messages: From `messages`.
-            features: The customer's features.
-            now: The moment of deciding (aware, UTC).
-        """
-        values = features.values
-        if features.names != self.layout.customer:
-            values = np.append(values, np.nan)[_positions(self.layout.customer, features.names)]
-        return design_matrix(values, messages, context_vector(now, self.window_days))
-
-    def expected_values(self, matrix: FloatArray) -> FloatArray:
-        """Expected measure per candidate of one decision: shape (k + 1, p) in, shape (k + 1,) out.
-
-        Raises:
-            InvalidInputError: The matrix has another number of columns, or its first row is not silence.
-        """
-        return self.expected_values_of(matrix[np.newaxis])[0]
+    def on(self, messages: Sequence[Message]) -> "MessageValues":
+        """The values of silence and the given candidates: work it out once per touchpoint and policy version."""
+        return MessageValues(self, self.messages(messages))
 
     def expected_values_of(self, matrices: FloatArray) -> FloatArray:
-        """The same for n decisions with equally many candidates: shape (n, k + 1, p) in, (n, k + 1) out.
+        """Expected measure per candidate of n decisions with k candidates each: shape (n, k + 1, p) in, (n, k + 1) out.
 
-        Every decision's values are those that `expected_values` gives it alone, to the last bit.
+        Every decision's values are those that it would get alone, to the last bit.
 
         Raises:
-            InvalidInputError: As `expected_values`.
+            InvalidInputError: The matrices have another number of columns, or a first row is not silence.
         """
         self._check(matrices)
         start, end = len(self.layout.customer), len(self.layout.customer) + len(self.layout.message)
-        offsets, responses = matrices[:, 1:, end - 2], matrices[:, 1:, end - 1]
         common, raw = self._common_effect(matrices, start, end)
-        numbers = self.calibrator
-        effects = raw[:, 1:] - raw[:, :1]
-        values = np.empty_like(raw)
-        values[:, :1] = numbers.baseline_intercept + numbers.baseline_slope * raw[:, :1]
-        slack = numbers.common_slope - numbers.specific_slope
-        shared = slack * responses * common[:, np.newaxis]
-        values[:, 1:] = values[:, :1] + (offsets + shared + numbers.specific_slope * effects)
-        return values
+        return _values(self.calibrator, common, raw, matrices[:, 1:, end - 2], matrices[:, 1:, end - 1])
 
     def _common_effect(self, matrices: FloatArray, start: int, end: int) -> tuple[FloatArray, FloatArray]:
         """What contact changes, g(x), shape (n,), and f of every row, shape (n, k + 1), from one call of `predict`."""
@@ -317,15 +309,112 @@ class ValueModel:
         both[:, rows:] = matrices[:, :1]
         both[:, rows:, start:end] = numbers.reference
         raw = self.predict(both.reshape(n * (rows + extra), p)).reshape(n, rows + extra)
-        effects = raw[:, rows:] - raw[:, :1]
-        return (effects * numbers.reference_weights).sum(axis=1), np.ascontiguousarray(raw[:, :rows])
+        return _common(numbers, raw, rows), np.ascontiguousarray(raw[:, :rows])
 
     def _check(self, matrices: FloatArray) -> None:
         width = len(self.layout.columns)
         if matrices.shape[2] != width:
             raise InvalidInputError(f"design matrix must have {width} columns, got {matrices.shape[2]}")
         if not (matrices[:, 0, len(self.layout.customer)] == 1.0).all():
-            raise InvalidInputError("row 0 of a design matrix must be silence, got a message; use ValueModel.design")
+            raise InvalidInputError("row 0 of a design matrix must be silence, got a message; see design_matrix")
+
+
+def _common(numbers: Calibrator, raw: FloatArray, rows: int) -> FloatArray:
+    """What contact changes, g(x), shape (n,), from f of silence, the candidates, and behind them the references."""
+    return ((raw[:, rows:] - raw[:, :1]) * numbers.reference_weights).sum(axis=1)
+
+
+def _values(
+    numbers: Calibrator, common: FloatArray, raw: FloatArray, offsets: FloatArray, responses: FloatArray
+) -> FloatArray:
+    """The module's formula: shape (n, k + 1) from g(x), shape (n,), and f, shape (n, k + 1)."""
+    values = np.empty_like(raw)
+    values[:, :1] = numbers.baseline_intercept + numbers.baseline_slope * raw[:, :1]
+    slack = numbers.common_slope - numbers.specific_slope
+    shared = slack * responses * common[:, np.newaxis]
+    values[:, 1:] = values[:, :1] + (offsets + shared + numbers.specific_slope * (raw[:, 1:] - raw[:, :1]))
+    return values
+
+
+class MessageValues:
+    """A model on fixed messages: what depends on them alone is worked out, and a customer brings the rest.
+
+    The one way from features to values: serving, batch and evaluation all go through it. The values are those of
+    `ValueModel.expected_values_of` for the same matrices, to the last bit.
+    """
+
+    __slots__ = ("_has_references", "_model", "_offsets", "_predict", "_responses", "_rows")
+
+    def __init__(self, model: ValueModel, columns: FloatArray) -> None:
+        """Take message columns from `ValueModel.messages`, shape (k + 1, m)."""
+        self._model = model
+        self._rows = len(columns)
+        self._offsets, self._responses = columns[1:, -2], columns[1:, -1]
+        numbers = model.calibrator
+        self._has_references = numbers.common_slope != numbers.specific_slope
+        lines = np.concatenate([columns, numbers.reference]) if self._has_references else columns
+        predict = model.predict
+        is_fast = isinstance(predict, OnMessages)
+        self._predict = predict.on(lines) if is_fast else row_by_row(predict, len(model.layout.customer), lines)
+
+    def of(
+        self,
+        features: Sequence[FeatureVector],
+        moments: Sequence[datetime],
+        window_days: Sequence[float] | None = None,
+    ) -> FloatArray:
+        """Expected measure of silence and every candidate for n customers: shape (n, k + 1).
+
+        Args:
+            features: Of each customer; matched by name, and what a vector does not have is missing.
+            moments: When each is decided (aware, UTC).
+            window_days: Windows that the measure is counted in; default the model's own.
+        """
+        layout = self._model.layout
+        width = len(layout.customer)
+        windows = [self._model.window_days] * len(features) if window_days is None else window_days
+        shared = np.empty((len(features), width + len(layout.context)))
+        for row, one, now, days in zip(shared, features, moments, windows, strict=True):
+            row[:width] = _by_name(layout, one)
+            row[width:] = context_vector(now, days)
+        return self.of_columns(shared)
+
+    def of_columns(self, shared: FloatArray) -> FloatArray:
+        """The same from customer and context columns in the layout's order: shape (n, d + c)."""
+        raw = self._predict(shared)
+        if not self._has_references:
+            common = np.zeros(len(raw))
+        else:
+            common, raw = _common(self._model.calibrator, raw, self._rows), np.ascontiguousarray(raw[:, : self._rows])
+        return _values(self._model.calibrator, common, raw, self._offsets, self._responses)
+
+
+def row_by_row(predict: Predict, first: int, messages: FloatArray) -> PredictShared:
+    """The learned function of fixed message rows, from one that only knows whole rows.
+
+    Args:
+        predict: The learned function.
+        first: Column where the message's stand, behind the customer's.
+        messages: shape (r, m).
+    """
+    rows, m = messages.shape
+
+    def of(shared: FloatArray) -> FloatArray:
+        n = len(shared)
+        matrices = np.empty((n, rows, shared.shape[1] + m))
+        matrices[:, :, :first] = shared[:, np.newaxis, :first]
+        matrices[:, :, first : first + m] = messages
+        matrices[:, :, first + m :] = shared[:, np.newaxis, first:]
+        return predict(matrices.reshape(n * rows, -1)).reshape(n, rows)
+
+    return of
+
+
+def _by_name(layout: DesignLayout, features: FeatureVector) -> FloatArray:
+    """Features in a layout's order; one that the vector does not have is missing."""
+    if features.names == layout.customer:
+        return features.values
+    return np.append(features.values, np.nan)[_positions(layout.customer, features.names)]
 
 
 @lru_cache(maxsize=64)
@@ -333,17 +422,3 @@ def _positions(wanted: tuple[str, ...], given: tuple[str, ...]) -> IndexArray:
     """Where each wanted feature stands among the given ones; the place behind the last where it is absent."""
     places = {name: place for place, name in enumerate(given)}
     return np.array([places.get(name, len(given)) for name in wanted], dtype=np.intp)
-
-
-def score(model: ValueModel, messages: FloatArray, features: FeatureVector, now: datetime) -> FloatArray:
-    """Expected measure of silence and every candidate: shape (k + 1,), the `expected_values` of a decision's inputs.
-
-    The one way from features to values: serving, batch and evaluation all go through it.
-
-    Args:
-        model: The model.
-        messages: From `ValueModel.messages` for the touchpoint's candidates.
-        features: The customer's features.
-        now: The moment of deciding (aware, UTC).
-    """
-    return model.expected_values(model.design(messages, features, now))

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import orjson
 
-from decisioning.arrays import FloatArray
 from decisioning.catalogue.catalogue import Attribute, AttributeKind
 from decisioning.catalogue.measure import Unit
 from decisioning.errors import ModelUnavailableError
-from decisioning.value_model import Calibrator, DesignLayout, MessageCoding, Predict, ValueModel
+from decisioning.value_model import Calibrator, DesignLayout, MessageCoding, ValueModel
+from features.models.learned import LearnedFunction
 
 FORMAT = 1
 BOOSTER_FILE = "booster.txt"
@@ -96,11 +96,16 @@ def load_value_model(folder: Path, *, version: str | None = None) -> ValueModel:
         ModelUnavailableError: As `read_bundle`, or LightGBM does not take the booster.
     """
     bundle = read_bundle(folder)
-    return value_model(bundle, version=version or bundle.digest[:12])
+    return value_model(bundle, version=version or bundle.digest[:12], folder=folder)
 
 
-def value_model(bundle: ModelBundle, *, version: str) -> ValueModel:
+def value_model(bundle: ModelBundle, *, version: str, folder: Path | None = None) -> ValueModel:
     """The scoring form of a bundle.
+
+    Args:
+        bundle: The bundle.
+        version: Version that decision records name.
+        folder: Where it lies, and where the check of its fast form is kept; None where it lies nowhere.
 
     Raises:
         ModelUnavailableError: LightGBM does not take the booster, or it was trained on other columns.
@@ -115,30 +120,8 @@ def value_model(bundle: ModelBundle, *, version: str) -> ValueModel:
         calibrator=bundle.calibrator,
         feature_meanings=bundle.feature_meanings,
         unit=bundle.unit,
-        predict=booster_predict(bundle.booster, bundle.layout),
+        predict=LearnedFunction(bundle.booster, bundle.layout, folder),
     )
-
-
-def booster_predict(text: str, layout: DesignLayout) -> Predict:
-    """The learned function of a booster: one thread, since LightGBM's default threads collapse under load.
-
-    Raises:
-        ModelUnavailableError: LightGBM does not take the text, or it was trained on other columns.
-    """
-    import lightgbm
-
-    try:
-        booster = lightgbm.Booster(model_str=text)
-    except lightgbm.basic.LightGBMError as error:
-        raise ModelUnavailableError(f"{BOOSTER_FILE} must be a LightGBM model, got an error: {error}") from error
-    columns = len(layout.columns)
-    if booster.num_feature() != columns:
-        raise ModelUnavailableError(f"{BOOSTER_FILE} must have {columns} columns, got {booster.num_feature()}")
-
-    def predict(matrix: FloatArray) -> FloatArray:
-        return np.asarray(booster.predict(matrix, num_threads=1), dtype=np.float64)
-
-    return predict
 
 
 def _document(bundle: ModelBundle) -> dict[str, Any]:

@@ -16,12 +16,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from decisioning.arrays import FloatArray
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.measure import Unit
 from decisioning.errors import InvalidInputError
 from decisioning.policy import Policy
-from decisioning.value_model import DesignLayout, ValueModel
+from decisioning.value_model import DesignLayout, MessageValues, ValueModel
 from features.computing.feature_schema import FeatureSchema
 from features.computing.feature_set import feature_schema
 
@@ -33,7 +32,7 @@ class ModelFit:
     Attributes:
         model: The model; features that the catalogue lacks or means otherwise are missing to it.
         trained: The model as it was trained, for the next catalogue.
-        message_columns: Message columns of its design matrix by touchpoint, shape (k + 1, m) each.
+        on_touchpoint: The model on the messages of each touchpoint.
         lost: Features that it learned and the catalogue lacks or means otherwise.
         unlearned: Features of the catalogue that it did not learn.
         learned_next: The measure that the catalogue learns; None where it learns nothing.
@@ -42,7 +41,7 @@ class ModelFit:
     model: ValueModel
     trained: ValueModel
     unit: Unit
-    message_columns: Mapping[str, FloatArray]
+    on_touchpoint: Mapping[str, MessageValues]
     lost: tuple[str, ...]
     unlearned: tuple[str, ...]
     learned_next: str | None
@@ -75,7 +74,7 @@ def fit_model(model: ValueModel, policy: Policy, known: Mapping[str, FeatureSche
         model=ready,
         trained=model,
         unit=_unit(model, catalogue),
-        message_columns=_trial(ready, policy),
+        on_touchpoint=_trial(ready, policy),
         lost=lost,
         unlearned=_differing(schema.meaning_of, learned),
         learned_next=catalogue.learning.measure_id if catalogue.learning else None,
@@ -127,15 +126,13 @@ def _unit(model: ValueModel, catalogue: Catalogue) -> Unit:
     return unit
 
 
-def _trial(model: ValueModel, policy: Policy) -> dict[str, FloatArray]:
-    """Message columns of every touchpoint, once the model has shown that it can score them with nothing known."""
-    columns = {name: model.messages(policy.candidates(name)) for name in policy.catalogue.touchpoints}
-    start = len(model.layout.customer)
-    for name, messages in columns.items():
-        matrix = np.full((messages.shape[0], len(model.layout.columns)), np.nan)
-        matrix[:, start : start + messages.shape[1]] = messages
-        if not np.isfinite(model.expected_values(matrix)).all():
+def _trial(model: ValueModel, policy: Policy) -> dict[str, MessageValues]:
+    """The model on every touchpoint, once it has shown that it can score them with nothing known."""
+    found = {name: model.on(policy.candidates(name)) for name in policy.catalogue.touchpoints}
+    nothing = np.full((1, len(model.layout.customer) + len(model.layout.context)), np.nan)
+    for name, values in found.items():
+        if not np.isfinite(values.of_columns(nothing)).all():
             raise InvalidInputError(
                 f"model version {model.version} must give finite values, got others for {name}; train again"
             )
-    return columns
+    return found

@@ -16,8 +16,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-import numpy as np
-
 from decisioning.arrays import FloatArray
 from decisioning.choice.reason import CONTENDED_WORD
 from decisioning.customer import PROFILING, Consent, Customer, ToldAnswer
@@ -30,7 +28,7 @@ from features.log.said import LONG_AGO, told_since
 from features.online.profiles import decode_profile
 from serving.decisions.ask import Ask
 from serving.in_force.content_fit import Fit
-from serving.in_force.policy_in_force import ArmModel, InForce
+from serving.in_force.policy_in_force import InForce
 from serving.live.reader import Known
 
 STATE_UNAVAILABLE = "state_unavailable"
@@ -223,19 +221,13 @@ def _score(in_force: InForce, decoded: Sequence[_Decoded]) -> list[_Scored]:
             places.setdefault((_alias(in_force, one), one.ask.request.touchpoint_id), []).append(place)
     for (alias, touchpoint_id), members in places.items():
         scorer = in_force.scorer(alias)
-        if scorer is None or touchpoint_id not in scorer.message_columns:
+        if scorer is None or touchpoint_id not in scorer.on_touchpoint:
             continue
-        rows = _rows(in_force, scorer, touchpoint_id, [decoded[place] for place in members])
+        features = [decoded[place].features or in_force.nothing_known for place in members]
+        rows = scorer.on_touchpoint[touchpoint_id].of(features, [decoded[place].now for place in members])
         for place, row in zip(members, rows, strict=True):
             scored[place] = (row, scorer.model.version)
     return scored
-
-
-def _rows(in_force: InForce, scorer: ArmModel, touchpoint_id: str, members: Sequence[_Decoded]) -> FloatArray:
-    """Expected values of n asks of one touchpoint, shape (n, k + 1)."""
-    columns = scorer.message_columns[touchpoint_id]
-    designs = [scorer.model.design(columns, one.features or in_force.nothing_known, one.now) for one in members]
-    return scorer.model.expected_values_of(np.stack(designs))
 
 
 def _inputs(

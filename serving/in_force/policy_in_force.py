@@ -6,12 +6,11 @@ from datetime import timedelta
 
 import numpy as np
 
-from decisioning.arrays import FloatArray
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import InvalidInputError
 from decisioning.policy import Policy
 from decisioning.scoring import FeatureVector
-from decisioning.value_model import ValueModel
+from decisioning.value_model import MessageValues, ValueModel
 from features.catalogue.building.money import to_minor
 from features.computing.feature_schema import FeatureSchema
 from features.computing.feature_set import feature_schema
@@ -25,10 +24,10 @@ from serving.live.supply_lookup import SupplyLookup
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArmModel:
-    """The model of an experiment arm, with its message columns by touchpoint."""
+    """The model of an experiment arm, ready for the messages of each touchpoint."""
 
     model: ValueModel
-    message_columns: Mapping[str, FloatArray]
+    on_touchpoint: Mapping[str, MessageValues]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +37,7 @@ class InForce:
     Attributes:
         model: The champion; None where there is none that fits.
         model_problem: Why the newest model is not the one here; None where it is.
-        message_columns: Message columns of the champion's design matrix by touchpoint, shape (k + 1, m) each.
+        on_touchpoint: The champion on the messages of each touchpoint.
         fit: How the champion fits the catalogue; None where there is none.
         is_cold_start: No model was ever in force: declared values and exploration decide, and nothing is degraded.
         reader: Decodes feature records, also those that are older than the catalogue.
@@ -55,7 +54,7 @@ class InForce:
     schema: FeatureSchema
     model: ValueModel | None
     model_problem: str | None
-    message_columns: Mapping[str, FloatArray] = field(default_factory=dict[str, FloatArray])
+    on_touchpoint: Mapping[str, MessageValues] = field(default_factory=dict[str, MessageValues])
     fit: ModelFit | None = None
     is_cold_start: bool = False
     reader: RecordReader
@@ -92,7 +91,7 @@ class InForce:
             return self.arm_models.get(alias)
         if self.model is None:
             return None
-        return ArmModel(model=self.model, message_columns=self.message_columns)
+        return ArmModel(model=self.model, on_touchpoint=self.on_touchpoint)
 
 
 def put_in_force(
@@ -140,7 +139,7 @@ def put_in_force(
         schema=schema,
         model=fit.model if fit else None,
         model_problem=model_problem,
-        message_columns=fit.message_columns if fit else {},
+        on_touchpoint=fit.on_touchpoint if fit else {},
         fit=fit,
         is_cold_start=is_cold_start and model is None,
         reader=RecordReader(schema, known.values()),
@@ -174,7 +173,7 @@ def _fitting_arms(
             problems[alias] = str(error)
             continue
         if fit.unit is policy.unit:
-            fitting[alias] = ArmModel(model=fit.model, message_columns=fit.message_columns)
+            fitting[alias] = ArmModel(model=fit.model, on_touchpoint=fit.on_touchpoint)
         else:
             problems[alias] = (
                 f"model version {model.version} must predict {policy.unit}, as the champion does, got {fit.unit}"

@@ -18,11 +18,12 @@ from decisioning.value_model import (
     Calibrator,
     DesignLayout,
     MessageCoding,
+    PredictShared,
     ValueModel,
     context_vector,
     design_matrix,
     message_matrix,
-    score,
+    row_by_row,
 )
 
 NOW = datetime(2026, 11, 21, 18, 30, tzinfo=UTC)
@@ -82,6 +83,10 @@ def make_model(**changes: object) -> ValueModel:
         predict=learned,
     )
     return replace(model, **changes)  # pyright: ignore[reportArgumentType]
+
+
+def score(model: ValueModel, messages: list[Message], features: FeatureVector = FEATURES) -> FloatArray:
+    return model.on(messages).of([features], [NOW])[0]
 
 
 @pytest.fixture
@@ -156,7 +161,7 @@ def test_the_design_repeats_customer_and_context_on_every_row(messages: list[Mes
 
 def test_values_follow_the_formula(messages: list[Message]):
     model = make_model()
-    values = score(model, model.messages(messages), FEATURES, NOW)
+    values = score(model, messages)
     silence = 7.0 + 0.9 * 300.0
     effects = np.array([10.0 + 20.0, 10.0, 10.0])  # difficulty 10 for the first, missing for the others
     common = 0.75 * (10.0 + 8.0) + 0.25 * (10.0 + 16.0)
@@ -169,46 +174,50 @@ def test_values_follow_the_formula(messages: list[Message]):
 def test_equal_slopes_need_no_reference_and_give_the_same_values(messages: list[Message]):
     with_reference = make_model(calibrator=make_calibrator(0.4, np.nextafter(0.4, 1.0)))
     without = make_model(calibrator=replace(make_calibrator(0.4, 0.4), reference=np.empty((0, 8))))
-    rows = without.messages(messages)
-    np.testing.assert_allclose(score(without, rows, FEATURES, NOW), score(with_reference, rows, FEATURES, NOW))
+    np.testing.assert_allclose(score(without, messages), score(with_reference, messages))
 
 
 def test_the_value_of_a_message_does_not_depend_on_the_other_candidates(messages: list[Message]):
     model = make_model()
-    together = score(model, model.messages(messages), FEATURES, NOW)
-    alone = [score(model, model.messages([one]), FEATURES, NOW)[1] for one in messages]
+    together = score(model, messages)
+    alone = [score(model, [one])[1] for one in messages]
     assert together[1:].tolist() == alone
 
 
 def test_without_messages_silence_still_has_a_value():
     model = make_model()
-    assert score(model, model.messages([]), FEATURES, NOW).tolist() == [7.0 + 0.9 * 300.0]
+    assert score(model, []).tolist() == [7.0 + 0.9 * 300.0]
 
 
 def test_features_are_matched_by_name_and_absent_ones_are_missing(messages: list[Message]):
     model = make_model()
-    rows = model.messages(messages)
     other = FeatureVector(
         names=("age", "stage_index", "purchase_count_30d"),
         values=np.array([40.0, 1.0, 3.0]),
         ages_seconds={},
         schema="s2",
     )
-    design = model.design(rows, other, NOW)
-    np.testing.assert_array_equal(design[0, :3], [3.0, np.nan, 1.0])
-    np.testing.assert_array_equal(score(model, rows, other, NOW), score(model, rows, FEATURES, NOW))
+    np.testing.assert_array_equal(score(model, messages, other), score(model, messages))
+    without = FeatureVector(names=("age",), values=np.array([40.0]), ages_seconds={}, schema="s3")
+    nothing = replace(FEATURES, values=np.full(3, np.nan))
+    np.testing.assert_array_equal(score(model, messages, without), score(model, messages, nothing))
+
+
+def designs_of(model: ValueModel, messages: list[Message]) -> FloatArray:
+    context = context_vector(NOW, model.window_days)
+    return design_matrix(FEATURES.values, model.messages(messages), context)[np.newaxis]
 
 
 def test_a_matrix_of_another_width_is_refused(messages: list[Message]):
     model = make_model()
     with pytest.raises(InvalidInputError, match="must have 14 columns, got 13"):
-        model.expected_values(model.design(model.messages(messages), FEATURES, NOW)[:, :-1])
+        model.expected_values_of(designs_of(model, messages)[:, :, :-1])
 
 
 def test_a_matrix_without_silence_in_front_is_refused(messages: list[Message]):
     model = make_model()
     with pytest.raises(InvalidInputError, match="row 0 of a design matrix must be silence"):
-        model.expected_values(model.design(model.messages(messages), FEATURES, NOW)[1:])
+        model.expected_values_of(designs_of(model, messages)[:, 1:])
 
 
 @settings(max_examples=40, deadline=None)
@@ -224,4 +233,31 @@ def test_many_decisions_at_once_equal_each_alone_to_the_last_bit(counts: list[fl
     designs = np.stack([design_matrix(np.array([count, 1.5, 0.3]), table, context) for count in counts])
     together = model.expected_values_of(designs)
     for one, values in zip(designs, together, strict=True):
-        np.testing.assert_array_equal(model.expected_values(one), values)
+        np.testing.assert_array_equal(model.expected_values_of(one[np.newaxis])[0], values)
+
+
+@pytest.mark.parametrize("specific", [0.25, 0.5])
+def test_values_on_fixed_messages_are_those_of_their_matrices_to_the_last_bit(messages: list[Message], specific: float):
+    model = make_model(calibrator=make_calibrator(0.5, specific))
+    matrices = designs_of(model, messages)
+    np.testing.assert_array_equal(model.on(messages).of([FEATURES], [NOW]), model.expected_values_of(matrices))
+    shared = np.concatenate([FEATURES.values, context_vector(NOW, 7.0)])[np.newaxis]
+    np.testing.assert_array_equal(model.on(messages).of_columns(shared), model.expected_values_of(matrices))
+
+
+def test_a_model_that_knows_fixed_messages_is_not_asked_row_by_row(messages: list[Message]):
+    class Known:
+        def __call__(self, matrix: FloatArray) -> FloatArray:
+            raise AssertionError
+
+        def on(self, messages: FloatArray) -> PredictShared:
+            return row_by_row(learned, len(CUSTOMER), messages)
+
+    np.testing.assert_array_equal(score(make_model(predict=Known()), messages), score(make_model(), messages))
+
+
+def test_each_customer_may_be_counted_over_a_window_of_their_own(messages: list[Message]):
+    model = make_model(predict=lambda matrix: matrix[:, -3])
+    values = model.on(messages).of([FEATURES, FEATURES], [NOW, NOW], [7.0, 30.0])
+    np.testing.assert_allclose(values[:, 0], [7.0 + 0.9 * 7.0, 7.0 + 0.9 * 30.0])
+    np.testing.assert_array_equal(values[0], score(model, messages))

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from decisioning.decision import Decision, Inputs, Request, request_uniform
 from decisioning.errors import InvalidInputError, UnknownNameError
 from decisioning.policy import Policy, decide
 from decisioning.scoring import FeatureVector
-from decisioning.value_model import ValueModel
+from decisioning.value_model import MessageValues, ValueModel
 from features.computing.compute import compute_features
 from features.computing.feature_schema import FeatureSchema
 from features.computing.feature_set import feature_schema
@@ -187,9 +186,10 @@ def _fill(situations: _Situations, columns: _Columns, tell: OnStageProgress) -> 
     done = 0
     for touchpoint_id, place in columns.by_touchpoint.items():
         members = [row for row, name in enumerate(situations.touchpoints) if name == touchpoint_id]
+        scorer = situations.model.on(situations.policy.candidates(touchpoint_id))
         for start in range(0, len(members), _SLICE):
             rows = members[start : start + _SLICE]
-            values = _values(situations, touchpoint_id, rows)
+            values = _values(situations, scorer, rows)
             predicted[np.ix_(rows, place)] = values
             for row, scores in zip(rows, values, strict=True):
                 decision = situations.decision(row, scores)
@@ -209,24 +209,17 @@ def _fill(situations: _Situations, columns: _Columns, tell: OnStageProgress) -> 
     )
 
 
-def _values(situations: _Situations, touchpoint_id: str, rows: Sequence[int]) -> FloatArray:
+def _values(situations: _Situations, scorer: MessageValues, rows: Sequence[int]) -> FloatArray:
     """Expected values of silence and the touchpoint's candidates: shape (len(rows), k + 1).
 
     Serving scores the same matrices; only the window differs, since a log says how long each decision was counted.
     """
-    model = situations.model
-    messages = model.messages(situations.policy.candidates(touchpoint_id))
     nothing = _nothing_known(situations.policy.catalogue)
-
-    @lru_cache(maxsize=1024)
-    def for_window(days: float) -> ValueModel:
-        return replace(model, window_days=days)
-
-    designs = [
-        for_window(situations.days[row]).design(messages, situations.features[row] or nothing, situations.moments[row])
-        for row in rows
-    ]
-    return model.expected_values_of(np.stack(designs))
+    return scorer.of(
+        [situations.features[row] or nothing for row in rows],
+        [situations.moments[row] for row in rows],
+        [situations.days[row] for row in rows],
+    )
 
 
 def _nothing_known(catalogue: Catalogue) -> FeatureVector:

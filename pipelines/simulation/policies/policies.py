@@ -15,7 +15,7 @@ from decisioning.catalogue.catalogue import Catalogue, Learning
 from decisioning.catalogue.measure import Measure, Unit
 from decisioning.catalogue.message import SILENCE, Message
 from decisioning.scoring import FeatureVector
-from decisioning.value_model import ValueModel, context_vector, design_matrix
+from decisioning.value_model import ValueModel, context_vector
 from pipelines.simulation.policies.oracle import OraclePlan
 from pipelines.simulation.world.world import World
 
@@ -176,17 +176,12 @@ class Oracle(Valuing):
 def scores(model: ValueModel, monday: Monday) -> FloatArray:
     """A model's values of everything for everybody, shape (n, k + 1)."""
     features = monday.features
-    columns = model.messages(monday.messages)
     context = context_vector(monday.world.now, model.window_days)
     places = [features.names.index(name) if name in features.names else -1 for name in model.layout.customer]
     padded = np.column_stack([features.values, np.full(monday.size, np.nan)])[:, places]
-    parts = [
-        model.expected_values_of(
-            np.stack([design_matrix(row, columns, context) for row in padded[start : start + _CHUNK]])
-        )
-        for start in range(0, monday.size, _CHUNK)
-    ]
-    return np.vstack(parts)
+    shared = np.hstack([padded, np.tile(context, (monday.size, 1))])
+    values = model.on(monday.messages)
+    return np.vstack([values.of_columns(shared[at : at + _CHUNK]) for at in range(0, monday.size, _CHUNK)])
 
 
 def _lots(size: int, count: int) -> FloatArray:

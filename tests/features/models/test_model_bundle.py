@@ -14,7 +14,7 @@ from decisioning.catalogue.catalogue import Attribute, AttributeKind, Catalogue
 from decisioning.catalogue.message import Message
 from decisioning.errors import ModelUnavailableError
 from decisioning.scoring import FeatureVector
-from decisioning.value_model import Calibrator, DesignLayout, MessageCoding, score
+from decisioning.value_model import Calibrator, DesignLayout, MessageCoding
 from features.models.bundle import ModelBundle, load_value_model, read_bundle, value_model, write_bundle
 
 NOW = datetime(2026, 11, 21, 18, 30, tzinfo=UTC)
@@ -84,7 +84,8 @@ def test_a_model_read_back_scores_as_the_one_written(bundle: ModelBundle, folder
     features = FeatureVector(names=LAYOUT.customer, values=np.array([1.0, np.nan]), ages_seconds={}, schema="fp-1")
     rows = loaded.messages(messages_of(shop_catalogue))
     np.testing.assert_array_equal(rows, fresh.messages(messages_of(shop_catalogue)))
-    np.testing.assert_array_equal(score(loaded, rows, features, NOW), score(fresh, rows, features, NOW))
+    messages = messages_of(shop_catalogue)
+    np.testing.assert_array_equal(loaded.on(messages).of([features], [NOW]), fresh.on(messages).of([features], [NOW]))
     assert loaded.version == "7"
     assert loaded.feature_schema == "fp-1"
 

@@ -15,6 +15,7 @@ from features.online.redis_keys import SHARD_COUNT, shard_of, stream_key
 from serving.decisions.answer import Answer
 from serving.http.documents import BatchAnswer
 from serving.http.flat_answer import FlatAnswer
+from tests.serving.other_models import learned_by
 
 ASK = {"customer_id": "C-1", "touchpoint": "weekly-mail"}
 
@@ -291,8 +292,6 @@ def test_metrics_count_decisions_by_answer(client: TestClient, customer: str) ->
 def test_who_opted_out_of_profiling_gets_a_choice_that_no_feature_and_no_model_was_asked_for(
     client: TestClient, store: Any, new_customer: Callable[..., Customer], how: str
 ) -> None:
-    from dataclasses import replace as changed
-
     store.put(new_customer("C-1", has_opted_out_of_profiling=how == "profile"))
     if how == "event":
         item = {"message_id": "e-1", "customer_id": "C-1", "type": "profiling_opted_out"}
@@ -303,7 +302,7 @@ def test_who_opted_out_of_profiling_gets_a_choice_that_no_feature_and_no_model_w
     def never(_: Any) -> Any:
         raise AssertionError("the model was asked")
 
-    refresher.in_force = changed(refresher.in_force, model=changed(refresher.in_force.model, predict=never))
+    refresher.in_force = learned_by(refresher.in_force, never)
     body = client.post("/v1/decisions", json={**ASK, "touchpoint": "app-home"}).json()
     record = client.get(f"/v1/decisions/{body['decision_id']}").json()
 

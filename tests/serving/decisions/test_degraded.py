@@ -24,6 +24,7 @@ from features.settings import Settings
 from serving.decisions.answer import Answer
 from serving.http.app import create_app
 from serving.log.drain import drain_spool, drain_streams
+from tests.serving.other_models import learned_by
 from tests.waiting import wait_until
 
 ASK = {"customer_id": "C-1", "touchpoint": "weekly-mail"}
@@ -269,10 +270,7 @@ def test_a_damaged_model_is_not_used(settings: Settings, registry: Any, clock: A
 
 def test_scores_that_are_no_numbers_never_send(client: TestClient, customer: str) -> None:
     refresher = client.app.state.engine.refresher  # pyright: ignore[reportAttributeAccessIssue]
-    from dataclasses import replace
-
-    broken = replace(refresher.in_force.model, predict=lambda matrix: np.full(len(matrix), np.nan))
-    refresher.in_force = replace(refresher.in_force, model=broken)
+    refresher.in_force = learned_by(refresher.in_force, lambda matrix: np.full(len(matrix), np.nan))
 
     answers = [timed(client, touchpoint="app-home")[0] for _ in range(20)]
 

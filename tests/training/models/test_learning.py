@@ -137,10 +137,10 @@ def test_what_is_written_scores_what_was_learned(learned: Learned, tmp_path):
     dataset = learned.dataset.take(np.arange(learned.dataset.size) < 40)
     model = load_value_model(tmp_path)
     values = values_of(learned, dataset)
-    rows = model.messages(dataset.messages)
+    on_fixed_messages = model.on(dataset.messages)
     for row in range(dataset.size):
-        alone = model.expected_values(design_matrix(dataset.features[row], rows, dataset.contexts[row]))
-        np.testing.assert_array_equal(alone, values[row])
+        shared = np.concatenate([dataset.features[row], dataset.contexts[row]])[np.newaxis]
+        np.testing.assert_array_equal(on_fixed_messages.of_columns(shared)[0], values[row])
 
 
 def test_an_offer_never_sent_is_scored_from_what_it_is(learned: Learned, shop_catalogue: Catalogue):
