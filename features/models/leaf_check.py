@@ -31,8 +31,8 @@ _ODD = (np.nan, 0.0, -0.0, np.inf, -np.inf, 5e-324, -1e-36, 1e-35, 1.1e-35, -1.1
 _SHARED_ROWS, _MESSAGE_ROWS, _MESSAGE_COLUMNS = 200, 24, 4
 _MOST_CUTS = 64
 _TIMEOUT_S = 120.0
-_SOURCES = ("booster_text.py", "leaf_sets.py", "leaf_kernel.py", "leaf_check.py")
-_PACKAGES = ("lightgbm", "numba", "numpy")
+_SOURCES = ("booster_text.py", "leaf_sets.py", "leaf_code.py", "leaf_kernel.py", "leaf_check.py")
+_PACKAGES = ("lightgbm", "llvmlite", "numba", "numpy")
 
 _LOG = structlog.get_logger("nextbest.models")
 

@@ -1,25 +1,44 @@
-"""The inner loop of leaf sets as machine code: for each customer the leaf of every tree and message, added in order.
+"""The inner loop of leaf sets: for each customer the leaf of every tree and message, added in the order of the trees.
 
-Numba makes it on its first call and keeps it beside this file, where Python keeps its own compiled files, or in the
-user's cache folder where that is not writable. It reads arrays that `features.models.leaf_sets` has made, and holds no
-lock while it runs.
+Numba makes machine code of it, in a process of its own that says the code and ends: Numba and what it makes code with
+take 170 MB and a second or more, and a server needs neither. The code calls nothing but `exp`, allocates nothing, and
+reads and writes what `features.models.leaf_sets` gives it the addresses of; no bound is checked.
 """
 
 import math
+import sys
 from collections.abc import Callable
 from typing import Any
 
+import llvmlite.binding
 import numba
-import numpy as np
 from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-SMALLEST = float(np.float32(1e-35))
-"""LightGBM reads what is no larger as zero."""
+from features.models.leaf_code import FUNCTION_NAMES, sealed
+from features.models.leaf_sets import SMALLEST
 
 _EXP, _LOGISTIC = 1, 2
 _WORD_BITS = 64
+_TYPES = {2: (types.uint16, types.uint16), 4: (types.uint32, types.uint16), 8: (types.uint64, types.uint32)}
+"""Of a word and of a group's place, by bytes of a word."""
+
+_SIGNATURE = types.void(types.CPointer(types.int64), types.intp, types.intp)
+
+
+def _pointer_to(kind: Any) -> Any:
+    @intrinsic
+    def pointer(context, address):  # noqa: ARG001 - Numba's form
+        def write(context, builder, signature, arguments):
+            return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
+
+        return types.CPointer(kind)(address), write
+
+    return pointer
+
+
+_numbers, _integers = _pointer_to(types.float64), _pointer_to(types.int64)
 
 
 @intrinsic
@@ -33,7 +52,7 @@ def _lowest_bit(_context, word):
     return types.int64(word), write
 
 
-@numba.njit
+@numba.njit(forceinline=True)
 def _span(value, cuts, low, high):
     """Which row of a column a value has: that of missing, of zero, or of the span between cuts that it lies in."""
     if math.isnan(value):
@@ -48,65 +67,62 @@ def _span(value, cuts, low, high):
     return (place - low) + (1 if cuts[place] < value else 0)
 
 
-@numba.njit
-def _leave_over(customer, cuts, columns, table, left):
+@numba.njit(forceinline=True)
+def _leave_over(shared, first, cuts, columns, count, table, left, width):
     """Leaves that a customer's columns leave over, as words."""
-    for place in range(left.shape[0]):
+    for place in range(width):
         left[place] = ~(left[place] & 0)
-    for column in range(columns.shape[0]):
-        low, high, value = columns[column, 0], columns[column, 1], customer[columns[column, 3]]
-        row = columns[column, 2] + _span(value, cuts, low, high)
-        for place in range(left.shape[0]):
-            left[place] &= table[row, place]
+    for column in range(count):
+        low, high, value = columns[4 * column], columns[4 * column + 1], shared[first + columns[4 * column + 3]]
+        row = (columns[4 * column + 2] + _span(value, cuts, low, high)) * width
+        for place in range(width):
+            left[place] &= table[row + place]
 
 
-@numba.njit
-def _weigh(left, trees, sets, leaves, worth):
+@numba.njit(forceinline=True)
+def _weigh(left, trees, count, sets, words, leaves, worth):
     """Value of the first leaf that customer and message leave over, by tree and group of messages.
 
     The others are no leaves: bits of words that a tree does not fill.
     """
-    words = sets.shape[1]
-    for tree in range(trees.shape[0] - 1):
-        first, end, start = trees[tree, 0], trees[tree + 1, 0], trees[tree, 1]
+    for tree in range(count):
+        first, end, start = trees[2 * tree], trees[2 * tree + 2], trees[2 * tree + 1]
         if words == 1:
             here = left[tree]
             for group in range(first, end):
-                bit = _lowest_bit(here & sets[group, 0])  # pyright: ignore[reportCallIssue]
-                worth[group] = leaves[start + bit]
+                worth[group] = leaves[start + _lowest_bit(here & sets[group])]  # pyright: ignore[reportCallIssue]
         else:
             for group in range(first, end):
                 for word in range(words):
-                    found = left[tree * words + word] & sets[group, word]
+                    found = left[tree * words + word] & sets[group * words + word]
                     if found != 0:
                         bit = _lowest_bit(found)  # pyright: ignore[reportCallIssue]
                         worth[group] = leaves[start + _WORD_BITS * word + bit]
                         break
 
 
-@numba.njit
-def _add(worth, places, sums):
+@numba.njit(forceinline=True)
+def _add(worth, places, count, distinct, sums):
     """Sums in the order of the trees, four at a time for fewer reads and writes: each addition still by itself."""
-    count, distinct = places.shape
     for place in range(distinct):
         sums[place] = 0.0
     tree = 0
     while tree + 4 <= count:
-        first, second, third, fourth = places[tree], places[tree + 1], places[tree + 2], places[tree + 3]
+        first = tree * distinct
+        second, third, fourth = first + distinct, first + 2 * distinct, first + 3 * distinct
         for place in range(distinct):
-            total = sums[place] + worth[first[place]]
-            total = total + worth[second[place]]
-            total = total + worth[third[place]]
-            sums[place] = total + worth[fourth[place]]
+            total = sums[place] + worth[places[first + place]]
+            total = total + worth[places[second + place]]
+            total = total + worth[places[third + place]]
+            sums[place] = total + worth[places[fourth + place]]
         tree += 4
     while tree < count:
-        last = places[tree]
         for place in range(distinct):
-            sums[place] += worth[last[place]]
+            sums[place] += worth[places[tree * distinct + place]]
         tree += 1
 
 
-@numba.njit(error_model="numpy")
+@numba.njit(forceinline=True, error_model="numpy")
 def _finish(total, output, steepness, divisor):
     """A booster's output from the sum of its leaves."""
     total = total / divisor
@@ -117,41 +133,49 @@ def _finish(total, output, steepness, divisor):
     return total
 
 
-def _compiled(function: Callable[..., None]) -> Any:
-    """Machine code that is kept on disk, or made anew in every process where no folder can be written."""
-    try:
-        return numba.njit(cache=True, nogil=True, error_model="numpy")(function)
-    except RuntimeError:
-        return numba.njit(nogil=True, error_model="numpy")(function)
+def _kernel(word: Any, place: Any) -> Callable[..., None]:
+    """The loop for words of a type; the numbers of a plan are those of `MessageSets.plan`."""
+    words_at, places_at = _pointer_to(word), _pointer_to(place)
+
+    def score(plan, customers, room):
+        width, columns, trees, words = plan[0], plan[1], plan[2], plan[3]
+        groups, distinct, lines = plan[4], plan[5], plan[6]
+        cuts, columns_of, table, leaves = _numbers(plan[7]), _integers(plan[8]), words_at(plan[9]), _numbers(plan[10])
+        starts, sets, places, line = _integers(plan[11]), words_at(plan[12]), places_at(plan[13]), _integers(plan[14])
+        finish, out = _numbers(plan[15]), _numbers(room)
+        behind = room + 8 * customers * lines
+        shared = _numbers(behind)
+        behind += 8 * customers * width
+        worth, sums, left = _numbers(behind), _numbers(behind + 8 * groups), words_at(behind + 8 * (groups + distinct))
+        for customer in range(customers):
+            _leave_over(shared, customer * width, cuts, columns_of, columns, table, left, trees * words)
+            _weigh(left, starts, trees, sets, words, leaves, worth)
+            _add(worth, places, trees, distinct, sums)
+            for one in range(distinct):
+                sums[one] = _finish(sums[one], finish[0], finish[1], finish[2])
+            for one in range(lines):
+                out[customer * lines + one] = sums[line[one]]
+
+    return score
 
 
-@_compiled
-def score_rows(shared, cuts, columns, table, leaves, trees, sets, places, lines, finish, out):  # noqa: PLR0913, PLR0917
-    """Fill `out` with what a booster says of n customers and r message rows.
+def object_code() -> bytes:
+    """Machine code for this processor, one function per type of word, named as `FUNCTION_NAMES` says."""
+    llvmlite.binding.initialize_native_asmprinter()
+    whole = llvmlite.binding.parse_assembly("")
+    for size, kinds in _TYPES.items():
+        made = numba.cfunc(_SIGNATURE, error_model="numpy")(_kernel(*kinds))
+        code = made.inspect_llvm().replace(made.native_name, FUNCTION_NAMES[size])
+        whole.link_in(llvmlite.binding.parse_assembly(code))
+    target = llvmlite.binding.Target.from_default_triple()
+    machine = target.create_target_machine(
+        cpu=llvmlite.binding.get_host_cpu_name(),
+        features=llvmlite.binding.get_host_cpu_features().flatten(),
+        opt=3,
+        codemodel="large",
+    )
+    return machine.emit_object(whole)
 
-    Args:
-        shared: shape (n, q), what is the same for every message of a customer.
-        cuts: Values at which the way through a tree changes, by column.
-        columns: shape (s, 4), of each column that any split looks at: first and last cut, first row of the table, and
-            its place in `shared`.
-        table: shape (rows, t * w), leaves that a column's value leaves over, w words a tree.
-        leaves: Value of each leaf.
-        trees: shape (t + 1, 2), first group and first leaf of each tree.
-        sets: shape (groups, w), leaves that a group of messages leaves over.
-        places: shape (t, m), group of each distinct message row in each tree.
-        lines: shape (r,), distinct row of each message row.
-        finish: `Output`, factor before the logistic function, divisor of the sum.
-        out: shape (n, r).
-    """
-    output, steepness, divisor = finish
-    left = np.empty(table.shape[1], table.dtype)
-    worth = np.empty(sets.shape[0])
-    sums = np.empty(places.shape[1])
-    for customer in range(shared.shape[0]):
-        _leave_over(shared[customer], cuts, columns, table, left)
-        _weigh(left, trees, sets, leaves, worth)
-        _add(worth, places, sums)
-        for place in range(sums.shape[0]):
-            sums[place] = _finish(sums[place], output, steepness, divisor)
-        for line in range(lines.shape[0]):
-            out[customer, line] = sums[lines[line]]
+
+if __name__ == "__main__":
+    sys.stdout.buffer.write(sealed(object_code()))

@@ -17,8 +17,9 @@ Reference:
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from ctypes import addressof, c_char
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +27,7 @@ import numpy.typing as npt
 from decisioning.arrays import FloatArray, IntArray
 from decisioning.errors import InvalidInputError
 from features.models.booster_text import BoosterTrees, MissingKind, Split, Tree, UnknownBoosterError
-from features.models.leaf_kernel import SMALLEST, score_rows
+from features.models.leaf_code import Kernel, kernels
 
 type _Words = npt.NDArray[np.unsignedinteger[Any]]
 
@@ -34,7 +35,13 @@ _WORD_TYPES = {16: np.uint16, 32: np.uint32, 64: np.uint64}
 _LARGEST_TABLE = 128 * 2**20
 """Bytes; beyond, looking up rows would cost more than walking through trees."""
 
+SMALLEST = float(np.float32(1e-35))
+"""LightGBM reads what is no larger as zero."""
+
 _MOST_SMALL = 2**16
+"""Groups that two bytes can tell apart."""
+
+_WIDEST = 8
 _LARGEST_INT = 2**31 - 1
 
 
@@ -50,7 +57,7 @@ class LeafSets:
         table: shape (rows, t * w), what a row leaves over of t trees, in w words each.
         leaves: Value of each leaf.
         starts: shape (t,), first leaf of each tree.
-        finish: What is done to the sum of the leaves, the factor and the divisor.
+        finish: shape (3,), what is done to the sum of the leaves, the factor and the divisor.
     """
 
     cuts: FloatArray
@@ -58,7 +65,7 @@ class LeafSets:
     table: _Words
     leaves: FloatArray
     starts: IntArray
-    finish: tuple[int, float, float]
+    finish: FloatArray
 
     def for_messages(self, messages: FloatArray, first: int) -> "MessageSets":
         """Work out once what r message rows rule out.
@@ -83,6 +90,10 @@ class MessageSets:
         sets: shape (groups, w), leaves that a group leaves over.
         places: shape (t, u), group of each distinct message row in each tree.
         lines: shape (r,), distinct row of each message row.
+        kernel: The loop over customers. It is given a room: for what it finds, for what customers bring, for working.
+        plan: Sizes and addresses of all of it, as `leaf_kernel` reads them.
+        plan_at: Address of the plan.
+        working: Numbers that the loop needs for working.
     """
 
     compiled: LeafSets
@@ -92,6 +103,10 @@ class MessageSets:
     sets: _Words
     places: _Words
     lines: IntArray
+    kernel: Kernel
+    plan: IntArray
+    plan_at: int
+    working: int
 
     def __call__(self, shared: FloatArray) -> FloatArray:
         """Scores: shape (n, p - m) in, the columns without the message's; shape (n, r) out.
@@ -99,24 +114,14 @@ class MessageSets:
         Raises:
             InvalidInputError: Another number of columns.
         """
-        if shared.shape[1] != self.width:
-            raise InvalidInputError(f"shared columns must be {self.width}, got {shared.shape[1]}; see DesignLayout")
-        out = np.empty((len(shared), len(self.lines)))
-        compiled = self.compiled
-        score_rows(
-            np.ascontiguousarray(shared, dtype=np.float64),
-            compiled.cuts,
-            self.columns,
-            compiled.table,
-            compiled.leaves,
-            self.trees,
-            self.sets,
-            self.places,
-            self.lines,
-            compiled.finish,
-            out,
-        )
-        return out
+        n, width = shared.shape
+        if width != self.width:
+            raise InvalidInputError(f"shared columns must be {self.width}, got {width}; see DesignLayout")
+        found, brought = n * len(self.lines), n * width
+        room = np.empty(found + brought + self.working)
+        room[found : found + brought].reshape(n, width)[:] = shared
+        self.kernel(self.plan_at, n, addressof(c_char.from_buffer(room)))
+        return room[:found].reshape(n, len(self.lines))
 
 
 def compile_booster(booster: BoosterTrees) -> LeafSets:
@@ -146,7 +151,7 @@ def compile_booster(booster: BoosterTrees) -> LeafSets:
         table=table,
         leaves=np.array([value for tree in booster.trees for value in tree.leaves], dtype=np.float64),
         starts=np.cumsum([0, *(len(tree.leaves) for tree in booster.trees)])[:-1].astype(np.int64),
-        finish=(int(booster.output), booster.steepness, float(max(len(booster.trees), 1)) if booster.is_mean else 1.0),
+        finish=np.array([booster.output, booster.steepness, max(len(booster.trees), 1) if booster.is_mean else 1.0]),
     )
 
 
@@ -199,11 +204,6 @@ def _rule_out(table: _Words, nodes: Sequence[_Node], cuts: FloatArray, bits: int
         table[:, node.tree * words : (node.tree + 1) * words] &= left_over
 
 
-def _small(places: IntArray, bound: int) -> _Words:
-    """Places below a bound in as few bytes as hold them."""
-    return places.astype(np.uint16 if bound <= _MOST_SMALL else np.uint32)
-
-
 def _goes_left(split: Split, values: FloatArray) -> npt.NDArray[np.bool_]:
     """Where numbers that are neither missing nor zero go."""
     if split.categories is None:
@@ -242,15 +242,47 @@ def _message_sets(compiled: LeafSets, messages: FloatArray, first: int) -> Messa
         starts.append(starts[-1] + len(groups))
     brought = enumerate([*range(first), *range(first + width, len(compiled.columns))])
     columns = [(*compiled.columns[column], place) for place, column in brought if _is_used(compiled, column)]
+    if starts[-1] > _MOST_SMALL:
+        compiled = replace(compiled, table=compiled.table.astype(np.uint64))
+    word, place = compiled.table.dtype, np.uint32 if compiled.table.itemsize == _WIDEST else np.uint16
+    parts = _Parts(
+        columns=np.array(columns, dtype=np.int64).reshape(-1, compiled.columns.shape[1] + 1),
+        trees=np.ascontiguousarray(np.column_stack([starts, np.append(compiled.starts, 0)]), dtype=np.int64),
+        sets=np.ascontiguousarray(np.concatenate([*sets, np.empty((0, words), dtype=word)]), dtype=word),
+        places=np.ascontiguousarray(places, dtype=place),
+        lines=lines.ravel().astype(np.int64),
+    )
+    plan = _plan(compiled, parts, len(compiled.columns) - width)
     return MessageSets(
         compiled=compiled,
         width=len(compiled.columns) - width,
-        columns=np.array(columns, dtype=np.int64).reshape(-1, compiled.columns.shape[1] + 1),
-        trees=np.column_stack([starts, np.append(compiled.starts, 0)]).astype(np.int64),
-        sets=np.concatenate([*sets, np.empty((0, words), dtype=compiled.table.dtype)]),
-        places=_small(places, starts[-1]),
-        lines=lines.ravel().astype(np.int64),
+        **parts._asdict(),
+        kernel=kernels()[compiled.table.itemsize],
+        plan=plan,
+        plan_at=plan.ctypes.data,
+        working=len(parts.sets) + len(distinct) + count * words,
     )
+
+
+class _Parts(NamedTuple):
+    """Arrays of `MessageSets`."""
+
+    columns: IntArray
+    trees: IntArray
+    sets: _Words
+    places: _Words
+    lines: IntArray
+
+
+def _plan(compiled: LeafSets, parts: _Parts, width: int) -> IntArray:
+    """Sizes, then addresses, of arrays that the kernel reads."""
+    (count, distinct), (groups, words) = parts.places.shape, parts.sets.shape
+    sizes = (width, len(parts.columns), count, words, groups, distinct, len(parts.lines))
+    arrays = (
+        compiled.cuts, parts.columns, compiled.table, compiled.leaves, parts.trees, parts.sets, parts.places,
+        parts.lines, compiled.finish,
+    )  # fmt: skip
+    return np.array([*sizes, *(one.ctypes.data for one in arrays)], dtype=np.int64)
 
 
 def _is_used(compiled: LeafSets, column: int) -> bool:

@@ -15,11 +15,12 @@ from decisioning.arrays import FloatArray
 from decisioning.errors import ModelUnavailableError
 from decisioning.value_model import DesignLayout, PredictShared, row_by_row
 from features.models.booster_text import BoosterTrees, UnknownBoosterError, read_booster_text
+from features.models.leaf_check import found_difference
+from features.models.leaf_code import KernelUnavailableError, kernels
+from features.models.leaf_sets import LeafSets, compile_booster
 
 if TYPE_CHECKING:
     import lightgbm
-
-    from features.models.leaf_sets import LeafSets
 
 _LOG = structlog.get_logger("nextbest.models")
 
@@ -67,7 +68,7 @@ class LearnedFunction:
             raise ModelUnavailableError(f"booster.txt must be a LightGBM model, got an error: {error}") from error
 
     @cached_property
-    def _sets(self) -> "LeafSets | None":
+    def _sets(self) -> LeafSets | None:
         """Leaf sets that were checked; None where LightGBM must serve."""
         sets, problem = None, self._problem
         if self._trees is not None:
@@ -76,13 +77,11 @@ class LearnedFunction:
             _LOG.warning("leaf_sets_not_used", problem=problem, consequence="LightGBM scores, slower")
         return sets if problem is None else None
 
-    def _compiled(self, trees: BoosterTrees) -> "tuple[LeafSets | None, str | None]":
+    def _compiled(self, trees: BoosterTrees) -> tuple[LeafSets | None, str | None]:
         try:
-            from features.models.leaf_check import found_difference
-            from features.models.leaf_sets import compile_booster
-
             sets = compile_booster(trees)
-        except (UnknownBoosterError, ImportError) as error:
+            kernels()
+        except (UnknownBoosterError, KernelUnavailableError, ImportError) as error:
             return None, str(error)
         return sets, found_difference(self._text, sets, self._folder)
 

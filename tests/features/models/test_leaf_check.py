@@ -11,9 +11,10 @@ import structlog
 
 from decisioning.errors import ModelUnavailableError
 from decisioning.value_model import DesignLayout
-from features.models import leaf_check
+from features.models import leaf_check, learned
 from features.models.booster_text import read_booster_text
 from features.models.leaf_check import CHECK_FILE, difference, drawn_rows, found_difference
+from features.models.leaf_code import KernelUnavailableError
 from features.models.leaf_sets import LeafSets, MessageSets, compile_booster
 from features.models.learned import LearnedFunction
 from tests.features.models.boosters import Recipe, train
@@ -82,7 +83,6 @@ def test_both_forms_of_a_learned_function_agree_to_the_last_bit(text: str):
 
 def test_a_difference_lets_lightgbm_serve_and_says_so(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     function, fast = LearnedFunction(text, LAYOUT, tmp_path), LearnedFunction(text, LAYOUT).on(MESSAGES)(SHARED)
-    monkeypatch.setattr("features.models.leaf_sets.compile_booster", lambda trees: wrong(compile_booster(trees)))
     monkeypatch.setattr(leaf_check, "difference", lambda _text, _sets: "one bit is another")
     with structlog.testing.capture_logs() as logs:
         slow = function.on(MESSAGES)
@@ -108,7 +108,9 @@ def test_what_was_found_is_kept_and_believed(
     assert found_difference(text, sets, tmp_path) == "one bit"
 
 
-@pytest.mark.parametrize("changed", ["booster", "source", "numba", "lightgbm", "numpy", "python", "machine"])
+@pytest.mark.parametrize(
+    "changed", ["booster", "source", "numba", "llvmlite", "lightgbm", "numpy", "python", "machine"]
+)
 def test_what_was_found_with_something_else_is_not_believed(text: str, sets: LeafSets, tmp_path: Path, changed: str):
     found_difference(text, sets, tmp_path)
     kept = orjson.loads((tmp_path / CHECK_FILE).read_bytes())
@@ -164,13 +166,15 @@ def test_a_booster_that_leaf_sets_cannot_stand_for_is_scored_by_lightgbm():
     assert found.shape == (2, 2)
 
 
-def test_without_numba_lightgbm_scores(text: str, monkeypatch: pytest.MonkeyPatch):
-    for name in ("features.models.leaf_check", "features.models.leaf_sets", "features.models.leaf_kernel"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    monkeypatch.setitem(sys.modules, "numba", None)
+@pytest.mark.parametrize("error", [ImportError("no llvmlite"), KernelUnavailableError("no code")])
+def test_without_machine_code_lightgbm_scores(text: str, monkeypatch: pytest.MonkeyPatch, error: Exception):
+    def unavailable() -> None:
+        raise error
+
+    monkeypatch.setattr(learned, "kernels", unavailable)
     with structlog.testing.capture_logs() as logs:
         found = LearnedFunction(text, LAYOUT).on(MESSAGES)(SHARED)
-    assert "numba" in logs[0]["problem"]
+    assert logs[0]["problem"] == str(error)
     monkeypatch.undo()
     np.testing.assert_array_equal(found, LearnedFunction(text, LAYOUT).on(MESSAGES)(SHARED))
 
@@ -189,7 +193,8 @@ def test_deciding_imports_no_lightgbm_where_the_check_is_known(text: str, sets: 
         f"folder = Path({str(tmp_path)!r})\n"
         "layout = DesignLayout(customer=('a', 'b'), message=('c', 'd', 'e'), context=('f',))\n"
         "score = LearnedFunction((folder / 'booster.txt').read_text(), layout, folder).on(np.ones((2, 3)))\n"
-        "print(score(np.zeros((1, 3))).shape, sorted({'lightgbm', 'pandas', 'sklearn', 'polars'} & set(sys.modules)))"
+        "heavy = {'lightgbm', 'pandas', 'sklearn', 'polars', 'numba'}\n"
+        "print(score(np.zeros((1, 3))).shape, sorted(heavy & set(sys.modules)))"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert said == "(1, 2) []\n"

@@ -134,6 +134,19 @@ def test_messages_that_no_split_tells_apart_are_worked_out_once():
     assert sets.for_messages(messages, 2).places.shape[1] <= 2
 
 
+@pytest.mark.parametrize("leaves", [5, 20, 100])
+def test_many_groups_of_messages_take_wider_places(leaves: int, monkeypatch: pytest.MonkeyPatch):
+    booster = train(Recipe(seed=8, leaves=leaves))
+    monkeypatch.setattr(leaf_sets, "_MOST_SMALL", 3)
+    assert compiled(booster).for_messages(np.ones((5, 2)) * np.arange(5)[:, np.newaxis], 0).places.dtype == np.uint32
+    check_equal(booster, 1)
+
+
+def test_nobody_is_scored_as_nobody():
+    score = compiled(train(Recipe(seed=6))).for_messages(np.zeros((3, 2)), 2)
+    assert score(np.empty((0, 4))).shape == (0, 3)
+
+
 def test_another_number_of_columns_is_refused():
     score = compiled(train(Recipe(seed=6))).for_messages(np.zeros((3, 2)), 2)
     with pytest.raises(InvalidInputError, match="shared columns must be 4, got 3"):
