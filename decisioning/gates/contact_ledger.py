@@ -190,7 +190,7 @@ class ContactLedger:
     def with_contact(self, touch: Touch) -> "ContactLedger":
         """The book with one more contact made now, as the earlier positions of a slate make them."""
         made = Contact(contact_id=f"now-{len(self._contacts)}", touch=touch, at=self._now, is_ghost=self._ghosts)
-        return ContactLedger(
+        ledger = ContactLedger(
             self._policy,
             self._classes,
             (*self._contacts, made),
@@ -200,6 +200,8 @@ class ContactLedger:
             self._now,
             ghosts=self._ghosts,
         )
+        ledger._books = {unit: (*book, made) for unit, book in self._books.items()}
+        return ledger
 
     def fatigue_minor(self, touch: Touch) -> float:
         """What one more contact costs in goodwill, in minor units, see `contact_policy.Fatigue`."""
@@ -436,14 +438,15 @@ def _resting(
 ) -> dict[SuppressionScope, dict[str, BookRefusal]]:
     resting: dict[SuppressionScope, dict[str, BookRefusal]] = {}
     for rule in suppressions:
-        rest = None if rule.cooldown_seconds is None else timedelta(seconds=rule.cooldown_seconds)
-        span = "for ever" if rule.cooldown_seconds is None else f"for {span_words(rule.cooldown_seconds)}"
-        values = resting.setdefault(rule.scope, {})
+        seconds, values = rule.cooldown_seconds, resting.setdefault(rule.scope, {})
         for response in responses:
-            until = None if rest is None else response.at + rest
-            if response.outcome == rule.after and (until is None or now < until):
+            if response.outcome != rule.after:
+                continue
+            until = None if seconds is None else response.at + timedelta(seconds=seconds)
+            if until is None or now < until:
                 value = TOUCH_SIDES[rule.scope](response.touch)
                 if value not in values or _is_later(until, values[value][2]):
+                    span = "for ever" if seconds is None else f"for {span_words(seconds)}"
                     values[value] = (Exclusion.SUPPRESSED, f"{rule.after}: {rule.scope} rests {span}", until)
     return resting
 
