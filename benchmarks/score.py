@@ -28,7 +28,7 @@ from features.models.learned import LearnedFunction
 CUSTOMER, MESSAGE, CONTEXT = 60, 10, 3
 COUNTS = (40, 200)
 CUSTOMERS = 500
-BLOCK = 20
+BLOCK = 100
 TRAINING_ROWS = 20_000
 
 LAYOUT = DesignLayout(
