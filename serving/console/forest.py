@@ -23,13 +23,13 @@ class ForestRow:
     """An arm against the control; positions in per cent of the plot's width, None where the arm has no number."""
 
     arm_id: str
-    difference: str
-    interval: str
     sentence: str
-    is_conclusive: bool
-    lower: float | None
-    point: float | None
-    upper: float | None
+    difference: str = "no number"
+    interval: str = ""
+    is_conclusive: bool = False
+    lower: float | None = None
+    point: float | None = None
+    upper: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,16 +79,7 @@ def _axis(lowest: float, highest: float) -> Axis:
 def _row(comparison: ArmComparison, metric: Metric, axis: Axis, scale: float) -> ForestRow:
     effect = comparison.effect
     if effect is None:
-        return ForestRow(
-            arm_id=comparison.arm_id,
-            difference="no number",
-            interval="",
-            sentence=comparison.sentence,
-            is_conclusive=False,
-            lower=None,
-            point=None,
-            upper=None,
-        )
+        return ForestRow(arm_id=comparison.arm_id, sentence=comparison.sentence)
     return ForestRow(
         arm_id=comparison.arm_id,
         difference=format_difference(effect.difference, metric.unit, metric.currency),

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from urllib.parse import quote
 
 from features.reports.readout_words import (
@@ -16,17 +17,15 @@ from features.reports.readout_words import (
 from features.reports.readouts import (
     ArmComparison,
     ArmMean,
-    Check,
     Health,
     Metric,
     PhaseReadout,
     Readout,
     ReadoutKind,
     RefusalCode,
-    SampleRatio,
     Status,
 )
-from serving.console.forest import Forest, forest_of
+from serving.console.forest import forest_of
 
 KINDS = {
     ReadoutKind.EXPERIMENT: "Experiment",
@@ -37,6 +36,9 @@ BROKEN = frozenset({RefusalCode.SAMPLE_RATIO, RefusalCode.UNKNOWN_ARM})
 CUSTOMER = "customer"
 HEALTH_WORDS = {Health.OK: "Fine", Health.WARN: "Look", Health.ALARM: "Stop", Health.UNKNOWN: "Unknown"}
 
+type Shown = dict[str, Any]
+"""What a template shows, by the names that it uses; a name that is not there is an error of the template."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Badge:
@@ -46,122 +48,21 @@ class Badge:
     tone: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Card:
-    """A readout in the list."""
-
-    name: str
-    address: str
-    kind: str
-    badge: Badge
-    caution: str | None
-    verdict: str
-    metric: str | None
-    forest: Forest | None
-    facts: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MetricRow:
-    """An arm's line in the data table of a metric; empty texts where there is nothing to say."""
-
-    arm: str
-    is_control: bool
-    customers: str
-    mean: str
-    difference: str
-    interval: str
-    standard_error: str
-    relative: str
-    relative_interval: str
-    p: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MetricView:
-    """A metric with its plot and table."""
-
-    name: str
-    role: str
-    is_primary: bool
-    forest: Forest | None
-    rows: tuple[MetricRow, ...]
-    sentences: tuple[str, ...]
-    notes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HealthRow:
-    """A check in the health block."""
-
-    title: str
-    word: str
-    tone: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ArmRow:
-    """The units counted in an arm."""
-
-    arm: str
-    is_control: bool
-    share: str
-    counts: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PhaseRow:
-    """A phase of an experiment: when, what began it, and what it says."""
-
-    number: int
-    is_shown: bool
-    period: str
-    change: str
-    badge: Badge
-    shares: str
-    count: str
-    verdict: str
-    forest: Forest | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReadoutPage:
-    """Everything the page of a readout shows."""
-
-    name: str
-    kind: str
-    badge: Badge
-    verdict: str
-    cautions: tuple[str, ...]
-    control: str
-    facts: tuple[tuple[str, str], ...]
-    metrics: tuple[MetricView, ...]
-    phases: tuple[PhaseRow, ...]
-    unit: str
-    health: tuple[HealthRow, ...]
-    arm_columns: tuple[str, ...]
-    arms: tuple[ArmRow, ...]
-    notes: tuple[str, ...]
-    computed: tuple[tuple[str, str], ...]
-    command: str
-
-
-def card_of(readout: Readout) -> Card:
+def card_of(readout: Readout) -> Shown:
     """A readout's place in the list, with a small plot of its primary metric."""
     primary = readout.metrics[0] if readout.metrics else None
     label, count = _customers(readout)
-    return Card(
-        name=readout.readout_id,
-        address=f"experiments/{quote(readout.readout_id, safe='')}",
-        kind=KINDS[readout.kind],
-        badge=badge_of(readout),
-        caution="Check first" if _cautions(readout) else None,
-        verdict=readout.verdict,
-        metric=primary.metric_id if primary else None,
-        forest=forest_of(primary, _unit(readout)) if primary else None,
-        facts=f"{count} {label.lower()}, computed {_moment(readout.computed_at)}",
-    )
+    return {
+        "name": readout.readout_id,
+        "address": f"experiments/{quote(readout.readout_id, safe='')}",
+        "kind": KINDS[readout.kind],
+        "badge": badge_of(readout),
+        "caution": "Check first" if _cautions(readout) else None,
+        "verdict": readout.verdict,
+        "metric": primary.metric_id if primary else None,
+        "forest": forest_of(primary, _unit(readout)) if primary else None,
+        "facts": f"{count} {label.lower()}, computed {_moment(readout.computed_at)}",
+    }
 
 
 def badge_of(readout: Readout | PhaseReadout) -> Badge:
@@ -174,29 +75,29 @@ def badge_of(readout: Readout | PhaseReadout) -> Badge:
     return Badge(label="Not conclusive yet", tone="open")
 
 
-def page_of(readout: Readout) -> ReadoutPage:
-    """The page of a readout."""
+def page_of(readout: Readout) -> Shown:
+    """Everything that the page of a readout shows."""
     is_table = readout.kind is ReadoutKind.TABLE
-    return ReadoutPage(
-        name=readout.readout_id,
-        kind=KINDS[readout.kind],
-        badge=badge_of(readout),
-        verdict=readout.verdict,
-        cautions=_cautions(readout),
-        control=readout.control_arm_id,
-        facts=_facts(readout),
-        metrics=tuple(_metric(metric, _unit(readout)) for metric in readout.metrics),
-        phases=tuple(map(_phase, readout.phases)),
-        unit=_unit(readout),
-        health=_health(readout),
-        arm_columns=(f"{_unit(readout)}s".capitalize(),)
+    return {
+        "name": readout.readout_id,
+        "kind": KINDS[readout.kind],
+        "badge": badge_of(readout),
+        "verdict": readout.verdict,
+        "cautions": _cautions(readout),
+        "control": readout.control_arm_id,
+        "facts": _facts(readout),
+        "metrics": tuple(_metric(metric, _unit(readout)) for metric in readout.metrics),
+        "phases": tuple(map(_phase, readout.phases)),
+        "unit": _unit(readout),
+        "health": _health(readout),
+        "arm_columns": (f"{_unit(readout)}s".capitalize(),)
         if is_table
         else ("Assigned", "Exposed", "Exposures", "Compared"),
-        arms=_arms(readout, is_table=is_table),
-        notes=readout.notes,
-        computed=_computed(readout),
-        command=readout.command,
-    )
+        "arms": _arms(readout, is_table=is_table),
+        "notes": readout.notes,
+        "computed": _computed(readout),
+        "command": readout.command,
+    }
 
 
 def _facts(readout: Readout) -> tuple[tuple[str, str], ...]:
@@ -227,20 +128,21 @@ def _unit(readout: Readout) -> str:
     return "unit" if readout.kind is ReadoutKind.TABLE and readout.unit != CUSTOMER else readout.unit
 
 
-def _phase(phase: PhaseReadout) -> PhaseRow:
+def _phase(phase: PhaseReadout) -> Shown:
+    """A phase of an experiment: when, what began it, and what it says."""
     since = "From the start" if phase.since is None else f"From {_moment(phase.since)}"
     until = "" if phase.until is None else f" to {_moment(phase.until)}"
-    return PhaseRow(
-        number=phase.number,
-        is_shown=phase.is_shown,
-        period=f"{since}{until}",
-        change=phase.change,
-        badge=badge_of(phase),
-        shares=", ".join(f"{arm.arm_id} {100 * arm.share:.1f} %" for arm in phase.arms),
-        count=f"{format_number(sum(arm.assigned_count for arm in phase.arms))} {phase.unit}s",
-        verdict=phase.verdict,
-        forest=forest_of(phase.primary, phase.unit) if phase.primary else None,
-    )
+    return {
+        "number": phase.number,
+        "is_shown": phase.is_shown,
+        "period": f"{since}{until}",
+        "change": phase.change,
+        "badge": badge_of(phase),
+        "shares": ", ".join(f"{arm.arm_id} {100 * arm.share:.1f} %" for arm in phase.arms),
+        "count": f"{format_number(sum(arm.assigned_count for arm in phase.arms))} {phase.unit}s",
+        "verdict": phase.verdict,
+        "forest": forest_of(phase.primary, phase.unit) if phase.primary else None,
+    }
 
 
 def _computed(readout: Readout) -> tuple[tuple[str, str], ...]:
@@ -252,17 +154,17 @@ def _computed(readout: Readout) -> tuple[tuple[str, str], ...]:
     return tuple(facts)
 
 
-def _metric(metric: Metric, unit: str) -> MetricView:
+def _metric(metric: Metric, unit: str) -> Shown:
     comparisons = {comparison.arm_id: comparison for comparison in metric.comparisons}
-    return MetricView(
-        name=metric.metric_id,
-        role="Decides" if metric.is_primary else "Explores",
-        is_primary=metric.is_primary,
-        forest=forest_of(metric, unit),
-        rows=tuple(_metric_row(metric, arm, comparisons.get(arm.arm_id)) for arm in metric.arms),
-        sentences=_sentences(metric),
-        notes=metric.notes,
-    )
+    return {
+        "name": metric.metric_id,
+        "role": "Decides" if metric.is_primary else "Explores",
+        "is_primary": metric.is_primary,
+        "forest": forest_of(metric, unit),
+        "rows": tuple(_metric_row(metric, arm, comparisons.get(arm.arm_id)) for arm in metric.arms),
+        "sentences": _sentences(metric),
+        "notes": metric.notes,
+    }
 
 
 def _sentences(metric: Metric) -> tuple[str, ...]:
@@ -272,53 +174,52 @@ def _sentences(metric: Metric) -> tuple[str, ...]:
     return tuple(comparison.sentence for comparison in metric.comparisons)
 
 
-def _metric_row(metric: Metric, arm: ArmMean, comparison: ArmComparison | None) -> MetricRow:
+def _metric_row(metric: Metric, arm: ArmMean, comparison: ArmComparison | None) -> Shown:
+    """An arm's line in the table of a metric; empty texts where there is nothing to say."""
     effect = comparison.effect if comparison else None
     relative = effect.relative if effect else None
-    return MetricRow(
-        arm=arm.arm_id,
-        is_control=comparison is None,
-        customers=format_number(arm.customer_count),
-        mean="none" if arm.mean is None else format_value(arm.mean, metric.unit, metric.currency),
-        difference=format_difference(effect.difference, metric.unit, metric.currency) if effect else "",
-        interval=format_interval(effect.lower, effect.upper, metric.unit, metric.currency) if effect else "",
-        standard_error=format_bounds(0.0, effect.standard_error, metric.unit, metric.currency)[1] if effect else "",
-        relative=format_percent(relative.lift) if relative else "",
-        relative_interval=f"{format_percent(relative.lower)} to {format_percent(relative.upper)}" if relative else "",
-        p=format_p(effect.p_value) if effect else "",
-    )
+    return {
+        "arm": arm.arm_id,
+        "is_control": comparison is None,
+        "customers": format_number(arm.customer_count),
+        "mean": "none" if arm.mean is None else format_value(arm.mean, metric.unit, metric.currency),
+        "difference": format_difference(effect.difference, metric.unit, metric.currency) if effect else "",
+        "interval": format_interval(effect.lower, effect.upper, metric.unit, metric.currency) if effect else "",
+        "standard_error": format_bounds(0.0, effect.standard_error, metric.unit, metric.currency)[1] if effect else "",
+        "relative": format_percent(relative.lift) if relative else "",
+        "relative_interval": f"{format_percent(relative.lower)} to {format_percent(relative.upper)}"
+        if relative
+        else "",
+        "p": format_p(effect.p_value) if effect else "",
+    }
 
 
 def _cautions(readout: Readout) -> tuple[str, ...]:
     """Checks to look at before acting; a refused readout says it all itself."""
     if readout.refusal is not None:
         return ()
-    return tuple(row.title for row in _health(readout) if row.tone == Health.WARN.value)
+    return tuple(row["title"] for row in _health(readout) if row["tone"] == Health.WARN.value)
 
 
-def _health(readout: Readout) -> tuple[HealthRow, ...]:
+def _health(readout: Readout) -> list[Shown]:
     ratios = [ratio for ratio in (readout.sample_ratio, readout.assignment_ratio) if ratio is not None]
-    return tuple(_ratio_row(ratio) for ratio in ratios) + tuple(_check_row(check) for check in readout.checks)
+    named = [(f"Sample ratio of {one.population}", one) for one in ratios]
+    return [
+        {"title": title, "word": HEALTH_WORDS[one.status], "tone": one.status.value, "message": one.message}
+        for title, one in (*named, *((check.title, check) for check in readout.checks))
+    ]
 
 
-def _ratio_row(ratio: SampleRatio) -> HealthRow:
-    word = HEALTH_WORDS[ratio.status]
-    title = f"Sample ratio of {ratio.population}"
-    return HealthRow(title=title, word=word, tone=ratio.status.value, message=ratio.message)
-
-
-def _check_row(check: Check) -> HealthRow:
-    word = HEALTH_WORDS[check.status]
-    return HealthRow(title=check.title, word=word, tone=check.status.value, message=check.message)
-
-
-def _arms(readout: Readout, *, is_table: bool) -> tuple[ArmRow, ...]:
-    rows = []
+def _arms(readout: Readout, *, is_table: bool) -> list[Shown]:
+    """The units counted in each arm."""
+    rows: list[Shown] = []
     for arm in readout.arms:
         counts = (arm.assigned_count, arm.exposed_count, arm.exposure_count, arm.complete_count)
-        shown = tuple(map(format_number, counts[:1] if is_table else counts))
-        rows.append(ArmRow(arm=arm.arm_id, is_control=arm.is_control, share=f"{100 * arm.share:.1f} %", counts=shown))
-    return tuple(rows)
+        shown = [format_number(one) for one in (counts[:1] if is_table else counts)]
+        rows.append(
+            {"arm": arm.arm_id, "is_control": arm.is_control, "share": f"{100 * arm.share:.1f} %", "counts": shown}
+        )
+    return rows
 
 
 def _day(moment: datetime) -> str:
