@@ -5,9 +5,7 @@ so a reader sees the old or the new state; running servers look at it again with
 """
 
 import fcntl
-import os
 import secrets
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,11 +21,11 @@ import orjson
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from decisioning.errors import InvalidInputError, UnknownNameError
+from features.durability import OWNER_ONLY, replace_file
 
 KEY_PREFIX = "nb_"
 _SHOWN_CHARACTERS = 8
 _LOOK_AGAIN_S = 0.5
-_OWNER_ONLY = 0o600
 
 
 class Scope(StrEnum):
@@ -229,14 +227,4 @@ def _locked(path: Path) -> Iterator[None]:
 def _write(path: Path, keys: tuple[ApiKey, ...]) -> None:
     """Replace the file as a whole; nobody but the owner can read it at any moment."""
     content = orjson.dumps(_KeyFile(keys=keys).model_dump(mode="json"), option=orjson.OPT_INDENT_2)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-    try:
-        os.fchmod(handle, _OWNER_ONLY)
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except OSError:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    replace_file(path, content, mode=OWNER_ONLY, is_durable=True)

@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import batched
 from typing import Any, cast
@@ -79,6 +80,16 @@ class RedisTraces:
         return sum(map(len, (self.own, self.decisions, self.answers, self.entries, self.books, self.seen)))
 
 
+@contextmanager
+def redis_at_hand() -> Iterator[None]:
+    """Translate what the Redis client raises; its messages may hold what was asked, so only the kind is named."""
+    try:
+        yield
+    except RedisError as error:
+        raise UnavailableError(f"Redis must answer, got {type(error).__name__}; try again") from error
+
+
+@redis_at_hand()
 def find_traces(
     client: Redis, customer_id: str, *, decision_ids: Iterable[str] = (), message_ids: Iterable[str] = ()
 ) -> RedisTraces:
@@ -93,38 +104,52 @@ def find_traces(
     Raises:
         UnavailableError: Redis is away.
     """
-    try:
-        return _found(client, customer_id, set(decision_ids), set(message_ids))
-    except RedisError as error:
-        raise _away(error) from error
+    shard = shard_of(customer_id)
+    entries, waiting = _entries(client, customer_id, shard)
+    in_stream, reported = _ids_of(waiting)
+    contacts = set(map(_text, _hash_names(client, book_key(customer_id)))) - {VERSION}
+    own = {what: key_of(customer_id) for what, key_of in OWN_KEYS.items()}
+    decisions, answers, books = set[str](), set[str](), list[str]()
+    for keys in _all_keys(client):
+        decisions.update(_decisions_of(client, keys, customer_id, shard))
+        answers.update(key for key in keys if _is_answer_of(key, customer_id, shard))
+        books += [key for key in keys if ":hb:" in key]
+    named = {key.partition(":d:")[2] for key in decisions}.union(decision_ids, in_stream, contacts)
+    by_id = (decision_key(one, shard) for one in sorted(named) if shard_in(one) is not None)
+    marks = (seen_key(customer_id, one) for one in sorted({JOINING, *message_ids, *reported}))
+    return RedisTraces(
+        own={what: key for what, key in own.items() if client.exists(key)},
+        decisions=tuple(sorted(decisions | set(_present(client, by_id)))),
+        answers=tuple(sorted(answers)),
+        entries=tuple(entries),
+        books=tuple(sorted(key for key in set(books) if named & set(map(_text, _hash_names(client, key))))),
+        contact_ids=tuple(sorted(named)),
+        seen=tuple(_present(client, marks)),
+    )
 
 
+@redis_at_hand()
 def shut_out(client: Redis, token: str) -> None:
     """Let Redis take nothing more about a customer; from then on what it has of them only gets less.
 
     Raises:
         UnavailableError: Redis is away.
     """
-    try:
-        client.sadd(ERASED_KEY, token)
-    except RedisError as error:
-        raise _away(error) from error
+    client.sadd(ERASED_KEY, token)
 
 
+@redis_at_hand()
 def waiting_ids(client: Redis, customer_id: str) -> tuple[set[str], set[str]]:
     """Decisions and reports of a customer that wait in the stream: decision ids, and ids as `events:<id>`.
 
     Raises:
         UnavailableError: Redis is away.
     """
-    try:
-        _, rows = _entries(client, customer_id, shard_of(customer_id))
-    except RedisError as error:
-        raise _away(error) from error
-    decisions = {ident for table, ident in rows if table == "decisions"}
-    return decisions, {f"{table}:{ident}" for table, ident in rows if table != "decisions"}
+    _, rows = _entries(client, customer_id, shard_of(customer_id))
+    return _ids_of(rows)
 
 
+@redis_at_hand()
 def waiting_mentions(client: Redis, customer_id: str) -> tuple[str, ...]:
     """Streams with rows, about any customer, that contain an id written since the last drain.
 
@@ -132,12 +157,10 @@ def waiting_mentions(client: Redis, customer_id: str) -> tuple[str, ...]:
         UnavailableError: Redis is away.
     """
     pattern = re.compile(standing_alone(customer_id))
-    try:
-        return tuple(key for key in map(stream_key, range(SHARD_COUNT)) if _stands_in(client, key, pattern))
-    except RedisError as error:
-        raise _away(error) from error
+    return tuple(key for key in map(stream_key, range(SHARD_COUNT)) if _stands_in(client, key, pattern))
 
 
+@redis_at_hand()
 def erase_traces(client: Redis, customer_id: str, traces: RedisTraces) -> None:
     """Take everything out that was found, after the customer was shut out; it may be repeated.
 
@@ -145,18 +168,15 @@ def erase_traces(client: Redis, customer_id: str, traces: RedisTraces) -> None:
         UnavailableError: Redis is away.
     """
     shard = shard_of(customer_id)
-    try:
-        books = [*traces.books]
-        for some in batched(traces.decisions or ("",), _SCAN_COUNT):
-            keys = [key for key in some if key]
-            client.eval(ERASE.text, len(keys), *keys, len(books), *books, *(traces.contact_ids if books else ()))
-        _part(client, customer_id)
-        for some in batched((*traces.own.values(), *traces.answers, *traces.seen), _SCAN_COUNT):
-            client.unlink(*some)
-        for some in batched(traces.entries, _SCAN_COUNT):
-            client.xdel(stream_key(shard), *some)
-    except RedisError as error:
-        raise _away(error) from error
+    books = [*traces.books]
+    for some in batched(traces.decisions or ("",), _SCAN_COUNT):
+        keys = [key for key in some if key]
+        client.eval(ERASE.text, len(keys), *keys, len(books), *books, *(traces.contact_ids if books else ()))
+    _part(client, customer_id)
+    for some in batched((*traces.own.values(), *traces.answers, *traces.seen), _SCAN_COUNT):
+        client.unlink(*some)
+    for some in batched(traces.entries, _SCAN_COUNT):
+        client.xdel(stream_key(shard), *some)
 
 
 def _part(client: Redis, customer_id: str) -> None:
@@ -172,6 +192,7 @@ def _part(client: Redis, customer_id: str) -> None:
             client.hdel(live_key(other), f"{WordKind.WAS}:{customer_id}")
 
 
+@redis_at_hand()
 def rewrite_file(client: Redis) -> str:
     """Have the append-only file written anew from what is in memory, as plain commands, and wait for it.
 
@@ -197,8 +218,6 @@ def rewrite_file(client: Redis) -> str:
             client.config_set(_PACKED, before)
     except ResponseError:
         return "refused"
-    except RedisError as error:
-        raise _away(error) from error
     return "rewritten"
 
 
@@ -226,30 +245,10 @@ def _persistence(client: Redis) -> Mapping[str, Any]:
     return cast("Mapping[str, Any]", client.info("persistence"))
 
 
-def _found(client: Redis, customer_id: str, decision_ids: set[str], message_ids: set[str]) -> RedisTraces:
-    shard = shard_of(customer_id)
-    entries, waiting = _entries(client, customer_id, shard)
-    decision_ids.update(ident for table, ident in waiting if table == "decisions")
-    message_ids.update(f"{table}:{ident}" for table, ident in waiting if table != "decisions")
-    decision_ids.update(set(map(_text, _hash_names(client, book_key(customer_id)))) - {VERSION})
-    own = {what: key_of(customer_id) for what, key_of in OWN_KEYS.items()}
-    decisions, answers, books = set[str](), set[str](), list[str]()
-    for keys in _all_keys(client):
-        decisions.update(_decisions_of(client, keys, customer_id, shard))
-        answers.update(key for key in keys if _is_answer_of(key, customer_id, shard))
-        books += [key for key in keys if ":hb:" in key]
-    named = {key.partition(":d:")[2] for key in decisions} | decision_ids
-    by_id = (decision_key(one, shard) for one in sorted(named) if shard_in(one) is not None)
-    marks = (seen_key(customer_id, one) for one in sorted(message_ids | {JOINING}))
-    return RedisTraces(
-        own={what: key for what, key in own.items() if client.exists(key)},
-        decisions=tuple(sorted(decisions | set(_present(client, by_id)))),
-        answers=tuple(sorted(answers)),
-        entries=tuple(entries),
-        books=tuple(sorted(key for key in set(books) if named & set(map(_text, _hash_names(client, key))))),
-        contact_ids=tuple(sorted(named)),
-        seen=tuple(_present(client, marks)),
-    )
+def _ids_of(rows: Iterable[tuple[str, str]]) -> tuple[set[str], set[str]]:
+    """Ids of decisions, and of reports as `events:<id>`."""
+    decisions = {ident for table, ident in rows if table == "decisions"}
+    return decisions, {f"{table}:{ident}" for table, ident in rows if table != "decisions"}
 
 
 def _entries(client: Redis, customer_id: str, shard: int) -> tuple[list[str], list[tuple[str, str]]]:
@@ -318,7 +317,3 @@ def _present(client: Redis, keys: Iterable[str]) -> Iterator[str]:
 
 def _text(value: bytes | str) -> str:
     return value.decode(errors="surrogateescape") if isinstance(value, bytes) else value
-
-
-def _away(error: RedisError) -> UnavailableError:
-    return UnavailableError(f"Redis must answer, got {type(error).__name__}; try again")

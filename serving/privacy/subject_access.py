@@ -7,11 +7,10 @@ from typing import Any, cast
 
 import orjson
 from redis import Redis
-from redis.exceptions import RedisError
 
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.limits import Supply
-from decisioning.errors import FeatureUnavailableError, UnavailableError
+from decisioning.errors import FeatureUnavailableError
 from features.computing.feature_set import feature_schema
 from features.log.tombstones import tombstones_of
 from features.models.schema_archive import known_schemas
@@ -25,7 +24,7 @@ from serving.live.decision_hash import DecisionField
 from serving.live.reader import Known, Lookup, known_of, read_call
 from serving.live.scripts import READ
 from serving.log.drain import open_redis
-from serving.privacy.redis_traces import RedisTraces, find_traces
+from serving.privacy.redis_traces import RedisTraces, find_traces, redis_at_hand
 
 _BOOK_KEPT = "400 days after a contact, or as long as a cap looks back"
 
@@ -77,27 +76,25 @@ def _plain(value: object) -> object:
             raise TypeError(f"no plain form of {type(value).__name__}")
 
 
+@redis_at_hand()
 def _in_redis(
     settings: Settings, client: Redis, catalogue: Catalogue, rules: DataRules, customer_id: str, now: datetime
 ) -> list[dict[str, Any]]:
-    try:
-        traces = find_traces(client, customer_id)
-        known = _known(client, customer_id)
-        found = [
-            _holding("redis/profile", "the newest row of log/customers", rules.purpose_of("customers"),
-                     "until it is replaced", _profile(known)),
-            _holding("redis/features", "computed here from the log", rules.purpose_of("features"),
-                     "until it is replaced", _features(settings, known, catalogue, now)),
-            _holding("redis/live", "reports of the last moments", rules.purpose_of("live"), _BOOK_KEPT, _live(known)),
-            _holding("redis/decisions", "made here", rules.purpose_of("decisions"),
-                     f"{settings.decision_ttl_days:g} days", _decisions(client, traces)),
-            _holding("redis/answers", "made here", "give a repeated ask the same answer",
-                     "as long as the touchpoint says", _texts(client, traces)),
-            _holding("redis/stream", "made or reported here", "bring it into the log", "seconds",
-                     _entries(client, customer_id, traces)),
-        ]  # fmt: skip
-    except RedisError as error:
-        raise UnavailableError(f"Redis must answer, got {type(error).__name__}; try again") from error
+    traces = find_traces(client, customer_id)
+    known = _known(client, customer_id)
+    found = [
+        _holding("redis/profile", "the newest row of log/customers", rules.purpose_of("customers"),
+                 "until it is replaced", _profile(known)),
+        _holding("redis/features", "computed here from the log", rules.purpose_of("features"),
+                 "until it is replaced", _features(settings, known, catalogue, now)),
+        _holding("redis/live", "reports of the last moments", rules.purpose_of("live"), _BOOK_KEPT, _live(known)),
+        _holding("redis/decisions", "made here", rules.purpose_of("decisions"),
+                 f"{settings.decision_ttl_days:g} days", _decisions(client, traces)),
+        _holding("redis/answers", "made here", "give a repeated ask the same answer",
+                 "as long as the touchpoint says", _texts(client, traces)),
+        _holding("redis/stream", "made or reported here", "bring it into the log", "seconds",
+                 _entries(client, customer_id, traces)),
+    ]  # fmt: skip
     return [one for one in found if one["rows"]]
 
 
