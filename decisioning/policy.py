@@ -17,7 +17,7 @@ from decisioning.catalogue.limits import check_limits
 from decisioning.catalogue.listening import check_listening
 from decisioning.catalogue.measure import Unit
 from decisioning.catalogue.message import Message
-from decisioning.catalogue.quiet_hours import check_quiet_hours
+from decisioning.catalogue.quiet_hours import QuietPlan, check_quiet_hours
 from decisioning.choice.arbitration import check_scores
 from decisioning.choice.ghost import ghost_of
 from decisioning.choice.position import Choice, Chooser
@@ -65,6 +65,7 @@ class Policy:
         "_boards",
         "_messages",
         "_price_lists",
+        "_quiet",
         "_stages",
         "catalogue",
         "seed",
@@ -101,6 +102,7 @@ class Policy:
         self.version = _version(
             catalogue.version, seed, *(() if self.unit is _learned_unit(catalogue) else (self.unit,))
         )
+        self._quiet = QuietPlan(catalogue.quiet_hours)
         self._stages = compile_stages(catalogue.stages)
         self._boards = {
             name: Board(catalogue, compile_candidates(catalogue, touchpoint, unit=self.unit))
@@ -212,7 +214,14 @@ class Policy:
         place = self.standing(inputs, facts, is_profiled=profiled)
         facts[STAGE_FACT] = place.stage_id
         return situation_of(
-            catalogue, inputs, assignment=assignment, place=place, facts=facts, care=care, is_profiled=profiled
+            catalogue,
+            inputs,
+            assignment=assignment,
+            place=place,
+            facts=facts,
+            care=care,
+            quiet=self._quiet,
+            is_profiled=profiled,
         )
 
     def exposures(self, decision: Decision) -> dict[str, str]:

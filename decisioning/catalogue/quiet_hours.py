@@ -87,37 +87,53 @@ def rules_for(hours: QuietHours, channel_id: str) -> tuple[int, ...]:
     return tuple(place for place, rule in enumerate(hours.rules) if not rule.channels or channel_id in rule.channels)
 
 
-def quiet_until(
-    hours: QuietHours, *, channel_id: str, zones: tuple[str, ...], country: str | None, now: datetime
-) -> datetime | None:
-    """When quiet time ends for a channel: the first moment at which it is over in all of the zones.
+class QuietPlan:
+    """Quiet hours, with what is for a channel and a country worked out once."""
 
-    A boundary that clocks skip is the moment after the gap; one that they show twice is read so that the rest is
-    longer. Rest begins with its first moment and is over at its last.
+    __slots__ = ("_hours", "_rests")
 
-    Args:
-        hours: Checked by `check_quiet_hours`.
-        channel_id: The channel.
-        zones: IANA zones that the customer may be in, as `zones_of`; names that are none are left out, and where
-            nothing is left those of nobody known count.
-        country: ISO 3166 code; None where unknown: the rules and holidays of every country apply then.
-        now: The moment of the decision (aware, UTC).
+    def __init__(self, hours: QuietHours) -> None:
+        """Take hours that `check_quiet_hours` checked."""
+        self._hours = hours
+        self._rests: dict[tuple[str, str | None], tuple[_Rest, ...]] = {}
 
-    Returns:
-        None where the channel is awake now. `NEVER` where there is no such moment within `LOOK_AHEAD`.
+    def quiet_until(
+        self, *, channel_id: str, zones: tuple[str, ...], country: str | None, now: datetime
+    ) -> datetime | None:
+        """When quiet time ends for a channel: the first moment at which it is over in all of the zones.
 
-    Example:
-        >>> night = QuietHours(rules=(QuietRule(from_minute=21 * 60, until_minute=8 * 60),))
-        >>> late = datetime(2026, 11, 1, 22, tzinfo=UTC)
-        >>> quiet_until(night, channel_id="sms", zones=("Europe/Berlin",), country="DE", now=late).isoformat()
-        '2026-11-02T07:00:00+00:00'
-    """
-    rests = tuple(rest for rule in hours.rules if (rest := _rest_of(rule, hours, channel_id, country)) is not None)
-    if not rests:
-        return None
-    now = now.astimezone(UTC)
-    awake_at = _first_awake(rests, _places(zones, hours), now)
-    return None if awake_at == now else awake_at
+        A boundary that clocks skip is the moment after the gap; one that they show twice is read so that the rest is
+        longer. Rest begins with its first moment and is over at its last.
+
+        Args:
+            channel_id: The channel.
+            zones: IANA zones that the customer may be in, as `zones_of`; names that are none are left out, and where
+                nothing is left those of nobody known count.
+            country: ISO 3166 code; None where unknown: the rules and holidays of every country apply then.
+            now: The moment of the decision (aware, UTC).
+
+        Returns:
+            None where the channel is awake now. `NEVER` where there is no such moment within `LOOK_AHEAD`.
+
+        Example:
+            >>> night = QuietPlan(QuietHours(rules=(QuietRule(from_minute=21 * 60, until_minute=8 * 60),)))
+            >>> late = datetime(2026, 11, 1, 22, tzinfo=UTC)
+            >>> night.quiet_until(channel_id="sms", zones=("Europe/Berlin",), country="DE", now=late).isoformat()
+            '2026-11-02T07:00:00+00:00'
+        """
+        rests = self._rests_of(channel_id, country)
+        if not rests:
+            return None
+        now = now.astimezone(UTC)
+        awake_at = _first_awake(rests, _places(zones, self._hours), now)
+        return None if awake_at == now else awake_at
+
+    def _rests_of(self, channel_id: str, country: str | None) -> "tuple[_Rest, ...]":
+        key = (channel_id, country)
+        if key not in self._rests:
+            found = (_rest_of(rule, self._hours, channel_id, country) for rule in self._hours.rules)
+            self._rests[key] = tuple(rest for rest in found if rest is not None)
+        return self._rests[key]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

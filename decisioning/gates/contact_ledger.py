@@ -95,6 +95,7 @@ class ContactLedger:
         "_load",
         "_near",
         "_now",
+        "_own",
         "_policy",
         "_pressed",
         "_pressure",
@@ -135,6 +136,7 @@ class ContactLedger:
         self._pressure: dict[tuple[MessageClass, str], BookRefusal | None] = {}
         self._resting: Mapping[SuppressionScope, Mapping[str, BookRefusal]] | None = None
         self._near: tuple[_Dimension, ...] | None = None
+        self._own: dict[str, Contact] | None = None
         self._pressed: list[tuple[Contact, float]] | None = None
         self._load: float | None = None
         self._faded: float | None = None
@@ -230,9 +232,17 @@ class ContactLedger:
     def _book(self, unit: CapUnit) -> tuple[Contact, ...]:
         """The contacts that count now, each once."""
         if unit not in self._books:
-            listed = (*self._contacts, *self._household_contacts) if unit is CapUnit.HOUSEHOLD else self._contacts
-            self._books[unit] = _counting(listed, self._now, ghosts=self._ghosts)
+            accounts = self._accounts()
+            if unit is CapUnit.HOUSEHOLD:
+                accounts = _merged(self._household_contacts, accounts, ghosts=self._ghosts)
+            self._books[unit] = _counting(accounts, self._now, ghosts=self._ghosts)
         return self._books[unit]
+
+    def _accounts(self) -> dict[str, Contact]:
+        """The customer's contacts, each once, whether they count or not."""
+        if self._own is None:
+            self._own = _merged(self._contacts, {}, ghosts=self._ghosts)
+        return self._own
 
     def _pressing(self) -> Sequence[tuple[Contact, float]]:
         """The customer's contacts that count towards pressure, each with its weight."""
@@ -411,25 +421,21 @@ def _dimensions_of(caps: Iterable[Cap]) -> tuple[_Dimension, ...]:
     return tuple(dimensions.values())
 
 
-def _counting(contacts: Sequence[Contact], now: datetime, *, ghosts: bool) -> tuple[Contact, ...]:
-    listed = contacts if ghosts else [contact for contact in contacts if not contact.is_ghost]
-    merged = {contact.contact_id: contact for contact in listed}
-    if len(merged) < len(listed):
-        merged = _merged(listed)
-    return tuple(
-        [
-            contact
-            for contact in merged.values()
-            if contact.counts_at(now) and not (ghosts and contact.contact_id + GHOST_SUFFIX in merged)
-        ]
-    )
+def _counting(accounts: Mapping[str, Contact], now: datetime, *, ghosts: bool) -> tuple[Contact, ...]:
+    counting = [contact for contact in accounts.values() if contact.counts_at(now)]
+    if ghosts:
+        counting = [contact for contact in counting if contact.contact_id + GHOST_SUFFIX not in accounts]
+    return tuple(counting)
 
 
-def _merged(contacts: Iterable[Contact]) -> dict[str, Contact]:
-    merged: dict[str, Contact] = {}
+def _merged(contacts: Iterable[Contact], accounts: Mapping[str, Contact], *, ghosts: bool) -> dict[str, Contact]:
+    """The contacts with other accounts of them, each once, by id."""
+    merged = {**accounts}
     for contact in contacts:
-        known = merged.get(contact.contact_id)
-        merged[contact.contact_id] = contact if known is None else merge_contacts(known, contact)
+        if ghosts or not contact.is_ghost:
+            known = merged.setdefault(contact.contact_id, contact)
+            if known is not contact:
+                merged[contact.contact_id] = merge_contacts(known, contact)
     return merged
 
 

@@ -13,7 +13,7 @@ from decisioning.catalogue.journey import StageStanding
 from decisioning.catalogue.limits import Supply
 from decisioning.catalogue.message import MessageClass
 from decisioning.catalogue.message_classes import Layer
-from decisioning.catalogue.quiet_hours import quiet_until, zones_of
+from decisioning.catalogue.quiet_hours import QuietPlan, zones_of
 from decisioning.consent import Pair, given_consents, latest_answers
 from decisioning.customer import Consent
 from decisioning.decision import Inputs, Placement, Request
@@ -37,13 +37,13 @@ SLATE_LAYERS = frozenset({Layer.REQUEST, Layer.COMPATIBILITY, Layer.CONTACT_POLI
 class ChannelTimes:
     """When channels rest and messages arrive, each asked once per channel and moment."""
 
-    __slots__ = ("_arrivals", "_country", "_hours", "_rests", "_zones")
+    __slots__ = ("_arrivals", "_country", "_quiet", "_rests", "_zones")
 
-    def __init__(self, catalogue: Catalogue, inputs: Inputs) -> None:
+    def __init__(self, catalogue: Catalogue, quiet: QuietPlan, inputs: Inputs) -> None:
         """Take the zones that the customer may live in from the profile; without one they may be anywhere."""
         customer = inputs.customer
-        self._hours = catalogue.quiet_hours
-        self._zones = zones_of(customer, self._hours)
+        self._quiet = quiet
+        self._zones = zones_of(customer, catalogue.quiet_hours)
         self._country = None if customer is None else customer.country
         self._rests: dict[tuple[str, datetime], datetime | None] = {}
         self._arrivals: dict[tuple[str, datetime], datetime] = {}
@@ -52,8 +52,8 @@ class ChannelTimes:
         """The first moment at which the channel does not rest, counted from `at`; None where it is awake then."""
         key = (channel_id, at)
         if key not in self._rests:
-            self._rests[key] = quiet_until(
-                self._hours, channel_id=channel_id, zones=self._zones, country=self._country, now=at
+            self._rests[key] = self._quiet.quiet_until(
+                channel_id=channel_id, zones=self._zones, country=self._country, now=at
             )
         return self._rests[key]
 
@@ -147,6 +147,7 @@ def situation_of(
     place: StageStanding,
     facts: Facts,
     care: CareStanding,
+    quiet: QuietPlan,
     is_profiled: bool,
 ) -> Situation:
     """The situation of a decision's first placement.
@@ -158,6 +159,7 @@ def situation_of(
         place: Their journey stage.
         facts: As `facts.gather_facts`, with `stage`.
         care: Where service stands before sales.
+        quiet: The catalogue's quiet hours.
         is_profiled: As `consent.is_profiled` says.
 
     Raises:
@@ -184,7 +186,7 @@ def situation_of(
         ledger=ledger,
         sent=ledger.sent_offers(),
         seen=seen_lately(catalogue.conversation, inputs.live.responses, inputs.now),
-        times=ChannelTimes(catalogue, inputs),
+        times=ChannelTimes(catalogue, quiet, inputs),
         supply=inputs.supply,
         is_held_out=assignment.is_held_out,
         programmes=assignment.programmes,

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 import tzdata
 
-from decisioning.catalogue.quiet_hours import QuietHours, QuietRule, quiet_until
+from decisioning.catalogue.quiet_hours import QuietHours, QuietPlan, QuietRule
 from decisioning.local_time import find_zone
 from features.importing.validation import ROW, Surroundings, check_rows
 from features.log.contracts import EVENTS
@@ -95,7 +95,7 @@ def test_a_zone_that_was_looked_up_before_follows_the_new_rules_too(tmp_path: Pa
     ],
 )
 def test_quiet_hours_follow_the_rules_that_changed_between_2025b_and_2026f(zone: str, quiet_at: datetime) -> None:
-    assert quiet_until(NIGHT, channel_id="sms", zones=(zone,), country=None, now=quiet_at) is not None
+    assert QuietPlan(NIGHT).quiet_until(channel_id="sms", zones=(zone,), country=None, now=quiet_at) is not None
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from decisioning.catalogue.contact_policy import Cap
 from decisioning.catalogue.message import MessageClass, Offer
 from decisioning.catalogue.message_classes import Layer
-from decisioning.catalogue.quiet_hours import NEVER, quiet_until
+from decisioning.catalogue.quiet_hours import NEVER, QuietPlan
 from features.catalogue.checks.findings import Finding, Proof
 from features.catalogue.proofs.ground import ProofInputs
 from features.catalogue.reading.problems import listed
@@ -87,7 +87,7 @@ def prove_quiet_hours(ground: ProofInputs) -> Iterator[Finding]:
     ]
     for channel in ground.catalogue.channels:
         for country, zones, who in whos:
-            if quiet_until(hours, channel_id=channel, zones=zones, country=country, now=ground.now) == NEVER:
+            if QuietPlan(hours).quiet_until(channel_id=channel, zones=zones, country=country, now=ground.now) == NEVER:
                 found = f"leave channel {channel!r} no hour in which it may be used for {who}"
                 at = ("quiet_hours", "rules")
                 yield ground.warning(at, Proof.NEVER_AWAKE, found, "shorten a rule, or name fewer channels")

@@ -13,9 +13,9 @@ from decisioning.catalogue.quiet_hours import (
     LOOK_AHEAD,
     NEVER,
     QuietHours,
+    QuietPlan,
     QuietRule,
     check_quiet_hours,
-    quiet_until,
     zones_of,
 )
 from decisioning.customer import Customer, CustomerId
@@ -45,7 +45,7 @@ def until(
     country: str | None = "DE",
 ) -> datetime | None:
     hours = QuietHours(rules=rules if isinstance(rules, tuple) else (rules,), holidays=HOLIDAYS)
-    return quiet_until(hours, channel_id=channel_id, zones=zones, country=country, now=now)
+    return QuietPlan(hours).quiet_until(channel_id=channel_id, zones=zones, country=country, now=now)
 
 
 # --- an ordinary night
@@ -212,8 +212,8 @@ def test_names_that_are_no_zones_are_left_out_and_nothing_left_means_unknown() -
     late = local("Europe/Berlin", 2026, 11, 2, 22)
     hours = QuietHours(rules=(NIGHT,), unknown_zones=("Europe/Berlin",))
     for zones in ((), ("Europe/Bonn",), ("../etc/passwd", "")):
-        assert quiet_until(hours, channel_id="sms", zones=zones, country=None, now=late) is not None
-    known = quiet_until(hours, channel_id="sms", zones=("Asia/Tokyo", "Bonn"), country=None, now=late)
+        assert QuietPlan(hours).quiet_until(channel_id="sms", zones=zones, country=None, now=late) is not None
+    known = QuietPlan(hours).quiet_until(channel_id="sms", zones=("Asia/Tokyo", "Bonn"), country=None, now=late)
     assert known == local("Asia/Tokyo", 2026, 11, 3, 8)
 
 
