@@ -6,6 +6,7 @@ messages that are alike in that share its answer, and in most situations only fe
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from operator import attrgetter
 
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.contact_policy import limits_contacts
@@ -50,6 +51,9 @@ from decisioning.gates.message_sets.lineup import Lineup
 from decisioning.gates.situation import Situation
 from decisioning.rules.layer_rule import LayerRule
 
+type LooksAt = Callable[[Candidate, Catalogue], Hashable | None]
+"""What of a message a gate looks at: it answers alike for messages that are alike in this; None for those it passes."""
+
 
 def _always(_: Situation) -> bool:
     return True
@@ -61,8 +65,7 @@ class Gate:
 
     Attributes:
         ask: What it says against one message.
-        looks_at: What of a message it looks at: it answers alike for messages that are alike in this. None where it
-            passes a message in every situation.
+        looks_at: What tells messages apart for it.
         can_refuse: False in situations in which it passes every message, so that asking is idle.
         among: The messages that it could refuse in a situation, and maybe others; None where that is all of them.
         sweep: What it says against all messages, where that takes less than asking about each group.
@@ -70,34 +73,26 @@ class Gate:
 
     layer: Layer
     ask: Callable[[Candidate, Situation], BookRefusal | None]
-    looks_at: Callable[[Candidate, Catalogue], Hashable | None]
+    looks_at: LooksAt
     can_refuse: Callable[[Situation], bool] = _always
     among: Callable[[Lineup, Situation], MessageSet] | None = None
     sweep: Callable[[Lineup, Situation], BookRefusals] | None = None
 
 
+def _its(side: str) -> LooksAt:
+    """One side of a message; None where that is empty."""
+    side_of = attrgetter(side)
+    return lambda candidate, _: side_of(candidate) or None
+
+
+def _rules(layer: str) -> LooksAt:
+    """The rules of a layer, as written: 1, 1.0 and True are equal, and rules tell them apart."""
+    rules_of: Callable[[Candidate], tuple[LayerRule, ...]] = attrgetter(layer)
+    return lambda candidate, _: tuple((rule.owner, repr(rule.predicate)) for rule in rules_of(candidate)) or None
+
+
 def _nothing(_: Candidate, __: Catalogue) -> Hashable:
     return ()
-
-
-def _key(candidate: Candidate, _: Catalogue) -> Hashable:
-    return candidate.key
-
-
-def _offer(candidate: Candidate, _: Catalogue) -> Hashable:
-    return candidate.offer_id
-
-
-def _channel(candidate: Candidate, _: Catalogue) -> Hashable:
-    return candidate.channel_id
-
-
-def _class(candidate: Candidate, _: Catalogue) -> Hashable:
-    return candidate.message_class
-
-
-def _consent(candidate: Candidate, _: Catalogue) -> Hashable | None:
-    return candidate.consent
 
 
 def _validity(candidate: Candidate, _: Catalogue) -> Hashable | None:
@@ -105,57 +100,24 @@ def _validity(candidate: Candidate, _: Catalogue) -> Hashable | None:
     return None if bounds == (None, None) else (*bounds, candidate.channel_id)
 
 
-def _stages(candidate: Candidate, _: Catalogue) -> Hashable | None:
-    return candidate.stages or None
-
-
 def _purpose(candidate: Candidate, _: Catalogue) -> Hashable | None:
     return None if candidate.message.channel.purposes is None else (candidate.channel_id, candidate.goal_id)
-
-
-def _eligibility(candidate: Candidate, _: Catalogue) -> Hashable | None:
-    return _rules(candidate.eligibility)
-
-
-def _applicability(candidate: Candidate, _: Catalogue) -> Hashable | None:
-    return _rules(candidate.applicability)
-
-
-def _suitability(candidate: Candidate, _: Catalogue) -> Hashable | None:
-    return _rules(candidate.suitability)
-
-
-def _rules(rules: tuple[LayerRule, ...]) -> Hashable | None:
-    """By type and value, since 1, 1.0 and True are equal and rules tell them apart."""
-    return tuple((rule.owner, repr(rule.predicate)) for rule in rules) or None
-
-
-def _asks(candidate: Candidate, _: Catalogue) -> Hashable | None:
-    return candidate.asks or None
 
 
 def _follow_up(candidate: Candidate, _: Catalogue) -> Hashable | None:
     return candidate.offer_id if candidate.is_follow_up else None
 
 
-def _opponents(candidate: Candidate, _: Catalogue) -> Hashable | None:
-    return candidate.never_with or None
-
-
 def _sighting(candidate: Candidate, _: Catalogue) -> Hashable:
     return (candidate.is_follow_up, candidate.offer_id)
 
 
-def _quiet(candidate: Candidate, catalogue: Catalogue) -> Hashable | None:
+def _rest(candidate: Candidate, catalogue: Catalogue) -> Hashable | None:
     return rules_for(catalogue.quiet_hours, candidate.channel_id) or None
 
 
-def _limited(candidate: Candidate, catalogue: Catalogue) -> Hashable | None:
+def _limits(candidate: Candidate, catalogue: Catalogue) -> Hashable | None:
     return shared_by(catalogue, candidate.touch)
-
-
-def _programmes(candidate: Candidate, _: Catalogue) -> Hashable | None:
-    return candidate.programmes or None
 
 
 def _has_company(situation: Situation) -> bool:
@@ -208,33 +170,39 @@ def _suppressed(lineup: Lineup, situation: Situation) -> BookRefusals:
 
 
 GATES: tuple[Gate, ...] = (
-    Gate(Layer.REQUEST, channel_gate, _channel, lambda situation: situation.channels is not None),
-    Gate(Layer.REQUEST, caller_gate, _offer, lambda situation: bool(situation.request.excluded_offers), _excluded),
-    Gate(Layer.REQUEST, slate_gate, _offer, lambda situation: bool(situation.slate), _in_slate),
+    Gate(Layer.REQUEST, channel_gate, _its("channel_id"), lambda situation: situation.channels is not None),
+    Gate(
+        Layer.REQUEST,
+        caller_gate,
+        _its("offer_id"),
+        lambda situation: bool(situation.request.excluded_offers),
+        _excluded,
+    ),
+    Gate(Layer.REQUEST, slate_gate, _its("offer_id"), lambda situation: bool(situation.slate), _in_slate),
     Gate(Layer.PROTECTION, protection_gate, _nothing, lambda situation: bool(situation.protections)),
-    Gate(Layer.CONSENT, consent_gate, _consent),
-    Gate(Layer.CONSENT, subscription_gate, _channel, lambda situation: bool(situation.unsubscribed)),
-    Gate(Layer.REACHABILITY, reach_gate, _channel),
+    Gate(Layer.CONSENT, consent_gate, _its("consent")),
+    Gate(Layer.CONSENT, subscription_gate, _its("channel_id"), lambda situation: bool(situation.unsubscribed)),
+    Gate(Layer.REACHABILITY, reach_gate, _its("channel_id")),
     Gate(Layer.VALIDITY, validity_gate, _validity),
-    Gate(Layer.STAGE, stage_gate, _stages),
+    Gate(Layer.STAGE, stage_gate, _its("stages")),
     Gate(Layer.PURPOSE, purpose_gate, _purpose, _has_purposes),
-    Gate(Layer.ELIGIBILITY, eligibility_gate, _eligibility),
-    Gate(Layer.APPLICABILITY, applicability_gate, _applicability),
-    Gate(Layer.APPLICABILITY, known_gate, _asks),
+    Gate(Layer.ELIGIBILITY, eligibility_gate, _rules("eligibility")),
+    Gate(Layer.APPLICABILITY, applicability_gate, _rules("applicability")),
+    Gate(Layer.APPLICABILITY, known_gate, _its("asks")),
     Gate(Layer.APPLICABILITY, follow_gate, _follow_up, lambda situation: situation.catalogue.conversation is not None),
-    Gate(Layer.SUITABILITY, suitability_gate, _suitability),
-    Gate(Layer.COMPATIBILITY, company_gate, _opponents, _has_company, _in_company),
-    Gate(Layer.COMPATIBILITY, order_gate, _offer, _has_company, _in_order),
-    Gate(Layer.CARE, care_gate, _class, lambda situation: bool(situation.paused)),
-    Gate(Layer.CONTACT_POLICY, state_gate, _class, lambda situation: situation.inputs.live.is_lost),
-    Gate(Layer.CONTACT_POLICY, contact_gate, _key, _has_caps, sweep=_book),
-    Gate(Layer.SUPPRESSION, suppression_gate, _key, _has_responses, sweep=_suppressed),
+    Gate(Layer.SUITABILITY, suitability_gate, _rules("suitability")),
+    Gate(Layer.COMPATIBILITY, company_gate, _its("never_with"), _has_company, _in_company),
+    Gate(Layer.COMPATIBILITY, order_gate, _its("offer_id"), _has_company, _in_order),
+    Gate(Layer.CARE, care_gate, _its("message_class"), lambda situation: bool(situation.paused)),
+    Gate(Layer.CONTACT_POLICY, state_gate, _its("message_class"), lambda situation: situation.inputs.live.is_lost),
+    Gate(Layer.CONTACT_POLICY, contact_gate, _its("key"), _has_caps, sweep=_book),
+    Gate(Layer.SUPPRESSION, suppression_gate, _its("key"), _has_responses, sweep=_suppressed),
     Gate(Layer.CONVERSATION, seen_gate, _sighting, lambda situation: bool(situation.seen.offers), _seen),
-    Gate(Layer.QUIET_HOURS, quiet_gate, _quiet),
-    Gate(Layer.CAPACITY, capacity_gate, _limited),
-    Gate(Layer.CREATIVE, creative_gate, _key, lambda situation: bool(situation.unfit), _unfit),
+    Gate(Layer.QUIET_HOURS, quiet_gate, _rest),
+    Gate(Layer.CAPACITY, capacity_gate, _limits),
+    Gate(Layer.CREATIVE, creative_gate, _its("key"), lambda situation: bool(situation.unfit), _unfit),
     Gate(Layer.TEST, holdout_gate, _nothing, lambda situation: situation.is_held_out),
-    Gate(Layer.TEST, programme_gate, _programmes, lambda situation: bool(situation.programmes)),
+    Gate(Layer.TEST, programme_gate, _its("programmes"), lambda situation: bool(situation.programmes)),
     Gate(Layer.TEST, arm_gate, _nothing, lambda situation: situation.is_silent_arm),
     Gate(Layer.SCORE, score_gate, _nothing, lambda situation: not situation.is_rankable),
 )
