@@ -85,7 +85,7 @@ async def prepare(state: LiveStore, client: redis.Redis, contacts: int, events: 
             )
             for k in range(events)
         ]  # fmt: skip
-        await state.take_in("events", takings)
+        await state.take("events", takings)
     client.hset("nb:{all}:evidence", mapping={f"offer-{n}": n for n in range(OFFERS)})
 
 

@@ -8,11 +8,7 @@ _LOG = structlog.get_logger("nextbest.serving")
 
 
 async def survive(step: Callable[[], Awaitable[object]], failure: str) -> bool:
-    """Take one step of a background loop; an unexpected error is logged, and the loop goes on.
-
-    Args:
-        step: The step.
-        failure: Name of the log entry where it fails.
+    """Take one step of a background loop; an unexpected error is logged as `failure`, and the loop goes on.
 
     Returns:
         False where it failed.

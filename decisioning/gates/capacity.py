@@ -44,7 +44,7 @@ def shared_by(catalogue: Catalogue, touch: Touch) -> tuple[Hashable, ...] | None
     limits = tuple(
         (limit.limit_id, value)
         for limit in catalogue.limits
-        if (value := _value(limit, touch)) == limit.of or limit.of is None
+        if (value := value_of(limit, touch)) == limit.of or limit.of is None
     )
     shares = tuple(share.share_id for share in catalogue.shares if share.department == touch.department)
     return (touch.channel_id, limits, shares) if limits or shares else None
@@ -125,7 +125,7 @@ def shadow_minor(catalogue: Catalogue, touch: Touch, cost_minor: float, supply: 
     price = 0.0
     for limit in _limits(catalogue, touch, run):
         of_all = supply.prices_minor.get(limit.limit_id, 0.0)
-        price += supply.prices_minor.get(price_name(limit, _value(limit, touch)), of_all) * _units(limit, cost_minor)
+        price += supply.prices_minor.get(price_name(limit, value_of(limit, touch)), of_all) * _units(limit, cost_minor)
     for share in catalogue.shares:
         if share.department == touch.department:
             price += supply.prices_minor.get(share.share_id, 0.0)
@@ -138,20 +138,24 @@ def _run(catalogue: Catalogue, touch: Touch, at: datetime) -> datetime:
 
 def _limits(catalogue: Catalogue, touch: Touch, run: datetime) -> Iterator[Limit]:
     """The limits that a message falls under, while they live."""
-    for limit in catalogue.limits:
-        has_begun = limit.starts_at is None or limit.starts_at <= run
-        is_over = limit.ends_at is not None and run >= limit.ends_at
-        if has_begun and not is_over and (limit.of is None or limit.of == _value(limit, touch)):
-            yield limit
+    return (limit for limit in catalogue.limits if falls_under(limit, touch, run))
 
 
-def _value(limit: Limit, touch: Touch) -> str | None:
-    value_of = _VALUES.get(limit.scope)
-    return None if value_of is None else value_of(touch)
+def falls_under(limit: Limit, touch: Touch, run: datetime) -> bool:
+    """Whether a limit looks at a message, and lives at the moment of its run (aware)."""
+    has_begun = limit.starts_at is None or limit.starts_at <= run
+    is_over = limit.ends_at is not None and run >= limit.ends_at
+    return has_begun and not is_over and limit.of in (None, value_of(limit, touch))
+
+
+def value_of(limit: Limit, touch: Touch) -> str | None:
+    """What a limit looks at in a message: its department, its channel, ...; None for a limit on everything."""
+    read = _VALUES.get(limit.scope)
+    return None if read is None else read(touch)
 
 
 def _counter(limit: Limit, touch: Touch, run: datetime) -> str:
-    return counter_name(limit, run, _value(limit, touch))
+    return counter_name(limit, run, value_of(limit, touch))
 
 
 def _units(limit: Limit, cost_minor: float) -> float:

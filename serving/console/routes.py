@@ -51,11 +51,8 @@ class Pages:
 def console_routes(settings: Settings, dependencies: Sequence[Depends] = ()) -> APIRouter:
     """Routes of the console: overview, list, one page per readout, and the files they load.
 
-    Handlers read small files, so they are plain functions, which the server runs beside its event loop.
-
-    Args:
-        settings: Names the folder of stored readouts.
-        dependencies: Guards of the pages; the style sheet and the font need none.
+    Handlers read small files, so they are plain functions, which the server runs beside its event loop. `dependencies`
+    guard the pages; the style sheet and the font need no guard.
     """
     router = APIRouter(prefix="/console", include_in_schema=False)
     assets = load_assets()

@@ -207,11 +207,9 @@ def replayed(stored: Answer, *, now: datetime) -> Answer:
 
 
 def withheld(answer: Answer, refused: Mapping[str, PermitVerdict]) -> Answer:
-    """A repeated answer with messages that may not be sent now: the decision stands in the log, and they do not go.
+    """A repeated answer without messages that may not be sent now, by what `refused` says of their keys.
 
-    Args:
-        answer: The repeated answer.
-        refused: What the gates say by key of the message they are against.
+    The decision stands in the log, and they do not go.
     """
     slate = [_withheld_position(position, refused) for position in answer["slate"]]
     denied = refused.get(key_of(answer["selected"]))
@@ -268,13 +266,7 @@ def unnamed(answer: Answer) -> Answer:
 
 
 def explanation(record: Record, *, policy: Policy, per_major: float) -> ExplanationDocument:
-    """Why a decision came out as it did, from its record alone.
-
-    Args:
-        record: The full record.
-        policy: For the currency and the unit of the amounts.
-        per_major: Minor units per major unit of the currency.
-    """
+    """Why a decision came out as it did, from its record alone; `per_major` is minor units per major unit."""
     decision, money = decision_from_record(record), Amounts(policy, per_major)
     currency = policy.catalogue.currency
     return {

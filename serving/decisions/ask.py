@@ -49,13 +49,7 @@ class Ask:
 
 
 def ask_of(form: DecisionBody, in_force: InForce, *, key: str | None = None, claim: Claim | None = None) -> Ask:
-    """Check what a caller filled in against the catalogue.
-
-    Args:
-        form: What the caller filled in.
-        in_force: The catalogue in force.
-        key: Identity of the ask where the form gives none.
-        claim: As in `Ask`.
+    """Check what a caller filled in against the catalogue; `key` is the ask's identity where the form gives none.
 
     Raises:
         UnknownNameError: No such touchpoint.

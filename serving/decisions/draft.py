@@ -58,12 +58,7 @@ def decide_many(
 ) -> list[Decision]:
     """Decide n asks without a word about it: nothing is written, rendered anew or logged.
 
-    Args:
-        in_force: Policy, schema and models.
-        asks: n asks.
-        known: What Redis holds for each.
-        now: Moment of the decisions.
-        decision_id: Id of each; None for fresh ones.
+    Ids are fresh, unless there is one for all of them.
     """
     return [
         _decide(in_force, inputs, decision_id or _new_id(ask))
@@ -79,28 +74,14 @@ def draft_many(
     *,
     decision_ids: Sequence[str] | None = None,
 ) -> list[Draft]:
-    """Decide n asks and write what they would be answered; nothing is logged.
-
-    Args:
-        in_force: Policy, schema and models.
-        asks: n asks.
-        known: What Redis holds for each.
-        now: Moment of the decisions.
-        decision_ids: Id of each; None for fresh ones.
-    """
+    """Decide n asks and write what they would be answered; nothing is logged. Ids are fresh, unless given."""
     ids = decision_ids if decision_ids is not None else [_new_id(ask) for ask in asks]
     looked_at = inputs_of(in_force, asks, known, now)
     return [_draft(in_force, *one) for one in zip(asks, known, looked_at, ids, strict=True)]
 
 
 def redraft_many(in_force: InForce, drafts: Sequence[Draft], conflicts: Sequence[Conflict]) -> list[Draft]:
-    """Decide again what lost a race, with the state that the winner left.
-
-    Args:
-        in_force: Policy, schema and models.
-        drafts: n drafts of one moment that were not committed.
-        conflicts: What Redis holds now, for each.
-    """
+    """Decide n drafts of one moment again that lost a race, with the state that the winner left."""
     if not drafts:
         return []
     return draft_many(
@@ -123,11 +104,7 @@ def draft_contended(in_force: InForce, draft: Draft) -> Draft:
 def draft_blind(in_force: InForce, ask: Ask, now: datetime, cause: str) -> Draft:
     """Silence for a customer of whom nothing is known now; a repeat of the ask is decided anew.
 
-    Args:
-        in_force: Policy, schema and models.
-        ask: The ask.
-        now: Moment of the decision.
-        cause: What was away, in the words of the log.
+    `cause` is what was away, in the words of the log.
     """
     silence = _decide(in_force, blind_inputs(in_force, ask, now, cause), _new_id(ask))
     return _written(in_force, ask, Known(), silence, {}, lasting_s=0.0)
@@ -140,13 +117,7 @@ def draft_unknown(in_force: InForce, draft: Draft) -> Draft:
 
 
 def entry_of(in_force: InForce, draft: Draft, *, keeps_record: bool = True) -> LogEntry:
-    """What the commit of a draft writes.
-
-    Args:
-        in_force: What the draft was made with.
-        draft: The decision to log.
-        keeps_record: Whether Redis keeps the record for reading back; the log has it in any case.
-    """
+    """What the commit of a draft writes; the log has the record in any case, Redis where `keeps_record`."""
     decision, is_lasting = draft.decision, draft.lasting_s > 0
     first, *further = decision_rows(decision, draft.record_json, in_force.catalogue)
     return LogEntry(
@@ -180,11 +151,7 @@ def explained(in_force: InForce, draft: Draft, answer: Answer) -> Answer:
 def rewritten(in_force: InForce, decision: Decision) -> tuple[Answer, float] | None:
     """The answer to a decision of the log, written anew from its record, and for how many seconds it stands.
 
-    None where it does not stand, or its content can no longer be rendered.
-
-    Args:
-        in_force: Policy in use now; content is rendered with its templates.
-        decision: A decision of the log.
+    None where it does not stand, or its content can no longer be rendered with the templates in use now.
     """
     if decision.touchpoint_id not in in_force.fitting:
         return None

@@ -116,13 +116,7 @@ class WhyNotAnswer(TypedDict):
 
 
 def explanation_for(record: Record, reader: Reader, locale: str | None) -> ExplainedAnswer:
-    """A decision in plain sentences.
-
-    Args:
-        record: The full record.
-        reader: Who is told.
-        locale: BCP 47 tag; None for the customer's own.
-    """
+    """A decision in plain sentences; `locale` is a BCP 47 tag, None for the customer's own."""
     decision = decision_from_record(record)
     sentences = explain_decision(decision, reader, locale)
     return {"decision_id": decision.decision_id, "for": reader.value, "sentences": list(sentences)}
@@ -141,15 +135,7 @@ async def why_not_answer(
 ) -> WhyNotAnswer:
     """Why an offer was not chosen, why it would not be now, and what would have let it win.
 
-    Args:
-        state: Redis, which is only read.
-        in_force: Policy and models in use now.
-        archive: Policies of former times.
-        record: The full record of the decision.
-        offer_id: The offer.
-        channel_id: Only this channel; None for any.
-        now: The moment of the question.
-        within_s: How long Redis may take.
+    Redis is only read, for at most `within_s` seconds. Without a channel it is about the offer on any of them.
 
     Raises:
         UnknownNameError: Neither the record nor the catalogue knows the offer or the channel.

@@ -16,13 +16,8 @@ from serving.log.log_rows import decision_of_position
 async def record_bytes(state: LiveStore, log_path: Path, decision_id: str, *, within_s: float) -> bytes:
     """The record of a decision, or of the decision that a position of a slate belongs to, as JSON.
 
-    A decision that the engine did not make has no record; its row in the log stands for it.
-
-    Args:
-        state: Redis.
-        log_path: Folder of the Delta tables.
-        decision_id: The decision or position.
-        within_s: How long Redis may take.
+    A decision that the engine did not make has no record; its row in the log stands for it. Redis may take
+    `within_s` seconds.
 
     Raises:
         UnavailableError: Redis is away, and without it nobody can tell whether the decision exists.

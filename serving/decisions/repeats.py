@@ -17,15 +17,7 @@ from serving.live.reader import Known, stored_answer_key
 
 
 def repeat(in_force: InForce, ask: Ask, known: Known, stored: bytes, now: datetime) -> Answer:
-    """The answer that an ask already got, unless its message may not be sent now: then hold, with the reasons.
-
-    Args:
-        in_force: Policy in use now.
-        ask: The repeated ask.
-        known: What Redis holds of the customer now.
-        stored: The answer given before, as JSON.
-        now: Moment of the repeat.
-    """
+    """The answer that an ask already got, unless its message may not be sent now: then hold, with the reasons."""
     answer = replayed(orjson.loads(stored), now=now)
     keys, decision_id = keys_of(answer), answer["decision_id"]
     if not keys or decision_id is None:
@@ -41,15 +33,8 @@ def refusals_now(
     """Why messages that were decided before may not be sent now, by message key; those that may are absent.
 
     A repeat keeps its decision when scores, stage or what applies moved on. Every gate that protects the customer is
-    asked again, with the contacts that the decision made taken out of the book.
-
-    Args:
-        in_force: Policy in use now.
-        ask: The repeated ask.
-        known: What Redis holds of the customer now.
-        message_keys: Messages of the decision that it got.
-        now: Moment of the repeat.
-        own: Ids of that decision's contacts, one for each placement that it filled or left to silence.
+    asked again, with the contacts that the decision made, `own`, taken out of the book: one for each
+    placement that it filled or left to silence.
     """
     inputs = unscored_inputs(in_force, ask, known, now)
     found = {
@@ -59,11 +44,7 @@ def refusals_now(
 
 
 def answer_again(in_force: InForce, decision: Decision) -> tuple[str, bytes, float] | None:
-    """What a repeat of a decision's ask gets, written anew from its record.
-
-    Args:
-        in_force: Policy in use now; content is rendered with its templates.
-        decision: A decision of the log.
+    """What a repeat of a decision's ask gets, written anew from its record with the templates in use now.
 
     Returns:
         Where Redis keeps it, the answer as JSON, and for how many seconds from the decision on; None where a repeat is

@@ -49,15 +49,9 @@ class SilentAnswers:
         cause: str,
         withdrawn: Sequence[Draft] = (),
     ) -> list[Answer]:
-        """Silence for n asks, in order.
+        """Silence for n asks, in order, before `ends_at` by the clock of the event loop.
 
-        Args:
-            in_force: Policy in use.
-            asks: n asks.
-            now: Moment of the decisions.
-            ends_at: When the callers stop waiting, by the clock of the event loop.
-            cause: What was away, in the words of the log.
-            withdrawn: Drafts that may be in the log although their callers are told something else now.
+        Drafts that are `withdrawn` may be in the log although their callers are told something else now.
         """
         drafts = [draft_blind(in_force, ask, now, cause) for ask in asks]
         to_log = [draft for draft in drafts if self._is_for_log(draft)]

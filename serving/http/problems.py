@@ -70,12 +70,7 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it a problem
         self.headers = dict(headers or {})
 
     def document(self, *, instance: str, request_id: str) -> dict[str, Any]:
-        """The problem document.
-
-        Args:
-            instance: Path of the request.
-            request_id: Its id, which is also in the server's log.
-        """
+        """The problem document of a request; its id is also in the server's log."""
         document: dict[str, Any] = {
             "type": f"urn:nextbest:problem:{self.code}",
             "title": self.code.replace("_", " ").capitalize(),

@@ -1,6 +1,6 @@
 """Bytes in, bytes out: how every route reads a body and writes an answer."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -10,7 +10,8 @@ from pydantic_core import from_json
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serving.forms import Body, validate
+from serving.errors import Fault, InvalidFormError
+from serving.forms import Body, unknown_name, validate
 from serving.http.bodies import MAX_BATCH, ListBody
 from serving.http.problems import Problem
 from serving.live.reader import Claim
@@ -46,6 +47,29 @@ async def read_body[T: Body](request: Request, model: type[T]) -> T:
         if isinstance(items, list) and len(items) > MAX_BATCH:
             raise Problem(413, "too_many_items", f"at most {MAX_BATCH} items fit in one request; send several")
     return validate(model, sent)
+
+
+def query_of(
+    request: Request, known: Sequence[str], *, required: str | None = None, open_prefix: str | None = None
+) -> dict[str, str]:
+    """The query parameters of a request, each given once; names that begin with `open_prefix` are free.
+
+    Raises:
+        InvalidFormError: A parameter that is unknown, given twice or missing.
+    """
+    pairs = request.query_params.multi_items()
+    names, known = [name for name, _ in pairs], [*known, *([open_prefix] if open_prefix else [])]
+    faults = [
+        Fault(pointer=name, detail=unknown_name("parameter", name, known))
+        for name in names
+        if name not in known and not (open_prefix and name.startswith(open_prefix))
+    ]
+    faults += [Fault(pointer=name, detail="must be given once") for name in sorted(set(names)) if names.count(name) > 1]
+    if required is not None and required not in names:
+        faults.append(Fault(pointer=required, detail="must be given"))
+    if faults:
+        raise InvalidFormError(faults)
+    return dict(pairs)
 
 
 def parse_json(body: bytes) -> Any:

@@ -37,11 +37,7 @@ class Visitor:
 def joined(changes: Changes, who: Visitor, catalogue: Catalogue, now: datetime) -> Changes:
     """Changes of an event `identified`, with everything that is to be the customer's.
 
-    Args:
-        changes: What the event changes by itself.
-        who: The visitor.
-        catalogue: Declares the kinds of cases.
-        now: When we heard of it (aware, UTC); what the visitor refused later counts as of then.
+    What the visitor refused later than `now`, when we heard of it, counts as of then.
     """
     visitor = who.known
     return replace(

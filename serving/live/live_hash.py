@@ -79,15 +79,9 @@ def unsubscribed(channel_id: str, at: datetime) -> Word:
 
 
 def opened(kind: str, case_id: str, at: datetime, *, severity: str, channel_id: str | None, rest_s: float) -> Word:
-    """A case is open; at one moment the longest rest stands.
+    """A case is open, with seconds of rest once it is resolved: of words of one moment the longest rest stands.
 
-    Args:
-        kind: Kind of case.
-        case_id: Which.
-        at: Since when (aware).
-        severity: How grave.
-        channel_id: Where it was reported; None where nobody said.
-        rest_s: Seconds of rest after it is resolved.
+    The channel is where it was reported, None where nobody said.
     """
     rest = int(min(rest_s, _LONGEST_REST_S))
     word = orjson.dumps([severity, channel_id]).decode()

@@ -44,14 +44,12 @@ from serving.live.reader import (
     query_json,
     read_call,
     since_of,
-    stored_answer_key,
     supply_of,
 )
 from serving.live.recent_events import RECENT
 from serving.live.redis_link import Command, RedisLink, Reply, connect
 from serving.live.scripts import COMMIT_DECISION, READ, READ_PERMIT, READ_SUPPLY, SETTLE_PERMIT, TAKE_IN, Script
 from serving.live.writer import (
-    FurtherRow,
     LogEntry,
     Settlement,
     Taken,
@@ -241,10 +239,6 @@ class LiveStore:
     async def permit_context(self, decision_id: str, supply: SupplyQuery) -> PermitContext | None:
         """A decision with everything about its customer now, in one round trip.
 
-        Args:
-            decision_id: Of a decision, or of a further position of a slate.
-            supply: What to read of what all share, and the moment.
-
         Returns:
             None where Redis does not hold the decision (any more).
 
@@ -299,16 +293,8 @@ class LiveStore:
             return None
         return (await self._ask([("HGET", decision_key(decision_id, shard), DecisionField.RECORD)]))[0]
 
-    async def take_in(self, table: str, takings: Sequence[Taking]) -> list[bool]:
-        """Whether each of n reports was accepted; see `take`."""
-        return [what is Taken.IN for what in await self.take(table, takings)]
-
     async def take(self, table: str, takings: Sequence[Taking]) -> list[Taken]:
-        """Take reports in, each in one step: its row in the log, the mark that it was seen, and what it changes.
-
-        Args:
-            table: Name of the canonical table.
-            takings: n reports.
+        """Take n reports in, each in one step: its row in the log, the mark that it was seen, and what it changes.
 
         Returns:
             What became of each.
@@ -455,24 +441,3 @@ def _moment_of(entry: LogEntry) -> datetime:
         return entry.supply.now
     contacts = entry.reservation.contacts if entry.reservation is not None else ()
     return max((one.at for one in contacts), default=_EPOCH)
-
-
-__all__ = [
-    "GONE",
-    "Claim",
-    "Conflict",
-    "FurtherRow",
-    "Gone",
-    "Known",
-    "LiveStore",
-    "LogEntry",
-    "Lookup",
-    "Owner",
-    "PermitContext",
-    "Settlement",
-    "SupplyQuery",
-    "Taken",
-    "Taking",
-    "shard_in",
-    "stored_answer_key",
-]

@@ -10,10 +10,6 @@ from features.log.contracts import DECISIONS
 def find_decisions(log_path: Path, decision_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Rows of the canonical table `decisions` by id; ids that the log does not have are absent.
 
-    Args:
-        log_path: Folder of the Delta tables.
-        decision_ids: What to look for.
-
     Raises:
         LogUnavailableError: The log cannot be read.
     """

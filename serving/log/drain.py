@@ -163,12 +163,6 @@ def run_drain(settings: Settings, redis_url: str, stop: threading.Event, *, inte
 def drain_alone(client: redis.Redis, log: EventLog, spool: Path, *, wait_seconds: float = 0.0) -> DrainReport:
     """Move all that waits now, in the spool and in the streams, into the log; the only drain of this home to do so.
 
-    Args:
-        client: The Redis of this home.
-        log: Where rows go.
-        spool: Folder of the spool.
-        wait_seconds: How long to wait for another drain that is at work.
-
     Raises:
         UnavailableError: Another drain is still at work, or Redis is away; the spool is drained all the same.
         LogUnavailableError: The log could not be written; what was not stored stays where it was.

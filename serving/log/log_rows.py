@@ -34,11 +34,6 @@ def decision_rows(decision: Decision, record: bytes, catalogue: Catalogue) -> li
 
     Every position has outcomes of its own, so evaluation and learning look at it by itself. The record, which tells of
     all of them, stands in the first row.
-
-    Args:
-        decision: The decision.
-        record: Its full record, as JSON.
-        catalogue: Says how long the window is in which its worth is counted.
     """
     first = decision_row(decision, record, catalogue)
     if not decision.further:
@@ -94,13 +89,7 @@ def decision_row(decision: Decision, record: bytes, catalogue: Catalogue) -> Str
 
 
 def outcome_row(item: OutcomeItem, *, customer_id: str, now: datetime, per_major: float) -> StreamRow:
-    """The row of a reported outcome.
-
-    Args:
-        item: The report.
-        customer_id: Whose decision it was.
-        now: When the report arrived.
-        per_major: Minor units per major unit of its currency.
+    """The row of a reported outcome that arrived now; `per_major` is minor units per major unit of its currency.
 
     Raises:
         ValueError: The amount has a fraction of a minor unit.

@@ -38,16 +38,8 @@ def correct_customer(
 ) -> tuple[str, ...]:
     """Write a new profile row with other values; the next decision looks at it.
 
-    Consents, protections and opt-outs are no corrections: they are answers, and come as events.
-
-    Args:
-        settings: Where state is.
-        redis_url: The Redis in force.
-        catalogue: Declares attributes and their values.
-        customer_id: Who.
-        corrections: What to change.
-        now: When (aware).
-        by: Who asked: the name of an API key, or the command line.
+    Consents, protections and opt-outs are no corrections: they are answers, and come as events. `by` is who asked: the
+    name of an API key, or the command line.
 
     Returns:
         Names that have another value now.

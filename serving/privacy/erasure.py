@@ -88,14 +88,7 @@ def erase_customer(
 ) -> Erasure:
     """Erase a customer everywhere, for good; repeating it finds nothing more.
 
-    Args:
-        settings: Where state is.
-        redis_url: The Redis in force.
-        customer_id: Who.
-        now: When (aware).
-        ground: Why.
-        by: Who asked: the name of an API key, or the command line.
-        on_step: Told what is being done.
+    `by` is who asked, as in `correct_customer`; `on_step` is told what is being done.
 
     Raises:
         InvalidInputError: Nothing is held of this customer, and nothing was erased; or the id is empty.

@@ -34,15 +34,8 @@ def readmit_customer(
 ) -> None:
     """Take a customer in again; rows, events and answers from before `given_at` still do not come back.
 
-    Args:
-        settings: Where state is.
-        redis_url: The Redis in force.
-        catalogue: Names channels and purposes.
-        customer_id: Who.
-        consents: Channel and purpose of each new yes; at least one.
-        given_at: When it was given (aware); after the erasure, and not ahead of now.
-        now: When (aware).
-        by: Who asked: the name of an API key, or the command line.
+    It takes at least one new yes, by channel and purpose, given after the erasure. `by` is who asked, as in
+    `correct_customer`.
 
     Raises:
         InvalidInputError: The customer was not erased, or the consent does not fit.

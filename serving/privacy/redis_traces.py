@@ -95,11 +95,8 @@ def find_traces(
 ) -> RedisTraces:
     """Everything in Redis that is about a customer; it walks over all keys, a thousand at a time.
 
-    Args:
-        client: The Redis of this home.
-        customer_id: Who.
-        decision_ids: Decisions of theirs that the log knows.
-        message_ids: Reports of theirs that the log knows, as `events:<id>` and `outcomes:<id>`.
+    Decisions and reports that the log knows of them are looked for by their ids, reports by `events:<id>` and
+    `outcomes:<id>`.
 
     Raises:
         UnavailableError: Redis is away.

@@ -34,15 +34,8 @@ def show_customer(
 ) -> dict[str, Any]:
     """Everything that is held of a customer, with where it came from, what it is for and how long it stays.
 
-    Keys of the log's seal and what tells of other members of a household are left out. That it was shown is noted.
-
-    Args:
-        settings: Where state is.
-        redis_url: The Redis in force.
-        catalogue: Says what features mean.
-        customer_id: Who.
-        now: When (aware).
-        by: Who asked: the name of an API key, or the command line.
+    Keys of the log's seal and what tells of other members of a household are left out. That it was shown is noted,
+    and `by` whom it was asked for, as in `correct_customer`.
 
     Returns:
         `customer_id`, `as_of`, `held` (a list of places, each with its rows), `is_known`.

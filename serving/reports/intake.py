@@ -27,9 +27,11 @@ from serving.errors import Fault, InvalidFormError
 from serving.forms import Body, EventItem, OutcomeItem, validate
 from serving.in_force.policy_in_force import InForce
 from serving.live.changes import changes_of_event, changes_of_outcome, fitted_event, in_utc, touch_in_catalogue
+from serving.live.decision_hash import Owner
 from serving.live.join import JOINING, Visitor, forwarded, joined, told_who
 from serving.live.reader import Lookup
-from serving.live.store import LiveStore, Owner, Taken, Taking
+from serving.live.store import LiveStore
+from serving.live.writer import Taken, Taking
 from serving.log.archive import find_decisions
 from serving.log.log_rows import event_row, outcome_row
 

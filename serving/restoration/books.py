@@ -49,13 +49,8 @@ def restore_books(
 ) -> Restored:
     """Bring back what the log tells of contacts, cases, words and counters. Profiles must be there already.
 
-    Args:
-        client: The Redis of this home.
-        log: The log; what waits in streams or in the spool is not in it yet.
-        settings: How long decisions are kept, and where catalogues of old are.
-        in_force: The catalogue in force.
-        now: When (aware).
-        was_lost: Live state was lost; otherwise only what it never had is added, such as imported contacts.
+    What waits in streams or in the spool is not in the log yet. Where live state was not lost, only
+    what it never had is added, such as imported contacts.
 
     Raises:
         UnavailableError: Redis went away; run it again.

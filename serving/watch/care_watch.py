@@ -40,11 +40,6 @@ class CaseCounts:
 def count_cases(log_path: Path, catalogue: Catalogue, now: datetime) -> CaseCounts:
     """Cases that are open, and those of them that are overdue; blocks on the disk.
 
-    Args:
-        log_path: Folder of the Delta tables.
-        catalogue: Kinds of trouble with the time to answer.
-        now: The moment (aware).
-
     Raises:
         LogUnavailableError: The log cannot be read.
     """

@@ -20,12 +20,10 @@ import orjson
 import structlog
 
 from decisioning.catalogue.catalogue import Catalogue
-from decisioning.catalogue.contact_policy import Touch
 from decisioning.catalogue.limits import (
     DepartmentShare,
     Limit,
     LimitMeasure,
-    LimitScope,
     counter_name,
     price_name,
     total_counter_name,
@@ -33,10 +31,12 @@ from decisioning.catalogue.limits import (
 from decisioning.choice.pacing import Pace, SharePace, elapsed_share, next_price, next_share_price
 from decisioning.errors import InvalidInputError, UnavailableError
 from decisioning.gates.arrival import run_at
+from decisioning.gates.capacity import falls_under, value_of
 from features.online.redis_keys import DEMAND_KEY, PACER_KEY, PACES_KEY, PRICES_KEY, counter_key
 from serving.background import survive
 from serving.errors import NotReadyError
 from serving.in_force.policy_in_force import InForce
+from serving.live.encoding import pairs_of
 from serving.live.redis_link import Command, RedisLink, Reply, connect
 from serving.live.scripts import LEAD_PACING, WRITE_PRICES
 from serving.metrics import Metrics
@@ -77,14 +77,7 @@ class Pacer:
     def __init__(
         self, url: str, *, in_force: Callable[[], InForce], now: Callable[[], datetime], metrics: Metrics | None = None
     ) -> None:
-        """Prepare; nothing is opened before the first look.
-
-        Args:
-            url: Where Redis is.
-            in_force: What is in force; its catalogue names limits and shares.
-            now: The clock.
-            metrics: Where prices are shown; None to show them nowhere.
-        """
+        """Prepare; nothing is opened before the first look, and prices are shown where there are metrics."""
         self._url = url
         self._in_force = in_force
         self._now = now
@@ -159,18 +152,8 @@ class Pacer:
 
     async def _write(self, steps: Mapping[str, Mapping[str, Any]]) -> None:
         words = [word for name, one in steps.items() for word in (name, repr(one["price_minor"]), orjson.dumps(one))]
-        command: Command = (
-            "EVAL",
-            WRITE_PRICES.text,
-            3,
-            PACER_KEY,
-            PRICES_KEY,
-            PACES_KEY,
-            self._name,
-            len(steps),
-            *words,
-        )
-        await self._ask([command])
+        keys = (PACER_KEY, PRICES_KEY, PACES_KEY)
+        await self._ask([("EVAL", WRITE_PRICES.text, len(keys), *keys, self._name, len(steps), *words)])
 
     def _show(
         self, lines: Sequence[PacedSupply], amounts: Mapping[str, float], steps: Mapping[str, Mapping[str, Any]]
@@ -186,12 +169,7 @@ class Pacer:
 
 
 def lines_of(catalogue: Catalogue, now: datetime) -> tuple[PacedSupply, ...]:
-    """Every limit that lives and every share, as they are counted now.
-
-    Args:
-        catalogue: Limits, shares and the messages that fall under them.
-        now: The moment (aware); a channel with a cut-off counts to its next run.
-    """
+    """Every limit that lives and every share, as counted now; a channel with a cut-off counts to its next run."""
     found: dict[str, PacedSupply] = {}
     for limit in catalogue.limits:
         for line in _lines_of_limit(catalogue, limit, now):
@@ -223,31 +201,9 @@ def _lines_of_limit(catalogue: Catalogue, limit: Limit, now: datetime) -> Iterat
         channel, touch = catalogue.channels[creative.channel_id], catalogue.touch(creative.parts)
         value, run = value_of(limit, touch), run_at(channel, now)
         step = channel.cost_minor if limit.measure is LimitMeasure.COST else 1.0
-        if step > 0 and lives(limit, run) and limit.of in (None, value):
+        if step > 0 and falls_under(limit, touch, run):
             name = counter_name(limit, run, value)
             yield PacedSupply(price=price_name(limit, value), rule=limit, counter=name, run=run, step=step)
-
-
-def value_of(limit: Limit, touch: Touch) -> str | None:
-    """What a limit looks at in a message: its department, its channel, ...; None for a limit on everything."""
-    match limit.scope:
-        case LimitScope.EVERYTHING:
-            return None
-        case LimitScope.DEPARTMENT:
-            return touch.department
-        case LimitScope.GOAL:
-            return touch.goal_id
-        case LimitScope.CLASS:
-            return touch.message_class
-        case LimitScope.CHANNEL:
-            return touch.channel_id
-        case LimitScope.OFFER:
-            return touch.offer_id
-
-
-def lives(limit: Limit, at: datetime) -> bool:
-    """Whether a limit holds at a moment."""
-    return (limit.starts_at is None or limit.starts_at <= at) and (limit.ends_at is None or at < limit.ends_at)
 
 
 def _step(
@@ -284,11 +240,11 @@ def _fields(known: Mapping[str, Any], *names: str) -> dict[str, float]:
 
 
 def _known(paces: Sequence[bytes]) -> dict[str, Mapping[str, Any]]:
-    return {name.decode(): orjson.loads(one) for name, one in zip(paces[::2], paces[1::2], strict=True)}
+    return {name.decode(): orjson.loads(one) for name, one in pairs_of(paces)}
 
 
 def _hourly(demand: Sequence[bytes]) -> list[float]:
-    known = {name.decode(): float(one) for name, one in zip(demand[::2], demand[1::2], strict=True)}
+    known = {name.decode(): float(one) for name, one in pairs_of(demand)}
     return [known.get(str(hour), 0.0) for hour in range(_HOURS)] if known else []
 
 

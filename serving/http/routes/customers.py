@@ -1,6 +1,7 @@
 """The rights of a customer over HTTP: what is held, corrected, erased."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -85,16 +86,7 @@ async def show(customer_id: PathId, request: Request) -> Response:
     """
     from serving.privacy.subject_access import show_customer
 
-    engine = engine_of(request)
-    shown = await asyncio.to_thread(
-        show_customer,
-        engine.settings,
-        redis_url_of(engine.settings),
-        engine.refresher.current().catalogue,
-        customer_id,
-        now=engine.now(),
-        by=_caller(request),
-    )
+    shown = await _done(request, show_customer, engine_of(request).refresher.current().catalogue, customer_id)
     if not shown["is_known"]:
         raise _unknown()
     return json_response(shown)
@@ -118,16 +110,8 @@ async def correct(customer_id: PathId, request: Request) -> Response:
     body = await read_body(request, CorrectionBody)
     if not await asyncio.to_thread(is_known, engine.settings, customer_id):
         raise _unknown()
-    corrected = await asyncio.to_thread(
-        correct_customer,
-        engine.settings,
-        redis_url_of(engine.settings),
-        engine.refresher.current().catalogue,
-        customer_id,
-        body.values,
-        now=engine.now(),
-        by=_caller(request),
-    )
+    catalogue = engine.refresher.current().catalogue
+    corrected = await _done(request, correct_customer, catalogue, customer_id, body.values)
     return json_response({"customer_id": customer_id, "corrected": corrected})
 
 
@@ -146,16 +130,8 @@ async def erase(customer_id: PathId, request: Request) -> Response:
     """
     from serving.privacy.erasure import erase_customer
 
-    engine = engine_of(request)
     try:
-        done = await asyncio.to_thread(
-            erase_customer,
-            engine.settings,
-            redis_url_of(engine.settings),
-            customer_id,
-            now=engine.now(),
-            by=_caller(request),
-        )
+        done = await _done(request, erase_customer, customer_id)
     except InvalidInputError as error:
         raise _unknown() from error
     return json_response(asdict(done))
@@ -179,23 +155,16 @@ async def readmit(customer_id: PathId, request: Request) -> Response:
     body = await read_body(request, ReadmissionBody)
     if not await asyncio.to_thread(was_erased, engine.settings, customer_id):
         raise Problem(404, "unknown_customer", "customer must be one who was erased, got another")
-    await asyncio.to_thread(
-        readmit_customer,
-        engine.settings,
-        redis_url_of(engine.settings),
-        engine.refresher.current().catalogue,
-        customer_id,
-        [(one.channel, one.purpose) for one in body.consents],
-        given_at=body.given_at,
-        now=engine.now(),
-        by=_caller(request),
-    )
+    catalogue, consents = engine.refresher.current().catalogue, [(one.channel, one.purpose) for one in body.consents]
+    await _done(request, readmit_customer, catalogue, customer_id, consents, given_at=body.given_at)
     return json_response({"customer_id": customer_id, "readmitted_since": body.given_at.isoformat()})
 
 
-def _caller(request: Request) -> str:
-    key = request.state.key
-    return "open door" if key is None else f"key {key.name}"
+async def _done[T](request: Request, act: Callable[..., T], *what: Any, **further: Any) -> T:
+    """What an act on a customer's data gives, done beside the event loop in the name of who asks."""
+    settings, key = engine_of(request).settings, request.state.key
+    further |= {"now": engine_of(request).now(), "by": "open door" if key is None else f"key {key.name}"}
+    return await asyncio.to_thread(act, settings, redis_url_of(settings), *what, **further)
 
 
 def _unknown() -> Problem:

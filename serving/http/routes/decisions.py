@@ -12,8 +12,7 @@ from decisioning.errors import NextbestError
 from serving.decisions.answer import Answer
 from serving.decisions.ask import Ask, ask_of
 from serving.decisions.records import record_bytes
-from serving.errors import Fault, InvalidFormError
-from serving.forms import DecisionBody, PathId, unknown_name, validate
+from serving.forms import DecisionBody, PathId, validate
 from serving.http.access import needs
 from serving.http.api_keys import Scope
 from serving.http.bodies import BatchBody
@@ -27,7 +26,7 @@ from serving.http.documents import (
 from serving.http.engine import Engine, engine_of
 from serving.http.flat_answer import FlatAnswer, flat
 from serving.http.problems import Problem, problem_of, request_id
-from serving.http.requests import Idempotency, idempotency_of, json_response, read_body
+from serving.http.requests import Idempotency, idempotency_of, json_response, query_of, read_body
 from serving.in_force.policy_in_force import InForce
 
 BATCH_SLICE = 20
@@ -179,16 +178,7 @@ def _body_of_query(request: Request) -> DecisionBody:
     Raises:
         InvalidFormError: A parameter that is unknown, given twice, or not what it must be.
     """
-    given = request.query_params.multi_items()
-    names = [name for name, _ in given]
-    faults = [
-        Fault(pointer=name, detail=unknown_name("parameter", name, [*_PARAMETERS, CONTEXT_PREFIX]))
-        for name in names
-        if name not in _PARAMETERS and not name.startswith(CONTEXT_PREFIX)
-    ]
-    faults += [Fault(pointer=name, detail="must be given once") for name in sorted(set(names)) if names.count(name) > 1]
-    if faults:
-        raise InvalidFormError(faults)
+    given = query_of(request, list(_PARAMETERS), open_prefix=CONTEXT_PREFIX).items()
     values: dict[str, Any] = {_PARAMETERS[name]: _listed(name, text) for name, text in given if name in _PARAMETERS}
     context = {name.removeprefix(CONTEXT_PREFIX): text for name, text in given if name.startswith(CONTEXT_PREFIX)}
     return validate(DecisionBody, {**values, "context": context})

@@ -1,7 +1,5 @@
 """Why a decision came out as it did, and what would have let another message win; asking changes nothing."""
 
-from collections.abc import Mapping
-
 from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,7 +14,7 @@ from serving.http.access import needs
 from serving.http.api_keys import Scope
 from serving.http.documents import parameters, problems
 from serving.http.engine import engine_of
-from serving.http.requests import json_response
+from serving.http.requests import json_response, query_of
 
 router = APIRouter(tags=["explanations"])
 _READ = [Depends(needs(Scope.READ))]
@@ -38,7 +36,7 @@ async def explain(decision_id: PathId, request: Request) -> Response:
     others hold personal data.
     """
     engine = engine_of(request)
-    given = _given(request, _FOR, required="for")
+    given = query_of(request, list(_FOR), required="for")
     if given["for"] not in list(Reader):
         raise InvalidFormError([Fault(pointer="for", detail=unknown_name("reader", given["for"], list(Reader)))])
     record = await record_of(
@@ -60,7 +58,7 @@ async def why_not(decision_id: PathId, request: Request) -> Response:
     Nothing is sent, reserved, logged or remembered.
     """
     engine = engine_of(request)
-    given = _given(request, _WHY_NOT, required="offer")
+    given = query_of(request, list(_WHY_NOT), required="offer")
     within_s = engine.settings.deadline_ms / 1000
     record = await record_of(engine.state, engine.settings.log_path, decision_id, within_s=within_s)
     answer = await why_not_answer(
@@ -74,22 +72,3 @@ async def why_not(decision_id: PathId, request: Request) -> Response:
         within_s=within_s,
     )
     return json_response(answer)
-
-
-def _given(request: Request, known: Mapping[str, str], *, required: str) -> dict[str, str]:
-    """The parameters of a question.
-
-    Raises:
-        InvalidFormError: A parameter that is unknown, given twice or missing.
-    """
-    pairs = request.query_params.multi_items()
-    names = [name for name, _ in pairs]
-    faults = [
-        Fault(pointer=name, detail=unknown_name("parameter", name, list(known))) for name in names if name not in known
-    ]
-    faults += [Fault(pointer=name, detail="must be given once") for name in sorted(set(names)) if names.count(name) > 1]
-    if required not in names:
-        faults.append(Fault(pointer=required, detail="must be given"))
-    if faults:
-        raise InvalidFormError(faults)
-    return dict(pairs)

@@ -19,7 +19,7 @@ from serving.http.documents import KnownAnswer, problems
 from serving.http.engine import engine_of
 from serving.http.problems import Problem
 from serving.http.requests import json_response
-from serving.live.store import Lookup
+from serving.live.reader import Lookup
 
 IMPORTED = "import"
 """Source of attributes that came with the customer's row."""

@@ -1,8 +1,8 @@
 """Take in what happened: outcomes of decisions, and events of customers."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 from fastapi import APIRouter, Depends
 from starlette.requests import Request
@@ -11,11 +11,12 @@ from starlette.responses import Response
 from decisioning.errors import UnavailableError
 from serving.http.access import needs
 from serving.http.api_keys import Scope
-from serving.http.bodies import EventsBody, OutcomesBody
+from serving.http.bodies import EventsBody, ListBody, OutcomesBody
 from serving.http.documents import ReportAnswer, problems, request_body
-from serving.http.engine import Engine, engine_of
+from serving.http.engine import engine_of
 from serving.http.requests import json_response, read_body
-from serving.reports.intake import Report
+from serving.in_force.policy_in_force import InForce
+from serving.reports.intake import Intake, Report
 
 INTAKE_DEADLINE_S = 5.0
 """Reports may take longer than decisions: nobody waits for them with a page half drawn."""
@@ -36,11 +37,7 @@ async def report_outcomes(request: Request) -> Response:
 
     `unsubscribed` counts at once: the next decision no longer uses that channel for anything that needs consent.
     """
-    engine = engine_of(request)
-    body = await read_body(request, OutcomesBody)
-    async with _in_time(engine):
-        report = await engine.intake.outcomes(body.outcomes, engine.refresher.current())
-    return _answer(engine, report, "outcomes")
+    return await _taken(request, OutcomesBody, Intake.outcomes)
 
 
 @router.post(
@@ -53,27 +50,20 @@ async def report_outcomes(request: Request) -> Response:
 )
 async def report_events(request: Request) -> Response:
     """Report what customers did or suffered, 1 to 500 at once; each item is taken in once, by its `message_id`."""
-    engine = engine_of(request)
-    body = await read_body(request, EventsBody)
-    async with _in_time(engine):
-        report = await engine.intake.events(body.events, engine.refresher.current())
-    return _answer(engine, report, "events")
+    return await _taken(request, EventsBody, Intake.events)
 
 
-@asynccontextmanager
-async def _in_time(engine: Engine) -> AsyncIterator[None]:
-    """Redis that does not answer in time is Redis that is away."""
+async def _taken(
+    request: Request, form: type[ListBody], take_in: Callable[[Intake, Sequence[Any], InForce], Awaitable[Report]]
+) -> Response:
+    engine, kind = engine_of(request), form.list_of[0]
+    values = getattr(await read_body(request, form), kind)
     try:
         async with asyncio.timeout(INTAKE_DEADLINE_S):
-            yield
-    except TimeoutError as error:
+            report = await take_in(engine.intake, values, engine.refresher.current())
+    except TimeoutError as error:  # Redis that does not answer in time is Redis that is away
         engine.state.doubt()
         raise UnavailableError("Redis must answer in time, got nothing; repeat the request") from error
-
-
-def _answer(engine: Engine, report: Report, kind: str) -> Response:
-    for status, count in (
-        ("accepted", len(report.accepted)), ("duplicate", len(report.duplicate)), ("rejected", len(report.rejected))
-    ):  # fmt: skip
-        engine.metrics.reports.labels(kind, status).inc(count)
+    for status in ("accepted", "duplicate", "rejected"):
+        engine.metrics.reports.labels(kind, status).inc(len(getattr(report, status)))
     return json_response(report.document(), status=202)

@@ -12,7 +12,7 @@ from serving.live.changes import Changes
 from serving.live.encoding import time_text
 from serving.live.reader import Conflict, Known, Lookup, SupplyQuery
 from serving.live.store import LiveStore
-from serving.live.writer import LogEntry, Settlement, Taking
+from serving.live.writer import LogEntry, Settlement, Taken, Taking
 from tests.touches import make_touch
 
 NOW = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)
@@ -81,8 +81,8 @@ class Decider:
             changes=changes,
             decision_id=decision_id,
         )
-        [is_new] = await self.state.take_in("outcomes", [taking])
-        return is_new
+        [taken] = await self.state.take("outcomes", [taking])
+        return taken is Taken.IN
 
     async def settle(self, decision_id: str, *, is_allowed: bool, answer: bytes = b"{}") -> bytes | Conflict | None:
         context = await self.state.permit_context(decision_id, query(self.now))

@@ -184,14 +184,14 @@ async def test_recent_behaviour_is_of_the_last_day_and_bounded(decider: Decider,
         changes = Changes(event=(time_text(at), f"browse\0e-{n}"))
         return Taking(seen_as=f"events:e-{n}", customer_id="C-1", row=b"{}", now=decider.now, changes=changes)
 
-    await decider.state.take_in("events", [taking(n, NOW - timedelta(minutes=n)) for n in range(MOST_EVENTS + 20)])
+    await decider.state.take("events", [taking(n, NOW - timedelta(minutes=n)) for n in range(MOST_EVENTS + 20)])
     events = (await decider.read()).live.events
     assert len(events) == MOST_EVENTS
     assert (events[-1].event_type, events[-1].at) == ("browse", NOW)
 
     decider.now += timedelta(hours=23, minutes=30)
     assert len((await decider.read()).live.events) == 31
-    await decider.state.take_in("events", [taking(1_000, decider.now)])
+    await decider.state.take("events", [taking(1_000, decider.now)])
     assert live_redis.zcard(events_key("C-1")) == 32
     assert 0 < live_redis.ttl(events_key("C-1")) < 2 * 86_400  # pyright: ignore[reportOperatorIssue]
 

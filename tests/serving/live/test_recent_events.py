@@ -84,7 +84,7 @@ async def test_whatever_order_reports_come_in_the_newest_of_each_type_are_kept(
     state = LiveStore(redis_url, decision_ttl=timedelta(days=7))
     await state.start()
 
-    await state.take_in(
+    await state.take(
         "events",
         [
             Taking(
