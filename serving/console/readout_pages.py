@@ -36,7 +36,7 @@ BROKEN = frozenset({RefusalCode.SAMPLE_RATIO, RefusalCode.UNKNOWN_ARM})
 CUSTOMER = "customer"
 HEALTH_WORDS = {Health.OK: "Fine", Health.WARN: "Look", Health.ALARM: "Stop", Health.UNKNOWN: "Unknown"}
 
-type Shown = dict[str, Any]
+type PageValues = dict[str, Any]
 """What a template shows, by the names that it uses; a name that is not there is an error of the template."""
 
 
@@ -48,7 +48,7 @@ class Badge:
     tone: str
 
 
-def card_of(readout: Readout) -> Shown:
+def card_of(readout: Readout) -> PageValues:
     """A readout's place in the list, with a small plot of its primary metric."""
     primary = readout.metrics[0] if readout.metrics else None
     label, count = _customers(readout)
@@ -75,7 +75,7 @@ def badge_of(readout: Readout | PhaseReadout) -> Badge:
     return Badge(label="Not conclusive yet", tone="open")
 
 
-def page_of(readout: Readout) -> Shown:
+def page_of(readout: Readout) -> PageValues:
     """Everything that the page of a readout shows."""
     is_table = readout.kind is ReadoutKind.TABLE
     return {
@@ -128,7 +128,7 @@ def _unit(readout: Readout) -> str:
     return "unit" if readout.kind is ReadoutKind.TABLE and readout.unit != CUSTOMER else readout.unit
 
 
-def _phase(phase: PhaseReadout) -> Shown:
+def _phase(phase: PhaseReadout) -> PageValues:
     """A phase of an experiment: when, what began it, and what it says."""
     since = "From the start" if phase.since is None else f"From {_moment(phase.since)}"
     until = "" if phase.until is None else f" to {_moment(phase.until)}"
@@ -154,7 +154,7 @@ def _computed(readout: Readout) -> tuple[tuple[str, str], ...]:
     return tuple(facts)
 
 
-def _metric(metric: Metric, unit: str) -> Shown:
+def _metric(metric: Metric, unit: str) -> PageValues:
     comparisons = {comparison.arm_id: comparison for comparison in metric.comparisons}
     return {
         "name": metric.metric_id,
@@ -174,7 +174,7 @@ def _sentences(metric: Metric) -> tuple[str, ...]:
     return tuple(comparison.sentence for comparison in metric.comparisons)
 
 
-def _metric_row(metric: Metric, arm: ArmMean, comparison: ArmComparison | None) -> Shown:
+def _metric_row(metric: Metric, arm: ArmMean, comparison: ArmComparison | None) -> PageValues:
     """An arm's line in the table of a metric; empty texts where there is nothing to say."""
     effect = comparison.effect if comparison else None
     relative = effect.relative if effect else None
@@ -201,7 +201,7 @@ def _cautions(readout: Readout) -> tuple[str, ...]:
     return tuple(row["title"] for row in _health(readout) if row["tone"] == Health.WARN.value)
 
 
-def _health(readout: Readout) -> list[Shown]:
+def _health(readout: Readout) -> list[PageValues]:
     ratios = [ratio for ratio in (readout.sample_ratio, readout.assignment_ratio) if ratio is not None]
     named = [(f"Sample ratio of {one.population}", one) for one in ratios]
     return [
@@ -210,9 +210,9 @@ def _health(readout: Readout) -> list[Shown]:
     ]
 
 
-def _arms(readout: Readout, *, is_table: bool) -> list[Shown]:
+def _arms(readout: Readout, *, is_table: bool) -> list[PageValues]:
     """The units counted in each arm."""
-    rows: list[Shown] = []
+    rows: list[PageValues] = []
     for arm in readout.arms:
         counts = (arm.assigned_count, arm.exposed_count, arm.exposure_count, arm.complete_count)
         shown = [format_number(one) for one in (counts[:1] if is_table else counts)]
