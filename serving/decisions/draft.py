@@ -113,7 +113,12 @@ def draft_blind(in_force: InForce, ask: Ask, now: datetime, cause: str) -> Draft
 def draft_unknown(in_force: InForce, draft: Draft) -> Draft:
     """Silence for a customer who was erased, as for anybody unknown; it is for no log, so its answer has no id."""
     [unknown] = draft_many(in_force, [draft.ask], [Known()], draft.decision.decided_at)
-    return replace(unknown, answer={**unnamed(unknown.answer), "dry_run": draft.ask.is_dry_run})
+    return replace(unknown, answer=unlogged_answer(unknown))
+
+
+def unlogged_answer(draft: Draft) -> Answer:
+    """The answer of a draft that is for no log: a dry run's, or an erased customer's."""
+    return {**unnamed(draft.answer), "dry_run": draft.ask.is_dry_run}
 
 
 def entry_of(in_force: InForce, draft: Draft, *, keeps_record: bool = True) -> LogEntry:

@@ -68,32 +68,22 @@ class _Round:
     redis_ends_at: float | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Orchestrator:
-    """Answers asks."""
+    """Answers asks.
 
-    def __init__(
-        self,
-        *,
-        state: LiveStore,
-        in_force: Callable[[], InForce],
-        counts: Counts,
-        silence: SilentAnswers | None = None,
-        keeps_record: bool = True,
-    ) -> None:
-        """Put it together.
+    Attributes:
+        in_force: Gives the policy and models in use.
+        counts: Told of what is decided.
+        silence: Answers while Redis is away; None to raise instead.
+        keeps_record: Whether Redis keeps the records for reading back; the log has them in any case.
+    """
 
-        Args:
-            state: Redis.
-            in_force: Gives the policy and models in use.
-            counts: Told of what is decided.
-            silence: Answers while Redis is away; None to raise instead.
-            keeps_record: Whether Redis keeps the records for reading back; the log has them in any case.
-        """
-        self._state = state
-        self._in_force = in_force
-        self._counts = counts
-        self._silence = silence
-        self._keeps_record = keeps_record
+    state: LiveStore
+    in_force: Callable[[], InForce]
+    counts: Counts
+    silence: SilentAnswers | None = None
+    keeps_record: bool = True
 
     async def answer_many(
         self,
@@ -121,7 +111,7 @@ class Orchestrator:
         loop_time = asyncio.get_running_loop().time()
         ends_at = None if deadline_s is None else loop_time + deadline_s
         redis_ends_at = None if deadline_s is None else loop_time + REDIS_SHARE * deadline_s
-        in_force, answers = self._in_force(), dict[int, Answer]()
+        in_force, answers = self.in_force(), dict[int, Answer]()
         for places in rounds_of(asks):
             one = _Round(in_force=in_force, now=now(), ends_at=ends_at, redis_ends_at=redis_ends_at)
             found = await self._answer_round(one, [asks[place] for place in places], prices_minor)
@@ -143,7 +133,7 @@ class Orchestrator:
             UnavailableError: Redis is away.
         """
         supply = in_force.supply.query(now)
-        known = await self._state.read_people([ask.lookup(supply) for ask in asks])
+        known = await self.state.read_people([ask.lookup(supply) for ask in asks])
         if not all(one.is_claimed for one in known):
             raise ReusedKeyError
         if prices_minor is not None:
@@ -174,7 +164,7 @@ class Orchestrator:
         """Decide, log what must be logged, and give the answers, in order."""
         drafts = draft_many(one.in_force, asks, known, one.now)
         to_log = [draft for draft in drafts if not draft.ask.is_dry_run]
-        race = Race(self._state, one.in_force, to_log, keeps_record=self._keeps_record)
+        race = Race(self.state, one.in_force, to_log, keeps_record=self.keeps_record)
         problem = await self._run(race, one.redis_ends_at)
         answers = {place: await self._settle(one, settled) for place, settled in race.settled.items()}
         if problem is not None:
@@ -194,7 +184,7 @@ class Orchestrator:
             self._doubt(error)
             return error
         finally:
-            self._counts.lost(sum(race.conflicts.values()))
+            self.counts.lost(sum(race.conflicts.values()))
         return None
 
     async def _settle(self, one: _Round, settled: Settled) -> Answer:
@@ -202,7 +192,7 @@ class Orchestrator:
         draft = settled.draft
         if settled.twin is not None:
             return await self._repeat(one, draft.ask, draft.known, settled.twin)
-        self._counts.decided(draft.decision)
+        self.counts.decided(draft.decision)
         return explained(one.in_force, draft, draft.answer)
 
     async def _withdraw(self, one: _Round, race: Race, error: TimeoutError | UnavailableError) -> dict[int, Answer]:
@@ -228,21 +218,21 @@ class Orchestrator:
         cause: str,
         withdrawn: Sequence[Draft] = (),
     ) -> list[Answer]:
-        if self._silence is None or one.ends_at is None:
+        if self.silence is None or one.ends_at is None:
             raise error
-        return await self._silence.answers(one.in_force, asks, one.now, one.ends_at, cause=cause, withdrawn=withdrawn)
+        return await self.silence.answers(one.in_force, asks, one.now, one.ends_at, cause=cause, withdrawn=withdrawn)
 
     async def _repeat(self, one: _Round, ask: Ask, known: Known, stored: bytes) -> Answer:
         answer = repeat(one.in_force, ask, known, stored, one.now)
-        self._counts.repeated(ask.request.touchpoint_id)
+        self.counts.repeated(ask.request.touchpoint_id)
         if not ask.wants_explanation:
             return answer
         record = None
         try:
             async with asyncio.timeout_at(one.redis_ends_at):
-                record = await self._state.record(answer["decision_id"] or "")
+                record = await self.state.record(answer["decision_id"] or "")
         except (TimeoutError, UnavailableError):
-            self._state.doubt()
+            self.state.doubt()
         if record is None:
             return {**answer, "explanation": None}
         policy, per_major = one.in_force.policy, one.in_force.per_major
@@ -251,4 +241,4 @@ class Orchestrator:
     def _doubt(self, error: TimeoutError | UnavailableError) -> None:
         """Who waited in vain looks now whether Redis still answers."""
         if isinstance(error, TimeoutError):
-            self._state.doubt()
+            self.state.doubt()

@@ -10,7 +10,7 @@ What cannot be checked is denied: nothing may be sent that a gate would refuse.
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal, TypedDict
@@ -80,23 +80,15 @@ class PermitAnswer(TypedDict):
     replayed: Annotated[bool, Field(description="The permit had been asked for already")]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Permits:
     """Answers permits; like decisions, it never raises because something behind it is away."""
 
-    def __init__(
-        self,
-        *,
-        state: LiveStore,
-        log_path: Path,
-        in_force: Callable[[], InForce],
-        now: Callable[[], datetime],
-        metrics: Metrics,
-    ) -> None:
-        self._state = state
-        self._log_path = log_path
-        self._in_force = in_force
-        self._now = now
-        self._metrics = metrics
+    state: LiveStore
+    log_path: Path
+    in_force: Callable[[], InForce]
+    now: Callable[[], datetime]
+    metrics: Metrics
 
     async def answer(self, decision_id: str, *, deadline_s: float, record: bytes | None = None) -> PermitAnswer:
         """Whether a decision's message, or that of a position of a slate, may be sent now.
@@ -109,25 +101,25 @@ class Permits:
         Raises:
             UnknownDecisionError: Nobody knows the decision.
         """
-        now, in_force = self._now(), self._in_force()
+        now, in_force = self.now(), self.in_force()
         try:
             async with asyncio.timeout(deadline_s):
                 answer = await self._settled(in_force, decision_id, now, record)
         except TimeoutError:
-            self._state.doubt()
+            self.state.doubt()
             answer = _denied(decision_id, now, STATE_UNAVAILABLE)
         except UnavailableError:
             answer = _denied(decision_id, now, STATE_UNAVAILABLE)
-        self._metrics.permits.labels(answer["permit"], next(iter(answer["reasons"]), "")).inc()
+        self.metrics.permits.labels(answer["permit"], next(iter(answer["reasons"]), "")).inc()
         return answer
 
     async def _settled(self, in_force: InForce, decision_id: str, now: datetime, given: bytes | None) -> PermitAnswer:
         """The answer, once it is in the log together with what it changes."""
         for _ in range(MAX_ATTEMPTS):
-            context = await self._state.permit_context(decision_id, in_force.supply.query(now))
+            context = await self.state.permit_context(decision_id, in_force.supply.query(now))
             record = None if context is None else context.record or given
             if context is None or record is None:
-                await asyncio.to_thread(_check_archive, self._log_path, decision_id)
+                await asyncio.to_thread(_check_archive, self.log_path, decision_id)
                 return _denied(decision_id, now, TOO_OLD)
             if context.answer is not None:
                 return _again(context.answer)
@@ -136,14 +128,14 @@ class Permits:
                 return _denied(decision_id, now, NOTHING_TO_SEND)
             person = await self._person(decision, context.known)
             answer, settlement = _judge(in_force, decision, context.known, person, now)
-            told = await self._state.settle_permit(settlement) if settlement is not None else None
+            told = await self.state.settle_permit(settlement) if settlement is not None else None
             if told is None:
                 return answer
             if isinstance(told, Gone):
                 raise UnknownDecisionError
             if not isinstance(told, Conflict):
                 return _again(told)
-            self._metrics.lost(1)
+            self.metrics.lost(1)
         return _denied(decision_id, now, CONTENDED)
 
     async def _person(self, decision: Decision, known: Known) -> Known | None:
@@ -151,7 +143,7 @@ class Permits:
         if known.person is None:
             return None
         request = decision.inputs.request
-        [found] = await self._state.read_people([Ask(request=request).lookup()])
+        [found] = await self.state.read_people([Ask(request=request).lookup()])
         return found if found.of is not None else None
 
 

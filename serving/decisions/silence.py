@@ -6,38 +6,38 @@ without an id.
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
 
 from decisioning.decision import Decision
 from decisioning.errors import LogUnavailableError
-from serving.decisions.answer import Answer, unlogged, unnamed
+from serving.decisions.answer import Answer, unlogged
 from serving.decisions.ask import Ask
-from serving.decisions.draft import Draft, draft_blind, explained
+from serving.decisions.draft import Draft, draft_blind, explained, unlogged_answer
 from serving.decisions.known import LOG_UNAVAILABLE
 from serving.in_force.policy_in_force import InForce
 from serving.live.store import LiveStore
-from serving.log.fallback import FallbackLog
 from serving.log.log_rows import StreamRow, decision_rows, not_sent_row, sent_positions
+from serving.log.spool import Spool
 
 _LOG = structlog.get_logger("nextbest.serving")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SilentAnswers:
-    """Silence for everybody, in the log before it is answered."""
+    """Silence for everybody, in the log before it is answered.
 
-    def __init__(self, *, state: LiveStore, fallback: FallbackLog, decided: Callable[[Decision], None]) -> None:
-        """Prepare it.
+    Attributes:
+        state: Knows who was erased; nothing is asked of Redis.
+        spool: Takes decisions while Redis does not.
+        decided: Told of every decision that was logged.
+    """
 
-        Args:
-            state: Knows who was erased; nothing is asked of Redis.
-            fallback: Takes decisions while Redis does not.
-            decided: Told of every decision that was logged.
-        """
-        self._state = state
-        self._fallback = fallback
-        self._decided = decided
+    state: LiveStore
+    spool: Spool
+    decided: Callable[[Decision], None]
 
     async def answers(
         self,
@@ -68,21 +68,17 @@ class SilentAnswers:
         left_s = max(0.0, ends_at - asyncio.get_running_loop().time())
         try:
             if rows:
-                await self._fallback.append(rows, within_s=left_s)
+                await self.spool.keep(rows, within_s=left_s)
         except LogUnavailableError as error:
             _LOG.error("decisions_not_logged", count=len(to_log), problem=str(error))
             return [unlogged(draft.answer, [cause, LOG_UNAVAILABLE]) for draft in drafts]
         for draft in to_log:
-            self._decided(draft.decision)
+            self.decided(draft.decision)
         return [
-            explained(in_force, draft, draft.answer if self._is_for_log(draft) else _unnamed(draft)) for draft in drafts
+            explained(in_force, draft, draft.answer if self._is_for_log(draft) else unlogged_answer(draft))
+            for draft in drafts
         ]
 
     def _is_for_log(self, draft: Draft) -> bool:
         """Neither a dry run nor about somebody who was erased."""
-        return not draft.ask.is_dry_run and not self._state.has_erased(draft.ask.request.customer_id)
-
-
-def _unnamed(draft: Draft) -> Answer:
-    """The answer of a draft that is for no log: a dry run's, or an erased customer's."""
-    return {**unnamed(draft.answer), "dry_run": draft.ask.is_dry_run}
+        return not draft.ask.is_dry_run and not self.state.has_erased(draft.ask.request.customer_id)

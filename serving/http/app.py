@@ -29,7 +29,7 @@ from serving.in_force.model_source import LocalModel, ModelSource
 from serving.in_force.refresher import Refresher
 from serving.live.redis_address import redis_url_of
 from serving.live.store import LiveStore
-from serving.log.fallback import FallbackLog
+from serving.log.spool import Spool
 from serving.metrics import Metrics
 from serving.reports.intake import Intake
 from serving.watch.care_watch import CareWatch
@@ -96,7 +96,7 @@ def app_from_environment() -> FastAPI:
 
 def _engine(settings: Settings, refresher: Refresher, now: Callable[[], datetime], metrics: Metrics) -> Engine:
     state = LiveStore.of(settings, redis_url_of(settings))
-    silence = SilentAnswers(state=state, fallback=FallbackLog(settings.spool_path), decided=metrics.decided)
+    silence = SilentAnswers(state=state, spool=Spool(settings.spool_path), decided=metrics.decided)
     return Engine(
         settings=settings,
         now=now,
@@ -109,7 +109,7 @@ def _engine(settings: Settings, refresher: Refresher, now: Callable[[], datetime
         metrics=metrics,
         pacer=Pacer(redis_url_of(settings), in_force=refresher.current, now=now, metrics=metrics),
         care_watch=CareWatch(
-            redis_url_of(settings),
+            url=redis_url_of(settings),
             log_path=settings.log_path,
             in_force=refresher.current,
             now=now,

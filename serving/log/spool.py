@@ -1,9 +1,10 @@
 """Where decisions wait on disk while Redis cannot take them: JSON lines, one file per process."""
 
+import asyncio
 import fcntl
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,7 +26,7 @@ class Spool:
     def append(self, table: str, row: Mapping[str, object]) -> None:
         """Keep a row of a canonical table until the drain takes it; times may be datetimes or ISO 8601 text.
 
-        It blocks for one flush of the disk, so an event loop calls it in a thread.
+        It blocks for one flush of the disk, so an event loop calls `keep`.
 
         Raises:
             LogUnavailableError: The disk did not take it.
@@ -42,6 +43,18 @@ class Spool:
             raise LogUnavailableError(
                 f"spool must be writable, got {error.strerror}; repair or free the disk"
             ) from error
+
+    async def keep(self, rows: Sequence[tuple[str, Mapping[str, object]]], *, within_s: float) -> None:
+        """Keep rows, each with the name of its table, without holding up the event loop.
+
+        Raises:
+            LogUnavailableError: The disk did not take them, or not in time; it may still take them later.
+        """
+        try:
+            async with asyncio.timeout(within_s):
+                await asyncio.to_thread(lambda: [self.append(table, row) for table, row in rows])
+        except TimeoutError as error:
+            raise LogUnavailableError("spool must take a row in time, got a slow disk; look at the disk") from error
 
 
 def take_files(folder: Path) -> list[Path]:

@@ -95,13 +95,13 @@ class Report:
         return {"index": place, "status": status, **unknown, **widened}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Intake:
     """Takes reports in."""
 
-    def __init__(self, *, state: LiveStore, log_path: Path, now: Callable[[], datetime]) -> None:
-        self._state = state
-        self._log_path = log_path
-        self._now = now
+    state: LiveStore
+    log_path: Path
+    now: Callable[[], datetime]
 
     async def events(self, values: Sequence[Any], in_force: InForce) -> Report:
         """Take events in.
@@ -109,14 +109,14 @@ class Intake:
         Raises:
             UnavailableError: Redis is away; repeat the request later, nothing is taken twice.
         """
-        now = self._now()
+        now = self.now()
         items, rejected = _checked(EventItem, values)
         digests = {place: _digest(item) for place, item in items.items()}
         items = await _heard(items, in_force.catalogue)
         visitors = await self._visitors(items)
         takings: dict[int, Taking] = {}
         for place, item in items.items():
-            if self._state.has_erased(item.customer_id, item.occurred_at) or self._names_erased(item):
+            if self.state.has_erased(item.customer_id, item.occurred_at) or self._names_erased(item):
                 rejected.append(_unknown_customer(place))
                 continue
             found = _taken_event(item, in_force, now, visitors.get(place))
@@ -124,7 +124,7 @@ class Intake:
                 rejected.append(_invalid(place, found))
             else:
                 takings[place] = replace(found, digest=digests[place])
-        known = await self._state.known_customers([taking.customer_id for taking in takings.values()])
+        known = await self.state.known_customers([taking.customer_id for taking in takings.values()])
         unknown = {place: "/customer_id" for place, one in takings.items() if one.customer_id not in known}
         who = {place: one.visitor_id for place, one in visitors.items() if place in takings}
         report = await self._take_in("events", takings, rejected, unknown, who)
@@ -136,12 +136,12 @@ class Intake:
         Raises:
             UnavailableError: Redis is away; repeat the request later, nothing is taken twice.
         """
-        now = self._now()
+        now = self.now()
         items, rejected = _checked(OutcomeItem, values)
         owners = await self._owners([item.decision_id for item in items.values()], in_force.catalogue)
         takings: dict[int, Taking] = {}
         for place, item in items.items():
-            if item.customer_id is not None and self._state.has_erased(item.customer_id, item.occurred_at):
+            if item.customer_id is not None and self.state.has_erased(item.customer_id, item.occurred_at):
                 rejected.append(_unknown_customer(place))
                 continue
             refusal = _refusal(place, item, owners.get(item.decision_id), in_force.catalogue, now)
@@ -157,7 +157,7 @@ class Intake:
 
     def _names_erased(self, item: EventItem) -> bool:
         visitor = item.properties.get(ANONYMOUS_ID)
-        return item.type == StateEventType.IDENTIFIED and isinstance(visitor, str) and self._state.has_erased(visitor)
+        return item.type == StateEventType.IDENTIFIED and isinstance(visitor, str) and self.state.has_erased(visitor)
 
     async def _visitors(self, items: Mapping[int, EventItem]) -> dict[int, Visitor]:
         """What is known of visitors who turned out to be customers, by place of the event that says so."""
@@ -167,7 +167,7 @@ class Intake:
             if item.type == StateEventType.IDENTIFIED and isinstance(visitor := item.properties.get(ANONYMOUS_ID), str)
         }
         lookups = [Lookup(customer_id=visitor, touchpoint_id="") for visitor in named.values()]
-        known = await self._state.read_many(lookups) if lookups else []
+        known = await self.state.read_many(lookups) if lookups else []
         return {
             place: Visitor(visitor_id=visitor, known=one)
             for (place, visitor), one in zip(named.items(), known, strict=True)
@@ -176,11 +176,11 @@ class Intake:
     async def _owners(self, decision_ids: Sequence[str], catalogue: Catalogue) -> dict[str, Owner]:
         """Whose decisions these are, from Redis, else from the log."""
         distinct = sorted(set(decision_ids))
-        found = zip(distinct, await self._state.owners(distinct), strict=True)
+        found = zip(distinct, await self.state.owners(distinct), strict=True)
         owners = {decision_id: owner for decision_id, owner in found if owner is not None}
         missing = [one for one in distinct if one not in owners]
         if missing:
-            rows = await asyncio.to_thread(find_decisions, self._log_path, missing)
+            rows = await asyncio.to_thread(find_decisions, self.log_path, missing)
             owners |= {decision_id: _owner_in_log(row, catalogue) for decision_id, row in rows.items()}
         return owners
 
@@ -221,10 +221,10 @@ class Intake:
             if place in visitors
         ]
         if told:
-            await self._state.take(table, told)
+            await self.state.take(table, told)
         passed = list(takings.values())
         for _ in range(_MOST_STEPS):
-            people = await self._state.people([one.customer_id for one in passed])
+            people = await self.state.people([one.customer_id for one in passed])
             passed = [
                 replace(
                     one, seen_as=JOINING, customer_id=people[one.customer_id], row=b"", changes=forwarded(one.changes)
@@ -234,7 +234,7 @@ class Intake:
             ]
             if not passed:
                 break
-            await self._state.take(table, passed)
+            await self.state.take(table, passed)
 
     async def _taken(self, table: str, takings: Mapping[int, Taking]) -> dict[int, Taken]:
         """The fate of reports by index; of equal ones the first is accepted."""
@@ -242,7 +242,7 @@ class Intake:
         for place, one in sorted(takings.items()):
             firsts.setdefault((one.customer_id, one.seen_as, one.digest), place)
         places = list(firsts.values())
-        found = await self._state.take(table, [takings[place] for place in places]) if places else []
+        found = await self.state.take(table, [takings[place] for place in places]) if places else []
         return dict.fromkeys(takings, Taken.NOT) | dict(zip(places, found, strict=True))
 
 

@@ -7,7 +7,7 @@ the drain has not moved yet. One process at a time looks, every quarter of a min
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from uuid import uuid4
@@ -53,25 +53,16 @@ def count_cases(log_path: Path, catalogue: Catalogue, now: datetime) -> CaseCoun
     return CaseCounts(opened={one: opened[one] for one in kinds}, overdue={one: overdue[one] for one in kinds})
 
 
+@dataclass(slots=True, kw_only=True)
 class CareWatch:
-    """Counts cases again and again, as long as no other process does."""
+    """Counts cases again and again, as long as no other process does; nothing is opened before the first look."""
 
-    def __init__(
-        self,
-        url: str,
-        *,
-        log_path: Path,
-        in_force: Callable[[], InForce],
-        now: Callable[[], datetime],
-        metrics: Metrics,
-    ) -> None:
-        """Prepare; nothing is opened before the first look."""
-        self._url = url
-        self._log_path = log_path
-        self._in_force = in_force
-        self._now = now
-        self._metrics = metrics
-        self._name = uuid4().hex
+    url: str
+    log_path: Path
+    in_force: Callable[[], InForce]
+    now: Callable[[], datetime]
+    metrics: Metrics
+    _name: str = field(default_factory=lambda: uuid4().hex, init=False)
 
     async def run(self, every_s: float = EVERY_S) -> None:
         """Look again and again, until cancelled."""
@@ -82,13 +73,13 @@ class CareWatch:
     async def look(self) -> CaseCounts | None:
         """Count once, and show the counts; None where there is no catalogue yet, or the log cannot be read."""
         try:
-            catalogue = self._in_force().catalogue
-            counts = await asyncio.to_thread(count_cases, self._log_path, catalogue, self._now())
+            catalogue = self.in_force().catalogue
+            counts = await asyncio.to_thread(count_cases, self.log_path, catalogue, self.now())
         except (NotReadyError, LogUnavailableError) as error:
             _LOG.debug("cases_not_counted", problem=str(error))
             return None
-        self._metrics.show(self._metrics.open_cases, counts.opened)
-        self._metrics.show(self._metrics.overdue_cases, counts.overdue)
+        self.metrics.show(self.metrics.open_cases, counts.opened)
+        self.metrics.show(self.metrics.overdue_cases, counts.overdue)
         return counts
 
     async def _look_if_first(self, every_s: float) -> None:
@@ -100,7 +91,7 @@ class CareWatch:
         lasts_ms = max(1, int(every_s * 900))
         try:
             async with asyncio.timeout(_TIMEOUT_S):
-                link = await connect(self._url)
+                link = await connect(self.url)
                 try:
                     [reply] = await link.send([("SET", CARE_WATCH_KEY, self._name, "NX", "PX", lasts_ms)])
                 finally:

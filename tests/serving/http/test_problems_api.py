@@ -5,6 +5,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
+from serving.decisions.orchestrator import Orchestrator
 from serving.http.documents import ProblemDocument
 from serving.http.middleware import MAX_BODY_BYTES
 
@@ -155,7 +156,7 @@ def test_a_fault_of_ours_tells_the_caller_an_id_and_nothing_else(
     async def fail(*_: Any, **__: Any) -> None:
         raise RuntimeError("secret-detail")
 
-    monkeypatch.setattr(client.app.state.engine.decisions, "answer_many", fail)  # pyright: ignore[reportAttributeAccessIssue]
+    monkeypatch.setattr(Orchestrator, "answer_many", fail)
     answer = client.post("/v1/decisions", json=ASK)
 
     problem(answer, 500, "internal_error")

@@ -209,5 +209,5 @@ def test_one_process_counts_cases_for_all_and_none_waits_for_a_redis_that_is_awa
     live_redis.delete(CARE_WATCH_KEY)
     assert asyncio.run(watch._is_first(15.0))
     assert not asyncio.run(watch._is_first(15.0))
-    watch._url = "redis://127.0.0.1:1/0"
+    watch.url = "redis://127.0.0.1:1/0"
     assert asyncio.run(watch._is_first(15.0))
