@@ -464,12 +464,10 @@ def _overlaid(refused: BookRefusals, messages: MessageSet, found: BookRefusal) -
     for known, former in refused:
         both = known & left
         left &= ~both
-        if not both or _longer(former, found) is former:
+        if both and _longer(former, found) is found:
+            overlaid += [(both, found), (known & ~both, former)]
+        else:
             overlaid.append((known, former))
-            continue
-        overlaid.append((both, found))
-        if known != both:
-            overlaid.append((known & ~both, former))
     if left:
         overlaid.append((left, found))
     return overlaid

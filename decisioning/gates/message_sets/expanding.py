@@ -33,10 +33,6 @@ class Expanding[T](Sequence[T]):
         return self.items()[index]
 
     @override
-    def __len__(self) -> int:
-        return len(self.items())
-
-    @override
     def __iter__(self) -> Iterator[T]:
         return iter(self.items())
 
