@@ -1,7 +1,7 @@
-"""What callers fill in: strict models of an ask, an outcome and an event, checked with every fault pointed at.
+"""What callers send: strict models of an ask, an outcome and an event; every fault is reported with its place.
 
-They are checked here, not by the framework, so that a wrong type and a misspelt field end in the same kind of answer,
-and an item of a list can be refused alone.
+They are checked here, not by the framework, so that a wrong type and a misspelt field get the same kind of answer, and
+one item of a list can be refused alone.
 """
 
 import math
@@ -116,8 +116,10 @@ class DecisionBody(Body):
     """Ask for the next action for one customer at one touchpoint."""
 
     customer_id: Id = Field(description="Who", examples=["C-1029"])
-    touchpoint: Identifier = Field(description="What asks; a name of the catalogue", examples=["weekly-mail"])
-    stage: Identifier | None = Field(default=None, description="Journey stage, where the caller knows it better")
+    touchpoint: Identifier = Field(
+        description="The touchpoint that asks, by its name in the catalogue", examples=["weekly-mail"]
+    )
+    stage: Identifier | None = Field(default=None, description="Journey stage, if the caller knows better")
     context: dict[Identifier, Any] = Field(
         default_factory=dict, max_length=100, description="Fields that the touchpoint declares, with their types"
     )
@@ -135,17 +137,19 @@ class DecisionBody(Body):
         | None
     ) = Field(default=None, description="Positions to fill, in order; not together with `limit`")
     dedupe_key: Key | None = Field(
-        default=None, description="Identity of the ask: the same key gets the same decision", examples=["dispatch-88f2"]
+        default=None,
+        description="Identity of the request: the same key gets the same decision",
+        examples=["dispatch-88f2"],
     )
     deadline_ms: Annotated[int, Field(strict=True, ge=1, le=60_000)] | None = Field(
-        default=None, description="Answer within this; the server's own deadline is the upper bound"
+        default=None, description="Answer within this time; the server's own deadline is the upper bound"
     )
-    dry_run: Flag = Field(default=False, description="Decide, and neither log nor remember it")
+    dry_run: Flag = Field(default=False, description="Decide without logging or storing anything")
     explain: Flag = Field(default=False, description="Return every candidate, permitted or not, and why")
 
 
 class Money(Body):
-    """An amount in major units: 49.90 is forty-nine euro ninety."""
+    """An amount in major units: 49.90 is 49 euros and 90 cents."""
 
     amount: Annotated[float, Field(strict=True, ge=-LARGEST_AMOUNT, le=LARGEST_AMOUNT)]
     currency: Annotated[str, StringConstraints(pattern="^[A-Z]{3}$")]
@@ -167,7 +171,7 @@ class Money(Body):
 
 
 class OutcomeItem(Body):
-    """What became of a decision."""
+    """The outcome of a decision."""
 
     message_id: Id = Field(description="Identity of this report: sent twice, it counts once")
     decision_id: Id = Field(description="The decision it belongs to")
@@ -179,7 +183,7 @@ class OutcomeItem(Body):
 
 
 class EventItem(Body):
-    """Something a customer did or suffered."""
+    """Something a customer did or experienced."""
 
     message_id: Id = Field(description="Identity of this report: sent twice, it counts once")
     customer_id: Id

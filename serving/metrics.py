@@ -20,7 +20,7 @@ AGE_BUCKETS_S = (60, 600, 3_600, 6 * 3_600, 86_400, 2 * 86_400, 7 * 86_400, 14 *
 class _InForce(Collector):
     """What the answering process decides with.
 
-    No gauge of the library will do: over several processes it keeps the label of every version there ever was.
+    The library's gauges do not work here: over several processes they keep the label of every version there ever was.
     """
 
     def __init__(self) -> None:
@@ -28,13 +28,13 @@ class _InForce(Collector):
         self.waits_for: frozenset[Waits] = frozenset()
 
     def collect(self) -> Iterator[Metric]:
-        """One model version, at 1, and whether the catalogue waits for something to be made anew."""
+        """One model version, at 1, and what the catalogue in force waits for."""
         model = GaugeMetricFamily("nextbest_model_info", "1 for the model version in force", labels=("version",))
         model.add_metric((self.model_version,), 1.0)
         yield model
         waits = GaugeMetricFamily(
             "nextbest_catalogue_waits",
-            "1 while the catalogue in force waits for it to be made anew",
+            "1 while the catalogue in force waits for this to be renewed",
             labels=("waits_for",),
         )
         for one in Waits:
@@ -55,12 +55,12 @@ class Metrics:
         self.decisions = self._counter(
             "decisions", "Decisions made, by answer", "touchpoint", "action", "reason", "offer", "channel", "degraded"
         )
-        self.replays = self._counter("replays", "Asks answered with the decision they already had", "touchpoint")
+        self.replays = self._counter("replays", "Repeats answered with the decision made before", "touchpoint")
         self.silences = self._counter("silences", "Decisions to send nothing, by journey stage", "stage", "reason")
         self.deferred = self._counter("deferred", "Decisions that named a moment to ask again", "touchpoint")
         self.conflicts = self._counter("conflicts", "Commits that lost a race and were decided again")
         self.permits = self._counter("permits", "Permits asked for, by answer and first reason", "permit", "reason")
-        self.degraded = self._counter("degraded", "Decisions with something away, by what was", "cause")
+        self.degraded = self._counter("degraded", "Degraded decisions, by cause", "cause")
         self.latency = Histogram(
             "nextbest_decision_seconds",
             "Time from parsed ask to answer",
@@ -74,9 +74,7 @@ class Metrics:
             buckets=AGE_BUCKETS_S,
             registry=self.registry,
         )
-        self.reports = self._counter(
-            "reports", "Outcomes and events reported, by what became of them", "kind", "status"
-        )
+        self.reports = self._counter("reports", "Outcomes and events reported, by result", "kind", "status")
         self.problems = self._counter("problems", "Requests refused, by code", "code")
         self.zone_rules = self._gauge("zone_rules_info", "1 for the release of the time zone rules", "version")
         self.zone_rules_old = self._gauge("zone_rules_old", "1 where the time zone rules are old")

@@ -16,7 +16,7 @@ from features.progress import OnProgress
 from pipelines.demo.traffic import Item, Traffic
 
 REACTIONS = {"delivered": 0.97, "viewed": 0.45, "clicked": 0.12}
-"""Share of sent messages that get each pretended outcome."""
+"""Share of sent messages that get each simulated outcome."""
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""What the demo tells a person at its end."""
+"""The closing report of the demo."""
 
 from collections import Counter
 
@@ -16,12 +16,12 @@ MOST_SHOWN = 6
 SILENCES = {
     Reason.SILENCE_BEST: "nothing was worth more than silence",
     Reason.NOTHING_PERMITTED: "no message passed every gate",
-    Reason.EXPERIMENT: "an experiment drew it",
-    Reason.EXPLORED: "exploration drew it",
+    Reason.EXPERIMENT: "drawn by an experiment",
+    Reason.EXPLORED: "drawn by exploration",
     Reason.HOLDOUT: "the customer is in the universal holdout",
-    Reason.UNKNOWN_CUSTOMER: "nothing is known of the customer",
-    Reason.DEGRADED: "something behind the server was away",
-    Reason.RULES: "no model was there",
+    Reason.UNKNOWN_CUSTOMER: "customer unknown",
+    Reason.DEGRADED: "a component was down",
+    Reason.RULES: "no model available",
     Reason.COLD_START: "there is no model yet",
 }
 
@@ -41,7 +41,7 @@ def print_report(
     console.print(_counts("silence, because", silences, asked))
     reported = ", ".join(f"{count:,} {kind}" for kind, count in talk.reported.items())
     console.print(
-        f"[bold]outcomes reported back[/] (pretended, nobody received anything): {reported}\n", soft_wrap=True
+        f"[bold]outcomes reported back[/] (simulated, nobody received anything): {reported}\n", soft_wrap=True
     )
     console.print(f"[bold]one of them[/], {decision.decision_id}: {_why(decision, catalogue)}", soft_wrap=True)
     console.print(f"[bold]experiment {readout.readout_id}[/]: {readout.verdict}\n", soft_wrap=True)

@@ -51,7 +51,7 @@ def _url(process: subprocess.Popen[bytes]) -> str:
     assert process.stdout is not None  # noqa: S101 - PIPE was asked for
     line = process.stdout.readline()
     if not line:
-        raise UnavailableError(f"server must answer, got an end with exit code {process.wait()}; its message is above")
+        raise UnavailableError(f"server must keep running, got exit code {process.wait()}; its message is above")
     return orjson.loads(line)["url"]
 
 

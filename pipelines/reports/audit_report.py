@@ -13,12 +13,12 @@ def print_audit(report: AuditReport) -> None:
     """Write an audit to stdout."""
     counts = {
         "decisions audited": report.audited,
-        "of these with chance": report.with_chance,
-        "without their policy": sum(report.absent.values()),
+        "of these with a random choice": report.with_chance,
+        "policy not available": sum(report.absent.values()),
         "wrong probabilities": len(report.wrong),
-        "draws not of their key": len(report.picked),
-        "an honest log fails with": f"{report.false_alarm:.2%} at most",
-        "a shift of choices is seen from": f"{report.detectable:.1%}",
+        "draws that do not match their key": len(report.picked),
+        "chance that a correct log fails": f"at most {report.false_alarm:.2%}",
+        "smallest shift in choices detected": f"{report.detectable:.1%}",
         "seconds": report.seconds,
     }
     title = "the logged probabilities are true" if report.passes else "the logged probabilities are not true"
@@ -31,7 +31,8 @@ def print_audit(report: AuditReport) -> None:
     console.print(table)
     for one in report.wrong[:_MOST_SHOWN]:
         console.print(
-            f"{one.decision_id}: {one.message_key} was logged with {one.logged}, and has {one.recomputed}", markup=False
+            f"{one.decision_id}: {one.message_key} logged with probability {one.logged}, recomputed {one.recomputed}",
+            markup=False,
         )
     for decision_id in report.picked[:_MOST_SHOWN]:
-        console.print(f"{decision_id}: its draw is not the one of its request key", markup=False)
+        console.print(f"{decision_id}: its draw does not match its request key", markup=False)

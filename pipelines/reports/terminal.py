@@ -5,7 +5,7 @@ from rich.console import Console
 from rich.table import Table
 
 _WIDTH = 120
-"""Where nobody looks through a window of another width."""
+"""Width where the output is not a terminal."""
 
 
 def titled(title: str, *columns: str) -> Table:

@@ -1,8 +1,8 @@
 """The embedded Redis: a server below the home folder that runs as long as a process uses it.
 
-Whoever needs it first starts it, others of the same home join, and it stops when the last one has gone, by whatever way
-(`redis_launcher` says how). It listens on a unix socket only, keeps an append-only file, and by default flushes it
-before it answers: a decision that was answered is on the disk.
+The first process that needs it starts it, others with the same home join, and it stops when the last one has ended,
+however it ended (`redis_launcher` says how). It listens on a unix socket only, keeps an append-only file, and by
+default flushes it before it answers: a decision that was answered is on the disk.
 """
 
 import fcntl

@@ -28,11 +28,11 @@ SHORTEST_LIFE_SECONDS = 1.0
 
 
 class _StopError(Exception):
-    """A signal ends the waiting."""
+    """A signal that ends the wait."""
 
 
 class _ServerEndedError(_StopError):
-    """It was the signal that the server has ended."""
+    """The signal said that the server has ended."""
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:

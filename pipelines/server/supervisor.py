@@ -39,7 +39,7 @@ GRACE_S = 5
 
 START_S = 60
 """How long a worker may be silent before it is replaced. It is silent while it loads, which takes longer than uvicorn's
-five seconds where the machine is busy: it would be killed and started again for ever."""
+five seconds where the machine is busy: it would be killed and restarted forever."""
 
 _PARENT_CHECK_S = 0.5
 _READY_CHECK_S = 0.05

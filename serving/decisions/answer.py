@@ -33,13 +33,13 @@ class Amount(TypedDict):
 
 @closed
 class SelectedDocument(TypedDict):
-    """The chosen message; amounts are null where no model could say."""
+    """The chosen message; amounts are null where no model scored."""
 
     offer_id: str
     channel: str
     creative: str
     expected_value: Annotated[Amount | None, Field(description="Expected measure over the window if this is sent")]
-    uplift: Annotated[Amount | None, Field(description="That minus the same for silence")]
+    uplift: Annotated[Amount | None, Field(description="Expected value minus that of silence")]
     cost: Annotated[Amount | None, Field(description="Contact cost")]
     action_probability: Annotated[float, Field(ge=0, le=1)]
     content: dict[str, str]
@@ -51,7 +51,7 @@ class PositionDocument(TypedDict):
 
     placement: str
     decision_id: str | None
-    selected: Annotated[SelectedDocument | None, Field(description="Null where the position stays empty")]
+    selected: Annotated[SelectedDocument | None, Field(description="Null if the position stays empty")]
     action_probability: Annotated[
         float, Field(ge=0, le=1, description="Probability of this choice, given the positions before it")
     ]
@@ -70,7 +70,7 @@ class ArmDocument(TypedDict):
 
 @closed
 class ModelDocument(TypedDict):
-    """The model that scored."""
+    """The model that scored the candidates."""
 
     version: str
     measure: str
@@ -85,7 +85,7 @@ class EvaluatedDocument(TypedDict):
     uplift: Amount | None
     cost: Amount
     fatigue: Annotated[Amount, Field(description="Cost of one more contact in goodwill")]
-    shadow_price: Annotated[Amount, Field(description="Price of the capacity, budget and share it would use")]
+    shadow_price: Annotated[Amount, Field(description="Shadow price of the capacity, budget and share it would use")]
     context_weight: Annotated[float, Field(description="Product of the levers whose rule holds")]
     business_weight: Annotated[float, Field(description="Product of the levers without a rule")]
     priority: Annotated[Amount, Field(description="What arbitration compared")]
@@ -100,12 +100,12 @@ class ExcludedDocument(TypedDict):
     message: str
     reasons: list[str]
     because: Annotated[list[str], Field(description="The same in words")]
-    allowed_at: Annotated[str | None, Field(description="Where only time stands in the way, when it may go")]
+    allowed_at: Annotated[str | None, Field(description="If only time prevents it: when it may be sent")]
 
 
 @closed
 class ExplanationDocument(TypedDict):
-    """Why."""
+    """Why the decision came out as it did."""
 
     summary: str
     evaluated: list[EvaluatedDocument]
@@ -124,9 +124,9 @@ class Answer(TypedDict):
     decided_at: str
     action: Action
     reason: Reason
-    degraded: Annotated[bool, Field(description="Something behind the decision was away")]
+    degraded: Annotated[bool, Field(description="Decided although a component was down")]
     degraded_reasons: list[str]
-    replayed: Annotated[bool, Field(description="The ask had this decision already")]
+    replayed: Annotated[bool, Field(description="A repeat: this decision was made before")]
     dry_run: bool
     withheld: Annotated[
         list[str], Field(description="Why the message of a repeated answer may no longer be sent; else empty")
@@ -136,17 +136,15 @@ class Answer(TypedDict):
     slate: Annotated[
         list[PositionDocument], Field(description="Every position where several were asked for; else empty")
     ]
-    retry_at: Annotated[str | None, Field(description="When a message that only waits for time may go: ask again then")]
-    care: Annotated[
-        CaseState | None, Field(description="Where service stands before sales: the state of the gravest case")
-    ]
+    retry_at: Annotated[str | None, Field(description="Earliest time to ask again, if a message is only too early")]
+    care: Annotated[CaseState | None, Field(description="State of the most serious service case")]
     stage: str | None
     experiments: list[ArmDocument]
     held_out: bool
     model: ModelDocument | None
     policy_version: str
     features_as_of: Annotated[str | None, Field(description="Moment of the oldest features used")]
-    ttl_s: Annotated[int, Field(description="Seconds for which a repeat of the ask gets the same answer")]
+    ttl_s: Annotated[int, Field(description="Seconds for which a repeated request gets the same answer")]
     explanation: NotRequired[ExplanationDocument | None]
 
 

@@ -1,8 +1,8 @@
 """Answers to "why" and "why not", from the record and from what is known now; asking changes nothing.
 
-What was then comes from the record alone. What would be now is decided afresh and thrown away: it reads what a
-decision reads, and neither logs, reserves nor remembers. Which change would have let another offer win is tried out
-with the policy that decided, built from its kept catalogue; where that is gone, it is said and not guessed.
+The answer about then comes from the record alone. For now, a decision is made and discarded: it reads what a decision
+reads, and logs, reserves and stores nothing. Which change would have let another offer win is tested with the policy
+that decided, built from its archived catalogue; if that is gone, the answer says so.
 """
 
 import asyncio
@@ -47,7 +47,7 @@ class ObstacleDocument(TypedDict):
 
 @closed
 class FactorDocument(TypedDict):
-    """In what a message was worse than the best one; negative where it was better."""
+    """How much worse a message was than the best one in one factor; negative where it was better."""
 
     factor: str
     amount: Amount | None
@@ -56,7 +56,7 @@ class FactorDocument(TypedDict):
 
 @closed
 class StandingDocument(TypedDict):
-    """How far a message came."""
+    """How far a message got."""
 
     message: str
     standing: OfferStanding
@@ -69,7 +69,7 @@ class StandingDocument(TypedDict):
 
 @closed
 class StepDocument(TypedDict):
-    """One thing that would have to be otherwise."""
+    """One thing that would have to be different."""
 
     kind: StepKind
     words: str
@@ -80,7 +80,7 @@ class StepDocument(TypedDict):
 
 @closed
 class ChangeDocument(TypedDict):
-    """The nearest change, or why there is none to tell."""
+    """The nearest change, or why there is none."""
 
     message: str | None
     sentence: str
@@ -97,8 +97,8 @@ class SideDocument(TypedDict):
     standing: OfferStanding
     sentence: str
     chosen: str
-    best: Annotated[str, Field(description="What was best before chance")]
-    is_ghost: Annotated[bool, Field(description="A holdout or a silent arm kept this very offer back")]
+    best: Annotated[str, Field(description="What was best before the draw")]
+    is_ghost: Annotated[bool, Field(description="A holdout or a silent arm held back this very offer")]
     messages: list[StandingDocument]
     nearest_change: ChangeDocument
 
@@ -112,7 +112,7 @@ class WhyNotAnswer(TypedDict):
     channel: str | None
     then: SideDocument
     now: SideDocument | None
-    now_problem: Annotated[str | None, Field(description="Why there is no answer for now")]
+    now_problem: Annotated[str | None, Field(description="Why there is no answer about now")]
 
 
 def explanation_for(record: Record, reader: Reader, locale: str | None) -> ExplainedAnswer:
@@ -150,7 +150,7 @@ async def why_not_answer(
     except UnknownNameError as error:
         problem = f"the catalogue has changed since: {error}"
     except (TimeoutError, UnavailableError):
-        problem = "what is known of the customer now cannot be read at the moment"
+        problem = "the customer's current data cannot be read at the moment"
     return {
         "decision_id": then.decision_id,
         "offer_id": offer_id,

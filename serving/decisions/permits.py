@@ -1,9 +1,9 @@
-"""Leave to send, asked for at the moment of sending: what has changed since the decision decides.
+"""Permission to send, requested at the time of sending: what has changed since the decision is checked.
 
 A decision chooses and reserves; minutes or days later a tool sends. In between a customer may have withdrawn consent,
 complained, been protected, or got other messages. The permit asks every gate about that one message again, as things
 are now and with its own contact taken out of the book, and settles the reservation in the same atomic step: allowed
-confirms the contact, denied releases it. Asked again within its time it tells the same.
+confirms the contact, denied releases it. Until it expires, a repeat gets the same answer.
 
 What cannot be checked is denied: nothing may be sent that a gate would refuse.
 """
@@ -63,7 +63,7 @@ _WORDS = {
 
 @closed
 class PermitAnswer(TypedDict):
-    """Leave to send a decision's message now."""
+    """Permission to send a decision's message now."""
 
     decision_id: str
     permit: Literal["allowed", "denied"]
@@ -72,17 +72,15 @@ class PermitAnswer(TypedDict):
         list[str], Field(description="What each reason means here; an empty text where the code says it all")
     ]
     because: Annotated[list[str], Field(description="The same in words")]
-    retry_at: Annotated[
-        str | None, Field(description="Where only time stands in the way, when to ask for a new decision")
-    ]
-    permitted_at: Annotated[str, Field(description="When the permit was settled; repeats tell the same moment")]
-    valid_until: Annotated[str | None, Field(description="Send before this; null where nothing may be sent")]
-    replayed: Annotated[bool, Field(description="The permit had been asked for already")]
+    retry_at: Annotated[str | None, Field(description="If only time prevents it: when to ask for a new decision")]
+    permitted_at: Annotated[str, Field(description="When the permit was settled; repeats give the same time")]
+    valid_until: Annotated[str | None, Field(description="Send before this; null if nothing may be sent")]
+    replayed: Annotated[bool, Field(description="A repeat: the permit was settled before")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Permits:
-    """Answers permits; like decisions, it never raises because something behind it is away."""
+    """Answers permits; like decisions, it never raises because a component is down."""
 
     state: LiveStore
     log_path: Path

@@ -49,12 +49,12 @@ class PermitBody(Body):
     """Ask for a permit to send a decision's message now; every field is optional."""
 
     deadline_ms: Annotated[int, Field(strict=True, ge=1, le=60_000)] | None = Field(
-        default=None, description="Answer within this; the server's own deadline is the upper bound"
+        default=None, description="Answer within this time; the server's own deadline is the upper bound"
     )
 
 
 class CorrectionBody(Body):
-    """Correct what is held of a customer; null takes a value away."""
+    """Correct data about a customer; null removes a value."""
 
     values: dict[str, bool | int | float | str | None] = Field(
         min_length=1,

@@ -56,7 +56,7 @@ class BatchAnswer(AnswerDocument):
 
 
 class RejectedDocument(AnswerDocument):
-    """An item that was not taken in."""
+    """An item that was not accepted."""
 
     index: int
     code: str
@@ -65,22 +65,22 @@ class RejectedDocument(AnswerDocument):
 
 
 class ItemStatus(AnswerDocument):
-    """What became of an item."""
+    """The result for an item."""
 
     index: int
     status: Literal["accepted", "duplicate", "rejected"]
     unknown: str | None = Field(
-        default=None, description="Pointer to what it names that is not known here; it was taken in all the same"
+        default=None, description="Pointer to a name in it that is not known here; it was accepted all the same"
     )
     widened: list[str] | None = Field(
         default=None,
-        description="Pointers to the channel or purpose of a withdrawal that the catalogue does not know: it was taken "
-        "for every channel or purpose",
+        description="Pointers to the channel or purpose of a withdrawal that the catalogue does not know: it was "
+        "applied to every channel or purpose",
     )
 
 
 class ReportAnswer(AnswerDocument):
-    """What became of the items of a report."""
+    """The results for the items of a report."""
 
     accepted: int
     duplicate: int
@@ -119,8 +119,8 @@ class KnownDocument(AnswerDocument):
 
     name: str
     value: float | bool | str
-    source: str = Field(description="Where it was told: `import`, or what the event named")
-    known_since: str | None = Field(description="When it was told or imported; null where nobody noted it")
+    source: str = Field(description="Source: `import`, or the one that the event named")
+    known_since: str | None = Field(description="When it was told or imported; null if not recorded")
 
 
 class KnownAnswer(AnswerDocument):

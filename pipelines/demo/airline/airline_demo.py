@@ -39,7 +39,7 @@ from pipelines.simulation.world.world import World
 
 CUSTOMERS, SEED, HISTORY_DAYS = 2_000, 7, 180
 EMPHASIS = 3.0
-"""So that half a year of two thousand customers teaches what it takes tens of thousands to teach in the plain world."""
+"""So that half a year of 2,000 customers teaches the model what otherwise takes tens of thousands of customers."""
 
 MONDAY_HOUR = 15
 CALL_SECONDS = 60.0

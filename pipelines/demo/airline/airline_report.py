@@ -1,4 +1,4 @@
-"""What the airline's demo tells a person at its end: one customer's journey, and whether it paid."""
+"""The closing report of the airline demo: one customer's journey, and whether marketing paid."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ SERVED = "served"
 WORDS = {
     SILENCE_NAME: "silence",
     EVERYTHING_NAME: "everyone gets everything",
-    PROPENSITY_NAME: "whatever is likeliest to be accepted",
+    PROPENSITY_NAME: "most likely to be accepted",
     ENGINE_NAME: "the engine, without holdout, test and exploration",
     SERVED: "the engine, as it was served over HTTP",
     ORACLE_NAME: "the oracle, which knows the truth",
@@ -63,7 +63,7 @@ def print_journey(console: Console, customer_id: str, lines: Sequence[StoryLine]
 def print_worth(
     console: Console, board: Scoreboard, verdict: str, comparison: ContestComparison, *, emphasis: float
 ) -> None:
-    """Print whether it paid: what a company could know, and what only this world's maker knows."""
+    """Print whether it paid: what a company could know, and the truth that only a simulation has."""
     money = board.purse.money()
     console.print(f"[bold]did it pay?[/] The holdout, as any company would read it: {verdict}", soft_wrap=True)
     console.print(
@@ -80,8 +80,8 @@ def print_worth(
     )
     if emphasis != 1:
         console.print(
-            f"Messages work {emphasis:g} times as plainly here as in the world that docs/quality.md measures with, so"
-            " that a few thousand customers are enough to learn from (--emphasis 1 for the plain one).\n",
+            f"Treatment effects are {emphasis:g} times as large here as in the world that docs/quality.md measures, so"
+            " that a few thousand customers are enough to learn from (--emphasis 1 switches this off).\n",
             soft_wrap=True,
         )
 

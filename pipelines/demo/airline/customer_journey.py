@@ -10,7 +10,7 @@ from decisioning.decision import Reason
 from pipelines.demo.traffic import Item
 
 MOST_ENTRIES = 22
-"""A story longer than this is not read."""
+"""Nobody reads a longer journey."""
 
 _POINTS = {
     "accepted": 5.0,
@@ -26,7 +26,7 @@ _POINTS = {
     "review": 1.0,
     "search": 0.5,
 }
-"""What makes a story worth telling, each counted once."""
+"""What makes a journey worth showing, each counted once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +50,7 @@ class Decided:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Happened:
-    """Something the customer did or suffered, or what became of a message."""
+    """Something the customer did or experienced, or the outcome of a message."""
 
     at: datetime
     what: str

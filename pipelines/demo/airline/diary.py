@@ -1,7 +1,7 @@
 """What was played in a home: which world, and what every customer was sent each week.
 
-A world with a seed is the same world again, so what was sent is all that has to be kept for a later run to go on where
-the last one stopped.
+The same seed gives the same world again, so what was sent is all that has to be stored for a later run to continue
+where the last one stopped.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ class Scenario:
     Attributes:
         history_days: Days of history before the first live week.
         live_at: The Monday of the first live week (aware, UTC).
-        emphasis: Times how plainly messages work, see `pipelines.simulation.world.structure.emphasised`.
+        emphasis: Factor on every treatment effect, see `pipelines.simulation.world.structure.emphasised`.
     """
 
     customers: int

@@ -30,7 +30,7 @@ CENTS = 100.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """All that there is to tell from."""
+    """Everything that the closing report needs."""
 
     console: Console
     settings: Settings

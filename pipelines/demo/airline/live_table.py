@@ -23,18 +23,18 @@ SILENCES = {
     Reason.SILENCE_BEST: "no message was worth a contact",
     Reason.NOTHING_PERMITTED: "no message passed every gate",
     Reason.CARE: "an open case comes before sales",
-    Reason.HOLDOUT: "kept back by the universal holdout",
-    Reason.PROGRAMME_HOLDOUT: "kept back by a programme's holdout",
+    Reason.HOLDOUT: "in the universal holdout",
+    Reason.PROGRAMME_HOLDOUT: "in a programme's holdout",
     Reason.EXPERIMENT: "an experiment drew silence",
     Reason.EXPLORED: "exploration drew silence",
-    Reason.DEFERRED: "waits for the end of quiet hours",
-    Reason.NOT_PROFILED: "not profiled, and nothing declared was worth it",
-    Reason.RULES: "no model was there",
+    Reason.DEFERRED: "quiet hours",
+    Reason.NOT_PROFILED: "not profiled, and no declared value beat the cost",
+    Reason.RULES: "no model available",
     Reason.COLD_START: "there is no model yet",
-    Reason.DEGRADED: "something behind the server was away",
-    Reason.CONTENDED: "other decisions were faster",
-    Reason.UNKNOWN_CUSTOMER: "nothing is known of the customer",
-    Reason.ALLOCATED: "the plan over everybody chose silence",
+    Reason.DEGRADED: "a component was down",
+    Reason.CONTENDED: "other decisions for the customer came first",
+    Reason.UNKNOWN_CUSTOMER: "customer unknown",
+    Reason.ALLOCATED: "the plan over the audience chose silence",
 }
 MOST_CHANNELS = 8
 DRAWN_EVERY_SECONDS = 0.25
@@ -89,7 +89,7 @@ def line_of(board: Scoreboard, traffic: Traffic) -> str:
         f" ({traffic.decisions_per_second:,.0f} a second), {board.sent:,} messages,"
         f" {board.silences.total():,} silences;"
         f" cases {care.opened:,} opened, {care.still_open:,} open, {_in_time(care.in_time, care.due)};"
-        f" {money.spoken_to:.2f} EUR per customer spoken to, {_euro(money.held_out)} held out"
+        f" {money.spoken_to:.2f} EUR per customer not held out, {_euro(money.held_out)} held out"
     )
 
 
@@ -111,9 +111,9 @@ def _facts(board: Scoreboard, traffic: Traffic) -> Table:
     table.add_row("decisions", f"{traffic.decided:,}", f"{traffic.decisions_per_second:,.0f} a second over HTTP")
     table.add_row("messages", f"{board.sent:,}", f"{board.silences.total():,} silences")
     table.add_row("cases", f"{care.opened:,}", f"{care.still_open:,} open, {_in_time(care.in_time, care.due)}")
-    table.add_row("contribution", f"{money.spoken_to:.2f} EUR", "per customer the engine may speak to, so far")
+    table.add_row("contribution", f"{money.spoken_to:.2f} EUR", "per customer the engine may message, so far")
     table.add_row("", _euro(money.held_out), f"per customer held out; difference {gain_words(money)}")
-    table.add_row("", _euro(money.left_alone), "per customer in the twin world where nobody is sent marketing")
+    table.add_row("", _euro(money.left_alone), "per customer in a copy of the world without marketing")
     return table
 
 
@@ -149,7 +149,7 @@ def silence_table(silences: Counter[str]) -> Table:
 
 
 def _in_time(in_time: int, due: int) -> str:
-    return f"{in_time:,} of {due:,} answered in time" if due else "none due for an answer yet"
+    return f"{in_time:,} of {due:,} answered in time" if due else "no answer due yet"
 
 
 def _euro(amount: float) -> str:

@@ -1,7 +1,8 @@
 """Live weeks: the simulated customers on one side, the running server on the other, HTTP between them.
 
 Each Monday a decision for every customer; then the week hour by hour, with the clock of server and demo moving: what
-customers do and suffer is reported as it happens, and every moment of a journey that asks for a word gets a decision.
+customers do and experience is reported as it happens, and every moment of a journey that calls for a message gets a
+decision.
 """
 
 import heapq
@@ -40,7 +41,7 @@ ASKED_AFTER = timedelta(minutes=1)
 """How long after a moment the engine is asked: operations report first."""
 
 DAILY_WORD_AT = time(15, 0)
-"""When whoever has an open case hears from us again, each day (UTC)."""
+"""When customers with an open case hear from us again, each day (UTC)."""
 
 MOST_DELAYS = 2
 """How often a moment is put off to the end of quiet hours."""

@@ -50,7 +50,7 @@ from training.models.learner import learn
 
 EVERYTHING_NAME, CONSTANT_NAME, PROPENSITY_NAME = "everything", "best single message", "propensity"
 AT_ONCE = (EVERYTHING_NAME, CONSTANT_NAME, ENGINE_NAME, ORACLE_NAME)
-"""Rivals that need nothing which the live weeks change; the others are played after them."""
+"""Rivals that do not depend on the live weeks; the others are played afterwards."""
 
 _PROCESSES = 2
 _NICENESS = 15

@@ -21,7 +21,7 @@ class MoneyTally:
     Attributes:
         spoken_to: Mean of those whom the engine may speak to.
         held_out: Mean of the universal holdout.
-        gain_lower: Lower end of its 95 % interval (Welch); NaN while it cannot be told.
+        gain_lower: Lower end of its 95 % interval (Welch); NaN while it is unknown.
         left_alone: Mean of all customers in the twin world, where nobody sends marketing.
         realised_gain: Mean of all customers here, less that: the same people with the same luck.
         expected_gain: The same in exact expectation, along the way that the weeks went.

@@ -15,7 +15,7 @@ EVENT_WORDS = {
     "search": "looks for flights on certain dates",
     "purchase": "buys",
     "discount": "takes a discount",
-    "trip_upcoming": "the trip comes near",
+    "trip_upcoming": "the trip is coming up",
     "check_in_opened": "check-in opens",
     "flight_departed": "the flight leaves",
     "flight_landed": "the flight lands",
@@ -26,9 +26,9 @@ EVENT_WORDS = {
     "case_resolved": "the case is solved",
     "complaint": "complains",
     "review": "writes a review",
-    "social_post": "writes about it in public",
+    "social_post": "posts about it in public",
     "survey_answer": "answers a survey",
-    "consent_withdrawn": "withdraws a consent",
+    "consent_withdrawn": "withdraws consent",
 }
 OUTCOME_WORDS = {
     "viewed": "sees the message",
@@ -43,7 +43,7 @@ OUTCOME_WORDS = {
     "complained": "complains about the message",
 }
 UNTOLD = frozenset({"delivered", "discount"})
-"""What a reader needs not be told: it goes without saying, or is part of the purchase."""
+"""Left out of the story: it goes without saying, or is part of the purchase."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

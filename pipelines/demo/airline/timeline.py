@@ -1,4 +1,4 @@
-"""A simulated week in order of time: what happened, what became of messages, which moments ask for a decision."""
+"""A simulated week in order of time: what happened, outcomes of messages, and moments that ask for a decision."""
 
 import heapq
 from dataclasses import dataclass, field, replace
@@ -16,7 +16,7 @@ PER_MAJOR = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Moment:
-    """A moment in a customer's journey that asks what to say.
+    """A moment in a customer's journey that calls for a message.
 
     Attributes:
         name: What the moment is: `bag_lost`, `check_in_opened`, ...

@@ -1,4 +1,4 @@
-"""The rights of a customer over HTTP: what is held, corrected, erased."""
+"""A customer's data rights over HTTP: access, correction, erasure, readmission."""
 
 import asyncio
 from collections.abc import Callable
@@ -28,17 +28,17 @@ _RIGHTS = Depends(needs(Scope.PRIVACY))
 
 
 class HoldingDocument(AnswerDocument):
-    """What one place holds."""
+    """What one place stores."""
 
     where: str = Field(description="Such as log/events or redis/profile")
-    source: str = Field(description="How it came there")
+    source: str = Field(description="Where it came from")
     purpose: str = Field(description="What it is for")
-    kept: str = Field(description="How long it stays")
+    kept: str = Field(description="How long it is kept")
     rows: list[Any]
 
 
 class ShownAnswer(AnswerDocument):
-    """Everything that is held of a customer."""
+    """Everything stored about a customer."""
 
     customer_id: str
     as_of: str
@@ -47,14 +47,14 @@ class ShownAnswer(AnswerDocument):
 
 
 class CorrectedAnswer(AnswerDocument):
-    """What has another value now."""
+    """What was corrected."""
 
     customer_id: str
     corrected: list[str]
 
 
 class ReadmittedAnswer(AnswerDocument):
-    """Who was erased is taken in again."""
+    """An erased customer was readmitted."""
 
     customer_id: str
     readmitted_since: str = Field(description="Nothing older comes back")
@@ -63,13 +63,13 @@ class ReadmittedAnswer(AnswerDocument):
 class ErasedAnswer(AnswerDocument):
     """What was erased."""
 
-    was_erased: bool = Field(description="It was erased before")
+    was_erased: bool = Field(description="The customer had been erased before")
     log_rows: dict[str, int]
     redis_keys: int
     history_rows: int
     file_rows: dict[str, int]
-    append_only_file: str = Field(description="rewritten, no append-only file, or refused: see to it there")
-    left: list[str] = Field(description="Files below home in which the id still stands")
+    append_only_file: str = Field(description="rewritten, no append-only file, or refused: then rewrite it in Redis")
+    left: list[str] = Field(description="Files below home that still contain the id")
     was_scanned: bool
 
 
@@ -80,9 +80,9 @@ class ErasedAnswer(AnswerDocument):
     responses=problems(401, 403, 404, 503),
 )
 async def show(customer_id: PathId, request: Request) -> Response:
-    """Everything that is held of a customer, in plain form: place by place with source, purpose and time it is kept.
+    """Everything stored about a customer, in plain form: each place with its source, purpose and retention.
 
-    It walks over all of Redis and reads the log, so it takes seconds: it is for people's requests, not for pages.
+    It scans all of Redis and reads the log, which takes seconds: use it for data subject requests, not for page loads.
     """
     from serving.privacy.subject_access import show_customer
 
@@ -100,9 +100,9 @@ async def show(customer_id: PathId, request: Request) -> Response:
     openapi_extra=request_body(CorrectionBody),
 )
 async def correct(customer_id: PathId, request: Request) -> Response:
-    """Correct what is held of a customer; the next decision looks at it.
+    """Correct data about a customer; the next decision uses it.
 
-    Answers about consent, profiling and protection are no corrections: report them as events.
+    Changes of consent, profiling and protection are not corrections: report them as events.
     """
     from serving.privacy.correction import correct_customer, is_known
 
@@ -122,11 +122,11 @@ async def correct(customer_id: PathId, request: Request) -> Response:
     responses=problems(401, 403, 404, 503),
 )
 async def erase(customer_id: PathId, request: Request) -> Response:
-    """Erase a customer everywhere, for good, while everything else goes on.
+    """Erase a customer everywhere, permanently, while the server keeps running.
 
-    From the answer on, and on every path, the customer is unknown and stays so: imports, events and decisions about
-    them are passed over. It takes seconds to minutes, by the size of the log; repeat it where the answer is lost or
-    says 503, and it goes on where it stopped. Readouts of experiments stay: they hold sums, and nobody's name.
+    From the answer on, the customer is unknown on every path and stays so: imports, events and decisions about them are
+    ignored. It takes seconds to minutes, depending on the size of the log; if the answer is lost or is 503, repeat the
+    request and it continues where it stopped. Readouts of experiments stay: they hold totals and no names.
     """
     from serving.privacy.erasure import erase_customer
 
@@ -145,9 +145,9 @@ async def erase(customer_id: PathId, request: Request) -> Response:
     openapi_extra=request_body(ReadmissionBody),
 )
 async def readmit(customer_id: PathId, request: Request) -> Response:
-    """Readmit an erased customer who signed up again, by a new consent given after the erasure.
+    """Readmit an erased customer who signed up again, with a new consent given after the erasure.
 
-    The tombstone stays for everything older, so that old rows still do not come back.
+    The tombstone keeps blocking everything older, so old rows do not come back.
     """
     from serving.privacy.readmission import readmit_customer, was_erased
 

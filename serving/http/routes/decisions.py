@@ -33,7 +33,7 @@ BATCH_SLICE = 20
 """Decisions of a batch that travel together; between slices other requests get their turn."""
 
 CACHED_S = 300
-"""How long a caller may keep a flat answer: a kept one passes no gate again, so no longer than a permit lasts."""
+"""How long a caller may keep a flat answer: a cached one passes no gate again, so no longer than a permit lasts."""
 
 CONTEXT_PREFIX = "ctx."
 _LIST_PARAMETERS = frozenset({"channels", "exclude_offers"})
@@ -78,9 +78,9 @@ async def decide(request: Request) -> Response:
     openapi_extra=parameters(
         {
             "customer_id": "Who",
-            "touchpoint": "What asks; a name of the catalogue",
-            "key": "Identity of the ask: the same key gets the same decision",
-            "stage": "Journey stage, where the caller knows it better",
+            "touchpoint": "The touchpoint that asks, by its name in the catalogue",
+            "key": "Identity of the request: the same key gets the same decision",
+            "stage": "Journey stage, if the caller knows better",
             "channels": "Only these channels, separated by commas",
             "exclude_offers": "Offers that must not be chosen, separated by commas",
             "ctx.<field>": "A context field that the touchpoint declares",
@@ -91,8 +91,8 @@ async def decide(request: Request) -> Response:
 async def decide_flat(request: Request) -> Response:
     """The same decision as flat JSON for template languages (Liquid, Twig, AMPscript).
 
-    Content fields stand beside `action`, `reason`, `offer_id` and the rest. With `key`, the answer may be kept for five
-    minutes at most: asked again, its message passes the gates again.
+    Content fields stand beside `action`, `reason`, `offer_id` and the rest. With `key`, the answer may be cached for
+    five minutes at most: on the next request its message passes the gates again.
     """
     engine = engine_of(request)
     in_force = engine.refresher.current()

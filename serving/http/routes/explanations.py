@@ -18,7 +18,7 @@ from serving.http.requests import json_response, query_of
 
 router = APIRouter(tags=["explanations"])
 _READ = [Depends(needs(Scope.READ))]
-_FOR = {"for": "Who is told: customer, agent or auditor", "locale": "BCP 47 tag; default the customer's own"}
+_FOR = {"for": "Reader: customer, agent or auditor", "locale": "BCP 47 tag; default the customer's locale"}
 _WHY_NOT = {"offer": "The offer that was expected; a name of the catalogue", "channel": "Only on this channel"}
 
 
@@ -32,8 +32,8 @@ _WHY_NOT = {"offer": "The offer that was expected; a name of the catalogue", "ch
 async def explain(decision_id: PathId, request: Request) -> Response:
     """A decision in plain sentences, from its record alone, for the customer, the call agent or the auditor.
 
-    The customer's are made to be passed on: what was decided, by what logic, which data mattered, what they can do. The
-    others hold personal data.
+    The customer's version may be passed on: what was decided, by what logic, which data mattered, what they can do. The
+    other two contain personal data.
     """
     engine = engine_of(request)
     given = query_of(request, list(_FOR), required="for")
@@ -55,7 +55,7 @@ async def explain(decision_id: PathId, request: Request) -> Response:
 async def why_not(decision_id: PathId, request: Request) -> Response:
     """Why an offer was not chosen then, why it would not be now, and the nearest change that would have let it win.
 
-    Nothing is sent, reserved, logged or remembered.
+    Nothing is sent, reserved, logged or stored.
     """
     engine = engine_of(request)
     given = query_of(request, list(_WHY_NOT), required="offer")

@@ -1,4 +1,4 @@
-"""Is it alive, is it ready, how is it doing."""
+"""Liveness, readiness and metrics."""
 
 import asyncio
 from typing import Any
@@ -25,17 +25,17 @@ router = APIRouter(tags=["health"])
 
 @router.get("/livez", response_model=LiveAnswer)
 async def livez() -> Response:
-    """The process answers; restart it when it does not."""
+    """The process is alive; restart it if this does not answer."""
     return json_response({"status": "alive"})
 
 
 @router.get("/readyz", response_model=ReadyAnswer, responses={503: {"model": ReadyAnswer}})
 async def readyz(request: Request) -> Response:
-    """Whether catalogue, model and Redis are there, and why not.
+    """Whether catalogue, model and Redis are available, and if not, why.
 
-    503 until all three were there once; where no model was ever promoted, cold start counts as one. After that the
-    server answers whatever goes away, degraded, so taking it out of service would help nobody: 200 with status
-    "degraded" and the reasons.
+    503 until all three have been available once; if no model was ever promoted, cold start counts as one. After that
+    the server always answers, degraded if a component is down, so taking it out of service would not help: 200 with
+    status "degraded" and the reasons.
     """
     engine = engine_of(request)
     checks = _checks(engine)

@@ -1,4 +1,4 @@
-"""What a customer told us already, so that no form asks for it again."""
+"""What a customer already told us, so that no form asks for it again."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -36,8 +36,8 @@ router = APIRouter(tags=["customers"])
 async def known(request: Request, customer_id: PathId, fields: str | None = None) -> Response:
     """What the customer told us, to pre-fill a form, and what is left to ask.
 
-    `fields` are attributes of the catalogue, separated by commas; without it, all of them. An answer that the form
-    gets is reported as the event `attribute_told`, and known from then on.
+    `fields` are attributes of the catalogue, separated by commas; without it, all of them. Report an answer from the
+    form as the event `attribute_told`; it is known from then on.
     """
     engine = engine_of(request)
     wanted = _wanted(fields, engine.refresher.current().catalogue)

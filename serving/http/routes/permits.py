@@ -28,10 +28,9 @@ router = APIRouter(tags=["permits"])
 async def ask_permit(decision_id: PathId, request: Request) -> Response:
     """Whether the message of a decision, or of a position of a slate, may be sent now.
 
-    Consent, protection, open cases, caps, quiet hours, capacity and validity are asked again, as they are at this
-    moment. "Denied" is an answer like any other: status 200 with the reasons, and the room that the decision had
-    reserved is free again. While Redis is away nothing can be checked, and so the permit is denied. Repeats get the
-    same answer until it expires.
+    Consent, protection, open cases, caps, quiet hours, capacity and validity are checked again, as they are now.
+    "Denied" is an answer like any other: status 200 with the reasons, and what the decision had reserved is released.
+    While Redis is down nothing can be checked, so the permit is denied. Repeats get the same answer until it expires.
     """
     engine = engine_of(request)
     body = await read_body(request, PermitBody) if await request.body() else PermitBody()

@@ -1,4 +1,4 @@
-"""Take in what happened: outcomes of decisions, and events of customers."""
+"""Reports of what happened: outcomes of decisions, and events of customers."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -19,7 +19,7 @@ from serving.in_force.policy_in_force import InForce
 from serving.reports.intake import Intake, Report
 
 INTAKE_DEADLINE_S = 5.0
-"""Reports may take longer than decisions: nobody waits for them with a page half drawn."""
+"""Reports may take longer than decisions: no page load waits for them."""
 
 router = APIRouter(tags=["reports"])
 
@@ -33,7 +33,7 @@ router = APIRouter(tags=["reports"])
     openapi_extra=request_body(OutcomesBody),
 )
 async def report_outcomes(request: Request) -> Response:
-    """Report what became of decisions, 1 to 500 at once; each item is taken in once, by its `message_id`.
+    """Report outcomes of decisions, 1 to 500 at once; each counts once, by its `message_id`.
 
     `unsubscribed` counts at once: the next decision no longer uses that channel for anything that needs consent.
     """
@@ -49,7 +49,7 @@ async def report_outcomes(request: Request) -> Response:
     openapi_extra=request_body(EventsBody),
 )
 async def report_events(request: Request) -> Response:
-    """Report what customers did or suffered, 1 to 500 at once; each item is taken in once, by its `message_id`."""
+    """Report what customers did or experienced, 1 to 500 events at once; each counts once, by its `message_id`."""
     return await _taken(request, EventsBody, Intake.events)
 
 
