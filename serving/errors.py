@@ -1,4 +1,4 @@
-"""Errors of the services, each with a stable code; what they are over HTTP is said in `serving.http.problems`."""
+"""Errors of the services, each with a stable code; `serving.http.problems` maps them to HTTP."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ class Fault:
 
 
 class InvalidFormError(InvalidInputError):
-    """What a caller filled in is wrong.
+    """What a caller sent is wrong.
 
     Attributes:
         faults: Everything that is wrong, at least one.
@@ -31,7 +31,7 @@ class InvalidFormError(InvalidInputError):
 
 
 class ReusedKeyError(InvalidInputError):
-    """An idempotency key stands for another request already."""
+    """An idempotency key was already used for another request."""
 
     code = "idempotency_mismatch"
 
@@ -61,6 +61,6 @@ class NoRecordError(InvalidInputError):
 
 
 class NotReadyError(UnavailableError):
-    """There was never a catalogue in force."""
+    """No catalogue was ever in force."""
 
     code = "not_ready"

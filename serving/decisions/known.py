@@ -6,10 +6,10 @@ Where something is missing, the decision still happens and its record says what 
 - no usable features, but a profile: rules over features and stages do not pass, and the model scores the rest with
   every feature missing, as it does for a newcomer;
 - no model: messages that are not marketing compete by their declared value;
-- no model yet, since none was ever in force: all messages do, and exploration draws; that is no fault;
+- no model yet, since none was ever in force: all messages do, with exploration; this does not count as degraded;
 - no model for an experiment arm that names one of its own: the same, and never another model in its place.
 
-A customer who does not want to be profiled is no such case: no feature of theirs is decoded and no model is asked.
+A customer who opted out of profiling is not such a case: their features are not decoded and no model is asked.
 """
 
 from collections.abc import Mapping, Sequence
@@ -45,7 +45,7 @@ FEATURES_STALE = "features_stale"
 FEATURES_UNAVAILABLE = FeatureUnavailableError.code
 MODEL_UNAVAILABLE = ModelUnavailableError.code
 ARM_MODEL_UNAVAILABLE = "arm_model_unavailable"
-"""The customer is in an experiment arm with a model of its own, and that model is not to be had."""
+"""The customer is in an experiment arm with a model of its own, and that model is not available."""
 
 CONTENT_UNAVAILABLE = "content_unavailable"
 LOG_UNAVAILABLE = LogUnavailableError.code

@@ -1,14 +1,14 @@
 """The one way from asks to answers, for the API and for batches: read, decide, commit, answer.
 
 A healthy decision reads (one round trip), decides (pure), commits (one atomic script) and answers; it is in the log
-before its caller sees it. Where somebody else decided about the customer in between, it is decided again with what
-they left, see `race`. Who asks again gets the answer that the ask got, see `repeats`.
+before its caller sees it. If another decision about the customer was committed in between, it is decided again from the
+new state, see `race`. A repeated request gets the original answer, see `repeats`.
 
 While Redis is away, asks with a deadline are answered with silence, see `silence`; others are refused:
 
 - Redis does not answer the read: silence, logged through the spool;
-- Redis does not answer the commit: the same, and since the first decision may have reached the log all the same, an
-  outcome `not_sent` goes along with it.
+- Redis does not answer the commit: the same, and since the first decision may have reached the log anyway, an
+  outcome `not_sent` is logged with it.
 
 None of it takes longer than the deadline: a fifth of it is kept back for the spool.
 """
@@ -55,7 +55,7 @@ class Counts(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Round:
-    """Asks of different customers that travel together.
+    """Asks about different customers that are handled together.
 
     Attributes:
         ends_at: When the callers stop waiting, by the clock of the event loop; None where they do not.

@@ -1,9 +1,10 @@
-"""Drafts on their way into the log, against everybody else who decides about the same customers.
+"""Commits drafts to the log while other processes decide about the same customers.
 
 A commit writes nothing where a book of contacts moved on since it was read, or where what all share has run out: it
-gives back the state as it is, and the draft is decided again with that. Who keeps losing to others gets silence, which
-needs no room and so cannot lose. Where one draft of ours makes another lose, as two members of a household in one
-batch do, it does not count as lost. A customer who was erased meanwhile is answered as unknown, and nothing is logged.
+gives back the state as it is, and the draft is decided again with that. An ask that keeps losing gets silence, which
+takes up no capacity and so cannot lose. If one draft of the same batch makes another lose, as two members of a
+household can, that does not count as a loss. A customer who was erased meanwhile is answered as unknown, and nothing is
+logged.
 """
 
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ MAX_ATTEMPTS = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settled:
-    """What became of a draft: logged as it is, or the answer that a twin of its ask was given a moment before."""
+    """The result for a draft: logged as it is, or the answer that a concurrent copy of its ask got first."""
 
     draft: Draft
     twin: bytes | None
@@ -32,7 +33,7 @@ class Race:
 
     Attributes:
         unsettled: Drafts by their place that no log has confirmed so far.
-        settled: What became of the others.
+        settled: The results for the others.
         conflicts: Commits that were lost, by place.
     """
 

@@ -1,4 +1,4 @@
-"""A decision's record, from Redis while it is there and from the log afterwards; positions of a slate share one."""
+"""A decision's record, from Redis while kept there and from the log afterwards; positions of a slate share one."""
 
 import asyncio
 from pathlib import Path

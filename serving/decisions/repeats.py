@@ -1,4 +1,4 @@
-"""Repeats of an ask: the answer that it got, unless a gate that protects the customer refuses its message by now."""
+"""Repeats of an ask: the original answer, unless a gate that protects the customer refuses its message by now."""
 
 from collections.abc import Sequence
 from datetime import datetime

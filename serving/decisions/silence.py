@@ -1,7 +1,7 @@
-"""What is answered while Redis is away: silence, decided with nothing known, and logged through the spool on disk.
+"""What is answered while Redis is down: silence, decided without any data, and logged through the spool on disk.
 
-Where the spool fails too, no decision is made: one that cannot be logged is none, so the caller is told to hold,
-without an id.
+If the spool fails too, no decision is made, since every decision must be logged: the caller is told to hold and gets no
+id.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Who may do what: the key of a request, its scopes, and the open door of a fresh installation on loopback."""
+"""Who may do what: the key of a request, its scopes, and open access to a fresh installation on loopback."""
 
 import base64
 import binascii

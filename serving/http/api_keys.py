@@ -35,7 +35,7 @@ class Scope(StrEnum):
     OUTCOMES = "outcomes"
     EVENTS = "events"
     READ = "read"
-    PRIVACY = "privacy"  # show, correct and erase what is held of a customer
+    PRIVACY = "privacy"  # show, correct and erase data about a customer
     ADMIN = "admin"  # everything
 
 
@@ -197,7 +197,7 @@ def _check_new(
     if not scopes:
         raise InvalidInputError(f"a key must have a scope, got none; choose from {', '.join(Scope)}")
     if expires_at is not None and expires_at <= now:
-        raise InvalidInputError(f"expiry must lie ahead, got {expires_at.isoformat()}")
+        raise InvalidInputError(f"expiry must be in the future, got {expires_at.isoformat()}")
 
 
 def _digest(secret: str) -> str:

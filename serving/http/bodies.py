@@ -1,4 +1,4 @@
-"""Whole bodies of requests: lists of forms, and what only a route takes."""
+"""Request bodies: lists of forms, and bodies that a single route takes."""
 
 from typing import Annotated, Any, ClassVar
 

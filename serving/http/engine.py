@@ -23,7 +23,7 @@ class Engine:
     """The parts of a running server.
 
     Attributes:
-        was_ready: Everything was there at least once; from then on the server only degrades.
+        was_ready: Everything was available at least once; from then on the server only degrades.
     """
 
     settings: Settings

@@ -1,4 +1,4 @@
-"""The outermost layer: a request id, a limit on bodies, and headers that keep browsers on the safe side."""
+"""The outermost layer: a request id, a limit on bodies, and security headers for browsers."""
 
 from uuid import uuid4
 

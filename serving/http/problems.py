@@ -1,7 +1,7 @@
 """Errors as HTTP: RFC 9457 problem documents with a stable code, pointers to what is wrong, and the request's id.
 
-The one place where an error becomes a status: services raise errors with codes and know no status. A problem never
-repeats what a caller sent beyond a misspelt name.
+The one place where an error becomes a status: services raise errors with codes and know no status. A problem repeats
+nothing that a caller sent, except a misspelt name.
 """
 
 from collections.abc import Mapping, Sequence

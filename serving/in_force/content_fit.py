@@ -1,9 +1,9 @@
 """Which messages cannot be sent with a customer's merge fields; checked before the choice.
 
-A message that turns out too long after it was chosen, or to have a hole where a name belongs, would leave a decision
-that cannot be sent, and probabilities that were never true. So every message that could break is put into words first.
-Most need not be: content without merge fields is checked once, when the catalogue comes into force, and where no field
-is missing and the longest text that the customer's values can make still fits, nothing is rendered.
+If a message proved too long, or lacked a name, only after it was chosen, the decision could not be sent and its
+probabilities would be wrong. So every message that could fail is rendered first. Most need not be: content without
+merge fields is checked once, when the catalogue comes into force, and where no field is missing and the longest text
+that the customer's values can make still fits, nothing is rendered.
 """
 
 import re
@@ -40,7 +40,7 @@ type FieldValues = Mapping[str, Mapping[str, FactValue]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fit:
-    """What was found for one ask.
+    """The result for one ask.
 
     Attributes:
         unfit: What is wrong, by key of each message that cannot be carried.
@@ -77,12 +77,12 @@ class _Bound:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Check:
-    """A message that could break.
+    """A message that could fail.
 
     Attributes:
         needs: Fields without which it is not sent, by root and name.
         bounds: Of its texts; where all hold, nothing is rendered.
-        is_open: It is always rendered, since nothing less would tell.
+        is_open: It is always rendered, since no cheaper check is enough.
     """
 
     message: Message

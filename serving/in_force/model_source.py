@@ -30,7 +30,8 @@ class ModelSource:
     """Keeps the newest champion that could be loaded.
 
     Attributes:
-        fetch: Gives the champion's local copy; raises `UnavailableError` where there is none or nobody can say.
+        fetch: Gives the champion's local copy; raises `UnavailableError` where there is none or the registry does not
+            answer.
         model: The model in use; None before the first one.
         problem: Why the newest champion is not the model in use; None where it is, and where none was ever promoted.
         is_cold_start: No champion was ever in force; declared values and exploration decide until there is one.

@@ -35,7 +35,7 @@ class InForce:
     """One consistent set; a request takes it once and keeps it.
 
     Attributes:
-        model: The champion; None where there is none that fits.
+        model: The champion; None if none fits.
         model_problem: Why the newest model is not the one here; None where it is.
         on_touchpoint: The champion on the messages of each touchpoint.
         fit: How the champion fits the catalogue; None where there is none.
@@ -45,7 +45,7 @@ class InForce:
         fitting: Checks of what channels can carry, by touchpoint.
         supply: Which counters of what all customers share to read.
         book_lasts: How long contacts must be kept for every window of the catalogue.
-        events_kept: How many events of a type recent behaviour keeps, where rules count far.
+        events_kept: How many events of a type recent behaviour keeps, by type, where rules count beyond the default.
         arm_models: Models that experiment arms decide with, by their alias in the registry; those that fit.
         arm_problems: Why an arm's model is not here, by alias.
     """

@@ -38,10 +38,10 @@ OWNED = (DecisionField.CUSTOMER_ID, DecisionField.CHANNEL, DecisionField.TOUCH, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Owner:
-    """Whose decision it is, and what it sent; both None for silence, `touch` also where nobody wrote it down.
+    """Whose decision it is, and what it sent; both None for silence, `touch` also if not recorded.
 
     Attributes:
-        decided_at: When (aware, UTC); None where nobody wrote it down.
+        decided_at: When (aware, UTC); None if not recorded.
     """
 
     customer_id: str

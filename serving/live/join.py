@@ -1,8 +1,8 @@
 """A visitor who turned out to be a customer: what protects them, joined into the customer's live state.
 
-Contacts count against the customer's caps from then on, open cases pause their marketing, and what either refused is
-refused. A refusal of the visitor counts as of the moment we heard who they are, so that no older yes of the customer
-lifts it. A yes stays with the id that it was given for.
+Contacts count against the customer's caps from then on, open cases pause their marketing, and what either id refused
+stays refused. A refusal of the visitor counts from the moment we learned who they are, so that no older consent of the
+customer lifts it. A consent stays with the id that it was given for.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ from serving.live.live_hash import Word
 from serving.live.reader import Known
 
 JOINING = "identities"
-"""Stands as the identity of what is passed on between the ids of one person; it is taken as often as it is told."""
+"""The identity of reports passed on between the ids of one person; they are accepted every time they are reported."""
 
 type _Words = Iterator[Word]
 

@@ -1,8 +1,8 @@
-"""The live hash: what was said of a customer since the profile was written, one field for each thing it may be about.
+"""The live hash: what was reported about a customer since the profile was written, one field per subject.
 
-A value is the time as 16 digits, then the word. The greatest value of a field stands, so words may come twice, late or
-in any order; between words of one moment the careful one is greater: no beats yes, protected beats not. Only a first
-exposure is written once and never again.
+A value is the time as 16 digits, then the word. The greatest value of a field wins, so reports may come twice, late or
+in any order; of two with the same time the cautious one is greater: no beats yes, protected beats unprotected. Only a
+first exposure is written once and never again.
 
 Written by the scripts `TAKE_IN` (what a report changes) and `COMMIT_DECISION` (first exposures), read by `READ`,
 `READ_PERMIT` and whatever was beaten.
@@ -57,7 +57,7 @@ LIVE_SOURCE = "live"
 """Source of answers that came as events."""
 
 _GUARDED, _FREE = "1", "0"
-"""Refused, protected, opted out; and permitted, lifted, opted in: the guarded word is the greater one."""
+"""Refused, protected, opted out; and permitted, lifted, opted in: the cautious word is the greater one."""
 
 _PLANNED, _CANCELLED = "1", "0"
 

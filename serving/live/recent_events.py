@@ -1,6 +1,6 @@
 """Recent behaviour: a sorted set of events by their time, and how many of each type it keeps.
 
-A rule counts no further than what is kept, and that is more than anything it compares with, so it comes out exact.
+A rule counts no further than what is kept, and more is kept than the rule compares with, so its result is exact.
 """
 
 import math

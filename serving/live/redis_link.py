@@ -1,6 +1,6 @@
 """One connection to Redis: an asyncio protocol on hiredis, which answers in the order it was asked.
 
-Every request of a worker shares the connection, so commands that arrive together travel together; a caller that stops
+All requests of a worker share the connection, so commands that arrive together are sent together; a caller that stops
 waiting leaves nothing behind, because its replies are still read, in order, and dropped.
 """
 
@@ -19,7 +19,7 @@ type Reply = Any
 
 
 class LostLinkError(UnavailableError):
-    """The connection went away while commands were under way: they may have run."""
+    """The connection was lost while commands were under way: they may have run."""
 
 
 class RedisLink(asyncio.Protocol):

@@ -4,7 +4,7 @@ Key names, names of fields, the places of a contact and all bounds reach a scrip
 so each is written down once, by its owner in Python. A name that the owner lacks is nil, which Redis refuses.
 
 What holds a part of a counter is in the decision's own hash, by `DecisionField.USES` and `HELD`. It is held exactly
-while the contact counts, so whatever order reports arrive in, the counters end alike.
+while the contact counts, so the order in which reports arrive does not change the counters in the end.
 """
 
 from dataclasses import dataclass
@@ -113,18 +113,18 @@ SETTLE_PERMIT = script(*_BOOKS, "settle_permit")
 back instead, and state that moved on likewise; 1 where the customer was erased."""
 
 TAKE_IN = script(*_BOOKS, "take_in")
-"""Take one report in: its row in the log, the mark that it was seen and what it changes. Answers 1; 0 where it was seen
-before, and where its customer was erased; 2 where another was seen under its identity, and 3 where nobody knows what
-that one said. What the log has already changes state again, which comes to the same."""
+"""Accept one report: its row in the log, the mark that it was seen, and what it changes. Answers 1; 0 if it was seen
+before, or its customer was erased; 2 if a different one was seen under its identity, and 3 if the content of that one
+is not known. A report that the log already has is applied again, which changes nothing."""
 
 ERASE = script(*_BOOKS, "erase")
-"""Forget decisions: what they still held is free again, and their contacts leave the books of households."""
+"""Forget decisions: what they still held is released, and their contacts leave the books of households."""
 
 RESTORE_DECISION = script(*_BOOKS, "restore_decision")
 """Bring back what a decision took, unless it is there already; gives back how many contacts were missing."""
 
 LEAD_PACING = script("lead_pacing")
-"""Become, or stay, the one process that sets prices; 0 where another is."""
+"""Become, or stay, the one process that sets prices; 0 if another process is."""
 
 WRITE_PRICES = script("write_prices")
-"""Set shadow prices and where each pace stands, if this process still leads; 0 where another does."""
+"""Set shadow prices and where each pace stands, if this process still leads; 0 if another does."""

@@ -1,8 +1,8 @@
 """Redis for the decision path: one read, one commit, and no waiting while the connection is down.
 
-A supervisor keeps the link: it connects, loads the scripts, asks for a sign of life every second or as soon as
-somebody waited in vain, and tries again while Redis is away. A request never connects and never waits for a link that
-is known to be down; it gets `UnavailableError` at once.
+A supervisor maintains the connection: it connects, loads the scripts, pings every second or as soon as a request timed
+out, and reconnects while Redis is down. A request never connects and never waits for a link that is known to be down;
+it gets `UnavailableError` at once.
 """
 
 import asyncio

@@ -99,7 +99,7 @@ class Taking:
 
     Attributes:
         seen_as: Identity of the report among those of its customer: taken once.
-        digest: Tells whether two reports of one identity say the same; `UNTOLD` where nobody knows what it said.
+        digest: Tells whether two reports of one identity have the same content; `UNTOLD` if the content is not known.
         row: One row of its canonical table, as JSON.
         decision_id: The decision it answers; None for events.
         now: When it came.
@@ -115,7 +115,7 @@ class Taking:
 
 
 class Taken(IntEnum):
-    """What became of a report."""
+    """The result for a report."""
 
     NOT = 0  # it was seen before, or its customer was erased
     IN = 1

@@ -1,9 +1,9 @@
 """Erasing a customer from everything that an installation holds, while it serves.
 
-The order makes it safe. The tombstone comes first, in Redis and then in the log: from then on neither takes anything
-about the customer, whoever had it in hand. Then everything that is there is found, noted in the journal, and taken out;
-each step may be repeated, so an erasure that was killed is finished by running it again. At the end every file below
-home is read, packed ones too, for what is left.
+The order makes it safe. The tombstone comes first, in Redis and then in the log: from then on neither accepts anything
+about the customer from any process. Then everything stored is found, noted in the journal, and removed; each step may
+be repeated, so an erasure that was killed is finished by running it again. Finally every file below home is searched
+for what is left, compressed files too.
 """
 
 from dataclasses import dataclass, field, replace
@@ -35,13 +35,13 @@ if TYPE_CHECKING:
     from features.privacy.log_erasure import LogTraces
 
 MIN_SCANNED = 3
-"""Shorter ids stand in any file by chance, so files are not searched for them."""
+"""Shorter ids occur in any file by chance, so files are not searched for them."""
 
 _DRAIN_WAIT_SECONDS = 2 * LOCK_SECONDS
 
 
 class ErasureGround(StrEnum):
-    """Why somebody is erased, as the law has it; a fixed list, so that no reason tells about a person."""
+    """Legal grounds for an erasure; a fixed list, so that no reason contains personal data."""
 
     REQUEST = "request"
     CONSENT_WITHDRAWN = "consent_withdrawn"
@@ -58,11 +58,11 @@ class Erasure:
     Attributes:
         was_erased: There was a tombstone already.
         log_rows: Rows deleted, by table.
-        redis_keys: Keys, entries and places in books that were taken out.
-        history_rows: Rows taken out of the feature history.
-        file_rows: Rows and lines taken out of other files, by their path below home.
+        redis_keys: Keys, entries and places in books that were removed.
+        history_rows: Rows removed from the feature history.
+        file_rows: Rows and lines removed from other files, by their path below home.
         append_only_file: What became of Redis's file: rewritten, none, or refused.
-        left: Files below home, and streams of Redis, in which the id still stands; empty where all is well.
+        left: Files below home, and streams of Redis, that still contain the id; empty if all is well.
         was_scanned: False where the id is too short to be searched for.
     """
 
@@ -124,7 +124,7 @@ class _Erasing:
 
     def run(self) -> Erasure:
         was_erased = self._who in self._erased
-        self._tell("looking for everything that is held")
+        self._tell("finding everything that is stored")
         self._note(*self._look())
         if not was_erased and not self._is_held():
             finish(self._settings, self._who)
@@ -149,7 +149,7 @@ class _Erasing:
         drain_alone(self._client, self._log, self._settings.spool_path, wait_seconds=_DRAIN_WAIT_SECONDS)
         in_log, traces = self._look()
         self._note(in_log, traces)
-        self._tell("taking keys out of Redis")
+        self._tell("removing keys from Redis")
         erase_traces(self._client, self._who, traces)
         self._tell("deleting rows of the log, and its older versions")
         log_rows = erase_from_log(self._log, self._who)
@@ -211,7 +211,7 @@ class _Erasing:
 
         if len(self._who) < MIN_SCANNED:
             return ()
-        self._tell("reading every file for what is left")
+        self._tell("searching every file for what is left")
         places = [self._settings.home]
         if self._settings.tracking_uri.startswith("sqlite:") and self._settings.mlruns.is_dir():
             places.append(self._settings.mlruns)

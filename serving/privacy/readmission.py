@@ -1,4 +1,4 @@
-"""Readmission: an erased customer who signs up again returns by a new consent, and by nothing older."""
+"""Readmission: an erased customer who signs up again returns with a new consent; nothing older comes back."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime

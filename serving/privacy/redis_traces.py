@@ -63,7 +63,7 @@ class RedisTraces:
         entries: Ids of stream entries that wait for the drain.
         books: Books of households that have a contact of theirs.
         contact_ids: Ids of their contacts, which are their decisions.
-        seen: Keys of marks that a report of theirs was taken in.
+        seen: Keys of marks that a report of theirs was accepted.
     """
 
     own: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -197,7 +197,7 @@ def rewrite_file(client: Redis) -> str:
     stream entries. The list of slow commands is emptied as well, since it shows arguments.
 
     Returns:
-        `rewritten`, `no append-only file`, or `refused` where this Redis does not let us: see to it there.
+        `rewritten`, `no append-only file`, or `refused` if this Redis does not allow it: then rewrite it in Redis.
 
     Raises:
         UnavailableError: Redis is away, or did not finish in ten minutes.
@@ -234,7 +234,7 @@ def _wait_for_rewrite(client: Redis, ends_at: float) -> None:
         if not state["aof_rewrite_in_progress"] and not state["aof_rewrite_scheduled"]:
             return
         if time.monotonic() > ends_at:
-            raise UnavailableError("Redis must rewrite its file within ten minutes, got no end; repeat it")
+            raise UnavailableError("Redis must rewrite its file within ten minutes, got a timeout; repeat it")
         time.sleep(_POLL_SECONDS)
 
 

@@ -32,9 +32,9 @@ _BOOK_KEPT = "400 days after a contact, or as long as a cap looks back"
 def show_customer(
     settings: Settings, redis_url: str, catalogue: Catalogue, customer_id: str, *, now: datetime, by: str
 ) -> dict[str, Any]:
-    """Everything that is held of a customer, with where it came from, what it is for and how long it stays.
+    """Everything stored about a customer, with its source, its purpose and how long it is kept.
 
-    Keys of the log's seal and what tells of other members of a household are left out. That it was shown is noted,
+    Keys of the log's seal and data about other members of a household are left out. That it was shown is noted,
     and `by` whom it was asked for, as in `correct_customer`.
 
     Returns:
@@ -80,7 +80,7 @@ def _in_redis(
                  "until it is replaced", _profile(known)),
         _holding("redis/features", "computed here from the log", rules.purpose_of("features"),
                  "until it is replaced", _features(settings, known, catalogue, now)),
-        _holding("redis/live", "reports of the last moments", rules.purpose_of("live"), _BOOK_KEPT, _live(known)),
+        _holding("redis/live", "the latest reports", rules.purpose_of("live"), _BOOK_KEPT, _live(known)),
         _holding("redis/decisions", "made here", rules.purpose_of("decisions"),
                  f"{settings.decision_ttl_days:g} days", _decisions(client, traces)),
         _holding("redis/answers", "made here", "give a repeated ask the same answer",
@@ -131,7 +131,7 @@ def _live(known: Known) -> list[dict[str, Any]]:
 
 
 _OF_NOBODY = frozenset({"version", "household_version", "household_contacts"})
-"""Counters of changes, and what tells of other people."""
+"""Counters of changes, and data about other people."""
 
 
 def _decisions(client: Redis, traces: RedisTraces) -> list[dict[str, Any]]:

@@ -62,11 +62,11 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What became of the items of one request, by their place in it.
+    """The results for the items of one request, by their place in it.
 
     Attributes:
-        unknown: Pointer to what an item names that is not known: a customer or decision of whom nothing is held. Such
-            an item is taken in all the same, for it may have come before what it names.
+        unknown: Pointer to a name in an item that is not known: a customer or decision without any data. Such
+            an item is accepted all the same, since it may have arrived before what it names.
         widened: Pointers to the channel or purpose of a withdrawal that the catalogue does not know: it counts for all.
     """
 
@@ -97,7 +97,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intake:
-    """Takes reports in."""
+    """Accepts reports."""
 
     state: LiveStore
     log_path: Path
@@ -382,7 +382,7 @@ def _by_our_clock[T: EventItem | OutcomeItem](item: T, now: datetime) -> T:
 
 def _unknown_customer(place: int) -> Rejected:
     """Reports about an erased customer are rejected."""
-    detail = "customer_id must be a customer of whom something may be kept, got one who was erased; stop sending it"
+    detail = "customer_id must be a customer whose data may be stored, got one who was erased; stop sending it"
     return Rejected(index=place, code="unknown_customer", detail=detail)
 
 

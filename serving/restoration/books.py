@@ -1,4 +1,4 @@
-"""Books of contacts, cases, words and counters from the log into Redis; it may be repeated, and run beside a server."""
+"""Books of contacts, cases, words and counters from the log into Redis; repeatable, also beside a running server."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass

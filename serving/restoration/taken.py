@@ -44,8 +44,8 @@ class Restorer:
     """Works out what rows took.
 
     Attributes:
-        in_force: The catalogue in force, for what no older one explains.
-        archive: Catalogues of old.
+        in_force: The catalogue in force, for rows whose own catalogue is not archived.
+        archive: Earlier catalogues.
         now: The moment of restoring.
         decision_ttl: How long decisions can be read back.
         was_lost: Live state was lost, so that counters lack what decisions used.

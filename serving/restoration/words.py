@@ -1,4 +1,4 @@
-"""What customers did and said, as the log has it, on its way back into live state: the changes that a report makes."""
+"""What customers did and said, from the log back into live state, as the same changes that reports make."""
 
 from collections.abc import Iterator
 from datetime import datetime

@@ -43,7 +43,7 @@ from serving.metrics import Metrics
 
 EVERY_S = 1.0
 LEADS_FOR_MS = 5_000
-"""How long a leader is believed to be there without a word from it."""
+"""How long a leader that has gone silent still counts as running."""
 
 _TIMEOUT_S = 2.0
 _HOURS = 168
@@ -59,7 +59,7 @@ class PacedSupply:
         rule: The limit or share; of a limit that counts each value alone there is a line per value.
         counter: Its counter now.
         total_counter: Of a share, the counter of all departments.
-        run: The moment that the counter is of: later than now behind a cut-off.
+        run: The moment that the counter is of: later than now after a cut-off.
         step: Most that one message uses.
     """
 
@@ -72,7 +72,7 @@ class PacedSupply:
 
 
 class Pacer:
-    """Sets prices for a catalogue, as long as nobody else does."""
+    """Sets prices for a catalogue, as long as no other process does."""
 
     def __init__(
         self, url: str, *, in_force: Callable[[], InForce], now: Callable[[], datetime], metrics: Metrics | None = None
