@@ -41,7 +41,7 @@ def rules(customers: int, messages: int) -> list[Constraint]:
         Constraint(name="letters", units=(channel == 3) * 1.0, most=customers // 30),
         Constraint(name="budget", units=np.array([1.0, 0.5, 60.0, 80.0])[channel], most=customers * 2.0),
         *(Constraint(name=f"seats-{one}", units=(place == one) * 1.0, most=customers // 25) for one in range(6, 12)),
-        Constraint(name="volume", units=(place == 5) * 1.0, least=customers // 20, told="at least so many"),
+        Constraint(name="volume", units=(place == 5) * 1.0, least=customers // 20, told="minimum volume"),
         Constraint(name="share", units=own - 0.3, least=0.0, told="a share", is_soft=True),
     ]
 

@@ -1,9 +1,9 @@
 """Do caps hold? `python benchmarks/caps_hammer.py`: many deciders in several processes hammer the same few customers.
 
-Everything is real: a Redis server of its own with an append-only file, the path read -> decide -> commit that serves
-requests, permits, and reservations that run out. In the middle Redis is killed (SIGKILL) and started again. Then every
-cap is recounted from the rows of the decision log and from what callers were told, never from the books and counters
-that are under test, and the verdict printed; exit code 1 where any was exceeded.
+Everything is real: a separate Redis server with an append-only file, the same read -> decide -> commit path that serves
+requests, permits, and reservations that expire. Midway Redis is killed (SIGKILL) and restarted. Then every cap is
+recounted from the rows of the decision log and from the answers that callers got, never from the books and counters
+under test, and the verdict is printed; exit code 1 if any cap was exceeded.
 """
 
 import argparse
@@ -56,10 +56,10 @@ from serving.metrics import Metrics
 OFFERS = ("bread", "cake", "tea", "seat")
 CHANNELS = ("email", "push")
 CUSTOMERS = 12
-"""Few, so that their books are fought for."""
+"""Few, so that processes compete for their books."""
 
 CROWD = 400
-"""Many who only reserve, so that the last seat is fought for again whenever reservations run out."""
+"""Many who only reserve, so that they compete again for the last seat whenever reservations expire."""
 
 HOUSEHOLD_SIZE = 3
 RESERVE_S = 1
@@ -132,7 +132,7 @@ def catalogue() -> Catalogue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What one process does."""
+    """What one process has to do."""
 
     folder: Path
     url: str
@@ -252,7 +252,7 @@ def work(plan: Plan) -> None:
 
 @dataclass
 class Server:
-    """A Redis of our own, killed and started again."""
+    """A separate Redis, killed and started again."""
 
     folder: Path
     process: subprocess.Popen[bytes] | None = None
@@ -469,7 +469,7 @@ def main() -> None:
     else:
         counts = ", ".join(f"{count} {name}" for name, count in sorted(told["counts"].items()))
         print(f"{told['deciders']} deciders in {told['processes']} processes, Redis killed {told['kills']} times")
-        print(f"{told['messages']} messages in the log; {counts}; longest commit {told['lag_s']} s after its reading")
+        print(f"{told['messages']} messages in the log; {counts}; longest commit {told['lag_s']} s after its read")
         for line in told["caps"]:
             print(f"{line['cap']:12} allows {line['allows']:7.1f}  most seen {line['most']:7.1f}  "
                   f"{'holds' if line['holds'] else 'EXCEEDED'}")  # fmt: skip

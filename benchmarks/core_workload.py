@@ -1,8 +1,8 @@
-"""The workload of `decide.py`, for the core of any commit; run as a process it answers with times.
+"""The workload of `decide.py`, for the core of any commit; run as a process, it prints times.
 
 python benchmarks/core_workload.py ROOT
 
-ROOT is a checkout. Each line of input is `CASE SIZE COUNT`, and the answer the median time of so many decisions, in
+ROOT is a checkout. Each line of input is `CASE SIZE COUNT`, and the answer is the median time of COUNT decisions, in
 microseconds. Commits keep their classes in different modules, so they are found by name in the whole core.
 """
 

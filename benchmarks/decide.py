@@ -1,13 +1,12 @@
-"""What a decision of the core costs, against an older commit.
+"""The time of a decision in the core, compared with an older commit.
 
 python benchmarks/decide.py --against a610d91
 python benchmarks/decide.py --against a610d91 --json
 
 `full` is one customer with 30 contacts (and 30 of the household), 10 caps, weighted pressure, quiet hours,
 suppressions, two cases, limits, levers and rules on every offer, among 40, 200 and 2,000 messages; `slate` the same
-with four placements; `bare` has no caps, quiet hours, cases, limits and levers. Both commits run in processes of their
-own and take turns, so that a busy machine slows both; a ratio is that of the medians over all turns. Records are not
-written.
+with four placements; `bare` has no caps, quiet hours, cases, limits and levers. Both commits run in separate processes
+and take turns, so that a busy machine slows both; ratios are of the medians over all turns. Records are not written.
 """
 
 import argparse

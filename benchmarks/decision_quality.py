@@ -1,8 +1,8 @@
-"""What the champion's values are worth on the rewards data, where everything is free and where messages are limited.
+"""How much the champion's values gain on the rewards data, with and without limits on messages.
 
-Customers that the model never saw, doubly robust estimation with the known action probabilities, 95 % intervals by
-bootstrap over customers; every comparison is on the same resamples. Under limits, an assignment per wave maximises
-predicted value; it is compared with assigning at random within the same limits.
+Customers that the model never saw, doubly robust off-policy evaluation with the known action probabilities, 95 %
+intervals by bootstrap over customers; all comparisons use the same resamples. Under limits, an assignment per wave
+maximises predicted value; it is compared with assigning at random within the same limits.
 
     nextbest example convert rewards SOURCE train --part train
     nextbest example convert rewards SOURCE held-back --part held-back
@@ -47,7 +47,7 @@ class Trial:
 
     Attributes:
         values: shape (n, k + 1), what the model expects of silence and each message, as served.
-        alone: shape (n, k + 1), what its booster says when left to itself.
+        alone: shape (n, k + 1), what its booster alone predicts.
         judged: shape (n, k + 1), as `values`, over the window that each decision is judged in.
         scored: shape (n, k + 1), doubly robust score of each action, in major units.
         waves: shape (n,), a number per moment of decision.
@@ -187,7 +187,7 @@ def report(trial: Trial, constant: int) -> dict[str, Mapping[str, float]]:
         "free choice": interval(free, trial.customers),
         "best single message": interval(fixed, trial.customers),
         "free choice minus best single message": interval(free - fixed, trial.customers),
-        "booster left to itself minus best single message": interval(alone - fixed, trial.customers),
+        "booster alone minus best single message": interval(alone - fixed, trial.customers),
         "silence": interval(trial.scored[:, 0], trial.customers),
         "predicted over realised gain": {"value": float(gain.mean() / (free - trial.scored[:, 0]).mean())},
     }
@@ -211,8 +211,8 @@ def limited(trial: Trial, constant: int) -> dict[str, Mapping[str, float]]:
         ours = trial.scored[rows, chosen(trial.values)]
         alone = trial.scored[rows, chosen(trial.alone)]
         result[name] = interval(ours, trial.customers)
-        result[f"{name}: minus drawn within the limit"] = interval(ours - trial.scored @ unknowing, trial.customers)
-        result[f"{name}: minus booster left to itself"] = interval(ours - alone, trial.customers)
+        result[f"{name}: minus random within the limit"] = interval(ours - trial.scored @ unknowing, trial.customers)
+        result[f"{name}: minus booster alone"] = interval(ours - alone, trial.customers)
     return result
 
 

@@ -1,6 +1,6 @@
 """What reading and writing features online costs: packed records, Feast's interface over them, and a plain Redis hash.
 
-Run `python benchmarks/features_online.py`. Other work on the machine moves absolute numbers, so each round times all
+Run `python benchmarks/features_online.py`. Other work on the machine changes absolute numbers, so each round times all
 readers one after the other and the table shows medians of the ratios within a round.
 """
 

@@ -1,8 +1,8 @@
 """What reading and committing one decision's live state costs: `python benchmarks/live_state.py`.
 
-A Redis of its own on a unix socket, one connection, one customer after the other; microseconds per call over the round
-trip (the median), and of that what Redis itself spends in the scripts (the mean). `bare` is what a store without books,
-households and counters would do: MGET and HGETALL to read; XADD, HSET and PEXPIRE to write.
+A separate Redis on a unix socket, one connection, one customer after the other; microseconds per round trip (median),
+and how much of that Redis spends in the scripts (mean). `bare` is what a store without books, households and counters
+would do: MGET and HGETALL to read; XADD, HSET and PEXPIRE to write.
 """
 
 import argparse

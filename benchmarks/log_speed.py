@@ -1,8 +1,8 @@
-"""How fast the log is: import, append, read, the stream's cost per way of flushing, and the drain.
+"""Speed of the log: import, append, read, the stream under each way of flushing, and the drain.
 
     python benchmarks/log_speed.py [--events 1500000] [--decisions 50000]
 
-Prints one JSON object; the numbers depend on the disk, so repeat it on yours.
+Prints one JSON object; the numbers depend on the disk, so run it on yours.
 """
 
 import argparse

@@ -3,8 +3,8 @@
     nextbest import TABLES && nextbest features build
     python benchmarks/new_offers.py [--home .nextbest]
 
-Prints the average effect that the log gives for each offer, with its standard error, and what a model expects of it
-that was trained without any decision for it.
+Prints the average treatment effect of each offer in the log, with its standard error, and the effect predicted by a
+model that was trained without any decision for it.
 """
 
 import argparse

@@ -1,12 +1,12 @@
-"""What it costs to score the candidates of one decision: leaf sets, LightGBM itself, and onnxruntime, side by side.
+"""The time to score the candidates of one decision: leaf sets, LightGBM itself, and onnxruntime, side by side.
 
 python benchmarks/score.py [--json] [--trees 200] [--leaves 31] [--rounds 60]
 
-One thread each. The contenders take turns in one process, a block of decisions about other customers each. The figures
-are medians over blocks of the thread's CPU time: on a busy machine the clock adds waiting, most of it to the slowest.
-Leaf sets must equal `Booster.predict` to the last bit, or nothing is printed. onnxruntime, which gives float32, takes
-part where `onnxmltools` and `onnxruntime` are installed. `ratios` says how many times faster than `Booster.predict`
-leaf sets are, by the number of messages.
+One thread each. The contenders take turns in one process, each with blocks of decisions about different customers. The
+figures are medians over blocks of the thread's CPU time: on a busy machine wall time includes waiting, most of it for
+the slowest. Leaf sets must equal `Booster.predict` to the last bit, or nothing is printed. onnxruntime, which gives
+float32, takes part where `onnxmltools` and `onnxruntime` are installed. `ratios` says how many times faster than
+`Booster.predict` leaf sets are, by the number of messages.
 """
 
 import argparse

@@ -1,9 +1,9 @@
 """What one decision costs over HTTP: `python benchmarks/serving_latency.py`.
 
 Nextbest answers from 40 candidates with 69 features and 200 trees: every gate, arbitration, exploration, a full record
-and an entry in the log. Beside it runs what one would put together in an afternoon, FastAPI with Feast's
-`get_online_features` and `Booster.predict`, which scores the same 40 rows and does none of the rest. One worker each,
-the same Redis, the same machine; trust the ratios.
+and an entry in the log. It is compared with what one could build in an afternoon: FastAPI with Feast's
+`get_online_features` and `Booster.predict`, which scores the same 40 rows and does nothing else. One worker each, the
+same Redis, the same machine; trust the ratios.
 """
 
 import argparse

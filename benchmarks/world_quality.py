@@ -2,8 +2,8 @@
 
     python benchmarks/world_quality.py FOLDER [--customers 20000] [--weeks 12] [--seeds 1,2,3,4,5] [--json]
 
-A world of 20,000 customers takes about ten minutes on two free cores. Histories and models that are in the folder are
-used again; weeks are lived anew. Exit code 1 says that a policy broke a rule.
+A world of 20,000 customers takes about ten minutes on two free cores. Histories and models in the folder are reused;
+the weeks are simulated again. Exit code 1 means that a policy broke a rule.
 """
 
 import argparse

@@ -65,7 +65,7 @@ class Customer:
         plausible_zones: Where `time_zone` is None, the IANA zones that country and telephone number leave open.
         locale_zones: IANA zones of the locale's region; they count beside those of nobody known, and never instead.
         protections: Of `PROTECTIONS`, those in force.
-        known_at: When the attributes became known that `told` does not name (aware, UTC); None where nobody noted it.
+        known_at: When the attributes became known that `told` does not name (aware, UTC); None if not recorded.
         told: Where attributes come from that the customer told us since, by name.
         has_opted_out_of_profiling: Gets choices that look at no feature of theirs, and no model learns from them.
         refused_at: As of when each of `protections`, and the opt-out under `profiling`, counts (aware, UTC): what was

@@ -196,7 +196,7 @@ class Excluded:
 
     Attributes:
         details: What each reason means here, such as the cap that was reached; empty texts where the code says it all.
-        allowed_at: Where only time stands in the way, the first moment at which the gates would let it pass.
+        allowed_at: If only time prevents it, the first moment at which the gates would let it pass.
     """
 
     message_key: str
@@ -243,7 +243,7 @@ class Decision:
         ghost: What a holdout or a silent arm kept back; None where nothing was.
         programme_holdouts: Programmes whose holdout the customer is in.
         retry_at: The first moment at which a message that only waits for time may go; None where none waits.
-        care: Where service stands before sales: the state of the gravest case, None without one.
+        care: State of the most serious service case; None without one.
         best_key: What was put first before any chance, where that is not what has the highest priority: a message of
             a class with precedence, or the one that a plan over all customers gave.
     """

@@ -8,7 +8,7 @@ mapped in one place each (`serving.http.problems`, `pipelines.cli`)::
     |   |-- InvalidPolicyError     a catalogue or policy is wrong: fix it         HTTP 422, exit 2
     |   `-- UnknownNameError       a name that should resolve does not            HTTP 404, exit 2
     |-- InsufficientDataError      a number would mean nothing: gather more       HTTP 409, exit 3
-    `-- UnavailableError           something behind us is away: retry             HTTP 503, exit 75
+    `-- UnavailableError           a component is down: retry                     HTTP 503, exit 75
         |-- FeatureUnavailableError    the online store could not answer
         |-- ModelUnavailableError      no usable model version
         `-- LogUnavailableError        the decision log could not take an entry
@@ -76,7 +76,7 @@ class InsufficientDataError(NextbestError):
 
 
 class UnavailableError(NextbestError):
-    """Something behind us is away. Retry later, or answer degraded."""
+    """A component is down. Retry later, or answer degraded."""
 
     code = "unavailable"
 

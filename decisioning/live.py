@@ -20,7 +20,7 @@ NOTHING_KEPT: Mapping[str, str] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecentEvent:
-    """Something the customer did or suffered in the last day."""
+    """Something the customer did or experienced in the last day."""
 
     event_type: str
     at: datetime

@@ -33,7 +33,7 @@ class PermitVerdict:
     Attributes:
         reasons: Why not, in the order of the gates; empty where it may.
         details: What each reason means here, one per reason.
-        retry_at: Where only time stands in the way, the first moment at which asking again helps.
+        retry_at: If only time prevents it, the first moment at which asking again helps.
     """
 
     is_allowed: bool

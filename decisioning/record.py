@@ -1,9 +1,9 @@
 """A decision as plain values: what the log keeps, and enough to replay the decision bit for bit.
 
 A record holds only None, flags, numbers, texts, lists and mappings with text keys, so any JSON writer takes it; floats
-come back exactly, since JSON carries their shortest exact form. What JSON cannot say is said otherwise: a missing
-feature (NaN) is None, and a number that JSON writers refuse is a mapping such as {"number": "inf"}. Sets are sorted
-lists, times are ISO 8601 texts with their offset. What came with version 2 is left out where it is empty.
+come back exactly, since JSON carries their shortest exact form. What JSON cannot express is written differently: a
+missing feature (NaN) is None, and a number that JSON writers refuse is a mapping such as {"number": "inf"}. Sets are
+sorted lists, times are ISO 8601 texts with their offset. What came with version 2 is left out where it is empty.
 
 A record holds the profile it looked at, and so personal data: it belongs to the customer and is erased with them.
 """

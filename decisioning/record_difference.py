@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 ABSENT = "absent"
-"""Stands for a field that one of the records has not."""
+"""Stands for a field that one of the records does not have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

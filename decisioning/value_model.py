@@ -1,7 +1,7 @@
 """What each message is worth to a customer: one learned function over customer, message and context, silence included.
 
-The learned function `f` is one booster over a design matrix with one row per candidate. Left to itself such a function
-chases noise: it finds, for every customer, the message whose estimate happens to be too high. So a decision does not
+The learned function `f` is one booster over a design matrix with one row per candidate. On its own such a function
+overfits: it finds, for every customer, the message whose estimate happens to be too high. So a decision does not
 compare its raw outputs, but values in which every difference between customers or messages has been shrunk to what the
 log gives evidence for::
 
@@ -257,10 +257,9 @@ class ValueModel:
     Attributes:
         version: Registered version, for records.
         feature_schema: Fingerprint of the feature schema it was trained on.
-        feature_meanings: What each of its customer features meant in training, by name; empty where nobody wrote it
-            down.
+        feature_meanings: What each of its customer features meant in training, by name; empty if not recorded.
         measure_id: The measure it predicts.
-        unit: Of that measure; None where nobody wrote it down.
+        unit: Of that measure; None if not recorded.
         window_days: The window its predictions are for, in days.
         predict: The learned function `f` of any rows; where it is `OnMessages`, fixed messages are scored by that.
     """

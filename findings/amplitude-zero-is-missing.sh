@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# amplitude-experiment 1.13.0 (Python) and @amplitude/experiment-core 0.13.6 (JavaScript), the same vendor's two local
-# evaluators, answer differently for the same flag and the same customer.
+# amplitude-experiment 1.13.0 (Python) and @amplitude/experiment-core 0.13.6 (JavaScript), two local evaluators of the
+# same vendor, give different answers for the same flag and customer.
 #
 # Guess: a condition "purchases less than 3" holds for a customer with 0 purchases, as it does for one with 1.
-# Seen: in Python 0, 0.0 and false are taken for a missing value, so "less than 3" and "is 0" do not hold for 0,
-# "is not 0" does, and so does "is (none)". JavaScript compares the zero. A whole number stored as a float is text
-# "30.0" in Python and "30" in JavaScript, so "is 30" differs too.
-# For whom it matters: customers without purchases, and customers who said no, fall out of a server-side audience that
-# the browser puts them in.
+# Seen: Python treats 0, 0.0 and false as missing, so "less than 3" and "is 0" do not hold for 0, "is not 0" does, and
+# so does "is (none)". JavaScript compares the zero. A whole number stored as a float becomes the text "30.0" in Python
+# and "30" in JavaScript, so "is 30" differs too.
+# For whom it matters: customers without purchases, and customers who said no, are missing from a server-side audience
+# that the browser includes them in.
 set -euo pipefail
 dir=$(mktemp -d); trap 'rm -rf "$dir"' EXIT; cd "$dir"
 "${PYTHON:-python3}" -m venv v

@@ -4,7 +4,7 @@
 # Guess: once a day, as cron itself does for jobs with a fixed hour; and on the night the clocks go forward, once.
 # Seen: in Berlin "30 2 * * *" is due at 02:30 summer time and again at 02:30 winter time on 25 October 2026; on
 # 29 March 2026, when 02:30 does not exist, it is due at 03:00.
-# For whom it matters: a campaign scheduled by its next run goes out twice to everybody. Keep the day it last ran on.
+# For whom it matters: a campaign scheduled by its next run goes out to everybody twice. Store the date of the last run.
 set -euo pipefail
 dir=$(mktemp -d); trap 'rm -rf "$dir"' EXIT; cd "$dir"
 "${PYTHON:-python3}" -m venv v

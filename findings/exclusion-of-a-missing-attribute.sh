@@ -3,7 +3,7 @@
 # launchdarkly-server-sdk 9.20.0, optimizely-sdk 5.7.0, flagsmith-flag-engine 11.1.1, yggdrasil-engine 2.0.0 (Unleash),
 # growthbook 4.0.0, amplitude-experiment 1.13.0.
 #
-# Guess: a missing attribute is unknown, and an exclusion that cannot be checked leaves the customer out everywhere.
+# Guess: a missing attribute is unknown, and all evaluators leave out a customer whose exclusion cannot be checked.
 # Seen: LaunchDarkly, Optimizely and Flagsmith's NOT_EQUAL leave the customer out; Unleash, GrowthBook and Amplitude let
 # the customer in, and so does Flagsmith when the same rule is written as a NONE group. A customer on plan b is in, and
 # one on plan a is out, with all of them.

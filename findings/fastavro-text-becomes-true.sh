@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# fastavro 1.13.1 writes the text "false" into a boolean field as true, and 2.7 into an int field as 2, without a word.
+# fastavro 1.13.1 writes the text "false" into a boolean field as true, and 2.7 into an int field as 2, without an
+# error.
 #
-# Guess: a TypeError, as there is for a number in a string field, for text in an int field and for a float in a decimal.
-# Seen: a boolean takes whatever is truthy; an int cuts a float. The same record is refused with `validator=True`.
-# For whom it matters: consent exported as text ("false", "no", "0") becomes a yes in the file that is handed over.
+# Guess: a TypeError, as for a number in a string field, text in an int field or a float in a decimal.
+# Seen: a boolean field accepts any truthy value; an int field truncates a float. `validator=True` refuses both records.
+# For whom it matters: consent exported as text ("false", "no", "0") becomes a yes in the exported file.
 set -euo pipefail
 dir=$(mktemp -d); trap 'rm -rf "$dir"' EXIT; cd "$dir"
 "${PYTHON:-python3}" -m venv v

@@ -2,12 +2,12 @@
 # feast 0.67.0 with prometheus-client 0.24.1: importing Feast switches every Prometheus counter of the program to shared
 # files, for itself and for the programs it starts.
 #
-# Guess: importing a library for features does nothing to metrics that one defines oneself; two registries with a
-# counter of the same name count apart.
-# Seen: `import feast` makes a temporary folder and sets PROMETHEUS_MULTIPROC_DIR in the environment. Where
-# prometheus_client is first imported by that, a new counter in a new registry starts at what another of its name had
-# counted. Where prometheus_client was imported earlier, it starts at zero.
-# For whom it matters: applications made twice in one process (tests, reloads) see each other's numbers, and a child
+# Guess: importing a feature library does not affect an application's own metrics; counters of the same name in two
+# registries count separately.
+# Seen: `import feast` makes a temporary folder and sets PROMETHEUS_MULTIPROC_DIR in the environment. If that is
+# the first import of prometheus_client, a new counter in a new registry starts at the value of another counter with the
+# same name. If prometheus_client was imported before, it starts at zero.
+# For whom it matters: applications created twice in one process (tests, reloads) see each other's numbers, and a child
 # process inherits a folder that its parent deletes. Import prometheus_client before Feast.
 set -euo pipefail
 dir=$(mktemp -d); trap 'rm -rf "$dir"' EXIT; cd "$dir"

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # flagsmith-flag-engine 11.1.1: a whole number compared with a decimal threshold never matches, in either direction, and
-# a flag that is true equals any word but "false".
+# a boolean that is true equals any word but "false".
 #
 # Guess: numbers are compared as numbers, so 2 is less than 2.5 and 3 is greater; true equals "true" and not "no".
-# Seen: the threshold is read as the kind of the value. "2.5" is no whole number, so for 2 and 3 both "less than 2.5"
-# and "greater than 2.5" fail, while 2.0 and 3.0 work; read as a flag, "no" and "0" are true.
-# For whom it matters: segments over counts ("more than 2.5 orders a month"): they lose the customers whose average
-# happens to be whole, unless it is sent as a float.
+# Seen: the threshold is converted to the type of the value. "2.5" is not an integer, so for 2 and 3 both "less than
+# 2.5" and "greater than 2.5" fail, while 2.0 and 3.0 work; converted to a boolean, "no" and "0" are true.
+# For whom it matters: segments over averages ("more than 2.5 orders a month") miss customers whose average happens to
+# be a whole number, unless it is sent as a float.
 set -euo pipefail
 dir=$(mktemp -d); trap 'rm -rf "$dir"' EXIT; cd "$dir"
 "${PYTHON:-python3}" -m venv v

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # launchdarkly-server-sdk 9.20.0 (Python): a rollout by an attribute that holds a float puts everybody into the first
-# variation, also where the float is a whole number.
+# variation, even if the float is a whole number.
 #
-# Guess: 17.0 is the customer number 17 and is bucketed like it, since JSON knows no difference between the two.
-# Seen: 1,000 integers, or the same as text, spread evenly over two variations; as floats all land in the first one,
+# Guess: 17.0 is bucketed like 17, since JSON does not distinguish the two.
+# Seen: 1,000 integers, or the same numbers as text, spread evenly over two variations; as floats all get the first one,
 # without an error, as if the attribute were missing.
-# For whom it matters: account numbers that went through a data frame with a gap in the column come out as floats, and
-# the 50/50 test becomes 100/0 for them. Check the shares before reading the result.
+# For whom it matters: account numbers become floats in a data frame with a missing value in the column, and
+# the 50/50 test becomes 100/0 for them. Check for a sample-ratio mismatch before reading the result.
 set -euo pipefail
 dir=$(mktemp -d); trap 'rm -rf "$dir"' EXIT; cd "$dir"
 "${PYTHON:-python3}" -m venv v

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# lightgbm 4.7.0: a booster in JSON (`dump_model`, `trees_to_dataframe`) is not the booster that predicts.
+# lightgbm 4.7.0: a booster in JSON (`dump_model`, `trees_to_dataframe`) differs from the one that predicts.
 #
-# Guess: the JSON, which many converters and explainers read, has the thresholds that `predict` compares with; it prints
-# 17 digits, so walking it gives the same leaf.
-# Seen: a split that only parts what is missing from what is known has the threshold infinity, in memory and in
-# `model_to_string`. The JSON says 1e+300. So a known value of infinity, or of 1e301, goes left with everything known in
-# `predict`, and right with the missing in the JSON. A threshold of minus infinity would become -1e+300 in the same way.
-# For whom it matters: the logarithm of this month's spending over last month's is infinite for who spent nothing then;
-# whoever scores or explains from the JSON takes these customers for those of whom nothing is known.
+# Guess: the JSON, which many converters and explainers read, has the thresholds that `predict` uses; they have 17
+# digits, so walking the tree gives the same leaf.
+# Seen: a split that only separates missing from known values has the threshold infinity, in memory and in
+# `model_to_string`. The JSON says 1e+300. So a known value of infinity, or of 1e301, goes left with the known values in
+# `predict`, and right with the missing ones in the JSON. A threshold of minus infinity becomes -1e+300 in the same way.
+# For whom it matters: the logarithm of this month's spending over last month's is infinite for customers who spent
+# nothing then; scores and explanations made from the JSON treat these customers as unknown.
 set -euo pipefail
 dir=$(mktemp -d); trap 'rm -rf "$dir"' EXIT; cd "$dir"
 "${PYTHON:-python3}" -m venv v
@@ -25,7 +25,7 @@ settings = {"objective": "regression", "num_leaves": 2, "learning_rate": 1.0, "v
 booster = lightgbm.train(settings, lightgbm.Dataset(change, worth), num_boost_round=1)
 
 def walked(node, value):
-    """As the fields of the JSON are documented."""
+    """The leaf that the documented fields of the JSON lead to."""
     while "leaf_value" not in node:
         assert (node["decision_type"], node["missing_type"]) == ("<=", "NaN")
         left = node["default_left"] if math.isnan(value) else value <= node["threshold"]

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# python-liquid 2.3.6 and liquidjs 10.30.1 render the same template differently, and neither says so.
+# python-liquid 2.3.6 and liquidjs 10.30.1 render the same template differently, without an error.
 #
-# Guess: two renderers of one language agree on arithmetic and on walking through a map.
+# Guess: two renderers of one language agree on arithmetic and on iterating over a map.
 # Seen: 5 divided by 2 is 2 in Python and 2.5 in JavaScript; a loop over a map prints Python's tuple "('silver', 3)" in
-# Python and "silver3" in JavaScript; a moment with an offset is shown in its own zone by Python and in the server's by
-# JavaScript, so the day differs; `first` of a word is empty in Python and its first letter in JavaScript; replacing
-# nothing also puts the replacement at both ends in Python.
+# Python and "silver3" in JavaScript; a time with an offset is shown in its own zone by Python and in the server's by
+# JavaScript, so the day differs; `first` of a word is empty in Python and its first letter in JavaScript; replacing an
+# empty string also puts the replacement at both ends in Python.
 # For whom it matters: templates that a marketer previews in the browser and that are sent from a Python server.
 set -euo pipefail
 dir=$(mktemp -d); trap 'rm -rf "$dir"' EXIT; cd "$dir"

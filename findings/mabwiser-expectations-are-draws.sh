@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# mabwiser 2.7.4: `predict_expectations` is not what an arm is expected to bring, nor the probability of choosing it.
+# mabwiser 2.7.4: `predict_expectations` gives neither an arm's expected reward nor the probability of choosing it.
 #
-# Guess: for epsilon-greedy the mean reward per arm, for softmax and popularity the probabilities of the draw
-# (0.73 and 0.27 for means of 1 and 0 at tau 1), the same on every call.
+# Guess: for epsilon-greedy the mean reward per arm, for softmax and popularity the probabilities of the draw (0.73 and
+# 0.27 for means of 1 and 0 at tau 1), the same on every call.
 # Seen: epsilon-greedy gives the means, but uniform random numbers in a share epsilon of the calls; softmax and
 # popularity give another random draw on every call. UCB1 gives an arm that was never tried the value 0 and so never
-# tries it while another arm has earned anything; in the literature such an arm goes first.
-# For whom it matters: whoever logs these numbers as action probabilities for off-policy evaluation logs noise, and an
-# offer added later to a UCB1 policy that was fitted without it is never sent.
+# tries it while another arm has any reward; in the literature an untried arm is played first.
+# For whom it matters: these numbers, logged as action probabilities for off-policy evaluation, are noise, and an offer
+# added later to a UCB1 policy that was fitted without it is never sent.
 set -euo pipefail
 dir=$(mktemp -d); trap 'rm -rf "$dir"' EXIT; cd "$dir"
 "${PYTHON:-python3}" -m venv v

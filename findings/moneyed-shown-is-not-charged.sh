@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# py-moneyed 3.0: the amount a customer reads and the amount in minor units that a payment takes come apart.
+# py-moneyed 3.0: the amount shown to a customer and the amount charged in minor units can differ.
 #
 # Guess: both round the same way, or fractions of a cent are refused.
-# Seen: text is rounded to the nearest cent, half to even; `get_amount_in_sub_unit` cuts what is beyond a cent.
-# 10.999 EUR reads as 11.00 and is 1099 cents; 10.9 JPY reads as 11 and is 10. A third of 100 EUR, three times, is
-# 9999 cents. There is no rounding method that `round()` would call.
-# For whom it matters: prices after a discount in percent. Round to whole minor units once, before showing anything.
+# Seen: text is rounded to the nearest cent, half to even; `get_amount_in_sub_unit` truncates to whole cents.
+# 10.999 EUR is shown as 11.00 and is 1099 cents; 10.9 JPY is shown as 11 and is 10. A third of 100 EUR, three times, is
+# 9999 cents. The class does not support `round()`.
+# For whom it matters: prices after a percentage discount. Round to whole minor units once, before showing anything.
 set -euo pipefail
 dir=$(mktemp -d); trap 'rm -rf "$dir"' EXIT; cd "$dir"
 "${PYTHON:-python3}" -m venv v

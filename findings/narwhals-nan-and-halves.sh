@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# narwhals 2.29.0: one expression gives other numbers on Polars 2.1.0, DuckDB 2.0.0 and PyArrow 25.0.1 where a column
-# holds a NaN or a half. No backend complains.
+# narwhals 2.29.0: one expression gives different numbers on Polars 2.1.0, DuckDB 2.0.0 and PyArrow 25.0.1 if a column
+# holds a NaN or a half. No backend raises an error.
 #
 # Guess: the same expression means the same everywhere, as it does for null, which all three treat alike.
 # Seen: NaN > 1 is true on Polars and DuckDB and false on PyArrow; the largest of [0.5, NaN, 2.5] is NaN on DuckDB and
 # 2.5 elsewhere; clipping NaN to at most 1 gives 1 on DuckDB and PyArrow; the median skips NaN on PyArrow only; 0.5 and
 # 2.5 round to even on Polars and away from zero on the others.
-# For whom it matters: features defined once and computed on two engines. Turn NaN into null first, round at the end
-# and in one place.
+# For whom it matters: features defined once and computed on two engines. Turn NaN into null first, and round once, at
+# the end.
 set -euo pipefail
 dir=$(mktemp -d); trap 'rm -rf "$dir"' EXIT; cd "$dir"
 "${PYTHON:-python3}" -m venv v

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# polars 2.1.0: a number read out of JSON text by `json_path_match` is not always the number that stands there.
+# polars 2.1.0: a number read out of JSON text by `json_path_match` is not always the number in the text.
 #
-# Guess: the text of the number is handed on as it is, so casting it gives the same float as `json.loads`.
-# Seen: the number is parsed and written again, and sometimes the last digit is another: 1.3835130129009485 comes out as
-# 1.3835130129009483. Of 2,000 random numbers with 17 digits several do. `json_decode` into Float64 and casting the bare
-# text both give the exact number.
-# For whom it matters: whoever promises that a feature is the same number in a batch and in an online read, and computes
-# one of them from a JSON column. Thresholds and hashes over such values may differ.
+# Guess: the text of the number is returned unchanged, so casting it gives the same float as `json.loads`.
+# Seen: the number is parsed and written again, and sometimes the last digit changes: 1.3835130129009485 becomes
+# 1.3835130129009483. It happens to several of 2,000 random numbers with 17 digits. `json_decode` into Float64 and
+# casting the bare text both give the exact number.
+# For whom it matters: features that must be the same number in batch and online, if one of them is computed from a JSON
+# column. Thresholds and hashes over such values may differ.
 set -euo pipefail
 dir=$(mktemp -d); trap 'rm -rf "$dir"' EXIT; cd "$dir"
 "${PYTHON:-python3}" -m venv v

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # statsmodels 0.15.0: `multipletests(method="holm")` runs a full garbage collection in every call; the others do not.
 #
-# Guess: correcting two p-values takes some microseconds, whichever method it is.
-# Seen: Holm collects all generations once per call. The cost follows the number of live objects in the process, not of
-# p-values: with two million of them Holm takes thousands of times as long as Holm-Sidak (tens of us) for the same two
-# numbers, and every other thread stands still meanwhile.
-# For whom it matters: simulations that correct thousands of times, dashboards that correct per metric, servers. Where
-# there is one p-value no correction is needed; Bonferroni and Holm-Sidak do not collect.
+# Guess: correcting two p-values takes a few microseconds with any method.
+# Seen: Holm collects all generations once per call. The cost depends on the number of live objects in the process, not
+# of p-values: with two million of them Holm takes thousands of times as long as Holm-Sidak (tens of us) for the same
+# two numbers, and blocks all other threads meanwhile.
+# For whom it matters: simulations that correct thousands of times, dashboards that correct per metric, servers. A
+# single p-value needs no correction; Bonferroni and Holm-Sidak do not collect.
 set -euo pipefail
 dir=$(mktemp -d); trap 'rm -rf "$dir"' EXIT; cd "$dir"
 "${PYTHON:-python3}" -m venv v

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# statsmodels 0.15.0: one missing p-value among several spoils `multipletests`, each method in a way of its own.
+# statsmodels 0.15.0: one missing p-value among several breaks `multipletests`, each method differently.
 #
-# Guess: either an error, or the missing one is left out and the others are corrected as if it were not there.
+# Guess: either an error, or the missing one is ignored in correcting the others.
 # Seen: Holm and Bonferroni count it as a third test (0.01 becomes 0.03) and correct the rest; Benjamini-Hochberg makes
 # every corrected p-value NaN and yet still rejects the first; Hommel rejects nothing at all.
 # For whom it matters: one metric of an experiment that cannot be computed (no variance, an empty arm) changes or erases
-# the verdict on all others. Leave missing ones out before correcting.
+# the verdict on all others. Remove missing p-values before correcting.
 set -euo pipefail
 dir=$(mktemp -d); trap 'rm -rf "$dir"' EXIT; cd "$dir"
 "${PYTHON:-python3}" -m venv v

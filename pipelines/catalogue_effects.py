@@ -38,13 +38,13 @@ def mode_of(catalogue: Catalogue, settings: Settings) -> str | None:
     warnings = [*_warnings(catalogue)]
     return (
         "cold start: no model was ever promoted, so declared values less contact cost and fatigue decide, with the"
-        " catalogue's exploration; run `nextbest model train` when the log tells of outcomes"
+        " catalogue's exploration; run `nextbest model train` once the log has outcomes"
         + "".join(f"; {one}" for one in warnings)
     )
 
 
 def _warnings(catalogue: Catalogue) -> Iterator[str]:
-    """What makes a cold start careless, or teaches nothing."""
+    """Why a cold start would contact customers without limit, or a model could learn nothing from it."""
     exploration, contacts = catalogue.exploration, catalogue.contact_policy
     is_greedy = exploration.kind is ExplorationKind.EPSILON_GREEDY
     if is_greedy and not exploration.epsilon and not exploration.min_probability:

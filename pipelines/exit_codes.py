@@ -20,5 +20,5 @@ EXIT_UNAVAILABLE = 75
 
 IN_WORDS = (
     "Exit codes: 0 done; 1 failed, or the check did not pass; 2 wrong input, nothing done; 3 too little data; 4 alarm; "
-    "65 rows of a file were refused, the good ones taken in; 75 try again later."
+    "65 rows of a file were refused, the good ones accepted; 75 try again later."
 )

@@ -1,1 +1,1 @@
-"""Policies compared on whole worlds: the ground they share, what they learn, and how they did."""
+"""Policies compared on whole simulated worlds: shared histories, models and results."""

@@ -44,7 +44,7 @@ NAMES = (ORACLE_NAME, ENGINE_NAME, PROPENSITY_NAME, CONSTANT_NAME, EVERYTHING_NA
 """All policies; the slow ones first, so that processes end together."""
 
 OTHER_PEOPLE = 10_000
-"""Added to a seed for the customers on whom the best single message is found."""
+"""Added to a seed to simulate the customers on whom the best single message is found."""
 
 MOST_OTHERS = 4_000
 
@@ -54,9 +54,9 @@ class Contest:
     """What is compared.
 
     Attributes:
-        folder: Where grounds are laid; what is there is used again.
+        folder: Where histories are stored; existing ones are reused.
         seeds: Of the worlds.
-        ends_on: Day by whose end histories are over.
+        ends_on: Last day of the histories.
         workers: Processes that play side by side.
     """
 
@@ -82,7 +82,7 @@ class Contest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """What all worlds say together.
+    """The results over all worlds.
 
     Attributes:
         shares: Mean share of the oracle's gain per policy, with the interval that the spread over worlds gives; none

@@ -1,4 +1,4 @@
-"""The ground that policies are compared on: a world with a history, on disk, so that processes can share it."""
+"""What policies are compared on: a world with a history, on disk, so that processes can share it."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -34,8 +34,8 @@ class ContestGround:
         folder: Holds `tables` (canonical, with the catalogue) and `state.npz`.
         customers: How many.
         days: Of history, made whole weeks.
-        seed: Of the people and their chance.
-        ends_on: Day by whose end the history is over.
+        seed: Of the customers and of everything random about them.
+        ends_on: Last day of the history.
     """
 
     folder: Path

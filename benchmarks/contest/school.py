@@ -1,4 +1,4 @@
-"""What the compared policies know: models from a history."""
+"""Models for the compared policies, trained on a history."""
 
 from dataclasses import replace
 from datetime import datetime

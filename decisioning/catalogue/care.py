@@ -39,7 +39,7 @@ class CaseKind:
         cooldown_seconds: Rest after the resolution, by severity.
         default_severity: Where an event names none.
         max_open_seconds: A case nobody resolved ends after this; None for never.
-        owner: Who answers for such cases until one is assigned to somebody; None where nobody is named.
+        owner: Who is responsible for such cases until one is assigned; None if nobody is named.
         answer_within_seconds: How soon a customer must have an answer; None where no time is promised.
     """
 
@@ -80,15 +80,15 @@ class Case:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CareStanding:
-    """Where service stands before sales for one customer.
+    """Whether service comes before sales for one customer.
 
     Attributes:
-        state: Of the gravest case; None without a case of a kind that is declared.
-        case: The gravest: open before cooling down before closed, then the one that lasts longest.
+        state: Of the most serious case; None without a case of a declared kind.
+        case: The most serious: open before cooling down before closed, then the one that lasts longest.
         until: First moment at which no case pauses anything, if nothing else happens; None where an open case has no
             end, and where nothing is paused.
         open_count: Cases that are open.
-        channel_id: Where the customer last told of trouble that is open or cooling down; None where nobody knows.
+        channel_id: Where the customer last reported a case that is open or cooling down; None if unknown.
     """
 
     state: CaseState | None = None

@@ -17,12 +17,12 @@ class Channel:
         max_sms_segments: Most SMS segments that the field `body` may need; None where it is no SMS.
         max_line_width: Longest line of the field `body`, in characters; None for no bound.
         allowed_formats: Words that the content field `format` may be, such as paper sizes; empty for any.
-        lead_time_seconds: From handing over to arriving: the offer must still be valid then.
+        lead_time_seconds: Time from hand-off to arrival, when the offer must still be valid.
         cut_off_minute: Minute of the local day after which a hand-over counts to the next day; None for none.
         zone: IANA zone of the cut-off.
         purposes: Goals that it serves, by journey stage; in a stage that is not named it serves none. None where it
             serves every goal everywhere.
-        address_fields: Attributes of the customer that whoever carries it by hand needs, such as a street.
+        address_fields: Attributes of the customer needed to deliver it by hand, such as a street.
     """
 
     channel_id: str

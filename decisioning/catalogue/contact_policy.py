@@ -22,7 +22,7 @@ CONFIRMING_OUTCOMES = frozenset(
         "referred", "reviewed", "answered",
     }
 )  # fmt: skip
-"""Outcomes that prove that a message reached its customer: its contact counts, whatever else is said."""
+"""Outcomes that prove that a message reached its customer: its contact counts, whatever else is reported."""
 
 RELEASING_OUTCOMES = frozenset({"not_sent", "bounced"})
 """Outcomes that give a contact's room back, unless the message is known to have arrived."""
@@ -70,7 +70,7 @@ class PressureBudget:
 
 
 class SuppressionScope(StrEnum):
-    """What a customer is spared after an outcome, beginning with the narrowest."""
+    """What a suppression covers, narrowest first."""
 
     CREATIVE = "creative"
     OFFER = "offer"
@@ -112,7 +112,7 @@ class ContactPolicy:
     """All limits on contact.
 
     Attributes:
-        look_ahead_seconds: Messages due within this and heavier than a candidate keep their room from it; 0 for none.
+        look_ahead_seconds: A candidate leaves room for heavier messages that are due within this; 0 for none.
     """
 
     caps: tuple[Cap, ...] = ()
@@ -129,7 +129,7 @@ def limits_contacts(policy: ContactPolicy) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Touch:
-    """What of a message the contact policy looks at."""
+    """The parts of a message that the contact policy looks at."""
 
     message_class: MessageClass
     department: str

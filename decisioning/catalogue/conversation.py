@@ -13,10 +13,10 @@ SEEN_OUTCOMES = frozenset({"viewed", "clicked", "answered"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conversation:
-    """How long what was seen is remembered, and which messages carry it on.
+    """How long a seen offer is remembered, and which messages follow it up.
 
     Attributes:
-        seen_seconds: An offer that was seen is not said again for so long, and may be followed up.
+        seen_seconds: An offer that was seen is not repeated for so long, and may be followed up.
         follow_ups: Keys of the messages that follow up: possible only once their offer was seen.
     """
 
@@ -42,8 +42,8 @@ class Seen:
     """What a customer has seen lately, by offer.
 
     Attributes:
-        offers: The latest sighting in any words, those that follow up included.
-        followed: The latest sighting of words that follow up.
+        offers: The latest sighting in any wording, follow-ups included.
+        followed: The latest sighting of a follow-up.
     """
 
     offers: Mapping[str, Sighting] = field(default_factory=dict[str, Sighting])

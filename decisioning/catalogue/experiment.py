@@ -103,7 +103,7 @@ class Experiment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holdout:
-    """The universal holdout: a fixed share of customers who get no marketing message, so that its worth is known."""
+    """The universal holdout: a fixed share of customers who get no marketing message, so that its effect is known."""
 
     share: float
     salt: str

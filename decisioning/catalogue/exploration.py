@@ -7,7 +7,7 @@ from decisioning.errors import InvalidPolicyError
 
 
 class ExplorationKind(StrEnum):
-    """How chance is spread over candidates."""
+    """How exploration is spread over candidates."""
 
     EPSILON_GREEDY = "epsilon_greedy"
     INVERSE_GAP = "inverse_gap"
@@ -16,7 +16,7 @@ class ExplorationKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ramp:
-    """How a new offer is let in: its probability is at most start_share + (1 - start_share) x evidence / needed.
+    """How a new offer is ramped up: its probability is at most start_share + (1 - start_share) x evidence / needed.
 
     Attributes:
         needed: Decisions that sent an offer before it counts as known; 0 switches the ramp off.
@@ -29,7 +29,7 @@ class Ramp:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exploration:
-    """How much chance a decision leaves.
+    """How much a decision explores.
 
     Attributes:
         epsilon: Epsilon-greedy: share of decisions drawn evenly over permitted messages and silence, in [0, 1].

@@ -34,7 +34,7 @@ class Lever:
 
     Attributes:
         of: The one goal, department, channel or offer.
-        owner: Who answers for it.
+        owner: Who is responsible for it.
         reason: Why it is there.
         expires_at: First moment it no longer counts (aware, UTC).
         when: A rule over facts makes it a context weight; without one it is a business weight.

@@ -49,7 +49,7 @@ class Limit:
 
     Attributes:
         limit_id: Name.
-        amount: Messages or minor units per period; 0 closes.
+        amount: Messages or minor units per period; 0 allows none.
         of: The one department, goal, class, channel or offer; None counts each of them alone.
         zone: IANA zone that periods begin in.
         starts_at: First moment it holds (aware); None for always.

@@ -18,9 +18,8 @@ class Measure:
 
     A money measure sums the amounts of `added_events` and subtracts those of `subtracted_events` within the window,
     each transaction first cut to `cap_minor` where there is one; it adds what the customer's `outcomes` are worth,
-    whichever of their decisions they answer, so that silence gets its due too. A rate
-    measure is 1 where any of `outcomes` happened to the decision within the window, or any of `added_events` to the
-    customer, else 0.
+    whichever of their decisions they answer, so that silence is credited too. A rate measure is 1 where any of
+    `outcomes` happened to the decision within the window, or any of `added_events` to the customer, else 0.
 
     Attributes:
         measure_id: Name, such as `net_revenue`.

@@ -12,7 +12,7 @@ from decisioning.local_time import find_zone, moment_of, steady_offset
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuietRule:
-    """A time of rest; all that is named must fit for it to apply.
+    """A time of rest; it applies if everything that it names matches.
 
     Attributes:
         channels: Channels it is for; empty means all.
@@ -38,7 +38,7 @@ class QuietHours:
 
     Attributes:
         holidays: Public holidays by country.
-        unknown_zones: Zones that a customer may live in of whom nothing is known: all must be awake.
+        unknown_zones: Zones that a customer of unknown location may live in: none may be at rest.
     """
 
     rules: tuple[QuietRule, ...] = ()

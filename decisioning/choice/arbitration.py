@@ -21,10 +21,10 @@ A weight of 0 switches a message off, since nothing beats silence by it.
 
 Equal priorities go to silence first, then to the message whose key comes first.
 
-Messages that serve are not ranked by what a customer is worth: nobody is too small to be answered. A class with
-precedence goes before everything else, see `precedence_of`. Every class other than marketing bids its declared value in
-place of the uplift, the same for every customer. So does every message where no model has a say: without one, in an arm
-that asks for none, and for customers who do not want to be profiled.
+Service messages are not ranked by customer value. A class with precedence goes before everything else, see
+`precedence_of`. Every class other than marketing bids its declared value in place of the uplift, the same for every
+customer. So does every message where no model has a say: without one, in an arm that asks for none, and for customers
+who do not want to be profiled.
 """
 
 from collections.abc import Iterator, Sequence
@@ -163,7 +163,7 @@ def precedence_of(lineup: Lineup, permitted: MessageSet, told_on: str | None = N
 
 
 class Evaluations(Expanding[Evaluated]):
-    """Silence and then the permitted messages by falling priority, equal ones by key; made when somebody looks.
+    """Silence and then the permitted messages by falling priority, equal ones by key; built on first access.
 
     Attributes:
         keys: Message keys of all k candidates.

@@ -1,10 +1,10 @@
 """Shadow prices of shared limits, updated while decisions are made.
 
-A limit that runs out at noon served whoever came first in the morning. A shadow price prevents that:
-every message pays, in arbitration, for what it would use, so that what is worth less waits for what is worth more, and
-the amount lasts until its period ends. The right price is the one at which demand uses the amount up at the end of the
-period and no sooner: the dual variable of the limit in the linear programme over everybody, which the batch optimiser
-finds exactly and this controller finds by looking at use.
+Without a price, a limit goes to the first messages of the day and runs out by noon. A shadow price prevents that: every
+message pays, in arbitration, for what it would use, so that less valuable messages leave room for more valuable ones,
+and the amount lasts until its period ends. The right price is the one at which demand uses the amount up at the end of
+the period and no sooner: the dual variable of the limit in the linear programme over everybody, which the batch
+optimiser finds exactly and this controller finds by looking at use.
 
 For amount B, use u of it and share of the period t, all between two looks (' marks the later one)::
 

@@ -30,7 +30,7 @@ class CustomerTexts:
         rights: What they can do.
         object_to_profiling: The same, where it is not done yet.
         joined: Before the last of several things.
-        channels: Channels as people say them, by id with underscores; others are told by their id.
+        channels: Names of channels in this language, by id with underscores; others are named by their id.
     """
 
     sent: str

@@ -1,7 +1,7 @@
 """The nearest change that would have let an offer win, verified by deciding again with it.
 
-First everything that refused the message is lifted, then whatever goes before it for other reasons than worth is taken
-away, then its value is raised by as much as it lacks. Each step is told; steps that turn out not to be needed are
+First everything that refused the message is lifted, then whatever goes before it for reasons other than value is
+removed, then its value is raised by as much as it lacks. Each step is listed; steps that turn out to be unnecessary are
 dropped; and only what `decide` confirms is called verified. Nothing is sent, reserved or logged.
 """
 
@@ -29,7 +29,7 @@ _RULES = frozenset({Exclusion.NOT_ELIGIBLE, Exclusion.NOT_APPLICABLE, Exclusion.
 
 
 class StepKind(StrEnum):
-    """What would have to be otherwise."""
+    """What would have to be different."""
 
     LATER = "later"
     LIFT = "lift"
@@ -40,7 +40,7 @@ class StepKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeStep:
-    """One thing that would have to be otherwise.
+    """One thing that would have to be different.
 
     Attributes:
         words: A part of a sentence, after "if".
@@ -58,11 +58,11 @@ class ChangeStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """The nearest change, or why there is none to tell.
+    """The nearest change, or why there is none.
 
     Attributes:
-        message_key: The message that would win; None where none can be told.
-        steps: Everything that would have to be otherwise together; empty where nothing has to be, or can be told.
+        message_key: The message that would win; None if unknown.
+        steps: Everything that would have to be different together; empty if nothing has to be, or it is unknown.
         is_verified: Deciding again with these steps put the message first.
     """
 

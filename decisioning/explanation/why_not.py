@@ -14,7 +14,7 @@ NOW_ID = "now"
 
 
 class OfferStanding(StrEnum):
-    """How far an offer came, beginning with the farthest."""
+    """How far an offer got, the farthest first."""
 
     CHOSEN = "chosen"
     LOST_DRAW = "lost_draw"  # the best before chance, and chance chose another
@@ -25,14 +25,14 @@ class OfferStanding(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageStanding:
-    """How far one message came.
+    """How far one message got.
 
     Attributes:
         message_key: Which.
         standing: How far.
         probability: Action probability; 0 where it was not permitted.
         obstacles: Gates that refused it, as code, words and detail, in the order of the gates.
-        allowed_at: Where only time stood in the way, when the gates would let it pass.
+        allowed_at: If only time prevented it, when the gates would let it pass.
         gap_minor: By how much its priority was below the best one's; None where it was not permitted.
         factors: By how much each factor was worse than the best message's (positive is worse), the largest first;
             empty where silence was the best, or it was not permitted.
@@ -53,11 +53,11 @@ class WhyNot:
 
     Attributes:
         channel_id: The channel that was asked about; None for any.
-        standing: How far its nearest message came.
+        standing: How far its nearest message got.
         messages: All its messages, the nearest first; empty where it has none at the touchpoint.
         best_key: What was best before chance.
         chosen_key: What was chosen.
-        is_ghost: A holdout or a silent arm kept this very offer back.
+        is_ghost: A holdout or a silent arm held back this very offer.
         sentence: The answer in one sentence.
     """
 

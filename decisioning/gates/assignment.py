@@ -78,8 +78,8 @@ class Assignment:
         arms: Arm by experiment.
         policies: What those arms do.
         programmes: Programmes whose holdout they are in.
-        model_alias: The model that an arm decides with, by its alias; None for the one in force. Of several such arms
-            the experiment whose name comes first has its way.
+        model_alias: The model that an arm decides with, by its alias; None for the one in force. Of several such arms,
+            that of the experiment whose name comes first counts.
     """
 
     is_held_out: bool

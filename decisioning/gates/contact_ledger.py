@@ -1,9 +1,9 @@
 """A customer's contacts compared with the contact policy: which caps are reached, and until when.
 
-A contact counts towards the caps that its own class names, in any window of the cap's length: it is in the window
-from the moment it was made until exactly one window length later, when it is out. A contact dated in the future
-counts at once. Whether a candidate is asked at all is the matter of its class's `bypasses`; a candidate that is asked
-must find room in every cap that fits it, whether its own class counts there or not. So a cap of 0 means never.
+A contact counts towards the caps that its own class names, in any window of the cap's length: it is in the window from
+the moment it was made until exactly one window length later, when it is out. A contact dated in the future counts at
+once. Whether a candidate is checked at all depends on its class's `bypasses`; a candidate that is checked must find
+room in every cap that fits it, whether its own class counts there or not. So a cap of 0 means never.
 """
 
 import math

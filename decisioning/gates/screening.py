@@ -1,9 +1,9 @@
 """Which messages of a touchpoint may be sent: every gate answers for all of them on every path.
 
-So a record always holds all the reasons, and no arm, outage or shortage of knowledge opens anything. Only a message
-class passes gates unasked, and only the layers that the matrix of classes gives it. What cannot be checked does not
-pass: without a profile nothing counts as reachable or agreed to, and without features no rule over features holds,
-whichever way it points.
+So a record always holds all the reasons, and no arm, outage or missing data opens a gate. Only a message class passes
+gates unasked, and only the layers that the matrix of classes gives it. What cannot be checked does not pass: without a
+profile nothing counts as reachable or agreed to, and without features no rule over features holds, whichever way it
+points.
 """
 
 from collections.abc import Callable, Hashable, Iterator, Sequence

@@ -2,8 +2,8 @@
 
 A rule language that cannot loop, call or import cannot be an attack surface, and a tree of comparisons can be checked
 for names, drawn, and turned into other forms. A comparison with a missing fact is false, whichever way it points: a
-rule that nobody can answer does not let anybody in. `is_missing` asks for that case by name. A comparison with a value
-of another kind (text where a number belongs) is unknown: neither it nor its negation holds.
+rule that cannot be checked lets nobody in. `is_missing` asks for that case by name. A comparison with a value of
+another kind (text where a number belongs) is unknown: neither it nor its negation holds.
 """
 
 import operator

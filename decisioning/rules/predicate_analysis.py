@@ -16,7 +16,7 @@ from decisioning.rules.predicate import AllOf, AnyOf, Compare, FactValue, Not, P
 from decisioning.rules.value_cells import ANYTHING, Domain, cells_of
 
 MOST_STEPS = 200_000
-"""Alternatives that a search looks at before it gives up; the rules of people take a few dozen."""
+"""Alternatives that a search looks at before it gives up; rules written by people take a few dozen."""
 
 _DEEPEST = 200  # choices one inside another, far below Python's limit on recursion
 
@@ -25,7 +25,7 @@ type Masks = dict[str, int]
 
 
 class ProofVerdict(StrEnum):
-    """An answer that admits when it is none."""
+    """The answer to a search, which may be that it is unknown."""
 
     YES = "yes"
     NO = "no"

@@ -154,7 +154,7 @@ def audit_policy(
             on_progress(done, len(wanted))
     if not tally.audited:
         raise InsufficientDataError(
-            f"an audit must have decisions whose policy is at hand, got none of {len(wanted)}; decide first"
+            f"an audit must have decisions whose policy is available, got none of {len(wanted)}; decide first"
         )
     return _report(tally, plan, seconds=time.perf_counter() - started)
 

@@ -15,8 +15,8 @@ from pipelines.options import print_result
 FAULT_WORDS = {
     FaultKind.ALTERED_ROW: "a decision was altered after it was logged",
     FaultKind.MISSING_ROW: "a decision is gone, and nobody erased it",
-    FaultKind.EXTRA_ROW: "a decision is there that was never chained",
-    FaultKind.NOT_ERASED: "a decision is there although its erasure is chained",
+    FaultKind.EXTRA_ROW: "a decision in the log was never chained",
+    FaultKind.NOT_ERASED: "a decision is in the log although its erasure is chained",
     FaultKind.ALTERED_LINK: "an entry of the chain was altered",
     FaultKind.MISSING_LINK: "entries of the chain are gone",
     FaultKind.REORDERED_LINK: "an entry of the chain was moved",

@@ -103,7 +103,7 @@ def _price(claims: Claims, tolerance: float) -> tuple[int, float, float]:
     group = int(claims.is_group.sum())
     floor = least_places(group, len(claims.is_group) - group, claims.places, tolerance)
     if floor > group:
-        raise InvalidInputError(f"group must have {floor} claims to give places to, got {group}; allow more of a gap")
+        raise InvalidInputError(f"group must have {floor} claims on places, got {group}; allow a larger gap")
     free, kept = _best(claims, 0), _best(claims, floor)
     had, has = (int(claims.is_group[plan].sum()) for plan in (free, kept))
     return floor, float(has - had), float(claims.worth_minor[free].sum() - claims.worth_minor[kept].sum())

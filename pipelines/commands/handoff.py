@@ -107,9 +107,9 @@ def read(
     for one in report.refused[:MOST_SHOWN]:
         say(f"refused: row {one.row}: {one.because}")
     if report.widened:
-        say(f"taken for every channel or purpose, since nobody knows the one they name: {report.widened} withdrawals")
+        say(f"withdrawals of an unknown channel or purpose: {report.widened}; applied to every channel or purpose")
     told = asdict(report) if as_json else {**asdict(report), "refused": len(report.refused)}
-    print_result({name: value for name, value in told.items() if value is not None}, as_json=as_json, title="taken in")
+    print_result({name: value for name, value in told.items() if value is not None}, as_json=as_json, title="accepted")
     if report.refused:
         raise typer.Exit(EXIT_REJECTED)
 

@@ -90,7 +90,7 @@ def _explain_undeclared(report: "ImportReport") -> None:
         more = len(report.undeclared) - MOST_SHOWN
         say(f"undeclared attributes: {names}{f' and {more} more' if more > 0 else ''}; kept, used by no rule")
     if report.widened:
-        say(f"withdrawals of an unknown channel or purpose: {report.widened:,}; taken for every channel or purpose")
+        say(f"withdrawals of an unknown channel or purpose: {report.widened:,}; applied to every channel or purpose")
 
 
 def _result(report: "ImportReport", waits: list[str], *, as_json: bool) -> dict[str, object]:

@@ -135,7 +135,7 @@ def _print(rows: "list[ModelRow]") -> None:
     unjudged = [row.version for row in rows if HELD_BACK_VALUE not in row.metrics]
     if unjudged:
         say(
-            f"note: version {', '.join(unjudged)} was compared with nothing: trained by an earlier version of Nextbest,"
+            f"note: no comparison for version {', '.join(unjudged)}: trained by an earlier version of Nextbest,"
             " on a log without action probabilities, or on too few customers"
         )
 

@@ -95,7 +95,7 @@ def _importance(settings: "Settings") -> "Mapping[str, float] | None":
     try:
         folder = fetch_champion(settings).folder
     except ModelUnavailableError:
-        say("no champion: what a model uses is left open")
+        say("no champion, so what a model uses is unknown")
         return None
     import lightgbm
 

@@ -79,14 +79,14 @@ def _print(report: "ReplayReport") -> None:
         "the same, bit for bit": report.same,
         "changed": len(report.changed),
         "further positions that agree": report.positions,
-        "imported, not ours to replay": report.imported,
+        "imported, so not replayed": report.imported,
         **{_WHY_ABSENT[reason]: count for reason, count in sorted(report.absent.items())},
         "decisions per second": found["decisions_per_second"] or "-",
     }
     print_result(rows, as_json=False, title="replayed from the log")
     console = Console(highlight=False, soft_wrap=True)
     for one in report.changed[:_MOST_SHOWN]:
-        console.print(f"{one.decision_id} comes out otherwise:", markup=False)
+        console.print(f"{one.decision_id} comes out differently:", markup=False)
         for difference in one.differences[:_MOST_SHOWN]:
             console.print(
                 f"  {difference.field}: logged {difference.logged!r}, now {difference.replayed!r}", markup=False

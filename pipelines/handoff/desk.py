@@ -45,7 +45,7 @@ ADDRESS_MISSING = "ADDRESS_MISSING"
 """The profile does not hold what the channel needs to reach the customer."""
 
 NO_WORDS = "NO_WORDS"
-"""Its content cannot be put into words for this customer."""
+"""Its content cannot be rendered for this customer."""
 
 _CONNECT_S = 5.0
 _PERMIT_S = 5.0
@@ -259,11 +259,11 @@ class _Desk:
             try:
                 slip = slip_of(row, message, customer.attributes, _context(row), self.plan.as_of)
             except InvalidPolicyError:
-                self._refuse(row, [NO_WORDS], ["its content cannot be put into words for this customer"])
+                self._refuse(row, [NO_WORDS], ["its content cannot be rendered for this customer"])
                 return
         answer = await self._permit(permits, row)
         if answer is None:
-            self._refuse(row, ["UNKNOWN_DECISION"], ["nobody knows it any more"])
+            self._refuse(row, ["UNKNOWN_DECISION"], ["the decision is no longer stored"])
         elif answer["permit"] == "allowed" and slip is not None:
             self.slips.append(slip)
         else:

@@ -23,7 +23,7 @@ SUFFIXES = (".csv", ".parquet")
 """Kinds of file that can be written."""
 
 RETURN_COLUMNS = ("type", "occurred_at", "value", "note")
-"""Empty columns that whoever carries the message fills in, so that the same file can come back."""
+"""Empty columns for the person who delivers the message to fill in, so that the same file can come back."""
 
 _BYTE_ORDER_MARK = "\ufeff"  # by which Excel knows UTF-8
 _FORMULA = re.compile(r"^(?:[=@\t\r]|[+-](?![\d ()./-]*$))")
@@ -81,7 +81,7 @@ def slip_of(
     """The slip of a decision, as things are now.
 
     Raises:
-        InvalidPolicyError: Its content cannot be put into words.
+        InvalidPolicyError: Its content cannot be rendered.
     """
     channel, content = message.channel, render_content(message, attributes, context)
     zone = ZoneInfo(channel.zone)

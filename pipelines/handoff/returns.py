@@ -52,7 +52,7 @@ type SheetRow = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefusedRow:
-    """A row that was not taken in; `row` counts data rows from 1."""
+    """A row that was not accepted; `row` counts data rows from 1."""
 
     row: int
     because: str
@@ -63,8 +63,8 @@ class ReturnReport:
     """What became of a file.
 
     Attributes:
-        unknown: Rows taken in that name a customer or a decision of whom nothing is known.
-        widened: Withdrawals taken in whose channel or purpose the catalogue does not know: they count for all.
+        unknown: Accepted rows that name an unknown customer or decision.
+        widened: Accepted withdrawals whose channel or purpose the catalogue does not know: they count for all.
         empty: Rows that tell nothing.
         rejects: The file with the refused rows and why; None without any.
     """
@@ -91,7 +91,7 @@ class _Item:
 
 @dataclass(slots=True)
 class _Taken:
-    """What was taken in so far."""
+    """What was accepted so far."""
 
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_COUNTED, 0))
     refused: dict[int, str] = field(default_factory=dict[int, str])

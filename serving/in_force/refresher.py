@@ -134,7 +134,7 @@ class Refresher:
             self._known[self.in_force.schema.fingerprint] = self.in_force.schema
 
     def _note_needs(self) -> None:
-        """Look what the catalogue in force waits for, and tell of it where that is something else than before."""
+        """Check what the catalogue in force waits for, and log it if it changed."""
         if self.in_force is None:
             return
         needs = needs_of(

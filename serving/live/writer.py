@@ -48,7 +48,7 @@ class LogEntry:
         sticky_seconds: How long the answer is kept.
         further: Rows of the further positions of a slate.
         reservation: Contacts and what they use up; None, or one without contacts, changes no book.
-        supply: What to tell of what all share where the decision comes too late, and its moment.
+        supply: What to return about shared limits if the decision comes too late, and its moment.
         book_lasts: How long contacts are kept, see `book_lasts`.
         exposures: Tests that it puts the customer into, see `Policy.exposures`, and when.
     """

@@ -47,7 +47,7 @@ class Restored:
 def restore_books(
     client: Redis, log: EventLog, settings: Settings, in_force: InForce, *, now: datetime, was_lost: bool
 ) -> Restored:
-    """Bring back what the log tells of contacts, cases, words and counters. Profiles must be there already.
+    """Bring back contacts, cases, words and counters from the log. Profiles must be there already.
 
     What waits in streams or in the spool is not in the log yet. Where live state was not lost, only
     what it never had is added, such as imported contacts.

@@ -1,4 +1,4 @@
-"""What the gates refused: said of sets of messages, and of one message where somebody asks."""
+"""What the gates refused: stored for sets of messages, expanded to single messages on first access."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
@@ -27,12 +27,12 @@ class GateRefusal(NamedTuple):
 
 
 class Exclusions(Expanding[Excluded]):
-    """Every excluded message with all reasons, in the order of the candidates; made when somebody looks.
+    """Every excluded message with all reasons, in the order of the candidates; built on first access.
 
     Attributes:
         keys: Message keys of all k candidates.
         refused: What the gates said, in their order.
-        waits: Messages for which only time stands in the way, with the first moment at which they would pass.
+        waits: Messages that only time prevents, with the first moment at which they would pass.
     """
 
     __slots__ = ("keys", "refused", "waits")

@@ -1,4 +1,4 @@
-"""A tuple that is made when somebody looks at it, since most decisions are made, logged and never looked at."""
+"""A tuple that is built on first access, since most decisions are logged and never inspected."""
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence

@@ -16,7 +16,7 @@ type MessageSet = int
 
 
 class MessageGroup(NamedTuple):
-    """Messages that are alike in all that somebody looks at.
+    """Messages that are alike in everything that is looked at.
 
     Attributes:
         example: Any one of them.
@@ -65,7 +65,7 @@ def union(sets: Iterable[MessageSet]) -> MessageSet:
 
 
 class MessageGrouping:
-    """Candidates by what somebody looks at.
+    """Candidates grouped by what is looked at.
 
     Attributes:
         groups: In the order of their first candidates.

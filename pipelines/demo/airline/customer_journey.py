@@ -92,7 +92,7 @@ class Journeys:
     def most_telling(self) -> str:
         """The customer whose weeks show most of what the engine does, in few enough lines to be read.
 
-        Customers of the holdout are passed over: there is nothing to tell of what the engine said to them.
+        Customers of the holdout are passed over: the engine sent them nothing to show.
         """
         return max(sorted(self.entries), key=lambda customer_id: _worth_telling(self.entries[customer_id]))
 

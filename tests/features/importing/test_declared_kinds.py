@@ -143,4 +143,4 @@ def test_the_command_says_what_nobody_declares_and_what_was_taken_for_all(
     assert told.exit_code == 0, told.output
     said = " ".join(told.stderr.split())
     assert "undeclared attributes: shoe_size in 12 rows; kept, used by no rule" in said
-    assert "withdrawals of an unknown channel or purpose: 1; taken for every channel or purpose" in said
+    assert "withdrawals of an unknown channel or purpose: 1; applied to every channel or purpose" in said

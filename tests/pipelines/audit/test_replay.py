@@ -206,7 +206,7 @@ def test_the_command_tells_people_and_programs(decided_home, run) -> None:
     rewrite(decided_home.log, altered("dec_0000003", "action_probability", 0.123))
     code, said = run("replay")
     assert code == 1
-    assert "dec_0000003 comes out otherwise:" in said
+    assert "dec_0000003 comes out differently:" in said
     assert "column action_probability: logged 0.123, now" in said
     with pytest.raises(InvalidInputError, match="--since must be ISO 8601 with an offset"):
         run("replay", "--since", "2026-01-01")
