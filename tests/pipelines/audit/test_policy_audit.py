@@ -157,7 +157,7 @@ def test_the_command_tells_people_and_programs(decided_home, run) -> None:
     decided_home.decide(range(20, 21), change_inputs=lambda inputs: replace(inputs, uniform=0.123))
     code, said = run("--decisions", 21, "--draws", 2)
     assert code == 1
-    assert "dec_0000020: its draw is not the one of its request key" in said
+    assert "dec_0000020: its draw does not match its request key" in said
 
 
 # known truth: the statistics by themselves
