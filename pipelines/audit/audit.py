@@ -25,7 +25,7 @@ from decisioning.decision import Decision, request_uniform
 from decisioning.draw import unit_hash
 from decisioning.errors import InsufficientDataError, InvalidInputError
 from decisioning.policy import Policy, decide
-from decisioning.record import decision_from_record
+from decisioning.record.document import decision_from_record
 from features.log.contracts import DECISIONS
 from features.log.event_log import EventLog
 from features.models.policy_archive import Absence, PolicyArchive

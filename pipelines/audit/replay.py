@@ -13,8 +13,8 @@ import polars as pl
 from decisioning.catalogue.message import SILENCE, message_key
 from decisioning.errors import InvalidInputError, ModelUnavailableError, UnknownNameError
 from decisioning.policy import decide
-from decisioning.record import decision_from_record, decision_to_record
-from decisioning.record_difference import ABSENT, Difference, differences
+from decisioning.record.difference import ABSENT, Difference, differences
+from decisioning.record.document import decision_from_record, decision_to_record
 from features.log.contracts import DECISIONS
 from features.log.event_log import EventLog
 from features.models.policy_archive import Absence, PolicyArchive

@@ -8,7 +8,7 @@ import httpx
 from rich.console import Console
 
 from decisioning.decision import Decision
-from decisioning.record import decision_from_record
+from decisioning.record.document import decision_from_record
 from examples.registry import convert_example
 from features.catalogue import load_catalogue
 from features.log.contracts import CUSTOMERS

@@ -14,7 +14,7 @@ from decisioning.explanation.explanation import Reader, explain_decision
 from decisioning.explanation.nearest_change import nearest_change
 from decisioning.explanation.why_not import why_not_then
 from decisioning.policy import Policy, decide
-from decisioning.record import decision_from_record, decision_to_record
+from decisioning.record.document import decision_from_record, decision_to_record
 from decisioning.scoring import FeatureVector
 from features.catalogue import load_catalogue
 

@@ -16,7 +16,7 @@ from decisioning.decision import Decision, Evaluated
 from decisioning.explanation.customer_texts import spoken_channel
 from decisioning.explanation.plain_words import exclusion_words
 from decisioning.explanation.spoken_names import spoken
-from decisioning.record import decision_from_record
+from decisioning.record.document import decision_from_record
 
 WIDTH = 960
 ROW = 27

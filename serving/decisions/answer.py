@@ -17,7 +17,7 @@ from decisioning.explanation.plain_words import exclusion_words, plain_reason
 from decisioning.gates.reservation import position_id
 from decisioning.permit import PermitVerdict
 from decisioning.policy import Policy
-from decisioning.record import Record, decision_from_record
+from decisioning.record.document import Record, decision_from_record
 
 closed = with_config(ConfigDict(extra="forbid"))
 """Marks a type of which the description says that it has no other fields."""

@@ -13,7 +13,7 @@ from decisioning.decision import Action, Decision, Inputs
 from decisioning.errors import InvalidPolicyError, ModelUnavailableError
 from decisioning.gates.reservation import reservation_of
 from decisioning.policy import decide
-from decisioning.record import Record, decision_to_record
+from decisioning.record.document import Record, decision_to_record
 from features.online.redis_keys import shard_of
 from features.templates.renderer import render_content
 from serving.decisions.answer import Answer, answer_of, explanation, unnamed

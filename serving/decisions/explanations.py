@@ -18,7 +18,7 @@ from decisioning.explanation.explanation import Reader, explain_decision
 from decisioning.explanation.nearest_change import Change, ChangeStep, StepKind, nearest_change
 from decisioning.explanation.why_not import NOW_ID, MessageStanding, OfferStanding, WhyNot, why_not_then
 from decisioning.policy import Policy
-from decisioning.record import Record, decision_from_record
+from decisioning.record.document import Record, decision_from_record
 from features.models.policy_archive import PolicyArchive
 from serving.decisions.answer import Amount, Amounts, closed
 from serving.decisions.ask import Ask

@@ -23,7 +23,7 @@ from decisioning.decision import Action, Decision, Exclusion, Inputs
 from decisioning.errors import UnavailableError, UnknownNameError
 from decisioning.gates.reservation import Reservation, reservation_of
 from decisioning.permit import WITHDRAWN, PermitVerdict, permit
-from decisioning.record import decision_from_record
+from decisioning.record.document import decision_from_record
 from serving.decisions.answer import because, closed
 from serving.decisions.ask import Ask
 from serving.decisions.known import unscored_inputs

@@ -16,7 +16,7 @@ from decisioning.catalogue.message import SILENCE, MessageClass
 from decisioning.errors import InvalidInputError
 from decisioning.gates.capacity import uses
 from decisioning.gates.contact_ledger import GHOST_SUFFIX
-from decisioning.record import decision_from_record
+from decisioning.record.document import decision_from_record
 from features.log.restorable import StoredRow
 from features.models.policy_archive import PolicyArchive
 from features.online.redis_keys import book_key, decision_key, household_pointer_key, shard_of

@@ -18,7 +18,7 @@ from decisioning.catalogue.limits import Supply
 from decisioning.decision import Action, Placement, Reason
 from decisioning.errors import InvalidInputError, UnknownNameError
 from decisioning.policy import Policy, decide
-from decisioning.record import decision_to_record
+from decisioning.record.document import decision_to_record
 from decisioning.scoring import FeatureVector
 from tests.decisioning.exploring import MakeExperiment, MakeInputs, exploring
 

@@ -7,7 +7,7 @@ import orjson
 
 from decisioning.explanation.explanation import Reader, explain_decision
 from decisioning.policy import Policy
-from decisioning.record import decision_from_record, decision_to_record, replay
+from decisioning.record.document import decision_from_record, decision_to_record, replay
 from features.catalogue import load_catalogue
 from pipelines.pages.decision_page import CATALOGUE, decision_page
 

@@ -16,7 +16,7 @@ from decisioning.customer import Consent, Customer, CustomerId
 from decisioning.decision import Decision, Inputs, Placement, Request, request_uniform
 from decisioning.live import LiveState
 from decisioning.policy import Policy, decide
-from decisioning.record import decision_to_record
+from decisioning.record.document import decision_to_record
 from decisioning.scoring import FeatureVector
 from features.catalogue import load_catalogue
 from features.chain.audit_chain import ChainedLog, open_log

@@ -10,7 +10,7 @@ from rich.console import Console
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.message import SILENCE
 from decisioning.explanation.plain_words import plain_reason
-from decisioning.record import decision_from_record
+from decisioning.record.document import decision_from_record
 from features.history import History
 from features.log.event_log import EventLog
 from features.settings import Settings

@@ -22,7 +22,7 @@ from decisioning.explanation.nearest_change import nearest_change
 from decisioning.live import LiveState
 from decisioning.permit import permit
 from decisioning.policy import Policy, decide
-from decisioning.record import decision_from_record, decision_to_record, replay
+from decisioning.record.document import decision_from_record, decision_to_record, replay
 from tests.touches import make_touch
 
 type MakeInputs = Callable[..., Inputs]

@@ -18,7 +18,7 @@ from decisioning.choice.reason import CONTENDED_WORD
 from decisioning.decision import Action, Inputs, Reason
 from decisioning.live import LiveState
 from decisioning.policy import Policy, decide
-from decisioning.record import decision_to_record, replay
+from decisioning.record.document import decision_to_record, replay
 
 type MakeInputs = Callable[..., Inputs]
 NIGHT = QuietHours(rules=(QuietRule(from_minute=0, until_minute=14 * 60),))

@@ -23,7 +23,7 @@ from decisioning.errors import InvalidInputError
 from decisioning.gates.contact_ledger import ContactLedger
 from decisioning.gates.reservation import reservation_of, touch_of
 from decisioning.policy import Policy, decide
-from decisioning.record import decision_to_record, replay
+from decisioning.record.document import decision_to_record, replay
 
 type MakeInputs = Callable[..., Inputs]
 FOUR = tuple(Placement(placement_id=f"p{number}") for number in range(1, 5))

@@ -30,7 +30,7 @@ from decisioning.explanation.data_used import DataCategory, data_used
 from decisioning.explanation.explanation import Reader, explain_decision
 from decisioning.live import LiveState, RecentEvent, StageMove
 from decisioning.policy import Policy, decide
-from decisioning.record import decision_from_record, decision_to_record
+from decisioning.record.document import decision_from_record, decision_to_record
 from tests.touches import make_touch
 
 type MakeInputs = Callable[..., Inputs]

@@ -13,7 +13,7 @@ from decisioning.catalogue.exploration import Exploration
 from decisioning.decision import Decision, Exclusion, Inputs
 from decisioning.explanation.plain_words import exclusion_words, plain_reason, rule_words
 from decisioning.policy import Policy, decide
-from decisioning.record import decision_from_record, decision_to_record
+from decisioning.record.document import decision_from_record, decision_to_record
 from decisioning.rules.predicate import Compare, Comparison
 
 type MakeInputs = Callable[..., Inputs]

@@ -35,7 +35,7 @@ from decisioning.explanation.counterfactual import Counterfactual, lifted
 from decisioning.explanation.nearest_change import StepKind, nearest_change
 from decisioning.explanation.why_not import OfferStanding, why_not_then
 from decisioning.policy import Policy, decide
-from decisioning.record import decision_from_record, decision_to_record
+from decisioning.record.document import decision_from_record, decision_to_record
 from decisioning.rules.predicate import Compare, Comparison
 from tests.touches import make_touch
 

@@ -29,8 +29,8 @@ from decisioning.gates.assignment import (
     programme_test,
 )
 from decisioning.live import LiveState
-from decisioning.live_record import live_from_plain, live_to_plain
 from decisioning.policy import Policy, decide
+from decisioning.record.live_document import live_from_plain, live_to_plain
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 TEST = Experiment(

@@ -19,7 +19,7 @@ from decisioning.customer import Consent, Customer, CustomerId
 from decisioning.decision import Inputs, Request
 from decisioning.errors import InvalidInputError
 from decisioning.policy import Policy, decide
-from decisioning.record import decision_to_record
+from decisioning.record.document import decision_to_record
 from features.catalogue import load_catalogue
 from features.catalogue.fairness_rules import FairnessMeasure, FairnessRules, Guardrail
 from features.history import History

@@ -90,7 +90,7 @@ def test_a_decision_of_a_cold_start_is_replayed_from_its_record(
     newcomer: Serve, settings: Settings, customer: str
 ) -> None:
     from decisioning.policy import Policy
-    from decisioning.record import decision_to_record, replay
+    from decisioning.record.document import decision_to_record, replay
     from features.models.policy_archive import PolicyArchive
 
     client = newcomer(EXPLORING)

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from starlette.testclient import TestClient
 
 from decisioning.customer import Customer
-from decisioning.record import decision_to_record, replay
+from decisioning.record.document import decision_to_record, replay
 from features.log.contracts import DECISIONS
 from features.online.redis_keys import SHARD_COUNT, shard_of, stream_key
 from serving.decisions.answer import Answer

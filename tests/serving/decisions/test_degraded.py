@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 from starlette.testclient import TestClient
 
 from decisioning.customer import Customer
-from decisioning.record import decision_to_record, replay
+from decisioning.record.document import decision_to_record, replay
 from features.catalogue import load_catalogue
 from features.log.contracts import DECISIONS, OUTCOMES
 from features.log.event_log import EventLog

@@ -11,7 +11,7 @@ import redis
 from starlette.testclient import TestClient
 
 from decisioning.customer import Customer
-from decisioning.record import decision_to_record, replay
+from decisioning.record.document import decision_to_record, replay
 from features.online.profiles import write_profiles
 from features.online.redis_keys import SHARD_COUNT, book_key, stream_key
 

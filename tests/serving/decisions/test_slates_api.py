@@ -9,7 +9,7 @@ import redis
 from pydantic import TypeAdapter
 from starlette.testclient import TestClient
 
-from decisioning.record import decision_to_record, replay
+from decisioning.record.document import decision_to_record, replay
 from features.log.contracts import DECISIONS, OUTCOMES
 from features.log.event_log import EventLog
 from features.online.redis_keys import SHARD_COUNT, book_key, stream_key

@@ -291,7 +291,7 @@ def test_a_model_of_a_measure_that_nobody_declares_is_not_used(shelf: Shelf, reg
 
 
 def test_decisions_on_records_of_an_earlier_catalogue_are_replayed_as_they_were_made(shelf: Shelf) -> None:
-    from decisioning.record import replay
+    from decisioning.record.document import replay
     from features.models.policy_archive import PolicyArchive
 
     shelf.put(a_new_attribute, another_measure_to_learn, a_new_stage)

@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 from decisioning.customer import Customer
 from decisioning.gates.assignment import Assigner, Who
 from decisioning.policy import decide
-from decisioning.record import decision_from_record
+from decisioning.record.document import decision_from_record
 from features.catalogue import load_catalogue
 from features.chain.audit_chain import open_log
 from features.log.contracts import DECISIONS

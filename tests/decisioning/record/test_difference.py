@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from decisioning.record_difference import ABSENT, Difference, differences
+from decisioning.record.difference import ABSENT, Difference, differences
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers(-3, 3) | st.sampled_from([0.0, 0.5]) | st.text(max_size=2),

@@ -51,7 +51,7 @@ def live_from_plain(plain: Mapping[str, Any]) -> LiveState:
     """The live state that `live_to_plain` wrote.
 
     Raises:
-        AttributeError, KeyError, TypeError, ValueError: It is damaged; `decisioning.record` says so in its own words.
+        AttributeError, KeyError, TypeError, ValueError: It is damaged; `document` says so.
     """
     stage = plain.get("stage")
     return LiveState(

@@ -33,7 +33,8 @@ from decisioning.decision import (
     Request,
 )
 from decisioning.errors import InvalidInputError
-from decisioning.live_record import (
+from decisioning.policy import Policy, decide
+from decisioning.record.live_document import (
     consent_from_plain,
     consent_to_plain,
     live_from_plain,
@@ -41,7 +42,6 @@ from decisioning.live_record import (
     supply_from_plain,
     supply_to_plain,
 )
-from decisioning.policy import Policy, decide
 from decisioning.rules.predicate import FactValue
 from decisioning.scoring import FeatureVector
 

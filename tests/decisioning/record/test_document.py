@@ -36,7 +36,7 @@ from decisioning.decision import Evaluated, Excluded, Exclusion, Inputs, Placeme
 from decisioning.errors import InvalidInputError
 from decisioning.live import LiveState, RecentEvent, StageMove
 from decisioning.policy import Policy, decide
-from decisioning.record import (
+from decisioning.record.document import (
     RECORD_VERSION,
     decision_from_record,
     decision_to_record,
