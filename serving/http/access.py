@@ -3,8 +3,7 @@
 import base64
 import binascii
 import ipaddress
-from collections.abc import Callable, Coroutine
-from typing import Any
+from functools import lru_cache
 
 from starlette.requests import HTTPConnection, Request
 
@@ -15,16 +14,22 @@ from serving.http.problems import Problem
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="nextbest", Basic realm="nextbest"'}
 
 
-def needs(*scopes: Scope) -> Callable[[Request], Coroutine[Any, Any, None]]:
+class Needs:
     """A dependency that lets a request pass whose key has one of the scopes; without scopes, any key.
 
     The key, or None where no key was ever made, is put at `request.state.key`.
     """
 
-    async def check(request: Request) -> None:
-        request.state.key = admit(request, scopes)
+    def __init__(self, *scopes: Scope) -> None:
+        self._scopes = scopes
 
-    return check
+    async def __call__(self, request: Request) -> None:
+        """Check the key of a request.
+
+        Raises:
+            Problem: 401 or 403.
+        """
+        request.state.key = admit(request, self._scopes)
 
 
 def admit(connection: HTTPConnection, scopes: tuple[Scope, ...]) -> ApiKey | None:
@@ -73,7 +78,12 @@ def _password(encoded: str) -> str | None:
 
 def _is_local(connection: HTTPConnection) -> bool:
     """The peer is on this machine; one without an IP address came through a unix socket or this very process."""
+    return connection.client is None or _is_loopback(connection.client.host)
+
+
+@lru_cache(maxsize=1_024)
+def _is_loopback(host: str) -> bool:
     try:
-        return connection.client is None or ipaddress.ip_address(connection.client.host).is_loopback
+        return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return True

@@ -19,9 +19,10 @@ from serving.decisions.orchestrator import Orchestrator
 from serving.decisions.permits import Permits
 from serving.decisions.silence import SilentAnswers
 from serving.http import api_docs, problems
-from serving.http.access import needs
+from serving.http.access import Needs
 from serving.http.api_keys import KeyRing, Scope
 from serving.http.engine import Engine
+from serving.http.lean import LeanRoutes
 from serving.http.middleware import Edge
 from serving.http.routes import about, customers, decisions, explanations, health, known, permits, reports
 from serving.in_force.catalogue_source import CatalogueSource
@@ -81,11 +82,12 @@ def create_app(
     )
     app.state.engine = _engine(settings, refresher, clock, Metrics(metrics_path))
     problems.install(app)
-    for module in (decisions, permits, explanations, reports, customers, known, about, health):
-        app.include_router(module.router)
+    routers = [one.router for one in (decisions, permits, explanations, reports, customers, known, about, health)]
+    for router in routers:
+        app.include_router(router)
     api_docs.install(app)
-    app.include_router(console_routes(settings, [Depends(needs(Scope.READ))]))
-    app.add_middleware(Edge)
+    app.include_router(console_routes(settings, [Depends(Needs(Scope.READ))]))
+    app.add_middleware(Edge, lean=LeanRoutes(routers))
     return app
 
 

@@ -1,8 +1,9 @@
 """Request bodies: lists of forms, and bodies that a single route takes."""
 
-from typing import Annotated, Any, ClassVar
+from functools import cache
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, create_model
 
 from serving.forms import Body, DecisionBody, EventItem, Identifier, Moment, OutcomeItem
 
@@ -10,13 +11,31 @@ MAX_BATCH = 500
 
 
 class ListBody(Body):
-    """A body that is a list of forms, which are checked one by one.
+    """A body that is a list of forms, which are checked one by one: a faulty one is refused alone.
 
     Attributes:
         list_of: Name of the list, and the form of its items.
     """
 
     list_of: ClassVar[tuple[str, type[Body]]]
+
+    @classmethod
+    def with_checked(cls, text: bytes) -> Self:
+        """The body whose forms are checked already, from its JSON; a checked form passes every later check.
+
+        Raises:
+            ValidationError: A form is faulty, or the body is.
+        """
+        field, _ = cls.list_of
+        return cls.model_construct(**{field: getattr(_whole(cls).model_validate_json(text), field)})
+
+
+@cache
+def _whole(form: type[ListBody]) -> type[Body]:
+    """The model of a list of faultless forms."""
+    field, item = form.list_of
+    fields: dict[str, Any] = {field: (Annotated[list[item], Field(min_length=1, max_length=MAX_BATCH)], ...)}
+    return create_model(f"Whole{form.__name__}", __base__=Body, **fields)
 
 
 class BatchBody(ListBody):

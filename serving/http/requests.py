@@ -6,6 +6,7 @@ from hashlib import sha256
 from typing import Any
 
 import orjson
+from pydantic import ValidationError
 from pydantic_core import from_json
 from starlette.requests import Request
 from starlette.responses import Response
@@ -41,7 +42,25 @@ async def read_body[T: Body](request: Request, model: type[T]) -> T:
     stated = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
     if stated != "application/json" and not stated.endswith("+json"):
         raise Problem(415, "unsupported_media_type", "Content-Type must be application/json, got another")
-    sent = parse_json(await request.body())
+    body = await request.body()
+    return right_at_once(model, body) or checked(model, body)
+
+
+def right_at_once[T: Body](model: type[T], body: bytes) -> T | None:
+    """The checked body in one step, from the bytes; None where it has to be looked at more closely."""
+    if b"NaN" in body or b"Infinity" in body:  # taken for numbers where any value may stand, and no JSON
+        return None
+    try:
+        if issubclass(model, ListBody):
+            return model.with_checked(body)
+        return model.model_validate_json(body)
+    except ValidationError:
+        return None
+
+
+def checked[T: Body](model: type[T], body: bytes) -> T:
+    """The checked body, step by step, so that everything that is wrong gets its name."""
+    sent = parse_json(body)
     if issubclass(model, ListBody) and isinstance(sent, dict):
         items = sent.get(model.list_of[0])
         if isinstance(items, list) and len(items) > MAX_BATCH:
@@ -102,6 +121,16 @@ async def idempotency_of(request: Request) -> Idempotency | None:
     return Idempotency(key=key, claim=Claim(key=f"{owner}\0{key}", fingerprint=fingerprint))
 
 
+class _Json(Response):
+    """An answer that is JSON already."""
+
+    def __init__(self, body: bytes, status: int, headers: Mapping[str, str] | None) -> None:
+        self.body, self.status_code, self.background = body, status, None
+        self.raw_headers = [(b"content-length", b"%d" % len(body)), (b"content-type", b"application/json")]
+        if headers is not None:
+            self.raw_headers[:0] = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+
+
 def json_response(content: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """A JSON answer."""
-    return Response(orjson.dumps(content), status, headers, "application/json")
+    return _Json(orjson.dumps(content), status, headers)

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serving.http.access import needs
+from serving.http.access import Needs
 from serving.http.api_keys import Scope
 from serving.http.bodies import MAX_BATCH
 from serving.http.documents import MeAnswer, TouchpointsAnswer, problems
@@ -15,7 +15,7 @@ from serving.http.requests import json_response
 router = APIRouter(tags=["about"])
 
 
-@router.get("/v1/me", dependencies=[Depends(needs())], response_model=MeAnswer, responses=problems(401))
+@router.get("/v1/me", dependencies=[Depends(Needs())], response_model=MeAnswer, responses=problems(401))
 async def me(request: Request) -> Response:
     """A smoke test for integrations: the key's name and scopes, the limits, and what decisions are made with."""
     engine = engine_of(request)
@@ -38,7 +38,7 @@ async def me(request: Request) -> Response:
 
 @router.get(
     "/v1/touchpoints",
-    dependencies=[Depends(needs(Scope.DECIDE, Scope.READ))],
+    dependencies=[Depends(Needs(Scope.DECIDE, Scope.READ))],
     response_model=TouchpointsAnswer,
     responses=problems(401, 403, 503),
 )

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from decisioning.errors import InvalidInputError
 from serving.forms import PathId
-from serving.http.access import needs
+from serving.http.access import Needs
 from serving.http.api_keys import Scope
 from serving.http.bodies import CorrectionBody, ReadmissionBody
 from serving.http.documents import AnswerDocument, problems, request_body
@@ -24,7 +24,7 @@ from serving.live.redis_address import redis_url_of
 router = APIRouter(tags=["customers"])
 
 # What these routes do is slow and rare, and brings the libraries of the log along: it is imported when it is asked for.
-_RIGHTS = Depends(needs(Scope.PRIVACY))
+_RIGHTS = Depends(Needs(Scope.PRIVACY))
 
 
 class HoldingDocument(AnswerDocument):

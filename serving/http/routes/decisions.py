@@ -13,7 +13,7 @@ from serving.decisions.answer import Answer
 from serving.decisions.ask import Ask, ask_of
 from serving.decisions.records import record_bytes
 from serving.forms import DecisionBody, PathId, validate
-from serving.http.access import needs
+from serving.http.access import Needs
 from serving.http.api_keys import Scope
 from serving.http.bodies import BatchBody
 from serving.http.documents import (
@@ -25,6 +25,7 @@ from serving.http.documents import (
 )
 from serving.http.engine import Engine, engine_of
 from serving.http.flat_answer import FlatAnswer, flat
+from serving.http.lean import LeanRoute
 from serving.http.problems import Problem, problem_of, request_id
 from serving.http.requests import Idempotency, idempotency_of, json_response, query_of, read_body
 from serving.in_force.policy_in_force import InForce
@@ -46,8 +47,8 @@ _PARAMETERS = {
     "exclude_offers": "exclude_offers",
 }
 
-router = APIRouter(tags=["decisions"])
-_DECIDE = [Depends(needs(Scope.DECIDE))]
+router = APIRouter(tags=["decisions"], route_class=LeanRoute)
+_DECIDE = [Depends(Needs(Scope.DECIDE))]
 
 
 @router.post(
@@ -130,7 +131,7 @@ async def decide_batch(request: Request) -> Response:
 
 @router.get(
     "/v1/decisions/{decision_id}",
-    dependencies=[Depends(needs(Scope.READ))],
+    dependencies=[Depends(Needs(Scope.READ))],
     response_model=dict[str, Any],
     responses=problems(401, 403, 404, 503),
 )

@@ -10,14 +10,14 @@ from serving.decisions.explanations import ExplainedAnswer, WhyNotAnswer, explan
 from serving.decisions.records import record_of
 from serving.errors import Fault, InvalidFormError
 from serving.forms import PathId, unknown_name
-from serving.http.access import needs
+from serving.http.access import Needs
 from serving.http.api_keys import Scope
 from serving.http.documents import parameters, problems
 from serving.http.engine import engine_of
 from serving.http.requests import json_response, query_of
 
 router = APIRouter(tags=["explanations"])
-_READ = [Depends(needs(Scope.READ))]
+_READ = [Depends(Needs(Scope.READ))]
 _FOR = {"for": "Reader: customer, agent or auditor", "locale": "BCP 47 tag; default the customer's locale"}
 _WHY_NOT = {"offer": "The offer that was expected; a name of the catalogue", "channel": "Only on this channel"}
 

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from decisioning.errors import UnavailableError
 from features.zone_rules import rules_in_force
-from serving.http.access import needs
+from serving.http.access import Needs
 from serving.http.api_keys import Scope
 from serving.http.documents import LiveAnswer, ReadyAnswer, problems
 from serving.http.engine import Engine, engine_of
@@ -47,7 +47,7 @@ async def readyz(request: Request) -> Response:
 
 @router.get(
     "/metrics",
-    dependencies=[Depends(needs(Scope.READ))],
+    dependencies=[Depends(Needs(Scope.READ))],
     response_class=Response,
     responses=problems(401, 403) | {200: {"content": {"text/plain": {}}, "description": "Prometheus text"}},
 )

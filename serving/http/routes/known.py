@@ -13,7 +13,7 @@ from features.online.profiles import decode_profile
 from serving.decisions.known import with_told
 from serving.errors import Fault, InvalidFormError
 from serving.forms import PathId, unknown_name
-from serving.http.access import needs
+from serving.http.access import Needs
 from serving.http.api_keys import Scope
 from serving.http.documents import KnownAnswer, problems
 from serving.http.engine import engine_of
@@ -29,7 +29,7 @@ router = APIRouter(tags=["customers"])
 
 @router.get(
     "/v1/customers/{customer_id}/known",
-    dependencies=[Depends(needs(Scope.DECIDE, Scope.READ))],
+    dependencies=[Depends(Needs(Scope.DECIDE, Scope.READ))],
     response_model=KnownAnswer,
     responses=problems(401, 403, 404, 422, 503),
 )

@@ -8,19 +8,20 @@ from starlette.responses import Response
 
 from serving.decisions.permits import PermitAnswer
 from serving.forms import PathId
-from serving.http.access import needs
+from serving.http.access import Needs
 from serving.http.api_keys import Scope
 from serving.http.bodies import PermitBody
 from serving.http.documents import problems, request_body
 from serving.http.engine import engine_of
+from serving.http.lean import LeanRoute
 from serving.http.requests import json_response, read_body
 
-router = APIRouter(tags=["permits"])
+router = APIRouter(tags=["permits"], route_class=LeanRoute)
 
 
 @router.post(
     "/v1/decisions/{decision_id}/permit",
-    dependencies=[Depends(needs(Scope.DECIDE))],
+    dependencies=[Depends(Needs(Scope.DECIDE))],
     response_model=PermitAnswer,
     responses=problems(400, 401, 403, 404, 413, 415, 422),
     openapi_extra=request_body(PermitBody, is_required=False),

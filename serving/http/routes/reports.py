@@ -9,11 +9,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from decisioning.errors import UnavailableError
-from serving.http.access import needs
+from serving.http.access import Needs
 from serving.http.api_keys import Scope
 from serving.http.bodies import EventsBody, ListBody, OutcomesBody
 from serving.http.documents import ReportAnswer, problems, request_body
 from serving.http.engine import engine_of
+from serving.http.lean import LeanRoute
 from serving.http.requests import json_response, read_body
 from serving.in_force.policy_in_force import InForce
 from serving.reports.intake import Intake, Report
@@ -21,13 +22,13 @@ from serving.reports.intake import Intake, Report
 INTAKE_DEADLINE_S = 5.0
 """Reports may take longer than decisions: no page load waits for them."""
 
-router = APIRouter(tags=["reports"])
+router = APIRouter(tags=["reports"], route_class=LeanRoute)
 
 
 @router.post(
     "/v1/outcomes",
     status_code=202,
-    dependencies=[Depends(needs(Scope.OUTCOMES))],
+    dependencies=[Depends(Needs(Scope.OUTCOMES))],
     response_model=ReportAnswer,
     responses=problems(400, 401, 403, 413, 415, 422, 503),
     openapi_extra=request_body(OutcomesBody),
@@ -43,7 +44,7 @@ async def report_outcomes(request: Request) -> Response:
 @router.post(
     "/v1/events",
     status_code=202,
-    dependencies=[Depends(needs(Scope.EVENTS))],
+    dependencies=[Depends(Needs(Scope.EVENTS))],
     response_model=ReportAnswer,
     responses=problems(400, 401, 403, 413, 415, 422, 503),
     openapi_extra=request_body(EventsBody),
