@@ -24,6 +24,7 @@ from pipelines.simulation.policies.logging_policy import DrawnChoice, LoggingPol
 from pipelines.simulation.world.population import draw_population
 from pipelines.simulation.world.state import STAGE_NAMES, keys_of
 from pipelines.simulation.world.structure import Structure, emphasised
+from pipelines.simulation.world.week import WeekResult
 from pipelines.simulation.world.world import TOUCHPOINT, WEEK, World, campaign_messages
 
 CATALOGUE = Path(conversion.__file__).parent / "airline" / "catalogue"
@@ -71,10 +72,20 @@ def settled_world(
     return World(population, emphasised(Structure(), emphasis), campaign_messages(catalogue), starts_at, seed)
 
 
+def lived_weeks(world: World, catalogue: Catalogue, weeks: int) -> Iterator[tuple[DrawnChoice, WeekResult]]:
+    """Live weeks under the logging policy, in place: what was chosen in each, and what came of it."""
+    policy, everybody = LoggingPolicy(world, catalogue), np.arange(world.population.size)
+    for _ in range(weeks):
+        choice = policy.choose()
+        result = world.run_week(choice.actions, keys_of("campaign", world.week, everybody).to_list())
+        policy.learn(result)
+        yield choice, result
+
+
 def live_history(
     world: World, catalogue: Catalogue, weeks: int, *, on_progress: OnProgress = lambda _done, _all: None
 ) -> LivedHistory:
-    """Live weeks under the logging policy.
+    """Live weeks under the logging policy, and record them.
 
     Args:
         world: Lived on in place. The silent weeks before it began are part of the history, without decisions.
@@ -82,18 +93,14 @@ def live_history(
         weeks: How many.
         on_progress: Told weeks done and all weeks.
     """
-    policy, customers = LoggingPolicy(world, catalogue), world.population.customers(world.starts_at)
+    customers = world.population.customers(world.starts_at)
     frames: list[Frames] = [frames_of(result) for result in world.prelude]
     decisions: list[pl.DataFrame] = []
     window = timedelta(days=catalogue.learning.window_days if catalogue.learning else 28)
-    for week in range(weeks):
-        choice = policy.choose()
-        rows = _decision_rows(world, choice, window)
-        result = world.run_week(choice.actions, rows["decision_id"].to_list())
-        policy.learn(result)
+    for done, (choice, result) in enumerate(lived_weeks(world, catalogue, weeks), start=1):
         frames.append(frames_of(result))
-        decisions.append(rows)
-        on_progress(week + 1, weeks)
+        decisions.append(_decision_rows(result, choice, window))
+        on_progress(done, weeks)
     tables = conversion.ExampleTables(
         customers=customers,
         events=pl.concat([each.events for each in frames]),
@@ -166,25 +173,25 @@ def _scaled(block: str, factor: float) -> str:
     return re.sub(r"(?<=amount: )\d+", lambda amount: str(max(round(int(amount.group()) * factor), 1)), block)
 
 
-def _decision_rows(world: World, choice: DrawnChoice, window: timedelta) -> pl.DataFrame:
-    """Canonical decisions of the world's week, in the order of the population."""
-    everybody = np.arange(world.population.size)
-    words = [(one.offer.offer_id, one.channel.channel_id, one.creative.creative_id) for one in world.messages]
+def _decision_rows(result: WeekResult, choice: DrawnChoice, window: timedelta) -> pl.DataFrame:
+    """Canonical decisions of a week, in the order of the population."""
+    effects, at = result.effects, result.when.begins_at
+    words = [(one.offer.offer_id, one.channel.channel_id, one.creative.creative_id) for one in effects.messages]
     sent = pl.Series("message", choice.actions, dtype=pl.Int64)
     message = pl.DataFrame(words, schema=["offer_id", "channel", "creative_id"], orient="row").with_row_index("message")
     rows = pl.DataFrame(
         {
-            "decision_id": keys_of("campaign", world.week, everybody),
-            "customer_id": world.population.ids,
+            "decision_id": pl.Series(result.decision_ids, dtype=pl.String),
+            "customer_id": effects.population.ids,
             "message": sent,
             "action_probability": choice.probability,
-            "stage": STAGE_NAMES[world.state.step],
+            "stage": STAGE_NAMES[result.before.step],
         }
     )
     found = rows.join(message.cast({"message": pl.Int64}), on="message", how="left", maintain_order="left")
     return found.drop("message").with_columns(
-        pl.lit(world.now).alias("decided_at"),
-        pl.lit(world.now + window).alias("window_ends_at"),
+        pl.lit(at).alias("decided_at"),
+        pl.lit(at + window).alias("window_ends_at"),
         pl.lit(TOUCHPOINT).alias("touchpoint"),
         pl.lit(POLICY_VERSION).alias("policy_version"),
     )

@@ -65,32 +65,47 @@ class OraclePlan:
         Raises:
             InvalidInputError: A week that the plan does not cover.
         """
+        everything = np.ones((len(self.world.messages), len(JourneyStep)), dtype=np.bool_)
+        found = self._values(week, state, everything)
+        found[:, 1:] -= _charges(self.world.effects, self.prices_minor, counts_cost=not before_contact_cost)
+        return found
+
+    def actions(self, week: int, state: WorldState) -> IntArray:
+        """The best permitted action for every customer, shape (n,); ties go to silence."""
+        there = self.world.copy()
+        there.state = state
+        values = self._values(week, state, _possible(self.world.effects))
+        values[:, 1:] -= _charges(self.world.effects, self.prices_minor)
+        values[:, 1:][~there.permitted()] = -np.inf
+        return values.argmax(axis=1) - 1
+
+    def _values(self, week: int, state: WorldState, wanted: BoolArray) -> FloatArray:
+        """As `values`, before charges; -inf for messages that are not wanted in a step: shape (k, steps)."""
         place = week - self.first_week
         if not 0 <= place < self.weeks:
             raise InvalidInputError(
                 f"week must be in [{self.first_week}, {self.first_week + self.weeks}), got {week}; solve for more weeks"
             )
         expectation = Expectation.of(self.world, place)
-        found = np.empty((state.step.size, len(self.world.messages) + 1))
+        found = np.full((state.step.size, len(self.world.messages) + 1), -np.inf)
         for step in JourneyStep:
             rows = np.flatnonzero(state.step == step)
             if rows.size:
-                found[rows] = self._of_step(expectation, step, rows, state, place)
-        charge = _charges(self.world.effects, self.prices_minor, counts_cost=not before_contact_cost)
-        found[:, 1:] -= charge
+                messages = np.flatnonzero(wanted[:, step])
+                columns = np.concatenate([[0], messages + 1])
+                found[np.ix_(rows, columns)] = self._of_step(expectation, step, rows, state, place, messages)
         return found
 
-    def actions(self, week: int, state: WorldState) -> IntArray:
-        """The best permitted action for every customer, shape (n,); ties go to silence."""
-        values = self.values(week, state)
-        there = self.world.copy()
-        there.state = state
-        values[:, 1:][~there.permitted()] = -np.inf
-        return values.argmax(axis=1) - 1
-
     def _of_step(
-        self, expectation: Expectation, step: JourneyStep, rows: IntArray, state: WorldState, place: int
+        self,
+        expectation: Expectation,
+        step: JourneyStep,
+        rows: IntArray,
+        state: WorldState,
+        place: int,
+        messages: IntArray,
     ) -> FloatArray:
+        """Value of silence and some messages for those who stand at a step."""
         memory, has_left = state.memory[rows], state.has_left[rows]
         left = [self._left[place + 1, each, rows] for each in JourneyStep]
         quiet, contacted = (
@@ -100,8 +115,7 @@ class OraclePlan:
         ahead = Ahead(quiet=quiet, contacted=contacted, left=left)
         found = [expectation.silence(step, rows, ahead, has_left=has_left)]
         found += [
-            expectation.message(message, step, rows, memory, ahead, has_left=has_left)
-            for message in range(len(self.world.messages))
+            expectation.message(message, step, rows, memory, ahead, has_left=has_left) for message in messages.tolist()
         ]
         return np.stack(found, axis=1)
 
@@ -199,7 +213,7 @@ def _quiet_week(expectation: Expectation, after: Worths, *, has_left: BoolArray 
 def _free_week(world: World, expectation: Expectation, free: Worths, left: Worths, charges: FloatArray) -> FloatArray:
     """Value of each step and memory at the beginning of a week, shape (steps, n, 8)."""
     effects, permits = world.effects, world.effects.permits()
-    is_possible = effects.is_in_stage & may_serve(effects.messages)
+    is_possible = _possible(effects)
     ahead = Ahead(
         quiet=[values[:, _QUIET] for values in free],
         contacted=[values[:, _CONTACTED] for values in free],
@@ -214,6 +228,11 @@ def _free_week(world: World, expectation: Expectation, free: Worths, left: Worth
             best = np.where(permits[:, message, None], np.maximum(best, worth), best)
         found[step] = best
     return found
+
+
+def _possible(effects: WorldEffects) -> BoolArray:
+    """Messages that steps may get at all, shape (k, steps)."""
+    return effects.is_in_stage & may_serve(effects.messages)
 
 
 def _charges(effects: WorldEffects, tried: Mapping[str, float], *, counts_cost: bool = True) -> FloatArray:
