@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import lightgbm
 import numpy as np
 import orjson
 import polars as pl
@@ -324,6 +323,8 @@ def make_value_bundle(
     catalogue: Catalogue, *, shift: float = 0.0, notes: dict[str, object] | None = None
 ) -> ModelBundle:
     """A small real model of the shop that knows what its offers do; `shift` makes it another model."""
+    import lightgbm  # takes two seconds, which processes that need no model are spared
+
     features = feature_schema(catalogue)
     effects = {"ten-percent": 600.0, "double-stamps": 300.0, "free-coffee": -20.0, "opening-hours": -20.0}
     coding = MessageCoding(

@@ -50,6 +50,7 @@ type MakeExperiment = Callable[..., Experiment]
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 DAY = 86_400.0
 KEY = "target/email/plain"
+TOUCHPOINT = "weekly-mail"
 UNIFORMS = (0.0, 0.5, 0.999)
 PATHS: dict[str, dict[str, Any]] = {
     "scored": {},
@@ -227,6 +228,7 @@ def world(catalogue: Catalogue, message_class: MessageClass, breach: Breach, arm
             offers={**catalogue.offers, "target": target},
             creatives=(*catalogue.creatives, wording),
             channels={**catalogue.channels, "email": replace(catalogue.channels["email"], **breach.channel)},
+            touchpoints={TOUCHPOINT: catalogue.touchpoints[TOUCHPOINT]},
             exploration=Exploration(epsilon=1.0),
             experiments=(arm,) if arm else (),
             **breach.catalogue,
@@ -236,9 +238,7 @@ def world(catalogue: Catalogue, message_class: MessageClass, breach: Breach, arm
 
 def tempted(policy: Policy) -> Any:
     """Scores by which the target is worth most."""
-    return np.array(
-        [0.0, *(1e6 if one.offer.offer_id == "target" else 10.0 for one in policy.candidates("weekly-mail"))]
-    )
+    return np.array([0.0, *(1e6 if one.offer.offer_id == "target" else 10.0 for one in policy.candidates(TOUCHPOINT))])
 
 
 def inputs_on(path: str, policy: Policy, breach: Breach, inputs_of: MakeInputs, **fields: Any) -> Inputs:
@@ -393,7 +393,7 @@ def test_gates_that_are_not_asked_would_have_refused_nothing(
     for spoilt in (nothing, *BREACHES.values()):
         policy = world(plain_catalogue, MessageClass.MARKETING, spoilt)
         inputs = inputs_on(path, policy, spoilt, inputs_of)
-        board, now = policy.board("weekly-mail"), situation(policy, inputs)
+        board, now = policy.board(TOUCHPOINT), situation(policy, inputs)
         found = {one.message_key: one for one in board.screen(now).excluded}
         for candidate in board.lineup.candidates:
             asked = [gate.ask(candidate, now) for gate in GATES if gate.layer not in candidate.bypasses]
@@ -489,7 +489,7 @@ def test_exactly_what_the_rules_permit_is_permitted(
     decision = decide(policy, inputs, "D-1")
     permitted = {
         message.key
-        for message in policy.candidates("weekly-mail")
+        for message in policy.candidates(TOUCHPOINT)
         if may_be_sent(message, inputs, effective, is_held_out=is_held_out)
     }
     assert {one.message_key for one in decision.evaluated} == permitted | {"silence"}
