@@ -214,7 +214,7 @@ class Hammer:
         )  # fmt: skip
         ask, now = Ask(request=request), utc_now()
         known = await self.state.read_many([ask.lookup(self.in_force.supply.query(now))])
-        race = Race(self.state, self.in_force, draft_many(self.in_force, [ask], known, now))
+        race = Race(self.state, self.in_force, draft_many(self.in_force, [ask], known, [now]))
         [settled] = await race.run()
         decision = settled.draft.decision
         self.counts["decided"] += 1

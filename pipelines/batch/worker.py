@@ -196,7 +196,8 @@ class Worker:
 
     async def _survey(self, part: AudiencePart) -> Surveyed:
         now = self._now(part)
-        asks, known = await self._orchestrator.read(self._in_force, self._asks(part), now, prices_minor={})
+        rows = self._asks(part)
+        asks, known = await self._orchestrator.read(self._in_force, rows, [now] * len(rows), prices_minor={})
         fresh = [place for place, one in enumerate(known) if one.stored is None or self._run.plan.is_dry_run]
         decisions = decide_many(
             self._in_force, [asks[place] for place in fresh], [known[place] for place in fresh], now

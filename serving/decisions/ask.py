@@ -81,19 +81,6 @@ def ask_of(form: DecisionBody, in_force: InForce, *, key: str | None = None, cla
     )
 
 
-def rounds_of(asks: Sequence[Ask]) -> list[list[int]]:
-    """Places of asks that can travel together: each customer once a round, in the order they came."""
-    rounds: list[list[int]] = []
-    turns: dict[str, int] = {}
-    for place, ask in enumerate(asks):
-        turn = turns.get(ask.request.customer_id, 0)
-        turns[ask.request.customer_id] = turn + 1
-        if turn == len(rounds):
-            rounds.append([])
-        rounds[turn].append(place)
-    return rounds
-
-
 def _placements(form: DecisionBody) -> tuple[Placement, ...]:
     if form.placements is not None:
         return tuple(

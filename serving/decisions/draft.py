@@ -62,7 +62,7 @@ def decide_many(
     """
     return [
         _decide(in_force, inputs, decision_id or _new_id(ask))
-        for ask, (inputs, _) in zip(asks, inputs_of(in_force, asks, known, now), strict=True)
+        for ask, (inputs, _) in zip(asks, inputs_of(in_force, asks, known, [now] * len(asks)), strict=True)
     ]
 
 
@@ -70,27 +70,30 @@ def draft_many(
     in_force: InForce,
     asks: Sequence[Ask],
     known: Sequence[Known],
-    now: datetime,
+    moments: Sequence[datetime],
     *,
     decision_ids: Sequence[str] | None = None,
 ) -> list[Draft]:
-    """Decide n asks and write what they would be answered; nothing is logged. Ids are fresh, unless given."""
+    """Decide n asks, each as of its moment, and write what they would be answered; nothing is logged.
+
+    Ids are fresh, unless given.
+    """
     ids = decision_ids if decision_ids is not None else [_new_id(ask) for ask in asks]
-    looked_at = inputs_of(in_force, asks, known, now)
+    looked_at = inputs_of(in_force, asks, known, moments)
     return [_draft(in_force, *one) for one in zip(asks, known, looked_at, ids, strict=True)]
 
 
-def redraft_many(in_force: InForce, drafts: Sequence[Draft], conflicts: Sequence[Conflict]) -> list[Draft]:
-    """Decide n drafts of one moment again that lost a race, with the state that the winner left."""
-    if not drafts:
-        return []
-    return draft_many(
+def redraft(in_force: InForce, draft: Draft, conflict: Conflict) -> Draft:
+    """Decide a draft again that lost a race, with the state that the winner left."""
+    decision = draft.decision
+    [again] = draft_many(
         in_force,
-        [draft.ask for draft in drafts],
-        [lost.after(draft.known) for draft, lost in zip(drafts, conflicts, strict=True)],
-        drafts[0].decision.decided_at,
-        decision_ids=[draft.decision.decision_id for draft in drafts],
+        [draft.ask],
+        [conflict.after(draft.known)],
+        [decision.decided_at],
+        decision_ids=[decision.decision_id],
     )
+    return again
 
 
 def draft_contended(in_force: InForce, draft: Draft) -> Draft:
@@ -112,7 +115,7 @@ def draft_blind(in_force: InForce, ask: Ask, now: datetime, cause: str) -> Draft
 
 def draft_unknown(in_force: InForce, draft: Draft) -> Draft:
     """Silence for a customer who was erased, as for anybody unknown; it is for no log, so its answer has no id."""
-    [unknown] = draft_many(in_force, [draft.ask], [Known()], draft.decision.decided_at)
+    [unknown] = draft_many(in_force, [draft.ask], [Known()], [draft.decision.decided_at])
     return replace(unknown, answer=unlogged_answer(unknown))
 
 

@@ -60,7 +60,7 @@ type Contents = Mapping[str, Mapping[str, str]]
 
 
 def inputs_of(
-    in_force: InForce, asks: Sequence[Ask], known: Sequence[Known], now: datetime
+    in_force: InForce, asks: Sequence[Ask], known: Sequence[Known], moments: Sequence[datetime]
 ) -> list[tuple[Inputs, Contents]]:
     """What n decisions look at, each as if it were alone; those of one touchpoint are scored as one matrix.
 
@@ -68,7 +68,7 @@ def inputs_of(
         in_force: Policy, schema and models.
         asks: n asks.
         known: What Redis holds for each.
-        now: Moment of the decisions.
+        moments: When each is decided.
 
     Returns:
         What `decide` takes, n in order, each with the content that was rendered on the way.
@@ -76,7 +76,7 @@ def inputs_of(
     Raises:
         UnknownNameError: A touchpoint that is not declared.
     """
-    decoded = [_decode(in_force, *pair, now) for pair in zip(asks, known, strict=True)]
+    decoded = [_decode(in_force, *one) for one in zip(asks, known, moments, strict=True)]
     scored = _score(in_force, decoded)
     return [_inputs(in_force, one, *pair) for one, pair in zip(decoded, scored, strict=True)]
 

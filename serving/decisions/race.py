@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from decisioning.decision import Action
-from serving.decisions.draft import Draft, draft_contended, draft_unknown, entry_of, redraft_many
+from serving.decisions.draft import Draft, draft_contended, draft_unknown, entry_of, redraft
 from serving.in_force.policy_in_force import InForce
 from serving.live.reader import Conflict
 from serving.live.store import Gone, LiveStore
+from serving.live.writer import LogEntry
 
 MAX_ATTEMPTS = 4
 """Commits of one ask that may be lost to others before it gets silence."""
@@ -22,18 +23,22 @@ MAX_ATTEMPTS = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settled:
-    """The result for a draft: logged as it is, or the answer that a concurrent copy of its ask got first."""
+    """What became of a draft.
+
+    Attributes:
+        result: None where the draft is logged as it is, the answer that a concurrent copy of its ask got first, or what
+            was wrong with this draft alone.
+    """
 
     draft: Draft
-    twin: bytes | None
+    result: bytes | Exception | None
 
 
 class Race:
     """The commit of some drafts.
 
     Attributes:
-        unsettled: Drafts by their place that no log has confirmed so far.
-        settled: The results for the others.
+        unsettled: Drafts by their place that no log has confirmed so far; whoever no longer waits may be taken out.
         conflicts: Commits that were lost, by place.
     """
 
@@ -53,45 +58,64 @@ class Race:
         self._keeps_record = keeps_record
         self._defeats = dict.fromkeys(range(len(drafts)), 0)
         self.unsettled = dict(enumerate(drafts))
-        self.settled: dict[int, Settled] = {}
+        self._lost: dict[int, Conflict] = {}
+        self._has_sent = False
         self.conflicts = dict.fromkeys(range(len(drafts)), 0)
 
     async def run(self) -> list[Settled]:
         """Commit until everything is settled, n in order.
 
         Raises:
-            UnavailableError: Redis went away; `unsettled` and `settled` say how far it came.
+            UnavailableError: Redis went away; `unsettled` says how far it came.
         """
+        settled: dict[int, Settled] = {}
         while self.unsettled:
-            await self._lap()
-        return [self.settled[place] for place in sorted(self.settled)]
+            settled |= await self.lap()
+            settled |= self.decide_again()
+        return [settled[place] for place in sorted(settled)]
 
-    async def _lap(self) -> None:
-        places = list(self.unsettled)
-        entries = [entry_of(self._in_force, self.unsettled[place], keeps_record=self._keeps_record) for place in places]
-        lost: dict[int, Conflict] = {}
-        has_sent = False
-        for place, reply in zip(places, await self._state.commit(entries), strict=True):
+    async def lap(self) -> dict[int, Settled]:
+        """Commit what is unsettled, once; what this settles, by place. The others lost: see `decide_again`.
+
+        Raises:
+            UnavailableError: Redis went away.
+        """
+        settled: dict[int, Settled] = {}
+        entries = {place: entry for place in list(self.unsettled) if (entry := self._entry(place, settled)) is not None}
+        self._lost, self._has_sent = {}, False
+        for place, reply in zip(entries, await self._state.commit(list(entries.values())), strict=True):
             if isinstance(reply, Conflict):
-                lost[place] = reply
+                self._lost[place] = reply
+                self.conflicts[place] += 1
                 continue
             draft = self.unsettled.pop(place)
             if isinstance(reply, Gone):
-                self.settled[place] = Settled(draft=draft_unknown(self._in_force, draft), twin=None)
+                settled[place] = Settled(draft=draft_unknown(self._in_force, draft), result=None)
                 continue
-            self.settled[place] = Settled(draft=draft, twin=reply)
-            has_sent |= reply is None and draft.decision.action is Action.SEND
-        self._decide_again(lost, is_defeat=not has_sent)
+            settled[place] = Settled(draft=draft, result=reply)
+            self._has_sent |= reply is None and draft.decision.action is Action.SEND
+        return settled
 
-    def _decide_again(self, lost: dict[int, Conflict], *, is_defeat: bool) -> None:
-        for place in lost:
-            self.conflicts[place] += 1
-            self._defeats[place] += is_defeat
-        beaten = [place for place in lost if self._defeats[place] >= MAX_ATTEMPTS]
-        for place in beaten:
-            self.unsettled[place] = draft_contended(self._in_force, self.unsettled[place])
-        again = [place for place in lost if place not in beaten]
-        drafts = [self.unsettled[place] for place in again]
-        self.unsettled.update(
-            zip(again, redraft_many(self._in_force, drafts, [lost[place] for place in again]), strict=True)
-        )
+    def decide_again(self) -> dict[int, Settled]:
+        """Decide again what lost the last lap and still runs; those for which that failed, by place."""
+        settled: dict[int, Settled] = {}
+        for place, conflict in self._lost.items():
+            draft = self.unsettled.get(place)
+            if draft is None:
+                continue
+            self._defeats[place] += not self._has_sent
+            try:
+                if self._defeats[place] >= MAX_ATTEMPTS:
+                    self.unsettled[place] = draft_contended(self._in_force, draft)
+                else:
+                    self.unsettled[place] = redraft(self._in_force, draft, conflict)
+            except Exception as error:  # noqa: BLE001 - it is raised where the ask is waited for
+                settled[place] = Settled(draft=self.unsettled.pop(place), result=error)
+        return settled
+
+    def _entry(self, place: int, settled: dict[int, Settled]) -> LogEntry | None:
+        try:
+            return entry_of(self._in_force, self.unsettled[place], keeps_record=self._keeps_record)
+        except Exception as error:  # noqa: BLE001 - as above
+            settled[place] = Settled(draft=self.unsettled.pop(place), result=error)
+            return None

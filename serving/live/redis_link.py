@@ -78,9 +78,7 @@ class RedisLink(asyncio.Protocol):
         while self._waiting:
             answer = self._waiting.popleft()[2]
             if not answer.done():
-                answer.set_exception(
-                    UnavailableError(f"Redis must stay connected, got {exc or 'end of stream'}; retry")
-                )
+                answer.set_exception(LostLinkError(f"Redis must stay connected, got {exc or 'end of stream'}; retry"))
                 answer.exception()  # a caller that gave up must not leave a warning
 
 

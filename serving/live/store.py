@@ -164,9 +164,9 @@ class LiveStore:
     async def read_many(self, lookups: Sequence[Lookup]) -> list[Known]:
         """Everything about several asks, in one round trip; an idempotency key is bound to its request on the way.
 
-        What all customers share is read once for all of them, by the first query that any of them has.
+        What all customers share is read once for all of them.
         """
-        query = next((one.supply for one in lookups if one.supply is not None and not one.supply.is_empty), None)
+        query = _joint_query([one.supply for one in lookups if one.supply is not None])
         calls: list[tuple[Script, Command]] = [(READ, read_call(lookup)) for lookup in lookups]
         if query is not None:
             calls.append((READ_SUPPLY, (0, time_text(query.now), query_json(query))))
@@ -209,15 +209,12 @@ class LiveStore:
         replies = await self._ask([("HGET", live_key(one), WordKind.PERSON) for one in distinct]) if distinct else []
         return {one: person_of(reply) for one, reply in zip(distinct, replies, strict=True) if reply is not None}
 
-    async def commit(self, entries: Sequence[LogEntry]) -> list[bytes | Conflict | Gone | None]:
+    async def commit(self, entries: Sequence[LogEntry]) -> list[bytes | Conflict | Gone | LogUnavailableError | None]:
         """Log decisions with their contacts and what they use up, each in one step.
 
         Returns:
             For each None where it was done; else nothing was written, and it is the answer that its ask already had,
-            or what the state is now, where the decision was made by an older one, or `GONE`.
-
-        Raises:
-            LogUnavailableError: Redis refuses to write.
+            or what the state is now, where the decision was made by an older one, or `GONE`, or why Redis refused it.
         """
         calls = [
             (
@@ -231,10 +228,12 @@ class LiveStore:
             )
             for one in entries
         ]
-        try:
-            return [self._committed(reply) for reply in await self._run(calls)]
-        except _RefusedError as error:
-            raise LogUnavailableError(f"Redis must accept log entries, got {error}") from error
+        return [
+            LogUnavailableError(f"Redis must accept log entries, got {reply}")
+            if isinstance(reply, hiredis.ReplyError)
+            else self._committed(reply)
+            for reply in await self._replies(calls)
+        ]
 
     async def permit_context(self, decision_id: str, supply: SupplyQuery) -> PermitContext | None:
         """A decision with everything about its customer now, in one round trip.
@@ -269,7 +268,7 @@ class LiveStore:
             token = self._token(settlement.customer_id)
             call = settle_call(settlement, decision_ttl_ms=self._decision_ttl_ms, token=token)
             [reply] = await self._run([(SETTLE_PERMIT, call)])
-        except _RefusedError as error:
+        except RefusedError as error:
             raise LogUnavailableError(f"Redis must accept log entries, got {error}") from error
         return self._committed(reply)
 
@@ -340,24 +339,27 @@ class LiveStore:
         return NO_TOKEN if self._erased is None else self._erased.token(customer_id)
 
     async def _ask(self, commands: Sequence[Command]) -> list[Reply]:
+        return _accepted(await self._send(commands))
+
+    async def _send(self, commands: Sequence[Command]) -> list[Reply]:
         link = self._link
         if link is None:
             raise UnavailableError(f"Redis must be reachable, got: {self.problem}")
-        replies = await link.send(commands)
-        for reply in replies:
-            if isinstance(reply, hiredis.ReplyError):
-                raise _RefusedError(str(reply))
-        return replies
+        return await link.send(commands)
 
     async def _run(self, calls: Sequence[tuple[Script, Command]], besides: Sequence[Command] = ()) -> list[Reply]:
         """Replies of scripts, then of other commands, in one round trip."""
-        try:
-            return await self._ask([*(("EVALSHA", script.digest, *call) for script, call in calls), *besides])
-        except _RefusedError as error:
-            if "NOSCRIPT" not in str(error):
-                raise
-        # Redis forgot its scripts (a flush, a failover): every call of the pipeline was refused, so none ran.
-        return await self._ask([*(("EVAL", script.text, *call) for script, call in calls), *besides])
+        return _accepted(await self._replies(calls, besides))
+
+    async def _replies(self, calls: Sequence[tuple[Script, Command]], besides: Sequence[Command] = ()) -> list[Reply]:
+        """As `_run`; where Redis refuses a command, its error stands in place of the reply."""
+        replies = await self._send([*(("EVALSHA", script.digest, *call) for script, call in calls), *besides])
+        forgotten = [place for place in range(len(calls)) if _is_forgotten(replies[place])]
+        if forgotten:  # a flush, a failover: these calls did not run
+            again = await self._send([("EVAL", calls[place][0].text, *calls[place][1]) for place in forgotten])
+            for place, reply in zip(forgotten, again, strict=True):
+                replies[place] = reply
+        return replies
 
     async def _supervise(self) -> None:
         while True:
@@ -422,8 +424,34 @@ class LiveStore:
             link.close()
 
 
-class _RefusedError(UnavailableError):
+class RefusedError(UnavailableError):
     """Redis answered, with an error."""
+
+
+def _accepted(replies: list[Reply]) -> list[Reply]:
+    for reply in replies:
+        if isinstance(reply, hiredis.ReplyError):
+            raise RefusedError(str(reply))
+    return replies
+
+
+def _is_forgotten(reply: Reply) -> bool:
+    return isinstance(reply, hiredis.ReplyError) and "NOSCRIPT" in str(reply)
+
+
+def _joint_query(queries: Sequence[SupplyQuery]) -> SupplyQuery | None:
+    """What several asks want to know of what all share; None where they want nothing."""
+    wanted = [one for one in queries if not one.is_empty]
+    if not wanted:
+        return None
+    first = wanted[0]
+    if all(one.counters == first.counters and one.wants_evidence == first.wants_evidence for one in wanted):
+        return first
+    return SupplyQuery(  # a day may begin between two of them
+        now=max(one.now for one in wanted),
+        counters=tuple(sorted({name for one in wanted for name in one.counters})),
+        wants_evidence=any(one.wants_evidence for one in wanted),
+    )
 
 
 def _claiming(claim: Claim) -> tuple[Command, Command]:

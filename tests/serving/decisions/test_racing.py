@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -153,7 +154,7 @@ class Rival:
             from serving.forms import DecisionBody, validate
 
             ask = ask_of(validate(DecisionBody, ASK), self.engine.refresher.current())
-            await self.engine.decisions.answer_many([ask], now=self.engine.now, deadline_s=2.0)
+            await replace(self.engine.decisions).answer_many([ask], now=self.engine.now, deadline_s=2.0)
             self.engine.state.commit = self.after_another
         return await self.commit(entries)
 
