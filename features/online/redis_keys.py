@@ -116,6 +116,9 @@ PACER_KEY = "nb:{all}:pacer"
 CARE_WATCH_KEY = "nb:{all}:care-watch"
 """Which process counts the cases (text that expires)."""
 
+CASES_KEY = "nb:{all}:cases"
+"""Open and overdue cases by kind, as they were counted last (JSON)."""
+
 EVIDENCE_TOLD_KEY = f"{EVIDENCE_KEY}:is-told"
 """Mark that the evidence of the log was counted in."""
 

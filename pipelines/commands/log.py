@@ -28,6 +28,7 @@ def drain(
     Example: `nextbest log drain --once`
     """
     from features.chain.audit_chain import open_log
+    from pipelines.server.drain import counting
     from pipelines.server.embedded_redis import redis_for
     from serving.log.drain import drain_alone, open_redis, run_drain
 
@@ -35,7 +36,8 @@ def drain(
     with redis_for(settings) as url:
         if follow:
             say("draining; Ctrl-C stops")
-            run_drain(settings, url, _stop_on_signals(), interval_seconds=interval)
+            with counting(settings, url):
+                run_drain(settings, url, _stop_on_signals(), interval_seconds=interval)
             return
         with open_redis(url) as client:
             report = drain_alone(client, open_log(settings), settings.spool_path, wait_seconds=WAIT_SECONDS)

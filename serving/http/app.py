@@ -110,13 +110,7 @@ def _engine(settings: Settings, refresher: Refresher, now: Callable[[], datetime
         keys=KeyRing(settings.keys_path),
         metrics=metrics,
         pacer=Pacer(redis_url_of(settings), in_force=refresher.current, now=now, metrics=metrics),
-        care_watch=CareWatch(
-            url=redis_url_of(settings),
-            log_path=settings.log_path,
-            in_force=refresher.current,
-            now=now,
-            metrics=metrics,
-        ),
+        care_watch=CareWatch(url=redis_url_of(settings), metrics=metrics),
     )
 
 

@@ -1,25 +1,29 @@
 """Counts of open and overdue cases, kept current for alarms.
 
 Cases are computed from the log, as in `nextbest care list`, so both give the same numbers; they lag behind by what
-the drain has not moved yet. One process at a time looks, every quarter of a minute, in a thread of its own.
+the drain has not moved yet. So who drains counts, every quarter of a minute, and leaves the counts in Redis: counting
+takes libraries and memory that no worker needs. Workers show them.
 """
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from uuid import uuid4
+from threading import Event
 
+import orjson
+import redis
 import structlog
 
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import InvalidInputError, LogUnavailableError, UnavailableError
-from features.online.redis_keys import CARE_WATCH_KEY
+from features.clock import clock_of
+from features.online.redis_keys import CARE_WATCH_KEY, CASES_KEY
+from features.settings import Settings
 from serving.background import survive
-from serving.errors import NotReadyError
-from serving.in_force.policy_in_force import InForce
+from serving.in_force.catalogue_source import CatalogueSource
 from serving.live.redis_link import connect
 from serving.metrics import Metrics
 
@@ -53,49 +57,58 @@ def count_cases(log_path: Path, catalogue: Catalogue, now: datetime) -> CaseCoun
     return CaseCounts(opened={one: opened[one] for one in kinds}, overdue={one: overdue[one] for one in kinds})
 
 
-@dataclass(slots=True, kw_only=True)
+def run_counting(settings: Settings, redis_url: str, stop: Event, *, every_s: float = EVERY_S) -> None:
+    """Count cases again and again until told to stop, beside a drain: what is counted comes with what that moves."""
+    catalogues, now = CatalogueSource(folder=settings.catalogue_path), clock_of(settings)
+    with redis.Redis.from_url(redis_url, socket_timeout=_TIMEOUT_S) as client:
+        while not stop.is_set():
+            try:
+                tell_cases(client, settings.log_path, catalogues, now(), every_s=every_s)
+            except Exception as error:  # noqa: BLE001 - an edge of its own: nobody above would hear of it
+                _LOG.error("cases_not_counted", exc_info=error)
+            stop.wait(every_s)
+
+
+def tell_cases(
+    client: redis.Redis, log_path: Path, catalogues: CatalogueSource, now: datetime, *, every_s: float = EVERY_S
+) -> None:
+    """Count once and leave the counts in Redis, unless another process did so a moment ago or Redis is away."""
+    try:
+        if not client.set(CARE_WATCH_KEY, 1, nx=True, px=max(1, int(every_s * 900))):
+            return
+        catalogues.refresh()
+        if catalogues.catalogue is not None:
+            counts = count_cases(log_path, catalogues.catalogue, now)
+            client.set(CASES_KEY, orjson.dumps(asdict(counts)))
+    except (LogUnavailableError, redis.RedisError) as error:
+        _LOG.debug("cases_not_counted", problem=type(error).__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CareWatch:
-    """Counts cases again and again, as long as no other process does; nothing is opened before the first look."""
+    """Shows what was counted last, again and again; nothing is opened before the first look."""
 
     url: str
-    log_path: Path
-    in_force: Callable[[], InForce]
-    now: Callable[[], datetime]
     metrics: Metrics
-    _name: str = field(default_factory=lambda: uuid4().hex, init=False)
 
     async def run(self, every_s: float = EVERY_S) -> None:
         """Look again and again, until cancelled."""
         while True:
-            await survive(lambda: self._look_if_first(every_s), "care_watch_failed")
+            await survive(self.look, "care_watch_failed")
             await asyncio.sleep(every_s)
 
-    async def look(self) -> CaseCounts | None:
-        """Count once, and show the counts; None where there is no catalogue yet, or the log cannot be read."""
-        try:
-            catalogue = self.in_force().catalogue
-            counts = await asyncio.to_thread(count_cases, self.log_path, catalogue, self.now())
-        except (NotReadyError, LogUnavailableError) as error:
-            _LOG.debug("cases_not_counted", problem=str(error))
-            return None
-        self.metrics.show(self.metrics.open_cases, counts.opened)
-        self.metrics.show(self.metrics.overdue_cases, counts.overdue)
-        return counts
-
-    async def _look_if_first(self, every_s: float) -> None:
-        if await self._is_first(every_s):
-            await self.look()
-
-    async def _is_first(self, every_s: float) -> bool:
-        """True for the process whose turn it is; while Redis is away nobody is asked, and everybody looks."""
-        lasts_ms = max(1, int(every_s * 900))
+    async def look(self) -> None:
+        """Show the counts; nothing changes where nobody has counted yet, or Redis is away."""
         try:
             async with asyncio.timeout(_TIMEOUT_S):
                 link = await connect(self.url)
                 try:
-                    [reply] = await link.send([("SET", CARE_WATCH_KEY, self._name, "NX", "PX", lasts_ms)])
+                    [told] = await link.send([("GET", CASES_KEY)])
                 finally:
                     link.close()
         except (TimeoutError, UnavailableError, InvalidInputError):
-            return True
-        return reply is not None
+            return
+        if told is not None:
+            counts = CaseCounts(**orjson.loads(told))
+            self.metrics.show(self.metrics.open_cases, counts.opened)
+            self.metrics.show(self.metrics.overdue_cases, counts.overdue)

@@ -12,13 +12,18 @@ from starlette.testclient import TestClient
 from decisioning.customer import ToldAnswer
 from features.log.contracts import EVENTS
 from features.log.event_log import EventLog
-from features.online.redis_keys import CARE_WATCH_KEY
+from features.online.redis_keys import CARE_WATCH_KEY, CASES_KEY
 from features.settings import Settings
+from pipelines.server.drain import counting
+from serving.in_force.catalogue_source import CatalogueSource
 from serving.log.drain import drain_alone
+from serving.metrics import Metrics
+from serving.watch.care_watch import CareWatch, tell_cases
 from tests.waiting import wait_until
 
 ASK = {"customer_id": "C-1", "touchpoint": "weekly-mail", "channels": ["email"], "explain": True}
 AT = "2026-11-02T09:30:00Z"
+NOW = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)
 LISTENING = """
 care:
   cases:
@@ -187,27 +192,45 @@ def test_open_and_overdue_cases_are_counted_for_alarms(
 ) -> None:
     client = serve(LISTENING)
     watch = client.app.state.engine.care_watch  # pyright: ignore[reportAttributeAccessIssue,reportFunctionMemberAccess]
+    catalogues = CatalogueSource(folder=settings.catalogue_path)
     tell(client, "social_post", properties={"text": LOST})
     drain_alone(live_redis, EventLog(settings.log_path), settings.spool_path, wait_seconds=5.0)
     for hours, overdue in ((1, 0), (4, 1)):
         clock.now += timedelta(hours=hours)
-        counts = asyncio.run(watch.look())
-        assert (counts.opened, counts.overdue) == (
-            {"complaint": 0, "lost_item": 1}, {"complaint": 0, "lost_item": overdue},
-        )  # fmt: skip
-    lines = client.get("/metrics").text.splitlines()
-    assert 'nextbest_cases_open{kind="lost_item"} 1.0' in lines
-    assert 'nextbest_cases_overdue{kind="lost_item"} 1.0' in lines
+        live_redis.delete(CARE_WATCH_KEY)
+        tell_cases(live_redis, settings.log_path, catalogues, clock.now)
+        asyncio.run(watch.look())
+        lines = client.get("/metrics").text.splitlines()
+        assert 'nextbest_cases_open{kind="lost_item"} 1.0' in lines
+        assert 'nextbest_cases_open{kind="complaint"} 0.0' in lines
+        assert f'nextbest_cases_overdue{{kind="lost_item"}} {overdue}.0' in lines
 
 
-def test_one_process_counts_cases_for_all_and_none_waits_for_a_redis_that_is_away(
-    serve: Serve, customer: str, live_redis: redis.Redis
+def test_one_process_counts_cases_for_all(
+    serve: Serve, customer: str, settings: Settings, live_redis: redis.Redis
+) -> None:
+    serve(LISTENING)
+    catalogues = CatalogueSource(folder=settings.catalogue_path)
+    tell_cases(live_redis, settings.log_path, catalogues, NOW)
+    assert live_redis.getdel(CASES_KEY) is not None
+    tell_cases(live_redis, settings.log_path, catalogues, NOW)
+    assert live_redis.get(CASES_KEY) is None
+
+
+def test_cases_are_counted_while_a_drain_runs_beside_a_server(
+    serve: Serve, customer: str, settings: Settings, live_redis: redis.Redis, redis_url: str
 ) -> None:
     client = serve(LISTENING)
-    watch = client.app.state.engine.care_watch  # pyright: ignore[reportAttributeAccessIssue,reportFunctionMemberAccess]
-    wait_until(lambda: live_redis.exists(CARE_WATCH_KEY))  # its first look
-    live_redis.delete(CARE_WATCH_KEY)
-    assert asyncio.run(watch._is_first(15.0))
-    assert not asyncio.run(watch._is_first(15.0))
-    watch.url = "redis://127.0.0.1:1/0"
-    assert asyncio.run(watch._is_first(15.0))
+    tell(client, "social_post", properties={"text": LOST})
+    drain_alone(live_redis, EventLog(settings.log_path), settings.spool_path, wait_seconds=5.0)
+    with counting(settings, redis_url):
+        wait_until(lambda: live_redis.exists(CASES_KEY))
+
+
+def test_nothing_is_shown_or_raised_while_redis_is_away(serve: Serve, settings: Settings) -> None:
+    away = "redis://127.0.0.1:1/0"
+    metrics = Metrics()
+    asyncio.run(CareWatch(url=away, metrics=metrics).look())
+    with redis.Redis.from_url(away) as client:
+        tell_cases(client, settings.log_path, CatalogueSource(folder=settings.catalogue_path), NOW)
+    assert b"nextbest_cases_open{" not in metrics.exposition()
