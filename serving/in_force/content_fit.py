@@ -3,7 +3,8 @@
 If a message proved too long, or lacked a name, only after it was chosen, the decision could not be sent and its
 probabilities would be wrong. So every message that could fail is rendered first. Most need not be: content without
 merge fields is checked once, when the catalogue comes into force, and where no field is missing and the longest text
-that the customer's values can make still fits, nothing is rendered.
+that the customer's values can make still fits, nothing is rendered. Messages that merge the same fields are alike in
+that, so the one with the least room is asked for all of them.
 """
 
 import re
@@ -69,10 +70,7 @@ class _Bound:
     most: int
 
     def holds(self, values: FieldValues) -> bool:
-        units = self.literal
-        for root, name, default, growth in self.merges:
-            units += growth * max(default, _units_of(values[root].get(name)))
-        return units <= self.most
+        return self.literal + _units_merged(self.merges, values) <= self.most
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +81,7 @@ class _Check:
         needs: Fields without which it is not sent, by root and name.
         bounds: Of its texts; where all hold, nothing is rendered.
         is_open: It is always rendered, since no cheaper check is enough.
+        alike: What it has in common with others; None where only its own offer's values tell.
     """
 
     message: Message
@@ -91,12 +90,51 @@ class _Check:
     needs: tuple[tuple[str, str], ...]
     bounds: tuple[_Bound, ...]
     is_open: bool
+    alike: "_Alike | None"
+
+
+type _Alike = tuple[str, tuple[tuple[str, str], ...], tuple[tuple[_Merge, ...], ...]]
+"""A channel, needs, and what is merged into each text."""
+
+
+class _Groups:
+    """Messages by what they have in common, each group with the least room that one of them has for its values."""
+
+    def __init__(self, checks: Sequence[_Check]) -> None:
+        self._least: dict[_Alike, list[int]] = {}
+        for check in checks:
+            if check.alike is not None:
+                room = [bound.most - bound.literal for bound in check.bounds]
+                known = self._least.setdefault(check.alike, room)
+                known[:] = map(min, known, room)
+        self._are_all = all(check.alike is not None for check in checks)
+
+    def failed(self, values: FieldValues, channels: frozenset[str]) -> set[_Alike | None]:
+        """The groups of which some message may not fit; none where every message does."""
+        found: set[_Alike | None] = {
+            alike for alike, least in self._least.items() if alike[0] in channels and not _fits(alike, least, values)
+        }
+        return found if self._are_all else {None, *found}
+
+
+def _fits(alike: _Alike, least: Sequence[int], values: FieldValues) -> bool:
+    _, needs, texts = alike
+    return all(is_known(values[root].get(name)) for root, name in needs) and all(
+        _units_merged(merges, values) <= room for merges, room in zip(texts, least, strict=True)
+    )
+
+
+def _units_merged(merges: Sequence[_Merge], values: FieldValues) -> int:
+    units = 0
+    for root, name, default, growth in merges:
+        units += growth * max(default, _units_of(values[root].get(name)))
+    return units
 
 
 class Fitting:
     """The checks of one touchpoint's messages, prepared once."""
 
-    __slots__ = ("_checks", "_messages", "_unfit")
+    __slots__ = ("_checks", "_groups", "_messages", "_unfit")
 
     def __init__(self, messages: Sequence[Message]) -> None:
         self._messages = {message.key: message for message in messages}
@@ -104,6 +142,7 @@ class Fitting:
         self._checks = tuple(
             check for one in messages if one.key not in self._unfit and (check := _check_of(one)) is not None
         )
+        self._groups = _Groups(self._checks)
 
     def fit(self, customer: Mapping[str, FactValue], context: Mapping[str, FactValue], channels: frozenset[str]) -> Fit:
         """Find the messages that cannot be carried to this customer.
@@ -115,25 +154,12 @@ class Fitting:
                 over.
         """
         unfit, contents = dict(self._unfit), dict[str, Mapping[str, str]]()
-        for check in self._checks:
-            if check.message.channel.channel_id not in channels:
-                continue
-            values: FieldValues = {"customer": customer, "context": context, "offer": check.offer}
-            if gaps := [f"{root}.{name}" for root, name in check.needs if not is_known(values[root].get(name))]:
-                unfit[check.key] = missing_words(gaps)
-                continue
-            if not check.is_open and all(bound.holds(values) for bound in check.bounds):
-                continue
-            try:
-                content = contents[check.key] = render_content(check.message, customer, context)
-            except MissingFieldError as error:
-                unfit[check.key] = missing_words([error.field])
-                continue
-            except InvalidPolicyError:
-                unfit[check.key] = NOT_RENDERED
-                continue
-            if faults := creative_faults(check.message.channel, content):
-                unfit[check.key] = "; ".join(faults)
+        failed = self._groups.failed({"customer": customer, "context": context}, channels)
+        for check in self._checks if failed else ():
+            if check.alike in failed and check.message.channel.channel_id in channels:
+                problem = _problem(check, customer, context, contents)
+                if problem is not None:
+                    unfit[check.key] = problem
         return Fit(unfit=unfit, contents=contents)
 
     def has(self, key: str) -> bool:
@@ -143,6 +169,27 @@ class Fitting:
     def message(self, key: str) -> Message:
         """A message of the touchpoint by its key."""
         return self._messages[key]
+
+
+def _problem(
+    check: _Check,
+    customer: Mapping[str, FactValue],
+    context: Mapping[str, FactValue],
+    contents: dict[str, Mapping[str, str]],
+) -> str | None:
+    """What is wrong with a message, which is rendered into `contents` only where nothing less tells."""
+    values: FieldValues = {"customer": customer, "context": context, "offer": check.offer}
+    if gaps := [f"{root}.{name}" for root, name in check.needs if not is_known(values[root].get(name))]:
+        return missing_words(gaps)
+    if not check.is_open and all(bound.holds(values) for bound in check.bounds):
+        return None
+    try:
+        content = contents[check.key] = render_content(check.message, customer, context)
+    except MissingFieldError as error:
+        return missing_words([error.field])
+    except InvalidPolicyError:
+        return NOT_RENDERED
+    return "; ".join(creative_faults(check.message.channel, content)) or None
 
 
 def missing_words(fields: Sequence[str]) -> str:
@@ -183,6 +230,8 @@ def _check_of(message: Message) -> _Check | None:
             bounds.append(_Bound(literal=plain[0], merges=plain[1], most=most))
     if not (bounds or needs or needs_rendering):
         return None
+    roots = {root for root, _ in needs} | {one.root for bound in bounds for one in bound.merges}
+    alike = message.channel.channel_id, tuple(sorted(needs)), tuple(bound.merges for bound in bounds)
     return _Check(
         message=message,
         key=message.key,
@@ -190,6 +239,7 @@ def _check_of(message: Message) -> _Check | None:
         needs=tuple(sorted(needs)),
         bounds=tuple(bounds),
         is_open=needs_rendering,
+        alike=None if needs_rendering or "offer" in roots else alike,
     )
 
 

@@ -182,3 +182,56 @@ def test_it_finds_exactly_what_rendering_everything_finds(
     found = Fitting([one]).fit(customer, context, frozenset({"sms"}))  # pyright: ignore[reportArgumentType]
 
     assert (one.key in found.unfit) == bool(faults)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    contents=st.lists(
+        st.dictionaries(st.sampled_from(["title", "body"]), st.lists(_PIECE, max_size=3).map("".join)),
+        max_size=4,
+    ),
+    paddings=st.lists(st.integers(0, 60), min_size=1, max_size=3),
+    limits=_LIMITS,
+    name=st.none() | _TEXT,
+    city=st.none() | _TEXT | st.integers(),
+)
+def test_messages_that_are_alike_are_each_found_as_if_alone(
+    contents: list[dict[str, str]], paddings: list[int], limits: dict[str, object], name: str | None, city: object
+) -> None:
+    texts = [
+        {field: text + "x" * padding for field, text in content.items()} for content in contents for padding in paddings
+    ]
+    several = [
+        replace(one, creative=replace(one.creative, creative_id=f"c-{place}"))
+        for place, one in enumerate(message(content, **limits) for content in texts)
+    ]
+    asked = ({"name": name, "zero": 0}, {"city": city}, frozenset({"sms"}))
+
+    together = Fitting(several).fit(*asked)  # pyright: ignore[reportArgumentType]
+    alone = [Fitting([one]).fit(*asked) for one in several]  # pyright: ignore[reportArgumentType]
+
+    lasting = [one.key for one in several if one.key in Fitting(several).fit({}, {}, frozenset()).unfit]
+    assert together.unfit == {key: why for one in alone for key, why in one.unfit.items()}
+    assert list(together.unfit) == [
+        *lasting,
+        *(one.key for one in several if one.key in together.unfit and one.key not in lasting),
+    ]
+    assert list(together.contents.items()) == [item for one in alone for item in one.contents.items()]
+
+
+def test_the_one_with_the_least_room_speaks_for_all_that_are_alike() -> None:
+    several = [
+        replace(one, creative=replace(one.creative, creative_id=f"c-{place}"))
+        for place, one in enumerate(
+            message({"title": "x" * length + "{{ customer.name | default: 'you' }}"}, max_lengths={"title": 20})
+            for length in (2, 16, 9)
+        )
+    ]
+
+    def unfit_for(name: str) -> set[str]:
+        return set(Fitting(several).fit({"name": name}, {}, frozenset({"sms"})).unfit)
+
+    assert unfit_for("Ada") == set()
+    assert unfit_for("Adele") == {several[1].key}
+    assert unfit_for("A" * 12) == {several[1].key, several[2].key}
+    assert unfit_for("A" * 19) == {one.key for one in several}
