@@ -87,16 +87,26 @@ class _Course:
         folds, stages = self.ingredients.folds[sent], self.own_stages[sent]
         return self.seen * believed[folds, self.offers[self.sent_messages], stages]
 
-    def effects(self, rows: IntArray, *, is_honest: bool) -> FloatArray:
-        """What each message changes for some decisions: shape (rows, k)."""
-        part, folds = _rows(self.dataset, rows), self.ingredients.folds[rows]
-        columns: list[FloatArray] = []
-        for message, offer in enumerate(self.offers.tolist()):
-            seen = self.ingredients.seen_probability(designs(part, self.table, message + 1), folds)
-            believed = np.stack([theta.believed[offer] for theta in self.thetas])
-            fold = folds if is_honest else np.full(len(rows), len(self.thetas) - 1)
-            columns.append(seen * believed[fold, self.own_stages[rows]])
-        return np.column_stack(columns)
+    def effects(self, rows: IntArray) -> FloatArray:
+        """What each message changes for some decisions, by estimates that did not see the customer: (rows, k)."""
+        found = [self._effect(message, rows, self.ingredients.folds[rows]) for message in range(len(self.offers))]
+        return np.column_stack(found)
+
+    def told_effects(self, rows: IntArray, places: IntArray, messages: IntArray) -> FloatArray:
+        """What messages change for the decisions at some places of rows, by estimates from everybody: (places,)."""
+        found, everybody = np.empty(len(places)), len(self.thetas) - 1
+        for message in range(len(self.offers)):
+            told = np.flatnonzero(messages == message)
+            if told.size:
+                found[told] = self._effect(message, rows[places[told]], np.full(told.size, everybody))
+        return found
+
+    def _effect(self, message: int, rows: IntArray, thetas: IntArray) -> FloatArray:
+        """What a message changes for decisions, each by the theta named beside it."""
+        design = designs(_rows(self.dataset, rows), self.table, message + 1)
+        seen = self.ingredients.seen_probability(design, self.ingredients.folds[rows])
+        believed = np.stack([theta.believed[self.offers[message]] for theta in self.thetas])
+        return seen * believed[thetas, self.own_stages[rows]]
 
 
 def learn_steps(
@@ -122,7 +132,7 @@ def learn_steps(
     tell(2, _STEPS_TO_TELL)
     rows = _some(dataset, MOST_CHECKED, settings.seed + 1)
     silence = ingredients.silence[rows][:, np.newaxis]
-    evidence = lesson.evidence(rows, np.hstack([silence, silence + course.effects(rows, is_honest=True)]))
+    evidence = lesson.evidence(rows, np.hstack([silence, silence + course.effects(rows)]))
     tell(3, _STEPS_TO_TELL)
     served = _served(course, lesson.layout, parts, column_groups(dataset.feature_names, catalogue), settings.seed)
     tell(_STEPS_TO_TELL, _STEPS_TO_TELL)
@@ -258,9 +268,8 @@ class _Served:
 def _served(course: _Course, layout: DesignLayout, parts: Parts, groups: IntArray, seed: int) -> _Served:
     """Train the booster that serves on what was estimated, and see how well it says it."""
     rows = _some(course.dataset, MOST_TOLD, seed + 2)
-    part, effects = _rows(course.dataset, rows), course.effects(rows, is_honest=False)
-    places, messages = _told_pairs(course, rows, seed)
-    silence, changes = course.ingredients.silence[rows], effects[places, messages]
+    part, (places, messages) = _rows(course.dataset, rows), _told_pairs(course, rows, seed)
+    silence, changes = course.ingredients.silence[rows], course.told_effects(rows, places, messages)
     spreads = float(changes.std()), float(silence.std())
     weight = spreads[0] / spreads[1] if min(spreads) > 0 else 1.0
     lines = np.concatenate([np.arange(len(rows)), places])
