@@ -48,7 +48,7 @@ def kernels() -> dict[int, Kernel]:
 
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    code = _kept_code(f"{llvm.get_host_cpu_name()} {llvm.get_host_cpu_features().flatten()}")
+    code = _own_code()
     try:
         machine = llvm.Target.from_default_triple().create_target_machine(codemodel="large")
         engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
@@ -80,6 +80,17 @@ def _let_go_of_llvm() -> None:
         if "r-xp" in line and "libllvmlite" in line:
             start, end = (int(one, 16) for one in line.split(" ", 1)[0].split("-"))
             give_advice(ctypes.c_void_p(start), ctypes.c_size_t(end - start), _NOT_NEEDED)
+
+
+def _own_code() -> bytes:
+    """Machine code for the processor of this machine.
+
+    Raises:
+        KernelUnavailableError: It is not on disk and cannot be made.
+    """
+    import llvmlite.binding as llvm
+
+    return _kept_code(f"{llvm.get_host_cpu_name()} {llvm.get_host_cpu_features().flatten()}")
 
 
 def _kept_code(processor: str) -> bytes:

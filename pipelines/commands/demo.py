@@ -9,7 +9,7 @@ from features.clock import wall_clock
 from pipelines.options import HomeOption, settings_for
 
 AIRLINE, GROCERY = "airline", "grocery"
-CUSTOMERS, WEEKS, SEED, EMPHASIS = 2_000, 4, 7, 3.0
+CUSTOMERS, WEEKS, SEED, EMPHASIS = 1_000, 4, 7, 3.0
 
 
 app = typer.Typer()

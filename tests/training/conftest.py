@@ -13,10 +13,13 @@ import pytest
 
 from decisioning.catalogue.catalogue import Catalogue
 from features.catalogue import load_catalogue
+from features.computing.feature_set import feature_schema
 from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES
 from features.log.event_log import EventLog
 from features.settings import Settings
 from features.store.builder import build_features
+from features.store.point_in_time import training_rows
+from training.judgement import from_log
 
 SHOP_CATALOGUE = Path(__file__).parents[1] / "catalogues" / "shop"
 CARE_ENDS_AT = datetime(2026, 11, 1, tzinfo=UTC)
@@ -157,3 +160,21 @@ def logged_home(logged_shop: Path, blank_tracking_store: Path, tmp_path: Path) -
     settings.mlruns.mkdir()
     shutil.copyfile(blank_tracking_store, settings.mlruns / "mlflow.db")
     return settings
+
+
+@pytest.fixture(scope="session")
+def known_joins() -> dict[tuple[str, str], pl.DataFrame]:
+    return {}
+
+
+@pytest.fixture
+def joined_once(known_joins: dict[tuple[str, str], pl.DataFrame], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where many tests compare models on copies of one home, Feast joins their features once: it takes seconds."""
+
+    def join(settings: Settings, catalogue: Catalogue, entities: pl.DataFrame) -> pl.DataFrame:
+        asked = (feature_schema(catalogue).fingerprint, entities.write_json())
+        if asked not in known_joins:
+            known_joins[asked] = training_rows(settings, catalogue, entities)
+        return known_joins[asked]
+
+    monkeypatch.setattr(from_log, "training_rows", join)

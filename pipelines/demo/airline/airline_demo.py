@@ -37,9 +37,9 @@ from pipelines.server.embedded_redis import redis_for
 from pipelines.simulation.policies.advantage import SilentFuture
 from pipelines.simulation.world.world import World
 
-CUSTOMERS, SEED, HISTORY_DAYS = 2_000, 7, 180
+CUSTOMERS, SEED, HISTORY_DAYS = 1_000, 7, 180
 EMPHASIS = 3.0
-"""So that half a year of 2,000 customers teaches the model what otherwise takes tens of thousands of customers."""
+"""So that half a year of 1,000 customers teaches the model what otherwise takes tens of thousands of customers."""
 
 MONDAY_HOUR = 15
 CALL_SECONDS = 60.0

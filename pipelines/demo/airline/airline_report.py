@@ -81,7 +81,7 @@ def print_worth(
     if emphasis != 1:
         console.print(
             f"Treatment effects are {emphasis:g} times as large here as in the world that docs/quality.md measures, so"
-            " that a few thousand customers are enough to learn from (--emphasis 1 switches this off).\n",
+            " that so few customers are enough to learn from (--emphasis 1 switches this off).\n",
             soft_wrap=True,
         )
 

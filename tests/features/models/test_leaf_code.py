@@ -14,7 +14,7 @@ from features.models.leaf_code import FUNCTION_NAMES, KernelUnavailableError, ke
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder for code; making it takes no time."""
-    code = leaf_code._kept_code("a test")
+    code = leaf_code._own_code()
     monkeypatch.setattr(leaf_code, "_made", lambda: sealed(code))
     monkeypatch.setattr(leaf_code, "cache_from_source", lambda _source: str(tmp_path / "code" / "leaf_kernel.pyc"))
     return tmp_path / "code"
@@ -79,5 +79,5 @@ def test_the_code_calls_nothing_of_python() -> None:
     """It runs without the interpreter's lock, so all it may ask for is mathematics and memory."""
     code = "import sys; from features.models.leaf_code import kernels; kernels(); print('numba' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
-    made = leaf_code._kept_code("any")
+    made = leaf_code._own_code()
     assert not any(word in made for word in (b"PyErr", b"PyGIL", b"NRT_", b"numba_"))

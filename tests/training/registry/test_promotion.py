@@ -23,6 +23,8 @@ NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 BEST = "ten-percent/email/plain"
 
 
+pytestmark = pytest.mark.usefixtures("joined_once")
+
 LIKES_NOTHING = {"ten-percent": -600.0, "double-stamps": -300.0, "free-coffee": -20.0, "opening-hours": -20.0}
 LIKES_STAMPS = {"ten-percent": 0.0, "double-stamps": 300.0, "free-coffee": -20.0, "opening-hours": -20.0}
 """Worth 300 a decision, half of what the shop's best message is worth, which the other models choose."""
