@@ -33,6 +33,7 @@ from serving_load import (
     free_port,
     load,
     nextbest_server,
+    processor_s,
     redis_of,
     redis_server,
     resident_mb,
@@ -120,7 +121,7 @@ def _ask_chain(world: World, messages: int) -> Any:
 
 
 def measured(found: Servers, *, turns: int, seconds: float) -> dict[str, dict[str, float]]:
-    """Medians by server and number of callers."""
+    """Medians by server and number of callers; `cpu_us` is processor time of the answering processes per request."""
     customers = {name: (n % CUSTOMERS for n in count()) for name in found.targets}
     plans = [(name, callers) for name in found.targets for callers in CALLERS if (name, callers) != ("two", 1)]
     turn: dict[tuple[str, int], list[list[float]]] = {plan: [] for plan in plans}
@@ -128,10 +129,13 @@ def measured(found: Servers, *, turns: int, seconds: float) -> dict[str, dict[st
         run(load(target, customers[name], callers=4, seconds=1.0))
     for _ in range(turns):
         for name, callers in plans:
-            times, took = run(load(found.targets[name], customers[name], callers=callers, seconds=seconds))
+            target = found.targets[name]
+            used = -sum(map(processor_s, target.processes))
+            times, took = run(load(target, customers[name], callers=callers, seconds=seconds))
+            used += sum(map(processor_s, target.processes))
             p50, p95, p99 = np.percentile(np.array(times) * 1e6, [50, 95, 99])
-            turn[name, callers].append([len(times) / took, p50, p95, p99])
-    keys = ("per_second", "p50_us", "p95_us", "p99_us")
+            turn[name, callers].append([len(times) / took, p50, p95, p99, used / len(times) * 1e6])
+    keys = ("per_second", "p50_us", "p95_us", "p99_us", "cpu_us")
     return {
         f"{name} {callers}": {key: round(median(column), 1) for key, column in zip(keys, zip(*rows), strict=True)}  # noqa: B905
         for (name, callers), rows in turn.items()
@@ -197,10 +201,11 @@ def main() -> None:
     if options.json:
         print(json.dumps(found, indent=2))
         return
-    print(f"{'messages':>8}  {'server, callers':<16}{'a second':>10}{'p50 us':>9}{'p95 us':>9}{'p99 us':>9}")
+    names = "".join(f"{name:>9}" for name in ("p50 us", "p95 us", "p99 us", "cpu us"))
+    print(f"{'messages':>8}  {'server, callers':<16}{'a second':>10}{names}")
     for messages, rows in found["raw"].items():
         for name, one in rows.items():
-            numbers = "".join(f"{one[key]:9.0f}" for key in ("p50_us", "p95_us", "p99_us"))
+            numbers = "".join(f"{one[key]:9.0f}" for key in ("p50_us", "p95_us", "p99_us", "cpu_us"))
             print(f"{messages:>8}  {name:<16}{one['per_second']:10.0f}{numbers}")
     for name, ratio in found["ratios"].items():
         print(f"{name}: {ratio}")

@@ -68,7 +68,7 @@ class _Bare:
         in_force, moment = self._engine.refresher.current(), now()
         supply = in_force.supply.query(moment)
         known = await self._engine.state.read_people([ask.lookup(supply) for ask in asks])
-        return [self._best(in_force, inputs) for inputs, _ in inputs_of(in_force, asks, known, moment)]
+        return [self._best(in_force, inputs) for inputs, _ in inputs_of(in_force, asks, known, [moment] * len(asks))]
 
     def _best(self, in_force: Any, inputs: Any) -> Mapping[str, Any]:
         best = int(np.argmax(inputs.expected_values))
