@@ -88,13 +88,10 @@ def track_model(settings: Settings, bundle: ModelBundle, run: ModelRun) -> Track
         import mlflow
 
         experiment_id = _experiment(settings, client)
-        with mlflow.start_run(experiment_id=experiment_id, tags=dict(run.tags)) as active:
-            _log_run(run)
-            version = _log_model(bundle, run)
         tags = {**run.tags, **_bundle_tags(bundle)}
-        for name, value in tags.items():
-            client.set_model_version_tag(MODEL_NAME, version, name, value)
-            client.set_tag(active.info.run_id, name, value)
+        with mlflow.start_run(experiment_id=experiment_id, tags=tags) as active:
+            _log_run(run)
+            version = _log_model(bundle, run, tags)
     return TrackedModel(version=version, run_id=active.info.run_id)
 
 
@@ -178,8 +175,8 @@ def _log_run(run: ModelRun) -> None:
             mlflow.log_artifacts(scratch, TWIN_FOLDER)
 
 
-def _log_model(bundle: ModelBundle, run: ModelRun) -> str:
-    """Log and register; gives the version."""
+def _log_model(bundle: ModelBundle, run: ModelRun, tags: Mapping[str, str]) -> str:
+    """Log and register; gives the version, which gets the tags."""
     import lightgbm
     from mlflow import lightgbm as mlflow_lightgbm
 
@@ -195,6 +192,7 @@ def _log_model(bundle: ModelBundle, run: ModelRun) -> str:
             pip_requirements=[f"{name}=={installed_version(name)}" for name in _REQUIREMENTS],
             registered_model_name=MODEL_NAME,
             metadata=_bundle_tags(bundle),
+            tags=dict(tags),
         )
     return str(logged.registered_model_version)
 
