@@ -98,14 +98,20 @@ def apply(settings: Settings, catalogue: Catalogue, redis_url: str = UNUSED_REDI
     point_at(built_history(settings, schema).path)
     wanted = feast_objects(schema, current_files(settings))
     store = feature_store(settings, redis_url)
-    views = {view.name: view for view in wanted if isinstance(view, FeatureView)}
+    views = {view.name: _declared(view) for view in wanted if isinstance(view, FeatureView)}
     registered = {view.name: view for view in store.list_feature_views()}
-    if registered == views:  # applying costs hundreds of transactions, whatever has changed
-        return store
+    if {name: _declared(view) for name, view in registered.items()} == views:
+        return store  # applying costs hundreds of transactions, whatever has changed
     gone = [view for name, view in registered.items() if name not in views]
     with quiet():
         store.apply([*wanted], objects_to_delete=[*gone], partial=not gone)
     return store
+
+
+def _declared(view: FeatureView) -> tuple[object, ...]:
+    """What we say of a view. Feast's own comparison looks at what it adds as well, and finds that views never agree."""
+    features = [(field.name, field.dtype) for field in view.features]
+    return view.entities, view.ttl, view.tags, features, view.batch_source
 
 
 @contextlib.contextmanager

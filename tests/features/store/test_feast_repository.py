@@ -14,6 +14,7 @@ from features.store.feast_repository import (
     feast_objects,
     feature_store,
 )
+from features.store.materialisation import materialise
 
 AS_OF = datetime(2026, 11, 1, tzinfo=UTC)
 
@@ -43,6 +44,13 @@ def test_applying_again_changes_nothing(home, shop_catalogue):
     after = [view.to_proto().spec.SerializeToString() for view in feature_store(home).list_feature_views()]
     assert len(before) == len(feature_schema(shop_catalogue).groups)
     assert sorted(before) == sorted(after)
+
+
+def test_what_is_registered_already_is_not_written_again(home, shop_catalogue, redis_url):
+    materialise(home, shop_catalogue, redis_url)
+    before = {view.name: view.last_updated_timestamp for view in feature_store(home).list_feature_views()}
+    apply(home, shop_catalogue)
+    assert {view.name: view.last_updated_timestamp for view in feature_store(home).list_feature_views()} == before
 
 
 def test_a_group_that_is_gone_leaves_the_registry(make_home, small_shop, shop_catalogue):
