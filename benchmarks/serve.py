@@ -42,10 +42,13 @@ from serving_load import (
 )
 from serving_world import World, message_columns, prepare, prepare_rivals
 
+from features.online.redis_keys import SHARD_COUNT, stream_key
+
 SIZES = (40, 200, 2_000)
 CALLERS = (1, 32)
 CUSTOMERS = 4_000
 RIVAL_CUSTOMERS = 2_000
+RECORDS = 100
 
 
 class Servers:
@@ -142,17 +145,20 @@ def measured(found: Servers, *, turns: int, seconds: float) -> dict[str, dict[st
     }
 
 
-def record_bytes(redis_port: int) -> int | None:
-    """The median size of a decision in the log's stream; None where the drain has taken all of them already."""
+def record_bytes(target: Target, redis_port: int) -> int:
+    """The median size of a decision in the log's stream, which is read right after each answer: the drain takes it."""
+    found: list[int] = []
     with redis_of(redis_port) as client:
-        streams = [key for key in client.scan_iter(match="*", count=1000) if client.type(key) == b"stream"]
-        rows = [
-            fields[b"row"]
-            for stream in streams
-            for _, fields in client.xrevrange(stream, count=50)
-            if fields.get(b"table") == b"decisions"
-        ]
-    return int(median(map(len, rows))) if rows else None
+        for customer in range(CUSTOMERS):
+            run(load(target, iter((customer,)), callers=1))
+            pipeline = client.pipeline(transaction=False)
+            for shard in range(SHARD_COUNT):
+                pipeline.xrevrange(stream_key(shard), count=1)
+            entries = [fields for entries in pipeline.execute() for _, fields in entries]
+            found += [len(fields[b"row"]) for fields in entries if fields[b"table"] == b"decisions"]
+            if len(found) >= RECORDS:
+                break
+    return int(median(found))
 
 
 def compared(sizes: Sequence[int], *, turns: int, seconds: float) -> dict[str, Any]:
@@ -166,8 +172,8 @@ def compared(sizes: Sequence[int], *, turns: int, seconds: float) -> dict[str, A
             found.start(is_whole=place == 0)
             raw[str(messages)] = measured(found, turns=turns, seconds=seconds)
             if place == 0:
-                run(load(found.targets["nextbest"], iter(range(100)), callers=1))
-                record, memory = record_bytes(found.redis_ports["nextbest"]), found.worker_mb()
+                record = record_bytes(found.targets["nextbest"], found.redis_ports["nextbest"])
+                memory = found.worker_mb()
     first = raw[str(sizes[0])]
     return {
         "ratios": {

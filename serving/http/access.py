@@ -78,7 +78,8 @@ def _password(encoded: str) -> str | None:
 
 def _is_local(connection: HTTPConnection) -> bool:
     """The peer is on this machine; one without an IP address came through a unix socket or this very process."""
-    return connection.client is None or _is_loopback(connection.client.host)
+    client = connection.scope.get("client")
+    return client is None or _is_loopback(client[0])
 
 
 @lru_cache(maxsize=1_024)
