@@ -5,7 +5,7 @@ They, and decisions that a customer already has under the batch's key, use up wh
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
@@ -14,46 +14,11 @@ from decisioning.arrays import FloatArray
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.limits import DepartmentShare, Limit, Supply, counter_name, price_name, total_counter_name
 from decisioning.catalogue.message import SILENCE, Message
-from decisioning.decision import Decision, Reason
 from decisioning.errors import InvalidInputError, UnknownNameError
 from decisioning.gates.capacity import uses
 from pipelines.batch.allocation import NOBODY, AllocationChoices, Constraint, Plan
+from pipelines.batch.customer_options import CustomerOptions, Volume
 from serving.watch.pacing import value_of
-
-_SETTLED = frozenset({Reason.PRECEDENCE, Reason.EXPERIMENT})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Volume:
-    """How many messages of an offer a batch must and may send."""
-
-    offer_id: str
-    least: int | None = None
-    most: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CustomerOptions:
-    """What one customer of an audience may get.
-
-    Attributes:
-        net_minor: Net value by message key of what a plan may choose, without any shadow price.
-        settled: Key of the message that no plan changes.
-        stored_offer: Offer of the decision that the customer has already; its use is counted already.
-    """
-
-    net_minor: Mapping[str, float] = field(default_factory=dict[str, float])
-    settled: str | None = None
-    stored_offer: str | None = None
-
-
-def options_of(decision: Decision) -> CustomerOptions:
-    """What a decision, made without prices and without a plan, leaves open."""
-    if decision.reason in _SETTLED:
-        return CustomerOptions(settled=None if decision.message_key == SILENCE else decision.message_key)
-    return CustomerOptions(
-        net_minor={one.message_key: one.priority_minor for one in decision.evaluated if one.message_key != SILENCE}
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

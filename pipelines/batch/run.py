@@ -5,59 +5,43 @@ A batch stops where the API would answer degraded because Redis is away: it can 
 where it stopped, since a customer who has a decision under that key keeps it.
 """
 
-import multiprocessing
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
 from itertools import batched
-from typing import Any
-from uuid import uuid4
 
-import orjson
+import numpy as np
 import pyarrow as pa
-from pyarrow import parquet
 
 from decisioning.catalogue.limits import Supply
 from decisioning.catalogue.message import SILENCE
-from decisioning.errors import ModelUnavailableError, UnavailableError, UnknownNameError
+from decisioning.errors import ModelUnavailableError, UnknownNameError
 from features.catalogue.assignment.settlement import settle
 from features.clock import clock_of
 from features.models.policy_archive import PolicyArchive
 from features.progress import OnProgress
 from features.settings import Settings
-from features.zone_rules import use_newest_rules
-from pipelines.batch.allocation import allocate
-from pipelines.batch.allocation_problem import CustomerOptions, problem_of
-from pipelines.batch.audience import CUSTOMER, KEY, Audience, open_audience
-from pipelines.batch.worker import AskedRow, AudiencePart, BatchPlan, DecidedPart, ModelCopy, Run, Surveyed, Worker
-from serving.decisions.answer import Answer
+from pipelines.batch.audience import Audience, open_audience
+from pipelines.batch.crew import Over, alone, together
+from pipelines.batch.customer_options import CustomerOptions
+from pipelines.batch.results import SCHEMA, write_results
+from pipelines.batch.worker import (
+    SLICE,
+    AskedRow,
+    AudiencePart,
+    BatchPlan,
+    DecidedPart,
+    ModelCopy,
+    Run,
+    Surveyed,
+    Worker,
+)
 from serving.in_force.policy_in_force import InForce
-
-SLICE = 500
-"""Decisions that travel and are scored together."""
 
 SMALL = 5_000
 """Up to so many, starting processes costs more than it saves."""
-
-SCHEMA = pa.schema(
-    [
-        (CUSTOMER, pa.string()), (KEY, pa.string()), ("touchpoint", pa.string()), ("decision_id", pa.string()),
-        ("decided_at", pa.string()), ("action", pa.string()), ("reason", pa.string()), ("offer_id", pa.string()),
-        ("channel", pa.string()), ("creative", pa.string()), ("content", pa.string()),
-        ("action_probability", pa.float64()), ("expected_value", pa.float64()), ("uplift", pa.float64()),
-        ("currency", pa.string()), ("stage", pa.string()), ("experiments", pa.string()), ("held_out", pa.bool_()),
-        ("degraded_reasons", pa.string()), ("withheld", pa.string()), ("model_version", pa.string()),
-        ("policy_version", pa.string()), ("features_as_of", pa.string()), ("replayed", pa.bool_()),
-        ("retry_at", pa.string()),
-    ]
-)  # fmt: skip
-"""Columns of the result; amounts in major units, `content` and the like as JSON text."""
-
-type _Map = Callable[[Callable[[Worker, AudiencePart], Any], Iterable[AudiencePart]], Iterator[Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,8 +125,8 @@ def decide_audience(
         if plan.optimises:
             allocation = _decide_as_planned(plan, in_force, audience, over, counts, on_progress)
         else:
-            slices = over(Worker.decide, (AudiencePart(rows=rows) for rows in audience.slices(SLICE)))
-            _write(plan, (_rows(one, counts) for one in slices), audience.row_count, counts, on_progress)
+            parts = over(Worker.decide, (AudiencePart(rows=rows) for rows in audience.slices(SLICE)))
+            write_results(plan.out, _counted(parts, counts, audience.row_count, on_progress))
             allocation = None
     counts["repeated"] = 0 if plan.key else audience.repeated
     return BatchReport(
@@ -184,27 +168,26 @@ def _decide_as_planned(
     plan: BatchPlan,
     in_force: InForce,
     audience: Audience,
-    over: _Map,
+    over: Over,
     counts: Counter[str],
     on_progress: OnProgress | None,
 ) -> AllocationReport:
     """Look at everybody, make the plan, and decide each by it: gates, caps and counters are asked again."""
     spread = _spread(plan, in_force, audience, over)
     order = _evenly(spread.allocated)
-    found: dict[int, AskedRow] = {}
-    done = iter(order)
-    for one in over(Worker.decide, spread.parts(order)):
-        for row in _rows(one, counts):
-            found[next(done)] = row
-        if on_progress is not None:
-            on_progress(len(found), len(order))
-    kept = sum(_is_as_planned(found[place], key) for place, key in enumerate(spread.allocated))
-    rows = (found[place] for place in range(len(order)))
-    _write(plan, map(list, batched(rows, SLICE)), len(order), counts, None)
+    decided = list(_counted(over(Worker.decide, spread.parts(order)), counts, len(order), on_progress))
+    places = np.empty(len(order), dtype=np.int64)
+    places[order] = np.arange(len(order))
+    whole = pa.Table.from_batches(decided, SCHEMA).take(pa.array(places))
+    kept = sum(map(_is_as_planned, whole.select(_SENT).to_pylist(), spread.allocated))
+    write_results(plan.out, whole.to_batches())
     return replace(spread.report, kept=kept)
 
 
-def _spread(plan: BatchPlan, in_force: InForce, audience: Audience, over: _Map) -> _Spread:
+def _spread(plan: BatchPlan, in_force: InForce, audience: Audience, over: Over) -> _Spread:
+    from pipelines.batch.allocation import allocate  # SciPy takes a second to start, and few batches plan
+    from pipelines.batch.allocation_problem import problem_of
+
     now = plan.now or datetime.now(UTC)  # noqa: TID251 - the edge of a batch
     rows = [row for some in audience.slices(SLICE) for row in some]
     parts = (AudiencePart(rows=some, now=now) for some in batched(rows, SLICE))
@@ -235,119 +218,24 @@ def _evenly(allocated: Sequence[str]) -> list[int]:
     return sorted(range(len(ranks)), key=ranks.__getitem__)
 
 
+_SENT = ["offer_id", "channel", "creative"]
+
+
 def _is_as_planned(row: AskedRow, key: str) -> bool:
     sent = f"{row['offer_id']}/{row['channel']}/{row['creative']}" if row["offer_id"] is not None else SILENCE
     return sent == key
 
 
-def _workers(run: Run, plan: BatchPlan, row_count: int) -> AbstractContextManager[_Map]:
-    is_small = plan.workers == 1 or row_count <= SMALL
-    return _alone(run) if is_small else _together(run, plan.workers)
+def _workers(run: Run, plan: BatchPlan, row_count: int) -> AbstractContextManager[Over]:
+    return alone(run) if row_count <= SMALL else together(run, plan.workers)
 
 
-@contextmanager
-def _alone(run: Run) -> Iterator[_Map]:
-    worker = Worker(run)
-    try:
-        yield lambda what, parts: map(partial(what, worker), parts)
-    finally:
-        worker.close()
-
-
-@contextmanager
-def _together(run: Run, count: int) -> Iterator[_Map]:
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(count, context, _start_worker, (run,)) as pool:
-        yield lambda what, parts: _in_order(pool, what, parts, ahead=2 * count)
-
-
-def _in_order(
-    pool: ProcessPoolExecutor, what: Callable[[Worker, AudiencePart], Any], parts: Iterable[AudiencePart], *, ahead: int
-) -> Iterator[Any]:
-    """Like `pool.map`, with only so many parts under way, so that memory does not grow with the audience."""
-    waiting = []
-    for part in parts:
-        waiting.append(pool.submit(_work, what, part))
-        if len(waiting) >= ahead:
-            yield waiting.pop(0).result()
-    for one in waiting:
-        yield one.result()
-
-
-_WORKERS: list[Worker] = []
-
-
-def _start_worker(run: Run) -> None:
-    use_newest_rules()
-    _WORKERS.append(Worker(run))
-
-
-def _work(what: Callable[[Worker, AudiencePart], Any], part: AudiencePart) -> Any:
-    return what(_WORKERS[0], part)
-
-
-def _rows(decided: DecidedPart, counts: Counter[str]) -> list[AskedRow]:
-    """Result rows of a part, counted."""
-    rows = [_row(key, answer) for key, answer in decided.answers]
-    counts["conflicts"] += decided.conflicts
-    counts["decided"] += len(rows)
-    for row in rows:
-        counts[row["action"]] += 1
-        counts["replayed"] += row["replayed"]
-        counts["degraded"] += row["degraded_reasons"] != "[]"
-    return rows
-
-
-def _row(key: str | None, answer: Answer) -> AskedRow:
-    selected = answer["selected"] or {}
-    value, uplift = selected.get("expected_value"), selected.get("uplift")
-    return {
-        CUSTOMER: answer["customer_id"],
-        KEY: key,
-        "touchpoint": answer["touchpoint"],
-        "decision_id": answer["decision_id"],
-        "decided_at": answer["decided_at"],
-        "action": answer["action"],
-        "reason": answer["reason"],
-        "offer_id": selected.get("offer_id"),
-        "channel": selected.get("channel"),
-        "creative": selected.get("creative"),
-        "content": orjson.dumps(selected["content"]).decode() if selected else None,
-        "action_probability": answer["action_probability"],
-        "expected_value": value["amount"] if value else None,
-        "uplift": uplift["amount"] if uplift else None,
-        "currency": value["currency"] if value else None,
-        "stage": answer["stage"],
-        "experiments": orjson.dumps({one["experiment"]: one["arm"] for one in answer["experiments"]}).decode(),
-        "held_out": answer["held_out"],
-        "degraded_reasons": orjson.dumps(answer["degraded_reasons"]).decode(),
-        "withheld": orjson.dumps(answer["withheld"]).decode(),
-        "model_version": answer["model"]["version"] if answer["model"] else None,
-        "policy_version": answer["policy_version"],
-        "features_as_of": answer["features_as_of"],
-        "replayed": answer["replayed"],
-        "retry_at": answer["retry_at"],
-    }
-
-
-def _write(
-    plan: BatchPlan,
-    slices: Iterator[list[AskedRow]],
-    total: int,
-    counts: Mapping[str, int],
-    on_progress: OnProgress | None,
-) -> None:
-    """Write the result beside its place and move it there when it is whole."""
-    partial_file = plan.out.with_name(f".{plan.out.name}.{uuid4().hex[:8]}.partial")
-    try:
-        plan.out.parent.mkdir(parents=True, exist_ok=True)
-        with parquet.ParquetWriter(partial_file, SCHEMA, compression="zstd") as writer:
-            for rows in slices:
-                writer.write_table(pa.Table.from_pylist(rows, SCHEMA))
-                if on_progress is not None:
-                    on_progress(counts["decided"], total)
-        partial_file.replace(plan.out)
-    except OSError as error:
-        raise UnavailableError(f"out must be writable, got {plan.out} ({error.strerror})") from error
-    finally:
-        partial_file.unlink(missing_ok=True)
+def _counted(
+    parts: Iterable[DecidedPart], counts: Counter[str], total: int, on_progress: OnProgress | None
+) -> Iterator[pa.RecordBatch]:
+    """The rows of parts, counted as they come."""
+    for one in parts:
+        counts.update(one.counts)
+        if on_progress is not None:
+            on_progress(counts["decided"], total)
+        yield one.rows

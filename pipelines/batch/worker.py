@@ -1,6 +1,7 @@
 """One process of a batch: reads, decides and commits for some rows of an audience at a time."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import pyarrow as pa
 
 from decisioning.catalogue.limits import Supply
 from decisioning.decision import Decision
@@ -18,9 +20,9 @@ from features.catalogue import load_catalogue
 from features.models.bundle import load_value_model
 from features.models.schema_archive import known_schemas
 from features.settings import Settings
-from pipelines.batch.allocation_problem import CustomerOptions, Volume, options_of
 from pipelines.batch.audience import CUSTOMER, KEY
-from serving.decisions.answer import Answer
+from pipelines.batch.customer_options import CustomerOptions, Volume, options_of
+from pipelines.batch.results import SCHEMA, counted, result_row
 from serving.decisions.ask import Ask, ask_of
 from serving.decisions.draft import decide_many
 from serving.decisions.orchestrator import Orchestrator
@@ -32,6 +34,12 @@ from serving.live.store import LiveStore
 
 MAX_BACKLOG = 20_000
 """Log entries that may wait for the drain before the batch waits for it: some 100 MB of Redis."""
+
+SLICE = 256
+"""Decisions that travel together: one read, one scoring, one commit."""
+
+PATIENCE_S = 30.0
+"""How long Redis may be silent: a batch has nobody who waits for an answer, and a busy disk may take seconds."""
 
 CONNECT_S = 5.0
 """How long Redis may take to be there."""
@@ -122,10 +130,14 @@ class AudiencePart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecidedPart:
-    """Answers to the rows of a part, in order, and commits that were lost to others and decided again."""
+    """The result of a part, rows in order.
 
-    answers: list[tuple[str | None, Answer]]
-    conflicts: int
+    Attributes:
+        counts: See `counted`; `conflicts` are commits that were lost to others and decided again.
+    """
+
+    rows: pa.RecordBatch
+    counts: Counter[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +169,7 @@ class Worker:
     """One process's connection and compiled policy, kept over parts."""
 
     def __init__(self, run: Run) -> None:
-        """Load what is in force and connect.
+        """Load what is in force.
 
         Raises:
             InvalidInputError: The catalogue is wrong.
@@ -165,38 +177,31 @@ class Worker:
         """
         self._run = run
         self._in_force = run.in_force()
-        self._state = LiveStore.of(run.settings, run.redis_url)
+        self._state = LiveStore.of(run.settings, run.redis_url, patience_s=PATIENCE_S)
         self._lost = Lost()
         self._orchestrator = Orchestrator(
-            state=self._state, in_force=lambda: self._in_force, counts=self._lost, keeps_record=False
+            state=self._state,
+            in_force=lambda: self._in_force,
+            counts=self._lost,
+            keeps_record=False,
+            most_together=SLICE,
         )
-        self._runner = asyncio.Runner()
-        self._runner.run(self._state.start(wait_s=CONNECT_S))
 
-    def close(self) -> None:
+    async def start(self) -> None:
+        """Connect."""
+        await self._state.start(wait_s=CONNECT_S)
+
+    async def stop(self) -> None:
         """Let go of the connection."""
-        self._runner.run(self._state.stop())
-        self._runner.close()
+        await self._state.stop()
 
-    def survey(self, part: AudiencePart) -> Surveyed:
+    async def survey(self, part: AudiencePart) -> Surveyed:
         """What each row may get, decided without prices and without a plan; nothing is logged.
 
         Raises:
             UnavailableError: Redis is away.
         """
-        return self._runner.run(self._survey(part))
-
-    def decide(self, part: AudiencePart) -> DecidedPart:
-        """Decide and log.
-
-        Raises:
-            UnavailableError: Redis is away.
-        """
-        return self._runner.run(self._decide(part))
-
-    async def _survey(self, part: AudiencePart) -> Surveyed:
-        now = self._now(part)
-        rows = self._asks(part)
+        now, rows = self._now(part), self._asks(part)
         asks, known = await self._orchestrator.read(self._in_force, rows, [now] * len(rows), prices_minor={})
         fresh = [place for place, one in enumerate(known) if one.stored is None or self._run.plan.is_dry_run]
         decisions = decide_many(
@@ -206,18 +211,22 @@ class Worker:
         options = [found[place] if place in found else _stored_options(one) for place, one in enumerate(known)]
         return Surveyed(options=options, supply=known[0].supply if known else Supply())
 
-    async def _decide(self, part: AudiencePart) -> DecidedPart:
+    async def decide(self, part: AudiencePart) -> DecidedPart:
+        """Decide and log.
+
+        Raises:
+            UnavailableError: Redis is away.
+        """
         asks = self._asks(part)
         if not self._run.plan.is_dry_run:
             await self._wait_for_drain()
-        lost_before = self._lost.commits
         answers = await self._orchestrator.answer_many(
             asks, now=lambda: self._now(part), prices_minor=part.prices_minor
         )
-        return DecidedPart(
-            answers=[(ask.dedupe_key, answer) for ask, answer in zip(asks, answers, strict=True)],
-            conflicts=self._lost.commits - lost_before,
-        )
+        rows = [result_row(ask.dedupe_key, answer) for ask, answer in zip(asks, answers, strict=True)]
+        counts = counted(rows)
+        counts["conflicts"], self._lost.commits = self._lost.commits, 0
+        return DecidedPart(rows=pa.RecordBatch.from_pylist(rows, SCHEMA), counts=counts)
 
     async def _wait_for_drain(self) -> None:
         while await self._state.stream_length() > MAX_BACKLOG:

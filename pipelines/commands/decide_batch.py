@@ -20,7 +20,7 @@ from pipelines.options import (
 
 if TYPE_CHECKING:
     from features.settings import Settings
-    from pipelines.batch.allocation_problem import Volume
+    from pipelines.batch.customer_options import Volume
     from pipelines.batch.run import ModelCopy
 
 
@@ -132,7 +132,7 @@ def _print(report: dict[str, Any], *, as_json: bool) -> None:
 
 def _volumes(at_least: "list[str]", at_most: "list[str]", *, optimises: bool) -> "tuple[Volume, ...]":
     from decisioning.errors import InvalidInputError
-    from pipelines.batch.allocation_problem import Volume
+    from pipelines.batch.customer_options import Volume
 
     least, most = _numbers(at_least, "--at-least"), _numbers(at_most, "--at-most")
     if (least or most) and not optimises:

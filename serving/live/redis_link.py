@@ -23,12 +23,17 @@ class LostLinkError(UnavailableError):
 
 
 class RedisLink(asyncio.Protocol):
-    """A connection that is up until it is lost; make another one then."""
+    """A connection that is up until it is lost; make another one then.
+
+    Attributes:
+        heard: How often Redis sent something.
+    """
 
     def __init__(self) -> None:
         self._reader = hiredis.Reader()
         self._waiting: deque[tuple[int, list[Reply], asyncio.Future[list[Reply]]]] = deque()
         self._transport: asyncio.Transport | None = None
+        self.heard = 0
 
     @property
     def is_up(self) -> bool:
@@ -60,6 +65,7 @@ class RedisLink(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """asyncio: hand replies to those who wait, first come first served."""
+        self.heard += 1
         self._reader.feed(data)
         while self._waiting:
             count, replies, answer = self._waiting[0]

@@ -101,6 +101,7 @@ class LiveStore:
         decision_ttl: timedelta,
         erased: Tombstones | None = None,
         mark: StateMark | None = None,
+        patience_s: float | None = None,
     ) -> None:
         """Name the server; nothing is connected yet.
 
@@ -109,7 +110,9 @@ class LiveStore:
             decision_ttl: How long decisions and marks of reports are kept.
             erased: Customers of whom nothing may be written; None for nobody.
             mark: Tells a Redis that was emptied; None to take it as it is.
+            patience_s: How long Redis may be silent before the connection is given up; None for half a second.
         """
+        self._patience_s = patience_s
         self._url = url
         self._erased = erased
         self._mark = mark
@@ -122,13 +125,14 @@ class LiveStore:
         self.is_lost = False
 
     @classmethod
-    def of(cls, settings: Settings, url: str) -> "LiveStore":
+    def of(cls, settings: Settings, url: str, *, patience_s: float | None = None) -> "LiveStore":
         """The live state of a home: it writes nothing about erased customers, and notices a Redis that was emptied."""
         return cls(
             url,
             decision_ttl=timedelta(days=settings.decision_ttl_days),
             erased=tombstones_of(settings),
             mark=state_mark_of(settings),
+            patience_s=patience_s,
         )
 
     @property
@@ -413,7 +417,8 @@ class LiveStore:
         """Return, with the link closed, once Redis no longer answers."""
         try:
             while True:
-                await answer_within(self._look_for_state(link), _PING_TIMEOUT_S)
+                patience_s = _PING_TIMEOUT_S if self._patience_s is None else self._patience_s
+                await answer_within(self._look_for_state(link), patience_s, heard=lambda: link.heard)
                 self._doubt.clear()
                 try:
                     async with asyncio.timeout(_PING_EVERY_S):

@@ -74,7 +74,14 @@ class _Entry:
     entry_id: str
     table: str | None
     row: bytes | str | None
-    content: str
+    fields: Mapping[Any, Any] | bytes
+
+    @property
+    def content(self) -> str:
+        """All of it as text, for people."""
+        if isinstance(self.fields, bytes):
+            return _text(self.fields)
+        return repr({_text(name): _text(value) for name, value in self.fields.items()})
 
 
 def dead_letters_path(spool: Path) -> Path:
@@ -266,7 +273,7 @@ def _stream_entry(key: str, entry_id: bytes | str, fields: Mapping[Any, Any] | N
         entry_id=_text(entry_id),
         table=None if table is None else _text(table),
         row=known.get("row"),
-        content=repr({name: _text(value) for name, value in known.items()}),
+        fields=fields or {},
     )
 
 
@@ -277,7 +284,7 @@ def _spool_entry(name: str, number: int, line: bytes) -> _Entry:
         table, row = fields["table"], orjson.dumps(fields["row"])
     except (orjson.JSONDecodeError, KeyError, TypeError):
         table, row = None, None
-    return _Entry(source=name, entry_id=str(number), table=table, row=row, content=_text(line))
+    return _Entry(source=name, entry_id=str(number), table=table, row=row, fields=line)
 
 
 def _text(value: bytes | str) -> str:

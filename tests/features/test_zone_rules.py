@@ -103,7 +103,7 @@ def test_quiet_hours_follow_the_rules_that_changed_between_2025b_and_2026f(zone:
     [
         "import sys; sys.argv = ['', '--help']\nfrom pipelines.cli import main\ntry: main()\nexcept SystemExit: pass",
         "import features.settings as s, serving.http.app as app\napp.create_app(s.Settings(home=HOME))",
-        "from pipelines.batch.run import _start_worker\ntry: _start_worker(None)\nexcept AttributeError: pass",
+        "from pipelines.batch.crew import _serve\ntry: _serve(None, None)\nexcept AttributeError: pass",
     ],
     ids=["command", "server", "worker of a batch"],
 )

@@ -27,7 +27,7 @@ from features.online.redis_keys import (
 from features.settings import Settings
 from pipelines.batch import run as batch
 from pipelines.batch import worker as batch_worker
-from pipelines.batch.allocation_problem import Volume
+from pipelines.batch.customer_options import Volume
 from pipelines.batch.run import BatchPlan, BatchReport, ModelCopy, decide_audience
 from serving.log.drain import drain_alone
 

@@ -18,7 +18,8 @@ from decisioning.gates.candidate import Candidate
 from decisioning.gates.capacity import uses
 from decisioning.policy import Policy, decide
 from pipelines.batch.allocation import allocate
-from pipelines.batch.allocation_problem import options_of, problem_of
+from pipelines.batch.allocation_problem import problem_of
+from pipelines.batch.customer_options import options_of
 from pipelines.simulation.contest.books import Books
 from pipelines.simulation.policies.policies import Features
 from pipelines.simulation.world.world import TOUCHPOINT
