@@ -10,7 +10,15 @@ import orjson
 import typer
 from pydantic import ValidationError
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table as RichTable
 
 from decisioning.errors import InvalidInputError, UnknownNameError
@@ -120,16 +128,19 @@ def warn_of_old_zone_rules(now: datetime) -> None:
 
 
 @contextmanager
-def progress_bar() -> Iterator[Progress]:
+def progress_bar(*further: ProgressColumn) -> Iterator[Progress]:
     """Progress on stderr, for as long as the block runs; add tasks to what it yields."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), *further)
     with Progress(*columns, console=Console(stderr=True)) as bar:
         yield bar
 
 
 @contextmanager
 def progress_of(words: str) -> Iterator[OnProgress]:
-    """One bar on stderr for as long as the block runs; what it yields is told how much is done, and of how much."""
-    with progress_bar() as bar:
+    """One bar on stderr for as long as the block runs; what it yields is told how much is done, and of how much.
+
+    It shows the time that has passed and the time that is left.
+    """
+    with progress_bar(TimeRemainingColumn()) as bar:
         task = bar.add_task(words, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
