@@ -49,6 +49,8 @@ CALLERS = (1, 32)
 CUSTOMERS = 4_000
 RIVAL_CUSTOMERS = 2_000
 RECORDS = 100
+PROTOCOL = "serving.http.whole_answers:WholeAnswers"
+"""What `nextbest serve` runs on."""
 
 
 class Servers:
@@ -67,7 +69,8 @@ class Servers:
             self.targets[name] = Target(ports=(port,), ask=ask_nextbest, processes=processes)
             self.redis_ports[name] = world.redis_port
         world = self._world("bare")
-        port, process = self._stack.enter_context(uvicorn_server("serving_rivals:bare_app", world.environment()))
+        bare = uvicorn_server("serving_rivals:bare_app", world.environment(), protocol=PROTOCOL)
+        port, process = self._stack.enter_context(bare)
         self.targets["bare"] = Target(ports=(port,), ask=ask_nextbest, processes=(process,))
         world = self._world("rivals")
         prepare_rivals(world, customers=RIVAL_CUSTOMERS)

@@ -131,11 +131,11 @@ def redis_server(folder: Path) -> Iterator[int]:
 
 
 @contextmanager
-def uvicorn_server(app: str, environment: dict[str, str]) -> Iterator[tuple[int, int]]:
+def uvicorn_server(app: str, environment: Mapping[str, str], *, protocol: str = "auto") -> Iterator[tuple[int, int]]:
     """One process that serves the app of a factory; yields its port and its process id."""
     port = free_port()
     command = [sys.executable, "-m", "uvicorn", "--factory", app, "--app-dir", str(HERE)]
-    command += ["--port", str(port), "--log-level", "warning", "--no-access-log"]
+    command += ["--port", str(port), "--http", protocol, "--log-level", "warning", "--no-access-log"]
     with running(command, environment) as process:
         _wait_for(port, process)
         yield port, process.pid

@@ -154,6 +154,7 @@ def _workers(settings: Settings, metrics: Path, listener: socket.socket) -> Mult
     config = uvicorn.Config(
         partial(worker_app, settings, os.getpid(), shared),
         factory=True,
+        http="serving.http.whole_answers:WholeAnswers",
         workers=settings.workers,
         access_log=False,
         log_level="warning",
