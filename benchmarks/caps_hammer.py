@@ -41,13 +41,16 @@ from decisioning.catalogue.message_classes import CapScope
 from decisioning.customer import Consent, Customer, CustomerId
 from decisioning.decision import Placement, Request
 from decisioning.errors import UnavailableError
+from features.models.logged_decisions import LoggedDecisions
 from features.online.profiles import encode_profile
 from features.online.redis_keys import SHARD_COUNT, household_pointer_key, profile_key, stream_key
+from features.settings import Settings
 from pipelines.server.redis_binary import find_binary
 from serving.decisions.ask import Ask
 from serving.decisions.draft import draft_many
 from serving.decisions.permits import Permits
 from serving.decisions.race import Race
+from serving.decisions.records import DecisionRecords
 from serving.errors import UnknownDecisionError
 from serving.in_force.policy_in_force import InForce, put_in_force
 from serving.live.store import LiveStore
@@ -171,10 +174,13 @@ class Hammer:
         self.plan = plan
         self.in_force: InForce = put_in_force(catalogue(), seed="caps")
         self.state = LiveStore(plan.url, decision_ttl=timedelta(days=1))
-        self.permits = Permits(
-            state=self.state, log_path=plan.folder / "log", in_force=lambda: self.in_force, now=utc_now,
-            metrics=Metrics(None),
+        records = DecisionRecords(
+            state=self.state, log_path=plan.folder / "log", logged=LoggedDecisions(Settings(home=plan.folder)),
+            redis_s=1,
         )  # fmt: skip
+        self.permits = Permits(
+            state=self.state, records=records, in_force=lambda: self.in_force, now=utc_now, metrics=Metrics(None)
+        )
         self.journal = (plan.folder / f"told-{plan.worker}.jsonl").open("ab")
         self.counts: Counter[str] = Counter()
         self.background: set[asyncio.Task[None]] = set()
@@ -343,7 +349,7 @@ def stamp(text: str) -> float:
 def add_row(found: Evidence, row: dict[str, Any], logged_at: float) -> None:
     at = stamp(row["decided_at"])
     found.lag_s = max(found.lag_s, logged_at - at)
-    if row["offer_id"]:
+    if row.get("offer_id"):
         until = at + RESERVE_S if row["touchpoint"] == "later" else float("inf")
         found.sent[row["decision_id"]] = Sent(
             customer_id=row["customer_id"], offer_id=row["offer_id"], channel_id=row["channel"], at=at,

@@ -41,7 +41,7 @@ from serving.live.writer import LogEntry, Taking
 
 NOW = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)
 CUSTOMERS = 200
-RECORD, ROW, FEATURES, PROFILE = b"r" * 12_000, b"w" * 13_000, b"f" * 600, b"p" * 500
+ASK, ROW, FEATURES, PROFILE = b"a" * 120, b"w" * 2_400, b"f" * 600, b"p" * 500
 COUNTERS = tuple(f"limit:{name}:2026-11-02" for name in ("calls", "budget", "letters", "seats"))
 TOUCH = Touch(
     message_class=MessageClass.MARKETING, department="marketing", goal_id="loyalty", channel_id="email",
@@ -56,7 +56,7 @@ def decision_id(customer: str, number: int) -> str:
 
 def entry_of(customer: str, number: int, reservation: Reservation | None, query: SupplyQuery) -> LogEntry:
     return LogEntry(
-        decision_id=decision_id(customer, number), customer_id=customer, channel_id="email", row=ROW, record=RECORD,
+        decision_id=decision_id(customer, number), customer_id=customer, channel_id="email", row=ROW, ask=ASK,
         reservation=reservation, supply=query,
     )  # fmt: skip
 
@@ -111,7 +111,7 @@ async def bare(link: RedisLink, calls: int) -> dict[str, float]:
         await link.send(
             [
                 ("XADD", stream_key(shard), "*", "table", "decisions", "row", ROW),
-                ("HSET", key, "customer_id", customer, "channel", "email", "record", RECORD),
+                ("HSET", key, "customer_id", customer, "channel", "email", "ask", ASK),
                 ("PEXPIRE", key, 86_400_000),
             ]
         )

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from decisioning.catalogue.message import SILENCE
 from decisioning.catalogue.message_classes import Layer
-from decisioning.decision import Decision, Exclusion, Inputs
+from decisioning.decision import Decision, Exclusion, Inputs, Request
 from decisioning.errors import InvalidInputError
 from decisioning.gates.candidate import Candidate
 from decisioning.gates.reservation import position_id
@@ -42,7 +42,39 @@ class PermitVerdict:
     retry_at: datetime | None = None
 
 
-def permit(policy: Policy, decision: Decision, inputs_now: Inputs, *, position: int = 1) -> PermitVerdict:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecidedMessage:
+    """A message that was decided for: what a permit is asked about.
+
+    Attributes:
+        decision_id: Id of the decision, or of the position of its slate; its contact has the same.
+        request: What was asked.
+    """
+
+    decision_id: str
+    request: Request
+    message_key: str
+
+
+def decided_of(decision: Decision, position: int = 1) -> DecidedMessage:
+    """What was decided at a position of the slate, 1 for the decision proper.
+
+    Raises:
+        InvalidInputError: The decision has no such position, or silence there.
+    """
+    keys = (decision.message_key, *(one.message_key for one in decision.further))
+    if not 1 <= position <= len(keys):
+        raise InvalidInputError(f"position must be in [1, {len(keys)}], got {position}; ask for one that was decided")
+    if keys[position - 1] == SILENCE:
+        raise InvalidInputError("decision must have a message to permit, got silence; there is nothing to send")
+    return DecidedMessage(
+        decision_id=position_id(decision.decision_id, position),
+        request=decision.inputs.request,
+        message_key=keys[position - 1],
+    )
+
+
+def permit(policy: Policy, decided: DecidedMessage, inputs_now: Inputs) -> PermitVerdict:
     """Hold exactly the decided message against the gates, with everything as it is now.
 
     Asked again is all that protects the customer or that others share, since it may have changed: protection, consent
@@ -58,20 +90,20 @@ def permit(policy: Policy, decision: Decision, inputs_now: Inputs, *, position: 
 
     Args:
         policy: The policy in force now.
-        decision: The decision that chose the message.
+        decided: The message.
         inputs_now: What is known now, with `supply` less what the decision itself still holds of it (only who keeps the
             counters knows: a reservation that ran out holds nothing). Its request is ignored, that of the decision
             counts.
-        position: Which position of the slate, 1 for the decision proper.
-
-    Raises:
-        InvalidInputError: The decision has no such position, or silence there.
     """
-    key = _message_key(decision, position)
-    asked, stages = decision.inputs.request, {stage.stage_id for stage in policy.catalogue.stages}
+    asked, stages = decided.request, {stage.stage_id for stage in policy.catalogue.stages}
     request = replace(asked, stage_id=asked.stage_id if asked.stage_id in stages else None)
-    own = position_id(decision.decision_id, position)
-    return hold_against_gates(policy, replace(inputs_now, request=request), key, own={own}, layers=PERMIT_LAYERS)
+    return hold_against_gates(
+        policy,
+        replace(inputs_now, request=request),
+        decided.message_key,
+        own={decided.decision_id},
+        layers=PERMIT_LAYERS,
+    )
 
 
 def hold_against_gates(
@@ -99,15 +131,6 @@ def hold_against_gates(
         details=tuple(detail for _, (_, detail, _) in refused),
         retry_at=allowed_at(candidate, refused, situation),
     )
-
-
-def _message_key(decision: Decision, position: int) -> str:
-    keys = (decision.message_key, *(one.message_key for one in decision.further))
-    if not 1 <= position <= len(keys):
-        raise InvalidInputError(f"position must be in [1, {len(keys)}], got {position}; ask for one that was decided")
-    if keys[position - 1] == SILENCE:
-        raise InvalidInputError("decision must have a message to permit, got silence; there is nothing to send")
-    return keys[position - 1]
 
 
 def _find(policy: Policy, touchpoint_id: str, key: str) -> Candidate | None:

@@ -52,12 +52,14 @@ class UnknownDecisionError(InvalidInputError):
 
 
 class NoRecordError(InvalidInputError):
-    """A decision was imported, so there is no record to answer from."""
+    """There is no record to answer from: the decision was imported, or what its record needs is gone."""
 
     code = "no_record"
 
-    def __init__(self) -> None:
-        super().__init__("decision must be one that this engine made, got an imported one without a record")
+    def __init__(
+        self, problem: str = "decision must be one that this engine made, got an imported one without a record"
+    ) -> None:
+        super().__init__(problem)
 
 
 class NotReadyError(UnavailableError):

@@ -51,6 +51,7 @@ class Bids(NamedTuple):
         expected_value_minor: shape (n,), like all below; NaN where no model had a say.
         uplift_minor: NaN where no model had a say.
         evidence: Decisions that sent the offer so far; -1 where nobody counts.
+        worth_minor: The uplift in money, or the declared value where no model had a say.
     """
 
     rows: IndexArray
@@ -62,6 +63,7 @@ class Bids(NamedTuple):
     context_weight: FloatArray
     business_weight: FloatArray
     evidence: IntArray
+    worth_minor: FloatArray
     priority_minor: FloatArray
 
 
@@ -107,7 +109,6 @@ def appraise(rows: IndexArray, expected_values: FloatArray | None, charges: Char
         value = np.where(is_learned, expected_values[rows], np.nan)
         uplift = value - expected_values[0]
         worth = np.where(is_learned, uplift * charges.unit_value_minor[rows], worth)
-    net = worth - cost - fatigue - shadow
     return Bids(
         rows=rows,
         expected_value_minor=value,
@@ -118,8 +119,17 @@ def appraise(rows: IndexArray, expected_values: FloatArray | None, charges: Char
         context_weight=context,
         business_weight=business,
         evidence=charges.evidence[rows],
-        priority_minor=np.where(net > 0, net * context * business, net),
+        worth_minor=worth,
+        priority_minor=priorities(worth - cost - fatigue - shadow, context, business),
     )
+
+
+def priorities(net: FloatArray, context: FloatArray, business: FloatArray) -> FloatArray:
+    """What arbitration compares: shape (n,), as all arguments; amounts in minor units.
+
+    Compact records leave it out, since their readers work it out with this.
+    """
+    return np.where(net > 0, net * context * business, net)
 
 
 def best_of(priorities: FloatArray) -> int:

@@ -3,14 +3,14 @@
 It is computed here, from the decision alone, and committed in one atomic step with the decision's log entry.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.contact_policy import Contact, Touch
 from decisioning.catalogue.message import SILENCE, message_parts
-from decisioning.decision import Action, Decision
+from decisioning.decision import Action, Decision, Inputs
 from decisioning.errors import InvalidInputError, UnknownNameError
 from decisioning.gates.capacity import ceilings, uses
 from decisioning.gates.contact_ledger import GHOST_SUFFIX
@@ -79,28 +79,51 @@ def reservation_of(catalogue: Catalogue, decision: Decision) -> Reservation:
     Raises:
         UnknownNameError: The decision was made with another catalogue.
     """
+    taken = _reserved(catalogue, decision.inputs, list(_sent(decision)))
+    if decision.ghost is None or decision.ghost.message_key == SILENCE:
+        return taken
+    ghost = Contact(
+        contact_id=decision.decision_id + GHOST_SUFFIX,
+        touch=touch_of(catalogue, decision.ghost.message_key),
+        at=decision.decided_at,
+        is_confirmed=True,
+        is_ghost=True,
+    )
+    return replace(taken, contacts=(*taken.contacts, ghost))
+
+
+def renewed_reservation(catalogue: Catalogue, contact_id: str, message_key: str, inputs: Inputs) -> Reservation:
+    """What a message that was decided before takes now; it has counted as evidence already.
+
+    Args:
+        catalogue: In force now.
+        contact_id: Id of its contact.
+        message_key: The message.
+        inputs: What is known now, with the ask of that time.
+
+    Raises:
+        UnknownNameError: The catalogue no longer has it.
+    """
+    return replace(_reserved(catalogue, inputs, [(contact_id, message_key)]), evidence={})
+
+
+def _reserved(catalogue: Catalogue, inputs: Inputs, sent: Sequence[tuple[str, str]]) -> Reservation:
+    """What messages take together, by contact id and message key."""
     contacts: list[Contact] = []
     used: dict[str, float] = {}
     parts: dict[str, Mapping[str, float]] = {}
     most: dict[str, float] = {}
     evidence: dict[str, int] = {}
-    inputs, at = decision.inputs, decision.decided_at
-    for earlier, (contact_id, message_key) in enumerate(_sent(decision)):
+    at = inputs.now
+    for earlier, (contact_id, message_key) in enumerate(sent):
         touch = touch_of(catalogue, message_key)
         cost = catalogue.channels[touch.channel_id].cost_minor
-        contacts.append(_contact(catalogue, decision, contact_id, touch))
+        contacts.append(_contact(catalogue, inputs, contact_id, touch))
         evidence[touch.offer_id] = evidence.get(touch.offer_id, 0) + 1
         parts[contact_id] = uses(catalogue, touch, cost, at)
         for counter, amount in parts[contact_id].items():
             used[counter] = used.get(counter, 0.0) + amount
         most |= ceilings(catalogue, touch, cost, inputs.supply, at, earlier=earlier)
-    if decision.ghost is not None and decision.ghost.message_key != SILENCE:
-        touch = touch_of(catalogue, decision.ghost.message_key)
-        contacts.append(
-            Contact(
-                contact_id=decision.decision_id + GHOST_SUFFIX, touch=touch, at=at, is_confirmed=True, is_ghost=True
-            )
-        )
     return Reservation(
         contacts=tuple(contacts),
         uses=used,
@@ -121,14 +144,14 @@ def _sent(decision: Decision) -> Iterator[tuple[str, str]]:
             yield position_id(decision.decision_id, position), further.message_key
 
 
-def _contact(catalogue: Catalogue, decision: Decision, contact_id: str, touch: Touch) -> Contact:
-    touchpoint = catalogue.touchpoints.get(decision.touchpoint_id)
+def _contact(catalogue: Catalogue, inputs: Inputs, contact_id: str, touch: Touch) -> Contact:
+    touchpoint = catalogue.touchpoints.get(inputs.request.touchpoint_id)
     if touchpoint is None:
-        raise UnknownNameError("touchpoint", decision.touchpoint_id, catalogue.touchpoints)
-    ends = decision.decided_at + timedelta(seconds=touchpoint.reserve_seconds)
+        raise UnknownNameError("touchpoint", inputs.request.touchpoint_id, catalogue.touchpoints)
+    ends = inputs.now + timedelta(seconds=touchpoint.reserve_seconds)
     return Contact(
         contact_id=contact_id,
         touch=touch,
-        at=decision.decided_at,
+        at=inputs.now,
         reserved_until=ends if touchpoint.needs_permit else None,
     )

@@ -221,7 +221,7 @@ def _request_to_plain(request: Request) -> Record:
         "customer_id": request.customer_id,
         "touchpoint_id": request.touchpoint_id,
         "request_key": request.request_key,
-        "context": _facts_to_plain(request.context),
+        "context": facts_to_plain(request.context),
         "channels": None if request.channels is None else sorted(request.channels),
         "excluded_offers": sorted(request.excluded_offers),
         "stage_id": request.stage_id,
@@ -237,7 +237,7 @@ def _request_to_plain(request: Request) -> Record:
 def _customer_to_plain(customer: Customer) -> Record:
     plain: Record = {
         "customer_id": customer.customer_id,
-        "attributes": _facts_to_plain(customer.attributes),
+        "attributes": facts_to_plain(customer.attributes),
         "time_zone": customer.time_zone,
         "locale": customer.locale,
         "reachable_channels": sorted(customer.reachable_channels),
@@ -263,7 +263,8 @@ def _features_to_plain(features: FeatureVector) -> Record:
     }
 
 
-def _facts_to_plain(facts: Mapping[str, FactValue]) -> Record:
+def facts_to_plain(facts: Mapping[str, FactValue]) -> Record:
+    """Facts as a record has them."""
     return {name: _plain(value) for name, value in facts.items()}
 
 
@@ -377,7 +378,7 @@ def _read_request(plain: Mapping[str, Any]) -> Request:
         customer_id=plain["customer_id"],
         touchpoint_id=plain["touchpoint_id"],
         request_key=plain["request_key"],
-        context=_read_facts(plain["context"]),
+        context=facts_from_plain(plain["context"]),
         channels=None if channels is None else frozenset(channels),
         excluded_offers=frozenset(plain["excluded_offers"]),
         stage_id=plain["stage_id"],
@@ -393,7 +394,7 @@ def _read_placement(plain: Mapping[str, Any]) -> Placement:
 def _read_customer(plain: Mapping[str, Any]) -> Customer:
     return Customer(
         customer_id=CustomerId(plain["customer_id"]),
-        attributes=_read_facts(plain["attributes"]),
+        attributes=facts_from_plain(plain["attributes"]),
         time_zone=plain["time_zone"],
         locale=plain["locale"],
         reachable_channels=frozenset(plain["reachable_channels"]),
@@ -418,7 +419,8 @@ def _read_features(plain: Mapping[str, Any]) -> FeatureVector:
     )
 
 
-def _read_facts(plain: Mapping[str, Any]) -> dict[str, FactValue]:
+def facts_from_plain(plain: Mapping[str, Any]) -> dict[str, FactValue]:
+    """Facts that `facts_to_plain` wrote."""
     return {name: _fact(value) for name, value in plain.items()}
 
 

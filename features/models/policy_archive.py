@@ -42,17 +42,23 @@ class PolicyArchive:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._built: dict[str, Policy | Absence] = {}
-        self._catalogues: dict[str, Catalogue | None] = {}
+        self._catalogues: dict[str, Catalogue] = {}
 
-    def keep(self, folder: Path, policy: Policy) -> None:
+    def keep(self, folder: Path, policy: Policy) -> bool:
         """Keep what a policy is made of (the catalogue's files among it), unless it is kept already.
+
+        Returns:
+            Whether it is kept; False where the files are no longer those that it was made of.
 
         Raises:
             LogUnavailableError: The copy could not be written.
         """
         note = self.path / POLICIES / f"{policy.version}.json"
         try:
-            if not note.exists() and self._copy(folder, policy.catalogue.version):
+            if note.exists():
+                return True
+            is_kept = self._copy(folder, policy.catalogue.version)
+            if is_kept:
                 parts = {
                     "catalogue": policy.catalogue.version,
                     "seed": policy.seed,
@@ -64,6 +70,7 @@ class PolicyArchive:
             raise LogUnavailableError(
                 f"catalogue copies must be writable, got {error.strerror} at {self.path}; repair or free the disk"
             ) from error
+        return is_kept
 
     def policy(self, version: str) -> Policy | Absence:
         """A policy by its version, or why it cannot be built."""
@@ -73,9 +80,10 @@ class PolicyArchive:
 
     def catalogue(self, version: str) -> Catalogue | None:
         """The catalogue of a policy, whichever release decided with it; None where it was not kept, or is damaged."""
-        if version not in self._catalogues:
-            self._catalogues[version] = self._read_catalogue(version)
-        return self._catalogues[version]
+        catalogue = self._catalogues.get(version) or self._read_catalogue(version)
+        if catalogue is not None:
+            self._catalogues[version] = catalogue
+        return catalogue
 
     def _read_catalogue(self, version: str) -> Catalogue | None:
         try:

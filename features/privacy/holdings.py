@@ -7,8 +7,10 @@ from typing import Any
 import orjson
 import polars as pl
 
+from decisioning.errors import InvalidInputError
 from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES, Table
 from features.log.event_log import EventLog
+from features.models.logged_decisions import LoggedDecisions
 from features.privacy.file_erasure import loose_files, rows_in
 from features.privacy.purposes import DataRules
 from features.settings import Settings
@@ -16,6 +18,8 @@ from features.store.feature_history import current_generation
 
 SECRETS = ("record_key", "commitment")
 """Columns that hold no data about a person, and keep the log's seal."""
+
+RECORD = "record"
 
 OF_OTHERS = "household_contacts"
 """Part of a decision's record that tells of other people."""
@@ -51,8 +55,8 @@ def stored_holdings(settings: Settings, rules: DataRules, customer_id: str) -> l
     Raises:
         LogUnavailableError: The log could not be read.
     """
-    log = EventLog(settings.log_path)
-    found = [_of_table(log, table, rules, customer_id) for table in (CUSTOMERS, EVENTS, DECISIONS, OUTCOMES)]
+    log, logged = EventLog(settings.log_path), LoggedDecisions(settings)
+    found = [_of_table(log, logged, table, rules, customer_id) for table in (CUSTOMERS, EVENTS, DECISIONS, OUTCOMES)]
     found += [_of_history(settings, rules, customer_id), *_of_files(settings, rules, customer_id)]
     return [one for one in found if one.rows]
 
@@ -62,22 +66,33 @@ def kept_words(days: int | None) -> str:
     return f"{days} days" if days is not None else "until it is erased"
 
 
-def _of_table(log: EventLog, table: Table, rules: DataRules, customer_id: str) -> Holding:
+def _of_table(log: EventLog, logged: LoggedDecisions, table: Table, rules: DataRules, customer_id: str) -> Holding:
     rows = log.read(table, customer_ids=[customer_id]).sort(table.time_column).drop(SECRETS, strict=False)
     return Holding(
         where=f"log/{table.name}",
         source=_SOURCES[table.name],
         purpose=rules.purpose_of(table.name),
         kept=kept_words(getattr(rules.retention, table.name)),
-        rows=[_plain(table, row) for row in rows.iter_rows(named=True)],
+        rows=[_plain(table, logged, row) for row in rows.iter_rows(named=True)],
     )
 
 
-def _plain(table: Table, row: Mapping[str, Any]) -> dict[str, Any]:
+def _plain(table: Table, logged: LoggedDecisions, row: Mapping[str, Any]) -> dict[str, Any]:
     """A row without what is missing, JSON text read, and nothing about other people."""
     is_json = {column.name for column in table.columns if column.is_json}
-    read = {name: orjson.loads(value) if name in is_json else value for name, value in row.items() if value is not None}
-    return without_others(read)
+    told = {name: value for name, value in row.items() if value is not None and name != RECORD}
+    read = {name: orjson.loads(value) if name in is_json else value for name, value in told.items()}
+    return without_others(read) | told_record(logged, row)
+
+
+def told_record(logged: LoggedDecisions, row: Mapping[str, Any]) -> dict[str, Any]:
+    """The record of a decision's row as its customer may read it, under its column's name; {} where there is none."""
+    if row.get(RECORD) is None:
+        return {}
+    try:
+        return {RECORD: without_others(logged.document(row))}
+    except InvalidInputError as error:
+        return {RECORD: {"note": f"cannot be read: {error}", "bytes": len(row[RECORD])}}
 
 
 def without_others(value: Any) -> Any:

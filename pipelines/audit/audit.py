@@ -18,17 +18,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-import orjson
 import polars as pl
 
 from decisioning.decision import Decision, request_uniform
 from decisioning.draw import unit_hash
 from decisioning.errors import InsufficientDataError, InvalidInputError
 from decisioning.policy import Policy, decide
-from decisioning.record.document import decision_from_record
 from features.log.contracts import DECISIONS
 from features.log.event_log import EventLog
-from features.models.policy_archive import Absence, PolicyArchive
+from features.models.logged_decisions import READ_COLUMNS, LoggedDecisions
+from features.models.policy_archive import Absence
 from features.progress import OnProgress
 from pipelines.audit.draw_statistics import FrequencyTest, detectable_shift, place_in_order, uniformity
 
@@ -129,7 +128,7 @@ class _Tally:
 
 def audit_policy(
     log: EventLog,
-    archive: PolicyArchive,
+    logged: LoggedDecisions,
     plan: AuditPlan,
     *,
     on_progress: OnProgress | None = None,
@@ -144,8 +143,8 @@ def audit_policy(
     """
     started, tally = time.perf_counter(), _Tally()
     wanted = _sample(log, plan)
-    for done, decision in enumerate(_decisions(log, wanted), start=1):
-        policy = archive.policy(decision.policy_version)
+    for done, decision in enumerate(_decisions(log, logged, wanted), start=1):
+        policy = logged.archive.policy(decision.policy_version)
         if isinstance(policy, Absence):
             tally.absent[policy.value] += 1
         else:
@@ -166,15 +165,15 @@ def _sample(log: EventLog, plan: AuditPlan) -> list[str]:
     return sorted(ids, key=lambda one: unit_hash("audit-sample", plan.seed, one))[: plan.decisions]
 
 
-def _decisions(log: EventLog, wanted: Sequence[str]) -> Iterator[Decision]:
-    rows = log.scan(DECISIONS).filter(pl.col("decision_id").is_in(list(wanted))).select("decision_id", "record")
+def _decisions(log: EventLog, logged: LoggedDecisions, wanted: Sequence[str]) -> Iterator[Decision]:
+    rows = log.scan(DECISIONS).filter(pl.col("decision_id").is_in(list(wanted))).select(READ_COLUMNS)
     for batch in log.batches(DECISIONS, rows, size=BATCH_ROWS):
-        for decision_id, record in batch.iter_rows():
+        for row in batch.iter_rows(named=True):
             try:
-                yield decision_from_record(orjson.loads(record))
-            except (InvalidInputError, orjson.JSONDecodeError, AttributeError) as error:
+                yield logged.decision(row)
+            except InvalidInputError as error:
                 raise InvalidInputError(
-                    f"record of {decision_id} must be readable, got {error}; see nextbest log verify"
+                    f"record of {row['decision_id']} must be readable, got {error}; see nextbest log verify"
                 ) from error
 
 

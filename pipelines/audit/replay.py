@@ -14,10 +14,11 @@ from decisioning.catalogue.message import SILENCE, message_key
 from decisioning.errors import InvalidInputError, ModelUnavailableError, UnknownNameError
 from decisioning.policy import decide
 from decisioning.record.difference import ABSENT, Difference, differences
-from decisioning.record.document import decision_from_record, decision_to_record
+from decisioning.record.document import decision_to_record
 from features.log.contracts import DECISIONS
 from features.log.event_log import EventLog
-from features.models.policy_archive import Absence, PolicyArchive
+from features.models.logged_decisions import LoggedDecisions
+from features.models.policy_archive import Absence
 from features.progress import OnProgress
 
 BATCH_ROWS = 1_000
@@ -102,7 +103,7 @@ class ReplayReport:
 
 
 def replay_log(
-    log: EventLog, archive: PolicyArchive, plan: ReplayPlan, *, on_progress: OnProgress | None = None
+    log: EventLog, logged: LoggedDecisions, plan: ReplayPlan, *, on_progress: OnProgress | None = None
 ) -> ReplayReport:
     """Replay the decisions of a log.
 
@@ -117,7 +118,7 @@ def replay_log(
     slates = _Slates()
     for batch in log.batches(DECISIONS, rows, size=BATCH_ROWS):
         for row in batch.iter_rows(named=True):
-            _replay_row(row, archive, report, slates)
+            _replay_row(row, logged, report, slates)
         done += batch.height
         if on_progress is not None:
             on_progress(done, total)
@@ -126,23 +127,20 @@ def replay_log(
     return report
 
 
-def replayed_differences(
-    record_json: str, row: Mapping[str, Any], archive: PolicyArchive
-) -> Absence | list[Difference]:
+def replayed_differences(row: Mapping[str, Any], logged_decisions: LoggedDecisions) -> Absence | list[Difference]:
     """Where deciding again differs from what was logged; or why it cannot be decided again."""
     try:
-        record = orjson.loads(record_json)
-        logged = decision_from_record(record)
-    except (InvalidInputError, orjson.JSONDecodeError, AttributeError) as error:
+        logged, record = logged_decisions.decision(row), logged_decisions.document(row)
+    except InvalidInputError as error:
         return [Difference(field=UNREADABLE, logged=f"unreadable: {error}", replayed=ABSENT)]
-    policy = archive.policy(logged.policy_version)
+    policy = logged_decisions.archive.policy(logged.policy_version)
     if isinstance(policy, Absence):
         return policy
     try:
-        again = orjson.dumps(decision_to_record(decide(policy, logged.inputs, logged.decision_id)))
+        again = decision_to_record(decide(policy, logged.inputs, logged.decision_id))
     except (InvalidInputError, ModelUnavailableError) as error:
         return [Difference(field=UNREADABLE, logged="decided", replayed=f"cannot be decided: {error}")]
-    found = [] if again == record_json.encode() else list(differences(record, orjson.loads(again)))
+    found = [] if orjson.dumps(again) == orjson.dumps(record) else list(differences(record, again))
     return found + _unlike_columns(row, record)
 
 
@@ -157,20 +155,19 @@ def _rows(log: EventLog, plan: ReplayPlan) -> pl.LazyFrame:
     return rows
 
 
-def _replay_row(row: Mapping[str, Any], archive: PolicyArchive, report: ReplayReport, slates: "_Slates") -> None:
-    record_json = row["record"]
-    if record_json is None:
+def _replay_row(row: Mapping[str, Any], logged: LoggedDecisions, report: ReplayReport, slates: "_Slates") -> None:
+    if row["record"] is None:
         if row["commitment"] is None or not slates.add_position(row):
             report.imported += 1
         return
-    found = replayed_differences(record_json, row, archive)
+    found = replayed_differences(row, logged)
     if isinstance(found, Absence):
         report.absent[found.value] += 1
     elif found:
         report.changed.append(ChangedAnswer(decision_id=row["decision_id"], differences=tuple(found)))
     else:
         report.same += 1
-        slates.add_decision(orjson.loads(record_json))
+        slates.add_decision(logged.document(row))
 
 
 def _unlike_columns(row: Mapping[str, Any], record: Mapping[str, Any]) -> list[Difference]:

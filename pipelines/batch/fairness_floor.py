@@ -7,25 +7,25 @@ with at least as many for the group as its tolerance asks; the difference is the
 its interval (percentile bootstrap).
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from math import ceil
-from typing import Any
 
 import numpy as np
-import orjson
 import polars as pl
 
 from decisioning.arrays import BoolArray, FloatArray, IntArray
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.message import SILENCE
-from decisioning.decision import Exclusion
+from decisioning.decision import Decision, Exclusion
 from decisioning.errors import InvalidInputError
 from decisioning.policy import Policy
 from features.catalogue.fairness_rules import FairnessMeasure
 from features.history import History
 from features.log.contracts import DECISIONS
 from features.log.event_log import EventLog
+from features.models.logged_decisions import READ_COLUMNS, LoggedDecisions
 from features.reports.fairness import FairnessComparison, FairnessReport, FairnessVerdict, Repair
 from training.fairness.group_measures import MONTH_DAYS
 from training.fairness.groups import groups_of
@@ -117,15 +117,19 @@ def _best(claims: Claims, floor: int) -> IntArray:
     return np.concatenate([first, others[: claims.places - floor]])
 
 
-def with_floor_prices(report: FairnessReport, log: EventLog, history: History, catalogue: Catalogue) -> FairnessReport:
+def with_floor_prices(
+    report: FairnessReport, log: EventLog, logged: LoggedDecisions, history: History, catalogue: Catalogue
+) -> FairnessReport:
     """Add the price of a floor to every gap in who is reached on a channel, from the records of the period.
 
     Raises:
-        LogUnavailableError: The records could not be read.
+        LogUnavailableError: The log could not be read.
+        InvalidInputError: A record could not be read.
     """
     period = KpiPeriod(from_at=report.from_at, as_of=report.as_of)
     comparisons = tuple(
-        _priced(each, log, history, catalogue, period) if _wants_floor(each) else each for each in report.comparisons
+        _priced(each, log, logged, history, catalogue, period) if _wants_floor(each) else each
+        for each in report.comparisons
     )
     return replace(report, comparisons=comparisons)
 
@@ -136,10 +140,15 @@ def _wants_floor(comparison: FairnessComparison) -> bool:
 
 
 def _priced(
-    comparison: FairnessComparison, log: EventLog, history: History, catalogue: Catalogue, period: KpiPeriod
+    comparison: FairnessComparison,
+    log: EventLog,
+    logged: LoggedDecisions,
+    history: History,
+    catalogue: Catalogue,
+    period: KpiPeriod,
 ) -> FairnessComparison:
     channel = comparison.guardrail.channel or ""
-    claims = claims_of(_records(log, period), catalogue, channel)
+    claims = claims_of(_decisions(log, logged, period), catalogue, channel)
     grouped = claims.join(groups_of(history, catalogue, comparison.guardrail.groups, period), on="customer_id")
     months = (period.as_of - period.from_at).total_seconds() / 86_400 / MONTH_DAYS
     repairs = [
@@ -177,53 +186,54 @@ def _repair(rows: pl.DataFrame, group: str, tolerance: float, channel: str, mont
     )
 
 
-def claims_of(records: Iterable[Mapping[str, Any]], catalogue: Catalogue, channel: str) -> pl.DataFrame:
-    """Claims to places on a channel, one per customer, of the latest record that has one.
+def claims_of(decisions: Iterable[Decision], catalogue: Catalogue, channel: str) -> pl.DataFrame:
+    """Claims to places on a channel, one per customer, of the latest decision that has one.
 
     Returns:
         `customer_id`, `worth_minor` and `has_place`.
     """
     policy = Policy(catalogue)
-    found = [claim for record in records for claim in _claim(record, policy, channel)]
-    names = {"customer_id": pl.String, "decided_at": pl.String, "worth_minor": pl.Float64, "has_place": pl.Boolean}
-    rows = pl.DataFrame(found, schema=names, orient="row").sort("customer_id", "decided_at")
+    found = [claim for decision in decisions for claim in _claim(decision, policy, channel)]
+    moment = pl.Datetime("us", "UTC")
+    schema = {"customer_id": pl.String, "decided_at": moment, "worth_minor": pl.Float64, "has_place": pl.Boolean}
+    rows = pl.DataFrame(found, schema=schema, orient="row").sort("customer_id", "decided_at")
     return rows.unique("customer_id", keep="last", maintain_order=True).drop("decided_at")
 
 
-def _claim(record: Mapping[str, Any], policy: Policy, channel: str) -> Iterator[tuple[str, str, float, bool]]:
+def _claim(decision: Decision, policy: Policy, channel: str) -> Iterator[tuple[str, datetime, float, bool]]:
     """What a place would have been worth in one decision; nothing where the channel was closed for another reason."""
     worth: list[float] = []
     instead = 0.0
-    for one in record["evaluated"]:
-        key, priority = one["message_key"], one["priority_minor"] + one.get("shadow_minor", 0.0)
-        if _channel_of(key) == channel:
+    for one in decision.evaluated:
+        priority = one.priority_minor + one.shadow_minor
+        if _channel_of(one.message_key) == channel:
             worth.append(priority)
         else:
             instead = max(instead, priority)
-    full = [each["message_key"] for each in record["excluded"] if each["reasons"] == [Exclusion.CAPACITY_FULL.value]]
-    worth += _uplifts(record, policy, [key for key in full if _channel_of(key) == channel], channel)
+    full = [each.message_key for each in decision.excluded if each.reasons == (Exclusion.CAPACITY_FULL,)]
+    worth += _uplifts(decision, policy, [key for key in full if _channel_of(key) == channel], channel)
     if worth:
-        yield record["customer_id"], record["decided_at"], max(worth) - instead, record.get("channel_id") == channel
+        yield decision.customer_id, decision.decided_at, max(worth) - instead, decision.channel_id == channel
 
 
-def _uplifts(record: Mapping[str, Any], policy: Policy, keys: Sequence[str], channel: str) -> list[float]:
+def _uplifts(decision: Decision, policy: Policy, keys: Sequence[str], channel: str) -> list[float]:
     """Uplift less contact cost of messages that were refused for want of places."""
-    values, touchpoint = record["inputs"].get("expected_values"), record["touchpoint_id"]
+    values, touchpoint = decision.inputs.expected_values, decision.touchpoint_id
     if not keys or values is None or touchpoint not in policy.catalogue.touchpoints:
         return []
     names = [each.key for each in policy.candidates(touchpoint)]
     if len(values) != len(names) + 1:  # decided under a catalogue with other messages
         return []
     cost = policy.catalogue.channels[channel].cost_minor
-    return [values[1 + names.index(key)] - values[0] - cost for key in keys if key in names]
+    return [float(values[1 + names.index(key)] - values[0] - cost) for key in keys if key in names]
 
 
 def _channel_of(key: str) -> str:
     return key.split("/")[1] if key != SILENCE and key.count("/") > 1 else ""
 
 
-def _records(log: EventLog, period: KpiPeriod) -> Iterator[dict[str, Any]]:
-    """Records of a period's decisions, some at a time: they are kilobytes each."""
+def _decisions(log: EventLog, logged: LoggedDecisions, period: KpiPeriod) -> Iterator[Decision]:
+    """A period's decisions, some at a time."""
     rows = log.scan(DECISIONS).filter(period.holds("decided_at") & pl.col("record").is_not_null())
-    for batch in log.batches(DECISIONS, rows.select("record"), size=BATCH_ROWS):
-        yield from map(orjson.loads, batch["record"])
+    for batch in log.batches(DECISIONS, rows.select(READ_COLUMNS), size=BATCH_ROWS):
+        yield from map(logged.decision, batch.iter_rows(named=True))

@@ -21,6 +21,7 @@ from decisioning.errors import ModelUnavailableError, UnknownNameError
 from features.catalogue.assignment.settlement import settle
 from features.clock import clock_of
 from features.models.policy_archive import PolicyArchive
+from features.models.schema_archive import keep_schema
 from features.progress import OnProgress
 from features.settings import Settings
 from pipelines.batch.audience import Audience, open_audience
@@ -111,7 +112,9 @@ def decide_audience(
     run = Run(plan=plan, settings=settings, redis_url=redis_url, model=model, arms=arms or {})
     in_force = run.in_force()
     settle(settings.catalogue_path, clock_of(settings)())
-    PolicyArchive(settings.catalogues_path).keep(settings.catalogue_path, in_force.policy)
+    keep_schema(settings, in_force.schema)
+    is_archived = PolicyArchive(settings.catalogues_path).keep(settings.catalogue_path, in_force.policy)
+    run = replace(run, is_archived=is_archived)
     if in_force.model is None and not (plan.allows_no_model or in_force.is_cold_start):
         raise ModelUnavailableError(
             f"a batch must have a model, got none ({in_force.model_problem}); promote one, or pass --without-model"

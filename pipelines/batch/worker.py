@@ -18,6 +18,7 @@ from decisioning.errors import InvalidInputError
 from decisioning.value_model import ValueModel
 from features.catalogue import load_catalogue
 from features.models.bundle import load_value_model
+from features.models.logged_decisions import LoggedDecisions
 from features.models.schema_archive import known_schemas
 from features.settings import Settings
 from pipelines.batch.audience import CUSTOMER, KEY
@@ -26,6 +27,7 @@ from pipelines.batch.results import SCHEMA, counted, result_row
 from serving.decisions.ask import Ask, ask_of
 from serving.decisions.draft import decide_many
 from serving.decisions.orchestrator import Orchestrator
+from serving.decisions.records import DecisionRecords
 from serving.errors import InvalidFormError
 from serving.forms import DecisionBody, validate
 from serving.in_force.policy_in_force import InForce, put_in_force
@@ -88,6 +90,7 @@ class Run:
 
     Attributes:
         arms: Models of experiment arms, by alias.
+        is_archived: Catalogue and feature schema are archived, so that records need not repeat what these say.
     """
 
     plan: BatchPlan
@@ -95,6 +98,7 @@ class Run:
     redis_url: str
     model: ModelCopy | None
     arms: Mapping[str, ModelCopy]
+    is_archived: bool = False
 
     def in_force(self) -> InForce:
         """Policy and models, as every process sees them."""
@@ -176,15 +180,20 @@ class Worker:
             ModelUnavailableError: The model's copy cannot be read.
         """
         self._run = run
-        self._in_force = run.in_force()
+        self._in_force = run.in_force().archived() if run.is_archived else run.in_force()
         self._state = LiveStore.of(run.settings, run.redis_url, patience_s=PATIENCE_S)
         self._lost = Lost()
         self._orchestrator = Orchestrator(
             state=self._state,
             in_force=lambda: self._in_force,
             counts=self._lost,
-            keeps_record=False,
             most_together=SLICE,
+            records=DecisionRecords(
+                state=self._state,
+                log_path=run.settings.log_path,
+                logged=LoggedDecisions(run.settings),
+                redis_s=CONNECT_S,
+            ),
         )
 
     async def start(self) -> None:

@@ -35,6 +35,7 @@ def read(
     from features.catalogue import load_catalogue, load_fairness
     from features.history import History
     from features.log.event_log import EventLog
+    from features.models.logged_decisions import LoggedDecisions
     from features.reports.fairness import FAIRNESS_FILES
     from pipelines.batch.fairness_floor import with_floor_prices
     from training.fairness.fairness_report import read_fairness
@@ -43,7 +44,8 @@ def read(
     rules, catalogue = load_fairness(settings.catalogue_path), load_catalogue(settings.catalogue_path)
     reading, log = reading_of(settings, "fairness read", as_of, days or rules.period_days), EventLog(settings.log_path)
     history = History.from_log(log)
-    report = with_floor_prices(read_fairness(history, catalogue, rules, reading), log, history, catalogue)
+    found = read_fairness(history, catalogue, rules, reading)
+    report = with_floor_prices(found, log, LoggedDecisions(settings), history, catalogue)
     FAIRNESS_FILES.write(settings.fairness_path, report)
     _print(report, details=details, as_json=as_json)
     if report.not_passed():

@@ -76,15 +76,14 @@ def audit(
     `nextbest policy audit --decisions 1000 --draws 100 --json`
     """
     from features.log.event_log import EventLog
-    from features.models.policy_archive import PolicyArchive
+    from features.models.logged_decisions import LoggedDecisions
     from pipelines.audit.audit import AuditPlan, audit_policy
     from pipelines.reports.audit_report import print_audit
 
     settings = settings_for(home)
     plan = AuditPlan(decisions=decisions, draws=draws, seed=seed, false_alarm=false_alarm)
     with progress_of("auditing") as tell:
-        log, archive = EventLog(settings.log_path), PolicyArchive(settings.catalogues_path)
-        report = audit_policy(log, archive, plan, on_progress=tell)
+        report = audit_policy(EventLog(settings.log_path), LoggedDecisions(settings), plan, on_progress=tell)
     if as_json:
         print_json(report.document())
     else:

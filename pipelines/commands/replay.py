@@ -36,14 +36,13 @@ def replay(
     `nextbest replay --since 2026-01-01T00:00:00Z`
     """
     from features.log.event_log import EventLog
-    from features.models.policy_archive import PolicyArchive
+    from features.models.logged_decisions import LoggedDecisions
     from pipelines.audit.replay import ReplayPlan, replay_log
 
     settings = settings_for(home)
     plan = ReplayPlan(since=_moment(since), limit=limit, decision_id=decision)
     with progress_of("replaying") as tell:
-        log, archive = EventLog(settings.log_path), PolicyArchive(settings.catalogues_path)
-        report = replay_log(log, archive, plan, on_progress=tell)
+        report = replay_log(EventLog(settings.log_path), LoggedDecisions(settings), plan, on_progress=tell)
     if as_json:
         print_json(report.document())
     else:

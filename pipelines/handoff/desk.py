@@ -13,7 +13,6 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
-import orjson
 import polars as pl
 
 from decisioning.catalogue.contact_policy import CONFIRMING_OUTCOMES
@@ -29,11 +28,13 @@ from decisioning.errors import (
 from features.catalogue import load_catalogue
 from features.log.contracts import DECISIONS, OUTCOMES
 from features.log.event_log import EventLog
+from features.models.logged_decisions import LoggedDecisions
 from features.online.profiles import decode_profile
 from features.settings import Settings
 from pipelines.handoff.book import HandOff, HandOffBook
 from pipelines.handoff.handoff_sheet import Slip, check_suffix, missing_address, sheet_bytes, slip_of, table_bytes
 from serving.decisions.permits import CONTENDED, STATE_UNAVAILABLE, PermitAnswer, Permits
+from serving.decisions.records import DecisionRecords
 from serving.errors import UnknownDecisionError
 from serving.in_force.policy_in_force import InForce, put_in_force
 from serving.live.reader import Known, Lookup
@@ -156,7 +157,7 @@ def _check(plan: HandOffPlan, in_force: InForce) -> None:
 
 
 def _waiting(plan: HandOffPlan, settings: Settings, settled: set[str]) -> list[dict[str, Any]]:
-    """Decisions of the channel that nobody carried yet, the oldest first, each with its record."""
+    """Decisions of the channel that nobody carried yet, the oldest first, each with what was asked."""
     log = EventLog(settings.log_path)
     since = plan.as_of - timedelta(days=settings.decision_ttl_days)
     frame = log.scan(DECISIONS).filter(
@@ -170,14 +171,18 @@ def _waiting(plan: HandOffPlan, settings: Settings, settled: set[str]) -> list[d
     arrived = log.scan(OUTCOMES).filter(pl.col("type").is_in(list(CONFIRMING_OUTCOMES))).select("decision_id")
     frame = frame.select(_COLUMNS).join(arrived, on="decision_id", how="anti").sort("decided_at", "decision_id")
     rows = [row for row in log.collect(DECISIONS, frame).to_dicts() if row["decision_id"] not in settled]
-    return _with_records(log, rows)
+    return _with_contexts(log, LoggedDecisions(settings), rows)
 
 
-def _with_records(log: EventLog, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Further positions of a slate have the record of the first."""
-    firsts = {decision_of_position(row["decision_id"])[0] for row in rows if row["record"] is None}
-    records = {one["decision_id"]: one["record"] for one in log.find(DECISIONS, "decision_id", sorted(firsts))}
-    return [row | {"record": row["record"] or records.get(decision_of_position(row["decision_id"])[0])} for row in rows]
+def _with_contexts(log: EventLog, logged: LoggedDecisions, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows with what was asked; further positions of a slate have the record of the first."""
+    firsts = sorted({decision_of_position(row["decision_id"])[0] for row in rows})
+    contexts = {
+        one["decision_id"]: logged.decision(one).inputs.request.context
+        for one in log.find(DECISIONS, "decision_id", firsts)
+        if one["record"] is not None
+    }
+    return [row | {"context": contexts.get(decision_of_position(row["decision_id"])[0], {})} for row in rows]
 
 
 def _noted(plan: HandOffPlan, book: HandOffBook, slips: list[Slip], refused: list[Refused]) -> HandOffReport:
@@ -225,9 +230,15 @@ class _Desk:
 
     async def run(self, waiting: Sequence[Mapping[str, Any]]) -> tuple[list[Slip], list[Refused]]:
         state = LiveStore.of(self.settings, self.redis_url)
-        permits = Permits(
+        records = DecisionRecords(
             state=state,
             log_path=self.settings.log_path,
+            logged=LoggedDecisions(self.settings),
+            redis_s=_CONNECT_S,
+        )
+        permits = Permits(
+            state=state,
+            records=records,
             in_force=lambda: self.in_force,
             now=lambda: self.plan.as_of,
             metrics=Metrics(),
@@ -257,7 +268,7 @@ class _Desk:
                 self._refuse(row, [ADDRESS_MISSING], [f"the profile has no {', '.join(missing)}"])
                 return
             try:
-                slip = slip_of(row, message, customer.attributes, _context(row), self.plan.as_of)
+                slip = slip_of(row, message, customer.attributes, row["context"], self.plan.as_of)
             except InvalidPolicyError:
                 self._refuse(row, [NO_WORDS], ["its content cannot be rendered for this customer"])
                 return
@@ -270,9 +281,8 @@ class _Desk:
             self._refuse(row, answer["reasons"], answer["because"], answer["retry_at"])
 
     async def _permit(self, permits: Permits, row: Mapping[str, Any]) -> PermitAnswer | None:
-        record = None if row["record"] is None else row["record"].encode()
         try:
-            answer = await permits.answer(row["decision_id"], deadline_s=_PERMIT_S, record=record)
+            answer = await permits.answer(row["decision_id"], deadline_s=_PERMIT_S)
         except UnknownDecisionError:  # its customer was erased meanwhile
             return None
         if STATE_UNAVAILABLE in answer["reasons"]:
@@ -301,8 +311,3 @@ def _customer(known: Known) -> Customer | None:
         return None if known.profile is None else decode_profile(known.profile)
     except FeatureUnavailableError:
         return None
-
-
-def _context(row: Mapping[str, Any]) -> dict[str, Any]:
-    record = row["record"]
-    return {} if record is None else orjson.loads(record)["inputs"]["request"]["context"]

@@ -17,7 +17,6 @@ from decisioning.explanation.plain_words import exclusion_words, plain_reason
 from decisioning.gates.reservation import position_id
 from decisioning.permit import PermitVerdict
 from decisioning.policy import Policy
-from decisioning.record.document import Record, decision_from_record
 
 closed = with_config(ConfigDict(extra="forbid"))
 """Marks a type of which the description says that it has no other fields."""
@@ -124,7 +123,7 @@ class Answer(TypedDict):
     decided_at: str
     action: Action
     reason: Reason
-    degraded: Annotated[bool, Field(description="Decided although a component was down")]
+    degraded: Annotated[bool, Field(description="DecidedMessage although a component was down")]
     degraded_reasons: list[str]
     replayed: Annotated[bool, Field(description="A repeat: this decision was made before")]
     dry_run: bool
@@ -263,9 +262,9 @@ def unnamed(answer: Answer) -> Answer:
     return {**answer, "decision_id": None, "dry_run": True, "ttl_s": 0, "slate": slate}
 
 
-def explanation(record: Record, *, policy: Policy, per_major: float) -> ExplanationDocument:
-    """Why a decision came out as it did, from its record alone; `per_major` is minor units per major unit."""
-    decision, money = decision_from_record(record), Amounts(policy, per_major)
+def explanation(decision: Decision, *, policy: Policy, per_major: float) -> ExplanationDocument:
+    """Why a decision came out as it did; `per_major` is minor units per major unit."""
+    money = Amounts(policy, per_major)
     currency = policy.catalogue.currency
     return {
         "summary": plain_reason(decision, currency, per_major=per_major, is_rate=not money.is_money),

@@ -13,7 +13,8 @@ from decisioning.decision import Action, Decision, Inputs
 from decisioning.errors import InvalidPolicyError, ModelUnavailableError
 from decisioning.gates.reservation import reservation_of
 from decisioning.policy import decide
-from decisioning.record.document import Record, decision_to_record
+from decisioning.record.compact import compact_record
+from decisioning.record.document import decision_to_record
 from features.online.redis_keys import shard_of
 from features.templates.renderer import render_content
 from serving.decisions.answer import Answer, answer_of, explanation, unnamed
@@ -28,9 +29,10 @@ from serving.decisions.known import (
 )
 from serving.in_force.content_fit import NOT_RENDERED
 from serving.in_force.policy_in_force import InForce
+from serving.live.decision_hash import ask_text
 from serving.live.reader import Conflict, Known
 from serving.live.writer import FurtherRow, LogEntry
-from serving.log.log_rows import decision_rows
+from serving.log.log_rows import StreamRow, decision_rows
 
 _LOG = structlog.get_logger("nextbest.serving")
 
@@ -41,14 +43,14 @@ class Draft:
 
     Attributes:
         known: What it was decided with.
+        record: What the log keeps of it, as JSON.
         lasting_s: How long a repeat of the ask gets the same answer, in seconds; 0 where it is decided anew.
     """
 
     ask: Ask
     known: Known
     decision: Decision
-    record: Record
-    record_json: bytes
+    record: bytes
     answer: Answer
     lasting_s: float
 
@@ -124,20 +126,22 @@ def unlogged_answer(draft: Draft) -> Answer:
     return {**unnamed(draft.answer), "dry_run": draft.ask.is_dry_run}
 
 
-def entry_of(in_force: InForce, draft: Draft, *, keeps_record: bool = True) -> LogEntry:
-    """What the commit of a draft writes; the log has the record in any case, Redis where `keeps_record`."""
+def entry_of(in_force: InForce, draft: Draft) -> LogEntry:
+    """What the commit of a draft writes."""
     decision, is_lasting = draft.decision, draft.lasting_s > 0
-    first, *further = decision_rows(decision, draft.record_json, in_force.catalogue)
+    first, *further = decision_rows(decision, draft.record, in_force.catalogue)
+    keys = (decision.message_key, *(position.message_key for position in decision.further))
+    ask, *asks = (ask_text(decision.inputs.request, key) for key in keys)
     return LogEntry(
         decision_id=decision.decision_id,
         customer_id=decision.customer_id,
         channel_id=decision.channel_id,
-        row=orjson.dumps(first),
+        row=_without_gaps(first),
         further=tuple(
-            FurtherRow(decision_id=row["decision_id"], channel_id=row["channel"], row=orjson.dumps(row))
-            for row in further
+            FurtherRow(decision_id=row["decision_id"], channel_id=row["channel"], row=_without_gaps(row), ask=ask)
+            for row, ask in zip(further, asks, strict=True)
         ),
-        record=draft.record_json if keeps_record else b"",
+        ask=ask,
         answer=orjson.dumps(draft.answer) if is_lasting else b"",
         stored_at=draft.ask.lookup().stored_at if is_lasting else None,
         sticky_seconds=draft.lasting_s,
@@ -152,7 +156,7 @@ def explained(in_force: InForce, draft: Draft, answer: Answer) -> Answer:
     """An answer to a draft's ask, with why where the ask wants it."""
     if not draft.ask.wants_explanation:
         return answer
-    why = explanation(draft.record, policy=in_force.policy, per_major=in_force.per_major)
+    why = explanation(draft.decision, policy=in_force.policy, per_major=in_force.per_major)
     return {**answer, "explanation": why}
 
 
@@ -235,16 +239,25 @@ def _written(
 ) -> Draft:
     """A draft with its record and answer."""
     lasting_s = lasting_s if ask.dedupe_key is not None else 0.0
-    record = decision_to_record(decision)
     return Draft(
         ask=ask,
         known=known,
         decision=decision,
-        record=record,
-        record_json=orjson.dumps(record),
+        record=_record(in_force, decision),
         answer=_answer(in_force, decision, contents, lasting_s),
         lasting_s=lasting_s,
     )
+
+
+def _without_gaps(row: StreamRow) -> bytes:
+    """A row as JSON; what is not there takes no room."""
+    return orjson.dumps({name: value for name, value in row.items() if value is not None})
+
+
+def _record(in_force: InForce, decision: Decision) -> bytes:
+    """What the log keeps: the compact form, once what it leaves out is archived."""
+    vocabulary = in_force.vocabularies.get(decision.touchpoint_id)
+    return orjson.dumps(decision_to_record(decision) if vocabulary is None else compact_record(decision, vocabulary))
 
 
 def _answer(in_force: InForce, decision: Decision, contents: Contents, lasting_s: float) -> Answer:

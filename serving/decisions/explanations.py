@@ -18,7 +18,6 @@ from decisioning.explanation.explanation import Reader, explain_decision
 from decisioning.explanation.nearest_change import Change, ChangeStep, StepKind, nearest_change
 from decisioning.explanation.why_not import NOW_ID, MessageStanding, OfferStanding, WhyNot, why_not_then
 from decisioning.policy import Policy
-from decisioning.record.document import Record, decision_from_record
 from features.models.policy_archive import PolicyArchive
 from serving.decisions.answer import Amount, Amounts, closed
 from serving.decisions.ask import Ask
@@ -115,9 +114,8 @@ class WhyNotAnswer(TypedDict):
     now_problem: Annotated[str | None, Field(description="Why there is no answer about now")]
 
 
-def explanation_for(record: Record, reader: Reader, locale: str | None) -> ExplainedAnswer:
+def explanation_for(decision: Decision, reader: Reader, locale: str | None) -> ExplainedAnswer:
     """A decision in plain sentences; `locale` is a BCP 47 tag, None for the customer's own."""
-    decision = decision_from_record(record)
     sentences = explain_decision(decision, reader, locale)
     return {"decision_id": decision.decision_id, "for": reader.value, "sentences": list(sentences)}
 
@@ -126,7 +124,7 @@ async def why_not_answer(
     state: LiveStore,
     in_force: InForce,
     archive: PolicyArchive,
-    record: Record,
+    then: Decision,
     *,
     offer_id: str,
     channel_id: str | None,
@@ -140,7 +138,6 @@ async def why_not_answer(
     Raises:
         UnknownNameError: Neither the record nor the catalogue knows the offer or the channel.
     """
-    then = decision_from_record(record)
     _check_names(in_force, then, offer_id, channel_id)
     problem = None
     told_now = None

@@ -21,16 +21,15 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 
-import orjson
-
 from decisioning.decision import Decision
-from decisioning.errors import UnavailableError
+from decisioning.errors import InvalidInputError, UnavailableError
 from serving.decisions.answer import Answer, explanation, unnamed
 from serving.decisions.ask import Ask
 from serving.decisions.caller import Caller, Failed, Outcome, Repeated, Seat
 from serving.decisions.draft import Draft, draft_many, explained
 from serving.decisions.known import CONTENDED, LOG_UNAVAILABLE, STATE_UNAVAILABLE
 from serving.decisions.race import Race, Settled
+from serving.decisions.records import DecisionRecords
 from serving.decisions.repeats import repeat
 from serving.decisions.rounds import MOST, Rounds
 from serving.decisions.silence import SilentAnswers
@@ -62,15 +61,15 @@ class Orchestrator:
         in_force: Gives the policy and models in use.
         counts: Told of what is decided.
         silence: Answers while Redis is away; None to raise instead.
-        keeps_record: Whether Redis keeps the records for reading back; the log has them in any case.
+        records: Reads decisions back.
         most_together: Asks that travel together at most.
     """
 
     state: LiveStore
     in_force: Callable[[], InForce]
     counts: Counts
+    records: DecisionRecords
     silence: SilentAnswers | None = None
-    keeps_record: bool = True
     most_together: int = MOST
     _rounds: Rounds = field(init=False)
 
@@ -168,7 +167,7 @@ class Orchestrator:
             else:
                 to_log.append(seat)
                 drafts.append(draft)
-        race = Race(self.state, in_force, drafts, keeps_record=self.keeps_record)
+        race = Race(self.state, in_force, drafts)
         try:
             await self._race(race, to_log)
         finally:
@@ -230,18 +229,13 @@ class Orchestrator:
         self.counts.repeated(ask.request.touchpoint_id)
         if not ask.wants_explanation:
             return answer
-        record = None
         try:
             async with asyncio.timeout_at(seat.caller.redis_ends_at):
-                record = await self.state.record(answer["decision_id"] or "")
-        except TimeoutError:
-            self.state.doubt()
-        except UnavailableError:
-            record = None
-        if record is None:
+                decision = await self.records.decision(answer["decision_id"] or "")
+        except (TimeoutError, UnavailableError, InvalidInputError):
             return {**answer, "explanation": None}
         policy, per_major = seat.in_force.policy, seat.in_force.per_major
-        return {**answer, "explanation": explanation(orjson.loads(record), policy=policy, per_major=per_major)}
+        return {**answer, "explanation": explanation(decision, policy=policy, per_major=per_major)}
 
 
 def _is_fresh(seat: Seat, known: Known) -> bool:

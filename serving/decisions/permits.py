@@ -19,23 +19,24 @@ import orjson
 from pydantic import Field
 
 from decisioning.customer import CustomerId
-from decisioning.decision import Action, Decision, Exclusion, Inputs
-from decisioning.errors import UnavailableError, UnknownNameError
-from decisioning.gates.reservation import Reservation, reservation_of
-from decisioning.permit import WITHDRAWN, PermitVerdict, permit
-from decisioning.record.document import decision_from_record
+from decisioning.decision import Exclusion, Inputs
+from decisioning.errors import InvalidInputError, UnavailableError, UnknownNameError
+from decisioning.gates.reservation import Reservation, renewed_reservation
+from decisioning.permit import WITHDRAWN, DecidedMessage, PermitVerdict, decided_of, permit
 from serving.decisions.answer import because, closed
 from serving.decisions.ask import Ask
 from serving.decisions.known import unscored_inputs
 from serving.decisions.race import MAX_ATTEMPTS
+from serving.decisions.records import DecisionRecords
 from serving.decisions.repeats import refusals_now
 from serving.errors import UnknownDecisionError
 from serving.in_force.policy_in_force import InForce
+from serving.live.decision_hash import PermitContext
 from serving.live.reader import Conflict, Known
 from serving.live.store import STATE_LOST, Gone, LiveStore
 from serving.live.writer import Settlement
 from serving.log.archive import find_decisions
-from serving.log.log_rows import decision_of_position, not_sent_row, parts_of
+from serving.log.log_rows import decision_of_position, not_sent_row
 from serving.metrics import Metrics
 
 PERMIT_LASTS = timedelta(minutes=5)
@@ -83,18 +84,17 @@ class Permits:
     """Answers permits; like decisions, it never raises because a component is down."""
 
     state: LiveStore
-    log_path: Path
+    records: DecisionRecords
     in_force: Callable[[], InForce]
     now: Callable[[], datetime]
     metrics: Metrics
 
-    async def answer(self, decision_id: str, *, deadline_s: float, record: bytes | None = None) -> PermitAnswer:
+    async def answer(self, decision_id: str, *, deadline_s: float) -> PermitAnswer:
         """Whether a decision's message, or that of a position of a slate, may be sent now.
 
         Args:
             decision_id: The decision, or a position of its slate.
             deadline_s: What cannot be checked by then is denied.
-            record: The decision's record as JSON, where the caller read it from the log; Redis' own counts first.
 
         Raises:
             UnknownDecisionError: Nobody knows the decision.
@@ -102,7 +102,7 @@ class Permits:
         now, in_force = self.now(), self.in_force()
         try:
             async with asyncio.timeout(deadline_s):
-                answer = await self._settled(in_force, decision_id, now, record)
+                answer = await self._settled(in_force, decision_id, now)
         except TimeoutError:
             self.state.doubt()
             answer = _denied(decision_id, now, STATE_UNAVAILABLE)
@@ -111,21 +111,20 @@ class Permits:
         self.metrics.permits.labels(answer["permit"], next(iter(answer["reasons"]), "")).inc()
         return answer
 
-    async def _settled(self, in_force: InForce, decision_id: str, now: datetime, given: bytes | None) -> PermitAnswer:
+    async def _settled(self, in_force: InForce, decision_id: str, now: datetime) -> PermitAnswer:
         """The answer, once it is in the log together with what it changes."""
         for _ in range(MAX_ATTEMPTS):
             context = await self.state.permit_context(decision_id, in_force.supply.query(now))
-            record = None if context is None else context.record or given
-            if context is None or record is None:
-                await asyncio.to_thread(_check_archive, self.log_path, decision_id)
+            if context is None:
+                await asyncio.to_thread(_check_archive, self.records.log_path, decision_id)
                 return _denied(decision_id, now, TOO_OLD)
             if context.answer is not None:
                 return _again(context.answer)
-            decision = _position(decision_from_record(orjson.loads(record)), decision_id)
-            if decision.action is Action.HOLD:
-                return _denied(decision_id, now, NOTHING_TO_SEND)
-            person = await self._person(decision, context.known)
-            answer, settlement = _judge(in_force, decision, context.known, person, now)
+            decided = await self._decided(context)
+            if isinstance(decided, str):
+                return _denied(decision_id, now, decided)
+            person = await self._person(decided, context.known)
+            answer, settlement = _judge(in_force, decided, context.known, person, now)
             told = await self.state.settle_permit(settlement) if settlement is not None else None
             if told is None:
                 return answer
@@ -136,12 +135,23 @@ class Permits:
             self.metrics.lost(1)
         return _denied(decision_id, now, CONTENDED)
 
-    async def _person(self, decision: Decision, known: Known) -> Known | None:
+    async def _decided(self, context: PermitContext) -> DecidedMessage | str:
+        """The message, from the log where Redis kept no more than whose decision it was; or why there is none."""
+        if context.decided is not None:
+            return context.decided
+        if context.is_silence:
+            return NOTHING_TO_SEND
+        try:
+            decision = await self.records.decision(context.decision_id)
+        except InvalidInputError:
+            return TOO_OLD
+        return decided_of(decision, 1 + decision_of_position(context.decision_id)[1])
+
+    async def _person(self, decided: DecidedMessage, known: Known) -> Known | None:
         """What is known of the customer whom the decision's visitor turned out to be; None where nobody said so."""
         if known.person is None:
             return None
-        request = decision.inputs.request
-        [found] = await self.state.read_people([Ask(request=request).lookup()])
+        [found] = await self.state.read_people([Ask(request=decided.request).lookup()])
         return found if found.of is not None else None
 
 
@@ -151,54 +161,32 @@ def _check_archive(log_path: Path, decision_id: str) -> None:
         raise UnknownDecisionError
 
 
-def _position(decision: Decision, decision_id: str) -> Decision:
-    """The decision as if the position of that id were all of it."""
-    _, place = decision_of_position(decision_id)
-    if place == 0:
-        return replace(decision, further=(), ghost=None)
-    if place > len(decision.further):
-        raise UnknownDecisionError
-    position = decision.further[place - 1]
-    offer_id, channel_id, creative_id = parts_of(position.message_key)
-    return replace(
-        decision,
-        decision_id=decision_id,
-        action=Action.HOLD if offer_id is None else Action.SEND,
-        message_key=position.message_key,
-        offer_id=offer_id,
-        channel_id=channel_id,
-        creative_id=creative_id,
-        action_probability=position.action_probability,
-        further=(),
-        ghost=None,
-    )
-
-
 def _judge(
-    in_force: InForce, decision: Decision, known: Known, person: Known | None, now: datetime
+    in_force: InForce, decided: DecidedMessage, known: Known, person: Known | None, now: datetime
 ) -> tuple[PermitAnswer, Settlement | None]:
     """The answer, and what it writes; nothing where there is no contact to release.
 
     Raises:
         UnavailableError: It needs live state that was lost: the contact keeps its place until that is restored.
     """
-    inputs = unscored_inputs(in_force, Ask(request=decision.inputs.request), known, now)
-    found = _permitted(in_force, decision, inputs)
+    customer_id = decided.request.customer_id
+    inputs = unscored_inputs(in_force, Ask(request=decided.request), known, now)
+    found = _permitted(in_force, decided, inputs)
     if found.is_allowed and person is not None:
-        found = _refused_by(in_force, decision, person, now) or found
+        found = _refused_by(in_force, decided, person, now) or found
     if Exclusion.STATE_LOST in found.reasons:
         raise UnavailableError(STATE_LOST)
-    answer = _answer(decision.decision_id, now, found)
-    reservation = _reservation(in_force, decision, inputs)
+    answer = _answer(decided.decision_id, now, found)
+    reservation = _reservation(in_force, decided, inputs)
     if not reservation.contacts:
         return answer, None
     rows: tuple[tuple[str, bytes], ...] = ()
     if not found.is_allowed:
-        row = not_sent_row(decision.decision_id, decision.customer_id, now=now, cause="permit_denied")
+        row = not_sent_row(decided.decision_id, customer_id, now=now, cause="permit_denied")
         rows = (("outcomes", orjson.dumps(row)),)
     return answer, Settlement(
-        decision_id=decision.decision_id,
-        customer_id=decision.customer_id,
+        decision_id=decided.decision_id,
+        customer_id=customer_id,
         is_allowed=found.is_allowed,
         answer=orjson.dumps(answer),
         good_until=_good_until(found, now),
@@ -209,28 +197,27 @@ def _judge(
     )
 
 
-def _refused_by(in_force: InForce, decision: Decision, person: Known, now: datetime) -> PermitVerdict | None:
+def _refused_by(in_force: InForce, decided: DecidedMessage, person: Known, now: datetime) -> PermitVerdict | None:
     """What protects the customer whom a visitor turned out to be, against what was decided for the visitor."""
-    request = replace(decision.inputs.request, customer_id=CustomerId(person.of or decision.customer_id))
-    own, key = frozenset({decision.decision_id}), decision.message_key
+    request = replace(decided.request, customer_id=CustomerId(person.of or decided.request.customer_id))
+    own, key = frozenset({decided.decision_id}), decided.message_key
     return refusals_now(in_force, Ask(request=request), person, [key], now=now, own=own).get(key)
 
 
-def _permitted(in_force: InForce, decision: Decision, inputs: Inputs) -> PermitVerdict:
+def _permitted(in_force: InForce, decided: DecidedMessage, inputs: Inputs) -> PermitVerdict:
     """What the gates say now; a message or touchpoint that the catalogue no longer has is over."""
-    touchpoint = in_force.fitting.get(decision.touchpoint_id)
-    if touchpoint is None or not touchpoint.has(decision.message_key):
+    touchpoint = in_force.fitting.get(decided.request.touchpoint_id)
+    if touchpoint is None or not touchpoint.has(decided.message_key):
         return PermitVerdict(is_allowed=False, reasons=(Exclusion.EXPIRED,), details=(WITHDRAWN,))
-    return permit(in_force.policy, decision, inputs)
+    return permit(in_force.policy, decided, inputs)
 
 
-def _reservation(in_force: InForce, decision: Decision, inputs: Inputs) -> Reservation:
-    """The one contact as of now; the decision has counted as evidence already."""
+def _reservation(in_force: InForce, decided: DecidedMessage, inputs: Inputs) -> Reservation:
+    """The one contact as of now."""
     try:
-        now = replace(decision, decided_at=inputs.now, inputs=inputs)
-        return replace(reservation_of(in_force.catalogue, now), evidence={})
+        return renewed_reservation(in_force.catalogue, decided.decision_id, decided.message_key, inputs)
     except UnknownNameError:  # no longer in the catalogue: only to be released
-        own = tuple(one for one in inputs.live.contacts if one.contact_id == decision.decision_id)
+        own = tuple(one for one in inputs.live.contacts if one.contact_id == decided.decision_id)
         return Reservation(contacts=own, version=inputs.live.version, household_version=inputs.live.household_version)
 
 

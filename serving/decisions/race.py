@@ -42,20 +42,16 @@ class Race:
         conflicts: Commits that were lost, by place.
     """
 
-    def __init__(
-        self, state: LiveStore, in_force: InForce, drafts: Sequence[Draft], *, keeps_record: bool = True
-    ) -> None:
+    def __init__(self, state: LiveStore, in_force: InForce, drafts: Sequence[Draft]) -> None:
         """Prepare the race.
 
         Args:
             state: Where to commit.
             in_force: What the drafts were made with.
             drafts: n drafts, at most one per customer.
-            keeps_record: Whether Redis keeps the records for reading back.
         """
         self._state = state
         self._in_force = in_force
-        self._keeps_record = keeps_record
         self._defeats = dict.fromkeys(range(len(drafts)), 0)
         self.unsettled = dict(enumerate(drafts))
         self._lost: dict[int, Conflict] = {}
@@ -115,7 +111,7 @@ class Race:
 
     def _entry(self, place: int, settled: dict[int, Settled]) -> LogEntry | None:
         try:
-            return entry_of(self._in_force, self.unsettled[place], keeps_record=self._keeps_record)
+            return entry_of(self._in_force, self.unsettled[place])
         except Exception as error:  # noqa: BLE001 - as above
             settled[place] = Settled(draft=self.unsettled.pop(place), result=error)
             return None

@@ -1,64 +1,94 @@
-"""A decision's record, from Redis while kept there and from the log afterwards; positions of a slate share one."""
+"""Decisions read back: from the stream until they are drained, from the log afterwards; a slate's positions share one.
+
+Neither file access nor a catalogue that has to be read blocks the event loop.
+"""
 
 import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import orjson
 
-from decisioning.errors import UnavailableError
+from decisioning.decision import Decision
+from decisioning.errors import InvalidInputError, UnavailableError
+from features.models.logged_decisions import LoggedDecisions, StoredDecision
 from serving.errors import NoRecordError, UnknownDecisionError
 from serving.live.store import LiveStore
 from serving.log.archive import find_decisions
 from serving.log.log_rows import decision_of_position
 
 
-async def record_bytes(state: LiveStore, log_path: Path, decision_id: str, *, within_s: float) -> bytes:
-    """The record of a decision, or of the decision that a position of a slate belongs to, as JSON.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecisionRecords:
+    """Reads decisions by id.
 
-    A decision that the engine did not make has no record; its row in the log stands for it. Redis may take
-    `within_s` seconds.
-
-    Raises:
-        UnavailableError: Redis is away, and without it nobody can tell whether the decision exists.
-        UnknownDecisionError: Nobody knows it.
+    Attributes:
+        redis_s: How long Redis may take, in seconds.
     """
-    decision_id, place = decision_of_position(decision_id)
-    try:
-        async with asyncio.timeout(within_s):
-            record = await state.record(decision_id)
+
+    state: LiveStore
+    log_path: Path
+    logged: LoggedDecisions
+    redis_s: float
+
+    async def decision(self, decision_id: str) -> Decision:
+        """A decision; for a position of a slate, the decision that it belongs to.
+
+        Raises:
+            UnavailableError: Redis is away, and without it nobody can tell whether the decision exists.
+            UnknownDecisionError: Nobody knows it.
+            NoRecordError: It was imported, or its record cannot be read.
+        """
+        row = await self._row(decision_id)
+        if row.get("record") is None:
+            raise NoRecordError
+        decision = await asyncio.to_thread(_read, self.logged.decision, row)
+        _check_position(decision_id, len(decision.further))
+        return decision
+
+    async def document(self, decision_id: str) -> bytes:
+        """The same as people read it, as JSON; for a decision that the engine did not make, its row in the log.
+
+        Raises:
+            UnavailableError: As `decision`.
+            UnknownDecisionError: As `decision`.
+            NoRecordError: Its record cannot be read.
+        """
+        row = await self._row(decision_id)
+        if row.get("record") is None:
+            return orjson.dumps(row)
+        document = await asyncio.to_thread(_read, self.logged.document, row)
+        _check_position(decision_id, len(document.get("further", ())))
+        return orjson.dumps(document)
+
+    async def _row(self, decision_id: str) -> StoredDecision:
+        """The row of a decision, or of the one that a position belongs to."""
+        decision_id, _ = decision_of_position(decision_id)
         is_certain = True
-    except (TimeoutError, UnavailableError):
-        record, is_certain = None, False
-    if record is None:
-        record = await asyncio.to_thread(_archived, log_path, decision_id)
-    if record is not None and _has_position(record, place):
-        return record
-    if not is_certain:
-        raise UnavailableError("Redis must answer before this decision can be found; retry")
-    raise UnknownDecisionError
+        try:
+            async with asyncio.timeout(self.redis_s):
+                row = await self.state.row(decision_id)
+        except (TimeoutError, UnavailableError):
+            row, is_certain = None, False
+        if row is not None:
+            return orjson.loads(row)
+        found = (await asyncio.to_thread(find_decisions, self.log_path, [decision_id])).get(decision_id)
+        if found is not None:
+            return found
+        if not is_certain:
+            raise UnavailableError("Redis must answer before this decision can be found; retry")
+        raise UnknownDecisionError
 
 
-async def record_of(state: LiveStore, log_path: Path, decision_id: str, *, within_s: float) -> dict[str, Any]:
-    """As `record_bytes`, read; for what only a record of the engine can answer.
-
-    Raises:
-        UnavailableError: As `record_bytes`.
-        UnknownDecisionError: As `record_bytes`.
-        NoRecordError: It was imported.
-    """
-    record = orjson.loads(await record_bytes(state, log_path, decision_id, within_s=within_s))
-    if "record_version" not in record:
-        raise NoRecordError
-    return record
+def _read[T](read: Callable[[StoredDecision], T], row: StoredDecision) -> T:
+    try:
+        return read(row)
+    except InvalidInputError as error:
+        raise NoRecordError(str(error)) from error
 
 
-def _archived(log_path: Path, decision_id: str) -> bytes | None:
-    row = find_decisions(log_path, [decision_id]).get(decision_id)
-    if row is None:
-        return None
-    return row["record"].encode() if row["record"] else orjson.dumps(row)
-
-
-def _has_position(record: bytes, place: int) -> bool:
-    return place == 0 or place <= len(orjson.loads(record).get("further", ()))
+def _check_position(decision_id: str, further: int) -> None:
+    """Refuse a position that the slate does not have."""
+    if decision_of_position(decision_id)[1] > further:
+        raise UnknownDecisionError

@@ -56,9 +56,7 @@ class SilentAnswers:
         drafts = [draft_blind(in_force, ask, now, cause) for ask in asks]
         to_log = [draft for draft in drafts if self._is_for_log(draft)]
         rows: list[tuple[str, StreamRow]] = [
-            ("decisions", row)
-            for one in to_log
-            for row in decision_rows(one.decision, one.record_json, in_force.catalogue)
+            ("decisions", row) for one in to_log for row in decision_rows(one.decision, one.record, in_force.catalogue)
         ]
         rows += [
             ("outcomes", not_sent_row(position, one.decision.customer_id, now=now, cause=LOG_UNAVAILABLE))

@@ -10,6 +10,7 @@ from pathlib import Path
 from fastapi import Depends, FastAPI
 
 from features.clock import Clock, clock_of
+from features.models.logged_decisions import LoggedDecisions
 from features.models.policy_archive import PolicyArchive
 from features.models.registry import fetch_champion
 from features.settings import Settings
@@ -17,6 +18,7 @@ from features.zone_rules import rules_in_force, use_newest_rules, warn_of_old_ru
 from serving.console.routes import console_routes
 from serving.decisions.orchestrator import Orchestrator
 from serving.decisions.permits import Permits
+from serving.decisions.records import DecisionRecords
 from serving.decisions.silence import SilentAnswers
 from serving.http import api_docs, problems
 from serving.http.access import Needs
@@ -99,13 +101,22 @@ def app_from_environment() -> FastAPI:
 def _engine(settings: Settings, refresher: Refresher, now: Callable[[], datetime], metrics: Metrics) -> Engine:
     state = LiveStore.of(settings, redis_url_of(settings))
     silence = SilentAnswers(state=state, spool=Spool(settings.spool_path), decided=metrics.decided)
+    records = DecisionRecords(
+        state=state,
+        log_path=settings.log_path,
+        logged=LoggedDecisions(settings, refresher.archive),
+        redis_s=settings.deadline_ms / 1000,
+    )
     return Engine(
         settings=settings,
         now=now,
         state=state,
         refresher=refresher,
-        decisions=Orchestrator(state=state, in_force=refresher.current, counts=metrics, silence=silence),
-        permits=Permits(state=state, log_path=settings.log_path, in_force=refresher.current, now=now, metrics=metrics),
+        records=records,
+        decisions=Orchestrator(
+            state=state, in_force=refresher.current, counts=metrics, silence=silence, records=records
+        ),
+        permits=Permits(state=state, records=records, in_force=refresher.current, now=now, metrics=metrics),
         intake=Intake(state=state, log_path=settings.log_path, now=now),
         keys=KeyRing(settings.keys_path),
         metrics=metrics,

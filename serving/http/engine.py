@@ -9,6 +9,7 @@ from starlette.requests import HTTPConnection
 from features.settings import Settings
 from serving.decisions.orchestrator import Orchestrator
 from serving.decisions.permits import Permits
+from serving.decisions.records import DecisionRecords
 from serving.http.api_keys import KeyRing
 from serving.in_force.refresher import Refresher
 from serving.live.store import LiveStore
@@ -30,6 +31,7 @@ class Engine:
     now: Callable[[], datetime]
     state: LiveStore
     refresher: Refresher
+    records: DecisionRecords
     decisions: Orchestrator
     permits: Permits
     intake: Intake

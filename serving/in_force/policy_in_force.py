@@ -1,7 +1,7 @@
 """What decisions are made with at this moment: policy, feature schema and models that fit together, swapped as one."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import numpy as np
@@ -9,12 +9,14 @@ import numpy as np
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import InvalidInputError
 from decisioning.policy import Policy
+from decisioning.record.vocabulary import Vocabulary
 from decisioning.scoring import FeatureVector
 from decisioning.value_model import MessageValues, ValueModel
 from features.catalogue.building.money import to_minor
 from features.computing.feature_schema import FeatureSchema
 from features.computing.feature_set import feature_schema
 from features.models.fit import ModelFit, fit_model
+from features.models.logged_decisions import feature_names
 from features.online.record_reader import RecordReader
 from serving.in_force.content_fit import Fitting
 from serving.live.book import book_lasts
@@ -48,6 +50,8 @@ class InForce:
         events_kept: How many events of a type recent behaviour keeps, by type, where rules count beyond the default.
         arm_models: Models that experiment arms decide with, by their alias in the registry; those that fit.
         arm_problems: Why an arm's model is not here, by alias.
+        vocabularies: What records need not repeat, by touchpoint; empty while catalogue or schema are not archived, for
+            records must then be whole.
     """
 
     policy: Policy
@@ -65,6 +69,7 @@ class InForce:
     events_kept: Mapping[str, int] = field(default_factory=dict[str, int])
     arm_models: Mapping[str, ArmModel] = field(default_factory=dict[str, ArmModel])
     arm_problems: Mapping[str, str] = field(default_factory=dict[str, str])
+    vocabularies: Mapping[str, Vocabulary] = field(default_factory=dict[str, Vocabulary])
 
     @property
     def catalogue(self) -> Catalogue:
@@ -75,6 +80,13 @@ class InForce:
     def per_major(self) -> float:
         """Minor units per major unit of the currency."""
         return to_minor(1.0, self.policy.catalogue.currency)
+
+    def archived(self) -> "InForce":
+        """The same, once its catalogue and schema are archived: records leave out what these say."""
+        names = feature_names({self.schema.fingerprint: self.schema})
+        return replace(
+            self, vocabularies={name: Vocabulary(self.catalogue, name, names) for name in self.catalogue.touchpoints}
+        )
 
     def keeps(self, event_type: str) -> int:
         """How many events of a type recent behaviour keeps."""

@@ -53,6 +53,7 @@ class Refresher:
     needs: tuple[Need, ...] = ()
     _known: dict[str, FeatureSchema] = field(default_factory=dict[str, FeatureSchema], init=False)
     _kept: str | None = field(default=None, init=False)
+    _looked_at: str | None = field(default=None, init=False)
     _arms: dict[str, ModelSource] = field(default_factory=dict[str, ModelSource], init=False)
 
     def current(self) -> InForce:
@@ -149,22 +150,28 @@ class Refresher:
 
     def _keep(self) -> None:
         """Keep what decides now, so that its decisions can be replayed; a full disk stops no decision."""
-        if self.archive is None or self.in_force is None or self.in_force.policy.version == self._kept:
+        if self.archive is None or self.in_force is None:
             return
         policy = self.in_force.policy
+        if policy.version != self._looked_at:
+            self._archive_policy(self.archive, self.in_force)
+        if policy.version == self._kept and not self.in_force.vocabularies:
+            self.in_force = self.in_force.archived()
+
+    def _archive_policy(self, archive: PolicyArchive, in_force: InForce) -> None:
+        version = in_force.policy.version
         try:
             settle(self.catalogues.folder, self.now())
         except (InvalidInputError, OSError) as error:
-            _LOG.error("ledger_not_written", policy_version=policy.version, problem=str(error))
+            _LOG.error("ledger_not_written", policy_version=version, problem=str(error))
         try:
-            self.archive.keep(self.catalogues.folder, policy)
-            self._kept = policy.version
-        except LogUnavailableError as error:
-            _LOG.error("policy_not_kept", policy_version=policy.version, problem=str(error))
-        try:
-            keep_schema(self.settings, self.in_force.schema)
-        except FeatureUnavailableError as error:
-            _LOG.error("schema_not_kept", schema=self.in_force.schema.fingerprint, problem=str(error))
+            is_kept = archive.keep(self.catalogues.folder, in_force.policy)
+            keep_schema(self.settings, in_force.schema)
+        except (LogUnavailableError, FeatureUnavailableError) as error:
+            _LOG.error("policy_not_kept", policy_version=version, problem=str(error))
+            return
+        self._looked_at = version
+        self._kept = version if is_kept else None
 
     async def run(self, every_s: float) -> None:
         """Look again and again, until cancelled."""

@@ -1,4 +1,6 @@
-"""The hash of a decision, kept until its time to live ends: whose it is, its record, its permit and what it holds.
+"""The hash of a decision, kept until its time to live ends: whose it is, what was asked, its permit, what it holds.
+
+Its record is in the log alone: in the stream, under the id that `entry` names, until the drain has stored it.
 
 Written by the scripts `COMMIT_DECISION`, `SETTLE_PERMIT` and `RESTORE_DECISION`; what it holds also by `TAKE_IN` and by
 every script that sweeps; read by `READ_PERMIT` and by `LiveStore`.
@@ -7,10 +9,15 @@ every script that sweeps; read by `READ_PERMIT` and by `LiveStore`.
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 import orjson
 
 from decisioning.catalogue.contact_policy import Touch
+from decisioning.catalogue.message import SILENCE
+from decisioning.decision import Request
+from decisioning.permit import DecidedMessage
+from decisioning.record.document import facts_from_plain, facts_to_plain
 from serving.live.encoding import moment_in, touch_in
 from serving.live.reader import IsLost, Known, known_in, supply_of, without
 from serving.live.redis_link import Reply
@@ -22,8 +29,8 @@ class DecisionField(StrEnum):
     CUSTOMER_ID = "customer_id"
     CHANNEL = "channel"  # empty for silence
     DECIDED_AT = "decided_at"  # 16 digits
-    RECORD = "record"  # JSON; not where the log alone keeps it, and not at a further position of a slate
-    FIRST = "first"  # key of the first position of the slate, which has the record
+    ASK = "ask"  # the message and what its ask said, JSON; not for silence
+    ENTRY = "entry"  # id of its row in the stream
     TOUCH = "touch"  # JSON
     HOUSEHOLD = "household"  # whose book has the contact too
     USES = "uses"  # what the message uses up, JSON by counter
@@ -55,17 +62,49 @@ class PermitContext:
     """Everything that a permit is judged by.
 
     Attributes:
-        record: The decision's record, as JSON; None where the log alone keeps it. A further position of a slate has the
-            record of the first.
+        decided: The message, and what its ask said; None for silence, and where nobody wrote it down.
+        is_silence: The decision, or this position of its slate, has no message.
         known: The customer as known now; what the decision itself holds of counters is taken out of `known.supply`.
         answer: An earlier answer that still stands, as JSON: give it again.
     """
 
     decision_id: str
     customer_id: str
-    record: bytes | None
+    decided: DecidedMessage | None
+    is_silence: bool
     known: Known
     answer: bytes | None
+
+
+def ask_text(request: Request, message_key: str) -> bytes:
+    """The field `ASK`: what `decided_in` needs beside the id and the customer; empty for silence."""
+    if message_key == SILENCE:
+        return b""
+    told: dict[str, Any] = {
+        "touchpoint": request.touchpoint_id,
+        "message": message_key,
+        "context": facts_to_plain(request.context),
+        "stage": request.stage_id,
+        "exclude_offers": sorted(request.excluded_offers),
+    }
+    channels = {} if request.channels is None else {"channels": sorted(request.channels)}
+    return orjson.dumps({name: value for name, value in told.items() if value} | channels)
+
+
+def decided_in(ask: bytes, decision_id: str, customer_id: str) -> DecidedMessage:
+    """The message that a field `ASK` says was decided for; the key of the request is not kept."""
+    told = orjson.loads(ask)
+    channels = told.get("channels")
+    request = Request(
+        customer_id=customer_id,
+        touchpoint_id=told["touchpoint"],
+        request_key="",
+        context=facts_from_plain(told.get("context", {})),
+        channels=None if channels is None else frozenset(channels),
+        excluded_offers=frozenset(told.get("exclude_offers", ())),
+        stage_id=told.get("stage"),
+    )
+    return DecidedMessage(decision_id=decision_id, request=request, message_key=told["message"])
 
 
 def owner_of(reply: list[bytes | None]) -> Owner | None:
@@ -83,7 +122,7 @@ def owner_of(reply: list[bytes | None]) -> Owner | None:
 
 def permit_context_of(decision_id: str, reply: Reply, is_lost: IsLost) -> PermitContext:
     """What the script that reads for a permit answered."""
-    customer, record, answer, held, features, profile, state, supply, mark = reply
+    customer, ask, channel, answer, held, features, profile, state, supply, mark = reply
     known = known_in(
         state,
         features=features,
@@ -92,5 +131,10 @@ def permit_context_of(decision_id: str, reply: Reply, is_lost: IsLost) -> Permit
         is_lost=is_lost(mark),
     )
     return PermitContext(
-        decision_id=decision_id, customer_id=customer.decode(), record=record, known=known, answer=answer
+        decision_id=decision_id,
+        customer_id=customer.decode(),
+        decided=None if ask is None else decided_in(ask, decision_id, customer.decode()),
+        is_silence=not channel,
+        known=known,
+        answer=answer,
     )

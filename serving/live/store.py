@@ -289,12 +289,16 @@ class LiveStore:
         replies = await self._ask([("EXISTS", profile_key(one)) for one in distinct]) if distinct else []
         return frozenset(one for one, reply in zip(distinct, replies, strict=True) if reply)
 
-    async def record(self, decision_id: str) -> bytes | None:
-        """The record of a decision, as JSON; None where Redis does not hold it (any more)."""
+    async def row(self, decision_id: str) -> bytes | None:
+        """The row of a decision that waits for the drain, as JSON; None where none does (any more)."""
         shard = shard_in(decision_id)
         if shard is None:
             return None
-        return (await self._ask([("HGET", decision_key(decision_id, shard), DecisionField.RECORD)]))[0]
+        [entry] = await self._ask([("HGET", decision_key(decision_id, shard), DecisionField.ENTRY)])
+        if entry is None:
+            return None
+        [found] = await self._ask([("XRANGE", stream_key(shard), entry, entry)])
+        return found[0][1][3] if found else None
 
     async def take(self, table: str, takings: Sequence[Taking]) -> list[Taken]:
         """Take n reports in, each in one step: its row in the log, the mark that it was seen, and what it changes.

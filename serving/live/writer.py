@@ -33,6 +33,7 @@ class FurtherRow:
     decision_id: str
     channel_id: str | None
     row: bytes
+    ask: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +43,7 @@ class LogEntry:
     Attributes:
         channel_id: The channel of the message, None for silence.
         row: One row of the canonical table `decisions`, as JSON.
-        record: The full record, as JSON; empty where the log alone keeps it.
+        ask: What a permit will need, see `decision_hash.ask_text`; empty for silence.
         answer: What a repeat of the ask will get, as JSON.
         stored_at: Key of that answer; None where the ask cannot be repeated.
         sticky_seconds: How long the answer is kept.
@@ -57,7 +58,7 @@ class LogEntry:
     customer_id: str
     channel_id: str | None
     row: bytes
-    record: bytes
+    ask: bytes = b""
     answer: bytes = b""
     stored_at: str | None = None
     sticky_seconds: float = 0.0
@@ -139,9 +140,9 @@ def commit_call(entry: LogEntry, *, now: datetime, decision_ttl_ms: int, token: 
     if entry.stored_at:
         keys.append(entry.stored_at)
     reservation = entry.reservation if entry.reservation is not None and entry.reservation.contacts else None
-    rows: list[bytes | str] = [entry.row, entry.channel_id or "", entry.record]
+    rows: list[bytes | str] = [entry.row, entry.channel_id or "", entry.ask]
     for one in entry.further:
-        rows += [one.row, one.channel_id or "", b""]
+        rows += [one.row, one.channel_id or "", one.ask]
     return (
         len(keys),
         *keys,

@@ -13,6 +13,7 @@ from decisioning.catalogue.limits import Supply
 from decisioning.errors import FeatureUnavailableError
 from features.computing.feature_set import feature_schema
 from features.log.tombstones import tombstones_of
+from features.models.logged_decisions import LoggedDecisions
 from features.models.schema_archive import known_schemas
 from features.online.profiles import decode_profile
 from features.online.record import decode_record, record_schema
@@ -20,7 +21,6 @@ from features.online.redis_keys import shard_of, stream_key
 from features.privacy.audit_trail import Act, note_act
 from features.privacy.purposes import DataRules, data_rules
 from features.settings import Settings
-from serving.live.decision_hash import DecisionField
 from serving.live.reader import Known, Lookup, known_of, read_call
 from serving.live.scripts import READ
 from serving.log.drain import open_redis
@@ -86,7 +86,7 @@ def _in_redis(
         _holding("redis/answers", "made here", "give a repeated ask the same answer",
                  "as long as the touchpoint says", _texts(client, traces)),
         _holding("redis/stream", "made or reported here", "bring it into the log", "seconds",
-                 _entries(client, customer_id, traces)),
+                 _entries(settings, client, customer_id, traces)),
     ]  # fmt: skip
     return [one for one in found if one["rows"]]
 
@@ -135,13 +135,9 @@ _OF_NOBODY = frozenset({"version", "household_version", "household_contacts"})
 
 
 def _decisions(client: Redis, traces: RedisTraces) -> list[dict[str, Any]]:
-    from features.privacy.holdings import without_others
-
     rows: list[dict[str, Any]] = []
     for key in traces.decisions:
         fields = {_text(name): _text(value) for name, value in cast("dict[bytes, bytes]", client.hgetall(key)).items()}
-        if DecisionField.RECORD in fields:
-            fields[DecisionField.RECORD] = without_others(orjson.loads(fields[DecisionField.RECORD]))
         rows.append({"decision_id": key.partition(":d:")[2], **fields})
     return rows
 
@@ -151,17 +147,16 @@ def _texts(client: Redis, traces: RedisTraces) -> list[Any]:
     return [orjson.loads(one) for one in found if one]
 
 
-def _entries(client: Redis, customer_id: str, traces: RedisTraces) -> list[dict[str, Any]]:
-    from features.privacy.holdings import SECRETS, without_others
+def _entries(settings: Settings, client: Redis, customer_id: str, traces: RedisTraces) -> list[dict[str, Any]]:
+    from features.privacy.holdings import RECORD, SECRETS, told_record
 
+    hidden, logged = {*SECRETS, RECORD}, LoggedDecisions(settings)
     rows: list[dict[str, Any]] = []
     for entry_id in traces.entries:
         for _, fields in cast("list[Any]", client.xrange(stream_key(shard_of(customer_id)), entry_id, entry_id)):
             row: Mapping[str, Any] = orjson.loads(fields[b"row"])
-            plain = {name: value for name, value in row.items() if name not in SECRETS and value is not None}
-            if "record" in plain:
-                plain["record"] = without_others(orjson.loads(plain["record"]))
-            rows.append({"table": _text(fields[b"table"]), **plain})
+            plain = {name: value for name, value in row.items() if name not in hidden and value is not None}
+            rows.append({"table": _text(fields[b"table"]), **plain, **told_record(logged, row)})
     return rows
 
 

@@ -13,6 +13,7 @@ from decisioning.catalogue.limits import Supply
 from decisioning.errors import UnavailableError
 from features.log.event_log import EventLog
 from features.log.restorable import decisions_since, has_chains, identities_in
+from features.models.logged_decisions import READ_COLUMNS, LoggedDecisions
 from features.models.policy_archive import PolicyArchive
 from features.settings import Settings
 from serving.in_force.policy_in_force import InForce
@@ -22,7 +23,7 @@ from serving.live.reader import RECENT, Lookup, known_of, read_call
 from serving.live.redis_link import Command
 from serving.live.scripts import READ, RESTORE_DECISION, TAKE_IN, Script
 from serving.live.writer import Taking, take_in_call
-from serving.restoration.taken import COLUMNS, Restorer
+from serving.restoration.taken import Restorer
 from serving.restoration.words import events_of, exposures_of, outcomes_of
 
 _TOGETHER = 500
@@ -56,9 +57,11 @@ def restore_books(
         UnavailableError: Redis went away; run it again.
         LogUnavailableError: The log could not be read.
     """
+    archive = PolicyArchive(settings.catalogues_path)
     restorer = Restorer(
         in_force=in_force,
-        archive=PolicyArchive(settings.catalogues_path),
+        archive=archive,
+        logged=LoggedDecisions(settings, archive),
         now=now,
         decision_ttl=timedelta(days=settings.decision_ttl_days),
         was_lost=was_lost,
@@ -77,7 +80,7 @@ def restore_books(
 
 def _decisions(log: EventLog, restorer: Restorer) -> Iterator[Command]:
     """Decisions that may still count; of a state that was lost, for its counters, all that sent anything."""
-    for row in decisions_since(log, restorer.oldest_contact, COLUMNS, or_sent=restorer.was_lost):
+    for row in decisions_since(log, restorer.oldest_contact, READ_COLUMNS, or_sent=restorer.was_lost):
         yield restorer.call(row, log.erased.token(row["customer_id"]))
 
 

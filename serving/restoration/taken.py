@@ -13,27 +13,23 @@ import orjson
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.contact_policy import Contact, Touch
 from decisioning.catalogue.message import SILENCE, MessageClass
+from decisioning.decision import Decision
 from decisioning.errors import InvalidInputError
 from decisioning.gates.capacity import uses
 from decisioning.gates.contact_ledger import GHOST_SUFFIX
-from decisioning.record.document import decision_from_record
 from features.log.restorable import StoredRow
+from features.models.logged_decisions import LoggedDecisions
 from features.models.policy_archive import PolicyArchive
 from features.online.redis_keys import book_key, decision_key, household_pointer_key, shard_of
 from serving.decisions.repeats import answer_again
 from serving.in_force.policy_in_force import InForce
 from serving.live.book import contact_text
 from serving.live.changes import touch_in_catalogue
+from serving.live.decision_hash import ask_text
 from serving.live.encoding import time_text, touch_text
 from serving.live.redis_link import Command
 from serving.live.writer import counter_ttl_ms
-from serving.log.log_rows import decision_of_position, parts_of
-
-COLUMNS = (
-    "decision_id", "customer_id", "decided_at", "touchpoint", "offer_id", "channel", "creative_id", "policy_version",
-    "ghost", "record",
-)  # fmt: skip
-"""Columns of `decisions` that are looked at."""
+from serving.log.log_rows import parts_of
 
 _OLD_DECISIONS_KEPT = timedelta(days=7)
 _COUNTERS_LAST = timedelta(days=70)
@@ -46,6 +42,7 @@ class Restorer:
     Attributes:
         in_force: The catalogue in force, for rows whose own catalogue is not archived.
         archive: Earlier catalogues.
+        logged: Reads decisions.
         now: The moment of restoring.
         decision_ttl: How long decisions can be read back.
         was_lost: Live state was lost, so that counters lack what decisions used.
@@ -53,6 +50,7 @@ class Restorer:
 
     in_force: InForce
     archive: PolicyArchive
+    logged: LoggedDecisions
     now: datetime
     decision_ttl: timedelta
     was_lost: bool
@@ -64,12 +62,12 @@ class Restorer:
         return self.now - self.in_force.book_lasts
 
     def call(self, row: StoredRow, token: str) -> Command:
-        """Keys and arguments of the script `RESTORE_DECISION` for one row of `COLUMNS`."""
+        """Keys and arguments of the script `RESTORE_DECISION` for one row of `READ_COLUMNS`."""
         who, ident, at = row["customer_id"], row["decision_id"], row["decided_at"]
-        first, place = decision_of_position(ident)
         shard, wanted = shard_of(who), self._wanted(row)
+        decision = self._decision(row) if at + self.decision_ttl > self.now else None
         keys = [book_key(who), household_pointer_key(who), decision_key(ident, shard)]
-        stored_at, answer, lasting_ms = self._answer(row)
+        stored_at, answer, lasting_ms = self._answer(row, decision)
         if stored_at:
             keys.append(stored_at)
         return (
@@ -82,13 +80,19 @@ class Restorer:
             orjson.dumps(wanted),
             who,
             row["channel"] or "",
-            (row["record"] or "") if at + self.decision_ttl > self.now else "",
+            b"" if decision is None else ask_text(decision.inputs.request, decision.message_key),
             self._ttl_ms(row, has_uses="uses" in wanted),
-            decision_key(first, shard) if place else "",
             answer,
             lasting_ms,
             time_text(at),
         )
+
+    def _decision(self, row: StoredRow) -> Decision | None:
+        """The decision of a row; None where it has no record that can be read."""
+        try:
+            return None if row["record"] is None else self.logged.decision(row)
+        except InvalidInputError:
+            return None
 
     def touch(self, row: StoredRow) -> Touch | None:
         """What the message was, by the catalogue that chose it; where none knows it, it counts as marketing."""
@@ -161,17 +165,17 @@ class Restorer:
             left = max(left, _OLD_DECISIONS_KEPT)
         return max(0, int(left / timedelta(milliseconds=1)))
 
-    def _answer(self, row: StoredRow) -> tuple[str, bytes, int]:
+    def _answer(self, row: StoredRow, decision: Decision | None) -> tuple[str, bytes, int]:
         """Where the ask's answer is kept, the answer, and for how long; empty where it is over."""
         nothing = ("", b"", 0)
         touchpoint = self.in_force.catalogue.touchpoints.get(row["touchpoint"] or "")
-        if row["record"] is None or touchpoint is None or not touchpoint.sticky_seconds:
+        if decision is None or touchpoint is None or not touchpoint.sticky_seconds:
             return nothing
         if row["decided_at"] + timedelta(seconds=touchpoint.sticky_seconds) <= self.now:
             return nothing
         try:
-            found = answer_again(self.in_force, decision_from_record(orjson.loads(row["record"])))
-        except (InvalidInputError, orjson.JSONDecodeError, KeyError):
+            found = answer_again(self.in_force, decision)
+        except KeyError:  # the catalogue in force lacks something that it names
             return nothing
         if found is None:
             return nothing

@@ -25,7 +25,7 @@ from decisioning.customer import Consent
 from decisioning.decision import Decision, Exclusion, Inputs, Placement, Reason
 from decisioning.errors import ModelUnavailableError
 from decisioning.live import LiveState
-from decisioning.permit import permit
+from decisioning.permit import decided_of, permit
 from decisioning.policy import Policy, decide
 from decisioning.rules.predicate import Compare, Comparison, Not
 
@@ -123,7 +123,7 @@ def test_what_is_no_longer_published_is_not_sent(
     decision = sent(running, inputs_of)
     creatives = tuple(one for one in plain_catalogue.creatives if one.offer_id != "ten-percent")
     stopped = Policy(replace(running.catalogue, creatives=creatives))
-    assert permit(stopped, decision, decision.inputs).reasons == (Exclusion.EXPIRED,)
+    assert permit(stopped, decided_of(decision), decision.inputs).reasons == (Exclusion.EXPIRED,)
 
 
 def sent(policy: Policy, inputs_of: MakeInputs, **fields: Any) -> Decision:
@@ -185,7 +185,7 @@ def test_consent_withdrawn_between_decision_and_sending_stops_the_message(
     decision = sent(policy, inputs_of)
     no = Consent(channel_id="email", purpose="marketing", is_granted=False, recorded_at=now + HOUR)
     later = replace(decision.inputs, now=now + 2 * HOUR, live=LiveState(consents=(no,)))
-    assert permit(policy, decision, later).reasons == (Exclusion.NO_CONSENT,)
+    assert permit(policy, decided_of(decision), later).reasons == (Exclusion.NO_CONSENT,)
 
 
 def test_no_answer_is_no_consent(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:

@@ -32,7 +32,7 @@ from decisioning.decision import Decision, Exclusion, Inputs, Placement
 from decisioning.errors import InvalidInputError
 from decisioning.gates.reservation import reservation_of
 from decisioning.live import StageMove
-from decisioning.permit import PermitVerdict, permit
+from decisioning.permit import PermitVerdict, decided_of, permit
 from decisioning.policy import Policy, decide
 from decisioning.rules.predicate import Compare, Comparison
 
@@ -119,7 +119,7 @@ def test_a_message_does_not_stand_in_its_own_way(tight: Policy, inputs_of: MakeI
     decision = decided(tight, inputs_of)
     inputs = since(tight, decision)
     assert inputs.live.contacts, "its own contact is in the book"
-    assert permit(tight, decision, inputs) == PermitVerdict(is_allowed=True)
+    assert permit(tight, decided_of(decision), inputs) == PermitVerdict(is_allowed=True)
 
 
 def denied(answer: PermitVerdict) -> tuple[Exclusion, ...]:
@@ -192,16 +192,16 @@ CHANGES: Mapping[str, tuple[Change, Exclusion]] = {
 def test_what_changed_since_the_decision_denies_the_permit(tight: Policy, inputs_of: MakeInputs, change: str) -> None:
     spoil, reason = CHANGES[change]
     decision = decided(tight, inputs_of)
-    answer = permit(tight, decision, spoil(since(tight, decision), decision, tight))
+    answer = permit(tight, decided_of(decision), spoil(since(tight, decision), decision, tight))
     assert denied(answer) == (reason,)
-    assert permit(tight, decision, since(tight, decision)).is_allowed
+    assert permit(tight, decided_of(decision), since(tight, decision)).is_allowed
 
 
 def test_a_cap_counts_what_was_sent_meanwhile_and_says_when_to_ask_again(tight: Policy, inputs_of: MakeInputs) -> None:
     decision = decided(tight, inputs_of)
     inputs = since(tight, decision)
     contacts = (*inputs.live.contacts, another(decision, tight, inputs.now - timedelta(hours=1)))
-    answer = permit(tight, decision, with_live(inputs, contacts=contacts))
+    answer = permit(tight, decided_of(decision), with_live(inputs, contacts=contacts))
     assert set(denied(answer)) == {Exclusion.CAP_REACHED}
     assert answer.details[0] in {"cap day: 1 of 1 in 1 day", "cap home: 1 of 1 in 1 day per household"}
     assert answer.retry_at == inputs.now + timedelta(hours=23)
@@ -209,7 +209,7 @@ def test_a_cap_counts_what_was_sent_meanwhile_and_says_when_to_ask_again(tight: 
 
 def test_a_permit_refused_at_night_says_when_it_is_morning(tight: Policy, inputs_of: MakeInputs) -> None:
     decision = decided(tight, inputs_of)
-    answer = permit(tight, decision, since(tight, decision, now=datetime(2026, 11, 1, 23, tzinfo=UTC)))
+    answer = permit(tight, decided_of(decision), since(tight, decision, now=datetime(2026, 11, 1, 23, tzinfo=UTC)))
     assert denied(answer) == (Exclusion.QUIET_HOURS,)
     assert answer.retry_at == datetime(2026, 11, 2, 7, tzinfo=UTC)
 
@@ -217,7 +217,7 @@ def test_a_permit_refused_at_night_says_when_it_is_morning(tight: Policy, inputs
 def test_a_refusal_that_time_does_not_lift_has_no_moment(tight: Policy, inputs_of: MakeInputs) -> None:
     decision = decided(tight, inputs_of)
     inputs = with_live(since(tight, decision), consents=(withdrawal(decision.decided_at),))
-    answer = permit(tight, decision, replace(inputs, now=datetime(2026, 11, 1, 23, tzinfo=UTC)))
+    answer = permit(tight, decided_of(decision), replace(inputs, now=datetime(2026, 11, 1, 23, tzinfo=UTC)))
     assert denied(answer) == (Exclusion.NO_CONSENT, Exclusion.QUIET_HOURS)
     assert answer.details[0] == "marketing on email: refused on 2026-11-01, source call"
     assert answer.retry_at is None
@@ -226,9 +226,9 @@ def test_a_refusal_that_time_does_not_lift_has_no_moment(tight: Policy, inputs_o
 def test_an_offer_that_ended_meanwhile_is_not_sent(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
     policy = tight_policy(plain_catalogue, valid_until=datetime(2026, 11, 1, 14, tzinfo=UTC))
     decision = decided(policy, inputs_of)
-    assert denied(permit(policy, decision, since(policy, decision))) == (Exclusion.EXPIRED,)
+    assert denied(permit(policy, decided_of(decision), since(policy, decision))) == (Exclusion.EXPIRED,)
     early = since(policy, decision, now=datetime(2026, 11, 1, 13, 59, tzinfo=UTC))
-    assert permit(policy, decision, early).is_allowed
+    assert permit(policy, decided_of(decision), early).is_allowed
 
 
 def test_offers_that_must_not_meet_are_looked_for_again(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
@@ -238,7 +238,7 @@ def test_offers_that_must_not_meet_are_looked_for_again(plain_catalogue: Catalog
     inputs = since(policy, decision)
     (own,) = inputs.live.contacts
     coffee = replace(own, contact_id="D-2", touch=replace(own.touch, offer_id="free-coffee"))
-    answer = permit(policy, decision, with_live(inputs, contacts=(own, coffee)))
+    answer = permit(policy, decided_of(decision), with_live(inputs, contacts=(own, coffee)))
     assert denied(answer) == (Exclusion.INCOMPATIBLE,)
 
 
@@ -250,7 +250,7 @@ def test_suitability_is_asked_again_and_applicability_is_not(
         policy = tight_policy(plain_catalogue, **{layer: recent})
         decision = decided(policy, inputs_of)
         inputs = since(policy, decision, features=features_of(purchase_recency_days=11.0))
-        assert denied(permit(policy, decision, inputs)) == expected
+        assert denied(permit(policy, decided_of(decision), inputs)) == expected
 
 
 def test_without_features_a_rule_over_them_cannot_be_checked(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
@@ -259,7 +259,7 @@ def test_without_features_a_rule_over_them_cannot_be_checked(plain_catalogue: Ca
     decision = decided(policy, inputs_of)
     inputs = since(policy, decision)
     for blind in (replace(inputs, features=None), with_live(inputs, has_opted_out_of_profiling=True)):
-        assert denied(permit(policy, decision, blind)) == (Exclusion.NOT_ELIGIBLE,)
+        assert denied(permit(policy, decided_of(decision), blind)) == (Exclusion.NOT_ELIGIBLE,)
 
 
 def test_what_the_choice_settled_is_not_asked_again(
@@ -268,16 +268,16 @@ def test_what_the_choice_settled_is_not_asked_again(
     policy = tight_policy(plain_catalogue, stages=frozenset({"active"}))
     decision = decided(policy, inputs_of)
     inputs = with_live(since(policy, decision), stage=StageMove(stage_id="lapsed", at=decision.decided_at))
-    assert permit(policy, decision, inputs).is_allowed
+    assert permit(policy, decided_of(decision), inputs).is_allowed
     tested = replace(
         policy.catalogue,
         holdout=Holdout(share=1.0, salt="h"),
         experiments=(experiment_of(ArmPolicy.SILENCE),),
         exploration=Exploration(epsilon=1.0),
     )
-    assert permit(Policy(tested), decision, inputs).is_allowed
+    assert permit(Policy(tested), decided_of(decision), inputs).is_allowed
     asked = replace(inputs.request, channels=frozenset({"push"}), excluded_offers=frozenset({OFFER}))
-    assert permit(policy, decision, replace(inputs, request=asked)).is_allowed
+    assert permit(policy, decided_of(decision), replace(inputs, request=asked)).is_allowed
 
 
 def test_the_context_of_the_ask_still_counts(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
@@ -285,7 +285,7 @@ def test_the_context_of_the_ask_still_counts(plain_catalogue: Catalogue, inputs_
     policy = tight_policy(plain_catalogue, eligibility=german)
     decision = decided(policy, inputs_of, context={"language": "de"})
     inputs = since(policy, decision)
-    assert permit(policy, decision, replace(inputs, request=replace(inputs.request, context={}))).is_allowed
+    assert permit(policy, decided_of(decision), replace(inputs, request=replace(inputs.request, context={}))).is_allowed
 
 
 def test_a_message_that_left_the_catalogue_is_stopped_at_once(tight: Policy, inputs_of: MakeInputs) -> None:
@@ -294,7 +294,7 @@ def test_a_message_that_left_the_catalogue_is_stopped_at_once(tight: Policy, inp
     creatives = tuple(one for one in tight.catalogue.creatives if one.offer_id != OFFER)
     touchpoints = {"app-home": tight.catalogue.touchpoints["app-home"]}
     for gone in (replace(tight.catalogue, creatives=creatives), replace(tight.catalogue, touchpoints=touchpoints)):
-        answer = permit(Policy(gone), decision, inputs)
+        answer = permit(Policy(gone), decided_of(decision), inputs)
         assert denied(answer) == (Exclusion.EXPIRED,)
         assert answer.details == ("no longer in the catalogue",)
 
@@ -302,7 +302,9 @@ def test_a_message_that_left_the_catalogue_is_stopped_at_once(tight: Policy, inp
 def test_a_stage_that_left_the_catalogue_stops_nothing(tight: Policy, inputs_of: MakeInputs) -> None:
     decision = decided(tight, inputs_of, stage_id="new")
     stages = tuple(stage for stage in tight.catalogue.stages if stage.stage_id != "new")
-    assert permit(Policy(replace(tight.catalogue, stages=stages)), decision, since(tight, decision)).is_allowed
+    assert permit(
+        Policy(replace(tight.catalogue, stages=stages)), decided_of(decision), since(tight, decision)
+    ).is_allowed
 
 
 def test_the_next_days_slot_is_not_the_one_that_was_kept(tight: Policy, inputs_of: MakeInputs) -> None:
@@ -310,10 +312,10 @@ def test_the_next_days_slot_is_not_the_one_that_was_kept(tight: Policy, inputs_o
     tomorrow = datetime(2026, 11, 2, 12, tzinfo=UTC)
     used = {"limit:mails:2026-11-01": 1.0, "limit:mails:2026-11-02": 1.0}
     inputs = since(tight, decision, now=tomorrow, supply=Supply(used=used))
-    answer = permit(tight, decision, inputs)
+    answer = permit(tight, decided_of(decision), inputs)
     assert denied(answer) == (Exclusion.CAPACITY_FULL,)
     assert answer.retry_at == datetime(2026, 11, 3, 7, tzinfo=UTC)  # slots from midnight, awake from 08:00 in Berlin
-    assert permit(tight, decision, replace(inputs, supply=Supply())).is_allowed
+    assert permit(tight, decided_of(decision), replace(inputs, supply=Supply())).is_allowed
 
 
 @pytest.mark.parametrize("message_class", [MessageClass.MANDATORY, MessageClass.TRANSACTIONAL])
@@ -325,26 +327,26 @@ def test_a_class_bypasses_at_the_permit_what_it_bypassed_before(
     inputs = since(policy, decision, now=datetime(2026, 11, 1, 23, tzinfo=UTC))
     contacts = (*inputs.live.contacts, another(decision, policy, inputs.now))
     inputs = with_live(inputs, contacts=contacts, consents=(withdrawal(inputs.now),))
-    assert permit(policy, decision, inputs).is_allowed
-    assert denied(permit(policy, decision, with_profile(inputs, reachable_channels=frozenset()))) == (
+    assert permit(policy, decided_of(decision), inputs).is_allowed
+    assert denied(permit(policy, decided_of(decision), with_profile(inputs, reachable_channels=frozenset()))) == (
         Exclusion.NOT_REACHABLE,
     )
 
 
 def test_an_unknown_customer_gets_no_permit(tight: Policy, inputs_of: MakeInputs) -> None:
     decision = decided(tight, inputs_of)
-    answer = permit(tight, decision, since(tight, decision, customer=None, features=None))
+    answer = permit(tight, decided_of(decision), since(tight, decision, customer=None, features=None))
     assert {Exclusion.NO_CONSENT, Exclusion.NOT_REACHABLE} <= set(denied(answer))
 
 
 def test_silence_needs_no_permit_and_a_position_must_have_been_decided(tight: Policy, inputs_of: MakeInputs) -> None:
     silent = decide(tight, inputs_of(tight, consents=()), "D-1")
     with pytest.raises(InvalidInputError, match="decision must have a message to permit, got silence"):
-        permit(tight, silent, silent.inputs)
+        permit(tight, decided_of(silent), silent.inputs)
     decision = decided(tight, inputs_of)
     for position in (0, 2):
         with pytest.raises(InvalidInputError, match=rf"position must be in \[1, 1\], got {position}"):
-            permit(tight, decision, since(tight, decision), position=position)
+            permit(tight, decided_of(decision, position), since(tight, decision))
 
 
 def test_every_position_of_a_slate_has_a_permit_of_its_own(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
@@ -362,12 +364,12 @@ def test_every_position_of_a_slate_has_a_permit_of_its_own(plain_catalogue: Cata
     assert keys[2] == "silence"
     inputs = since(policy, decision)
     for position in (1, 2):
-        assert permit(policy, decision, inputs, position=position).is_allowed
+        assert permit(policy, decided_of(decision, position), inputs).is_allowed
     one_left = tuple(one for one in inputs.live.contacts if one.contact_id != "D-1")
     more = (*one_left, replace(one_left[0], contact_id="D-2"))
     inputs = with_live(inputs, contacts=more)
-    assert denied(permit(policy, decision, inputs, position=2)) == ()
-    assert denied(permit(policy, decision, inputs, position=1)) == (Exclusion.CAP_REACHED,)
+    assert denied(permit(policy, decided_of(decision, 2), inputs)) == ()
+    assert denied(permit(policy, decided_of(decision, 1), inputs)) == (Exclusion.CAP_REACHED,)
 
 
 @settings(max_examples=100, deadline=None)
@@ -402,4 +404,4 @@ def test_what_was_just_decided_may_be_sent_at_once(
     inputs = since(policy, decision, now=decision.decided_at)
     for position, key in enumerate((decision.message_key, *(one.message_key for one in decision.further)), start=1):
         if key != "silence":
-            assert permit(policy, decision, inputs, position=position) == PermitVerdict(is_allowed=True)
+            assert permit(policy, decided_of(decision, position), inputs) == PermitVerdict(is_allowed=True)

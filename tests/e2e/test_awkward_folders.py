@@ -15,7 +15,7 @@ from features.chain.audit_chain import open_log
 from features.importing.folder import import_folder
 from features.log.contracts import DECISIONS, TABLES
 from features.models.bundle import ModelBundle
-from features.models.policy_archive import PolicyArchive
+from features.models.logged_decisions import LoggedDecisions
 from features.models.registry import fetch_champion
 from features.settings import Settings
 from features.store.builder import build_features
@@ -63,7 +63,7 @@ def test_from_the_import_to_the_answer_everything_works(
         assert decided["decision_id"].n_unique() == 12
         with open_redis(url) as online:
             drain_alone(online, open_log(in_use), in_use.spool_path, wait_seconds=5.0)
-        replayed = replay_log(open_log(in_use), PolicyArchive(in_use.catalogues_path), ReplayPlan())
+        replayed = replay_log(open_log(in_use), LoggedDecisions(in_use), ReplayPlan())
         assert (replayed.replayed, list(replayed.changed)) == (13, [])
         assert erase_customer(in_use, url, "C-00001", now=NOW, by="test").left == ()
         assert open_log(in_use).compact(DECISIONS).files_after == 1

@@ -15,6 +15,7 @@ from decisioning.customer import Customer
 from decisioning.errors import InvalidInputError, ModelUnavailableError, UnavailableError, UnknownNameError
 from features.log.contracts import DECISIONS
 from features.log.event_log import EventLog
+from features.models.logged_decisions import LoggedDecisions
 from features.online.redis_keys import (
     PACER_KEY,
     SHARD_COUNT,
@@ -71,11 +72,17 @@ def crowd(store: Any, new_customer: Callable[..., Customer]) -> list[str]:
     return [*ids, "nobody"]
 
 
-def records(settings: Settings, live_redis: redis.Redis, key: str | None = None) -> dict[str, dict[str, Any]]:
-    """Drained records by customer; only those of asks with a key, where one is given."""
+def records(
+    settings: Settings, live_redis: redis.Redis, key: str | None = None, *, archived: Settings | None = None
+) -> dict[str, dict[str, Any]]:
+    """Drained records by customer; only those of asks with a key, where one is given.
+
+    `archived` is the home of the catalogue, if it is another one than that of the log.
+    """
     log = EventLog(settings.log_path)
     drain_alone(live_redis, log, settings.spool_path)
-    found = [orjson.loads(record) for record in log.read(DECISIONS)["record"]]
+    logged = LoggedDecisions(archived or settings)
+    found = [logged.document(row) for row in log.read(DECISIONS).iter_rows(named=True)]
     wanted = [one for one in found if key is None or one["inputs"]["request"]["request_key"] == key]
     return {record["customer_id"]: record | {"decision_id": None} for record in wanted}
 
@@ -105,7 +112,7 @@ def test_every_batch_decision_is_the_one_that_the_api_gives_for_the_same_key(
         assert row["action_probability"] == answer["action_probability"]
         assert row["expected_value"] == (selected["expected_value"] or {}).get("amount") if selected else True
         assert orjson.loads(row["content"] or "{}") == selected.get("content", {})
-    assert records(other, live_redis) == api_records  # bit for bit but for the id
+    assert records(other, live_redis, archived=settings) == api_records  # bit for bit but for the id
     assert {answer["action"] for answer in by_api.values()} == {"send", "hold"}
 
 
@@ -325,7 +332,7 @@ def test_caps_households_quiet_hours_and_limits_hold_in_a_batch_as_one_by_one(
 
     report, rows = run(pl.DataFrame({"customer_id": crowd}), key="w45")
 
-    batch_records = records(settings.model_copy(update={"home": tmp_path / "other"}), live_redis)
+    batch_records = records(settings.model_copy(update={"home": tmp_path / "other"}), live_redis, archived=settings)
     told = {row["customer_id"]: (row["action"], row["reason"], row["offer_id"], row["channel"]) for row in rows}
     assert report.conflicts > 0
     for name in crowd:

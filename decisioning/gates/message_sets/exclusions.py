@@ -9,6 +9,9 @@ from decisioning.decision import Excluded, Exclusion
 from decisioning.gates.message_sets.expanding import Expanding
 from decisioning.gates.message_sets.grouping import MessageSet, members_of, union
 
+type Saying = tuple[MessageSet, Exclusion, str]
+"""What a gate said against a set of messages, and what that means here."""
+
 
 class GateRefusal(NamedTuple):
     """What one gate says against a set of messages.
@@ -68,19 +71,34 @@ class Exclusions(Expanding[Excluded]):
 
     @override
     def expand(self) -> Iterator[Excluded]:
-        said: dict[int, list[GateRefusal]] = {place: [] for place in members_of(self.messages)}
-        for one in self.refused:
-            for place in members_of(one.messages):
-                said[place].append(one)
-        moments = {place: at for messages, at in self.waits for place in members_of(messages)}
-        for place, found in said.items():
-            yield Excluded(
-                message_key=self.keys[place],
-                reasons=tuple([one.exclusion for one in found]),
-                details=tuple([one.detail for one in found]),
-                allowed_at=moments.get(place),
-            )
+        said = [(one.messages, one.exclusion, one.detail) for one in self.refused]
+        return excluded_messages(self.keys, said, self.waits)
 
     @override
     def __len__(self) -> int:
         return self.messages.bit_count()
+
+
+def excluded_messages(
+    keys: Sequence[str], said: Iterable[Saying], waits: Iterable[tuple[MessageSet, datetime]]
+) -> Iterator[Excluded]:
+    """Every excluded message with all that was said against it, in the order of the candidates.
+
+    Args:
+        keys: Message keys of all k candidates.
+        said: What gates said, in their order.
+        waits: As in `Exclusions`.
+    """
+    against: dict[int, list[Saying]] = {}
+    for one in said:
+        for place in members_of(one[0]):
+            against.setdefault(place, []).append(one)
+    moments = {place: at for messages, at in waits for place in members_of(messages)}
+    for place in sorted(against):
+        found = against[place]
+        yield Excluded(
+            message_key=keys[place],
+            reasons=tuple([exclusion for _, exclusion, _ in found]),
+            details=tuple([detail for _, _, detail in found]),
+            allowed_at=moments.get(place),
+        )

@@ -11,7 +11,6 @@ from starlette.responses import Response
 from decisioning.errors import NextbestError
 from serving.decisions.answer import Answer
 from serving.decisions.ask import Ask, ask_of
-from serving.decisions.records import record_bytes
 from serving.forms import DecisionBody, PathId, validate
 from serving.http.access import Needs
 from serving.http.api_keys import Scope
@@ -133,18 +132,15 @@ async def decide_batch(request: Request) -> Response:
     "/v1/decisions/{decision_id}",
     dependencies=[Depends(Needs(Scope.READ))],
     response_model=dict[str, Any],
-    responses=problems(401, 403, 404, 503),
+    responses=problems(401, 403, 404, 409, 503),
 )
 async def read_decision(decision_id: PathId, request: Request) -> Response:
     """The record of a decision: candidates with their values, refusals with their reasons, everything it looked at.
 
     Positions of a slate share one record.
     """
-    engine = engine_of(request)
-    record = await record_bytes(
-        engine.state, engine.settings.log_path, decision_id, within_s=engine.settings.deadline_ms / 1000
-    )
-    return Response(record, media_type="application/json")
+    document = await engine_of(request).records.document(decision_id)
+    return Response(document, media_type="application/json")
 
 
 async def _answer(engine: Engine, ask: Ask, deadline_ms: int | None, *, route: str) -> Answer:

@@ -7,7 +7,6 @@ from starlette.responses import Response
 from decisioning.explanation.explanation import Reader
 from features.models.policy_archive import PolicyArchive
 from serving.decisions.explanations import ExplainedAnswer, WhyNotAnswer, explanation_for, why_not_answer
-from serving.decisions.records import record_of
 from serving.errors import Fault, InvalidFormError
 from serving.forms import PathId, unknown_name
 from serving.http.access import Needs
@@ -39,10 +38,8 @@ async def explain(decision_id: PathId, request: Request) -> Response:
     given = query_of(request, list(_FOR), required="for")
     if given["for"] not in list(Reader):
         raise InvalidFormError([Fault(pointer="for", detail=unknown_name("reader", given["for"], list(Reader)))])
-    record = await record_of(
-        engine.state, engine.settings.log_path, decision_id, within_s=engine.settings.deadline_ms / 1000
-    )
-    return json_response(explanation_for(record, Reader(given["for"]), given.get("locale")))
+    decision = await engine.records.decision(decision_id)
+    return json_response(explanation_for(decision, Reader(given["for"]), given.get("locale")))
 
 
 @router.get(
@@ -59,16 +56,15 @@ async def why_not(decision_id: PathId, request: Request) -> Response:
     """
     engine = engine_of(request)
     given = query_of(request, list(_WHY_NOT), required="offer")
-    within_s = engine.settings.deadline_ms / 1000
-    record = await record_of(engine.state, engine.settings.log_path, decision_id, within_s=within_s)
+    decision = await engine.records.decision(decision_id)
     answer = await why_not_answer(
         engine.state,
         engine.refresher.current(),
         PolicyArchive(engine.settings.catalogues_path),
-        record,
+        decision,
         offer_id=given["offer"],
         channel_id=given.get("channel"),
         now=engine.now(),
-        within_s=within_s,
+        within_s=engine.settings.deadline_ms / 1000,
     )
     return json_response(answer)

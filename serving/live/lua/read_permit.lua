@@ -1,6 +1,6 @@
 -- KEYS: decision; ARGV: tag of its shard, since, now, query (JSON)
 local of = redis.call(
-  'HMGET', KEYS[1], DECISION.customer_id, DECISION.record, DECISION.first, DECISION.permit, DECISION.permit_until,
+  'HMGET', KEYS[1], DECISION.customer_id, DECISION.ask, DECISION.channel, DECISION.permit, DECISION.permit_until,
   DECISION.uses
 )
 if not of[1] then return false end
@@ -8,7 +8,8 @@ local function at(kind) return ARGV[1] .. ':' .. kind .. ':' .. of[1] end
 sweep(ARGV[3])
 return {
   of[1],
-  of[2] or (of[3] and redis.call('HGET', of[3], DECISION.record)),
+  of[2],
+  of[3],
   of[4] and of[5] >= ARGV[3] and of[4],
   of[6] and redis.call('HGET', KEYS[1], DECISION.held) == '1' and of[6],
   redis.call('GET', at('f')),

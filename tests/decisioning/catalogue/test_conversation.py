@@ -20,7 +20,7 @@ from decisioning.errors import InvalidPolicyError
 from decisioning.explanation.explanation import Reader, explain_decision
 from decisioning.explanation.nearest_change import nearest_change
 from decisioning.live import LiveState
-from decisioning.permit import permit
+from decisioning.permit import decided_of, permit
 from decisioning.policy import Policy, decide
 from decisioning.record.document import decision_from_record, decision_to_record, replay
 from tests.touches import make_touch
@@ -126,12 +126,12 @@ def test_a_permit_is_denied_for_what_was_seen_since_and_not_for_a_follow_up_whos
     begin = decide(talking, inputs_of(talking, channels=frozenset({"email"})), "D-1")
     assert begin.message_key == ORDINARY
     later = replace(begin.inputs, now=now + timedelta(hours=2))
-    assert permit(talking, begin, later).is_allowed
-    answer = permit(talking, begin, replace(later, live=seen(now, channel_id="push")))
+    assert permit(talking, decided_of(begin), later).is_allowed
+    answer = permit(talking, decided_of(begin), replace(later, live=seen(now, channel_id="push")))
     assert (answer.reasons, answer.details) == ((Exclusion.ALREADY_SEEN,), ("on push",))
     follow = decide(talking, inputs_of(talking, live=seen(now - WEEK + timedelta(hours=1))), "D-2")
     assert follow.message_key == FOLLOWING
-    assert permit(talking, follow, replace(follow.inputs, now=now + timedelta(hours=2))).is_allowed
+    assert permit(talking, decided_of(follow), replace(follow.inputs, now=now + timedelta(hours=2))).is_allowed
 
 
 def test_the_nearest_change_of_a_follow_up_that_was_seen_forgets_the_follow_up_alone(
@@ -238,4 +238,4 @@ def test_a_permit_does_not_ask_again_what_the_channel_is_for(plain_catalogue: Ca
     policy = purposeful(plain_catalogue, {"active": frozenset({"loyalty"})})
     decision = decide(policy, inputs_of(policy, channels=frozenset({"push"})), "D-1")
     lapsed = replace(decision.inputs, features=None)
-    assert permit(policy, decision, lapsed).is_allowed
+    assert permit(policy, decided_of(decision), lapsed).is_allowed

@@ -168,5 +168,7 @@ def test_another_catalogue_s_decision_is_refused(plain_catalogue: Catalogue, dec
         touch_of(plain_catalogue, "free-coffee/fax/plain")
     with pytest.raises(InvalidInputError, match="'silence'"):
         touch_of(plain_catalogue, SILENCE)
+    decision = decision_of()
+    elsewhere = replace(decision.inputs, request=replace(decision.inputs.request, touchpoint_id="kiosk"))
     with pytest.raises(UnknownNameError, match="touchpoint"):
-        reservation_of(plain_catalogue, decision_of(touchpoint_id="kiosk"))
+        reservation_of(plain_catalogue, replace(decision, inputs=elsewhere))

@@ -12,29 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from decisioning.catalogue.care import Case
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.contact_policy import (
-    Cap,
-    Contact,
     ContactPolicy,
-    Due,
     Fatigue,
-    Response,
-    Suppression,
-    SuppressionScope,
-    Touch,
 )
-from decisioning.catalogue.experiment import Holdout, ProgrammeHoldout
-from decisioning.catalogue.exploration import Exploration, ExplorationKind, Ramp
-from decisioning.catalogue.levers import Lever, LeverScope
-from decisioning.catalogue.limits import DepartmentShare, Limit, LimitScope, Supply
-from decisioning.catalogue.message_classes import CapScope
-from decisioning.catalogue.quiet_hours import QuietHours, QuietRule
+from decisioning.catalogue.experiment import Holdout
+from decisioning.catalogue.limits import Supply
 from decisioning.customer import Consent
 from decisioning.decision import Evaluated, Excluded, Exclusion, Inputs, Placement
 from decisioning.errors import InvalidInputError
-from decisioning.live import LiveState, RecentEvent, StageMove
+from decisioning.live import LiveState
 from decisioning.policy import Policy, decide
 from decisioning.record.document import (
     RECORD_VERSION,
@@ -44,11 +32,11 @@ from decisioning.record.document import (
     inputs_to_record,
     replay,
 )
-from decisioning.rules.predicate import Compare, Comparison
 from decisioning.scoring import FeatureVector
-from tests.touches import make_touch
+from tests.decisioning.record.everything import FULL_LIVE, WEEK, full_inputs
 
 type MakeInputs = Callable[..., Inputs]
+
 FACTS = st.dictionaries(
     st.sampled_from(["age", "region", "x"]),
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5)),
@@ -220,113 +208,6 @@ def test_a_damaged_record_is_refused(plain_policy: Policy, inputs_of: MakeInputs
         decision_from_record({**record, **damage})
     with pytest.raises(InvalidInputError, match="it is damaged or cut short"):
         inputs_from_record({**record["inputs"], "features": {"values": {"a": {"number": "huge"}}}})
-
-
-WEEK = 7 * 86_400.0
-MOMENT = datetime(2026, 10, 30, 9, 30, 15, 123, tzinfo=UTC)
-
-
-def touch(offer_id: str = "double-stamps", channel_id: str = "push") -> Touch:
-    return make_touch(offer_id, channel_id)
-
-
-FULL_LIVE = LiveState(
-    version=7,
-    household_version=3,
-    contacts=(
-        Contact(contact_id="d0", touch=touch(), at=MOMENT, is_confirmed=True),
-        Contact(contact_id="d1", touch=touch("free-coffee"), at=MOMENT, reserved_until=MOMENT + timedelta(days=9)),
-        Contact(contact_id="d2", touch=touch("ten-percent"), at=MOMENT, is_confirmed=True, is_released=True),
-        Contact(contact_id="d3-ghost", touch=touch("ten-percent"), at=MOMENT, is_confirmed=True, is_ghost=True),
-    ),
-    household_contacts=(Contact(contact_id="e0", touch=touch(channel_id="email"), at=MOMENT, is_confirmed=True),),
-    due=(Due(due_id="pass", due_at=MOMENT + timedelta(days=3), touch=touch("opening-hours")),),
-    responses=(Response(outcome="declined", touch=touch(), at=MOMENT),),
-    cases=(
-        Case(
-            case_id="c1",
-            kind="lost_item",
-            severity="high",
-            opened_at=MOMENT - timedelta(days=90),
-            resolved_at=MOMENT - timedelta(days=80),
-            channel_id="call",
-        ),
-        Case(case_id="c2", kind="outage", severity="normal"),
-    ),
-    consents=(Consent(channel_id="push", purpose="service", is_granted=True, recorded_at=MOMENT, source="app"),),
-    protections={"vulnerable": False},
-    has_opted_out_of_profiling=False,
-    stage=StageMove(stage_id="lapsed", at=MOMENT),
-    events=(RecentEvent(event_type="browse", at=MOMENT), RecentEvent(event_type="purchase", at=MOMENT)),
-)
-FULL_SUPPLY = Supply(
-    used={"limit:pushes:total": 5.0}, prices_minor={"pushes": 0.25, "m": -1.5}, evidence={"ten-percent": 9}
-)
-
-
-@pytest.fixture(scope="module")
-def full_policy(plain_catalogue: Catalogue, now: datetime) -> Policy:
-    """Everything that can be declared is, and weighs on the decision."""
-    return Policy(
-        replace(
-            plain_catalogue,
-            exploration=Exploration(
-                kind=ExplorationKind.THOMPSON,
-                min_probability=0.01,
-                prior_deviation_minor=250.0,
-                ramp=Ramp(needed=50, start_share=0.1),
-            ),
-            contact_policy=ContactPolicy(
-                caps=(Cap(cap_id="mail", scope=CapScope.CHANNEL, of="email", limit=1, window_seconds=WEEK),),
-                suppressions=(Suppression(after="declined", scope=SuppressionScope.OFFER, cooldown_seconds=WEEK),),
-                look_ahead_seconds=WEEK,
-                fatigue=Fatigue(cost_minor=3.0, half_life_seconds=WEEK),
-            ),
-            quiet_hours=QuietHours(rules=(QuietRule(channels=frozenset({"email"}), until_minute=15 * 60),)),
-            limits=(Limit(limit_id="pushes", scope=LimitScope.CHANNEL, of="push", amount=100),),
-            shares=(DepartmentShare(share_id="m", department="marketing", min_share=0.1),),
-            levers=(
-                Lever(
-                    lever_id="l",
-                    scope=LeverScope.OFFER,
-                    of="ten-percent",
-                    factor=1.25,
-                    owner="o",
-                    reason="r",
-                    expires_at=now + timedelta(days=1),
-                ),
-                Lever(
-                    lever_id="often",
-                    scope=LeverScope.CHANNEL,
-                    of="push",
-                    factor=1.1,
-                    owner="o",
-                    reason="r",
-                    expires_at=now + timedelta(days=1),
-                    when=Compare(fact="purchase_count_90d", comparison=Comparison.AT_LEAST, value=3),
-                ),
-            ),
-            programme_holdouts=(
-                ProgrammeHoldout(programme_id="stamps", share=1.0, salt="s", offers=frozenset({"free-coffee"})),
-            ),
-        )
-    )
-
-
-def full_inputs(policy: Policy, inputs_of: MakeInputs, **fields: Any) -> Inputs:
-    everything: dict[str, Any] = {
-        "placements": (Placement(placement_id="a", channels=frozenset({"push"})), Placement(placement_id="b")),
-        "live": FULL_LIVE,
-        "supply": FULL_SUPPLY,
-        "unfit": {"opening-hours/email/plain": "headline is too long"},
-        "allocated": "free-coffee/push/plain",
-        "household_id": "H-1",
-        "country": "DE",
-        "time_zone": None,
-        "plausible_zones": ("Europe/Berlin", "Europe/Busingen"),
-        "locale_zones": ("Europe/London",),
-    }
-    return inputs_of(policy, **everything | fields)
 
 
 def test_everything_that_a_decision_looks_at_comes_back(full_policy: Policy, inputs_of: MakeInputs) -> None:

@@ -16,6 +16,7 @@ from decisioning.errors import InsufficientDataError, InvalidInputError
 from decisioning.policy import Policy, decide
 from features.log.contracts import DECISIONS
 from features.log.rows import frame_of, parse_row
+from features.models.logged_decisions import LoggedDecisions
 from pipelines.audit.audit import AuditPlan, AuditReport, audit_policy
 from pipelines.audit.draw_statistics import FrequencyTest, detectable_shift, place_in_order, uniformity
 from pipelines.commands import policy as policy_command
@@ -24,7 +25,7 @@ SMALL = AuditPlan(decisions=60, draws=60)
 
 
 def audited(home, plan: AuditPlan = SMALL, **engine: Any) -> AuditReport:
-    return audit_policy(home.log, home.archive, plan, **engine)
+    return audit_policy(home.log, LoggedDecisions(home.settings), plan, **engine)
 
 
 def failing(report: AuditReport) -> list[str]:

@@ -21,6 +21,7 @@ from features.catalogue.assignment.settlement import settle
 from features.log.contracts import DECISIONS
 from features.log.event_log import EventLog
 from features.models import policy_archive
+from features.models.logged_decisions import LoggedDecisions
 from features.models.policy_archive import POLICIES, Absence, PolicyArchive
 from pipelines.audit.replay import ReplayPlan, ReplayReport, replay_log
 from pipelines.commands import log as log_command
@@ -28,7 +29,7 @@ from pipelines.commands import replay as replay_command
 
 
 def replayed(home, plan: ReplayPlan = ReplayPlan()) -> ReplayReport:  # noqa: B008 - frozen
-    return replay_log(home.log, PolicyArchive(home.settings.catalogues_path), plan)
+    return replay_log(home.log, LoggedDecisions(home.settings), plan)
 
 
 def rewrite(log: EventLog, change: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
@@ -216,7 +217,7 @@ def test_the_command_tells_people_and_programs(decided_home, run) -> None:
 
 def test_thousands_are_replayed_in_seconds(audited_home) -> None:
     started = time.process_time()  # of this process alone: others may be busy
-    report = replay_log(audited_home.log, audited_home.archive, ReplayPlan())
+    report = replay_log(audited_home.log, LoggedDecisions(audited_home.settings), ReplayPlan())
     rate = report.replayed / (time.process_time() - started)
     assert report.same == 1_000
     assert rate > 100, f"{rate:.0f} decisions a second"

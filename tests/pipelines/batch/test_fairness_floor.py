@@ -16,17 +16,19 @@ from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.exploration import Exploration
 from decisioning.catalogue.limits import Limit, LimitScope, Supply, counter_name
 from decisioning.customer import Consent, Customer, CustomerId
-from decisioning.decision import Inputs, Request
+from decisioning.decision import Exclusion, Inputs, Request
 from decisioning.errors import InvalidInputError
 from decisioning.policy import Policy, decide
-from decisioning.record.document import decision_to_record
+from decisioning.record.document import decision_from_record, decision_to_record
 from features.catalogue import load_catalogue
 from features.catalogue.fairness_rules import FairnessMeasure, FairnessRules, Guardrail
 from features.history import History
 from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES
 from features.log.event_log import EventLog
 from features.log.rows import frame_of, parse_row
+from features.models.logged_decisions import LoggedDecisions
 from features.reports.fairness import FairnessVerdict
+from features.settings import Settings
 from pipelines.batch.fairness_floor import Claims, claims_of, least_places, price_floor, with_floor_prices
 from serving.log.log_rows import decision_rows
 from training.fairness.fairness_report import read_fairness
@@ -186,7 +188,11 @@ def test_places_given_by_value_are_found_and_the_floor_is_priced_from_the_decisi
     history = History.from_log(log)
     found = read_fairness(history, catalogue, FairnessRules(guardrails=(rail,)), reading)
     assert found.comparisons[0].verdict is FairnessVerdict.GAP
-    (repair,) = with_floor_prices(found, log, history, catalogue).comparisons[0].repairs
+    (repair,) = (
+        with_floor_prices(found, log, LoggedDecisions(Settings(home=log.path.parent)), history, catalogue)
+        .comparisons[0]
+        .repairs
+    )
     floor = least_places(USUAL, TOP, PLACES, 0.02)
     assert repair.how == f"a floor on push: at least {floor} of {PLACES} places for usual"
     assert (repair.group, repair.amount) == ("usual", floor)  # they had none
@@ -196,13 +202,12 @@ def test_places_given_by_value_are_found_and_the_floor_is_priced_from_the_decisi
 
 def test_who_was_refused_for_want_of_places_has_a_claim_and_who_refused_consent_has_none(biased):
     log, catalogue = biased
-    records = [orjson.loads(each) for each in log.read(DECISIONS)["record"]]
-    refused = records[-1]
-    assert refused["channel_id"] != "push"
-    claims = claims_of(records, catalogue, "push")
+    decisions = [decision_from_record(orjson.loads(each)) for each in log.read(DECISIONS)["record"]]
+    refused = decisions[-1]
+    assert refused.channel_id != "push"
+    claims = claims_of(decisions, catalogue, "push")
     assert claims.height == TOP + USUAL
     assert claims["worth_minor"].round(6).value_counts().sort("worth_minor").rows() == [(50.0, USUAL), (100.0, TOP)]
     assert claims["has_place"].sum() == PLACES
-    for each in refused["excluded"]:
-        each["reasons"] = ["NO_CONSENT", *each["reasons"]]
-    assert claims_of([refused], catalogue, "push").is_empty()
+    never = [replace(one, reasons=(Exclusion.NO_CONSENT, *one.reasons)) for one in refused.excluded]
+    assert claims_of([replace(refused, excluded=never)], catalogue, "push").is_empty()

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orjson
 import pytest
 import redis
 from pydantic import TypeAdapter
@@ -19,6 +18,7 @@ from decisioning.record.document import decision_to_record, replay
 from features.catalogue import load_catalogue
 from features.log.contracts import DECISIONS, OUTCOMES
 from features.log.event_log import EventLog
+from features.models.logged_decisions import LoggedDecisions
 from features.online.redis_keys import feature_key, profile_key
 from features.settings import Settings
 from serving.decisions.answer import Answer
@@ -75,7 +75,7 @@ def test_with_redis_killed_the_answer_is_silence_at_once_and_lands_in_the_log(
     rows = log.read(DECISIONS)
     assert set(rows["decision_id"]) == {answer["decision_id"] for answer, _ in answers}
     policy = served.app.state.engine.refresher.current().policy  # pyright: ignore[reportAttributeAccessIssue]
-    for record in map(orjson.loads, rows["record"]):
+    for record in map(LoggedDecisions(away).document, rows.iter_rows(named=True)):
         assert decision_to_record(replay(policy, record)) == record
         assert record["action_probability"] == 1.0
 

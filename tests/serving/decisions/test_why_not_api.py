@@ -5,6 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 import redis
 from pydantic import TypeAdapter
@@ -147,9 +148,9 @@ def test_a_customer_is_told_in_their_language(serve: Callable[..., TestClient], 
     assert sentences["de-AT"] != sentences["en-GB"]
 
 
-@pytest.mark.parametrize("is_kept", [True, False])
+@pytest.mark.parametrize("is_same_release", [True, False])
 def test_an_old_decision_s_change_is_tried_with_the_policy_of_its_time_and_never_guessed_at(
-    serve: Callable[..., TestClient], customer: str, settings: Settings, is_kept: bool
+    serve: Callable[..., TestClient], customer: str, settings: Settings, is_same_release: bool
 ) -> None:
     client = serve()
     decision = decide(client)
@@ -157,16 +158,31 @@ def test_an_old_decision_s_change_is_tried_with_the_policy_of_its_time_and_never
     path.write_text(path.read_text().replace("See you soon", "Until then"))
     wait_until(lambda: client.get("/v1/me").json()["policy_version"] != decision["policy_version"])
 
-    if not is_kept:
-        # in one step, since the server may be writing the new catalogue there
-        settings.catalogues_path.rename(settings.home / "catalogues-gone")
+    if not is_same_release:
+        note = settings.catalogues_path / "policies" / f"{decision['policy_version']}.json"
+        note.write_bytes(orjson.dumps(orjson.loads(note.read_bytes()) | {"behaviour": "0"}))
 
     told = why_not(client, decision["decision_id"], offer="free-coffee")
 
     assert told["then"]["policy_version"] == decision["policy_version"] != told["now"]["policy_version"]
-    assert told["then"]["nearest_change"]["is_verified"] is is_kept
-    assert (decision["policy_version"] in told["then"]["nearest_change"]["sentence"]) is not is_kept
+    assert told["then"]["nearest_change"]["is_verified"] is is_same_release
+    assert (decision["policy_version"] in told["then"]["nearest_change"]["sentence"]) is not is_same_release
     assert told["now"]["nearest_change"]["is_verified"]
+
+
+def test_a_record_whose_catalogue_is_gone_is_no_record_and_says_what_to_bring_back(
+    serve: Callable[..., TestClient], customer: str, settings: Settings
+) -> None:
+    client = serve()
+    decision_id = decide(client)["decision_id"]
+    # in one step, since the server may be writing a catalogue there
+    settings.catalogues_path.rename(settings.home / "catalogues-gone")
+    for path in ("", "/explanation?for=agent", "/why-not?offer=free-coffee"):
+        answer = client.get(f"/v1/decisions/{decision_id}{path}")
+        assert (answer.status_code, answer.json()["code"]) == (409, "no_record")
+        assert "bring that folder back from a backup" in answer.json()["detail"]
+    (settings.home / "catalogues-gone").rename(settings.catalogues_path)
+    assert client.get(f"/v1/decisions/{decision_id}").json()["decision_id"] == decision_id
 
 
 def test_without_redis_it_is_told_what_was_and_why_not_what_is(

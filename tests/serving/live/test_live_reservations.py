@@ -97,7 +97,7 @@ async def test_a_slate_is_reserved_as_one_and_released_position_by_position(
         uses={SEATS: 2.0},
         uses_by_contact={first.contact_id: {SEATS: 1.0}, second.contact_id: {SEATS: 1.0}},
     )
-    further = (FurtherRow(decision_id=second.contact_id, channel_id="email", row=b"{}"),)
+    further = (FurtherRow(decision_id=second.contact_id, channel_id="email", row=b"{}", ask=entry.ask),)
 
     assert await decider.state.commit([replace(entry, reservation=reservation, further=further)]) == [None]
 
@@ -114,7 +114,9 @@ async def test_a_slate_is_reserved_as_one_and_released_position_by_position(
     }
     context = await decider.state.permit_context(second.contact_id, query())
     assert context is not None
-    assert context.record == b'{"decision": true}'
+    assert context.decided is not None
+    assert (context.decided.decision_id, context.decided.message_key) == (second.contact_id, MAIL.message_key)
+    assert await decider.state.row(second.contact_id) == b"{}"
 
 
 async def test_a_ghost_is_remembered_and_takes_nothing_that_is_shared(decider: Decider) -> None:

@@ -70,7 +70,7 @@ async def test_who_decided_by_an_older_book_writes_nothing_and_is_told_the_newer
     assert [one.contact_id for one in lost.live.contacts] == [first.decision_id]
     assert lost.supply.used == {SEATS: 1.0, CALLS: 1.0}
     assert live_redis.xlen(stream_key(shard_of("C-1"))) == 1
-    assert await decider.state.record(second.decision_id) is None
+    assert await decider.state.row(second.decision_id) is None
 
     again = decider.entry(lost.after(known))
     assert await decider.state.commit([again]) == [None]

@@ -106,6 +106,6 @@ def test_a_script_finds_the_book_of_a_household_where_python_puts_it(live_redis:
 
 
 def test_redis_refuses_a_field_of_a_decision_that_python_does_not_name(live_redis: redis.Redis) -> None:
-    assert lua(live_redis, does="return redis.call('HSET', 'd', DECISION.record, '{}')") == 1
+    assert lua(live_redis, does="return redis.call('HSET', 'd', DECISION.ask, '{}')") == 1
     with pytest.raises(redis.ResponseError, match="arguments must be strings"):
         lua(live_redis, does="return redis.call('HSET', 'd', DECISION.recrod, '{}')")

@@ -10,7 +10,7 @@ import polars as pl
 import redis
 from starlette.testclient import TestClient
 
-from features.online.redis_keys import decision_key, live_key, shard_of
+from features.online.redis_keys import live_key
 from features.settings import Settings
 from pipelines.batch.run import BatchPlan, ModelCopy, decide_audience
 
@@ -113,8 +113,8 @@ def test_one_word_per_message_is_remembered_and_the_latest_time_stands(
     become(client, decision_id, "delivered")
     fields = [name for name in live_redis.hkeys(live_key(customer)) if name.startswith(b"response:")]
     assert [orjson.loads(name.removeprefix(b"response:"))[0] for name in fields] == ["viewed"]
-    latest = live_redis.hget(decision_key(ask(client, dedupe_key="next")["decision_id"], shard_of(customer)), "record")
-    [response] = orjson.loads(latest)["inputs"]["live"]["responses"]
+    latest = client.get(f"/v1/decisions/{ask(client, dedupe_key='next')['decision_id']}").json()
+    [response] = latest["inputs"]["live"]["responses"]
     assert (response["outcome"], response["at"]) == ("viewed", "2026-11-02T09:50:00+00:00")
 
 

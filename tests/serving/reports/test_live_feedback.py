@@ -83,7 +83,6 @@ class Feedback:
                 customer_id=customer,
                 channel_id="email",
                 row=b"{}",
-                record=b"",
                 reservation=Reservation(contacts=(contact,), uses={SEATS: 1.0}, version=known.live.version),
                 supply=replace(TOLD, now=at),
             )

@@ -97,7 +97,7 @@ class Reporter:
 
     def decision(self, customer: str) -> str:
         decision_id = f"dec_{shard_of(customer):02x}{next(self.names):032x}"
-        entry = LogEntry(decision_id=decision_id, customer_id=customer, channel_id="email", row=b"{}", record=b"")
+        entry = LogEntry(decision_id=decision_id, customer_id=customer, channel_id="email", row=b"{}")
         assert self.runner.run(self.state.commit([entry])) == [None]
         return decision_id
 
