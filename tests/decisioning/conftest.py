@@ -4,7 +4,8 @@ Measuring which lines run makes the core two to three times as slow. What decide
 `no_cover`: it is run and not measured, and the other tests must reach every line without it.
 """
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -35,6 +36,22 @@ CUSTOMER_FIELDS = {
     "protections",
     "has_opted_out_of_profiling",
 }
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Measure nothing of what is marked `no_cover`, in xdist's workers either.
+
+    There pytest-cov starts coverage twice, so that pausing the one goes on with the other, whose data nobody reads.
+    """
+    if item.get_closest_marker("no_cover") is None:
+        return (yield)
+    measuring = sys.gettrace()
+    sys.settrace(None)
+    try:
+        return (yield)
+    finally:
+        sys.settrace(measuring)
 
 
 def _consents(channels: tuple[str, ...] = ("email", "push")) -> tuple[Consent, ...]:
