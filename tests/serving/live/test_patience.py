@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from serving.live.patience import answer_within
+from serving.live.redis_link import connect
 from serving.live.store import LiveStore
 
 BUSY_S = 0.7
@@ -44,3 +45,26 @@ async def test_what_goes_wrong_while_waiting_is_told() -> None:
 
     with pytest.raises(ConnectionError, match="refused"):
         await answer_within(refused(), 1.0)
+
+
+BUSY = """
+local function now() local time = redis.call('TIME'); return time[1] * 1000000 + time[2] end
+local ends = now() + 30000
+while now() < ends do end
+return 1
+"""
+
+
+async def test_a_sign_of_life_behind_many_commands_is_waited_for_while_redis_answers_them(redis_url: str) -> None:
+    """Each command is large, so that Redis answers one before it reads the next."""
+    link = await connect(redis_url)
+    started = time.perf_counter()
+    busy = link.send([("EVAL", BUSY, 0, b"x" * 40_000)] * 40)
+
+    async def ping() -> object:
+        return await link.send([("PING",)])
+
+    assert await answer_within(ping(), 0.3, heard=lambda: link.heard) == [b"PONG"]
+    assert busy.done()
+    assert time.perf_counter() - started > 0.6
+    link.close()
