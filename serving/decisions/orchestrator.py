@@ -108,7 +108,9 @@ class Orchestrator:
         for seat in late:
             seat.outcome = _late(seat)
         answers = await self._silent_answers(caller)
-        return [answers[seat] if seat in answers else await self._answer(seat) for seat in caller.seats]
+        found = [answers[seat] if seat in answers else await self._answer(seat) for seat in caller.seats]
+        caller.seats.clear()  # each seat knows its caller: without the circle, what they hold goes at once
+        return found
 
     async def read(
         self,
