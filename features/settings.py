@@ -42,7 +42,7 @@ class Settings(BaseSettings):
     workers: int = Field(default=1, ge=1, le=256, description="Server processes")
     deadline_ms: int = Field(default=150, ge=1, le=60_000, description="Answer within this, degraded if need be")
     policy_seed: str = Field(default="nextbest", description="Seed of the draws; change it to reshuffle exploration")
-    decision_ttl_days: float = Field(default=7.0, gt=0, description="How long Redis keeps a decision for reading back")
+    decision_ttl_days: float = Field(default=7.0, gt=0, description="How long permits and outcomes find a decision")
     rehearsal_clock: Path | None = Field(
         default=None, description="File whose moment is taken for now; for rehearsals and demos, never in production"
     )

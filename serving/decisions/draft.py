@@ -29,7 +29,7 @@ from serving.decisions.known import (
 )
 from serving.in_force.content_fit import NOT_RENDERED
 from serving.in_force.policy_in_force import InForce
-from serving.live.decision_hash import ask_text
+from serving.live.decision_hash import ask_fields
 from serving.live.reader import Conflict, Known
 from serving.live.writer import FurtherRow, LogEntry
 from serving.log.log_rows import StreamRow, decision_rows
@@ -131,7 +131,7 @@ def entry_of(in_force: InForce, draft: Draft) -> LogEntry:
     decision, is_lasting = draft.decision, draft.lasting_s > 0
     first, *further = decision_rows(decision, draft.record, in_force.catalogue)
     keys = (decision.message_key, *(position.message_key for position in decision.further))
-    ask, *asks = (ask_text(decision.inputs.request, key) for key in keys)
+    ask, *asks = (ask_fields(decision.inputs.request, key) for key in keys)
     return LogEntry(
         decision_id=decision.decision_id,
         customer_id=decision.customer_id,

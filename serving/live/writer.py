@@ -14,7 +14,8 @@ from features.log.tombstones import NO_TOKEN
 from features.online.redis_keys import SHARD_COUNT, decision_key, feature_key, seen_key, shard_of, stream_key
 from serving.live.book import BOOK_LASTS, contact_text
 from serving.live.changes import Changes
-from serving.live.encoding import time_text, touch_text
+from serving.live.decision_hash import class_text
+from serving.live.encoding import time_text
 from serving.live.live_hash import exposure
 from serving.live.reader import SupplyQuery, query_json, since_of, state_keys
 from serving.live.redis_link import Command
@@ -43,7 +44,7 @@ class LogEntry:
     Attributes:
         channel_id: The channel of the message, None for silence.
         row: One row of the canonical table `decisions`, as JSON.
-        ask: What a permit will need, see `decision_hash.ask_text`; empty for silence.
+        ask: What a permit will need, see `decision_hash.ask_fields`; empty for silence.
         answer: What a repeat of the ask will get, as JSON.
         stored_at: Key of that answer; None where the ask cannot be repeated.
         sticky_seconds: How long the answer is kept.
@@ -224,7 +225,7 @@ def _contact(contact: Contact, reservation: Reservation, ids: Sequence[str]) -> 
     }
     if contact.is_ghost:
         return found
-    found["touch"] = touch_text(contact.touch)
+    found["touch"] = class_text(contact.touch)
     uses = _uses_of(contact, reservation)
     if uses:
         found["uses"] = orjson.dumps(dict(uses)).decode()

@@ -25,7 +25,7 @@ from serving.decisions.repeats import answer_again
 from serving.in_force.policy_in_force import InForce
 from serving.live.book import contact_text
 from serving.live.changes import touch_in_catalogue
-from serving.live.decision_hash import ask_text
+from serving.live.decision_hash import ask_fields
 from serving.live.encoding import time_text, touch_text
 from serving.live.redis_link import Command
 from serving.live.writer import counter_ttl_ms
@@ -80,7 +80,7 @@ class Restorer:
             orjson.dumps(wanted),
             who,
             row["channel"] or "",
-            b"" if decision is None else ask_text(decision.inputs.request, decision.message_key),
+            b"" if decision is None else ask_fields(decision.inputs.request, decision.message_key),
             self._ttl_ms(row, has_uses="uses" in wanted),
             answer,
             lasting_ms,

@@ -1,7 +1,7 @@
 -- KEYS: stream, live, book, events, household pointer, then one decision per row, then the request key if there is one
 -- ARGV: now, since, record ttl (ms), version, household version, reservation (JSON, empty for none), query (JSON),
 --       oldest contact, book ttl (ms), customer, answer, answer ttl (ms), number of rows, token of the customer,
---       then row, channel and ask of each, then fields that tell of first exposures (JSON)
+--       then row, channel and ask (fields and values, JSON) of each, then fields that tell of first exposures (JSON)
 if was_erased(ARGV[14]) then return 1 end
 local rows = tonumber(ARGV[13])
 local request = KEYS[6 + rows]
@@ -43,7 +43,7 @@ for i = 1, rows do
   local entry = redis.call('XADD', KEYS[1], '*', 'table', 'decisions', 'row', ARGV[at])
   redis.call('HSET', decision, DECISION.customer_id, ARGV[10], DECISION.channel, ARGV[at + 1])
   redis.call('HSET', decision, DECISION.decided_at, ARGV[1], DECISION.entry, entry)
-  if ARGV[at + 2] ~= '' then redis.call('HSET', decision, DECISION.ask, ARGV[at + 2]) end
+  if ARGV[at + 2] ~= '' then redis.call('HSET', decision, unpack(cjson.decode(ARGV[at + 2]))) end
   redis.call('PEXPIRE', decision, ARGV[3])
 end
 if request then redis.call('SET', request, ARGV[11], 'PX', ARGV[12]) end

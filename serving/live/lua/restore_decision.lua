@@ -1,6 +1,6 @@
 -- KEYS: book, household pointer, decision, and the request key where the ask can be repeated
 -- ARGV: now, oldest contact, book ttl (ms), token of the customer, what it takes (JSON), customer, channel,
---       ask, decision ttl (ms, 0 to keep none), answer, answer ttl (ms), when it was decided
+--       ask (fields and values, JSON), decision ttl (ms, 0 to keep none), answer, answer ttl (ms), when it was decided
 if was_erased(ARGV[4]) then return 0 end
 local wanted = cjson.decode(ARGV[5])
 local household = redis.call('GET', KEYS[2])
@@ -16,7 +16,7 @@ local ttl = tonumber(ARGV[9])
 if ttl > 0 and redis.call('EXISTS', KEYS[3]) == 0 then
   redis.call('HSET', KEYS[3], DECISION.customer_id, ARGV[6], DECISION.channel, ARGV[7])
   redis.call('HSET', KEYS[3], DECISION.decided_at, ARGV[12])
-  if ARGV[8] ~= '' then redis.call('HSET', KEYS[3], DECISION.ask, ARGV[8]) end
+  if ARGV[8] ~= '' then redis.call('HSET', KEYS[3], unpack(cjson.decode(ARGV[8]))) end
   if household then redis.call('HSET', KEYS[3], DECISION.household, household) end
   if wanted.touch then redis.call('HSET', KEYS[3], DECISION.touch, wanted.touch) end
   if wanted.uses then

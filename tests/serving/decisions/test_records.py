@@ -82,8 +82,10 @@ def test_redis_keeps_what_permits_and_outcomes_need_and_no_record(
     drain_alone(live_redis, open_log(settings), settings.spool_path)
     key = decision_key(decision_id, shard_of("C-1"))
     kept = live_redis.hgetall(key)
-    assert set(kept) == {b"customer_id", b"channel", b"decided_at", b"entry", b"ask", b"touch"}
-    assert sum(len(name) + len(value) for name, value in kept.items()) < 400
+    needed = {b"customer_id", b"channel", b"decided_at", b"entry", b"touchpoint", b"message", b"ask", b"touch"}
+    assert set(kept) == needed
+    assert live_redis.object("encoding", key) == b"listpack"
+    assert live_redis.memory_usage(key) < 450
     assert 0 < live_redis.ttl(key) <= settings.decision_ttl_days * 86_400
     assert client.post(f"/v1/decisions/{decision_id}/permit").json()["permit"] == "allowed"
 
@@ -94,7 +96,7 @@ def test_a_permit_finds_in_the_log_what_redis_was_never_told(
     """As it is with what an earlier release decided, and with further positions that were restored."""
     decision_id = decide(client, **SLATE)["decision_id"]
     for position in (decision_id, f"{decision_id}-2"):
-        live_redis.hdel(decision_key(position, shard_of("C-1")), "ask")
+        live_redis.hdel(decision_key(position, shard_of("C-1")), "touchpoint", "message", "ask", "touch")
     drain_alone(live_redis, open_log(settings), settings.spool_path)
     for position in (decision_id, f"{decision_id}-2"):
         answer = client.post(f"/v1/decisions/{position}/permit", json={"deadline_ms": 5_000}).json()

@@ -10,7 +10,7 @@ from decisioning.decision import Request
 from decisioning.gates.reservation import Reservation
 from features.online.redis_keys import shard_of
 from serving.live.changes import Changes
-from serving.live.decision_hash import ask_text
+from serving.live.decision_hash import ask_fields
 from serving.live.encoding import time_text
 from serving.live.reader import Conflict, Known, Lookup, SupplyQuery
 from serving.live.store import LiveStore
@@ -63,7 +63,7 @@ class Decider:
             customer_id=customer,
             channel_id="email",
             row=orjson.dumps({"decision_id": decision_id}),
-            ask=ask_text(Request(customer_id=customer, touchpoint_id="weekly", request_key=""), MAIL.message_key),
+            ask=ask_fields(Request(customer_id=customer, touchpoint_id="weekly", request_key=""), MAIL.message_key),
             **fields,  # pyright: ignore[reportArgumentType]
         )
 

@@ -18,12 +18,14 @@ from decisioning.catalogue.care import CarePolicy, CaseKind
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.contact_policy import Contact, Suppression, SuppressionScope
 from decisioning.customer import PROTECTIONS
+from decisioning.decision import Request
 from decisioning.gates.reservation import Reservation
 from features.log.event_types import StateEventType
 from features.log.outcome_types import OutcomeType
 from features.online.redis_keys import shard_of
 from serving.in_force.policy_in_force import put_in_force
 from serving.live.changes import touch_in_catalogue
+from serving.live.decision_hash import ask_fields
 from serving.live.reader import Known, Lookup, SupplyQuery
 from serving.live.store import LiveStore
 from serving.live.writer import LogEntry
@@ -83,6 +85,7 @@ class Feedback:
                 customer_id=customer,
                 channel_id="email",
                 row=b"{}",
+                ask=ask_fields(Request(customer_id=customer, touchpoint_id="t", request_key=""), touch.message_key),
                 reservation=Reservation(contacts=(contact,), uses={SEATS: 1.0}, version=known.live.version),
                 supply=replace(TOLD, now=at),
             )
