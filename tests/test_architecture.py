@@ -186,6 +186,7 @@ NAMED_OUTSIDE = {
     "features.store.materialisation_engine.PackedEngine": "Feast's configuration names it",
     "features.store.materialisation_engine.PackedEngineConfig": "Feast finds it beside PackedEngine",
     "serving.http.app.app_from_environment": "uvicorn starts it by its import path",
+    "serving.http.whole_answers.WholeAnswers": "uvicorn takes it by its import path",
     "decisioning.record.document.inputs_from_record": "the situation of a record, to try another policy on",
     "features.online.redis_keys.household_book_key": "the name that a script builds, for who looks into Redis",
     "features.privacy.audit_trail.acts": "reads what the trail's writer writes",
