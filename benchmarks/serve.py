@@ -148,9 +148,12 @@ def measured(found: Servers, *, turns: int, seconds: float) -> dict[str, dict[st
     }
 
 
-def record_bytes(target: Target, redis_port: int) -> int:
-    """The median size of a decision in the log's stream, which is read right after each answer: the drain takes it."""
-    found: list[int] = []
+def record_bytes(target: Target, redis_port: int) -> tuple[int, int]:
+    """The median size of a record, and of its whole row in the log's stream.
+
+    It is read right after each answer: the drain takes it.
+    """
+    found: list[tuple[int, int]] = []
     with redis_of(redis_port) as client:
         for customer in range(CUSTOMERS):
             run(load(target, iter((customer,)), callers=1))
@@ -158,16 +161,18 @@ def record_bytes(target: Target, redis_port: int) -> int:
             for shard in range(SHARD_COUNT):
                 pipeline.xrevrange(stream_key(shard), count=1)
             entries = [fields for entries in pipeline.execute() for _, fields in entries]
-            found += [len(fields[b"row"]) for fields in entries if fields[b"table"] == b"decisions"]
+            rows = [fields[b"row"] for fields in entries if fields[b"table"] == b"decisions"]
+            found += [(len(json.loads(row)["record"]), len(row)) for row in rows]
             if len(found) >= RECORDS:
                 break
-    return int(median(found))
+    records, rows = zip(*found, strict=True)
+    return int(median(records)), int(median(rows))
 
 
 def compared(sizes: Sequence[int], *, turns: int, seconds: float) -> dict[str, Any]:
     """Everything that is measured, by number of messages."""
     raw: dict[str, dict[str, Any]] = {}
-    record, memory = None, {}
+    record, memory = (0, 0), {}
     for place, messages in enumerate(sizes):
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nextbest-bench-")))
@@ -185,7 +190,8 @@ def compared(sizes: Sequence[int], *, turns: int, seconds: float) -> dict[str, A
             "throughput_over_feast_mlflow": _over(first, "per_second", "nextbest 32", "chain 32"),
             "two_workers_over_one": _over(first, "per_second", "two 32", "nextbest 32"),
         },
-        "record_bytes": record,
+        "record_bytes": record[0],
+        "row_bytes": record[1],
         "worker_mb": memory,
         "raw": raw,
         "machine": {
@@ -218,7 +224,9 @@ def main() -> None:
             print(f"{messages:>8}  {name:<16}{one['per_second']:10.0f}{numbers}")
     for name, ratio in found["ratios"].items():
         print(f"{name}: {ratio}")
-    print(f"a record takes {found['record_bytes']} bytes, workers take {found['worker_mb']} MB")
+    print(
+        f"a record takes {found['record_bytes']} bytes, its row {found['row_bytes']}, workers take {found['worker_mb']} MB"
+    )
 
 
 if __name__ == "__main__":

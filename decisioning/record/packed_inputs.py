@@ -121,6 +121,10 @@ def _read_channels(packed: Unpacker, vocabulary: Vocabulary) -> frozenset[str] |
 def _pack_names(packer: Packer, found: Sequence[str], names: NameList) -> None:
     """Some names, sorted or not: by place where the catalogue has them."""
     packer.number(len(found))
+    places = [names.place_of.get(name) for name in found]
+    if None not in places:
+        packer.numbers([1 + place for place in places if place is not None])
+        return
     for name in found:
         _pack_name(packer, name, names)
 
@@ -185,26 +189,24 @@ def _pack_consents(packer: Packer, consents: Sequence[Consent], vocabulary: Voca
         packer.optional_moment(recorded_at)
         packer.word(source)
     packer.number(len(consents))
-    for one, number in zip(consents, numbers, strict=True):
-        place = vocabulary.consent_of.get((one.channel_id, one.purpose))
-        packer.number(0 if place is None else 1 + place)
+    places = [vocabulary.consent_of.get((one.channel_id, one.purpose)) for one in consents]
+    packer.numbers([0 if place is None else 1 + place for place in places])
+    for one, place in zip(consents, places, strict=True):
         if place is None:
             packer.word(one.channel_id)
             packer.word(one.purpose)
-        packer.number(number)
+    packer.numbers(numbers)
 
 
 def _read_consents(packed: Unpacker, vocabulary: Vocabulary) -> tuple[Consent, ...]:
     kinds = [(packed.flags(1)[0], packed.optional_moment(), packed.word()) for _ in range(packed.number())]
-    found: list[Consent] = []
-    for _ in range(packed.number()):
-        place = packed.number()
-        channel, purpose = vocabulary.consents[place - 1] if place else (packed.text(), packed.text())
-        is_granted, recorded_at, source = kinds[packed.number()]
-        found.append(
-            Consent(channel_id=channel, purpose=purpose, is_granted=is_granted, recorded_at=recorded_at, source=source)
-        )
-    return tuple(found)
+    places = packed.numbers(packed.number())
+    pairs = [vocabulary.consents[place - 1] if place else (packed.text(), packed.text()) for place in places]
+    answers = [kinds[number] for number in packed.numbers(len(places))]
+    return tuple(
+        Consent(channel_id=channel, purpose=purpose, is_granted=is_granted, recorded_at=recorded_at, source=source)
+        for (channel, purpose), (is_granted, recorded_at, source) in zip(pairs, answers, strict=True)
+    )
 
 
 def _pack_features(packer: Packer, features: FeatureVector, known: Mapping[str, FeatureNames]) -> None:

@@ -70,10 +70,21 @@ class Packer:
     def number(self, number: int) -> None:
         """A natural number."""
         out = self._out
+        if number < 0x80:  # noqa: PLR2004 - as most are
+            out.append(number)
+            return
         while number > 0x7F:  # noqa: PLR2004 - 7 bits
             out.append(number & 0x7F | 0x80)
             number >>= 7
         out.append(number)
+
+    def numbers(self, numbers: Sequence[int]) -> None:
+        """Some natural numbers, of which the reader knows how many."""
+        if numbers and max(numbers) < 0x80:  # noqa: PLR2004 - one byte each
+            self._out += bytes(numbers)
+        else:
+            for number in numbers:
+                self.number(number)
 
     def signed(self, number: int) -> None:
         """A whole number."""
@@ -81,7 +92,10 @@ class Packer:
 
     def flags(self, *flags: bool) -> None:
         """Several yes or no, as one number."""
-        self.number(sum(flag << place for place, flag in enumerate(flags)))
+        number = 0
+        for place, flag in enumerate(flags):
+            number |= flag << place
+        self.number(number)
 
     def real(self, value: float) -> None:
         """A double."""
@@ -142,29 +156,35 @@ class Packer:
 
     def column(self, values: FloatArray) -> None:
         """Doubles, whose number the reader knows: a table of the different ones where few differ, else all of them."""
+        all_bits = values.view(np.int64)
+        if len(values) and (all_bits == all_bits[0]).all():
+            self._out.append(1)
+            self.real(float(values[0]))
+            return
         table: dict[int, int] = {}
         codes = bytearray()
-        for bits in values.view(np.int64).tolist():
+        for bits in all_bits.tolist():
             code = table.setdefault(bits, len(table))
             if code > _WHOLE_TABLE - 1:
                 break
             codes.append(code)
         else:
-            if len(table) * 8 + len(codes) < len(values) * 8 or len(table) == 1:
-                self._table(np.array(list(table), dtype=np.int64).view(np.float64).tolist(), codes)
+            if len(table) * 8 + len(codes) < len(values) * 8:
+                self._table(np.array(list(table), dtype=np.int64).view(np.float64), codes)
                 return
         self._out.append(0)
         self._out += values.astype("<f8").tobytes()
 
-    def _table(self, table: list[float], codes: bytearray) -> None:
+    def _table(self, table: FloatArray, codes: bytearray) -> None:
+        """A small table is mostly of whole amounts, a large one is not."""
         self.number(len(table))
-        for value in table:
-            self.real(value)
         if len(table) > _NIBBLE_TABLE:
-            self._out += codes
-        elif len(table) > 1:
-            codes.append(0)
-            self._out += bytes([low | high << 4 for low, high in zip(codes[::2], codes[1::2], strict=False)])
+            self._out += table.astype("<f8").tobytes() + codes
+            return
+        for value in table.tolist():
+            self.real(value)
+        codes.append(0)
+        self._out += bytes([low | high << 4 for low, high in zip(codes[::2], codes[1::2], strict=False)])
 
     def sparse(self, values: FloatArray) -> None:
         """Doubles, of which many are missing (NaN), 0, or small and whole; the reader knows their number."""
@@ -210,6 +230,10 @@ class Unpacker:
             shift += 7
             if byte < 0x80:  # noqa: PLR2004 - the high bit
                 return number
+
+    def numbers(self, count: int) -> list[int]:
+        """So many natural numbers."""
+        return [self.number() for _ in range(count)]
 
     def signed(self) -> int:
         """A whole number."""
@@ -257,9 +281,12 @@ class Unpacker:
         """Shape (count,): doubles."""
         size = self.number()
         if size == 0:
-            return np.frombuffer(self.raw(count * 8), dtype="<f8").astype(np.float64)
-        table = np.array([self.real() for _ in range(size)])
+            return self._doubles(count)
+        table = self._doubles(size) if size > _NIBBLE_TABLE else np.array([self.real() for _ in range(size)])
         return table[self._codes(size, count)]
+
+    def _doubles(self, count: int) -> FloatArray:
+        return np.frombuffer(self.raw(count * 8), dtype="<f8").astype(np.float64)
 
     def _codes(self, size: int, count: int) -> Any:
         if size == 1:

@@ -32,6 +32,11 @@ def test_a_natural_number_comes_back(number: int) -> None:
     assert through(lambda to: to.number(number), lambda of: of.number()) == number
 
 
+@given(st.lists(st.integers(0, 300)))
+def test_natural_numbers_come_back(numbers: list[int]) -> None:
+    assert through(lambda to: to.numbers(numbers), lambda of: of.numbers(len(numbers))) == numbers
+
+
 @given(st.integers(-(2**80), 2**80))
 def test_a_whole_number_comes_back(number: int) -> None:
     assert through(lambda to: to.signed(number), lambda of: of.signed()) == number
