@@ -224,9 +224,8 @@ def main() -> None:
             print(f"{messages:>8}  {name:<16}{one['per_second']:10.0f}{numbers}")
     for name, ratio in found["ratios"].items():
         print(f"{name}: {ratio}")
-    print(
-        f"a record takes {found['record_bytes']} bytes, its row {found['row_bytes']}, workers take {found['worker_mb']} MB"
-    )
+    print(f"a record takes {found['record_bytes']} bytes, its row {found['row_bytes']}")
+    print(f"workers take {found['worker_mb']} MB")
 
 
 if __name__ == "__main__":

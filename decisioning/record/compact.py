@@ -60,14 +60,14 @@ def decision_from_compact(row: Mapping[str, Any], record: Mapping[str, Any], voc
         vocabulary: Of the row's touchpoint and of the catalogue that decided.
 
     Raises:
-        InvalidInputError: Another catalogue, or a damaged record.
+        InvalidInputError: Another catalogue, an unknown feature schema, or a damaged record.
     """
     try:
         return _read(row, record, vocabulary)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise InvalidInputError(
             f"record must be one that compact_record wrote with this catalogue, got {type(error).__name__}; "
-            "it is damaged, or the catalogue is another one"
+            "it is damaged, or the catalogue or the feature schema is another one"
         ) from error
 
 

@@ -5,7 +5,7 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from decisioning.catalogue.catalogue import Catalogue
-from decisioning.catalogue.contact_policy import Touch
+from decisioning.catalogue.contact_policy import Touch, touch_words
 
 DIGEST_BYTES = 4
 
@@ -14,7 +14,7 @@ _COMMON_WORDS = (
     "source", "of", "per", "cap", "days", "day", "hours", "rests", "for", "limit", "messages", "never", "with", "until",
     "from",
 )  # fmt: skip
-"""Words of what gates say; part of the format, so new ones may come to the end only."""
+"""Words of what gates say. Part of the format, like all that a vocabulary collects: another list is another version."""
 
 
 class FeatureNames(NamedTuple):
@@ -81,9 +81,8 @@ class Vocabulary:
         self.words = NameList(dict.fromkeys((*_COMMON_WORDS, *_words(catalogue), *purposes)))
         self.phrases: dict[str, bytes] = {}
         self.features = features
-        self.digest = _digest(
-            [*self.keys.all, "", *self.offers.all, "", *self.channels.all, "", *self.words.all, *map(str, self.touches)]
-        )
+        touched = [word for touch in self.touches for word in touch_words(touch)]
+        self.digest = _digest(self.keys.all, self.offers.all, self.channels.all, self.words.all, touched)
 
 
 def _words(catalogue: Catalogue) -> Iterator[str]:
@@ -98,5 +97,6 @@ def _words(catalogue: Catalogue) -> Iterator[str]:
     yield from (f"{cap.cap_id}:" for cap in catalogue.contact_policy.caps)
 
 
-def _digest(names: Sequence[str]) -> bytes:
-    return blake2b("\x00".join(names).encode("utf-8", "surrogatepass"), digest_size=DIGEST_BYTES).digest()
+def _digest(*lists: Sequence[str]) -> bytes:
+    names = "\x00\x00".join("\x00".join(one) for one in lists)
+    return blake2b(names.encode("utf-8", "surrogatepass"), digest_size=DIGEST_BYTES).digest()

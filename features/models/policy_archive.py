@@ -42,7 +42,7 @@ class PolicyArchive:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._built: dict[str, Policy | Absence] = {}
-        self._catalogues: dict[str, Catalogue] = {}
+        self._catalogues: dict[str, Catalogue | None] = {}
 
     def keep(self, folder: Path, policy: Policy) -> bool:
         """Keep what a policy is made of (the catalogue's files among it), unless it is kept already.
@@ -55,7 +55,7 @@ class PolicyArchive:
         """
         note = self.path / POLICIES / f"{policy.version}.json"
         try:
-            if note.exists():
+            if note.exists() and (self.path / policy.catalogue.version).is_dir():
                 return True
             is_kept = self._copy(folder, policy.catalogue.version)
             if is_kept:
@@ -80,10 +80,14 @@ class PolicyArchive:
 
     def catalogue(self, version: str) -> Catalogue | None:
         """The catalogue of a policy, whichever release decided with it; None where it was not kept, or is damaged."""
-        catalogue = self._catalogues.get(version) or self._read_catalogue(version)
-        if catalogue is not None:
-            self._catalogues[version] = catalogue
-        return catalogue
+        if version not in self._catalogues:
+            self._catalogues[version] = self._read_catalogue(version)
+        return self._catalogues[version]
+
+    def look_again(self) -> None:
+        """Forget what was missing, which somebody may have brought back meanwhile."""
+        self._built = {version: found for version, found in self._built.items() if isinstance(found, Policy)}
+        self._catalogues = {version: found for version, found in self._catalogues.items() if found is not None}
 
     def _read_catalogue(self, version: str) -> Catalogue | None:
         try:

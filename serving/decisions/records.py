@@ -43,7 +43,7 @@ class DecisionRecords:
         row = await self._row(decision_id)
         if row.get("record") is None:
             raise NoRecordError
-        decision = await asyncio.to_thread(_read, self.logged.decision, row)
+        decision = await asyncio.to_thread(self._read, self.logged.decision, row)
         _check_position(decision_id, len(decision.further))
         return decision
 
@@ -58,9 +58,16 @@ class DecisionRecords:
         row = await self._row(decision_id)
         if row.get("record") is None:
             return orjson.dumps(row)
-        document = await asyncio.to_thread(_read, self.logged.document, row)
+        document = await asyncio.to_thread(self._read, self.logged.document, row)
         _check_position(decision_id, len(document.get("further", ())))
         return orjson.dumps(document)
+
+    def _read[T](self, read: Callable[[StoredDecision], T], row: StoredDecision) -> T:
+        try:
+            return read(row)
+        except InvalidInputError as error:
+            self.logged.archive.look_again()
+            raise NoRecordError(str(error)) from error
 
     async def _row(self, decision_id: str) -> StoredDecision:
         """The row of a decision, or of the one that a position belongs to."""
@@ -79,13 +86,6 @@ class DecisionRecords:
         if not is_certain:
             raise UnavailableError("Redis must answer before this decision can be found; retry")
         raise UnknownDecisionError
-
-
-def _read[T](read: Callable[[StoredDecision], T], row: StoredDecision) -> T:
-    try:
-        return read(row)
-    except InvalidInputError as error:
-        raise NoRecordError(str(error)) from error
 
 
 def _check_position(decision_id: str, further: int) -> None:

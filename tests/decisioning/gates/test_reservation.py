@@ -16,7 +16,7 @@ from decisioning.catalogue.message_classes import CapScope
 from decisioning.decision import Action, Decision, Ghost, Inputs, Placement, Position, Reason
 from decisioning.errors import InvalidInputError, UnknownNameError
 from decisioning.gates.contact_ledger import ContactLedger
-from decisioning.gates.reservation import Reservation, position_id, reservation_of, touch_of
+from decisioning.gates.reservation import Reservation, position_id, renewed_reservation, reservation_of, touch_of
 from decisioning.live import LiveState
 from decisioning.policy import Policy, decide
 from tests.touches import make_touch
@@ -172,3 +172,18 @@ def test_another_catalogue_s_decision_is_refused(plain_catalogue: Catalogue, dec
     elsewhere = replace(decision.inputs, request=replace(decision.inputs.request, touchpoint_id="kiosk"))
     with pytest.raises(UnknownNameError, match="touchpoint"):
         reservation_of(plain_catalogue, replace(decision, inputs=elsewhere))
+
+
+def test_a_message_that_is_renewed_takes_what_it_takes_now_and_is_no_new_evidence(
+    plain_catalogue: Catalogue, decision_of: MakeDecision
+) -> None:
+    decision = decision_of()
+    first = reservation_of(plain_catalogue, decision)
+    later = replace(decision.inputs, now=decision.decided_at + timedelta(hours=2))
+    renewed = renewed_reservation(plain_catalogue, decision.decision_id, decision.message_key, later)
+    assert [one.contact_id for one in renewed.contacts] == [decision.decision_id]
+    assert renewed.contacts[0].at == later.now
+    assert first.evidence
+    assert not renewed.evidence
+    with pytest.raises(UnknownNameError, match="offer"):
+        renewed_reservation(plain_catalogue, decision.decision_id, "tea/email/plain", later)

@@ -123,7 +123,7 @@ def test_another_catalogue_and_damage_are_noticed(plain_policy: Policy, inputs_o
         ({**record, "words": []}, vocabulary),
         ({**record, "facts": None}, vocabulary),
     ):
-        with pytest.raises(InvalidInputError, match="it is damaged, or the catalogue is another one"):
+        with pytest.raises(InvalidInputError, match="or the feature schema is another one"):
             decision_from_compact(row, damaged, read_with)
 
 
