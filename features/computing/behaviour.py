@@ -17,9 +17,7 @@ from features.computing.definition import (
     within,
     word,
 )
-
-PURCHASE_WINDOWS = (7, 30, 90, 365)
-SERVICE_EVENTS = ("complaint", "service_ticket", "delivery", "return", "review")
+from features.computing.windows import ACTIVITY_WINDOWS, PURCHASE_WINDOWS, SERVICE_WINDOWS
 
 
 def profile(attributes: Iterable[Attribute]) -> Iterator[Definition]:
@@ -71,12 +69,11 @@ def _events_of(event_type: str, group: Group, *windows: int) -> Iterator[Definit
 def activity(event_types: Iterable[str]) -> Iterator[Definition]:
     """Counts and recency of every event type that is neither a purchase nor service."""
     for event_type in event_types:
-        if event_type not in ("purchase", *SERVICE_EVENTS):
-            yield from _events_of(event_type, Group.ACTIVITY, 7, 30)
+        if event_type not in ("purchase", *SERVICE_WINDOWS):
+            yield from _events_of(event_type, Group.ACTIVITY, *ACTIVITY_WINDOWS)
 
 
 def service() -> Iterator[Definition]:
     """Complaints, tickets, deliveries, returns, reviews."""
-    yield from _events_of("complaint", Group.SERVICE, 30, 90)
-    for event_type in SERVICE_EVENTS[1:]:
-        yield from _events_of(event_type, Group.SERVICE, 90)
+    for event_type, windows in SERVICE_WINDOWS.items():
+        yield from _events_of(event_type, Group.SERVICE, *windows)

@@ -5,8 +5,7 @@ from collections.abc import Iterable, Iterator
 import narwhals as nw
 
 from features.computing.definition import Definition, Group, Source, counted, days_since, known, share, within, word
-
-CONTACT_WINDOWS = (1, 7, 30, 90)
+from features.computing.windows import CONTACT_WINDOWS
 
 _CONTACTS = Source.CONTACTS
 
