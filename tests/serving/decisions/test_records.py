@@ -84,7 +84,7 @@ def test_redis_keeps_what_permits_and_outcomes_need_and_no_record(
     kept = live_redis.hgetall(key)
     needed = {b"customer_id", b"channel", b"decided_at", b"entry", b"touchpoint", b"message", b"ask", b"touch"}
     assert set(kept) == needed
-    assert live_redis.object("encoding", key) == b"listpack"
+    assert live_redis.object("encoding", key) in (b"listpack", b"ziplist")  # as tight as Redis can
     assert live_redis.memory_usage(key) < 450
     assert 0 < live_redis.ttl(key) <= settings.decision_ttl_days * 86_400
     assert client.post(f"/v1/decisions/{decision_id}/permit").json()["permit"] == "allowed"
