@@ -52,10 +52,11 @@ types: setup
 	$(BIN)/pyright
 
 unit: export PYTHONDONTWRITEBYTECODE = # tests start some hundred processes, which need not compile our modules again
+# These tests often wait for servers and other processes, so three workers keep two cores busy.
 unit: setup
 	@# the core's own tests must reach every line of it; measuring the rest as well would take twice as long
 	$(BIN)/pytest -n 2 --dist loadscope tests/decisioning --cov=decisioning --cov-report=term:skip-covered $(ARGS)
-	$(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder --ignore=tests/decisioning $(ARGS)
+	$(BIN)/pytest -n 3 --dist loadscope --no-loadscope-reorder --ignore=tests/decisioning $(ARGS)
 
 docs: setup ## Write the generated pages anew (CLI reference, OpenAPI, JSON Schemas)
 	$(BIN)/nextbest docs generate
