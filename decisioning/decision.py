@@ -42,7 +42,7 @@ class Reason(StrEnum):
     DEFERRED = "DEFERRED"  # only quiet hours stand in the way: ask again at `retry_at`
     CONTENDED = "CONTENDED"  # other decisions about this customer kept being faster
     UNKNOWN_CUSTOMER = "UNKNOWN_CUSTOMER"
-    DEGRADED = "DEGRADED"  # something behind us was away
+    DEGRADED = "DEGRADED"  # a component was down
 
 
 class Exclusion(StrEnum):

@@ -18,7 +18,7 @@ def unit_hash(*parts: str) -> float:
     """
     digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
     for part in parts:
-        # A lone surrogate is no valid text, but a hash has no reason to fail on it.
+        # A lone surrogate is not valid UTF-8, but must not make the hash fail.
         encoded = part.encode("utf-8", "surrogatepass")
         digest.update(len(encoded).to_bytes(8, "big"))
         digest.update(encoded)

@@ -21,7 +21,7 @@ def find_zone(name: str) -> ZoneInfo | None:
     """
     try:
         return ZoneInfo(name)
-    except (KeyError, ValueError, OSError):  # no such name, a name that is none, the name of a folder
+    except (KeyError, ValueError, OSError):  # unknown, malformed, or the name of a folder
         return None
 
 

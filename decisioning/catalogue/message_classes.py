@@ -30,7 +30,7 @@ class Layer(StrEnum):
     CAPACITY = "capacity"  # capacities, budgets and shares
     CREATIVE = "creative"  # what the channel cannot carry
     TEST = "test"  # holdouts and silent arms
-    SCORE = "score"  # nothing that must be worth it is sent on a guess
+    SCORE = "score"  # what must pay needs a score
 
 
 BYPASSABLE = frozenset(

@@ -95,7 +95,7 @@ def _reason_of_worth(inputs: Inputs, choice: Choice, *, is_profiled: bool, is_sc
 
 def _reason_for_nothing(inputs: Inputs, screening: Screening) -> Reason:
     excluded = screening.excluded
-    # A held-out customer needs no score: that it is missing too does not keep the message from standing ready.
+    # A held-out customer needs no score, so a missing one does not rule the message out.
     kept = excluded.only_saying({*_TESTS, Exclusion.NOT_SCORED})
     for test, reason in _TESTS.items():
         if kept & excluded.saying({test}):

@@ -14,7 +14,7 @@ from decisioning.rules.layer_rule import LayerRule
 _CHANNEL_NOT_ASKED: BookRefusal = (Exclusion.CHANNEL_NOT_ASKED, "", None)
 _EXCLUDED_BY_CALLER: BookRefusal = (Exclusion.EXCLUDED_BY_CALLER, "", None)
 _ALREADY_IN_SLATE: BookRefusal = (Exclusion.ALREADY_IN_SLATE, "", None)
-_PROTECTED: BookRefusal = (Exclusion.PROTECTED, "", None)  # which one it is, is nobody's business who reads an answer
+_PROTECTED: BookRefusal = (Exclusion.PROTECTED, "", None)  # an answer must not tell which one
 _UNSUBSCRIBED: BookRefusal = (Exclusion.UNSUBSCRIBED, "", None)
 _NOT_REACHABLE: BookRefusal = (Exclusion.NOT_REACHABLE, "", None)
 _FOLLOWED: BookRefusal = (Exclusion.INCOMPATIBLE, "an offer of this slate must not follow it", None)

@@ -40,7 +40,7 @@ def build(
     settings = settings_for(home)
     moment = moment_or_now(settings, as_of, "--as-of")
     catalogue = load_catalogue(settings.catalogue_path)
-    from features.store.builder import build_features  # seconds: whatever is wrong above is said at once
+    from features.store.builder import build_features  # takes seconds to import, so errors above are reported first
 
     with progress_of("features") as tell:
         report = build_features(settings, catalogue, moment, tell, full=full)

@@ -30,7 +30,9 @@ def train(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """
     settings = settings_for(home)
     now = clock_of(settings)()
-    from training.registry.training_run import train_model  # seconds: whatever is wrong above is said at once
+    from training.registry.training_run import (
+        train_model,
+    )  # takes seconds to import, so errors above are reported first
 
     with progress_of("boosters") as tell:
         report = train_model(settings, now=now, on_progress=tell)

@@ -21,7 +21,9 @@ def restore(home: HomeOption = None, as_json: JsonOption = False) -> None:
     from pipelines.server.embedded_redis import redis_for
 
     settings = settings_for(home)
-    from pipelines.server.restore import restore as restore_state  # seconds: whatever is wrong above is said at once
+    from pipelines.server.restore import (
+        restore as restore_state,
+    )  # takes seconds to import, so errors above are reported first
 
     with redis_for(settings) as redis_url:
         report = restore_state(

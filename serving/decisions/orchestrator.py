@@ -104,7 +104,7 @@ class Orchestrator:
         self._rounds.join(caller.seats)
         late = await caller.wait()
         if late:
-            self.state.doubt()  # who waited in vain looks now whether Redis still answers
+            self.state.doubt()  # check now whether Redis still answers
         for seat in late:
             seat.outcome = _late(seat)
         answers = await self._silent_answers(caller)

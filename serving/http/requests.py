@@ -48,7 +48,9 @@ async def read_body[T: Body](request: Request, model: type[T]) -> T:
 
 def right_at_once[T: Body](model: type[T], body: bytes) -> T | None:
     """The checked body in one step, from the bytes; None where it has to be looked at more closely."""
-    if b"NaN" in body or b"Infinity" in body:  # taken for numbers where any value may stand, and no JSON
+    if (
+        b"NaN" in body or b"Infinity" in body
+    ):  # parsed as numbers where any value is allowed, although they are not JSON
         return None
     try:
         if issubclass(model, ListBody):

@@ -22,11 +22,11 @@ if ARGV[11] == '1' then
   if contact.uses then redis.call('HSET', KEYS[6], DECISION.uses, contact.uses, DECISION.held, '1') end
   local old = redis.call('HGET', KEYS[3], contact.id)
   local fields = split(contact.value)
-  if old then  -- what came back stays known
+  if old then  -- keep what was reported
     local known = split(old)
     fields.confirmed, fields.arrived = known.confirmed, known.arrived
   end
-  -- with leave it counts until it is reported as not sent
+  -- once permitted it counts until it is reported as not sent
   fields.released, fields.decided, fields.reserved = '0', ARGV[1], NO_RESERVATION
   contact.value = joined(fields)
   write_contacts(KEYS[3], {contact}, ARGV[8], ARGV[1], ARGV[9])
