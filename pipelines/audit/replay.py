@@ -167,7 +167,8 @@ def _replay_row(row: Mapping[str, Any], logged: LoggedDecisions, report: ReplayR
         report.changed.append(ChangedAnswer(decision_id=row["decision_id"], differences=tuple(found)))
     else:
         report.same += 1
-        slates.add_decision(logged.document(row))
+        if row["placement"] is not None:
+            slates.add_decision(logged.document(row))
 
 
 def _unlike_columns(row: Mapping[str, Any], record: Mapping[str, Any]) -> list[Difference]:
