@@ -112,5 +112,5 @@ def outline(line: str) -> str:
     line = re.sub(r"(dec_|HH-)[0-9A-Za-z]+", r"\1#", line)
     line = re.sub(r"127\.0\.0\.1:\d+", "HOST", line)
     line = re.sub(r"\b[0-9a-f]{12,}\b", "#", line)
-    line = re.sub(r"-?[0-9][0-9,.:TZ+%-]*", "#", line)
+    line = re.sub(r"[+-]?[0-9][0-9,.:TZ+%-]*", "#", line)
     return " ".join(re.sub(r"[│┃┌┐└┘├┤┬┴┼─━╭╮╰╯]", " ", line).split())

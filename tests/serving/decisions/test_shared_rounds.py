@@ -271,15 +271,14 @@ def test_a_commit_whose_connection_was_lost_may_have_happened_and_is_marked_not_
     apart: Callers, own_redis: Any
 ) -> None:
     state = apart.engine.state
-    reading = state.read_people
+    committing = state.commit
 
-    async def read_then_freeze(lookups: Any) -> Any:
-        known = await reading(lookups)
+    async def commit_to_a_frozen_redis(entries: Any) -> Any:
         own_redis.send(signal.SIGSTOP)
-        asyncio.get_running_loop().call_later(0.05, state._link.close)
-        return known
+        asyncio.get_running_loop().call_soon(state._link.close)  # runs once the commit has been sent and waits
+        return await committing(entries)
 
-    state.read_people = read_then_freeze
+    state.commit = commit_to_a_frozen_redis
     [answer] = apart.together(apart.ask("C-0"))
     own_redis.send(signal.SIGCONT)
 
