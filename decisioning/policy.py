@@ -17,7 +17,7 @@ from decisioning.catalogue.limits import check_limits
 from decisioning.catalogue.listening import check_listening
 from decisioning.catalogue.measure import Unit
 from decisioning.catalogue.message import Message
-from decisioning.catalogue.quiet_hours import QuietPlan, check_quiet_hours
+from decisioning.catalogue.quiet_hours import check_quiet_hours
 from decisioning.choice.arbitration import check_scores
 from decisioning.choice.ghost import ghost_of
 from decisioning.choice.position import Choice, Chooser
@@ -41,7 +41,7 @@ from decisioning.gates.assignment import (
 from decisioning.gates.candidate import Candidate, compile_candidates
 from decisioning.gates.facts import gather_facts
 from decisioning.gates.screening import Board, Screening
-from decisioning.gates.situation import Situation, situation_of
+from decisioning.gates.situation import Ground, Situation, situation_of
 from decisioning.live import NOTHING_KEPT, stage_moved_to
 from decisioning.rules.fact_names import STAGE_FACT
 from decisioning.rules.predicate import Facts
@@ -63,9 +63,9 @@ class Policy:
     __slots__ = (
         "_assigner",
         "_boards",
+        "_ground",
         "_messages",
         "_price_lists",
-        "_quiet",
         "_stages",
         "catalogue",
         "seed",
@@ -102,7 +102,7 @@ class Policy:
         self.version = _version(
             catalogue.version, seed, *(() if self.unit is _learned_unit(catalogue) else (self.unit,))
         )
-        self._quiet = QuietPlan(catalogue.quiet_hours)
+        self._ground = Ground(catalogue)
         self._stages = compile_stages(catalogue.stages)
         self._boards = {
             name: Board(catalogue, compile_candidates(catalogue, touchpoint, unit=self.unit))
@@ -214,13 +214,12 @@ class Policy:
         place = self.standing(inputs, facts, is_profiled=profiled)
         facts[STAGE_FACT] = place.stage_id
         return situation_of(
-            catalogue,
+            self._ground,
             inputs,
             assignment=assignment,
             place=place,
             facts=facts,
             care=care,
-            quiet=self._quiet,
             is_profiled=profiled,
         )
 

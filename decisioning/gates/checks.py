@@ -7,7 +7,8 @@ from decisioning.consent import refusal_words
 from decisioning.decision import Exclusion
 from decisioning.gates.candidate import Candidate
 from decisioning.gates.capacity import limit_refusal
-from decisioning.gates.contact_ledger import BookRefusal, span_words
+from decisioning.gates.contact_ledger import BookRefusal
+from decisioning.gates.contact_rules import span_words
 from decisioning.gates.situation import Situation
 from decisioning.rules.layer_rule import LayerRule
 

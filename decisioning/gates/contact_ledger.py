@@ -7,55 +7,31 @@ room in every cap that fits it, whether its own class counts there or not. So a 
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from operator import attrgetter
 
 from decisioning.catalogue.contact_policy import (
-    Cap,
     CapUnit,
     Contact,
-    ContactPolicy,
     Due,
     Response,
-    Suppression,
     SuppressionScope,
     Touch,
     merge_contacts,
 )
 from decisioning.catalogue.message import MessageClass
-from decisioning.catalogue.message_classes import CapScope, ClassRules
+from decisioning.catalogue.message_classes import CapScope
 from decisioning.decision import Exclusion
+from decisioning.gates.contact_rules import TOUCH_SIDES, CapRule, ContactRules, SuppressionRule, span_words
 from decisioning.gates.message_sets.grouping import MessageGroup, MessageSet
 from decisioning.gates.sliding_window import SlidingWindow, WindowSpan, first_room, fits, keeps_plans
-from decisioning.rules.number_words import number_words
 
 type BookRefusal = tuple[Exclusion, str, datetime | None]
 """Which code, what exactly is full, and the first moment there is room; None where there never is."""
 
-type ValueOf = Callable[[Touch], str]
-
 GHOST_SUFFIX = "-ghost"
 """Ends the id of a ghost contact, so that it never meets the real one of the same decision."""
 
-_DAY, _HOUR, _MINUTE = 86_400.0, 3_600.0, 60.0
-
-
-def _everything(_: Touch) -> str:
-    return ""
-
-
-TOUCH_SIDES: Mapping[str, ValueOf] = {
-    "everything": _everything,
-    "department": attrgetter("department"),
-    "goal": attrgetter("goal_id"),
-    "class": attrgetter("message_class"),
-    "channel": attrgetter("channel_id"),
-    "offer": attrgetter("offer_id"),
-    "creative": attrgetter("message_key"),  # creatives of different offers may bear one name
-    "creative_name": attrgetter("creative_id"),
-}
-"""The sides of a message that caps and suppressions look at."""
 
 type TouchGroups = Mapping[str, Mapping[str, tuple[MessageGroup, ...]]]
 """Candidates by side and value, in groups of one class and one channel."""
@@ -67,13 +43,15 @@ type BookRefusals = list[tuple[MessageSet, BookRefusal]]
 class _Dimension:
     """The caps that look at one side of a message, and what they said so far about each value of it."""
 
-    __slots__ = ("caps", "members", "scope", "side", "value_of", "verdicts")
+    __slots__ = ("caps", "members", "names", "scope", "side", "value_of", "verdicts")
 
-    def __init__(self, scope: CapScope, side: str) -> None:
-        self.scope = scope
-        self.side = side
-        self.value_of = TOUCH_SIDES[side]
-        self.caps: list[Cap] = []
+    def __init__(self, caps: Sequence[CapRule]) -> None:
+        self.caps = caps
+        self.side = caps[0].side
+        self.scope = caps[0].cap.scope
+        self.value_of = TOUCH_SIDES[self.side]
+        # The values that a cap is for; None where one is for each.
+        self.names = None if any(rule.cap.of is None for rule in caps) else frozenset(rule.cap.of for rule in caps)
         self.members: dict[CapUnit, dict[str, list[Contact]]] = {}
         self.verdicts: dict[object, BookRefusal | None] = {}
 
@@ -82,31 +60,32 @@ class ContactLedger:
     """What one customer's book says about messages, at one moment.
 
     Everything is counted once, when first asked; asking again costs a look-up per scope.
+
+    Attributes:
+        rules: What is counted, and how.
     """
 
     __slots__ = (
         "_books",
-        "_classes",
         "_contacts",
         "_due",
-        "_faded",
+        "_fading",
         "_ghosts",
         "_household_contacts",
         "_load",
         "_near",
         "_now",
         "_own",
-        "_policy",
         "_pressed",
         "_pressure",
         "_responses",
         "_resting",
+        "rules",
     )
 
     def __init__(
         self,
-        policy: ContactPolicy,
-        classes: Mapping[MessageClass, ClassRules],
+        rules: ContactRules,
         contacts: Iterable[Contact],
         household_contacts: Iterable[Contact],
         due: Iterable[Due],
@@ -118,8 +97,7 @@ class ContactLedger:
         """Open the book.
 
         Args:
-            policy: Checked by `contact_policy.check_contact_policy`.
-            classes: The matrix; a class that is not in it bypasses nothing and counts towards everything.
+            rules: What is counted.
             contacts: The customer's; accounts of one contact are merged, order does not matter.
             household_contacts: The household's; the customer's own count in it whether they are listed or not.
             due: Messages that are planned; those before `now` keep nothing any more.
@@ -127,10 +105,9 @@ class ContactLedger:
             now: The moment of the decision (aware, UTC).
             ghosts: Count what a held-out customer would have got as well, in place of what the same decision sent.
         """
-        self._policy, self._classes, self._now, self._ghosts = policy, classes, now, ghosts
+        self.rules, self._now, self._ghosts = rules, now, ghosts
         self._contacts, self._household_contacts = tuple(contacts), tuple(household_contacts)
-        horizon = now + timedelta(seconds=policy.look_ahead_seconds)
-        self._due = tuple(plan for plan in due if now <= plan.due_at) if horizon > now else ()
+        self._due = tuple(plan for plan in due if now <= plan.due_at) if due and rules.look_ahead else ()
         self._responses = tuple(responses)
         self._books: dict[CapUnit, tuple[Contact, ...]] = {}
         self._pressure: dict[tuple[MessageClass, str], BookRefusal | None] = {}
@@ -139,7 +116,7 @@ class ContactLedger:
         self._own: dict[str, Contact] | None = None
         self._pressed: list[tuple[Contact, float]] | None = None
         self._load: float | None = None
-        self._faded: float | None = None
+        self._fading: float | None = None
 
     def refusal(self, touch: Touch) -> BookRefusal | None:
         """Why the contact policy refuses a message now; None where there is room.
@@ -153,7 +130,7 @@ class ContactLedger:
         for dimension in self._dimensions():
             found = self._verdict(dimension, dimension.value_of(touch), touch)
             worst = worst if found is None else _longer(worst, found)
-        if self._policy.pressure is not None:
+        if self.rules.policy.pressure is not None:
             worst = _longer(worst, self._pressure_refusal(touch))
         return worst
 
@@ -163,10 +140,10 @@ class ContactLedger:
         for dimension in self._dimensions():
             by_value = groups[dimension.side]
             for value in self._values_with_little_room(dimension, by_value):
-                for group in by_value.get(value, ()):
+                for group in self._hearing(dimension, value, by_value.get(value, ())):
                     found = self._verdict(dimension, value, group.example.touch)
                     refused = refused if found is None else _overlaid(refused, group.messages, found)
-        if self._policy.pressure is not None:
+        if self.rules.policy.pressure is not None:
             for group in groups["everything"].get("", ()):
                 found = self._pressure_refusal(group.example.touch)
                 refused = refused if found is None else _overlaid(refused, group.messages, found)
@@ -193,8 +170,7 @@ class ContactLedger:
         """The book with one more contact made now, as the earlier positions of a slate make them."""
         made = Contact(contact_id=f"now-{len(self._contacts)}", touch=touch, at=self._now, is_ghost=self._ghosts)
         ledger = ContactLedger(
-            self._policy,
-            self._classes,
+            self.rules,
             (*self._contacts, made),
             self._household_contacts,
             self._due,
@@ -203,29 +179,22 @@ class ContactLedger:
             ghosts=self._ghosts,
         )
         ledger._books = {unit: (*book, made) for unit, book in self._books.items()}
+        ledger._resting = self._resting
         return ledger
 
     def fatigue_minor(self, touch: Touch) -> float:
         """What one more contact costs in goodwill, in minor units, see `contact_policy.Fatigue`."""
-        fatigue = self._policy.fatigue
-        if fatigue is None or not self._counts(touch.message_class, CapScope.PRESSURE):
+        fatigue = self.rules.policy.fatigue
+        if fatigue is None or not self.rules.counts(touch, CapScope.PRESSURE):
             return 0.0
-        if self._faded is None:
-            now, half_life = self._now, fatigue.half_life_seconds
-            self._faded = math.fsum(
-                [
-                    weight * 0.5 ** (max((now - contact.at).total_seconds(), 0.0) / half_life)
-                    for contact, weight in self._pressing()
-                ]
-            )
-        return fatigue.cost_minor * self._weight(touch) * self._faded
+        return fatigue.cost_minor * self.rules.weight(touch) * self._faded(fatigue.half_life_seconds)
 
-    def sent_offers(self) -> Mapping[str, datetime]:
-        """When each offer was last sent to the customer, of the contacts that count."""
+    def sent_offers(self, offers: Container[str]) -> Mapping[str, datetime]:
+        """When each of some offers was last sent to the customer, of the contacts that count."""
         latest: dict[str, datetime] = {}
-        for contact in self._book(CapUnit.CUSTOMER):
+        for contact in self._book(CapUnit.CUSTOMER) if offers else ():
             offer_id, at = contact.touch.offer_id, contact.at
-            if offer_id not in latest or at > latest[offer_id]:
+            if offer_id in offers and (offer_id not in latest or at > latest[offer_id]):
                 latest[offer_id] = at
         return latest
 
@@ -247,31 +216,45 @@ class ContactLedger:
     def _pressing(self) -> Sequence[tuple[Contact, float]]:
         """The customer's contacts that count towards pressure, each with its weight."""
         if self._pressed is None:
-            pressed, weights = list[tuple[Contact, float]](), dict[tuple[MessageClass, str], float | None]()
+            weights, pressed = self.rules.pressing, list[tuple[Contact, float]]()
             for contact in self._book(CapUnit.CUSTOMER):
                 touch = contact.touch
-                key = (touch.message_class, touch.channel_id)
-                if key not in weights:
-                    weights[key] = self._weight(touch) if self._counts(key[0], CapScope.PRESSURE) else None
-                if (weight := weights[key]) is not None:
+                weight = weights[touch.message_class, touch.channel_id]
+                if weight is not None:
                     pressed.append((contact, weight))
             self._pressed = pressed
         return self._pressed
 
+    def _faded(self, half_life: float) -> float:
+        """The weighted contacts, each faded since it was made."""
+        if self._fading is None:
+            now, parts = self._now, list[float]()
+            for contact, weight in self._pressing():
+                age = (now - contact.at).total_seconds()
+                parts.append(weight * 0.5 ** (age / half_life) if age > 0 else weight)
+            self._fading = math.fsum(parts)
+        return self._fading
+
     def _dimensions(self) -> tuple[_Dimension, ...]:
         if self._near is None:
-            self._near = _dimensions_of(filter(self._is_near, self._policy.caps))
+            self._near = _dimensions_of(filter(self._is_near, self.rules.caps))
         return self._near
 
     def _values_with_little_room(self, dimension: _Dimension, values: Iterable[str]) -> Iterable[str]:
         """Those that a cap can be full for: with contacts, unless plans or a limit of 0 need none."""
-        if self._due or any(cap.limit == 0 for cap in dimension.caps):
+        if self._due or any(rule.cap.limit == 0 for rule in dimension.caps):
             return values
         return dict.fromkeys(
             value
-            for unit in dict.fromkeys(cap.unit for cap in dimension.caps)
+            for unit in dict.fromkeys(rule.cap.unit for rule in dimension.caps)
             for value in self._members(dimension, unit)
         )
+
+    def _hearing(self, dimension: _Dimension, value: str, groups: Sequence[MessageGroup]) -> Sequence[MessageGroup]:
+        """Groups of one value that the caps may refuse; nothing but plans makes them refuse some and not others."""
+        if not groups or (not self._due and self._verdict(dimension, value, groups[0].example.touch) is None):
+            return ()
+        return groups
 
     def _verdict(self, dimension: _Dimension, value: str, touch: Touch) -> BookRefusal | None:
         key = (value, touch.message_class, touch.channel_id) if self._due else value
@@ -281,75 +264,59 @@ class ContactLedger:
 
     def _suppressed(self) -> Mapping[SuppressionScope, Mapping[str, BookRefusal]]:
         if self._resting is None:
-            self._resting = _resting(self._policy.suppressions, self._responses, self._now)
+            self._resting = _resting(self.rules.suppressions, self._responses, self._now)
         return self._resting
 
-    def _is_near(self, cap: Cap) -> bool:
+    def _is_near(self, rule: CapRule) -> bool:
         """False for a cap that cannot be full, since all contacts together do not fill it: most are such caps."""
-        if self._due or cap.limit == 0:
+        unit, limit = rule.cap.unit, rule.cap.limit
+        if self._due or limit == 0:
             return True
-        book = self._book(cap.unit)
-        if len(book) < cap.limit:
+        listed = len(self._contacts) + (len(self._household_contacts) if unit is CapUnit.HOUSEHOLD else 0)
+        if listed < limit or len(book := self._book(unit)) < limit:
             return False
-        since = self._now - timedelta(seconds=cap.window_seconds)
-        return sum([contact.at > since for contact in book]) >= cap.limit
-
-    def _counts(self, message_class: MessageClass, scope: CapScope) -> bool:
-        rules = self._classes.get(message_class)
-        return rules is None or scope in rules.counts_towards
-
-    def _weight(self, touch: Touch) -> float:
-        pressure = self._policy.pressure
-        if pressure is None:
-            return 1.0
-        return pressure.class_weights.get(touch.message_class, 1.0) * pressure.channel_weights.get(
-            touch.channel_id, 1.0
-        )
-
-    def _rank(self, touch: Touch) -> tuple[bool, float]:
-        """How heavy a message is: a class with precedence before all others, then by weight."""
-        rules = self._classes.get(touch.message_class)
-        return (rules is not None and rules.has_precedence, self._weight(touch))
+        since = self._now - rule.length
+        return sum([contact.at > since for contact in book]) >= limit
 
     def _heavier(self, touch: Touch, scope: CapScope) -> list[Due]:
         """What is due, heavier than a candidate, and counts where the candidate would count."""
-        if not self._due or not self._counts(touch.message_class, scope):
+        rules = self.rules
+        if not self._due or not rules.counts(touch, scope):
             return []
-        rank = self._rank(touch)
-        return [
-            plan
-            for plan in self._due
-            if self._rank(plan.touch) > rank and self._counts(plan.touch.message_class, scope)
-        ]
+        rank = rules.rank(touch)
+        return [plan for plan in self._due if rules.rank(plan.touch) > rank and rules.counts(plan.touch, scope)]
 
     def _members(self, dimension: _Dimension, unit: CapUnit) -> dict[str, list[Contact]]:
+        """The contacts by value, as far as a cap is for it."""
         if unit not in dimension.members:
             members: dict[str, list[Contact]] = {}
+            names, value_of, uncounted = dimension.names, dimension.value_of, self.rules.uncounted[dimension.scope]
             for contact in self._book(unit):
-                if self._counts(contact.touch.message_class, dimension.scope):
-                    members.setdefault(dimension.value_of(contact.touch), []).append(contact)
+                touch = contact.touch
+                value = value_of(touch)
+                if (names is None or value in names) and touch.message_class not in uncounted:
+                    members.setdefault(value, []).append(contact)
             dimension.members[unit] = members
         return dimension.members[unit]
 
     def _caps_refusal(self, dimension: _Dimension, value: str, touch: Touch) -> BookRefusal | None:
         heavier = [plan for plan in self._heavier(touch, dimension.scope) if dimension.value_of(plan.touch) == value]
         worst: BookRefusal | None = None
-        for cap in dimension.caps:
-            if cap.of is None or cap.of == value:
-                contacts = self._members(dimension, cap.unit).get(value, [])
-                worst = _longer(worst, self._cap_refusal(cap, contacts, heavier))
+        for rule in dimension.caps:
+            if rule.cap.of is None or rule.cap.of == value:
+                contacts = self._members(dimension, rule.cap.unit).get(value, [])
+                worst = _longer(worst, self._cap_refusal(rule, contacts, heavier))
         return worst
 
-    def _cap_refusal(self, cap: Cap, contacts: Sequence[Contact], heavier: Sequence[Due]) -> BookRefusal | None:
-        length = timedelta(seconds=cap.window_seconds)
+    def _cap_refusal(self, rule: CapRule, contacts: Sequence[Contact], heavier: Sequence[Due]) -> BookRefusal | None:
+        cap, length = rule.cap, rule.length
         since = self._now - length
         recent = [contact for contact in contacts if contact.at > since]
         count = len(recent)
         if count < cap.limit and not heavier:
             return None
         made = [self._span(contact, length, 1.0) for contact in recent]
-        household = " per household" if cap.unit is CapUnit.HOUSEHOLD else ""
-        full = f"cap {cap.cap_id}: {count} of {cap.limit} in {span_words(cap.window_seconds)}{household}"
+        full = f"cap {cap.cap_id}: {count} of {rule.words}"
         planned = [WindowSpan(plan.due_at, plan.due_at + length) for plan in heavier]
         return self._judge(full, Exclusion.CAP_REACHED, made, planned, self._window(length, cap.limit), 1.0)
 
@@ -360,13 +327,13 @@ class ContactLedger:
         return self._pressure[key]
 
     def _weigh(self, touch: Touch) -> BookRefusal | None:
-        pressure, weight = self._policy.pressure, self._weight(touch)
+        pressure, weight = self.rules.policy.pressure, self.rules.weight(touch)
         if pressure is None or weight == 0:
             return None
         length = timedelta(seconds=pressure.window_seconds)
         since = self._now - length
         planned = [
-            WindowSpan(plan.due_at, plan.due_at + length, self._weight(plan.touch))
+            WindowSpan(plan.due_at, plan.due_at + length, self.rules.weight(plan.touch))
             for plan in self._heavier(touch, CapScope.PRESSURE)
         ]
         if self._load is None:
@@ -389,7 +356,7 @@ class ContactLedger:
         return WindowSpan(min(contact.at, self._now), ends, weight)
 
     def _window(self, length: timedelta, limit: float) -> SlidingWindow:
-        return SlidingWindow(length, limit, timedelta(seconds=self._policy.look_ahead_seconds))
+        return SlidingWindow(length, limit, self.rules.look_ahead)
 
     def _judge(
         self,
@@ -410,19 +377,16 @@ class ContactLedger:
         return (Exclusion.ROOM_KEPT, f"{full}, and heavier messages are due", room)
 
 
-def _dimensions_of(caps: Iterable[Cap]) -> tuple[_Dimension, ...]:
-    dimensions: dict[str, _Dimension] = {}
-    for cap in caps:
-        is_name = cap.scope is CapScope.CREATIVE and cap.of is not None and "/" not in cap.of
-        name = "creative_name" if is_name else cap.scope.value
-        if name not in dimensions:
-            dimensions[name] = _Dimension(cap.scope, name)
-        dimensions[name].caps.append(cap)
-    return tuple(dimensions.values())
+def _dimensions_of(rules: Iterable[CapRule]) -> tuple[_Dimension, ...]:
+    by_side: dict[str, list[CapRule]] = {}
+    for rule in rules:
+        by_side.setdefault(rule.side, []).append(rule)
+    return tuple(map(_Dimension, by_side.values()))
 
 
 def _counting(accounts: Mapping[str, Contact], now: datetime, *, ghosts: bool) -> tuple[Contact, ...]:
-    counting = [contact for contact in accounts.values() if contact.counts_at(now)]
+    # Most are confirmed; asking that first saves the call.
+    counting = [contact for contact in accounts.values() if contact.is_confirmed or contact.counts_at(now)]
     if ghosts:
         counting = [contact for contact in counting if contact.contact_id + GHOST_SUFFIX not in accounts]
     return tuple(counting)
@@ -440,20 +404,19 @@ def _merged(contacts: Iterable[Contact], accounts: Mapping[str, Contact], *, gho
 
 
 def _resting(
-    suppressions: Sequence[Suppression], responses: Sequence[Response], now: datetime
+    suppressions: Sequence[SuppressionRule], responses: Sequence[Response], now: datetime
 ) -> dict[SuppressionScope, dict[str, BookRefusal]]:
     resting: dict[SuppressionScope, dict[str, BookRefusal]] = {}
     for rule in suppressions:
-        seconds, values = rule.cooldown_seconds, resting.setdefault(rule.scope, {})
+        after, cooldown, values = rule.after, rule.cooldown, resting.setdefault(rule.scope, {})
         for response in responses:
-            if response.outcome != rule.after:
+            if response.outcome != after:
                 continue
-            until = None if seconds is None else response.at + timedelta(seconds=seconds)
+            until = None if cooldown is None else response.at + cooldown
             if until is None or now < until:
-                value = TOUCH_SIDES[rule.scope](response.touch)
+                value = rule.value_of(response.touch)
                 if value not in values or _is_later(until, values[value][2]):
-                    span = "for ever" if seconds is None else f"for {span_words(seconds)}"
-                    values[value] = (Exclusion.SUPPRESSED, f"{rule.after}: {rule.scope} rests {span}", until)
+                    values[value] = (Exclusion.SUPPRESSED, rule.words, until)
     return resting
 
 
@@ -482,16 +445,3 @@ def _longer(worst: BookRefusal | None, found: BookRefusal | None) -> BookRefusal
 def _is_later(moment: datetime | None, other: datetime | None) -> bool:
     """None is for ever: later than all, and not later than itself."""
     return other is not None and (moment is None or moment > other)
-
-
-def span_words(seconds: float) -> str:
-    """A length of time in the largest unit that fits it wholly.
-
-    Example:
-        >>> span_words(604_800), span_words(86_400), span_words(129_600), span_words(90)
-        ('7 days', '1 day', '36 hours', '90 seconds')
-    """
-    for unit, length in (("day", _DAY), ("hour", _HOUR), ("minute", _MINUTE)):
-        if seconds >= length and seconds % length == 0:
-            return f"{number_words(seconds / length)} {unit}{'' if seconds == length else 's'}"
-    return f"{number_words(seconds)} second{'' if seconds == 1 else 's'}"

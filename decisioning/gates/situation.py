@@ -22,6 +22,7 @@ from decisioning.gates.assignment import Assignment
 from decisioning.gates.candidate import Candidate
 from decisioning.gates.capacity import uses
 from decisioning.gates.contact_ledger import ContactLedger
+from decisioning.gates.contact_rules import ContactRules
 from decisioning.rules.predicate import Facts
 
 UNRANKED_POLICIES = frozenset({ArmPolicy.RANDOM, ArmPolicy.RULES})
@@ -34,16 +35,42 @@ SLATE_LAYERS = frozenset({Layer.REQUEST, Layer.COMPATIBILITY, Layer.CONTACT_POLI
 """Layers that may answer otherwise when a slate holds one message more."""
 
 
+class Ground:
+    """What a catalogue says whoever a decision is about, worked out once.
+
+    Attributes:
+        catalogue: As declared.
+        contact_rules: Its contact policy.
+        quiet: Its quiet hours.
+        avoided: Offers that others must not meet, or not follow too soon.
+    """
+
+    __slots__ = ("avoided", "catalogue", "contact_rules", "quiet")
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        """Work out what can be, of a checked catalogue."""
+        self.catalogue = catalogue
+        self.contact_rules = ContactRules(catalogue.contact_policy, catalogue.classes)
+        self.quiet = QuietPlan(catalogue.quiet_hours)
+        self.avoided = _avoided(catalogue)
+
+
+def _avoided(catalogue: Catalogue) -> frozenset[str]:
+    offers = catalogue.offers.values()
+    facing = {one.offer_id for one in offers if one.never_with}
+    return frozenset(facing.union(*(one.never_with for one in offers), *(one.not_after for one in offers)))
+
+
 class ChannelTimes:
     """When channels rest and messages arrive, each asked once per channel and moment."""
 
     __slots__ = ("_arrivals", "_country", "_quiet", "_rests", "_zones")
 
-    def __init__(self, catalogue: Catalogue, quiet: QuietPlan, inputs: Inputs) -> None:
+    def __init__(self, ground: Ground, inputs: Inputs) -> None:
         """Take the zones that the customer may live in from the profile; without one they may be anywhere."""
         customer = inputs.customer
-        self._quiet = quiet
-        self._zones = zones_of(customer, catalogue.quiet_hours)
+        self._quiet = ground.quiet
+        self._zones = zones_of(customer, ground.catalogue.quiet_hours)
         self._country = None if customer is None else customer.country
         self._rests: dict[tuple[str, datetime], datetime | None] = {}
         self._arrivals: dict[tuple[str, datetime], datetime] = {}
@@ -70,7 +97,7 @@ class Situation:
     """All that gates may look at.
 
     Attributes:
-        catalogue: What was declared.
+        ground: What was declared, and what follows from it.
         inputs: What was read.
         facts: As `facts.gather_facts`, with `stage`.
         stage_id: None where no stage matches or none can be told.
@@ -87,7 +114,7 @@ class Situation:
         care: Where service stands before sales.
         paused: Classes that it pauses.
         ledger: The contact book, counted.
-        sent: When each offer in it was last sent.
+        sent: When each offer in it that others must not meet, or not follow too soon, was last sent.
         seen: What the customer has seen lately.
         times: When channels rest and messages arrive.
         supply: What all customers share, with what earlier positions use.
@@ -97,7 +124,7 @@ class Situation:
         is_rankable: A model's scores are there, or none are needed to choose.
     """
 
-    catalogue: Catalogue
+    ground: Ground
     inputs: Inputs
     facts: Facts
     stage_id: str | None
@@ -124,6 +151,11 @@ class Situation:
     followed: frozenset[str] = frozenset()
 
     @property
+    def catalogue(self) -> Catalogue:
+        """What was declared."""
+        return self.ground.catalogue
+
+    @property
     def request(self) -> Request:
         """What the caller asks."""
         return self.inputs.request
@@ -140,36 +172,34 @@ class Situation:
 
 
 def situation_of(
-    catalogue: Catalogue,
+    ground: Ground,
     inputs: Inputs,
     *,
     assignment: Assignment,
     place: StageStanding,
     facts: Facts,
     care: CareStanding,
-    quiet: QuietPlan,
     is_profiled: bool,
 ) -> Situation:
     """The situation of a decision's first placement.
 
     Args:
-        catalogue: What is declared.
+        ground: What is declared.
         inputs: What was read.
         assignment: Holdouts and experiment arms of the customer.
         place: Their journey stage.
         facts: As `facts.gather_facts`, with `stage`.
         care: Where service stands before sales.
-        quiet: The catalogue's quiet hours.
         is_profiled: As `consent.is_profiled` says.
 
     Raises:
         InvalidInputError: A consent that is dated without an offset.
     """
-    customer = inputs.customer
+    catalogue, customer = ground.catalogue, inputs.customer
     answers = latest_answers(given_consents(inputs), inputs.now)
-    ledger = ledger_of(catalogue, inputs, ghosts=False)
+    ledger = ledger_of(ground.contact_rules, inputs, ghosts=False)
     return Situation(
-        catalogue=catalogue,
+        ground=ground,
         inputs=inputs,
         facts=facts,
         stage_id=place.stage_id,
@@ -184,9 +214,9 @@ def situation_of(
         care=care,
         paused=paused_classes(catalogue.care, care),
         ledger=ledger,
-        sent=ledger.sent_offers(),
+        sent=ledger.sent_offers(ground.avoided),
         seen=seen_lately(catalogue.conversation, inputs.live.responses, inputs.now),
-        times=ChannelTimes(catalogue, quiet, inputs),
+        times=ChannelTimes(ground, inputs),
         supply=inputs.supply,
         is_held_out=assignment.is_held_out,
         programmes=assignment.programmes,
@@ -205,14 +235,14 @@ def freed(situation: Situation) -> Situation:
 
     Screen it with `gates.screen_again` and `FREED_LAYERS`.
     """
-    ledger = ledger_of(situation.catalogue, situation.inputs, ghosts=True)
+    ledger = ledger_of(situation.ground.contact_rules, situation.inputs, ghosts=True)
     return replace(
         situation,
         is_held_out=False,
         programmes=frozenset(),
         is_silent_arm=False,
         ledger=ledger,
-        sent=ledger.sent_offers(),
+        sent=ledger.sent_offers(situation.ground.avoided),
     )
 
 
@@ -258,12 +288,11 @@ def protections_in_force(inputs: Inputs) -> frozenset[str]:
     return frozenset(name for name in known.union(said) if said.get(name, True))
 
 
-def ledger_of(catalogue: Catalogue, inputs: Inputs, *, ghosts: bool) -> ContactLedger:
+def ledger_of(rules: ContactRules, inputs: Inputs, *, ghosts: bool) -> ContactLedger:
     """The customer's and the household's book of contacts, or of ghosts."""
     live = inputs.live
     return ContactLedger(
-        catalogue.contact_policy,
-        catalogue.classes,
+        rules,
         live.contacts,
         live.household_contacts,
         live.due,

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from decisioning.gates.candidate import Candidate
-from decisioning.gates.contact_ledger import TOUCH_SIDES, TouchGroups
+from decisioning.gates.contact_ledger import TouchGroups
+from decisioning.gates.contact_rules import TOUCH_SIDES
 from decisioning.gates.message_sets.grouping import MessageGroup, MessageGrouping, MessageSet, sets_by
 
 

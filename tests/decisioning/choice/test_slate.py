@@ -21,6 +21,7 @@ from decisioning.choice.slate import position_uniform
 from decisioning.decision import Decision, Inputs, Placement, Reason
 from decisioning.errors import InvalidInputError
 from decisioning.gates.contact_ledger import ContactLedger
+from decisioning.gates.contact_rules import ContactRules
 from decisioning.gates.reservation import reservation_of, touch_of
 from decisioning.policy import Policy, decide
 from decisioning.record.document import decision_to_record, replay
@@ -142,7 +143,9 @@ def test_no_slate_repeats_an_offer_or_breaks_a_cap_and_every_slate_replays(
 
 def _assert_caps_hold(catalogue: Catalogue, decision: Decision) -> None:
     """Taken one after another, each message of the slate finds room in the book as those before it leave it."""
-    ledger = ContactLedger(catalogue.contact_policy, catalogue.classes, (), (), (), (), decision.decided_at)
+    ledger = ContactLedger(
+        ContactRules(catalogue.contact_policy, catalogue.classes), (), (), (), (), decision.decided_at
+    )
     for key in sent_by(decision):
         touch = touch_of(catalogue, key)
         assert ledger.refusal(touch) is None

@@ -8,6 +8,7 @@ from decisioning.catalogue.contact_policy import Cap, Contact, ContactPolicy, Du
 from decisioning.catalogue.message import MessageClass
 from decisioning.catalogue.message_classes import DEFAULT_CLASSES, CapScope
 from decisioning.gates.contact_ledger import ContactLedger
+from decisioning.gates.contact_rules import ContactRules
 from tests.touches import make_touch
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -41,8 +42,7 @@ def ledger(
     if isinstance(policy, Cap):
         policy = ContactPolicy(caps=(policy,))
     return ContactLedger(
-        policy,
-        fields.get("classes", DEFAULT_CLASSES),
+        ContactRules(policy, fields.get("classes", DEFAULT_CLASSES)),
         contacts,
         fields.get("household", ()),
         due,

@@ -9,7 +9,7 @@ from decisioning.catalogue.contact_policy import CapUnit, ContactPolicy
 from decisioning.catalogue.message import MessageClass
 from decisioning.catalogue.message_classes import DEFAULT_CLASSES, CapScope, ClassRules
 from decisioning.decision import Exclusion
-from decisioning.gates.contact_ledger import span_words
+from decisioning.gates.contact_rules import span_words
 from tests.decisioning.gates.contact_book import DAY, HOUR, NOW, OTHER, TICK, cap_of, contact_at, ledger, touch_of
 
 # --- caps mean exactly what they say

@@ -227,4 +227,4 @@ def test_the_latest_contact_of_each_offer_is_told() -> None:
         contact_at(NOW - 2 * DAY),
         contact_at(NOW - HOUR, touch_of("tea"), is_confirmed=False, is_released=True),
     ]
-    assert ledger(ContactPolicy(), contacts).sent_offers() == {"coffee": NOW - HOUR}
+    assert ledger(ContactPolicy(), contacts).sent_offers({"coffee"}) == {"coffee": NOW - HOUR}

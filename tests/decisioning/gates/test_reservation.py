@@ -16,6 +16,7 @@ from decisioning.catalogue.message_classes import CapScope
 from decisioning.decision import Action, Decision, Ghost, Inputs, Placement, Position, Reason
 from decisioning.errors import InvalidInputError, UnknownNameError
 from decisioning.gates.contact_ledger import ContactLedger
+from decisioning.gates.contact_rules import ContactRules
 from decisioning.gates.reservation import Reservation, position_id, renewed_reservation, reservation_of, touch_of
 from decisioning.live import LiveState
 from decisioning.policy import Policy, decide
@@ -151,7 +152,9 @@ def test_what_a_decision_reserves_is_what_the_next_one_finds_in_the_book(
     again = decide(policy, replace(inputs, live=live, now=now + timedelta(hours=1)), "d2")
     taken = live.contacts + reservation_of(policy.catalogue, again).contacts
     assert len(taken) == 2
-    book = ContactLedger(policy.catalogue.contact_policy, policy.catalogue.classes, taken, (), (), (), now)
+    book = ContactLedger(
+        ContactRules(policy.catalogue.contact_policy, policy.catalogue.classes), taken, (), (), (), now
+    )
     assert book.refusal(COFFEE_TOUCH) is not None
 
 
