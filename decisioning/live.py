@@ -3,7 +3,9 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from types import MappingProxyType
+from typing import NamedTuple
 
 from decisioning.catalogue.care import NO_CASE, CareStanding, Case, CaseState
 from decisioning.catalogue.contact_policy import Contact, Due, Response
@@ -91,6 +93,7 @@ def live_facts(
     care: CareStanding = NO_CASE,
     event_types: Iterable[str] = (),
     is_profiled: bool = True,
+    wanted: frozenset[str] | None = None,
 ) -> dict[str, FactValue]:
     """What rules can ask about the live state.
 
@@ -100,6 +103,7 @@ def live_facts(
         care: Where service stands before sales, see `care.care_standing`.
         event_types: Types whose counts are 0, and not missing, where nothing happened.
         is_profiled: False leaves out what the customer did; what we sent and what we owe stays.
+        wanted: Names of the facts that are asked for; others may be left out. None for all.
 
     Returns:
         `live.message_count_24h` (contacts that count), `live.open_case_count`, `live.open_case_kind` (of the gravest
@@ -107,28 +111,69 @@ def live_facts(
         event type `live.<type>_count_1h`, `live.<type>_count_24h` and `live.<type>_recency_minutes` (missing where
         there was none in 24 hours).
     """
-    facts: dict[str, FactValue] = {
-        f"{LIVE_PREFIX}message_count_24h": sum(
-            not contact.is_ghost and contact.counts_at(now) and now - contact.at < DAY for contact in live.contacts
-        ),
-        f"{LIVE_PREFIX}open_case_count": care.open_count,
-    }
+    facts: dict[str, FactValue] = {f"{LIVE_PREFIX}open_case_count": care.open_count}
+    if wanted is None or _MESSAGE_COUNT in wanted:
+        facts[_MESSAGE_COUNT] = _message_count(live.contacts, now)
     if care.case is not None and care.state is CaseState.OPEN:
         facts[f"{LIVE_PREFIX}open_case_kind"] = care.case.kind
     if care.state is not None and care.state is not CaseState.CLOSED:
         facts[f"{LIVE_PREFIX}care"] = care.state.value
-    return facts | _behaviour(live.events, now, event_types) if is_profiled else facts
+    types = None if wanted is None else _types_in(wanted)
+    if is_profiled and (types is None or types):
+        facts |= _behaviour(live.events, now, event_types, types)
+    return facts
 
 
-def _behaviour(events: Iterable[RecentEvent], now: datetime, event_types: Iterable[str]) -> dict[str, FactValue]:
-    ages: dict[str, list[timedelta]] = {event_type: [] for event_type in event_types}
+_MESSAGE_COUNT = f"{LIVE_PREFIX}message_count_24h"
+
+
+class _Names(NamedTuple):
+    """Names of the facts of one type of event."""
+
+    count_1h: str
+    count_24h: str
+    recency: str
+
+
+_BEHAVIOUR = _Names("_count_1h", "_count_24h", "_recency_minutes")
+
+
+@lru_cache(maxsize=1024)
+def _names(event_type: str) -> _Names:
+    return _Names(*(f"{LIVE_PREFIX}{event_type}{ending}" for ending in _BEHAVIOUR))
+
+
+@lru_cache(maxsize=64)
+def _types_in(wanted: frozenset[str]) -> frozenset[str]:
+    """Types of events that some facts are about."""
+    return frozenset(
+        name.removeprefix(LIVE_PREFIX).removesuffix(ending)
+        for name in wanted
+        for ending in _BEHAVIOUR
+        if name.startswith(LIVE_PREFIX) and name.endswith(ending)
+    )
+
+
+def _message_count(contacts: Iterable[Contact], now: datetime) -> int:
+    since = now - DAY
+    recent = [contact for contact in contacts if contact.at > since]
+    return sum([not contact.is_ghost and contact.counts_at(now) for contact in recent])
+
+
+def _behaviour(
+    events: Iterable[RecentEvent], now: datetime, event_types: Iterable[str], wanted: frozenset[str] | None
+) -> dict[str, FactValue]:
+    """Facts about the wanted types of events; None for all."""
+    ages: dict[str, list[timedelta]] = {one: [] for one in event_types if wanted is None or one in wanted}
     for event in events:
-        if (age := now - event.at) < DAY:
-            ages.setdefault(event.event_type, []).append(age)
+        event_type, age = event.event_type, now - event.at
+        if age < DAY and (wanted is None or event_type in wanted):
+            ages.setdefault(event_type, []).append(age)
     facts: dict[str, FactValue] = {}
     for event_type, found in ages.items():
-        facts[f"{LIVE_PREFIX}{event_type}_count_1h"] = sum(age < HOUR for age in found)
-        facts[f"{LIVE_PREFIX}{event_type}_count_24h"] = len(found)
+        names = _names(event_type)
+        facts[names.count_1h] = sum([age < HOUR for age in found])
+        facts[names.count_24h] = len(found)
         if found:
-            facts[f"{LIVE_PREFIX}{event_type}_recency_minutes"] = max(min(found).total_seconds(), 0.0) / 60
+            facts[names.recency] = max(min(found).total_seconds(), 0.0) / 60
     return facts

@@ -154,8 +154,9 @@ class Policy:
         Raises:
             UnknownNameError: The caller named a stage that is not declared.
         """
-        asked, known = inputs.request.stage_id, [stage.stage_id for stage in self._stages]
+        asked = inputs.request.stage_id
         if asked is not None:
+            known = [stage.stage_id for stage in self._stages]
             if asked not in known:
                 raise UnknownNameError("stage", asked, known)
             return StageStanding(stage_id=asked)
@@ -209,7 +210,8 @@ class Policy:
             is_profiled=profiled,
             care=care,
             event_types=catalogue.event_types,
-            words=catalogue.customer_words,
+            words=self._ground.words,
+            wanted=self._ground.facts,
         )
         place = self.standing(inputs, facts, is_profiled=profiled)
         facts[STAGE_FACT] = place.stage_id

@@ -151,7 +151,8 @@ def case_standing(policy: CarePolicy, case: Case, now: datetime) -> tuple[CaseSt
 def cooldown_seconds(kind: CaseKind, severity: str) -> float:
     """Rest after a resolution: of the severity, of the default one where none is named, else the longest there is."""
     known = kind.cooldown_seconds
-    return known.get(severity or kind.default_severity, max(known.values(), default=0.0))
+    seconds = known.get(severity or kind.default_severity)
+    return max(known.values(), default=0.0) if seconds is None else seconds
 
 
 def care_standing(policy: CarePolicy, cases: Iterable[Case], now: datetime) -> CareStanding:
@@ -167,7 +168,7 @@ def care_standing(policy: CarePolicy, cases: Iterable[Case], now: datetime) -> C
     found = [(*case_standing(policy, case, now), case) for case in cases if case.kind in policy.kinds]
     if not found:
         return NO_CASE
-    state, _, case = max(found, key=lambda entry: _gravity(policy, *entry))
+    state, _, case = found[0] if len(found) == 1 else max(found, key=lambda entry: _gravity(policy, *entry))
     ends = [ends_at for standing, ends_at, _ in found if standing is not CaseState.CLOSED]
     return CareStanding(
         state=state,

@@ -1,6 +1,6 @@
 """The inputs of all gates, computed once per decision."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -23,7 +23,8 @@ from decisioning.gates.candidate import Candidate
 from decisioning.gates.capacity import uses
 from decisioning.gates.contact_ledger import ContactLedger
 from decisioning.gates.contact_rules import ContactRules
-from decisioning.rules.predicate import Facts
+from decisioning.rules.fact_names import CUSTOMER_PREFIX
+from decisioning.rules.predicate import Facts, Predicate, facts_of
 
 UNRANKED_POLICIES = frozenset({ArmPolicy.RANDOM, ArmPolicy.RULES})
 """Arms that choose without a model's scores."""
@@ -43,9 +44,11 @@ class Ground:
         contact_rules: Its contact policy.
         quiet: Its quiet hours.
         avoided: Offers that others must not meet, or not follow too soon.
+        facts: Names of the facts that its rules look at.
+        words: As `Catalogue.customer_words`, as far as rules look at them.
     """
 
-    __slots__ = ("avoided", "catalogue", "contact_rules", "quiet")
+    __slots__ = ("avoided", "catalogue", "contact_rules", "facts", "quiet", "words")
 
     def __init__(self, catalogue: Catalogue) -> None:
         """Work out what can be, of a checked catalogue."""
@@ -53,6 +56,18 @@ class Ground:
         self.contact_rules = ContactRules(catalogue.contact_policy, catalogue.classes)
         self.quiet = QuietPlan(catalogue.quiet_hours)
         self.avoided = _avoided(catalogue)
+        self.facts = frozenset[str]().union(*map(facts_of, _rules(catalogue)))
+        self.words = {
+            name: words for name, words in catalogue.customer_words.items() if CUSTOMER_PREFIX + name in self.facts
+        }
+
+
+def _rules(catalogue: Catalogue) -> Iterator[Predicate]:
+    """All rules that decisions look at."""
+    for one in (*catalogue.offers.values(), *catalogue.creatives):
+        yield from (one.eligibility, one.applicability, one.suitability)
+    yield from (stage.entry for stage in catalogue.stages)
+    yield from (lever.when for lever in catalogue.levers)
 
 
 def _avoided(catalogue: Catalogue) -> frozenset[str]:
@@ -99,7 +114,7 @@ class Situation:
     Attributes:
         ground: What was declared, and what follows from it.
         inputs: What was read.
-        facts: As `facts.gather_facts`, with `stage`.
+        facts: As `facts.gather_facts`, with `stage`; those that no rule looks at may be missing.
         stage_id: None where no stage matches or none can be told.
         is_stage_known: False where the stage depends on something that could not be read.
         is_profiled: False where the customer does not want to be profiled.

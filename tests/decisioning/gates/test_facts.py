@@ -46,6 +46,23 @@ def test_facts_come_from_features_profile_request_and_live_state(eventful: Input
     assert facts_of(eventful, care=CarePolicy())["live.open_case_count"] == 0
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"purchase_count_90d", "customer.age", "live.browse_count_1h"},
+        {"live.purchase_count_24h", "live.message_count_24h", "context.basket_value"},
+        {"live.browse_recency_minutes", "live.open_case_kind", "live.purchase_recency_minutes"},
+    ],
+)
+def test_facts_that_are_wanted_are_the_same_whether_others_are_gathered_or_not(
+    eventful: Inputs, names: set[str]
+) -> None:
+    known = facts_of(eventful, event_types=("browse", "purchase"))
+    few = facts_of(eventful, event_types=("browse", "purchase"), wanted=frozenset(names))
+    assert {name: few[name] for name in names & few.keys()} == {name: known[name] for name in names & known.keys()}
+    assert len(few) < len(known)
+
+
 def test_of_who_is_not_profiled_neither_features_nor_behaviour_are_looked_at(eventful: Inputs) -> None:
     said_live = replace(eventful, live=replace(eventful.live, has_opted_out_of_profiling=True))
     assert eventful.customer is not None
