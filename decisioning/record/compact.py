@@ -72,7 +72,7 @@ def decision_from_compact(row: Mapping[str, Any], record: Mapping[str, Any], voc
 
 
 def _compact(decision: Decision, vocabulary: Vocabulary) -> Record:
-    packer = Packer(decision.decided_at, vocabulary.words.place_of, vocabulary.phrases)
+    packer = Packer(decision.decided_at, vocabulary.words.place_of, vocabulary.packed)
     packer.moment(decision.decided_at)  # refuses a moment that is not in UTC
     packer.raw(vocabulary.digest)
     _pack_choice(packer, decision, vocabulary.keys)
@@ -159,7 +159,7 @@ def _pack_choice(packer: Packer, decision: Decision, keys: NameList) -> None:
         packer.word(position.placement_id)
         _pack_key(packer, position.message_key, keys)
         packer.real(position.action_probability)
-        packer.flags(position.is_best)
+        packer.flag(position.is_best)
 
 
 def _read_choice(packed: Unpacker, keys: NameList) -> dict[str, Any]:
@@ -178,7 +178,7 @@ def _read_position(packed: Unpacker, keys: NameList) -> Position:
         placement_id=packed.text(),
         message_key=_read_key(packed, keys) or SILENCE,
         action_probability=packed.real(),
-        is_best=packed.flags(1)[0],
+        is_best=packed.flag(),
     )
 
 
@@ -244,12 +244,15 @@ def _pack_evaluations(packer: Packer, evaluated: Evaluations) -> None:
     bids = evaluated.bids
     is_scored = ~np.isnan(bids.expected_value_minor)
     has_own_worth = ~is_scored | (bids.worth_minor != bids.uplift_minor)
-    packer.raw(np.packbits(is_scored).tobytes())
-    packer.raw(np.packbits(has_own_worth).tobytes())
-    packer.column(bids.worth_minor[has_own_worth])
+    is_any = bool(has_own_worth.any())
+    packer.flag(is_any)
+    if is_any:
+        packer.raw(np.packbits(is_scored).tobytes())
+        packer.raw(np.packbits(has_own_worth).tobytes())
+        packer.column(bids.worth_minor[has_own_worth])
     for name in _CHARGES:
-        packer.column(getattr(bids, name))
-    packer.column(bids.evidence.astype(np.float64))
+        packer.usual_column(getattr(bids, name))
+    packer.usual_column(bids.evidence.astype(np.float64))
     packer.column(evaluated.probabilities)
 
 
@@ -257,9 +260,10 @@ def _read_columns(packed: Unpacker, candidate_count: int, refused: MessageSet) -
     permitted = ((1 << candidate_count) - 1) & ~refused
     rows = np.concatenate([[0], places_of(permitted) + 1]).astype(np.intp)
     count = len(rows)
-    is_scored, has_own_worth = _read_flags(packed, count), _read_flags(packed, count)
-    worth = np.full(count, np.nan)
-    worth[has_own_worth] = packed.column(int(has_own_worth.sum()))
+    is_scored, worth = np.ones(count, dtype=np.bool_), np.full(count, np.nan)
+    if packed.flag():
+        is_scored, has_own_worth = _read_flags(packed, count), _read_flags(packed, count)
+        worth[has_own_worth] = packed.column(int(has_own_worth.sum()))
     return _Columns(
         rows=rows,
         is_scored=is_scored,

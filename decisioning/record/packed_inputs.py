@@ -38,7 +38,7 @@ def pack_inputs(packer: Packer, decision: Decision, vocabulary: Vocabulary) -> l
     if values is not None:
         packer.number(len(values))
         packer.column(values)
-    packer.flags(inputs.model_version == decision.model_version)
+    packer.flag(inputs.model_version == decision.model_version)
     if inputs.model_version != decision.model_version:
         packer.word(inputs.model_version)
     packer.real(inputs.uniform)
@@ -60,7 +60,7 @@ def read_inputs(
     customer = _read_customer(packed, row, attributes, vocabulary) if has_customer else None
     features = _read_features(packed, vocabulary.features) if has_features else None
     values = packed.column(packed.number()) if has_values else None
-    [is_the_rows] = packed.flags(1)
+    is_the_rows = packed.flag()
     return Inputs(
         request=request,
         customer=customer,
@@ -79,7 +79,7 @@ def read_inputs(
 
 
 def _pack_request(packer: Packer, request: Request, vocabulary: Vocabulary) -> None:
-    packer.word(request.request_key)
+    packer.hexadecimal(request.request_key)
     _pack_channels(packer, request.channels, vocabulary)
     _pack_names(packer, sorted(request.excluded_offers), vocabulary.offers)
     packer.word(request.stage_id)
@@ -94,7 +94,7 @@ def _read_request(packed: Unpacker, row: Mapping[str, Any], context: Record, voc
     return Request(
         customer_id=row["customer_id"],
         touchpoint_id=row["touchpoint"],
-        request_key=packed.text(),
+        request_key=packed.hexadecimal(),
         context=context,
         channels=_read_channels(packed, vocabulary),
         excluded_offers=frozenset(_read_names(packed, vocabulary.offers)),
@@ -109,13 +109,13 @@ def _read_request(packed: Unpacker, row: Mapping[str, Any], context: Record, voc
 
 def _pack_channels(packer: Packer, channels: frozenset[str] | None, vocabulary: Vocabulary) -> None:
     """None, or some channels."""
-    packer.flags(channels is not None)
+    packer.flag(channels is not None)
     if channels is not None:
         _pack_names(packer, sorted(channels), vocabulary.channels)
 
 
 def _read_channels(packed: Unpacker, vocabulary: Vocabulary) -> frozenset[str] | None:
-    return frozenset(_read_names(packed, vocabulary.channels)) if packed.flags(1)[0] else None
+    return frozenset(_read_names(packed, vocabulary.channels)) if packed.flag() else None
 
 
 def _pack_names(packer: Packer, found: Sequence[str], names: NameList) -> None:
@@ -158,7 +158,7 @@ def _pack_customer(packer: Packer, customer: Customer, vocabulary: Vocabulary) -
     packer.texts(customer.plausible_zones)
     packer.texts(customer.locale_zones)
     packer.texts(sorted(customer.protections))
-    packer.flags(customer.has_opted_out_of_profiling)
+    packer.flag(customer.has_opted_out_of_profiling)
 
 
 def _read_customer(packed: Unpacker, row: Mapping[str, Any], attributes: Record, vocabulary: Vocabulary) -> Customer:
@@ -175,20 +175,22 @@ def _read_customer(packed: Unpacker, row: Mapping[str, Any], attributes: Record,
         plausible_zones=packed.texts(),
         locale_zones=packed.texts(),
         protections=frozenset(packed.texts()),
-        has_opted_out_of_profiling=packed.flags(1)[0],
+        has_opted_out_of_profiling=packed.flag(),
     )
 
 
 def _pack_consents(packer: Packer, consents: Sequence[Consent], vocabulary: Vocabulary) -> None:
     """Most answers of a customer were given at one moment in one place: each kind of answer is written once."""
+    packer.number(len(consents))
+    if not consents:
+        return
     kinds: dict[tuple[bool, datetime | None, str | None], int] = {}
     numbers = [kinds.setdefault((one.is_granted, one.recorded_at, one.source), len(kinds)) for one in consents]
     packer.number(len(kinds))
     for is_granted, recorded_at, source in kinds:
-        packer.flags(is_granted)
+        packer.flag(is_granted)
         packer.optional_moment(recorded_at)
         packer.word(source)
-    packer.number(len(consents))
     places = [vocabulary.consent_of.get((one.channel_id, one.purpose)) for one in consents]
     packer.numbers([0 if place is None else 1 + place for place in places])
     for one, place in zip(consents, places, strict=True):
@@ -199,8 +201,11 @@ def _pack_consents(packer: Packer, consents: Sequence[Consent], vocabulary: Voca
 
 
 def _read_consents(packed: Unpacker, vocabulary: Vocabulary) -> tuple[Consent, ...]:
-    kinds = [(packed.flags(1)[0], packed.optional_moment(), packed.word()) for _ in range(packed.number())]
-    places = packed.numbers(packed.number())
+    count = packed.number()
+    if count == 0:
+        return ()
+    kinds = [(packed.flag(), packed.optional_moment(), packed.word()) for _ in range(packed.number())]
+    places = packed.numbers(count)
     pairs = [vocabulary.consents[place - 1] if place else (packed.text(), packed.text()) for place in places]
     answers = [kinds[number] for number in packed.numbers(len(places))]
     return tuple(
@@ -212,7 +217,7 @@ def _read_consents(packed: Unpacker, vocabulary: Vocabulary) -> tuple[Consent, .
 def _pack_features(packer: Packer, features: FeatureVector, known: Mapping[str, FeatureNames]) -> None:
     names, ages = known.get(features.schema, _NO_NAMES), features.ages_seconds
     has_names, has_groups = names.features == features.names, names.groups == tuple(ages)
-    packer.word(features.schema)
+    packer.hexadecimal(features.schema)
     packer.flags(has_names, has_groups)
     if not has_names:
         packer.texts(features.names)
@@ -220,21 +225,21 @@ def _pack_features(packer: Packer, features: FeatureVector, known: Mapping[str, 
     if not has_groups:
         packer.texts(tuple(ages))
     is_one = len(set(ages.values())) == 1
-    packer.flags(is_one)
+    packer.flag(is_one)
     for age in list(ages.values())[: 1 if is_one else None]:
-        packer.flags(age is not None)
+        packer.flag(age is not None)
         if age is not None:
             packer.real(age)
 
 
 def _read_features(packed: Unpacker, known: Mapping[str, FeatureNames]) -> FeatureVector:
-    schema = packed.text()
+    schema = packed.hexadecimal()
     has_names, has_groups = packed.flags(2)
     names = known[schema].features if has_names else packed.texts()
     values = packed.sparse(len(names))
     groups = known[schema].groups if has_groups else packed.texts()
-    [is_one] = packed.flags(1)
-    ages = [packed.real() if packed.flags(1)[0] else None for _ in range(1 if is_one else len(groups))]
+    is_one = packed.flag()
+    ages = [packed.real() if packed.flag() else None for _ in range(1 if is_one else len(groups))]
     return FeatureVector(
         names=names,
         values=values,

@@ -6,9 +6,8 @@ others the 8 bytes of a double, so that every value comes back bit for bit.
 """
 
 import struct
-from base64 import b85decode
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -18,14 +17,23 @@ from decisioning.arrays import FloatArray
 _DIGITS = np.frombuffer(
     b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&()*+-;<=>?@^_`{|}~", dtype=np.uint8
 )
-_POWERS = np.array([85**4, 85**3, 85**2, 85, 1], dtype=np.uint32)
-_DOUBLE = struct.Struct("<d")
+_PAIRS = np.stack([_DIGITS.repeat(85), np.tile(_DIGITS, 85)], axis=1).view("<u2").ravel()
+"""Two digits of Base85 by the number that they write."""
+_DIGIT_OF = np.full(256, 255, dtype=np.uint8)
+_DIGIT_OF[_DIGITS] = np.arange(85)
+_DOUBLE, _DOUBLES = struct.Struct("<d"), np.dtype("<f8")
+_DOUBLE_BYTES = 8
 _LARGEST_WHOLE = 2.0**40
-_WHOLE_TABLE = 255
-_NIBBLE_TABLE = 16
-_SMALL = 255
-_MOST_PHRASES = 10_000
-_US_PER_DAY, _US_PER_SECOND = 86_400_000_000, 1_000_000
+_LARGEST_TABLE = 255
+_TABLE_OF_AMOUNTS = 16
+_CODE_BITS = (0, 1, 1, 2, 2, *[4] * 12)
+"""Bits of a place in a table of amounts, by its size; in a larger table a place takes a byte."""
+_CODE_DIGITS = "0123456789abcdef"
+_SMALL_BITS = np.arange(256, dtype=np.float64).view(np.int64)
+"""Small whole numbers as the bits of doubles, which are in the same order."""
+_MOST_KEPT, _LARGEST_KEPT = 2_000, 2_048
+_END = b"\x80"
+_NO_OFFSET, _MICROSECOND = timedelta(), timedelta(microseconds=1)
 
 
 class NoPlaceError(ValueError):
@@ -39,29 +47,34 @@ class Packer:
         words: Texts that are not known, each once; the bytes name texts by their place, after those that are known.
     """
 
-    __slots__ = ("_known", "_new", "_origin", "_out", "_phrases", "words")
+    __slots__ = ("_kept", "_known", "_new", "_origin", "_out", "words")
 
-    def __init__(self, origin: datetime, known: Mapping[str, int], phrases: dict[str, bytes]) -> None:
+    def __init__(self, origin: datetime, known: Mapping[str, int], kept: dict[str | bytes, bytes]) -> None:
         """Start with nothing.
 
         Args:
             origin: Moments are written as their distance from it (aware, UTC).
             known: Place of each text that the reader knows.
-            phrases: Kept from packer to packer: what phrases of nothing but known words come to.
+            kept: Handed from packer to packer: what phrases of known words and usual columns come to.
         """
         self._origin = origin
-        self._phrases = phrases
+        self._kept = kept
         self._known = known
         self._out = bytearray()
         self._new: dict[str, int] = {}
         self.words: list[str] = []
 
     def packed(self) -> str:
-        """Everything that was written, in the Base85 of `base64.b85encode`."""
-        padding = -len(self._out) % 4
-        words = np.frombuffer(self._out + b"\0" * padding, dtype=">u4").astype(np.uint32)
-        digits = _DIGITS[words[:, np.newaxis] // _POWERS % 85].tobytes()  # a sixth of what the standard library takes
-        return digits[: len(digits) - padding].decode("ascii")
+        """Everything that was written, in Base85: the upper two digits of every four bytes, the middle two, the last.
+
+        Ordered like this it takes numpy a fifteenth of what `base64.b85encode` takes.
+        """
+        content = self._out + _END
+        words = np.frombuffer(content + b"\0" * (-len(content) % 4), dtype="<u4")
+        above, below = np.divmod(words, 85**3)
+        middle, last = np.divmod(below, 85)
+        digits = (_PAIRS.take(above), _PAIRS.take(middle), _DIGITS.take(last))
+        return b"".join([one.tobytes() for one in digits]).decode("ascii")
 
     def raw(self, content: bytes) -> None:
         """Some bytes, whose number the reader knows."""
@@ -89,6 +102,10 @@ class Packer:
     def signed(self, number: int) -> None:
         """A whole number."""
         self.number(number * 2 if number >= 0 else -number * 2 - 1)
+
+    def flag(self, flag: bool) -> None:  # noqa: FBT001 - the value that is written
+        """A yes or no."""
+        self._out.append(flag)
 
     def flags(self, *flags: bool) -> None:
         """Several yes or no, as one number."""
@@ -119,17 +136,37 @@ class Packer:
             self.words.append(word)
         self.number(place + 1)
 
+    def hexadecimal(self, text: str) -> None:
+        """A text that is often the hexadecimal form of some bytes, as ids and fingerprints are."""
+        try:
+            content = bytes.fromhex(text)
+        except ValueError:
+            content = b""
+        if content.hex() != text or not content:
+            self._out.append(0)
+            self.word(text)
+        else:
+            self.number(len(content))
+            self._out += content
+
     def phrase(self, phrase: str) -> None:
         """A text of words that other texts have too: each is kept once."""
-        ready = self._phrases.get(phrase)
+        ready = self._kept.get(phrase)
         if ready is not None:
             self._out += ready
             return
         start, count = len(self._out), len(self.words)
         words = phrase.split(" ")
         self.texts(words)
-        if len(self.words) == count and not self._new.keys() & words and len(self._phrases) < _MOST_PHRASES:
-            self._phrases[phrase] = bytes(self._out[start:])
+        if len(self.words) == count and not self._new.keys() & words:
+            self._keep(phrase, start)
+
+    def _keep(self, written: str | bytes, start: int) -> None:
+        """Remember what has been written since `start`; so that memory stays small, all is forgotten now and then."""
+        if len(self._kept) >= _MOST_KEPT:
+            self._kept.clear()
+        if len(written) <= _LARGEST_KEPT:
+            self._kept[written] = bytes(self._out[start:])
 
     def texts(self, texts: Sequence[str]) -> None:
         """Some texts, in order."""
@@ -143,10 +180,9 @@ class Packer:
         Raises:
             NoPlaceError: One that is not in UTC.
         """
-        if moment.utcoffset() != timedelta():
+        if moment.tzinfo is not UTC and moment.utcoffset() != _NO_OFFSET:
             raise NoPlaceError
-        passed = moment - self._origin
-        self.signed(passed.days * _US_PER_DAY + passed.seconds * _US_PER_SECOND + passed.microseconds)
+        self.signed((moment - self._origin) // _MICROSECOND)
 
     def optional_moment(self, moment: datetime | None) -> None:
         """A moment, or None."""
@@ -156,43 +192,57 @@ class Packer:
 
     def column(self, values: FloatArray) -> None:
         """Doubles, whose number the reader knows: a table of the different ones where few differ, else all of them."""
-        all_bits = values.view(np.int64)
-        if len(values) and (all_bits == all_bits[0]).all():
+        content = values.astype(_DOUBLES, copy=False).tobytes()
+        if content and content == content[:_DOUBLE_BYTES] * len(values):
             self._out.append(1)
             self.real(float(values[0]))
             return
-        table: dict[int, int] = {}
-        codes = bytearray()
-        for bits in all_bits.tolist():
-            code = table.setdefault(bits, len(table))
-            if code > _WHOLE_TABLE - 1:
-                break
-            codes.append(code)
+        cells = values.view(np.int64).tolist()
+        count = len(set(cells))
+        if count > _LARGEST_TABLE or count * _DOUBLE_BYTES + len(values) >= len(content):
+            self._out.append(0)
+            self._out += content
         else:
-            if len(table) * 8 + len(codes) < len(values) * 8:
-                self._table(np.array(list(table), dtype=np.int64).view(np.float64), codes)
-                return
-        self._out.append(0)
-        self._out += values.astype("<f8").tobytes()
+            self._table(list(set(cells)), cells)
 
-    def _table(self, table: FloatArray, codes: bytearray) -> None:
-        """A small table is mostly of whole amounts, a large one is not."""
-        self.number(len(table))
-        if len(table) > _NIBBLE_TABLE:
-            self._out += table.astype("<f8").tobytes() + codes
+    def usual_column(self, values: FloatArray) -> None:
+        """As `column`, for doubles that many decisions have in common."""
+        content = values.tobytes()
+        ready = self._kept.get(content)
+        if ready is not None:
+            self._out += ready
             return
-        for value in table.tolist():
+        start = len(self._out)
+        self.column(values)
+        self._keep(content, start)
+
+    def _table(self, table: Sequence[int], cells: Sequence[int]) -> None:
+        """The different cells, then the place of each cell among them.
+
+        A small table is mostly of whole amounts, a large one is not.
+        """
+        size = len(table)
+        self.number(size)
+        doubles = struct.pack(f"<{size}q", *table)
+        if size > _TABLE_OF_AMOUNTS:
+            place_of = dict(zip(table, range(size), strict=True))
+            self._out += doubles + bytes([place_of[cell] for cell in cells])
+            return
+        for value in struct.unpack(f"<{size}d", doubles):
             self.real(value)
-        codes.append(0)
-        self._out += bytes([low | high << 4 for low, high in zip(codes[::2], codes[1::2], strict=False)])
+        digit_of, width = dict(zip(table, _CODE_DIGITS, strict=False)), _CODE_BITS[size]
+        places = int("".join([digit_of[cell] for cell in cells]), 1 << width)
+        self._out += places.to_bytes((len(cells) * width + 7) // 8)
 
     def sparse(self, values: FloatArray) -> None:
         """Doubles, of which many are missing (NaN), 0, or small and whole; the reader knows their number."""
-        is_missing = np.isnan(values)
-        is_small = (values >= 0) & (values <= _SMALL) & (values == np.floor(values)) & ~np.signbit(values)
-        codes = np.where(is_missing, 0, np.where(is_small, np.where(values == 0, 1, 2), 3)).astype(np.uint8)
-        self._out += np.packbits(codes & 1).tobytes() + np.packbits(codes >> 1).tobytes()
-        self._out += values[codes == 2].astype(np.uint8).tobytes() + values[codes == 3].astype("<f8").tobytes()  # noqa: PLR2004 - codes
+        bits = values.view(np.int64)
+        small = _SMALL_BITS[:-1].searchsorted(bits)
+        is_small, is_zero = _SMALL_BITS[small] == bits, bits == 0
+        is_other = ~(is_small | np.isnan(values))
+        self._out += np.packbits(is_zero | is_other).tobytes() + np.packbits(is_small ^ is_zero | is_other).tobytes()
+        self._out += small[is_small ^ is_zero].astype(np.uint8).tobytes()
+        self._out += values[is_other].astype(_DOUBLES, copy=False).tobytes()
 
 
 class Unpacker:
@@ -209,7 +259,7 @@ class Unpacker:
             words: The known texts, then the packer's own.
         """
         self._origin = origin
-        self._content = b85decode(packed)
+        self._content = _unpacked(packed)
         self._words = words
         self._place = 0
 
@@ -239,6 +289,10 @@ class Unpacker:
         """A whole number."""
         return _unfolded(self.number())
 
+    def flag(self) -> bool:
+        """A yes or no."""
+        return bool(self.number())
+
     def flags(self, count: int) -> list[bool]:
         """So many yes or no."""
         number = self.number()
@@ -261,6 +315,11 @@ class Unpacker:
             raise ValueError
         return word
 
+    def hexadecimal(self) -> str:
+        """A text."""
+        count = self.number()
+        return self.raw(count).hex() if count else self.text()
+
     def phrase(self) -> str:
         """A text of words."""
         return " ".join(self.texts())
@@ -275,26 +334,25 @@ class Unpacker:
 
     def optional_moment(self) -> datetime | None:
         """A moment, or None."""
-        return self.moment() if self.number() else None
+        return self.moment() if self.flag() else None
 
     def column(self, count: int) -> FloatArray:
         """Shape (count,): doubles."""
         size = self.number()
         if size == 0:
             return self._doubles(count)
-        table = self._doubles(size) if size > _NIBBLE_TABLE else np.array([self.real() for _ in range(size)])
-        return table[self._codes(size, count)]
+        is_of_amounts = size <= _TABLE_OF_AMOUNTS
+        table = np.array([self.real() for _ in range(size)]) if is_of_amounts else self._doubles(size)
+        return np.repeat(table, count) if size == 1 else table[self._codes(size, count)]
 
     def _doubles(self, count: int) -> FloatArray:
-        return np.frombuffer(self.raw(count * 8), dtype="<f8").astype(np.float64)
+        return np.frombuffer(self.raw(count * _DOUBLE_BYTES), dtype=_DOUBLES).astype(np.float64)
 
     def _codes(self, size: int, count: int) -> Any:
-        if size == 1:
-            return np.zeros(count, dtype=np.intp)
-        if size > _NIBBLE_TABLE:
-            return np.frombuffer(self.raw(count), dtype=np.uint8)
-        pairs = np.frombuffer(self.raw(count // 2 + 1 if count % 2 else count // 2), dtype=np.uint8)
-        return np.stack([pairs & 0x0F, pairs >> 4], axis=1).ravel()[:count]
+        width = _CODE_BITS[size] if size <= _TABLE_OF_AMOUNTS else 8
+        content = np.frombuffer(self.raw((count * width + 7) // 8), dtype=np.uint8)
+        bits = np.unpackbits(content)[-count * width :].reshape(count, width)
+        return np.packbits(bits, axis=1)[:, 0] >> (8 - width)
 
     def sparse(self, count: int) -> FloatArray:
         """Shape (count,): doubles."""
@@ -305,6 +363,20 @@ class Unpacker:
         values[codes == 2] = np.frombuffer(self.raw(int((codes == 2).sum())), dtype=np.uint8)  # noqa: PLR2004 - codes
         values[codes == 3] = np.frombuffer(self.raw(8 * int((codes == 3).sum())), dtype="<f8")  # noqa: PLR2004 - codes
         return values
+
+
+def _unpacked(packed: str) -> bytes:
+    """The bytes that `Packer.packed` wrote."""
+    digits = _DIGIT_OF[np.frombuffer(packed.encode("ascii"), dtype=np.uint8)].astype(np.uint64)
+    count, rest = divmod(len(digits), 5)
+    if rest or (digits > 84).any():  # noqa: PLR2004 - the last digit
+        raise ValueError
+    above, middle, last = digits[: 2 * count], digits[2 * count : 4 * count], digits[4 * count :]
+    pairs = (above[::2] * 85 + above[1::2]) * 7_225 + middle[::2] * 85 + middle[1::2]
+    content = (pairs * 85 + last).astype("<u4").tobytes().rstrip(b"\0")
+    if not content.endswith(_END):
+        raise ValueError
+    return content.removesuffix(_END)
 
 
 def _unfolded(number: int) -> int:

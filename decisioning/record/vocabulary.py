@@ -43,7 +43,7 @@ class Vocabulary:
         channels: Of the whole catalogue, like all below.
         touches: What each message touches.
         words: What texts in records are often made of.
-        phrases: Texts of these words, packed; filled by those who pack.
+        packed: What came up in records so far, packed; filled by those who pack.
         features: Names by the fingerprint of a feature schema; those that are missing are written out.
         digest: Of all but the features: a reader with another catalogue notices.
     """
@@ -56,7 +56,7 @@ class Vocabulary:
         "features",
         "keys",
         "offers",
-        "phrases",
+        "packed",
         "touch_of",
         "touches",
         "words",
@@ -79,14 +79,14 @@ class Vocabulary:
         self.consents = tuple((channel, purpose) for channel in self.channels.all for purpose in purposes)
         self.consent_of: Mapping[tuple[str, str], int] = {pair: place for place, pair in enumerate(self.consents)}
         self.words = NameList(dict.fromkeys((*_COMMON_WORDS, *_words(catalogue), *purposes)))
-        self.phrases: dict[str, bytes] = {}
+        self.packed: dict[str | bytes, bytes] = {}
         self.features = features
         touched = [word for touch in self.touches for word in touch_words(touch)]
         self.digest = _digest(self.keys.all, self.offers.all, self.channels.all, self.words.all, touched)
 
 
 def _words(catalogue: Catalogue) -> Iterator[str]:
-    """Names that gates speak of, also as they stand before a colon or in a list."""
+    """Names that gates speak of, also as they stand before a colon or in a list, and zones that many live in."""
     for channel in sorted(catalogue.channels):
         yield from (channel, f"{channel}:")
     for goal in sorted(catalogue.goals):
@@ -95,6 +95,7 @@ def _words(catalogue: Catalogue) -> Iterator[str]:
     for limit in catalogue.limits:
         yield from (limit.limit_id, f"{limit.limit_id}:")
     yield from (f"{cap.cap_id}:" for cap in catalogue.contact_policy.caps)
+    yield from catalogue.quiet_hours.unknown_zones
 
 
 def _digest(*lists: Sequence[str]) -> bytes:

@@ -17,8 +17,8 @@ MOMENTS = st.datetimes(timezones=st.just(UTC))
 AMOUNTS = st.floats() | st.integers(-(2**53), 2**53).map(float) | st.just(-0.0)
 
 
-def through(pack: Callable[[Packer], Any], read: Callable[[Unpacker], Any]) -> Any:
-    packer = Packer(NOW, {word: place for place, word in enumerate(KNOWN)}, {})
+def through(pack: Callable[[Packer], Any], read: Callable[[Unpacker], Any], kept: Any = None) -> Any:
+    packer = Packer(NOW, {word: place for place, word in enumerate(KNOWN)}, {} if kept is None else kept)
     pack(packer)
     packer.number(7)
     unpacker = Unpacker(NOW, packer.packed(), [*KNOWN, *packer.words])
@@ -94,13 +94,13 @@ def test_texts_come_back_as_words_and_as_phrases(texts: list[str]) -> None:
 
 
 def test_a_phrase_of_known_words_is_worked_out_once() -> None:
-    phrases: dict[str, bytes] = {}
+    kept: dict[str | bytes, bytes] = {}
     for _ in range(2):
-        packer = Packer(NOW, {"in": 0, "stage": 1}, phrases)
+        packer = Packer(NOW, {"in": 0, "stage": 1}, kept)
         packer.phrase("in stage in")
         packer.phrase("in stage new")
         assert packer.words == ["new"]
-    assert list(phrases) == ["in stage in"]
+    assert list(kept) == ["in stage in"]
 
 
 def test_what_is_cut_short_or_missing_is_an_error() -> None:
@@ -110,5 +110,40 @@ def test_what_is_cut_short_or_missing_is_an_error() -> None:
         Unpacker(NOW, packer.packed(), []).text()
     with pytest.raises(ValueError, match=r"^$"):
         Unpacker(NOW, packer.packed(), []).raw(2)
+    reader = Unpacker(NOW, packer.packed(), [])
+    reader.number()
     with pytest.raises(IndexError):
-        Unpacker(NOW, "", []).number()
+        reader.number()
+
+
+@pytest.mark.parametrize("damaged", ["", "0", "00000", '0000"', "0000\u00e9"])
+def test_what_no_packer_wrote_is_an_error(damaged: str) -> None:
+    with pytest.raises(ValueError, match=r"^$|can't encode"):
+        Unpacker(NOW, damaged, [])
+
+
+@pytest.mark.parametrize("text", ["", "00ff", "00FF", "00 ff", "0ff", "2026-W45", "a" * 400])
+def test_a_text_comes_back_whether_it_is_hexadecimal_or_not(text: str) -> None:
+    assert through(lambda to: to.hexadecimal(text), lambda of: of.hexadecimal()) == text
+
+
+def test_hexadecimal_takes_a_byte_for_two_digits() -> None:
+    packer = Packer(NOW, {}, {})
+    packer.hexadecimal("0f" * 16)
+    assert packer.words == []
+    assert len(packer.packed()) <= 25
+
+
+def test_a_usual_column_is_worked_out_once_and_what_is_kept_stays_small() -> None:
+    kept: dict[str | bytes, bytes] = {}
+    usual = np.array([0.0, 1.0, 0.5])
+    for _ in range(2):
+        found = through(lambda to: to.usual_column(usual), lambda of: of.column(3), kept)
+        assert found.tobytes() == usual.tobytes()
+    assert list(kept) == [usual.tobytes()]
+    packer = Packer(NOW, {}, kept)
+    packer.usual_column(np.arange(3_000.0))
+    assert list(kept) == [usual.tobytes()]
+    for number in range(5_000):
+        packer.usual_column(np.array([float(number)]))
+    assert len(kept) < 5_000
