@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from decisioning.customer import Customer
@@ -56,6 +57,7 @@ _DAY = timedelta(days=1)
 _NEAR_DAYS = (-2, -1, 0, 1)
 _MINUTES = 1440
 _LAST_WEEKDAY = 6
+_KNOWN_ZONES = 1024
 
 
 def zones_of(customer: Customer | None, hours: QuietHours) -> tuple[str, ...]:
@@ -125,7 +127,7 @@ class QuietPlan:
         if not rests:
             return None
         now = now.astimezone(UTC)
-        awake_at = _first_awake(rests, _places(zones, self._hours), now)
+        awake_at = _first_awake(rests, _places(zones, self._hours.unknown_zones), now)
         return None if awake_at == now else awake_at
 
     def _rests_of(self, channel_id: str, country: str | None) -> "tuple[_Rest, ...]":
@@ -179,9 +181,10 @@ def _rest_of(rule: QuietRule, hours: QuietHours, channel_id: str, country: str |
     return _Rest(rule=rule, holidays=tuple(hours.holidays.get(name, frozenset()) for name in countries))
 
 
-def _places(zones: tuple[str, ...], hours: QuietHours) -> tuple[ZoneInfo, ...]:
+@lru_cache(maxsize=_KNOWN_ZONES)
+def _places(zones: tuple[str, ...], unknown_zones: tuple[str, ...]) -> tuple[ZoneInfo, ...]:
     found = tuple(zone for name in zones if (zone := find_zone(name)) is not None)
-    return found or tuple(zone for name in hours.unknown_zones if (zone := find_zone(name)) is not None)
+    return found or tuple(zone for name in unknown_zones if (zone := find_zone(name)) is not None)
 
 
 def _rest_end(rests: tuple[_Rest, ...], place: ZoneInfo, at: datetime) -> datetime | None:

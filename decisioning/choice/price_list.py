@@ -10,7 +10,6 @@ from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.exploration import ExplorationKind
 from decisioning.catalogue.levers import LARGEST_WEIGHT, compile_lever
 from decisioning.gates.candidate import Candidate
-from decisioning.gates.capacity import shadow_minor, shared_by
 from decisioning.gates.checks import holds
 from decisioning.gates.message_sets.grouping import MessageGrouping, places_of, sets_by
 from decisioning.gates.message_sets.lineup import Lineup
@@ -86,7 +85,7 @@ class PriceList:
         self._weighing = _Alike(
             candidates, lambda one: (one.message_class, one.channel_id) if one.is_marketing else None
         )
-        self._shadowed = _Alike(candidates, lambda one: shared_by(catalogue, one.touch))
+        self._shadowed = _Alike(candidates, lambda one: one.shared.alike)
         self._offer_rows = {
             offer_id: places_of(messages) + 1
             for offer_id, messages in sets_by(candidates, lambda one: (one.offer_id,)).items()
@@ -128,12 +127,10 @@ class PriceList:
 
     def _shadow(self, situation: Situation) -> FloatArray:
         """What shared things are worth to others."""
-        catalogue, supply, now = situation.catalogue, situation.supply, situation.now
+        supply, now = situation.supply, situation.now
         if not supply.prices_minor:
             return self._free
-        return self._shadowed.spread(
-            lambda example: shadow_minor(catalogue, example.touch, example.cost_minor, supply, now)
-        )
+        return self._shadowed.spread(lambda example: example.shared.shadow_minor(supply, now))
 
     def _weights(self, situation: Situation) -> tuple[FloatArray, FloatArray]:
         """Products of the levers that count now, with a rule and without, each cut at `LARGEST_WEIGHT`."""

@@ -15,6 +15,7 @@ from decisioning.catalogue.measure import Unit
 from decisioning.catalogue.message import Creative, Message, MessageClass, Offer
 from decisioning.catalogue.message_classes import CLASS_ORDER, ClassRules, Layer, check_classes
 from decisioning.errors import InvalidPolicyError, UnknownNameError
+from decisioning.gates.capacity import SharedUse
 from decisioning.local_time import find_zone
 from decisioning.rules.layer_rule import LayerRule, layer_rules
 
@@ -43,6 +44,7 @@ class Candidate:
         not_after: How long it rests after each of these offers.
         programmes: Programme holdouts that it belongs to.
         cost_minor: Contact cost of its channel.
+        shared: What it uses of limits and shares.
         declared_value_minor: What it is worth where no model can say.
         is_follow_up: It carries on what the customer saw of its offer, and makes no sense before.
         unit_value_minor: What one unit of the learned measure is worth: 1 where money is learned, the declared value
@@ -71,6 +73,7 @@ class Candidate:
     not_after: Mapping[str, timedelta]
     programmes: frozenset[str]
     cost_minor: float
+    shared: SharedUse
     declared_value_minor: float
     unit_value_minor: float
     asks: frozenset[str] = frozenset()
@@ -129,6 +132,7 @@ def _candidate(
     )
     message = Message(offer=offer, channel=channel, creative=creative)
     touch = catalogue.touch(message.parts)
+    cost = _number(f"cost of channel {channel.channel_id}", channel.cost_minor, highest=LARGEST_AMOUNT_MINOR)
     return Candidate(
         message=message,
         key=message.key,
@@ -152,7 +156,8 @@ def _candidate(
         never_with=opponents[offer.offer_id],
         not_after=_rests(catalogue, offer),
         programmes=programmes_of(catalogue.programme_holdouts, touch),
-        cost_minor=_number(f"cost of channel {channel.channel_id}", channel.cost_minor, highest=LARGEST_AMOUNT_MINOR),
+        cost_minor=cost,
+        shared=SharedUse(catalogue, touch, cost),
         declared_value_minor=declared,
         unit_value_minor=declared if unit is Unit.RATE else 1.0,
         is_follow_up=catalogue.conversation is not None and message.key in catalogue.conversation.follow_ups,

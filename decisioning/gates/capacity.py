@@ -3,11 +3,13 @@
 A channel with a cut-off uses the period of its next run: a letter handed over in the evening is printed tomorrow.
 """
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from datetime import datetime, timedelta
 from operator import attrgetter
+from typing import NamedTuple
 
 from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.channel import Channel
 from decisioning.catalogue.contact_policy import Touch
 from decisioning.catalogue.limits import (
     DepartmentShare,
@@ -39,15 +41,122 @@ _VALUES: Mapping[LimitScope, Callable[[Touch], str]] = {
 }
 
 
-def shared_by(catalogue: Catalogue, touch: Touch) -> tuple[Hashable, ...] | None:
-    """All of a message that limits, shares and their prices look at; None where none of them is for it."""
-    limits = tuple(
-        (limit.limit_id, value)
-        for limit in catalogue.limits
-        if (value := value_of(limit, touch)) == limit.of or limit.of is None
-    )
-    shares = tuple(share.share_id for share in catalogue.shares if share.department == touch.department)
-    return (touch.channel_id, limits, shares) if limits or shares else None
+class _LimitUse(NamedTuple):
+    """A limit that a message falls under while it lives.
+
+    Attributes:
+        value: What the limit looks at in the message.
+        units: How much of it one message uses.
+    """
+
+    limit: Limit
+    value: str | None
+    units: float
+    price_name: str
+
+    def counter(self, run: datetime) -> str:
+        return counter_name(self.limit, run, self.value)
+
+
+class SharedUse:
+    """What one message uses of limits and shares, worked out once.
+
+    Attributes:
+        alike: All of a message that limits, shares and their prices look at; None where none of them is for it.
+    """
+
+    __slots__ = ("_all_shares", "_channel", "_limits", "_shares", "alike")
+
+    def __init__(self, catalogue: Catalogue, touch: Touch, cost_minor: float) -> None:
+        """Find what the message falls under.
+
+        Args:
+            catalogue: Limits, shares and channels.
+            touch: The message.
+            cost_minor: What the contact costs.
+        """
+        self._channel = catalogue.channels[touch.channel_id]
+        self._limits = tuple(
+            _LimitUse(limit, value, _units(limit, cost_minor), price_name(limit, value))
+            for limit in catalogue.limits
+            for value in (value_of(limit, touch),)
+            if limit.of in (None, value)
+        )
+        self._all_shares = catalogue.shares
+        self._shares = tuple(share for share in catalogue.shares if share.department == touch.department)
+        limits = tuple((use.limit.limit_id, use.value) for use in self._limits)
+        shares = tuple(share.share_id for share in self._shares)
+        self.alike: Hashable | None = (touch.channel_id, limits, shares) if limits or shares else None
+
+    def amounts(self, at: datetime) -> dict[str, float]:
+        """As `uses`."""
+        run = run_at(self._channel, at)
+        used = {use.counter(run): use.units for use in self._living(run) if use.units}
+        for share in self._all_shares:
+            used[total_counter_name(share, run)] = 1.0
+            if share in self._shares:
+                used[counter_name(share, run)] = 1.0
+        return used
+
+    def ceilings(self, supply: Supply, at: datetime, *, earlier: int = 0) -> dict[str, float]:
+        """The most that each counter may stand at with the message, as far as there is a most.
+
+        Args:
+            supply: What was used, as read; a share's ceiling rises with all messages, so this one is never too high.
+            at: The moment of the decision (aware, UTC).
+            earlier: Messages of the same decision before this one.
+        """
+        run = run_at(self._channel, at)
+        found = {use.counter(run): use.limit.amount + _TOLERANCE for use in self._living(run) if use.units}
+        for share in self._shares:
+            if share.max_share < 1:
+                found[counter_name(share, run)] = _share_ceiling(share, supply, run, earlier) + _TOLERANCE
+        return found
+
+    def refusal(self, supply: Supply, at: datetime) -> tuple[Exclusion, str, datetime | None] | None:
+        """Which limit or share leaves no room for the message; None where all do.
+
+        Returns:
+            Code (`CAPACITY_FULL`, `BUDGET_SPENT` or `SHARE_REACHED`), what is used up, and the first moment that falls
+            to another period, or at which the limit no longer holds; None where there is none. Of several, the one
+            that lasts longest.
+        """
+        run = run_at(self._channel, at)
+        worst: tuple[Exclusion, str, datetime | None] | None = None
+        for code, detail, period_end in self._refusals(supply, run):
+            room_at = None if period_end is None else _first_hand_over(self._channel, period_end, at)
+            if worst is None or (worst[2] is not None and (room_at is None or room_at > worst[2])):
+                worst = (code, detail, room_at)
+        return worst
+
+    def shadow_minor(self, supply: Supply, at: datetime) -> float:
+        """Price of what the message would use, in minor units; negative where it is wanted."""
+        prices = supply.prices_minor
+        if not prices:
+            return 0.0
+        price = 0.0
+        for use in self._living(run_at(self._channel, at)):
+            price += prices.get(use.price_name, prices.get(use.limit.limit_id, 0.0)) * use.units
+        for share in self._shares:
+            price += prices.get(share.share_id, 0.0)
+        return price
+
+    def _living(self, run: datetime) -> list[_LimitUse]:
+        return [use for use in self._limits if _lives(use.limit, run)]
+
+    def _refusals(self, supply: Supply, run: datetime) -> list[tuple[Exclusion, str, datetime | None]]:
+        found: list[tuple[Exclusion, str, datetime | None]] = []
+        for use in self._living(run):
+            limit = use.limit
+            used = supply.used.get(use.counter(run), 0.0)
+            if limit.amount == 0 or (use.units and used + use.units > limit.amount + _TOLERANCE):
+                found.append((*_told(limit, used), _limit_ends_at(limit, run)))
+        for share in self._shares:
+            if share.max_share < 1:
+                used = supply.used.get(counter_name(share, run), 0.0)
+                if used + 1 > _share_ceiling(share, supply, run, 0) + _TOLERANCE:
+                    found.append(_share_refusal(share, supply, run, used))
+        return found
 
 
 def uses(catalogue: Catalogue, touch: Touch, cost_minor: float, at: datetime) -> dict[str, float]:
@@ -59,93 +168,17 @@ def uses(catalogue: Catalogue, touch: Touch, cost_minor: float, at: datetime) ->
         cost_minor: What the contact costs.
         at: The moment of the decision (aware, UTC).
     """
-    run = _run(catalogue, touch, at)
-    used: dict[str, float] = {}
-    for limit in _limits(catalogue, touch, run):
-        units = _units(limit, cost_minor)
-        if units:
-            used[_counter(limit, touch, run)] = units
-    for share in catalogue.shares:
-        used[total_counter_name(share, run)] = 1.0
-        if share.department == touch.department:
-            used[counter_name(share, run)] = 1.0
-    return used
-
-
-def ceilings(
-    catalogue: Catalogue, touch: Touch, cost_minor: float, supply: Supply, at: datetime, *, earlier: int = 0
-) -> dict[str, float]:
-    """The most that each counter a message touches may stand at with it, as far as there is a most.
-
-    Args:
-        catalogue: Limits, shares and channels.
-        touch: The message.
-        cost_minor: What the contact costs.
-        supply: What was used, as read; a share's ceiling rises with all messages, so this one is never too high.
-        at: The moment of the decision (aware, UTC).
-        earlier: Messages of the same decision before this one.
-    """
-    run = _run(catalogue, touch, at)
-    found = {
-        _counter(limit, touch, run): limit.amount + _TOLERANCE
-        for limit in _limits(catalogue, touch, run)
-        if _units(limit, cost_minor)
-    }
-    for share in catalogue.shares:
-        if share.department == touch.department and share.max_share < 1:
-            found[counter_name(share, run)] = _share_ceiling(share, supply, run, earlier) + _TOLERANCE
-    return found
-
-
-def limit_refusal(
-    catalogue: Catalogue, touch: Touch, cost_minor: float, supply: Supply, at: datetime
-) -> tuple[Exclusion, str, datetime | None] | None:
-    """Which limit or share leaves no room for a message; None where all do.
-
-    Returns:
-        Code (`CAPACITY_FULL`, `BUDGET_SPENT` or `SHARE_REACHED`), what is used up, and the first moment that falls to
-        another period, or at which the limit no longer holds; None where there is none. Of several, the one that
-        lasts longest.
-    """
-    run = _run(catalogue, touch, at)
-    worst: tuple[Exclusion, str, datetime | None] | None = None
-    for found in _refusals(catalogue, touch, cost_minor, supply, run):
-        code, detail, period_end = found
-        room_at = None if period_end is None else _first_hand_over(catalogue, touch, period_end, at)
-        if worst is None or (worst[2] is not None and (room_at is None or room_at > worst[2])):
-            worst = (code, detail, room_at)
-    return worst
-
-
-def shadow_minor(catalogue: Catalogue, touch: Touch, cost_minor: float, supply: Supply, at: datetime) -> float:
-    """Price of what a message would use of limits and shares, in minor units; negative where it is wanted."""
-    if not supply.prices_minor:
-        return 0.0
-    run = _run(catalogue, touch, at)
-    price = 0.0
-    for limit in _limits(catalogue, touch, run):
-        of_all = supply.prices_minor.get(limit.limit_id, 0.0)
-        price += supply.prices_minor.get(price_name(limit, value_of(limit, touch)), of_all) * _units(limit, cost_minor)
-    for share in catalogue.shares:
-        if share.department == touch.department:
-            price += supply.prices_minor.get(share.share_id, 0.0)
-    return price
-
-
-def _run(catalogue: Catalogue, touch: Touch, at: datetime) -> datetime:
-    return run_at(catalogue.channels[touch.channel_id], at)
-
-
-def _limits(catalogue: Catalogue, touch: Touch, run: datetime) -> Iterator[Limit]:
-    """The limits that a message falls under, while they live."""
-    return (limit for limit in catalogue.limits if falls_under(limit, touch, run))
+    return SharedUse(catalogue, touch, cost_minor).amounts(at)
 
 
 def falls_under(limit: Limit, touch: Touch, run: datetime) -> bool:
     """Whether a limit looks at a message, and lives at the moment of its run (aware)."""
+    return _lives(limit, run) and limit.of in (None, value_of(limit, touch))
+
+
+def _lives(limit: Limit, run: datetime) -> bool:
     has_begun = limit.starts_at is None or limit.starts_at <= run
-    is_over = limit.ends_at is not None and run >= limit.ends_at
-    return has_begun and not is_over and limit.of in (None, value_of(limit, touch))
+    return has_begun and (limit.ends_at is None or run < limit.ends_at)
 
 
 def value_of(limit: Limit, touch: Touch) -> str | None:
@@ -154,29 +187,8 @@ def value_of(limit: Limit, touch: Touch) -> str | None:
     return None if read is None else read(touch)
 
 
-def _counter(limit: Limit, touch: Touch, run: datetime) -> str:
-    return counter_name(limit, run, value_of(limit, touch))
-
-
 def _units(limit: Limit, cost_minor: float) -> float:
     return 1.0 if limit.measure is LimitMeasure.COUNT else cost_minor
-
-
-def _refusals(
-    catalogue: Catalogue, touch: Touch, cost_minor: float, supply: Supply, run: datetime
-) -> Iterator[tuple[Exclusion, str, datetime | None]]:
-    for limit in _limits(catalogue, touch, run):
-        used, units = supply.used.get(_counter(limit, touch, run), 0.0), _units(limit, cost_minor)
-        if limit.amount == 0 or (units and used + units > limit.amount + _TOLERANCE):
-            yield (*_told(limit, used), _limit_ends_at(limit, run))
-    for share in catalogue.shares:
-        if share.department == touch.department and share.max_share < 1:
-            used = supply.used.get(counter_name(share, run), 0.0)
-            if used + 1 > _share_ceiling(share, supply, run, 0) + _TOLERANCE:
-                total = supply.used.get(total_counter_name(share, run), 0.0)
-                sent = f"{number_words(used)} of {number_words(total)} messages"
-                detail = f"share {share.share_id}: {sent}, at most {share.max_share:.4g} of them"
-                yield Exclusion.SHARE_REACHED, detail, _share_opens_at(share, run)
 
 
 def _told(limit: Limit, used: float) -> tuple[Exclusion, str]:
@@ -185,6 +197,15 @@ def _told(limit: Limit, used: float) -> tuple[Exclusion, str]:
         sent = f"{number_words(used)} of {number_words(limit.amount)} messages"
         return Exclusion.CAPACITY_FULL, f"limit {limit.limit_id}: {sent}{per}"
     return Exclusion.BUDGET_SPENT, f"budget {limit.limit_id}: {used:.2f} of {limit.amount:.2f} minor units{per}"
+
+
+def _share_refusal(
+    share: DepartmentShare, supply: Supply, run: datetime, used: float
+) -> tuple[Exclusion, str, datetime | None]:
+    total = supply.used.get(total_counter_name(share, run), 0.0)
+    sent = f"{number_words(used)} of {number_words(total)} messages"
+    detail = f"share {share.share_id}: {sent}, at most {share.max_share:.4g} of them"
+    return Exclusion.SHARE_REACHED, detail, _share_opens_at(share, run)
 
 
 def _share_ceiling(share: DepartmentShare, supply: Supply, run: datetime, earlier: int) -> float:
@@ -205,9 +226,8 @@ def _limit_ends_at(limit: Limit, run: datetime) -> datetime | None:
     return min(ends, default=None)
 
 
-def _first_hand_over(catalogue: Catalogue, touch: Touch, run_from: datetime, at: datetime) -> datetime:
+def _first_hand_over(channel: Channel, run_from: datetime, at: datetime) -> datetime:
     """First moment after `at` whose run is at or after `run_from`: past the cut-off of the day before, or then."""
-    channel = catalogue.channels[touch.channel_id]
     zone = find_zone(channel.zone)
     if channel.cut_off_minute is None or zone is None:
         return run_from

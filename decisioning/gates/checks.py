@@ -6,7 +6,6 @@ from decisioning.catalogue.message import MessageClass
 from decisioning.consent import refusal_words
 from decisioning.decision import Exclusion
 from decisioning.gates.candidate import Candidate
-from decisioning.gates.capacity import limit_refusal
 from decisioning.gates.contact_ledger import BookRefusal
 from decisioning.gates.contact_rules import span_words
 from decisioning.gates.situation import Situation
@@ -196,7 +195,7 @@ def quiet_gate(candidate: Candidate, situation: Situation) -> BookRefusal | None
 
 def capacity_gate(candidate: Candidate, situation: Situation) -> BookRefusal | None:
     """A capacity, a budget or a department's share is used up."""
-    return limit_refusal(situation.catalogue, candidate.touch, candidate.cost_minor, situation.supply, situation.now)
+    return candidate.shared.refusal(situation.supply, situation.now)
 
 
 def creative_gate(candidate: Candidate, situation: Situation) -> BookRefusal | None:
@@ -242,7 +241,7 @@ def holds(rule: LayerRule, situation: Situation) -> bool:
 
 def _can_check(rule: LayerRule, situation: Situation) -> bool:
     return (
-        rule.features <= situation.facts.keys()
+        (not rule.features or rule.features <= situation.facts.keys())
         and (situation.is_profiled or not rule.needs_behaviour)
         and (situation.is_stage_known or not rule.needs_stage)
     )

@@ -41,18 +41,18 @@ type BookRefusals = list[tuple[MessageSet, BookRefusal]]
 
 
 class _Dimension:
-    """The caps that look at one side of a message, and what they said so far about each value of it."""
+    """The caps that look at one side of a message, and what they said so far about each value of it.
 
-    __slots__ = ("caps", "members", "names", "scope", "side", "value_of", "verdicts")
+    Attributes:
+        caps: With their recent contacts by value, as `ContactLedger._recent` finds them.
+    """
 
-    def __init__(self, caps: Sequence[CapRule]) -> None:
+    __slots__ = ("caps", "scope", "side", "value_of", "verdicts")
+
+    def __init__(self, caps: Sequence[tuple[CapRule, Mapping[str, list[Contact]]]]) -> None:
+        rule, _ = caps[0]
         self.caps = caps
-        self.side = caps[0].side
-        self.scope = caps[0].cap.scope
-        self.value_of = TOUCH_SIDES[self.side]
-        # The values that a cap is for; None where one is for each.
-        self.names = None if any(rule.cap.of is None for rule in caps) else frozenset(rule.cap.of for rule in caps)
-        self.members: dict[CapUnit, dict[str, list[Contact]]] = {}
+        self.side, self.scope, self.value_of = rule.side, rule.cap.scope, TOUCH_SIDES[rule.side]
         self.verdicts: dict[object, BookRefusal | None] = {}
 
 
@@ -236,19 +236,52 @@ class ContactLedger:
         return self._fading
 
     def _dimensions(self) -> tuple[_Dimension, ...]:
+        """The caps that may be full; most are not, since all contacts together do not fill them."""
         if self._near is None:
-            self._near = _dimensions_of(filter(self._is_near, self.rules.caps))
+            by_side: dict[str, list[tuple[CapRule, Mapping[str, list[Contact]]]]] = {}
+            for rule in self.rules.caps:
+                recent = self._recent(rule)
+                if recent is not None:
+                    by_side.setdefault(rule.side, []).append((rule, recent))
+            self._near = tuple(map(_Dimension, by_side.values()))
         return self._near
 
+    def _needs_no_contact(self, rule: CapRule) -> bool:
+        """True where a cap may refuse what nobody was contacted about: its limit is 0, or plans need its room."""
+        return bool(self._due) or rule.cap.limit == 0
+
+    def _recent(self, rule: CapRule) -> Mapping[str, list[Contact]] | None:
+        """The contacts in a cap's window by value, as far as they fill it; with plans, all of them.
+
+        None where all together do not fill it.
+        """
+        cap, least = rule.cap, 0 if self._due else rule.cap.limit
+        listed = len(self._contacts) + (len(self._household_contacts) if cap.unit is CapUnit.HOUSEHOLD else 0)
+        if listed < least or len(book := self._book(cap.unit)) < least:
+            return None
+        since = self._now - rule.length
+        recent = [contact for contact in book if contact.at > since]
+        if len(recent) < least:
+            return None
+        found: dict[str, list[Contact]] = {}
+        of, value_of, uncounted = cap.of, TOUCH_SIDES[rule.side], self.rules.uncounted[cap.scope]
+        for contact in recent:
+            touch = contact.touch
+            value = value_of(touch)
+            if (of is None or of == value) and touch.message_class not in uncounted:
+                found.setdefault(value, []).append(contact)
+        return {value: contacts for value, contacts in found.items() if len(contacts) >= least}
+
     def _values_with_little_room(self, dimension: _Dimension, values: Iterable[str]) -> Iterable[str]:
-        """Those that a cap can be full for: with contacts, unless plans or a limit of 0 need none."""
-        if self._due or any(rule.cap.limit == 0 for rule in dimension.caps):
+        """Those that a cap can be full for, in the order in which they first came up in the books."""
+        if any(self._needs_no_contact(rule) for rule, _ in dimension.caps):
             return values
-        return dict.fromkeys(
-            value
-            for unit in dict.fromkeys(rule.cap.unit for rule in dimension.caps)
-            for value in self._members(dimension, unit)
-        )
+        full = {value for _, recent in dimension.caps for value in recent}
+        if len(full) <= 1:
+            return full
+        value_of, units = dimension.value_of, dict.fromkeys(rule.cap.unit for rule, _ in dimension.caps)
+        seen = dict.fromkeys(value_of(contact.touch) for unit in units for contact in self._book(unit))
+        return [value for value in seen if value in full]
 
     def _hearing(self, dimension: _Dimension, value: str, groups: Sequence[MessageGroup]) -> Sequence[MessageGroup]:
         """Groups of one value that the caps may refuse; nothing but plans makes them refuse some and not others."""
@@ -267,17 +300,6 @@ class ContactLedger:
             self._resting = _resting(self.rules.suppressions, self._responses, self._now)
         return self._resting
 
-    def _is_near(self, rule: CapRule) -> bool:
-        """False for a cap that cannot be full, since all contacts together do not fill it: most are such caps."""
-        unit, limit = rule.cap.unit, rule.cap.limit
-        if self._due or limit == 0:
-            return True
-        listed = len(self._contacts) + (len(self._household_contacts) if unit is CapUnit.HOUSEHOLD else 0)
-        if listed < limit or len(book := self._book(unit)) < limit:
-            return False
-        since = self._now - rule.length
-        return sum([contact.at > since for contact in book]) >= limit
-
     def _heavier(self, touch: Touch, scope: CapScope) -> list[Due]:
         """What is due, heavier than a candidate, and counts where the candidate would count."""
         rules = self.rules
@@ -286,33 +308,16 @@ class ContactLedger:
         rank = rules.rank(touch)
         return [plan for plan in self._due if rules.rank(plan.touch) > rank and rules.counts(plan.touch, scope)]
 
-    def _members(self, dimension: _Dimension, unit: CapUnit) -> dict[str, list[Contact]]:
-        """The contacts by value, as far as a cap is for it."""
-        if unit not in dimension.members:
-            members: dict[str, list[Contact]] = {}
-            names, value_of, uncounted = dimension.names, dimension.value_of, self.rules.uncounted[dimension.scope]
-            for contact in self._book(unit):
-                touch = contact.touch
-                value = value_of(touch)
-                if (names is None or value in names) and touch.message_class not in uncounted:
-                    members.setdefault(value, []).append(contact)
-            dimension.members[unit] = members
-        return dimension.members[unit]
-
     def _caps_refusal(self, dimension: _Dimension, value: str, touch: Touch) -> BookRefusal | None:
         heavier = [plan for plan in self._heavier(touch, dimension.scope) if dimension.value_of(plan.touch) == value]
         worst: BookRefusal | None = None
-        for rule in dimension.caps:
+        for rule, recent in dimension.caps:
             if rule.cap.of is None or rule.cap.of == value:
-                contacts = self._members(dimension, rule.cap.unit).get(value, [])
-                worst = _longer(worst, self._cap_refusal(rule, contacts, heavier))
+                worst = _longer(worst, self._cap_refusal(rule, recent.get(value, ()), heavier))
         return worst
 
-    def _cap_refusal(self, rule: CapRule, contacts: Sequence[Contact], heavier: Sequence[Due]) -> BookRefusal | None:
-        cap, length = rule.cap, rule.length
-        since = self._now - length
-        recent = [contact for contact in contacts if contact.at > since]
-        count = len(recent)
+    def _cap_refusal(self, rule: CapRule, recent: Sequence[Contact], heavier: Sequence[Due]) -> BookRefusal | None:
+        cap, length, count = rule.cap, rule.length, len(recent)
         if count < cap.limit and not heavier:
             return None
         made = [self._span(contact, length, 1.0) for contact in recent]
@@ -330,23 +335,25 @@ class ContactLedger:
         pressure, weight = self.rules.policy.pressure, self.rules.weight(touch)
         if pressure is None or weight == 0:
             return None
-        length = timedelta(seconds=pressure.window_seconds)
-        since = self._now - length
-        planned = [
-            WindowSpan(plan.due_at, plan.due_at + length, self.rules.weight(plan.touch))
-            for plan in self._heavier(touch, CapScope.PRESSURE)
-        ]
-        if self._load is None:
-            self._load = math.fsum([weight for contact, weight in self._pressing() if contact.at > since])
-        load = self._load
-        if not planned and fits(load + weight, pressure.limit):
+        length, load = self.rules.pressure_length, self._pressing_load()
+        heavier = self._heavier(touch, CapScope.PRESSURE)
+        if not heavier and fits(load + weight, pressure.limit):
             return None
         full = (
             f"pressure: {load:g} of {pressure.limit:g} in {span_words(pressure.window_seconds)}, this weighs {weight:g}"
         )
+        planned = [WindowSpan(plan.due_at, plan.due_at + length, self.rules.weight(plan.touch)) for plan in heavier]
+        since = self._now - length
         made = [self._span(contact, length, weighs) for contact, weighs in self._pressing() if contact.at > since]
         window = self._window(length, pressure.limit)
         return self._judge(full, Exclusion.PRESSURE_REACHED, made, planned, window, weight)
+
+    def _pressing_load(self) -> float:
+        """The weighted contacts in the window of pressure."""
+        if self._load is None:
+            since = self._now - self.rules.pressure_length
+            self._load = math.fsum([weight for contact, weight in self._pressing() if contact.at > since])
+        return self._load
 
     def _span(self, contact: Contact, length: timedelta, weight: float) -> WindowSpan:
         """When a contact weighs, as far as is known: until it leaves the window or its reservation ends."""
@@ -375,13 +382,6 @@ class ContactLedger:
             return None
         room = first_room(made, planned, window, weight=weight, now=self._now)
         return (Exclusion.ROOM_KEPT, f"{full}, and heavier messages are due", room)
-
-
-def _dimensions_of(rules: Iterable[CapRule]) -> tuple[_Dimension, ...]:
-    by_side: dict[str, list[CapRule]] = {}
-    for rule in rules:
-        by_side.setdefault(rule.side, []).append(rule)
-    return tuple(map(_Dimension, by_side.values()))
 
 
 def _counting(accounts: Mapping[str, Contact], now: datetime, *, ghosts: bool) -> tuple[Contact, ...]:

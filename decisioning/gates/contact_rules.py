@@ -96,11 +96,12 @@ class ContactRules:
     Attributes:
         policy: As declared.
         look_ahead: How far ahead of plans a message keeps away.
+        pressure_length: Of the window of pressure; 0 where none is counted.
         pressing: What contacts weigh where pressure is counted, by class and channel; None for what does not count.
         uncounted: Classes by scope that do not count towards it; one that is not in the matrix counts towards all.
     """
 
-    __slots__ = ("_classes", "caps", "look_ahead", "policy", "pressing", "suppressions", "uncounted")
+    __slots__ = ("_classes", "caps", "look_ahead", "policy", "pressing", "pressure_length", "suppressions", "uncounted")
 
     def __init__(self, policy: ContactPolicy, classes: Mapping[MessageClass, ClassRules]) -> None:
         """Work out what can be.
@@ -111,6 +112,7 @@ class ContactRules:
         """
         self.policy = policy
         self.look_ahead = timedelta(seconds=policy.look_ahead_seconds)
+        self.pressure_length = timedelta(seconds=0 if policy.pressure is None else policy.pressure.window_seconds)
         self.caps = tuple(map(CapRule, policy.caps))
         self.suppressions = tuple(map(SuppressionRule, policy.suppressions))
         self.uncounted: Mapping[CapScope, frozenset[MessageClass]] = {

@@ -13,7 +13,6 @@ from decisioning.catalogue.contact_policy import limits_contacts
 from decisioning.catalogue.message_classes import Layer
 from decisioning.catalogue.quiet_hours import rules_for
 from decisioning.gates.candidate import Candidate
-from decisioning.gates.capacity import shared_by
 from decisioning.gates.checks import (
     applicability_gate,
     arm_gate,
@@ -69,6 +68,7 @@ class Gate:
         can_refuse: False in situations in which it passes every message, so that asking is idle.
         among: The messages that it could refuse in a situation, and maybe others; None where that is all of them.
         sweep: What it says against all messages, where that takes less than asking about each group.
+        is_of_stage: It looks at nothing but the stage in a situation, and is the only one of its layer.
     """
 
     layer: Layer
@@ -77,6 +77,7 @@ class Gate:
     can_refuse: Callable[[Situation], bool] = _always
     among: Callable[[Lineup, Situation], MessageSet] | None = None
     sweep: Callable[[Lineup, Situation], BookRefusals] | None = None
+    is_of_stage: bool = False
 
 
 def _its(side: str) -> LooksAt:
@@ -116,8 +117,8 @@ def _rest(candidate: Candidate, catalogue: Catalogue) -> Hashable | None:
     return rules_for(catalogue.quiet_hours, candidate.channel_id) or None
 
 
-def _limits(candidate: Candidate, catalogue: Catalogue) -> Hashable | None:
-    return shared_by(catalogue, candidate.touch)
+def _limits(candidate: Candidate, _: Catalogue) -> Hashable | None:
+    return candidate.shared.alike
 
 
 def _has_company(situation: Situation) -> bool:
@@ -130,10 +131,6 @@ def _has_caps(situation: Situation) -> bool:
 
 def _has_responses(situation: Situation) -> bool:
     return bool(situation.catalogue.contact_policy.suppressions and situation.inputs.live.responses)
-
-
-def _has_purposes(situation: Situation) -> bool:
-    return any(channel.purposes is not None for channel in situation.catalogue.channels.values())
 
 
 def _excluded(lineup: Lineup, situation: Situation) -> MessageSet:
@@ -184,8 +181,8 @@ GATES: tuple[Gate, ...] = (
     Gate(Layer.CONSENT, subscription_gate, _its("channel_id"), lambda situation: bool(situation.unsubscribed)),
     Gate(Layer.REACHABILITY, reach_gate, _its("channel_id")),
     Gate(Layer.VALIDITY, validity_gate, _validity),
-    Gate(Layer.STAGE, stage_gate, _its("stages")),
-    Gate(Layer.PURPOSE, purpose_gate, _purpose, _has_purposes),
+    Gate(Layer.STAGE, stage_gate, _its("stages"), is_of_stage=True),
+    Gate(Layer.PURPOSE, purpose_gate, _purpose, is_of_stage=True),
     Gate(Layer.ELIGIBILITY, eligibility_gate, _rules("eligibility")),
     Gate(Layer.APPLICABILITY, applicability_gate, _rules("applicability")),
     Gate(Layer.APPLICABILITY, known_gate, _its("asks")),

@@ -12,7 +12,7 @@ from decisioning.catalogue.contact_policy import Contact, Touch
 from decisioning.catalogue.message import SILENCE, message_parts
 from decisioning.decision import Action, Decision, Inputs
 from decisioning.errors import InvalidInputError, UnknownNameError
-from decisioning.gates.capacity import ceilings, uses
+from decisioning.gates.capacity import SharedUse
 from decisioning.gates.contact_ledger import GHOST_SUFFIX
 
 
@@ -120,10 +120,11 @@ def _reserved(catalogue: Catalogue, inputs: Inputs, sent: Sequence[tuple[str, st
         cost = catalogue.channels[touch.channel_id].cost_minor
         contacts.append(_contact(catalogue, inputs, contact_id, touch))
         evidence[touch.offer_id] = evidence.get(touch.offer_id, 0) + 1
-        parts[contact_id] = uses(catalogue, touch, cost, at)
+        shared = SharedUse(catalogue, touch, cost)
+        parts[contact_id] = shared.amounts(at)
         for counter, amount in parts[contact_id].items():
             used[counter] = used.get(counter, 0.0) + amount
-        most |= ceilings(catalogue, touch, cost, inputs.supply, at, earlier=earlier)
+        most |= shared.ceilings(inputs.supply, at, earlier=earlier)
     return Reservation(
         contacts=tuple(contacts),
         uses=used,

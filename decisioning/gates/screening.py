@@ -47,7 +47,7 @@ class Board:
         lineup: The candidates.
     """
 
-    __slots__ = ("_arrivals", "_asked", "lineup")
+    __slots__ = ("_arrivals", "_asked", "_said_of_stage", "lineup")
 
     def __init__(self, catalogue: Catalogue, candidates: Sequence[Candidate]) -> None:
         """Lay the gates out; a gate is not asked about messages whose class bypasses its layer."""
@@ -55,6 +55,8 @@ class Board:
         self._arrivals = MessageGrouping(candidates, _arrival)
         groupings = [(gate, MessageGrouping(candidates, _asked_by(gate, catalogue))) for gate in GATES]
         self._asked = [(gate, grouping) for gate, grouping in groupings if grouping.groups]
+        # What gates said that look at the stage alone, by layer and stage: few, since stages are declared.
+        self._said_of_stage: dict[tuple[Layer, str | None], list[GateRefusal]] = {}
 
     def screen(self, situation: Situation) -> Screening:
         """Which candidates may be sent in a situation, and every reason against each of the others."""
@@ -76,9 +78,16 @@ class Board:
         found: list[GateRefusal] = []
         for gate, grouping in self._asked:
             if gate.layer in layers and gate.can_refuse(situation):
-                said = _said(gate, grouping, self.lineup, situation)
-                found += [GateRefusal(messages, gate.layer, *refusal) for refusal, messages in said.items() if messages]
+                found += self._refusals(gate, grouping, situation)
         return tuple(found)
+
+    def _refusals(self, gate: Gate, grouping: MessageGrouping, situation: Situation) -> list[GateRefusal]:
+        if not gate.is_of_stage:
+            return _refusals_of(gate, grouping, self.lineup, situation)
+        key = (gate.layer, situation.stage_id)
+        if key not in self._said_of_stage:
+            self._said_of_stage[key] = _refusals_of(gate, grouping, self.lineup, situation)
+        return self._said_of_stage[key]
 
     def _screening(self, refused: tuple[GateRefusal, ...], situation: Situation) -> Screening:
         waits = tuple(self._waits(refused, situation)) if refused else ()
@@ -160,6 +169,11 @@ def _said(gate: Gate, grouping: MessageGrouping, lineup: Lineup, situation: Situ
         if refusal is not None:
             said[refusal] = said.get(refusal, 0) | messages
     return said
+
+
+def _refusals_of(gate: Gate, grouping: MessageGrouping, lineup: Lineup, situation: Situation) -> list[GateRefusal]:
+    said = _said(gate, grouping, lineup, situation)
+    return [GateRefusal(messages, gate.layer, *refusal) for refusal, messages in said.items() if messages]
 
 
 _PLACES = {layer: place for place, layer in enumerate(Layer)}

@@ -20,7 +20,6 @@ from decisioning.decision import Inputs, Placement, Request
 from decisioning.gates.arrival import arrives_at
 from decisioning.gates.assignment import Assignment
 from decisioning.gates.candidate import Candidate
-from decisioning.gates.capacity import uses
 from decisioning.gates.contact_ledger import ContactLedger
 from decisioning.gates.contact_rules import ContactRules
 from decisioning.rules.fact_names import CUSTOMER_PREFIX
@@ -275,7 +274,7 @@ def in_slate(situation: Situation, chosen: Candidate | None, placement: Placemen
     if chosen is None:
         return replace(situation, channels=channels)
     used = dict(situation.supply.used)
-    for counter, amount in uses(situation.catalogue, chosen.touch, chosen.cost_minor, situation.now).items():
+    for counter, amount in chosen.shared.amounts(situation.now).items():
         used[counter] = used.get(counter, 0.0) + amount
     return replace(
         situation,

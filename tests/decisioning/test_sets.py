@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from decisioning.catalogue.levers import compile_lever
 from decisioning.decision import Decision, Excluded
 from decisioning.gates.candidate import Candidate
-from decisioning.gates.capacity import shadow_minor
 from decisioning.gates.checks import holds
 from decisioning.gates.message_sets.grouping import members_of
 from decisioning.gates.screening import ALL_LAYERS, Board, Screening, allowed_at, refusals
@@ -72,7 +71,7 @@ def check_prices(policy: Policy, decision: Decision, now: Situation) -> None:
         if catalogue.switches.fatigue and candidate.is_marketing:
             assert own.fatigue_minor == now.ledger.fatigue_minor(touch)
         if catalogue.switches.shadow_prices:
-            assert own.shadow_minor == shadow_minor(catalogue, touch, cost, now.supply, now.now)
+            assert own.shadow_minor == candidate.shared.shadow_minor(now.supply, now.now)
         if own.context_weight != 1 or own.business_weight != 1:
             weighing = [one for one in counting if one.is_for(touch)]
             assert own.context_weight == prod(one.factor for one in weighing if one.has_rule)

@@ -29,7 +29,7 @@ from decisioning.catalogue.limits import (
 from decisioning.decision import Exclusion
 from decisioning.errors import InvalidInputError, InvalidPolicyError
 from decisioning.gates.arrival import run_at
-from decisioning.gates.capacity import ceilings, limit_refusal, shadow_minor, uses
+from decisioning.gates.capacity import SharedUse, falls_under, uses
 from tests.touches import make_touch
 
 NOW = datetime(2026, 11, 4, 12, tzinfo=UTC)  # a Wednesday
@@ -147,7 +147,7 @@ def test_a_message_uses_what_it_falls_under(shop: Shop) -> None:
 
 def test_what_costs_nothing_uses_no_budget(shop: Shop) -> None:
     assert uses(shop(BUDGET), CALL, 0.0, NOW) == {}
-    assert ceilings(shop(BUDGET), CALL, 0.0, Supply(), NOW) == {}
+    assert SharedUse(shop(BUDGET), CALL, 0.0).ceilings(Supply(), NOW) == {}
 
 
 @pytest.mark.parametrize(
@@ -176,12 +176,10 @@ def test_a_limit_on_everything_counts_everything(shop: Shop) -> None:
 
 def test_a_limit_holds_only_while_it_lives(shop: Shop) -> None:
     limit = replace(CALLS, amount=0, starts_at=NOW, ends_at=NOW + timedelta(hours=2))
-    full = [
-        limit_refusal(shop(limit), CALL, 1.0, Supply(), at) is not None
-        for at in (NOW - TICK, NOW, NOW + timedelta(hours=2) - TICK, NOW + timedelta(hours=2))
-    ]
-    assert full == [False, True, True, False]
-    assert limit_refusal(shop(limit), CALL, 1.0, Supply(), NOW) == (
+    moments = (NOW - TICK, NOW, NOW + timedelta(hours=2) - TICK, NOW + timedelta(hours=2))
+    full = [SharedUse(shop(limit), CALL, 1.0).refusal(Supply(), at) is not None for at in moments]
+    assert full == [falls_under(limit, CALL, at) for at in moments] == [False, True, True, False]
+    assert SharedUse(shop(limit), CALL, 1.0).refusal(Supply(), NOW) == (
         Exclusion.CAPACITY_FULL,
         "limit calls: 0 of 0 messages per day",
         NOW + timedelta(hours=2),
@@ -201,52 +199,52 @@ def test_after_the_cut_off_a_letter_uses_the_next_day_s_run(shop: Shop) -> None:
 
 def test_a_full_capacity_says_so_and_opens_with_the_next_period(shop: Shop) -> None:
     catalogue = shop(CALLS)
-    assert limit_refusal(catalogue, CALL, 300.0, Supply(used={"limit:calls:2026-11-04": 1.0}), NOW) is None
-    assert limit_refusal(catalogue, CALL, 300.0, Supply(used={"limit:calls:2026-11-04": 2.0}), NOW) == (
+    assert SharedUse(catalogue, CALL, 300.0).refusal(Supply(used={"limit:calls:2026-11-04": 1.0}), NOW) is None
+    assert SharedUse(catalogue, CALL, 300.0).refusal(Supply(used={"limit:calls:2026-11-04": 2.0}), NOW) == (
         Exclusion.CAPACITY_FULL,
         "limit calls: 2 of 2 messages per day",
         datetime(2026, 11, 4, 23, tzinfo=UTC),
     )
-    assert limit_refusal(catalogue, replace(CALL, channel_id="email"), 0.0, Supply(), NOW) is None
+    assert SharedUse(catalogue, replace(CALL, channel_id="email"), 0.0).refusal(Supply(), NOW) is None
 
 
 def test_a_budget_pays_as_long_as_the_whole_contact_fits(shop: Shop) -> None:
     catalogue = shop(BUDGET)
-    assert limit_refusal(catalogue, CALL, 300.0, Supply(used={"limit:q4:total": 700.0}), NOW) is None
-    assert limit_refusal(catalogue, CALL, 300.0, Supply(used={"limit:q4:total": 700.01}), NOW) == (
+    assert SharedUse(catalogue, CALL, 300.0).refusal(Supply(used={"limit:q4:total": 700.0}), NOW) is None
+    assert SharedUse(catalogue, CALL, 300.0).refusal(Supply(used={"limit:q4:total": 700.01}), NOW) == (
         Exclusion.BUDGET_SPENT,
         "budget q4: 700.01 of 1000.00 minor units",
         None,
     )
-    assert limit_refusal(catalogue, CALL, 0.0, Supply(used={"limit:q4:total": 2000.0}), NOW) is None
+    assert SharedUse(catalogue, CALL, 0.0).refusal(Supply(used={"limit:q4:total": 2000.0}), NOW) is None
 
 
 def test_many_small_costs_spend_a_budget_to_the_last_cent(shop: Shop) -> None:
     used = sum([0.1] * 9)
     tenths = replace(BUDGET, amount=1.0)
-    assert limit_refusal(shop(tenths), CALL, 0.1, Supply(used={"limit:q4:total": used}), NOW) is None
-    assert limit_refusal(shop(tenths), CALL, 0.1, Supply(used={"limit:q4:total": used + 0.1}), NOW) is not None
+    assert SharedUse(shop(tenths), CALL, 0.1).refusal(Supply(used={"limit:q4:total": used}), NOW) is None
+    assert SharedUse(shop(tenths), CALL, 0.1).refusal(Supply(used={"limit:q4:total": used + 0.1}), NOW) is not None
 
 
 def test_an_amount_of_0_closes_for_good_even_what_costs_nothing(shop: Shop) -> None:
     closed = replace(CALLS, amount=0)
-    assert limit_refusal(shop(closed), CALL, 1.0, Supply(), NOW) == (
+    assert SharedUse(shop(closed), CALL, 1.0).refusal(Supply(), NOW) == (
         Exclusion.CAPACITY_FULL,
         "limit calls: 0 of 0 messages per day",
         None,
     )
-    assert limit_refusal(shop(replace(BUDGET, amount=0.0)), CALL, 0.0, Supply(), NOW) is not None
+    assert SharedUse(shop(replace(BUDGET, amount=0.0)), CALL, 0.0).refusal(Supply(), NOW) is not None
 
 
 def test_of_several_the_one_that_lasts_longest_is_told(shop: Shop) -> None:
     spent = Supply(used={"limit:calls:2026-11-04": 9.0, "limit:q4:total": 1000.0})
     for limits in ((CALLS, BUDGET), (BUDGET, CALLS)):
-        refusal = limit_refusal(shop(*limits), CALL, 300.0, spent, NOW)
+        refusal = SharedUse(shop(*limits), CALL, 300.0).refusal(spent, NOW)
         assert refusal is not None
         assert (refusal[0], refusal[2]) == (Exclusion.BUDGET_SPENT, None)
     weekly = replace(CALLS, limit_id="weekly", period=Period.WEEK)
     both = Supply(used={"limit:calls:2026-11-04": 2.0, "limit:weekly:2026-W45": 2.0})
-    refusal = limit_refusal(shop(CALLS, weekly), CALL, 1.0, both, NOW)
+    refusal = SharedUse(shop(CALLS, weekly), CALL, 1.0).refusal(both, NOW)
     assert refusal is not None
     assert refusal[1].startswith("limit weekly")
 
@@ -257,18 +255,18 @@ def test_a_department_may_have_its_share_and_a_little_more_while_the_period_is_y
     def used(own: float, total: float) -> Supply:
         return Supply(used={"share:most:2026-11-04": own, "share:most:2026-11-04:all": total})
 
-    assert limit_refusal(catalogue, CALL, 1.0, Supply(), NOW) is None
-    assert limit_refusal(catalogue, CALL, 1.0, used(1, 1), NOW) is None
-    assert limit_refusal(catalogue, CALL, 1.0, used(3, 3), NOW) is None
-    assert limit_refusal(catalogue, CALL, 1.0, used(4, 4), NOW) == (
+    assert SharedUse(catalogue, CALL, 1.0).refusal(Supply(), NOW) is None
+    assert SharedUse(catalogue, CALL, 1.0).refusal(used(1, 1), NOW) is None
+    assert SharedUse(catalogue, CALL, 1.0).refusal(used(3, 3), NOW) is None
+    assert SharedUse(catalogue, CALL, 1.0).refusal(used(4, 4), NOW) == (
         Exclusion.SHARE_REACHED,
         "share most: 4 of 4 messages, at most 0.5 of them",
         datetime(2026, 11, 5, tzinfo=UTC),
     )
-    assert limit_refusal(catalogue, CALL, 1.0, used(4, 5), NOW) is None
-    assert limit_refusal(catalogue, replace(CALL, department="care"), 1.0, used(4, 4), NOW) is None
-    assert limit_refusal(shop(shares=(replace(SHARE, max_share=1.0),)), CALL, 1.0, used(9, 9), NOW) is None
-    never = limit_refusal(shop(shares=(replace(SHARE, slack=0),)), CALL, 1.0, Supply(), NOW)
+    assert SharedUse(catalogue, CALL, 1.0).refusal(used(4, 5), NOW) is None
+    assert SharedUse(catalogue, replace(CALL, department="care"), 1.0).refusal(used(4, 4), NOW) is None
+    assert SharedUse(shop(shares=(replace(SHARE, max_share=1.0),)), CALL, 1.0).refusal(used(9, 9), NOW) is None
+    never = SharedUse(shop(shares=(replace(SHARE, slack=0),)), CALL, 1.0).refusal(Supply(), NOW)
     assert never is not None
     assert never[2] is None
 
@@ -280,10 +278,10 @@ def test_a_full_run_opens_just_after_the_cut_off_before_the_next(shop: Shop) -> 
     letter = replace(CALL, channel_id="letter")
     today = Supply(used={"limit:run:2026-11-04": 1.0, "limit:run:2026-11-05": 1.0})
     cut_off = datetime(2026, 11, 4, 13, tzinfo=UTC)
-    refusal = limit_refusal(shop(letters), letter, 1.0, today, NOW)
+    refusal = SharedUse(shop(letters), letter, 1.0).refusal(today, NOW)
     assert refusal is not None
     assert refusal[2] == cut_off + TICK
-    refusal = limit_refusal(shop(letters), letter, 1.0, today, cut_off + TICK)
+    refusal = SharedUse(shop(letters), letter, 1.0).refusal(today, cut_off + TICK)
     assert refusal is not None
     assert refusal[2] == cut_off + timedelta(days=1) + TICK
 
@@ -296,7 +294,7 @@ def test_at_the_moment_that_is_told_the_message_falls_to_another_period_and_not_
     touch = replace(CALL, channel_id=channel_id)
     catalogue = shop(Limit(limit_id="l", scope=LimitScope.EVERYTHING, amount=1, period=period, zone=zone))
     (counter,) = uses(catalogue, touch, 1.0, at)
-    refusal = limit_refusal(catalogue, touch, 1.0, Supply(used={counter: 1.0}), at)
+    refusal = SharedUse(catalogue, touch, 1.0).refusal(Supply(used={counter: 1.0}), at)
     assert refusal is not None
     room_at = refusal[2]
     if room_at is None:
@@ -316,11 +314,11 @@ def test_at_the_moment_that_is_told_the_message_falls_to_another_period_and_not_
 def test_ceilings_are_what_a_commit_must_not_pass(shop: Shop) -> None:
     catalogue = shop(CALLS, BUDGET, shares=(SHARE, replace(SHARE, share_id="free", max_share=1.0)))
     supply = Supply(used={"share:most:2026-11-04:all": 7.0})
-    found = ceilings(catalogue, CALL, 300.0, supply, NOW)
+    found = SharedUse(catalogue, CALL, 300.0).ceilings(supply, NOW)
     assert found == pytest.approx(
         {"limit:calls:2026-11-04": 2.0, "limit:q4:total": 1000.0, "share:most:2026-11-04": 0.5 * 8 + 2}
     )
-    second = ceilings(catalogue, CALL, 300.0, supply, NOW, earlier=1)
+    second = SharedUse(catalogue, CALL, 300.0).ceilings(supply, NOW, earlier=1)
     assert second["share:most:2026-11-04"] == pytest.approx(0.5 * 9 + 2)
 
 
@@ -338,18 +336,20 @@ def test_what_is_not_refused_keeps_every_ceiling_and_what_is_refused_breaks_one(
     shop: Shop, used: dict[str, float], cost: float
 ) -> None:
     catalogue, supply = shop(CALLS, BUDGET, shares=(SHARE,)), Supply(used=used)
-    takes, most = uses(catalogue, CALL, cost, NOW), ceilings(catalogue, CALL, cost, supply, NOW)
+    takes, most = uses(catalogue, CALL, cost, NOW), SharedUse(catalogue, CALL, cost).ceilings(supply, NOW)
     is_kept = all(used.get(name, 0.0) + takes[name] <= ceiling for name, ceiling in most.items())
-    assert is_kept is (limit_refusal(catalogue, CALL, cost, supply, NOW) is None)
+    assert is_kept is (SharedUse(catalogue, CALL, cost).refusal(supply, NOW) is None)
 
 
 def test_the_shadow_price_is_what_a_message_uses_at_what_it_is_worth(shop: Shop) -> None:
     catalogue = shop(CALLS, BUDGET, shares=(SHARE,))
     prices = Supply(prices_minor={"calls": 40.0, "q4": 0.5, "most": -15.0})
-    assert shadow_minor(catalogue, CALL, 300.0, prices, NOW) == 40 + 150 - 15
-    assert shadow_minor(catalogue, replace(CALL, department="care", channel_id="email"), 300.0, prices, NOW) == 0
-    assert shadow_minor(catalogue, CALL, 300.0, Supply(), NOW) == 0
-    assert shadow_minor(catalogue, CALL, 300.0, Supply(prices_minor={"other": 1.0}), NOW) == 0
+    assert SharedUse(catalogue, CALL, 300.0).shadow_minor(prices, NOW) == 40 + 150 - 15
+    assert (
+        SharedUse(catalogue, replace(CALL, department="care", channel_id="email"), 300.0).shadow_minor(prices, NOW) == 0
+    )
+    assert SharedUse(catalogue, CALL, 300.0).shadow_minor(Supply(), NOW) == 0
+    assert SharedUse(catalogue, CALL, 300.0).shadow_minor(Supply(prices_minor={"other": 1.0}), NOW) == 0
 
 
 def test_where_each_value_is_limited_alone_each_has_its_own_price(shop: Shop) -> None:
@@ -360,8 +360,8 @@ def test_where_each_value_is_limited_alone_each_has_its_own_price(shop: Shop) ->
     everything = Limit(limit_id="all", scope=LimitScope.EVERYTHING, amount=1)
     assert price_name(everything) == "all"
     prices = Supply(prices_minor={"calls": 1.0, "calls:call": 40.0})
-    assert shadow_minor(alone, CALL, 300.0, prices, NOW) == 40
-    assert shadow_minor(alone, replace(CALL, channel_id="email"), 300.0, prices, NOW) == 1
+    assert SharedUse(alone, CALL, 300.0).shadow_minor(prices, NOW) == 40
+    assert SharedUse(alone, replace(CALL, channel_id="email"), 300.0).shadow_minor(prices, NOW) == 1
 
 
 # --- the check
