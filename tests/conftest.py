@@ -38,23 +38,23 @@ from pipelines.server.embedded_redis import embedded_redis
 
 
 def pytest_configure() -> None:
-    """A process of tests starts like any other, before a test module looks a zone up."""
+    """Set up a test process the way every other process is, before a test module looks up a time zone."""
     use_newest_rules()
-    # Feast's import, just now, set prometheus_client's switch for several processes; workers that inherited it would
+    # Importing Feast has switched prometheus_client to its multiprocess mode; workers that inherit it would
     # share counters between tests.
     for name in ("PROMETHEUS_MULTIPROC_DIR", "PROMETHEUS_MULTIPROCESS_DIR"):
         os.environ.pop(name, None)
-    # As a server's own log does, and unlike structlog's default, which draws every variable of a traceback for seconds.
+    # As in a server's own log. structlog's default takes seconds to render every variable of a traceback.
     drawn = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     structlog.configure(processors=[*structlog.get_config()["processors"][:-1], drawn])
-    # How long an example takes says how busy the machine is.
+    # How long an example takes depends only on how busy the machine is.
     settings.register_profile("unhurried", deadline=None)
     settings.load_profile("unhurried")
 
 
 @event.listens_for(Engine, "connect")
 def _do_not_wait_for_the_disk(connection: object, _record: object) -> None:
-    """MLflow's and Feast's SQLite files need not outlive a power cut here; a run writes thousands of transactions."""
+    """MLflow's and Feast's SQLite files need not survive a power cut here; a run writes thousands of transactions."""
     if isinstance(connection, sqlite3.Connection):
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute("PRAGMA journal_mode = MEMORY")
@@ -65,7 +65,7 @@ LONGEST = ("e2e", "test_contest.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes longest begins first, so that no worker is left alone with it at the end; the rest stays shuffled."""
+    """Start the slowest tests first, so that no worker is left with one at the end; the others stay shuffled."""
     items.sort(key=lambda item: not set(LONGEST) & set(item.path.parts))
 
 
@@ -313,7 +313,7 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def redis_url(redis_server: str) -> str:
-    """A real Redis with nothing in it: no test meets what another wrote."""
+    """A real Redis, emptied: no test sees what another wrote."""
     with redis.Redis.from_url(redis_server) as client:
         client.flushall()
     return redis_server
@@ -322,8 +322,8 @@ def redis_url(redis_server: str) -> str:
 def make_value_bundle(
     catalogue: Catalogue, *, shift: float = 0.0, notes: dict[str, object] | None = None
 ) -> ModelBundle:
-    """A small real model of the shop that knows what its offers do; `shift` makes it another model."""
-    import lightgbm  # takes two seconds, which processes that need no model are spared
+    """A small real model of the shop that knows the effects of its offers; `shift` makes it another model."""
+    import lightgbm  # takes two seconds; only processes that need a model pay for it
 
     features = feature_schema(catalogue)
     effects = {"ten-percent": 600.0, "double-stamps": 300.0, "free-coffee": -20.0, "opening-hours": -20.0}
@@ -372,7 +372,7 @@ def value_bundle() -> Callable[..., ModelBundle]:
 
 @pytest.fixture(scope="session")
 def blank_tracking_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """MLflow's SQLite file with its tables and nothing in them: making one takes seconds, copying it none."""
+    """MLflow's SQLite file with empty tables: making one takes seconds, copying it takes none."""
     path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
     mlflow_client(f"sqlite:///{path}").search_experiments()
     return path

@@ -17,7 +17,7 @@ def test_a_spread_needs_two_worlds() -> None:
     assert over_seeds(np.array([0.6, 0.7])).value == pytest.approx(0.65)
 
 
-def test_a_contest_learns_plays_and_judges_and_uses_again_what_is_there(tmp_path: Path):
+def test_a_contest_trains_plays_and_evaluates_and_reuses_what_exists(tmp_path: Path):
     contest = Contest(
         folder=tmp_path, customers=250, weeks=2, history_days=90, seeds=(5,), ends_on=date(2026, 11, 1), workers=1
     )

@@ -1,4 +1,4 @@
-"""What the serving benchmarks ask is answered by what they compare."""
+"""The servers that the serving benchmarks compare answer their requests."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,7 +28,7 @@ def answer_of(app: object) -> dict[str, object]:
         return client.post("/v1/decisions", json=ASK).json()
 
 
-def test_nextbest_decides_about_the_customers_of_the_benchmark(world: Path) -> None:
+def test_nextbest_decides_for_the_customers_of_the_benchmark(world: Path) -> None:
     from serving.http.app import app_from_environment
 
     answer = answer_of(app_from_environment())
@@ -42,7 +42,7 @@ def test_the_bare_server_takes_the_best_message(world: Path) -> None:
     assert str(answer["message"]).startswith(("offer-", "silence"))
 
 
-def test_the_slope_of_equal_windows_is_none_and_a_rise_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_equal_windows_have_no_slope_and_a_rise_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")
     from soak import slope
 

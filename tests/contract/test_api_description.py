@@ -1,4 +1,4 @@
-"""The committed description of the API is the API's, and no page of the server needs another origin."""
+"""The committed description of the API matches the API, and no page loads anything from another origin."""
 
 import re
 from collections.abc import Iterator
@@ -44,19 +44,19 @@ def references(value: Any) -> Iterator[str]:
             yield from references(inner)
 
 
-def test_the_committed_description_is_in_step(description: dict[str, Any]) -> None:
+def test_the_committed_description_is_up_to_date(description: dict[str, Any]) -> None:
     committed = orjson.loads((ROOT / "docs" / "openapi.json").read_bytes())
 
     assert committed == orjson.loads(orjson.dumps(description)), "run: nextbest docs generate"
 
 
-def test_every_reference_leads_somewhere(description: dict[str, Any]) -> None:
+def test_every_reference_resolves(description: dict[str, Any]) -> None:
     names = description["components"]["schemas"]
     for reference in references(description):
         assert reference.removeprefix("#/components/schemas/") in names, reference
 
 
-def test_every_operation_says_what_it_is_what_it_takes_and_how_it_refuses(description: dict[str, Any]) -> None:
+def test_every_operation_documents_its_purpose_its_input_and_its_errors(description: dict[str, Any]) -> None:
     found = list(operations(description))
     assert len(found) == 19
     for path, method, operation in found:
@@ -69,7 +69,7 @@ def test_every_operation_says_what_it_is_what_it_takes_and_how_it_refuses(descri
     assert "HTTPValidationError" not in str(description)
 
 
-def test_bodies_are_strict_in_the_description_too(description: dict[str, Any]) -> None:
+def test_the_description_says_that_bodies_take_no_unknown_fields(description: dict[str, Any]) -> None:
     for name in (
         "DecisionBody",
         "BatchBody",
@@ -90,8 +90,8 @@ def test_bodies_are_strict_in_the_description_too(description: dict[str, Any]) -
 @pytest.mark.parametrize(
     "path", ["/docs", "/docs/start.js", "/docs/assets/swagger-ui.css", "/console", "/console/experiments"]
 )
-def test_no_page_needs_another_origin(app: FastAPI, path: str) -> None:
-    client = TestClient(app)  # not started: pages need nothing behind them
+def test_no_page_loads_anything_from_another_origin(app: FastAPI, path: str) -> None:
+    client = TestClient(app)  # not started: pages need no lifespan
     answer = client.get(path)
 
     assert answer.status_code == 200
@@ -100,7 +100,7 @@ def test_no_page_needs_another_origin(app: FastAPI, path: str) -> None:
     assert foreign == []
 
 
-def test_the_page_s_scripts_are_files_so_that_the_policy_can_forbid_inline_ones(app: FastAPI) -> None:
+def test_scripts_of_pages_are_files_so_that_the_content_security_policy_can_forbid_inline_ones(app: FastAPI) -> None:
     client = TestClient(app)
     page = client.get("/docs").text
 

@@ -1,4 +1,4 @@
-"""One reading of moments wherever somebody writes one: API, import, hand-off, catalogue, consents, log, commands."""
+"""Moments are parsed the same way everywhere: API, import, hand-off, catalogue, consents, log, commands."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
@@ -22,7 +22,7 @@ from pipelines.commands.replay import _moment as since
 from pipelines.handoff.returns import _moment as returned_at
 from serving.forms import Moment
 
-# What spreadsheets and exports write, and what else is no moment although something or other reads it as one
+# What spreadsheets and exports write, and other texts that some parsers wrongly accept as a moment
 CASES = """
 2026-01-31T09:30:00+01:00,2026-01-31T08:30:00+00:00
 2026-01-31T09:30:00+0100,2026-01-31T08:30:00+00:00
@@ -116,13 +116,13 @@ def test_a_catalogue_takes_the_same_moments_and_a_day(text: str, moment: datetim
 
 
 @pytest.mark.parametrize("text", ["20260131", "2026-W05-6", "2026-031", "31.01.2026", "1769851800", ""])
-def test_a_day_is_written_in_one_way(text: str) -> None:
+def test_a_day_has_one_spelling(text: str) -> None:
     with pytest.raises(ValueError, match="must be a date such as 2026-12-31"):
         parse_day(text)
 
 
 @pytest.mark.parametrize("text", ["20260131", "1769851800", "2026-W05-6", "yesterday", ""])
-def test_a_command_reads_no_digits_as_a_moment(text: str) -> None:
+def test_a_command_does_not_read_digits_alone_as_a_moment(text: str) -> None:
     with pytest.raises(NextbestError, match="must be an ISO 8601 time"):
         moment_from(text, "--as-of")
 
@@ -138,11 +138,11 @@ def test_a_command_takes_a_day_and_a_time_without_offset_as_utc() -> None:
     microsecond=st.integers(0, 999_999),
     minutes=st.integers(-14 * 60, 14 * 60),
 )
-def test_every_reader_reads_what_a_program_writes(seconds: int, microsecond: int, minutes: int) -> None:
+def test_every_parser_reads_what_programs_write(seconds: int, microsecond: int, minutes: int) -> None:
     aware = datetime.fromtimestamp(seconds, timezone(timedelta(minutes=minutes))).replace(microsecond=microsecond)
     assert {name: read(aware.isoformat()) for name, read in READERS.items()} == dict.fromkeys(READERS, aware)
 
 
 @given(st.text(alphabet="0123456789-:TZ +.,Ww", max_size=26))
-def test_whatever_is_written_all_readers_agree(text: str) -> None:
+def test_all_parsers_agree_on_every_text(text: str) -> None:
     assert {name: read(text) for name, read in READERS.items()} == dict.fromkeys(READERS, moment_in_text(text))

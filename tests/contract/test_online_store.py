@@ -78,7 +78,7 @@ def test_all_readers_give_the_same_numbers(store, home, shop_catalogue, redis_ur
     assert sum(value is not None for name in schema.names for value in online[name]) > 20 * len(CUSTOMERS_READ)
 
 
-def test_reading_without_blocking_gives_the_same(store, references):
+def test_asynchronous_reads_give_the_same_values(store, references):
     rows = [{"customer_id": customer_id} for customer_id in CUSTOMERS_READ]
 
     async def read() -> dict[str, list[object]]:
@@ -100,7 +100,7 @@ def pushed(shop_catalogue, at: datetime, **values: float) -> pd.DataFrame:
     return pd.DataFrame([row])
 
 
-def test_a_push_writes_its_group_and_leaves_the_others(store, shop_catalogue, redis_url):
+def test_a_push_writes_its_own_group_only(store, shop_catalogue, redis_url):
     schema = feature_schema(shop_catalogue)
     before = decode_record(record(redis_url, "C-00001"), schema, NOW)
     store.write_to_online_store("contact", df=pushed(shop_catalogue, NOW, message_count_7d=9.0))
@@ -114,7 +114,7 @@ def test_a_push_writes_its_group_and_leaves_the_others(store, shop_catalogue, re
     assert after.ages_seconds["purchase"] == before.ages_seconds["purchase"]
 
 
-def test_values_that_are_too_old_are_missing_for_every_reader(store, shop_catalogue, redis_url):
+def test_expired_values_are_missing_for_every_reader(store, shop_catalogue, redis_url):
     old = NOW - timedelta(days=15)
     store.write_to_online_store("contact", df=pushed(shop_catalogue, old, message_count_7d=9.0))
     read = store.get_online_features(

@@ -1,7 +1,7 @@
-"""A customer at the shop's counter: inputs that are right in every respect, to be spoilt one at a time.
+"""A customer of the shop with inputs that pass every gate; tests break one at a time.
 
-Measuring which lines run makes the core two to three times as slow. What decides thousands of times is marked
-`no_cover`: it is run and not measured, and the other tests must reach every line without it.
+Coverage makes the core two to three times slower. Tests that decide thousands of times are marked `no_cover`: they run
+unmeasured, and the other tests must reach every line without them.
 """
 
 import sys
@@ -40,9 +40,9 @@ CUSTOMER_FIELDS = {
 
 @pytest.hookimpl(wrapper=True, trylast=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
-    """Measure nothing of what is marked `no_cover`, in xdist's workers either.
+    """Turn coverage off for tests marked `no_cover`, in xdist's workers too.
 
-    There pytest-cov starts coverage twice, so that pausing the one goes on with the other, whose data nobody reads.
+    Workers start coverage twice: pausing one leaves the other running, so the trace function itself is removed.
     """
     if item.get_closest_marker("no_cover") is None:
         return (yield)

@@ -1,4 +1,4 @@
-"""Catalogues and customers made by chance, with everything that gates and prices look at."""
+"""Randomly generated catalogues and customers that exercise every gate and price."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -50,7 +50,7 @@ OUTCOMES = ("clicked", "declined", "viewed")
 
 
 class Chance:
-    """Draws from one seed."""
+    """Random draws from one seed."""
 
     def __init__(self, seed: int) -> None:
         self.random = Random(seed)
@@ -95,7 +95,7 @@ class Chance:
 
 
 def made_catalogue(seed: int) -> Catalogue:
-    """A catalogue of up to nine offers on three channels, with any of the rules there are."""
+    """A catalogue of up to nine offers on three channels, with any kind of rule."""
     chance = Chance(seed)
     offers = {f"o{number}": _offer(chance, f"o{number}") for number in range(chance.random.randint(2, 9))}
     offers = {name: _among_others(chance, offer, [*offers]) for name, offer in offers.items()}
@@ -291,7 +291,7 @@ def _experiment(chance: Chance, seed: int) -> Experiment:
 
 
 def made_inputs(policy: Policy, seed: int) -> Inputs:
-    """A customer of whom anything may be known or missing, who is asked about for up to four placements."""
+    """A customer about whom anything may be known or missing, with up to four placements."""
     chance = Chance(seed)
     request = _request(chance)
     messages = policy.candidates(request.touchpoint_id)

@@ -1,4 +1,4 @@
-"""Everything public of the core says what it is for."""
+"""Everything public in the core has a docstring."""
 
 import importlib
 import pkgutil
@@ -16,7 +16,7 @@ def _module(name: str) -> ModuleType:
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_everything_public_says_what_it_is_for(name: str) -> None:
+def test_everything_public_in_the_core_has_a_docstring(name: str) -> None:
     module = _module(name)
     assert module.__doc__
     for label, thing in vars(module).items():

@@ -1,6 +1,6 @@
-"""Failures that users of other systems reported or their documentation admits, each held against this one.
+"""Failures that users or documentation of other systems report, each tested here.
 
-Issue and pull-request numbers are those of the systems' public trackers.
+Issue and pull-request numbers refer to the systems' public trackers.
 """
 
 from collections.abc import Callable, Sequence
@@ -73,10 +73,10 @@ def refusal(decision: Decision, key: str = KEY) -> Sequence[Exclusion]:
 
 
 @pytest.mark.parametrize(("limit", "sent", "expected"), [(0, 0, False), (1, 0, True), (1, 1, False), (2, 1, True)])
-def test_a_cap_of_zero_is_never_and_a_cap_of_one_is_one(
+def test_a_cap_of_zero_allows_nothing_and_a_cap_of_one_allows_one(
     plain_catalogue: Catalogue, inputs_of: MakeInputs, now: datetime, limit: int, sent: int, expected: bool
 ) -> None:
-    """Mautic #10416 and #10753: a limit of 0 let one message through, for ever."""
+    """Mautic #10416 and #10753: a limit of 0 meant one message ever."""
     policy = shop(plain_catalogue, cap(limit, WEEK))
     assert may(ask(policy, inputs_of, live=book(policy, *([now - HOUR] * sent)))) is expected
 
@@ -88,7 +88,7 @@ def test_a_blank_cap_is_no_cap(plain_catalogue: Catalogue, inputs_of: MakeInputs
     assert may(ask(policy, inputs_of, live=book(policy, *often)))
 
 
-def test_the_fourth_of_three_a_week_waits_until_the_first_is_a_week_old(
+def test_with_three_a_week_the_fourth_waits_until_the_first_is_a_week_old(
     plain_catalogue: Catalogue, inputs_of: MakeInputs, now: datetime
 ) -> None:
     """Mautic pull request #4761: with "3 per week" the fourth message was scheduled three weeks later."""
@@ -101,20 +101,20 @@ def test_the_fourth_of_three_a_week_waits_until_the_first_is_a_week_old(
     assert may(ask(policy, inputs_of, live=live, now=now + DAY))
 
 
-def test_a_channel_has_its_own_limit(plain_catalogue: Catalogue, inputs_of: MakeInputs, now: datetime) -> None:
-    """Mautic pull request #4761: text messages were held against the limits of e-mail."""
+def test_a_cap_on_one_channel_ignores_other_channels(
+    plain_catalogue: Catalogue, inputs_of: MakeInputs, now: datetime
+) -> None:
+    """Mautic pull request #4761: text messages counted against the limits of e-mail."""
     policy = shop(plain_catalogue, cap(2, WEEK, CapScope.CHANNEL, "email"))
     decision = ask(policy, inputs_of, live=book(policy, now - DAY, now - HOUR))
     assert refusal(decision) == (Exclusion.CAP_REACHED,)
     assert may(decision, "ten-percent/push/plain")
 
 
-def test_what_is_no_longer_published_is_not_sent(
-    plain_catalogue: Catalogue, inputs_of: MakeInputs, now: datetime
-) -> None:
+def test_an_offer_that_ended_is_not_sent(plain_catalogue: Catalogue, inputs_of: MakeInputs, now: datetime) -> None:
     """Mautic pull request #4761: unpublished items were still sent.
 
-    AWS documents up to two hours, and KaireonAI five minutes, until an end takes effect; here it is the clock.
+    AWS documents up to two hours, and KaireonAI five minutes, until an end takes effect; here it takes effect at once.
     """
     policy = shop(plain_catalogue, offer={"valid_until": now})
     assert refusal(ask(policy, inputs_of)) == (Exclusion.EXPIRED,)
@@ -135,7 +135,7 @@ def sent(policy: Policy, inputs_of: MakeInputs, **fields: Any) -> Decision:
     return decision
 
 
-def test_caps_count_whoever_asks(plain_catalogue: Catalogue, inputs_of: MakeInputs, now: datetime) -> None:
+def test_caps_apply_whoever_asks(plain_catalogue: Catalogue, inputs_of: MakeInputs, now: datetime) -> None:
     """Mautic #6729: limits were ignored by campaigns."""
     policy = shop(plain_catalogue, cap(1, WEEK))
     live = book(policy, now - HOUR)
@@ -149,7 +149,7 @@ def test_caps_count_whoever_asks(plain_catalogue: Catalogue, inputs_of: MakeInpu
 def test_transactional_mail_is_neither_capped_nor_counted(
     plain_catalogue: Catalogue, inputs_of: MakeInputs, now: datetime, message_class: MessageClass
 ) -> None:
-    """Mautic #6760 and #6896: once limits held for campaigns they held transactional mail back as well.
+    """Mautic #6760 and #6896: once limits applied to campaigns, they held back transactional mail too.
 
     KaireonAI documents that mandatory messages are still capped.
     """
@@ -163,9 +163,9 @@ def test_transactional_mail_is_neither_capped_nor_counted(
 
 
 def test_a_held_message_is_checked_again_when_it_is_released(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
-    """Mautic #1784, and Braze's community: what happens to a message that was held was never answered.
+    """Mautic #1784 and Braze's community: nobody answered what happens to a held message.
 
-    It is not queued: the answer names the next allowed moment, and everything is asked afresh then.
+    Here it is not queued: the answer names the next allowed moment, and everything is checked again then.
     """
     policy = shop(plain_catalogue, quiet_hours=NIGHT)
     late = datetime(2026, 11, 1, 22, tzinfo=UTC)
@@ -195,7 +195,7 @@ def test_no_answer_is_no_consent(plain_catalogue: Catalogue, inputs_of: MakeInpu
     assert {one.reasons for one in decision.excluded} == {(Exclusion.NO_CONSENT,)}
 
 
-def test_who_does_not_want_to_be_profiled_is_not_whatever_the_caller_passes(
+def test_a_profiling_opt_out_holds_whatever_the_caller_passes(
     plain_catalogue: Catalogue, inputs_of: MakeInputs, features_of: Callable[..., Any]
 ) -> None:
     """Adobe Journey Optimizer: a profiling opt-out has to be enforced by hand in API calls."""
@@ -212,10 +212,10 @@ def test_who_does_not_want_to_be_profiled_is_not_whatever_the_caller_passes(
     assert len(chosen) == 1
 
 
-def test_an_unknown_zone_is_every_zone_the_customer_may_live_in(
+def test_without_a_zone_every_zone_the_customer_may_live_in_counts(
     plain_catalogue: Catalogue, inputs_of: MakeInputs
 ) -> None:
-    """Braze and Hightouch: a customer without a time zone is woken by the company's clock."""
+    """Braze and Hightouch: for a customer without a time zone the company's clock decides."""
     policy = shop(
         plain_catalogue,
         quiet_hours=replace(NIGHT, unknown_zones=("America/Los_Angeles", "Europe/Berlin")),
@@ -228,10 +228,10 @@ def test_an_unknown_zone_is_every_zone_the_customer_may_live_in(
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "America/Los_Angeles"])
-def test_a_day_is_the_last_24_hours_and_not_the_calendars(
+def test_a_cap_per_day_covers_the_last_24_hours_and_not_a_calendar_day(
     plain_catalogue: Catalogue, inputs_of: MakeInputs, zone: str
 ) -> None:
-    """Braze counts calendar days and KaireonAI resets counters at midnight UTC: two messages within the hour."""
+    """Braze counts calendar days and KaireonAI resets counters at midnight UTC, so two can go within an hour."""
     policy = shop(plain_catalogue, cap(1, DAY))
     live = book(policy, datetime(2026, 11, 1, 23, 59, tzinfo=UTC))
     after_midnight = datetime(2026, 11, 2, 0, 1, tzinfo=UTC)
@@ -239,10 +239,10 @@ def test_a_day_is_the_last_24_hours_and_not_the_calendars(
     assert may(ask(policy, inputs_of, now=datetime(2026, 11, 2, 23, 59, tzinfo=UTC), live=live, time_zone=zone))
 
 
-def test_a_message_counts_once_and_one_that_was_not_sent_counts_not(
+def test_a_message_counts_once_and_an_unsent_one_does_not_count(
     plain_catalogue: Catalogue, inputs_of: MakeInputs, now: datetime
 ) -> None:
-    """Braze (braze-docs #4892): planned sends were counted twice, or without having been sent."""
+    """Braze (braze-docs #4892): planned sends were counted twice, or although they were never sent."""
     policy = shop(plain_catalogue, cap(2, WEEK))
     (contact,) = book(policy, now - HOUR).contacts
     told_twice = LiveState(contacts=(contact, replace(contact, is_confirmed=True), contact))
@@ -271,7 +271,7 @@ def test_of_five_messages_under_a_cap_of_three_the_most_valuable_go(
         assert [key.split("/")[0] for key in keys] == ["ten-percent", "free-coffee", "silence", "silence"]
 
 
-def test_who_complained_hears_no_sales_until_it_is_settled_and_a_while_after(
+def test_an_open_complaint_pauses_marketing_until_it_is_resolved_and_the_cooldown_is_over(
     plain_catalogue: Catalogue, inputs_of: MakeInputs, now: datetime
 ) -> None:
     """Agencies' complaint: customers with an open complaint still get the weekly promotion."""
@@ -297,7 +297,7 @@ def test_a_held_out_customer_gets_nothing_but_service(plain_catalogue: Catalogue
         assert decision.offer_id in {None, "opening-hours"}
 
 
-def test_nothing_is_an_answer(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
+def test_silence_is_a_valid_answer(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
     """Azure Personalizer must return an action, and Adobe always shows a fallback offer."""
     policy = shop(plain_catalogue)
     worthless = np.array([100.0, *([0.0] * 8)])
@@ -306,10 +306,10 @@ def test_nothing_is_an_answer(plain_catalogue: Catalogue, inputs_of: MakeInputs)
     assert ask(policy, inputs_of, channels=frozenset()).reason is Reason.NOTHING_PERMITTED
 
 
-def test_an_outage_opens_no_gate(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
+def test_an_outage_bypasses_no_gate(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
     """Pega: default actions take over where a strategy fails, with no stated check of contact policies.
 
-    Feast users: stale or missing features fall back in silence, and a rule over them is met by accident.
+    Feast users: stale or missing features fall back silently, and a rule over them holds by accident.
     """
     never_bought = Not(part=Compare(fact="purchase_count_90d", comparison=Comparison.AT_LEAST, value=1))
     hours = replace(plain_catalogue.offers["opening-hours"], eligibility=never_bought)
@@ -342,7 +342,7 @@ WORTHS = st.lists(st.floats(-1e9, 1e9), min_size=9, max_size=9)
     arm=st.sampled_from([None, ArmPolicy.RANDOM, ArmPolicy.RULES, ArmPolicy.NO_LEVERS]),
     channels=st.none() | st.frozensets(st.sampled_from(["email", "push"])),
 )
-def test_every_distribution_is_one(
+def test_action_probabilities_are_always_a_distribution(
     plain_catalogue: Catalogue,
     inputs_of: MakeInputs,
     experiment_of: Callable[..., Experiment],
@@ -363,7 +363,7 @@ def test_every_distribution_is_one(
 
 
 @pytest.mark.parametrize("broken", [float("nan"), float("inf"), 1e300])
-def test_a_broken_score_is_refused_and_not_ranked(
+def test_an_invalid_score_is_refused_and_not_ranked(
     plain_catalogue: Catalogue, inputs_of: MakeInputs, broken: float
 ) -> None:
     """Vowpal Wabbit #2191, #2199 and #4536: crashes and NaN on plausible input."""

@@ -1,4 +1,4 @@
-"""What rules can ask about the live state."""
+"""The facts that rules can read from the live state."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -42,12 +42,12 @@ def test_a_declared_type_that_never_happened_counts_0_and_has_no_recency() -> No
     assert facts["live.browse_count_24h"] == 1
 
 
-def test_what_a_wrong_clock_dates_in_the_future_has_just_happened() -> None:
+def test_an_event_dated_in_the_future_counts_as_just_happened() -> None:
     facts = live_facts(LiveState(events=events_at(-HOUR)), NOW)
     assert (facts["live.browse_count_1h"], facts["live.browse_recency_minutes"]) == (1, 0.0)
 
 
-def test_who_is_not_profiled_keeps_what_is_owed_and_loses_what_they_did() -> None:
+def test_without_profiling_service_facts_remain_and_behaviour_is_hidden() -> None:
     case = Case(case_id="c", kind="outage", severity="normal", opened_at=NOW)
     live, care = LiveState(events=events_at(HOUR)), care_standing(DEFAULT_CARE, [case], NOW)
     assert live_facts(live, NOW, care=care, event_types=("purchase",), is_profiled=False) == {
@@ -58,7 +58,7 @@ def test_who_is_not_profiled_keeps_what_is_owed_and_loses_what_they_did() -> Non
     }
 
 
-def test_messages_of_the_last_day_that_count_are_counted() -> None:
+def test_counted_messages_of_the_last_day_are_a_fact() -> None:
     sent = Contact(contact_id="d", touch=TOUCH, at=NOW - HOUR, is_confirmed=True)
     contacts = (
         sent,
@@ -72,7 +72,7 @@ def test_messages_of_the_last_day_that_count_are_counted() -> None:
     assert live_facts(LiveState(contacts=contacts), NOW)["live.message_count_24h"] == 3
 
 
-def test_care_says_which_case_is_open_or_that_one_cools_down() -> None:
+def test_care_facts_name_the_open_case_or_the_cooldown() -> None:
     case = Case(case_id="c", kind="lost_item", severity="normal", opened_at=NOW - DAY)
     resolved = replace(case, resolved_at=NOW - HOUR)
     assert case_facts(case)["live.open_case_kind"] == "lost_item"
@@ -88,11 +88,11 @@ def case_facts(case: Case, now: datetime = NOW, care: CarePolicy = DEFAULT_CARE)
 
 
 @pytest.mark.parametrize(("age", "stage_id"), [(timedelta(0), "new"), (DAY - TICK, "new"), (DAY, None), (-HOUR, "new")])
-def test_a_stage_move_holds_for_a_day(age: timedelta, stage_id: str | None) -> None:
+def test_a_stage_set_by_an_event_holds_for_a_day(age: timedelta, stage_id: str | None) -> None:
     assert stage_moved_to(LiveState(stage=StageMove(stage_id="new", at=NOW - age)), NOW) == stage_id
 
 
-def test_without_a_move_there_is_no_stage() -> None:
+def test_without_an_event_no_stage_is_set() -> None:
     assert stage_moved_to(LiveState(), NOW) is None
 
 

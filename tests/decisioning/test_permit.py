@@ -1,4 +1,4 @@
-"""Leave to send: what may have changed since the decision is asked again, and nothing that the choice settled."""
+"""Permits: whatever may have changed since the decision is checked again, and nothing that the choice settled."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -115,7 +115,7 @@ def another(decision: Decision, policy: Policy, at: datetime) -> Contact:
     return replace(own, contact_id="D-2", at=at)
 
 
-def test_a_message_does_not_stand_in_its_own_way(tight: Policy, inputs_of: MakeInputs) -> None:
+def test_a_message_is_not_refused_because_of_its_own_contact(tight: Policy, inputs_of: MakeInputs) -> None:
     decision = decided(tight, inputs_of)
     inputs = since(tight, decision)
     assert inputs.live.contacts, "its own contact is in the book"
@@ -189,7 +189,7 @@ CHANGES: Mapping[str, tuple[Change, Exclusion]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_what_changed_since_the_decision_denies_the_permit(tight: Policy, inputs_of: MakeInputs, change: str) -> None:
+def test_a_change_since_the_decision_denies_the_permit(tight: Policy, inputs_of: MakeInputs, change: str) -> None:
     spoil, reason = CHANGES[change]
     decision = decided(tight, inputs_of)
     answer = permit(tight, decided_of(decision), spoil(since(tight, decision), decision, tight))
@@ -207,14 +207,14 @@ def test_a_cap_counts_what_was_sent_meanwhile_and_says_when_to_ask_again(tight: 
     assert answer.retry_at == inputs.now + timedelta(hours=23)
 
 
-def test_a_permit_refused_at_night_says_when_it_is_morning(tight: Policy, inputs_of: MakeInputs) -> None:
+def test_a_permit_denied_in_quiet_hours_says_when_they_end(tight: Policy, inputs_of: MakeInputs) -> None:
     decision = decided(tight, inputs_of)
     answer = permit(tight, decided_of(decision), since(tight, decision, now=datetime(2026, 11, 1, 23, tzinfo=UTC)))
     assert denied(answer) == (Exclusion.QUIET_HOURS,)
     assert answer.retry_at == datetime(2026, 11, 2, 7, tzinfo=UTC)
 
 
-def test_a_refusal_that_time_does_not_lift_has_no_moment(tight: Policy, inputs_of: MakeInputs) -> None:
+def test_a_permanent_refusal_has_no_retry_moment(tight: Policy, inputs_of: MakeInputs) -> None:
     decision = decided(tight, inputs_of)
     inputs = with_live(since(tight, decision), consents=(withdrawal(decision.decided_at),))
     answer = permit(tight, decided_of(decision), replace(inputs, now=datetime(2026, 11, 1, 23, tzinfo=UTC)))
@@ -231,7 +231,7 @@ def test_an_offer_that_ended_meanwhile_is_not_sent(plain_catalogue: Catalogue, i
     assert permit(policy, decided_of(decision), early).is_allowed
 
 
-def test_offers_that_must_not_meet_are_looked_for_again(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
+def test_offers_that_exclude_each_other_are_checked_again(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
     policy = tight_policy(plain_catalogue, never_with=frozenset({"free-coffee"}), message_class=MessageClass.MARKETING)
     policy = Policy(replace(policy.catalogue, contact_policy=ContactPolicy()))
     decision = decided(policy, inputs_of)
@@ -242,7 +242,7 @@ def test_offers_that_must_not_meet_are_looked_for_again(plain_catalogue: Catalog
     assert denied(answer) == (Exclusion.INCOMPATIBLE,)
 
 
-def test_suitability_is_asked_again_and_applicability_is_not(
+def test_suitability_is_checked_again_and_applicability_is_not(
     plain_catalogue: Catalogue, inputs_of: MakeInputs, features_of: Callable[..., Any]
 ) -> None:
     recent = Compare(fact="purchase_recency_days", comparison=Comparison.AT_MOST, value=10)
@@ -262,7 +262,7 @@ def test_without_features_a_rule_over_them_cannot_be_checked(plain_catalogue: Ca
         assert denied(permit(policy, decided_of(decision), blind)) == (Exclusion.NOT_ELIGIBLE,)
 
 
-def test_what_the_choice_settled_is_not_asked_again(
+def test_what_the_choice_settled_is_not_checked_again(
     plain_catalogue: Catalogue, inputs_of: MakeInputs, experiment_of: Callable[..., Experiment]
 ) -> None:
     policy = tight_policy(plain_catalogue, stages=frozenset({"active"}))
@@ -299,7 +299,7 @@ def test_a_message_that_left_the_catalogue_is_stopped_at_once(tight: Policy, inp
         assert answer.details == ("no longer in the catalogue",)
 
 
-def test_a_stage_that_left_the_catalogue_stops_nothing(tight: Policy, inputs_of: MakeInputs) -> None:
+def test_a_stage_that_left_the_catalogue_denies_nothing(tight: Policy, inputs_of: MakeInputs) -> None:
     decision = decided(tight, inputs_of, stage_id="new")
     stages = tuple(stage for stage in tight.catalogue.stages if stage.stage_id != "new")
     assert permit(
@@ -307,19 +307,21 @@ def test_a_stage_that_left_the_catalogue_stops_nothing(tight: Policy, inputs_of:
     ).is_allowed
 
 
-def test_the_next_days_slot_is_not_the_one_that_was_kept(tight: Policy, inputs_of: MakeInputs) -> None:
+def test_a_slot_of_the_next_day_is_not_the_reserved_one(tight: Policy, inputs_of: MakeInputs) -> None:
     decision = decided(tight, inputs_of)
     tomorrow = datetime(2026, 11, 2, 12, tzinfo=UTC)
     used = {"limit:mails:2026-11-01": 1.0, "limit:mails:2026-11-02": 1.0}
     inputs = since(tight, decision, now=tomorrow, supply=Supply(used=used))
     answer = permit(tight, decided_of(decision), inputs)
     assert denied(answer) == (Exclusion.CAPACITY_FULL,)
-    assert answer.retry_at == datetime(2026, 11, 3, 7, tzinfo=UTC)  # slots from midnight, awake from 08:00 in Berlin
+    assert answer.retry_at == datetime(
+        2026, 11, 3, 7, tzinfo=UTC
+    )  # slots start at midnight, quiet hours end at 08:00 in Berlin
     assert permit(tight, decided_of(decision), replace(inputs, supply=Supply())).is_allowed
 
 
 @pytest.mark.parametrize("message_class", [MessageClass.MANDATORY, MessageClass.TRANSACTIONAL])
-def test_a_class_bypasses_at_the_permit_what_it_bypassed_before(
+def test_a_class_bypasses_the_same_layers_at_the_permit(
     plain_catalogue: Catalogue, inputs_of: MakeInputs, message_class: MessageClass
 ) -> None:
     policy = tight_policy(plain_catalogue, message_class=message_class)

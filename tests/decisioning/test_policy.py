@@ -1,4 +1,4 @@
-"""One decision: probabilities that are true, answers that repeat, questions that are refused."""
+"""One decision: true probabilities, repeatable answers, and invalid input that is refused."""
 
 from collections import Counter
 from dataclasses import replace
@@ -137,7 +137,7 @@ def test_the_order_of_asks_changes_nothing(shop_catalogue: Catalogue, inputs_of:
     assert len({record["message_key"] for record in one.values()}) > 3
 
 
-def test_deciding_changes_nothing_that_it_was_given(shop_policy: Policy, inputs_of: MakeInputs) -> None:
+def test_deciding_does_not_change_its_inputs(shop_policy: Policy, inputs_of: MakeInputs) -> None:
     inputs = inputs_of(shop_policy, context={"basket_value": 12.0})
     scores, features = inputs.expected_values, inputs.features
     assert scores is not None
@@ -149,7 +149,9 @@ def test_deciding_changes_nothing_that_it_was_given(shop_policy: Policy, inputs_
     assert dict(inputs.request.context) == before[2]
 
 
-def test_a_decision_says_who_where_when_and_by_what(shop_policy: Policy, inputs_of: MakeInputs, now: datetime) -> None:
+def test_a_decision_names_customer_touchpoint_time_and_policy_version(
+    shop_policy: Policy, inputs_of: MakeInputs, now: datetime
+) -> None:
     inputs = inputs_of(shop_policy, degraded=("features_stale",))
     decision = decide(shop_policy, inputs, "D-9")
     assert (decision.decision_id, decision.customer_id, decision.touchpoint_id) == ("D-9", "C-1", "weekly-mail")
@@ -159,13 +161,13 @@ def test_a_decision_says_who_where_when_and_by_what(shop_policy: Policy, inputs_
     assert decision.inputs is inputs
 
 
-def test_a_sent_message_is_named_in_its_parts(plain_policy: Policy, inputs_of: MakeInputs) -> None:
+def test_a_sent_message_is_named_by_offer_channel_and_creative(plain_policy: Policy, inputs_of: MakeInputs) -> None:
     decision = decide(plain_policy, inputs_of(plain_policy), "D-1")
     assert decision.message_key == "ten-percent/push/plain"
     assert (decision.offer_id, decision.channel_id, decision.creative_id) == ("ten-percent", "push", "plain")
 
 
-def test_holding_names_no_parts(plain_policy: Policy, inputs_of: MakeInputs) -> None:
+def test_a_hold_names_no_offer_channel_or_creative(plain_policy: Policy, inputs_of: MakeInputs) -> None:
     decision = decide(plain_policy, inputs_of(plain_policy, reachable_channels=frozenset()), "D-1")
     assert (decision.action, decision.message_key) == (Action.HOLD, "silence")
     assert (decision.offer_id, decision.channel_id, decision.creative_id) == (None, None, None)
@@ -193,7 +195,7 @@ def test_another_customers_profile_is_refused(plain_policy: Policy, inputs_of: M
     assert "C-2" not in str(caught.value)
 
 
-def test_features_without_a_name_each_are_refused(plain_policy: Policy, inputs_of: MakeInputs) -> None:
+def test_features_without_matching_names_are_refused(plain_policy: Policy, inputs_of: MakeInputs) -> None:
     features = FeatureVector(names=("a", "b"), values=np.zeros(3), ages_seconds={}, schema="s")
     with pytest.raises(InvalidInputError, match="one value per name"):
         decide(plain_policy, inputs_of(plain_policy, features=features), "D-1")
@@ -208,7 +210,7 @@ def test_names_that_are_not_declared_are_refused(plain_policy: Policy, inputs_of
         decide(plain_policy, inputs_of(plain_policy, stage_id="actve"), "D-1")
 
 
-def test_a_feature_cannot_pass_for_profile_context_or_stage(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
+def test_a_feature_cannot_replace_profile_context_or_stage(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
     features = FeatureVector(
         names=("customer.age", "stage", "customer_tenure_days"),
         values=np.array([99.0, 1.0, 1.0]),
@@ -222,13 +224,13 @@ def test_a_feature_cannot_pass_for_profile_context_or_stage(plain_catalogue: Cat
 
 
 @pytest.mark.parametrize("change", ["seed", "catalogue"])
-def test_the_version_tells_policies_apart(plain_catalogue: Catalogue, change: str) -> None:
+def test_different_policies_have_different_versions(plain_catalogue: Catalogue, change: str) -> None:
     same = Policy(plain_catalogue, "a").version
     other = Policy(plain_catalogue, "b") if change == "seed" else Policy(replace(plain_catalogue, version="x"), "a")
     assert same == Policy(plain_catalogue, seed="a").version != other.version
 
 
-def test_where_catalogue_version_and_seed_meet_matters(plain_catalogue: Catalogue) -> None:
+def test_the_boundary_between_catalogue_version_and_seed_matters(plain_catalogue: Catalogue) -> None:
     one, other = (Policy(replace(plain_catalogue, version=name), seed) for name, seed in (("ab", "c"), ("a", "bc")))
     assert one.version != other.version
 
@@ -239,14 +241,14 @@ def test_a_touchpoint_without_messages_is_silent(plain_catalogue: Catalogue, inp
     assert (decision.message_key, decision.reason) == ("silence", Reason.NOTHING_PERMITTED)
 
 
-def test_the_greedy_choice_is_told_apart_from_the_drawn_one(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
+def test_the_greedy_choice_is_recorded_beside_the_drawn_one(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
     policy = exploring(plain_catalogue, 1.0)
     decision = decide(policy, inputs_of(policy, uniform=0.0), "D-1")
     assert (decision.message_key, decision.best.message_key) == ("silence", "ten-percent/push/plain")
 
 
-def test_behaviour_is_pinned_to_its_version(shop_policy: Policy, inputs_of: MakeInputs) -> None:
-    """Where this fails and the shop is as it was, inputs now give other decisions: raise BEHAVIOUR_VERSION as well."""
+def test_behaviour_is_pinned_to_behaviour_version(shop_policy: Policy, inputs_of: MakeInputs) -> None:
+    """If this fails with an unchanged shop, the same inputs give other decisions: raise BEHAVIOUR_VERSION too."""
     found = [decide(shop_policy, inputs_of(shop_policy, f"C-{index}"), "D-1") for index in range(6)]
     assert shop_policy.version == GOLDEN_VERSION
     assert [(one.message_key, one.reason.value, round(one.action_probability, 12)) for one in found] == GOLDEN
@@ -256,7 +258,7 @@ def test_behaviour_is_pinned_to_its_version(shop_policy: Policy, inputs_of: Make
 def test_exploration_and_slates_are_pinned_to_the_last_bit(
     plain_catalogue: Catalogue, inputs_of: MakeInputs, kind: ExplorationKind
 ) -> None:
-    """On every machine: a log that is replayed elsewhere must give the same numbers."""
+    """A log replayed on another machine must give the same numbers."""
     exploration = Exploration(
         kind=kind,
         epsilon=0.2,
@@ -272,7 +274,7 @@ def test_exploration_and_slates_are_pinned_to_the_last_bit(
     assert found == GOLDEN_SLATES[kind]
 
 
-def test_evidence_is_shown_where_somebody_counts(plain_policy: Policy, inputs_of: MakeInputs) -> None:
+def test_evidence_is_shown_if_it_is_counted(plain_policy: Policy, inputs_of: MakeInputs) -> None:
     decision = decide(plain_policy, inputs_of(plain_policy, supply=Supply(evidence={"ten-percent": 3})), "D-1")
     counts = {one.message_key.split("/")[0]: one.evidence_count for one in decision.evaluated}
     assert (counts["ten-percent"], counts["free-coffee"]) == (3, None)

@@ -1,4 +1,4 @@
-"""One decision: reasons that fit, arms and profiling that are respected."""
+"""One decision: the right reason, and experiment arms and profiling opt-outs that are respected."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -44,7 +44,9 @@ NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
         ({"customer": None, "features": None, "degraded": ("features_unavailable",)}, Reason.DEGRADED),
     ],
 )
-def test_the_reason_fits(plain_policy: Policy, inputs_of: MakeInputs, fields: dict[str, Any], reason: Reason) -> None:
+def test_a_decision_has_the_right_reason(
+    plain_policy: Policy, inputs_of: MakeInputs, fields: dict[str, Any], reason: Reason
+) -> None:
     assert decide(plain_policy, inputs_of(plain_policy, **fields), "D-1").reason is reason
 
 
@@ -57,9 +59,7 @@ def test_without_a_model_declared_values_may_prefer_silence(plain_catalogue: Cat
     assert decide(policy, degraded, "D-1").reason is Reason.DEGRADED
 
 
-def test_what_the_draw_chose_against_the_best_is_called_explored(
-    plain_catalogue: Catalogue, inputs_of: MakeInputs
-) -> None:
+def test_a_draw_against_the_best_is_called_explored(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
     policy = exploring(plain_catalogue, 0.9)
     found = [decide(policy, inputs_of(policy, uniform=step / 100), "D-1") for step in range(100)]
     for decision in found:
@@ -68,7 +68,7 @@ def test_what_the_draw_chose_against_the_best_is_called_explored(
     assert {decision.action for decision in found} == {Action.SEND, Action.HOLD}
 
 
-def test_the_random_arm_draws_evenly_with_and_without_a_model(
+def test_the_random_arm_draws_uniformly_with_and_without_a_model(
     plain_catalogue: Catalogue, inputs_of: MakeInputs, experiment_of: MakeExperiment
 ) -> None:
     policy = exploring(plain_catalogue, 0.1, 0.01, experiment_of(ArmPolicy.RANDOM))
@@ -88,7 +88,7 @@ def _arm_reason(policy: Policy, inputs: Inputs) -> tuple[Reason, int]:
     return decision.reason, len(decision.evaluated)
 
 
-def test_holdout_and_silent_arm_are_named_where_they_alone_stood_in_the_way(
+def test_a_holdout_or_silent_arm_is_the_reason_if_nothing_else_was_in_the_way(
     plain_catalogue: Catalogue, inputs_of: MakeInputs, experiment_of: MakeExperiment
 ) -> None:
     held_out = Policy(replace(plain_catalogue, holdout=Holdout(share=1.0, salt="h")))
@@ -106,7 +106,7 @@ def test_holdout_and_silent_arm_are_named_where_they_alone_stood_in_the_way(
     assert decision.arms == {}
 
 
-def test_a_random_arm_draws_only_among_what_a_silent_arm_leaves(
+def test_a_random_arm_draws_only_among_messages_that_a_silent_arm_permits(
     plain_catalogue: Catalogue, inputs_of: MakeInputs, experiment_of: MakeExperiment
 ) -> None:
     tests = (experiment_of(ArmPolicy.SILENCE, "quiet"), experiment_of(ArmPolicy.RANDOM, "noise"))
@@ -135,7 +135,7 @@ OPTED_OUT = [
 
 
 @pytest.mark.parametrize("fields", OPTED_OUT)
-def test_who_does_not_want_to_be_profiled_gets_a_choice_that_looks_at_nothing_of_theirs(
+def test_without_profiling_the_choice_uses_no_features_or_behaviour(
     plain_policy: Policy, inputs_of: MakeInputs, features_of: Callable[..., FeatureVector], fields: dict[str, Any]
 ) -> None:
     knowns = [
@@ -153,7 +153,7 @@ def test_who_does_not_want_to_be_profiled_gets_a_choice_that_looks_at_nothing_of
     assert {decision.model_version for decision in decisions if decision.inputs.expected_values is not None} == {None}
 
 
-def test_what_looks_at_behaviour_is_closed_for_who_is_not_profiled(
+def test_without_profiling_rules_over_behaviour_do_not_hold(
     plain_catalogue: Catalogue, inputs_of: MakeInputs, now: datetime
 ) -> None:
     rule = Compare(fact="live.browse_count_1h", comparison=Comparison.AT_LEAST, value=1)
@@ -163,11 +163,11 @@ def test_what_looks_at_behaviour_is_closed_for_who_is_not_profiled(
     assert decide(policy, inputs_of(policy, live=live), "D-1").offer_id == "ten-percent"
     silent = decide(policy, inputs_of(policy, live=live, has_opted_out_of_profiling=True), "D-1")
     assert silent.offer_id != "ten-percent"
-    assert silent.stage_id is None  # entry rules look at features
+    assert silent.stage_id is None  # entry rules use features
 
 
 @pytest.mark.parametrize("live_word", [True, False])
-def test_the_live_word_on_profiling_overrides_the_profile(
+def test_a_live_profiling_answer_overrides_the_profile(
     plain_policy: Policy, inputs_of: MakeInputs, *, live_word: bool
 ) -> None:
     live = LiveState(has_opted_out_of_profiling=live_word)
@@ -176,7 +176,7 @@ def test_the_live_word_on_profiling_overrides_the_profile(
     assert reason is (Reason.NOT_PROFILED if live_word else Reason.MODEL)
 
 
-def test_a_stage_that_an_event_named_counts_for_a_day_unless_the_caller_names_one(
+def test_a_stage_set_by_an_event_counts_for_a_day_unless_the_caller_names_one(
     plain_policy: Policy, inputs_of: MakeInputs, now: datetime
 ) -> None:
     def stage(age: timedelta, name: str = "lapsed", **fields: Any) -> str | None:
@@ -189,7 +189,7 @@ def test_a_stage_that_an_event_named_counts_for_a_day_unless_the_caller_names_on
     assert stage(timedelta(hours=1), stage_id="new") == "new"
 
 
-def test_the_random_arm_keeps_the_ramp_and_gives_silence_what_it_cuts(
+def test_the_random_arm_keeps_the_ramp_and_gives_the_rest_to_silence(
     plain_catalogue: Catalogue, inputs_of: MakeInputs, experiment_of: MakeExperiment
 ) -> None:
     exploration = Exploration(ramp=Ramp(needed=10, start_share=0.1))

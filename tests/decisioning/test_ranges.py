@@ -1,4 +1,4 @@
-"""Ranges of arms: every position has one arm, shares are met, and a change moves as few as can be."""
+"""Ranges of arms: every position has one arm, shares are exact, and a change moves as few customers as possible."""
 
 from itertools import pairwise
 
@@ -23,7 +23,9 @@ def shares(draw: st.DrawFn) -> dict[str, float]:
 @pytest.mark.no_cover
 @settings(deadline=None)
 @given(st.lists(shares(), min_size=1, max_size=6))
-def test_after_any_changes_every_position_has_one_arm_and_as_few_as_can_be_moved(steps: list[dict[str, float]]) -> None:
+def test_after_any_change_every_position_has_one_arm_and_as_few_as_possible_have_moved(
+    steps: list[dict[str, float]],
+) -> None:
     held = laid_out(steps[0])
     for before, after in pairwise(steps):
         new = reshared(held, after)
@@ -35,19 +37,19 @@ def test_after_any_changes_every_position_has_one_arm_and_as_few_as_can_be_moved
         assert all(sum(holds(spans, at) for spans in held.values()) == 1 for at in POSITIONS)
 
 
-def test_shares_that_come_back_bring_the_first_ranges_back() -> None:
+def test_restored_shares_restore_the_first_ranges() -> None:
     first = laid_out({"a": 0.5, "b": 0.5})
     changed = reshared(first, {"a": 0.6, "b": 0.4})
     assert reshared(changed, {"a": 0.5, "b": 0.5}) == first
     assert reshared(first, {"a": 0.5, "b": 0.5}) == first
 
 
-def test_an_arm_that_is_gone_gives_everything_to_the_others() -> None:
+def test_a_removed_arm_gives_its_range_to_the_others() -> None:
     assert reshared({"a": ((0.0, 0.2),), "b": ((0.2, 1.0),)}, {"b": 1.0}) == {"b": WHOLE}
     assert laid_out({"a": 0.0, "b": 1.0}) == {"a": (), "b": WHOLE}
 
 
-def test_what_one_arm_gives_up_goes_to_all_that_grow() -> None:
+def test_the_range_an_arm_gives_up_is_split_among_all_that_grow() -> None:
     held = {"a": WHOLE, "b": (), "c": ()}
     assert reshared(held, {"a": 0.5, "b": 0.25, "c": 0.25}) == {
         "a": ((0.0, 0.5),),
@@ -56,7 +58,7 @@ def test_what_one_arm_gives_up_goes_to_all_that_grow() -> None:
     }
 
 
-def test_ranges_are_claimed_from_the_first_on() -> None:
+def test_ranges_are_claimed_from_the_start() -> None:
     assert claim(((0.0, 0.1), (0.5, 0.9)), 0.2) == ((0.0, 0.1), (0.5, 0.6))
     assert claim(((0.0, 0.1),), 0.5) == ((0.0, 0.1),)
     assert claim(WHOLE, 0.0) == ()

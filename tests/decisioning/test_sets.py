@@ -1,6 +1,6 @@
-"""Gates and prices answer for many messages at once: asking about each one alone gives the same, to the last bit.
+"""Gates and prices for many messages at once are equal, bit for bit, to asking about each one alone.
 
-A hundred generated catalogues with four customers each; `NEXTBEST_TEST_CASES=5000` is the long form.
+A hundred generated catalogues with four customers each; set `NEXTBEST_TEST_CASES=5000` for more.
 """
 
 import os
@@ -25,7 +25,7 @@ CASES = int(os.environ.get("NEXTBEST_TEST_CASES", "100"))
 
 
 def alone(candidate: Candidate, now: Situation) -> Excluded | None:
-    """What the gates say of one message, asked about it alone."""
+    """The gates' answer about one message, asked alone."""
     refused = refusals(candidate, now, ALL_LAYERS)
     if not refused:
         return None
@@ -51,7 +51,7 @@ def check_further_positions(board: Board, screening: Screening, now: Situation) 
 
 
 def check_prices(policy: Policy, decision: Decision, now: Situation) -> None:
-    """The formula of arbitration, message by message."""
+    """Check the arbitration formula message by message."""
     catalogue, candidates = policy.catalogue, policy.compiled_candidates("weekly")
     by_key = {one.key: one for one in candidates}
     silence, *permitted = sorted(decision.evaluated, key=lambda one: one.message_key != "silence")
@@ -84,7 +84,7 @@ def check_prices(policy: Policy, decision: Decision, now: Situation) -> None:
 @pytest.mark.no_cover
 @settings(max_examples=CASES, deadline=None)
 @given(seed=st.integers(0, 2**32))
-def test_sets_of_messages_hear_what_each_message_hears_alone(seed: int) -> None:
+def test_checking_messages_together_equals_checking_each_alone(seed: int) -> None:
     policy = Policy(made_catalogue(seed))
     board = policy.board("weekly")
     for customer in range(4):

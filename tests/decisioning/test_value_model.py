@@ -1,4 +1,4 @@
-"""The value of messages: columns by what a message is, values by the formula, one decision equal to many."""
+"""The value of messages: columns describe the message, values follow the formula, batches equal single decisions."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -112,7 +112,7 @@ def test_silence_is_row_zero_with_a_flag_and_nothing_else(messages: list[Message
     assert (matrix[1:, 0] == 0.0).all()
 
 
-def test_a_message_is_described_by_codes_numbers_and_what_it_did_on_average(messages: list[Message]):
+def test_a_message_is_described_by_codes_numbers_and_its_average_effect(messages: list[Message]):
     matrix = message_matrix(CODING, messages)
     assert matrix[1].tolist() == [0.0, 0.0, 0.0, 10.0, 1.0, 1.0, 300.0, 1.5]
     assert CODING.columns[3:6] == ("offer_difficulty", "offer_tone", "offer_is_urgent")
@@ -125,12 +125,12 @@ def test_what_is_not_known_about_a_message_is_missing(messages: list[Message]):
     assert unknown[2] == 0.0
 
 
-def test_a_known_offer_in_new_words_takes_the_numbers_of_its_offer(messages: list[Message]):
+def test_a_new_creative_of_a_known_offer_takes_the_offers_numbers(messages: list[Message]):
     reworded = replace(messages[0], creative=replace(messages[0].creative, creative_id="new-words"))
     assert message_matrix(CODING, [reworded])[1, -2:].tolist() == [290.0, 1.4]
 
 
-def test_a_new_offer_takes_the_numbers_that_its_attributes_lead_to_expect(messages: list[Message]):
+def test_a_new_offer_takes_the_numbers_predicted_from_its_attributes(messages: list[Message]):
     new = new_offer(messages[0], kind="gift", attributes={"difficulty": 10, "tone": "plain"})
     offset, response = message_matrix(CODING, [new])[1, -2:]
     assert offset == 50.0 + 5.0 + 2.0 * 10 - 7.0 + 1.0
@@ -138,14 +138,14 @@ def test_a_new_offer_takes_the_numbers_that_its_attributes_lead_to_expect(messag
 
 
 @pytest.mark.parametrize(("difficulty", "seen_as"), [(-5, 0.0), (20, 20.0), (500, 20.0), (None, 12.0)])
-def test_a_new_offer_is_not_judged_beyond_what_was_seen(
+def test_predictions_for_a_new_offer_stay_within_the_observed_range(
     messages: list[Message], difficulty: float | None, seen_as: float
 ):
     new = new_offer(messages[0], attributes={"difficulty": difficulty})
     assert message_matrix(CODING, [new])[1, -2] == 50.0 + 2.0 * seen_as + 1.0
 
 
-def test_code_columns_are_those_without_an_order():
+def test_code_columns_are_the_categorical_ones():
     assert CODING.code_columns == {"offer_kind", "channel", "offer_tone"}
 
 
@@ -222,7 +222,7 @@ def test_a_matrix_without_silence_in_front_is_refused(messages: list[Message]):
 
 @settings(max_examples=40, deadline=None)
 @given(counts=st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=9), rows=st.integers(1, 12), extra=st.integers(1, 17))
-def test_many_decisions_at_once_equal_each_alone_to_the_last_bit(counts: list[float], rows: int, extra: int):
+def test_many_decisions_at_once_equal_single_ones_bit_for_bit(counts: list[float], rows: int, extra: int):
     rng = np.random.default_rng(rows)
     reference = rng.normal(size=(extra, len(CODING.columns)))
     weights = rng.dirichlet(np.ones(extra))
@@ -237,7 +237,7 @@ def test_many_decisions_at_once_equal_each_alone_to_the_last_bit(counts: list[fl
 
 
 @pytest.mark.parametrize("specific", [0.25, 0.5])
-def test_values_on_fixed_messages_are_those_of_their_matrices_to_the_last_bit(messages: list[Message], specific: float):
+def test_values_for_fixed_messages_equal_those_of_their_matrices_bit_for_bit(messages: list[Message], specific: float):
     model = make_model(calibrator=make_calibrator(0.5, specific))
     matrices = designs_of(model, messages)
     np.testing.assert_array_equal(model.on(messages).of([FEATURES], [NOW]), model.expected_values_of(matrices))
@@ -245,7 +245,7 @@ def test_values_on_fixed_messages_are_those_of_their_matrices_to_the_last_bit(me
     np.testing.assert_array_equal(model.on(messages).of_columns(shared), model.expected_values_of(matrices))
 
 
-def test_a_model_that_knows_fixed_messages_is_not_asked_row_by_row(messages: list[Message]):
+def test_a_model_with_fixed_messages_is_not_evaluated_row_by_row(messages: list[Message]):
     class Known:
         def __call__(self, matrix: FloatArray) -> FloatArray:
             raise AssertionError
@@ -256,7 +256,7 @@ def test_a_model_that_knows_fixed_messages_is_not_asked_row_by_row(messages: lis
     np.testing.assert_array_equal(score(make_model(predict=Known()), messages), score(make_model(), messages))
 
 
-def test_each_customer_may_be_counted_over_a_window_of_their_own(messages: list[Message]):
+def test_each_customer_may_have_their_own_measurement_window(messages: list[Message]):
     model = make_model(predict=lambda matrix: matrix[:, -3])
     values = model.on(messages).of([FEATURES, FEATURES], [NOW, NOW], [7.0, 30.0])
     np.testing.assert_allclose(values[:, 0], [7.0 + 0.9 * 7.0, 7.0 + 0.9 * 30.0])

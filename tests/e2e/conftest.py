@@ -1,4 +1,4 @@
-"""Tells docs/story.md: its commands to a server, and what came against what it shows and what it promises."""
+"""Run docs/story.md: send its commands to a server and compare the answers with what it shows and promises."""
 
 import re
 import shlex
@@ -30,7 +30,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "story.md"
 CUSTOMER = "ada"
 DRAIN_SECONDS = 20.0
 
-# What the airline promises Ada, said once more and apart from the catalogue, so that no rule can leave it unnoticed.
+# What the airline promises Ada, stated apart from the catalogue, so that a rule cannot go missing unnoticed.
 STAGES = {
     "dream-destinations": {"dream", "lapse"}, "favourite-deal": {"dream", "plan"}, "flash-fare": {"plan"},
     "fare-alert": {"plan"}, "extra-bag": {"book", "prepare"}, "seat-upgrade": {"book", "prepare"},
@@ -45,7 +45,7 @@ BY_WORTH = {"MODEL", "EXPLORED"}
 
 
 class BrokenStoryError(AssertionError):
-    """The story did not go as told: in which chapter, and what was wrong."""
+    """The story did not go as the page says: the chapter and what was wrong."""
 
     def __init__(self, chapter: str, words: str) -> None:
         super().__init__(f"{chapter}: {words}")
@@ -54,7 +54,7 @@ class BrokenStoryError(AssertionError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """A command of the page, and the answer shown below it."""
+    """A command on the page and the answer shown below it."""
 
     chapter: str
     words: tuple[str, ...]
@@ -62,7 +62,7 @@ class Line:
 
 
 def lines_of(page: str) -> list[Line]:
-    """The story's commands in order; an answer belongs to the command right above it."""
+    """The story's commands in order; an answer belongs to the command directly above it."""
     found: list[Line] = []
     for chapter in re.split(r"^## ", page, flags=re.MULTILINE)[1:]:
         title = chapter.partition("\n")[0]
@@ -77,11 +77,11 @@ def lines_of(page: str) -> list[Line]:
 
 @dataclass(slots=True, kw_only=True)
 class Narrator:
-    """Does what the page's six words of shell do.
+    """Does what the page's six shell functions do.
 
     Attributes:
-        nights: Ada's packed features after each night; told again, they are put back instead of computed again.
-        is_new: Nights are computed, and kept in `nights`.
+        nights: Ada's packed features after each night; a repeated run restores them instead of computing them again.
+        is_new: Whether to compute the nights and keep them in `nights`.
     """
 
     settings: Settings
@@ -94,7 +94,7 @@ class Narrator:
     sent: dict[str, int] = field(default_factory=lambda: {"events": 0, "outcomes": 0, "decisions": 0})
 
     def do(self, words: tuple[str, ...]) -> Any:
-        """Run a command; what it answered, where it answers."""
+        """Run a command and return its answer, if it has one."""
         return getattr(self, words[0])(*words[1:])
 
     def at(self, moment: str) -> None:
@@ -153,7 +153,7 @@ class Narrator:
         return answer.json()
 
     def _wait_for_the_log(self) -> None:
-        """Until everything that was told, asked and reported has left the stream for the log."""
+        """Wait until all events, decisions and outcomes have moved from the stream to the log."""
         log, ends_at = EventLog(self.settings.log_path), time.monotonic() + DRAIN_SECONDS
         for table in (EVENTS, OUTCOMES, DECISIONS):
             while log.read(table).filter(customer_id=CUSTOMER).height < self.sent[table.name]:
@@ -163,7 +163,7 @@ class Narrator:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reader:
-    """Compares what came with what the page says, and every decision with what was promised."""
+    """Compares each answer with the page, and every decision with the promises."""
 
     catalogue: Catalogue
 
@@ -171,7 +171,7 @@ class Reader:
         """Run a line of the story.
 
         Raises:
-            BrokenStoryError: Something else came, or something was permitted that never may be.
+            BrokenStoryError: The answer differs, or a message was permitted that never may be.
         """
         answer = narrator.do(line.words)
         if line.words[0] == "ask":
@@ -185,7 +185,7 @@ class Reader:
                 raise BrokenStoryError(line.chapter, f"{' '.join(line.words)}: {difference}")
 
     def broken_promises(self, record: Mapping[str, Any]) -> Iterator[str]:
-        """What the gates let through although Ada was promised otherwise."""
+        """Messages that were permitted although they break a promise to Ada."""
         now = datetime.fromisoformat(record["decided_at"])
         is_night = not 8 <= now.astimezone(HOME).hour < 21
         for key in [one["message_key"] for one in record["evaluated"] if one["message_key"] != "silence"]:
@@ -203,7 +203,7 @@ class Reader:
                 yield f"{key} was permitted before the trouble was over"
 
     def _check_marketing(self, line: Line, answer: Mapping[str, Any]) -> None:
-        """Where the page shows a marketing message, one came: of some offer for this stage, chosen by worth."""
+        """Check that if the page shows a marketing message, one came: for this stage and chosen by value."""
         if not self._is_marketing(line.shown):
             return
         chosen = answer["selected"]
@@ -225,7 +225,7 @@ class Reader:
 
 
 def first_difference(shown: Any, came: Any, path: str = "") -> str | None:
-    """The first thing that the page shows and that did not come; what it leaves out may be anything."""
+    """The first shown value that is missing from the answer; what the page leaves out may be anything."""
     if isinstance(shown, dict) and isinstance(came, dict):
         found = (first_difference(value, came.get(name), f"{path}/{name}") for name, value in shown.items())
         return next((one for one in found if one), None)
@@ -240,11 +240,11 @@ def first_difference(shown: Any, came: Any, path: str = "") -> str | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Storyteller:
-    """The page, and how to tell it.
+    """The page and how to run it.
 
     Attributes:
-        lines: Its commands in order.
-        broken: What is raised where the story does not go as told.
+        lines: The commands in order.
+        broken: The error raised if the story does not go as the page says.
     """
 
     lines: list[Line]
@@ -260,18 +260,18 @@ class Storyteller:
         *,
         is_new: bool,
     ) -> None:
-        """Tell lines to a server.
+        """Run lines on a server.
 
         Args:
-            lines: All of the page's, or some.
+            lines: All lines of the page, or some.
             settings: The server's home and clock.
             client: Reaches the server.
             redis_url: Its online store.
             nights: Ada's packed features after each night.
-            is_new: Compute and keep them there; else they are taken from there.
+            is_new: Whether to compute the features and keep them in `nights`, or take them from there.
 
         Raises:
-            BrokenStoryError: Of the first line that went wrong.
+            BrokenStoryError: For the first line that went wrong.
         """
         reader = Reader(catalogue=load_catalogue(settings.catalogue_path))
         narrator = Narrator(settings=settings, client=client, redis_url=redis_url, nights=nights, is_new=is_new)
@@ -281,5 +281,5 @@ class Storyteller:
 
 @pytest.fixture(scope="session")
 def storyteller() -> Storyteller:
-    """Tells docs/story.md."""
+    """Runs docs/story.md."""
     return Storyteller(lines=lines_of(PAGE.read_text(encoding="utf-8")))

@@ -1,4 +1,4 @@
-"""A home may lie in any folder that people have: with spaces, umlauts, and signs that have a meaning in addresses."""
+"""A home may be in any folder: with spaces, umlauts, and characters that are special in URLs."""
 
 import shutil
 from collections.abc import Callable
@@ -35,7 +35,7 @@ ASK = {"customer_id": "C-00001", "touchpoint": "weekly-mail"}
 
 
 @pytest.mark.parametrize("name", ["Meine Dateien ü", "100% #1!", "ü;a=b&c 'é' 日"])
-def test_from_the_import_to_the_answer_everything_works(
+def test_everything_works_from_import_to_decision(
     tmp_path: Path, shop, blank_tracking_store: Path, value_bundle: Callable[..., ModelBundle], name: str
 ) -> None:
     folder = tmp_path / name
@@ -95,6 +95,6 @@ def decide_everybody(settings: Settings, url: str, folder: Path, people: pl.Seri
 
 
 @pytest.mark.parametrize("sign", ["[", "]", "^", "|", "\\", "?", "%20"])
-def test_a_home_that_the_log_cannot_lie_in_is_refused_at_once(tmp_path: Path, sign: str) -> None:
+def test_a_home_where_the_log_cannot_be_stored_is_refused_at_once(tmp_path: Path, sign: str) -> None:
     with pytest.raises(InvalidInputError, match=r"home must be valid .*without \[ \]"):
         settings_for(tmp_path / f"a{sign}b" / "home")

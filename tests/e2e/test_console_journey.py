@@ -87,7 +87,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a command said and how it ended."""
+    """Output and exit code of a command."""
 
     returncode: int
     stdout: str
@@ -95,7 +95,7 @@ class Answer:
 
 
 def nextbest(*arguments: str, home: Path) -> Answer:
-    """The command in this process, errors mapped as its entry point maps them."""
+    """Run the command in this process, with errors mapped as its entry point maps them."""
     app = typer.Typer()
     app.add_typer(experiment.app)
     result = CliRunner().invoke(app, ["experiment", *arguments, "--home", str(home)])
@@ -105,7 +105,7 @@ def nextbest(*arguments: str, home: Path) -> Answer:
 
 
 def installed_nextbest(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
-    """The command as a person runs it."""
+    """Run the command as a person does."""
     program = Path(sys.executable).parent / "nextbest"
     command = [str(program), "experiment", *arguments, "--home", str(home)]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
@@ -157,7 +157,7 @@ def test_the_console_of_a_server_with_keys_asks_for_one(home: Path, tmp_path: Pa
     assert visitor.get("/console", auth=("anyone", key.secret)).status_code == 200
 
 
-def test_a_table_is_read_shown_and_listed(tmp_path: Path):
+def test_a_readout_of_a_table_is_made_shown_and_listed(tmp_path: Path):
     rng = np.random.default_rng(2)
     arms = ["none", "mail"] * 200
     spend = rng.gamma(2, 5, 400) + np.array([0, 3] * 200)
@@ -223,7 +223,7 @@ def test_every_command_of_the_guide_works_as_written(home: Path, tmp_path: Path,
         (["read", NAME, "--as-of", "2999-01-01"], 2, "--as-of must not be later than now"),
     ],
 )
-def test_what_cannot_be_read_is_said_in_one_line(
+def test_an_unreadable_input_is_reported_in_one_line(
     home: Path, tmp_path: Path, arguments: list[str], code: int, words: str
 ):
     copy = tmp_path / "home"
@@ -233,7 +233,7 @@ def test_what_cannot_be_read_is_said_in_one_line(
     assert words in answer.error
 
 
-def test_a_failure_is_one_line_on_stderr_and_no_traceback(tmp_path: Path):
+def test_a_failure_prints_one_line_on_stderr_and_no_traceback(tmp_path: Path):
     answer = installed_nextbest("show", "nothing", home=tmp_path)
     assert answer.returncode == 2
     assert answer.stderr == "error: readout must be a known name, got 'nothing'\n"

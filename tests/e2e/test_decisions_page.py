@@ -1,4 +1,4 @@
-"""The page about one decision: what it shows is what the engine makes, and its record comes out again."""
+"""The page about one decision: it shows what the engine produces, and its record replays."""
 
 import re
 from pathlib import Path
@@ -20,17 +20,17 @@ def record_on(page: str) -> dict[str, object]:
     return orjson.loads(found.group(1))
 
 
-def test_the_page_is_what_the_engine_makes() -> None:
+def test_the_page_shows_what_the_engine_produces() -> None:
     assert PAGE.read_text() == decision_page(), "run: nextbest docs generate"
 
 
-def test_the_record_it_shows_is_replayed_bit_for_bit() -> None:
+def test_the_record_on_the_page_replays_bit_for_bit() -> None:
     record = record_on(PAGE.read_text())
     again = replay(Policy(load_catalogue(CATALOGUE)), record)
     assert orjson.loads(orjson.dumps(decision_to_record(again))) == record
 
 
-def test_every_sentence_it_shows_is_told_from_that_record() -> None:
+def test_every_explanation_on_the_page_comes_from_that_record() -> None:
     page = PAGE.read_text()
     decision = decision_from_record(record_on(page))
     for reader, locale in (
@@ -43,7 +43,7 @@ def test_every_sentence_it_shows_is_told_from_that_record() -> None:
             assert sentence in page
 
 
-def test_the_changes_it_shows_are_verified() -> None:
+def test_the_changes_on_the_page_are_verified() -> None:
     told = re.findall(r"^- .* would be first if .*$", PAGE.read_text(), flags=re.MULTILINE)
     assert len(told) == 3
     assert all(line.endswith("(verified)") for line in told)

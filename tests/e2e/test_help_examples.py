@@ -1,7 +1,7 @@
-"""Every example that a help text shows is run, in the order in which somebody would work, on the shop's data.
+"""Every example in a help text is run on the shop's data, in a natural working order.
 
-Three commands that stay until Ctrl-C have tests of their own: `serve` (tests/serving), `mlflow ui` (tests/pipelines)
-and `demo` (the README's test).
+Three commands that run until Ctrl-C have their own tests: `serve` (tests/serving), `mlflow ui` (tests/pipelines) and
+`demo` (the README's test).
 """
 
 import re
@@ -72,7 +72,7 @@ EXAMPLE = re.compile(r"`nextbest ([^`]+)`")
 
 
 def examples() -> list[str]:
-    """Examples of all help texts in working order; what `catalogue show` needs is imported before it."""
+    """Examples of all help texts in working order; the import comes before `catalogue show`, which needs it."""
     pages()  # registers every noun
     group = typer.main.get_command(cli.app)
     found = [example for text in help_texts(group) for example in EXAMPLE.findall(text.partition("Example")[2])]
@@ -91,7 +91,7 @@ def place(example: str) -> int:
 
 @pytest.fixture
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shop: object) -> Path:
-    """A folder with all that the examples name."""
+    """A folder with every file the examples name."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NEXTBEST_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("NEXTBEST_MLRUNS", str(tmp_path / "mlruns"))
@@ -109,7 +109,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shop: object) -> 
 
 
 def _copy_catalogue(target: Path) -> None:
-    """The shop's catalogue with a weekly mail by e-mail only, as in its log: else nothing could be evaluated."""
+    """Copy the shop's catalogue with a weekly mail by e-mail only, as in its log: otherwise nothing can be valued."""
     shutil.copytree(ROOT / "tests" / "catalogues" / "shop", target)
     for path in target.glob("*.yaml"):
         text = path.read_text()
@@ -128,7 +128,7 @@ def test_every_example_of_a_help_text_runs(workplace: Path) -> None:
 
 
 def register_again(settings: Settings) -> None:
-    """Versions 2 and 3: the log gives the model that it gave before, so training for them would find nothing new."""
+    """Register versions 2 and 3 of the same model; training again on the same log would find nothing new."""
     with tracking(settings) as client:
         first = client.get_model_version(MODEL_NAME, "1")
         for _ in range(2):

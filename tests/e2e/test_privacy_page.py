@@ -1,4 +1,4 @@
-"""What docs/privacy.md tells people to type works, in that order, on a shop with a year of history."""
+"""The commands of docs/privacy.md work, in that order, on a shop with a year of history."""
 
 import re
 import shlex
@@ -52,7 +52,7 @@ def test_every_command_of_the_page_runs(shop_home: Path) -> None:
     assert "400 days" in said["privacy retain --dry-run"]
 
 
-def test_a_customer_is_asked_for_before_erasing_and_a_reason_is_one_of_a_list(shop_home: Path) -> None:
+def test_erasing_asks_for_a_customer_and_takes_a_reason_from_a_list(shop_home: Path) -> None:
     refused = CliRunner().invoke(cli.app, ["customer", "erase", "C-00009"], input="n\n")
     assert refused.exit_code == 1
     assert "cannot be undone" in refused.output

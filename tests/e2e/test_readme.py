@@ -1,4 +1,4 @@
-"""What the README shows is what happens: the demo is run, then every command of its console blocks, in order.
+"""The README shows real output: the demo is run, then every command of its console blocks, in order.
 
 Numbers, ids, times and the values of JSON fields differ from run to run; other words do not. An output line `...`
 stands for any number of lines.
@@ -85,11 +85,11 @@ def test_every_command_of_the_readme_gives_the_output_shown(tour: Tour) -> None:
     for shown in shown_commands():
         real = real_output(shown.command, tour)
         missing = first_missing(shown.output, real)
-        assert missing is None, f"$ {shown.command}\nshows a line that did not come: {missing!r}\nreal output:\n{real}"
+        assert missing is None, f"$ {shown.command}\nshows a line that is missing: {missing!r}\nreal output:\n{real}"
 
 
 def real_output(command: str, tour: Tour) -> str:
-    """Output of a command; `make demo` was run by the fixture already."""
+    """Output of a command; the fixture has already run `make demo`."""
     if command.startswith("make demo"):
         return tour.demo_output
     done = run(command.replace(SHOWN_URL, tour.url), tour.environment)
@@ -98,7 +98,7 @@ def real_output(command: str, tour: Tour) -> str:
 
 
 def first_missing(shown: tuple[str, ...], real: str) -> str | None:
-    """The first shown line that the real output does not have, in order; None where it has them all."""
+    """The first shown line missing from the real output, in order; None if all are there."""
     lines = iter([outline(line) for line in real.splitlines()])
     for line in shown:
         if line.strip() not in ("", "...") and outline(line) not in lines:
@@ -107,7 +107,7 @@ def first_missing(shown: tuple[str, ...], real: str) -> str | None:
 
 
 def outline(line: str) -> str:
-    """A line without what differs from run to run: numbers, ids, values of JSON fields, borders, runs of spaces."""
+    """A line without what differs between runs: numbers, ids, values of JSON fields, borders, repeated spaces."""
     line = re.sub(r'^(\s*"[a-z_]+":).*', r"\1", line)
     line = re.sub(r"(dec_|HH-)[0-9A-Za-z]+", r"\1#", line)
     line = re.sub(r"127\.0\.0\.1:\d+", "HOST", line)

@@ -1,4 +1,4 @@
-"""docs/story.md is told anew by a real server with a trained champion, and again with one rule after the other gone."""
+"""docs/story.md runs on a real server with a trained champion, and again with each rule removed in turn."""
 
 import re
 import shlex
@@ -39,7 +39,7 @@ NO_COMMAND = "nextbest() { :; }\n"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """What is left of the story: the home it was told in, Ada's profile, and her features of each night."""
+    """What a run of the story leaves: its home, Ada's profile, and her features after each night."""
 
     settings: Settings
     profile: bytes
@@ -48,7 +48,7 @@ class Told:
 
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory, blank_tracking_store: Path) -> Settings:
-    """A home in which everything was done that the page does before it begins, but for starting the server."""
+    """A home after all the page's preparations except starting the server."""
     folder = tmp_path_factory.mktemp("story")
     (folder / "story" / "mlruns").mkdir(parents=True)
     shutil.copyfile(blank_tracking_store, folder / "story" / "mlruns" / "mlflow.db")
@@ -78,7 +78,7 @@ def bash(script: str, folder: Path) -> str:
 
 @pytest.fixture(scope="session")
 def told(prepared: Settings, storyteller: Any) -> Told:
-    """The whole story, told to a server in a process of its own."""
+    """The whole story, run on a server in its own process."""
     nights: dict[str, bytes] = {}
     with (
         redis_for(prepared) as url,
@@ -95,7 +95,7 @@ def told(prepared: Settings, storyteller: Any) -> Told:
 
 @pytest.fixture
 def stage(told: Told, redis_url: str, tmp_path: Path) -> Callable[..., Any]:
-    """A server that knows Ada as she was before the story, with a changed catalogue: yields settings and a client."""
+    """A server with a changed catalogue that knows Ada as she was before the story: yields settings and a client."""
 
     @contextmanager
     def play(change: Callable[[Path], None] = lambda _: None) -> Iterator[tuple[Settings, httpx.Client]]:
@@ -126,7 +126,7 @@ def server_with(settings: Settings, champion: SimpleNamespace) -> Iterator[httpx
         yield client
 
 
-def test_the_whole_story_comes_as_the_page_tells_it(told: Told, storyteller: Any) -> None:
+def test_the_whole_story_goes_as_the_page_says(told: Told, storyteller: Any) -> None:
     answers = [line for line in storyteller.lines if line.words[0] == "ask" and line.shown is not None]
     assert len(answers) == sum(line.words[0] == "ask" for line in storyteller.lines)  # every decision is checked
     assert {line.shown["stage"] for line in answers if "stage" in line.shown} == {
@@ -135,7 +135,7 @@ def test_the_whole_story_comes_as_the_page_tells_it(told: Told, storyteller: Any
     assert len(told.nights) > 5
 
 
-def test_the_page_s_shell_does_what_its_words_say(told: Told, stage: Callable[..., Any], redis_url: str) -> None:
+def test_the_shell_functions_of_the_page_work(told: Told, stage: Callable[..., Any], redis_url: str) -> None:
     chapter = PAGE.partition("## An advertisement")[2].partition("\n## ")[0]
     lines = "\n".join(re.findall(r"^```console\n(.*?)^```$", chapter, re.DOTALL | re.MULTILINE))
     with stage() as (_, client), redis.Redis.from_url(redis_url) as online:
@@ -152,7 +152,7 @@ def test_the_page_s_shell_does_what_its_words_say(told: Told, stage: Callable[..
     assert len(kinds) == 3  # the decision, why not, and what is known
 
 
-# --- one rule after the other gone
+# --- each rule removed in turn
 
 
 def without_pauses(folder: Path) -> None:
@@ -195,7 +195,7 @@ def amend(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
         (without_quiet_hours, "Not at night, and not by SMS", "was permitted at night"),
     ],
 )
-def test_without_a_rule_the_story_breaks_where_it_should(
+def test_without_a_rule_the_story_breaks_in_the_right_chapter(
     told: Told,
     stage: Callable[..., Any],
     storyteller: Any,
@@ -212,7 +212,7 @@ def test_without_a_rule_the_story_breaks_where_it_should(
     assert broken.value.chapter == chapter
 
 
-def test_the_airline_s_catalogue_is_sound_but_for_wordings_and_a_floor_that_it_does_without() -> None:
+def test_the_airlines_catalogue_has_only_two_known_kinds_of_warnings() -> None:
     examination = examine_catalogue(AIRLINE, datetime(2026, 11, 1, tzinfo=UTC))
 
     assert examination.catalogue is not None

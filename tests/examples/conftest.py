@@ -1,4 +1,4 @@
-"""Small hand-made sources in the published form of each example, and the real ones where they are at hand."""
+"""Small hand-made sources in the published format of each example, and the real ones if available."""
 
 import os
 from collections.abc import Callable
@@ -13,7 +13,7 @@ DATA = Path(os.environ.get("NEXTBEST_TEST_DATA", Path(__file__).parents[2] / "..
 
 @pytest.fixture
 def public_data() -> Callable[[str], Path]:
-    """Folder of a public data set; skips where it is not at hand."""
+    """Folder of a public data set; skips the test if it is not available."""
 
     def find(name: str) -> Path:
         if not (DATA / name).is_dir():
@@ -25,7 +25,7 @@ def public_data() -> Callable[[str], Path]:
 
 @pytest.fixture
 def rewards_source(tmp_path: Path) -> Path:
-    """Two customers: one gets offers in waves 1 and 2, one is left alone."""
+    """Two customers: one gets offers in waves 1 and 2, one gets none."""
     folder = tmp_path / "rewards-source"
     folder.mkdir()
     pl.DataFrame(
@@ -73,7 +73,7 @@ def rewards_source(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def email_source(tmp_path: Path) -> Path:
-    """Four customers as CSV, two of them alike."""
+    """Four customers as CSV, two of them identical."""
     folder = tmp_path / "email-source"
     folder.mkdir()
     (folder / "hillstrom.csv").write_text(
@@ -89,7 +89,7 @@ def email_source(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def grocery_source(tmp_path: Path) -> Path:
-    """Three households and two campaigns, the first of them before anything was known."""
+    """Three households and two campaigns, the first before any purchase."""
     folder = tmp_path / "grocery-source"
     folder.mkdir()
     for stem, frame in _grocery_tables().items():

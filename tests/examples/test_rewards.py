@@ -1,4 +1,4 @@
-"""The rewards files become a randomised log with known action probabilities, in the right order within the hour."""
+"""The rewards files become a randomised log with known action probabilities and the right order within each hour."""
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
@@ -16,7 +16,9 @@ from features.importing.folder import read_clean_folder
 START = datetime(2018, 7, 27, tzinfo=UTC)
 
 
-def test_a_wave_is_a_decision_for_every_customer_with_its_probability(rewards_source: Path, tmp_path: Path) -> None:
+def test_a_wave_becomes_a_decision_with_its_probability_for_every_customer(
+    rewards_source: Path, tmp_path: Path
+) -> None:
     report = convert(rewards_source, tmp_path / "out")
     decisions = read_clean_folder(tmp_path / "out")["decisions"]
     assert report.rows["decisions"] == decisions.height == 2 * 6
@@ -38,7 +40,7 @@ def test_windows_end_where_the_next_wave_begins(rewards_source: Path, tmp_path: 
     assert hours == [168, 336, 408, 504, 576, 720]
 
 
-def test_what_happens_in_the_hour_of_a_wave_comes_after_its_decision(rewards_source: Path, tmp_path: Path) -> None:
+def test_events_in_the_hour_of_a_wave_come_after_its_decision(rewards_source: Path, tmp_path: Path) -> None:
     convert(rewards_source, tmp_path / "out")
     tables = read_clean_folder(tmp_path / "out")
     second = START + timedelta(hours=168)
@@ -49,7 +51,7 @@ def test_what_happens_in_the_hour_of_a_wave_comes_after_its_decision(rewards_sou
     assert START < viewed["occurred_at"][0] < START + timedelta(hours=1)
 
 
-def test_a_completion_pays_once_and_is_accepted_by_its_decision(rewards_source: Path, tmp_path: Path) -> None:
+def test_a_completion_pays_once_and_belongs_to_its_decision(rewards_source: Path, tmp_path: Path) -> None:
     report = convert(rewards_source, tmp_path / "out")
     tables = read_clean_folder(tmp_path / "out")
     paid = tables["events"].filter(pl.col("type") == "reward_paid")
@@ -66,7 +68,7 @@ def test_two_purchases_in_one_hour_are_two_events(rewards_source: Path, tmp_path
     assert sorted(events["amount_minor"]) == [150, 250]
 
 
-def test_what_is_unknown_of_a_customer_stays_missing(rewards_source: Path, tmp_path: Path) -> None:
+def test_unknown_attributes_stay_missing(rewards_source: Path, tmp_path: Path) -> None:
     convert(rewards_source, tmp_path / "out")
     customers = read_clean_folder(tmp_path / "out")["customers"].sort("customer_id")
     attributes = [orjson.loads(text) for text in customers["attributes"]]
@@ -113,7 +115,7 @@ def _is_empty(source: Path, out: Path, part: CustomerPart) -> bool:
         ("profile", pl.lit("old").alias("age"), "column age of .* must be readable as Int64"),
     ],
 )
-def test_files_that_are_not_the_published_ones_are_refused(
+def test_files_that_differ_from_the_published_ones_are_refused(
     rewards_source: Path, tmp_path: Path, stem: str, change: pl.Expr, expected: str
 ) -> None:
     path = rewards_source / f"{stem}.parquet"
@@ -135,7 +137,7 @@ def test_options_out_of_range_are_refused(rewards_source: Path, tmp_path: Path) 
 
 
 @pytest.mark.data
-def test_the_published_log_has_the_randomisation_and_the_spend_it_is_known_for(
+def test_the_converted_log_has_the_published_randomisation_and_spend(
     public_data: Callable[[str], Path], tmp_path: Path
 ) -> None:
     report = convert(public_data("starbucks"), tmp_path / "out")
@@ -171,9 +173,7 @@ def _spend_per_day(decisions: pl.DataFrame, events: pl.DataFrame) -> dict[str | 
 
 
 @pytest.mark.data
-def test_the_two_parts_of_the_published_customers_make_the_whole(
-    public_data: Callable[[str], Path], tmp_path: Path
-) -> None:
+def test_the_two_parts_of_the_customers_add_up_to_the_whole(public_data: Callable[[str], Path], tmp_path: Path) -> None:
     source = public_data("starbucks")
     parts = {
         part: set(pl.read_parquet(_part(source, tmp_path / part, part))["customer_id"])

@@ -27,7 +27,7 @@ class Tables:
 
 
 def frame_of(table: Table, rows: list[dict[str, object]]) -> pl.DataFrame:
-    """Rows with only the columns that matter."""
+    """Rows with only the columns that matter here."""
     return pl.DataFrame([{**dict.fromkeys(table.schema), **row} for row in rows], schema=table.schema, orient="row")
 
 
@@ -60,7 +60,7 @@ def tables_of() -> Callable[..., Tables]:
 
 @pytest.fixture(scope="session")
 def days_before() -> Callable[[float], datetime]:
-    """Moments before T = 2026-06-01."""
+    """The moment that many days before T = 2026-06-01."""
     return lambda days: datetime(2026, 6, 1, tzinfo=UTC) - timedelta(days=days)
 
 

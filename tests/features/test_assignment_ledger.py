@@ -1,4 +1,4 @@
-"""Who was in which test stays written down: any order of changes moves only those whom the change is about."""
+"""The assignment ledger: a change moves only the customers it has to, in any order of changes."""
 
 from collections import Counter
 from dataclasses import replace
@@ -40,7 +40,7 @@ def catalogue_of(base: Catalogue, *experiments: Experiment, holdout: Holdout | N
 
 
 def arms(catalogue: Catalogue) -> dict[str, dict[str, str]]:
-    """Arm by experiment of every customer."""
+    """The arm of every customer by experiment."""
     check_experiments(catalogue.experiments, catalogue.holdout)
     assigner = Assigner(catalogue.experiments)
     found = {one: assigner.assign(Who(customer_id=one), touchpoint_id="t", now=NOW).arms for one in CUSTOMERS}
@@ -58,10 +58,10 @@ def test_another_experiment_in_a_layer_moves_nobody_whatever_its_name(shop_catal
     assert all(len(there) <= 1 for there in after.values())
     assert abs(sum("a-new" in there for there in after.values()) / 300 - 0.3) < 0.07
     fresh = arms(catalogue_of(shop_catalogue, experiment("a-new", traffic=0.3), experiment("mail", traffic=0.4)))
-    assert any(fresh[one].get("mail") != before[one].get("mail") for one in CUSTOMERS)  # what would happen without
+    assert any(fresh[one].get("mail") != before[one].get("mail") for one in CUSTOMERS)  # without the ledger
 
 
-def test_an_experiment_that_was_taken_out_gets_its_customers_back(shop_catalogue: Catalogue):
+def test_an_experiment_that_returns_gets_its_customers_back(shop_catalogue: Catalogue):
     first = catalogue_of(shop_catalogue, experiment("a", traffic=0.3), experiment("b", traffic=0.3))
     ledger = settled(first, None, NOW)
     without_a = with_ranges(catalogue_of(shop_catalogue, experiment("b", traffic=0.3)), ledger)
@@ -69,7 +69,7 @@ def test_an_experiment_that_was_taken_out_gets_its_customers_back(shop_catalogue
     assert later.experiments["a"][-1].until == NOW + DAY
     new = with_ranges(
         catalogue_of(shop_catalogue, experiment("b", traffic=0.3), experiment("aa", traffic=0.3)), later
-    )  # takes what nobody ever held
+    )  # takes a range never assigned before
     again = with_ranges(
         catalogue_of(shop_catalogue, experiment("a", traffic=0.3), *new.experiments), settled(new, later, NOW + 2 * DAY)
     )
@@ -87,14 +87,14 @@ def test_changed_shares_move_the_difference_and_nobody_else(shop_catalogue: Cata
     assert abs(moves["b", "a"] / 300 - 0.1) < 0.04
 
 
-def test_a_catalogue_that_nothing_happened_to_is_what_its_files_say(shop_catalogue: Catalogue):
+def test_without_changes_the_ledger_equals_the_files(shop_catalogue: Catalogue):
     first = catalogue_of(shop_catalogue, experiment("a", traffic=0.1), experiment("b", traffic=0.2))
     assert with_ranges(first, settled(first, None, NOW)) == first
     three = catalogue_of(shop_catalogue, *first.experiments, experiment("c", traffic=0.3, layer="two"))
     assert with_ranges(three, settled(first, None, NOW)) == three
 
 
-def test_phases_begin_where_the_rule_changes_and_only_there(shop_catalogue: Catalogue):
+def test_a_phase_begins_only_when_the_assignment_rule_changes(shop_catalogue: Catalogue):
     first = catalogue_of(shop_catalogue, experiment("mail"), holdout=Holdout(share=0.05, salt="h"))
     ledger = settled(first, None, NOW)
     assert [phase.since for phase in ledger.experiments["mail"]] == [None]
@@ -109,7 +109,7 @@ def test_phases_begin_where_the_rule_changes_and_only_there(shop_catalogue: Cata
     assert settled(with_ranges(grown, later), later, NOW + 3 * DAY) == later
 
 
-def test_more_traffic_moves_nobody_and_another_salt_everybody(shop_catalogue: Catalogue):
+def test_more_traffic_moves_nobody_and_a_new_salt_moves_everybody(shop_catalogue: Catalogue):
     ledger = settled(catalogue_of(shop_catalogue, experiment("mail", traffic=0.2)), None, NOW)
 
     def phases(changed: Experiment) -> Ledger:
@@ -144,8 +144,8 @@ CHANGES = st.lists(
 
 @settings(max_examples=25, deadline=None)
 @given(changes=CHANGES)
-def test_any_order_of_changes_moves_only_those_it_is_about(changes: list[tuple], shop_catalogue: Catalogue):
-    """Whoever stays declared keeps its customers, up to what its own traffic and shares give up."""
+def test_any_sequence_of_changes_moves_as_few_customers_as_possible(changes: list[tuple], shop_catalogue: Catalogue):
+    """A declared experiment keeps its customers, except those that its own traffic and shares give up."""
     tests: dict[str, Experiment] = {"a": experiment("a", traffic=0.2), "b": experiment("b", traffic=0.25)}
     catalogue = catalogue_of(shop_catalogue, *tests.values())
     ledger = settled(catalogue, None, NOW)
@@ -198,7 +198,7 @@ def _share(test: Experiment, arm: str) -> float:
     return next(each.share for each in test.arms if each.arm_id == arm)
 
 
-def test_a_ledger_comes_back_as_it_was_written_and_a_damaged_one_is_told(tmp_path: Path, shop_catalogue: Catalogue):
+def test_a_ledger_is_read_back_as_written_and_a_damaged_one_is_reported(tmp_path: Path, shop_catalogue: Catalogue):
     ledger = settled(catalogue_of(shop_catalogue, experiment("mail"), holdout=Holdout(share=0.05, salt="h")), None, NOW)
     assert read_ledger(tmp_path) is None
     write_ledger(tmp_path, ledger)

@@ -1,4 +1,4 @@
-"""Which time a process takes for now."""
+"""The time that a process uses as now."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,12 +12,12 @@ from features.settings import Settings
 MOMENT = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)
 
 
-def test_without_a_rehearsal_it_is_the_time_of_the_wall() -> None:
+def test_without_a_rehearsal_now_is_the_system_time() -> None:
     assert clock_of(Settings()) is wall_clock
     assert wall_clock().tzinfo is UTC
 
 
-def test_in_a_rehearsal_it_is_the_moment_of_the_file_and_moves_with_it(tmp_path: Path) -> None:
+def test_in_a_rehearsal_now_follows_the_clock_file(tmp_path: Path) -> None:
     path = tmp_path / "clock"
     set_clock(path, MOMENT)
     clock = clock_of(Settings(rehearsal_clock=path))
@@ -28,7 +28,7 @@ def test_in_a_rehearsal_it_is_the_moment_of_the_file_and_moves_with_it(tmp_path:
 
 
 @pytest.mark.parametrize("text", [None, "", "tomorrow"])
-def test_a_clock_that_cannot_be_read_stops_the_start(tmp_path: Path, text: str | None) -> None:
+def test_an_unreadable_clock_file_stops_the_start(tmp_path: Path, text: str | None) -> None:
     path = tmp_path / "clock"
     if text is not None:
         path.write_text(text)

@@ -1,4 +1,4 @@
-"""`nextbest features` from a shell: results on stdout, one line for a foreseen failure."""
+"""`nextbest features` from a shell: results on stdout, one line for an expected failure."""
 
 import subprocess
 import sys
@@ -49,6 +49,6 @@ def test_list_names_every_feature(make_home, tables_of, run):
     assert "purchase_recency_days" in run("list", "--home", home)
 
 
-def test_help_loads_nothing_heavy():
+def test_help_loads_no_heavy_library():
     code = "import sys, pipelines.commands.features; print(*{'feast', 'polars', 'pandas'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout == b"\n"

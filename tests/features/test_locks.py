@@ -1,4 +1,4 @@
-"""Lock files and files written in one step."""
+"""Lock files and atomically written files."""
 
 import stat
 from pathlib import Path
@@ -12,19 +12,19 @@ from features.locks import held
 BUSY = "another one is at work"
 
 
-def test_one_holder_at_a_time(tmp_path: Path) -> None:
+def test_a_lock_has_one_holder_at_a_time(tmp_path: Path) -> None:
     lock = tmp_path / "folder" / "lock"
     with (
         held(lock, UnavailableError(BUSY)),
         pytest.raises(UnavailableError, match=BUSY),
         held(lock, UnavailableError(BUSY), wait_seconds=0.02),
     ):
-        pytest.fail("a second one got the lock")
+        pytest.fail("a second holder got the lock")
     with held(lock, UnavailableError(BUSY)):
         pass
 
 
-def test_those_who_share_keep_out_those_who_do_not(tmp_path: Path) -> None:
+def test_a_shared_lock_keeps_out_an_exclusive_one(tmp_path: Path) -> None:
     lock = tmp_path / "lock"
     with (
         held(lock, UnavailableError(BUSY), shared=True),
@@ -32,7 +32,7 @@ def test_those_who_share_keep_out_those_who_do_not(tmp_path: Path) -> None:
         pytest.raises(UnavailableError, match=BUSY),
         held(lock, UnavailableError(BUSY)),
     ):
-        pytest.fail("somebody got the lock alone")
+        pytest.fail("an exclusive lock was granted")
 
 
 def test_a_file_is_replaced_whole_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
@@ -44,7 +44,7 @@ def test_a_file_is_replaced_whole_and_nothing_is_left_beside_it(tmp_path: Path) 
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_the_first_to_make_a_file_wins(tmp_path: Path) -> None:
+def test_the_first_to_create_a_file_wins(tmp_path: Path) -> None:
     path = tmp_path / "file"
     create_once(path, b"first")
     create_once(path, b"second")
@@ -52,7 +52,7 @@ def test_the_first_to_make_a_file_wins(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_lines_are_added_to_what_is_there(tmp_path: Path) -> None:
+def test_lines_are_appended(tmp_path: Path) -> None:
     path = tmp_path / "folder" / "lines.jsonl"
     append_lines(path, [{"a": 1}], mode=OWNER_ONLY)
     append_lines(path, [{"a": 2}, {"a": 3}])

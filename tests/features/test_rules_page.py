@@ -1,4 +1,4 @@
-"""docs/rules.md shows pieces of a catalogue: they are put into the shop's and checked as a marketer's would be."""
+"""The catalogue excerpts in docs/rules.md are merged into the shop's catalogue and checked."""
 
 import re
 from pathlib import Path
@@ -17,7 +17,7 @@ YES = {"yes": True, "no": False}
 
 
 def put_into(shop: Path, block: str) -> None:
-    """Sections of the page go beside the shop's files; one that the shop has too takes its place."""
+    """Sections of the page are added to the shop's files, or replace the shop's section."""
     given = yaml.safe_load(block)
     for path in sorted(shop.glob("*.yaml")):
         sections = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -35,15 +35,15 @@ def shop(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=[block.split(":", 1)[0] for block in BLOCKS])
-def test_every_piece_of_the_page_is_a_sound_piece_of_a_catalogue(shop: Path, block: str) -> None:
+def test_every_excerpt_on_the_page_is_valid_in_a_catalogue(shop: Path, block: str) -> None:
     before = load_catalogue(shop)
     put_into(shop, block)
     after = load_catalogue(shop)
     Policy(after)
-    assert after.version != before.version, "the piece changed nothing"
+    assert after.version != before.version, "the excerpt changed nothing"
 
 
-def test_the_page_shows_the_default_matrix_as_it_is() -> None:
+def test_the_page_shows_the_default_matrix() -> None:
     rows = re.findall(
         r"^\| (mandatory|transactional|recovery|service|marketing) \| (.*) \|$", PAGE.read_text(), re.MULTILINE
     )

@@ -1,4 +1,4 @@
-"""The newer zone rules count, whatever the system holds, and a process says which and how old they are."""
+"""The newest time zone rules are used, whatever the system has, and a process reports their version and age."""
 
 import re
 import subprocess
@@ -26,7 +26,7 @@ NIGHT = QuietHours(rules=(QuietRule(from_minute=21 * 60, until_minute=8 * 60),))
 
 @pytest.fixture(autouse=True)
 def usual_rules() -> Iterator[None]:
-    """Whatever a test does to the rules of this process ends with it."""
+    """Undo a test's changes to the zone rules of this process."""
     folders = zoneinfo.TZPATH
     yield
     zoneinfo.reset_tzpath(folders)
@@ -35,7 +35,7 @@ def usual_rules() -> Iterator[None]:
 
 
 def system_files(folder: Path, release: str | None, *, vancouver: str = "America/Los_Angeles") -> str:
-    """A folder of zone files in which Vancouver keeps another zone's time: until 2025 it was that of Los Angeles."""
+    """A folder of zone files in which Vancouver has another zone's time; until 2025 it had that of Los Angeles."""
     rules = Path(tzdata.__file__).parent / "zoneinfo" / vancouver
     (folder / "America").mkdir(parents=True)
     copy(rules, folder / "America" / "Vancouver")
@@ -51,9 +51,7 @@ def hour_in_vancouver(at: datetime) -> int:
 
 
 @pytest.mark.parametrize("release", ["2025b", "2024a", None])
-def test_old_files_of_the_system_and_those_of_no_known_release_do_not_count(
-    tmp_path: Path, release: str | None
-) -> None:
+def test_system_files_that_are_old_or_of_unknown_release_are_not_used(tmp_path: Path, release: str | None) -> None:
     rules = use_newest_rules([system_files(tmp_path, release)])
 
     assert (rules.source, rules.version) == (PACKAGE, tzdata.IANA_VERSION)
@@ -61,15 +59,15 @@ def test_old_files_of_the_system_and_those_of_no_known_release_do_not_count(
 
 
 @pytest.mark.parametrize("release", ["2099a", "2098aa"])
-def test_files_of_the_system_that_are_newer_than_the_package_do_count(tmp_path: Path, release: str) -> None:
+def test_system_files_newer_than_the_package_are_used(tmp_path: Path, release: str) -> None:
     newer = system_files(tmp_path / "newer", release, vancouver="Asia/Tokyo")
     other = system_files(tmp_path / "other", "2098z")
     rules = use_newest_rules([other, newer])
 
     assert rules == rules_in_force() == ZoneRules(version=release, source=newer)
     assert hour_in_vancouver(datetime(2026, 12, 2, 4, 30, tzinfo=UTC)) == 13
-    assert find_zone("Europe/Berlin") is not None  # what the folder lacks comes from the package
-    assert use_newest_rules() == rules  # again, it changes nothing
+    assert find_zone("Europe/Berlin") is not None  # zones missing in the folder come from the package
+    assert use_newest_rules() == rules  # a second call changes nothing
 
 
 def test_a_zone_that_was_looked_up_before_follows_the_new_rules_too(tmp_path: Path) -> None:
@@ -122,7 +120,7 @@ def test_every_process_starts_with_the_newest_rules(tmp_path: Path, start: str) 
     assert done.stdout.splitlines()[-1] == "path ()", done.stderr
 
 
-def test_rules_are_old_in_the_second_half_of_the_year_after_theirs() -> None:
+def test_rules_count_as_old_from_the_middle_of_the_next_year() -> None:
     rules = ZoneRules(version="2025b", source="/usr/share/zoneinfo")
 
     assert rules.problem(datetime(2026, 6, 1, tzinfo=UTC)) is None
@@ -131,8 +129,8 @@ def test_rules_are_old_in_the_second_half_of_the_year_after_theirs() -> None:
     )
 
 
-def test_frames_work_out_no_local_time() -> None:
-    """Frame libraries follow zone rules of their own, so that code names no zone to them but UTC."""
+def test_data_frames_compute_no_local_time() -> None:
+    """Data frame libraries have their own zone rules, so code must not pass them any zone but UTC."""
     local = re.compile(
         r"\.(?:(?:convert|replace)_time_zone|tz_convert|tz_localize|base_utc_offset|dst_offset)\((.*?)\)"
     )
@@ -141,7 +139,7 @@ def test_frames_work_out_no_local_time() -> None:
     assert {zone for text in texts for zone in local.findall(text)} == {'"UTC"'}
 
 
-def test_times_of_another_zone_in_a_file_are_read_as_the_moments_they_are() -> None:
+def test_times_with_another_zone_in_a_file_are_read_correctly() -> None:
     moments = pl.Series([datetime(year, 12, 2, 4, 30, tzinfo=UTC) for year in (2026, 2099)])
     raw = pl.DataFrame(
         {
@@ -155,4 +153,4 @@ def test_times_of_another_zone_in_a_file_are_read_as_the_moments_they_are() -> N
     checked = check_rows(EVENTS, "events.parquet", raw, Surroundings(now=datetime(2026, 12, 3, tzinfo=UTC)))
 
     assert checked.good["occurred_at"].to_list() == [datetime(2026, 12, 2, 4, 30, tzinfo=UTC)]
-    assert checked.reasons["value"][0].startswith("2099-12-02 04:30")  # and told in UTC
+    assert checked.reasons["value"][0].startswith("2099-12-02 04:30")  # in UTC

@@ -1,4 +1,4 @@
-"""Where a customer may live: never fewer zones than what is known leaves open."""
+"""The zones a customer may live in: never fewer than the known facts allow."""
 
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo, available_timezones
@@ -16,7 +16,7 @@ def zones(**known: str | None) -> tuple[str, ...]:
 
 
 def same_times(some: tuple[str, ...], others: tuple[str, ...]) -> bool:
-    """Every zone of the first keeps the time of one of the others, from 2026 to 2028."""
+    """Whether every zone of the first list has the same time as one of the second, from 2026 to 2028."""
     moments = [datetime(2026, 1, 1, 12, tzinfo=UTC) + timedelta(days=7 * week) for week in range(157)]
     hours = [
         {tuple(at.astimezone(ZoneInfo(name)).utcoffset() for at in moments) for name in names}
@@ -25,11 +25,11 @@ def same_times(some: tuple[str, ...], others: tuple[str, ...]) -> bool:
     return hours[0] <= hours[1]
 
 
-def test_a_known_zone_leaves_nothing_to_guess() -> None:
+def test_a_known_zone_is_the_only_one() -> None:
     assert zones(time_zone="Asia/Tokyo", country="US", phone_prefix="+49 30") == ()
 
 
-def test_nothing_known_leaves_it_to_the_policy() -> None:
+def test_without_any_fact_the_policy_decides() -> None:
     assert zones() == zones(phone_prefix="+800") == locale_zones(None) == locale_zones("en") == ()
 
 
@@ -37,7 +37,7 @@ def test_nothing_known_leaves_it_to_the_policy() -> None:
     ("country", "expected"),
     [("DE", {"Europe/Berlin"}), ("IN", {"Asia/Kolkata"}), ("PT", {"Europe/Lisbon", "Atlantic/Azores"})],
 )
-def test_a_country_leaves_its_own_zones_one_per_clock(country: str, expected: set[str]) -> None:
+def test_a_country_gives_one_zone_per_local_time(country: str, expected: set[str]) -> None:
     assert set(zones(country=country)) == expected
 
 
@@ -56,14 +56,14 @@ def test_zones_that_keep_the_same_time_count_once() -> None:
         ("US", "+1 (808) 555-0100", ("Pacific/Honolulu",)),
         ("CA", "+1 604", ("America/Vancouver",)),
         ("PT", "+351 292", ("Atlantic/Azores",)),
-        ("IN", "+91 11", ("Asia/Kolkata",)),  # where numbers say Asia/Calcutta
+        ("IN", "+91 11", ("Asia/Kolkata",)),  # the phone number tables say Asia/Calcutta
     ],
 )
-def test_a_number_narrows_its_country(country: str, number: str, expected: tuple[str, ...]) -> None:
+def test_a_phone_number_narrows_down_its_country(country: str, number: str, expected: tuple[str, ...]) -> None:
     assert zones(country=country, phone_prefix=number) == expected
 
 
-def test_the_beginning_of_a_number_leaves_open_whatever_it_may_become() -> None:
+def test_a_partial_phone_number_keeps_every_zone_it_may_lead_to() -> None:
     whole, cut, code = (zones(phone_prefix=number) for number in ("+1 808 555 0100", "+1 8", "+1"))
 
     assert same_times(whole, cut)
@@ -87,18 +87,18 @@ def test_the_beginning_of_a_number_leaves_open_whatever_it_may_become() -> None:
         ("+675", "Pacific/Bougainville"),
     ],
 )
-def test_a_number_alone_leaves_open_the_zones_of_its_country(number: str, own: str) -> None:
+def test_a_phone_number_alone_gives_the_zones_of_its_country(number: str, own: str) -> None:
     assert same_times((own,), zones(phone_prefix=number))
 
 
 @pytest.mark.parametrize("region", sorted(SUPPORTED_REGIONS))
-def test_no_code_of_a_country_leaves_out_where_its_people_live(region: str) -> None:
+def test_no_country_code_excludes_a_zone_of_its_country(region: str) -> None:
     found = zones(phone_prefix=f"+{country_code_for_region(region)}")
 
     assert same_times(zones(country=region), found)
 
 
-def test_a_number_that_several_countries_share_leaves_open_those_it_points_to() -> None:
+def test_a_shared_country_code_gives_the_zones_the_number_points_to() -> None:
     assert set(zones(phone_prefix="+1 604")) == set(zones(country="CA"))
     assert "Asia/Almaty" not in zones(phone_prefix="+7 495")
     assert "Europe/Moscow" not in zones(phone_prefix="+7 727")
@@ -112,18 +112,18 @@ def test_a_number_that_several_countries_share_leaves_open_those_it_points_to() 
         ("RU", "+7 495", "Europe/Kaliningrad"),
     ],
 )
-def test_a_number_rules_out_no_zone_that_the_tables_of_numbers_do_not_know(
+def test_a_phone_number_excludes_no_zone_that_its_tables_lack(
     country: str, number: str, unknown_to_numbers: str
 ) -> None:
     assert same_times((unknown_to_numbers,), zones(country=country, phone_prefix=number))
     assert set(zones(country=country, phone_prefix=number)) <= set(zones(country=country))
 
 
-def test_where_country_and_number_contradict_each_other_both_stay_plausible() -> None:
+def test_if_country_and_phone_number_contradict_both_stay_plausible() -> None:
     assert zones(country="DE", phone_prefix="+1 808") == ("Europe/Berlin", "Pacific/Honolulu")
 
 
-def test_a_locale_hints_at_the_zones_of_its_region() -> None:
+def test_a_locale_suggests_the_zones_of_its_region() -> None:
     assert "America/New_York" in locale_zones("en-US")
     assert locale_zones("zh-Hant-TW") == ("Asia/Taipei",)
     assert locale_zones("xx-XX") == locale_zones("-") == ()
@@ -134,7 +134,7 @@ def test_a_locale_hints_at_the_zones_of_its_region() -> None:
     country=st.none() | st.sampled_from(sorted(country_codes())),
     digits=st.text("0123456789", max_size=15),
 )
-def test_every_answer_is_a_sorted_set_of_zones_and_a_number_never_leaves_more_of_its_country(
+def test_every_answer_is_a_sorted_set_of_zones_and_an_unknown_number_changes_nothing(
     country: str | None, digits: str
 ) -> None:
     found = zones(country=country, phone_prefix=f"+{digits}")
@@ -146,5 +146,5 @@ def test_every_answer_is_a_sorted_set_of_zones_and_a_number_never_leaves_more_of
 
 
 @pytest.mark.parametrize(("number", "is_good"), [("+1", True), ("+49 30", True), ("+800", True), ("0049", False)])
-def test_a_readable_number_is_international(number: str, is_good: bool) -> None:
+def test_a_readable_phone_number_is_international(number: str, is_good: bool) -> None:
     assert is_international(number) is is_good

@@ -1,4 +1,4 @@
-"""Service before sales: how cases open, cool down, close, open again, and what they pause."""
+"""Service before sales: how cases open, cool down, close and open again, and which messages they pause."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -52,36 +52,40 @@ def case_of(opened: datetime | None, resolved: datetime | None = None, **fields:
         (case_of(NOW - 9 * DAY, NOW - 7 * DAY), CaseState.CLOSED, None),
         (case_of(NOW - 9 * DAY, NOW - 7 * DAY + TICK), CaseState.COOLING_DOWN, NOW + TICK),
         (case_of(NOW - HOUR, NOW - DAY), CaseState.OPEN, NOW - HOUR + 60 * DAY),  # opened again
-        (case_of(NOW - DAY, NOW + HOUR), CaseState.OPEN, NOW + HOUR + 7 * DAY),  # a clock ahead of ours
-        (case_of(None, NOW - HOUR, severity=""), CaseState.COOLING_DOWN, NOW - HOUR + 7 * DAY),  # opening still to come
+        (case_of(NOW - DAY, NOW + HOUR), CaseState.OPEN, NOW + HOUR + 7 * DAY),  # the sender's clock is ahead of ours
+        (
+            case_of(None, NOW - HOUR, severity=""),
+            CaseState.COOLING_DOWN,
+            NOW - HOUR + 7 * DAY,
+        ),  # its opening has not arrived yet
         (case_of(None), CaseState.CLOSED, None),
     ],
 )
-def test_a_case_stands_where_its_latest_opening_and_resolution_put_it(
+def test_the_state_of_a_case_follows_from_its_latest_opening_and_resolution(
     case: Case, state: CaseState, until: datetime | None
 ) -> None:
     assert case_standing(DEFAULT_CARE, case, NOW) == (state, until)
 
 
-def test_a_case_without_a_longest_time_stays_open_until_it_is_resolved() -> None:
+def test_a_case_without_a_maximum_duration_stays_open_until_it_is_resolved() -> None:
     endless = CarePolicy(kinds={"lost_item": replace(BAG, max_open_seconds=None)})
     assert case_standing(endless, case_of(NOW - 999 * DAY), NOW) == (CaseState.OPEN, None)
 
 
-def test_a_kind_that_is_not_declared_has_no_standing() -> None:
+def test_a_case_of_an_undeclared_kind_is_ignored() -> None:
     with pytest.raises(InvalidInputError, match="declared"):
         case_standing(DEFAULT_CARE, case_of(NOW, kind="rain"), NOW)
     assert care_standing(DEFAULT_CARE, [case_of(NOW, kind="rain"), case_of(NOW, kind="")], NOW) == CareStanding()
 
 
-def test_a_cool_down_without_words_is_none() -> None:
+def test_without_a_declared_cooldown_there_is_none() -> None:
     assert cooldown_seconds(replace(BAG, cooldown_seconds={}), "normal") == 0
 
 
 # --- several cases
 
 
-def test_the_gravest_case_speaks_and_the_pause_lasts_as_long_as_any() -> None:
+def test_the_most_severe_case_is_shown_and_the_longest_pause_applies() -> None:
     cooling = case_of(NOW - DAY, NOW - HOUR, case_id="cooling", severity="high")
     open_ = case_of(NOW - 50 * DAY, case_id="open")
     closed = case_of(NOW - 90 * DAY, NOW - 80 * DAY, case_id="closed")
@@ -93,7 +97,7 @@ def test_the_gravest_case_speaks_and_the_pause_lasts_as_long_as_any() -> None:
     assert care_standing(DEFAULT_CARE, [open_, later], NOW).case == later
 
 
-def test_the_customer_told_on_the_channel_of_the_latest_case_that_is_not_over() -> None:
+def test_the_channel_is_that_of_the_latest_case_that_is_not_closed() -> None:
     def told(*cases: Case) -> str | None:
         return care_standing(DEFAULT_CARE, cases, NOW).channel_id
 
@@ -107,7 +111,7 @@ def test_the_customer_told_on_the_channel_of_the_latest_case_that_is_not_over() 
     assert told(case_of(None, NOW - HOUR, channel_id="call")) is None
 
 
-def test_a_pause_with_an_endless_case_has_no_end() -> None:
+def test_a_case_that_never_expires_pauses_without_end() -> None:
     endless = CarePolicy(kinds={"lost_item": BAG, "outage": replace(BAG, kind="outage", max_open_seconds=None)})
     cases = [case_of(NOW - DAY), case_of(NOW - DAY, case_id="c2", kind="outage")]
     standing = care_standing(endless, cases, NOW)
@@ -133,7 +137,7 @@ def test_other_classes_can_be_paused_too() -> None:
     assert paused_classes(policy, standing) == {MessageClass.SERVICE}
 
 
-# --- what must always hold
+# --- invariants
 
 MOMENTS = st.none() | st.integers(-20, 5).map(lambda days: NOW + days * DAY)
 accounts = st.builds(
@@ -168,7 +172,7 @@ def test_the_order_of_cases_does_not_matter_and_one_more_never_ends_a_pause(
 
 @settings(max_examples=100)
 @given(heard=st.lists(accounts, min_size=1, max_size=4))
-def test_marketing_is_paused_until_the_moment_that_is_told(heard: list[Case]) -> None:
+def test_marketing_is_paused_until_exactly_the_stated_moment(heard: list[Case]) -> None:
     cases = [replace(case, case_id=f"c{number}") for number, case in enumerate(heard)]
     standing = care_standing(DEFAULT_CARE, cases, NOW)
     if standing.until is not None:
@@ -180,7 +184,7 @@ def test_marketing_is_paused_until_the_moment_that_is_told(heard: list[Case]) ->
 # --- the check
 
 
-def test_the_default_policy_is_sound() -> None:
+def test_the_default_care_policy_is_valid() -> None:
     check_care(DEFAULT_CARE)
     check_care(CarePolicy())
     assert set(DEFAULT_CARE.kinds) == {"complaint", "outage", "failed_payment", "delayed_delivery", "lost_item"}

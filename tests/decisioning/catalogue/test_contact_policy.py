@@ -1,4 +1,4 @@
-"""What a contact policy may say, and what becomes of a contact when feedback comes."""
+"""What a contact policy may declare, and what feedback does to a contact."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -35,7 +35,7 @@ TOUCH = make_touch("coffee", department="sales")
 HELD = Contact(contact_id="d1", touch=TOUCH, at=NOW, reserved_until=NOW + timedelta(hours=1))
 
 
-def test_a_sound_policy_passes() -> None:
+def test_a_valid_contact_policy_passes() -> None:
     forever = replace(SUPPRESSION, cooldown_seconds=None)
     by_channel = replace(CAP, cap_id="mail", scope=CapScope.CHANNEL, of="email", limit=0)
     check_contact_policy(ContactPolicy())
@@ -72,12 +72,12 @@ def test_a_sound_policy_passes() -> None:
         (ContactPolicy(look_ahead_seconds=float("inf")), "look_ahead_seconds"),
     ],
 )
-def test_impossible_numbers_are_refused_by_name(policy: ContactPolicy, words: str) -> None:
+def test_impossible_numbers_are_refused_and_the_field_is_named(policy: ContactPolicy, words: str) -> None:
     with pytest.raises(InvalidPolicyError, match=words):
         check_contact_policy(policy)
 
 
-def test_the_book_is_kept_as_long_as_anything_looks_at_it() -> None:
+def test_the_book_of_contacts_is_kept_as_long_as_any_rule_needs_it() -> None:
     assert book_seconds(ContactPolicy()) == 0
     assert book_seconds(ContactPolicy(caps=(CAP,), pressure=PRESSURE)) == 7 * DAY_SECONDS
     assert book_seconds(ContactPolicy(caps=(CAP,), fatigue=FATIGUE)) == 70 * DAY_SECONDS
@@ -97,12 +97,12 @@ def test_a_confirmed_contact_counts_for_good_and_a_released_one_not_at_all() -> 
     assert HELD.counts_at(NOW)
     assert not HELD.counts_at(late)
     assert replace(HELD, is_confirmed=True).counts_at(late)
-    assert replace(HELD, is_confirmed=True, is_released=True).counts_at(late), "what reached a customer stays"
+    assert replace(HELD, is_confirmed=True, is_released=True).counts_at(late), "a delivered contact keeps counting"
     assert not replace(HELD, is_released=True).counts_at(NOW)
     assert replace(HELD, reserved_until=None).counts_at(late)
 
 
-def test_accounts_of_different_contacts_are_not_merged() -> None:
+def test_entries_of_different_contacts_are_not_merged() -> None:
     with pytest.raises(InvalidInputError, match="one id"):
         merge_contacts(HELD, replace(HELD, contact_id="d2"))
 
@@ -121,9 +121,7 @@ accounts = st.builds(
 
 @settings(max_examples=150)
 @given(one=accounts, two=accounts, three=accounts)
-def test_merging_accounts_converges_whatever_the_order_and_repetition(
-    one: Contact, two: Contact, three: Contact
-) -> None:
+def test_merging_entries_is_commutative_associative_and_idempotent(one: Contact, two: Contact, three: Contact) -> None:
     assert merge_contacts(one, two) == merge_contacts(two, one)
     assert merge_contacts(one, merge_contacts(two, three)) == merge_contacts(merge_contacts(one, two), three)
     assert merge_contacts(one, one) == one

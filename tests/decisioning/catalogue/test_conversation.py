@@ -1,4 +1,4 @@
-"""One conversation over all channels: what was seen is followed up and not said again, and channels have purposes."""
+"""One conversation across channels: a message that was seen is followed up, not repeated; channels have purposes."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -42,13 +42,13 @@ def seen(at: datetime, channel_id: str = "email", outcome: str = "viewed") -> Li
 
 @pytest.fixture
 def talking(plain_catalogue: Catalogue) -> Policy:
-    """Ten percent begins by e-mail and is followed up by push; other offers stand alone."""
+    """`ten-percent` starts by e-mail and is followed up by push; other offers stand alone."""
     conversation = Conversation(seen_seconds=WEEK.total_seconds(), follow_ups=frozenset({FOLLOWING}))
     return Policy(replace(plain_catalogue, conversation=conversation))
 
 
 def decided(policy: Policy, inputs: Inputs) -> Decision:
-    """By way of its record, which must give the same decision again."""
+    """Decide, and check that the record replays to the same decision."""
     record = orjson.loads(orjson.dumps(decision_to_record(decide(policy, inputs, "D-1"))))
     assert decision_to_record(replay(policy, record)) == record
     return decision_from_record(record)
@@ -62,12 +62,12 @@ def codes(decision: Decision) -> dict[str, tuple[Exclusion, ...]]:
     return {key: one.reasons for key, one in refusals(decision).items()}
 
 
-def test_before_anything_is_seen_only_the_beginning_is_possible(talking: Policy, inputs_of: MakeInputs) -> None:
+def test_before_anything_is_seen_only_the_first_message_is_possible(talking: Policy, inputs_of: MakeInputs) -> None:
     assert codes(decided(talking, inputs_of(talking))) == {FOLLOWING: (Exclusion.NOTHING_TO_FOLLOW,)}
 
 
 @pytest.mark.parametrize("outcome", sorted(SEEN_OUTCOMES))
-def test_what_was_seen_is_followed_up_and_not_said_again_on_any_channel(
+def test_a_message_that_was_seen_is_followed_up_and_not_repeated_on_any_channel(
     talking: Policy, inputs_of: MakeInputs, now: datetime, outcome: str
 ) -> None:
     decision = decided(talking, inputs_of(talking, live=seen(now - timedelta(days=1), outcome=outcome)))
@@ -79,7 +79,7 @@ def test_what_was_seen_is_followed_up_and_not_said_again_on_any_channel(
     assert codes(decided(talking, elsewhere)) == {ORDINARY: (Exclusion.ALREADY_SEEN,)}
 
 
-def test_a_follow_up_that_was_seen_ends_the_conversation_for_a_while(
+def test_a_follow_up_that_was_seen_ends_the_conversation_until_memory_runs_out(
     talking: Policy, inputs_of: MakeInputs, now: datetime
 ) -> None:
     begun, followed = seen(now - timedelta(days=2)), seen(now - timedelta(days=1), channel_id="push")
@@ -89,7 +89,7 @@ def test_a_follow_up_that_was_seen_ends_the_conversation_for_a_while(
     assert refusals(decision)[ORDINARY].details == ("on push",)
 
 
-def test_the_memory_is_as_long_as_declared_to_the_second(talking: Policy, inputs_of: MakeInputs, now: datetime) -> None:
+def test_memory_lasts_as_long_as_declared_to_the_second(talking: Policy, inputs_of: MakeInputs, now: datetime) -> None:
     just = timedelta(seconds=1)
     assert ORDINARY in codes(decided(talking, inputs_of(talking, live=seen(now - WEEK + just))))
     assert codes(decided(talking, inputs_of(talking, live=seen(now - WEEK)))) == {
@@ -98,7 +98,9 @@ def test_the_memory_is_as_long_as_declared_to_the_second(talking: Policy, inputs
 
 
 @pytest.mark.parametrize("outcome", ["delivered", "accepted", "declined", "bounced"])
-def test_what_only_arrived_was_not_seen(talking: Policy, inputs_of: MakeInputs, now: datetime, outcome: str) -> None:
+def test_a_delivered_message_does_not_count_as_seen(
+    talking: Policy, inputs_of: MakeInputs, now: datetime, outcome: str
+) -> None:
     decision = decided(talking, inputs_of(talking, live=seen(now, outcome=outcome)))
     assert codes(decision) == {FOLLOWING: (Exclusion.NOTHING_TO_FOLLOW,)}
 
@@ -110,7 +112,7 @@ def test_without_a_conversation_every_message_stands_alone(
 
 
 @pytest.mark.parametrize("message_class", [MessageClass.MANDATORY, MessageClass.TRANSACTIONAL, MessageClass.RECOVERY])
-def test_what_is_owed_is_said_again_but_never_followed_up_before_it_was_said(
+def test_classes_that_may_repeat_still_need_a_first_message_before_a_follow_up(
     talking: Policy, inputs_of: MakeInputs, now: datetime, message_class: MessageClass
 ) -> None:
     offer = replace(talking.catalogue.offers["ten-percent"], message_class=message_class, purpose="service")
@@ -120,7 +122,7 @@ def test_what_is_owed_is_said_again_but_never_followed_up_before_it_was_said(
     assert codes(decided(policy, inputs_of(policy))) == {FOLLOWING: (Exclusion.NOTHING_TO_FOLLOW,)}
 
 
-def test_a_permit_is_denied_for_what_was_seen_since_and_not_for_a_follow_up_whose_memory_ran_out(
+def test_a_permit_is_denied_if_the_message_was_seen_since_but_not_if_the_memory_of_a_follow_up_ran_out(
     talking: Policy, inputs_of: MakeInputs, now: datetime
 ) -> None:
     begin = decide(talking, inputs_of(talking, channels=frozenset({"email"})), "D-1")
@@ -134,7 +136,7 @@ def test_a_permit_is_denied_for_what_was_seen_since_and_not_for_a_follow_up_whos
     assert permit(talking, decided_of(follow), replace(follow.inputs, now=now + timedelta(hours=2))).is_allowed
 
 
-def test_the_nearest_change_of_a_follow_up_that_was_seen_forgets_the_follow_up_alone(
+def test_the_nearest_change_for_a_seen_follow_up_removes_only_that_sighting(
     talking: Policy, inputs_of: MakeInputs, now: datetime
 ) -> None:
     live = LiveState(responses=seen(now).responses + seen(now, channel_id="push").responses)
@@ -151,7 +153,7 @@ def test_the_nearest_change_of_a_follow_up_that_was_seen_forgets_the_follow_up_a
         (Reader.AUDITOR, "en", "ALREADY_SEEN (on email)"),
     ],
 )
-def test_everybody_is_told_why_it_is_not_said_again(
+def test_every_reader_is_told_why_a_message_is_not_repeated(
     talking: Policy, inputs_of: MakeInputs, now: datetime, reader: Reader, locale: str, words: str
 ) -> None:
     decision = decided(talking, inputs_of(talking, live=seen(now)))
@@ -163,7 +165,7 @@ def test_everybody_is_told_why_it_is_not_said_again(
     days=st.lists(st.tuples(st.sampled_from(["email", "push"]), st.integers(0, 20)), max_size=6),
     order=st.randoms(use_true_random=False),
 )
-def test_never_are_the_beginning_and_its_follow_up_both_refused_or_both_possible_without_a_reason(
+def test_first_message_and_follow_up_are_refused_by_what_was_seen_within_memory_only(
     plain_catalogue: Catalogue, inputs_of: MakeInputs, days: list[tuple[str, int]], order: Any
 ) -> None:
     conversation = Conversation(seen_seconds=WEEK.total_seconds(), follow_ups=frozenset({FOLLOWING}))
@@ -181,7 +183,7 @@ def test_never_are_the_beginning_and_its_follow_up_both_refused_or_both_possible
     assert refused.get(FOLLOWING) == (None if expected is None else (expected,))
 
 
-def test_of_several_sightings_the_latest_is_told(now: datetime) -> None:
+def test_the_latest_of_several_sightings_is_reported(now: datetime) -> None:
     responses = [
         Response(outcome="viewed", touch=touch(channel), at=now - timedelta(days=days))
         for channel, days in (("email", 3), ("push", 1), ("display", 2))
@@ -191,7 +193,7 @@ def test_of_several_sightings_the_latest_is_told(now: datetime) -> None:
 
 
 @pytest.mark.parametrize("seconds", [0.0, -1.0, 1e12, float("nan")])
-def test_a_memory_that_cannot_work_is_refused(plain_catalogue: Catalogue, seconds: float) -> None:
+def test_an_invalid_memory_is_refused(plain_catalogue: Catalogue, seconds: float) -> None:
     with pytest.raises(InvalidPolicyError, match="seen_seconds of the conversation must be in"):
         Policy(replace(plain_catalogue, conversation=Conversation(seen_seconds=seconds)))
 
@@ -226,7 +228,7 @@ def test_a_channel_serves_the_goals_of_the_stage_and_no_others(
     assert ORDINARY not in refused, "a channel without purposes serves every goal everywhere"
 
 
-def test_where_no_stage_is_known_a_channel_with_purposes_serves_nothing(
+def test_a_channel_with_purposes_serves_nothing_if_the_stage_is_unknown(
     plain_catalogue: Catalogue, inputs_of: MakeInputs
 ) -> None:
     policy = purposeful(plain_catalogue, {name: frozenset({"loyalty"}) for name in ("new", "active", "lapsed")})
@@ -234,7 +236,9 @@ def test_where_no_stage_is_known_a_channel_with_purposes_serves_nothing(
     assert refused["double-stamps/push/plain"].details == ("where no stage is known push serves nothing",)
 
 
-def test_a_permit_does_not_ask_again_what_the_channel_is_for(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
+def test_a_permit_does_not_check_the_purposes_of_the_channel_again(
+    plain_catalogue: Catalogue, inputs_of: MakeInputs
+) -> None:
     policy = purposeful(plain_catalogue, {"active": frozenset({"loyalty"})})
     decision = decide(policy, inputs_of(policy, channels=frozenset({"push"})), "D-1")
     lapsed = replace(decision.inputs, features=None)

@@ -1,4 +1,4 @@
-"""What channels can carry: SMS segments by the figures of GSM 03.38, and the bounds that channels declare."""
+"""What channels can carry: SMS segments as defined by GSM 03.38, and the limits that channels declare."""
 
 from typing import Any
 
@@ -48,7 +48,7 @@ def test_the_alphabet_is_that_of_the_standard() -> None:
         ("a" * 158 + "€", 1),
         ("a" * 159 + "€", 2),
         ("Ä" * 160, 1),
-        ("ç" * 70, 1),  # the standard holds the capital only
+        ("ç" * 70, 1),  # the standard has the capital letter only
         ("ç" * 71, 2),
         ("a" * 69 + "“", 1),
         ("a" * 70 + "“", 2),
@@ -58,31 +58,31 @@ def test_the_alphabet_is_that_of_the_standard() -> None:
         ("😀" * 36, 2),
     ],
 )
-def test_segments_follow_the_figures_of_the_standard(text: str, segments: int) -> None:
+def test_segments_are_counted_as_the_standard_says(text: str, segments: int) -> None:
     assert sms_segments(text) == segments
 
 
-def test_an_escaped_character_is_not_cut_by_the_end_of_a_part() -> None:
+def test_an_escaped_character_is_not_split_across_parts() -> None:
     filled = "a" * 152 + "€"  # the escape would be septet 153, its character the first of the next part
     assert sms_segments(filled + "a" * 151) == 2
     assert sms_segments(filled + "a" * 152) == 3
 
 
-def test_a_surrogate_pair_is_not_cut_by_the_end_of_a_part() -> None:
+def test_a_surrogate_pair_is_not_split_across_parts() -> None:
     filled = "あ" * 66 + "😀"
     assert sms_segments(filled + "あ" * 65) == 2
     assert sms_segments(filled + "あ" * 66) == 3
 
 
 @pytest.mark.parametrize("text", ["naïve", "“quoted”", "tab\t", "ñandú", "\x1b"])
-def test_one_character_outside_the_alphabet_changes_the_encoding_of_all(text: str) -> None:
+def test_one_character_outside_the_alphabet_changes_the_encoding_of_the_whole_text(text: str) -> None:
     assert not is_gsm(text)
     assert sms_segments(text + "a" * (71 - len(text))) == 2
 
 
 @settings(max_examples=150, deadline=None)
 @given(text=st.text(alphabet="aé€ê😀\n", max_size=500), more=st.text(alphabet="aé€ê😀", max_size=5))
-def test_segments_hold_the_text_and_grow_with_it(text: str, more: str) -> None:
+def test_the_number_of_segments_fits_the_text_and_grows_with_it(text: str, more: str) -> None:
     count = sms_segments(text)
     assert sms_segments(text + more) >= count
     if is_gsm(text):
@@ -124,13 +124,13 @@ def test_segments_hold_the_text_and_grow_with_it(text: str, more: str) -> None:
         ({"allowed_formats": frozenset({"a5", "dl"})}, {}, ("format must be one of a5, dl",)),
     ],
 )
-def test_content_is_held_against_what_the_channel_declares(
+def test_content_is_checked_against_the_limits_of_its_channel(
     limits: dict[str, Any], content: dict[str, str], faults: tuple[str, ...]
 ) -> None:
     assert creative_faults(Channel(channel_id="it", **limits), content) == faults
 
 
-def test_every_fault_is_told_and_none_quotes_the_content() -> None:
+def test_every_fault_is_reported_without_quoting_the_content() -> None:
     channel = Channel(
         channel_id="sms",
         required_fields=frozenset({"sender"}),

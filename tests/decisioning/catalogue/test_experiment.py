@@ -1,4 +1,4 @@
-"""Assignment: stable, balanced, independent between experiments, and refused where it would mean nothing."""
+"""Assignment is stable, balanced and independent between experiments; meaningless declarations are refused."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -53,7 +53,7 @@ GOLDEN = [
     "random",
     "on",
     "on",
-]  # of C-0 to C-7; whoever changes it moves customers
+]  # of C-0 to C-7; changing it moves customers between arms
 
 
 def assign(
@@ -80,7 +80,7 @@ def test_the_order_of_declaration_does_not_matter() -> None:
     assert all(assign_arm(turned, customer) == assign_arm(TEST, customer) for customer in CUSTOMERS[:500])
 
 
-def test_growing_an_arm_keeps_those_who_are_in_it() -> None:
+def test_growing_an_arm_keeps_its_customers() -> None:
     before = replace(TEST, arms=(Arm(arm_id="a", share=0.1), Arm(arm_id="b", share=0.9)))
     after = replace(TEST, arms=(Arm(arm_id="a", share=0.3), Arm(arm_id="b", share=0.7)))
     first = {customer for customer in CUSTOMERS if assign_arm(before, customer) == "a"}
@@ -108,7 +108,7 @@ def test_an_arm_without_a_share_gets_nobody() -> None:
 
 
 @pytest.mark.parametrize(("share", "expected"), [(0.0, False), (1.0, True)])
-def test_a_holdout_of_none_or_all_is_exact(share: float, expected: bool) -> None:
+def test_a_holdout_share_of_0_or_1_is_exact(share: float, expected: bool) -> None:
     assert {is_held_out(Holdout(share=share, salt="h"), customer) for customer in CUSTOMERS[:500]} == {expected}
 
 
@@ -165,7 +165,7 @@ def test_a_held_out_customer_is_in_no_experiment() -> None:
         ({"starts_at": datetime.fromisoformat("2026-01-01")}, "times with an offset"),
     ],
 )
-def test_an_experiment_that_would_mean_nothing_is_refused(change: dict[str, object], rule: str) -> None:
+def test_a_meaningless_experiment_is_refused(change: dict[str, object], rule: str) -> None:
     with pytest.raises(InvalidPolicyError, match=rule):
         check_experiments((replace(TEST, **change),), None)
 
@@ -178,7 +178,7 @@ def test_two_experiments_with_one_salt_are_refused(experiment_of: Callable[..., 
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
-def test_a_holdout_share_that_is_none_is_refused(share: float) -> None:
+def test_a_holdout_share_outside_0_to_1_is_refused(share: float) -> None:
     with pytest.raises(InvalidPolicyError, match="share of the holdout"):
         check_experiments((), Holdout(share=share, salt="h"))
 
@@ -201,12 +201,12 @@ def test_experiments_of_a_layer_share_no_customer_and_get_their_traffic() -> Non
 
 
 @pytest.mark.no_cover
-def test_traffic_that_is_not_taken_is_in_no_experiment() -> None:
+def test_unused_traffic_of_a_layer_is_in_no_experiment() -> None:
     share = sum(bool(assign(layered(("a", 0.2), ("b", 0.1)), customer_id=one).arms) for one in CUSTOMERS) / 20_000
     assert abs(share - 0.3) < 0.011  # 3.3 standard deviations
 
 
-def test_a_layer_gives_its_parts_in_the_order_of_names_also_when_one_has_ended() -> None:
+def test_a_layer_assigns_parts_by_name_and_an_ended_experiment_keeps_its_part() -> None:
     shares = layer_shares(layered(("b", 0.5), ("a", 0.2)))
     assert {name: share.spans for name, share in shares.items()} == {"a": ((0.0, 0.2),), "b": ((0.2, 0.7),)}
     tests = layered(("a", 0.2), ("b", 0.5))
@@ -219,14 +219,14 @@ def test_a_layer_gives_its_parts_in_the_order_of_names_also_when_one_has_ended()
 
 
 @pytest.mark.no_cover
-def test_the_place_in_a_layer_says_nothing_about_the_arm() -> None:
+def test_the_position_in_a_layer_is_independent_of_the_arm() -> None:
     tests = layered(("a", 0.5), ("b", 0.5))
     arms = Counter(arm for customer in CUSTOMERS for arm in assign(tests, customer_id=customer).arms.values())
     assert sum((arms[arm.arm_id] - arm.share * 20_000) ** 2 / (arm.share * 20_000) for arm in TEST.arms) < 13.8
 
 
 @pytest.mark.no_cover
-def test_an_experiment_without_a_layer_and_less_than_all_traffic_has_a_layer_of_its_own() -> None:
+def test_an_experiment_on_part_of_the_traffic_without_a_layer_gets_its_own_layer() -> None:
     alone = replace(TEST, traffic=0.4)
     inside = [customer for customer in CUSTOMERS if assign((alone,), customer_id=customer).arms]
     assert abs(len(inside) / 20_000 - 0.4) < 0.0115
@@ -236,7 +236,7 @@ def test_an_experiment_without_a_layer_and_less_than_all_traffic_has_a_layer_of_
     assert abs(both / 20_000 - 0.16) < 0.0086  # independent of each other
 
 
-def test_a_layer_with_more_than_all_traffic_or_two_kinds_of_units_is_refused() -> None:
+def test_a_layer_over_100_percent_or_with_mixed_units_is_refused() -> None:
     check_experiments(layered(("a", 0.1), ("b", 0.2), ("c", 0.7)), None)
     with pytest.raises(InvalidPolicyError, match=r"traffic of layer mail must sum to at most 1, got 1\.1 with b"):
         check_experiments(layered(("a", 0.6), ("b", 0.5)), None)
@@ -245,7 +245,7 @@ def test_a_layer_with_more_than_all_traffic_or_two_kinds_of_units_is_refused() -
         check_experiments(mixed, None)
 
 
-def test_a_household_is_in_one_arm_and_who_has_none_is_one() -> None:
+def test_a_household_is_in_one_arm_and_a_customer_without_one_counts_as_a_household() -> None:
     test = replace(TEST, unit=AssignedUnit.HOUSEHOLD)
     homes = {assign((test,), customer_id=one, household_id="H-1").arms["mail"] for one in CUSTOMERS[:200]}
     assert homes == {assign_arm(TEST, unit_id(AssignedUnit.HOUSEHOLD, "C-1", "H-1"))}
@@ -253,7 +253,7 @@ def test_a_household_is_in_one_arm_and_who_has_none_is_one() -> None:
     assert assign((TEST,), customer_id="C-1", household_id="H-1").arms == {"mail": assign_arm(TEST, "C-1")}
 
 
-def test_without_a_profile_nobody_knows_the_household_so_tests_of_households_pass_over() -> None:
+def test_without_a_profile_household_experiments_are_skipped() -> None:
     tests = (TEST, replace(TEST, experiment_id="home", salt="home", unit=AssignedUnit.HOUSEHOLD))
     programme = ProgrammeHoldout(
         programme_id="p", share=1.0, salt="p", goals=frozenset({"loyalty"}), unit=AssignedUnit.HOUSEHOLD
@@ -269,7 +269,7 @@ def test_without_a_profile_nobody_knows_the_household_so_tests_of_households_pas
     assert list(found.arms) == ["mail"]
 
 
-def test_holdouts_take_customers_or_households() -> None:
+def test_holdouts_assign_customers_or_households() -> None:
     holdout = Holdout(share=0.5, salt="h", unit=AssignedUnit.HOUSEHOLD)
     one_home = {assign((), holdout, customer_id=one, household_id="H-1").is_held_out for one in CUSTOMERS[:100]}
     assert len(one_home) == 1
@@ -311,7 +311,7 @@ def test_customers_in_a_programme_holdout_stay_in_experiments() -> None:
         ({"goals": frozenset()}, "programme holdout loyalty must name an offer, goal or department"),
     ],
 )
-def test_a_programme_holdout_that_would_mean_nothing_is_refused(change: dict[str, Any], rule: str) -> None:
+def test_a_meaningless_programme_holdout_is_refused(change: dict[str, Any], rule: str) -> None:
     with pytest.raises(InvalidPolicyError, match=rule):
         check_experiments((), None, (replace(PROGRAMME, **change),))
 
@@ -321,7 +321,7 @@ def test_two_programmes_with_one_salt_are_refused() -> None:
         check_experiments((), None, (PROGRAMME, replace(PROGRAMME, programme_id="twin")))
 
 
-def test_what_is_kept_back_can_be_told_and_freed() -> None:
+def test_an_assignment_says_whether_it_holds_messages_back_and_can_be_freed() -> None:
     arms = (Arm(arm_id="off", share=1.0, policy=ArmPolicy.SILENCE), Arm(arm_id="on", share=0.0))
     silent = assign((replace(TEST, arms=arms),), customer_id="C-1")
     random = assign((replace(TEST, arms=(replace(arms[0], policy=ArmPolicy.RANDOM), arms[1])),), customer_id="C-1")
@@ -334,7 +334,7 @@ def test_what_is_kept_back_can_be_told_and_freed() -> None:
     assert random.freed() == random
 
 
-def test_serving_learns_which_model_to_score_with_before_it_scores(
+def test_the_model_to_score_with_is_known_before_scoring(
     plain_policy: Policy, experiment_of: Callable[..., Experiment]
 ) -> None:
     arms = (
@@ -358,7 +358,7 @@ def test_serving_learns_which_model_to_score_with_before_it_scores(
         consents=(),
         household_id="H-1",
     )
-    assert policy.model_alias(request, customer, NOW) == "other"  # the first name of several has its way
+    assert policy.model_alias(request, customer, NOW) == "other"  # the first experiment by name wins
     assert policy.model_alias(request, None, NOW) == "challenger"
     assert plain_policy.model_alias(request, customer, NOW) is None
 
@@ -368,7 +368,7 @@ def with_spans(**spans: Any) -> Experiment:
     return replace(TEST, arms=arms)
 
 
-def test_ranges_that_arms_were_given_count_and_not_the_order_of_names() -> None:
+def test_declared_ranges_of_arms_override_the_order_of_names() -> None:
     given = with_spans(off=((0.5, 1.0),), on=((0.0, 0.5),))
     first = with_spans(off=None, on=None)
     assert all(assign_arm(given, one) != assign_arm(first, one) for one in CUSTOMERS[:500])
@@ -377,7 +377,7 @@ def test_ranges_that_arms_were_given_count_and_not_the_order_of_names() -> None:
         check_experiments((with_spans(off=((0.5, 1.0),), on=((0.0, 0.4),)),), None)
 
 
-def test_a_part_of_a_layer_that_was_given_counts_and_not_the_order_of_names() -> None:
+def test_a_declared_part_of_a_layer_overrides_the_order_of_names() -> None:
     a, b = layered(("a", 0.2), ("b", 0.5))
     given = layer_shares((replace(a, part=((0.5, 0.7),)), replace(b, part=((0.0, 0.5),))))
     assert {name: share.spans for name, share in given.items()} == {"a": ((0.5, 0.7),), "b": ((0.0, 0.5),)}

@@ -1,4 +1,4 @@
-"""Action probabilities: a distribution in every case, with the floor where it can be kept."""
+"""Action probabilities: always a distribution, with the floor wherever it fits."""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -81,7 +81,7 @@ def test_without_exploration_the_best_is_certain() -> None:
     assert action_probabilities(Exploration(), count=3, best=1).tolist() == [0.0, 1.0, 0.0]
 
 
-def test_the_floor_lifts_what_epsilon_leaves_too_low() -> None:
+def test_the_floor_raises_probabilities_that_epsilon_leaves_too_low() -> None:
     exploration = Exploration(epsilon=0.16, min_probability=0.05)
     assert action_probabilities(exploration, count=4, best=0) == pytest.approx((0.85, 0.05, 0.05, 0.05))
 
@@ -93,7 +93,7 @@ def test_the_floor_lifts_what_epsilon_leaves_too_low() -> None:
     floor=FLOORS,
     count=st.integers(2, 300),
 )
-def test_a_floor_takes_no_more_than_its_share_of_any_kind(
+def test_the_floor_never_takes_more_than_its_share_whatever_the_kind(
     kind: ExplorationKind, epsilon: float, floor: float, count: int
 ) -> None:
     plain = Exploration(kind=kind, epsilon=epsilon)
@@ -119,26 +119,26 @@ def test_silence_alone_is_certain() -> None:
 
 
 @pytest.mark.parametrize(("count", "best"), [(3, 3), (3, -1), (0, 0)])
-def test_a_best_that_is_not_there_is_refused(count: int, best: int) -> None:
+def test_a_best_index_out_of_range_is_refused(count: int, best: int) -> None:
     with pytest.raises(InvalidInputError, match="best must be in"):
         action_probabilities(Exploration(), count=count, best=best)
 
 
 @pytest.mark.parametrize("epsilon", [-0.1, 1.1, float("nan"), float("inf")])
-def test_an_epsilon_that_is_no_share_is_refused(epsilon: float) -> None:
+def test_an_epsilon_outside_0_to_1_is_refused(epsilon: float) -> None:
     with pytest.raises(InvalidPolicyError, match="epsilon must be in"):
         check_exploration(Exploration(epsilon=epsilon))
 
 
 @pytest.mark.parametrize("floor", [-0.1, 1.0, float("nan")])
-def test_a_floor_that_is_no_probability_is_refused(floor: float) -> None:
+def test_an_invalid_floor_is_refused(floor: float) -> None:
     with pytest.raises(InvalidPolicyError, match="min_probability must be in"):
         check_exploration(Exploration(min_probability=floor))
 
 
 @settings(max_examples=100, deadline=None)
 @given(epsilon=SHARES, floor=FLOORS, count=COUNTS, uniform=st.floats(0, 1, exclude_max=True))
-def test_a_draw_never_chooses_what_has_no_chance(epsilon: float, floor: float, count: int, uniform: float) -> None:
+def test_a_draw_never_chooses_a_probability_of_0(epsilon: float, floor: float, count: int, uniform: float) -> None:
     exploration = Exploration(epsilon=epsilon, min_probability=floor)
     probabilities = action_probabilities(exploration, count=count, best=count // 2)
     assert probabilities[draw(probabilities, uniform)] > 0
@@ -178,7 +178,7 @@ KINDS = st.sampled_from(ExplorationKind)
 
 @st.composite
 def contests(draw_from: st.DrawFn) -> tuple[Contender, ...]:
-    """Silence and up to a dozen messages of up to five offers; evidence is that of the offer."""
+    """Silence and up to a dozen messages of up to five offers; evidence is counted per offer."""
     evidence = draw_from(st.lists(st.integers(0, 500), min_size=5, max_size=5))
     offers = draw_from(st.lists(st.integers(0, 4), max_size=12))
     messages = [Contender(draw_from(NUMBERS), f"o{offer}", evidence[offer]) for offer in offers]
@@ -210,7 +210,7 @@ def offer_totals(contenders: tuple[Contender, ...], probabilities: FloatArray) -
 
 @settings(max_examples=300, deadline=None)
 @given(exploration=EXPLORATIONS, contenders=contests(), way=st.sampled_from(["explore", "plan", "random"]))
-def test_every_kind_gives_a_distribution_that_no_floor_lifts_above_a_ramp(
+def test_every_kind_gives_a_distribution_and_no_floor_exceeds_a_ramp(
     exploration: Exploration, contenders: tuple[Contender, ...], way: str
 ) -> None:
     best = best_in(contenders)
@@ -229,9 +229,7 @@ def test_every_kind_gives_a_distribution_that_no_floor_lifts_above_a_ramp(
 
 @settings(max_examples=200, deadline=None)
 @given(exploration=EXPLORATIONS, contenders=contests())
-def test_the_floor_holds_for_every_kind_where_nothing_ramps(
-    exploration: Exploration, contenders: tuple[Contender, ...]
-) -> None:
+def test_without_a_ramp_every_kind_keeps_the_floor(exploration: Exploration, contenders: tuple[Contender, ...]) -> None:
     probabilities = explore(replace(exploration, ramp=Ramp()), lined_up(*contenders), best=best_in(contenders))
     assert min(probabilities) >= min(exploration.min_probability, exploration.floor_share / len(contenders)) * (
         1 - 1e-9
@@ -241,7 +239,7 @@ def test_the_floor_holds_for_every_kind_where_nothing_ramps(
 @settings(max_examples=300, deadline=None)
 @given(contenders=contests(), scale=st.floats(1e-6, 1e6))
 def test_inverse_gap_weighting_is_exact(contenders: tuple[Contender, ...], scale: float) -> None:
-    """Other implementations are known for negative numbers here, where the gaps are far apart."""
+    """Other implementations return negative probabilities here when the gaps differ widely."""
     count, best = len(contenders), best_in(contenders)
     probabilities = gap_probabilities(scale, lined_up(*contenders).priority_minor, best=best)
     top = contenders[best].priority_minor
@@ -259,12 +257,12 @@ def test_a_gap_of_one_scale_halves_the_probability() -> None:
 
 
 @pytest.mark.parametrize("best", [-1, 3])
-def test_inverse_gap_weighting_around_what_is_not_there_is_refused(best: int) -> None:
+def test_inverse_gap_weighting_refuses_an_index_out_of_range(best: int) -> None:
     with pytest.raises(InvalidInputError, match="best must be in"):
         gap_probabilities(1.0, np.zeros(3), best=best)
 
 
-def test_thompson_sampling_knows_more_with_evidence() -> None:
+def test_thompson_sampling_explores_less_with_more_evidence() -> None:
     exploration = Exploration(kind=ExplorationKind.THOMPSON, prior_deviation_minor=100.0)
     chances = [
         float(explore(exploration, lined_up(Contender(0.0), Contender(50.0, "new", evidence)), best=1)[1])
@@ -275,7 +273,7 @@ def test_thompson_sampling_knows_more_with_evidence() -> None:
     assert chances == pytest.approx(expected, abs=1e-9)
 
 
-def test_a_new_offer_ramps_with_its_evidence_and_all_its_messages_together() -> None:
+def test_a_new_offer_ramps_up_with_its_evidence_all_its_messages_together() -> None:
     ramp = Ramp(needed=200, start_share=0.05)
     exploration = Exploration(ramp=ramp)
     for evidence, cap in ((0, 0.05), (100, 0.525), (199, 0.99525), (200, 1.0)):
@@ -292,7 +290,7 @@ def test_a_new_offer_ramps_with_its_evidence_and_all_its_messages_together() -> 
     assert even == pytest.approx((0.95, 0.05 / 3, 0.05 / 3, 0.05 / 3))
 
 
-def test_what_a_ramp_cuts_goes_to_silence_where_nothing_known_is_better() -> None:
+def test_probability_cut_by_a_ramp_goes_to_silence_if_no_known_offer_is_better() -> None:
     exploration = Exploration(ramp=Ramp(needed=10, start_share=0.1))
     contenders = (Contender(0.0), Contender(90.0, "new"), Contender(-1.0, "known", 10))
     assert explore(exploration, lined_up(*contenders), best=1) == pytest.approx((0.9, 0.1, 0.0))
@@ -319,6 +317,6 @@ def test_a_plan_leaves_only_floor_and_epsilon_to_chance() -> None:
         ({"ramp": Ramp(start_share=float("nan"))}, "start_share of the ramp must be in"),
     ],
 )
-def test_scales_and_ramps_that_mean_nothing_are_refused(change: dict[str, Any], rule: str) -> None:
+def test_meaningless_scales_and_ramps_are_refused(change: dict[str, Any], rule: str) -> None:
     with pytest.raises(InvalidPolicyError, match=rule):
         check_exploration(Exploration(**change))

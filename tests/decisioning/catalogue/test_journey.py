@@ -1,4 +1,4 @@
-"""Stages: the first entry rule that holds, and no guess where features are away."""
+"""Stages: the first entry rule that holds; without features no stage is guessed."""
 
 import pytest
 
@@ -33,30 +33,30 @@ def test_the_first_rule_that_holds_names_the_stage(facts: dict[str, float], stag
     assert (found.stage_id, found.is_known) == (stage, True)
 
 
-def test_no_rule_that_holds_is_no_stage() -> None:
+def test_if_no_rule_holds_there_is_no_stage() -> None:
     found = standing(compile_stages((NEW, ACTIVE)), {"customer_tenure_days": 90.0, "purchase_count_90d": float("nan")})
     assert (found.stage_id, found.is_known) == (None, True)
     assert standing((), {}).stage_id is None
 
 
-def test_without_features_nobody_falls_through_to_the_stage_that_takes_everybody() -> None:
+def test_without_features_no_customer_falls_through_to_the_stage_for_everybody() -> None:
     found = standing(compile_stages((NEW, ACTIVE, LAPSED)), {"customer.age": 40})
     assert (found.stage_id, found.is_known) == (None, False)
 
 
-def test_a_rule_over_a_feature_that_was_not_read_ends_the_search_while_one_without_a_value_does_not() -> None:
+def test_a_feature_that_was_not_read_ends_the_search_and_a_missing_value_does_not() -> None:
     stages = compile_stages((NEW, ACTIVE, LAPSED))
     assert standing(stages, {"customer_tenure_days": 90.0}).is_known is False
     facts = {"customer_tenure_days": 90.0, "purchase_count_90d": float("nan")}
     assert standing(stages, facts).stage_id == "lapsed"
 
 
-def test_without_features_a_stage_that_needs_none_is_still_told() -> None:
+def test_without_features_a_stage_that_needs_none_is_still_found() -> None:
     found = standing(compile_stages((MINOR, NEW, LAPSED)), {"customer.age": 17})
     assert (found.stage_id, found.is_known) == ("minor", True)
 
 
-def test_who_is_not_profiled_falls_through_no_rule_over_what_they_just_did() -> None:
+def test_without_profiling_a_rule_over_behaviour_ends_the_search() -> None:
     browsing = _stage("browsing", "live.browse_count_1h", Comparison.AT_LEAST, 1)
     facts = {"live.browse_count_1h": 2.0}
     assert standing(compile_stages((browsing, LAPSED)), facts).stage_id == "browsing"
@@ -69,7 +69,7 @@ def test_an_entry_rule_that_could_never_be_true_is_refused() -> None:
         compile_stages((_stage("odd", "x", Comparison.IS_MISSING, 3),))
 
 
-def test_a_stage_that_an_event_named_comes_before_every_rule() -> None:
+def test_a_stage_set_by_an_event_comes_before_every_rule() -> None:
     facts = {"customer_tenure_days": 10.0, "purchase_count_90d": 3.0}
     stages = compile_stages((NEW, ACTIVE, LAPSED))
     assert standing(stages, facts, moved_to="lapsed").stage_id == "lapsed"
@@ -77,12 +77,12 @@ def test_a_stage_that_an_event_named_comes_before_every_rule() -> None:
     assert (unread.stage_id, unread.is_known) == ("active", True)
 
 
-def test_a_stage_that_is_not_declared_moves_nobody() -> None:
+def test_an_undeclared_stage_moves_no_customer() -> None:
     facts = {"customer_tenure_days": 10.0}
     assert standing(compile_stages((NEW, LAPSED)), facts, moved_to="retired").stage_id == "new"
 
 
-def test_a_rule_that_looks_at_features_among_other_things_cannot_be_checked_without_them() -> None:
+def test_a_rule_that_uses_a_feature_cannot_be_checked_without_features() -> None:
     for fact in ("purchase_count_90d", "live.browse_count_1h"):
         both = AllOf(
             parts=(

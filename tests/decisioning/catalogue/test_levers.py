@@ -1,4 +1,4 @@
-"""Levers: somebody answers for each, each ends, and they weigh only what they are for."""
+"""Levers: each has an owner and a last day, and changes only the messages it names."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -46,7 +46,7 @@ def entry(decision: Decision, key: str = "ten-percent/push/plain") -> Evaluated:
         (LeverScope.OFFER, "free-coffee", {"free-coffee"}),
     ],
 )
-def test_a_lever_weighs_what_it_is_for_and_nothing_else(
+def test_a_lever_weights_only_the_messages_it_names(
     plain_catalogue: Catalogue, inputs_of: MakeInputs, scope: LeverScope, of: str, weighted: set[str]
 ) -> None:
     decision = decided(plain_catalogue, inputs_of, replace(LEVER, scope=scope, of=of))
@@ -54,21 +54,21 @@ def test_a_lever_weighs_what_it_is_for_and_nothing_else(
     assert found == weighted
 
 
-def test_a_lever_on_a_channel_weighs_that_channel(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
+def test_a_lever_on_a_channel_weights_that_channel(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
     decision = decided(plain_catalogue, inputs_of, replace(LEVER, scope=LeverScope.CHANNEL, of="email"))
     found = {one.message_key.split("/")[1] for one in decision.evaluated if one.business_weight == 1.5}
     assert found == {"email"}
 
 
 @pytest.mark.parametrize(("age", "weight"), [(timedelta(0), 1.0), (timedelta(seconds=-1), 1.5)])
-def test_a_lever_counts_one_from_the_moment_it_expires(
+def test_a_lever_has_weight_1_from_the_moment_it_expires(
     plain_catalogue: Catalogue, inputs_of: MakeInputs, age: timedelta, weight: float
 ) -> None:
     decision = decided(plain_catalogue, inputs_of, LEVER, now=LEVER.expires_at + age)
     assert entry(decision).business_weight == weight
 
 
-def test_a_lever_with_a_rule_is_a_context_weight_where_the_rule_holds(
+def test_a_lever_with_a_rule_is_a_context_weight_if_the_rule_holds(
     plain_catalogue: Catalogue, inputs_of: MakeInputs, features_of: Callable[..., Any]
 ) -> None:
     levers = (replace(LEVER, when=BUSY), replace(LEVER, lever_id="more", factor=2.0))
@@ -87,14 +87,14 @@ def test_a_lever_with_a_rule_is_a_context_weight_where_the_rule_holds(
         Compare(fact="stage", comparison=Comparison.IS_MISSING, value=True),
     ],
 )
-def test_a_rule_that_cannot_be_checked_weighs_nothing_whichever_way_it_points(
+def test_a_lever_whose_rule_cannot_be_checked_has_weight_1(
     plain_catalogue: Catalogue, inputs_of: MakeInputs, when: Predicate
 ) -> None:
     decision = decided(plain_catalogue, inputs_of, replace(LEVER, when=when), features=None)
     assert entry(decision).context_weight == 1.0
 
 
-def test_levers_multiply_up_to_the_largest_weight(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
+def test_levers_multiply_up_to_the_maximum_weight(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
     levers = [replace(LEVER, lever_id=f"l{index}", factor=1e4) for index in range(3)]
     found = entry(decided(plain_catalogue, inputs_of, *levers))
     assert found.business_weight == LARGEST_WEIGHT
@@ -122,7 +122,7 @@ def test_an_arm_may_decide_without_levers(
         ({"expires_at": datetime.fromisoformat("2026-12-31")}, "expiry of lever push-loyalty must be a time with an"),
     ],
 )
-def test_a_lever_that_nobody_answers_for_or_that_is_no_weight_is_refused(
+def test_a_lever_without_an_owner_or_with_an_invalid_factor_is_refused(
     plain_catalogue: Catalogue, change: dict[str, Any], rule: str
 ) -> None:
     with pytest.raises(InvalidPolicyError, match=rule):
@@ -130,11 +130,11 @@ def test_a_lever_that_nobody_answers_for_or_that_is_no_weight_is_refused(
 
 
 @pytest.mark.parametrize("scope", list(LeverScope))
-def test_a_lever_on_what_is_not_declared_is_refused(plain_catalogue: Catalogue, scope: LeverScope) -> None:
+def test_a_lever_on_an_undeclared_target_is_refused(plain_catalogue: Catalogue, scope: LeverScope) -> None:
     with pytest.raises(UnknownNameError, match=f"{scope} of lever push-loyalty must be a known name, got 'lojalty'"):
         Policy(replace(plain_catalogue, levers=(replace(LEVER, scope=scope, of="lojalty"),)))
 
 
-def test_two_levers_of_one_name_are_refused(plain_catalogue: Catalogue) -> None:
+def test_two_levers_with_the_same_id_are_refused(plain_catalogue: Catalogue) -> None:
     with pytest.raises(InvalidPolicyError, match="lever push-loyalty must have a name of its own"):
         Policy(replace(plain_catalogue, levers=(LEVER, LEVER)))

@@ -1,4 +1,4 @@
-"""What all customers share: periods that survive daylight saving, counters, refusals, prices."""
+"""Limits that all customers share: periods across daylight saving, counters, refusals, prices."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -78,7 +78,7 @@ def shop(shop_catalogue: Catalogue) -> Shop:
         (Period.HOUR, "Asia/Kathmandu", NOW, "2026-11-04T11:15Z"),
     ],
 )
-def test_periods_are_those_of_the_limit_s_own_zone(period: Period, zone: str, at: datetime, key: str) -> None:
+def test_periods_follow_the_zone_of_the_limit(period: Period, zone: str, at: datetime, key: str) -> None:
     assert period_key(period, zone, at) == key
 
 
@@ -100,7 +100,7 @@ def test_an_hour_that_clocks_show_twice_is_two_hours() -> None:
         (Period.MONTH, datetime(2026, 12, 31, 23, tzinfo=UTC)),
     ],
 )
-def test_a_period_ends_where_the_next_begins(period: Period, ends_at: datetime | None) -> None:
+def test_a_period_ends_when_the_next_begins(period: Period, ends_at: datetime | None) -> None:
     at = datetime(2026, 12, 31, 12, 20, 5, 7, tzinfo=UTC)
     assert period_ends_at(period, "Europe/Berlin", at) == ends_at
 
@@ -111,7 +111,7 @@ moments = st.integers(0, 366 * 1440).map(lambda minutes: datetime(2026, 1, 1, tz
 
 @settings(max_examples=200, deadline=None)
 @given(period=st.sampled_from([each for each in Period if each is not Period.TOTAL]), zone=zones, at=moments)
-def test_the_end_of_a_period_is_the_first_moment_of_another(period: Period, zone: str, at: datetime) -> None:
+def test_the_end_of_a_period_is_the_first_moment_of_the_next(period: Period, zone: str, at: datetime) -> None:
     ends_at = period_ends_at(period, zone, at)
     assert ends_at is not None
     assert ends_at > at
@@ -120,12 +120,12 @@ def test_the_end_of_a_period_is_the_first_moment_of_another(period: Period, zone
         assert period_key(period, zone, ends_at - TICK) == period_key(period, zone, at)
 
 
-def test_where_clocks_show_midnight_twice_the_new_month_begins_at_the_first() -> None:
+def test_if_clocks_show_midnight_twice_the_new_month_begins_at_the_first() -> None:
     october = datetime(2026, 10, 1, 4, tzinfo=UTC)
     assert period_ends_at(Period.MONTH, "America/Havana", october) == datetime(2026, 11, 1, 4, tzinfo=UTC)
 
 
-def test_a_period_in_no_zone_is_refused() -> None:
+def test_a_period_without_a_valid_zone_is_refused() -> None:
     with pytest.raises(InvalidInputError, match="IANA"):
         period_key(Period.DAY, "Europe/Bonn", NOW)
 
@@ -133,7 +133,7 @@ def test_a_period_in_no_zone_is_refused() -> None:
 # --- counters and uses
 
 
-def test_a_message_uses_what_it_falls_under(shop: Shop) -> None:
+def test_a_message_uses_every_limit_it_falls_under(shop: Shop) -> None:
     catalogue = shop(CALLS, BUDGET, shares=(SHARE,))
     assert uses(catalogue, CALL, 300.0, NOW) == {
         "limit:calls:2026-11-04": 1.0,
@@ -145,7 +145,7 @@ def test_a_message_uses_what_it_falls_under(shop: Shop) -> None:
     assert uses(catalogue, care, 0.0, NOW) == {"share:most:2026-11-04:all": 1.0}
 
 
-def test_what_costs_nothing_uses_no_budget(shop: Shop) -> None:
+def test_a_message_without_cost_uses_no_budget(shop: Shop) -> None:
     assert uses(shop(BUDGET), CALL, 0.0, NOW) == {}
     assert SharedUse(shop(BUDGET), CALL, 0.0).ceilings(Supply(), NOW) == {}
 
@@ -160,7 +160,7 @@ def test_what_costs_nothing_uses_no_budget(shop: Shop) -> None:
         (LimitScope.OFFER, "coffee"),
     ],
 )
-def test_a_limit_is_for_the_value_it_names_or_for_each_alone(shop: Shop, scope: LimitScope, value: str) -> None:
+def test_a_limit_counts_the_value_it_names_or_each_value_separately(shop: Shop, scope: LimitScope, value: str) -> None:
     named = Limit(limit_id="l", scope=scope, of=value, amount=1)
     assert uses(shop(named), CALL, 1.0, NOW) == {"limit:l:total": 1.0}
     assert uses(shop(replace(named, of="other")), CALL, 1.0, NOW) == {}
@@ -174,7 +174,7 @@ def test_a_limit_on_everything_counts_everything(shop: Shop) -> None:
     assert total_counter_name(SHARE, NOW) == "share:most:2026-11-04:all"
 
 
-def test_a_limit_holds_only_while_it_lives(shop: Shop) -> None:
+def test_a_limit_applies_only_between_its_start_and_end(shop: Shop) -> None:
     limit = replace(CALLS, amount=0, starts_at=NOW, ends_at=NOW + timedelta(hours=2))
     moments = (NOW - TICK, NOW, NOW + timedelta(hours=2) - TICK, NOW + timedelta(hours=2))
     full = [SharedUse(shop(limit), CALL, 1.0).refusal(Supply(), at) is not None for at in moments]
@@ -197,7 +197,7 @@ def test_after_the_cut_off_a_letter_uses_the_next_day_s_run(shop: Shop) -> None:
 # --- refusals
 
 
-def test_a_full_capacity_says_so_and_opens_with_the_next_period(shop: Shop) -> None:
+def test_a_full_capacity_is_refused_until_the_next_period(shop: Shop) -> None:
     catalogue = shop(CALLS)
     assert SharedUse(catalogue, CALL, 300.0).refusal(Supply(used={"limit:calls:2026-11-04": 1.0}), NOW) is None
     assert SharedUse(catalogue, CALL, 300.0).refusal(Supply(used={"limit:calls:2026-11-04": 2.0}), NOW) == (
@@ -208,7 +208,7 @@ def test_a_full_capacity_says_so_and_opens_with_the_next_period(shop: Shop) -> N
     assert SharedUse(catalogue, replace(CALL, channel_id="email"), 0.0).refusal(Supply(), NOW) is None
 
 
-def test_a_budget_pays_as_long_as_the_whole_contact_fits(shop: Shop) -> None:
+def test_a_budget_pays_only_if_the_whole_contact_fits(shop: Shop) -> None:
     catalogue = shop(BUDGET)
     assert SharedUse(catalogue, CALL, 300.0).refusal(Supply(used={"limit:q4:total": 700.0}), NOW) is None
     assert SharedUse(catalogue, CALL, 300.0).refusal(Supply(used={"limit:q4:total": 700.01}), NOW) == (
@@ -226,7 +226,7 @@ def test_many_small_costs_spend_a_budget_to_the_last_cent(shop: Shop) -> None:
     assert SharedUse(shop(tenths), CALL, 0.1).refusal(Supply(used={"limit:q4:total": used + 0.1}), NOW) is not None
 
 
-def test_an_amount_of_0_closes_for_good_even_what_costs_nothing(shop: Shop) -> None:
+def test_an_amount_of_0_refuses_everything_for_good_even_free_messages(shop: Shop) -> None:
     closed = replace(CALLS, amount=0)
     assert SharedUse(shop(closed), CALL, 1.0).refusal(Supply(), NOW) == (
         Exclusion.CAPACITY_FULL,
@@ -236,7 +236,7 @@ def test_an_amount_of_0_closes_for_good_even_what_costs_nothing(shop: Shop) -> N
     assert SharedUse(shop(replace(BUDGET, amount=0.0)), CALL, 0.0).refusal(Supply(), NOW) is not None
 
 
-def test_of_several_the_one_that_lasts_longest_is_told(shop: Shop) -> None:
+def test_of_several_full_limits_the_longest_lasting_is_reported(shop: Shop) -> None:
     spent = Supply(used={"limit:calls:2026-11-04": 9.0, "limit:q4:total": 1000.0})
     for limits in ((CALLS, BUDGET), (BUDGET, CALLS)):
         refusal = SharedUse(shop(*limits), CALL, 300.0).refusal(spent, NOW)
@@ -249,7 +249,7 @@ def test_of_several_the_one_that_lasts_longest_is_told(shop: Shop) -> None:
     assert refusal[1].startswith("limit weekly")
 
 
-def test_a_department_may_have_its_share_and_a_little_more_while_the_period_is_young(shop: Shop) -> None:
+def test_a_department_gets_its_share_plus_the_declared_slack(shop: Shop) -> None:
     catalogue = shop(shares=(SHARE,))
 
     def used(own: float, total: float) -> Supply:
@@ -288,7 +288,7 @@ def test_a_full_run_opens_just_after_the_cut_off_before_the_next(shop: Shop) -> 
 
 @settings(max_examples=100, deadline=None)
 @given(period=st.sampled_from(list(Period)), zone=zones, at=moments, channel_id=st.sampled_from(["call", "letter"]))
-def test_at_the_moment_that_is_told_the_message_falls_to_another_period_and_not_before(
+def test_the_message_falls_into_another_period_at_the_stated_moment_and_not_before(
     shop: Shop, period: Period, zone: str, at: datetime, channel_id: str
 ) -> None:
     touch = replace(CALL, channel_id=channel_id)
@@ -311,7 +311,7 @@ def test_at_the_moment_that_is_told_the_message_falls_to_another_period_and_not_
 # --- ceilings and prices
 
 
-def test_ceilings_are_what_a_commit_must_not_pass(shop: Shop) -> None:
+def test_a_commit_must_stay_below_the_ceilings(shop: Shop) -> None:
     catalogue = shop(CALLS, BUDGET, shares=(SHARE, replace(SHARE, share_id="free", max_share=1.0)))
     supply = Supply(used={"share:most:2026-11-04:all": 7.0})
     found = SharedUse(catalogue, CALL, 300.0).ceilings(supply, NOW)
@@ -332,7 +332,7 @@ def test_ceilings_are_what_a_commit_must_not_pass(shop: Shop) -> None:
     ),
     cost=st.sampled_from([0.1, 300.0]),
 )
-def test_what_is_not_refused_keeps_every_ceiling_and_what_is_refused_breaks_one(
+def test_a_message_is_refused_exactly_if_it_would_exceed_a_ceiling(
     shop: Shop, used: dict[str, float], cost: float
 ) -> None:
     catalogue, supply = shop(CALLS, BUDGET, shares=(SHARE,)), Supply(used=used)
@@ -341,7 +341,7 @@ def test_what_is_not_refused_keeps_every_ceiling_and_what_is_refused_breaks_one(
     assert is_kept is (SharedUse(catalogue, CALL, cost).refusal(supply, NOW) is None)
 
 
-def test_the_shadow_price_is_what_a_message_uses_at_what_it_is_worth(shop: Shop) -> None:
+def test_the_shadow_price_adds_up_each_use_times_its_price(shop: Shop) -> None:
     catalogue = shop(CALLS, BUDGET, shares=(SHARE,))
     prices = Supply(prices_minor={"calls": 40.0, "q4": 0.5, "most": -15.0})
     assert SharedUse(catalogue, CALL, 300.0).shadow_minor(prices, NOW) == 40 + 150 - 15
@@ -352,7 +352,7 @@ def test_the_shadow_price_is_what_a_message_uses_at_what_it_is_worth(shop: Shop)
     assert SharedUse(catalogue, CALL, 300.0).shadow_minor(Supply(prices_minor={"other": 1.0}), NOW) == 0
 
 
-def test_where_each_value_is_limited_alone_each_has_its_own_price(shop: Shop) -> None:
+def test_if_each_value_is_limited_separately_each_has_its_own_price(shop: Shop) -> None:
     alone = shop(replace(CALLS, of=None))
     assert price_name(alone.limits[0], "call") == "calls:call"
     assert price_name(CALLS, "call") == "calls"
@@ -367,7 +367,7 @@ def test_where_each_value_is_limited_alone_each_has_its_own_price(shop: Shop) ->
 # --- the check
 
 
-def test_sound_limits_pass() -> None:
+def test_valid_limits_pass() -> None:
     check_limits((), ())
     life = replace(CALLS, limit_id="life", starts_at=NOW, ends_at=NOW + TICK, amount=0)
     check_limits((CALLS, BUDGET, life), (SHARE, replace(SHARE, share_id="least", min_share=0.5)))
@@ -400,8 +400,6 @@ def test_sound_limits_pass() -> None:
         ),
     ],
 )
-def test_limits_that_cannot_work_are_refused(
-    limits: tuple[Limit, ...], shares: tuple[DepartmentShare, ...], words: str
-) -> None:
+def test_invalid_limits_are_refused(limits: tuple[Limit, ...], shares: tuple[DepartmentShare, ...], words: str) -> None:
     with pytest.raises(InvalidPolicyError, match=words):
         check_limits(limits, shares)

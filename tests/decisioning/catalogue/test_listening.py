@@ -1,4 +1,4 @@
-"""What to listen for: refused where it could not be heard; and an offer that asks what is known is not sent."""
+"""Listening: invalid thresholds are refused, and an offer that asks for known facts is not sent."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,12 +23,12 @@ from decisioning.policy import Policy, decide
         Listening(low_scores={"csat": 0.0}),
     ],
 )
-def test_the_core_refuses_what_cannot_be_heard(listening: Listening) -> None:
+def test_the_core_refuses_invalid_listening_settings(listening: Listening) -> None:
     with pytest.raises(InvalidPolicyError):
         check_listening(listening)
 
 
-def test_a_policy_refuses_a_catalogue_that_listens_wrongly(plain_catalogue: Catalogue) -> None:
+def test_a_policy_refuses_a_catalogue_with_invalid_listening_settings(plain_catalogue: Catalogue) -> None:
     with pytest.raises(InvalidPolicyError, match="negative_below"):
         Policy(replace(plain_catalogue, listening=Listening(negative_below=1.0, positive_above=0.0)))
     check_listening(Listening(low_scores={"nps": 0.0, "csat": 5.0, "effort": 7.0}))
@@ -45,7 +45,7 @@ def test_a_policy_refuses_a_catalogue_that_listens_wrongly(plain_catalogue: Cata
         ({"region": "north"}, set[str](), False),
     ],
 )
-def test_an_offer_is_refused_where_everything_that_it_asks_is_known(
+def test_an_offer_is_refused_if_all_it_asks_for_is_known(
     plain_catalogue: Catalogue,
     inputs_of: Callable[..., Inputs],
     attributes: dict[str, object],
@@ -68,7 +68,7 @@ def test_an_offer_is_refused_where_everything_that_it_asks_is_known(
     assert all(", ".join(sorted(asks)) in one for one in details)
 
 
-def test_who_nobody_knows_is_not_refused_for_what_they_told(
+def test_an_unknown_customer_is_not_refused_for_known_answers(
     plain_catalogue: Catalogue, inputs_of: Callable[..., Inputs]
 ) -> None:
     offer = replace(plain_catalogue.offers["free-coffee"], asks=frozenset({"region"}))

@@ -1,4 +1,4 @@
-"""The matrix of classes: what none may declare, because it protects people."""
+"""The matrix of classes: what no class may bypass, because it protects people."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -26,7 +26,7 @@ def matrix(message_class: MessageClass, rules: ClassRules) -> Mapping[MessageCla
 
 
 def may_bypass(message_class: MessageClass, layer: Layer) -> bool:
-    """The rule once more, as plainly as can be."""
+    """An independent second statement of the rule."""
     if message_class is MessageClass.MARKETING:
         return False
     if layer is Layer.PROTECTION:
@@ -36,13 +36,13 @@ def may_bypass(message_class: MessageClass, layer: Layer) -> bool:
     return layer in BYPASSABLE
 
 
-def test_the_default_matrix_is_sound() -> None:
+def test_the_default_matrix_is_valid() -> None:
     check_classes(DEFAULT_CLASSES)
 
 
 @pytest.mark.parametrize("layer", Layer)
 @pytest.mark.parametrize("message_class", MessageClass)
-def test_a_class_bypasses_only_what_it_may(message_class: MessageClass, layer: Layer) -> None:
+def test_a_class_bypasses_only_the_layers_it_may(message_class: MessageClass, layer: Layer) -> None:
     classes = matrix(message_class, ClassRules(bypasses=frozenset({layer})))
     if may_bypass(message_class, layer):
         check_classes(classes)
@@ -56,7 +56,7 @@ def test_marketing_never_has_precedence() -> None:
         check_classes(matrix(MessageClass.MARKETING, ClassRules(has_precedence=True)))
 
 
-def test_a_class_without_a_line_is_refused_rather_than_guessed() -> None:
+def test_a_matrix_without_a_line_for_a_class_is_refused() -> None:
     rest = {name: rules for name, rules in DEFAULT_CLASSES.items() if name is not MessageClass.RECOVERY}
     with pytest.raises(InvalidPolicyError, match="got none for recovery"):
         check_classes(rest)
@@ -66,7 +66,7 @@ def test_the_order_of_classes_puts_people_before_sales() -> None:
     assert CLASS_ORDER == ("mandatory", "transactional", "recovery", "service", "marketing")
 
 
-def test_a_policy_cannot_be_built_on_an_unsound_matrix(plain_catalogue: Catalogue) -> None:
+def test_a_policy_cannot_be_built_on_an_invalid_matrix(plain_catalogue: Catalogue) -> None:
     classes = matrix(MessageClass.SERVICE, ClassRules(bypasses=frozenset({Layer.CONSENT})))
     with pytest.raises(InvalidPolicyError, match="bypasses of class service"):
         Policy(replace(plain_catalogue, classes=classes))
@@ -77,7 +77,7 @@ def test_a_policy_cannot_be_built_on_an_unsound_matrix(plain_catalogue: Catalogu
     bypasses=st.dictionaries(st.sampled_from(MessageClass), st.frozensets(st.sampled_from(Layer))),
     has_precedence=st.booleans(),
 )
-def test_whatever_passes_the_check_leaves_protection_and_consent_whole(
+def test_every_matrix_that_passes_keeps_protection_and_consent(
     bypasses: dict[MessageClass, frozenset[Layer]], has_precedence: bool
 ) -> None:
     classes = {

@@ -1,4 +1,4 @@
-"""When a channel rests: every edge of days, weeks, holidays, zones and clocks."""
+"""Quiet hours: every edge of days, weeks, holidays, zones and clock changes."""
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
@@ -51,7 +51,7 @@ def until(
 # --- an ordinary night
 
 
-def test_without_rules_nobody_rests() -> None:
+def test_without_rules_there_are_no_quiet_hours() -> None:
     assert until((), local("Europe/Berlin", 2026, 11, 2, 3)) is None
 
 
@@ -65,14 +65,14 @@ def test_without_rules_nobody_rests() -> None:
         ((2026, 11, 3, 8), None),
     ],
 )
-def test_rest_over_midnight_begins_with_its_first_moment_and_is_over_at_its_last(
+def test_quiet_hours_over_midnight_include_their_start_and_exclude_their_end(
     now: tuple[int, ...], awake_at: tuple[int, ...] | None
 ) -> None:
     expected = None if awake_at is None else local("Europe/Berlin", *awake_at)
     assert until(NIGHT, local("Europe/Berlin", *now)) == expected
 
 
-def test_rest_within_a_day_and_to_its_end() -> None:
+def test_quiet_hours_may_lie_within_a_day_or_last_until_midnight() -> None:
     lunch = QuietRule(from_minute=12 * 60, until_minute=13 * 60)
     assert until(lunch, local("Europe/Berlin", 2026, 11, 2, 12, 30)) == local("Europe/Berlin", 2026, 11, 2, 13)
     assert until(lunch, local("Europe/Berlin", 2026, 11, 2, 13)) is None
@@ -81,12 +81,12 @@ def test_rest_within_a_day_and_to_its_end() -> None:
     assert until(evening, local("Europe/Berlin", 2026, 11, 3, 0)) is None
 
 
-def test_rests_that_touch_are_one() -> None:
+def test_adjacent_quiet_hours_are_one_span() -> None:
     rules = (NIGHT, QuietRule(from_minute=8 * 60, until_minute=9 * 60))
     assert until(rules, local("Europe/Berlin", 2026, 11, 2, 22)) == local("Europe/Berlin", 2026, 11, 3, 9)
 
 
-def test_the_answer_does_not_hang_on_the_zone_that_now_is_written_in() -> None:
+def test_the_answer_does_not_depend_on_the_zone_of_now() -> None:
     now = datetime(2026, 11, 2, 22, tzinfo=ZoneInfo("Asia/Tokyo"))
     assert until(NIGHT, now) is None
     night = local("Europe/Berlin", 2026, 11, 2, 22).astimezone(ZoneInfo("Asia/Tokyo"))
@@ -96,7 +96,7 @@ def test_the_answer_does_not_hang_on_the_zone_that_now_is_written_in() -> None:
 # --- channels, weekdays, holidays, countries
 
 
-def test_a_rule_is_for_its_channels_and_countries() -> None:
+def test_a_rule_applies_to_its_channels_and_countries() -> None:
     night = replace(NIGHT, channels=frozenset({"call"}), countries=frozenset({"AT"}))
     late = local("Europe/Berlin", 2026, 11, 2, 22)
     assert until(night, late, channel_id="call", country="AT") is not None
@@ -104,12 +104,12 @@ def test_a_rule_is_for_its_channels_and_countries() -> None:
     assert until(night, late, channel_id="call", country="DE") is None
 
 
-def test_in_an_unknown_country_the_rules_of_every_country_hold() -> None:
+def test_if_the_country_is_unknown_the_rules_of_every_country_apply() -> None:
     late = local("Europe/Berlin", 2026, 11, 2, 22)
     assert until(replace(NIGHT, countries=frozenset({"AT"})), late, country=None) is not None
 
 
-def test_a_whole_weekend_rests() -> None:
+def test_a_whole_weekend_can_be_quiet() -> None:
     weekend = QuietRule(weekdays=frozenset({5, 6}))
     monday = local("Europe/Berlin", 2026, 11, 9, 0)
     assert until(weekend, local("Europe/Berlin", 2026, 11, 6, 23, 59)) is None
@@ -118,14 +118,14 @@ def test_a_whole_weekend_rests() -> None:
     assert until(weekend, monday) is None
 
 
-def test_a_night_belongs_to_the_day_on_which_it_begins() -> None:
+def test_a_night_belongs_to_the_day_it_begins_on() -> None:
     saturdays = replace(NIGHT, weekdays=frozenset({5}))
     assert until(saturdays, local("Europe/Berlin", 2026, 11, 8, 3)) == local("Europe/Berlin", 2026, 11, 8, 8)
     assert until(saturdays, local("Europe/Berlin", 2026, 11, 7, 3)) is None
     assert until(saturdays, local("Europe/Berlin", 2026, 11, 8, 22)) is None
 
 
-def test_public_holidays_rest_in_their_country() -> None:
+def test_public_holidays_are_quiet_in_their_country() -> None:
     holiday = QuietRule(only_holidays=True)
     noon = local("Europe/Berlin", 2026, 12, 25, 12)
     assert until(holiday, noon) == local("Europe/Berlin", 2026, 12, 27, 0)
@@ -144,12 +144,12 @@ def test_public_holidays_rest_in_their_country() -> None:
 
 
 @pytest.mark.parametrize("now", [(2026, 3, 28, 22), (2026, 3, 29, 1, 59)])
-def test_an_end_that_clocks_skip_is_the_moment_after_the_gap(now: tuple[int, ...]) -> None:
+def test_an_end_that_clocks_skip_moves_to_the_moment_after_the_gap(now: tuple[int, ...]) -> None:
     gap = QuietRule(from_minute=21 * 60, until_minute=150)  # 02:30, when clocks go from 02:00 to 03:00
     assert until(gap, local("Europe/Berlin", *now)) == datetime(2026, 3, 29, 1, tzinfo=UTC)
 
 
-def test_a_beginning_that_clocks_skip_is_the_moment_after_the_gap() -> None:
+def test_a_start_that_clocks_skip_moves_to_the_moment_after_the_gap() -> None:
     gap = QuietRule(from_minute=150, until_minute=300)
     assert until(gap, datetime(2026, 3, 29, 0, 59, 59, 999_999, tzinfo=UTC)) is None
     assert until(gap, datetime(2026, 3, 29, 1, tzinfo=UTC)) == datetime(2026, 3, 29, 3, tzinfo=UTC)
@@ -163,7 +163,7 @@ def test_an_end_that_clocks_show_twice_is_the_later_one() -> None:
     assert until(back, ends) is None
 
 
-def test_a_beginning_that_clocks_show_twice_is_the_first_one() -> None:
+def test_a_start_that_clocks_show_twice_is_the_first_one() -> None:
     back = QuietRule(from_minute=150, until_minute=300)
     ends = datetime(2026, 10, 25, 4, tzinfo=UTC)
     assert until(back, datetime(2026, 10, 25, 0, 29, 59, tzinfo=UTC)) is None
@@ -171,8 +171,8 @@ def test_a_beginning_that_clocks_show_twice_is_the_first_one() -> None:
     assert until(back, datetime(2026, 10, 25, 1, 15, tzinfo=UTC)) == ends
 
 
-def test_a_day_that_an_island_skipped_takes_no_rest_with_it() -> None:
-    """Samoa had no 30 December 2011."""
+def test_a_calendar_day_that_never_happened_does_not_shift_quiet_hours() -> None:
+    """Samoa skipped 30 December 2011."""
     begins = local("Pacific/Apia", 2011, 12, 29, 22)
     assert until(NIGHT, begins, ("Pacific/Apia",)) == local("Pacific/Apia", 2011, 12, 31, 8)
     all_day = QuietRule(weekdays=frozenset({4}))
@@ -183,14 +183,14 @@ def test_a_day_that_an_island_skipped_takes_no_rest_with_it() -> None:
 # --- zones
 
 
-def test_the_two_ends_of_the_world_rest_by_their_own_clocks() -> None:
+def test_the_most_distant_zones_follow_their_own_clocks() -> None:
     noon = datetime(2026, 11, 2, 12, tzinfo=UTC)
     assert until(NIGHT, noon, ("Pacific/Kiritimati",)) == local("Pacific/Kiritimati", 2026, 11, 3, 8)  # +14
     assert until(NIGHT, noon, ("Etc/GMT+12",)) == local("Etc/GMT+12", 2026, 11, 2, 8)  # -12
     assert until(NIGHT, noon, ("UTC",)) is None
 
 
-def test_an_unknown_zone_is_allowed_only_when_everybody_who_may_be_meant_is_awake() -> None:
+def test_without_a_zone_sending_is_allowed_only_when_no_possible_zone_is_quiet() -> None:
     coasts = ("America/New_York", "America/Los_Angeles")
     assert until(NIGHT, local("America/New_York", 2026, 11, 2, 9), coasts) == local(
         "America/Los_Angeles", 2026, 11, 2, 8
@@ -201,14 +201,14 @@ def test_an_unknown_zone_is_allowed_only_when_everybody_who_may_be_meant_is_awak
     assert until(NIGHT, local("America/New_York", 2026, 11, 2, 12), coasts) is None
 
 
-def test_where_zones_never_agree_there_is_no_moment() -> None:
+def test_if_one_of_the_zones_is_always_quiet_there_is_no_allowed_moment() -> None:
     opposite = ("Pacific/Auckland", "UTC")
     day = QuietRule(from_minute=18 * 60, until_minute=9 * 60)
     assert until(day, datetime(2026, 11, 2, 12, tzinfo=UTC), opposite) == NEVER
     assert until(QuietRule(), datetime(2026, 11, 2, 12, tzinfo=UTC)) == NEVER
 
 
-def test_names_that_are_no_zones_are_left_out_and_nothing_left_means_unknown() -> None:
+def test_invalid_zone_names_are_ignored_and_if_none_remain_the_zone_is_unknown() -> None:
     late = local("Europe/Berlin", 2026, 11, 2, 22)
     hours = QuietHours(rules=(NIGHT,), unknown_zones=("Europe/Berlin",))
     for zones in ((), ("Europe/Bonn",), ("../etc/passwd", "")):
@@ -230,7 +230,7 @@ def customer_in(time_zone: str | None, plausible: tuple[str, ...] = (), hinted: 
     )
 
 
-def test_the_own_zone_comes_before_plausible_ones_and_those_before_everybody_s() -> None:
+def test_the_customers_own_zone_comes_first_then_plausible_ones_then_the_default() -> None:
     hours = QuietHours(unknown_zones=("UTC",))
     assert zones_of(customer_in("Asia/Tokyo", ("Europe/Paris",)), hours) == ("Asia/Tokyo",)
     assert zones_of(customer_in("Nowhere/Land", ("Europe/Paris", "Bonn")), hours) == ("Europe/Paris",)
@@ -257,14 +257,14 @@ def test_a_locale_may_add_a_zone_and_never_takes_one_away(plausible: tuple[str, 
 
 
 @pytest.mark.parametrize("name", ["Europe/Bonn", "", "Europe", "../../etc/passwd", "/etc/localtime", "\x00", "Ü"])
-def test_what_is_no_zone_is_found_as_none(name: str) -> None:
+def test_an_invalid_zone_name_finds_no_zone(name: str) -> None:
     assert find_zone(name) is None
 
 
 # --- local time
 
 
-def test_a_zone_is_steady_but_around_a_change_of_clocks() -> None:
+def test_an_offset_is_steady_except_around_a_clock_change() -> None:
     berlin = ZoneInfo("Europe/Berlin")
     assert steady_offset(berlin, datetime(2026, 11, 20, tzinfo=UTC)) == timedelta(hours=1)
     assert steady_offset(berlin, datetime(2026, 10, 25, tzinfo=UTC)) is None
@@ -281,7 +281,7 @@ def test_a_zone_is_steady_but_around_a_change_of_clocks() -> None:
         ("Pacific/Apia", date(2011, 12, 30), 720, datetime(2011, 12, 30, 10, tzinfo=UTC)),
     ],
 )
-def test_a_skipped_time_is_the_jump(zone: str, day: date, minute: int, jump: datetime) -> None:
+def test_a_skipped_time_maps_to_the_moment_of_the_jump(zone: str, day: date, minute: int, jump: datetime) -> None:
     assert moment_of(day, minute, ZoneInfo(zone)) == jump
 
 
@@ -291,7 +291,7 @@ def test_a_time_shown_twice_has_two_moments() -> None:
     assert moment_of(date(2026, 10, 25), 150, berlin, later=True) == datetime(2026, 10, 25, 1, 30, tzinfo=UTC)
 
 
-# --- what must always hold
+# --- invariants
 
 ZONES = (
     "Europe/Berlin",
@@ -329,7 +329,7 @@ places_given = st.lists(st.sampled_from(ZONES), min_size=1, max_size=3, unique=T
 
 
 def naive_rests(rules: tuple[QuietRule, ...], zones: tuple[str, ...], country: str | None, at: datetime) -> bool:
-    """Look at every rest that began in a week around a moment, each boundary found minute by minute."""
+    """Check every quiet span that began within a week of a moment; each boundary is found minute by minute."""
     for rule in rules:
         if rule.channels and "sms" not in rule.channels:
             continue
@@ -373,7 +373,7 @@ def naive_readings(day: date, minute: int, zone: ZoneInfo) -> list[datetime]:
 @pytest.mark.no_cover
 @settings(max_examples=250, deadline=None)
 @given(rules=rules_given, zones=places_given, country=st.sampled_from([None, "DE", "AT"]), now=moments)
-def test_resting_now_is_what_an_oracle_says(
+def test_quiet_now_agrees_with_a_naive_check(
     rules: tuple[QuietRule, ...], zones: tuple[str, ...], country: str | None, now: datetime
 ) -> None:
     assert (until(rules, now, zones, country=country) is not None) is naive_rests(rules, zones, country, now)
@@ -382,7 +382,7 @@ def test_resting_now_is_what_an_oracle_says(
 @pytest.mark.no_cover
 @settings(max_examples=80, deadline=None)
 @given(rules=rules_given, zones=places_given, country=st.sampled_from([None, "DE", "AT"]), now=moments)
-def test_the_moment_that_is_told_is_the_first_at_which_everybody_is_awake(
+def test_the_stated_moment_is_the_first_when_no_possible_zone_is_quiet(
     rules: tuple[QuietRule, ...], zones: tuple[str, ...], country: str | None, now: datetime
 ) -> None:
     awake_at = until(rules, now, zones, country=country)
@@ -402,7 +402,7 @@ def test_the_moment_that_is_told_is_the_first_at_which_everybody_is_awake(
 
 @settings(max_examples=60, deadline=None)
 @given(rules=rules_given, zones=places_given, now=moments)
-def test_more_zones_and_less_knowledge_of_the_country_never_wake_anybody(
+def test_more_zones_or_an_unknown_country_never_shorten_quiet_hours(
     rules: tuple[QuietRule, ...], zones: tuple[str, ...], now: datetime
 ) -> None:
     one = until(rules, now, zones[:1])
@@ -418,7 +418,7 @@ def test_more_zones_and_less_knowledge_of_the_country_never_wake_anybody(
 # --- the check
 
 
-def test_sound_hours_pass() -> None:
+def test_valid_quiet_hours_pass() -> None:
     check_quiet_hours(QuietHours())
     check_quiet_hours(QuietHours(rules=(NIGHT, QuietRule(only_holidays=True, until_minute=1440)), holidays=HOLIDAYS))
 
@@ -439,6 +439,6 @@ def test_sound_hours_pass() -> None:
         ),
     ],
 )
-def test_times_and_places_that_do_not_exist_are_refused(hours: QuietHours, words: str) -> None:
+def test_invalid_quiet_hours_are_refused(hours: QuietHours, words: str) -> None:
     with pytest.raises(InvalidPolicyError, match=words):
         check_quiet_hours(hours)

@@ -1,4 +1,4 @@
-"""Money: uplift against silence, minus costs, weighted where it is a gain; and what goes before money."""
+"""Arbitration in money: uplift over silence minus costs, with weights on gains only; and precedence of classes."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -34,7 +34,7 @@ SERVICE = "opening-hours/push/plain"
 def valued(
     policy: Policy, inputs_of: MakeInputs, values: Mapping[str, float], silence: float = 1000.0, **fields: Any
 ) -> Decision:
-    """Decide where every message that is not named is worth a loss of 500, and no service is on offer."""
+    """Decide with a loss of 500 for every message not named, and without service offers."""
     keys = [message.key for message in policy.candidates("app-home")]
     scores = np.array([silence, *(values.get(key, silence - 500) for key in keys)])
     rest = {"touchpoint_id": "app-home", "expected_values": scores, "excluded_offers": frozenset({"opening-hours"})}
@@ -75,14 +75,14 @@ def test_priority_is_uplift_minus_cost_times_weights(
     assert found.priority_minor == (100.0 - 0.5) * 6
 
 
-def test_silence_is_worth_its_own_value_and_bids_nothing(plain_policy: Policy, inputs_of: MakeInputs) -> None:
+def test_silence_has_its_own_value_and_priority_0(plain_policy: Policy, inputs_of: MakeInputs) -> None:
     silence = valued(plain_policy, inputs_of, {KEY: 1100.0}).evaluated[0]
     assert silence.message_key == "silence"
     assert (silence.expected_value_minor, silence.uplift_minor, silence.cost_minor) == (1000.0, 0.0, 0.0)
     assert silence.priority_minor == 0.0
 
 
-def test_a_weight_prefers_among_messages_that_pay(
+def test_a_weight_changes_the_order_of_messages_that_pay(
     plain_catalogue: Catalogue, inputs_of: MakeInputs, now: datetime
 ) -> None:
     values = {KEY: 1060.0, OTHER: 1100.0}
@@ -107,7 +107,7 @@ def test_a_weight_of_zero_switches_a_message_off(
     assert entry(decision).priority_minor == 0.0
 
 
-def test_a_gain_below_the_contact_cost_is_left_alone(plain_policy: Policy, inputs_of: MakeInputs) -> None:
+def test_a_gain_below_the_contact_cost_is_not_worth_sending(plain_policy: Policy, inputs_of: MakeInputs) -> None:
     assert valued(plain_policy, inputs_of, {KEY: 1000.4}).message_key == "silence"
     assert valued(plain_policy, inputs_of, {KEY: 1000.5}).message_key == "silence"  # a tie: silence wins
     assert valued(plain_policy, inputs_of, {KEY: 1000.6}).message_key == KEY
@@ -119,7 +119,7 @@ def test_between_equal_messages_the_lower_key_wins(plain_policy: Policy, inputs_
     assert [one.message_key for one in decision.evaluated[:3]] == ["silence", OTHER, KEY]
 
 
-def test_the_best_bid_is_the_first_of_the_highest() -> None:
+def test_the_best_is_the_first_of_those_with_the_highest_priority() -> None:
     assert best_of(np.array([0.0, 2.0, 2.0])) == 1
     assert best_of(np.array([0.0, 0.0, -1.0])) == 0
 
@@ -138,7 +138,7 @@ def test_a_learned_rate_is_priced_with_the_declared_value_of_the_offer(
 
 @settings(max_examples=60, deadline=None)
 @given(values=st.lists(AMOUNTS, min_size=5, max_size=5), weight=st.floats(0, 1e6))
-def test_the_record_lists_falling_priorities_and_the_best_never_loses_to_silence(
+def test_the_record_lists_priorities_in_descending_order_and_the_best_beats_silence(
     plain_catalogue: Catalogue, inputs_of: MakeInputs, now: datetime, values: list[float], weight: float
 ) -> None:
     policy = weighted(plain_catalogue, now, weight)
@@ -152,7 +152,7 @@ def test_the_record_lists_falling_priorities_and_the_best_never_loses_to_silence
     assert (decision.message_key == "silence") is (max(priorities) <= 0)
 
 
-def test_without_a_model_declared_values_take_its_place(plain_policy: Policy, inputs_of: MakeInputs) -> None:
+def test_without_a_model_declared_values_are_used(plain_policy: Policy, inputs_of: MakeInputs) -> None:
     inputs = inputs_of(plain_policy, touchpoint_id="app-home", expected_values=None)
     found = entry(decide(plain_policy, inputs, "D-1"), "opening-hours/push/plain")
     assert (found.expected_value_minor, found.uplift_minor, found.priority_minor) == (None, None, 9.5)
@@ -160,7 +160,7 @@ def test_without_a_model_declared_values_take_its_place(plain_policy: Policy, in
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 2e15])
 @pytest.mark.parametrize("row", [0, 4])
-def test_scores_that_are_no_amounts_are_refused(
+def test_scores_that_are_not_finite_or_too_large_are_refused(
     plain_policy: Policy, inputs_of: MakeInputs, value: float, row: int
 ) -> None:
     scores = np.zeros(5)
@@ -171,7 +171,7 @@ def test_scores_that_are_no_amounts_are_refused(
 
 
 @pytest.mark.parametrize("shape", [(4,), (6,), (0,), (5, 1), ()])
-def test_scores_of_other_candidates_are_refused(
+def test_a_wrong_number_of_scores_is_refused(
     plain_policy: Policy, inputs_of: MakeInputs, shape: tuple[int, ...]
 ) -> None:
     inputs = inputs_of(plain_policy, touchpoint_id="app-home", expected_values=np.zeros(shape))
@@ -193,7 +193,7 @@ def touch(catalogue: Catalogue, offer_id: str, channel_id: str = "push") -> Touc
 
 @pytest.fixture(scope="module")
 def busy_catalogue(plain_catalogue: Catalogue, now: datetime) -> Catalogue:
-    """Every factor of arbitration has something to say about marketing by push."""
+    """A catalogue in which every factor of arbitration affects marketing by push."""
     return replace(
         plain_catalogue,
         contact_policy=ContactPolicy(
@@ -214,10 +214,10 @@ def busy_fields(catalogue: Catalogue, now: datetime) -> dict[str, Any]:
     return {"live": LiveState(contacts=(sent,)), "supply": Supply(prices_minor=prices)}
 
 
-def test_every_factor_is_counted_and_shown(busy_catalogue: Catalogue, inputs_of: MakeInputs, now: datetime) -> None:
+def test_every_factor_is_applied_and_shown(busy_catalogue: Catalogue, inputs_of: MakeInputs, now: datetime) -> None:
     fields = busy_fields(busy_catalogue, now)
     found = entry(valued(Policy(busy_catalogue), inputs_of, {KEY: 1100.0}, **fields))
-    fatigue = 4.0 * 2.0 * (2.0 * 0.5)  # a contact of weight 2, a half-life ago, before one of weight 2
+    fatigue = 4.0 * 2.0 * (2.0 * 0.5)  # a contact of weight 2, one half-life ago, then one of weight 2 now
     assert (found.cost_minor, found.fatigue_minor, found.shadow_minor) == (0.5, fatigue, 7.0)
     assert found.priority_minor == (100.0 - 0.5 - fatigue - 7.0) * 3
 
@@ -241,7 +241,7 @@ def test_every_factor_can_be_switched_off(
     assert shown == expected
 
 
-def test_a_department_below_its_least_share_is_lifted(
+def test_a_department_below_its_minimum_share_is_raised(
     busy_catalogue: Catalogue, inputs_of: MakeInputs, now: datetime
 ) -> None:
     fields: dict[str, Any] = busy_fields(busy_catalogue, now) | {"excluded_offers": frozenset[str]()}
@@ -251,7 +251,7 @@ def test_a_department_below_its_least_share_is_lifted(
     assert found.priority_minor == 10.0 - 0.5 + 23.0
 
 
-def test_the_price_of_an_offers_own_capacity_is_charged_to_that_offer(
+def test_the_shadow_price_of_an_offers_own_capacity_is_charged_to_that_offer_only(
     plain_catalogue: Catalogue, inputs_of: MakeInputs
 ) -> None:
     seats = Limit(limit_id="seats", scope=LimitScope.OFFER, of="ten-percent", amount=50)
@@ -262,7 +262,7 @@ def test_the_price_of_an_offers_own_capacity_is_charged_to_that_offer(
 
 @settings(max_examples=30, deadline=None)
 @given(value=st.floats(-1e14, 1e14), silence=st.floats(-1e14, 1e14))
-def test_a_service_without_precedence_bids_the_same_for_every_customer(
+def test_a_service_message_without_precedence_has_the_same_priority_for_every_customer(
     plain_policy: Policy, inputs_of: MakeInputs, value: float, silence: float
 ) -> None:
     decision = valued(plain_policy, inputs_of, {SERVICE: value}, silence, excluded_offers=frozenset[str]())
@@ -271,7 +271,7 @@ def test_a_service_without_precedence_bids_the_same_for_every_customer(
 
 
 def preceding(catalogue: Catalogue, urgencies: Mapping[str, float], **classes: MessageClass) -> Catalogue:
-    """The shop with offers of other classes, all of them before marketing, and some chance in the air."""
+    """The shop with offers of other classes, all of which take precedence over marketing, and some exploration."""
     offers = dict(catalogue.offers)
     for name, message_class in classes.items():
         offer_id = name.replace("_", "-")
@@ -298,7 +298,7 @@ WORTHLESS = {SERVICE: -1e6, "double-stamps/push/plain": 5000.0}
     ],
 )
 @pytest.mark.parametrize("uniform", [0.0, 0.999])
-def test_the_highest_class_then_the_most_urgent_offer_wins_whatever_it_is_worth(
+def test_precedence_picks_the_highest_class_then_the_most_urgent_offer_whatever_its_value(
     plain_catalogue: Catalogue,
     inputs_of: MakeInputs,
     classes: dict[str, str],
@@ -316,7 +316,7 @@ def test_the_highest_class_then_the_most_urgent_offer_wins_whatever_it_is_worth(
 
 
 @pytest.mark.parametrize(("places", "channel"), [((0, 1), "email"), ((1, 0), "push"), ((0, 0), "email")])
-def test_of_the_messages_of_one_offer_the_first_that_was_written_goes_whatever_a_customer_is_worth(
+def test_precedence_sends_the_first_declared_message_of_an_offer_whatever_the_customers_value(
     plain_catalogue: Catalogue, inputs_of: MakeInputs, places: tuple[int, int], channel: str
 ) -> None:
     catalogue = preceding(plain_catalogue, {}, opening_hours=MessageClass.SERVICE)
@@ -338,7 +338,7 @@ def test_of_the_messages_of_one_offer_the_first_that_was_written_goes_whatever_a
 @pytest.mark.parametrize(
     ("answers_in_kind", "told_on", "channel"), [(True, "push", "push"), (True, None, "email"), (False, "push", "email")]
 )
-def test_an_offer_that_answers_in_kind_goes_where_the_customer_told_of_the_trouble_whatever_works_best(
+def test_an_offer_that_answers_in_kind_uses_the_channel_on_which_the_customer_reported_the_case(
     plain_catalogue: Catalogue,
     inputs_of: MakeInputs,
     now: datetime,
@@ -358,7 +358,7 @@ def test_an_offer_that_answers_in_kind_goes_where_the_customer_told_of_the_troub
 
 @settings(max_examples=40, deadline=None)
 @given(values=st.lists(st.floats(-1e6, 1e6), min_size=4, max_size=4))
-def test_which_offer_goes_first_never_hangs_on_what_a_customer_is_worth(
+def test_the_order_of_precedence_never_depends_on_the_customers_value(
     plain_catalogue: Catalogue, inputs_of: MakeInputs, values: list[float]
 ) -> None:
     classes = {"opening_hours": MessageClass.SERVICE, "free_coffee": MessageClass.SERVICE}
@@ -368,7 +368,7 @@ def test_which_offer_goes_first_never_hangs_on_what_a_customer_is_worth(
     assert decision.offer_id == "free-coffee"  # equally urgent: the lower id, for everybody
 
 
-def test_a_class_may_keep_its_place_without_going_first(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
+def test_a_class_without_precedence_competes_on_value(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
     assert plain_catalogue.classes[MessageClass.SERVICE] != ClassRules(has_precedence=True)
     decision = valued(Policy(plain_catalogue), inputs_of, {KEY: 1100.0}, excluded_offers=frozenset[str]())
     assert (decision.message_key, decision.reason) == (KEY, Reason.MODEL)

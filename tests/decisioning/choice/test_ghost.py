@@ -1,4 +1,4 @@
-"""Ghosts: what a held-out customer would have got, having passed the same gates."""
+"""Ghosts: the message a held-out customer would have got after the same gates."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -41,7 +41,7 @@ def kept_back(catalogue: Catalogue, experiment_of: Callable[..., Experiment]) ->
     kind=st.sampled_from(ExplorationKind),
     excluded=st.sets(st.sampled_from(["ten-percent", "opening-hours", "double-stamps"])),
 )
-def test_a_ghost_is_the_decision_that_the_test_kept_back(
+def test_a_ghost_is_the_decision_without_the_holdout_or_silent_arm(
     plain_catalogue: Catalogue, inputs_of: MakeInputs, experiment_of: Callable[..., Experiment], **drawn: Any
 ) -> None:
     exploring = replace(plain_catalogue, exploration=Exploration(kind=drawn["kind"], epsilon=0.4, min_probability=0.03))
@@ -62,7 +62,7 @@ def test_a_ghost_is_the_decision_that_the_test_kept_back(
         assert decision.offer_id in {None, "opening-hours"}
 
 
-def test_a_message_that_any_gate_forbids_is_no_ghost(
+def test_a_message_that_a_gate_refuses_is_never_a_ghost(
     plain_catalogue: Catalogue, inputs_of: MakeInputs, experiment_of: Callable[..., Experiment]
 ) -> None:
     for catalogue in kept_back(plain_catalogue, experiment_of).values():
@@ -75,11 +75,13 @@ def test_a_message_that_any_gate_forbids_is_no_ghost(
         assert (adult.message_key, minor.message_key) == ("ten-percent/push/plain", "free-coffee/push/plain")
 
 
-def test_without_a_test_in_the_way_there_is_no_ghost(plain_policy: Policy, inputs_of: MakeInputs) -> None:
+def test_without_a_holdout_there_is_no_ghost(plain_policy: Policy, inputs_of: MakeInputs) -> None:
     assert decide(plain_policy, inputs_of(plain_policy), "D-1").ghost is None
 
 
-def test_a_programme_keeps_back_its_own_messages_only(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
+def test_a_programme_holdout_holds_back_its_own_messages_only(
+    plain_catalogue: Catalogue, inputs_of: MakeInputs
+) -> None:
     programme = replace(PROGRAMME, goals=frozenset(), offers=frozenset({"ten-percent"}))
     policy = Policy(replace(plain_catalogue, programme_holdouts=(programme,)))
     decision = decide(policy, inputs_of(policy), "D-1")
@@ -98,7 +100,7 @@ def contact(now: datetime, *, is_ghost: bool) -> Contact:
 
 
 @pytest.mark.parametrize(("limit", "has_ghost"), [(1, False), (2, True)])
-def test_ghosts_count_towards_the_caps_of_ghosts(
+def test_ghost_contacts_count_towards_the_caps_of_held_out_customers(
     plain_catalogue: Catalogue, inputs_of: MakeInputs, now: datetime, limit: int, *, has_ghost: bool
 ) -> None:
     cap = Cap(cap_id="m", scope=CapScope.DEPARTMENT, of="marketing", limit=limit, window_seconds=7 * 86_400.0)
@@ -108,7 +110,7 @@ def test_ghosts_count_towards_the_caps_of_ghosts(
     assert (decision.ghost is not None) is has_ghost
 
 
-def test_ghosts_do_not_count_for_customers_who_get_messages(
+def test_ghost_contacts_do_not_count_for_customers_who_get_messages(
     plain_catalogue: Catalogue, inputs_of: MakeInputs, now: datetime
 ) -> None:
     cap = Cap(cap_id="m", scope=CapScope.DEPARTMENT, of="marketing", limit=1, window_seconds=7 * 86_400.0)
@@ -126,7 +128,7 @@ def test_a_ghost_may_be_silence_and_a_slate_has_one_ghost(plain_catalogue: Catal
     assert len(decision.further) == 1
 
 
-def test_the_plan_counts_for_a_ghost_too(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
+def test_an_allocation_also_decides_the_ghost(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
     policy = Policy(replace(plain_catalogue, holdout=HOLDOUT))
     decision = decide(policy, inputs_of(policy, allocated="double-stamps/email/plain"), "D-1")
     assert decision.ghost == Ghost(message_key="double-stamps/email/plain", action_probability=1.0)

@@ -1,4 +1,4 @@
-"""The one word for a decision: the first that is true, in the order that the module names."""
+"""The reason of a decision is the first that applies, in the order the module lists them."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -36,7 +36,7 @@ def open_case(now: datetime, *, resolved: bool = False) -> LiveState:
     return LiveState(cases=(case,))
 
 
-def test_quiet_hours_alone_defer_and_say_until_when(
+def test_quiet_hours_alone_defer_and_the_answer_says_until_when(
     plain_catalogue: Catalogue, inputs_of: MakeInputs, now: datetime
 ) -> None:
     policy = Policy(replace(plain_catalogue, quiet_hours=NIGHT))
@@ -47,7 +47,7 @@ def test_quiet_hours_alone_defer_and_say_until_when(
     assert (later.action, later.retry_at) == (Action.SEND, None)
 
 
-def test_what_waits_is_told_only_where_nothing_is_sent(
+def test_a_retry_moment_is_given_only_if_nothing_is_sent(
     plain_catalogue: Catalogue, inputs_of: MakeInputs, now: datetime
 ) -> None:
     quiet_mail = QuietHours(rules=(replace(NIGHT.rules[0], channels=frozenset({"email"})),))
@@ -67,12 +67,12 @@ def test_care_goes_before_sales_and_is_shown(
     live = open_case(now, resolved=resolved)
     decision = decide(policy, inputs_of(policy, live=live, excluded_offers=NO_SERVICE), "D-1")
     assert (decision.action, decision.reason, decision.care) == (Action.HOLD, Reason.CARE, state)
-    assert decision.retry_at == now + timedelta(days=6 if resolved else 58)  # nobody resolves it: it ends by itself
+    assert decision.retry_at == now + timedelta(days=6 if resolved else 58)  # an unresolved case ends by itself
     served = decide(policy, inputs_of(policy, live=live), "D-1")
     assert (served.offer_id, served.care) == ("opening-hours", state)
 
 
-def test_a_case_and_quiet_hours_together_are_still_care(
+def test_an_open_case_in_quiet_hours_has_the_reason_care(
     plain_catalogue: Catalogue, inputs_of: MakeInputs, now: datetime
 ) -> None:
     policy = Policy(replace(plain_catalogue, care=DEFAULT_CARE, quiet_hours=NIGHT))
@@ -82,7 +82,7 @@ def test_a_case_and_quiet_hours_together_are_still_care(
     assert decide(policy, elsewhere, "D-1").reason is Reason.NOTHING_PERMITTED
 
 
-def test_of_several_tests_the_universal_holdout_is_named(
+def test_the_universal_holdout_goes_before_programme_holdouts_and_those_before_experiments(
     plain_catalogue: Catalogue, inputs_of: MakeInputs, experiment_of: Callable[..., Experiment]
 ) -> None:
     programme = ProgrammeHoldout(programme_id="p", share=1.0, salt="p", departments=frozenset({"marketing"}))
@@ -105,7 +105,7 @@ def with_precedence(catalogue: Catalogue) -> Catalogue:
 
 @pytest.mark.parametrize("arm", [None, ArmPolicy.RANDOM, ArmPolicy.RULES, ArmPolicy.SILENCE])
 @pytest.mark.parametrize("fields", [{}, {"expected_values": None}, {"allocated": "silence"}])
-def test_precedence_holds_on_every_path_and_chance_never_puts_silence_over_it(
+def test_precedence_holds_on_every_path_and_exploration_never_replaces_it_with_silence(
     plain_catalogue: Catalogue,
     inputs_of: MakeInputs,
     experiment_of: Callable[..., Experiment],
@@ -124,7 +124,7 @@ def test_precedence_holds_on_every_path_and_chance_never_puts_silence_over_it(
         assert decision.action_probability == 1.0
 
 
-def test_a_rules_arm_ranks_by_declared_values_and_asks_no_model(
+def test_a_rules_arm_ranks_by_declared_values_and_uses_no_model(
     plain_catalogue: Catalogue, inputs_of: MakeInputs, experiment_of: Callable[..., Experiment]
 ) -> None:
     policy = Policy(replace(plain_catalogue, experiments=(experiment_of(ArmPolicy.RULES),)))
@@ -136,7 +136,7 @@ def test_a_rules_arm_ranks_by_declared_values_and_asks_no_model(
     assert decide(policy, inputs_of(policy, expected_values=scores), "D-1").model_version is None
 
 
-def test_a_model_arm_decides_as_the_engine_does_with_the_scores_it_was_given(
+def test_a_model_arm_decides_like_the_engine_with_its_own_scores(
     plain_catalogue: Catalogue, plain_policy: Policy, inputs_of: MakeInputs, experiment_of: Callable[..., Experiment]
 ) -> None:
     policy = Policy(replace(plain_catalogue, experiments=(experiment_of(ArmPolicy.MODEL),)))
@@ -146,7 +146,7 @@ def test_a_model_arm_decides_as_the_engine_does_with_the_scores_it_was_given(
 
 
 @pytest.mark.parametrize("key", ["double-stamps/email/plain", "silence"])
-def test_a_plan_is_followed_where_its_message_is_permitted(
+def test_an_allocation_is_followed_if_its_message_is_permitted(
     plain_policy: Policy, inputs_of: MakeInputs, key: str
 ) -> None:
     decision = decide(plain_policy, inputs_of(plain_policy, allocated=key), "D-1")
@@ -154,25 +154,27 @@ def test_a_plan_is_followed_where_its_message_is_permitted(
     assert decision.best.message_key == key
 
 
-def test_a_plan_that_is_not_permitted_is_arbitration_as_usual(plain_policy: Policy, inputs_of: MakeInputs) -> None:
+def test_an_allocation_whose_message_is_not_permitted_falls_back_to_arbitration(
+    plain_policy: Policy, inputs_of: MakeInputs
+) -> None:
     fields: dict[str, Any] = {"allocated": "double-stamps/email/plain", "excluded_offers": frozenset({"double-stamps"})}
     decision = decide(plain_policy, inputs_of(plain_policy, **fields), "D-1")
     assert (decision.message_key, decision.reason) == ("ten-percent/push/plain", Reason.MODEL)
 
 
-def test_chance_against_a_plan_is_called_explored(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
+def test_a_draw_against_the_allocation_is_called_explored(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
     policy = Policy(replace(plain_catalogue, exploration=Exploration(epsilon=1.0)))
     decision = decide(policy, inputs_of(policy, allocated="double-stamps/email/plain", uniform=0.999), "D-1")
     assert (decision.message_key, decision.reason) == ("ten-percent/push/plain", Reason.EXPLORED)
 
 
-def test_an_ask_that_lost_every_race_is_told_so(plain_policy: Policy, inputs_of: MakeInputs) -> None:
+def test_an_ask_that_lost_every_race_has_the_reason_contended(plain_policy: Policy, inputs_of: MakeInputs) -> None:
     fields: dict[str, Any] = {"customer": None, "features": None, "degraded": (CONTENDED_WORD,)}
     decision = decide(plain_policy, inputs_of(plain_policy, **fields), "D-1")
     assert (decision.action, decision.reason) == (Action.HOLD, Reason.CONTENDED)
 
 
-def test_a_cold_start_says_so_whether_the_best_or_chance_won_and_keeps_the_other_reasons(
+def test_a_cold_start_is_named_whether_the_best_or_the_draw_won_and_other_reasons_stay(
     plain_catalogue: Catalogue, inputs_of: MakeInputs, experiment_of: Callable[..., Experiment]
 ) -> None:
     cold: dict[str, Any] = {"expected_values": None, "is_cold_start": True}

@@ -1,4 +1,4 @@
-"""Slates: positions filled in order, each knowing what those before it took."""
+"""Slates: positions are filled in order, and each counts what the earlier ones took."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -39,7 +39,7 @@ def sent_by(decision: Decision) -> list[str]:
     return [key for key in keys_of(decision) if key != "silence"]
 
 
-def test_the_best_offers_follow_each_other_and_each_position_has_its_probability(
+def test_offers_fill_a_slate_by_priority_and_each_position_has_its_probability(
     plain_policy: Policy, inputs_of: MakeInputs
 ) -> None:
     decision = decide(plain_policy, inputs_of(plain_policy, placements=FOUR), "D-1")
@@ -57,14 +57,14 @@ def test_one_placement_has_no_further_positions(plain_policy: Policy, inputs_of:
     assert decide(plain_policy, inputs_of(plain_policy), "D-1").further == ()
 
 
-def test_what_is_left_may_be_nothing(plain_policy: Policy, inputs_of: MakeInputs) -> None:
+def test_a_position_without_a_permitted_message_is_silence(plain_policy: Policy, inputs_of: MakeInputs) -> None:
     placements = (*FOUR, Placement(placement_id="p5"))
     decision = decide(plain_policy, inputs_of(plain_policy, placements=placements), "D-1")
     assert decision.further[-1].message_key == "silence"
     assert (decision.further[-1].action_probability, decision.further[-1].is_best) == (1.0, True)
 
 
-def test_a_placement_takes_its_own_channels_of_those_that_were_asked_for(
+def test_a_placement_takes_only_its_own_channels_among_those_requested(
     plain_policy: Policy, inputs_of: MakeInputs
 ) -> None:
     placements = (
@@ -78,7 +78,9 @@ def test_a_placement_takes_its_own_channels_of_those_that_were_asked_for(
     assert [key.split("/")[1:2] for key in keys_of(only)] == [[], ["push"], []]
 
 
-def test_silence_in_one_position_leaves_the_next_its_choice(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
+def test_silence_in_one_position_leaves_the_next_free_to_send(
+    plain_catalogue: Catalogue, inputs_of: MakeInputs
+) -> None:
     policy = Policy(replace(plain_catalogue, exploration=Exploration(epsilon=1.0)))
     decision = decide(policy, inputs_of(policy, placements=FOUR, uniform=0.0), "D-1")
     assert decision.message_key == "silence"
@@ -86,7 +88,7 @@ def test_silence_in_one_position_leaves_the_next_its_choice(plain_catalogue: Cat
 
 
 @pytest.mark.parametrize("placements", [(), (FOUR[0], FOUR[0])])
-def test_placements_without_names_of_their_own_are_refused(
+def test_placements_need_different_names(
     plain_policy: Policy, inputs_of: MakeInputs, placements: tuple[Placement, ...]
 ) -> None:
     with pytest.raises(InvalidInputError, match="placements must be one or more with different names"):
@@ -142,7 +144,7 @@ def test_no_slate_repeats_an_offer_or_breaks_a_cap_and_every_slate_replays(
 
 
 def _assert_caps_hold(catalogue: Catalogue, decision: Decision) -> None:
-    """Taken one after another, each message of the slate finds room in the book as those before it leave it."""
+    """Each message of the slate, taken in order, still fits the book of contacts after those before it."""
     ledger = ContactLedger(
         ContactRules(catalogue.contact_policy, catalogue.classes), (), (), (), (), decision.decided_at
     )
@@ -162,7 +164,7 @@ def test_a_slate_reserves_no_more_than_there_is(plain_catalogue: Catalogue, inpu
     assert [contact.contact_id for contact in reservation.contacts] == ["D-1", "D-1-2", "D-1-3", "D-1-4"]
 
 
-def test_shares_count_the_positions_before(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
+def test_department_shares_count_earlier_positions(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
     share = DepartmentShare(share_id="m", department="marketing", max_share=0.5, slack=0)
     policy = Policy(replace(plain_catalogue, shares=(share,)))
     used = {"share:m:2026-11-01": 4.0, "share:m:2026-11-01:all": 9.0}
@@ -175,7 +177,9 @@ def test_shares_count_the_positions_before(plain_catalogue: Catalogue, inputs_of
     ]
 
 
-def test_each_contact_of_a_slate_makes_the_next_one_dearer(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
+def test_each_contact_of_a_slate_raises_the_fatigue_cost_of_the_next(
+    plain_catalogue: Catalogue, inputs_of: MakeInputs
+) -> None:
     tired = ContactPolicy(fatigue=Fatigue(cost_minor=180.0, half_life_seconds=WEEK))
     policy = Policy(replace(plain_catalogue, contact_policy=tired))
     decision = decide(policy, inputs_of(policy, placements=FOUR), "D-1")
@@ -187,7 +191,7 @@ def test_each_contact_of_a_slate_makes_the_next_one_dearer(plain_catalogue: Cata
     ]
 
 
-def test_a_class_that_goes_first_goes_first_in_every_position(
+def test_a_class_with_precedence_comes_first_in_every_position(
     plain_catalogue: Catalogue, inputs_of: MakeInputs
 ) -> None:
     rules = replace(plain_catalogue.classes[MessageClass.SERVICE], has_precedence=True)
@@ -211,14 +215,14 @@ def test_each_position_has_a_draw_of_its_own() -> None:
 @pytest.mark.no_cover
 @pytest.mark.parametrize("arm", [None, *(arm for arm in ArmPolicy if arm is not ArmPolicy.ENGINE)])
 @pytest.mark.parametrize("kind", list(ExplorationKind))
-def test_in_every_position_each_choice_is_as_frequent_as_was_logged(
+def test_in_every_position_choices_are_as_frequent_as_their_logged_probabilities(
     plain_catalogue: Catalogue,
     inputs_of: MakeInputs,
     experiment_of: Callable[..., Experiment],
     kind: ExplorationKind,
     arm: ArmPolicy | None,
 ) -> None:
-    """Composed: gates, a cap, a capacity and its price, ties, a ramp, the arm, the floor and the slate shape them."""
+    """With gates, a cap, a capacity and its price, ties, a ramp, the arm, the floor and the slate all at work."""
     exploration = Exploration(
         kind=kind,
         epsilon=0.4,

@@ -1,4 +1,4 @@
-"""Probability of being the greatest: against closed forms, simulation and a brute-force integral."""
+"""The probability of being the greatest, compared with closed forms, simulation and a brute-force integral."""
 
 from math import fsum, hypot
 from statistics import NormalDist
@@ -27,20 +27,20 @@ def test_the_probabilities_are_a_distribution(worths: list[tuple[float, float]])
 
 @settings(max_examples=300, deadline=None)
 @given(means=st.tuples(MEANS, MEANS), deviations=st.tuples(st.floats(1e-4, 1e5), st.floats(1e-4, 1e5)))
-def test_of_two_the_closed_form_holds(means: tuple[float, float], deviations: tuple[float, float]) -> None:
+def test_two_candidates_match_the_closed_form(means: tuple[float, float], deviations: tuple[float, float]) -> None:
     expected = NORMAL.cdf((means[0] - means[1]) / hypot(*deviations))
     assert best_probabilities(means, deviations)[0] == pytest.approx(expected, abs=1e-7)
 
 
 @settings(max_examples=200, deadline=None)
 @given(mean=MEANS, deviation=st.floats(1e-4, 1e5), level=MEANS)
-def test_against_a_number_the_closed_form_holds(mean: float, deviation: float, level: float) -> None:
+def test_a_candidate_against_a_constant_matches_the_closed_form(mean: float, deviation: float, level: float) -> None:
     expected = NORMAL.cdf((mean - level) / deviation)
     assert best_probabilities((level, mean), (0.0, deviation))[1] == pytest.approx(expected, abs=1e-7)
 
 
 @pytest.mark.parametrize("count", [1, 3, 20])
-def test_equals_are_equally_likely(count: int) -> None:
+def test_equal_candidates_are_equally_likely(count: int) -> None:
     assert best_probabilities([5.0] * count, [2.0] * count) == pytest.approx([1 / count] * count, abs=1e-9)
 
 
@@ -71,18 +71,18 @@ def test_a_brute_force_integral_agrees_to_seven_digits(scales: list[float]) -> N
     assert best_probabilities(means.tolist(), deviations.tolist()) == pytest.approx(expected, abs=1e-7)
 
 
-def test_numbers_without_a_doubt_leave_none() -> None:
+def test_without_uncertainty_the_greatest_is_certain() -> None:
     assert best_probabilities((0.0, 1.0, 1.0), (0.0, 0.0, 0.0)) == (0.0, 1.0, 0.0)
     assert best_probabilities((0.0, 900.0, 5.0), (0.0, 1.0, 1.0)) == (0.0, 1.0, 0.0)
     assert best_probabilities((0.0, -900.0), (0.0, 1.0)) == (1.0, 0.0)
 
 
-def test_a_deviation_that_vanishes_beside_its_mean_is_none() -> None:
+def test_a_negligible_deviation_counts_as_0() -> None:
     assert best_probabilities((0.0, 1e21, 1e21), (0.0, 1.0, 1.0)) == (0.0, 1.0, 0.0)
     assert best_probabilities((0.0, 5.0), (0.0, 1e-300)) == (0.0, 1.0)
 
 
-def test_a_wide_doubt_beside_a_narrow_one_keeps_its_digits() -> None:
+def test_very_different_deviations_keep_their_precision() -> None:
     means, deviations = (-1320.94729575, -369.39200748), (5.87890944e-03, 1.78866408e02)
     expected = NORMAL.cdf((means[0] - means[1]) / hypot(*deviations))
     assert best_probabilities(means, deviations)[0] == pytest.approx(expected, abs=1e-9)

@@ -1,4 +1,4 @@
-"""A decision in sentences for customer, agent and auditor: whatever came out, from its record alone."""
+"""Explanations for customer, agent and auditor: every outcome, from the record alone."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -60,7 +60,7 @@ def held(decision: Decision, reason: Reason) -> Decision:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("reason", Reason)
-def test_a_customer_is_told_every_outcome_politely_and_without_figures(
+def test_every_outcome_is_explained_to_the_customer_politely_and_without_figures(
     sent: Decision, reason: Reason, language: str
 ) -> None:
     for decision in (replace(sent, reason=reason), held(sent, reason)):
@@ -74,12 +74,12 @@ def test_a_customer_is_told_every_outcome_politely_and_without_figures(
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_every_word_of_a_language_is_there(language: str) -> None:
+def test_every_language_has_all_its_texts(language: str) -> None:
     texts = CUSTOMER_TEXTS[language]
     assert set(texts.category) == set(DataCategory)
     assert set(texts.excluded) == set(CUSTOMER_TEXTS["en"].excluded)
     assert set(texts.why_sent) | set(texts.why_held) == set(Reason)
-    # what is inner to us, and says nothing about the customer, is not told
+    # internal reasons that say nothing about the customer are left out
     assert set(Exclusion) - set(texts.excluded) == {
         Exclusion.EXCLUDED_BY_CALLER, Exclusion.CHANNEL_NOT_ASKED, Exclusion.HOLDOUT, Exclusion.EXPERIMENT_ARM,
         Exclusion.NOT_SCORED, Exclusion.SHARE_REACHED, Exclusion.CREATIVE_UNFIT, Exclusion.PROGRAMME_HOLDOUT,
@@ -87,7 +87,7 @@ def test_every_word_of_a_language_is_there(language: str) -> None:
     }  # fmt: skip
 
 
-def test_the_law_is_met_in_few_words(sent: Decision) -> None:
+def test_the_legally_required_explanation_is_short(sent: Decision) -> None:
     assert explain_decision(sent, Reader.CUSTOMER, "en") == (
         "We chose the offer “ten percent” for you, by e-mail.",
         (
@@ -112,7 +112,7 @@ def test_the_law_is_met_in_few_words(sent: Decision) -> None:
     )
 
 
-def test_german_is_told_to_those_who_read_it(sent: Decision) -> None:
+def test_customers_with_a_german_locale_get_german(sent: Decision) -> None:
     assert told(sent, Reader.CUSTOMER, "de-AT").startswith("Wir haben das Angebot „ten percent“ für Sie ausgewählt")
     customer = sent.inputs.customer
     assert customer is not None
@@ -122,7 +122,9 @@ def test_german_is_told_to_those_who_read_it(sent: Decision) -> None:
     assert [spoken_channel("sms", language) for language in LANGUAGES] == ["text message", "SMS"]
 
 
-def test_who_is_not_profiled_is_told_so_and_need_not_object_again(plain_policy: Policy, inputs_of: MakeInputs) -> None:
+def test_a_customer_who_opted_out_of_profiling_is_told_so_and_not_asked_to_object_again(
+    plain_policy: Policy, inputs_of: MakeInputs
+) -> None:
     decision = decide(plain_policy, inputs_of(plain_policy, has_opted_out_of_profiling=True), "D-1")
     words = told(decision, Reader.CUSTOMER)
     assert "Your behaviour was not looked at, since you do not want to be profiled." in words
@@ -130,7 +132,9 @@ def test_who_is_not_profiled_is_told_so_and_need_not_object_again(plain_policy: 
     assert "object" not in words
 
 
-def test_an_unknown_customer_is_told_that_nothing_is_known(plain_policy: Policy, inputs_of: MakeInputs) -> None:
+def test_an_unknown_customer_is_told_that_we_know_nothing_about_them(
+    plain_policy: Policy, inputs_of: MakeInputs
+) -> None:
     decision = decide(plain_policy, inputs_of(plain_policy, customer=None, features=None), "D-1")
     words = explain_decision(decision, Reader.CUSTOMER)
     assert words[:2] == (
@@ -140,7 +144,7 @@ def test_an_unknown_customer_is_told_that_nothing_is_known(plain_policy: Policy,
     assert "No data about you mattered." in words
 
 
-def test_the_main_reasons_are_told_once(sent: Decision) -> None:
+def test_each_main_reason_is_given_once(sent: Decision) -> None:
     refused = tuple(
         Excluded(message_key=f"offer-{number}/email/plain", reasons=reasons)
         for number, reasons in enumerate(
@@ -161,7 +165,7 @@ def test_the_main_reasons_are_told_once(sent: Decision) -> None:
     assert "Some messages" not in told(replace(held(sent, Reason.HOLDOUT), excluded=refused), Reader.CUSTOMER)
 
 
-def test_a_slate_is_told_as_a_list(plain_policy: Policy, inputs_of: MakeInputs) -> None:
+def test_a_slate_is_explained_as_a_list(plain_policy: Policy, inputs_of: MakeInputs) -> None:
     inputs = inputs_of(plain_policy)
     places = tuple(Placement(placement_id=name) for name in ("top", "middle", "bottom"))
     inputs = replace(inputs, request=replace(inputs.request, placements=places))
@@ -174,7 +178,7 @@ def test_a_slate_is_told_as_a_list(plain_policy: Policy, inputs_of: MakeInputs) 
 
 
 def rich(decision: Decision, now: datetime) -> Decision:
-    """A decision whose record holds something of everything."""
+    """A decision whose record has something in every field."""
     touch = make_touch()
     live = LiveState(
         version=3,
@@ -220,7 +224,7 @@ def rich(decision: Decision, now: datetime) -> Decision:
     )
 
 
-def test_an_agent_reads_what_and_why_and_what_to_do(sent: Decision, now: datetime) -> None:
+def test_an_agent_reads_what_was_decided_why_and_what_to_do(sent: Decision, now: datetime) -> None:
     assert explain_decision(rich(sent, now), Reader.AGENT) == (
         "Chosen: ten percent by e-mail (wording plain), because it is expected to be worth most with this customer.",
         "For placement side: silence.",
@@ -236,19 +240,19 @@ def test_an_agent_reads_what_and_why_and_what_to_do(sent: Decision, now: datetim
 
 
 @pytest.mark.parametrize("reason", Reason)
-def test_an_agent_is_told_every_outcome(sent: Decision, reason: Reason) -> None:
+def test_every_outcome_is_explained_to_an_agent(sent: Decision, reason: Reason) -> None:
     words = told(held(sent, reason), Reader.AGENT)
     assert words.startswith("Nothing is sent, because ")
     assert told(replace(sent, reason=reason), Reader.AGENT).startswith("Chosen: ten percent by e-mail")
     assert "because the policy" not in words or reason in {Reason.MODEL, Reason.PRECEDENCE}
 
 
-def test_messages_of_an_offer_with_the_same_reasons_are_told_together(sent: Decision) -> None:
+def test_messages_of_an_offer_with_the_same_reasons_share_a_line(sent: Decision) -> None:
     words = explain_decision(held(sent, Reason.NOTHING_PERMITTED), Reader.AGENT)
     assert len([one for one in words if one.startswith("Not possible: free coffee")]) == 1
 
 
-def test_an_agent_reads_nothing_of_silence_among_the_refused(sent: Decision) -> None:
+def test_an_agent_does_not_see_silence_among_the_refused_messages(sent: Decision) -> None:
     refused = Excluded(message_key=SILENCE, reasons=(Exclusion.CAP_REACHED,))
     assert "Not possible" not in told(replace(sent, excluded=(refused,)), Reader.AGENT)
 
@@ -283,7 +287,7 @@ def test_an_auditor_reads_everything_with_figures(sent: Decision, now: datetime)
         assert part in words, part
 
 
-def test_an_auditor_reads_of_a_decision_that_knew_nothing(plain_policy: Policy, inputs_of: MakeInputs) -> None:
+def test_an_auditor_reads_about_a_decision_without_any_data(plain_policy: Policy, inputs_of: MakeInputs) -> None:
     decision = decide(plain_policy, inputs_of(plain_policy, customer=None, features=None, expected_values=None), "D-1")
     words = told(decision, Reader.AUDITOR)
     assert "Profile: none." in words
@@ -291,13 +295,13 @@ def test_an_auditor_reads_of_a_decision_that_knew_nothing(plain_policy: Policy, 
     assert "Permitted: silence, probability 1.0." in words
 
 
-def test_a_declared_value_is_told_as_such(plain_policy: Policy, inputs_of: MakeInputs) -> None:
+def test_a_declared_value_is_labelled_as_declared(plain_policy: Policy, inputs_of: MakeInputs) -> None:
     inputs = inputs_of(plain_policy, expected_values=None, supply=Supply(evidence={"opening-hours": 4}))
     words = told(decide(plain_policy, inputs, "D-1"), Reader.AUDITOR)
     assert "(worth 10.0000, as declared - contact cost" in words
 
 
-def test_what_weighs_nothing_does_not_tell_its_worth(sent: Decision) -> None:
+def test_a_message_with_weight_0_has_an_unknown_worth(sent: Decision) -> None:
     evaluated = tuple(one._replace(business_weight=0.0, priority_minor=0.0) for one in sent.evaluated)
     assert "(worth unknown, since it weighs nothing, uplift" in told(replace(sent, evaluated=evaluated), Reader.AUDITOR)
 
@@ -308,15 +312,15 @@ def test_the_same_record_gives_the_same_sentences(sent: Decision, now: datetime)
         assert explain_decision(decision, reader) == explain_decision(decision, reader)
 
 
-def test_what_was_looked_at_is_told_by_kind(sent: Decision, now: datetime) -> None:
+def test_the_data_used_are_listed_by_category(sent: Decision, now: datetime) -> None:
     assert data_used(rich(sent, now)) == (
         DataCategory.CONSENTS, DataCategory.CHANNELS, DataCategory.DETAILS, DataCategory.PLACE, DataCategory.PURCHASES,
         DataCategory.VISITS, DataCategory.SERVICE, DataCategory.CONTACTS, DataCategory.HOUSEHOLD,
     )  # fmt: skip
-    assert DataCategory.OTHER_USE in data_used(sent)  # what `rich` makes missing was not looked at
+    assert DataCategory.OTHER_USE in data_used(sent)  # `rich` lacks these data, so they were not used
 
 
-def test_the_situation_of_the_request_is_data_too(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
+def test_the_context_of_the_request_is_listed_as_data(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
     policy = Policy(plain_catalogue)
     inputs = inputs_of(policy)
     asked = replace(inputs.request, context={"basket_value": 3.0})

@@ -1,4 +1,4 @@
-"""Sentences for marketers: one for every way a decision can come out."""
+"""Sentences for marketers: one for every outcome of a decision."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -72,7 +72,7 @@ TOLD: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("fields", "sentence"), TOLD)
-def test_a_decision_is_told_in_one_sentence(
+def test_a_decision_is_explained_in_one_sentence(
     plain_policy: Policy, inputs_of: MakeInputs, fields: dict[str, Any], sentence: str
 ) -> None:
     assert say(plain_policy, inputs_of(plain_policy, **fields)) == sentence
@@ -86,7 +86,7 @@ def test_amounts_name_their_currency(plain_catalogue: Catalogue, inputs_of: Make
     )
 
 
-def test_declared_values_that_prefer_silence_are_told(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
+def test_declared_values_that_prefer_silence_are_reported(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
     worthless = replace(plain_catalogue.offers["opening-hours"], value_minor=0.0)
     policy = Policy(replace(plain_catalogue, offers={**plain_catalogue.offers, "opening-hours": worthless}))
     assert say(policy, inputs_of(policy, expected_values=None)) == (
@@ -99,7 +99,7 @@ def test_a_touchpoint_without_messages_says_so(plain_catalogue: Catalogue, input
     assert say(policy, inputs_of(policy)) == "Held: this touchpoint has no messages."
 
 
-def test_exploration_names_its_chance(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
+def test_exploration_states_its_probability(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
     policy = Policy(replace(plain_catalogue, exploration=Exploration(epsilon=0.9)))
     assert say(policy, inputs_of(policy, uniform=0.05)) == "Held: exploration drew silence, with a chance of 10.0%."
     assert say(policy, inputs_of(policy, uniform=0.15)) == (
@@ -108,7 +108,7 @@ def test_exploration_names_its_chance(plain_catalogue: Catalogue, inputs_of: Mak
     )
 
 
-def test_an_experiment_says_what_it_did(
+def test_the_sentence_says_what_an_experiment_did(
     plain_catalogue: Catalogue, inputs_of: MakeInputs, experiment_of: Callable[..., Experiment]
 ) -> None:
     random, silent = (
@@ -126,14 +126,14 @@ def test_an_experiment_says_what_it_did(
     )
 
 
-def test_the_holdout_is_told(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
+def test_the_sentence_names_the_holdout(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
     policy = Policy(replace(plain_catalogue, holdout=Holdout(share=1.0, salt="h")))
     assert say(policy, inputs_of(policy, excluded_offers=NO_SERVICE)) == (
         "Held: the customer is in the universal holdout, which gets no marketing."
     )
 
 
-def test_a_sentence_holds_nothing_personal(plain_policy: Policy, inputs_of: MakeInputs) -> None:
+def test_a_sentence_holds_no_personal_data(plain_policy: Policy, inputs_of: MakeInputs) -> None:
     inputs = inputs_of(plain_policy, "C-secret", attributes={"age": 44, "first_name": "Ada"})
     assert not {"C-secret", "Ada", "44"} & set(say(plain_policy, inputs).replace(":", " ").split())
 
@@ -144,7 +144,7 @@ def test_a_currency_without_cents_shows_none(plain_policy: Policy, inputs_of: Ma
     assert "bring 0.400 KWD more" in plain_reason(decision, "KWD", per_major=1000)
 
 
-def test_a_learned_rate_is_told_in_points(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
+def test_a_learned_rate_is_given_in_percentage_points(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
     policy = Policy(replace(plain_catalogue, learning=Learning(measure_id="clicked")))
     decision = decide(policy, inputs_of(policy, expected_values=np.linspace(0.0, 0.4, 9)), "D-1")
     assert plain_reason(decision, "EUR", is_rate=True).startswith(
@@ -153,7 +153,7 @@ def test_a_learned_rate_is_told_in_points(plain_catalogue: Catalogue, inputs_of:
 
 
 def told(policy: Policy, decision: Decision) -> list[str]:
-    """What is said of the ten percent, reason by reason."""
+    """The words for each reason against `ten-percent`."""
     key = "ten-percent/email/plain"
     (reasons,) = (one.reasons for one in decision.excluded if one.message_key == key)
     return [
@@ -162,7 +162,7 @@ def told(policy: Policy, decision: Decision) -> list[str]:
     ]
 
 
-def test_a_reason_tells_the_rule_and_the_facts_it_met(plain_policy: Policy, inputs_of: MakeInputs) -> None:
+def test_a_reason_states_the_rule_and_the_facts_it_checked(plain_policy: Policy, inputs_of: MakeInputs) -> None:
     inputs = inputs_of(plain_policy, attributes={"age": 17}, consents=())
     decision = decide(plain_policy, inputs, "D-1")
     assert told(plain_policy, decision) == ["there is no consent", "customer.age must be at least 18, is 17"]
@@ -171,7 +171,7 @@ def test_a_reason_tells_the_rule_and_the_facts_it_met(plain_policy: Policy, inpu
 
 
 @pytest.mark.parametrize("fact", ["complaint_count_90d", "stage"])
-def test_a_reason_says_where_a_rule_could_not_be_checked(
+def test_a_reason_says_that_a_rule_could_not_be_checked(
     plain_catalogue: Catalogue, inputs_of: MakeInputs, fact: str
 ) -> None:
     rule = Compare(fact=fact, comparison=Comparison.IS_MISSING, value=True)
@@ -181,7 +181,7 @@ def test_a_reason_says_where_a_rule_could_not_be_checked(
     assert told(policy, decision) == ["a rule of the offer looks at what could not be read"]
 
 
-def test_a_reason_knows_the_stage(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
+def test_a_reason_names_the_stage(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
     rule = Compare(fact="stage", comparison=Comparison.EQUALS, value="new")
     offer = replace(plain_catalogue.offers["ten-percent"], eligibility=rule)
     policy = Policy(replace(plain_catalogue, offers={**plain_catalogue.offers, "ten-percent": offer}))

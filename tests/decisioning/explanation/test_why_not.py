@@ -1,4 +1,4 @@
-"""Why not, and what would have to be otherwise: told from the record, verified by deciding again."""
+"""Why an offer lost and what would change that: from the record, verified by deciding again."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -60,7 +60,7 @@ def contact(inputs: Inputs, **fields: Any) -> Contact:
     )
 
 
-def test_what_was_chosen_says_so(plain_policy: Policy, inputs_of: MakeInputs) -> None:
+def test_the_chosen_message_is_reported_as_chosen(plain_policy: Policy, inputs_of: MakeInputs) -> None:
     decision = decided(plain_policy, inputs_of(plain_policy))
     found = why_not_then(decision, "ten-percent")
     assert (found.standing, found.sentence) == (OfferStanding.CHOSEN, "ten-percent/push/plain was chosen.")
@@ -69,7 +69,9 @@ def test_what_was_chosen_says_so(plain_policy: Policy, inputs_of: MakeInputs) ->
     assert (change.is_verified, change.steps) == (True, ())
 
 
-def test_what_is_worth_less_says_by_how_much_and_why(plain_policy: Policy, inputs_of: MakeInputs) -> None:
+def test_a_message_worth_less_is_reported_with_the_gap_and_its_causes(
+    plain_policy: Policy, inputs_of: MakeInputs
+) -> None:
     found = why_not_then(decided(plain_policy, inputs_of(plain_policy)), "free-coffee")
     assert found.standing is OfferStanding.VALUED_LESS
     assert [one.message_key for one in found.messages] == ["free-coffee/push/plain", "free-coffee/email/plain"]
@@ -83,7 +85,7 @@ def test_what_is_worth_less_says_by_how_much_and_why(plain_policy: Policy, input
     )
 
 
-def test_what_was_refused_tells_every_gate(plain_policy: Policy, inputs_of: MakeInputs) -> None:
+def test_a_refused_message_is_reported_with_every_gate(plain_policy: Policy, inputs_of: MakeInputs) -> None:
     inputs = inputs_of(plain_policy, attributes={"age": 17}, unsubscribed_channels=frozenset({"email", "push"}))
     found = why_not_then(decided(plain_policy, inputs), "ten-percent")
     assert found.standing is OfferStanding.EXCLUDED
@@ -91,7 +93,7 @@ def test_what_was_refused_tells_every_gate(plain_policy: Policy, inputs_of: Make
     assert "the customer has left the channel; a rule of the offer is not met" in found.sentence
 
 
-def test_what_lost_the_draw_would_win_another(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
+def test_a_message_that_lost_the_draw_would_win_another_draw(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
     policy = Policy(replace(plain_catalogue, exploration=Exploration(epsilon=0.5)))
     decision = decided(policy, inputs_of(policy, uniform=0.01))
     assert decision.reason is Reason.EXPLORED
@@ -103,7 +105,7 @@ def test_what_lost_the_draw_would_win_another(plain_catalogue: Catalogue, inputs
     assert "with a chance of 55.6%" in change.sentence
 
 
-def test_what_is_no_candidate_cannot_win(plain_policy: Policy, inputs_of: MakeInputs) -> None:
+def test_an_offer_that_is_not_a_candidate_cannot_win(plain_policy: Policy, inputs_of: MakeInputs) -> None:
     decision = decided(plain_policy, inputs_of(plain_policy))
     assert why_not_then(decision, "no-such-offer").standing is OfferStanding.NOT_A_CANDIDATE
     change = nearest_change(plain_policy, decision, "ten-percent", "call")
@@ -111,7 +113,7 @@ def test_what_is_no_candidate_cannot_win(plain_policy: Policy, inputs_of: MakeIn
     assert change.sentence.startswith("It cannot be told: ten-percent has no message at touchpoint weekly-mail")
 
 
-def test_another_policy_than_that_of_then_cannot_tell(
+def test_only_the_policy_of_the_decision_can_answer(
     plain_policy: Policy, plain_catalogue: Catalogue, inputs_of: MakeInputs
 ) -> None:
     decision = decided(plain_policy, inputs_of(plain_policy))
@@ -120,7 +122,7 @@ def test_another_policy_than_that_of_then_cannot_tell(
     assert "only" in change.sentence
 
 
-def test_a_held_out_customer_learns_of_the_ghost(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
+def test_the_ghost_of_a_held_out_customer_is_reported(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
     policy = Policy(replace(plain_catalogue, holdout=Holdout(share=1.0, salt="h")))
     decision = decided(policy, inputs_of(policy))
     assert decision.ghost is not None
@@ -128,7 +130,7 @@ def test_a_held_out_customer_learns_of_the_ghost(plain_catalogue: Catalogue, inp
     assert not why_not_then(decision, "free-coffee").is_ghost
 
 
-def test_a_message_of_a_class_that_goes_first_is_told_from_a_worthier_one(
+def test_losing_to_a_class_with_precedence_is_reported_as_such(
     plain_catalogue: Catalogue, inputs_of: MakeInputs
 ) -> None:
     first = replace(plain_catalogue, classes=DEFAULT_CLASSES)
@@ -141,14 +143,14 @@ def test_a_message_of_a_class_that_goes_first_is_told_from_a_worthier_one(
     assert change.is_verified
 
 
-def test_a_plan_is_told_from_worth(plain_policy: Policy, inputs_of: MakeInputs) -> None:
+def test_losing_to_the_allocation_is_reported_as_such(plain_policy: Policy, inputs_of: MakeInputs) -> None:
     decision = decided(plain_policy, inputs_of(plain_policy, allocated="free-coffee/email/plain"))
     assert "the plan over all customers chose free-coffee/email/plain" in why_not_then(decision, "ten-percent").sentence
     change = nearest_change(plain_policy, decision, "ten-percent")
     assert [step.kind for step in change.steps] == [StepKind.YIELD]
 
 
-def test_the_value_that_is_missing_is_the_smallest(plain_policy: Policy, inputs_of: MakeInputs) -> None:
+def test_the_reported_gap_in_value_is_the_smallest_that_suffices(plain_policy: Policy, inputs_of: MakeInputs) -> None:
     inputs = inputs_of(plain_policy)
     change = nearest_change(plain_policy, decided(plain_policy, inputs), "free-coffee", "email")
     (step,) = change.steps
@@ -159,7 +161,7 @@ def test_the_value_that_is_missing_is_the_smallest(plain_policy: Policy, inputs_
     )
 
 
-def test_a_declared_value_is_raised_where_no_model_has_a_say(plain_policy: Policy, inputs_of: MakeInputs) -> None:
+def test_without_a_model_the_change_raises_the_declared_value(plain_policy: Policy, inputs_of: MakeInputs) -> None:
     inputs = inputs_of(plain_policy, expected_values=None, attributes={"age": 30}, has_opted_out_of_profiling=True)
     decision = decided(plain_policy, inputs)
     assert decision.reason is Reason.NOT_PROFILED
@@ -168,7 +170,9 @@ def test_a_declared_value_is_raised_where_no_model_has_a_say(plain_policy: Polic
     assert "its declared value were higher by" in change.sentence
 
 
-def test_a_learned_rate_is_raised_in_points(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
+def test_a_change_of_a_learned_rate_is_given_in_percentage_points(
+    plain_catalogue: Catalogue, inputs_of: MakeInputs
+) -> None:
     policy = Policy(replace(plain_catalogue, learning=Learning(measure_id="clicked")))
     decision = decided(policy, inputs_of(policy, expected_values=np.linspace(0.0, 0.4, 9)))
     change = nearest_change(policy, decision, "free-coffee")
@@ -176,7 +180,7 @@ def test_a_learned_rate_is_raised_in_points(plain_catalogue: Catalogue, inputs_o
     assert "its expected rate were higher by" in change.sentence
 
 
-def test_a_weight_of_nothing_makes_every_value_too_small(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
+def test_with_weight_0_no_value_is_high_enough(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
     inputs = inputs_of(Policy(plain_catalogue))
     lever = Lever(
         lever_id="off", scope=LeverScope.OFFER, of="free-coffee", factor=0.0, owner="team", reason="recalled",
@@ -191,7 +195,7 @@ def test_a_weight_of_nothing_makes_every_value_too_small(plain_catalogue: Catalo
 
 
 def _gated(catalogue: Catalogue, inputs: Inputs) -> dict[Exclusion, tuple[Catalogue, Inputs]]:
-    """For every gate a situation in which it alone refuses free-coffee."""
+    """For every gate, a situation in which only that gate refuses free-coffee."""
     live, request, customer = inputs.live, inputs.request, inputs.customer
     assert customer is not None
 
@@ -293,7 +297,7 @@ GATED = sorted(set(Exclusion) - {
 
 
 @pytest.mark.parametrize("code", GATED)
-def test_every_gate_can_be_lifted_and_the_lift_is_verified(
+def test_the_change_can_lift_every_gate_and_is_verified(
     plain_catalogue: Catalogue, inputs_of: MakeInputs, code: Exclusion
 ) -> None:
     catalogue, inputs = _gated(plain_catalogue, inputs_of(Policy(plain_catalogue)))[code]
@@ -307,7 +311,7 @@ def test_every_gate_can_be_lifted_and_the_lift_is_verified(
     assert {step.kind for step in change.steps} & {StepKind.LIFT, StepKind.LATER}
 
 
-def test_a_silent_arm_is_lifted(
+def test_the_change_can_lift_a_silent_arm(
     plain_catalogue: Catalogue, inputs_of: MakeInputs, experiment_of: Callable[..., Experiment]
 ) -> None:
     policy = Policy(replace(plain_catalogue, experiments=(experiment_of(ArmPolicy.SILENCE),)))
@@ -316,7 +320,7 @@ def test_a_silent_arm_is_lifted(
     assert change.sentence == "ten-percent/push/plain would be first if no experiment kept this customer silent."
 
 
-def test_what_only_waits_for_time_is_told_when(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
+def test_if_only_time_is_in_the_way_the_change_says_when(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
     inputs = inputs_of(Policy(plain_catalogue))
     starts_at = inputs.now + timedelta(days=2)
     policy = Policy(with_offer(plain_catalogue, "ten-percent", valid_from=starts_at))
@@ -325,8 +329,8 @@ def test_what_only_waits_for_time_is_told_when(plain_catalogue: Catalogue, input
     assert (step.kind, step.at, change.is_verified) == (StepKind.LATER, starts_at, True)
 
 
-def test_what_will_not_pass_later_either_is_lifted(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
-    """The gates' own moment is only where time alone stands in the way; a rule beside it needs lifting."""
+def test_a_rule_that_waiting_does_not_fix_is_lifted(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
+    """Waiting helps only if time alone is in the way; a rule that fails as well has to be lifted."""
     inputs = inputs_of(Policy(plain_catalogue), attributes={"age": 17})
     policy = Policy(with_offer(plain_catalogue, "ten-percent", valid_from=inputs.now + timedelta(days=2)))
     change = nearest_change(policy, decided(policy, inputs), "ten-percent")
@@ -335,7 +339,7 @@ def test_what_will_not_pass_later_either_is_lifted(plain_catalogue: Catalogue, i
     assert change.is_verified
 
 
-def test_a_refusal_and_a_lack_of_value_are_told_together(plain_policy: Policy, inputs_of: MakeInputs) -> None:
+def test_a_change_may_lift_a_gate_and_raise_the_value(plain_policy: Policy, inputs_of: MakeInputs) -> None:
     inputs = inputs_of(plain_policy, excluded_offers=frozenset({"free-coffee"}))
     change = nearest_change(plain_policy, decided(plain_policy, inputs), "free-coffee")
     assert [step.kind for step in change.steps] == [StepKind.LIFT, StepKind.VALUE]
@@ -344,8 +348,8 @@ def test_a_refusal_and_a_lack_of_value_are_told_together(plain_policy: Policy, i
     )
 
 
-def test_a_gate_may_hide_another_one_and_both_are_lifted(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
-    """The contact gate tells what lasts longest; behind the cap there is the pressure."""
+def test_a_refusal_hidden_behind_another_is_lifted_too(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
+    """The contact gate reports the longest refusal only: here the cap, which hides contact pressure."""
     no_cap = Cap(cap_id="never", scope=CapScope.EVERYTHING, limit=0, window_seconds=86_400.0)
     no_pressure = PressureBudget(limit=0.0, window_seconds=86_400.0)
     policy = Policy(replace(plain_catalogue, contact_policy=ContactPolicy(caps=(no_cap,), pressure=no_pressure)))
@@ -354,8 +358,8 @@ def test_a_gate_may_hide_another_one_and_both_are_lifted(plain_catalogue: Catalo
     assert change.is_verified
 
 
-def test_one_lift_that_opens_two_refusals_is_told_once(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
-    """Never with it, and not after it: both are the same offer's company."""
+def test_a_step_that_lifts_two_refusals_is_listed_once(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
+    """`never_with` and `not_after` the same offer."""
     catalogue = with_offer(
         plain_catalogue, "ten-percent", never_with=frozenset({"free-coffee"}), not_after={"free-coffee": 9e5}
     )
@@ -368,7 +372,7 @@ def test_one_lift_that_opens_two_refusals_is_told_once(plain_catalogue: Catalogu
     assert ([step.exclusion for step in change.steps], change.is_verified) == ([Exclusion.INCOMPATIBLE], True)
 
 
-def test_a_case_is_lifted_where_waiting_alone_would_not_do(plain_policy: Policy, inputs_of: MakeInputs) -> None:
+def test_an_open_case_is_lifted_if_waiting_alone_is_not_enough(plain_policy: Policy, inputs_of: MakeInputs) -> None:
     inputs = inputs_of(plain_policy, excluded_offers=frozenset({"ten-percent"}))
     case = Case(case_id="K", kind="complaint", severity="normal", opened_at=inputs.now - timedelta(days=1))
     inputs = replace(inputs, live=replace(inputs.live, cases=(case,)))
@@ -378,7 +382,9 @@ def test_a_case_is_lifted_where_waiting_alone_would_not_do(plain_policy: Policy,
 
 
 @pytest.mark.parametrize("offer_id", ["free-coffee", "opening-hours"])
-def test_no_value_beyond_all_money_is_told(plain_catalogue: Catalogue, inputs_of: MakeInputs, offer_id: str) -> None:
+def test_no_change_asks_for_a_value_out_of_range(
+    plain_catalogue: Catalogue, inputs_of: MakeInputs, offer_id: str
+) -> None:
     inputs = inputs_of(Policy(plain_catalogue))
     lever = Lever(
         lever_id="low", scope=LeverScope.OFFER, of=offer_id, factor=0.1, owner="team", reason="test",
@@ -391,7 +397,7 @@ def test_no_value_beyond_all_money_is_told(plain_catalogue: Catalogue, inputs_of
     assert "no value would put" in change.sentence
 
 
-def test_what_no_model_scored_cannot_be_told(plain_policy: Policy, inputs_of: MakeInputs) -> None:
+def test_without_a_score_there_is_no_nearest_change(plain_policy: Policy, inputs_of: MakeInputs) -> None:
     decision = decided(plain_policy, inputs_of(plain_policy, expected_values=None))
     change = nearest_change(plain_policy, decision, "ten-percent")
     assert not change.is_verified
@@ -400,19 +406,21 @@ def test_what_no_model_scored_cannot_be_told(plain_policy: Policy, inputs_of: Ma
     )
 
 
-def test_of_an_unknown_customer_nothing_can_be_told(plain_policy: Policy, inputs_of: MakeInputs) -> None:
+def test_for_an_unknown_customer_there_is_no_nearest_change(plain_policy: Policy, inputs_of: MakeInputs) -> None:
     decision = decided(plain_policy, inputs_of(plain_policy, customer=None))
     assert not nearest_change(plain_policy, decision, "ten-percent").is_verified
 
 
-def test_the_easier_of_two_messages_is_told(plain_policy: Policy, inputs_of: MakeInputs) -> None:
+def test_the_change_is_given_for_the_message_that_needs_fewer_steps(
+    plain_policy: Policy, inputs_of: MakeInputs
+) -> None:
     inputs = inputs_of(plain_policy, unsubscribed_channels=frozenset({"push"}), attributes={"age": 17})
     change = nearest_change(plain_policy, decided(plain_policy, inputs), "ten-percent")
     assert change.message_key == "ten-percent/email/plain"
     assert [step.exclusion for step in change.steps] == [Exclusion.NOT_ELIGIBLE]
 
 
-def test_a_place_that_takes_other_channels_can_be_widened(plain_policy: Policy, inputs_of: MakeInputs) -> None:
+def test_the_change_can_add_a_channel_to_a_placement(plain_policy: Policy, inputs_of: MakeInputs) -> None:
     inputs = inputs_of(plain_policy)
     mail_only = Placement(placement_id="mail", channels=frozenset({"email"}))
     inputs = replace(inputs, request=replace(inputs.request, placements=(mail_only,)))
@@ -427,7 +435,7 @@ def test_a_place_that_takes_other_channels_can_be_widened(plain_policy: Policy, 
     offer_id=st.sampled_from(["free-coffee", "ten-percent", "double-stamps", "opening-hours"]),
 )
 @settings(max_examples=60, deadline=None)
-def test_whatever_stands_in_the_way_the_change_is_verified_and_none_of_it_superfluous(
+def test_every_change_is_verified_and_has_no_superfluous_step(
     plain_policy: Policy,
     inputs_of: MakeInputs,
     values: list[float],
@@ -450,7 +458,7 @@ def test_whatever_stands_in_the_way_the_change_is_verified_and_none_of_it_superf
         assert set(lifts) <= {Exclusion.UNSUBSCRIBED, Exclusion.NOT_ELIGIBLE}
 
 
-def test_lifting_what_cannot_be_lifted_is_refused(plain_policy: Policy, inputs_of: MakeInputs) -> None:
+def test_some_refusals_cannot_be_lifted(plain_policy: Policy, inputs_of: MakeInputs) -> None:
     world = Counterfactual(catalogue=plain_policy.catalogue, inputs=inputs_of(plain_policy))
     candidate = plain_policy.compiled_candidates("weekly-mail")[0]
     assert lifted(world, candidate, Exclusion.NOT_SCORED) is None

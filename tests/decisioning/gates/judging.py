@@ -1,4 +1,4 @@
-"""Ask the gates about the shop's messages, one question at a time."""
+"""Ask the gates about single messages of the shop."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What a gate refuses for now: cases, caps, quiet hours and limits say when it may go."""
+"""Temporary refusals: cases, caps, quiet hours and limits say when a message may go."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -29,7 +29,7 @@ from tests.decisioning.gates.judging import (
 )
 
 
-def test_an_open_case_pauses_marketing_and_then_lets_it_rest(
+def test_an_open_case_pauses_marketing_and_a_cooldown_follows(
     plain_catalogue: Catalogue, inputs_of: MakeInputs, now: datetime
 ) -> None:
     policy = Policy(replace(plain_catalogue, care=DEFAULT_CARE))
@@ -71,9 +71,7 @@ def test_caps_and_suppressions_say_when_there_is_room_again(
     assert told.allowed_at is None
 
 
-def test_quiet_hours_defer_to_the_first_waking_moment(
-    plain_catalogue: Catalogue, inputs_of: MakeInputs, now: datetime
-) -> None:
+def test_quiet_hours_defer_to_their_end(plain_catalogue: Catalogue, inputs_of: MakeInputs, now: datetime) -> None:
     policy = Policy(replace(plain_catalogue, quiet_hours=NIGHT))
     screening = judge(policy, inputs_of)
     assert {one.message_key.split("/")[1] for one in screening.excluded} == {"email"}
@@ -88,12 +86,12 @@ def test_quiet_hours_defer_to_the_first_waking_moment(
     assert excluded(judge(policy, inputs_of, **unknown)).allowed_at == datetime(2026, 11, 1, 15, tzinfo=UTC)
 
 
-def test_the_allowed_moment_is_neither_in_quiet_hours_nor_after_the_offers_end(
+def test_the_allowed_moment_is_never_in_quiet_hours_or_after_the_offer_ends(
     plain_catalogue: Catalogue, inputs_of: MakeInputs, now: datetime
 ) -> None:
     rules = ContactPolicy(caps=(Cap(cap_id="day", scope=CapScope.EVERYTHING, limit=1, window_seconds=DAY),))
     catalogue = replace(plain_catalogue, contact_policy=rules, quiet_hours=NIGHT)
-    before = datetime(2026, 11, 1, 10, tzinfo=UTC)  # 11:00 in Berlin, an hour before rest begins
+    before = datetime(2026, 11, 1, 10, tzinfo=UTC)  # 11:00 in Berlin, an hour before quiet hours
     awake_again = datetime(2026, 11, 1, 14, tzinfo=UTC)
     for end, expected in ((awake_again + timedelta(seconds=1), awake_again), (awake_again, None)):
         policy = with_offer(catalogue, valid_until=end)
@@ -113,7 +111,7 @@ def test_the_allowed_moment_is_neither_in_quiet_hours_nor_after_the_offers_end(
     assert excluded(capped, "ten-percent/push/plain").allowed_at == now + timedelta(hours=23)
 
 
-def test_a_moment_after_which_the_channel_rests_for_weeks_is_none(
+def test_there_is_no_allowed_moment_if_the_channel_stays_quiet_for_weeks(
     plain_catalogue: Catalogue, inputs_of: MakeInputs, now: datetime
 ) -> None:
     caps = ContactPolicy(caps=(Cap(cap_id="day", scope=CapScope.EVERYTHING, limit=1, window_seconds=DAY),))
@@ -142,7 +140,7 @@ def test_an_offer_that_is_not_yet_valid_says_when_it_will_be(
         (MessageClass.SERVICE, datetime(2026, 11, 2, 14, tzinfo=UTC)),
     ],
 )
-def test_who_may_wake_people_need_not_wait_for_the_morning(
+def test_a_class_that_bypasses_quiet_hours_does_not_wait_for_them(
     plain_catalogue: Catalogue, inputs_of: MakeInputs, now: datetime, message_class: MessageClass, moment: datetime
 ) -> None:
     at_night = now + timedelta(days=1)
@@ -151,7 +149,9 @@ def test_who_may_wake_people_need_not_wait_for_the_morning(
     assert excluded(judge(policy, inputs_of)).allowed_at == moment
 
 
-def test_what_all_share_runs_out_for_those_who_would_use_it(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
+def test_a_used_up_limit_refuses_only_messages_that_would_use_it(
+    plain_catalogue: Catalogue, inputs_of: MakeInputs
+) -> None:
     slots = Limit(limit_id="slots", scope=LimitScope.CHANNEL, of="email", amount=10, period=Period.DAY)
     budget = Limit(limit_id="budget", scope=LimitScope.DEPARTMENT, of="marketing", measure=LimitMeasure.COST, amount=5)
     policy = Policy(replace(plain_catalogue, limits=(slots, budget)))

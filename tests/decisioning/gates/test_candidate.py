@@ -1,4 +1,4 @@
-"""What a touchpoint can send, and what a policy refuses to be built from."""
+"""What a touchpoint can send, and which catalogues no policy can be built from."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -33,12 +33,12 @@ def test_candidates_are_the_messages_of_the_touchpoints_channels_in_the_order_of
     assert [message.channel.channel_id for message in plain_policy.candidates("app-home")] == ["push"] * 4
 
 
-def test_the_order_of_lines_in_a_file_changes_nothing(plain_catalogue: Catalogue) -> None:
+def test_the_order_of_declarations_changes_nothing(plain_catalogue: Catalogue) -> None:
     turned = replace(plain_catalogue, creatives=plain_catalogue.creatives[::-1])
     assert Policy(turned).candidates("weekly-mail") == Policy(plain_catalogue).candidates("weekly-mail")
 
 
-def test_an_unknown_touchpoint_is_named_with_its_nearest(plain_policy: Policy) -> None:
+def test_an_unknown_touchpoint_is_named_with_the_nearest_names(plain_policy: Policy) -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'weekly-mail'"):
         plain_policy.candidates("weakly-mail")
 
@@ -48,7 +48,7 @@ def _candidate(catalogue: Catalogue, offer_id: str = "ten-percent") -> Candidate
     return next(one for one in found if one.offer_id == offer_id)
 
 
-def test_a_candidate_says_what_the_contact_policy_looks_at(plain_catalogue: Catalogue) -> None:
+def test_a_candidate_carries_what_the_contact_policy_needs(plain_catalogue: Catalogue) -> None:
     candidate = _candidate(plain_catalogue)
     assert candidate.touch == Touch(
         message_class=MessageClass.MARKETING,
@@ -62,7 +62,7 @@ def test_a_candidate_says_what_the_contact_policy_looks_at(plain_catalogue: Cata
     assert candidate.touch == plain_catalogue.touch(candidate.message.parts)
 
 
-def test_classes_with_precedence_have_a_place_and_others_have_none(plain_catalogue: Catalogue) -> None:
+def test_classes_with_precedence_have_a_rank_and_others_have_none(plain_catalogue: Catalogue) -> None:
     declared = replace(plain_catalogue, classes=DEFAULT_CLASSES)
     places = {
         name: _candidate(_with_offer(declared, message_class=name, urgency=2.0)).precedence for name in MessageClass
@@ -73,21 +73,21 @@ def test_classes_with_precedence_have_a_place_and_others_have_none(plain_catalog
     assert _candidate(_with_offer(competing, message_class=MessageClass.SERVICE)).precedence is None
 
 
-def test_a_class_brings_the_layers_it_bypasses(plain_catalogue: Catalogue) -> None:
+def test_a_candidate_carries_the_layers_its_class_bypasses(plain_catalogue: Catalogue) -> None:
     for name, rules in plain_catalogue.classes.items():
         candidate = _candidate(_with_offer(plain_catalogue, message_class=name))
         assert candidate.bypasses == rules.bypasses
         assert candidate.is_marketing is (name is MessageClass.MARKETING)
 
 
-def test_never_with_holds_both_ways(plain_catalogue: Catalogue) -> None:
+def test_never_with_applies_both_ways(plain_catalogue: Catalogue) -> None:
     catalogue = _with_offer(plain_catalogue, never_with=frozenset({"free-coffee"}))
     assert _candidate(catalogue).never_with == {"free-coffee"}
     assert _candidate(catalogue, "free-coffee").never_with == {"ten-percent"}
     assert _candidate(catalogue, "opening-hours").never_with == frozenset()
 
 
-def test_a_rest_of_no_time_is_no_rest(plain_catalogue: Catalogue) -> None:
+def test_a_not_after_of_0_seconds_has_no_effect(plain_catalogue: Catalogue) -> None:
     catalogue = _with_offer(plain_catalogue, not_after={"free-coffee": 60.0, "double-stamps": 0.0})
     assert _candidate(catalogue).not_after == {"free-coffee": timedelta(minutes=1)}
 
@@ -100,13 +100,13 @@ def test_a_purpose_may_be_missing_only_where_the_class_bypasses_consent(plain_ca
         Policy(_with_offer(replace(plain_catalogue, classes=classes), **change))
 
 
-def test_a_rule_that_always_holds_is_left_out(plain_catalogue: Catalogue) -> None:
+def test_a_rule_that_always_holds_is_dropped(plain_catalogue: Catalogue) -> None:
     candidate = _candidate(plain_catalogue)
     assert [rule.owner for rule in candidate.eligibility] == ["offer"]
     assert candidate.applicability == candidate.suitability == ()
 
 
-def test_what_a_rule_needs_is_known_before_it_is_asked(plain_catalogue: Catalogue) -> None:
+def test_the_facts_a_rule_needs_are_known_in_advance(plain_catalogue: Catalogue) -> None:
     facts = {
         "customer.age": (False, False, False),
         "purchase_count_90d": (True, False, False),
@@ -149,9 +149,7 @@ def test_no_offer_that_needs_consent_can_be_declared_without_a_purpose(
         ({"goal_id": "loyal"}, "goal must be a known name, got 'loyal'; did you mean 'loyalty'"),
     ],
 )
-def test_an_offer_that_could_not_be_judged_is_refused(
-    plain_catalogue: Catalogue, change: dict[str, Any], rule: str
-) -> None:
+def test_an_offer_with_invalid_fields_is_refused(plain_catalogue: Catalogue, change: dict[str, Any], rule: str) -> None:
     with pytest.raises(InvalidPolicyError if "known name" not in rule else UnknownNameError, match=rule):
         Policy(_with_offer(plain_catalogue, **change))
 
@@ -164,13 +162,13 @@ def test_a_creative_of_an_unknown_offer_or_channel_is_refused(plain_catalogue: C
         Policy(replace(plain_catalogue, channels={"push": plain_catalogue.channels["push"]}))
 
 
-def test_two_messages_with_one_key_are_refused(plain_catalogue: Catalogue) -> None:
+def test_two_messages_with_the_same_key_are_refused(plain_catalogue: Catalogue) -> None:
     doubled = (*plain_catalogue.creatives, plain_catalogue.creatives[0])
     with pytest.raises(InvalidPolicyError, match="must have a key of its own"):
         Policy(replace(plain_catalogue, creatives=doubled))
 
 
-def test_a_contact_that_costs_less_than_nothing_is_refused(plain_catalogue: Catalogue) -> None:
+def test_a_negative_contact_cost_is_refused(plain_catalogue: Catalogue) -> None:
     channels = {**plain_catalogue.channels, "email": replace(plain_catalogue.channels["email"], cost_minor=-1)}
     with pytest.raises(InvalidPolicyError, match="cost of channel email must be in"):
         Policy(replace(plain_catalogue, channels=channels))
@@ -186,9 +184,7 @@ def test_a_contact_that_costs_less_than_nothing_is_refused(plain_catalogue: Cata
         ({"zone": "Europe/Bonn"}, "zone of channel email must be an IANA name, got 'Europe/Bonn'"),
     ],
 )
-def test_a_channel_whose_times_mean_nothing_is_refused(
-    plain_catalogue: Catalogue, change: dict[str, Any], rule: str
-) -> None:
+def test_a_channel_with_invalid_times_is_refused(plain_catalogue: Catalogue, change: dict[str, Any], rule: str) -> None:
     channels = {**plain_catalogue.channels, "email": replace(plain_catalogue.channels["email"], **change)}
     with pytest.raises(InvalidPolicyError, match=rule):
         Policy(replace(plain_catalogue, channels=channels))
@@ -202,10 +198,10 @@ def test_a_channel_whose_times_mean_nothing_is_refused(
         ("2026-07-01T12:00:01+02:00", "2026-07-02T12:00+02:00"),
         ("2026-07-01T22:30+00:00", "2026-07-02T00:30+02:00"),
         ("2026-03-28T13:00+01:00", "2026-03-29T12:00+02:00"),  # clocks jump forward in between
-        ("2026-10-24T13:00+02:00", "2026-10-25T12:00+01:00"),  # and back again
+        ("2026-10-24T13:00+02:00", "2026-10-25T12:00+01:00"),  # clocks go back in between
     ],
 )
-def test_a_cut_off_counts_in_its_own_zone_on_both_edges_of_summer_time(handed_over_at: str, run: str) -> None:
+def test_a_cut_off_follows_its_own_zone_at_both_clock_changes(handed_over_at: str, run: str) -> None:
     letter = Channel(channel_id="letter", cut_off_minute=12 * 60, zone="Europe/Berlin")
     assert run_at(letter, datetime.fromisoformat(handed_over_at)) == datetime.fromisoformat(run)
 

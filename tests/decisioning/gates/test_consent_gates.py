@@ -1,4 +1,4 @@
-"""Consent, profiling and protection at the gates: the latest word counts, and in doubt it is no."""
+"""Consent, profiling and protection at the gates: the latest answer counts, and in doubt the answer is no."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -44,7 +44,7 @@ def answer(is_granted: bool, recorded_at: datetime | None = None, **fields: str)
         ((answer(True), answer(False, datetime(2027, 1, 1, tzinfo=UTC))), False),
     ],
 )
-def test_the_latest_answer_wins_and_in_doubt_it_is_no(
+def test_the_latest_consent_wins_and_in_doubt_it_is_no(
     plain_policy: Policy, inputs_of: MakeInputs, consents: tuple[Consent, ...], is_permitted: bool
 ) -> None:
     found = reasons(judge(plain_policy, inputs_of, consents=consents))
@@ -77,7 +77,7 @@ def test_only_mandatory_messages_reach_protected_people(
         assert reasons(screening) == (() if is_mandatory else (Exclusion.PROTECTED,))
 
 
-def test_a_protection_that_was_taken_back_since_protects_no_longer(plain_policy: Policy, inputs_of: MakeInputs) -> None:
+def test_a_protection_that_was_withdrawn_no_longer_applies(plain_policy: Policy, inputs_of: MakeInputs) -> None:
     since = LiveState(protections={"vulnerable": False})
     two = frozenset({"vulnerable", "minor"})
     assert reasons(judge(plain_policy, inputs_of, protections=frozenset({"vulnerable"}), live=since)) == ()
@@ -87,7 +87,9 @@ def test_a_protection_that_was_taken_back_since_protects_no_longer(plain_policy:
     assert reasons(judge(plain_policy, inputs_of, customer=None, live=on))[0] == Exclusion.PROTECTED
 
 
-def test_answers_given_since_count_by_their_time(plain_policy: Policy, inputs_of: MakeInputs, now: datetime) -> None:
+def test_live_consents_and_profile_consents_are_ordered_by_time(
+    plain_policy: Policy, inputs_of: MakeInputs, now: datetime
+) -> None:
     yesterday, last_week = now - timedelta(days=1), now - timedelta(days=7)
     took_back = LiveState(consents=(answer(False, yesterday),))
     late_news = LiveState(consents=(answer(False, last_week),))
@@ -98,7 +100,7 @@ def test_answers_given_since_count_by_their_time(plain_policy: Policy, inputs_of
     assert reasons(judge(plain_policy, inputs_of, consents=(), live=gave)) == ()
 
 
-def test_a_missing_yes_is_told_with_its_source_and_time(plain_policy: Policy, inputs_of: MakeInputs) -> None:
+def test_a_missing_consent_is_reported_with_its_source_and_time(plain_policy: Policy, inputs_of: MakeInputs) -> None:
     no = replace(answer(False, datetime(2026, 3, 1, tzinfo=UTC)), source="call")
     told = excluded(judge(plain_policy, inputs_of, consents=(no,)))
     assert told.details == ("marketing on email: refused on 2026-03-01, source call",)
@@ -146,13 +148,13 @@ def test_a_missing_yes_is_told_with_its_source_and_time(plain_policy: Policy, in
         ),
     ],
 )
-def test_the_latest_word_on_profiling_counts_and_in_doubt_it_is_no(
+def test_the_latest_answer_on_profiling_wins_and_in_doubt_it_is_no(
     plain_policy: Policy, inputs_of: MakeInputs, profile: dict[str, Any], live: dict[str, Any], expected: bool
 ) -> None:
     assert is_profiled(inputs_of(plain_policy, **profile, live=LiveState(**live))) is expected
 
 
-def test_who_is_not_profiled_needs_no_score_and_no_rule_looks_at_their_features(
+def test_without_profiling_no_score_is_needed_and_no_rule_uses_features(
     plain_catalogue: Catalogue, inputs_of: MakeInputs, now: datetime
 ) -> None:
     frequent = Compare(fact="purchase_count_90d", comparison=Comparison.AT_LEAST, value=1)

@@ -1,4 +1,4 @@
-"""Pressure, room kept for what is due, rest after an answer, and fatigue."""
+"""Contact pressure, room kept for due messages, suppression after a response, and fatigue."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -56,7 +56,7 @@ def test_pressure_is_the_weighted_sum_over_class_and_channel() -> None:
     assert book.with_contact(touch_of()).refusal(touch_of()) is not None
 
 
-def test_what_weighs_nothing_meets_no_pressure_and_what_weighs_more_than_all_never_fits() -> None:
+def test_weight_0_always_fits_and_a_weight_above_the_limit_never_does() -> None:
     book = ledger(ContactPolicy(pressure=replace(PRESSURE, limit=0.0)))
     assert book.refusal(touch_of(message_class=MessageClass.MANDATORY)) is None
     heavy = ledger(ContactPolicy(pressure=replace(PRESSURE, limit=2.5)), [contact_at(NOW - HOUR)])
@@ -65,13 +65,13 @@ def test_what_weighs_nothing_meets_no_pressure_and_what_weighs_more_than_all_nev
     assert refusal[2] is None
 
 
-def test_rounding_of_weights_costs_nobody_their_message() -> None:
+def test_rounding_of_weights_refuses_no_message() -> None:
     tenth = PressureBudget(limit=0.3, window_seconds=WEEK_SECONDS, class_weights={MessageClass.MARKETING: 0.1})
     contacts = [contact_at(NOW - HOUR), contact_at(NOW - 2 * HOUR)]
     assert ledger(ContactPolicy(pressure=tenth), contacts).refusal(touch_of()) is None
 
 
-def test_transactional_contacts_weigh_nothing() -> None:
+def test_transactional_contacts_have_weight_0() -> None:
     receipt = touch_of(message_class=MessageClass.TRANSACTIONAL)
     tight = ContactPolicy(pressure=PressureBudget(limit=1.0, window_seconds=WEEK_SECONDS))
     assert ledger(tight, [contact_at(NOW - HOUR, receipt)]).refusal(touch_of()) is None
@@ -87,7 +87,7 @@ def due_at(at: datetime, **fields: Any) -> Due:
 AHEAD = ContactPolicy(caps=(cap_of(2),), look_ahead_seconds=2 * 86_400.0)
 
 
-def test_a_heavier_message_that_is_due_keeps_its_room() -> None:
+def test_room_is_kept_for_a_heavier_message_that_is_due() -> None:
     pass_due = due_at(NOW + DAY, message_class=MessageClass.SERVICE)
     contacts = [contact_at(NOW - HOUR)]
     refusal = ledger(AHEAD, contacts, due=[pass_due]).refusal(touch_of())
@@ -112,12 +112,12 @@ def test_a_heavier_message_that_is_due_keeps_its_room() -> None:
         (due_at(NOW + DAY, message_class=MessageClass.TRANSACTIONAL), False),  # needs no room
     ],
 )
-def test_room_is_kept_for_what_is_due_soon_heavier_and_counts(due: Due, is_kept: bool) -> None:
+def test_room_is_kept_only_for_messages_that_are_due_soon_heavier_and_counted(due: Due, is_kept: bool) -> None:
     refusal = ledger(AHEAD, [contact_at(NOW - HOUR)], due=[due]).refusal(touch_of())
     assert (refusal is not None) is is_kept
 
 
-def test_a_candidate_that_takes_no_room_need_not_keep_any() -> None:
+def test_a_candidate_that_does_not_count_need_not_leave_room() -> None:
     due = due_at(NOW + DAY, message_class=MessageClass.SERVICE)
     classes = {**DEFAULT_CLASSES, MessageClass.MARKETING: ClassRules(counts_towards=frozenset())}
     service = contact_at(NOW - HOUR, touch_of(message_class=MessageClass.SERVICE))
@@ -125,7 +125,7 @@ def test_a_candidate_that_takes_no_room_need_not_keep_any() -> None:
     assert ledger(AHEAD, [service], due=[due], classes=classes).refusal(touch_of()) is None
 
 
-def test_a_short_window_is_over_before_the_heavier_message_is_due() -> None:
+def test_a_window_that_ends_before_the_heavier_message_is_due_needs_no_room() -> None:
     hourly = ContactPolicy(caps=(cap_of(1, window_seconds=3_600.0),), look_ahead_seconds=86_400.0)
     soon = due_at(NOW + HOUR - TICK, message_class=MessageClass.SERVICE)
     later = due_at(NOW + HOUR, message_class=MessageClass.SERVICE)
@@ -133,7 +133,7 @@ def test_a_short_window_is_over_before_the_heavier_message_is_due() -> None:
     assert ledger(hourly, due=[later]).refusal(touch_of()) is None
 
 
-def test_a_contact_from_a_wrong_clock_and_a_later_plan_both_have_to_leave_first() -> None:
+def test_a_contact_dated_in_the_future_and_a_later_plan_must_both_leave_first() -> None:
     plan = due_at(NOW + 3 * DAY, message_class=MessageClass.SERVICE)
     policy = ContactPolicy(caps=(cap_of(1),), look_ahead_seconds=2 * 86_400.0)
     refusal = ledger(policy, [contact_at(NOW + HOUR)], due=[plan]).refusal(touch_of())
@@ -141,7 +141,7 @@ def test_a_contact_from_a_wrong_clock_and_a_later_plan_both_have_to_leave_first(
     assert refusal[2] == NOW + 10 * DAY
 
 
-def test_pressure_keeps_room_for_the_heavier_weight() -> None:
+def test_pressure_leaves_room_for_the_heavier_weight() -> None:
     policy = ContactPolicy(pressure=replace(PRESSURE, limit=4.0), look_ahead_seconds=86_400.0)
     text = due_at(NOW + HOUR, channel_id="sms")
     once = [contact_at(NOW - HOUR)]
@@ -153,7 +153,7 @@ def test_pressure_keeps_room_for_the_heavier_weight() -> None:
     assert ledger(policy, once, due=[text]).refusal(text.touch) is None
 
 
-def test_a_message_heavier_than_all_pressure_allowed_never_has_room_whatever_is_planned() -> None:
+def test_a_message_above_the_pressure_limit_never_fits_whatever_is_planned() -> None:
     policy = ContactPolicy(pressure=replace(PRESSURE, limit=0.5), look_ahead_seconds=86_400.0)
     plan = due_at(NOW + HOUR, message_class=MessageClass.SERVICE)
     refusal = ledger(policy, due=[plan]).refusal(touch_of())
@@ -168,7 +168,7 @@ def response_at(at: datetime, outcome: str = "declined", **fields: Any) -> Respo
     return Response(outcome=outcome, touch=touch_of(**fields), at=at)
 
 
-def test_after_declining_the_offer_rests_and_then_returns() -> None:
+def test_a_declined_offer_is_suppressed_and_then_returns() -> None:
     rule = Suppression(after="declined", scope=SuppressionScope.OFFER, cooldown_seconds=30 * 86_400.0)
     policy = ContactPolicy(suppressions=(rule,))
     ends = NOW - DAY + 30 * DAY
@@ -181,7 +181,7 @@ def test_after_declining_the_offer_rests_and_then_returns() -> None:
     assert ledger(policy, responses=[response_at(NOW + DAY)]).suppression(touch_of()) is not None
 
 
-def test_without_a_cool_down_the_rest_is_for_ever_and_outlasts_all_others() -> None:
+def test_a_suppression_without_a_duration_never_ends_and_outlasts_all_others() -> None:
     rules = (
         Suppression(after="unsubscribed", scope=SuppressionScope.CHANNEL, cooldown_seconds=None),
         Suppression(after="unsubscribed", scope=SuppressionScope.EVERYTHING, cooldown_seconds=5 * 86_400.0),
@@ -195,7 +195,7 @@ def test_without_a_cool_down_the_rest_is_for_ever_and_outlasts_all_others() -> N
 
 
 @pytest.mark.parametrize("scope", SuppressionScope)
-def test_every_scope_spares_what_shares_it_with_the_answered_message(scope: SuppressionScope) -> None:
+def test_every_scope_suppresses_messages_that_share_it_with_the_answered_one(scope: SuppressionScope) -> None:
     rule = Suppression(after="complained", scope=scope, cooldown_seconds=86_400.0)
     book = ledger(ContactPolicy(suppressions=(rule,)), responses=[response_at(NOW, "complained")])
     assert book.suppression(touch_of()) is not None
@@ -207,7 +207,7 @@ def test_every_scope_spares_what_shares_it_with_the_answered_message(scope: Supp
 # --- fatigue and what was sent
 
 
-def test_fatigue_is_weighted_contacts_each_fading_by_half_life() -> None:
+def test_fatigue_is_the_sum_of_weighted_contacts_decayed_by_half_life() -> None:
     policy = ContactPolicy(fatigue=Fatigue(cost_minor=2.0, half_life_seconds=86_400.0), pressure=PRESSURE)
     contacts = [contact_at(NOW), contact_at(NOW - DAY, touch_of(channel_id="sms")), contact_at(NOW + HOUR)]
     book = ledger(policy, contacts)
@@ -220,7 +220,7 @@ def test_fatigue_is_weighted_contacts_each_fading_by_half_life() -> None:
     assert ledger(unweighted, [receipt, contact_at(NOW - DAY)]).fatigue_minor(touch_of()) == pytest.approx(1.0)
 
 
-def test_the_latest_contact_of_each_offer_is_told() -> None:
+def test_the_latest_contact_of_each_offer_is_found() -> None:
     contacts = [
         contact_at(NOW - DAY),
         contact_at(NOW - HOUR),

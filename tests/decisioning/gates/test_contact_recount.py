@@ -1,4 +1,4 @@
-"""The ledger against a naive recount, and what must always hold of it."""
+"""The ledger compared with a naive recount, and its invariants."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -77,7 +77,7 @@ def shares(scope: CapScope, one: Touch, other: Touch) -> bool:
 
 
 class Line(NamedTuple):
-    """One cap, or the pressure, as the recount sees it."""
+    """A cap or the pressure limit, in the form the recount uses."""
 
     scope: CapScope
     of: str | None
@@ -119,7 +119,7 @@ def lines_of(policy: ContactPolicy) -> list[Line]:
 
 
 def made_load(line: Line, contacts: Sequence[Contact], touch: Touch, at: datetime) -> float:
-    """What contacts that count now still weigh at a moment."""
+    """The weight at a moment of the contacts that count now."""
     return sum(
         line.weight(contact.touch)
         for contact in contacts
@@ -129,7 +129,7 @@ def made_load(line: Line, contacts: Sequence[Contact], touch: Touch, at: datetim
 
 
 def collides(policy: ContactPolicy, line: Line, contacts: Sequence[Contact], due: Sequence[Due], touch: Touch) -> bool:
-    """One of the heavier messages that are due soon would find no room after this one."""
+    """Whether this message would leave no room for one of the heavier messages due soon."""
     heavier = [
         plan
         for plan in due
@@ -146,7 +146,7 @@ def collides(policy: ContactPolicy, line: Line, contacts: Sequence[Contact], due
 
 
 def naive_is_refused(policy: ContactPolicy, contacts: Sequence[Contact], due: Sequence[Due], touch: Touch) -> bool:
-    """Recount everything for every cap, one contact at a time, and again at every moment that something is due."""
+    """Recount every cap one contact at a time, now and at every moment a message is due."""
     for line in lines_of(policy):
         if line.fits(touch):
             is_full = made_load(line, contacts, touch, NOW) + line.weight(touch) > line.limit
@@ -173,7 +173,7 @@ def test_the_ledger_agrees_with_a_naive_recount(
 @pytest.mark.no_cover
 @settings(max_examples=200, deadline=None)
 @given(policy=policies_given, contacts=contacts_given, touch=touches)
-def test_at_the_moment_that_is_told_there_is_room_and_a_microsecond_before_there_is_none(
+def test_there_is_room_at_the_stated_moment_and_none_a_microsecond_before(
     policy: ContactPolicy, contacts: list[Contact], touch: Touch
 ) -> None:
     refusal = ledger(policy, contacts).refusal(touch)
@@ -187,7 +187,7 @@ def test_at_the_moment_that_is_told_there_is_room_and_a_microsecond_before_there
 @pytest.mark.no_cover
 @settings(max_examples=200, deadline=None)
 @given(cap=caps_given.filter(len), contacts=contacts_given, due=dues_given, touch=touches)
-def test_the_moment_that_is_told_holds_when_plans_go_out_as_planned(
+def test_the_stated_moment_is_right_if_planned_messages_go_out(
     cap: tuple[Cap, ...], contacts: list[Contact], due: list[Due], touch: Touch
 ) -> None:
     policy = ContactPolicy(caps=cap[:1], look_ahead_seconds=2 * 86_400.0)
@@ -205,7 +205,7 @@ def test_the_moment_that_is_told_holds_when_plans_go_out_as_planned(
 @pytest.mark.no_cover
 @settings(max_examples=150, deadline=None)
 @given(policy=policies_given, contacts=contacts_given, due=dues_given, touch=touches, more=contacts_given)
-def test_a_contact_or_a_plan_more_never_opens_anything(
+def test_one_more_contact_or_plan_never_permits_anything(
     policy: ContactPolicy, contacts: list[Contact], due: list[Due], touch: Touch, more: list[Contact]
 ) -> None:
     further = [replace(contact, contact_id=f"more-{contact.contact_id}") for contact in more]
@@ -218,7 +218,7 @@ def test_a_contact_or_a_plan_more_never_opens_anything(
 @pytest.mark.no_cover
 @settings(max_examples=150, deadline=None)
 @given(policy=policies_given, contacts=contacts_given, due=dues_given, touch=touches)
-def test_a_higher_limit_never_closes_anything(
+def test_a_higher_limit_never_refuses_anything(
     policy: ContactPolicy, contacts: list[Contact], due: list[Due], touch: Touch
 ) -> None:
     if not is_refused(ledger(policy, contacts, due=due).refusal(touch)):

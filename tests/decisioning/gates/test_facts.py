@@ -29,7 +29,7 @@ def facts_of(inputs: Inputs, *, care: CarePolicy = DEFAULT_CARE, **known: Any) -
 
 @pytest.fixture
 def eventful(plain_policy: Policy, inputs_of: MakeInputs, now: datetime) -> Inputs:
-    """Somebody with features, who browsed ten minutes ago and has an outage."""
+    """A customer with features who browsed ten minutes ago and has an outage."""
     case = Case(case_id="c", kind="outage", severity="normal", opened_at=now)
     event = RecentEvent(event_type="browse", at=now - timedelta(minutes=10))
     return inputs_of(plain_policy, context={"basket_value": 5.0}, live=LiveState(events=(event,), cases=(case,)))
@@ -54,7 +54,7 @@ def test_facts_come_from_features_profile_request_and_live_state(eventful: Input
         {"live.browse_recency_minutes", "live.open_case_kind", "live.purchase_recency_minutes"},
     ],
 )
-def test_facts_that_are_wanted_are_the_same_whether_others_are_gathered_or_not(
+def test_wanted_facts_are_the_same_whether_others_are_gathered_or_not(
     eventful: Inputs, names: set[str]
 ) -> None:
     known = facts_of(eventful, event_types=("browse", "purchase"))
@@ -63,7 +63,7 @@ def test_facts_that_are_wanted_are_the_same_whether_others_are_gathered_or_not(
     assert len(few) < len(known)
 
 
-def test_of_who_is_not_profiled_neither_features_nor_behaviour_are_looked_at(eventful: Inputs) -> None:
+def test_without_profiling_neither_features_nor_behaviour_are_used(eventful: Inputs) -> None:
     said_live = replace(eventful, live=replace(eventful.live, has_opted_out_of_profiling=True))
     assert eventful.customer is not None
     said_before = replace(eventful, customer=replace(eventful.customer, has_opted_out_of_profiling=True))
@@ -78,7 +78,7 @@ def test_of_who_is_not_profiled_neither_features_nor_behaviour_are_looked_at(eve
     assert facts_of(back)["purchase_count_90d"] == 3.0
 
 
-def test_live_facts_are_no_features() -> None:
+def test_live_facts_are_not_features() -> None:
     assert [is_feature(name) for name in ("live.browse_count_1h", "stage", "context.x", "browse_count_30d")] == [
         False,
         False,
@@ -87,12 +87,12 @@ def test_live_facts_are_no_features() -> None:
     ]
 
 
-def test_what_is_not_there_gives_no_facts(plain_policy: Policy, inputs_of: MakeInputs) -> None:
+def test_missing_data_give_no_facts(plain_policy: Policy, inputs_of: MakeInputs) -> None:
     facts = facts_of(replace(inputs_of(plain_policy), customer=None, features=None))
     assert facts == {"live.message_count_24h": 0, "live.open_case_count": 0}
 
 
-def test_features_without_a_value_each_are_refused(
+def test_features_and_values_of_different_length_are_refused(
     plain_policy: Policy, inputs_of: MakeInputs, eventful: Inputs
 ) -> None:
     assert eventful.features is not None
@@ -101,7 +101,7 @@ def test_features_without_a_value_each_are_refused(
         facts_of(replace(eventful, features=short))
 
 
-def test_a_word_that_a_category_does_not_have_is_unknown_to_a_rule_and_to_its_negation(eventful: Inputs) -> None:
+def test_an_undeclared_category_value_makes_a_rule_and_its_negation_false(eventful: Inputs) -> None:
     words = {"region": ("north", "south")}
     is_north = Compare(fact="customer.region", comparison=Comparison.EQUALS, value="north")
     assert eventful.customer is not None

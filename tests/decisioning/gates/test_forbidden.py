@@ -1,7 +1,7 @@
-"""No gate is skipped on any path: whatever chooses, a message that a gate refuses is never chosen.
+"""No path skips a gate: a message that a gate refuses is never chosen, whatever makes the choice.
 
-The rules are written down a second time here, as plainly as can be, and compared with every decision. Only a class may
-pass what refuses others, and only the layers that the matrix of classes gives it.
+The rules are written a second time here, independently, and compared with every decision. Only a message class may
+bypass a gate, and only in the layers that the matrix of classes allows.
 """
 
 from collections.abc import Callable, Mapping
@@ -82,7 +82,7 @@ COFFEE_YESTERDAY = LiveState(
 
 @dataclass(frozen=True, kw_only=True)
 class Breach:
-    """Something that forbids the target, and the layer that refuses it."""
+    """A reason to refuse the target, and the layer that refuses it."""
 
     layer: Layer
     offer: Mapping[str, Any] = field(default_factory=dict)
@@ -242,7 +242,7 @@ def tempted(policy: Policy) -> Any:
 
 
 def inputs_on(path: str, policy: Policy, breach: Breach, inputs_of: MakeInputs, **fields: Any) -> Inputs:
-    """Inputs of the path with the breach; where both say something about the live state, both count."""
+    """Inputs of the path with the breach; their live states are merged."""
     return inputs_of(policy, **({"expected_values": tempted(policy), **breach.inputs, **PATHS[path]} | fields))
 
 
@@ -252,7 +252,7 @@ def chosen_anywhere(decision: Decision) -> set[str]:
 
 
 def check_kept_out(decision: Decision) -> None:
-    """The target is excluded, and nothing anywhere gives it a chance."""
+    """Check that the target is excluded and has no probability anywhere."""
     assert KEY in {one.message_key for one in decision.excluded}
     assert KEY not in {one.message_key for one in decision.evaluated}
     assert KEY not in chosen_anywhere(decision)
@@ -274,7 +274,7 @@ def spoilt_world(plain_catalogue: Catalogue, experiment_of: MakeExperiment) -> C
 @pytest.mark.parametrize("message_class", MessageClass)
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("breach", BREACHES)
-def test_a_forbidden_message_is_never_chosen_unless_its_class_passes_that_layer(
+def test_a_forbidden_message_is_never_chosen_unless_its_class_bypasses_that_layer(
     spoilt_world: Callable[..., Policy], inputs_of: MakeInputs, breach: str, path: str, message_class: MessageClass
 ) -> None:
     spoilt, rules = BREACHES[breach], DEFAULT_CLASSES[message_class]
@@ -312,7 +312,7 @@ def test_no_position_of_a_slate_takes_a_forbidden_message(
 @pytest.mark.no_cover
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("breach", sorted(name for name, one in BREACHES.items() if one.layer is not Layer.TEST))
-def test_no_ghost_is_a_message_that_another_gate_forbids(
+def test_no_ghost_is_a_message_that_another_gate_refuses(
     plain_catalogue: Catalogue, inputs_of: MakeInputs, experiment_of: MakeExperiment, breach: str, path: str
 ) -> None:
     spoilt = BREACHES[breach]
@@ -338,7 +338,9 @@ def test_without_a_breach_the_ghost_is_the_tempting_message(plain_catalogue: Cat
     assert KEY in ghosts
 
 
-def test_a_retry_with_the_same_inputs_decides_the_same(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
+def test_a_retry_with_the_same_inputs_gives_the_same_decision(
+    plain_catalogue: Catalogue, inputs_of: MakeInputs
+) -> None:
     for spoilt in BREACHES.values():
         policy = world(plain_catalogue, MessageClass.MARKETING, spoilt)
         inputs = inputs_on("scored", policy, spoilt, inputs_of)
@@ -359,7 +361,7 @@ def test_a_held_out_customer_gets_no_marketing_on_any_path(
 
 
 @pytest.mark.parametrize("message_class", MessageClass)
-def test_the_tempting_message_is_chosen_where_nothing_forbids_it(
+def test_the_tempting_message_is_chosen_if_nothing_forbids_it(
     plain_catalogue: Catalogue, inputs_of: MakeInputs, message_class: MessageClass
 ) -> None:
     nothing = Breach(layer=Layer.REQUEST, catalogue={"classes": COMPETING})
@@ -368,7 +370,7 @@ def test_the_tempting_message_is_chosen_where_nothing_forbids_it(
     assert decision.offer_id == "target"
 
 
-def test_every_layer_is_breached_and_every_code_of_a_gate_is_met(
+def test_the_breaches_cover_every_layer_and_every_reason_code(
     plain_catalogue: Catalogue, inputs_of: MakeInputs
 ) -> None:
     assert {one.layer for one in BREACHES.values()} | {Layer.SCORE} == set(Layer)
@@ -379,16 +381,16 @@ def test_every_layer_is_breached_and_every_code_of_a_gate_is_met(
         found = next(one.reasons for one in decision.excluded if one.message_key == KEY)
         assert len(found) == 1, name
         met.update(found)
-    # One needs a slate, one an arm, one a missing score, one a message due, one a budget: each has tests of its own.
+    # These need a slate, an arm, a missing score, a due message or a budget; each has its own tests.
     elsewhere = {"ALREADY_IN_SLATE", "EXPERIMENT_ARM", "NOT_SCORED", "ROOM_KEPT", "BUDGET_SPENT"}
     assert met == set(Exclusion) - {Exclusion(name) for name in elsewhere}
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_gates_that_are_not_asked_would_have_refused_nothing(
+def test_gates_that_are_skipped_would_have_refused_nothing(
     plain_catalogue: Catalogue, inputs_of: MakeInputs, path: str
 ) -> None:
-    """Gates answer for many messages at once, and only where they can refuse: asking about each comes to the same."""
+    """Skipping gates that cannot refuse, and asking about many messages at once, changes no result."""
     nothing = Breach(layer=Layer.SCORE)
     for spoilt in (nothing, *BREACHES.values()):
         policy = world(plain_catalogue, MessageClass.MARKETING, spoilt)
@@ -406,7 +408,7 @@ def test_gates_that_are_not_asked_would_have_refused_nothing(
 
 
 def may_be_sent(message: Message, inputs: Inputs, policy: ArmPolicy, *, is_held_out: bool) -> bool:
-    """The rules once more: the first offer of the shop that is refused by nobody."""
+    """An independent statement of the rules for the shop's first offer."""
     customer, request = inputs.customer, inputs.request
     if customer is None or customer.protections:
         return False
@@ -445,7 +447,7 @@ PAIRS = st.tuples(st.sampled_from(["email", "push"]), st.sampled_from(["marketin
 @pytest.mark.no_cover
 @settings(max_examples=250, deadline=None)
 @given(data=st.data(), arm=st.sampled_from(ArmPolicy), is_held_out=st.booleans())
-def test_exactly_what_the_rules_permit_is_permitted(
+def test_a_message_is_permitted_exactly_if_the_rules_permit_it(
     plain_catalogue: Catalogue,
     inputs_of: MakeInputs,
     features_of: Callable[..., Any],

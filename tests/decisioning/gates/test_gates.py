@@ -1,4 +1,4 @@
-"""Each gate alone: what it refuses, that all reasons are told, and which class of messages passes it."""
+"""Each gate alone: what it refuses, that all reasons are reported, and which message classes bypass it."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -37,7 +37,7 @@ from tests.decisioning.gates.judging import (
 FOR_CARE = {name: Channel(channel_id=name, purposes={"active": frozenset({"care"})}) for name in ("email", "push")}
 
 
-def test_who_is_right_in_every_respect_passes_every_gate(plain_policy: Policy, inputs_of: MakeInputs) -> None:
+def test_a_customer_without_any_obstacle_passes_every_gate(plain_policy: Policy, inputs_of: MakeInputs) -> None:
     screening = judge(plain_policy, inputs_of)
     assert screening.permitted.bit_count() == 8
     assert screening.excluded == ()
@@ -64,14 +64,14 @@ def test_each_gate_gives_its_own_reason(
     assert reasons(judge(plain_policy, inputs_of, **fields)) == (reason,)
 
 
-def test_gates_are_asked_in_the_order_of_their_layers_and_every_layer_has_one() -> None:
+def test_gates_run_in_the_order_of_their_layers_and_every_layer_has_one() -> None:
     layers = list(Layer)
     places = [layers.index(gate.layer) for gate in GATES]
     assert places == sorted(places)
     assert {gate.layer for gate in GATES} == set(Layer)
 
 
-def test_every_reason_is_told_in_the_order_of_the_gates(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
+def test_every_reason_is_reported_in_the_order_of_the_gates(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
     catalogue = replace(
         plain_catalogue,
         holdout=Holdout(share=1.0, salt="h"),
@@ -146,7 +146,7 @@ def test_every_reason_is_told_in_the_order_of_the_gates(plain_catalogue: Catalog
     assert excluded(screening).allowed_at is None
 
 
-def test_holdout_and_silent_arm_stop_marketing_and_nothing_else(
+def test_a_holdout_and_a_silent_arm_stop_marketing_and_nothing_else(
     plain_catalogue: Catalogue, inputs_of: MakeInputs, experiment_of: Callable[..., Experiment]
 ) -> None:
     held_out = Policy(replace(plain_catalogue, holdout=Holdout(share=1.0, salt="h")))
@@ -157,7 +157,7 @@ def test_holdout_and_silent_arm_stop_marketing_and_nothing_else(
         assert {one.reasons for one in screening.excluded} == {(reason,)}
 
 
-def test_while_live_state_is_lost_marketing_rests_and_service_that_no_cap_counts_goes(
+def test_while_live_state_is_lost_only_service_messages_outside_every_cap_go(
     plain_catalogue: Catalogue, inputs_of: MakeInputs
 ) -> None:
     cap = Cap(cap_id="week", scope=CapScope.EVERYTHING, limit=9, window_seconds=7 * DAY)
@@ -178,7 +178,7 @@ def test_without_a_score_only_marketing_is_refused(plain_policy: Policy, inputs_
     assert {one.reasons for one in screening.excluded} == {(Exclusion.NOT_SCORED,)}
 
 
-def test_an_unknown_customer_passes_nothing(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
+def test_an_unknown_customer_gets_no_message(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
     policy = with_offer(plain_catalogue, purpose=None, message_class=MessageClass.MANDATORY)
     screening = judge(policy, inputs_of, customer=None, features=None, expected_values=None)
     assert not screening.permitted
@@ -187,7 +187,7 @@ def test_an_unknown_customer_passes_nothing(plain_catalogue: Catalogue, inputs_o
     assert reasons(screening) == (Exclusion.NOT_REACHABLE, Exclusion.NOT_ELIGIBLE)
 
 
-def test_programme_holdouts_keep_back_only_what_belongs_to_the_programme(
+def test_programme_holdouts_hold_back_only_messages_of_the_programme(
     plain_catalogue: Catalogue, inputs_of: MakeInputs
 ) -> None:
     named = {"offers": {"ten-percent"}, "goals": {"loyalty"}, "departments": {"marketing"}}
@@ -202,7 +202,9 @@ def test_programme_holdouts_keep_back_only_what_belongs_to_the_programme(
     assert kept["goals"] == kept["departments"] == {"ten-percent", "double-stamps", "free-coffee"}
 
 
-def test_content_that_breaks_its_channel_stops_that_message_alone(plain_policy: Policy, inputs_of: MakeInputs) -> None:
+def test_content_beyond_its_channels_limits_stops_only_that_message(
+    plain_policy: Policy, inputs_of: MakeInputs
+) -> None:
     screening = judge(plain_policy, inputs_of, unfit={KEY: "headline has 90 characters, at most 80 fit"})
     assert [one.message_key for one in screening.excluded] == [KEY]
     assert excluded(screening).reasons == (Exclusion.CREATIVE_UNFIT,)
@@ -219,7 +221,7 @@ def test_content_that_breaks_its_channel_stops_that_message_alone(plain_policy: 
         ({"email"}, {"push"}, set()),
     ],
 )
-def test_a_message_travels_on_channels_that_caller_and_placement_take(
+def test_a_message_uses_only_channels_that_caller_and_placement_accept(
     plain_policy: Policy, inputs_of: MakeInputs, asked: set[str] | None, taken: set[str] | None, channels: set[str]
 ) -> None:
     placement = Placement(placement_id="1", channels=None if taken is None else frozenset(taken))
@@ -270,7 +272,7 @@ def breach(catalogue: Catalogue, layer: Layer, now: datetime) -> tuple[Catalogue
 
 @pytest.mark.parametrize("message_class", MessageClass)
 @pytest.mark.parametrize("layer", sorted(BYPASSABLE))
-def test_a_class_passes_exactly_the_layers_that_the_matrix_gives_it(
+def test_a_class_bypasses_exactly_the_layers_that_the_matrix_gives_it(
     plain_catalogue: Catalogue, inputs_of: MakeInputs, now: datetime, layer: Layer, message_class: MessageClass
 ) -> None:
     catalogue, fields = breach(plain_catalogue, layer, now)

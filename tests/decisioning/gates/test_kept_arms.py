@@ -1,4 +1,4 @@
-"""Who was exposed under another id keeps the arms of that first exposure, and everybody else goes by the hash."""
+"""A customer exposed under another id keeps the arms of that first exposure; everybody else is assigned by hash."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -50,14 +50,14 @@ def assign(*tests: Experiment, holdout: Holdout | None = None, programmes: Any =
     return Assigner(tests, holdout, programmes).assign(whom, touchpoint_id="weekly-mail", now=NOW)
 
 
-def test_a_kept_arm_goes_before_the_hash() -> None:
+def test_a_kept_arm_overrides_the_hash() -> None:
     hashed = assign_arm(TEST, "C-1")
     assert assign(TEST).arms == {"mail": hashed}
     assert assign(TEST, kept={KEPT: OTHER[hashed]}).arms == {"mail": OTHER[hashed]}
 
 
 @pytest.mark.parametrize("arm", ["gone", "never-was"])
-def test_an_arm_that_holds_nobody_is_kept_by_nobody(arm: str) -> None:
+def test_an_arm_without_customers_is_not_kept(arm: str) -> None:
     assert assign(TEST, kept={KEPT: arm}).arms == {"mail": assign_arm(TEST, "C-1")}
 
 
@@ -74,7 +74,7 @@ def kept_arm(kept: dict[str, str]) -> dict[str, str]:
     return {"mail": kept[KEPT]}
 
 
-def test_who_keeps_an_arm_is_in_no_other_test_of_its_layer() -> None:
+def test_a_customer_with_a_kept_arm_is_in_no_other_experiment_of_its_layer() -> None:
     tests = [replace(TEST, experiment_id=name, salt=name, layer="one", traffic=0.5) for name in ("first", "second")]
     [(mine, _)] = assign(*tests).arms.items()
     other = next(one.experiment_id for one in tests if one.experiment_id != mine)
@@ -82,7 +82,7 @@ def test_who_keeps_an_arm_is_in_no_other_test_of_its_layer() -> None:
 
 
 @pytest.mark.parametrize(("share", "kept"), [(0.0, IN), (1.0, OUT)])
-def test_a_holdout_is_kept_as_it_was(share: float, kept: str) -> None:
+def test_a_holdout_assignment_is_kept(share: float, kept: str) -> None:
     holdout, programme = Holdout(share=share, salt="h"), ProgrammeHoldout(programme_id="p", share=share, salt="p",
                                                                           departments=frozenset({"crm"}))  # fmt: skip
     found = assign(holdout=holdout, programmes=(programme,), kept={HOLDOUT_TEST: kept, programme_test("p"): kept})
@@ -90,7 +90,7 @@ def test_a_holdout_is_kept_as_it_was(share: float, kept: str) -> None:
     assert found.programmes == (frozenset({"p"}) if kept == IN else frozenset())
 
 
-def test_what_is_kept_is_part_of_the_record_and_absent_from_old_ones() -> None:
+def test_kept_arms_are_part_of_the_record_and_absent_from_old_records() -> None:
     live = LiveState(kept={KEPT: "on"})
     assert live_from_plain(live_to_plain(live)) == live
     assert live_to_plain(LiveState()) == {}
@@ -98,7 +98,7 @@ def test_what_is_kept_is_part_of_the_record_and_absent_from_old_ones() -> None:
 
 
 @pytest.mark.parametrize(("share", "kept"), [(1.0, IN), (0.0, OUT)])
-def test_a_decision_says_what_is_to_be_kept_of_it(
+def test_a_decision_says_which_arms_to_keep(
     plain_catalogue: Catalogue, inputs_of: Callable[..., Inputs], share: float, kept: str
 ) -> None:
     programme = ProgrammeHoldout(programme_id="p", share=share, salt="p", departments=frozenset({"marketing"}))
@@ -110,7 +110,7 @@ def test_a_decision_says_what_is_to_be_kept_of_it(
     }  # fmt: skip
 
 
-def test_where_nothing_is_tested_nothing_is_to_be_kept(
+def test_without_experiments_there_are_no_arms_to_keep(
     plain_catalogue: Catalogue, inputs_of: Callable[..., Inputs]
 ) -> None:
     policy = Policy(replace(plain_catalogue, holdout=None, programme_holdouts=(), experiments=()))

@@ -1,4 +1,4 @@
-"""What a decision takes: contacts, units of what is shared, evidence."""
+"""What a decision reserves: contacts, units of shared limits, evidence."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -31,7 +31,7 @@ type MakeDecision = Callable[..., Decision]
 
 @pytest.fixture(scope="session")
 def decision_of(plain_policy: Policy, inputs_of: Callable[..., Inputs]) -> MakeDecision:
-    """A decision about one customer; any of its fields can be replaced, and so can the live state and the supply."""
+    """A decision about one customer; its fields, the live state and the supply can be replaced."""
 
     def make(message_key: str = COFFEE, **fields: Any) -> Decision:
         known = {name: fields.pop(name) for name in ("live", "supply") if name in fields}
@@ -79,7 +79,7 @@ def test_a_message_takes_a_contact_that_counts_until_it_is_released(
     assert not reservation.is_empty
 
 
-def test_where_a_permit_is_needed_the_contact_is_only_reserved(
+def test_if_a_permit_is_needed_the_contact_is_only_reserved(
     plain_catalogue: Catalogue, decision_of: MakeDecision, now: datetime
 ) -> None:
     asked = Touchpoint(
@@ -91,13 +91,13 @@ def test_where_a_permit_is_needed_the_contact_is_only_reserved(
     assert not contact.counts_at(now + timedelta(hours=1))
 
 
-def test_silence_takes_nothing(plain_catalogue: Catalogue, decision_of: MakeDecision) -> None:
+def test_silence_reserves_nothing(plain_catalogue: Catalogue, decision_of: MakeDecision) -> None:
     reservation = reservation_of(plain_catalogue, decision_of(SILENCE, live=LiveState(version=7)))
     assert reservation == Reservation(version=7)
     assert reservation.is_empty
 
 
-def test_a_slate_takes_every_position_at_once(plain_catalogue: Catalogue, decision_of: MakeDecision) -> None:
+def test_a_slate_reserves_every_position_at_once(plain_catalogue: Catalogue, decision_of: MakeDecision) -> None:
     limit = Limit(limit_id="all", scope=LimitScope.EVERYTHING, amount=5)
     share = DepartmentShare(share_id="most", department="marketing", max_share=0.5, slack=1)
     catalogue = replace(plain_catalogue, limits=(limit,), shares=(share,))
@@ -122,7 +122,7 @@ def test_a_slate_takes_every_position_at_once(plain_catalogue: Catalogue, decisi
     assert [contact.contact_id for contact in silent_first.contacts] == ["d1-3", "d1-4"]
 
 
-def test_a_ghost_takes_a_ghost_contact_and_nothing_that_is_shared(
+def test_a_ghost_reserves_a_ghost_contact_and_no_shared_limit(
     plain_catalogue: Catalogue, decision_of: MakeDecision, now: datetime
 ) -> None:
     catalogue = replace(plain_catalogue, limits=(Limit(limit_id="all", scope=LimitScope.EVERYTHING, amount=5),))
@@ -137,10 +137,10 @@ def test_a_ghost_takes_a_ghost_contact_and_nothing_that_is_shared(
     assert reservation_of(catalogue, decision_of(SILENCE, ghost=nothing)).is_empty
 
 
-def test_what_a_decision_reserves_is_what_the_next_one_finds_in_the_book(
+def test_the_next_decision_finds_the_reserved_contact_in_the_book(
     plain_catalogue: Catalogue, inputs_of: Callable[..., Inputs], now: datetime
 ) -> None:
-    """Round the circle: decide, reserve, put into the book, decide again, and the cap holds."""
+    """Decide, reserve, add to the book of contacts, decide again: the cap holds."""
     week = Cap(cap_id="week", scope=CapScope.EVERYTHING, limit=2, window_seconds=7 * 86_400.0)
     policy = Policy(replace(plain_catalogue, contact_policy=ContactPolicy(caps=(week,))))
     placements = tuple(Placement(placement_id=name) for name in ("1", "2", "3"))
@@ -162,7 +162,7 @@ def test_positions_have_ids_of_their_own() -> None:
     assert [position_id("d", position) for position in (1, 2, 10)] == ["d", "d-2", "d-10"]
 
 
-def test_another_catalogue_s_decision_is_refused(plain_catalogue: Catalogue, decision_of: MakeDecision) -> None:
+def test_a_decision_of_another_catalogue_is_refused(plain_catalogue: Catalogue, decision_of: MakeDecision) -> None:
     with pytest.raises(InvalidInputError, match="offer/channel/creative"):
         touch_of(plain_catalogue, "free-coffee")
     with pytest.raises(UnknownNameError, match="offer"):
@@ -177,7 +177,7 @@ def test_another_catalogue_s_decision_is_refused(plain_catalogue: Catalogue, dec
         reservation_of(plain_catalogue, replace(decision, inputs=elsewhere))
 
 
-def test_a_message_that_is_renewed_takes_what_it_takes_now_and_is_no_new_evidence(
+def test_a_renewed_message_reserves_its_current_use_and_adds_no_evidence(
     plain_catalogue: Catalogue, decision_of: MakeDecision
 ) -> None:
     decision = decision_of()

@@ -1,4 +1,4 @@
-"""Rules, stages and validity of offers and creatives at the gates, and which offers never meet."""
+"""Rules, stages and validity of offers and creatives at the gates, and offers that exclude each other."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -48,7 +48,7 @@ def test_an_offer_for_other_stages_is_refused(
     assert reasons(named, "free-coffee/email/plain") == ()
 
 
-def test_the_creative_has_a_rule_of_its_own(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
+def test_a_creative_can_have_its_own_rule(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
     german = Compare(fact="context.language", comparison=Comparison.EQUALS, value="de")
     creatives = tuple(
         replace(one, eligibility=german) if one.offer_id == "ten-percent" and one.channel_id == "email" else one
@@ -80,7 +80,7 @@ def test_a_rule_that_cannot_be_checked_without_features_is_not_met(
     assert reasons(screening, "double-stamps/email/plain") == ()
 
 
-def test_a_rule_over_the_stage_can_be_checked_where_the_caller_names_it(
+def test_a_rule_over_the_stage_can_be_checked_if_the_caller_names_the_stage(
     plain_catalogue: Catalogue, inputs_of: MakeInputs
 ) -> None:
     rule = Not(part=Compare(fact="stage", comparison=Comparison.EQUALS, value="new"))
@@ -141,7 +141,7 @@ def test_offers_and_creatives_have_rules_in_three_layers(
 
 
 @pytest.mark.parametrize("names_other", ["ten-percent", "free-coffee"])
-def test_offers_that_must_never_meet_exclude_each_other_whichever_names_the_other(
+def test_never_with_excludes_both_offers_whichever_declares_it(
     plain_catalogue: Catalogue, inputs_of: MakeInputs, now: datetime, names_other: str
 ) -> None:
     pair = {"ten-percent", "free-coffee"}
@@ -157,7 +157,7 @@ def test_offers_that_must_never_meet_exclude_each_other_whichever_names_the_othe
     assert judge(policy, inputs_of).excluded == ()
 
 
-def test_an_offer_rests_after_another_for_exactly_as_long_as_declared(
+def test_not_after_blocks_an_offer_for_exactly_as_long_as_declared(
     plain_catalogue: Catalogue, inputs_of: MakeInputs, now: datetime
 ) -> None:
     policy = with_offer(plain_catalogue, not_after={"free-coffee": 7 * DAY, "double-stamps": DAY, "opening-hours": 0.0})

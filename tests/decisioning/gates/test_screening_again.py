@@ -1,4 +1,4 @@
-"""What is asked again at the gates, for the next position of a slate and for a ghost, gives what asking anew gives."""
+"""Checking only some gates again, for the next slate position or a ghost, gives the same result as checking all."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,7 +19,7 @@ from tests.decisioning.gates.judging import DAY, KEY, MakeInputs, contact, permi
 
 
 def slate_world(catalogue: Catalogue) -> Policy:
-    """Caps, capacities and rules between offers, all of which a slate can meet."""
+    """Caps, capacities and rules between offers that affect a slate."""
     offers = {
         **catalogue.offers,
         "ten-percent": replace(catalogue.offers["ten-percent"], never_with=frozenset({"free-coffee"})),
@@ -87,7 +87,7 @@ def test_a_slate_counts_what_its_earlier_positions_take(
     assert again == board.screen(after)
 
 
-def test_what_is_asked_again_takes_its_place_among_the_other_reasons(
+def test_reasons_of_a_second_check_keep_the_order_of_the_gates(
     plain_catalogue: Catalogue, inputs_of: MakeInputs
 ) -> None:
     policy = slate_world(plain_catalogue)
@@ -105,7 +105,7 @@ def test_what_is_asked_again_takes_its_place_among_the_other_reasons(
     )
 
 
-def test_the_next_placement_may_take_other_channels(plain_policy: Policy, inputs_of: MakeInputs) -> None:
+def test_the_next_placement_may_accept_other_channels(plain_policy: Policy, inputs_of: MakeInputs) -> None:
     board = plain_policy.board("weekly-mail")
     mail = Placement(placement_id="mail", channels=frozenset({"email"}))
     start = situation(plain_policy, inputs_of(plain_policy, placements=(mail,), expected_values=None))
@@ -117,7 +117,7 @@ def test_the_next_placement_may_take_other_channels(plain_policy: Policy, inputs
     assert reasons(again) == (Exclusion.CHANNEL_NOT_ASKED, Exclusion.NOT_SCORED)
 
 
-def test_a_ghost_passes_the_same_gates_with_the_book_of_ghosts(
+def test_a_ghost_passes_the_same_gates_with_the_ghost_contacts(
     plain_catalogue: Catalogue, inputs_of: MakeInputs, now: datetime, experiment_of: Callable[..., Experiment]
 ) -> None:
     cap = Cap(cap_id="once", scope=CapScope.OFFER, limit=1, window_seconds=DAY)

@@ -1,4 +1,4 @@
-"""A policy with everything that can be declared."""
+"""A policy that uses everything a catalogue can declare."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -26,7 +26,7 @@ from tests.decisioning.record.everything import WEEK
 
 @pytest.fixture(scope="module")
 def full_policy(plain_catalogue: Catalogue, now: datetime) -> Policy:
-    """Everything that can be declared is, and weighs on the decision."""
+    """Everything a catalogue can declare is there and affects the decision."""
     return Policy(
         replace(
             plain_catalogue,

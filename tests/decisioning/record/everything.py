@@ -1,4 +1,4 @@
-"""Inputs with everything that can be known."""
+"""Inputs with every field filled."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta

@@ -1,6 +1,6 @@
-"""The compact form of a record gives back the whole document, to the last bit.
+"""The whole document is restored from the compact form of a record, bit for bit.
 
-A hundred generated catalogues with four customers each; `NEXTBEST_TEST_CASES=5000` is the long form.
+A hundred generated catalogues with four customers each; set `NEXTBEST_TEST_CASES=5000` for more.
 """
 
 import os
@@ -33,7 +33,7 @@ ID = "dec_07" + "0a" * 16
 
 
 def row_of(decision: Decision) -> dict[str, Any]:
-    """The columns of the log that a compact record leaves to its row."""
+    """The columns of the log that a compact record does not repeat."""
     return {
         "decision_id": decision.decision_id,
         "customer_id": decision.customer_id,
@@ -71,7 +71,7 @@ def check_comes_back(decision: Decision, vocabulary: Vocabulary) -> None:
 
 @settings(max_examples=CASES, deadline=None)
 @given(seed=st.integers(0, 2**32))
-def test_the_document_comes_back_from_the_compact_form(seed: int) -> None:
+def test_the_document_is_restored_from_the_compact_form(seed: int) -> None:
     policy = Policy(made_catalogue(seed))
     for customer in range(4):
         decision = decide(policy, made_inputs(policy, seed + customer), f"D-{customer}")
@@ -86,7 +86,7 @@ def test_the_document_comes_back_from_the_compact_form(seed: int) -> None:
     scores=st.lists(st.floats(-1e9, 1e9), min_size=9, max_size=9),
     uniform=st.floats(0, 1, exclude_max=True),
 )
-def test_numbers_come_back_to_the_last_bit(
+def test_numbers_are_restored_bit_for_bit(
     plain_policy: Policy, inputs_of: MakeInputs, values: list[float], scores: list[float], uniform: float
 ) -> None:
     inputs = inputs_of(plain_policy, expected_values=np.array(scores), uniform=uniform)
@@ -97,7 +97,7 @@ def test_numbers_come_back_to_the_last_bit(
     check_comes_back(decision, vocabulary_of(plain_policy, decision))
 
 
-def test_a_decision_that_has_no_compact_form_is_kept_whole(plain_policy: Policy, inputs_of: MakeInputs) -> None:
+def test_a_decision_without_a_compact_form_is_stored_whole(plain_policy: Policy, inputs_of: MakeInputs) -> None:
     inputs = inputs_of(plain_policy)
     elsewhere = replace(inputs, now=inputs.now.astimezone(timezone(timedelta(hours=2))))
     whole_numbers = replace(inputs, supply=replace(inputs.supply, used={"limit:x:2026": 3}))  # pyright: ignore[reportArgumentType]
@@ -109,7 +109,7 @@ def test_a_decision_that_has_no_compact_form_is_kept_whole(plain_policy: Policy,
     assert compact_record(read, vocabulary_of(plain_policy, made))["record_version"] == 2
 
 
-def test_another_catalogue_and_damage_are_noticed(plain_policy: Policy, inputs_of: MakeInputs) -> None:
+def test_another_catalogue_and_damaged_bytes_are_detected(plain_policy: Policy, inputs_of: MakeInputs) -> None:
     decision = decide(plain_policy, inputs_of(plain_policy), ID)
     vocabulary = vocabulary_of(plain_policy, decision)
     record, row = stored(decision, vocabulary), row_of(decision)
@@ -134,7 +134,7 @@ def without_an_offer(catalogue: Catalogue) -> Catalogue:
     return replace(catalogue, offers=offers, creatives=left)
 
 
-def test_names_that_the_catalogue_lacks_are_written_out(plain_policy: Policy, inputs_of: MakeInputs) -> None:
+def test_names_missing_from_the_catalogue_are_written_out(plain_policy: Policy, inputs_of: MakeInputs) -> None:
     inputs = inputs_of(plain_policy)
     assert inputs.customer is not None
     assert inputs.features is not None
@@ -166,7 +166,7 @@ def test_the_compact_form_takes_a_third_of_the_document_of_a_few_messages(
     assert len(compact) < len(orjson.dumps(decision_to_record(decision))) / 3
 
 
-def test_everything_that_can_be_known_comes_back(full_policy: Policy, inputs_of: MakeInputs) -> None:
+def test_inputs_with_every_field_filled_are_restored(full_policy: Policy, inputs_of: MakeInputs) -> None:
     policy = Policy(replace(full_policy.catalogue, holdout=Holdout(share=1.0, salt="h")))
     known = full_inputs(policy, inputs_of, protections=frozenset({"legal_hold"}), has_opted_out_of_profiling=True)
     contacts = tuple(
@@ -179,7 +179,7 @@ def test_everything_that_can_be_known_comes_back(full_policy: Policy, inputs_of:
             check_comes_back(decision, vocabulary_of(decided_with, decision))
 
 
-def test_a_compact_record_that_an_earlier_release_wrote_is_still_read(full_policy: Policy) -> None:
+def test_a_compact_record_of_an_earlier_release_is_still_read(full_policy: Policy) -> None:
     kept = orjson.loads(STORED.read_bytes())
     features = {name: FeatureNames(*map(tuple, names)) for name, names in kept["features"].items()}
     vocabulary = Vocabulary(full_policy.catalogue, kept["row"]["touchpoint"], features)

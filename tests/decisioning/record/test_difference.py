@@ -1,4 +1,4 @@
-"""Differences between records: each field by name, and nothing where there are none."""
+"""Differences between records: each by its field, and none for equal records."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ PLAIN = st.recursive(
         ({"a": [1]}, {"a": [1, 2]}, "a[1]", (ABSENT, 2)),
         ({"a": 1}, {}, "a", (1, ABSENT)),
         ({}, {"a": 1}, "a", (ABSENT, 1)),
-        ({"a": 1}, {"a": 1.0}, "a", (1, 1.0)),  # another type is another answer, bit for bit
+        ({"a": 1}, {"a": 1.0}, "a", (1, 1.0)),  # a value of another type is a difference
         ({"a": True}, {"a": 1}, "a", (True, 1)),
         ({"a": [1]}, {"a": {"b": 1}}, "a", ([1], {"b": 1})),
     ],
@@ -36,7 +36,7 @@ def test_a_field_that_differs_is_named_with_both_values(
 
 
 @given(PLAIN, PLAIN)
-def test_there_is_a_difference_exactly_where_two_values_are_not_the_same(one: Any, other: Any) -> None:
+def test_a_difference_is_reported_exactly_if_two_values_differ(one: Any, other: Any) -> None:
     assert differences(one, one) == ()
     assert bool(differences(one, other)) == (repr(_sorted(one)) != repr(_sorted(other)))
 

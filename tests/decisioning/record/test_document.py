@@ -1,4 +1,4 @@
-"""A record brings its decision back bit for bit, through JSON."""
+"""A decision is restored from its record bit for bit, through JSON."""
 
 import json
 from collections.abc import Callable
@@ -92,7 +92,7 @@ def test_a_record_replays_bit_for_bit_after_a_round_trip_through_json(
         assert as_text(decision_to_record(replay(shop_policy, stored))) == as_text(record)
 
 
-def test_everything_that_was_asked_comes_back(plain_policy: Policy, inputs_of: MakeInputs) -> None:
+def test_the_whole_request_is_restored(plain_policy: Policy, inputs_of: MakeInputs) -> None:
     inputs = inputs_of(
         plain_policy,
         channels=frozenset({"push", "email"}),
@@ -122,7 +122,7 @@ def test_everything_that_was_asked_comes_back(plain_policy: Policy, inputs_of: M
     assert (back.features.ages_seconds, back.features.schema) == ({"purchase": 60.0}, "s1")
 
 
-def test_missing_and_infinite_features_come_back_as_what_they_were(plain_policy: Policy, inputs_of: MakeInputs) -> None:
+def test_missing_and_infinite_features_are_restored(plain_policy: Policy, inputs_of: MakeInputs) -> None:
     values = [float("nan"), float("inf"), -float("inf"), -0.0, 5e-324]
     features = FeatureVector(names=tuple("abcde"), values=np.array(values), ages_seconds={}, schema="s")
     plain = inputs_to_record(inputs_of(plain_policy, features=features))
@@ -133,9 +133,7 @@ def test_missing_and_infinite_features_come_back_as_what_they_were(plain_policy:
     assert np.signbit(back.values[3])
 
 
-def test_numbers_that_json_writers_refuse_come_back_as_what_they_were(
-    plain_policy: Policy, inputs_of: MakeInputs
-) -> None:
+def test_numbers_that_json_writers_refuse_are_restored(plain_policy: Policy, inputs_of: MakeInputs) -> None:
     context = {"huge": 10**30, "edge": 2**63, "fits": -(2**63), "endless": float("inf"), "whole": 3, "real": 3.0}
     stored = orjson.loads(orjson.dumps(inputs_to_record(inputs_of(plain_policy, context=context))))
     back = inputs_from_record(stored).request.context
@@ -150,7 +148,7 @@ def test_a_moment_keeps_its_offset(plain_policy: Policy, inputs_of: MakeInputs) 
     assert as_text(decision_to_record(replay(plain_policy, record))) == as_text(record)
 
 
-def test_a_decision_comes_back_with_its_types(shop_policy: Policy, inputs_of: MakeInputs) -> None:
+def test_a_decision_is_restored_with_its_types(shop_policy: Policy, inputs_of: MakeInputs) -> None:
     decision = decide(shop_policy, inputs_of(shop_policy, reachable_channels=frozenset({"push"})), "D-1")
     back = decision_from_record(json.loads(as_text(decision_to_record(decision))))
     assert back.evaluated == decision.evaluated
@@ -210,7 +208,7 @@ def test_a_damaged_record_is_refused(plain_policy: Policy, inputs_of: MakeInputs
         inputs_from_record({**record["inputs"], "features": {"values": {"a": {"number": "huge"}}}})
 
 
-def test_everything_that_a_decision_looks_at_comes_back(full_policy: Policy, inputs_of: MakeInputs) -> None:
+def test_everything_a_decision_uses_is_restored(full_policy: Policy, inputs_of: MakeInputs) -> None:
     inputs = full_inputs(full_policy, inputs_of, protections=frozenset({"legal_hold"}), has_opted_out_of_profiling=True)
     back = inputs_from_record(json.loads(as_text(inputs_to_record(inputs))))
     for name in ("request", "customer", "live", "supply", "unfit", "allocated"):
@@ -225,7 +223,7 @@ def test_everything_that_a_decision_looks_at_comes_back(full_policy: Policy, inp
     opted_out=st.sampled_from([None, True, False]),
     is_lost=st.booleans(),
 )
-def test_a_decision_with_everything_replays_bit_for_bit(
+def test_a_decision_with_every_field_filled_replays_bit_for_bit(
     full_policy: Policy, inputs_of: MakeInputs, **drawn: Any
 ) -> None:
     holdout = Holdout(share=1.0, salt="h") if drawn["held_out"] else None
@@ -241,7 +239,7 @@ def test_a_decision_with_everything_replays_bit_for_bit(
     assert as_text(decision_to_record(replay(policy, stored))) == as_text(record)
 
 
-def test_what_a_decision_found_comes_back_with_its_types(full_policy: Policy, inputs_of: MakeInputs) -> None:
+def test_the_results_of_a_decision_are_restored_with_their_types(full_policy: Policy, inputs_of: MakeInputs) -> None:
     policy = Policy(replace(full_policy.catalogue, holdout=Holdout(share=1.0, salt="h")))
     decision = decide(policy, full_inputs(policy, inputs_of), "D-1")
     assert decision.ghost is not None
@@ -258,7 +256,7 @@ def test_what_a_decision_found_comes_back_with_its_types(full_policy: Policy, in
     assert decision_from_record(decision_to_record(waiting)).retry_at == waiting.retry_at is not None
 
 
-def test_the_cost_of_one_more_contact_comes_back(full_policy: Policy, inputs_of: MakeInputs) -> None:
+def test_the_cost_of_one_more_contact_is_restored(full_policy: Policy, inputs_of: MakeInputs) -> None:
     live = LiveState(contacts=FULL_LIVE.contacts[:1])
     policy = Policy(
         replace(
@@ -270,14 +268,14 @@ def test_the_cost_of_one_more_contact_comes_back(full_policy: Policy, inputs_of:
     assert decision_from_record(json.loads(as_text(decision_to_record(decision)))).evaluated == decision.evaluated
 
 
-def test_the_greedy_choice_of_a_plan_comes_back(plain_policy: Policy, inputs_of: MakeInputs) -> None:
+def test_the_greedy_choice_beside_an_allocation_is_restored(plain_policy: Policy, inputs_of: MakeInputs) -> None:
     decision = decide(plain_policy, inputs_of(plain_policy, allocated="double-stamps/email/plain"), "D-1")
     back = decision_from_record(json.loads(as_text(decision_to_record(decision))))
     assert back.best == decision.best
     assert back.best.message_key == "double-stamps/email/plain"
 
 
-def test_what_is_empty_is_not_written(plain_policy: Policy, inputs_of: MakeInputs) -> None:
+def test_empty_fields_are_not_written(plain_policy: Policy, inputs_of: MakeInputs) -> None:
     record = decision_to_record(decide(plain_policy, inputs_of(plain_policy), "D-1"))
     assert record["record_version"] == RECORD_VERSION == 2
     new = {"further", "ghost", "programme_holdouts", "retry_at", "care", "best_key"}

@@ -1,4 +1,4 @@
-"""Packed values come back as they were."""
+"""Packed values are restored unchanged."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
@@ -28,46 +28,46 @@ def through(pack: Callable[[Packer], Any], read: Callable[[Unpacker], Any], kept
 
 
 @given(st.integers(0, 2**80))
-def test_a_natural_number_comes_back(number: int) -> None:
+def test_a_natural_number_is_restored(number: int) -> None:
     assert through(lambda to: to.number(number), lambda of: of.number()) == number
 
 
 @given(st.lists(st.integers(0, 300)))
-def test_natural_numbers_come_back(numbers: list[int]) -> None:
+def test_natural_numbers_are_restored(numbers: list[int]) -> None:
     assert through(lambda to: to.numbers(numbers), lambda of: of.numbers(len(numbers))) == numbers
 
 
 @given(st.integers(-(2**80), 2**80))
-def test_a_whole_number_comes_back(number: int) -> None:
+def test_a_whole_number_is_restored(number: int) -> None:
     assert through(lambda to: to.signed(number), lambda of: of.signed()) == number
 
 
 @given(AMOUNTS)
-def test_an_amount_comes_back_to_the_last_bit(amount: float) -> None:
+def test_an_amount_is_restored_bit_for_bit(amount: float) -> None:
     found = through(lambda to: to.real(amount), lambda of: of.real())
     assert np.float64(found).tobytes() == np.float64(amount).tobytes()
 
 
 @given(MOMENTS)
-def test_a_moment_comes_back(moment: datetime) -> None:
+def test_a_moment_is_restored(moment: datetime) -> None:
     assert through(lambda to: to.moment(moment), lambda of: of.moment()) == moment
 
 
-def test_a_moment_in_another_zone_has_no_place() -> None:
+def test_a_moment_outside_utc_cannot_be_packed() -> None:
     for zone in (None, timezone(timedelta(hours=1))):
         with pytest.raises(NoPlaceError):
             Packer(NOW, {}, {}).moment(NOW.replace(tzinfo=zone))
 
 
 @given(st.lists(AMOUNTS, max_size=20), st.integers(1, 40))
-def test_a_column_comes_back_to_the_last_bit(amounts: list[float], times: int) -> None:
+def test_a_column_is_restored_bit_for_bit(amounts: list[float], times: int) -> None:
     values = np.array(amounts * times, dtype=np.float64)
     found = through(lambda to: to.column(values), lambda of: of.column(len(values)))
     assert found.tobytes() == values.tobytes()
 
 
 @pytest.mark.parametrize("different", [1, 2, 16, 17, 254, 255, 300])
-def test_few_different_values_take_less_room_than_many(different: int) -> None:
+def test_a_column_with_few_different_values_takes_less_space(different: int) -> None:
     values = np.arange(3_000) % different / 7
     packer = Packer(NOW, {}, {})
     packer.column(values)
@@ -76,14 +76,14 @@ def test_few_different_values_take_less_room_than_many(different: int) -> None:
 
 
 @given(st.lists(st.just(float("nan")) | st.integers(0, 300).map(float) | st.floats(allow_nan=False), max_size=60))
-def test_a_sparse_column_comes_back_to_the_last_bit(amounts: list[float]) -> None:
+def test_a_sparse_column_is_restored_bit_for_bit(amounts: list[float]) -> None:
     values = np.array(amounts, dtype=np.float64)
     found = through(lambda to: to.sparse(values), lambda of: of.sparse(len(values)))
     assert found.tobytes() == values.tobytes()
 
 
 @given(st.lists(st.text() | st.sampled_from([*KNOWN, "in stage new", "in  stage"])))
-def test_texts_come_back_as_words_and_as_phrases(texts: list[str]) -> None:
+def test_texts_are_restored_as_words_and_as_phrases(texts: list[str]) -> None:
     assert through(lambda to: to.texts(texts), lambda of: of.texts()) == tuple(texts)
 
     def pack(to: Packer) -> None:
@@ -93,7 +93,7 @@ def test_texts_come_back_as_words_and_as_phrases(texts: list[str]) -> None:
     assert through(pack, lambda of: [of.phrase() for _ in texts * 2]) == texts * 2
 
 
-def test_a_phrase_of_known_words_is_worked_out_once() -> None:
+def test_a_phrase_of_known_words_is_encoded_once() -> None:
     kept: dict[str | bytes, bytes] = {}
     for _ in range(2):
         packer = Packer(NOW, {"in": 0, "stage": 1}, kept)
@@ -103,7 +103,7 @@ def test_a_phrase_of_known_words_is_worked_out_once() -> None:
     assert list(kept) == ["in stage in"]
 
 
-def test_what_is_cut_short_or_missing_is_an_error() -> None:
+def test_truncated_or_missing_data_are_an_error() -> None:
     packer = Packer(NOW, {}, {})
     packer.word(None)
     with pytest.raises(ValueError, match=r"^$"):

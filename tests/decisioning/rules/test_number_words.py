@@ -1,4 +1,4 @@
-"""Numbers are told as people write them."""
+"""Numbers are written the way people write them."""
 
 import math
 
@@ -14,12 +14,12 @@ from decisioning.rules.number_words import number_words
     ("value", "words"),
     [(3.0, "3"), (3, "3"), (-0.0, "0"), (2.5, "2.5"), (0.1 + 0.2, "0.3"), (1234567.0, "1234567"), (1e20, "1e+20")],
 )
-def test_a_number_reads_as_people_write_it(value: float, words: str) -> None:
+def test_a_number_is_written_the_way_people_write_it(value: float, words: str) -> None:
     assert number_words(value) == words
 
 
 @given(value=st.floats(-1e300, 1e300) | st.integers(-(10**17), 10**17))
-def test_the_words_are_the_number(value: float) -> None:
+def test_the_text_parses_back_to_the_number(value: float) -> None:
     told = float(number_words(value))
 
     assert told == value or math.isclose(told, value, rel_tol=1e-14)

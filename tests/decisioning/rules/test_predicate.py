@@ -1,4 +1,4 @@
-"""Rules over facts: right on what is there, false on what is not, and never a crash."""
+"""Rules over facts: right on known facts, false on missing ones, and never an exception."""
 
 import operator
 from typing import Any
@@ -89,7 +89,7 @@ def test_a_rule_answers_yes_or_no_whatever_the_facts_hold(predicate: Predicate, 
 
 @settings(max_examples=100, deadline=None)
 @given(predicate=PREDICATES, facts=FACTS)
-def test_a_rule_looks_at_nothing_but_the_facts_it_names(predicate: Predicate, facts: dict[str, Any]) -> None:
+def test_a_rule_reads_only_the_facts_it_names(predicate: Predicate, facts: dict[str, Any]) -> None:
     named = {name: value for name, value in facts.items() if name in facts_of(predicate)}
     assert compile_predicate(predicate)(facts) is compile_predicate(predicate)(named)
 
@@ -104,7 +104,7 @@ def test_numbers_compare_as_numbers_do(name: Comparison, value: float, found: fl
 
 @settings(max_examples=100, deadline=None)
 @given(predicates=st.lists(PREDICATES, max_size=4), facts=FACTS)
-def test_all_any_and_not_are_what_their_names_say(predicates: list[Predicate], facts: dict[str, Any]) -> None:
+def test_all_any_and_not_have_their_usual_meaning(predicates: list[Predicate], facts: dict[str, Any]) -> None:
     answers = [compile_predicate(predicate)(facts) for predicate in predicates]
     assert compile_predicate(AllOf(parts=tuple(predicates)))(facts) is all(answers)
     assert compile_predicate(AnyOf(parts=tuple(predicates)))(facts) is any(answers)
@@ -113,7 +113,7 @@ def test_all_any_and_not_are_what_their_names_say(predicates: list[Predicate], f
 
 
 def truth(predicate: Predicate, facts: dict[str, Any]) -> bool | None:
-    """Reference: Kleene's logic, with None for what is unknown because a fact is of another kind."""
+    """Reference: Kleene's logic, with None for a comparison with a fact of another kind."""
     match predicate:
         case AllOf(parts=parts):
             found = [truth(part, facts) for part in parts]
@@ -141,7 +141,7 @@ def compared(compare: Compare, facts: dict[str, Any]) -> bool | None:
 
 
 def kind_of(value: Any) -> type:
-    """Numbers, words and flags; anything else is `object`."""
+    """The kind of a value: number, text or flag; anything else is `object`."""
     return next((kind for kind in (bool, str) if isinstance(value, kind)), float if is_number(value) else object)
 
 
@@ -151,14 +151,14 @@ def is_number(value: Any) -> bool:
 
 @settings(max_examples=300, deadline=None)
 @given(predicate=PREDICATES, facts=FACTS)
-def test_what_is_of_another_kind_is_unknown_and_unknown_never_holds(
+def test_a_fact_of_another_kind_is_unknown_and_an_unknown_rule_does_not_hold(
     predicate: Predicate, facts: dict[str, Any]
 ) -> None:
     assert compile_predicate(predicate)(facts) is (truth(predicate, facts) is True)
 
 
 @pytest.mark.parametrize("found", ["12", "20", True, ["x"]])
-def test_an_exclusion_stays_shut_for_a_value_of_another_kind(found: Any) -> None:
+def test_a_negated_rule_does_not_hold_for_a_value_of_another_kind(found: Any) -> None:
     minor = comparison("customer.age", Comparison.LESS_THAN, 18)
     rules = [Not(part=minor), Not(part=AnyOf(parts=(minor, comparison("customer.age", Comparison.ONE_OF, (1, 2)))))]
     for rule in rules:
@@ -170,7 +170,7 @@ def test_an_exclusion_stays_shut_for_a_value_of_another_kind(found: Any) -> None
 
 @pytest.mark.parametrize("missing", [None, NAN, np.float64("nan")])
 @pytest.mark.parametrize("name", [name for name in Comparison if name is not Comparison.IS_MISSING])
-def test_a_missing_fact_compares_false_whichever_way_the_rule_points(name: Comparison, missing: Any) -> None:
+def test_a_comparison_with_a_missing_fact_is_false(name: Comparison, missing: Any) -> None:
     value = ("a", 1) if name in {Comparison.ONE_OF, Comparison.NONE_OF} else 1
     rule = compile_predicate(comparison("x", name, value))
     assert not rule({"x": missing})
@@ -178,12 +178,12 @@ def test_a_missing_fact_compares_false_whichever_way_the_rule_points(name: Compa
 
 
 @pytest.mark.parametrize("of", [AllOf, AnyOf])
-def test_a_list_of_one_rule_is_that_rule(of: type[AllOf | AnyOf]) -> None:
+def test_a_list_of_one_rule_equals_that_rule(of: type[AllOf | AnyOf]) -> None:
     rule = compile_predicate(of(parts=(comparison("x", Comparison.MORE_THAN, 1),)))
     assert (rule({"x": 2}), rule({"x": 1}), rule({})) == (True, False, False)
 
 
-def test_a_missing_fact_is_asked_for_by_name() -> None:
+def test_a_rule_can_ask_whether_a_fact_is_missing() -> None:
     for missing in (None, NAN):
         assert holds(Comparison.IS_MISSING, True, missing)
         assert not holds(Comparison.IS_MISSING, False, missing)
@@ -223,7 +223,7 @@ def test_membership_keeps_kinds_apart() -> None:
     assert not holds(Comparison.NONE_OF, (), None)
 
 
-def test_numpy_numbers_and_words_of_an_enumeration_compare_like_plain_ones() -> None:
+def test_numpy_numbers_and_string_enums_compare_like_plain_values() -> None:
     assert holds(Comparison.AT_LEAST, 1, np.float64(2))
     assert holds(Comparison.EQUALS, "equals", Comparison.EQUALS)
 
@@ -248,7 +248,7 @@ def test_a_comparison_that_could_never_be_true_is_refused_at_once(name: Comparis
         compile_predicate(Not(part=AllOf(parts=(comparison("age", name, value),))))
 
 
-def test_the_rule_that_asks_nothing_lets_everybody_in() -> None:
+def test_an_empty_rule_lets_everybody_in() -> None:
     assert compile_predicate(ALWAYS)({})
     assert facts_of(ALWAYS) == frozenset()
 
@@ -278,11 +278,11 @@ def test_a_refusal_is_explained_in_plain_words() -> None:
         ),
     ],
 )
-def test_a_refused_exception_is_explained_by_what_it_excepts(part: Predicate, words: str) -> None:
+def test_a_failed_negation_is_explained_by_the_rule_it_negates(part: Predicate, words: str) -> None:
     assert explain(Not(part=part), {"x": 1}) == words
 
 
-def test_a_rule_is_described_without_the_facts_of_anybody() -> None:
+def test_a_rule_is_described_without_any_customers_facts() -> None:
     rule = AllOf(
         parts=(
             comparison("customer.age", Comparison.AT_LEAST, 18.0),

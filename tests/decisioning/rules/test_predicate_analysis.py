@@ -1,4 +1,4 @@
-"""What is proven of rules agrees with trying every value, and an example given is one."""
+"""Proofs about rules agree with trying every value, and every example given is a real one."""
 
 import math
 from itertools import product
@@ -87,7 +87,7 @@ PREDICATES = st.recursive(
     max_leaves=8,
 )
 
-# Every answer that the constants above can tell apart, written down by hand and not taken from the code under test.
+# Every answer that the constants above can distinguish, written by hand and not taken from the code under test.
 TRIED_NUMBERS: list[FactValue] = [-2, -1.5, -1, -0.7, -0.5, -0.2, 0, 0.05, 0.1, 0.5, 1, 1.5, 2, 2.2, 2.5]
 TRIED: dict[str, list[FactValue]] = {
     "n": [*TRIED_NUMBERS, None],
@@ -114,14 +114,14 @@ def tries(predicate: Predicate) -> int:
 
 @given(predicate=PREDICATES)
 @settings(max_examples=200, deadline=None)
-def test_a_rule_can_hold_exactly_where_some_value_makes_it_hold(predicate: Predicate) -> None:
+def test_a_rule_can_hold_exactly_if_some_value_makes_it_hold(predicate: Predicate) -> None:
     assume(tries(predicate) <= 3_000)
     assert (can_hold(predicate, DOMAINS) is ProofVerdict.YES) is holds_somewhere(predicate)
 
 
 @given(predicate=PREDICATES)
 @settings(max_examples=150, deadline=None)
-def test_a_rule_always_holds_exactly_where_no_value_makes_it_fail(predicate: Predicate) -> None:
+def test_a_rule_always_holds_exactly_if_no_value_makes_it_fail(predicate: Predicate) -> None:
     assume(tries(predicate) <= 3_000)
     assert (always_holds(predicate, DOMAINS) is ProofVerdict.YES) is not fails_somewhere(predicate)
 
@@ -178,7 +178,7 @@ def test_cells_of_bounded_numbers_stay_within_their_bounds(low: float, constants
     assert all(low <= cell <= low + span for cell in cells if isinstance(cell, int | float))
 
 
-def test_whole_numbers_have_nothing_between_neighbours() -> None:
+def test_there_is_no_cell_between_neighbouring_whole_numbers() -> None:
     more_than_two = comparison("orders", Comparison.MORE_THAN, 2)
     assert can_hold(both(more_than_two, less_than("orders", 3)), {"orders": WHOLE}) is ProofVerdict.NO
     assert can_hold(both(more_than_two, less_than("orders", 3)), {}) is ProofVerdict.YES
@@ -186,7 +186,7 @@ def test_whole_numbers_have_nothing_between_neighbours() -> None:
     assert can_hold(less_than("orders", 0), {"orders": WHOLE}) is ProofVerdict.NO
 
 
-def test_infinite_constants_leave_room_on_one_side_only() -> None:
+def test_infinite_constants_have_a_cell_on_one_side_only() -> None:
     beyond = comparison("n", Comparison.MORE_THAN, math.inf)
     below = less_than("n", -math.inf)
     assert can_hold(either(beyond, below), {}) is ProofVerdict.NO
@@ -208,7 +208,7 @@ def test_conjunctions_of_several_rules_are_proven_together() -> None:
     assert can_hold(both(earlier, Not(part=entry)), {}) is ProofVerdict.YES
 
 
-def test_the_second_way_is_found_where_the_first_leads_nowhere() -> None:
+def test_the_search_tries_a_second_alternative_if_the_first_fails() -> None:
     small, large = less_than("n", 0), at_least("n", 2)
     found = find_example(
         both(
@@ -220,18 +220,18 @@ def test_the_second_way_is_found_where_the_first_leads_nowhere() -> None:
     assert found.verdict is ProofVerdict.YES
 
 
-def test_the_empty_rules_hold_always_and_never() -> None:
+def test_an_empty_all_always_holds_and_an_empty_any_never_does() -> None:
     assert always_holds(ALWAYS, {}) is ProofVerdict.YES
     assert can_hold(AnyOf(parts=()), {}) is ProofVerdict.NO
 
 
-def test_a_fact_that_can_be_nothing_at_all_makes_no_rule_hold() -> None:
+def test_no_rule_holds_for_a_fact_without_possible_values() -> None:
     nothing = Domain(kind=ValueKind.WORD, words=(), may_be_missing=False)
     assert can_hold(either(equals("x", "a"), is_missing("x")), {"x": nothing}) is ProofVerdict.NO
 
 
 def pigeons(count: int) -> AllOf:
-    """Too few holes: every fact takes one of count - 1 words, and no two the same; hard for every search."""
+    """The pigeonhole problem, hard for every search: count facts with count - 1 words, and no two the same."""
     words = [f"w{index}" for index in range(count - 1)]
     each = [comparison(f"p{index}", Comparison.ONE_OF, tuple(words)) for index in range(count)]
     apart = [
@@ -244,14 +244,14 @@ def pigeons(count: int) -> AllOf:
 
 
 @pytest.mark.no_cover
-def test_a_search_that_is_cut_off_says_so() -> None:
+def test_a_search_that_reaches_its_limit_says_so() -> None:
     assert can_hold(pigeons(3), {}) is ProofVerdict.NO
     assert find_example(pigeons(6), {}, most_steps=50).verdict is ProofVerdict.UNKNOWN
     assert can_hold(pigeons(9), {}) is ProofVerdict.UNKNOWN
     assert always_holds(Not(part=pigeons(9)), {}) is ProofVerdict.UNKNOWN
 
 
-def test_a_thousand_alternatives_one_after_another_do_not_overflow() -> None:
+def test_a_thousand_nested_alternatives_do_not_overflow_the_stack() -> None:
     wide = both(*(either(equals(f"x{index}", 1), equals(f"y{index}", 1)) for index in range(1_000)))
     assert can_hold(wide, {}) is ProofVerdict.UNKNOWN
 

@@ -1,4 +1,4 @@
-"""Purposes and conversation as marketers write them, and versions that do not move for who does not use them."""
+"""Purposes and conversation as marketers write them; catalogues that do not use them keep their version."""
 
 import shutil
 from collections.abc import Callable
@@ -32,7 +32,7 @@ offers:
       - {creative: again, channel: push, content: {title: The deal again}}
 """
 VERSION_BEFORE = "6abb275f78ff5a54"
-"""As the release before purposes and conversations came computed it."""
+"""As computed by the release before purposes and conversations."""
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def write(tmp_path: Path) -> Write:
     return write
 
 
-def test_a_catalogue_that_uses_nothing_new_keeps_its_version(write: Write) -> None:
+def test_a_catalogue_without_the_new_sections_keeps_its_version(write: Write) -> None:
     assert load_catalogue(write()).version == VERSION_BEFORE
 
 
@@ -59,13 +59,13 @@ def test_a_catalogue_that_uses_nothing_new_keeps_its_version(write: Write) -> No
         [("offers:\n", "conversation: {seen_days: 14}\noffers:\n")],
     ],
 )
-def test_who_uses_them_has_another_version_for_each_thing_said(write: Write, changes: list[tuple[str, str]]) -> None:
+def test_every_new_declaration_changes_the_version(write: Write, changes: list[tuple[str, str]]) -> None:
     first = load_catalogue(write(*changes)).version
     bypassing = [*changes, ("offers:\n", "classes: {service: {bypasses: [care, purpose, conversation]}}\noffers:\n")]
     assert len({VERSION_BEFORE, first, load_catalogue(write(*bypassing)).version}) == 3
 
 
-def test_what_follows_up_is_known_by_its_key(write: Write) -> None:
+def test_follow_ups_are_stored_by_message_key(write: Write) -> None:
     folder = write(
         ("offers:\n", "conversation: {seen_days: 14}\noffers:\n"),
         ("{creative: again,", "{creative: again, follow_up: true,"),
@@ -77,7 +77,7 @@ def test_what_follows_up_is_known_by_its_key(write: Write) -> None:
     assert catalogue.channels["email"].purposes is None
 
 
-def test_a_wording_is_not_missed_on_a_channel_that_is_there_for_something_else(write: Write) -> None:
+def test_no_creative_is_missed_on_a_channel_with_other_purposes(write: Write) -> None:
     spare = ("push: {}", "push: {}, sms: {}, web: {purposes: {rest: [help]}}")
     folder = write(spare, ("channels: [email, push]", "channels: [email, push, sms, web]"))
     (finding,) = examine_catalogue(folder, NOW).findings
@@ -94,7 +94,7 @@ def test_a_wording_is_not_missed_on_a_channel_that_is_there_for_something_else(w
         ("conversation: {seen_days: 14}\nclasses: {service: {bypasses: [conversation]}}", True),
     ],
 )
-def test_a_class_that_goes_first_does_not_starve_others_where_it_is_not_said_again(
+def test_a_class_with_precedence_does_not_starve_others_if_it_is_not_repeated(
     tmp_path: Path, section: str, is_starving: bool
 ) -> None:
     folder = Path(shutil.copytree(SHOP, tmp_path / "shop"))
@@ -104,6 +104,6 @@ def test_a_class_that_goes_first_does_not_starve_others_where_it_is_not_said_aga
     assert (Proof.CLASS_STARVES in found) is is_starving
 
 
-def test_service_keeps_to_purposes_and_does_not_repeat_itself() -> None:
+def test_only_service_and_marketing_obey_purposes_and_conversation() -> None:
     kept = {name for name, rules in DEFAULT_CLASSES.items() if not rules.bypasses & {Layer.PURPOSE, Layer.CONVERSATION}}
     assert kept == {"service", "marketing"}

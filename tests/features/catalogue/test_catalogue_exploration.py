@@ -1,4 +1,4 @@
-"""What a check says of a floor for every message where there are many messages."""
+"""The check of a probability floor if there are many messages."""
 
 import shutil
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ NOW = datetime(2026, 11, 1, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(("floor", "is_told"), [("0.005", False), ("0.05", True)])
-def test_a_floor_that_exploration_cannot_give_to_all_is_told_with_its_share(
+def test_a_floor_that_does_not_fit_all_messages_is_reported_with_its_share(
     tmp_path: Path, floor: str, is_told: bool
 ) -> None:
     shutil.copytree(SHOP, tmp_path / "shop")

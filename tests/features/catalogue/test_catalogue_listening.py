@@ -1,4 +1,4 @@
-"""The catalogue's `listening`, `asks`, and who answers a case by when."""
+"""The catalogue's `listening` and `asks`, and who answers a case by when."""
 
 import shutil
 from collections.abc import Callable
@@ -24,7 +24,7 @@ def shop_with(tmp_path: Path) -> Load:
     return write
 
 
-def test_what_is_declared_is_what_is_heard(shop_with: Load) -> None:
+def test_declared_listening_settings_are_loaded(shop_with: Load) -> None:
     folder = shop_with("""
 listening:
   negative_below: -0.5
@@ -45,7 +45,7 @@ care: {cases: {lost_item: {owner: baggage, answer_within_hours: 4}, complaint: {
     assert (kinds["complaint"].owner, kinds["complaint"].answer_within_seconds) == (None, None)
 
 
-def test_a_catalogue_that_says_nothing_of_it_has_the_version_it_always_had(shop_with: Load) -> None:
+def test_a_catalogue_without_listening_keeps_its_version(shop_with: Load) -> None:
     plain = load_catalogue(SHOP)
     assert plain.listening == Listening()
     assert load_catalogue(shop_with("listening: {positive_above: 0.3}\n")).version == plain.version
@@ -70,13 +70,13 @@ def test_a_catalogue_that_says_nothing_of_it_has_the_version_it_always_had(shop_
         ("care: {cases: {complaint: {answer_within_hours: 0}}}", "care.cases.complaint.answer_within_hours"),
     ],
 )
-def test_a_mistake_is_told_where_it_is(shop_with: Load, text: str, problem: str) -> None:
+def test_a_mistake_is_reported_at_its_place(shop_with: Load, text: str, problem: str) -> None:
     found = [str(one) for one in check_catalogue(shop_with(text))]
     assert len(found) == 1, found
     assert problem in found[0]
 
 
-def test_an_offer_may_ask_for_declared_attributes_only(shop_with: Load) -> None:
+def test_an_offer_may_only_ask_for_declared_attributes(shop_with: Load) -> None:
     folder = shop_with("listening: {}\n")
     path = folder / "offers.yaml"
     path.write_text(path.read_text().replace("double-stamps:\n", "double-stamps:\n    asks: [regoin]\n", 1))

@@ -1,4 +1,4 @@
-"""A sound catalogue becomes the core's types, and its version depends on what it says and on nothing else."""
+"""A valid catalogue becomes the core's types, and its version depends only on its content."""
 
 import json
 import shutil
@@ -28,7 +28,7 @@ def in_order(catalogue: Catalogue) -> Catalogue:
     return replace(catalogue, creatives=tuple(creatives), version="")
 
 
-def test_the_shop_files_say_what_the_shop_in_code_says(shop_catalogue: Catalogue) -> None:
+def test_the_shop_files_equal_the_shop_in_code(shop_catalogue: Catalogue) -> None:
     loaded = load_catalogue(SHOP)
     assert replace(loaded, version="") == in_order(shop_catalogue)
     assert loaded.version == catalogue_version(in_order(shop_catalogue))
@@ -60,7 +60,7 @@ def test_the_version_ignores_comments_file_names_and_order(shop_folder: Path) ->
         ("offer_kinds: [points, gift", "offer_kinds: [gift, points"),
     ],
 )
-def test_the_version_changes_with_anything_that_decides(shop_folder: Path, old: str, new: str) -> None:
+def test_the_version_changes_with_everything_that_affects_decisions(shop_folder: Path, old: str, new: str) -> None:
     version = load_catalogue(shop_folder).version
     path = shop_folder / "catalogue.yaml"
     path.write_text(path.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
@@ -77,7 +77,7 @@ def test_a_default_written_out_changes_nothing(shop_folder: Path) -> None:
     assert load_catalogue(shop_folder).version == version
 
 
-def test_money_of_the_files_is_major_and_of_the_core_minor() -> None:
+def test_money_is_in_major_units_in_files_and_in_minor_units_in_the_core() -> None:
     catalogue = load_catalogue(SHOP)
     assert catalogue.offers["free-coffee"].value_minor == 150
     assert catalogue.channels["push"].cost_minor == 0.5
@@ -91,11 +91,11 @@ def test_minor_units_follow_the_currency(currency: str, minor: float) -> None:
 
 @given(cents=st.integers(0, 10**11))
 @settings(max_examples=200)
-def test_cents_survive_being_written_as_decimals(cents: int) -> None:
+def test_decimal_amounts_keep_their_cents(cents: int) -> None:
     assert to_minor(cents / 100, "EUR") == cents
 
 
-def test_classes_have_the_purpose_that_fits_them(shop_folder: Path) -> None:
+def test_each_class_has_the_matching_purpose(shop_folder: Path) -> None:
     offers = "offers:\n" + "".join(
         f"  {name}-x:\n    goal: care\n    kind: information\n    class: {name}\n"
         "    creatives: [{creative: a, channel: email, content: {headline: b}}]\n"
@@ -141,24 +141,24 @@ def test_rules_of_every_form_become_predicates() -> None:
 
 
 @pytest.mark.parametrize("folder", CATALOGUES, ids=lambda folder: folder.parent.name)
-def test_every_catalogue_in_the_project_is_sound(folder: Path) -> None:
+def test_every_catalogue_in_the_project_is_valid(folder: Path) -> None:
     assert check_catalogue(folder) == []
 
 
 @pytest.mark.parametrize("folder", CATALOGUES, ids=lambda folder: folder.parent.name)
-def test_editors_find_the_schema_from_the_first_line(folder: Path) -> None:
+def test_the_first_line_leads_editors_to_the_schema(folder: Path) -> None:
     for path in folder.glob("*.yaml"):
         first = path.read_text(encoding="utf-8").splitlines()[0]
         name = first.removeprefix("# yaml-language-server: $schema=")
         assert (path.parent / name).resolve() == ROOT / "docs" / "schemas" / "catalogue.schema.json"
 
 
-def test_the_schema_in_the_docs_is_the_schema_of_the_code() -> None:
+def test_the_schema_in_the_docs_matches_the_code() -> None:
     written = (ROOT / "docs" / "schemas" / "catalogue.schema.json").read_text(encoding="utf-8")
-    assert written == schema_text(), "write it anew: nextbest catalogue schema --out docs/schemas/catalogue.schema.json"
+    assert written == schema_text(), "run: nextbest catalogue schema --out docs/schemas/catalogue.schema.json"
 
 
-def test_the_schema_knows_every_field_and_describes_it() -> None:
+def test_the_schema_describes_every_field() -> None:
     schema = catalogue_json_schema()
     offer = schema["$defs"]["OfferFile"]
     assert {"class", "goal", "kind", "creatives", "eligibility"} <= set(offer["properties"])
@@ -176,7 +176,7 @@ def test_the_schema_names_the_fields_at_a_place() -> None:
 
 @given(text=st.text(max_size=200))
 @settings(max_examples=150, deadline=None)
-def test_no_text_makes_the_check_fall_over(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+def test_no_text_crashes_the_check(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     folder = tmp_path_factory.mktemp("any")
     (folder / "any.yaml").write_text(text, encoding="utf-8", errors="surrogatepass")
     assert check_catalogue(folder)
@@ -184,7 +184,7 @@ def test_no_text_makes_the_check_fall_over(tmp_path_factory: pytest.TempPathFact
 
 @given(content=st.binary(max_size=200))
 @settings(max_examples=100, deadline=None)
-def test_no_bytes_make_the_check_fall_over(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+def test_no_bytes_crash_the_check(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     folder = tmp_path_factory.mktemp("any")
     (folder / "any.yaml").write_bytes(content)
     assert check_catalogue(folder)
@@ -204,9 +204,7 @@ VALUES = st.recursive(
     value=VALUES,
 )
 @settings(max_examples=120, deadline=None)
-def test_no_values_make_the_check_fall_over(
-    tmp_path_factory: pytest.TempPathFactory, section: str, value: object
-) -> None:
+def test_no_values_crash_the_check(tmp_path_factory: pytest.TempPathFactory, section: str, value: object) -> None:
     folder = Path(shutil.copytree(SHOP, tmp_path_factory.mktemp("any") / "shop"))
     (folder / "any.yaml").write_text(json.dumps({section: value}), encoding="utf-8")
     for problem in check_catalogue(folder):

@@ -1,4 +1,4 @@
-"""Everything that can be wrong with catalogue files is told at once, with file, line, field, rule and a way out."""
+"""All problems in catalogue files are reported at once, with file, line, field, rule and a fix."""
 
 import shutil
 from collections.abc import Callable
@@ -21,7 +21,7 @@ def shop_folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def changed(shop_folder: Path) -> Change:
-    """Replaces text in a copy of the shop's files and says what is wrong with the result."""
+    """Replaces text in a copy of the shop's files and returns the problems found."""
 
     def change(old: str, new: str, file: str = "catalogue.yaml") -> list[str]:
         path = shop_folder / file
@@ -45,14 +45,14 @@ def test_a_mistake_is_named_with_file_line_and_field(changed: Change, mistake: d
     assert int(line) > 1
 
 
-def test_a_problem_points_at_the_very_line(changed: Change) -> None:
+def test_a_problem_points_at_the_exact_line(changed: Change) -> None:
     line = SHOP.joinpath("offers.yaml").read_text(encoding="utf-8").splitlines().index("    kind: gift") + 1
     assert changed("kind: gift", "kind: gfit", "offers.yaml")[0].startswith(
         f"offers.yaml:{line}: offers.free-coffee.kind:"
     )
 
 
-def test_all_problems_are_told_at_once_and_in_order(shop_folder: Path, changed: Change) -> None:
+def test_all_problems_are_reported_at_once_and_in_order(shop_folder: Path, changed: Change) -> None:
     changed("goal: care", "goal: caer", "offers.yaml")
     changed("value: 1.50", "value: lots", "offers.yaml")
     changed("channels: [email, push]", "channels: [emial, push]")
@@ -64,12 +64,12 @@ def test_all_problems_are_told_at_once_and_in_order(shop_folder: Path, changed: 
     assert all(problem in str(refusal.value) for problem in found)
 
 
-def test_a_broken_offer_does_not_make_references_to_sound_things_wrong(changed: Change) -> None:
+def test_an_invalid_offer_does_not_invalidate_other_references(changed: Change) -> None:
     found = changed("{share: 0.05, salt: holdout-1}", "{share: five}")
     assert {problem.split(": ")[1] for problem in found} == {"holdout.share", "holdout.salt"}
 
 
-def test_a_broken_attribute_is_told_once_and_not_at_every_rule_that_uses_it(changed: Change) -> None:
+def test_an_invalid_attribute_is_reported_once_and_not_at_every_rule_that_uses_it(changed: Change) -> None:
     found = changed("  age: {kind: number}", "  age: {kind: nmber}")
     assert len(found) == 1
 
@@ -105,12 +105,12 @@ def test_a_file_that_is_not_a_catalogue_is_refused(shop_folder: Path, content: b
     assert any(expected in problem for problem in found), found
 
 
-def test_a_key_given_twice_is_a_problem_where_yaml_would_keep_the_last(changed: Change) -> None:
+def test_a_duplicate_key_is_a_problem_although_yaml_would_keep_the_last(changed: Change) -> None:
     found = changed("  clicked: {unit", "  net_revenue: {unit: rate}\n  clicked: {unit")
     assert any("measures.net_revenue: must be given once, the first is on line" in problem for problem in found)
 
 
-def test_a_billion_laughs_do_not_grow(shop_folder: Path) -> None:
+def test_a_billion_laughs_attack_is_refused(shop_folder: Path) -> None:
     bomb = 'a: &a ["lol"]\n' + "".join(
         f"{b}: &{b} [*{a}, *{a}, *{a}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)
     )
@@ -118,17 +118,17 @@ def test_a_billion_laughs_do_not_grow(shop_folder: Path) -> None:
     assert any("must be written out" in str(problem) for problem in check_catalogue(shop_folder))
 
 
-def test_words_that_yaml_takes_for_flags_stay_words(changed: Change) -> None:
+def test_words_that_yaml_reads_as_booleans_stay_words(changed: Change) -> None:
     assert changed("values: [north, south]", "values: [no, yes]") == []
 
 
 @pytest.mark.parametrize("section", ["offers", "goals", "channels", "touchpoints", "currency", "offer_kinds"])
-def test_a_section_that_every_catalogue_needs_is_asked_for(tmp_path: Path, section: str) -> None:
+def test_a_missing_required_section_is_reported(tmp_path: Path, section: str) -> None:
     (tmp_path / "a.yaml").write_text("event_types: [stamp_paid]\n", encoding="utf-8")
     assert f"{section}: must be given, got nothing" in "\n".join(map(str, check_catalogue(tmp_path)))
 
 
-def test_no_offers_is_a_problem(changed: Change, shop_folder: Path) -> None:
+def test_a_catalogue_without_offers_is_a_problem(changed: Change, shop_folder: Path) -> None:
     (shop_folder / "offers.yaml").write_text("offers: {}\n", encoding="utf-8")
     assert any(problem.field == "offers" for problem in check_catalogue(shop_folder))
 
@@ -140,19 +140,19 @@ def test_an_offer_needs_a_creative(changed: Change, shop_folder: Path) -> None:
     assert any(problem.field == "offers.bare.creatives" for problem in check_catalogue(shop_folder))
 
 
-def test_two_features_of_one_name_are_a_problem(changed: Change) -> None:
+def test_two_features_with_the_same_name_are_a_problem(changed: Change) -> None:
     found = changed("event_types: [stamp_paid]", "event_types: [stamp_paid, message]")
     assert any("feature names must be unique" in problem for problem in found)
 
 
-def test_a_folder_that_is_not_there_or_holds_nothing_is_said_so(tmp_path: Path) -> None:
+def test_a_missing_or_empty_folder_is_reported(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match="catalogue must be an existing folder of YAML files"):
         load_catalogue(tmp_path / "nowhere")
     with pytest.raises(InvalidInputError, match=r"must hold 1 to 200 files \*.yaml, got 0"):
         load_catalogue(tmp_path)
 
 
-def test_many_problems_are_cut_short_with_their_number(shop_folder: Path) -> None:
+def test_a_long_list_of_problems_is_cut_short_with_their_number(shop_folder: Path) -> None:
     offers = "".join(f"  offer-{index}: {{goal: nope}}\n" for index in range(200))
     (shop_folder / "more.yaml").write_text(f"offers:\n{offers}", encoding="utf-8")
     with pytest.raises(InvalidPolicyError, match=r"\.\.\. and \d+ more"):

@@ -1,4 +1,4 @@
-"""What a check proves of a catalogue before anything is sent: told once, at its line, and nothing where all is well."""
+"""What the check proves about a catalogue before anything is sent: each finding once, and none if all is well."""
 
 import shutil
 from collections.abc import Callable
@@ -27,7 +27,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def changed(folder: Path) -> Change:
-    """Replaces text in a copy of the shop's files and says what a check finds."""
+    """Replaces text in a copy of the shop's files and returns the findings of the check."""
 
     def change(old: str, new: str, file: str = "catalogue.yaml") -> Examination:
         path = folder / file
@@ -40,7 +40,7 @@ def changed(folder: Path) -> Change:
 
 
 @pytest.mark.parametrize("change", WARNINGS, ids=lambda change: f"{change['proof']}-{change['found'].split(':')[0]}")
-def test_a_warning_is_told_at_its_line_and_does_not_refuse_the_catalogue(
+def test_a_warning_is_reported_at_its_line_and_does_not_reject_the_catalogue(
     changed: Change, folder: Path, change: dict[str, Any]
 ) -> None:
     for each in (*change.get("more", ()), change):
@@ -62,12 +62,12 @@ def test_every_kind_of_warning_has_a_case_and_a_title() -> None:
     assert len({proof.words for proof in Proof}) == len(Proof)
 
 
-def test_the_shop_has_nothing_to_warn_of() -> None:
+def test_the_shop_has_no_warnings() -> None:
     assert examine_catalogue(SHOP, NOW).findings == ()
 
 
 @pytest.mark.parametrize("folder", sorted(ROOT.glob("examples/*/catalogue")), ids=lambda each: each.parent.name)
-def test_the_examples_have_no_errors_and_only_gaps_to_warn_of(folder: Path) -> None:
+def test_the_examples_have_no_errors_and_only_warnings_about_gaps(folder: Path) -> None:
     examination = examine_catalogue(folder, NOW)
     assert examination.catalogue is not None
     assert {finding.proof for finding in examination.findings} <= {Proof.CREATIVE_MISSING, Proof.FLOOR_OUT_OF_REACH}
@@ -110,7 +110,7 @@ def test_rules_that_exclude_each_other_are_an_error(changed: Change) -> None:
     assert "eligibility and suitability exclude each other" in finding.found
 
 
-def test_text_that_no_sms_holds_is_an_error_even_with_empty_merge_fields(changed: Change) -> None:
+def test_text_too_long_for_sms_even_with_empty_merge_fields_is_an_error(changed: Change) -> None:
     changed("body: See you soon", f'body: "{"See you soon. " * 12}{{{{ customer.first_name }}}}"', "offers.yaml")
     examination = changed("email: {cost: 0.01", "email: {max_sms_segments: 1, cost: 0.01")
     (finding,) = examination.findings
@@ -127,12 +127,12 @@ def test_a_line_or_format_that_the_channel_cannot_carry_is_an_error(changed: Cha
     assert "offers.double-stamps.creatives[0].content.format: must fit channel 'email'" in told
 
 
-def test_a_format_that_is_filled_in_is_left_to_the_gate(changed: Change) -> None:
+def test_a_format_with_merge_fields_is_left_to_the_gate(changed: Change) -> None:
     changed("body: See you soon", 'body: See you soon\n          format: "{{ customer.region }}"', "offers.yaml")
     examination = changed("email: {cost: 0.01", "email: {formats: [a5], cost: 0.01")
     fields = {finding.field for finding in examination.findings}
     assert "offers.double-stamps.creatives[0].content.format" not in fields
-    assert "offers.free-coffee.creatives[0].content.format" in fields  # it has none at all
+    assert "offers.free-coffee.creatives[0].content.format" in fields  # it has no format at all
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_a_format_that_is_filled_in_is_left_to_the_gate(changed: Change) -> None
         "shares: {service: {department: service, max: 0.5}}",
     ],
 )
-def test_a_class_that_goes_first_starves_nobody_where_it_runs_out_alone(changed: Change, spared: str) -> None:
+def test_a_class_with_precedence_does_not_starve_others_if_its_own_limits_stop_it(changed: Change, spared: str) -> None:
     examination = changed("service: {precedence: false}", f"service: {{precedence: true}}\n{spared}")
     assert not examination.findings
 
@@ -158,12 +158,14 @@ def test_a_class_that_goes_first_starves_nobody_where_it_runs_out_alone(changed:
         "valid_from: 2027-01-01",
     ],
 )
-def test_a_class_that_goes_first_starves_nobody_where_it_is_not_always_due(changed: Change, due: str) -> None:
+def test_a_class_with_precedence_does_not_starve_others_if_it_is_not_always_permitted(
+    changed: Change, due: str
+) -> None:
     changed("    class: service", f"    class: service\n    {due}", "offers.yaml")
     assert not changed("service: {precedence: false}", "service: {precedence: true}").findings
 
 
-def test_a_rule_beyond_proof_is_said_to_be_so(changed: Change) -> None:
+def test_a_rule_that_cannot_be_proven_is_reported(changed: Change) -> None:
     words = [f"w{index}" for index in range(11)]
     holes = [f"{{fact: customer.p{index}, one_of: [{', '.join(words)}]}}" for index in range(12)]
     apart = [
@@ -179,7 +181,7 @@ def test_a_rule_beyond_proof_is_said_to_be_so(changed: Change) -> None:
     assert [finding.proof for finding in examination.findings] == [Proof.RULE_UNPROVEN]
 
 
-def test_many_categories_in_one_text_are_tried_one_by_one(changed: Change) -> None:
+def test_many_categorical_merge_fields_in_one_text_are_tried_one_by_one(changed: Change) -> None:
     words = ", ".join(f"w{index}" for index in range(20))
     attributes = "".join(f"  c{index}: {{kind: category, values: [{words}]}}\n" for index in range(3))
     changed("customer_attributes:\n", f"customer_attributes:\n{attributes}")
@@ -192,14 +194,14 @@ def test_many_categories_in_one_text_are_tried_one_by_one(changed: Change) -> No
     assert finding.found.startswith("breaks channel 'email' where customer.c2 is 'w7'")
 
 
-def test_errors_come_before_warnings_and_hide_them(changed: Change) -> None:
+def test_errors_hide_warnings(changed: Change) -> None:
     changed("    kind: gift", "    kind: gift\n    valid_until: 2026-11-01", "offers.yaml")
     examination = changed("goal: care", "goal: caer", "offers.yaml")
     assert [finding.severity for finding in examination.findings] == [Severity.ERROR]
     assert examination.findings[0].advice == "did you mean 'care'?"
 
 
-def test_people_read_where_what_and_what_to_do(changed: Change) -> None:
+def test_a_finding_says_where_what_and_how_to_fix_it(changed: Change) -> None:
     findings = changed("    kind: gift", "    kind: gift\n    valid_until: 2026-11-01", "offers.yaml").findings
     line = findings[0].line
     assert list(finding_lines(findings)) == [

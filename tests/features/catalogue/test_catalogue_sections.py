@@ -1,4 +1,4 @@
-"""Every section of the files becomes the core's type, in its units, and its content is in the version."""
+"""Every section of the files becomes a type of the core, in the core's units, and is part of the version."""
 
 import shutil
 from datetime import UTC, date, datetime
@@ -70,7 +70,7 @@ def replace_in(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new, 1), encoding="utf-8")
 
 
-def test_contact_policy_counts_in_seconds_and_minor_units(catalogue: Catalogue) -> None:
+def test_the_contact_policy_uses_seconds_and_minor_units(catalogue: Catalogue) -> None:
     policy = catalogue.contact_policy
     assert policy.caps == (
         Cap(cap_id="house", scope=CapScope.CHANNEL, of="email", limit=1, window_seconds=1.5 * DAY,
@@ -110,7 +110,7 @@ def test_public_holidays_are_read_for_named_countries_only() -> None:
     assert list(public_holidays(["FR", "DE", "FR"])) == ["DE", "FR"]
 
 
-def test_care_names_its_events_and_rests(catalogue: Catalogue) -> None:
+def test_care_names_its_events_and_cooldowns(catalogue: Catalogue) -> None:
     assert catalogue.care.paused_classes == {MessageClass.MARKETING, MessageClass.SERVICE}
     assert catalogue.care.kinds == {
         "lost_item": CaseKind(
@@ -124,7 +124,7 @@ def test_care_names_its_events_and_rests(catalogue: Catalogue) -> None:
     }
 
 
-def test_without_a_section_care_knows_the_common_kinds_of_trouble() -> None:
+def test_without_a_care_section_the_common_kinds_of_cases_are_known() -> None:
     care = load_catalogue(SHOP).care
     assert care == DEFAULT_CARE
     assert set(care.kinds) == {"complaint", "outage", "failed_payment", "delayed_delivery", "lost_item"}
@@ -157,7 +157,7 @@ def test_limits_are_messages_or_minor_units(catalogue: Catalogue) -> None:
     )
 
 
-def test_a_lever_counts_to_the_end_of_its_last_day(catalogue: Catalogue) -> None:
+def test_a_lever_applies_until_the_end_of_its_last_day(catalogue: Catalogue) -> None:
     assert catalogue.levers == (
         Lever(
             lever_id="push-loyalty",
@@ -186,7 +186,7 @@ def test_programme_holdouts_name_their_programme(catalogue: Catalogue) -> None:
     )
 
 
-def test_a_line_of_the_matrix_replaces_what_it_writes_and_nothing_else(folder: Path) -> None:
+def test_a_line_of_the_matrix_replaces_only_the_fields_it_names(folder: Path) -> None:
     replace_in(
         folder / "catalogue.yaml",
         "service: {precedence: false}",
@@ -239,13 +239,13 @@ def test_exploration_touchpoints_channels_offers_and_arms_have_their_new_fields(
 
 @pytest.mark.parametrize("fact", ["live.message_count_24h", "live.open_case_count", "live.stamp_paid_count_24h",
                                   *(f"live.{event}_recency_minutes" for event in EventType)])  # fmt: skip
-def test_rules_may_ask_about_what_just_happened(folder: Path, fact: str) -> None:
+def test_rules_may_use_live_facts(folder: Path, fact: str) -> None:
     replace_in(folder / "offers.yaml", "{fact: customer.age, at_least: 18}", f"{{fact: {fact}, at_least: 2}}")
     replace_in(folder / "catalogue.yaml", "{fact: purchase_count_90d, at_least: 1}", f"{{fact: {fact}, at_least: 1}}")
     assert check_catalogue(folder) == []
 
 
-def test_the_new_sections_merge_over_files_where_their_entries_have_names(folder: Path) -> None:
+def test_new_sections_with_named_entries_merge_across_files(folder: Path) -> None:
     (folder / "rules.yaml").write_text(SECTIONS, encoding="utf-8")
     more = (
         "limits: {seats: {scope: offer, of: free-coffee, amount: 30}}\nclasses: {recovery: {precedence: true}}\n"
@@ -290,7 +290,7 @@ def test_the_version_covers_the_dates_of_the_holidays(folder: Path, monkeypatch:
     assert after != before
 
 
-def test_the_order_of_list_entries_that_have_none_changes_nothing(folder: Path, catalogue: Catalogue) -> None:
+def test_the_order_of_unordered_lists_changes_nothing(folder: Path, catalogue: Catalogue) -> None:
     replace_in(
         folder / "rules.yaml",
         "[{after: unsubscribed, scope: channel}, {after: declined, scope: offer, days: 30}]",

@@ -1,4 +1,4 @@
-"""No size of catalogue that the check accepts stalls the check, or breaks what comes after it."""
+"""No catalogue size that the check accepts stalls the check or breaks a later step."""
 
 import shutil
 import time
@@ -25,7 +25,7 @@ SHOP = Path(__file__).parents[2] / "catalogues" / "shop"
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 FACTS = ("purchase_sum_minor_30d", "customer_tenure_days", "purchase_count_90d", "browse_count_7d")
 MOST_SECONDS = 20.0
-"""Of processor time; each of these takes one to three."""
+"""Processor time; each of these tests takes one to three seconds."""
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes everything out: a catalogue reads no aliases."""
+    """Writes YAML without aliases, because catalogues do not accept them."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
@@ -47,7 +47,7 @@ def amend(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
 
 
 def stages(count: int) -> list[dict[str, Any]]:
-    """Stages that each take a part of those whom the ones before left, and everybody in the last."""
+    """Stages that each take some of the customers left by the earlier ones; the last takes everybody."""
     rules = [
         [{"fact": FACTS[n % 4], "at_least": count - n}, {"fact": FACTS[n // 4 % 4], "less_than": 3 * (count - n)}]
         for n in range(count - 1)
@@ -61,22 +61,22 @@ def with_stages(folder: Path, found: list[dict[str, Any]]) -> None:
     amend(folder / "offers.yaml", lambda sections: [one.pop("stages", None) for one in sections["offers"].values()])
 
 
-def test_as_many_stages_as_may_be_are_proven_in_seconds(folder: Path) -> None:
+def test_the_maximum_number_of_stages_is_proven_in_seconds(folder: Path) -> None:
     with_stages(folder, stages(MOST_STAGES))
     started = time.process_time()
     assert examine_catalogue(folder, NOW).findings == ()
     assert time.process_time() - started < MOST_SECONDS
 
 
-def test_more_stages_are_refused_with_how_many_may_be(folder: Path) -> None:
+def test_too_many_stages_are_refused_with_the_maximum(folder: Path) -> None:
     with_stages(folder, stages(MOST_STAGES + 1))
     [finding] = examine_catalogue(folder, NOW).findings
     assert (finding.field, "at most 200 stages" in finding.found) == ("stages", True)
     assert "201" in finding.found
 
 
-def test_a_stage_whose_first_example_is_taken_is_still_proven(folder: Path) -> None:
-    """The example of the third stage is in the first; others are not, and nobody is left for the fourth."""
+def test_a_stage_whose_first_example_belongs_to_another_stage_is_still_proven(folder: Path) -> None:
+    """The example of the third stage is in the first stage, other customers are not; the fourth stage gets nobody."""
     found = [
         {"stage": "a", "goal": "loyalty", "entry": {"fact": "purchase_count_90d", "at_most": 2}},
         {"stage": "b", "goal": "loyalty", "entry": {"fact": "purchase_count_90d", "equals": 5}},
@@ -90,7 +90,7 @@ def test_a_stage_whose_first_example_is_taken_is_still_proven(folder: Path) -> N
 
 
 @pytest.mark.parametrize("kind", ["offers", "creatives", "touchpoints", "experiments", "words"])
-def test_many_of_anything_are_checked_in_seconds(folder: Path, kind: str) -> None:
+def test_large_catalogues_are_checked_in_seconds(folder: Path, kind: str) -> None:
     def more_offers(sections: dict[str, Any]) -> None:
         one = sections["offers"]["ten-percent"]
         if kind == "offers":
@@ -98,7 +98,7 @@ def test_many_of_anything_are_checked_in_seconds(folder: Path, kind: str) -> Non
         if kind == "creatives":
             one["creatives"] += [{**one["creatives"][0], "creative": f"c{n}"} for n in range(600)]
             one["eligibility"] = {"fact": "purchase_count_90d", "at_least": 1}
-            one["stages"] = ["lapsed"]  # nobody there meets the rule: every wording is looked at
+            one["stages"] = ["lapsed"]  # no customer there meets the rule, so every creative is checked
 
     def more(sections: dict[str, Any]) -> None:
         point, test = sections["touchpoints"]["weekly-mail"], sections["experiments"]["engine-vs-random"]
@@ -120,10 +120,8 @@ def test_many_of_anything_are_checked_in_seconds(folder: Path, kind: str) -> Non
     assert load_catalogue(folder).version == examination.catalogue.version
 
 
-def test_features_are_built_with_as_many_stages_and_words_as_a_catalogue_may_have(
-    tables_of, shop_catalogue: Catalogue
-) -> None:
-    """One in another, expressions of so many stages or words could not be walked."""
+def test_features_are_built_for_the_maximum_number_of_stages_and_words(tables_of, shop_catalogue: Catalogue) -> None:
+    """Nested expressions over so many stages or words would exceed the recursion limit."""
     words = tuple(f"r{n}" for n in range(3_000))
     region = Compare(fact="customer.region", comparison=Comparison.ONE_OF, value=words[:-1])
     rules = [Compare(fact="purchase_count_90d", comparison=Comparison.AT_LEAST, value=500 - n) for n in range(499)]

@@ -1,4 +1,4 @@
-"""What another catalogue would do to running tests is said before it is in force, and import does just that."""
+"""What a new catalogue does to running experiments is stated before it takes effect, and import does exactly that."""
 
 import shutil
 from collections.abc import Callable
@@ -46,7 +46,7 @@ def replaced(*pairs: str) -> Change:
 
 
 class Home:
-    """A home whose catalogue declares an experiment in a layer, one without, a holdout and a programme's holdout."""
+    """A home whose catalogue has an experiment in a layer, one without, a holdout and a programme holdout."""
 
     def __init__(self, path: Path) -> None:
         self.settings, self.folder, self.day = Settings(home=path / "home"), path / "in", 1
@@ -134,7 +134,7 @@ def arms(catalogue: Catalogue, name: str) -> dict[str, str | None]:
         (replaced(PROGRAMME, ""), "holdout points: shrinks from 10 % to 0 %"),
     ],
 )  # fmt: skip
-def test_every_change_of_a_running_test_is_said_in_one_sentence(home: Home, change: Change, said: str):
+def test_every_change_to_a_running_experiment_is_stated_in_one_sentence(home: Home, change: Change, said: str):
     assert home.changes() == ()
     home.edit(change)
     told = home.changes()
@@ -142,7 +142,7 @@ def test_every_change_of_a_running_test_is_said_in_one_sentence(home: Home, chan
     assert len(told) == 1, told
 
 
-def test_import_says_what_the_check_said_and_does_it(home: Home):
+def test_import_repeats_what_the_check_said_and_does_it(home: Home):
     home.edit(replaced("share: 0.05,", "share: 0.1,", "traffic: 0.5", "traffic: 0.3"))
     told = home.changes()
     assert len(told) == 2
@@ -150,7 +150,7 @@ def test_import_says_what_the_check_said_and_does_it(home: Home):
     assert home.changes() == ()
 
 
-def test_changes_that_leave_tests_alone_say_nothing(home: Home):
+def test_changes_that_do_not_affect_experiments_are_not_mentioned(home: Home):
     home.edit(replaced("cost: 0.01", "cost: 0.02"))
     assert home.put_in_force() == ()
     assert len(home_phases(home, "mail")) == 1
@@ -162,7 +162,7 @@ def home_phases(home: Home, name: str) -> tuple:
     return ledger.experiments[name]
 
 
-def test_an_experiment_that_joins_a_layer_leaves_the_running_one_alone(home: Home):
+def test_an_experiment_that_joins_a_layer_does_not_change_the_running_one(home: Home):
     before = arms(home.catalogue, "mail")
     home.edit(replaced(MAIL, MAIL + SECOND))
     home.put_in_force()
@@ -174,7 +174,7 @@ def test_an_experiment_that_joins_a_layer_leaves_the_running_one_alone(home: Hom
     assert home_phases(home, "a")[0].until == home.now
 
 
-def test_an_import_continues_the_ledger_that_is_in_force_whatever_the_folder_brings(home: Home, tmp_path: Path):
+def test_an_import_continues_the_ledger_in_force_and_ignores_the_folders_own(home: Home, tmp_path: Path):
     shutil.copy(home.settings.catalogue_path / "assignment.json", tmp_path / "old.json")
     home.edit(replaced("off: {share: 0.5", "off: {share: 0.2", "on: {share: 0.5}", "on: {share: 0.8}"))
     home.put_in_force()
@@ -193,7 +193,7 @@ def test_a_home_from_before_the_ledger_keeps_its_customers_where_they_are(home: 
     assert arms(home.catalogue, "mail") == before
 
 
-def test_the_version_of_a_catalogue_tells_who_is_in_which_arm(home: Home):
+def test_the_version_of_a_catalogue_covers_the_assignment_to_arms(home: Home):
     assert load_catalogue(home.folder / "catalogue").version == home.catalogue.version
     home.edit(replaced(MAIL, MAIL + SECOND))
     home.put_in_force()

@@ -1,4 +1,4 @@
-"""No message but marketing may depend on what a customer is worth."""
+"""Only marketing may depend on a customer's value."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -34,13 +34,13 @@ def problems_after(tmp_path: Path) -> Change:
         "suitability: {all: [{fact: complaint_count_90d, at_least: 1}, {fact: purchase_max_minor_365d, at_least: 5}]}",
     ],
 )
-def test_service_must_not_ask_what_a_customer_spends(problems_after: Change, rule: str) -> None:
+def test_service_must_not_depend_on_what_a_customer_spends(problems_after: Change, rule: str) -> None:
     (told,) = problems_after({"offers.yaml": (OPENING_HOURS, f"{OPENING_HOURS}    {rule}\n")})
     assert "must not ask what the customer is worth" in told
     assert "offers.opening-hours" in told
 
 
-def test_service_must_not_ask_for_an_attribute_that_tells_value(problems_after: Change) -> None:
+def test_service_must_not_depend_on_an_attribute_that_reveals_value(problems_after: Change) -> None:
     asking = (OPENING_HOURS, f"{OPENING_HOURS}    eligibility: {{fact: customer.region, equals: north}}\n")
     assert problems_after({"offers.yaml": asking}) == []
     telling = ("values: [north, south]", "values: [north, south], tells_value: true")
@@ -48,7 +48,7 @@ def test_service_must_not_ask_for_an_attribute_that_tells_value(problems_after: 
     assert "got 'customer.region'" in told
 
 
-def test_service_must_not_be_for_a_stage_of_those_who_spend(problems_after: Change) -> None:
+def test_service_must_not_depend_on_a_stage_defined_by_spend(problems_after: Change) -> None:
     for_active = (OPENING_HOURS, f"{OPENING_HOURS}    stages: [active]\n")
     assert problems_after({"offers.yaml": for_active}) == []
     by_spending = ("{fact: purchase_count_90d, at_least: 1}", "{fact: purchase_sum_minor_90d, at_least: 5000}")
@@ -57,7 +57,7 @@ def test_service_must_not_be_for_a_stage_of_those_who_spend(problems_after: Chan
     assert "'active'" in told
 
 
-def test_wording_of_service_must_not_either(problems_after: Change) -> None:
+def test_creatives_of_service_must_not_depend_on_value_either(problems_after: Change) -> None:
     old = f"{OPENING_HOURS}    kind: information\n    class: service\n    value: 0.10\n"
     old += "    attributes: {difficulty: 0}\n    creatives:\n      - creative: plain\n        channel: email\n"
     worded = (old, f"{old}        eligibility: {{fact: purchase_sum_minor_30d, at_least: 1}}\n")
@@ -65,7 +65,7 @@ def test_wording_of_service_must_not_either(problems_after: Change) -> None:
     assert "creatives" in told
 
 
-def test_marketing_may(problems_after: Change) -> None:
+def test_marketing_may_depend_on_value(problems_after: Change) -> None:
     old = "  ten-percent:\n"
     selling = (old, f"{old}    suitability: {{fact: purchase_sum_minor_365d, at_least: 1}}\n")
     assert problems_after({"offers.yaml": selling}) == []

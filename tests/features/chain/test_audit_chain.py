@@ -1,4 +1,4 @@
-"""The chain of commitments: whatever is done to the log behind the server's back shows, and erasing does not."""
+"""The chain of commitments: every manipulation of the log is detected, and legitimate erasure is not reported."""
 
 import shutil
 import stat
@@ -51,7 +51,7 @@ def sealed_row(number: int, **fields: object) -> dict[str, object]:
 
 
 def frame(rows: Sequence[dict[str, object]]) -> pl.DataFrame:
-    """Rows as the drain brings them: through JSON."""
+    """Rows as the drain writes them: through JSON."""
     return frame_of(DECISIONS, [parse_row("decisions", orjson.dumps(row))[1] for row in rows])
 
 
@@ -69,13 +69,13 @@ def filled(log: ChainedLog) -> ChainedLog:
 
 
 def rewrite(log: EventLog, table: Table, change: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
-    """What somebody with a hand on the files can do."""
+    """Change rows as somebody with access to the files could."""
     changed = change(log.read(table))
     write_deltalake(log.path / table.name, changed, mode="overwrite")
 
 
 def verify(log: ChainedLog, noted: Mapping[int, Head] | None = None) -> Verification:
-    """At rest: no drain is at work that one would have to wait for."""
+    """Verify without waiting: no drain is running."""
     return verify_log(log, noted=noted, settle_seconds=0.0)
 
 
@@ -83,7 +83,7 @@ def kinds(found: Verification) -> list[FaultKind]:
     return [fault.kind for fault in found.faults]
 
 
-def test_what_was_logged_verifies(filled: ChainedLog) -> None:
+def test_an_untouched_log_verifies(filled: ChainedLog) -> None:
     found = verify(filled)
     assert (found.decisions, found.entries, found.faults) == (30, 30, ())
     assert set(found.heads) == {shard_of(f"C-{number}") for number in range(5)}
@@ -112,12 +112,12 @@ def test_a_commitment_survives_json_and_delta(filled: ChainedLog) -> None:
 def test_every_row_keeps_its_commitment_through_a_frame(fields: dict[str, object]) -> None:
     try:
         row = sealed_row(1, **fields)
-    except InvalidInputError:  # a time that UTC cannot tell
+    except InvalidInputError:  # a time outside UTC
         return
     assert all(map(is_sealed_by_its_key, frame([row]).iter_rows(named=True)))
 
 
-def test_a_column_that_is_added_later_changes_no_commitment() -> None:
+def test_a_column_added_later_changes_no_commitment() -> None:
     row = row_of(DECISIONS, sealed_row(1))
     assert commitment_of(row | {"of_a_later_release": None}, "00") == commitment_of(row, "00")
 
@@ -130,7 +130,7 @@ def test_a_column_that_is_added_later_changes_no_commitment() -> None:
         ("stage", "new"), ("record_key", "00"), ("record_key", "no hex"), ("record_key", None), ("commitment", "00"),
     ],
 )  # fmt: skip
-def test_a_row_that_was_altered_is_named(filled: ChainedLog, column: str, value: object) -> None:
+def test_an_altered_row_is_named(filled: ChainedLog, column: str, value: object) -> None:
     is_target = pl.col("decision_id") == "D-017"
     changed = pl.when(is_target).then(pl.lit(value)).otherwise(pl.col(column)).alias(column)
     rewrite(filled, DECISIONS, lambda rows: rows.with_columns(changed.cast(DECISIONS.schema[column])))
@@ -139,7 +139,7 @@ def test_a_row_that_was_altered_is_named(filled: ChainedLog, column: str, value:
     assert {fault.kind for fault in faults} <= {FaultKind.ALTERED_ROW, FaultKind.MISSING_ROW}
 
 
-def test_a_row_that_was_altered_and_sealed_anew_is_extra_and_the_old_one_missing(filled: ChainedLog) -> None:
+def test_an_altered_and_resealed_row_is_extra_and_the_original_missing(filled: ChainedLog) -> None:
     def forge(rows: pl.DataFrame) -> pl.DataFrame:
         return pl.concat([rows.filter(pl.col("decision_id") != "D-017"), frame([sealed_row(17, offer_id="other")])])
 
@@ -149,17 +149,17 @@ def test_a_row_that_was_altered_and_sealed_anew_is_extra_and_the_old_one_missing
     assert kinds(found) == [FaultKind.EXTRA_ROW, FaultKind.MISSING_ROW]
 
 
-def test_a_row_that_is_gone_is_missed_with_its_place(filled: ChainedLog) -> None:
+def test_a_deleted_row_is_reported_with_its_place(filled: ChainedLog) -> None:
     rewrite(filled, DECISIONS, lambda rows: rows.filter(pl.col("decision_id") != "D-000"))
     assert verify(filled).faults == (ChainFault(kind=FaultKind.MISSING_ROW, where=f"chain {shard_of('C-0')}, entry 1"),)
 
 
-def test_a_row_from_elsewhere_with_a_record_is_extra_unless_it_was_chained(filled: ChainedLog) -> None:
+def test_an_unchained_row_with_a_record_is_extra(filled: ChainedLog) -> None:
     EventLog(filled.path).append(DECISIONS, frame([sealed_row(77)]))
     assert verify(filled).faults == (ChainFault(kind=FaultKind.EXTRA_ROW, where="D-077"),)
 
 
-def test_a_record_without_a_seal_is_not_believed(filled: ChainedLog) -> None:
+def test_a_record_without_a_seal_is_not_trusted(filled: ChainedLog) -> None:
     EventLog(filled.path).append(
         DECISIONS,
         frame([sealed_row(77, record_key=None, commitment=None)]).with_columns(
@@ -169,7 +169,7 @@ def test_a_record_without_a_seal_is_not_believed(filled: ChainedLog) -> None:
     assert verify(filled).faults == (ChainFault(kind=FaultKind.ALTERED_ROW, where="D-077"),)
 
 
-def test_imported_decisions_are_counted_and_in_no_chain(filled: ChainedLog, shop) -> None:
+def test_imported_decisions_are_counted_and_not_chained(filled: ChainedLog, shop) -> None:
     filled.append(DECISIONS, shop.decisions.head(7))
     found = verify(filled)
     assert (found.imported, found.decisions, found.faults) == (7, 30, ())
@@ -180,7 +180,7 @@ def _entry(log: ChainedLog, customer: str, sequence: int) -> pl.Expr:
 
 
 @pytest.mark.parametrize("column", ["commitment", "previous_hash", "hash", "kind"])
-def test_an_entry_that_was_altered_is_named(filled: ChainedLog, column: str) -> None:
+def test_an_altered_entry_is_named(filled: ChainedLog, column: str) -> None:
     changed = pl.when(_entry(filled, "C-1", 3)).then(pl.lit("00")).otherwise(pl.col(column)).alias(column)
     rewrite(filled, AUDIT_CHAIN, lambda chain: chain.with_columns(changed))
     place = f"chain {shard_of('C-1')}, entry 3"
@@ -188,7 +188,7 @@ def test_an_entry_that_was_altered_is_named(filled: ChainedLog, column: str) -> 
 
 
 def test_an_erasure_cannot_be_forged(filled: ChainedLog) -> None:
-    """Turning the entry into an erasure, to be allowed to delete the row, needs the audit key."""
+    """Disguising a deleted row as an erasure would need the audit key."""
     changed = pl.when(_entry(filled, "C-1", 3)).then(pl.lit("erasure")).otherwise(pl.col("kind")).alias("kind")
     commitment = filled.read(AUDIT_CHAIN).filter(_entry(filled, "C-1", 3))["commitment"].item()
     rewrite(filled, AUDIT_CHAIN, lambda chain: chain.with_columns(changed))
@@ -196,14 +196,14 @@ def test_an_erasure_cannot_be_forged(filled: ChainedLog) -> None:
     assert FaultKind.ALTERED_LINK in kinds(verify(filled))
 
 
-def test_an_entry_that_is_gone_leaves_a_gap(filled: ChainedLog) -> None:
+def test_a_deleted_entry_leaves_a_gap(filled: ChainedLog) -> None:
     rewrite(filled, AUDIT_CHAIN, lambda chain: chain.filter(~_entry(filled, "C-1", 3)))
     found = verify(filled)
     assert ChainFault(kind=FaultKind.MISSING_LINK, where=f"before chain {shard_of('C-1')}, entry 4") in found.faults
     assert kinds(found) == [FaultKind.MISSING_LINK, FaultKind.EXTRA_ROW]
 
 
-def test_entries_that_changed_places_are_told_from_altered_ones(filled: ChainedLog) -> None:
+def test_swapped_entries_are_distinguished_from_altered_ones(filled: ChainedLog) -> None:
     swapped = (
         pl.when(_entry(filled, "C-1", 2)).then(4).when(_entry(filled, "C-1", 4)).then(2).otherwise(pl.col("sequence"))
     )
@@ -211,18 +211,18 @@ def test_entries_that_changed_places_are_told_from_altered_ones(filled: ChainedL
     assert set(kinds(verify(filled))) == {FaultKind.REORDERED_LINK}
 
 
-def test_another_key_finds_nothing_genuine(filled: ChainedLog) -> None:
+def test_with_another_key_nothing_verifies(filled: ChainedLog) -> None:
     found = verify(ChainedLog(filled.path, b"another key"))
     assert kinds(found).count(FaultKind.ALTERED_LINK) == 30
 
 
-def test_a_cut_tail_shows_against_a_head_noted_elsewhere(filled: ChainedLog) -> None:
+def test_a_truncated_chain_is_detected_against_a_noted_head(filled: ChainedLog) -> None:
     noted = dict(verify(filled).heads)
     chain = shard_of("C-2")
     last = filled.read(AUDIT_CHAIN).filter((pl.col("chain") == chain) & (pl.col("sequence") == noted[chain].sequence))
     rewrite(filled, DECISIONS, lambda rows: rows.join(last, on="commitment", how="anti"))
     rewrite(filled, AUDIT_CHAIN, lambda entries: entries.join(last, on=["chain", "sequence"], how="anti"))
-    assert verify(filled).faults == ()  # the chain alone cannot tell
+    assert verify(filled).faults == ()  # the chain alone cannot reveal it
     found = verify(filled, noted=noted)
     assert found.faults == (
         ChainFault(kind=FaultKind.CUT_SHORT, where=f"chain {chain}, entry {noted[chain].sequence}"),
@@ -236,7 +236,7 @@ def test_a_chain_that_only_grew_agrees_with_an_earlier_head(filled: ChainedLog) 
     assert verify(filled, noted={9: Head()}).faults == ()
 
 
-def test_erasing_a_person_leaves_a_sound_chain_that_says_nothing_of_them(filled: ChainedLog) -> None:
+def test_erasing_a_person_leaves_a_valid_chain_without_a_trace_of_them(filled: ChainedLog) -> None:
     rows = filled.read(DECISIONS, customer_ids=["C-3"])
     ids = rows["decision_id"].to_list()
     assert filled.erase(ids) == len(ids) == 6
@@ -256,7 +256,7 @@ def test_deleting_without_an_erasure_entry_is_a_fault(filled: ChainedLog) -> Non
     assert kinds(verify(filled)) == [FaultKind.MISSING_ROW] * 6
 
 
-def test_an_append_that_is_repeated_chains_nothing_twice(log: ChainedLog) -> None:
+def test_a_repeated_append_chains_nothing_twice(log: ChainedLog) -> None:
     rows = frame([sealed_row(number) for number in range(10)])
     log.append(DECISIONS, rows)
     assert log.append(DECISIONS, rows) == Appended(inserted=0, duplicates=10)
@@ -264,17 +264,17 @@ def test_an_append_that_is_repeated_chains_nothing_twice(log: ChainedLog) -> Non
     assert verify(log).entries == 10
 
 
-def test_a_crash_between_rows_and_chain_is_made_good_by_the_repeat(log: ChainedLog) -> None:
+def test_a_crash_between_rows_and_chain_is_repaired_by_the_retry(log: ChainedLog) -> None:
     rows = frame([sealed_row(number) for number in range(10)])
-    EventLog(log.path).append(DECISIONS, rows.head(6))  # the rows landed, and the process died
+    EventLog(log.path).append(DECISIONS, rows.head(6))  # the rows were written, then the process died
     assert kinds(verify(log)) == [FaultKind.EXTRA_ROW] * 6
     log.append(DECISIONS, rows)
     found = verify(log)
     assert (found.entries, found.decisions, found.faults) == (10, 10, ())
 
 
-def test_of_two_copies_of_a_decision_the_one_that_stands_is_chained(log: ChainedLog) -> None:
-    """A decision may be spooled although Redis had taken it: then two rows come, each with a key of its own."""
+def test_of_two_copies_of_a_decision_the_one_in_the_log_is_chained(log: ChainedLog) -> None:
+    """A decision may be spooled although Redis had accepted it; then two rows arrive with different keys."""
     first, second = sealed_row(1), sealed_row(1)
     assert first["commitment"] != second["commitment"]
     EventLog(log.path).append(DECISIONS, frame([first]))
@@ -286,7 +286,7 @@ def test_of_two_copies_of_a_decision_the_one_that_stands_is_chained(log: Chained
     assert verify(log).faults == ()
 
 
-def test_writers_at_once_make_one_chain(log: ChainedLog) -> None:
+def test_concurrent_writers_make_one_chain(log: ChainedLog) -> None:
     def write(start: int) -> None:
         own = ChainedLog(log.path, KEY)
         for number in range(start, start + 40, 8):
@@ -302,7 +302,7 @@ def test_writers_at_once_make_one_chain(log: ChainedLog) -> None:
     assert found.entries >= 100
 
 
-def test_a_row_that_is_chained_while_the_log_is_read_is_no_fault(filled: ChainedLog) -> None:
+def test_a_row_chained_while_the_log_is_read_is_not_a_fault(filled: ChainedLog) -> None:
     late = frame([sealed_row(55)])
     EventLog(filled.path).append(DECISIONS, late)
     drain = threading.Timer(0.2, lambda: ChainedLog(filled.path, KEY).append(DECISIONS, late))
@@ -313,7 +313,7 @@ def test_a_row_that_is_chained_while_the_log_is_read_is_no_fault(filled: Chained
         drain.join()
 
 
-def test_compaction_leaves_the_chain_as_it_was(filled: ChainedLog) -> None:
+def test_compaction_does_not_change_the_chain(filled: ChainedLog) -> None:
     for table in (DECISIONS, AUDIT_CHAIN):
         filled.compact(table)
     filled.append(DECISIONS, frame([sealed_row(40)]))
@@ -321,7 +321,7 @@ def test_compaction_leaves_the_chain_as_it_was(filled: ChainedLog) -> None:
     assert (found.entries, found.faults) == (31, ())
 
 
-def test_heads_are_read_again_when_somebody_else_wrote(filled: ChainedLog) -> None:
+def test_heads_are_read_again_after_another_writer(filled: ChainedLog) -> None:
     other = ChainedLog(filled.path, KEY)
     other.append(DECISIONS, frame([sealed_row(40)]))
     filled.append(DECISIONS, frame([sealed_row(45)]))
@@ -329,7 +329,7 @@ def test_heads_are_read_again_when_somebody_else_wrote(filled: ChainedLog) -> No
     assert (found.entries, found.faults) == (32, ())
 
 
-def test_a_log_of_before_the_chain_gains_its_columns(tmp_path: Path, shop) -> None:
+def test_a_log_from_before_the_chain_gains_its_columns(tmp_path: Path, shop) -> None:
     old = shop.decisions.head(3).drop("commitment", "record_key")
     write_deltalake(tmp_path / "log" / "decisions", old)
     log = ChainedLog(tmp_path / "log", KEY)
@@ -339,7 +339,7 @@ def test_a_log_of_before_the_chain_gains_its_columns(tmp_path: Path, shop) -> No
     assert (found.imported, found.decisions, found.faults) == (3, 1, ())
 
 
-def test_the_key_is_made_once_for_the_owner_alone(tmp_path: Path) -> None:
+def test_the_key_is_created_once_and_readable_by_the_owner_only(tmp_path: Path) -> None:
     home = Settings(home=tmp_path / "home")
     keys = list[bytes]()
     threads = [threading.Thread(target=lambda: keys.append(load_audit_key(home))) for _ in range(8)]
@@ -353,7 +353,7 @@ def test_the_key_is_made_once_for_the_owner_alone(tmp_path: Path) -> None:
     assert [path.name for path in home.home.iterdir()] == ["audit.key"]
 
 
-def test_a_key_from_the_environment_stands_before_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_from_the_environment_overrides_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEXTBEST_AUDIT_KEY", "from the vault")
     home = Settings(home=tmp_path / "home")
     assert load_audit_key(home) == b"from the vault"
@@ -364,7 +364,7 @@ def test_a_key_from_the_environment_stands_before_the_file(tmp_path: Path, monke
         load_audit_key(Settings(home=tmp_path / "home"))
 
 
-def test_a_key_that_cannot_be_read_is_said(tmp_path: Path) -> None:
+def test_an_unreadable_key_is_reported(tmp_path: Path) -> None:
     home = Settings(home=tmp_path / "home")
     home.audit_key_path.mkdir(parents=True)
     with pytest.raises(LogUnavailableError, match="audit key must be readable"):

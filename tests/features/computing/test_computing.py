@@ -1,4 +1,4 @@
-"""Features as of a moment: exact values by hand, and what may never happen: a look into the future."""
+"""Features as of a moment: exact values computed by hand, and no look into the future."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -58,7 +58,7 @@ def test_missing_stays_missing_and_counts_of_a_known_customer_start_at_zero(tabl
     assert row["customer_tenure_days"] == 400
 
 
-def test_of_an_unknown_customer_everything_is_missing(tables_of, shop_catalogue, days_before):
+def test_for_an_unknown_customer_every_feature_is_missing(tables_of, shop_catalogue, days_before):
     tables = tables_of(customers=[{"updated_at": days_before(-1), "joined_at": days_before(10)}])
     row = one(tables, shop_catalogue)
     assert all(row[name] is None for name in feature_schema(shop_catalogue).names)
@@ -73,7 +73,7 @@ def test_an_event_counts_from_the_moment_it_was_recorded(tables_of, days_before,
     assert after["complaint_recency_days"] == 8.5
 
 
-def test_what_happens_at_the_very_moment_is_not_known_yet(tables_of, shop_catalogue, known):
+def test_events_at_the_exact_moment_are_not_known_yet(tables_of, shop_catalogue, known):
     tables = tables_of(
         customers=[known],
         events=[{"type": "purchase", "occurred_at": T, "amount_minor": 1}],
@@ -83,7 +83,7 @@ def test_what_happens_at_the_very_moment_is_not_known_yet(tables_of, shop_catalo
     assert row["purchase_count_7d"] == row["message_count_7d"] == 0
 
 
-def test_engagement_and_response_follow_the_outcomes_known_by_then(tables_of, days_before, shop_catalogue, known):
+def test_engagement_and_response_use_the_outcomes_known_by_then(tables_of, days_before, shop_catalogue, known):
     def sent(name: str, days: float, offer: str, channel: str) -> dict[str, object]:
         return {"decision_id": name, "decided_at": days_before(days), "offer_id": offer, "channel": channel}
 
@@ -113,9 +113,11 @@ def test_engagement_and_response_follow_the_outcomes_known_by_then(tables_of, da
     )
     row = one(tables, shop_catalogue)
     assert row["email_delivered_count_90d"] == 2
-    assert row["email_viewed_rate_90d"] == 0.5  # the second view of "a" is no second message, that of "b" is not known
+    assert (
+        row["email_viewed_rate_90d"] == 0.5
+    )  # the second view of "a" is not a second message, that of "b" is not known yet
     assert row["email_clicked_rate_90d"] == 0.5
-    assert row["push_viewed_rate_90d"] == 1.0  # what was viewed has arrived
+    assert row["push_viewed_rate_90d"] == 1.0  # a viewed message counts as delivered
     assert row["gift_accepted_rate_180d"] == 0.5
     assert row["discount_accepted_rate_180d"] == 0.0
     assert row["information_accepted_rate_180d"] is None
@@ -140,7 +142,7 @@ def test_the_newest_customer_row_known_by_then_wins(tables_of, days_before, shop
     assert late["customer_tenure_days"] is None
 
 
-def test_attributes_are_numbers_codes_and_flags_whatever_their_names(tables_of, shop_catalogue, days_before):
+def test_attributes_become_numbers_codes_and_flags_whatever_their_names(tables_of, shop_catalogue, days_before):
     declared = (
         Attribute(name="loyalty tier", kind=AttributeKind.CATEGORY, values=("base", "gold")),
         Attribute(name="has.app", kind=AttributeKind.FLAG),
@@ -168,14 +170,14 @@ def test_age_in_a_stage_is_capped(tables_of, days_before, shop_catalogue):
     assert one(tables, shop_catalogue)["stage_age_days"] == 56
 
 
-def test_no_stage_is_missing(tables_of, shop_catalogue, known):
+def test_without_a_stage_the_feature_is_missing(tables_of, shop_catalogue, known):
     never = replace(shop_catalogue, stages=shop_catalogue.stages[:2])
     row = one(tables_of(customers=[known]), never)
     assert row["stage_index"] is None
     assert row["stage_age_days"] is None
 
 
-def test_a_stage_may_look_at_an_attribute(tables_of, shop_catalogue, days_before):
+def test_a_stage_rule_may_use_an_attribute(tables_of, shop_catalogue, days_before):
     south = Compare(fact="customer.region", comparison=Comparison.EQUALS, value="south")
     new, active, rest = shop_catalogue.stages
     catalogue = replace(shop_catalogue, stages=(replace(new, entry=south), active, replace(rest, entry=ALWAYS)))
@@ -190,7 +192,7 @@ def test_a_stage_rule_over_an_unknown_fact_is_refused(tables_of, shop_catalogue,
         one(tables_of(customers=[known]), catalogue)
 
 
-def test_rows_come_in_the_order_of_the_anchors_and_repeats_repeat(shop, shop_catalogue):
+def test_rows_keep_the_order_and_repetitions_of_the_anchors(shop, shop_catalogue):
     anchors = shop.decisions.select("customer_id", pl.col("decided_at").alias("at")).sample(50, seed=1)
     anchors = pl.concat([anchors, anchors.head(3)])
     frame = compute_features(shop, anchors, shop_catalogue)
@@ -210,7 +212,7 @@ def test_anchors_without_a_moment_are_refused(shop, shop_catalogue):
         compute_features(shop, anchors, shop_catalogue)
 
 
-def test_chunks_of_customers_change_nothing_and_report_progress(shop, shop_catalogue, monkeypatch):
+def test_computing_in_chunks_changes_nothing_and_reports_progress(shop, shop_catalogue, monkeypatch):
     anchors = shop.decisions.select("customer_id", pl.col("decided_at").alias("at"))
     whole = compute_features(shop, anchors, shop_catalogue)
     told: list[tuple[int, int]] = []
@@ -260,7 +262,7 @@ who = st.sampled_from(["A", "B"])
 
 
 def rows_known(moments: st.SearchStrategy[datetime], *, late: bool = False) -> st.SearchStrategy[dict[str, list]]:
-    """Rows that become known at the given moments; late ones happened long before."""
+    """Rows that become known at the given moments; late ones happened much earlier."""
     happened = moments_before if late else moments
     recorded = moments if late else st.one_of(st.none(), moments)
     events = st.fixed_dictionaries(
@@ -313,7 +315,7 @@ def both(first: dict[str, list], second: dict[str, list]) -> dict[str, list]:
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(past=rows_known(moments_before), future=rows_known(moments_after), late=rows_known(moments_after, late=True))
-def test_what_becomes_known_later_changes_no_earlier_value(tables_of, shop_catalogue, past, future, late):
+def test_later_arrivals_change_no_earlier_value(tables_of, shop_catalogue, past, future, late):
     anchors = pl.concat([at(T, customer_id="A"), at(T, T - timedelta(days=30), customer_id="B")])
     without = compute_features(tables_of(**past), anchors, shop_catalogue)
     with_later = compute_features(tables_of(**both(both(past, future), late)), anchors, shop_catalogue)
@@ -322,7 +324,7 @@ def test_what_becomes_known_later_changes_no_earlier_value(tables_of, shop_catal
 
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(past=rows_known(moments_before), moments=st.lists(moments_before, min_size=1, max_size=4))
-def test_an_anchor_alone_gives_what_it_gives_among_others(tables_of, shop_catalogue, past, moments):
+def test_an_anchor_alone_gives_the_same_values_as_among_others(tables_of, shop_catalogue, past, moments):
     tables = tables_of(**past)
     anchors = pl.concat([at(*moments, customer_id="A"), at(*moments, T, customer_id="B")])
     together = compute_features(tables, anchors, shop_catalogue)

@@ -38,7 +38,7 @@ PROMISED = (
 )
 
 
-def test_schema_is_moderate_and_holds_every_kind_of_feature(shop_catalogue):
+def test_the_schema_is_of_moderate_size_and_has_every_kind_of_feature(shop_catalogue):
     schema = feature_schema(shop_catalogue)
     assert 40 <= len(schema.names) <= 90
     assert len(set(schema.names)) == len(schema.names)
@@ -46,11 +46,11 @@ def test_schema_is_moderate_and_holds_every_kind_of_feature(shop_catalogue):
     assert [name for group in schema.groups for name in group.features] == list(schema.names)
 
 
-def test_schema_is_the_same_every_time(shop_catalogue):
+def test_the_schema_is_deterministic(shop_catalogue):
     assert feature_schema(shop_catalogue) == feature_schema(replace(shop_catalogue, version="another"))
 
 
-def test_an_offer_more_does_not_change_the_schema(shop_catalogue):
+def test_one_more_offer_does_not_change_the_schema(shop_catalogue):
     coffee = shop_catalogue.offers["free-coffee"]
     more = {**shop_catalogue.offers, "free-tea": replace(coffee, offer_id="free-tea")}
     assert feature_schema(replace(shop_catalogue, offers=more)) == feature_schema(shop_catalogue)
@@ -73,7 +73,7 @@ def test_a_catalogue_without_stages_has_no_journey_features(shop_catalogue):
     assert not {"stage_index", "stage_age_days"} & set(names)
 
 
-def test_two_sources_of_one_name_are_refused(shop_catalogue):
+def test_two_sources_with_the_same_name_are_refused(shop_catalogue):
     twins = replace(shop_catalogue, event_types=("in-app", "in_app"))
     with pytest.raises(InvalidPolicyError, match="in_app_count_7d"):
         feature_schema(twins)
@@ -104,7 +104,7 @@ def test_another_engine_gives_the_same_numbers(shop, shop_catalogue, source):
     expected = by_polars.collect("polars").to_native().sort("customer_id", "at_us")
     numbers = [name for name in expected.columns if name not in ("customer_id", "at_us")]
     both = [
-        # an engine may say null or 0 for the sum of nothing: `finished` gives both one meaning
+        # engines return null or 0 for an empty sum; `finished` treats both alike
         frame.sort("customer_id", "at_us").select("customer_id", "at_us", pl.col(numbers).cast(pl.Float64).fill_null(0))
         for frame in (expected, other)
     ]

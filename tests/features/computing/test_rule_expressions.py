@@ -1,4 +1,4 @@
-"""Rules over columns answer as the core's compiled rules do."""
+"""Rules over columns give the same answers as the core's compiled rules."""
 
 import narwhals as nw
 import polars as pl
@@ -52,7 +52,7 @@ rows = st.fixed_dictionaries(
 
 @settings(max_examples=200, deadline=None)
 @given(predicate=predicates, table=st.lists(rows, min_size=1, max_size=6))
-def test_columns_get_the_answers_that_customers_get(predicate, table):
+def test_rules_over_columns_agree_with_rules_over_customers(predicate, table):
     frame = pl.DataFrame(table, schema={"number": pl.Float64, "word": pl.String, "flag": pl.Boolean})
     answers = nw.from_native(frame).with_columns(answer=rule_expression(predicate, KINDS)).to_native()["answer"]
     rule = compile_predicate(predicate)

@@ -1,4 +1,4 @@
-"""What is dated after the import that brings it: refusals are taken, and nothing is known before it came."""
+"""Rows dated after their import: refusals are accepted, and nothing counts as known before it arrived."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -57,9 +57,7 @@ def is_refused(home: Settings) -> list[bool]:
 
 
 @pytest.mark.parametrize("day", ["2026-11-20", "2026-12-24", "2099-01-01", "9999-01-01", "1969-07-20"])
-def test_a_refusal_of_any_date_is_taken_counts_from_the_import_and_is_lifted_by_a_later_yes(
-    home: Settings, day: str
-) -> None:
+def test_a_refusal_with_any_date_counts_from_the_import_until_a_later_consent(home: Settings, day: str) -> None:
     at = f"{day}T00:30:00Z"
     customer = {"customer_id": "C-1", "updated_at": "2026-11-01T00:00:00Z", "consents": YES}
     report = bring(home, customers=[customer], events=[event(kind, at, **said) for kind, said in REFUSALS.items()])
@@ -72,14 +70,14 @@ def test_a_refusal_of_any_date_is_taken_counts_from_the_import_and_is_lifted_by_
     assert is_refused(home) == [False, False, False]
 
 
-def test_a_yes_dated_ahead_is_refused_with_words(home: Settings) -> None:
+def test_a_consent_dated_in_the_future_is_refused_with_a_reason(home: Settings) -> None:
     report = bring(home, events=[event("unprotected", "2026-11-20T00:01:01Z", protection="minor")])
     assert [str(one) for one in report.broken_rules] == [
         "events.csv row 1: occurred_at must be at most 60 seconds after the import for a yes"
     ]
 
 
-def test_a_yes_that_an_older_release_took_although_it_was_dated_ahead_lifts_nothing(home: Settings) -> None:
+def test_a_future_consent_accepted_by_an_older_release_has_no_effect(home: Settings) -> None:
     customer = {"customer_id": "C-1", "updated_at": "2026-11-01T00:00:00Z", "consents": YES}
     no = [event(kind, "2026-11-19T00:00:00Z", **said) for kind, said in REFUSALS.items()]
     ahead = [event(kind, "2026-11-20T00:50:00Z", **said) for kind, said in GRANTS.items()]
@@ -91,7 +89,7 @@ def test_a_yes_that_an_older_release_took_although_it_was_dated_ahead_lifts_noth
     assert is_refused(home) == [True, True, True]
 
 
-def test_other_reports_of_the_next_hour_arrive_with_the_import_and_later_ones_are_refused(home: Settings) -> None:
+def test_other_rows_up_to_an_hour_ahead_count_from_the_import_and_later_ones_are_refused(home: Settings) -> None:
     soon, late = event("browse", "2026-11-20T00:30:00Z"), event("browse", "2026-11-20T02:00:00Z")
     report = bring(home, events=[soon, late])
     assert [str(one) for one in report.broken_rules] == [
@@ -100,7 +98,7 @@ def test_other_reports_of_the_next_hour_arrive_with_the_import_and_later_ones_ar
     assert EventLog(home.log_path).read(EVENTS)["recorded_at"].to_list() == [NOW]
 
 
-def test_the_same_export_a_day_later_is_a_repeat(home: Settings) -> None:
+def test_the_same_export_a_day_later_is_a_duplicate(home: Settings) -> None:
     rows = [event("protected", "2099-01-01T00:00:00Z", protection="minor")]
     bring(home, events=rows)
     again = bring(home, NOW + timedelta(days=1), events=rows)
@@ -108,7 +106,7 @@ def test_the_same_export_a_day_later_is_a_repeat(home: Settings) -> None:
     assert EventLog(home.log_path).read(EVENTS)["recorded_at"].to_list() == [NOW]
 
 
-def test_who_left_a_channel_by_a_clock_that_is_wrong_has_left_it(home: Settings) -> None:
+def test_an_unsubscription_counts_even_with_a_wrong_clock(home: Settings) -> None:
     customer = {"customer_id": "C-1", "updated_at": "2026-11-01T00:00:00Z", "consents": YES}
     decision = {"decision_id": "D-1", "customer_id": "C-1", "decided_at": "2026-11-02T00:00:00Z", "offer_id": "x",
                 "channel": "email", "creative_id": "y"}  # fmt: skip
@@ -121,8 +119,8 @@ def test_who_left_a_channel_by_a_clock_that_is_wrong_has_left_it(home: Settings)
     assert is_refused(home)[0]
 
 
-def test_a_customer_s_row_of_tomorrow_is_a_row_of_the_import(home: Settings) -> None:
-    """Turned away, it would take the refusals in it along; left as it is, no row would replace it for years."""
+def test_a_customer_row_dated_tomorrow_counts_from_the_import(home: Settings) -> None:
+    """Rejecting the row would lose the refusals in it; keeping its date would block newer rows for years."""
     refusal = orjson.dumps([{**EMAIL, "granted": False}]).decode()
     bring(home, customers=[{"customer_id": "C-1", "updated_at": "2031-01-01T00:00:00Z", "consents": refusal}])
     assert (profile(home).known_at, is_refused(home)[0]) == (NOW, True)

@@ -1,4 +1,4 @@
-"""What customers' rows hold is of the kinds and names that the catalogue declares, or the row is refused by name."""
+"""Customer rows must have the types and names the catalogue declares; otherwise a row is refused with the field."""
 
 import shutil
 from datetime import UTC, datetime
@@ -65,7 +65,7 @@ def answer(channel: str, purpose: str) -> dict[str, Any]:
         ("cleared", ["Joined At"], ["joined_at"]),
     ],
 )
-def test_what_is_plain_is_brought_to_the_catalogues_spelling(home: Settings, column: str, written, meant) -> None:
+def test_unambiguous_values_take_the_catalogues_spelling(home: Settings, column: str, written, meant) -> None:
     assert imported(home, **{column: written}).rejected == 0
     assert held(home, column) == meant
 
@@ -88,7 +88,7 @@ def test_what_is_plain_is_brought_to_the_catalogues_spelling(home: Settings, col
         ("cleared", ["houshold"], "did you mean 'household'?"),
     ],
 )
-def test_the_rest_is_refused_with_the_nearest_right_word(home: Settings, column: str, written, words: str) -> None:
+def test_other_values_are_refused_with_the_nearest_valid_one(home: Settings, column: str, written, words: str) -> None:
     report = imported(home, **{column: written})
     [broken] = report.broken_rules
     assert report.rejected == 1
@@ -96,7 +96,7 @@ def test_the_rest_is_refused_with_the_nearest_right_word(home: Settings, column:
 
 
 @pytest.mark.parametrize("is_declared", [True, False])
-def test_a_protection_is_never_lost_to_its_spelling(home: Settings, is_declared: bool) -> None:
+def test_a_misspelt_protection_is_never_lost(home: Settings, is_declared: bool) -> None:
     if not is_declared:
         shutil.rmtree(home.catalogue_path)
     assert imported(home, protections=["Deceased"]).rejected == 0
@@ -105,7 +105,7 @@ def test_a_protection_is_never_lost_to_its_spelling(home: Settings, is_declared:
     assert "did you mean 'deceased'?" in str(broken)
 
 
-def test_zones_and_countries_are_brought_to_their_spelling_or_refused_with_the_nearest(home: Settings) -> None:
+def test_zones_and_countries_are_normalised_or_refused_with_the_nearest_valid_one(home: Settings) -> None:
     folder = home.home.parent / "in"
     folder.mkdir()
     row = {"updated_at": "2026-01-01T00:00:00Z"}
@@ -120,14 +120,14 @@ def test_zones_and_countries_are_brought_to_their_spelling_or_refused_with_the_n
     assert EventLog(home.log_path).read(CUSTOMERS)[["time_zone", "country"]].row(0) == ("Europe/Berlin", "DE")
 
 
-def test_an_attribute_that_nobody_declares_is_kept_and_counted(home: Settings) -> None:
+def test_an_undeclared_attribute_is_kept_and_counted(home: Settings) -> None:
     report = imported(home, attributes={"shoe_size": 43, "age": 42, 'a "b",c': 'x,"fake":1', "gone": None})
     assert [str(one) for one in report.undeclared] == ['a "b",c in 1 rows', "gone in 1 rows", "shoe_size in 1 rows"]
     assert held(home, "attributes")["shoe_size"] == 43
     assert imported(home, attributes={"age": 42}).undeclared == ()
 
 
-def test_the_command_says_what_nobody_declares_and_what_was_taken_for_all(
+def test_the_command_reports_undeclared_attributes_and_defaults(
     home: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = home.home.parent / "in"

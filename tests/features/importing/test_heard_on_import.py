@@ -1,4 +1,4 @@
-"""What customers write is heard on import too, and an event that was heard otherwise before is no contradiction."""
+"""Customers' texts are analysed on import too, and a different earlier analysis of an event is not a contradiction."""
 
 import shutil
 from datetime import UTC, datetime
@@ -50,7 +50,7 @@ def heard(home: Settings, event_id: str) -> dict[str, object]:
     return orjson.loads(row["properties"])["heard"]
 
 
-def test_imported_words_are_heard_with_the_catalogue_that_comes_along(home: Settings, folder: Path) -> None:
+def test_imported_texts_are_analysed_with_the_catalogue_in_the_folder(home: Settings, folder: Path) -> None:
     (folder / "catalogue" / "listening.yaml").write_text("listening: {opens: complaint}\n")
     assert counts(import_folder(folder, home, now=NOW, most_unmatched=1.0)) == (2, 0, 0)
     found = heard(home, "e0")
@@ -60,7 +60,7 @@ def test_imported_words_are_heard_with_the_catalogue_that_comes_along(home: Sett
     assert orjson.loads(clean)["heard"] == found
 
 
-def test_the_same_words_heard_otherwise_are_the_same_event_and_other_words_are_not(
+def test_the_same_text_analysed_differently_is_the_same_event_and_another_text_is_not(
     home: Settings, folder: Path
 ) -> None:
     assert counts(import_folder(folder, home, now=NOW, most_unmatched=1.0)) == (2, 0, 0)

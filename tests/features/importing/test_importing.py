@@ -24,7 +24,7 @@ SHOP_CATALOGUE = Path(__file__).parents[2] / "catalogues" / "shop"
 EVENT_HEADER = "event_id,customer_id,type,occurred_at,amount_minor,currency\n"
 
 
-bring = partial(import_folder, now=NOW, most_unmatched=1.0)  # most tests here bring one table alone
+bring = partial(import_folder, now=NOW, most_unmatched=1.0)  # most tests here import one table only
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def only(report: ImportReport) -> TableImport:
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".csv"])
-def test_every_row_of_every_table_lands(home: Settings, folder: Path, shop, suffix: str) -> None:
+def test_every_row_of_every_table_is_imported(home: Settings, folder: Path, shop, suffix: str) -> None:
     write_tables(shop, folder, suffix)
     report = bring(folder, home)
     assert report.rejected == 0
@@ -78,7 +78,7 @@ def test_every_row_of_every_table_lands(home: Settings, folder: Path, shop, suff
         assert next(t for t in report.tables if t.table == table.name).inserted == rows.height
 
 
-def test_json_lands_in_one_spelling_with_equal_values(home: Settings, folder: Path, shop) -> None:
+def test_json_is_stored_in_one_spelling_with_equal_values(home: Settings, folder: Path, shop) -> None:
     write_tables(shop, folder, ".parquet")
     bring(folder, home)
     read = log_of(home).read(TABLES["customers"]).sort("customer_id")
@@ -105,7 +105,7 @@ def test_csv_and_parquet_of_the_same_rows_are_duplicates_of_each_other(home, tmp
     assert all(table.duplicates == table.read for table in report.tables)
 
 
-def test_good_rows_land_and_bad_rows_are_kept_with_file_row_column_rule_and_value(home, folder: Path) -> None:
+def test_good_rows_are_imported_and_bad_rows_are_kept_with_file_row_column_rule_and_value(home, folder: Path) -> None:
     write_events(
         folder,
         "E-1,C-1,purchase,2026-01-01T10:00:00Z,100,EUR",
@@ -128,7 +128,7 @@ def test_good_rows_land_and_bad_rows_are_kept_with_file_row_column_rule_and_valu
     assert [(b.column, b.first_row, b.rows) for b in report.broken_rules if b.first_row == 2] == [("customer_id", 2, 1)]
 
 
-def test_a_mended_reject_file_can_be_imported(home: Settings, folder: Path) -> None:
+def test_a_corrected_reject_file_can_be_imported(home: Settings, folder: Path) -> None:
     write_events(
         folder, "E-1,C-1,purchase,2026-01-01T10:00:00Z,100,EUR", "E-2,C-2,purchase,2026-01-01T10:00:00Z,1.5,EUR"
     )
@@ -171,7 +171,7 @@ def test_a_row_that_contradicts_the_log_is_rejected_not_swallowed(home: Settings
     assert "in the log" in report.broken_rules[0].rule
 
 
-def test_json_that_the_log_spells_differently_is_no_contradiction(home: Settings, folder: Path, shop) -> None:
+def test_json_spelt_differently_in_the_log_is_not_a_contradiction(home: Settings, folder: Path, shop) -> None:
     rows = shop.decisions.head(3).with_columns(record=pl.lit('{"b": 1, "a": [1, 2]}'))
     log_of(home).append(DECISIONS, rows)
     rows.write_parquet(folder / "decisions.parquet")
@@ -207,10 +207,10 @@ def test_quoted_values_may_hold_commas_quotes_and_line_breaks(home: Settings, fo
     report = bring(folder, home)
     row = log_of(home).read(EVENTS).row(0, named=True)
     assert (row["customer_id"], row["properties"]) == ("C, 1", '{"a":"x, y"}')
-    assert (only(report).read, only(report).rejected) == (2, 1)  # a line break in an id is not printable
+    assert (only(report).read, only(report).rejected) == (2, 1)  # a line break in an id is unprintable
 
 
-def test_parquet_as_pandas_writes_it_is_taken(home: Settings, folder: Path) -> None:
+def test_parquet_written_by_pandas_is_accepted(home: Settings, folder: Path) -> None:
     import pandas as pd
 
     frame = pd.DataFrame(
@@ -247,7 +247,7 @@ def truncated(path: Path, keep: float) -> None:
 
 
 def scrambled(path: Path) -> None:
-    """The footer is whole and the pages before it are not."""
+    """Keep the footer intact and damage the pages before it."""
     data = bytearray(path.read_bytes())
     data[200 : len(data) // 2] = b"\xab" * (len(data) // 2 - 200)
     path.write_bytes(bytes(data))
@@ -290,7 +290,7 @@ BREAKS: dict[str, Callable[[Path], object]] = {
         ("both", "events.parquet and events.csv"),
     ],
 )
-def test_a_broken_file_is_named_and_nothing_lands(home, folder: Path, shop, how: str, complaint: str) -> None:
+def test_a_broken_file_is_named_and_nothing_is_imported(home, folder: Path, shop, how: str, complaint: str) -> None:
     shop.customers.write_parquet(folder / "customers.parquet")
     BREAKS[how](write_events(folder, "E-1,C-1,browse,2026-01-01T10:00:00Z,,"))
     with pytest.raises(InvalidInputError, match=complaint) as caught:
@@ -301,7 +301,7 @@ def test_a_broken_file_is_named_and_nothing_lands(home, folder: Path, shop, how:
 
 
 @pytest.mark.parametrize("damage", [lambda p: truncated(p, 0.5), lambda p: truncated(p, 0.99), scrambled])
-def test_a_damaged_parquet_file_is_named_and_nothing_lands(home, folder: Path, shop, damage) -> None:
+def test_a_damaged_parquet_file_is_named_and_nothing_is_imported(home, folder: Path, shop, damage) -> None:
     shop.customers.write_parquet(folder / "customers.parquet")
     shop.outcomes.write_parquet(folder / "outcomes.parquet", compression="uncompressed", use_pyarrow=True)
     damage(folder / "outcomes.parquet")
@@ -346,7 +346,7 @@ def test_a_folder_without_tables_is_refused(home: Settings, folder: Path, where:
         bring(path, home)
 
 
-def test_the_catalogue_that_comes_along_is_put_in_force_and_knows_the_event_types(home, folder: Path, shop) -> None:
+def test_the_catalogue_in_the_folder_takes_effect_and_declares_the_event_types(home, folder: Path, shop) -> None:
     write_tables(shop, folder, ".parquet")
     (folder / "catalogue").mkdir()
     for path in SHOP_CATALOGUE.iterdir():
@@ -370,7 +370,7 @@ def test_the_catalogue_that_comes_along_is_put_in_force_and_knows_the_event_type
     assert {broken.column for broken in report.broken_rules} == {"type", "currency"}
 
 
-def test_a_wrong_catalogue_stops_the_import_before_anything_lands(home: Settings, folder: Path, shop) -> None:
+def test_an_invalid_catalogue_stops_the_import_before_anything_is_imported(home: Settings, folder: Path, shop) -> None:
     write_tables(shop, folder, ".parquet")
     (folder / "catalogue").mkdir()
     (folder / "catalogue" / "catalogue.yaml").write_text("currency: euros\noffers: 3\n")
@@ -381,7 +381,7 @@ def test_a_wrong_catalogue_stops_the_import_before_anything_lands(home: Settings
 
 
 @pytest.mark.parametrize("where", ["a file", "below a file"])
-def test_a_home_that_cannot_be_is_a_clear_error(tmp_path: Path, folder: Path, where: str) -> None:
+def test_an_impossible_home_is_a_clear_error(tmp_path: Path, folder: Path, where: str) -> None:
     (tmp_path / "file").write_text("")
     write_events(folder, "E-1,C-1,browse,2026-01-01T10:00:00Z,,")
     home = tmp_path / "file" if where == "a file" else tmp_path / "file" / "home"
@@ -389,7 +389,7 @@ def test_a_home_that_cannot_be_is_a_clear_error(tmp_path: Path, folder: Path, wh
         bring(folder, Settings(home=home))
 
 
-def test_progress_grows_to_its_end(home: Settings, folder: Path, shop) -> None:
+def test_progress_grows_to_its_total(home: Settings, folder: Path, shop) -> None:
     write_tables(shop, folder, ".csv")
     told: list[int] = []
     bring(folder, home, lambda done, total: told.append(done))
@@ -466,14 +466,14 @@ def test_a_history_from_a_folder_with_a_bad_row_is_refused(folder: Path) -> None
         History.from_folder(folder)
 
 
-def test_a_history_may_lie_in_the_future_unless_told_otherwise(folder: Path) -> None:
+def test_by_default_a_history_may_lie_in_the_future(folder: Path) -> None:
     write_events(folder, "E-1,C-1,browse,2090-01-01T10:00:00Z,,")
     assert History.from_folder(folder).events.height == 1
     with pytest.raises(InvalidInputError, match="after the import"):
         History.from_folder(folder, now=NOW + timedelta(days=1))
 
 
-def test_a_catalogue_may_come_alone(home: Settings, folder: Path):
+def test_a_catalogue_can_be_imported_alone(home: Settings, folder: Path):
     shutil.copytree(SHOP_CATALOGUE, folder / "catalogue")
     steps = []
     report = bring(folder, home, lambda done, of: steps.append((done, of)))

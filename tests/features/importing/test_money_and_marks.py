@@ -1,4 +1,4 @@
-"""Money, currencies and missing values as exports write them: taken where there is no doubt, else refused by name."""
+"""Money, currencies and missing values as exports write them: accepted if unambiguous, otherwise refused and named."""
 
 import shutil
 from datetime import UTC, datetime
@@ -49,7 +49,7 @@ def test_amounts_are_whole_minor_units_however_they_are_written(home: Settings) 
 
 
 @pytest.mark.parametrize("amount", ["49.90", '"49,90"', '"1.234,50"', '"1,234"', "183.60000000000002", "ten"])
-def test_an_amount_that_is_no_whole_number_is_refused_with_its_row_and_value(home: Settings, amount: str) -> None:
+def test_an_amount_that_is_not_a_whole_number_is_refused_with_its_row_and_value(home: Settings, amount: str) -> None:
     report = imported(home, HEADER + purchase(1, "1000") + purchase(2, amount))
     [broken] = report.broken_rules
     assert report.rejected == 1
@@ -66,7 +66,7 @@ def test_a_purchase_without_an_amount_is_refused_and_other_events_need_none(home
     assert amounts(home) == {"e2": (None, "EUR")}
 
 
-def test_a_purchase_is_never_worth_nothing_because_its_column_has_another_name(home: Settings) -> None:
+def test_a_misnamed_amount_column_never_makes_purchases_worth_0(home: Settings) -> None:
     report = imported(home, HEADER.replace("amount_minor", "revenue") + purchase(1, "49.90"))
     assert (report.rejected, amounts(home)) == (1, {})
 
@@ -87,7 +87,7 @@ def test_money_in_major_units_is_refused_without_a_catalogue_that_names_the_curr
         imported(home, text, with_catalogue=False)
 
 
-def test_of_two_columns_with_money_the_minor_units_count_and_the_other_is_named(home: Settings) -> None:
+def test_of_two_money_columns_the_minor_units_are_used_and_the_other_is_named(home: Settings) -> None:
     text = HEADER.replace("currency", "currency,amount") + purchase(1, "4990", "EUR,1.00")
     report = imported(home, text)
     assert amounts(home) == {"e1": (4990, "EUR")}
@@ -102,14 +102,14 @@ def test_currencies_are_written_in_capitals_and_the_catalogues_own_may_be_left_o
     ]
 
 
-def test_a_windows_file_with_semicolons_and_other_capitals_in_its_first_line_is_taken_and_told(home: Settings) -> None:
+def test_a_windows_file_with_semicolons_and_capitalised_headers_is_accepted_and_reported(home: Settings) -> None:
     text = "Event ID;Customer_ID;Type;occurred_at;Channel\ne1;José;browse;2026-01-31T09:30:00Z;email\n;;;;\n"
     report = imported(home, text.encode("cp1252"))
     assert EventLog(home.log_path).read(EVENTS)["customer_id"].to_list() == ["José"]
     assert report.warnings == ("events.csv was read as Windows-1252, since it is no UTF-8; look at names with accents",)
 
 
-def test_major_units_in_parquet_are_taken_too(home: Settings) -> None:
+def test_major_units_in_parquet_are_accepted_too(home: Settings) -> None:
     folder = home.home.parent / "in"
     shutil.copytree(SHOP, folder / "catalogue")
     row = {"event_id": ["e1"], "customer_id": ["C-1"], "type": ["purchase"], "occurred_at": [NOW], "amount": [49.9]}

@@ -1,4 +1,4 @@
-"""Log tables of an older release: read, imported into and told apart as if they had always had the newer columns."""
+"""Log tables of an older release are read and extended as if they had always had the newer columns."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,7 +48,9 @@ def home(tmp_path: Path) -> Settings:
 
 
 @pytest.mark.parametrize("name", NEWER)
-def test_older_rows_miss_the_newer_columns_and_newer_rows_keep_them(home: Settings, tmp_path: Path, name: str) -> None:
+def test_newer_columns_are_missing_in_older_rows_and_kept_in_newer_ones(
+    home: Settings, tmp_path: Path, name: str
+) -> None:
     table = TABLES[name]
     brought = pl.DataFrame([row(table, 1), row(table, 2) | NEWER[name]], schema=table.schema, orient="row")
     folder = tmp_path / "brought"
@@ -70,7 +72,7 @@ def test_a_history_has_the_newer_columns_of_older_tables(home: Settings) -> None
     assert set(history.decisions.columns) == set(DECISIONS.schema) - {"record"}
 
 
-def test_flags_come_from_csv_as_words(tmp_path: Path) -> None:
+def test_flags_are_read_from_words_in_csv(tmp_path: Path) -> None:
     folder = tmp_path / "csv"
     folder.mkdir()
     lines = ["decision_id,customer_id,decided_at,is_held_out", "D-1,C-1,2026-01-01T00:00:00Z,TRUE"]

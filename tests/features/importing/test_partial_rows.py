@@ -1,4 +1,4 @@
-"""A file with fewer columns forgets nobody, and what it takes away it says."""
+"""A file with fewer columns loses no data, and the import reports what is cleared explicitly."""
 
 import shutil
 from datetime import UTC, datetime, timedelta
@@ -81,7 +81,7 @@ def test_a_nightly_file_with_three_columns_changes_nothing_else(home: Settings, 
 
 
 @pytest.mark.parametrize("cell", [None, "", "NA"])
-def test_an_empty_cell_says_nothing(home: Settings, cell: str | None) -> None:
+def test_an_empty_cell_changes_nothing(home: Settings, cell: str | None) -> None:
     imported(home, WHOLE, 1)
     imported(home, {"customer_id": "C-1", "time_zone": cell, "channels": cell}, 2)
 
@@ -90,7 +90,9 @@ def test_an_empty_cell_says_nothing(home: Settings, cell: str | None) -> None:
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 @pytest.mark.parametrize("word", [r"\N", "NULL", "null"])
-def test_an_explicit_null_clears_and_the_import_says_of_how_many(home: Settings, suffix: str, word: str) -> None:
+def test_an_explicit_null_clears_a_value_and_the_import_counts_the_customers(
+    home: Settings, suffix: str, word: str
+) -> None:
     imported(home, WHOLE, 1)
     row = {"customer_id": "C-1", "time_zone": word, "consents": word, "attributes": '{"region": null}'}
     report = imported(home, row, 2, suffix)
@@ -104,9 +106,7 @@ def test_an_explicit_null_clears_and_the_import_says_of_how_many(home: Settings,
 
 
 @pytest.mark.parametrize("named", ['["household"]', ' [ "household" ] ', '["household", "consents"]', "[]", "", r"\N"])
-def test_an_explicit_null_clears_its_column_whatever_the_list_of_cleared_columns_names(
-    home: Settings, named: str
-) -> None:
+def test_an_explicit_null_clears_its_column_whatever_the_cleared_list_names(home: Settings, named: str) -> None:
     imported(home, WHOLE, 1)
     imported(home, {"customer_id": "C-1", "consents": r"\N", "cleared": named}, 2)
     customer = profile(home)
@@ -131,7 +131,7 @@ def test_protections_stay_until_an_empty_list_lifts_them(home: Settings) -> None
 
 
 def test_carried_consents_are_no_newer_than_the_row_that_gave_them(home: Settings) -> None:
-    """A nightly row of points must not outlive what the customer withdrew in between."""
+    """A nightly row with a new points balance must not restore a consent withdrawn in between."""
     from features.log.said import said_by
 
     imported(home, WHOLE, 1)
@@ -161,7 +161,7 @@ said_rows = st.lists(
 
 @settings(max_examples=60, deadline=None)
 @given(rows=said_rows)
-def test_any_subset_of_columns_in_any_order_leaves_the_newest_word_about_each(rows: list[dict[str, Any]]) -> None:
+def test_any_subset_of_columns_in_any_order_leaves_the_newest_value_of_each(rows: list[dict[str, Any]]) -> None:
     """None stands for an explicit null. Rows that retention may delete change nothing either."""
     expected: dict[str, Any] = dict.fromkeys(COLUMNS)
     table = []
@@ -177,7 +177,7 @@ def test_any_subset_of_columns_in_any_order_leaves_the_newest_word_about_each(ro
         assert (one.time_zone, one.locale, one.household_id, one.country) == tuple(expected[name] for name in COLUMNS)
 
 
-def test_attributes_as_of_every_moment_are_what_rows_had_said_by_then() -> None:
+def test_attributes_at_every_moment_are_those_given_by_then() -> None:
     said: list[str | None] = ['{"age":1}', None, '{"region":"north"}', '{"age":null}', '{"age":3,"region":"south"}']
     table = [
         {"customer_id": "C-1", "updated_at": NOW + timedelta(days=day), "attributes": text}

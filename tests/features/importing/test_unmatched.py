@@ -1,4 +1,4 @@
-"""Ids that match nothing are counted and shown, and an import that is full of them is refused."""
+"""Ids that match nothing are counted and shown, and an import with too many of them is refused."""
 
 from datetime import UTC, datetime
 from functools import partial
@@ -59,7 +59,7 @@ def unmatched(report) -> list[tuple[str, str, int, int]]:
     return [(one.file, one.column, one.rows, one.named) for one in report.unmatched]
 
 
-def test_a_log_and_files_that_fit_have_nothing_unmatched(home: Settings, folder: Path) -> None:
+def test_a_matching_log_and_files_have_no_unmatched_ids(home: Settings, folder: Path) -> None:
     write(
         folder,
         customers=["V-1,2026-01-01T00:00:00Z"],
@@ -78,7 +78,7 @@ def test_visitors_who_became_customers_are_known_by_both_ids(home: Settings, fol
     pl.DataFrame([one | {"occurred_at": DECIDED} for one in events]).write_csv(folder / "events.csv")
     write(folder, decisions=[decision(1, customer_id="web-1")], outcomes=[f"o1,d1,C-1,clicked,{DECIDED}"])
     assert bring(folder, home).unmatched == ()
-    (folder / "events.csv").unlink()  # the log knows by now
+    (folder / "events.csv").unlink()  # now the log has the event
     write(folder, decisions=[decision(2, customer_id="web-1")], outcomes=[f"o2,d2,C-1,clicked,{DECIDED}"])
     assert bring(folder, home).unmatched == ()
     write(folder, decisions=[decision(3, customer_id="web-1")], outcomes=[f"o3,d3,C-2,clicked,{DECIDED}"])
@@ -86,7 +86,7 @@ def test_visitors_who_became_customers_are_known_by_both_ids(home: Settings, fol
         bring(folder, home)
 
 
-def test_a_few_strangers_are_counted_and_land(home: Settings, folder: Path) -> None:
+def test_a_few_unknown_customers_are_counted_and_imported(home: Settings, folder: Path) -> None:
     write(folder, events=events_of("C-1.0", *(f"C-{n}" for n in range(1, 40))))
     [one] = (report := bring(folder, home)).unmatched
     assert (unmatched(report), one.share) == ([("events.csv", "customer_id", 1, 40)], 1 / 40)
@@ -111,7 +111,7 @@ def test_a_few_strangers_are_counted_and_land(home: Settings, folder: Path) -> N
         ),
     ],
 )
-def test_above_a_share_nothing_lands_and_each_column_is_named(
+def test_above_the_tolerated_share_nothing_is_imported_and_each_column_is_named(
     home: Settings, folder: Path, tables: dict[str, list[str]], words: str
 ) -> None:
     write(folder, **tables)
@@ -125,21 +125,21 @@ def test_above_a_share_nothing_lands_and_each_column_is_named(
     assert bring(folder, home, most_unmatched=1.0).unmatched
 
 
-def test_the_share_that_the_refusal_names_is_enough(home: Settings, folder: Path) -> None:
+def test_the_share_named_in_the_refusal_is_enough(home: Settings, folder: Path) -> None:
     write(folder, events=events_of("C-1.0", "C-2", "C-3"))
     with pytest.raises(InvalidInputError, match=r"--max-unknown 0\.34"):
         bring(folder, home)
     assert bring(folder, home, most_unmatched=0.34).tables[0].inserted == 3
 
 
-def test_before_any_customer_is_known_that_is_said(tmp_path: Path, folder: Path) -> None:
+def test_if_no_customer_is_known_yet_the_error_says_so(tmp_path: Path, folder: Path) -> None:
     write(folder, events=events_of("C-1"))
     with pytest.raises(InvalidInputError, match="none is known yet"):
         bring(folder, Settings(home=tmp_path / "fresh"))
 
 
 def test_whole_numbers_written_as_floats_are_the_whole_numbers_in_every_table(tmp_path: Path, folder: Path) -> None:
-    """A frame with one gap in a column of numbers writes 17850.0; a column that holds other ids too keeps them."""
+    """A data frame with a gap in a numeric column writes 17850.0; a column with other ids in it is kept as it is."""
     home = Settings(home=tmp_path / "home")
     write(
         folder,
@@ -156,7 +156,7 @@ def test_whole_numbers_written_as_floats_are_the_whole_numbers_in_every_table(tm
     assert [one.duplicates == one.read for one in again.tables] == [True] * 4
 
 
-def test_float_columns_of_parquet_are_ids_where_a_float_holds_them_exactly(tmp_path: Path, folder: Path) -> None:
+def test_float_columns_of_parquet_are_ids_if_floats_hold_them_exactly(tmp_path: Path, folder: Path) -> None:
     home = Settings(home=tmp_path / "home")
     ids = [17850.0, 1.5, 2.0**60, None]
     moments = [NOW] * len(ids)
@@ -167,7 +167,7 @@ def test_float_columns_of_parquet_are_ids_where_a_float_holds_them_exactly(tmp_p
     assert rules == {"text or a whole number": (2, 2), "given": (4, 1)}
 
 
-def test_who_was_erased_is_passed_over_in_every_spelling(tmp_path: Path, folder: Path) -> None:
+def test_an_erased_customer_is_skipped_in_every_spelling(tmp_path: Path, folder: Path) -> None:
     home = Settings(home=tmp_path / "home")
     tombstones_of(home).add("17850", now=NOW, reason="request")
     write(folder, customers=["17850.0,2026-01-01T00:00:00Z", "17850,2026-01-01T00:00:00Z", "1,2026-01-01T00:00:00Z"])
@@ -175,7 +175,7 @@ def test_who_was_erased_is_passed_over_in_every_spelling(tmp_path: Path, folder:
     assert (table.inserted, table.erased) == (1, 2)
 
 
-def test_the_names_of_tables_that_hold_ids_are_those_of_people_and_things() -> None:
+def test_the_list_of_columns_with_ids_is_complete() -> None:
     ids = {column.name for table in TABLES.values() for column in table.columns if column.is_id}
     assert ids == {"customer_id", "event_id", "decision_id", "outcome_id", "household", "offer_id", "creative_id"}
 
@@ -189,7 +189,7 @@ def reexported(folder: Path, home: Settings, *lines: str):
     return table.inserted, table.duplicates, table.rejected
 
 
-def test_a_nightly_export_that_writes_recorded_at_anew_repeats_and_does_not_contradict(
+def test_a_nightly_export_with_a_new_recorded_at_is_a_duplicate_and_no_contradiction(
     home: Settings, folder: Path
 ) -> None:
     first = "E,C-1,purchase,2026-11-01T10:00:00Z,2026-11-02T01:00:00Z,5000,EUR"
@@ -213,6 +213,6 @@ def test_two_nights_in_one_file_are_one_event(home: Settings, folder: Path) -> N
     assert reexported(folder, home, other.format(2, 5000), other.format(3, 4000)) == (1, 0, 1)
 
 
-def test_a_row_that_says_more_than_the_log_is_told_not_swallowed(home: Settings, folder: Path) -> None:
+def test_a_row_with_more_data_than_the_log_is_reported(home: Settings, folder: Path) -> None:
     assert reexported(folder, home, "E,C-1,browse,2026-11-01T10:00:00Z,,,") == (1, 0, 0)
     assert reexported(folder, home, "E,C-1,browse,2026-11-01T10:00:00Z,,5000,EUR") == (0, 0, 1)

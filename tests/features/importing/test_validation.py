@@ -152,7 +152,7 @@ CASES = [
 @pytest.mark.parametrize(
     ("table", "column", "value"), [(table, column, value) for table, column, good, _ in CASES for value in good]
 )
-def test_a_value_that_follows_the_rules_is_taken(table: str, column: str, value: str) -> None:
+def test_a_value_that_follows_the_rules_is_accepted(table: str, column: str, value: str) -> None:
     assert broken_columns(table, {column: value}, now=NOW) == set()
 
 
@@ -163,7 +163,7 @@ def test_a_value_that_breaks_a_rule_is_refused_under_its_column(table: str, colu
     assert broken_columns(table, {column: value}, now=NOW) == {column}
 
 
-def test_silence_has_no_channel_and_no_creative() -> None:
+def test_a_decision_for_silence_has_no_channel_and_no_creative() -> None:
     assert broken_columns("decisions", {"channel": "email"}) == {"channel"}
     assert broken_columns("decisions", {"creative_id": "plain"}) == {"creative_id"}
     assert broken_columns("decisions", {"offer_id": "gift", "channel": "email", "creative_id": "plain"}) == set()
@@ -185,7 +185,7 @@ WHAT_THEY_SAY = {
 
 
 @pytest.mark.parametrize("kind", StateEventType)
-def test_events_that_change_live_state_need_no_word_in_the_catalogue(shop_catalogue, kind: StateEventType) -> None:
+def test_events_that_change_live_state_need_no_declaration(shop_catalogue, kind: StateEventType) -> None:
     row = {"type": str(kind), "properties": WHAT_THEY_SAY.get(kind)}
     assert broken_columns("events", row, catalogue=shop_catalogue) == set()
 
@@ -197,7 +197,7 @@ def test_a_window_may_end_in_the_future_but_nothing_happens_there() -> None:
     assert broken_columns("decisions", {"decided_at": later}) == set()
 
 
-def test_every_broken_rule_of_a_row_is_told() -> None:
+def test_every_broken_rule_of_a_row_is_reported() -> None:
     assert broken_columns("events", {"event_id": " ", "type": "?", "occurred_at": "?", "currency": "?"}) == {
         "event_id",
         "type",
@@ -208,7 +208,7 @@ def test_every_broken_rule_of_a_row_is_told() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(*[st.none() | st.text(max_size=20)] * 9), min_size=1, max_size=20))
-def test_whatever_text_comes_every_row_is_either_good_or_refused_with_a_reason(rows: list[tuple]) -> None:
+def test_every_row_is_either_good_or_refused_with_a_reason(rows: list[tuple]) -> None:
     table = TABLES["events"]
     raw = pl.DataFrame(rows, schema=dict.fromkeys(table.schema, pl.String), orient="row")
     raw = raw.with_row_index(ROW, offset=1)
@@ -220,7 +220,7 @@ def test_whatever_text_comes_every_row_is_either_good_or_refused_with_a_reason(r
     assert checked.good.drop(ROW).schema == pl.Schema(table.schema)
 
 
-def test_the_reject_value_of_a_huge_cell_is_cut(tmp_path: Path) -> None:
+def test_a_huge_cell_is_cut_in_the_reject_file(tmp_path: Path) -> None:
     raw = pl.DataFrame([{**GOOD["events"], "event_id": "x" * 100_000}]).with_row_index(ROW, offset=1)
     checked = check_rows(TABLES["events"], "events.csv", raw, Surroundings())
     assert checked.reasons["value"].str.len_chars().to_list() == [500]

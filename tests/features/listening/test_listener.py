@@ -1,4 +1,4 @@
-"""Events on their way in: what is heard stands beside the words, opens cases, and counts once."""
+"""Incoming events: the analysis is stored beside the text, opens cases, and counts once."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -40,7 +40,7 @@ def heard(catalogue: Catalogue | None, event_type: str, **properties: object) ->
     return listen(event_type, "m-1", properties, catalogue).get("heard")
 
 
-def test_a_text_gets_language_mood_topic_and_reader_beside_its_words(catalogue: Catalogue) -> None:
+def test_a_text_gets_language_mood_topic_and_reader_version(catalogue: Catalogue) -> None:
     found = heard(catalogue, "review", text=FINE)
     assert found is not None
     assert found["sentiment"] == pytest.approx(0.93, abs=0.05)
@@ -49,15 +49,20 @@ def test_a_text_gets_language_mood_topic_and_reader_beside_its_words(catalogue: 
     }  # fmt: skip
 
 
-def test_a_negative_text_opens_the_declared_kind_and_a_topic_its_own_whatever_the_mood(catalogue: Catalogue) -> None:
+def test_a_negative_text_opens_the_declared_kind_of_case_and_a_topic_its_own_whatever_the_mood(
+    catalogue: Catalogue,
+) -> None:
     assert heard_case("review", listen("review", "m-1", {"text": AWFUL}, catalogue)) == ("complaint", "heard:m-1")
     lost = heard(catalogue, "social_post", text=LOST)
     assert lost is not None
-    assert (lost["sentiment_label"], lost["opens"]) == ("positive", "lost_item")  # read for the help that was missing
+    assert (lost["sentiment_label"], lost["opens"]) == (
+        "positive",
+        "lost_item",
+    )  # read for its complaint about missing help
     assert "opens" not in (heard(catalogue, "review", text=FINE) or {})
 
 
-def test_in_an_unknown_language_topics_and_low_scores_still_open_but_no_mood_does(catalogue: Catalogue) -> None:
+def test_in_an_unknown_language_topics_and_low_scores_open_cases_and_mood_does_not(catalogue: Catalogue) -> None:
     german = "Das war eine schreckliche Reise, ich bin sehr enttäuscht."
     assert heard(catalogue, "review", text=german) == {"language": "unknown"}
     low = heard(catalogue, "survey_answer", text=german, survey="nps", score=1)
@@ -69,14 +74,14 @@ def test_in_an_unknown_language_topics_and_low_scores_still_open_but_no_mood_doe
     assert named["opens"] == "lost_item"
 
 
-def test_a_type_that_opens_a_case_by_itself_opens_no_second_one(catalogue: Catalogue) -> None:
+def test_an_event_type_that_opens_a_case_opens_no_second_one(catalogue: Catalogue) -> None:
     found = heard(catalogue, "complaint", text=AWFUL)
     assert found is not None
     assert found["sentiment_label"] == "negative"
     assert "opens" not in found
 
 
-def test_a_case_that_the_text_names_is_joined(catalogue: Catalogue) -> None:
+def test_a_text_that_names_a_case_joins_it(catalogue: Catalogue) -> None:
     found = heard(catalogue, "social_post", text=LOST, case_id="bag-7")
     assert found is not None
     assert found["case_id"] == "bag-7"
@@ -87,7 +92,7 @@ def test_a_case_that_the_text_names_is_joined(catalogue: Catalogue) -> None:
     assert own == listen("review", long_id, {"text": AWFUL}, catalogue)["heard"]["case_id"]
 
 
-def test_what_a_caller_puts_under_heard_is_replaced_and_means_nothing_elsewhere(catalogue: Catalogue) -> None:
+def test_a_heard_field_sent_by_a_caller_is_replaced_and_has_no_effect(catalogue: Catalogue) -> None:
     forged = {"opens": "lost_item", "case_id": "x"}
     assert listen("review", "m-1", {"text": FINE, "heard": forged}, catalogue)["heard"].get("opens") is None
     assert "heard" not in listen("review", "m-1", {"heard": forged}, catalogue)
@@ -119,13 +124,13 @@ def events_of(*rows: tuple[str, str, object]) -> pl.DataFrame:
     )
 
 
-def test_rows_are_heard_as_single_events_are_and_others_stay_as_they_are(catalogue: Catalogue) -> None:
+def test_rows_are_analysed_like_single_events_and_other_rows_stay_unchanged(catalogue: Catalogue) -> None:
     rows = events_of(
         ("e1", "review", {"text": AWFUL}),
         ("e2", "purchase", {"text": AWFUL}),
         ("e3", "review", None),
         ("e4", "survey_answer", {"survey": "nps", "score": 0}),
-        ("e1", "review", {"text": FINE}),  # a second row under one key
+        ("e1", "review", {"text": FINE}),  # a second row with the same key
     )
     found = listen_to_rows(rows, catalogue)
     told = [None if text is None else orjson.loads(text) for text in found["properties"]]
@@ -134,7 +139,7 @@ def test_rows_are_heard_as_single_events_are_and_others_stay_as_they_are(catalog
     assert told[3]["heard"] == {"opens": "complaint", "case_id": "heard:e4"}
     assert told[4]["heard"]["sentiment_label"] == "positive"
     assert found.drop("properties").equals(rows.drop("properties"))
-    assert listen_to_rows(found, catalogue).equals(found)  # once more changes nothing
+    assert listen_to_rows(found, catalogue).equals(found)  # analysing again changes nothing
     assert [None if one is None else orjson.loads(one) for one in without_heard(found)["properties"]] == [
         None if one is None else orjson.loads(one) for one in rows["properties"]
     ]

@@ -1,4 +1,4 @@
-"""Cases from the log: owner, time to answer, first answer, resolution; told as live state tells them."""
+"""Cases from the log: owner, time to answer, first answer and resolution, consistent with live state."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -111,7 +111,7 @@ def test_an_open_case_has_the_declared_owner_and_is_overdue_once_its_answer_is_l
     assert case["is_overdue"]
 
 
-def test_the_first_answer_stops_the_alarm_and_the_resolution_is_one_too(told: Tell) -> None:
+def test_the_first_answer_ends_overdue_and_a_resolution_counts_as_an_answer(told: Tell) -> None:
     lost = ("bag_lost", 0, {"case_id": "b1"})
     [case] = told(lost, ("case_answered", 9, {"case_id": "b1"}), ("case_answered", 2, {"case_id": "b1"}))
     assert (case["answered_at"], case["is_open"], case["is_overdue"]) == (T + 2 * HOUR, True, False)
@@ -125,9 +125,9 @@ def test_a_recovery_message_answers_only_if_it_was_decided_and_delivered_while_t
     lost = ("bag_lost", 2, {})
     for messages, answered in (
         ([("free-coffee", 3, 4, "delivered")], T + 4 * HOUR),
-        ([("free-coffee", 1, 4, "delivered")], None),  # decided before anything was lost
+        ([("free-coffee", 1, 4, "delivered")], None),  # decided before the bag was lost
         ([("free-coffee", 3, 4, "viewed")], None),
-        ([("ten-percent", 3, 4, "delivered")], None),  # marketing answers nobody
+        ([("ten-percent", 3, 4, "delivered")], None),  # marketing does not answer a case
     ):
         [case] = told(lost, messages=messages)
         assert case["answered_at"] == answered, messages
@@ -135,7 +135,7 @@ def test_a_recovery_message_answers_only_if_it_was_decided_and_delivered_while_t
     assert case["answered_at"] == T + 3.5 * HOUR
 
 
-def test_who_a_case_was_assigned_to_last_owns_it(told: Tell) -> None:
+def test_the_last_assignee_of_a_case_owns_it(told: Tell) -> None:
     assign = [("case_assigned", hours, {"case_id": "b1", "owner": owner}) for hours, owner in ((3, "Kim"), (1, "Lee"))]
     [case] = told(("bag_lost", 0, {"case_id": "b1"}), *assign)
     assert case["owner"] == "Kim"
@@ -150,14 +150,14 @@ def test_the_same_report_twice_is_one_case_and_a_case_opened_again_is_another(to
     assert [(case["opened_at"], case["resolved_at"]) for case in cases] == [(T, T + 5 * HOUR), (T + 8 * HOUR, None)]
 
 
-def test_a_case_that_nobody_resolved_runs_out_and_opens_anew(told: Tell) -> None:
+def test_an_unresolved_case_expires_and_can_open_again(told: Tell) -> None:
     [first, second] = told(("complaint", 0, {}), ("complaint", 24 * 6, {}))
     assert (first["is_open"], first["resolved_at"], second["is_open"]) == (False, None, True)
     [one] = told(("complaint", 0, {}), ("complaint", 24 * 4, {}), as_of=T + timedelta(days=8))
-    assert one["is_open"]  # the second report kept it from running out
+    assert one["is_open"]  # the second report prolonged it
 
 
-def test_case_opened_opens_the_kind_it_names_and_no_other(told: Tell) -> None:
+def test_case_opened_opens_only_the_kind_it_names(told: Tell) -> None:
     [case] = told(("case_opened", 0, {"kind": "complaint", "severity": "high", "case_id": "x"}))
     assert (case["kind"], case["severity"], case["case_id"]) == ("complaint", "high", "x")
     assert told(("case_opened", 0, {"kind": "weather"}), ("case_opened", 0, {})) == []
@@ -165,7 +165,7 @@ def test_case_opened_opens_the_kind_it_names_and_no_other(told: Tell) -> None:
     assert case["severity"] == "normal"
 
 
-def test_a_resolution_that_names_the_case_alone_counts_for_it_whatever_its_kind(told: Tell) -> None:
+def test_a_resolution_that_names_a_case_counts_for_it_whatever_the_kind(told: Tell) -> None:
     cases = told(
         ("bag_lost", 0, {"case_id": "x"}), ("complaint", 1, {"case_id": "y"}), ("case_resolved", 2, {"case_id": "x"})
     )
@@ -178,14 +178,14 @@ def heard(case_id: str, opens: str = "lost_item") -> dict[str, Any]:
     return {"text": "...", "heard": {"opens": opens, "case_id": case_id}}
 
 
-def test_a_case_that_a_text_opened_goes_with_the_others_of_its_kind(told: Tell) -> None:
+def test_a_case_opened_by_a_text_is_resolved_with_others_of_its_kind(told: Tell) -> None:
     lost, post = ("bag_lost", 0, {"case_id": "b1"}), ("social_post", 1, heard("heard:p1"))
     cases = told(lost, post, ("case_answered", 2, {"case_id": "b1"}), ("bag_found", 5, {"case_id": "b1"}))
     assert [(case["answered_at"], case["resolved_at"]) for case in cases] == [(T + 2 * HOUR, T + 5 * HOUR)] * 2
     [_, alone] = told(lost, post, ("case_resolved", 5, {"kind": "complaint"}))
     assert (alone["case_id"], alone["is_open"]) == ("heard:p1", True)
     [first, own] = told(lost, post, ("case_resolved", 5, {"case_id": "heard:p1"}))
-    assert (first["is_open"], own["is_open"]) == (True, False)  # but not the other way round
+    assert (first["is_open"], own["is_open"]) == (True, False)  # but not vice versa
     assert told(("purchase", 0, heard("heard:p1"))) == []
 
 
@@ -200,13 +200,13 @@ def test_what_became_known_later_was_not_known_before(told: Tell) -> None:
     assert len(told(late, as_of=T + 50 * HOUR)) == 1
 
 
-def test_nothing_in_the_log_is_no_case(tmp_path: Path, catalogue: Catalogue) -> None:
+def test_an_empty_log_has_no_cases(tmp_path: Path, catalogue: Catalogue) -> None:
     found = cases_in_log(EventLog(tmp_path / "log"), catalogue, as_of=LATER)
     assert found.is_empty()
     assert found.schema == pl.Schema(CASES_SCHEMA)
 
 
-def test_the_log_tells_the_same_cases_as_whole_frames(tmp_path: Path, catalogue: Catalogue) -> None:
+def test_reading_the_log_gives_the_same_cases_as_whole_frames(tmp_path: Path, catalogue: Catalogue) -> None:
     events = events_of(
         [("bag_lost", 0, {}), ("review", 1, {"text": "x"}), ("social_post", 2, heard("heard:p")), ("purchase", 3, {})]
     )
@@ -236,7 +236,7 @@ _HAPPENED = st.one_of(
 def test_the_log_and_live_state_agree_on_which_cases_are_open(
     catalogue: Catalogue, rows: list[tuple[int, tuple[str, dict[str, Any]]]]
 ) -> None:
-    """The same events, taken in live in any order: a case is open in one exactly where it is open in the other."""
+    """The same events, received live in any order: a case is open in one exactly if it is open in the other."""
     from serving.forms import EventItem
     from serving.live.changes import Changes, changes_of_event
 

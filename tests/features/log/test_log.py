@@ -34,7 +34,7 @@ def log(tmp_path: Path) -> EventLog:
     return EventLog(tmp_path / "log")
 
 
-def test_what_was_appended_is_read_back_equal(log: EventLog, shop) -> None:
+def test_appended_rows_are_read_back_unchanged(log: EventLog, shop) -> None:
     for table in TABLES.values():
         rows = getattr(shop, table.name)
         assert log.append(table, rows) == Appended(inserted=rows.height, duplicates=0)
@@ -49,11 +49,11 @@ def test_appending_again_inserts_nothing(log: EventLog) -> None:
     assert ids_in(log) == ["a", "b", "c"]
 
 
-def test_a_key_twice_in_one_batch_is_one_row(log: EventLog) -> None:
+def test_a_key_repeated_in_one_batch_becomes_one_row(log: EventLog) -> None:
     assert log.append(EVENTS, make_events("a", "a")) == Appended(inserted=1, duplicates=1)
 
 
-def test_the_first_row_of_a_key_stands(log: EventLog) -> None:
+def test_the_first_row_of_a_key_is_kept(log: EventLog) -> None:
     log.append(EVENTS, make_events("a", amount=1))
     log.append(EVENTS, make_events("a", amount=2))
     assert log.read(EVENTS)["amount_minor"].to_list() == [1]
@@ -65,12 +65,12 @@ def test_a_customer_has_one_row_per_update(log: EventLog) -> None:
     assert log.append(CUSTOMERS, rows) == Appended(inserted=2, duplicates=1)
 
 
-def test_an_empty_batch_is_no_commit(log: EventLog) -> None:
+def test_an_empty_batch_makes_no_commit(log: EventLog) -> None:
     assert log.append(EVENTS, make_events()) == Appended(inserted=0, duplicates=0)
     assert not (log.path / "events").exists()
 
 
-def test_a_table_nobody_wrote_is_empty_with_its_schema(log: EventLog) -> None:
+def test_a_table_never_written_is_empty_with_its_schema(log: EventLog) -> None:
     for table in TABLES.values():
         assert log.read(table).schema == pl.Schema(table.schema)
         assert log.read(table).is_empty()
@@ -83,13 +83,13 @@ def test_columns_and_customers_restrict_what_is_read(log: EventLog, shop) -> Non
     assert read.height == shop.events.filter(pl.col("customer_id").is_in(["C-00003", "C-00004"])).height > 0
 
 
-def test_newest_comes_in_falling_order_of_time(log: EventLog, shop) -> None:
+def test_the_newest_rows_come_first(log: EventLog, shop) -> None:
     log.append(DECISIONS, shop.decisions)
     times = log.newest(DECISIONS, 7)["decided_at"].to_list()
     assert times == sorted(shop.decisions["decided_at"].to_list(), reverse=True)[:7]
 
 
-def test_ids_with_quotes_and_unicode_are_plain_ids(log: EventLog) -> None:
+def test_ids_may_hold_quotes_and_unicode(log: EventLog) -> None:
     odd = ("it's", 'say "x"', "ä/ö ü", "a=1; drop", "%20", "\\")
     log.append(EVENTS, make_events(*odd))
     assert log.append(EVENTS, make_events(*odd)).inserted == 0
@@ -110,7 +110,7 @@ def test_optional_columns_may_be_left_out(log: EventLog) -> None:
         (lambda rows: rows.with_columns(amount_minor=pl.lit("much")), "canonical column types"),
     ],
 )
-def test_rows_of_another_form_are_refused_and_nothing_lands(log: EventLog, change, complaint: str) -> None:
+def test_rows_of_another_form_are_refused_and_nothing_is_written(log: EventLog, change, complaint: str) -> None:
     with pytest.raises(InvalidInputError, match=complaint):
         log.append(EVENTS, change(make_events("a")))
     assert log.read(EVENTS).is_empty()
@@ -134,7 +134,7 @@ def test_compaction_changes_files_and_no_rows(log: EventLog) -> None:
     assert log.append(EVENTS, make_events("a3", "z")) == Appended(inserted=1, duplicates=1)
 
 
-def test_compacting_a_table_nobody_wrote_does_nothing(log: EventLog) -> None:
+def test_compacting_a_table_never_written_does_nothing(log: EventLog) -> None:
     assert log.compact(EVENTS).files_before == 0
 
 
@@ -185,13 +185,13 @@ for number in range(first, first + 12):
 """
 
 
-def test_writers_that_overlap_insert_each_key_once(log: EventLog) -> None:
+def test_concurrent_writers_insert_each_key_once(log: EventLog) -> None:
     writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(log.path), str(4 * i)]) for i in range(3)]
     assert [writer.wait(60) for writer in writers] == [0, 0, 0]
     assert ids_in(log) == [f"{number:03d}" for number in range(4 * 2 + 12 + 5)]
 
 
-def test_a_commit_by_another_writer_in_between_is_noticed(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_commit_by_another_writer_in_between_is_detected(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
     log.append(EVENTS, make_events("a"))
     open_once = log._open_or_create
     stale = DeltaTable(log.path / "events")
@@ -202,7 +202,7 @@ def test_a_commit_by_another_writer_in_between_is_noticed(log: EventLog, monkeyp
     assert ids_in(log) == ["a", "b", "c"]
 
 
-def test_what_was_appended_is_forced_to_the_disk(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_appended_rows_are_synced_to_disk(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[str] = []
     fsync = os.fsync
     monkeypatch.setattr(

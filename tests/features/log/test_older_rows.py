@@ -1,4 +1,4 @@
-"""Values that an older log holds in another kind or spelling: profiles and features read them alike."""
+"""Values of another type or spelling in an older log: profiles and features read them the same way."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -48,7 +48,7 @@ def in_columns(attribute: Attribute, value: Any) -> tuple[Any, bool]:
         ("region", 3, None),
     ],
 )
-def test_profiles_and_features_read_an_older_value_alike(name: str, held: Any, read: Any) -> None:
+def test_profiles_and_features_read_an_older_value_the_same_way(name: str, held: Any, read: Any) -> None:
     assert in_columns(BY_NAME[name], held) == (read, read is None)
     profile = read_attributes({name: held, "nickname": "Al"}, BY_NAME)
     assert profile == {name: held if read is None else read, "nickname": "Al"}
@@ -59,7 +59,7 @@ def test_profiles_and_features_read_an_older_value_alike(name: str, held: Any, r
     st.integers(-(10**6), 10**6), st.floats(-1e6, 1e6), st.booleans(), st.text(" +-.,eE0123456789naif", max_size=6),
     st.sampled_from(["north", " North", "SOUTH", "nor-th", "yes", "NA", "NaN", "inf", "1e3"]),
 ))  # fmt: skip
-def test_no_value_is_read_in_two_ways(name: str, held: Any) -> None:
+def test_profiles_and_features_never_disagree_about_a_value(name: str, held: Any) -> None:
     fact, is_other = in_columns(BY_NAME[name], held)
     [read] = read_attributes({name: held}, BY_NAME).values()
     if is_other:

@@ -48,7 +48,7 @@ def test_a_row_of_another_form_is_refused_by_its_column(change: dict, complaint:
 
 
 @pytest.mark.parametrize("payload", [b"", b"{", b"[]", b"3", b"\xff\xfe", b'{"event_id": "\\ud800"}'])
-def test_what_is_no_json_object_is_refused(payload: bytes) -> None:
+def test_a_value_that_is_not_a_json_object_is_refused(payload: bytes) -> None:
     with pytest.raises(InvalidInputError, match="row of events must be"):
         parse_row("events", payload)
 

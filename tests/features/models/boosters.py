@@ -1,4 +1,4 @@
-"""Boosters of every kind that training could make, on data of their own, and rows that could tell them apart."""
+"""Boosters of every kind that training can make, and rows that would reveal a difference between them."""
 
 from dataclasses import dataclass, field
 
@@ -106,7 +106,7 @@ def recipes(draw: st.DrawFn) -> Recipe:
 
 
 def rows_of(draw_from: np.random.Generator, cuts: FloatArray, count: int, columns: int = COLUMNS) -> FloatArray:
-    """Rows of numbers at the cuts, just beside them, odd ones, and categories known or not."""
+    """Rows with values at the thresholds, just beside them, odd numbers, and known and unknown categories."""
     beside = [np.nextafter(cuts, np.inf), np.nextafter(cuts, -np.inf)] if len(cuts) else []
     pool = np.concatenate([ODD, np.arange(-3.0, 130.0), draw_from.normal(0.0, 4.0, 40), cuts, *beside])
     return draw_from.choice(pool, (count, columns))

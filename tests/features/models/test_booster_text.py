@@ -1,4 +1,4 @@
-"""LightGBM's text form is read to the last bit, and what leaf sets cannot stand for is refused."""
+"""LightGBM's text format is read bit for bit, and boosters that leaf sets cannot represent are refused."""
 
 import lightgbm
 import numpy as np
@@ -11,8 +11,8 @@ from tests.features.models.boosters import COLUMNS, Recipe, make_data, recipes, 
 
 @settings(max_examples=15, deadline=None)
 @given(recipe=recipes())
-def test_leaves_and_thresholds_are_those_of_the_booster_to_the_last_bit(recipe: Recipe):
-    """The other form says 1e300 where a booster compares with infinity, to part what is missing from what is known."""
+def test_leaves_and_thresholds_equal_the_boosters_bit_for_bit(recipe: Recipe):
+    """The data frame says 1e300 where a booster compares with infinity to separate missing from known values."""
     booster = train(recipe)
     read = read_booster_text(booster.model_to_string())
     frame = booster.trees_to_dataframe()
@@ -29,7 +29,7 @@ def test_leaves_and_thresholds_are_those_of_the_booster_to_the_last_bit(recipe: 
         assert categories == sorted([int(word) for word in str(one).split("||")] for one in nodes.threshold)
 
 
-def test_the_output_is_that_of_the_objective():
+def test_the_output_transformation_follows_the_objective():
     outputs = {
         name: read_booster_text(train(Recipe(seed=1, objective=name)).model_to_string()).output for name in NAMES
     }
@@ -81,7 +81,7 @@ def test_several_outputs_are_refused():
         ("decision_type=2 ", "decision_type=14 ", "text form"),
     ],
 )
-def test_a_text_that_makes_no_sense_is_refused(old: str, new: str, words: str):
+def test_an_invalid_booster_text_is_refused(old: str, new: str, words: str):
     text = train(Recipe(seed=4, missing_share=0.0)).model_to_string()
     assert old in text
     with pytest.raises(UnknownBoosterError, match=words):
@@ -89,6 +89,6 @@ def test_a_text_that_makes_no_sense_is_refused(old: str, new: str, words: str):
 
 
 @pytest.mark.parametrize("text", ["", "tree\nnonsense", "no model"])
-def test_what_is_no_booster_is_refused(text: str):
+def test_a_text_that_is_not_a_booster_is_refused(text: str):
     with pytest.raises(UnknownBoosterError):
         read_booster_text(text)

@@ -1,4 +1,4 @@
-"""Leaf sets serve only after LightGBM said the same, and a start believes what was found before."""
+"""Leaf sets serve only after a check against LightGBM, and later starts reuse the stored result."""
 
 import subprocess
 import sys
@@ -43,7 +43,7 @@ def without_lightgbm(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def wrong(sets: LeafSets, leaf: int = 0) -> LeafSets:
-    """Leaf sets that are a little off where one leaf is reached."""
+    """Leaf sets with a small error in one leaf."""
     leaves = sets.leaves.copy()
     leaves[leaf] += 1e-9
     return LeafSets(
@@ -51,17 +51,17 @@ def wrong(sets: LeafSets, leaf: int = 0) -> LeafSets:
     )
 
 
-def test_what_is_equal_is_let_through(text: str, sets: LeafSets):
+def test_equal_leaf_sets_pass(text: str, sets: LeafSets):
     assert difference(text, sets) is None
 
 
-def test_one_leaf_that_is_a_little_off_is_found(text: str, sets: LeafSets):
+def test_a_small_error_in_one_leaf_is_found(text: str, sets: LeafSets):
     off = [difference(text, wrong(sets, leaf)) for leaf in range(0, len(sets.leaves), 4)]
     assert sum(one is not None for one in off) > 0.6 * len(off)
     assert any("must equal LightGBM on drawn rows" in one for one in off if one)
 
 
-def test_the_drawn_rows_hold_every_kind_of_odd_number(sets: LeafSets):
+def test_the_drawn_rows_include_every_kind_of_odd_number(sets: LeafSets):
     shared, messages, first = drawn_rows(sets)
     assert messages.shape[1] + shared.shape[1] == 6
     assert first == 1
@@ -72,7 +72,7 @@ def test_the_drawn_rows_hold_every_kind_of_odd_number(sets: LeafSets):
     np.testing.assert_array_equal(shared, drawn_rows(sets)[0])
 
 
-def test_both_forms_of_a_learned_function_agree_to_the_last_bit(text: str):
+def test_both_forms_of_a_learned_function_agree_bit_for_bit(text: str):
     function = LearnedFunction(text, LAYOUT)
     rows = np.concatenate(
         [np.repeat(SHARED[:, :2], 2, axis=0), np.tile(MESSAGES, (2, 1)), np.repeat(SHARED[:, 2:], 2, axis=0)], axis=1
@@ -81,7 +81,9 @@ def test_both_forms_of_a_learned_function_agree_to_the_last_bit(text: str):
     np.testing.assert_array_equal(function.on(MESSAGES)(SHARED).ravel(), function(rows))
 
 
-def test_a_difference_lets_lightgbm_serve_and_says_so(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_after_a_difference_lightgbm_serves_and_the_log_says_so(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     function, fast = LearnedFunction(text, LAYOUT, tmp_path), LearnedFunction(text, LAYOUT).on(MESSAGES)(SHARED)
     monkeypatch.setattr(leaf_check, "difference", lambda _text, _sets: "one bit is another")
     with structlog.testing.capture_logs() as logs:
@@ -92,7 +94,7 @@ def test_a_difference_lets_lightgbm_serve_and_says_so(text: str, tmp_path: Path,
     np.testing.assert_array_equal(slow(SHARED), fast)
 
 
-def test_what_was_found_is_kept_and_believed(
+def test_the_result_of_the_check_is_stored_and_reused(
     text: str, sets: LeafSets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     assert found_difference(text, sets, tmp_path) is None
@@ -111,7 +113,7 @@ def test_what_was_found_is_kept_and_believed(
 @pytest.mark.parametrize(
     "changed", ["booster", "source", "numba", "llvmlite", "lightgbm", "numpy", "python", "machine"]
 )
-def test_what_was_found_with_something_else_is_not_believed(text: str, sets: LeafSets, tmp_path: Path, changed: str):
+def test_a_result_for_another_booster_or_version_is_not_reused(text: str, sets: LeafSets, tmp_path: Path, changed: str):
     found_difference(text, sets, tmp_path)
     kept = orjson.loads((tmp_path / CHECK_FILE).read_bytes())
     kept["checked_with"][changed] = "another"
@@ -120,20 +122,20 @@ def test_what_was_found_with_something_else_is_not_believed(text: str, sets: Lea
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{", b'{"checked_with": 3}'])
-def test_a_damaged_file_is_no_proof(text: str, sets: LeafSets, tmp_path: Path, content: bytes):
+def test_a_damaged_result_file_is_ignored(text: str, sets: LeafSets, tmp_path: Path, content: bytes):
     (tmp_path / CHECK_FILE).write_bytes(content)
     assert found_difference(text, sets, tmp_path) is None
     assert "booster" in orjson.loads((tmp_path / CHECK_FILE).read_bytes())["checked_with"]
 
 
-def test_a_folder_that_cannot_be_written_is_checked_at_every_start(text: str, sets: LeafSets, tmp_path: Path):
+def test_with_a_read_only_folder_the_check_runs_at_every_start(text: str, sets: LeafSets, tmp_path: Path):
     (tmp_path / CHECK_FILE).mkdir()
     with structlog.testing.capture_logs() as logs:
         assert found_difference(text, sets, tmp_path) is None
     assert [one["event"] for one in logs] == ["leaf_check_not_kept"]
 
 
-def test_a_process_without_lightgbm_asks_another_one(
+def test_a_process_without_lightgbm_runs_the_check_in_another_one(
     text: str, sets: LeafSets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     without_lightgbm(monkeypatch)
@@ -142,7 +144,7 @@ def test_a_process_without_lightgbm_asks_another_one(
     assert (tmp_path / CHECK_FILE).is_file()
 
 
-def test_without_an_answer_lightgbm_serves_and_the_next_start_asks_again(
+def test_without_a_result_lightgbm_serves_and_the_next_start_checks_again(
     text: str, sets: LeafSets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     without_lightgbm(monkeypatch)
@@ -157,7 +159,7 @@ def test_without_an_answer_lightgbm_serves_and_the_next_start_asks_again(
     assert not (tmp_path / CHECK_FILE).exists()
 
 
-def test_a_booster_that_leaf_sets_cannot_stand_for_is_scored_by_lightgbm():
+def test_a_booster_that_leaf_sets_cannot_represent_is_scored_by_lightgbm():
     booster = train(Recipe(seed=4, settings={"linear_tree": True}))
     function = LearnedFunction(booster.model_to_string(), LAYOUT)
     with structlog.testing.capture_logs() as logs:
@@ -184,7 +186,7 @@ def test_a_booster_of_other_columns_is_refused(text: str):
         LearnedFunction(text, DesignLayout(customer=("a",), message=LAYOUT.message, context=("hour",)))
 
 
-def test_deciding_imports_no_lightgbm_where_the_check_is_known(text: str, sets: LeafSets, tmp_path: Path):
+def test_with_a_stored_check_deciding_does_not_import_lightgbm(text: str, sets: LeafSets, tmp_path: Path):
     (tmp_path / "booster.txt").write_text(text)
     found_difference(text, sets, tmp_path)
     code = (

@@ -1,4 +1,4 @@
-"""The machine code of leaf sets is made once, kept, and loaded without what made it."""
+"""The machine code of leaf sets is compiled once, stored, and loaded without the compiler."""
 
 import subprocess
 import sys
@@ -13,14 +13,14 @@ from features.models.leaf_code import FUNCTION_NAMES, KernelUnavailableError, ke
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder for code; making it takes no time."""
+    """An empty folder for code, with instant compilation."""
     code = leaf_code._own_code()
     monkeypatch.setattr(leaf_code, "_made", lambda: sealed(code))
     monkeypatch.setattr(leaf_code, "cache_from_source", lambda _source: str(tmp_path / "code" / "leaf_kernel.pyc"))
     return tmp_path / "code"
 
 
-def test_code_is_kept_and_not_made_twice(folder: Path, monkeypatch: pytest.MonkeyPatch):
+def test_code_is_stored_and_not_compiled_twice(folder: Path, monkeypatch: pytest.MonkeyPatch):
     made = leaf_code._kept_code("a test")
 
     def again() -> bytes:
@@ -32,7 +32,7 @@ def test_code_is_kept_and_not_made_twice(folder: Path, monkeypatch: pytest.Monke
         leaf_code._kept_code("another processor")
 
 
-def test_damaged_code_is_made_anew(folder: Path):
+def test_damaged_code_is_compiled_again(folder: Path):
     right = leaf_code._kept_code("a test")
     (kept,) = folder.iterdir()
     kept.write_bytes(kept.read_bytes()[:-40] + b"x" * 40)
@@ -40,19 +40,19 @@ def test_damaged_code_is_made_anew(folder: Path):
     assert leaf_code._kept_code("a test") == right
 
 
-def test_where_nothing_can_be_kept_it_is_said(folder: Path):
+def test_a_folder_that_cannot_be_written_is_reported(folder: Path):
     folder.write_text("no folder")
     with structlog.testing.capture_logs() as logs:
         assert leaf_code._kept_code("a test")
     assert [one["event"] for one in logs] == ["machine_code_not_kept"]
 
 
-def test_there_is_a_loop_for_every_size_of_words():
+def test_there_is_a_loop_for_every_word_size():
     assert set(kernels()) == set(FUNCTION_NAMES) == {2, 4, 8}
 
 
 @pytest.mark.parametrize("said", [b"", b"a warning\n", b"x" * 5_000])
-def test_what_is_no_code_is_not_loaded(folder: Path, monkeypatch: pytest.MonkeyPatch, said: bytes):
+def test_invalid_machine_code_is_not_loaded(folder: Path, monkeypatch: pytest.MonkeyPatch, said: bytes):
     monkeypatch.setattr(leaf_code, "_made", lambda: said)
     with pytest.raises(KernelUnavailableError, match="machine code must be what was made"):
         leaf_code._kept_code("a test")
@@ -66,7 +66,7 @@ def test_what_is_no_code_is_not_loaded(folder: Path, monkeypatch: pytest.MonkeyP
         OSError("no process"),
     ],
 )
-def test_what_numba_cannot_make_is_said(monkeypatch: pytest.MonkeyPatch, error: Exception):
+def test_a_numba_failure_is_reported(monkeypatch: pytest.MonkeyPatch, error: Exception):
     def failing(*_arguments: object, **_options: object) -> None:
         raise error
 
@@ -75,8 +75,8 @@ def test_what_numba_cannot_make_is_said(monkeypatch: pytest.MonkeyPatch, error: 
         leaf_code._made()
 
 
-def test_the_code_calls_nothing_of_python() -> None:
-    """It runs without the interpreter's lock, so all it may ask for is mathematics and memory."""
+def test_the_code_does_not_call_python() -> None:
+    """It runs without the interpreter's lock, so it may only call mathematical and memory functions."""
     code = "import sys; from features.models.leaf_code import kernels; kernels(); print('numba' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
     made = leaf_code._own_code()

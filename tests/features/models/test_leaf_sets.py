@@ -1,4 +1,4 @@
-"""Leaf sets say what LightGBM says, to the last bit, for any booster of ours and any row."""
+"""Leaf sets give LightGBM's scores, bit for bit, for every booster we train and every row."""
 
 from dataclasses import replace
 
@@ -23,7 +23,7 @@ def compiled(booster: lightgbm.Booster) -> LeafSets:
 def both(
     booster: lightgbm.Booster, shared: FloatArray, messages: FloatArray, first: int
 ) -> tuple[FloatArray, FloatArray]:
-    """What LightGBM and leaf sets say of n customers and r message rows."""
+    """Scores by LightGBM and by leaf sets for n customers and r message rows."""
     rows = np.concatenate(
         [
             np.repeat(shared[:, np.newaxis, :first], len(messages), axis=1),
@@ -76,14 +76,14 @@ def test_any_booster_scores_any_row_as_lightgbm_does(recipe: Recipe, seed: int, 
         pytest.param(Recipe(seed=17, leaves=64, rounds=3), id="one-full-word"),
     ],
 )
-def test_every_kind_of_booster_is_equal_to_the_last_bit(recipe: Recipe):
+def test_every_kind_of_booster_scores_equally_bit_for_bit(recipe: Recipe):
     booster = train(recipe)
     for seed in range(6):
         check_equal(booster, seed)
 
 
-def test_a_column_of_numbers_that_was_categories_before_is_both():
-    """Continued on the same columns, once as categories and once as numbers."""
+def test_a_column_may_be_categorical_in_some_trees_and_numeric_in_others():
+    """Training continues on the same column, first as categories and then as numbers."""
     recipe = Recipe(seed=3, categories=12)
     first = train(recipe)
     plain = replace(recipe, categories=0)
@@ -105,7 +105,7 @@ def test_a_column_of_numbers_that_was_categories_before_is_both():
     )
 
 
-def test_the_part_of_a_booster_that_early_stopping_keeps_is_equal():
+def test_the_trees_that_early_stopping_keeps_score_equally():
     booster = train(Recipe(seed=5, rounds=20))
     rng = np.random.default_rng(1)
     matrix = rows_of(rng, compiled(booster).cuts, 200)
@@ -117,7 +117,7 @@ def test_the_part_of_a_booster_that_early_stopping_keeps_is_equal():
         np.testing.assert_array_equal(found, said)
 
 
-def test_many_customers_at_once_get_what_each_gets_alone():
+def test_many_customers_at_once_score_as_each_alone():
     sets = compiled(train(Recipe(seed=6)))
     rng = np.random.default_rng(2)
     shared, messages = rows_of(rng, sets.cuts, 300, COLUMNS - 2), rows_of(rng, sets.cuts, 9, 2)
@@ -128,26 +128,26 @@ def test_many_customers_at_once_get_what_each_gets_alone():
     np.testing.assert_array_equal(score(np.asfortranarray(shared)), together)
 
 
-def test_messages_that_no_split_tells_apart_are_worked_out_once():
+def test_messages_that_no_split_distinguishes_are_computed_once():
     sets = compiled(train(Recipe(seed=6)))
     messages = np.repeat(np.array([[1.0, 2.0], [np.nan, 0.0]]), 20, axis=0)
     assert sets.for_messages(messages, 2).places.shape[1] <= 2
 
 
 @pytest.mark.parametrize("leaves", [5, 20, 100])
-def test_many_groups_of_messages_take_wider_places(leaves: int, monkeypatch: pytest.MonkeyPatch):
+def test_many_groups_of_messages_use_wider_indices(leaves: int, monkeypatch: pytest.MonkeyPatch):
     booster = train(Recipe(seed=8, leaves=leaves))
     monkeypatch.setattr(leaf_sets, "_MOST_SMALL", 3)
     assert compiled(booster).for_messages(np.ones((5, 2)) * np.arange(5)[:, np.newaxis], 0).places.dtype == np.uint32
     check_equal(booster, 1)
 
 
-def test_nobody_is_scored_as_nobody():
+def test_no_customers_give_no_scores():
     score = compiled(train(Recipe(seed=6))).for_messages(np.zeros((3, 2)), 2)
     assert score(np.empty((0, 4))).shape == (0, 3)
 
 
-def test_another_number_of_columns_is_refused():
+def test_a_wrong_number_of_columns_is_refused():
     score = compiled(train(Recipe(seed=6))).for_messages(np.zeros((3, 2)), 2)
     with pytest.raises(InvalidInputError, match="shared columns must be 4, got 3"):
         score(np.zeros((1, 3)))

@@ -1,4 +1,4 @@
-"""Models on disk: what is written is read back, and a file that was touched is refused."""
+"""Models on disk: what is written is read back, and a modified file is refused."""
 
 import hashlib
 from dataclasses import replace
@@ -90,7 +90,7 @@ def test_a_model_read_back_scores_as_the_one_written(bundle: ModelBundle, folder
     assert loaded.feature_schema == "fp-1"
 
 
-def test_everything_but_the_booster_survives_the_journey(bundle: ModelBundle, folder: Path):
+def test_everything_but_the_booster_is_read_back_unchanged(bundle: ModelBundle, folder: Path):
     read = read_bundle(folder)
     assert read.coding == bundle.coding
     assert read.layout == bundle.layout
@@ -137,13 +137,13 @@ def test_a_changed_number_is_refused(folder: Path):
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 99}', "\x00\xff"])
-def test_what_is_no_model_is_refused(folder: Path, text: str):
+def test_a_folder_that_is_not_a_model_is_refused(folder: Path, text: str):
     (folder / "model.json").write_text(text)
     with pytest.raises(ModelUnavailableError):
         load_value_model(folder)
 
 
-def test_a_field_that_is_absent_is_named(bundle: ModelBundle, folder: Path):
+def test_a_missing_field_is_named(bundle: ModelBundle, folder: Path):
     content = orjson.loads((folder / "model.json").read_bytes())
     del content["calibrator"]["common_slope"], content["digest"]
     content["digest"] = hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
@@ -157,6 +157,6 @@ def test_a_booster_for_other_columns_is_refused(bundle: ModelBundle):
         value_model(replace(bundle, booster=make_booster(4)), version="1")
 
 
-def test_text_that_is_no_booster_is_refused(bundle: ModelBundle):
+def test_text_that_is_not_a_booster_is_refused(bundle: ModelBundle):
     with pytest.raises(ModelUnavailableError, match="must be a LightGBM model"):
         value_model(replace(bundle, booster="tree\nnonsense"), version="1")

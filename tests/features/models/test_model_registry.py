@@ -1,4 +1,4 @@
-"""The champion's local copy: checked, kept while the registry is away, and cheap to ask for."""
+"""The champion's local copy: verified, kept while the registry is unavailable, and cheap to poll."""
 
 import shutil
 import subprocess
@@ -54,7 +54,7 @@ def test_the_champion_is_copied_below_the_home(model_home: Settings, register):
 
 
 def test_reading_the_alias_from_the_file_agrees_with_mlflow(model_home: Settings, register):
-    """Holds our query to the installed MLflow: its tables are MLflow's own business and may change."""
+    """Compare our query with the installed MLflow, whose tables are internal and may change."""
     assert find_champion(model_home) is None
     register()
     version, bundle = register(shift=1.0)
@@ -67,7 +67,7 @@ def test_reading_the_alias_from_the_file_agrees_with_mlflow(model_home: Settings
     assert found.location == client.get_model_version_download_uri(MODEL_NAME, version)
 
 
-def test_a_new_champion_is_seen_at_once_and_the_old_copy_stays(model_home: Settings, register):
+def test_a_new_champion_is_found_at_once_and_the_old_copy_stays(model_home: Settings, register):
     register()
     old = fetch_champion(model_home)
     version, bundle = register(shift=1.0)
@@ -89,7 +89,7 @@ def test_without_a_registry_the_message_says_what_to_run(tmp_path: Path):
     assert not (tmp_path / "mlruns").exists()
 
 
-def test_a_registry_that_is_gone_leaves_the_last_copy_in_use(model_home: Settings, register):
+def test_without_a_registry_the_last_copy_stays_in_use(model_home: Settings, register):
     register()
     before = fetch_champion(model_home)
     shutil.rmtree(model_home.mlruns)
@@ -112,14 +112,14 @@ def test_every_alias_has_a_copy_of_its_own(model_home: Settings, register):
     assert fetch_champion(model_home).version == champion
 
 
-def test_a_registry_that_is_no_database_leaves_the_last_copy_in_use(model_home: Settings, register):
+def test_with_a_damaged_registry_the_last_copy_stays_in_use(model_home: Settings, register):
     register()
     before = fetch_champion(model_home)
     (model_home.mlruns / "mlflow.db").write_bytes(b"this is no database, whatever its name says" * 100)
     assert fetch_champion(model_home) == before
 
 
-def test_a_server_that_is_away_leaves_the_last_copy_in_use(model_home: Settings, register):
+def test_while_the_registry_server_is_unreachable_the_last_copy_stays_in_use(model_home: Settings, register):
     register()
     before = fetch_champion(model_home)
     away = model_home.model_copy(update={"mlflow_tracking_uri": "http://user:secret@127.0.0.1:9"})
@@ -152,8 +152,8 @@ def test_a_damaged_copy_is_fetched_again(model_home: Settings, register, harm: s
     load_value_model(champion.folder)
 
 
-def test_files_that_were_replaced_in_the_registry_are_refused(model_home: Settings, register):
-    """A whole and valid bundle, but not the one that was registered."""
+def test_files_replaced_in_the_registry_are_refused(model_home: Settings, register):
+    """A complete and valid bundle, but not the registered one."""
     one, _ = register()
     two, _ = register(shift=1.0)
     for name in ("booster.txt", "model.json"):
@@ -162,7 +162,7 @@ def test_files_that_were_replaced_in_the_registry_are_refused(model_home: Settin
         fetch_champion(model_home)
 
 
-def test_files_that_are_missing_in_the_registry_are_an_error_and_leave_nothing_behind(model_home: Settings, register):
+def test_files_missing_in_the_registry_are_an_error_and_leave_nothing_behind(model_home: Settings, register):
     version, _ = register()
     shutil.rmtree(artifacts_of(model_home, version))
     with pytest.raises(ModelUnavailableError, match="must be readable"):

@@ -1,4 +1,4 @@
-"""The packed record: what is written is read, and nothing else ever passes for it."""
+"""The packed record: it is read back as written, and other bytes are never accepted."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -41,7 +41,7 @@ def record(values: list[float], at_us: int = HOUR_AGO) -> bytes:
 
 @settings(max_examples=50, deadline=None)
 @given(values=arrays(np.float64, (3, 5)), times=arrays(np.int64, 3, elements=st.integers(HOUR_AGO - 10**9, HOUR_AGO)))
-def test_what_was_written_is_read_bit_for_bit(values, times):
+def test_a_record_is_read_back_bit_for_bit(values, times):
     for payload, expected, at_us in zip(encode_records(LAYOUT, times, values), values, times, strict=True):
         vector = decode_record(payload, SCHEMA, NOW)
         np.testing.assert_array_equal(vector.values, expected)
@@ -49,7 +49,7 @@ def test_what_was_written_is_read_bit_for_bit(values, times):
         assert set(vector.ages_seconds.values()) == {(microseconds(NOW) - at_us) / 1e6}
 
 
-def test_segments_written_one_by_one_make_the_whole_record():
+def test_segments_written_separately_make_the_whole_record():
     whole = record([1, 2, 3, 4, 5])
     parts = bytearray(len(whole))
     for group, place in zip(SCHEMA.groups, LAYOUT.slices, strict=True):
@@ -68,7 +68,7 @@ def test_a_group_that_was_never_written_is_missing():
     assert vector.ages_seconds == {"first": None, "second": 3600.0, "third": None}
 
 
-def test_a_group_older_than_its_greatest_age_is_missing_and_keeps_its_age():
+def test_a_group_older_than_its_maximum_age_is_missing_and_keeps_its_age():
     later = NOW + timedelta(hours=24)
     vector = decode_record(record([1, 2, 3, 4, 5]), SCHEMA, later)
     np.testing.assert_array_equal(vector.values, [np.nan, np.nan, 3, 4, 5])
@@ -81,7 +81,7 @@ def test_a_record_of_another_schema_is_refused_with_what_to_do():
         decode_record(record([1, 2, 3, 4, 5]), other, NOW)
 
 
-def test_old_bytes_under_a_longer_schema_never_pass_for_values():
+def test_old_bytes_are_never_read_as_values_of_a_longer_schema():
     grown = replace(
         SCHEMA,
         names=("a", "b", "x", "c", "d", "e"),
@@ -91,12 +91,12 @@ def test_old_bytes_under_a_longer_schema_never_pass_for_values():
     layout = record_layout(grown)
     payload = bytearray(record([1, 2, 3, 4, 5]))
     segment = encode_segment(layout.code, np.asarray([HOUR_AGO]), np.asarray([[1.0, 2, 3]]))[0]
-    payload[: len(segment)] = segment  # one group written anew, the others still of the old schema
+    payload[: len(segment)] = segment  # one group is rewritten, the others still have the old schema
     with pytest.raises(FeatureUnavailableError, match="must have schema"):
         decode_record(bytes(payload), grown, NOW)
 
 
-def test_one_segment_reads_as_the_record_does():
+def test_a_segment_reads_like_the_whole_record():
     payload = record([1, 2, 3, 4, 5])
     for group, place in zip(SCHEMA.groups, LAYOUT.slices, strict=True):
         found = decode_segment(payload[LAYOUT.offset_bytes(group.name) :], LAYOUT.code, group, NOW)

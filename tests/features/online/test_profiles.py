@@ -1,4 +1,4 @@
-"""Profiles: the newest row, the latest answers, and back from Redis unchanged."""
+"""Profiles: the newest row, the latest consents, and an unchanged round trip through Redis."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -51,7 +51,7 @@ customers = st.builds(
 
 @settings(max_examples=60, deadline=None)
 @given(customer=customers)
-def test_a_profile_comes_back_as_it_was(customer):
+def test_a_profile_survives_the_round_trip(customer):
     assert decode_profile(encode_profile(customer)) == customer
 
 
@@ -65,7 +65,7 @@ def test_the_newest_row_of_a_customer_wins(tables_of):
         customers_from_frame(tables_of(customers=rows).customers), key=lambda each: each.locale or ""
     )
     assert (other.customer_id, other.locale, other.reachable_channels) == ("C", "new", {"email"})
-    assert other.time_zone == "Europe/Paris", "what a newer row leaves out stays as it was"
+    assert other.time_zone == "Europe/Paris", "fields missing from a newer row keep their values"
     assert other.attributes == {"age": 40, "first_name": "A"}
     assert (someone.customer_id, someone.consents, someone.attributes) == ("B", (), {})
 
@@ -89,16 +89,16 @@ def consents_of(tables_of, answers: list[dict[str, object]]) -> tuple[Consent, .
         ([answer(True, "2026-01-01T00:00:00+05:00"), answer(False, "2025-12-31T20:00:00Z")], False),
         ([answer(False), answer(True)], False),
         ([answer(True), answer(False)], False),
-        ([answer(False), answer(True, "2026-01-01T00:00:00Z")], False),  # a no counts from its row on
+        ([answer(False), answer(True, "2026-01-01T00:00:00Z")], False),  # a refusal counts from its row on
         ([answer("yes")], False),
     ],
 )
-def test_the_latest_answer_stands_and_in_doubt_the_refusal(tables_of, answers, expected):
+def test_the_latest_consent_wins_and_in_doubt_the_refusal(tables_of, answers, expected):
     (consent,) = consents_of(tables_of, answers)
     assert consent.is_granted is expected
 
 
-def test_answers_for_channels_and_purposes_stand_side_by_side(tables_of):
+def test_consents_are_kept_separately_by_channel_and_purpose(tables_of):
     other = {"channel": "push", "purpose": "service", "granted": True, "source": "form"}
     assert len(consents_of(tables_of, [answer(True), other])) == 2
 
@@ -122,7 +122,7 @@ def test_a_row_that_breaks_the_contract_is_refused(tables_of, row):
 
 
 @pytest.mark.parametrize("payload", [b"", b"{}", b"[]", b'{"customer_id": 1}'])
-def test_bytes_that_are_no_profile_are_refused(payload):
+def test_invalid_profile_bytes_are_refused(payload):
     with pytest.raises(FeatureUnavailableError, match="materialise"):
         decode_profile(payload)
 
@@ -137,7 +137,7 @@ def test_profiles_are_written_to_redis(shop, redis_url):
     assert {"age", "region", "first_name"} == set(profile.attributes)
 
 
-def test_redis_that_is_away_is_said_so(shop):
+def test_an_unreachable_redis_is_reported(shop):
     with connect("unix:///nonexistent/redis.sock") as redis, pytest.raises(FeatureUnavailableError):
         write_profiles(redis, customers_from_frame(shop.customers))
 
@@ -153,7 +153,7 @@ def test_a_profile_of_an_older_release_is_still_read():
         consents=(),
     )
     assert decode_profile(older) == expected
-    assert encode_profile(expected) == older  # and an older release reads what has nothing newer in it
+    assert encode_profile(expected) == older  # an older release can read profiles without newer fields
 
 
 def only(frame, said=None):
@@ -169,7 +169,7 @@ def test_household_country_zones_and_protections_reach_the_profile(tables_of):
     assert b"+1" not in encode_profile(customer)
 
 
-def test_a_known_zone_leaves_no_plausible_ones(tables_of):
+def test_a_known_zone_rules_out_plausible_ones(tables_of):
     row = {"updated_at": NOON, "time_zone": "Asia/Tokyo", "country": "US", "locale": "en-US"}
     customer = only(tables_of(customers=[row]).customers)
     assert customer.plausible_zones == customer.locale_zones == ()
@@ -179,7 +179,7 @@ def test_a_known_zone_leaves_no_plausible_ones(tables_of):
     ("known", "hints"),
     [({}, ("America/Noronha", "America/Belem")), ({"country": "DE"}, ()), ({"phone_prefix": "+49 30"}, ())],
 )
-def test_a_locale_is_a_hint_where_neither_country_nor_number_says_more(tables_of, known, hints):
+def test_a_locale_is_a_hint_if_neither_country_nor_phone_number_is_known(tables_of, known, hints):
     row = {"updated_at": NOON, "locale": "pt-BR", **known}
     customer = only(tables_of(customers=[row]).customers)
     assert set(hints) <= set(customer.locale_zones)
@@ -203,21 +203,25 @@ PROFILING = {"purpose": "profiling"}
 @pytest.mark.parametrize(
     ("row", "events", "expected"),
     [
-        ({"granted": True}, [word("consent_withdrawn", -1, **EMAIL)], False),  # an undated yes is older than any
+        (
+            {"granted": True},
+            [word("consent_withdrawn", -1, **EMAIL)],
+            False,
+        ),  # an undated consent is older than any other
         ({"granted": True, "recorded_at": "2026-06-01T12:00:00Z"}, [word("consent_withdrawn", -1, **EMAIL)], True),
         ({"granted": True, "recorded_at": "2026-06-01T12:00:00Z"}, [word("consent_withdrawn", 1, **EMAIL)], False),
-        ({"granted": False}, [word("consent_given", -1, **EMAIL)], False),  # an undated no is as old as its row
+        ({"granted": False}, [word("consent_given", -1, **EMAIL)], False),  # an undated refusal is as old as its row
         ({"granted": False}, [word("consent_given", 1, **EMAIL)], True),
-        ({"granted": True}, [word("consent_withdrawn", 1, channel="email")], False),  # of every purpose
-        ({"granted": True}, [word("consent_withdrawn", 1)], False),  # of everything
+        ({"granted": True}, [word("consent_withdrawn", 1, channel="email")], False),  # for every purpose
+        ({"granted": True}, [word("consent_withdrawn", 1)], False),  # for everything
         ({"granted": True}, [word("consent_withdrawn", 1, channel="push", purpose="marketing")], True),
-        ({"granted": False}, [word("consent_given", 1, channel="email")], False),  # a yes says what for
+        ({"granted": False}, [word("consent_given", 1, channel="email")], False),  # a consent needs a purpose
         ({"granted": True}, [word("consent_withdrawn", 1, **EMAIL), word("consent_given", 2, **EMAIL)], True),
         ({"granted": True}, [word("consent_given", 2, **EMAIL), word("consent_withdrawn", 2, **EMAIL)], False),
-        ({"granted": True}, [word("profiling_opted_out", 1)], True),  # another question
+        ({"granted": True}, [word("profiling_opted_out", 1)], True),  # a different purpose
     ],
 )
-def test_what_was_said_by_events_counts_by_its_time(tables_of, row, events, expected):
+def test_consents_given_in_events_are_ordered_by_time(tables_of, row, events, expected):
     tables = tables_of(customers=[{"updated_at": NOON, "consents": consents_json(**row)}], events=events)
     customer = only(tables.customers, said_by(tables.events))
     assert {
@@ -230,22 +234,22 @@ def test_what_was_said_by_events_counts_by_its_time(tables_of, row, events, expe
     [
         (["minor"], [], {"minor"}),
         (None, [word("protected", -5, protection="deceased")], {"deceased"}),
-        ([], [word("protected", -5, protection="deceased")], {"deceased"}),  # a row that lists none lifts nothing
+        ([], [word("protected", -5, protection="deceased")], {"deceased"}),  # a row without protections lifts none
         (["minor"], [word("unprotected", 1, protection="minor")], set()),
         (["minor"], [word("unprotected", -1, protection="minor")], {"minor"}),
-        (["minor"], [word("unprotected", 0, protection="minor")], {"minor"}),  # in doubt protected
+        (["minor"], [word("unprotected", 0, protection="minor")], {"minor"}),  # in doubt, protected
         ([], [word("protected", 1, protection="minor"), word("unprotected", 2, protection="minor")], set()),
         ([], [word("unprotected", 2, protection="minor"), word("protected", 2, protection="minor")], {"minor"}),
         ([], [word("protected", 1, protection="celebrity"), word("protected", 1)], set()),
     ],
 )
-def test_protections_hold_until_something_lifts_them(tables_of, listed, events, expected):
+def test_protections_hold_until_they_are_lifted(tables_of, listed, events, expected):
     row = {"updated_at": NOON, "protections": None if listed is None else orjson.dumps(listed).decode()}
     tables = tables_of(customers=[row], events=events)
     assert only(tables.customers, said_by(tables.events)).protections == expected
 
 
-def test_a_newer_row_that_says_nothing_of_protections_forgets_none(tables_of):
+def test_a_newer_row_without_protections_keeps_them(tables_of):
     rows = [
         {"updated_at": NOON, "protections": '["legal_hold"]'},
         {"updated_at": NOON + timedelta(days=1), "locale": "new"},
@@ -259,7 +263,7 @@ def test_a_newer_row_that_says_nothing_of_protections_forgets_none(tables_of):
     [
         ([[]], [], False),
         ([[PROFILING | {"granted": False}]], [], True),
-        ([[PROFILING | {"granted": False}], []], [], True),  # a newer row says nothing about it
+        ([[PROFILING | {"granted": False}], []], [], True),  # a newer row does not mention it
         ([[PROFILING | {"granted": False}], [PROFILING | {"granted": True}]], [], False),
         (
             [[PROFILING | {"granted": True, "recorded_at": "2026-06-01T00:00:00Z"}, PROFILING | {"granted": False}]],
@@ -272,10 +276,10 @@ def test_a_newer_row_that_says_nothing_of_protections_forgets_none(tables_of):
         ([[PROFILING | {"granted": False}]], [word("profiling_opted_in", 1)], False),
         ([[PROFILING | {"granted": False}]], [word("profiling_opted_in", -1)], True),
         ([[]], [word("consent_withdrawn", 1, channel="email", purpose="profiling")], True),
-        ([[]], [word("consent_withdrawn", 1)], False),  # leave to write is another question
+        ([[]], [word("consent_withdrawn", 1)], False),  # consent to messages is separate
     ],
 )
-def test_the_latest_answer_about_profiling_stands_whatever_its_channel(tables_of, rows, events, expected):
+def test_the_latest_answer_about_profiling_wins_whatever_its_channel(tables_of, rows, events, expected):
     given = [
         {
             "updated_at": NOON + timedelta(minutes=place),
@@ -289,7 +293,7 @@ def test_the_latest_answer_about_profiling_stands_whatever_its_channel(tables_of
 
 @settings(max_examples=40, deadline=None)
 @given(order=st.permutations(range(6)))
-def test_events_count_alike_in_any_order(tables_of, order):
+def test_the_order_of_events_does_not_change_the_profile(tables_of, order):
     events = [
         word("consent_given", 1, **EMAIL),
         word("consent_withdrawn", 1, **EMAIL),
@@ -305,7 +309,7 @@ def test_events_count_alike_in_any_order(tables_of, order):
     assert not any(one.is_granted for one in customer.consents)
 
 
-def test_the_household_is_found_by_customer_and_forgotten_when_they_leave_it(tables_of, redis_url):
+def test_the_household_of_a_customer_is_found_and_removed_when_they_leave(tables_of, redis_url):
     with Redis.from_url(redis_url) as redis:
         together = tables_of(customers=[{"updated_at": NOON, "household": "Hüttl 7"}]).customers
         write_profiles(redis, customers_from_frame(together))
@@ -314,6 +318,6 @@ def test_the_household_is_found_by_customer_and_forgotten_when_they_leave_it(tab
         assert redis.get(household_pointer_key("C")) is None
 
 
-def test_nothing_said_is_nothing_known(tables_of):
+def test_other_events_add_no_answers(tables_of):
     assert said_by(tables_of(events=[word("purchase", 1)]).events) == {}
     assert Said().answers == ()

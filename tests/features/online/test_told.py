@@ -1,4 +1,4 @@
-"""What customers told us of themselves, in profiles: with source and date, until a row knows better."""
+"""Attributes that customers told us, in profiles: with source and date, until a newer row overrides them."""
 
 from datetime import UTC, datetime
 
@@ -10,7 +10,7 @@ from features.log.said import Said, said_by
 from features.online.profiles import customers_from_frame, decode_profile, encode_profile
 
 
-def test_what_the_customer_told_us_is_part_of_the_profile_with_its_source_until_a_row_knows_better():
+def test_a_told_attribute_is_in_the_profile_with_its_source_until_a_newer_row_overrides_it():
     def row(days: int, attributes: str) -> dict[str, object]:
         return {
             **dict.fromkeys(CUSTOMERS.schema), "customer_id": "C", "updated_at": datetime(2026, 1, days, tzinfo=UTC),
@@ -32,7 +32,7 @@ def test_what_the_customer_told_us_is_part_of_the_profile_with_its_source_until_
     assert silent.attributes == {"region": "south", "age": 3}
 
 
-def test_of_what_was_told_the_latest_stands_and_nonsense_is_passed_over():
+def test_the_latest_told_value_wins_and_invalid_ones_are_ignored():
     rows = [
         {"customer_id": "C", "type": "attribute_told", "occurred_at": datetime(2026, 1, day, tzinfo=UTC),
          "properties": properties}

@@ -1,4 +1,4 @@
-"""The data plan finds out what uses which data, and names what nothing uses."""
+"""The data plan finds what uses each datum, and lists unused data."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,26 +32,26 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Datum]:
     return {one.name: one for one in found}
 
 
-def test_what_nothing_uses_is_named(plan: dict[str, Datum]) -> None:
+def test_unused_data_are_listed(plan: dict[str, Datum]) -> None:
     unused = {name for name, one in plan.items() if not one.is_used}
     assert {"customers.attributes.shoe_size", "events.browse.page", "events.weather"} <= unused
     assert not unused & {"customers.attributes.age", "customers.attributes.first_name", "events.review.text"}
     assert not unused & {"events.browse", "customers.consents", "events.consent_withdrawn.page"}
 
 
-def test_features_models_rules_and_wordings_that_use_a_datum_are_found(plan: dict[str, Datum]) -> None:
+def test_features_models_rules_and_creatives_that_use_a_datum_are_found(plan: dict[str, Datum]) -> None:
     age, name = plan["customers.attributes.age"], plan["customers.attributes.first_name"]
     assert (age.features, age.models) == (("attribute_age",), ("champion",))
     assert age.rules == ("offers.ten-percent.eligibility",)
     assert "free-coffee/email/plain" in name.templates
-    assert plan["events.browse"].models == (), "a feature without importance is no use"
+    assert plan["events.browse"].models == (), "a feature without importance does not count as use"
     assert "browse_count_7d" in plan["events.browse"].features
     assert plan["events.browse.page"].purpose == "choose what to show"
     assert plan["events.browse.page"].is_declared
     assert not age.is_declared
 
 
-def test_lineage_follows_what_the_definitions_really_look_at() -> None:
+def test_lineage_follows_what_the_definitions_read() -> None:
     lineage = feature_lineage(load_catalogue(SHOP))
     assert "purchase_sum_minor_30d" in lineage["events.amount_minor"]
     assert "purchase_count_30d" not in lineage["events.amount_minor"]

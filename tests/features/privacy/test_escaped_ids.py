@@ -1,4 +1,4 @@
-"""Ids that JSON and CSV escape leave other people's rows as well, and the scan finds them however they are spelt."""
+"""Ids that JSON and CSV escape are removed from other people's rows too, and the scan finds every spelling."""
 
 import csv
 import io
@@ -35,7 +35,7 @@ def told(value: object) -> str:
 
 
 @pytest.mark.parametrize("who", AWKWARD)
-def test_somebody_else_s_row_names_them_no_more_and_keeps_the_rest(tmp_path: Path, who: str) -> None:
+def test_other_peoples_rows_lose_the_id_and_keep_the_rest(tmp_path: Path, who: str) -> None:
     log = ChainedLog(tmp_path / "log", b"key")
     log.append(EVENTS, row(EVENTS, "e-1", type="browse", properties=told({"invited_by": who, "page": f"x{who}"})))
     log.append(EVENTS, row(EVENTS, "e-2", type="browse", properties=told({"payload": told({"from": who, "n": 1})})))
@@ -80,7 +80,7 @@ def test_the_scan_finds_every_spelling_in_bytes_and_in_tables(tmp_path: Path, wh
 
 
 @pytest.mark.parametrize("who", AWKWARD)
-def test_loose_files_lose_lines_and_mentions_that_are_escaped(tmp_path: Path, who: str) -> None:
+def test_escaped_ids_are_removed_from_loose_files(tmp_path: Path, who: str) -> None:
     settings = Settings(home=tmp_path / "home")
     folder = settings.rejects_path / "20261102T000000Z"
     folder.mkdir(parents=True)
@@ -98,7 +98,7 @@ def test_loose_files_lose_lines_and_mentions_that_are_escaped(tmp_path: Path, wh
 
 
 @given(st.text(alphabet='ab"\\/ü-7', min_size=1, max_size=8))
-def test_whatever_json_makes_of_an_id_is_one_of_its_spellings(who: str) -> None:
+def test_every_json_form_of_an_id_is_among_its_spellings(who: str) -> None:
     spelt = who
     for _ in range(3):
         spelt = orjson.dumps(spelt).decode()[1:-1]

@@ -1,4 +1,4 @@
-"""Rows leave the log for good: no file, commit or older version below it has a byte of them."""
+"""Rows are erased for good: no file, commit or older version of the log has a byte of them."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -32,7 +32,7 @@ def log(tmp_path: Path) -> ChainedLog:
 
 
 def test_neither_files_nor_commits_nor_older_versions_keep_a_byte(log: ChainedLog) -> None:
-    """Quotes in the id must not break the deletion either."""
+    """The id contains quotes, which must not break the deletion."""
     who = 'O\'Brien "x" %_'
     for day in range(3):
         log.append(CUSTOMERS, rows("C-0", who, day=day, note='{"word":"zanzibar"}'))
@@ -50,7 +50,7 @@ def test_neither_files_nor_commits_nor_older_versions_keep_a_byte(log: ChainedLo
         pl.read_delta(str(log.path / "customers"), version=2)
 
 
-def test_the_log_takes_no_row_of_an_erased_customer_whoever_appends(log: ChainedLog) -> None:
+def test_the_log_accepts_no_row_of_an_erased_customer_whoever_appends(log: ChainedLog) -> None:
     log.append(CUSTOMERS, rows("C-0"))
     Tombstones(log.path / "erased").add("C-1", now=NOW, reason="request")
     done = log.append(CUSTOMERS, rows("C-0", "C-1", "C-2"))
@@ -58,7 +58,7 @@ def test_the_log_takes_no_row_of_an_erased_customer_whoever_appends(log: Chained
     assert EventLog(log.path).append(CUSTOMERS, rows("C-1")).erased == 1
 
 
-def test_a_second_tombstone_of_the_same_customer_is_no_new_one(log: ChainedLog) -> None:
+def test_erasing_a_customer_twice_adds_no_second_tombstone(log: ChainedLog) -> None:
     assert log.erased.add("C-1", now=NOW, reason="request")
     assert not log.erased.add("C-1", now=NOW, reason="request")
     assert len(log.erased.tokens()) == 1
@@ -68,7 +68,7 @@ def test_a_second_tombstone_of_the_same_customer_is_no_new_one(log: ChainedLog) 
 
 @given(st.text("ab-1_.'", min_size=1, max_size=6), st.text("ab-1_.'", min_size=1, max_size=6))
 @settings(max_examples=200)
-def test_an_id_is_named_exactly_where_it_stands_by_itself(one: str, other: str) -> None:
+def test_an_id_is_found_only_as_a_whole_value_or_word(one: str, other: str) -> None:
     assert names(f'{{"customer_id": "{one}"}}', one)
     longer = f"x{one}", f"{one}x", f"{one}-x"
     assert not any(names(text, one) for text in longer if one not in text[1:-1])

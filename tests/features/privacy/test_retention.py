@@ -1,4 +1,4 @@
-"""What is past its time goes for good, and what somebody said about consent does not expire."""
+"""Data past its retention period is deleted for good; answers about consent never expire."""
 
 import os
 from datetime import UTC, datetime, timedelta
@@ -45,7 +45,7 @@ def run(home: Settings, log: ChainedLog, *, is_dry_run: bool = False, **days: in
     return {one.place: one for one in retain(home, log, rules, now=NOW, is_dry_run=is_dry_run)}
 
 
-def test_old_events_go_and_leave_no_byte_but_words_about_consent_stay(home: Settings, log: ChainedLog) -> None:
+def test_old_events_are_deleted_to_the_last_byte_and_consent_events_stay(home: Settings, log: ChainedLog) -> None:
     for place, days in enumerate((10, 20, 40, 50)):
         put(log, EVENTS, {"event_id": f"old-{days}" if days > 30 else f"new-{place}", "customer_id": "C-1",
                           "type": "browse", "occurred_at": at(days)})  # fmt: skip
@@ -67,12 +67,14 @@ def test_old_decisions_are_chained_as_erased_and_the_log_verifies(home: Settings
     put(log, OUTCOMES, left)
     done = run(home, log, decisions=40, outcomes=40)
     assert (done["decisions"].deleted, done["outcomes"].deleted) == (1, 0)
-    assert sorted(log.read(DECISIONS)["decision_id"]) == ["D-0", "D-1", "D-3"], "its channel is what was left"
+    assert sorted(log.read(DECISIONS)["decision_id"]) == ["D-0", "D-1", "D-3"], (
+        "kept: it names the channel that was unsubscribed"
+    )
     found = verify_log(log, settle_seconds=0.01)
     assert (found.faults, found.erased) == ((), 1)
 
 
-def test_a_replaced_profile_row_goes_unless_it_says_something_that_no_newer_one_says(
+def test_a_replaced_profile_row_is_deleted_unless_it_holds_answers_that_still_count(
     home: Settings, log: ChainedLog
 ) -> None:
     def row(days: int, **more: object) -> dict[str, object]:
@@ -86,7 +88,7 @@ def test_a_replaced_profile_row_goes_unless_it_says_something_that_no_newer_one_
     assert sorted(kept["locale"].to_list()) == ["l100", "l300", "l400"]
 
 
-def test_rejects_letters_and_prepared_lists_go_by_their_age(home: Settings, log: ChainedLog) -> None:
+def test_rejects_dead_letters_and_handoff_lists_are_deleted_by_age(home: Settings, log: ChainedLog) -> None:
     for folder in ("rejects/a", "rejects/b", "handoffs"):
         (home.home / folder).mkdir(parents=True)
     for name in ("handoffs/1.0", "handoffs/1.json", "rejects/a", "handoffs/2.0"):
@@ -107,20 +109,20 @@ def test_rejects_letters_and_prepared_lists_go_by_their_age(home: Settings, log:
 
 
 def _real_now(home: Settings) -> datetime:
-    """Files are as old as the disk says."""
+    """The real time, because the age of files comes from the disk."""
     for path in (home.home / "handoffs" / "2.0", home.home / "rejects" / "b"):
         os.utime(path, (NOW.timestamp(),) * 2)
     return NOW
 
 
-def test_what_is_not_named_is_kept(home: Settings, log: ChainedLog) -> None:
+def test_tables_without_a_retention_period_are_kept(home: Settings, log: ChainedLog) -> None:
     put(log, EVENTS, {"event_id": "e", "customer_id": "C-1", "type": "browse", "occurred_at": at(9_000)})
     done = run(home, log)
     assert all(one.days is None and one.deleted == 0 for one in done.values())
     assert log.read(EVENTS).height == 1
 
 
-def test_the_catalogue_says_how_long_and_a_wrong_word_is_refused(tmp_path: Path) -> None:
+def test_the_catalogue_declares_retention_and_an_unknown_table_is_refused(tmp_path: Path) -> None:
     from decisioning.errors import InvalidPolicyError
 
     (tmp_path / "privacy.yaml").write_text("retention: {events: 730}\ndata_purposes: {events.browse: find out}\n")

@@ -1,4 +1,4 @@
-"""Numbers in words."""
+"""Numbers in readouts, as people write them."""
 
 import pytest
 
@@ -56,7 +56,7 @@ def test_both_ends_of_an_interval_have_equal_precision():
     assert tuple(map(plain, format_bounds(-0.0124, 0.00058, RATE))) == ("-1.24", "0.06")
 
 
-def test_displayed_units_scale_stored_ones():
+def test_displayed_units_are_scaled_from_stored_ones():
     assert [display_scale(MONEY, "EUR"), display_scale(MONEY, "JPY"), display_scale(RATE), display_scale(NUMBER)] == [
         0.01,
         1,

@@ -1,4 +1,4 @@
-"""The stored form of readouts: what is written comes back, names stay names, damage is contained."""
+"""Stored readouts: they are read back unchanged, any name is safe, and a damaged file affects no other."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -97,7 +97,7 @@ def make_readout(readout_id: str = "test", kind: ReadoutKind = ReadoutKind.EXPER
     return replace(readout, **changes)  # pyright: ignore[reportArgumentType]
 
 
-def test_a_readout_comes_back_exactly_as_it_was_written(tmp_path: Path):
+def test_a_readout_is_read_back_exactly_as_written(tmp_path: Path):
     readout = make_readout()
     write_readout(tmp_path / "readouts", readout)
     assert read_readout(tmp_path / "readouts", "test") == readout
@@ -113,7 +113,7 @@ def test_writing_again_replaces_and_leaves_no_other_file(tmp_path: Path):
 
 
 @given(st.text(min_size=1, max_size=30).filter(lambda name: not name.startswith(".")))
-def test_any_name_stays_inside_the_folder_and_comes_back(tmp_path_factory: pytest.TempPathFactory, name: str):
+def test_any_name_stays_inside_the_folder_and_is_read_back(tmp_path_factory: pytest.TempPathFactory, name: str):
     folder = tmp_path_factory.mktemp("readouts")
     try:
         name.encode()
@@ -140,7 +140,7 @@ def test_a_name_that_leads_out_of_the_folder_finds_nothing(tmp_path: Path):
         read_readout(tmp_path / "readouts", "../secret")
 
 
-def test_an_unknown_name_offers_the_nearest(tmp_path: Path):
+def test_an_unknown_name_is_reported_with_the_nearest(tmp_path: Path):
     write_readout(tmp_path, make_readout("engine-vs-random"))
     with pytest.raises(UnknownNameError, match="did you mean 'engine-vs-random'"):
         read_readout(tmp_path, "engine-vs-rando")

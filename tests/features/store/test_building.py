@@ -1,4 +1,4 @@
-"""The feature history: complete, incremental, and always what the log says."""
+"""The feature history: complete, incremental, and always consistent with the log."""
 
 import fcntl
 from dataclasses import replace
@@ -34,7 +34,7 @@ def stored(settings, catalogue) -> pl.DataFrame:
 
 
 def computed(settings, catalogue, rows: pl.DataFrame) -> pl.DataFrame:
-    """What the log gives at the moments of these rows."""
+    """Features computed from the log at the moments of these rows."""
     history = History.from_log(EventLog(settings.log_path))
     return compute_features(history, rows.select("customer_id", pl.col("event_timestamp").alias("at")), catalogue)
 
@@ -80,7 +80,7 @@ def test_a_second_build_computes_only_what_is_new(home, small_shop, shop_catalog
     assert_frame_equal(rows, computed(home, shop_catalogue, rows), check_exact=True)
 
 
-def test_of_older_snapshots_only_the_newest_stays(home, small_shop, shop_catalogue):
+def test_only_the_newest_snapshot_is_kept(home, small_shop, shop_catalogue):
     for days in range(3):
         update_history(home, shop_catalogue, AS_OF + days * DAY)
     rows = stored(home, shop_catalogue)
@@ -100,7 +100,7 @@ def test_an_event_that_is_recorded_late_changes_no_old_row(home, small_shop, sho
     assert_frame_equal(rows, computed(home, shop_catalogue, rows), check_exact=True)
 
 
-def test_history_that_is_imported_afterwards_rebuilds_whom_it_concerns(home, small_shop, shop_catalogue):
+def test_history_imported_later_rebuilds_the_customers_it_concerns(home, small_shop, shop_catalogue):
     update_history(home, shop_catalogue, AS_OF)
     older = event(small_shop, event_id="older", occurred_at=AS_OF - 80 * DAY)
     EventLog(home.log_path).append(EVENTS, older)
@@ -121,7 +121,9 @@ def test_an_erased_customer_leaves_the_history(home, small_shop, shop_catalogue)
     assert_frame_equal(rows, computed(home, shop_catalogue, rows), check_exact=True)
 
 
-def test_the_history_has_no_row_of_whom_opted_out_of_profiling_until_they_opt_in(home, small_shop, shop_catalogue):
+def test_the_history_has_no_rows_of_customers_who_opted_out_of_profiling_until_they_opt_in(
+    home, small_shop, shop_catalogue
+):
     update_history(home, shop_catalogue, AS_OF)
     log = EventLog(home.log_path)
     out = {"event_id": "out", "customer_id": "C-00003", "type": "profiling_opted_out", "occurred_at": AS_OF}
@@ -151,7 +153,7 @@ def test_a_log_of_people_who_opted_out_has_nothing_to_build(make_home, tables_of
         update_history(settings, shop_catalogue, AS_OF)
 
 
-def test_another_meaning_builds_everything_again(home, small_shop, shop_catalogue):
+def test_a_changed_definition_rebuilds_everything(home, small_shop, shop_catalogue):
     update_history(home, shop_catalogue, AS_OF)
     coffee = replace(shop_catalogue.offers["free-coffee"], kind="points")
     rekinded = replace(shop_catalogue, offers={**shop_catalogue.offers, "free-coffee": coffee})
@@ -163,13 +165,13 @@ def test_another_meaning_builds_everything_again(home, small_shop, shop_catalogu
     assert stored(home, fewer).width == 2 + len(feature_schema(fewer).names)
 
 
-def test_full_builds_everything_again(home, shop_catalogue):
+def test_a_full_build_rebuilds_everything(home, shop_catalogue):
     first = update_history(home, shop_catalogue, AS_OF)
     again = update_history(home, shop_catalogue, AS_OF, full=True)
     assert (again.rows_built, again.rows_kept) == (first.rows_built, 0)
 
 
-def test_a_build_that_dies_leaves_the_one_before_in_force(home, shop_catalogue, monkeypatch):
+def test_a_build_that_fails_leaves_the_previous_one_in_force(home, shop_catalogue, monkeypatch):
     update_history(home, shop_catalogue, AS_OF)
     before = stored(home, shop_catalogue)
 
@@ -185,7 +187,7 @@ def test_a_build_that_dies_leaves_the_one_before_in_force(home, shop_catalogue, 
     assert not list(history_path(home).glob("draft-*"))
 
 
-def test_two_builds_at_once_are_refused(home, shop_catalogue):
+def test_a_second_build_at_the_same_time_is_refused(home, shop_catalogue):
     home.features_path.mkdir(parents=True)
     with (home.features_path / "build.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -193,7 +195,7 @@ def test_two_builds_at_once_are_refused(home, shop_catalogue):
             update_history(home, shop_catalogue, AS_OF)
 
 
-def test_a_damaged_manifest_is_said_so(home, shop_catalogue):
+def test_a_damaged_manifest_is_reported(home, shop_catalogue):
     update_history(home, shop_catalogue, AS_OF)
     generation = current_generation(home)
     assert generation is not None

@@ -19,7 +19,7 @@ print(asks()._value.get())
 """
 
 
-def test_feast_does_not_make_one_set_of_numbers_of_two():
+def test_importing_feast_does_not_merge_two_metric_registries():
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PROMETHEUS_")}
     done = subprocess.run([sys.executable, "-c", TWO_SETS], env=clean, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["0.0"]
@@ -37,13 +37,13 @@ import feast.infra.data_sources.mlflow.mlflow_dataset_source
 """
 
 
-def test_importing_feast_compiles_no_method_anew():
+def test_importing_feast_does_not_recompile_its_methods():
     done = subprocess.run([sys.executable, "-c", COMPILED_ANEW], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("options", [None, {"collection_check_strategy": typeguard.CollectionCheckStrategy.ALL_ITEMS}])
-def test_typeguard_still_checks_what_is_not_feasts(options):
+def test_typeguard_still_checks_code_outside_feast(options):
     mark = typeguard.typechecked if options is None else typeguard.typechecked(**options)
 
     @mark

@@ -46,14 +46,14 @@ def test_applying_again_changes_nothing(home, shop_catalogue):
     assert sorted(before) == sorted(after)
 
 
-def test_what_is_registered_already_is_not_written_again(home, shop_catalogue, redis_url):
+def test_registered_objects_are_not_written_again(home, shop_catalogue, redis_url):
     materialise(home, shop_catalogue, redis_url)
     before = {view.name: view.last_updated_timestamp for view in feature_store(home).list_feature_views()}
     apply(home, shop_catalogue)
     assert {view.name: view.last_updated_timestamp for view in feature_store(home).list_feature_views()} == before
 
 
-def test_a_group_that_is_gone_leaves_the_registry(make_home, small_shop, shop_catalogue):
+def test_a_removed_group_leaves_the_registry(make_home, small_shop, shop_catalogue):
     home = make_home(small_shop)
     build_features(home, shop_catalogue, AS_OF)
     fewer = replace(shop_catalogue, stages=())

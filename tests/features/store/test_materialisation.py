@@ -1,4 +1,4 @@
-"""Features and profiles reach Redis: all of them, and afterwards only what is new."""
+"""Features and profiles are written to Redis: all at first, later only new ones."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -61,7 +61,7 @@ def test_every_customer_gets_features_and_a_profile(home, small_shop, shop_catal
     assert profile.time_zone == "Europe/Berlin"
 
 
-def test_afterwards_only_what_is_new_is_written(home, small_shop, shop_catalogue, redis_url):
+def test_later_runs_write_only_what_is_new(home, small_shop, shop_catalogue, redis_url):
     materialise(home, shop_catalogue, redis_url)
     again = materialise(home, shop_catalogue, redis_url)
     assert (again.is_full, again.feature_records) == (False, 0)
@@ -97,7 +97,7 @@ def test_another_schema_is_refused_until_it_is_materialised(home, shop_catalogue
         assert redis.strlen(feature_key("C-00001")) == 8 * (len(feature_schema(fewer).names) + 2 * 7)
 
 
-def test_a_redis_that_is_away_is_said_so(home, shop_catalogue):
+def test_an_unreachable_redis_is_reported_by_materialise(home, shop_catalogue):
     with pytest.raises(FeatureUnavailableError, match="Redis"):
         materialise(home, shop_catalogue, "unix:///nonexistent/redis.sock")
 
@@ -124,7 +124,7 @@ def test_people_who_opted_out_of_profiling_keep_a_profile_and_no_features(home, 
     assert profile.has_opted_out_of_profiling
 
 
-def test_what_was_said_since_the_row_is_not_forgotten(home, small_shop, shop_catalogue, redis_url):
+def test_answers_given_after_the_customer_row_are_kept(home, small_shop, shop_catalogue, redis_url):
     pair = {"channel": "email", "purpose": "marketing"}
     say(home, small_shop, type="consent_withdrawn", properties=orjson.dumps(pair).decode())
     say(home, small_shop, type="protected", properties='{"protection": "vulnerable"}')
@@ -140,7 +140,7 @@ def test_what_was_said_since_the_row_is_not_forgotten(home, small_shop, shop_cat
 
     with Redis.from_url(redis_url) as redis:
         for _ in range(2):
-            redis.flushall()  # and with it whatever was live
+            redis.flushall()  # live answers went with it
             materialise(home, shop_catalogue, redis_url)
             _, one = read_customer(redis_url, "C-00003", feature_schema(shop_catalogue), AS_OF)
             _, other = read_customer(redis_url, "C-00004", feature_schema(shop_catalogue), AS_OF)
@@ -153,10 +153,10 @@ def test_what_was_said_since_the_row_is_not_forgotten(home, small_shop, shop_cat
             assert gone == {False}
 
 
-def test_redis_is_told_once_how_often_each_offer_was_sent(home, small_shop, shop_catalogue, redis_url):
+def test_counts_of_sent_offers_are_written_to_redis_once(home, small_shop, shop_catalogue, redis_url):
     counts = dict(small_shop.decisions.drop_nulls("offer_id").group_by("offer_id").len().iter_rows())
     with Redis.from_url(redis_url) as redis:
-        redis.hset(EVIDENCE_KEY, "free-coffee", 1)  # commits that came before
+        redis.hset(EVIDENCE_KEY, "free-coffee", 1)  # earlier commits
         redis.hset(EVIDENCE_KEY, "brand-new", 7)
         materialise(home, shop_catalogue, redis_url)
         told = {name.decode(): int(count) for name, count in redis.hgetall(EVIDENCE_KEY).items()}

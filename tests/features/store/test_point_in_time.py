@@ -1,4 +1,4 @@
-"""Training rows through Feast are the numbers that the definitions give."""
+"""Training rows through Feast equal the values that the definitions give."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -60,7 +60,7 @@ def test_between_decisions_the_newest_earlier_row_counts_until_it_is_too_old(hom
     assert too_late["customer_tenure_days"] == at_last["customer_tenure_days"]  # not older than 90
 
 
-def test_nobody_gets_nothing(home, shop_catalogue):
+def test_without_entities_there_are_no_rows(home, shop_catalogue):
     nobody = pl.DataFrame(schema={"customer_id": pl.String, "event_timestamp": UTC_TIME})
     rows = training_rows(home, shop_catalogue, nobody)
     assert rows.is_empty()
@@ -76,7 +76,7 @@ def test_entities_without_a_moment_are_refused(home, shop_catalogue):
         training_rows(home, shop_catalogue, entities)
 
 
-def test_before_the_first_build_it_says_what_to_do(make_home, small_shop, shop_catalogue):
+def test_before_the_first_build_the_error_says_what_to_do(make_home, small_shop, shop_catalogue):
     entities = small_shop.decisions.select("customer_id", pl.col("decided_at").alias("event_timestamp"))
     with pytest.raises(FeatureUnavailableError, match="nextbest features build"):
         training_rows(make_home(small_shop), shop_catalogue, entities)

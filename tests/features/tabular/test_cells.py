@@ -35,12 +35,12 @@ def read(*cells: str | None, delimiter: str = ",") -> list[float | None]:
         ("5.", 5.0),
     ],
 )
-def test_a_number_that_leaves_no_doubt_is_read(cell: str, value: float) -> None:
+def test_an_unambiguous_number_is_read(cell: str, value: float) -> None:
     assert read(cell) == [value]
 
 
 @pytest.mark.parametrize("cell", ["much", "1.2.3", "1,2,3", "12,34,567", "0x1", "1e400", "inf", "5 EUR", "12-3"])
-def test_what_is_no_number_is_told_from_what_is_missing(cell: str) -> None:
+def test_invalid_numbers_are_distinguished_from_missing_ones(cell: str) -> None:
     cells = pl.Series([cell, "NA", "1"])
     values = numbers(cells)
     assert values.to_list() == [None, None, 1.0]
@@ -48,12 +48,12 @@ def test_what_is_no_number_is_told_from_what_is_missing(cell: str) -> None:
 
 
 @pytest.mark.parametrize("word", [*MISSING_WORDS, "None", "-", None])
-def test_marks_of_missing_values_are_missing(word: str | None) -> None:
+def test_missing_value_markers_are_missing(word: str | None) -> None:
     cells = pl.Series([word, "1"], dtype=pl.String)
     assert (numbers(cells).to_list(), unread(cells, numbers(cells)).to_list()) == ([None, 1.0], [])
 
 
-def test_one_mark_with_three_digits_is_read_as_the_column_says_and_never_guessed() -> None:
+def test_an_ambiguous_separator_follows_the_column_and_is_never_guessed() -> None:
     assert read("1,234", "7,5") == [1.234, 7.5]
     assert read("1,234", "7.5") == [1234.0, 7.5]
     assert read("1.234", "7,5") == [1234.0, 7.5]
@@ -68,13 +68,13 @@ def test_one_mark_with_three_digits_is_read_as_the_column_says_and_never_guessed
     amounts=st.lists(st.decimals(min_value=-(10**9), max_value=10**9, places=2), min_size=1, max_size=8),
     marks=st.sampled_from([(".", ","), (",", "."), (",", ""), (".", ""), (",", " "), (".", "'")]),
 )
-def test_amounts_written_in_any_country_are_read_as_they_were(amounts, marks) -> None:
+def test_amounts_in_any_countrys_format_are_read_correctly(amounts, marks) -> None:
     point, group = marks
     cells = [f"{amount:,.2f}".replace(",", "G").replace(".", point).replace("G", group) for amount in amounts]
     assert read(*cells) == [float(amount) for amount in amounts]
 
 
-def test_whole_numbers_lose_what_floats_added_and_keep_no_fraction() -> None:
+def test_whole_numbers_written_as_floats_are_read_and_fractions_refused() -> None:
     frame = pl.DataFrame({"value": [4990.0, 18360.000000000004, 49.9, -3.0, 1e300, None]})
     assert frame.select(whole(pl.col("value"))).to_series().to_list() == [4990, 18360, None, -3, None, None]
 
@@ -84,7 +84,7 @@ def test_flags_are_read_from_words_and_digits() -> None:
     assert cells.select(flags(pl.col("flag"))).to_series().to_list() == [True] * 4 + [False] * 3 + [None] * 2
 
 
-def test_a_word_that_can_be_a_value_is_one_where_the_column_holds_text() -> None:
+def test_a_missing_value_marker_that_is_a_real_word_stays_text_in_text_columns() -> None:
     cells = pl.DataFrame({"arm": ["None", "none", "-", "NA", r"\N"]})
     kept = cells.select(without_missing(pl.col("arm"), is_number=False)).to_series()
     assert kept.to_list() == ["None", "none", "-", None, None]

@@ -1,4 +1,4 @@
-"""CSV files as people save them: which encodings and delimiters are taken, and what is said of the others."""
+"""CSV files as people save them: accepted encodings and delimiters, and the errors for others."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def test_every_encoding_and_delimiter_gives_the_same_rows(tmp_path, encoding, de
     assert form.delimiter == delimiter
 
 
-def test_a_first_line_that_names_the_delimiter_is_no_row(tmp_path: Path) -> None:
+def test_a_first_line_that_names_the_delimiter_is_not_a_row(tmp_path: Path) -> None:
     rows, _ = read_csv(written(tmp_path, "sep=;\nname;share\nAnn;0,5\n"))
     assert rows.rows() == [("Ann", "0,5")]
 
@@ -57,7 +57,7 @@ def test_one_column_needs_no_delimiter(tmp_path: Path) -> None:
         (b"a,a\n1,2\n", "name each column once"),
     ],
 )
-def test_what_leaves_a_doubt_is_named_with_its_place(tmp_path: Path, content: bytes, words: str) -> None:
+def test_an_ambiguity_is_reported_with_its_place(tmp_path: Path, content: bytes, words: str) -> None:
     path = tmp_path / "table.csv"
     path.write_bytes(content)
     with pytest.raises(InvalidInputError, match=words):
@@ -74,7 +74,7 @@ plain = st.text(st.characters(codec="cp1252", exclude_categories=("C", "Z")), mi
 
 @settings(max_examples=40, deadline=None)
 @given(cells=st.lists(plain, min_size=1, max_size=5), delimiter=st.sampled_from([",", ";", "\t", "|"]))
-def test_cells_of_any_letters_are_read_back_as_they_were(tmp_path_factory, cells: list[str], delimiter: str) -> None:
+def test_cells_with_any_characters_are_read_back_unchanged(tmp_path_factory, cells: list[str], delimiter: str) -> None:
     quoted = ('"' + cell.replace('"', '""') + '"' for cell in cells)
     text = f"row{delimiter}cell\n" + "".join(f"1{delimiter}{cell}\n" for cell in quoted)
     rows, _ = read_csv(written(tmp_path_factory.mktemp("csv"), text))

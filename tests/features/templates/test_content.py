@@ -1,4 +1,4 @@
-"""Templates render with what is known, and can neither fail quietly nor run away."""
+"""Templates render with known values, never fail silently, and never run without bounds."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -62,9 +62,7 @@ def test_a_message_is_rendered_from_customer_context_and_offer() -> None:
         ("Hi{% assign n = customer.n | default: 'you' %} {{ n }}", "Hi you"),
     ],
 )
-def test_a_default_or_a_condition_says_what_to_do_without_a_field(
-    missing: dict[str, FactValue], text: str, words: str
-) -> None:
+def test_a_default_or_a_condition_handles_a_missing_field(missing: dict[str, FactValue], text: str, words: str) -> None:
     assert render_content(message(headline=text), missing, {}) == {"headline": words}
     assert fields_written(text) == frozenset()
 
@@ -85,7 +83,7 @@ def test_a_default_or_a_condition_says_what_to_do_without_a_field(
         ("{% liquid echo customer.n %}", "customer.n"),
     ],
 )
-def test_a_sentence_with_a_hole_in_it_is_not_sent(text: str, field: str) -> None:
+def test_a_message_with_a_missing_field_is_not_sent(text: str, field: str) -> None:
     with pytest.raises(MissingFieldError) as refusal:
         render_content(message(headline=text), {"age": 3}, {})
     assert refusal.value.field == field
@@ -93,7 +91,7 @@ def test_a_sentence_with_a_hole_in_it_is_not_sent(text: str, field: str) -> None
         assert ".".join(*fields_written(text)) == field
 
 
-def test_a_creative_may_require_a_field_that_it_does_not_write() -> None:
+def test_a_creative_may_require_a_field_that_it_does_not_print() -> None:
     sent = message(headline="Your coffee is near")
     sent = replace(sent, creative=replace(sent.creative, requires=("customer.city",)))
     assert render_content(sent, {"city": "Bonn"}, {})
@@ -123,7 +121,7 @@ def test_numbers_read_as_people_write_them(text: str, words: str) -> None:
 
 @pytest.fixture(params=["America/New_York", "Asia/Tokyo"])
 def server_zone(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The zone of the machine, while a test runs."""
+    """Sets the machine's time zone during a test."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TZ", request.param)
         tzset()
@@ -151,7 +149,9 @@ def server_zone(request: pytest.FixtureRequest) -> Iterator[str]:
         ("soon", "%F", "soon"),
     ],
 )
-def test_a_date_depends_on_neither_clock_nor_server(value: FactValue, form: str, words: str, server_zone: str) -> None:
+def test_a_date_depends_on_neither_the_clock_nor_the_servers_zone(
+    value: FactValue, form: str, words: str, server_zone: str
+) -> None:
     text = f"{{{{ customer.due | date: '{form}' }}}}"
     assert render_template(text, {"customer": {"due": value}}) == words
 
@@ -208,7 +208,7 @@ def test_bad_templates_are_refused(text: str) -> None:
         "{% for i in (1..900) %}{% liquid\n" + "if customer.none\nendif\n" * 500 + "%}{% endfor %}",
     ],
 )
-def test_templates_that_run_away_or_break_stop_at_once(text: str) -> None:
+def test_templates_that_loop_or_fail_stop_at_once(text: str) -> None:
     started = process_time()
     with pytest.raises(InvalidPolicyError, match="template must") as refusal:
         render_template(text, {"customer": {"age": 41, "text": "private", "long": "<é " * 30_000}})
@@ -244,7 +244,7 @@ def test_a_render_is_quick_enough_for_a_request() -> None:
     assert (process_time() - started) / 1000 < 0.001
 
 
-def test_the_examples_read_as_they_should() -> None:
+def test_the_examples_render_correctly() -> None:
     from features.catalogue import load_catalogue
 
     catalogue = load_catalogue(Path(__file__).parents[3] / "examples" / "grocery" / "catalogue")

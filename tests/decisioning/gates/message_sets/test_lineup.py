@@ -1,4 +1,4 @@
-"""Sets of candidates, what is said against them, and what is told of one when somebody looks."""
+"""Sets of candidates and the reasons against them, expanded for a single message on request."""
 
 from datetime import timedelta
 
@@ -14,7 +14,7 @@ from tests.decisioning.gates.contact_book import ledger as ledger_of
 from tests.decisioning.gates.judging import DAY, KEY, MakeInputs, judge, situation
 
 
-def test_a_lineup_knows_its_messages_by_key_and_by_offer(plain_policy: Policy) -> None:
+def test_a_lineup_finds_its_messages_by_key_and_by_offer(plain_policy: Policy) -> None:
     lineup = plain_policy.board("weekly-mail").lineup
     [place] = members_of(lineup.of_keys([KEY, "no/such/message"]))
     assert lineup.keys[place] == KEY
@@ -23,7 +23,7 @@ def test_a_lineup_knows_its_messages_by_key_and_by_offer(plain_policy: Policy) -
     assert lineup.of_keys([]) == lineup.of_offers([]) == 0
 
 
-def test_what_is_excluded_reads_like_a_tuple(plain_policy: Policy, inputs_of: MakeInputs) -> None:
+def test_exclusions_behave_like_a_tuple(plain_policy: Policy, inputs_of: MakeInputs) -> None:
     excluded = judge(plain_policy, inputs_of, channels=frozenset({"push"}), expected_values=None).excluded
     assert len(excluded) == len(tuple(excluded)) == 7
     assert excluded == tuple(excluded)
@@ -34,7 +34,7 @@ def test_what_is_excluded_reads_like_a_tuple(plain_policy: Policy, inputs_of: Ma
     assert excluded[0].reasons == (Exclusion.CHANNEL_NOT_ASKED, Exclusion.NOT_SCORED)
 
 
-def test_of_two_caps_on_some_of_the_same_messages_the_one_that_lasts_longer_is_told(plain_policy: Policy) -> None:
+def test_of_two_overlapping_caps_the_longer_lasting_is_reported(plain_policy: Policy) -> None:
     lineup = plain_policy.board("weekly-mail").lineup
     touch = next(one.touch for one in lineup.candidates if one.key == KEY)
     caps = (
@@ -57,7 +57,7 @@ def test_of_two_caps_on_some_of_the_same_messages_the_one_that_lasts_longer_is_t
     }
 
 
-def test_evidence_about_offers_of_other_touchpoints_is_passed_over(plain_policy: Policy, inputs_of: MakeInputs) -> None:
+def test_evidence_about_offers_of_other_touchpoints_is_ignored(plain_policy: Policy, inputs_of: MakeInputs) -> None:
     price_list = PriceList(plain_policy.catalogue, plain_policy.board("weekly-mail").lineup)
     now = situation(plain_policy, inputs_of(plain_policy, supply=Supply(evidence={"ten-percent": 7, "elsewhere": 9})))
     evidence = price_list.charges(now, takes_levers=True).evidence
