@@ -62,7 +62,7 @@ CUSTOMERS = 12
 """Few, so that processes compete for their books."""
 
 CROWD = 400
-"""Many who only reserve, so that they compete again for the last seat whenever reservations expire."""
+"""Many customers who only reserve, so that they compete for the last place whenever reservations expire."""
 
 HOUSEHOLD_SIZE = 3
 RESERVE_S = 1

@@ -1,4 +1,4 @@
-"""An app on a free port of this machine, in a thread: for browsers and clients that speak real HTTP."""
+"""An app on a free local port, in a thread, for browsers and clients that use real HTTP."""
 
 import socket
 import threading
@@ -13,7 +13,7 @@ from tests.waiting import wait_until
 
 @contextmanager
 def served(app: ASGIApp) -> Iterator[str]:
-    """Yields the app's address; the server is gone with the block."""
+    """Yields the app's address; the server stops at the end of the block."""
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)

@@ -80,7 +80,7 @@ def test_nothing_loads_a_pickle() -> None:
 
 
 ONE_PER_NOUN = {ROOT / "pipelines" / "commands", ROOT / "serving" / "http" / "routes"}
-"""Folders whose modules are named as the outside names things: a verb of the command, a path of the API."""
+"""Folders whose modules are named after something public: a verb of the command, a path of the API."""
 
 
 def modules() -> Iterator[Path]:
@@ -101,10 +101,10 @@ def repeated(found: dict[str, list[str]]) -> dict[str, list[str]]:
 
 
 SPEAK_HTTP = {"http", "console"}
-"""Rooms of the server that know what a status is."""
+"""Folders of the server that may use HTTP statuses."""
 
 STATUSES = {401, 403, 404, 405, 409, 413, 415, 422, 503}
-"""Statuses that the API answers with, without those that are round numbers elsewhere."""
+"""Statuses of the API, except those that also occur as plain numbers elsewhere."""
 
 HTTP_WORDS = {"fastapi", "starlette", "http", "HTTPStatus", "status_code"}
 
@@ -187,11 +187,11 @@ NAMED_OUTSIDE = {
     "features.store.materialisation_engine.PackedEngineConfig": "Feast finds it beside PackedEngine",
     "serving.http.app.app_from_environment": "uvicorn starts it by its import path",
     "serving.http.whole_answers.WholeAnswers": "uvicorn takes it by its import path",
-    "decisioning.record.document.inputs_from_record": "the situation of a record, to try another policy on",
-    "features.online.redis_keys.household_book_key": "the name that a script builds, for who looks into Redis",
-    "features.privacy.audit_trail.acts": "reads what the trail's writer writes",
+    "decisioning.record.document.inputs_from_record": "the inputs of a record, to try another policy on them",
+    "features.online.redis_keys.household_book_key": "the key that a script builds, for people who inspect Redis",
+    "features.privacy.audit_trail.acts": "reads what the writer of the audit trail writes",
 }
-"""What no code of ours calls, each with why it is there."""
+"""Code that nothing in the project calls, each with the reason it exists."""
 
 
 def own_names(path: Path) -> Iterator[tuple[str, ast.stmt]]:

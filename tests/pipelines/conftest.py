@@ -58,7 +58,7 @@ class DecidedHome:
         change_inputs: ChangeInputs = lambda inputs: inputs,
         change_decision: ChangeDecision = lambda decision: decision,
     ) -> list[Decision]:
-        """Decide for customers of all kinds, and log it; what is logged may be changed on its way."""
+        """Decide for customers of all kinds and log it; `change` may alter what is logged."""
         decisions = [
             change_decision(decide(self.policy, change_inputs(make_inputs(self.policy, number)), f"dec_00{number:05d}"))
             for number in numbers
@@ -122,7 +122,7 @@ def make_inputs(policy: Policy, number: int) -> Inputs:
 
 
 def make_home(path: Path) -> DecidedHome:
-    """A home with the shop's catalogue, kept as the server keeps it when it comes in force."""
+    """A home with the shop's catalogue, archived as the server archives it when it takes effect."""
     settings = Settings(home=path)
     shutil.copytree(SHOP, settings.catalogue_path)
     policy = Policy(load_catalogue(settings.catalogue_path), settings.policy_seed)
@@ -145,5 +145,5 @@ def audited_home(tmp_path_factory: pytest.TempPathFactory) -> DecidedHome:
 
 @pytest.fixture
 def with_uniform() -> Callable[[float], ChangeInputs]:
-    """Inputs whose draw somebody picked."""
+    """Inputs with a chosen draw."""
     return lambda uniform: lambda inputs: replace(inputs, uniform=uniform)

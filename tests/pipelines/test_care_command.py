@@ -76,24 +76,24 @@ def test_open_cases_are_listed_overdue_first_then_by_the_time_an_answer_is_due(a
     assert (len(limited["cases"]), limited["overdue"]) == (1, 2)
 
 
-def test_people_read_owner_and_how_long_somebody_waits(app: typer.Typer, home: Path) -> None:
+def test_the_list_shows_the_owner_and_how_long_a_customer_waits(app: typer.Typer, home: Path) -> None:
     text = run(app, home, "--all", *AS_OF)
     assert "5 open, 2 overdue" in text
     for words in ("customer", "overdue for", "due in", "after", "nobody"):
         assert words in text
 
 
-def test_an_owner_sees_their_own(app: typer.Typer, home: Path) -> None:
+def test_an_owner_sees_only_their_own_cases(app: typer.Typer, home: Path) -> None:
     told = orjson.loads(run(app, home, "--json", "--owner", "customer relations", *AS_OF))
     assert (told["open"], {one["kind"] for one in told["cases"]}) == (4, {"complaint"})
 
 
-def test_the_alarm_is_an_exit_code_where_anything_is_overdue(
+def test_an_overdue_case_sets_the_exit_code(
     app: typer.Typer, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(app, home, "--alarm", *AS_OF, expected=4)
     run(app, home, "--alarm", "--limit", "1", "--json", *AS_OF, expected=4)
     run(app, home, "--alarm", "--as-of", (T - timedelta(hours=39)).isoformat())
-    set_clock(tmp_path / "clock", T + timedelta(hours=10))  # the clock of a rehearsal counts
+    set_clock(tmp_path / "clock", T + timedelta(hours=10))  # the rehearsal clock is used
     monkeypatch.setenv("NEXTBEST_REHEARSAL_CLOCK", str(tmp_path / "clock"))
     run(app, home, "--alarm", expected=4)

@@ -1,4 +1,4 @@
-"""`nextbest catalogue check` says what it found in words and in JSON, and its exit code says whether to go on."""
+"""`nextbest catalogue check` reports findings as text and JSON, and its exit code says whether to go on."""
 
 import shutil
 from pathlib import Path
@@ -33,7 +33,7 @@ def change(folder: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new, 1), encoding="utf-8")
 
 
-def test_a_sound_catalogue_passes_strictly(folder: Path) -> None:
+def test_a_valid_catalogue_passes_a_strict_check(folder: Path) -> None:
     result = check(folder, "--strict")
     assert result.exit_code == 0
     assert result.stdout.splitlines()[0] == f"{folder} has no problems"

@@ -1,4 +1,4 @@
-"""What a catalogue waits for is said when it is checked and when it is imported, with what to run."""
+"""Check and import say what a catalogue still needs, such as a feature build or a training run, and what to run."""
 
 import shutil
 from collections.abc import Callable
@@ -54,7 +54,7 @@ def home(tmp_path: Path, value_bundle: Callable[..., Any], monkeypatch: pytest.M
 
 @pytest.fixture
 def wider(tmp_path: Path) -> Path:
-    """The shop with one event type more, in a folder to import."""
+    """The shop with one more event type, in a folder to import."""
     folder = tmp_path / "data"
     shutil.copytree(SHOP, folder / "catalogue")
     file = folder / "catalogue" / "catalogue.yaml"
@@ -67,7 +67,7 @@ def run(*words: str) -> Result:
     return CliRunner().invoke(app, list(words))
 
 
-def test_a_check_says_what_to_build_and_train_and_what_happens_until_then(home: Settings, wider: Path) -> None:
+def test_a_check_says_what_to_build_and_train_and_what_applies_until_then(home: Settings, wider: Path) -> None:
     told = run("catalogue", "check", str(wider / "catalogue"), "--home", str(home.home))
 
     assert told.exit_code == 0
@@ -77,12 +77,12 @@ def test_a_check_says_what_to_build_and_train_and_what_happens_until_then(home: 
     assert model.startswith("waits: model 3 does not know visit_count_7d, visit_count_30d, visit_recency_days: run")
 
 
-def test_a_catalogue_that_changes_nothing_for_features_and_model_waits_for_nothing(home: Settings) -> None:
+def test_a_catalogue_that_affects_neither_features_nor_model_needs_nothing(home: Settings) -> None:
     told = run("catalogue", "check", str(SHOP), "--home", str(home.home), "--json")
     assert orjson.loads(told.stdout)["waits_for"] == []
 
 
-def test_an_import_says_it_too(home: Settings, wider: Path) -> None:
+def test_an_import_says_what_to_build_and_train_too(home: Settings, wider: Path) -> None:
     told = run("import", str(wider), "--home", str(home.home), "--json")
 
     assert told.exit_code == 0, told.output
@@ -90,7 +90,7 @@ def test_an_import_says_it_too(home: Settings, wider: Path) -> None:
     assert len(orjson.loads(told.stdout)["waits_for"]) == 2
 
 
-def test_an_offer_attribute_that_goes_is_told(home: Settings, wider: Path) -> None:
+def test_a_removed_offer_attribute_is_reported(home: Settings, wider: Path) -> None:
     for file in (wider / "catalogue").glob("*.yaml"):
         lines = file.read_text().splitlines()
         file.write_text("\n".join(line for line in lines if "difficulty" not in line).replace("offer_attributes:", ""))
@@ -100,7 +100,7 @@ def test_an_offer_attribute_that_goes_is_told(home: Settings, wider: Path) -> No
 
 
 @pytest.mark.parametrize(("fields", "is_valued"), [("", True), ("class: transactional\n    purpose: service", False)])
-def test_a_new_offer_waits_for_a_model_only_where_a_model_values_it(
+def test_a_new_offer_needs_a_new_model_only_if_a_model_values_it(
     home: Settings, wider: Path, fields: str, is_valued: bool
 ) -> None:
     file = wider / "catalogue" / "offers.yaml"
@@ -112,7 +112,7 @@ def test_a_new_offer_waits_for_a_model_only_where_a_model_values_it(
     assert ("model 3 has not seen the offers receipt: run" in told.stdout) is is_valued
 
 
-def test_customers_of_a_new_home_wait_for_features_until_they_are_built(wider: Path, tmp_path: Path) -> None:
+def test_a_new_home_is_told_to_build_features(wider: Path, tmp_path: Path) -> None:
     new = str(tmp_path / "new")
 
     def is_told(*words: str) -> bool:
@@ -130,7 +130,7 @@ def test_customers_of_a_new_home_wait_for_features_until_they_are_built(wider: P
     assert not is_told("import", str(wider))
 
 
-def test_a_check_and_the_list_of_models_say_that_a_home_starts_cold_and_what_is_careless_about_it(
+def test_a_check_and_the_list_of_models_report_a_cold_start_and_its_risks(
     home: Settings, wider: Path, tmp_path: Path
 ) -> None:
     new = str(tmp_path / "new")
@@ -145,7 +145,7 @@ def test_a_check_and_the_list_of_models_say_that_a_home_starts_cold_and_what_is_
     assert "mode:" not in run("catalogue", "check", str(SHOP), "--home", str(home.home)).stdout
 
 
-def test_a_check_says_that_without_chance_no_model_can_learn(home: Settings, wider: Path, tmp_path: Path) -> None:
+def test_a_check_says_that_no_model_can_learn_without_exploration(home: Settings, wider: Path, tmp_path: Path) -> None:
     file = wider / "catalogue" / "catalogue.yaml"
     file.write_text(file.read_text().replace("epsilon: 0.1, min_probability: 0.005", "epsilon: 0, min_probability: 0"))
 

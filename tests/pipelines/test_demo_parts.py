@@ -1,4 +1,4 @@
-"""Parts of the demo that need no server: order of a week, care, money, diary, and how a story is chosen and told."""
+"""Parts of the demo that need no server: order of a week, care, money, diary, and the choice of a story."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -83,7 +83,7 @@ def shown(*renderables: Any) -> str:
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(0, 167), max_size=25), st.integers(1, 40))
-def test_whatever_the_steps_every_event_is_handed_out_once_and_in_order_of_time(hours: list[int], step: int) -> None:
+def test_every_event_is_delivered_once_and_in_time_order_whatever_the_steps(hours: list[int], step: int) -> None:
     rows = [event("C-1", "browse", MONDAY + hour * HOUR, event_id=str(place)) for place, hour in enumerate(hours)]
     timeline = timeline_of(frames(rows, []), moments())
     taken: list[datetime] = []
@@ -94,7 +94,7 @@ def test_whatever_the_steps_every_event_is_handed_out_once_and_in_order_of_time(
     assert taken == sorted(MONDAY + hour * HOUR for hour in hours)
 
 
-def test_reports_have_the_form_that_the_api_takes() -> None:
+def test_reports_have_the_form_the_api_accepts() -> None:
     bought = event("C-1", "purchase", MONDAY, amount_minor=1_234, currency="EUR", properties='{"trip": 3}')
     (item,), _ = timeline_of(frames([bought], []), moments()).happened(MONDAY + HOUR)
     assert item["body"]["value"] == {"amount": 12.34, "currency": "EUR"}
@@ -102,7 +102,7 @@ def test_reports_have_the_form_that_the_api_takes() -> None:
     assert item["body"]["message_id"] == bought["event_id"]
 
 
-def test_a_moment_that_is_put_off_comes_again_then_and_not_before() -> None:
+def test_a_postponed_moment_returns_at_its_time_and_not_before() -> None:
     timeline = timeline_of(frames([], []), moments(("C-1", MONDAY, "bag_lost"), ("C-2", MONDAY + HOUR, "landed")))
     first = timeline.next_moment(MONDAY + 9 * HOUR)
     assert first is not None
@@ -115,7 +115,7 @@ def test_a_moment_that_is_put_off_comes_again_then_and_not_before() -> None:
 
 
 @pytest.mark.parametrize(("hours", "due", "in_time"), [(0.5, 1, 1), (2.0, 1, 0), (None, 1, 0)])
-def test_an_answer_counts_as_in_time_only_within_the_hours_that_the_catalogue_promises(
+def test_an_answer_is_in_time_only_within_the_hours_the_catalogue_promises(
     hours: float | None, due: int, in_time: int
 ) -> None:
     care = CareBook(policy=CarePolicy(kinds={"lost_item": LOST}), since=MONDAY)
@@ -129,7 +129,7 @@ def test_an_answer_counts_as_in_time_only_within_the_hours_that_the_catalogue_pr
     assert care.is_waiting("C-1") == (hours is None)
 
 
-def test_a_case_that_is_resolved_is_closed_and_was_answered_by_that() -> None:
+def test_a_resolution_closes_a_case_and_counts_as_its_answer() -> None:
     care = CareBook(policy=CarePolicy(kinds={"lost_item": LOST}), since=MONDAY)
     care.saw_event("C-1", "bag_lost", MONDAY)
     care.saw_event("C-1", "bag_found", MONDAY + HOUR / 2)
@@ -139,7 +139,7 @@ def test_a_case_that_is_resolved_is_closed_and_was_answered_by_that() -> None:
     assert not care.open_of("C-1")
 
 
-def test_cases_of_before_are_followed_and_not_counted() -> None:
+def test_cases_from_before_the_demo_are_followed_and_not_counted() -> None:
     care = CareBook(policy=CarePolicy(kinds={"lost_item": LOST}), since=MONDAY)
     row = {"customer_id": "C-1", "kind": "lost_item", "opened_at": MONDAY - HOUR, "is_open": True}
     care.read(pl.DataFrame([{**row, "answered_at": None, "resolved_at": None}]))
@@ -147,7 +147,7 @@ def test_cases_of_before_are_followed_and_not_counted() -> None:
     assert care.count(MONDAY + 9 * HOUR).opened == 0
 
 
-def test_the_true_gain_is_the_difference_to_the_twin_world_and_the_holdout_gets_an_interval() -> None:
+def test_the_true_gain_is_the_difference_to_the_twin_world_and_the_holdout_estimate_has_an_interval() -> None:
     here = np.array([1_000.0, 3_000.0, 500.0, 700.0])
     held_out = np.array([False, False, True, True])
     money = Purse(here=here, alone=here - 100.0, expected=np.full(4, 50.0), is_held_out=held_out).money()
@@ -155,13 +155,13 @@ def test_the_true_gain_is_the_difference_to_the_twin_world_and_the_holdout_gets_
     assert money.gain_lower < money.gain == 14.0 < money.gain_upper
 
 
-def test_money_is_unknown_rather_than_nothing_without_a_holdout() -> None:
+def test_without_a_holdout_the_gain_is_unknown_and_not_0() -> None:
     money = replace(Purse.empty(3), here=np.ones(3)).money()
     assert np.isnan(money.held_out)
     assert np.isnan(money.gain_lower)
 
 
-def test_a_week_that_was_noted_is_read_back_as_it_was(tmp_path: Path) -> None:
+def test_a_recorded_week_is_read_back_unchanged(tmp_path: Path) -> None:
     diary = Diary(Settings(home=tmp_path))
     assert diary.scenario() is None
     diary.begin(SCENARIO)
@@ -179,7 +179,7 @@ def test_a_week_that_was_noted_is_read_back_as_it_was(tmp_path: Path) -> None:
         np.testing.assert_array_equal(getattr(back, name), getattr(week, name))
 
 
-def test_a_home_goes_on_in_its_own_world_and_refuses_another() -> None:
+def test_a_home_continues_its_own_world_and_refuses_another() -> None:
     wanted = Scenario(customers=900, seed=1, history_days=180, live_at=MONDAY)
     assert agreed(None, wanted, {"customers": 900, "seed": 1}) == wanted
     assert agreed(SCENARIO, wanted, {"customers": None, "seed": 7}) == SCENARIO
@@ -187,7 +187,7 @@ def test_a_home_goes_on_in_its_own_world_and_refuses_another() -> None:
         agreed(SCENARIO, wanted, {"customers": 900, "seed": None})
 
 
-def test_a_home_with_another_example_is_refused_and_says_what_to_do(tmp_path: Path) -> None:
+def test_a_home_with_another_example_is_refused_with_what_to_do(tmp_path: Path) -> None:
     check_home(Settings(home=tmp_path), "airline")
     (tmp_path / "examples" / "grocery").mkdir(parents=True)
     (tmp_path / "catalogue").mkdir()
@@ -218,7 +218,7 @@ SENT = {
 }
 
 
-def test_the_story_told_is_of_the_customer_to_whom_most_happened_but_not_of_one_held_out() -> None:
+def test_the_story_is_about_the_busiest_customer_who_is_not_held_out() -> None:
     journeys = Journeys()
     journeys.saw_decision(answer("C-dull", MONDAY), "weekly campaign")
     for name, held_out in (("C-rich", False), ("C-kept", True)):
@@ -270,7 +270,7 @@ def played(gain_minor: float, **messages: int) -> Played:
     return Played(gain_minor=gains, expected_minor=gains, messages=messages, verdict=verdict)
 
 
-def test_a_report_that_is_put_off_is_sent_again_and_counts_once() -> None:
+def test_a_postponed_report_is_sent_again_and_counts_once() -> None:
     heard: list[bytes] = []
 
     def busy_at_first(request: httpx.Request) -> httpx.Response:
@@ -288,7 +288,7 @@ def test_a_report_that_is_put_off_is_sent_again_and_counts_once() -> None:
     assert traffic.reported == 1
 
 
-def test_the_standings_show_each_gain_over_silence_as_a_share_of_the_oracles() -> None:
+def test_the_ranking_shows_each_gain_over_silence_as_a_share_of_the_oracles() -> None:
     plays = {
         "silence": played(0.0),
         "served": played(150.0, **{"fare-alert/push/alert": 3}),
@@ -313,7 +313,7 @@ def test_the_standings_show_each_gain_over_silence_as_a_share_of_the_oracles() -
     assert text.index("the oracle, which") > text.index("as it was served") > text.index("best single message  ")
 
 
-def test_what_is_repeated_is_told_once_with_how_often() -> None:
+def test_repeated_entries_are_shown_once_with_their_number() -> None:
     journeys = Journeys()
     for days in range(4):
         waiting = answer("C-1", MONDAY + days * 24 * HOUR, touchpoint="journey-moment", **SENT)

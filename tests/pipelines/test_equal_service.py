@@ -1,4 +1,4 @@
-"""No minor customers: what is owed to a customer does not change with what they are worth to the business."""
+"""Service and recovery messages do not depend on a customer's value."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -41,7 +41,7 @@ OPEN = Policy(
         },
     )
 )
-"""The airline where everything that is owed is owed at once and alike, so that something has to put it in order."""
+"""The airline with every service offer permitted and equally urgent, so that some rule has to put them in order."""
 
 MONEY = ("purchase_sum_", "purchase_mean_", "purchase_max_")
 WORTH = [place for place, name in enumerate(SCHEMA.names) if name.startswith(MONEY)]
@@ -64,7 +64,7 @@ def decided(
     in_trouble: bool = True,
     policy: Policy = POLICY,
 ) -> Decision:
-    """The decision about one customer; only what tells their worth changes between calls."""
+    """The decision about one customer; only facts about their value change between calls."""
     case = Case(case_id="c", kind=TROUBLE, severity="normal", opened_at=NOW - timedelta(hours=5), channel_id="email")
     consents = tuple(
         Consent(channel_id=channel, purpose=purpose, is_granted=True, source="signup")
@@ -106,7 +106,7 @@ def touchpoint_of(moment: str | None) -> str:
 
 
 def owed(decision: Decision) -> tuple[str, tuple[str, ...]]:
-    """The offer where it is one that is owed, and every message that is owed and permitted."""
+    """The chosen service or recovery offer, if any, and every permitted service or recovery message."""
     classes = {offer.offer_id: offer.message_class for offer in CATALOGUE.offers.values()}
     permitted = [one.message_key for one in decision.evaluated if one.message_key != "silence"]
     helping = tuple(sorted(key for key in permitted if classes[key.split("/")[0]] is not MessageClass.MARKETING))
@@ -126,7 +126,7 @@ STATUSES = st.sampled_from(["none", "silver", "gold"])
     policy=st.sampled_from([POLICY, OPEN]),
 )
 def test_no_service_or_recovery_decision_changes_with_customer_value(seed, moment, statuses, in_trouble, policy):
-    """What somebody spent and their status never change it; a model's word of their worth, only channel and wording."""
+    """Spend and status never change it; a model's predicted values may change only channel and creative."""
     rng = np.random.default_rng(seed)
     values, count = features_of(rng), len(POLICY.candidates(touchpoint_of(moment))) + 1
     richer = values.copy()
@@ -145,7 +145,7 @@ def test_no_service_or_recovery_decision_changes_with_customer_value(seed, momen
         assert one.message_key == other.message_key
 
 
-def test_the_comparison_above_looks_at_apologies_that_are_really_sent_and_would_see_one_for_the_rich_alone():
+def test_the_comparison_covers_real_apologies_and_would_detect_one_for_big_spenders_only():
     values, scores = features_of(np.random.default_rng(1)), np.zeros(len(POLICY.candidates("journey-moment")) + 1)
     poorer, richer = values.copy(), values.copy()
     poorer[WORTH], richer[WORTH] = 10.0, 1e6

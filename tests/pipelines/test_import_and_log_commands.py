@@ -42,7 +42,7 @@ def run(app: typer.Typer, *arguments: object) -> str:
     return result.stdout
 
 
-def test_import_prints_counts_and_names_what_was_refused(app: typer.Typer, folder: Path, tmp_path: Path) -> None:
+def test_import_prints_counts_and_names_refused_rows(app: typer.Typer, folder: Path, tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["import", str(folder), "--home", str(tmp_path / "home")])
     assert result.exit_code == EXIT_REJECTED == 65
     assert "2 read = 1 inserted + 0 duplicates + 1 rejected" in result.stdout
@@ -59,7 +59,7 @@ def test_import_as_json_names_each_broken_rule_and_the_reject_folder(app, folder
     assert (Path(result["rejects"]) / "reasons.csv").is_file()
 
 
-def test_import_of_nothing_is_an_error(app: typer.Typer, tmp_path: Path) -> None:
+def test_an_import_without_tables_is_an_error(app: typer.Typer, tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError):
         run(app, "import", tmp_path / "nowhere", "--home", tmp_path / "home")
 
@@ -78,7 +78,7 @@ def test_drain_moves_streams_and_spool_of_this_home(app: typer.Typer, tmp_path: 
     assert sorted(row["decision_id"] for row in shown["rows"]) == ["D-1", "D-2"]
 
 
-def test_drain_uses_the_embedded_redis_where_no_other_is_named(app: typer.Typer, tmp_path: Path) -> None:
+def test_drain_uses_the_embedded_redis_if_no_other_is_given(app: typer.Typer, tmp_path: Path) -> None:
     assert orjson.loads(run(app, "log", "drain", "--home", tmp_path, "--json"))["inserted"] == 0
     assert list((tmp_path / "redis").glob("appendonly*"))
 
@@ -92,12 +92,12 @@ def test_show_prints_the_newest_rows(app: typer.Typer, folder: Path, tmp_path: P
     assert "E-1" not in shown
 
 
-def test_show_of_an_unknown_table_offers_the_nearest_name(app: typer.Typer, tmp_path: Path) -> None:
+def test_show_of_an_unknown_table_suggests_the_nearest_name(app: typer.Typer, tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'events'"):
         run(app, "log", "show", "--table", "event", "--home", tmp_path)
 
 
-def test_compact_tells_files_before_and_after(app: typer.Typer, folder: Path, tmp_path: Path) -> None:
+def test_compact_prints_the_number_of_files_before_and_after(app: typer.Typer, folder: Path, tmp_path: Path) -> None:
     home = tmp_path / "home"
     run(app, "import", folder, "--home", home)
     (folder / "events.csv").write_text(HEADER + GOOD.replace("E-1", "E-7"))

@@ -1,4 +1,4 @@
-"""`nextbest kpi` and `nextbest fairness` on a real home: computed once, stored, shown the same again."""
+"""`nextbest kpi` and `nextbest fairness` on a real home: computed once, stored, and shown again unchanged."""
 
 import shutil
 from pathlib import Path
@@ -36,7 +36,7 @@ def run(settings: Settings, *words: str):
     return CliRunner().invoke(cli.app, [*words, "--home", str(settings.home)])
 
 
-def test_kpis_are_computed_stored_and_shown_as_they_were(shop_home: Settings):
+def test_kpis_are_computed_stored_and_shown_unchanged(shop_home: Settings):
     computed = run(shop_home, "kpi", "compute", "--days", "60", *AS_OF, "--json")
     assert computed.exit_code == 0, computed.output
     assert run(shop_home, "kpi", "--json").stdout == computed.stdout
@@ -50,7 +50,7 @@ def test_kpis_are_computed_stored_and_shown_as_they_were(shop_home: Settings):
     assert sent["value"] == sent["sample_size"] > 1_000
 
 
-def test_the_table_shows_numbers_intervals_and_what_is_not_enough_data(shop_home: Settings):
+def test_the_table_shows_numbers_intervals_and_where_data_are_insufficient(shop_home: Settings):
     shown = run(shop_home, "kpi", "compute", *AS_OF).stdout
     for part in (
         "2026-08-12 00:00 to 2026-11-10",
@@ -67,7 +67,7 @@ def test_the_table_shows_numbers_intervals_and_what_is_not_enough_data(shop_home
     assert isinstance(unknown.exception, UnknownNameError)
 
 
-def test_nothing_stored_nothing_shown(shop_home: Settings):
+def test_without_stored_kpis_nothing_is_shown(shop_home: Settings):
     for noun in ("kpi", "fairness"):
         result = run(shop_home, noun, "show")
         assert isinstance(result.exception, InvalidInputError)
@@ -76,14 +76,14 @@ def test_nothing_stored_nothing_shown(shop_home: Settings):
     assert "--as-of must not be later than now" in str(later.exception)
 
 
-def test_a_later_moment_stands_before_an_earlier_one_and_none_is_lost(shop_home: Settings):
+def test_the_latest_moment_is_shown_and_earlier_ones_are_kept(shop_home: Settings):
     run(shop_home, "kpi", "compute", *AS_OF)
     run(shop_home, "kpi", "compute", "--as-of", "2026-11-05")
     assert orjson.loads(run(shop_home, "kpi", "--json").stdout)["as_of"] == "2026-11-10T00:00:00Z"
     assert len(list(shop_home.kpis_path.iterdir())) == 2
 
 
-def test_fairness_is_read_and_ends_with_four_where_a_guardrail_is_not_surely_kept(shop_home: Settings):
+def test_fairness_exits_with_4_if_a_guardrail_is_not_clearly_met(shop_home: Settings):
     plain = run(shop_home, "fairness", "read", *AS_OF)
     assert plain.exit_code == 0
     assert "The catalogue declares no guardrail" in plain.stdout

@@ -27,7 +27,7 @@ from training.registry.tracking import ModelRun, TrainingData, track_model
 
 @pytest.fixture
 def run(model_home: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
-    """Runs a command in the home; gives what it wrote to stdout."""
+    """Runs a command in the home and returns its stdout."""
     monkeypatch.setenv("NEXTBEST_MLRUNS", str(model_home.mlruns))
     app = typer.Typer()
     app.add_typer(model.app)
@@ -68,7 +68,7 @@ def test_list_promote_and_rollback(run, model_home: Settings):
     assert "yes" in people
     assert "100.00" in people
     assert "+7.50 ±2.50" in people
-    assert "silence" not in people  # nothing was compared with it
+    assert "silence" not in people  # it was not compared with anything
 
 
 @pytest.mark.usefixtures("registered")
@@ -80,7 +80,7 @@ def test_force_and_reason_belong_together(run):
     assert orjson.loads(run("model", "promote", "--force", "--reason", "because", "--json"))["is_forced"]
 
 
-def test_with_nothing_registered_every_command_says_what_to_run(run):
+def test_without_a_registered_model_every_command_says_what_to_run(run):
     assert "no model is registered; run `nextbest model train`" in run("model", "list")
     assert orjson.loads(run("model", "list", "--json")) == []
     with pytest.raises(ModelUnavailableError, match="run `nextbest model train`"):
@@ -89,7 +89,7 @@ def test_with_nothing_registered_every_command_says_what_to_run(run):
         run("model", "rollback")
 
 
-def test_mlflows_page_needs_something_to_show_and_a_free_port(model_home: Settings, tmp_path: Path, run):
+def test_the_mlflow_page_needs_a_registered_model_and_a_free_port(model_home: Settings, tmp_path: Path, run):
     (model_home.mlruns / "mlflow.db").unlink()
     with pytest.raises(InvalidInputError, match="run `nextbest model train`"):
         run("mlflow", "ui")
@@ -102,7 +102,7 @@ def test_mlflows_page_needs_something_to_show_and_a_free_port(model_home: Settin
 
 
 @pytest.mark.usefixtures("registered")
-def test_mlflows_page_shows_the_registered_models_and_serves_the_champion(model_home: Settings, run):
+def test_the_mlflow_page_shows_the_registered_models_and_serves_the_champion(model_home: Settings, run):
     """A tracking server gives the same champion as the file behind it."""
     run("model", "promote", "1")
     with socket.socket() as probe:
@@ -131,6 +131,6 @@ def answer_of(url: str, page: subprocess.Popen[bytes]) -> bytes:
             with urllib.request.urlopen(url, timeout=10) as answer:
                 return answer.read()
         except (urllib.error.URLError, ConnectionError):
-            assert page.poll() is None, "the page ended"
+            assert page.poll() is None, "the server of the page ended"
             assert time.monotonic() < deadline, "the page did not come up"
             time.sleep(0.2)

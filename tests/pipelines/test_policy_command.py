@@ -1,4 +1,4 @@
-"""`nextbest policy evaluate` from a shell: a folder in, numbers and a file of choices out, and what it refuses."""
+"""`nextbest policy evaluate` from a shell: a folder in, estimates and a file of choices out, and refused input."""
 
 import re
 import shutil
@@ -75,7 +75,7 @@ def run(mail_home: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[..., s
 
 
 @pytest.mark.usefixtures("champion")
-def test_it_values_the_policy_and_writes_every_choice(run, folder: Path, tmp_path: Path):
+def test_the_command_values_the_policy_and_writes_every_choice(run, folder: Path, tmp_path: Path):
     out = tmp_path / "new" / "chosen.parquet"
     found = orjson.loads(run("--log", folder, "--out", out, "--reward", "net_revenue", "--cap", "50.00", "--json"))
     assert (found["model_version"], found["reward"], found["unit"], found["cap"]) == ("1", "net_revenue", "EUR", 50.0)
@@ -94,7 +94,7 @@ def test_it_values_the_policy_and_writes_every_choice(run, folder: Path, tmp_pat
 
 
 @pytest.mark.usefixtures("champion")
-def test_people_get_tables(run, folder: Path):
+def test_the_text_output_has_tables(run, folder: Path):
     said = run("--log", folder)
     assert "net_revenue per decision (EUR), model 1, 1,600 decisions of 200 customers" in said.replace("\n", "")
     for words in ("doubly robust", "greedy less silence", "weighted", "best single message", "not permitted"):
@@ -102,12 +102,12 @@ def test_people_get_tables(run, folder: Path):
 
 
 @pytest.mark.usefixtures("champion")
-def test_a_named_version_is_judged_in_place_of_the_champion(run, folder: Path, mail_home: Settings, value_bundle):
+def test_a_named_version_is_evaluated_instead_of_the_champion(run, folder: Path, mail_home: Settings, value_bundle):
     offers = (
         mail_home.catalogue_path / "offers.yaml"
     )  # a service message competes at its declared value, not the model's
     offers.write_text(offers.read_text(encoding="utf-8").replace("value: 0.10", "value: 0"), encoding="utf-8")
-    shy = value_bundle(load_catalogue(mail_home.catalogue_path), shift=-5_000.0)  # every message does harm
+    shy = value_bundle(load_catalogue(mail_home.catalogue_path), shift=-5_000.0)  # every message has a negative effect
     track_model(mail_home, shy, ModelRun(parameters={}, metrics={}, data=TrainingData(name="log", digest="ab")))
     found = orjson.loads(run("--log", folder, "--model", "2", "--json"))
     assert found["model_version"] == "2"
@@ -117,14 +117,14 @@ def test_a_named_version_is_judged_in_place_of_the_champion(run, folder: Path, m
 
 
 @pytest.mark.usefixtures("champion")
-def test_without_support_there_is_a_reason_and_no_number(run, folder: Path, tmp_path: Path):
+def test_without_support_the_command_gives_a_reason_and_no_estimate(run, folder: Path, tmp_path: Path):
     decisions = pl.read_parquet(folder / "decisions.parquet")
     decisions.with_columns(action_probability=pl.lit(None, pl.Float64)).write_parquet(folder / "decisions.parquet")
     out = tmp_path / "chosen.parquet"
     with pytest.raises(InsufficientDataError, match="got 1,600 of 1,600 without") as caught:
         run("--log", folder, "--out", out, "--json")
     assert exit_code(caught.value) == 3
-    assert pl.read_parquet(out).height == 1600  # what would be chosen is known all the same
+    assert pl.read_parquet(out).height == 1600  # the choices are written all the same
 
 
 @pytest.mark.usefixtures("champion")
@@ -143,14 +143,14 @@ def test_wrong_options_are_refused(run, folder: Path, arguments, error, words):
 
 
 @pytest.mark.usefixtures("champion")
-def test_an_out_that_cannot_be_written_is_refused_first(run, folder: Path, tmp_path: Path):
+def test_an_unwritable_output_is_refused_first(run, folder: Path, tmp_path: Path):
     (tmp_path / "file").touch()
     with pytest.raises(InvalidInputError, match="--out must be writable"):
         run("--log", folder, "--out", tmp_path / "file" / "chosen.parquet")
 
 
 @pytest.mark.usefixtures("champion")
-def test_folders_that_hold_no_log_are_refused(run, folder: Path, tmp_path: Path):
+def test_folders_without_a_log_are_refused(run, folder: Path, tmp_path: Path):
     with pytest.raises(InvalidInputError, match="--log must be a folder of canonical tables"):
         run("--log", tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
@@ -162,14 +162,14 @@ def test_folders_that_hold_no_log_are_refused(run, folder: Path, tmp_path: Path)
 
 
 @pytest.mark.usefixtures("champion")
-def test_a_file_cut_short_is_refused(run, folder: Path):
+def test_a_truncated_file_is_refused(run, folder: Path):
     path = folder / "decisions.parquet"
     path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(InvalidInputError, match="decisions"):
         run("--log", folder)
 
 
-def test_without_a_model_it_says_what_to_run(run, folder: Path):
+def test_without_a_model_the_command_says_what_to_run(run, folder: Path):
     with pytest.raises(ModelUnavailableError, match="`nextbest model train` and `nextbest model promote`"):
         run("--log", folder)
 
@@ -183,7 +183,7 @@ def test_a_model_that_does_not_fit_the_catalogue_is_refused(run, folder: Path, m
 
 
 @pytest.mark.usefixtures("champion")
-def test_csv_works_as_parquet_does(run, folder: Path, tmp_path: Path):
+def test_csv_works_like_parquet(run, folder: Path, tmp_path: Path):
     csv = tmp_path / "csv"
     csv.mkdir()
     for path in folder.iterdir():

@@ -37,7 +37,7 @@ NOW = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)
 
 
 def make_bundle(catalogue: Catalogue, *, schema: str | None = None, seed: int = 3) -> ModelBundle:
-    """A booster that really looks at customer and message columns, in the shop's own money."""
+    """A booster that really uses customer and message columns, with values in the shop's currency."""
     features = feature_schema(catalogue)
     coding = MessageCoding(
         offer_kinds=catalogue.offer_kinds,
@@ -78,7 +78,7 @@ def make_bundle(catalogue: Catalogue, *, schema: str | None = None, seed: int = 
 
 @dataclass(slots=True)
 class Registry:
-    """Stands where the model registry stands: names the champion's folder, or says that there is none."""
+    """Replaces the model registry: names the champion's folder, or says that there is none."""
 
     folder: Path
     champion: SimpleNamespace | None = None
@@ -111,7 +111,7 @@ def make_customer(customer_id: str, **changes: object) -> Customer:
 
 @dataclass(slots=True)
 class Store:
-    """Puts customers into Redis as materialisation does."""
+    """Writes customers to Redis as materialisation does."""
 
     client: redis.Redis
     catalogue: Catalogue
@@ -208,7 +208,7 @@ exploration: {epsilon: 0.0, min_probability: 0.0}
 
 
 def amend_catalogue(settings: Settings, text: str) -> None:
-    """Replace whole sections of the shop's catalogue by those of a YAML text; null removes one."""
+    """Replace whole sections of the shop's catalogue with those of a YAML text; null removes a section."""
     import yaml
 
     path = settings.catalogue_path / "catalogue.yaml"
@@ -229,7 +229,7 @@ def amend_offers(settings: Settings, text: str) -> None:
 
 @pytest.fixture
 def serve(settings: Settings, registry: Registry, clock: Clock, store: Store) -> Iterator[Callable[..., TestClient]]:
-    """A server on the shop with other sections: without tests and chance, so that the best message always wins."""
+    """A server on an amended shop without experiments and exploration, so that the best message always wins."""
     with ExitStack() as stack:
 
         def start(sections: str = "", offers: str = "", **changes: object) -> TestClient:
@@ -245,7 +245,7 @@ def serve(settings: Settings, registry: Registry, clock: Clock, store: Store) ->
 
 @pytest.fixture
 def round_trips() -> Callable[[TestClient], AbstractContextManager[list[int]]]:
-    """Counts what a server sends to Redis while something is asked: one number of commands per round trip."""
+    """Counts the commands a server sends to Redis during requests, per round trip."""
 
     @contextmanager
     def count(client: TestClient) -> Iterator[list[int]]:
@@ -254,7 +254,7 @@ def round_trips() -> Callable[[TestClient], AbstractContextManager[list[int]]]:
         send, trips = link.send, list[int]()
 
         def counted(commands: Any) -> Any:
-            if commands[0][0] != "PING":  # the supervisor's sign of life is no part of an ask
+            if commands[0][0] != "PING":  # the supervisor's heartbeat is not part of a request
                 trips.append(len(commands))
             return send(commands)
 
@@ -269,7 +269,7 @@ def round_trips() -> Callable[[TestClient], AbstractContextManager[list[int]]]:
 
 @dataclass(slots=True)
 class OwnRedis:
-    """A real server that a test may freeze and kill."""
+    """A real Redis that a test may freeze and kill."""
 
     folder: Path
     process: subprocess.Popen[bytes] | None = None

@@ -1,4 +1,4 @@
-"""Auditing logged probabilities: honest logs pass, planted lies are found, and the chance of either is known."""
+"""Audits of logged probabilities: honest logs pass, planted errors are found, and both error rates are known."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -61,8 +61,8 @@ def test_an_honest_log_passes_under_any_seed(audited_home, seed: str) -> None:
     assert audited(audited_home, replace(SMALL, seed=seed)).passes
 
 
-def test_a_wrong_probability_is_found_wherever_the_policy_is_at_hand(decided_home) -> None:
-    """Exact: the power is 1, however small the lie and however many draws."""
+def test_a_wrong_probability_is_found_if_the_policy_is_available(decided_home) -> None:
+    """Exact: the power is 1, however small the error and whatever the number of draws."""
 
     def lie(decision: Decision) -> Decision:
         evaluated = tuple(one._replace(probability=one.probability * 1.0001) for one in decision.evaluated)
@@ -77,7 +77,7 @@ def test_a_wrong_probability_is_found_wherever_the_policy_is_at_hand(decided_hom
     assert one.logged == pytest.approx(1.0001 * (one.recomputed or 0.0))
 
 
-def test_a_wrong_probability_of_the_choice_or_of_a_position_is_found(decided_home) -> None:
+def test_a_wrong_probability_of_the_choice_or_a_position_is_found(decided_home) -> None:
     decided_home.decide(range(2), change_decision=lambda decision: replace(decision, action_probability=0.4321))
 
     def lie(decision: Decision) -> Decision:
@@ -89,7 +89,7 @@ def test_a_wrong_probability_of_the_choice_or_of_a_position_is_found(decided_hom
     assert [one.logged for one in wrong if one.message_key.startswith("2: ")] == [0.1234]
 
 
-def test_a_draw_that_somebody_picked_is_found(decided_home, with_uniform) -> None:
+def test_a_manipulated_draw_is_found(decided_home, with_uniform) -> None:
     decided_home.decide(range(30))
     decided_home.decide(range(30, 31), change_inputs=with_uniform(0.5))
     report = audited(decided_home, replace(SMALL, draws=1))
@@ -97,7 +97,7 @@ def test_a_draw_that_somebody_picked_is_found(decided_home, with_uniform) -> Non
 
 
 def test_a_log_whose_draws_are_not_random_fails(decided_home) -> None:
-    """Every customer gets the likeliest choice; each record by itself is consistent, as its uniform is fitted."""
+    """Every customer gets the likeliest choice; each single record is consistent because its uniform is fitted."""
 
     def fitted(inputs: Inputs) -> Inputs:
         tries = [replace(inputs, uniform=tenth / 10) for tenth in range(10)]
@@ -110,8 +110,8 @@ def test_a_log_whose_draws_are_not_random_fails(decided_home) -> None:
     assert "draws are uniform" in failing(report)
 
 
-def test_an_engine_that_does_not_draw_as_it_says_fails(audited_home) -> None:
-    """It explores half as often as it logs: 1 in 20 in place of 1 in 10."""
+def test_an_engine_that_draws_with_other_probabilities_than_it_logs_fails(audited_home) -> None:
+    """It explores half as often as it logs: 1 in 20 instead of 1 in 10."""
 
     def shy(policy: Policy, inputs: Inputs, decision_id: str) -> Decision:
         said = decide(policy, inputs, decision_id)
@@ -123,7 +123,7 @@ def test_an_engine_that_does_not_draw_as_it_says_fails(audited_home) -> None:
     assert "frequency, all" in failing(report)
 
 
-def test_what_was_logged_as_impossible_and_happens_fails(audited_home) -> None:
+def test_a_choice_logged_with_probability_0_fails(audited_home) -> None:
     def odd(policy: Policy, inputs: Inputs, decision_id: str) -> Decision:
         return replace(decide(policy, inputs, decision_id), message_key="no/such/message")
 
@@ -147,7 +147,7 @@ def test_a_log_without_decisions_says_so(decided_home, shop) -> None:
         audited(decided_home)
 
 
-def test_the_command_tells_people_and_programs(decided_home, run) -> None:
+def test_the_command_reports_as_text_and_json(decided_home, run) -> None:
     decided_home.decide(range(20))
     code, said = run("--decisions", 20, "--draws", 20, "--json")
     found = orjson.loads(said)
@@ -161,7 +161,7 @@ def test_the_command_tells_people_and_programs(decided_home, run) -> None:
     assert "dec_0000020: its draw does not match its request key" in said
 
 
-# known truth: the statistics by themselves
+# known truth: the statistics on their own
 
 
 def multinomial_test(rng: np.random.Generator, said: list[float], real: list[float], decisions: int) -> FrequencyTest:
@@ -176,7 +176,7 @@ def multinomial_test(rng: np.random.Generator, said: list[float], real: list[flo
 RARE = [0.97, 0.01, 0.01, 0.005, 0.005]
 
 
-def test_the_statistic_has_the_moments_that_are_claimed() -> None:
+def test_the_statistic_has_the_stated_mean_and_variance() -> None:
     rng = np.random.default_rng(5)
     ones = [multinomial_test(rng, RARE, RARE, 1) for _ in range(4_000)]
     assert np.mean([one.statistic for one in ones]) == pytest.approx(ones[0].mean, rel=0.05)
@@ -184,16 +184,16 @@ def test_the_statistic_has_the_moments_that_are_claimed() -> None:
 
 
 def test_false_alarms_are_as_rare_as_stated() -> None:
-    """400 honest audits with rare choices, 60 decisions each: about 1 % at the 1 % level, and none far beyond."""
+    """400 honest audits with rare choices, 60 decisions each: about 1 % fail at the 1 % level, and none by far."""
     rng = np.random.default_rng(11)
     values = np.array([multinomial_test(rng, RARE, RARE, 60).p_value() for _ in range(400)])
     assert (values < 0.01).mean() <= 0.03
     assert (values < 0.0001).sum() == 0
-    assert 0.4 < values.mean() < 0.75  # two tests in one, each at half the level
+    assert 0.4 < values.mean() < 0.75  # two tests combined, each at half the level
 
 
 def test_a_probability_that_is_off_by_a_quarter_is_found_with_high_power() -> None:
-    """Logged 0.10, drawn 0.125: with 60 decisions and 60 draws, the power is above 95 % at the 0.1 % level."""
+    """Logged 0.10, drawn with 0.125: with 60 decisions and 60 draws, power is above 95 % at the 0.1 % level."""
     rng = np.random.default_rng(13)
     said, real = [0.9, 0.1], [0.875, 0.125]
     found = [multinomial_test(rng, said, real, 60).p_value() < 0.001 for _ in range(100)]
@@ -211,7 +211,7 @@ def test_places_are_uniform_for_honest_choices_and_low_for_greedy_ones() -> None
     assert max(greedy) < 0.9
 
 
-def test_the_shift_that_may_go_unseen_is_stated_rightly() -> None:
+def test_the_stated_detectable_shift_is_right() -> None:
     assert detectable_shift(0, false_alarm=0.01) == 1.0
     assert detectable_shift(100, false_alarm=0.01) > detectable_shift(1_000, false_alarm=0.01)
     rng, count = np.random.default_rng(17), 500
@@ -221,7 +221,7 @@ def test_the_shift_that_may_go_unseen_is_stated_rightly() -> None:
     assert uniformity([]) == FrequencyTest().p_value() == 1.0
 
 
-def test_a_sample_is_random_and_the_seed_s_alone(audited_home) -> None:
+def test_a_sample_depends_on_the_seed_only(audited_home) -> None:
     one, same, other = (
         audited(audited_home, AuditPlan(decisions=10, draws=2, seed=seed)).document() for seed in ("x", "x", "y")
     )

@@ -1,4 +1,4 @@
-"""Replaying the log: the same answers bit for bit, and whatever is not the same is told field by field."""
+"""Replaying the log gives the same decisions bit for bit; every difference is reported by field."""
 
 import shutil
 import time
@@ -33,7 +33,7 @@ def replayed(home, plan: ReplayPlan = ReplayPlan()) -> ReplayReport:  # noqa: B0
 
 
 def rewrite(log: EventLog, change: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
-    """What somebody with a hand on the files can do."""
+    """Change rows as somebody with access to the files could."""
     write_deltalake(log.path / DECISIONS.name, change(log.read(DECISIONS)), mode="overwrite")
 
 
@@ -57,14 +57,14 @@ def run(decided_home) -> Callable[..., tuple[int, str]]:
     return call
 
 
-def test_decisions_come_out_bit_for_bit_as_logged(decided_home) -> None:
+def test_logged_decisions_replay_bit_for_bit(decided_home) -> None:
     decisions = decided_home.decide(range(60))
     report = replayed(decided_home)
     assert (report.same, report.changed, report.absent) == (60, [], {})
     assert report.positions == sum(len(one.further) for one in decisions) > 0
 
 
-def test_an_imported_log_is_counted_and_passed_over(decided_home, shop) -> None:
+def test_an_imported_log_is_counted_and_skipped(decided_home, shop) -> None:
     decided_home.decide(range(3))
     decided_home.log.append(DECISIONS, shop.decisions.head(9))
     report = replayed(decided_home)
@@ -82,7 +82,7 @@ def test_an_imported_log_is_counted_and_passed_over(decided_home, shop) -> None:
         (lambda record: record["inputs"].update(expected_values=[0.0]), "record"),
     ],
 )
-def test_a_record_that_was_tampered_with_comes_out_otherwise(decided_home, tamper, field: str | None) -> None:
+def test_a_tampered_record_is_reported(decided_home, tamper, field: str | None) -> None:
     decided_home.decide(range(6))
     row = decided_home.log.read(DECISIONS).row(by_predicate=pl.col("decision_id") == "dec_0000004", named=True)
     record = orjson.loads(row["record"])
@@ -90,7 +90,7 @@ def test_a_record_that_was_tampered_with_comes_out_otherwise(decided_home, tampe
     rewrite(decided_home.log, altered("dec_0000004", "record", orjson.dumps(record).decode()))
     report = replayed(decided_home)
     assert report.same + len(report.changed) == 6
-    if field is not None:  # another draw may well choose the same
+    if field is not None:  # another draw may choose the same message
         (changed,) = report.changed
         assert changed.decision_id == "dec_0000004"
         assert any(one.field.startswith(field) for one in changed.differences)
@@ -103,14 +103,14 @@ def test_a_record_that_was_tampered_with_comes_out_otherwise(decided_home, tampe
         ("arms", '{"test": "a"}'), ("decided_at", datetime(2020, 1, 1, tzinfo=UTC)),
     ],
 )  # fmt: skip
-def test_a_column_that_does_not_say_what_the_record_says_is_told(decided_home, column: str, value: object) -> None:
+def test_a_column_that_contradicts_the_record_is_reported(decided_home, column: str, value: object) -> None:
     decided_home.decide(range(6))
     rewrite(decided_home.log, altered("dec_0000003", column, value))
     (changed,) = replayed(decided_home).changed
     assert [one.field for one in changed.differences] == [f"column {column}"]
 
 
-def test_a_position_that_does_not_say_what_the_slate_says_is_told(decided_home) -> None:
+def test_a_position_that_contradicts_the_slate_is_reported(decided_home) -> None:
     decided_home.decide(range(6))
     rewrite(decided_home.log, altered("dec_0000003-2", "action_probability", 0.77))
     report = replayed(decided_home)
@@ -118,7 +118,7 @@ def test_a_position_that_does_not_say_what_the_slate_says_is_told(decided_home) 
     assert report.positions == 2
 
 
-def test_an_engine_that_changed_its_mind_fails(decided_home, monkeypatch: pytest.MonkeyPatch, run) -> None:
+def test_an_engine_that_decides_differently_now_fails(decided_home, monkeypatch: pytest.MonkeyPatch, run) -> None:
     decided_home.decide(range(20))
     monkeypatch.setattr("decisioning.choice.position.best_of", lambda _: 0)  # a release that always prefers silence
     report = replayed(decided_home)
@@ -128,13 +128,13 @@ def test_an_engine_that_changed_its_mind_fails(decided_home, monkeypatch: pytest
     assert (code, orjson.loads(said)["is_same"]) == (1, False)
 
 
-def test_old_decisions_are_replayed_with_the_policy_of_their_time(decided_home) -> None:
+def test_old_decisions_replay_with_the_policy_of_their_time(decided_home) -> None:
     decided_home.decide(range(10))
     path = next(decided_home.settings.catalogue_path.glob("*.yaml"))
     path.write_text(path.read_text().replace("cost: 0.01", "cost: 0.02"))
     newer = Policy(load_catalogue(decided_home.settings.catalogue_path), decided_home.settings.policy_seed)
     assert newer.version != decided_home.policy.version
-    assert replayed(decided_home).same == 10  # what is in force now does not matter
+    assert replayed(decided_home).same == 10  # the catalogue in force now does not matter
     later = replace(decided_home, policy=newer)
     later.decide(range(10, 15))
     report = replayed(decided_home)
@@ -143,8 +143,8 @@ def test_old_decisions_are_replayed_with_the_policy_of_their_time(decided_home) 
     assert replayed(decided_home).same == 15
 
 
-def test_decisions_under_ranges_that_were_kept_are_replayed_under_them(decided_home) -> None:
-    """The files alone would lay the arms out anew; the ledger beside them, and its copy, say who is where."""
+def test_decisions_replay_under_the_ranges_of_their_time(decided_home) -> None:
+    """The files alone would assign the arms afresh; the ledger beside them, and its copy, keep the assignment."""
     folder = decided_home.settings.catalogue_path
     settle(folder, datetime(2026, 11, 1, tzinfo=UTC))
     path = folder / "catalogue.yaml"
@@ -159,7 +159,7 @@ def test_decisions_under_ranges_that_were_kept_are_replayed_under_them(decided_h
     assert replayed(decided_home).absent == {"damaged": 40}
 
 
-def test_a_policy_that_is_gone_is_said_and_counted(decided_home, run) -> None:
+def test_a_missing_policy_is_named_and_counted(decided_home, run) -> None:
     decided_home.decide(range(4))
     copy = decided_home.settings.catalogues_path / decided_home.policy.catalogue.version
     path = next(copy.glob("*.yaml"))
@@ -172,14 +172,14 @@ def test_a_policy_that_is_gone_is_said_and_counted(decided_home, run) -> None:
     assert "without its policy: never kept" in said
 
 
-def test_another_release_must_replay_its_own(decided_home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_release_replays_its_own_records(decided_home, monkeypatch: pytest.MonkeyPatch) -> None:
     decided_home.decide(range(4))
     monkeypatch.setattr(policy_archive, "BEHAVIOUR_VERSION", "another")
     assert replayed(decided_home).absent == {Absence.OTHER_BEHAVIOUR.value: 4}
 
 
-def test_decisions_of_an_earlier_behaviour_are_counted_and_never_called_changed(decided_home) -> None:
-    """What this release would decide otherwise from the same record was not touched by anybody."""
+def test_decisions_of_an_earlier_behaviour_version_are_counted_and_never_reported_as_changed(decided_home) -> None:
+    """A different decision by this release does not mean that somebody changed the record."""
     decided_home.decide(range(4))
     note = decided_home.settings.catalogues_path / POLICIES / f"{decided_home.policy.version}.json"
     note.write_bytes(orjson.dumps(orjson.loads(note.read_bytes()) | {"behaviour": "3"}))
@@ -188,7 +188,7 @@ def test_decisions_of_an_earlier_behaviour_are_counted_and_never_called_changed(
     assert (report.absent, report.same, report.changed) == ({Absence.OTHER_BEHAVIOUR.value: 4}, 0, [])
 
 
-def test_one_decision_or_some_can_be_asked_for(decided_home) -> None:
+def test_one_decision_or_a_sample_can_be_replayed(decided_home) -> None:
     decided_home.decide(range(12))
     moment = decided_home.log.read(DECISIONS)["decided_at"].max()
     assert isinstance(moment, datetime)
@@ -199,7 +199,7 @@ def test_one_decision_or_some_can_be_asked_for(decided_home) -> None:
         replayed(decided_home, ReplayPlan(decision_id="dec_9"))
 
 
-def test_the_command_tells_people_and_programs(decided_home, run) -> None:
+def test_the_command_reports_as_text_and_json(decided_home, run) -> None:
     decided_home.decide(range(8))
     code, said = run("replay", "--json")
     found = orjson.loads(said)
@@ -216,14 +216,14 @@ def test_the_command_tells_people_and_programs(decided_home, run) -> None:
 
 
 def test_thousands_are_replayed_in_seconds(audited_home) -> None:
-    started = time.process_time()  # of this process alone: others may be busy
+    started = time.process_time()  # time of this process only; others may be busy
     report = replay_log(audited_home.log, LoggedDecisions(audited_home.settings), ReplayPlan())
     rate = report.replayed / (time.process_time() - started)
     assert report.same == 1_000
     assert rate > 100, f"{rate:.0f} decisions a second"
 
 
-def test_a_policy_is_kept_once_and_only_as_it_is(decided_home, tmp_path: Path) -> None:
+def test_a_policy_is_archived_once_and_unchanged(decided_home, tmp_path: Path) -> None:
     archive, folder = decided_home.archive, decided_home.settings.catalogue_path
     before = sorted(path.name for path in archive.path.iterdir())
     assert before == sorted([decided_home.policy.catalogue.version, "policies"])
@@ -232,14 +232,14 @@ def test_a_policy_is_kept_once_and_only_as_it_is(decided_home, tmp_path: Path) -
     other = PolicyArchive(tmp_path / "other")
     path = next(folder.glob("*.yaml"))
     path.write_text(path.read_text().replace("cost: 0.01", "cost: 0.02"))
-    other.keep(folder, decided_home.policy)  # the files moved on meanwhile: a wrong copy is worse than none
+    other.keep(folder, decided_home.policy)  # the files have changed since: a wrong copy is worse than none
     assert other.policy(decided_home.policy.version) is Absence.NEVER_KEPT
     path.write_text("offers: [")
     other.keep(folder, decided_home.policy)
     assert other.policy(decided_home.policy.version) is Absence.NEVER_KEPT
 
 
-def test_a_full_disk_is_said(decided_home, tmp_path: Path) -> None:
+def test_a_full_disk_is_reported(decided_home, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(LogUnavailableError, match="catalogue copies must be writable"):
         PolicyArchive(tmp_path / "file").keep(decided_home.settings.catalogue_path, decided_home.policy)
@@ -265,14 +265,14 @@ def test_the_log_is_verified_from_the_command_line(decided_home, run, tmp_path: 
         run("log", "verify", "--head", tmp_path / "none.json")
 
 
-def test_heads_that_were_noted_show_a_cut_tail(decided_home, run, tmp_path: Path) -> None:
+def test_noted_heads_reveal_a_truncated_chain(decided_home, run, tmp_path: Path) -> None:
     decided_home.decide(range(8))
     heads = tmp_path / "heads.json"
     assert run("log", "verify", "--note", heads)[0] == 0
     assert run("log", "verify", "--head", heads)[0] == 0
     for table in ("decisions", "audit_chain"):
         shutil.rmtree(decided_home.log.path / table)
-    decided_home.decide(range(8))  # the same decisions, made up anew: their chain is sound, and another one
+    decided_home.decide(range(8))  # the same decisions chained again: a valid chain, but a different one
     assert run("log", "verify")[0] == 0
     code, said = run("log", "verify", "--head", heads)
     assert code == 1

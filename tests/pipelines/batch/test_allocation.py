@@ -1,4 +1,4 @@
-"""The best plan for everybody: against brute force, against finite differences, and honest where it is impossible."""
+"""The optimal allocation: compared with brute force and finite differences, and clear if it is infeasible."""
 
 import ctypes
 from collections.abc import Sequence
@@ -44,7 +44,7 @@ def keeps(plan: Sequence[int], constraints: Sequence[Constraint]) -> bool:
 
 
 def best_by_trying(net: Sequence[Sequence[float | None]], constraints: Sequence[Constraint]) -> float | None:
-    """The best value over every plan there is; None where none keeps the constraints."""
+    """The best value over all plans; None if no plan meets the constraints."""
     ways = [[NOBODY, *(place for place, value in enumerate(row) if value is not None)] for row in net]
     values = [
         sum(net[customer][message] or 0.0 for customer, message in enumerate(plan) if message != NOBODY)
@@ -76,7 +76,7 @@ cases = st.lists(st.lists(values, min_size=3, max_size=3), min_size=1, max_size=
     least=st.integers(0, 2),
     share=st.sampled_from([0.0, 0.3, 0.5]),
 )
-def test_small_plans_are_the_best_there_is(
+def test_small_plans_are_optimal(
     net: list[list[float | None]], capacity: int, budget: int, costs: list[int], least: int, share: float
 ) -> None:
     constraints = [
@@ -87,7 +87,7 @@ def test_small_plans_are_the_best_there_is(
     ]
     best = best_by_trying(net, constraints)
 
-    if best is None:  # what is impossible for whole messages may be possible for halves of them
+    if best is None:  # a problem infeasible for whole messages may be feasible for fractions
         with pytest.raises((InvalidInputError, allocation.UnavailableError)):
             allocate(choices_of(net), constraints)
         return
@@ -121,7 +121,7 @@ RULES = (
 
 @pytest.mark.parametrize("name", ["calls", "budget", "sixth"])
 def test_a_shadow_price_is_what_one_more_unit_is_worth(name: str) -> None:
-    """The value of the relaxation is concave in every bound: the price lies between what one less and one more does."""
+    """The relaxation is concave in every bound, so the price lies between the effects of one less and one more."""
     choices = crowd()
     price = allocate(choices, RULES).prices_minor[name]
 
@@ -144,14 +144,14 @@ def test_a_shadow_price_is_what_one_more_unit_is_worth(name: str) -> None:
     assert price != 0
 
 
-def test_what_is_not_scarce_has_no_price() -> None:
+def test_a_limit_that_does_not_bind_has_no_price() -> None:
     plan = allocate(crowd(), [at_most("plenty", of(8, 0), 10_000), at_least("little", of(8, 1), 1)])
 
     assert plan.prices_minor == {"plenty": 0.0, "little": 0.0}
 
 
-def test_everybody_gets_what_is_worth_most_to_them_after_prices() -> None:
-    """The prices alone explain the plan: at them, nobody would rather have something else."""
+def test_every_customer_gets_the_message_worth_most_after_prices() -> None:
+    """The prices alone explain the plan: at these prices no other message is worth more."""
     choices = crowd()
     plan = allocate(choices, RULES)
     paid = sum(plan.prices_minor[one.name] * one.units for one in RULES)
@@ -160,10 +160,10 @@ def test_everybody_gets_what_is_worth_most_to_them_after_prices() -> None:
     worth[choices.customers, choices.messages] = choices.net_minor - np.asarray(paid)[choices.messages]
     happy = worth[np.arange(choices.customer_count), plan.chosen % 9] >= worth.max(axis=1) - 1e-6
 
-    assert happy.mean() > 0.99  # all but those whom a whole message had to be taken from
+    assert happy.mean() > 0.99  # except customers affected by rounding to whole messages
 
 
-def test_nobody_is_allotted_what_loses_money_unless_a_minimum_asks_for_it() -> None:
+def test_no_message_that_loses_money_is_allocated_unless_a_minimum_requires_it() -> None:
     choices = choices_of([[-5.0], [-7.0], [-1.0]])
 
     assert allocate(choices, []).chosen.tolist() == [NOBODY] * 3
@@ -173,7 +173,7 @@ def test_nobody_is_allotted_what_loses_money_unless_a_minimum_asks_for_it() -> N
     assert -7 <= plan.prices_minor["gala"] <= -5
 
 
-def test_a_minimum_above_those_who_may_have_it_is_told_with_the_number() -> None:
+def test_a_minimum_above_the_number_of_permitted_customers_is_reported_with_that_number() -> None:
     choices = choices_of([[1.0, 1.0]] * 5 + [[None, 1.0]] * 3)
 
     with pytest.raises(InvalidInputError, match=r"at least 10,000 of gala is impossible: 5 are permitted"):
@@ -182,8 +182,8 @@ def test_a_minimum_above_those_who_may_have_it_is_told_with_the_number() -> None
         allocate(choices, [replace(at_least("gala", [1, 0], 3), most=2.0)])
 
 
-def test_minimums_that_only_together_are_impossible_are_named_with_what_is_missing() -> None:
-    """Eight customers, six of each wanted: four short, whichever of the two gives way."""
+def test_jointly_infeasible_minimums_are_named_with_the_shortfall() -> None:
+    """Eight customers, six wanted for each of two minimums: four too few, whichever is relaxed."""
     choices = choices_of([[1.0, 1.0]] * 8)
 
     with pytest.raises(InvalidInputError, match=r"together.* falls short by 4") as error:
@@ -191,14 +191,14 @@ def test_minimums_that_only_together_are_impossible_are_named_with_what_is_missi
     assert "nothing was decided" in str(error.value)
 
 
-def test_a_minimum_that_a_limit_forbids_is_named() -> None:
+def test_a_minimum_that_a_limit_makes_infeasible_is_named() -> None:
     choices = choices_of([[1.0]] * 8)
 
     with pytest.raises(InvalidInputError, match=r"at least 6 of gala falls short by 3"):
         allocate(choices, [at_least("gala", [1], 6), at_most("calls", [1], 3)])
 
 
-def test_a_soft_minimum_gives_way_as_far_as_it_must_and_says_so() -> None:
+def test_a_soft_minimum_is_relaxed_as_little_as_possible_and_reported() -> None:
     choices = choices_of([[-1.0, 5.0]] * 4 + [[None, 5.0]] * 6)
 
     plan = allocate(choices, [at_least("service", [1, 0], 7, is_soft=True), at_least("other", [0, 1], 5)])
@@ -207,12 +207,12 @@ def test_a_soft_minimum_gives_way_as_far_as_it_must_and_says_so() -> None:
     assert plan.chosen.tolist().count(0) == 4
 
 
-def test_limits_that_are_passed_already_are_told() -> None:
+def test_limits_already_exceeded_are_reported() -> None:
     with pytest.raises(InvalidInputError, match="room for what is sent already"):
         allocate(choices_of([[1.0]]), [at_most("calls", [1], -2)])
 
 
-def test_nobody_and_nothing_to_choose_is_an_empty_plan() -> None:
+def test_without_customers_or_messages_the_plan_is_empty() -> None:
     nothing = choices_of([[None], [None]])
 
     plan = allocate(nothing, [at_most("calls", [1], 3)])
@@ -222,8 +222,10 @@ def test_nobody_and_nothing_to_choose_is_an_empty_plan() -> None:
         allocate(nothing, [at_least("gala", [1], 1)])
 
 
-def test_where_halves_would_be_best_the_plan_is_whole_and_proven(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A budget that no whole number of letters uses up, so the relaxation splits customers."""
+def test_if_the_relaxation_is_fractional_the_plan_is_integral_and_proven_optimal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A budget that no whole number of letters uses up, so the relaxation has fractions."""
     rng = np.random.default_rng(4)
     net = [[float(value) for value in row] for row in rng.integers(50, 400, (9, 2))]
     constraints = [at_most("budget", [70.0, 45.0], 290.0), at_most("letters", [1.0, 0.0], 2.0)]
@@ -233,17 +235,19 @@ def test_where_halves_would_be_best_the_plan_is_whole_and_proven(monkeypatch: py
     assert plan.value_minor == pytest.approx(best)
     assert plan.value_minor < plan.bound_minor
 
-    monkeypatch.setattr(allocation, "_NEAREST", 0)  # a poor first plan, so that the second step has to prove the best
+    monkeypatch.setattr(
+        allocation, "_NEAREST", 0
+    )  # a poor first plan, so that the second step has to prove the optimum
     assert allocate(choices_of(net), constraints).value_minor == pytest.approx(best)
-    monkeypatch.setattr(allocation, "_MOST_OPEN", -1)  # and where that is too much, the plan says by how much
+    monkeypatch.setattr(allocation, "_MOST_OPEN", -1)  # if that takes too long, the plan states the remaining gap
     rough: Plan = allocate(choices_of(net), constraints)
     assert rough.gap_minor > 0
     assert rough.value_minor + rough.gap_minor >= best - 1e-6  # pyright: ignore[reportOptionalOperand]
     assert keeps(rough.chosen.tolist(), constraints)
 
 
-def test_the_solver_writes_nothing_into_the_result(capfd: pytest.CaptureFixture[str]) -> None:
-    """HiGHS prints past Python where it repairs a solution; `--json` must stay JSON."""
+def test_the_solver_prints_nothing_into_the_result(capfd: pytest.CaptureFixture[str]) -> None:
+    """HiGHS prints directly to stdout when it repairs a solution; `--json` must stay JSON."""
     with allocation._output_kept_clean():
         ctypes.CDLL(None).puts(b"HighsMipSolverData")
     ctypes.CDLL(None).fflush(None)

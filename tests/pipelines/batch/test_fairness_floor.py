@@ -1,4 +1,4 @@
-"""Scarce places and who gets them: the price of a floor, against trying every plan; and a planted bias, end to end."""
+"""Fairness floors for scarce places: their price compared with brute force, and a planted bias end to end."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -41,7 +41,7 @@ from training.kpis.kpi_report import KpiReading
     st.integers(1, 4),
     st.floats(0.0, 0.4),
 )
-def test_the_price_of_a_floor_is_what_trying_every_plan_gives(people, places, tolerance):
+def test_the_price_of_a_floor_equals_the_brute_force_result(people, places, tolerance):
     worth = np.array([float(value) for value, _ in people])
     is_group = np.array([flag for _, flag in people])
     places = min(places, len(people))
@@ -73,7 +73,7 @@ def test_the_least_number_of_places_is_within_tolerance_and_one_fewer_is_not(gro
     assert floor == 0 or gap(floor - 1) > -1e-9
 
 
-def test_the_interval_of_a_price_holds_the_price_of_the_whole_population():
+def test_the_interval_of_a_price_covers_the_price_for_the_whole_population():
     rng = np.random.default_rng(3)
     everybody = Claims(worth_minor=rng.normal(100.0, 30.0, 20_000), is_group=np.arange(20_000) % 4 == 0, places=2_000)
     richer = replace(everybody, worth_minor=everybody.worth_minor + np.where(everybody.is_group, 0.0, 60.0))
@@ -88,7 +88,7 @@ def test_the_interval_of_a_price_holds_the_price_of_the_whole_population():
 
 
 def price_of(claims: Claims) -> float:
-    """Without an allocation: the best of each side, the floor's number of the group."""
+    """The price without an allocation: the best of each side, with the floor's number from the group."""
     group = int(claims.is_group.sum())
     floor = least_places(group, len(claims.is_group) - group, claims.places, 0.02)
     ours = np.sort(claims.worth_minor[claims.is_group])[::-1]
@@ -103,7 +103,7 @@ TOP, USUAL, PLACES = 80, 320, 80
 
 
 def biased_catalogue(folder: Path) -> Catalogue:
-    """The shop with 80 places on push, nothing drawn, nobody held back."""
+    """The shop with 80 places on push, without exploration and holdouts."""
     calls = Limit(limit_id="places", scope=LimitScope.CHANNEL, of="push", amount=PLACES)
     return replace(
         load_catalogue(folder), limits=(calls,), exploration=Exploration(epsilon=0.0), experiments=(), holdout=None
@@ -111,7 +111,7 @@ def biased_catalogue(folder: Path) -> Catalogue:
 
 
 def fill_biased_log(log: EventLog, policy: Policy) -> None:
-    """Real decisions, those who spend most first: they get every place, worth 100 to them and 50 to the others."""
+    """Real decisions, biggest spenders first: they get every place, worth 100 for them and 50 for the others."""
     consents = tuple(
         Consent(channel_id=channel, purpose="marketing", is_granted=True, source="signup")
         for channel in ("email", "push")
@@ -195,12 +195,12 @@ def test_places_given_by_value_are_found_and_the_floor_is_priced_from_the_decisi
     )
     floor = least_places(USUAL, TOP, PLACES, 0.02)
     assert repair.how == f"a floor on push: at least {floor} of {PLACES} places for usual"
-    assert (repair.group, repair.amount) == ("usual", floor)  # they had none
+    assert (repair.group, repair.amount) == ("usual", floor)  # the others had none
     assert repair.cost_minor == pytest.approx(floor * 50.0)
     assert 0 < repair.cost_lower < repair.cost_minor <= repair.cost_upper
 
 
-def test_who_was_refused_for_want_of_places_has_a_claim_and_who_refused_consent_has_none(biased):
+def test_a_customer_refused_for_capacity_has_a_claim_and_one_without_consent_has_none(biased):
     log, catalogue = biased
     decisions = [decision_from_record(orjson.loads(each)) for each in log.read(DECISIONS)["record"]]
     refused = decisions[-1]

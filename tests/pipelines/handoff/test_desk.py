@@ -1,4 +1,4 @@
-"""Letters and calls: each message is handed over once, with a permit."""
+"""Letters and calls: each message is handed off once, with a permit."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,7 +18,7 @@ from pipelines.handoff.desk import HandOffPlan, HandOffReport, hand_over
 from serving.http.app import create_app
 
 
-def test_a_letter_is_handed_over_once_with_what_the_mail_house_needs_and_nothing_else(house: Any) -> None:
+def test_a_letter_is_handed_off_once_with_only_the_data_the_mail_house_needs(house: Any) -> None:
     house.know("C-1", secret="not for the mail house")
     decided = house.decide("C-1")["C-1"]
     house.now = datetime(2026, 11, 2, 13, 1, tzinfo=UTC)  # 14:01 in Berlin: past the cut-off
@@ -38,7 +38,7 @@ def test_a_letter_is_handed_over_once_with_what_the_mail_house_needs_and_nothing
     assert (again.handed_over, again.out, (house.out / "again.csv").exists()) == (0, None, False)
 
 
-def test_the_permit_confirms_the_contact_so_that_a_letter_counts_in_caps_like_a_mail(house: Any) -> None:
+def test_the_permit_confirms_the_contact_so_that_a_letter_counts_in_caps_like_an_email(house: Any) -> None:
     house.know("C-1")
     house.decide("C-1")
     house.hand_over("letters.csv")
@@ -48,7 +48,7 @@ def test_the_permit_confirms_the_contact_so_that_a_letter_counts_in_caps_like_a_
     assert house.decide("C-1", touchpoint="wave", key="much later")["C-1"]["action"] == "send"
 
 
-def test_nothing_is_handed_over_by_a_redis_that_was_emptied(house: Any) -> None:
+def test_nothing_is_handed_off_with_an_emptied_redis(house: Any) -> None:
     house.know("C-1")
     house.decide("C-1")
     house.client.flushall()
@@ -58,7 +58,7 @@ def test_nothing_is_handed_over_by_a_redis_that_was_emptied(house: Any) -> None:
     assert not (house.out / "letters.csv").exists()
 
 
-def test_who_withdrew_consent_since_gets_no_letter_and_the_list_says_so(house: Any) -> None:
+def test_a_customer_who_withdrew_consent_gets_no_letter_and_the_list_says_so(house: Any) -> None:
     house.know("C-1")
     house.know("C-2")
     decided = house.decide("C-1", "C-2")
@@ -72,10 +72,10 @@ def test_who_withdrew_consent_since_gets_no_letter_and_the_list_says_so(house: A
     assert "there is no consent" in refused["because"]
     assert house.outcomes(decided["C-2"]["decision_id"]) == ["not_sent"]
     house.know("C-2")
-    assert house.hand_over("again.csv") == HandOffReport(channel="letter"), "a refusal for good is not looked at again"
+    assert house.hand_over("again.csv") == HandOffReport(channel="letter"), "a permanent refusal is not checked again"
 
 
-def test_the_channels_capacity_is_kept_and_who_waits_for_it_comes_in_its_turn(house: Any) -> None:
+def test_the_channels_capacity_is_kept_and_waiting_customers_come_next(house: Any) -> None:
     names = ["C-1", "C-2", "C-3"]
     for name in names:
         house.know(name)
@@ -88,7 +88,9 @@ def test_the_channels_capacity_is_kept_and_who_waits_for_it_comes_in_its_turn(ho
     assert {one.reasons for one in first.refused} == {("CAPACITY_FULL",)}
     [retry_at] = {one.retry_at for one in first.refused}
     assert retry_at is not None
-    assert retry_at.startswith("2026-11-08T13:00:00"), "after the cut-off on Sunday it goes with next week's first run"
+    assert retry_at.startswith("2026-11-08T13:00:00"), (
+        "after the cut-off on Sunday the letter goes with next week's first run"
+    )
     house.now = datetime(2026, 11, 9, 9, tzinfo=UTC)
     second = house.hand_over("second.csv")
     assert (second.handed_over, len(second.refused)) == (1, 1)
@@ -96,7 +98,7 @@ def test_the_channels_capacity_is_kept_and_who_waits_for_it_comes_in_its_turn(ho
     assert len(carried) == 2
 
 
-def test_without_an_address_nothing_is_handed_over_until_the_profile_has_one(house: Any) -> None:
+def test_without_an_address_nothing_is_handed_off_until_the_profile_has_one(house: Any) -> None:
     house.know("C-1", city="")
     decided = house.decide("C-1")["C-1"]
 
@@ -111,7 +113,7 @@ def test_without_an_address_nothing_is_handed_over_until_the_profile_has_one(hou
 
 
 class _PowerCutError(Exception):
-    """Everything ends here."""
+    """A power cut at this point."""
 
 
 def _cut(*_: object) -> NoReturn:
@@ -119,7 +121,7 @@ def _cut(*_: object) -> NoReturn:
 
 
 @pytest.mark.parametrize("step", ["asdict", "_close", "rename"])
-def test_whatever_ends_in_between_each_letter_is_in_exactly_one_whole_file(
+def test_after_a_power_cut_at_any_point_each_letter_is_in_exactly_one_complete_file(
     house: Any, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     names = [f"C-{number}" for number in range(5)]
@@ -144,13 +146,13 @@ def test_whatever_ends_in_between_each_letter_is_in_exactly_one_whole_file(
     assert bool(second.finished) is (step != "asdict")
     if second.finished:
         assert list(found) == ["letters.csv"]
-        assert found["letters.csv"][0]["address_first_name"] == "Ada", "the very bytes that were prepared"
+        assert found["letters.csv"][0]["address_first_name"] == "Ada", "exactly the prepared bytes"
     assert third.handed_over == 0
     left = {path.suffix for path in house.settings.handoffs_path.iterdir() if path.name != ".lock"}
-    assert left == {".json"}, "nobody's data stays in the book"
+    assert left == {".json"}, "no personal data stays in the book"
 
 
-def test_a_file_that_is_there_is_refused_before_any_leave_is_asked_for(house: Any) -> None:
+def test_an_existing_output_file_is_refused_before_any_permit_is_requested(house: Any) -> None:
     house.know("C-1")
     house.decide("C-1")
     (house.out / "letters.csv").write_text("somebody's")
@@ -160,7 +162,7 @@ def test_a_file_that_is_there_is_refused_before_any_leave_is_asked_for(house: An
     assert house.hand_over("other.csv").handed_over == 1
 
 
-def test_only_one_run_at_a_time_hands_over(house: Any) -> None:
+def test_only_one_hand_off_runs_at_a_time(house: Any) -> None:
     with (
         HandOffBook(house.settings.handoffs_path).opened(),
         pytest.raises(InvalidInputError, match="hand-off must be the only one"),
@@ -178,14 +180,14 @@ def test_only_one_run_at_a_time_hands_over(house: Any) -> None:
         ({"out": Path("/nowhere/at/all/letters.csv")}, "folder of OUT must exist"),
     ],
 )
-def test_what_cannot_be_handed_over_is_said_before_anything_happens(
+def test_an_impossible_hand_off_is_reported_before_anything_happens(
     house: Any, changes: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(InvalidInputError, match=message):
         house.hand_over("letters.csv", **changes)
 
 
-def test_without_redis_nothing_is_written_and_the_next_run_hands_over(house: Any) -> None:
+def test_without_redis_nothing_is_written_and_the_next_run_hands_off(house: Any) -> None:
     house.know("C-1")
     house.decide("C-1")
     plan = HandOffPlan(channel_id="letter", out=house.out / "letters.csv", as_of=house.now)
@@ -195,7 +197,7 @@ def test_without_redis_nothing_is_written_and_the_next_run_hands_over(house: Any
     assert house.hand_over("letters.csv").handed_over == 1
 
 
-def test_a_book_that_cannot_be_read_stops_the_desk_rather_than_hand_over_twice(house: Any) -> None:
+def test_an_unreadable_book_stops_the_hand_off_so_that_nothing_is_handed_off_twice(house: Any) -> None:
     house.know("C-1")
     house.decide("C-1")
     house.hand_over("letters.csv")
@@ -205,7 +207,7 @@ def test_a_book_that_cannot_be_read_stops_the_desk_rather_than_hand_over_twice(h
         house.hand_over("again.csv")
 
 
-def test_positions_of_a_slate_are_handed_over_by_their_own_ids(house: Any) -> None:
+def test_positions_of_a_slate_are_handed_off_with_their_own_ids(house: Any) -> None:
     def no_model() -> NoReturn:
         raise ModelUnavailableError("there is none")
 
@@ -224,7 +226,7 @@ def test_positions_of_a_slate_are_handed_over_by_their_own_ids(house: Any) -> No
     assert house.rows_of(calls.out)[0]["content_script"] == "'=Ask how it went"
 
 
-def test_the_commands_tell_people_and_programs_what_they_did(house: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_commands_report_as_text_and_json(house: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     cli.register_nouns()
     monkeypatch.setenv("NEXTBEST_HOME", str(house.settings.home))
     monkeypatch.setenv("NEXTBEST_REDIS_URL", str(house.settings.redis_url))

@@ -1,4 +1,4 @@
-"""What comes back from offline channels is taken in once, good rows without the bad ones."""
+"""Returns from offline channels are imported once, good rows without the bad ones."""
 
 import csv
 import io
@@ -13,7 +13,7 @@ from features.log.contracts import EVENTS, OUTCOMES
 from features.online.redis_keys import live_key
 
 
-def test_what_comes_back_in_the_sheet_itself_is_taken_in_once(house: Any) -> None:
+def test_results_entered_in_the_sheet_are_imported_once(house: Any) -> None:
     house.know("C-1")
     house.know("C-2")
     decided = house.decide("C-1", "C-2")
@@ -33,7 +33,7 @@ def test_what_comes_back_in_the_sheet_itself_is_taken_in_once(house: Any) -> Non
     assert (row["type"], orjson.loads(row["properties"])) == ("answered", {"text": "Thank you"})
 
 
-def test_feedback_face_to_face_comes_in_as_events_and_acts_at_once(house: Any) -> None:
+def test_face_to_face_feedback_becomes_events_and_takes_effect_at_once(house: Any) -> None:
     house.know("C-1")
     decided = house.decide("C-1", touchpoint="wave")["C-1"]
     text = (
@@ -55,10 +55,10 @@ def test_feedback_face_to_face_comes_in_as_events_and_acts_at_once(house: Any) -
     assert (survey["survey"], survey["score"]) == ("csat", 4.0)
     assert rows["purchase"]["amount_minor"] == 1250
     opened = [name for name in house.client.hkeys(live_key("C-2")) if name.startswith(b"opened:")]
-    assert opened, "a complaint at the desk opens a case as one over HTTP does"
+    assert opened, "a complaint at the desk opens a case like one over HTTP"
 
 
-def test_ids_of_whole_numbers_and_ids_of_nobody_are_told_apart(house: Any) -> None:
+def test_numeric_ids_are_matched_and_unknown_ids_are_reported(house: Any) -> None:
     house.know("17850")
     rows = ["17850.0,browse,2026-11-02T09:00:00Z", "V-1,browse,2026-11-02T09:00:00Z"]
 
@@ -68,7 +68,7 @@ def test_ids_of_whole_numbers_and_ids_of_nobody_are_told_apart(house: Any) -> No
     assert sorted(house.drain().read(EVENTS)["customer_id"]) == ["17850", "V-1"]
 
 
-def test_bad_rows_are_kept_to_be_mended_and_good_ones_are_taken_in(house: Any) -> None:
+def test_bad_rows_are_kept_for_correction_and_good_ones_are_imported(house: Any) -> None:
     house.know("C-1")
     decision_id = house.decide("C-1")["C-1"]["decision_id"]
     text = (
@@ -120,7 +120,7 @@ SHEET = """decision_id;customer_id;type;occurred_at;value;note
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "utf-8-sig", "utf-16"])
-def test_a_sheet_is_taken_in_as_spreadsheets_save_it(house: Any, encoding: str) -> None:
+def test_a_sheet_is_imported_as_spreadsheets_save_it(house: Any, encoding: str) -> None:
     house.know("C-1")
     text = SHEET.format(decision=house.decide("C-1")["C-1"]["decision_id"])
 
@@ -139,13 +139,13 @@ def test_a_sheet_is_taken_in_as_spreadsheets_save_it(house: Any, encoding: str) 
 
 
 @pytest.mark.parametrize(("column", "cell"), [("amount", "49,90"), ("amount_minor", "4990.0"), ("value", "49.9")])
-def test_money_is_counted_under_each_of_its_names(house: Any, column: str, cell: str) -> None:
+def test_amounts_are_read_under_every_column_name_for_money(house: Any, column: str, cell: str) -> None:
     house.take(f"customer_id;type;occurred_at;{column}\nC-1;purchase;2026-11-02T09:00:00Z;{cell}\n")
 
     assert house.drain().read(EVENTS)["amount_minor"].to_list() == [4990]
 
 
-def test_answers_that_come_back_are_about_what_they_name(house: Any) -> None:
+def test_returned_answers_apply_only_to_the_channel_and_purpose_they_name(house: Any) -> None:
     house.know("C-1")
     text = (
         "customer_id,type,occurred_at,channel,purpose,protection,name,value\n"

@@ -1,4 +1,4 @@
-"""Sheets as spreadsheets write and read them."""
+"""Sheets in the form that spreadsheets write and read."""
 
 import csv
 import io
@@ -17,11 +17,11 @@ from pipelines.handoff.handoff_sheet import table_bytes
 from pipelines.handoff.returns import read_rows
 
 
-def test_parquet_holds_the_same_and_no_text_of_a_sheet_is_a_formula(house: Any) -> None:
+def test_parquet_holds_the_same_rows_and_no_text_in_a_sheet_is_a_formula(house: Any) -> None:
     house.know("C-1", city="+49 221 5")
     house.know("C-2", city="@SUM(A1)")
     house.decide("C-1", "C-2")
-    house.decide("C-3")  # nobody knows this customer: silence
+    house.decide("C-3")  # unknown customer: silence
     report = house.hand_over("letters.parquet")
     assert report.out is not None
     frame = pl.read_parquet(report.out).sort("customer_id")
@@ -31,7 +31,7 @@ def test_parquet_holds_the_same_and_no_text_of_a_sheet_is_a_formula(house: Any) 
     assert [row["address_city"] for row in csv.DictReader(io.StringIO(sheet))] == ["+49 221 5", "'@SUM(A1)"]
 
 
-def test_a_number_in_an_address_reads_as_people_write_it(house: Any) -> None:
+def test_a_number_in_an_address_is_written_the_way_people_write_it(house: Any) -> None:
     house.know("C-1", city=50667.0)
     house.decide("C-1")
     report = house.hand_over("letters.csv")
@@ -65,7 +65,7 @@ cells = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), min
 
 @settings(max_examples=40, deadline=None)
 @given(notes=st.lists(cells, min_size=1, max_size=5), suffix=st.sampled_from([".csv", ".parquet"]))
-def test_what_a_sheet_says_is_read_back_as_it_was(
+def test_a_sheet_is_read_back_unchanged(
     tmp_path_factory: pytest.TempPathFactory, notes: Sequence[str], suffix: str
 ) -> None:
     path = tmp_path_factory.mktemp("sheets") / f"sheet{suffix}"

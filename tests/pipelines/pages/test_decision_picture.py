@@ -29,7 +29,7 @@ def test_the_picture_counts_what_each_gate_refused(record: dict) -> None:
     assert words[words.index("there is no consent") - 1] == "6"
 
 
-def test_the_picture_shows_worth_and_probability_of_every_message_and_of_silence(record: dict) -> None:
+def test_the_picture_shows_value_and_probability_of_every_message_and_of_silence(record: dict) -> None:
     words = words_of(decision_picture(record))
     place = words.index("coupons for you, e-mail")
     assert words[place : place + 3] == ["coupons for you, e-mail", "+0.03", "91.7%"]
@@ -51,17 +51,17 @@ def test_a_long_list_keeps_the_chosen_message_and_silence(record: dict) -> None:
     assert sum(word.endswith(", e-mail") for word in words) == 7
 
 
-def test_silence_is_an_answer_too(record: dict) -> None:
+def test_the_picture_of_silence_is_drawn_too(record: dict) -> None:
     silent = record | {"action": "hold", "message_key": "silence", "offer_id": None, "channel_id": None}
     assert words_of(decision_picture(silent))[-1].startswith("Answer: send nothing")
 
 
-def test_what_is_no_decision_is_refused() -> None:
+def test_a_document_that_is_not_a_decision_is_refused() -> None:
     with pytest.raises(InvalidInputError):
         decision_picture({"title": "not found"})
 
 
-def test_the_picture_of_the_readme_is_one_of_these() -> None:
+def test_the_picture_in_the_readme_shows_a_decision() -> None:
     words = words_of((DOCS / "decision.svg").read_text())
     assert words[0].startswith("What should customer P-")
     assert words[-1].startswith("Answer: ")

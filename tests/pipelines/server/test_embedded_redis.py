@@ -27,7 +27,7 @@ def home(tmp_path: Path) -> Settings:
 
 @pytest.fixture(params=["shipped", "system"])
 def binary(request: pytest.FixtureRequest) -> Path:
-    """Every server this machine has."""
+    """Every Redis-compatible server on this machine."""
     if request.param == "shipped":
         return find_binary()
     if SYSTEM_BINARY is None:
@@ -64,7 +64,7 @@ def test_flushing_every_second_is_a_setting(tmp_path: Path) -> None:
         assert client_of(url).config_get("appendfsync") == {"appendfsync": "everysec"}
 
 
-def test_a_restart_keeps_what_was_written(home: Settings, binary: Path) -> None:
+def test_a_restart_keeps_written_data(home: Settings, binary: Path) -> None:
     with embedded_redis(home, binary=binary) as url:
         client_of(url).xadd("stream", {"a": "1"})
         client_of(url).set("key", "value")
@@ -73,7 +73,7 @@ def test_a_restart_keeps_what_was_written(home: Settings, binary: Path) -> None:
         assert client_of(url).xlen("stream") == 1
 
 
-def test_the_server_is_gone_when_its_last_user_leaves(home: Settings) -> None:
+def test_the_server_stops_when_its_last_user_leaves(home: Settings) -> None:
     with embedded_redis(home) as url:
         pid = pid_of(url)
     assert is_gone(pid)
@@ -166,7 +166,7 @@ def test_the_server_dies_with_its_launcher(home: Settings) -> None:
         wait_until(lambda: is_gone(server.pid))
 
 
-def test_a_server_that_was_killed_is_started_anew_with_every_answered_write(home: Settings) -> None:
+def test_a_killed_server_is_restarted_with_every_acknowledged_write(home: Settings) -> None:
     with embedded_redis(home) as url:
         client = client_of(url)
         for number in range(200):
@@ -176,11 +176,11 @@ def test_a_server_that_was_killed_is_started_anew_with_every_answered_write(home
             assert client_of(url_again).xlen("stream") == 200
 
 
-def test_a_server_that_crashes_under_its_users_is_started_again_for_them(home: Settings) -> None:
+def test_a_server_that_crashes_in_use_is_restarted_for_its_users(home: Settings) -> None:
     with embedded_redis(home) as url:
         client_of(url).set("answered", "yes")
         for _ in range(2):
-            time.sleep(1.2)  # one that ends at once is taken for one that cannot start
+            time.sleep(1.2)  # a server that ends at once counts as one that cannot start
             first = pid_of(url)
             os.kill(first, signal.SIGKILL)
             wait_until(lambda: answers(url))
@@ -211,7 +211,7 @@ def test_a_torn_last_entry_of_the_file_does_not_stop_the_start(home: Settings) -
         assert client_of(url).get("key") == b"value"
 
 
-def test_a_spoilt_file_is_a_clear_error(home: Settings) -> None:
+def test_a_damaged_file_is_a_clear_error(home: Settings) -> None:
     with embedded_redis(home) as url:
         client_of(url).set("key", "value")
     path = newest_append_only_file(home)
@@ -220,7 +220,7 @@ def test_a_spoilt_file_is_a_clear_error(home: Settings) -> None:
         pass
 
 
-def test_leftovers_of_a_crash_do_not_matter(home: Settings) -> None:
+def test_leftovers_of_a_crash_are_ignored(home: Settings) -> None:
     with embedded_redis(home) as url:
         client_of(url).set("key", "value")
     (home.redis_path / "redis.sock").write_text("stale")
@@ -230,7 +230,7 @@ def test_leftovers_of_a_crash_do_not_matter(home: Settings) -> None:
 
 
 @pytest.mark.parametrize("name", ["a" * 100, "with space", 'quo"te', "ümlaut-é", "per% cent"])
-def test_any_home_will_do(tmp_path: Path, name: str) -> None:
+def test_any_path_can_be_a_home(tmp_path: Path, name: str) -> None:
     home = Settings(home=tmp_path / name)
     with embedded_redis(home) as url, embedded_redis(home) as same:
         assert url == same
@@ -256,7 +256,7 @@ def test_a_binary_that_does_not_run_is_a_clear_error(home: Settings, tmp_path: P
         pass
 
 
-def test_a_home_that_cannot_be_is_a_clear_error(tmp_path: Path) -> None:
+def test_an_impossible_home_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with (
         pytest.raises(InvalidInputError, match="home must be a folder"),
@@ -265,7 +265,7 @@ def test_a_home_that_cannot_be_is_a_clear_error(tmp_path: Path) -> None:
         pass
 
 
-def test_a_redis_by_url_is_used_as_it_is(redis_url: str, tmp_path: Path) -> None:
+def test_a_redis_given_by_url_is_used_unchanged(redis_url: str, tmp_path: Path) -> None:
     home = Settings(home=tmp_path / "home", redis_url=redis_url)
     with redis_for(home) as url:
         assert url == redis_url
@@ -273,7 +273,7 @@ def test_a_redis_by_url_is_used_as_it_is(redis_url: str, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("url", ["unix:///nowhere/redis.sock", "redis://:secret@127.0.0.1:1/0", "http://example.org"])
-def test_a_redis_by_url_that_is_away_is_a_clear_error_without_the_password(url: str, tmp_path: Path) -> None:
+def test_an_unreachable_redis_by_url_is_a_clear_error_without_the_password(url: str, tmp_path: Path) -> None:
     with (
         pytest.raises(UnavailableError, match="NEXTBEST_REDIS_URL") as caught,
         redis_for(Settings(home=tmp_path, redis_url=url)),

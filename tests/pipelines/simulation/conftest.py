@@ -31,7 +31,7 @@ def airline(airline_folder: Path) -> Catalogue:
 
 @pytest.fixture(scope="session")
 def make_world(airline: Catalogue) -> MakeWorld:
-    """A world of its own; the same size and seed give the same world."""
+    """A fresh copy of a world; the same size and seed give the same world."""
     known: dict[tuple[int, int], World] = {}
 
     def make(customers: int = 1_500, seed: int = 3) -> World:
@@ -44,7 +44,7 @@ def make_world(airline: Catalogue) -> MakeWorld:
 
 @pytest.fixture(scope="session")
 def standing_at() -> Callable[[World, JourneyStep], World]:
-    """The same world with everybody at one step, rested and with open ears."""
+    """The same world with every customer at one step, without fatigue and attentive."""
 
     def stand(world: World, step: JourneyStep) -> World:
         size = world.population.size
@@ -64,7 +64,7 @@ def standing_at() -> Callable[[World, JourneyStep], World]:
 
 @pytest.fixture(scope="session")
 def random_actions() -> Callable[[World, int], np.ndarray]:
-    """A permitted message or silence for everybody, drawn."""
+    """A random permitted message or silence for every customer."""
 
     def choose(world: World, seed: int) -> np.ndarray:
         rng = np.random.default_rng([seed, world.week])

@@ -1,4 +1,4 @@
-"""Comparisons: shares and intervals that hold what they promise."""
+"""Comparisons of policies: shares and intervals with the stated coverage."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def played(gain: np.ndarray, **messages: int) -> Played:
     return Played(gain_minor=gain + 500.0, expected_minor=gain, messages=sent, verdict=KEPT)
 
 
-def test_a_share_covers_the_truth_as_often_as_it_says():
+def test_the_interval_of_a_share_has_its_stated_coverage():
     rng, hits, rounds = np.random.default_rng(4), 0, 400
     for _ in range(rounds):
         best = rng.gamma(1.0, 100.0, 300)
@@ -37,7 +37,7 @@ def test_a_share_covers_the_truth_as_often_as_it_says():
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.floats(1.0, 1e4), min_size=2, max_size=30), st.floats(0.01, 100.0))
-def test_a_share_of_itself_is_one_and_no_currency_changes_it(best: list[float], rate: float):
+def test_a_policy_has_share_1_of_itself_in_any_currency(best: list[float], rate: float):
     oracle = np.array(best)
     itself = share_interval(oracle, oracle)
     assert (itself.value, itself.lower, itself.upper) == pytest.approx((1.0, 1.0, 1.0))
@@ -46,7 +46,7 @@ def test_a_share_of_itself_is_one_and_no_currency_changes_it(best: list[float], 
     assert other.value == pytest.approx(half.value)
 
 
-def test_pairing_by_customer_makes_shares_sharper_than_gains():
+def test_pairing_by_customer_makes_shares_more_precise_than_gains():
     rng = np.random.default_rng(1)
     best = rng.gamma(0.5, 200.0, 2_000)
     gained = 0.7 * best + rng.normal(0, 5, 2_000)
@@ -54,7 +54,7 @@ def test_pairing_by_customer_makes_shares_sharper_than_gains():
     assert (share.upper - share.lower) / share.value < 0.2 * (mean.upper - mean.lower) / mean.value
 
 
-def test_policies_stand_by_what_they_gained_over_silence():
+def test_policies_are_ranked_by_gain_over_silence():
     best = np.array([100.0, 300.0, 200.0, 400.0])
     plays = {
         SILENCE_NAME: played(np.zeros(4)),
@@ -71,7 +71,7 @@ def test_policies_stand_by_what_they_gained_over_silence():
     assert (found.bound, found.violations, found.customers) == (2.6, 0, 4)
 
 
-def test_a_comparison_needs_silence_and_an_oracle_that_gains():
+def test_a_comparison_needs_silence_and_an_oracle_with_a_gain():
     with pytest.raises(InvalidInputError, match="silence and the oracle"):
         compare_plays({ENGINE_NAME: played(np.ones(3))}, seed=1, weeks=1, bound_minor=1.0)
     with pytest.raises(InvalidInputError, match="gain something"):

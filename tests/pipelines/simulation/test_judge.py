@@ -1,4 +1,4 @@
-"""The judge: finds each broken rule in a log, from the log alone, and nothing where all were kept."""
+"""The judge finds each broken rule from the log alone, and nothing if all rules were kept."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -18,7 +18,7 @@ SIGNED_UP = "2026-01-01T00:00:00+00:00"
 
 
 class Log:
-    """Canonical rows of one dreaming customer, to be spoilt."""
+    """Canonical rows of one customer in the dream stage; tests break one rule at a time."""
 
     def __init__(self) -> None:
         self.channels, self.zone, self.is_profiled = (
@@ -87,13 +87,13 @@ def broken(verdict: Recount) -> dict[str, int]:
 STORY = "dream-destinations/email/story"
 
 
-def test_nothing_is_found_where_all_rules_were_kept(airline: Catalogue, log: Log):
+def test_nothing_is_found_if_all_rules_were_kept(airline: Catalogue, log: Log):
     log.sent(STORY, MONDAY)
     verdict = found(airline, log)
     assert (verdict.contacts, verdict.total, set(verdict.violations)) == (1, 0, set(RULES))
 
 
-def test_a_message_without_a_yes_is_found(airline: Catalogue, log: Log):
+def test_a_message_without_consent_is_found(airline: Catalogue, log: Log):
     log.refused = {"email"}
     log.sent(STORY, MONDAY)
     assert broken(found(airline, log)) == {"consent": 1}
@@ -110,7 +110,7 @@ def test_a_message_after_consent_was_withdrawn_is_found_and_one_before_is_not(
     assert broken(found(airline, log)) == {"consent": 1}
 
 
-def test_a_message_on_a_channel_that_was_left_or_does_not_reach_is_found(airline: Catalogue, log: Log):
+def test_a_message_on_an_unsubscribed_or_unreachable_channel_is_found(airline: Catalogue, log: Log):
     left = log.sent(STORY, MONDAY - 5 * WEEK)
     log.event("browse", MONDAY - 5 * WEEK - timedelta(days=1))
     log.outcome(left, "unsubscribed", MONDAY - 5 * WEEK + timedelta(hours=1))
@@ -142,7 +142,7 @@ def test_marketing_while_a_case_is_open_or_cooling_down_is_found(
     assert broken(found(airline, log)) == ({"case": 1} if is_broken else {})
 
 
-def test_the_contact_that_passes_a_cap_is_found(airline: Catalogue, log: Log):
+def test_the_contact_that_exceeds_a_cap_is_found(airline: Catalogue, log: Log):
     for week in range(-3, 1):
         log.event("browse", MONDAY + week * WEEK - timedelta(days=1))
         log.sent(STORY, MONDAY + week * WEEK)
@@ -151,7 +151,7 @@ def test_the_contact_that_passes_a_cap_is_found(airline: Catalogue, log: Log):
     assert judge(airline, log.history(), since=MONDAY + WEEK).contacts == 0
 
 
-def test_the_same_offer_too_soon_after_a_no_is_found(airline: Catalogue, log: Log):
+def test_an_offer_repeated_too_soon_after_being_declined_is_found(airline: Catalogue, log: Log):
     declined = log.sent(STORY, MONDAY - 3 * WEEK)
     log.event("browse", MONDAY - 3 * WEEK - timedelta(days=1))
     log.outcome(declined, "declined", MONDAY - 3 * WEEK + timedelta(hours=1))
@@ -159,7 +159,7 @@ def test_the_same_offer_too_soon_after_a_no_is_found(airline: Catalogue, log: Lo
     assert broken(found(airline, log)) == {"suppression": 1}
 
 
-def test_a_text_in_the_night_is_found(airline: Catalogue, log: Log):
+def test_a_text_message_at_night_is_found(airline: Catalogue, log: Log):
     log.event("search", MONDAY - timedelta(days=1))
     log.sent("flash-fare/sms/text", MONDAY + timedelta(hours=12))
     assert broken(found(airline, log)) == {"quiet hours": 1}
@@ -175,7 +175,7 @@ def test_contacts_beyond_a_weeks_capacity_are_found(airline: Catalogue, log: Log
     assert broken(found(airline, log)) == {"capacity": 2}
 
 
-def test_rules_that_cannot_be_counted_again_are_refused_and_not_passed_over(airline: Catalogue, log: Log):
+def test_rules_that_cannot_be_recounted_are_refused_and_not_skipped(airline: Catalogue, log: Log):
     from dataclasses import replace
 
     from decisioning.catalogue.limits import Period

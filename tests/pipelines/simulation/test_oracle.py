@@ -1,4 +1,4 @@
-"""Known truth: closed forms equal simulation, and nothing beats the oracle."""
+"""Known truth: closed forms agree with simulation, and no policy beats the oracle."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,7 +19,7 @@ from pipelines.simulation.world.world import World
 
 SIZE = 20_000
 FEWER = 8_000
-"""Enough where customers live for weeks."""
+"""Enough customers for simulations over several weeks."""
 WEEKS = 6
 
 
@@ -32,7 +32,7 @@ def _error(differences: np.ndarray) -> float:
 
 
 def _live(world: World, actions: Callable[[World], np.ndarray], weeks: int) -> np.ndarray:
-    """Contribution less contact costs of each customer."""
+    """Contribution minus contact costs per customer."""
     living, total = world.copy(), np.zeros(world.population.size)
     for _ in range(weeks):
         result = living.run_week(actions(living))
@@ -70,10 +70,10 @@ def test_a_weeks_mean_contribution_equals_its_closed_form(
 
 
 @pytest.mark.parametrize("step", list(JourneyStep))
-def test_customers_move_as_often_as_the_chain_says(
+def test_customers_move_between_stages_as_often_as_the_chain_says(
     make_world: Callable, standing_at: Callable, step: JourneyStep
 ) -> None:
-    """Trips home end as the week's real flights did, so their rates are exact too."""
+    """Return trips use the week's real flights, so their rates are exact too."""
     world = standing_at(make_world(FEWER), step)
     moves = Chain(world.effects, flights_at(world.now)).moves(step, slice(None))
     after = world.run_week(np.full(FEWER, -1)).after.step
@@ -83,7 +83,9 @@ def test_customers_move_as_often_as_the_chain_says(
         assert abs(np.mean(after == towards) - probability.mean()) <= 4 * error + 1e-12
 
 
-def test_customers_see_and_leave_as_often_as_the_equations_say(make_world: Callable, standing_at: Callable) -> None:
+def test_customers_see_messages_and_unsubscribe_as_often_as_the_equations_say(
+    make_world: Callable, standing_at: Callable
+) -> None:
     world = standing_at(make_world(SIZE), JourneyStep.DREAM)
     action = _place(world, "favourite-deal/display/banner")
     effects, state = world.effects, world.state
@@ -94,7 +96,9 @@ def test_customers_see_and_leave_as_often_as_the_equations_say(make_world: Calla
         assert abs(drawn.mean() - probability.mean()) < 4 * np.sqrt(np.mean(probability * (1 - probability)) / SIZE)
 
 
-def test_the_true_uplift_of_one_message_is_what_twin_worlds_show(make_world: Callable, standing_at: Callable) -> None:
+def test_the_true_uplift_of_a_message_equals_the_difference_between_twin_worlds(
+    make_world: Callable, standing_at: Callable
+) -> None:
     world = standing_at(make_world(FEWER), JourneyStep.PLAN)
     action = _place(world, "fare-alert/email/alert")
     uplift = SilentFuture(world, 4).advantage(0, world.state, np.full(FEWER, action))
@@ -107,7 +111,7 @@ def test_the_true_uplift_of_one_message_is_what_twin_worlds_show(make_world: Cal
     assert uplift.mean() > 20
 
 
-def test_the_plans_value_is_what_living_by_it_brings(make_world: Callable) -> None:
+def test_the_plans_value_equals_the_simulated_gain_of_following_it(make_world: Callable) -> None:
     world = make_world(FEWER)
     plan = oracle.solve(world, WEEKS)
     lived = _live(world, lambda living: plan.actions(living.week, living.state), WEEKS)
@@ -148,8 +152,8 @@ def test_no_permitted_policy_beats_the_plan(
     assert (values[np.arange(chosen.size), chosen + 1] <= plan.value + 0.05).all()
 
 
-def test_the_plan_counts_what_is_lost_when_customers_leave(make_world: Callable) -> None:
-    """With customers who leave at the slightest, and plan much less when they are angry."""
+def test_the_plan_includes_the_loss_when_customers_unsubscribe(make_world: Callable) -> None:
+    """With customers who unsubscribe easily and plan far fewer trips when they are angry."""
     calm = make_world(FEWER)
     people = replace(calm.population, irritability=np.full(FEWER, 0.3))
     touchy = World(people, Structure(left_log_odds=-2.0), calm.messages, calm.starts_at, 5)
@@ -164,7 +168,7 @@ def test_the_plan_counts_what_is_lost_when_customers_leave(make_world: Callable)
     assert often.mean() < lived.mean()
 
 
-def test_nothing_is_gained_from_customers_who_left(make_world: Callable) -> None:
+def test_customers_who_unsubscribed_have_no_gain(make_world: Callable) -> None:
     world = make_world()
     world.state = replace(world.state, has_left=np.ones(1_500, dtype=bool))
     plan = oracle.solve(world, WEEKS)
@@ -184,7 +188,7 @@ def test_the_plan_keeps_the_cap_of_three_in_four_weeks(make_world: Callable) -> 
     assert max(window.max() for window in windows) == 3
 
 
-def test_the_contact_cost_can_be_left_to_the_engine(make_world: Callable) -> None:
+def test_the_values_of_a_plan_can_leave_out_the_contact_cost(make_world: Callable) -> None:
     world = make_world(300)
     plan = oracle.solve(world, 2)
     net, gross = plan.values(0, world.state), plan.values(0, world.state, before_contact_cost=True)
@@ -192,7 +196,7 @@ def test_the_contact_cost_can_be_left_to_the_engine(make_world: Callable) -> Non
     assert np.array_equal(gross[:, 0], net[:, 0])
 
 
-def test_prices_hold_a_scarce_channel_to_its_capacity_and_bound_what_can_be_reached(make_world: Callable) -> None:
+def test_prices_keep_a_scarce_channel_within_capacity_and_give_an_upper_bound(make_world: Callable) -> None:
     world, weeks = make_world(), 4
     email = world.population.channels.index("email")
     capacities = {"email": 40.0, "call": 200.0}
@@ -219,7 +223,7 @@ def test_prices_hold_a_scarce_channel_to_its_capacity_and_bound_what_can_be_reac
     assert (lived - priced.value).sum() < found["email"] * room + 4 * _error(lived - priced.value) * lived.size
 
 
-def test_a_price_makes_its_channel_worth_less_and_nothing_else(make_world: Callable) -> None:
+def test_a_price_lowers_the_value_of_its_channel_only(make_world: Callable) -> None:
     world = make_world(300)
     plain = oracle.solve(world, 1).values(0, world.state)
     dear = oracle.solve(world, 1, prices_minor={"email": 10.0}).values(0, world.state)
@@ -232,15 +236,13 @@ def test_a_price_makes_its_channel_worth_less_and_nothing_else(make_world: Calla
     ("weeks", "given_prices", "message"),
     [(0, {}, "weeks must"), (2, {"fax": 1.0}, "channels that there are"), (2, {"email": -1.0}, "0 or more")],
 )
-def test_plans_that_make_no_sense_are_refused(
-    make_world: Callable, weeks: int, given_prices: dict, message: str
-) -> None:
+def test_invalid_plans_are_refused(make_world: Callable, weeks: int, given_prices: dict, message: str) -> None:
     with pytest.raises(InvalidInputError, match=message):
         oracle.solve(make_world(300), weeks, prices_minor=given_prices)
 
 
 @pytest.mark.parametrize("week", [-1, 2])
-def test_a_plan_speaks_for_its_own_weeks_only(make_world: Callable, week: int) -> None:
+def test_a_plan_covers_its_own_weeks_only(make_world: Callable, week: int) -> None:
     world = make_world(300)
     with pytest.raises(InvalidInputError, match="week must be in"):
         oracle.solve(world, 2).values(week, world.state)

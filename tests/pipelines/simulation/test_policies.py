@@ -1,4 +1,4 @@
-"""Policies in the world: each sees what it should, all are held to the same rules, and chance is the same for all."""
+"""Policies in the world: each sees only what it should, and all share the same rules and random numbers."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -42,7 +42,7 @@ WEEKS = 3
 
 @pytest.fixture(scope="module")
 def beginning(airline: Catalogue, make_world: MakeWorld) -> Beginning:
-    """Six hundred customers of whom only the silent weeks before are known, with little capacity."""
+    """Six hundred customers with a history of silent weeks only, and little capacity."""
     world = make_world(600, 3)
     frames = {name: pl.DataFrame(schema=table.schema) for name, table in TABLES.items()}
     frames["customers"] = world.population.customers(world.starts_at)
@@ -75,7 +75,7 @@ def monday_of(beginning: Beginning, week: int = 0) -> Monday:
     return Monday(week=week, world=world, messages=messages, features=features)
 
 
-def test_a_campaign_has_marketing_alone_and_leaves_nothing_to_chance(airline: Catalogue):
+def test_a_campaign_catalogue_has_only_marketing_and_no_exploration(airline: Catalogue):
     catalogue = campaign_catalogue(airline)
     assert {one.offer_id for one in catalogue.creatives} < set(airline.offers)
     assert (catalogue.holdout, catalogue.experiments, catalogue.exploration.epsilon) == (None, (), 0.0)
@@ -83,7 +83,7 @@ def test_a_campaign_has_marketing_alone_and_leaves_nothing_to_chance(airline: Ca
     assert catalogue.contact_policy == airline.contact_policy
 
 
-def test_everything_never_prefers_silence_and_takes_turns(beginning: Beginning):
+def test_the_policy_everything_never_prefers_silence_and_rotates_messages(beginning: Beginning):
     first, second = (Everything().values(monday_of(beginning, week)) for week in (0, 1))
     assert (first[:, 1:] > first[:, :1]).all()
     assert (first[:, 1:].argmax(axis=1) != second[:, 1:].argmax(axis=1)).all()
@@ -91,7 +91,7 @@ def test_everything_never_prefers_silence_and_takes_turns(beginning: Beginning):
     assert set(first[:count, 1:].argmax(axis=1).tolist()) == set(range(count))
 
 
-def test_a_constant_wants_its_message_alone_and_silence_wants_none(beginning: Beginning):
+def test_a_constant_policy_prefers_only_its_message_and_silence_none(beginning: Beginning):
     monday = monday_of(beginning)
     key = monday.messages[4].key
     values = Constant(key=key).values(monday)
@@ -100,7 +100,7 @@ def test_a_constant_wants_its_message_alone_and_silence_wants_none(beginning: Be
     assert (Constant(key=SILENCE).values(monday).argmax(axis=1) == 0).all()
 
 
-def test_the_oracle_sees_what_its_plan_does(beginning: Beginning):
+def test_the_oracle_values_actions_by_its_plan(beginning: Beginning):
     world, monday = beginning.world, monday_of(beginning)
     plan = solve(world, WEEKS, prices_minor={"email": 3.0})
     values = Oracle(plan=plan).values(monday)
@@ -113,36 +113,36 @@ def test_the_oracle_sees_what_its_plan_does(beginning: Beginning):
     assert (net.argmax(axis=1) - 1 == best).all()
 
 
-def test_every_policy_keeps_every_rule_as_the_judge_counts_them_again(plays: dict[str, Played]):
+def test_every_policy_keeps_every_rule_according_to_the_judge(plays: dict[str, Played]):
     assert plays["everything"].verdict.contacts > 600
     assert {name: one.verdict.total for name, one in plays.items()} == dict.fromkeys(plays, 0)
 
 
-def test_what_is_scarce_is_used_up_and_not_passed(beginning: Beginning, plays: dict[str, Played]):
+def test_scarce_capacity_is_used_up_and_not_exceeded(beginning: Beginning, plays: dict[str, Played]):
     most = beginning.catalogue.limits[0].amount * WEEKS
     assert sum(plays["letters"].messages.values()) == most == 15
 
 
-def test_the_oracle_gains_most_in_expectation_and_silence_nothing(plays: dict[str, Played]):
+def test_in_expectation_the_oracle_gains_most_and_silence_nothing(plays: dict[str, Played]):
     gains = {name: float(one.expected_minor.mean()) for name, one in plays.items()}
     assert gains["silence"] == 0
     assert gains["oracle"] > max(0.0, gains["everything"], gains["letters"])
 
 
-def test_who_is_sent_nothing_lives_the_same_life_under_every_policy(plays: dict[str, Played]):
+def test_an_untouched_customer_behaves_the_same_under_every_policy(plays: dict[str, Played]):
     same = plays["letters"].gain_minor == plays["silence"].gain_minor
     assert same.sum() >= 600 - 15
     assert not (plays["everything"].gain_minor == plays["silence"].gain_minor).all()
 
 
-def test_a_play_can_be_repeated(beginning: Beginning, plays: dict[str, Played]):
+def test_a_simulation_of_a_policy_is_reproducible(beginning: Beginning, plays: dict[str, Played]):
     again = play(beginning, Constant(key="come-back/direct_mail/letter"), WEEKS, name="letters")
     assert (again.gain_minor == plays["letters"].gain_minor).all()
     assert again.messages == plays["letters"].messages
     assert beginning.world.week == 0
 
 
-def test_features_of_a_run_are_those_that_are_computed_from_its_history(beginning: Beginning):
+def test_features_during_a_run_equal_those_computed_from_its_history(beginning: Beginning):
     world, catalogue = beginning.world, beginning.catalogue
     ids = tuple(str(one.customer_id) for one in beginning.customers)
     part = frames_of(world.copy().run_week(np.full(world.population.size, -1)))
@@ -161,7 +161,7 @@ def test_features_of_a_run_are_those_that_are_computed_from_its_history(beginnin
     assert chronicle.features(now).names[:2] == tuple(computed.columns[2:4])
 
 
-def test_the_best_message_for_all_is_found_by_trying_each_within_what_there_is(make_world: MakeWorld):
+def test_the_best_single_message_is_found_by_trying_each_within_capacity(make_world: MakeWorld):
     world = make_world(400, 3)
     key = best_constant(world, 3, {"call": 4.0})
     assert key in {SILENCE, *(message.key for message in world.messages)}
@@ -170,7 +170,7 @@ def test_the_best_message_for_all_is_found_by_trying_each_within_what_there_is(m
     assert best_constant(world, 2, nobody) == SILENCE
 
 
-def test_advantages_add_up_to_what_simulation_gives(make_world: MakeWorld, random_actions):
+def test_advantages_add_up_to_the_simulated_gain(make_world: MakeWorld, random_actions):
     gained, expected = [], []
     for seed in range(12):
         world = make_world(400, 3)
@@ -189,7 +189,7 @@ def test_advantages_add_up_to_what_simulation_gives(make_world: MakeWorld, rando
     assert np.concatenate(expected).std() < 0.5 * np.concatenate(gained).std()
 
 
-def test_advantages_of_silence_are_nothing_and_of_leavers_too(make_world: MakeWorld):
+def test_advantages_of_silence_and_for_unsubscribed_customers_are_0(make_world: MakeWorld):
     world = make_world(400, 3)
     size = world.population.size
     state = replace(world.state, has_left=np.ones(size, dtype=bool), memory=np.full(size, FULL_MEMORY))

@@ -1,4 +1,4 @@
-"""Customers: what is latent stays latent, and what is known is what profiles say."""
+"""Customers: latent traits stay hidden, and profiles hold what is known."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -32,7 +32,7 @@ def test_canonical_rows_hold_nothing_latent(airline: Catalogue) -> None:
     assert (rows["updated_at"] < AT).all()
 
 
-def test_profiles_say_what_the_rows_say(airline: Catalogue) -> None:
+def test_profiles_agree_with_the_rows(airline: Catalogue) -> None:
     people = draw_population(400, 1, airline)
     profiles = list(customers_from_frame(people.customers(AT)))
     for index in (0, 17, 399):
@@ -46,8 +46,8 @@ def test_profiles_say_what_the_rows_say(airline: Catalogue) -> None:
         assert profile.attributes.get("favourite_region") == known
 
 
-def test_whose_zone_is_unknown_gives_no_other_hint(airline: Catalogue) -> None:
-    """The catalogue's zones for the unknown then hold, and it is day there when campaigns are decided."""
+def test_a_customer_with_an_unknown_zone_gives_no_other_hint(airline: Catalogue) -> None:
+    """The catalogue's default zones then apply, where it is day when campaigns are decided."""
     people = draw_population(400, 1, airline)
     profiles = list(customers_from_frame(people.customers(AT)))
     unknown = [profiles[index] for index in np.flatnonzero(people.zone == len(ZONES) - 1)]
@@ -55,7 +55,7 @@ def test_whose_zone_is_unknown_gives_no_other_hint(airline: Catalogue) -> None:
     assert all(one.time_zone is None and one.plausible_zones == () for one in unknown)
 
 
-def test_shares_are_what_was_declared(airline: Catalogue) -> None:
+def test_shares_are_as_declared(airline: Catalogue) -> None:
     people = draw_population(20_000, 5, airline)
     email = people.channels.index("email")
     assert people.is_reachable[:, email].mean() == pytest.approx(0.95, abs=0.01)
@@ -66,26 +66,26 @@ def test_shares_are_what_was_declared(airline: Catalogue) -> None:
         assert ((latent > 0) & (latent < 1)).all()
 
 
-def test_status_is_a_noisy_shadow_of_value(airline: Catalogue) -> None:
+def test_status_is_a_noisy_signal_of_value(airline: Catalogue) -> None:
     people = draw_population(20_000, 5, airline)
     means = [people.trip_minor[people.status == status].mean() for status in range(3)]
     assert means == sorted(means)
     assert 3_000 < people.trip_minor.mean() < 15_000
 
 
-def test_the_first_customers_are_the_same_people(airline: Catalogue) -> None:
+def test_a_larger_population_starts_with_the_same_customers(airline: Catalogue) -> None:
     people = draw_population(50, 1, airline)
     few = people.first(20)
     assert few.size == 20
     assert few.customers(AT).equals(people.customers(AT).filter(people.customers(AT)["customer_id"] < people.ids[20]))
 
 
-def test_nobody_is_not_a_population(airline: Catalogue) -> None:
+def test_an_empty_population_is_refused(airline: Catalogue) -> None:
     with pytest.raises(InvalidInputError, match="size must be at least 1, got 0"):
         draw_population(0, 1, airline)
 
 
-def test_every_message_suits_a_customer_to_a_share(make_world: Callable) -> None:
+def test_every_message_fits_each_customer_to_a_degree(make_world: Callable) -> None:
     effects = make_world(300).effects
     assert effects.fit.shape == (len(effects.messages), 300)
     assert ((effects.fit >= 0) & (effects.fit <= 1)).all()

@@ -1,4 +1,4 @@
-"""What customers write: their language, and words that say what happened."""
+"""Texts by customers: in their language, with words for what happened."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from pipelines.simulation.world.population import ZONES
 
 
 @pytest.mark.parametrize("occasion", sorted(TEXTS))
-def test_everybody_writes_in_their_own_language(occasion: str, make_world: Callable) -> None:
+def test_customers_write_in_their_own_language(occasion: str, make_world: Callable) -> None:
     world = make_world()
     everybody = np.arange(world.population.size)
     found = words_for(occasion, world.run_week(np.full(everybody.size, -1)), everybody)
@@ -19,7 +19,7 @@ def test_everybody_writes_in_their_own_language(occasion: str, make_world: Calla
     assert set(found) == {text for language in LANGUAGES for text in TEXTS[occasion][language]}
 
 
-def test_moods_can_be_read_by_a_lexicon() -> None:
+def test_a_lexicon_can_read_the_moods() -> None:
     from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
     mood = SentimentIntensityAnalyzer()

@@ -1,4 +1,4 @@
-"""The world: one number per customer and cause, weeks that can be seen in events, money that adds up."""
+"""The world: one random number per customer and cause, weeks visible in events, and money that adds up."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -56,9 +56,7 @@ def test_the_same_seed_gives_the_same_tables_and_another_seed_others(make_world:
     assert not once.events.equals(other.events)
 
 
-def test_a_customer_nobody_touched_lives_the_same_life_whatever_others_got(
-    make_world: Callable, random_actions
-) -> None:
+def test_an_untouched_customer_behaves_the_same_whatever_others_get(make_world: Callable, random_actions) -> None:
     untouched = slice(0, 700)
     one = _live(make_world(), random_actions, 5, silent=untouched, seed=1)
     two = _live(make_world(), random_actions, 5, silent=untouched, seed=2)
@@ -69,7 +67,9 @@ def test_a_customer_nobody_touched_lives_the_same_life_whatever_others_got(
     assert not _frames(one).outcomes.equals(_frames(two).outcomes)
 
 
-def test_what_a_message_does_to_a_customer_hangs_on_nobody_else(make_world: Callable, random_actions: Choose) -> None:
+def test_the_effect_of_a_message_on_a_customer_does_not_depend_on_others(
+    make_world: Callable, random_actions: Choose
+) -> None:
     world, same = make_world(), slice(500, 1_500)
     one = random_actions(world, 1)
     two = np.concatenate([np.full(500, -1), one[same]])
@@ -79,14 +79,14 @@ def test_what_a_message_does_to_a_customer_hangs_on_nobody_else(make_world: Call
         assert np.array_equal(getattr(first, name)[same], getattr(second, name)[same])
 
 
-def test_who_left_in_anger_plans_less(make_world: Callable, standing_at: Callable) -> None:
+def test_customers_who_left_in_anger_move_on_less_often(make_world: Callable, standing_at: Callable) -> None:
     world = standing_at(make_world(), JourneyStep.DREAM)
     chain = Chain(world.effects, flights_at(world.now))
     (_, stayed), (_, left) = (chain.moves(JourneyStep.DREAM, slice(None), has_left=each)[0] for each in (False, True))
     assert (left < stayed).all()
 
 
-def test_a_world_of_the_first_customers_gives_them_the_same_lives(make_world: Callable, random_actions) -> None:
+def test_customers_behave_the_same_in_a_smaller_world(make_world: Callable, random_actions) -> None:
     world = make_world()
     part, silence = world.first(200), np.full(1_500, -1)
     for _ in range(4):
@@ -95,7 +95,7 @@ def test_a_world_of_the_first_customers_gives_them_the_same_lives(make_world: Ca
         assert np.array_equal(whole.after.step[:200], few.after.step)
 
 
-def test_a_copy_goes_its_own_way(make_world: Callable) -> None:
+def test_a_copy_of_a_world_is_independent(make_world: Callable) -> None:
     world = make_world()
     before = world.state
     other = world.copy()
@@ -105,7 +105,7 @@ def test_a_copy_goes_its_own_way(make_world: Callable) -> None:
     assert other.now - world.now == WEEK
 
 
-def test_amounts_in_the_tables_add_up_to_what_the_week_brought(make_world: Callable, random_actions) -> None:
+def test_amounts_in_the_tables_add_up_to_the_contribution_of_the_week(make_world: Callable, random_actions) -> None:
     for result in _live(make_world(), random_actions, 4):
         frames = frames_of(result)
         is_purchase = pl.col("type") == "purchase"
@@ -117,7 +117,7 @@ def test_amounts_in_the_tables_add_up_to_what_the_week_brought(make_world: Calla
         assert result.cost_minor[result.actions < 0].sum() == 0
 
 
-def test_everything_of_a_week_happens_within_it_and_has_a_name_of_its_own(make_world: Callable, random_actions) -> None:
+def test_every_event_of_a_week_happens_within_it_and_has_a_unique_id(make_world: Callable, random_actions) -> None:
     results = _live(make_world(), random_actions, 4)
     for result in results:
         begins, frames = result.when.begins_at, frames_of(result)
@@ -138,7 +138,7 @@ def test_effects_follow_causes_in_time(make_world: Callable, random_actions) -> 
         assert both.height == wide[later].is_not_null().sum()
 
 
-def test_outcomes_belong_to_decisions_that_have_an_id(make_world: Callable, random_actions) -> None:
+def test_outcomes_belong_to_decisions_with_an_id(make_world: Callable, random_actions) -> None:
     world = make_world()
     actions = random_actions(world, 1)
     assert frames_of(world.copy().run_week(actions)).outcomes.is_empty()
@@ -149,7 +149,7 @@ def test_outcomes_belong_to_decisions_that_have_an_id(make_world: Callable, rand
 
 
 def test_events_show_the_true_stage_by_the_rules_of_the_catalogue(make_world: Callable, airline: Catalogue) -> None:
-    """What nobody can see is who has just stopped dreaming, and cases, which live state knows."""
+    """Two things cannot be seen in events: who has just left the dream stage, and cases, which live state holds."""
     world = make_world()
     silence = np.full(1_500, -1)
     results = [*world.prelude, *(world.run_week(silence) for _ in range(3))]
@@ -207,7 +207,7 @@ def test_moments_of_service_are_backed_by_events(make_world: Callable) -> None:
     assert {"booked", "trip_upcoming", "check_in_opened", "landed", "flight_delayed"} <= set(moments["moment"])
 
 
-def test_who_leaves_withdraws_every_consent_to_marketing_and_is_left_alone(
+def test_a_customer_who_unsubscribes_withdraws_every_marketing_consent_and_gets_no_more(
     make_world: Callable, random_actions
 ) -> None:
     world = make_world(4_000)
@@ -230,9 +230,7 @@ def test_an_answer_makes_cases_end_sooner_and_keeps_more_customers(make_world: C
     assert np.sum(alone.after.step == JourneyStep.LAPSE) > np.sum(answered.after.step == JourneyStep.LAPSE)
 
 
-def test_the_airlines_people_answer_every_case_unless_somebody_else_is_said_to(
-    make_world: Callable, standing_at
-) -> None:
+def test_by_default_the_airlines_staff_answer_every_case(make_world: Callable, standing_at) -> None:
     there, silence = standing_at(make_world(4_000), JourneyStep.TRAVEL), np.full(4_000, -1)
     staffed, alone = (there.copy().run_week(silence, answered=each) for each in (None, np.ones(4_000, dtype=bool)))
     events = frames_of(staffed).events
@@ -246,7 +244,7 @@ def test_the_airlines_people_answer_every_case_unless_somebody_else_is_said_to(
     assert np.array_equal(staffed.after.step, alone.after.step)
 
 
-def test_a_message_out_of_its_stage_moves_and_sells_nothing(make_world: Callable, standing_at) -> None:
+def test_a_message_outside_its_stage_has_no_effect(make_world: Callable, standing_at) -> None:
     world = standing_at(make_world(4_000), JourneyStep.PLAN)
     place = next(i for i, one in enumerate(world.messages) if one.offer.offer_id == "dream-destinations")
     sent, silent = (world.copy().run_week(np.full(4_000, each)) for each in (place, -1))
@@ -255,7 +253,7 @@ def test_a_message_out_of_its_stage_moves_and_sells_nothing(make_world: Callable
     assert np.array_equal(sent.after.step, silent.after.step)
 
 
-def test_fatigue_makes_messages_less_seen(make_world: Callable, standing_at) -> None:
+def test_fatigue_lowers_the_probability_that_a_message_is_seen(make_world: Callable, standing_at) -> None:
     world = standing_at(make_world(4_000), JourneyStep.DREAM)
     rested = world.effects.seen_probability(0, slice(None), world.state.memory)
     tired = world.effects.seen_probability(0, slice(None), np.full(4_000, FULL_MEMORY))
@@ -265,7 +263,7 @@ def test_fatigue_makes_messages_less_seen(make_world: Callable, standing_at) -> 
 
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 10_000), weeks=st.integers(1, 5))
-def test_states_stay_possible_whatever_is_sent(make_world: Callable, random_actions, seed: int, weeks: int) -> None:
+def test_states_stay_valid_whatever_is_sent(make_world: Callable, random_actions, seed: int, weeks: int) -> None:
     world = make_world(300)
     for _ in range(weeks):
         actions = np.random.default_rng([seed, world.week]).integers(-1, len(world.messages), 300)
@@ -297,7 +295,7 @@ def test_a_world_begins_on_a_monday_afternoon(make_world: Callable, moment: date
 
 
 @pytest.mark.parametrize("actions", [np.zeros(3, dtype=int), np.full(300, 99), np.full(300, -2)])
-def test_actions_that_mean_nothing_are_refused(make_world: Callable, actions: np.ndarray) -> None:
+def test_invalid_actions_are_refused(make_world: Callable, actions: np.ndarray) -> None:
     with pytest.raises(InvalidInputError, match="actions must"):
         make_world(300).run_week(actions)
 

@@ -1,4 +1,4 @@
-"""A console with readouts of every kind, served for real, and a headless Chromium to look at it."""
+"""A console with readouts of every kind, really served, and a headless Chromium to view it."""
 
 import os
 import shutil
@@ -36,7 +36,7 @@ CHROMIUM_FLAGS = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """A running console: its address, and what is stored behind it."""
+    """A running console: its address and its stored readouts."""
 
     address: str
     settings: Settings
@@ -79,7 +79,7 @@ def store(settings: Settings, folder: Path, name: str, frame: pl.DataFrame, cont
 
 @pytest.fixture(scope="session")
 def stored(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """Readouts: three arms with clear lifts, nothing clear, a split that is off, too few customers, an odd name."""
+    """Readouts: three arms with clear lifts, no clear result, sample-ratio mismatch, too few customers, an odd name."""
     folder = tmp_path_factory.mktemp("console")
     settings = Settings(home=folder / "home")
     clear = make_table({"none": 900, "plain mail": 910, "warm mail": 890}, {"plain mail": 1.0, "warm mail": 2.0})
@@ -122,7 +122,7 @@ def site(stored: Settings, serve_console: Callable[[Settings], Site]) -> Site:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """One headless Chromium per module: Playwright's event loop must be gone before other tests start theirs."""
+    """One headless Chromium per module: Playwright's event loop must end before other tests start theirs."""
     found = os.environ.get("NEXTBEST_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
     if found is None:
         pytest.skip("needs Chromium on PATH or in NEXTBEST_CHROMIUM; on Debian: apt install chromium")

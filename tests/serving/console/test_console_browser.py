@@ -18,7 +18,7 @@ NAMES = ("mail-test", "quiet-test", "broken-split", "tiny", ODD)
 
 
 def middle_of(page: Page, selector: str) -> float:
-    """Horizontal middle of what is really drawn, in pixels."""
+    """Horizontal middle of what is drawn, in pixels."""
     box = page.locator(selector).bounding_box()
     assert box is not None, selector
     return box["x"] + box["width"] / 2
@@ -38,8 +38,8 @@ def test_the_list_shows_every_readout_with_its_badge_and_leads_to_its_page(open_
     expect(page.locator(".verdict")).to_contain_text(site.readout("mail-test").verdict.replace("\xa0", " "))
 
 
-def test_the_forest_plot_is_drawn_where_the_stored_numbers_say(open_page: OpenPage, site: Any):
-    """Pixels per unit come from two axis labels; every mark must sit where its stored number then falls."""
+def test_the_forest_plot_is_drawn_at_the_stored_numbers(open_page: OpenPage, site: Any):
+    """The scale comes from two axis labels; every mark must be at the place of its stored number."""
     page = open_page(site.page_of("mail-test"))
     readout = site.readout("mail-test")
     for number, metric in enumerate(readout.metrics, start=1):
@@ -68,7 +68,7 @@ def test_the_forest_plot_is_drawn_where_the_stored_numbers_say(open_page: OpenPa
             assert middles == pytest.approx([expected(effect.lower), expected(effect.upper)], abs=1.5)
 
 
-def test_every_table_has_a_caption_and_headed_rows_and_says_what_the_plot_says(open_page: OpenPage, site: Any):
+def test_every_table_has_a_caption_and_row_headers_and_agrees_with_the_plot(open_page: OpenPage, site: Any):
     page = open_page(site.page_of("mail-test"))
     tables = page.get_by_role("table")
     expect(tables).to_have_count(3)
@@ -85,7 +85,7 @@ def test_every_table_has_a_caption_and_headed_rows_and_says_what_the_plot_says(o
         }
 
 
-def test_no_page_asks_another_origin_or_breaks_its_own_policy(chromium: Browser, site: Any):
+def test_no_page_requests_another_origin_or_violates_its_security_policy(chromium: Browser, site: Any):
     context = chromium.new_context()
     asked: list[str] = []
     complaints: list[str] = []
@@ -103,7 +103,7 @@ def test_no_page_asks_another_origin_or_breaks_its_own_policy(chromium: Browser,
     assert complaints == []
 
 
-def test_the_vendored_font_is_the_one_that_is_used(open_page: OpenPage, site: Any):
+def test_the_vendored_font_is_used(open_page: OpenPage, site: Any):
     page = open_page(site.address)
     page.evaluate("() => document.fonts.ready.then(() => null)")  # polling would need eval, which our policy forbids
     assert page.evaluate("document.fonts.check('16px Inter')")
@@ -146,7 +146,7 @@ def test_nothing_overflows_a_narrow_window_or_200_per_cent_zoom(open_page: OpenP
             assert box["x"] + box["width"] <= width, f"{address}: {caption.inner_text()}"
 
 
-def test_everything_is_there_without_scripts(open_page: OpenPage, site: Any):
+def test_every_page_works_without_scripts(open_page: OpenPage, site: Any):
     page = open_page(site.page_of("mail-test"), java_script_enabled=False)
     expect(page.locator(".verdict")).to_contain_text("arms differ from none")
     for circle in page.locator("svg.forest-track circle").all():
@@ -156,7 +156,7 @@ def test_everything_is_there_without_scripts(open_page: OpenPage, site: Any):
     expect(page.get_by_role("table")).to_have_count(3)
 
 
-def test_the_keyboard_reaches_the_content_first_and_focus_can_be_seen(open_page: OpenPage, site: Any):
+def test_the_keyboard_reaches_the_content_first_and_focus_is_visible(open_page: OpenPage, site: Any):
     page = open_page(f"{site.address}/experiments")
     page.keyboard.press("Tab")
     skip = page.get_by_role("link", name="Skip to content")
@@ -172,7 +172,7 @@ def test_the_keyboard_reaches_the_content_first_and_focus_can_be_seen(open_page:
     page.wait_for_url(re.compile("/console/experiments/mail-test$"))
 
 
-def test_dark_and_print_have_colours_of_their_own(open_page: OpenPage, site: Any):
+def test_dark_mode_and_print_have_their_own_colours(open_page: OpenPage, site: Any):
     grounds = set()
     for scheme in ("light", "dark"):
         page = open_page(site.page_of("mail-test"), color_scheme=scheme)

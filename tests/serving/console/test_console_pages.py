@@ -1,4 +1,4 @@
-"""The console's answers, without a browser: statuses, headers, escaping, and nothing from elsewhere."""
+"""The console's responses without a browser: statuses, headers, escaping, and no other origins."""
 
 import re
 from hashlib import sha256
@@ -32,7 +32,7 @@ PAGES = ("", "/experiments", "/experiments/mail-test", "/experiments/broken-spli
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_every_page_forbids_other_origins_and_names_none(visitor: TestClient, path: str):
+def test_every_page_forbids_other_origins_and_links_to_none(visitor: TestClient, path: str):
     answer = visitor.get(f"/console{path}")
     assert answer.headers["content-security-policy"].startswith("default-src 'self';")
     assert "unsafe" not in answer.headers["content-security-policy"]
@@ -51,12 +51,12 @@ def test_the_style_sheet_loads_only_the_vendored_font():
     assert (STATIC / "inter-LICENSE.txt").read_text(encoding="utf-8").find("SIL Open Font License") > 0
 
 
-def test_the_vendored_font_is_the_one_that_was_published():
+def test_the_vendored_font_is_the_published_one():
     table = (STATIC / "README.md").read_text(encoding="utf-8")
     assert sha256((STATIC / "inter-5.3.0.woff2").read_bytes()).hexdigest() in table
 
 
-def test_assets_are_cached_by_their_digest_and_nothing_else_is_served(visitor: TestClient):
+def test_assets_are_cached_by_digest_and_nothing_else_is_served(visitor: TestClient):
     page = visitor.get("/console").text
     [address] = re.findall(r"rel=\"stylesheet\" href=\"([^\"]*)\"", page)
     answer = visitor.get(address)
@@ -79,7 +79,7 @@ def test_names_that_look_like_markup_are_text(visitor: TestClient):
     assert "<script" not in missing.text
 
 
-def test_an_unknown_name_is_not_found_and_offers_the_nearest(visitor: TestClient):
+def test_an_unknown_name_is_not_found_and_the_nearest_is_suggested(visitor: TestClient):
     answer = visitor.get("/console/experiments/mail-tset")
     assert answer.status_code == 404
     assert '<a href="/console/experiments/mail-test">mail-test</a>' in answer.text
@@ -87,7 +87,7 @@ def test_an_unknown_name_is_not_found_and_offers_the_nearest(visitor: TestClient
     assert visitor.get("/console/experiments/..%2F..%2Fetc%2Fpasswd").status_code == 404
 
 
-def test_a_damaged_readout_has_a_page_of_its_own_and_hides_no_other(tmp_path: Path):
+def test_a_damaged_readout_has_its_own_page_and_hides_no_other(tmp_path: Path):
     settings = Settings(home=tmp_path)
     settings.readouts_path.mkdir()
     (settings.readouts_path / "torn.json").write_text('{"readout_id": "to')
@@ -132,7 +132,7 @@ def test_customers_without_a_value_are_not_counted_as_compared(tmp_path: Path):
     assert "900 customers compared" in visitor.get("/console/experiments").text
 
 
-def test_guards_stand_before_pages_and_not_before_the_style_sheet(stored: Settings):
+def test_access_checks_apply_to_pages_and_not_to_the_style_sheet(stored: Settings):
     def refuse() -> None:
         raise HTTPException(401)
 
@@ -178,7 +178,7 @@ def luminance(colour: str) -> float:
 
 
 @pytest.mark.parametrize("theme", [0, 1])
-def test_text_stands_out_from_its_ground_in_both_themes(theme: int):
+def test_text_has_enough_contrast_in_both_themes(theme: int):
     """WCAG AA: 4.5 to 1."""
     css = (STATIC / "console.css").read_text(encoding="utf-8")
     block = re.findall(r":root \{([^}]*)\}", css)[theme]

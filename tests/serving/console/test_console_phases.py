@@ -1,4 +1,4 @@
-"""The console shows phases and units: what began a phase, whom it brought in, and what it says."""
+"""The console shows phases and units: what began a phase, which units it added, and its result."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -28,7 +28,7 @@ CHANGED = datetime(2026, 5, 1, 8, tzinfo=UTC)
 
 
 def with_phases(readout: Readout) -> Readout:
-    """A readout of an experiment by household whose shares changed; its second phase has no answer yet."""
+    """A readout of a household experiment with changed shares; its second phase has no result yet."""
     waiting = Refusal(code=RefusalCode.NO_DECISIONS, message="the log holds no decision yet")
     first = PhaseReadout(
         number=1, since=None, until=CHANGED, change="the first rule", is_shown=True, status=readout.status,
@@ -53,7 +53,7 @@ def phased(stored: Settings, tmp_path_factory: pytest.TempPathFactory) -> Settin
     return settings
 
 
-def test_a_readout_with_phases_comes_back_as_it_was_stored_and_older_ones_have_none(phased: Settings):
+def test_a_readout_with_phases_is_read_back_unchanged_and_older_ones_have_none(phased: Settings):
     readout = read_readout(phased.readouts_path, "by-household")
     assert [phase.number for phase in readout.phases] == [1, 2]
     older = readout_to_json(replace(readout, phases=())).replace(b'"unit": "household",', b"")
@@ -76,7 +76,7 @@ def test_the_page_names_the_unit_wherever_it_counts(phased: Settings):
 @pytest.mark.browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1200])
-def test_phases_are_read_in_any_width_and_light(
+def test_phases_are_legible_at_any_width_and_in_both_themes(
     open_page: Callable[..., Page], serve_console: Callable[[Settings], Site], phased: Settings, scheme: str, width: int
 ):
     site: Any = serve_console(phased)

@@ -1,7 +1,7 @@
-"""Caps hold under 64 concurrent deciders, while Redis is killed and restarted and reservations run out.
+"""Caps hold under 64 concurrent deciders, while Redis is killed and restarted and reservations expire.
 
-`python benchmarks/caps_hammer.py` is the same for longer; it recounts every cap from the log and from what callers were
-told, never from the books and counters that are under test.
+`python benchmarks/caps_hammer.py` runs the same for longer. It recounts every cap from the log and from the answers to
+callers, never from the books and counters under test.
 """
 
 import subprocess
@@ -29,12 +29,12 @@ def test_no_cap_of_any_kind_is_ever_exceeded(verdict: dict[str, Any]) -> None:
     assert [line for line in verdict["caps"] if not line["holds"]] == []
 
 
-def test_no_message_that_a_caller_was_given_is_missing_from_the_log(verdict: dict[str, Any]) -> None:
+def test_no_message_given_to_a_caller_is_missing_from_the_log(verdict: dict[str, Any]) -> None:
     assert verdict["lost"] == 0
 
 
-def test_the_caps_were_truly_fought_for(verdict: dict[str, Any]) -> None:
-    """Without contention, a restart and permits the two tests above would prove nothing."""
+def test_the_run_had_real_contention_restarts_and_permits(verdict: dict[str, Any]) -> None:
+    """Otherwise the two tests above would prove nothing."""
     counts = verdict["counts"]
     assert (verdict["deciders"], verdict["processes"], verdict["kills"]) == (64, 4, 1)
     assert verdict["worked"]

@@ -1,4 +1,4 @@
-"""A shop without a model: it explores what is permitted from the first minute, ready, and says in which mode it is."""
+"""A shop without a model is ready from the first minute, explores permitted messages, and reports its cold start."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -32,7 +32,7 @@ def newcomer(serve: Serve, settings: Settings) -> Serve:
     return start
 
 
-def test_the_first_answer_sends_by_declared_value_and_nothing_is_degraded(newcomer: Serve, customer: str) -> None:
+def test_the_first_answer_sends_by_declared_value_and_is_not_degraded(newcomer: Serve, customer: str) -> None:
     client = newcomer()
 
     answer = client.post("/v1/decisions", json=MAIL).json()
@@ -45,7 +45,7 @@ def test_the_first_answer_sends_by_declared_value_and_nothing_is_degraded(newcom
     assert (model["ok"], model["mode"], model["version"], model["problem"]) == (True, "cold_start", None, None)
 
 
-def test_exploration_draws_with_the_probability_that_is_logged(newcomer: Serve, customer: str) -> None:
+def test_exploration_draws_with_the_logged_probability(newcomer: Serve, customer: str) -> None:
     client = newcomer(EXPLORING)
     asks = [{**MAIL, "dedupe_key": str(place)} for place in range(300)]
 
@@ -65,7 +65,7 @@ def test_exploration_draws_with_the_probability_that_is_logged(newcomer: Serve, 
         assert counts[key] / 300 == pytest.approx(probability, abs=5 * (probability / 300) ** 0.5)
 
 
-def test_a_contact_that_costs_more_than_the_declared_value_is_left_to_silence(newcomer: Serve, customer: str) -> None:
+def test_silence_wins_if_a_contact_costs_more_than_the_declared_value(newcomer: Serve, customer: str) -> None:
     client = newcomer("channels:\n  email: {cost: 9.0}\n  push: {cost: 9.0}\n")
 
     answer = client.post("/v1/decisions", json=MAIL).json()
@@ -102,7 +102,7 @@ def test_a_decision_of_a_cold_start_is_replayed_from_its_record(
     assert decision_to_record(replay(policy, record)) == record
 
 
-def test_the_first_champion_ends_it_and_a_lost_one_does_not_bring_it_back(
+def test_the_first_champion_ends_the_cold_start_and_losing_it_does_not_restore_it(
     newcomer: Serve, settings: Settings, shop_bundle: Any, clock: Any, customer: str
 ) -> None:
     client = newcomer()
@@ -120,7 +120,7 @@ def test_the_first_champion_ends_it_and_a_lost_one_does_not_bring_it_back(
         assert restarted.get("/readyz").status_code == 503
 
 
-def test_a_batch_starts_cold_too_and_decides_as_the_api(
+def test_a_batch_starts_cold_too_and_decides_like_the_api(
     newcomer: Serve, settings: Settings, redis_url: str, clock: Any, customer: str, tmp_path: Path
 ) -> None:
     import polars as pl

@@ -60,7 +60,7 @@ def test_a_decision_is_in_the_log_stream_before_it_is_answered(
     assert live_redis.xlen(stream_key(shard_of(customer))) == 1
 
 
-def test_nothing_to_send_is_an_answer_and_not_an_error(
+def test_nothing_to_send_is_a_valid_answer_and_not_an_error(
     client: TestClient, store: Any, new_customer: Callable[..., Customer]
 ) -> None:
     store.put(new_customer("C-1", reachable_channels=frozenset()))
@@ -94,7 +94,7 @@ def test_the_same_dedupe_key_gets_the_same_decision_and_one_log_entry(
     assert len(entries(live_redis)) == 1
 
 
-def test_a_flat_ask_and_a_full_ask_with_one_key_share_the_decision(client: TestClient, customer: str) -> None:
+def test_a_flat_ask_and_a_full_ask_with_the_same_key_share_the_decision(client: TestClient, customer: str) -> None:
     full = client.post("/v1/decisions", json={**ASK, "dedupe_key": "w45"}).json()
     flat = client.get("/v1/decisions/next", params={**ASK, "key": "w45"}).json()
 
@@ -120,7 +120,7 @@ def test_without_a_key_every_ask_is_a_new_decision(client: TestClient, customer:
     assert len(ids) == 3
 
 
-def test_an_idempotency_key_replays_its_request_and_refuses_another(
+def test_an_idempotency_key_repeats_its_answer_and_refuses_another_request(
     client: TestClient, customer: str, live_redis: redis.Redis
 ) -> None:
     key = {"Idempotency-Key": "5b1c"}
@@ -135,7 +135,7 @@ def test_an_idempotency_key_replays_its_request_and_refuses_another(
     assert len(entries(live_redis)) == 1
 
 
-def test_a_dry_run_decides_as_usual_and_leaves_nothing_behind(
+def test_a_dry_run_decides_as_usual_and_stores_nothing(
     client: TestClient, customer: str, live_redis: redis.Redis
 ) -> None:
     before = sorted(live_redis.keys())
@@ -149,7 +149,7 @@ def test_a_dry_run_decides_as_usual_and_leaves_nothing_behind(
     assert not real["replayed"]
 
 
-def test_explaining_changes_nothing_and_says_the_same_on_a_replay(client: TestClient, customer: str) -> None:
+def test_explaining_changes_nothing_and_gives_the_same_text_on_a_repeat(client: TestClient, customer: str) -> None:
     plain = client.post("/v1/decisions", json={**ASK, "dedupe_key": "a"}).json()
     explained = client.post("/v1/decisions", json={**ASK, "dedupe_key": "a", "explain": True}).json()
     fresh = client.post("/v1/decisions", json={**ASK, "dedupe_key": "b", "explain": True}).json()
@@ -190,9 +190,7 @@ def test_an_unknown_decision_is_not_found(client: TestClient) -> None:
         assert (answer.status_code, answer.json()["code"]) == (404, "unknown_decision"), name
 
 
-def test_the_flat_answer_has_content_beside_the_decision_and_may_be_kept_for_a_moment(
-    client: TestClient, customer: str
-) -> None:
+def test_the_flat_answer_has_the_content_and_may_be_cached_briefly(client: TestClient, customer: str) -> None:
     kept = client.get("/v1/decisions/next", params={**ASK, "key": "w45"})
     fresh = client.get("/v1/decisions/next", params=ASK)
 
@@ -258,7 +256,7 @@ def test_a_batch_with_an_idempotency_key_can_be_repeated(
     assert len(set(ids)) == 2
 
 
-def test_touchpoints_say_what_they_take(client: TestClient) -> None:
+def test_touchpoints_list_what_they_accept(client: TestClient) -> None:
     found = {one["touchpoint"]: one for one in client.get("/v1/touchpoints").json()["touchpoints"]}
 
     assert found["app-home"]["context"] == {"basket_value": "number"}
@@ -266,7 +264,7 @@ def test_touchpoints_say_what_they_take(client: TestClient) -> None:
     assert "ten-percent/email/plain" in found["weekly-mail"]["messages"]
 
 
-def test_me_names_limits_and_versions(client: TestClient) -> None:
+def test_me_lists_limits_and_versions(client: TestClient) -> None:
     body = client.get("/v1/me").json()
 
     assert body["limits"] == {"items": 500, "body_bytes": 1_048_576, "deadline_ms": 20_000}
@@ -290,7 +288,7 @@ def test_metrics_count_decisions_by_answer(client: TestClient, customer: str) ->
 
 
 @pytest.mark.parametrize("how", ["profile", "event"])
-def test_who_opted_out_of_profiling_gets_a_choice_that_no_feature_and_no_model_was_asked_for(
+def test_without_profiling_no_feature_is_read_and_no_model_is_called(
     client: TestClient, store: Any, new_customer: Callable[..., Customer], how: str
 ) -> None:
     store.put(new_customer("C-1", has_opted_out_of_profiling=how == "profile"))

@@ -1,4 +1,4 @@
-"""What callers get while something behind is away: an answer in time, never a message that a gate refused."""
+"""While a component is down, callers get an answer in time, and never a message that a gate refused."""
 
 import signal
 import time
@@ -28,7 +28,7 @@ from tests.serving.other_models import learned_by
 from tests.waiting import wait_until
 
 ASK = {"customer_id": "C-1", "touchpoint": "weekly-mail"}
-DEADLINE_MS = 1_000  # long enough for a busy machine, and what is tested is that it is kept
+DEADLINE_MS = 1_000  # long enough for a busy machine; the test checks that it is kept
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def timed(client: TestClient, **changes: Any) -> tuple[dict[str, Any], float]:
     return answer.json(), time.perf_counter() - started
 
 
-def test_with_redis_killed_the_answer_is_silence_at_once_and_lands_in_the_log(
+def test_with_redis_killed_the_answer_is_silence_at_once_and_reaches_the_log(
     served: TestClient, own_redis: Any, away: Settings
 ) -> None:
     assert timed(served)[0]["degraded"] is False
@@ -92,13 +92,13 @@ def test_with_redis_frozen_the_deadline_holds_and_later_requests_no_longer_wait(
     assert min(timed(served)[1] for _ in range(5)) < 0.05
 
 
-def test_the_caller_s_own_deadline_is_kept_too(served: TestClient, own_redis: Any) -> None:
+def test_the_callers_own_deadline_is_kept_too(served: TestClient, own_redis: Any) -> None:
     own_redis.send(signal.SIGSTOP)
 
     assert timed(served, deadline_ms=30)[1] < DEADLINE_MS / 2_000
 
 
-def test_after_redis_came_back_decisions_are_whole_again(served: TestClient, own_redis: Any) -> None:
+def test_after_redis_recovers_decisions_are_no_longer_degraded(served: TestClient, own_redis: Any) -> None:
     own_redis.send(signal.SIGKILL)
     assert timed(served)[0]["degraded"]
 
@@ -110,7 +110,7 @@ def test_after_redis_came_back_decisions_are_whole_again(served: TestClient, own
 def test_a_decision_whose_commit_was_not_confirmed_is_withdrawn_and_marked_not_sent(
     served: TestClient, own_redis: Any, away: Settings
 ) -> None:
-    """Redis freezes between read and commit; the commit waits in its socket and runs when it wakes up."""
+    """Redis freezes between read and commit; the commit waits in its socket and runs when Redis resumes."""
     engine = served.app.state.engine  # pyright: ignore[reportAttributeAccessIssue]
     read = engine.state.read_many
 
@@ -136,7 +136,7 @@ def test_a_decision_whose_commit_was_not_confirmed_is_withdrawn_and_marked_not_s
     assert decisions[answer["decision_id"]]["offer_id"] is None
 
 
-def test_what_no_log_can_take_is_no_decision(served: TestClient, own_redis: Any, away: Settings) -> None:
+def test_a_decision_that_cannot_be_logged_is_not_given(served: TestClient, own_redis: Any, away: Settings) -> None:
     own_redis.send(signal.SIGKILL)
     away.spool_path.parent.mkdir(parents=True, exist_ok=True)
     away.spool_path.write_text("a file where the folder should be")
@@ -156,15 +156,13 @@ def test_a_full_redis_refuses_to_log_and_so_nothing_is_sent(served: TestClient, 
     assert (answer["action"], answer["degraded_reasons"]) == ("hold", ["log_unavailable"])
 
 
-def test_a_redis_that_forgot_its_scripts_is_told_them_again(served: TestClient, own_redis: Any) -> None:
+def test_a_redis_that_lost_its_scripts_gets_them_again(served: TestClient, own_redis: Any) -> None:
     own_redis.client.script_flush()
 
     assert timed(served)[0]["degraded"] is False
 
 
-def test_reports_are_refused_while_redis_is_away_so_that_senders_repeat_them(
-    served: TestClient, own_redis: Any
-) -> None:
+def test_reports_are_refused_while_redis_is_down_so_that_senders_retry(served: TestClient, own_redis: Any) -> None:
     own_redis.send(signal.SIGKILL)
     item = {"message_id": "e", "customer_id": "C-1", "type": "purchase", "occurred_at": "2026-11-02T09:30:00Z"}
 
@@ -174,14 +172,16 @@ def test_reports_are_refused_while_redis_is_away_so_that_senders_repeat_them(
     assert answer.headers["retry-after"] == "1"
 
 
-def test_a_record_cannot_be_called_unknown_while_redis_is_away(served: TestClient, own_redis: Any) -> None:
+def test_a_record_is_not_called_unknown_while_redis_is_down(served: TestClient, own_redis: Any) -> None:
     decision_id = timed(served)[0]["decision_id"]
     own_redis.send(signal.SIGKILL)
 
     assert served.get(f"/v1/decisions/{decision_id}").status_code == 503
 
 
-def test_readiness_tells_what_is_away_and_keeps_the_server_in_service(served: TestClient, own_redis: Any) -> None:
+def test_readiness_names_the_component_that_is_down_and_keeps_the_server_in_service(
+    served: TestClient, own_redis: Any
+) -> None:
     assert served.get("/readyz").json()["status"] == "ready"
     own_redis.send(signal.SIGKILL)
 
@@ -203,7 +203,7 @@ def test_a_server_that_starts_without_redis_answers_degraded_and_is_not_ready(
 
 
 @pytest.mark.parametrize("url", ["rediss://127.0.0.1:1/0", "http://x"])
-def test_a_redis_that_cannot_be_reached_at_all_is_the_same(away: Settings, registry: Any, url: str) -> None:
+def test_a_redis_that_was_never_reachable_is_treated_the_same(away: Settings, registry: Any, url: str) -> None:
     settings = away.model_copy(update={"redis_url": url})
 
     with TestClient(create_app(settings, fetch_model=registry.fetch)) as client:
@@ -211,7 +211,7 @@ def test_a_redis_that_cannot_be_reached_at_all_is_the_same(away: Settings, regis
         assert client.get("/readyz").json()["checks"]["redis"]["problem"]
 
 
-def test_many_callers_at_once_are_all_answered_in_time_without_redis(served: TestClient, own_redis: Any) -> None:
+def test_without_redis_many_concurrent_callers_are_all_answered_in_time(served: TestClient, own_redis: Any) -> None:
     own_redis.send(signal.SIGKILL)
 
     with ThreadPoolExecutor(16) as pool:
@@ -220,7 +220,7 @@ def test_many_callers_at_once_are_all_answered_in_time_without_redis(served: Tes
     assert all(answer["action"] == "hold" for answer, _ in answers)
 
 
-def test_without_a_model_only_what_needs_none_is_sent(
+def test_without_a_model_only_messages_that_need_none_are_sent(
     settings: Settings, registry: Any, clock: Any, customer: str
 ) -> None:
     registry.champion = None
@@ -268,7 +268,7 @@ def test_a_damaged_model_is_not_used(settings: Settings, registry: Any, clock: A
         assert "booster.txt" in client.get("/readyz").json()["checks"]["model"]["problem"]
 
 
-def test_scores_that_are_no_numbers_never_send(client: TestClient, customer: str) -> None:
+def test_scores_that_are_not_numbers_never_send(client: TestClient, customer: str) -> None:
     refresher = client.app.state.engine.refresher  # pyright: ignore[reportAttributeAccessIssue]
     refresher.in_force = learned_by(refresher.in_force, lambda matrix: np.full(len(matrix), np.nan))
 
@@ -278,7 +278,7 @@ def test_scores_that_are_no_numbers_never_send(client: TestClient, customer: str
     assert all(answer["degraded_reasons"] == ["model_unavailable"] for answer in answers)
 
 
-def test_without_features_rules_over_them_stay_closed_and_the_rest_is_scored_as_for_a_newcomer(
+def test_without_features_rules_over_them_fail_and_other_messages_are_scored_as_for_a_new_customer(
     client: TestClient, customer: str, live_redis: redis.Redis
 ) -> None:
     live_redis.delete(feature_key(customer))
@@ -302,7 +302,7 @@ def test_features_of_another_schema_count_as_unreadable(
     assert timed(client)[0]["degraded_reasons"] == ["features_unavailable"]
 
 
-def test_features_past_their_greatest_age_are_said_to_be_stale(client: TestClient, customer: str, clock: Any) -> None:
+def test_features_beyond_their_maximum_age_are_reported_as_stale(client: TestClient, customer: str, clock: Any) -> None:
     from datetime import timedelta
 
     clock.now += timedelta(days=60)
@@ -311,7 +311,7 @@ def test_features_past_their_greatest_age_are_said_to_be_stale(client: TestClien
     assert answer["degraded_reasons"] == ["features_stale"]
 
 
-def test_an_unreadable_profile_is_silence(client: TestClient, customer: str, live_redis: redis.Redis) -> None:
+def test_an_unreadable_profile_gives_silence(client: TestClient, customer: str, live_redis: redis.Redis) -> None:
     live_redis.set(profile_key(customer), b'{"customer_id": ')
 
     answer, _ = timed(client)
@@ -319,7 +319,7 @@ def test_an_unreadable_profile_is_silence(client: TestClient, customer: str, liv
     assert (answer["action"], answer["degraded_reasons"]) == ("hold", ["profile_unreadable"])
 
 
-def test_a_message_that_cannot_be_put_into_words_is_not_sent(
+def test_a_message_that_cannot_be_rendered_is_not_sent(
     settings: Settings, registry: Any, clock: Any, store: Any, new_customer: Callable[..., Customer]
 ) -> None:
     offers = settings.catalogue_path / "offers.yaml"
@@ -336,7 +336,7 @@ def test_a_message_that_cannot_be_put_into_words_is_not_sent(
     assert {(answer["action"], answer["reason"]) for answer in answers} == {("hold", "NOTHING_PERMITTED")}
 
 
-def test_a_message_that_cannot_be_put_into_words_leaves_the_choice_to_the_others(
+def test_a_message_that_cannot_be_rendered_leaves_the_choice_to_the_others(
     serve: Callable[..., TestClient], store: Any, new_customer: Callable[..., Customer]
 ) -> None:
     template = "{% assign rest = customer.age | minus: 43 %}{{ 100 | divided_by: rest }}"
@@ -355,7 +355,7 @@ def test_a_message_that_cannot_be_put_into_words_leaves_the_choice_to_the_others
     assert "ten-percent/push/plain" in {one["message"] for one in whole["explanation"]["evaluated"]}
 
 
-def test_content_that_grows_past_every_bound_is_left_out_too_and_the_answer_says_so(
+def test_content_without_bounds_is_left_out_too_and_the_answer_says_so(
     serve: Callable[..., TestClient], store: Any, new_customer: Callable[..., Customer]
 ) -> None:
     creative = "{creative: plain, channel: push, content: {headline: Hi, body: '{{ customer.note }}'}}"

@@ -1,4 +1,4 @@
-"""No customer reads a sentence with a hole in it, or 3.0 items: as decided over HTTP."""
+"""No customer gets a text with a missing value, or with "3.0 items": decided over HTTP."""
 
 from collections.abc import Callable
 from typing import Any
@@ -54,7 +54,7 @@ def test_a_customer_without_the_name_gets_another_message_and_the_answer_says_wh
 
 
 @pytest.mark.parametrize("field", ["customer.city", "context.basket_value"])
-def test_a_creative_without_a_field_that_it_requires_is_refused(
+def test_a_creative_whose_required_field_is_missing_is_refused(
     serve: Callable[..., TestClient], store: Any, new_customer: Callable[..., Any], field: str
 ) -> None:
     client = serve(offers=basket(requires="customer.city, context.basket_value"))

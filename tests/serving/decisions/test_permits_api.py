@@ -1,4 +1,4 @@
-"""Leave to send, asked at the moment of sending: everything that may have changed is asked again."""
+"""Permits, requested at the time of sending: everything that may have changed is checked again."""
 
 import asyncio
 from collections.abc import Callable
@@ -77,7 +77,7 @@ def test_a_repeated_permit_is_the_same_and_changes_nothing(
     assert live_redis.hgetall(book_key(customer)) == book
 
 
-def test_after_its_time_a_permit_is_judged_afresh(serve: Callable[..., TestClient], customer: str, clock: Any) -> None:
+def test_an_expired_permit_is_checked_again(serve: Callable[..., TestClient], customer: str, clock: Any) -> None:
     client = serve(ONE_A_DAY)
     decision_id = decide(client)["decision_id"]
     assert permit(client, decision_id)["permit"] == "allowed"
@@ -95,7 +95,7 @@ def test_after_its_time_a_permit_is_judged_afresh(serve: Callable[..., TestClien
         ({"type": "case_opened", "properties": {"kind": "complaint", "case_id": "c-1"}}, "CASE_OPEN"),
     ],
 )
-def test_what_happened_since_the_decision_denies_it(
+def test_events_since_the_decision_deny_the_permit(
     serve: Callable[..., TestClient], customer: str, event: dict[str, Any], reason: str
 ) -> None:
     client = serve(PERMITS)
@@ -110,7 +110,7 @@ def test_what_happened_since_the_decision_denies_it(
     assert answer["valid_until"] is None
 
 
-def test_a_denied_permit_gives_its_room_back_and_is_in_the_log_as_not_sent(
+def test_a_denied_permit_releases_its_contact_and_is_logged_as_not_sent(
     serve: Callable[..., TestClient], customer: str, live_redis: redis.Redis, settings: Settings
 ) -> None:
     client = serve(ONE_A_DAY)
@@ -129,12 +129,12 @@ def test_a_denied_permit_gives_its_room_back_and_is_in_the_log_as_not_sent(
     assert orjson.loads(row["properties"]) == {"cause": "permit_denied"}
 
 
-def test_its_own_contact_is_not_in_its_way_and_another_s_is(
+def test_a_permit_ignores_its_own_contact_and_counts_others(
     serve: Callable[..., TestClient], customer: str, clock: Any
 ) -> None:
     client = serve(ONE_A_DAY)
     late = decide(client)["decision_id"]
-    clock.now += timedelta(hours=24, minutes=1)  # the reservation is over, and its room is taken by the next
+    clock.now += timedelta(hours=24, minutes=1)  # the reservation has expired, and the next decision takes its place
     in_time = decide(client)["decision_id"]
 
     assert permit(client, in_time)["permit"] == "allowed"
@@ -144,7 +144,7 @@ def test_its_own_contact_is_not_in_its_way_and_another_s_is(
     assert denied["retry_at"] is not None
 
 
-def test_capacity_that_ran_out_is_denied_by_name_and_not_by_its_own_use(
+def test_an_exhausted_capacity_denies_by_name_without_counting_the_permits_own_use(
     serve: Callable[..., TestClient], store: Any, new_customer: Callable[..., Customer], clock: Any
 ) -> None:
     client = serve(PERMITS + "limits: {mails: {scope: channel, of: email, amount: 1, per: total}}\n")
@@ -160,9 +160,7 @@ def test_capacity_that_ran_out_is_denied_by_name_and_not_by_its_own_use(
     assert permit(client, first)["reasons"] == ["CAPACITY_FULL"]
 
 
-def test_quiet_hours_deny_until_morning_and_then_it_is_judged_again(
-    serve: Callable[..., TestClient], customer: str, clock: Any
-) -> None:
+def test_quiet_hours_deny_a_permit_until_they_end(serve: Callable[..., TestClient], customer: str, clock: Any) -> None:
     client = serve(PERMITS + "quiet_hours: {rules: [{from: '21:00', until: '08:00'}]}\n")
     decision_id = decide(client, exclude_offers=["opening-hours"])["decision_id"]
     clock.now = datetime.fromisoformat("2026-11-02T21:30:00+00:00")
@@ -186,7 +184,7 @@ def test_an_offer_that_left_the_catalogue_is_denied(
     wait_until(lambda: client.get("/v1/me").json()["policy_version"] != decision["policy_version"])
 
     assert permit(client, decision["decision_id"])["reasons"] == ["EXPIRED"]
-    assert decide(client)["action"] == "send"  # its room is free again
+    assert decide(client)["action"] == "send"  # its place is free again
 
 
 def test_every_position_of_a_slate_has_a_permit_of_its_own(serve: Callable[..., TestClient], customer: str) -> None:
@@ -217,7 +215,7 @@ def test_a_permit_for_an_unknown_decision_is_not_found(serve: Callable[..., Test
         assert (answer.status_code, answer.json()["code"]) == (404, "unknown_decision")
 
 
-def test_a_decision_that_only_the_log_still_holds_is_too_old(
+def test_a_decision_that_only_the_log_still_has_is_too_old(
     serve: Callable[..., TestClient], customer: str, live_redis: redis.Redis, settings: Settings
 ) -> None:
     client = serve(PERMITS)
@@ -228,7 +226,7 @@ def test_a_decision_that_only_the_log_still_holds_is_too_old(
     assert permit(client, decision_id)["reasons"] == ["TOO_OLD"]
 
 
-def test_what_cannot_be_checked_is_denied(serve: Callable[..., TestClient], customer: str) -> None:
+def test_a_permit_that_cannot_be_checked_is_denied(serve: Callable[..., TestClient], customer: str) -> None:
     client = serve(PERMITS)
     decision_id = decide(client)["decision_id"]
     state = client.app.state.engine.state  # pyright: ignore[reportAttributeAccessIssue]
@@ -241,13 +239,13 @@ def test_what_cannot_be_checked_is_denied(serve: Callable[..., TestClient], cust
     state.permit_context = whole
 
     assert (denied["permit"], denied["reasons"]) == ("denied", ["STATE_UNAVAILABLE"])
-    assert permit(client, decision_id)["permit"] == "allowed"  # nothing was settled by it
+    assert permit(client, decision_id)["permit"] == "allowed"  # the denial settled nothing
 
 
-def test_a_permit_that_loses_a_race_is_judged_again_by_what_the_winner_left(
+def test_a_permit_that_loses_a_race_is_checked_again_with_the_winners_state(
     serve: Callable[..., TestClient], customer: str, clock: Any
 ) -> None:
-    """Between reading and settling, another decision takes the last room under the cap."""
+    """Between reading and settling, another decision takes the last place under the cap."""
     client = serve(ONE_A_DAY)
     late = decide(client)["decision_id"]
     clock.now += timedelta(hours=25)

@@ -1,4 +1,4 @@
-"""Whom quiet hours protect of whom no zone is known: as imported, decided over HTTP."""
+"""Quiet hours of customers without a known zone: imported, then decided over HTTP."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -35,7 +35,7 @@ def answer(client: TestClient, customer_id: str) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("locale", [None, "de", "en-US", "en-GB", "pt-BR"])
-def test_a_device_language_takes_no_declared_zone_away(
+def test_a_device_language_removes_no_declared_zone(
     serve: Callable[..., TestClient], store: Any, clock: Any, locale: str | None
 ) -> None:
     client = serve(QUIET)
@@ -51,7 +51,7 @@ def test_a_device_language_takes_no_declared_zone_away(
     assert answer(client, "C-9")[0] == "send"
 
 
-def test_readiness_and_metrics_name_the_zone_rules_and_warn_of_old_ones(client: TestClient, clock: Any) -> None:
+def test_readiness_and_metrics_name_the_zone_rules_and_warn_about_old_ones(client: TestClient, clock: Any) -> None:
     def told() -> tuple[dict[str, Any], str]:
         return client.get("/readyz").json()["checks"]["zone_rules"], client.get("/metrics").text
 

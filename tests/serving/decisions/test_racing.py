@@ -1,4 +1,4 @@
-"""Two round trips where nothing races; and where something does, the caps hold and everybody is answered."""
+"""Two round trips without races; with races, caps hold and everybody is answered."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -50,7 +50,7 @@ def test_a_decision_takes_two_round_trips(
     serve: Callable[..., TestClient], store: Any, new_customer: Callable[..., Customer], round_trips: Any,
     changes: dict[str, Any],
 ) -> None:  # fmt: skip
-    """Customer, household and what all share are read in one, and written in one."""
+    """Customer, household and shared limits are read in one round trip and written in one."""
     client = serve(SHARED)
     store.put(new_customer("C-1", household_id="H-1"))
     write_profiles(store.client, [new_customer("C-1", household_id="H-1"), new_customer("C-2", household_id="H-1")])
@@ -80,7 +80,7 @@ def test_a_batch_of_different_customers_takes_two_round_trips(
     assert len(trips) == 2
 
 
-def test_asks_of_one_customer_in_one_batch_are_decided_one_after_the_other(
+def test_asks_about_one_customer_in_one_batch_are_decided_one_after_the_other(
     serve: Callable[..., TestClient], customer: str, live_redis: redis.Redis
 ) -> None:
     client = serve(CAPPED)
@@ -110,7 +110,7 @@ def test_a_household_in_one_batch_shares_its_cap(
     assert {one["reason"] for one in decisions if one["action"] == "hold"} == {"NOTHING_PERMITTED"}
 
 
-def test_a_household_in_one_batch_does_not_give_up_because_its_members_come_one_after_the_other(
+def test_members_of_a_household_in_one_batch_do_not_lose_races_against_each_other(
     serve: Callable[..., TestClient], store: Any, new_customer: Callable[..., Customer]
 ) -> None:
     client = serve("contact_policy: {caps: {home: {scope: everything, limit: 7, window_days: 1, per: household}}}")
@@ -126,7 +126,7 @@ def test_a_household_in_one_batch_does_not_give_up_because_its_members_come_one_
     assert reasons == ["NOTHING_PERMITTED"]
 
 
-def test_callers_at_once_never_pass_a_cap(
+def test_concurrent_callers_never_exceed_a_cap(
     serve: Callable[..., TestClient], customer: str, live_redis: redis.Redis
 ) -> None:
     client = serve(CAPPED)
@@ -140,7 +140,7 @@ def test_callers_at_once_never_pass_a_cap(
 
 
 class Rival:
-    """Somebody who decides about the same customer in between, so often as wanted."""
+    """A rival that decides about the same customer in between, a given number of times."""
 
     def __init__(self, client: TestClient, times: int) -> None:
         self.left = times
@@ -161,7 +161,7 @@ class Rival:
         return await self.commit(entries)
 
 
-def test_who_lost_a_race_is_decided_again_with_what_the_winner_left(
+def test_a_decision_that_loses_a_race_is_made_again_with_the_winners_state(
     serve: Callable[..., TestClient], customer: str, live_redis: redis.Redis
 ) -> None:
     client = serve("contact_policy: {caps: {day: {scope: everything, limit: 1, window_days: 1}}}")
@@ -177,7 +177,7 @@ def test_who_lost_a_race_is_decided_again_with_what_the_winner_left(
 
 
 @pytest.mark.parametrize(("times", "action"), [(3, "send"), (4, "hold")])
-def test_who_loses_four_races_gets_silence_that_is_not_remembered(
+def test_after_four_lost_races_the_answer_is_silence_and_not_remembered(
     serve: Callable[..., TestClient],
     customer: str,
     live_redis: redis.Redis,
@@ -202,7 +202,7 @@ def test_who_loses_four_races_gets_silence_that_is_not_remembered(
         assert not decide(client, dedupe_key="one")["replayed"]
 
 
-def test_a_deferred_answer_lasts_only_until_it_may_be_asked_again(
+def test_a_deferred_answer_expires_at_its_retry_moment(
     serve: Callable[..., TestClient], customer: str, clock: Any
 ) -> None:
     client = serve("quiet_hours: {rules: [{from: '10:00', until: '12:00'}]}")  # 10:30 where the customer lives

@@ -1,4 +1,4 @@
-"""Records: compact in the stream and in the log, gone from Redis once drained, and told whole to whoever asks."""
+"""Records: compact in the stream and in the log, gone from Redis once drained, and always returned whole."""
 
 from collections.abc import Callable
 from typing import Any
@@ -36,7 +36,7 @@ def decide(client: TestClient, **ask: Any) -> dict[str, Any]:
 
 
 def sent(client: TestClient, **ask: Any) -> str:
-    """A decision that sends: chance chooses silence now and then."""
+    """A decision that sends; exploration chooses silence now and then."""
     answers = (decide(client, dedupe_key=f"ask-{place}", **ask) for place in range(20))
     return next(answer["decision_id"] for answer in answers if answer["action"] == "send")
 
@@ -72,10 +72,10 @@ def test_a_repeat_is_explained_from_the_log_once_its_record_is_drained(
     drain_alone(live_redis, open_log(settings), settings.spool_path)
     again = decide(client, dedupe_key="k", explain=True, deadline_ms=5_000)
     assert again["replayed"]
-    assert again["explanation"] in (first["explanation"], None)  # null where the log is slower than the deadline
+    assert again["explanation"] in (first["explanation"], None)  # null if the log is slower than the deadline
 
 
-def test_redis_keeps_what_permits_and_outcomes_need_and_no_record(
+def test_redis_keeps_only_what_permits_and_outcomes_need(
     client: TestClient, customer: str, settings: Settings, live_redis: redis.Redis
 ) -> None:
     decision_id = sent(client, **SLATE)
@@ -84,16 +84,16 @@ def test_redis_keeps_what_permits_and_outcomes_need_and_no_record(
     kept = live_redis.hgetall(key)
     needed = {b"customer_id", b"channel", b"decided_at", b"entry", b"touchpoint", b"message", b"ask", b"touch"}
     assert set(kept) == needed
-    assert live_redis.object("encoding", key) in (b"listpack", b"ziplist")  # as tight as Redis can
+    assert live_redis.object("encoding", key) in (b"listpack", b"ziplist")  # as compact as Redis can
     assert live_redis.memory_usage(key) < 450
     assert 0 < live_redis.ttl(key) <= settings.decision_ttl_days * 86_400
     assert client.post(f"/v1/decisions/{decision_id}/permit").json()["permit"] == "allowed"
 
 
-def test_a_permit_finds_in_the_log_what_redis_was_never_told(
+def test_a_permit_finds_in_the_log_what_redis_never_had(
     client: TestClient, customer: str, settings: Settings, live_redis: redis.Redis
 ) -> None:
-    """As it is with what an earlier release decided, and with further positions that were restored."""
+    """This is the case for decisions of an earlier release and for restored slate positions."""
     decision_id = decide(client, **SLATE)["decision_id"]
     for position in (decision_id, f"{decision_id}-2"):
         live_redis.hdel(decision_key(position, shard_of("C-1")), "touchpoint", "message", "ask", "touch")
@@ -104,7 +104,7 @@ def test_a_permit_finds_in_the_log_what_redis_was_never_told(
         assert answer["permit"] == "allowed" or answer["reasons"] == ["NOTHING_TO_SEND"]
 
 
-def test_without_an_archive_of_the_catalogue_records_are_kept_whole(
+def test_without_an_archived_catalogue_records_are_stored_whole(
     serve: Serve, customer: str, settings: Settings, live_redis: redis.Redis
 ) -> None:
     settings.catalogues_path.write_text("no folder")
@@ -114,7 +114,7 @@ def test_without_an_archive_of_the_catalogue_records_are_kept_whole(
     assert client.get(f"/v1/decisions/{decision_id}").json()["decision_id"] == decision_id
 
 
-def test_a_changed_column_of_a_compact_record_is_found_by_replaying(
+def test_replay_finds_a_changed_column_of_a_compact_record(
     client: TestClient, customer: str, settings: Settings, live_redis: redis.Redis
 ) -> None:
     decision_id = decide(client)["decision_id"]

@@ -1,4 +1,4 @@
-"""A retry is a path like any other: the earlier decision stands, and its message goes only if the gates let it now."""
+"""Retries: the earlier decision stands, and its message goes only if the gates still permit it."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 
 ONE_A_DAY = "contact_policy: {caps: {day: {scope: everything, limit: 1, window_days: 1}}}"
 TWO_A_DAY = "contact_policy: {caps: {day: {scope: everything, limit: 2, window_days: 1}}}"
-RESTS = "quiet_hours: {rules: [{from: '12:00', until: '14:00'}]}"  # it is 10:30 where the customer lives
+RESTS = "quiet_hours: {rules: [{from: '12:00', until: '14:00'}]}"  # 10:30 where the customer lives
 
 
 def decide(client: TestClient, key: str = "one", **changes: Any) -> dict[str, Any]:
@@ -19,12 +19,12 @@ def decide(client: TestClient, key: str = "one", **changes: Any) -> dict[str, An
     return answer.json()
 
 
-def test_a_message_is_not_in_its_own_way(serve: Callable[..., TestClient], customer: str) -> None:
+def test_a_retry_is_not_refused_because_of_its_own_contact(serve: Callable[..., TestClient], customer: str) -> None:
     client = serve(ONE_A_DAY)
     first, again = decide(client), decide(client)
     assert again["replayed"]
     assert again["selected"] == first["selected"] is not None
-    assert decide(client, "two")["action"] == "hold", "and yet it is in the way of others"
+    assert decide(client, "two")["action"] == "hold", "other messages do count it"
 
 
 def test_a_retry_in_quiet_hours_waits_for_their_end(
@@ -44,7 +44,7 @@ def test_a_retry_in_quiet_hours_waits_for_their_end(
 
 
 @pytest.mark.parametrize("limit", [1, 3])
-def test_every_position_of_a_slate_is_held_against_the_gates(
+def test_every_position_of_a_repeated_slate_is_checked_by_the_gates(
     serve: Callable[..., TestClient], customer: str, clock: Any, limit: int
 ) -> None:
     client = serve(RESTS)
@@ -56,9 +56,9 @@ def test_every_position_of_a_slate_is_held_against_the_gates(
     assert all(not one["selected"] for one in at_rest["slate"])
 
 
-def test_a_cap_that_was_lowered_holds_for_a_retry_too(serve: Callable[..., TestClient], customer: str) -> None:
+def test_a_lowered_cap_applies_to_a_retry_too(serve: Callable[..., TestClient], customer: str) -> None:
     client = serve(TWO_A_DAY)
     assert decide(client)["selected"]
     assert decide(client, "two")["selected"]
-    assert decide(client)["selected"], "two of two: its own place is its own"
+    assert decide(client)["selected"], "two of two: its own contact does not count against it"
     assert decide(serve(ONE_A_DAY))["withheld"] == ["CAP_REACHED"]

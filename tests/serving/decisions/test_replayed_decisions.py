@@ -1,4 +1,4 @@
-"""What the server answered comes out of its log again: replayed, audited and verified, whatever the path."""
+"""Decisions of the server are replayed, audited and verified from its log, whatever path made them."""
 
 from typing import Any
 
@@ -32,13 +32,13 @@ def answered(client: TestClient, customer: str, store: Any, new_customer: Any) -
     store.put(new_customer("C-2", has_opted_out_of_profiling=True))
     assert customer == ASKS[0]["customer_id"]
     for place, ask in enumerate(ASKS):
-        # keys make the draws the same in every run, so that no audit fails by chance
+        # fixed keys make the draws the same in every run, so that no audit fails by chance
         answer = client.post("/v1/decisions", json={"dedupe_key": f"ask-{place}", **ask})
         assert answer.status_code == 200, answer.text
     return len(ASKS)
 
 
-def test_every_path_s_decisions_are_replayed_audited_and_verified(
+def test_decisions_of_every_path_are_replayed_audited_and_verified(
     answered: int, settings: Settings, live_redis: redis.Redis
 ) -> None:
     log = open_log(settings)
@@ -52,10 +52,10 @@ def test_every_path_s_decisions_are_replayed_audited_and_verified(
     assert (verified.decisions, verified.faults) == (answered + 1, ())
 
 
-def test_spooled_decisions_are_chained_like_all_others(
+def test_spooled_decisions_are_chained_like_any_other(
     answered: int, settings: Settings, live_redis: redis.Redis
 ) -> None:
-    """What Redis could not take waits on disk; here the very rows of the stream are moved there."""
+    """Decisions that Redis could not take wait on disk; here the rows of the stream are moved there."""
     spool = Spool(settings.spool_path)
     for key in live_redis.scan_iter("nb:{*}:log"):
         for entry, fields in live_redis.xrange(key):

@@ -1,4 +1,4 @@
-"""Asks that are there together share a round; nobody waits for company, and nobody waits for long."""
+"""Concurrent asks share a round; a lone ask never waits for others, and no ask waits for long."""
 
 import asyncio
 from collections.abc import Callable
@@ -53,7 +53,7 @@ class Rides:
 
 
 async def a_moment() -> None:
-    """Let the event loop come round a few times; no time passes."""
+    """Let the event loop run a few times; no time passes."""
     for _ in range(6):
         await asyncio.sleep(0)
 
@@ -78,7 +78,7 @@ def test_a_lone_ask_starts_at_once() -> None:
     on_rides(check)
 
 
-def test_asks_that_come_together_travel_together() -> None:
+def test_asks_that_arrive_together_share_a_round() -> None:
     async def check(rides: Rides) -> None:
         for n in range(3):
             rides.arrive([f"C-{n}"])
@@ -88,7 +88,7 @@ def test_asks_that_come_together_travel_together() -> None:
     on_rides(check)
 
 
-def test_whoever_comes_while_rounds_are_under_way_shares_the_next() -> None:
+def test_asks_that_arrive_during_a_round_share_the_next_one() -> None:
     async def check(rides: Rides) -> None:
         for n in range(AT_ONCE + 3):
             rides.arrive([f"C-{n}"])
@@ -101,7 +101,7 @@ def test_whoever_comes_while_rounds_are_under_way_shares_the_next() -> None:
     on_rides(check)
 
 
-def test_two_asks_about_one_customer_go_one_after_the_other_and_strangers_pass_them() -> None:
+def test_two_asks_about_one_customer_run_one_after_the_other_and_other_customers_do_not_wait() -> None:
     async def check(rides: Rides) -> None:
         rides.arrive(["C-1", "C-1", "C-1", "C-2"])
         rides.arrive(["C-3"])
@@ -124,7 +124,7 @@ def test_asks_for_different_policies_do_not_share_a_round() -> None:
     on_rides(check)
 
 
-def test_who_no_longer_waits_takes_no_seat() -> None:
+def test_a_cancelled_ask_takes_no_place_in_a_round() -> None:
     async def check(rides: Rides) -> None:
         for n in range(AT_ONCE):
             rides.arrive([f"C-{n}"])
@@ -142,7 +142,7 @@ def test_who_no_longer_waits_takes_no_seat() -> None:
     on_rides(check)
 
 
-def test_an_error_of_a_whole_round_reaches_everybody_in_it_and_the_next_round_starts() -> None:
+def test_an_error_of_a_round_reaches_every_ask_in_it_and_the_next_round_starts() -> None:
     async def run() -> None:
         async def hold(seats: list[Seat]) -> None:
             raise RuntimeError("broken")
@@ -167,7 +167,7 @@ steps = st.lists(
 
 
 @given(steps=steps)
-def test_however_asks_come_nobody_waits_longer_than_for_the_end_of_one_round(steps: list[tuple[str, Any]]) -> None:
+def test_no_ask_waits_longer_than_the_end_of_one_round(steps: list[tuple[str, Any]]) -> None:
     async def check(rides: Rides) -> None:
         callers: list[Caller] = []
         came: dict[Seat, int] = {}

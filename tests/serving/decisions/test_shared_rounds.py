@@ -1,4 +1,4 @@
-"""Asks of different callers that share a round, on a real Redis: each is answered as if it were alone."""
+"""Asks from different callers that share a round, on a real Redis: each is answered as if it were alone."""
 
 import asyncio
 import signal
@@ -48,7 +48,7 @@ class Callers:
         return portal.call(work)
 
     def together(self, *asks: Ask) -> list[Any]:
-        """Answers, or errors, of callers who ask at the same moment."""
+        """Answers or errors for callers who ask at the same time."""
 
         async def all_at_once() -> list[Any]:
             found = await asyncio.gather(*(self.decide(one) for one in asks), return_exceptions=True)
@@ -67,7 +67,9 @@ def callers(serve: Callable[..., TestClient], people: list[str]) -> Callers:
     return Callers(serve())
 
 
-def test_strangers_at_once_take_two_round_trips_together(callers: Callers, people: list[str], round_trips: Any) -> None:
+def test_concurrent_asks_about_different_customers_share_two_round_trips(
+    callers: Callers, people: list[str], round_trips: Any
+) -> None:
     alone = {one: callers.together(callers.ask(one, dry_run=True))[0] for one in people}
 
     with round_trips(callers.client) as trips:
@@ -79,7 +81,7 @@ def test_strangers_at_once_take_two_round_trips_together(callers: Callers, peopl
         assert [answer[name] for name in same] == [alone[one][name] for name in same]
 
 
-def test_a_lone_ask_takes_two_round_trips_and_the_event_loop_hardly_comes_round(callers: Callers) -> None:
+def test_a_lone_ask_takes_two_round_trips_and_few_turns_of_the_event_loop(callers: Callers) -> None:
     async def turns() -> int:
         loop, count, is_done = asyncio.get_running_loop(), 0, False
 
@@ -105,7 +107,7 @@ def test_a_lone_ask_takes_two_round_trips_and_the_event_loop_hardly_comes_round(
     assert callers.run(turns) < 5
 
 
-def test_asks_about_one_customer_go_one_after_the_other_while_strangers_need_not_wait(
+def test_asks_about_one_customer_run_one_after_the_other_while_other_customers_do_not_wait(
     serve: Callable[..., TestClient], people: list[str], live_redis: redis.Redis
 ) -> None:
     callers = Callers(serve("contact_policy: {caps: {day: {scope: everything, limit: 2, window_days: 1}}}"))
@@ -127,7 +129,7 @@ def test_asks_about_one_customer_go_one_after_the_other_while_strangers_need_not
     assert "nextbest_conflicts_total 0.0" in callers.client.get("/metrics").text
 
 
-def test_copies_of_one_ask_at_once_get_one_decision(callers: Callers) -> None:
+def test_concurrent_copies_of_an_ask_get_one_decision(callers: Callers) -> None:
     answers = callers.together(*(callers.ask("C-1", dedupe_key="w45") for _ in range(5)))
 
     assert len({one["decision_id"] for one in answers}) == 1
@@ -146,14 +148,14 @@ def test_a_reused_idempotency_key_is_refused_to_its_caller_only(callers: Callers
 
 
 @pytest.mark.parametrize("place", ["read", "commit"])
-def test_what_redis_refuses_for_one_customer_does_not_reach_the_others(
+def test_a_redis_error_for_one_customer_does_not_affect_the_others(
     callers: Callers, people: list[str], live_redis: redis.Redis, place: str
 ) -> None:
     broken = book_key("C-2") if place == "read" else callers.ask("C-2", dedupe_key="w45").lookup().stored_at
     assert broken is not None
     if place == "read":
         live_redis.set(broken, "no hash")
-    else:  # the read takes what is no text for nothing, and the commit must not
+    else:  # the read treats a value that is not a string as missing; the commit must not
         live_redis.rpush(broken, "no text")
 
     answers = callers.together(*(callers.ask(one, dedupe_key="w45") for one in people))
@@ -163,7 +165,7 @@ def test_what_redis_refuses_for_one_customer_does_not_reach_the_others(
     assert told == {one: [cause] if one == "C-2" else [] for one in people}
 
 
-def test_a_fault_in_one_decision_does_not_reach_the_others(
+def test_a_fault_in_one_decision_does_not_affect_the_others(
     callers: Callers, people: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = drafts.decide
@@ -180,7 +182,7 @@ def test_a_fault_in_one_decision_does_not_reach_the_others(
     assert all(one["decision_id"] for one in answers if isinstance(one, dict))
 
 
-def test_a_caller_who_hangs_up_takes_nobody_along(callers: Callers, people: list[str]) -> None:
+def test_a_caller_who_disconnects_does_not_affect_the_others(callers: Callers, people: list[str]) -> None:
     async def some_hang_up() -> list[Any]:
         tasks = [asyncio.ensure_future(callers.decide(callers.ask(one))) for one in people]
         await asyncio.sleep(0)
@@ -196,7 +198,7 @@ def test_a_caller_who_hangs_up_takes_nobody_along(callers: Callers, people: list
     assert not any(one["degraded"] for one in callers.together(*map(callers.ask, people)))
 
 
-def test_a_large_batch_does_not_hold_up_a_single_ask(callers: Callers, people: list[str]) -> None:
+def test_a_large_batch_does_not_delay_a_single_ask(callers: Callers, people: list[str]) -> None:
     slices: list[int] = []
 
     async def batch() -> None:
@@ -222,7 +224,7 @@ def apart(
     settings: Settings, own_redis: Any, registry: Any, clock: Any, store: Any, new_customer: Callable[..., Customer],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Callers]:  # fmt: skip
-    """A server on a Redis that a test may freeze; it does not give the connection up by itself."""
+    """A server on a Redis that a test may freeze; it does not close the connection by itself."""
     monkeypatch.setattr(live_store, "_PING_TIMEOUT_S", 30.0)
     away = settings.model_copy(update={"redis_url": own_redis.url, "deadline_ms": 5_000})
     store.client = own_redis.client
@@ -233,7 +235,7 @@ def apart(
 
 
 def test_each_caller_waits_until_its_own_deadline_and_no_longer(apart: Callers, own_redis: Any) -> None:
-    """Redis is frozen until the impatient were answered: the patient get their decisions."""
+    """Redis stays frozen until callers with a short deadline are answered; the others then get their decisions."""
 
     async def run() -> list[Answer]:
         own_redis.send(signal.SIGSTOP)
@@ -251,7 +253,7 @@ def test_each_caller_waits_until_its_own_deadline_and_no_longer(apart: Callers, 
     assert [one["degraded_reasons"][:1] for one in answers] == [["state_unavailable"], ["state_unavailable"], [], []]
 
 
-def test_who_waits_for_a_round_that_never_starts_is_answered_in_time_too(apart: Callers, own_redis: Any) -> None:
+def test_an_ask_whose_round_never_starts_is_answered_in_time_too(apart: Callers, own_redis: Any) -> None:
     async def run() -> tuple[list[Any], float]:
         own_redis.send(signal.SIGSTOP)
         started, tasks = time.perf_counter(), list[asyncio.Task[Any]]()
@@ -267,7 +269,7 @@ def test_who_waits_for_a_round_that_never_starts_is_answered_in_time_too(apart: 
     assert seconds < 2.0
 
 
-def test_a_commit_whose_connection_was_lost_may_have_happened_and_is_marked_not_sent(
+def test_after_a_lost_connection_a_commit_may_have_happened_and_is_marked_not_sent(
     apart: Callers, own_redis: Any
 ) -> None:
     state = apart.engine.state

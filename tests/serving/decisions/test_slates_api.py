@@ -1,4 +1,4 @@
-"""Several placements in one ask: filled in order, no offer twice, every position with its own id and row."""
+"""Several placements in one ask: filled in order, no offer twice, each position with its own id and row."""
 
 from collections.abc import Callable
 from typing import Any
@@ -53,7 +53,7 @@ def test_placements_are_filled_in_order_and_no_offer_comes_twice(plain: TestClie
     ]
 
 
-def test_a_limit_is_that_many_placements_and_what_is_left_over_stays_empty(plain: TestClient) -> None:
+def test_a_limit_sets_the_number_of_placements_and_some_may_stay_empty(plain: TestClient) -> None:
     answer = ask(plain, limit=6)
 
     assert [one["placement"] for one in answer["slate"]] == ["1", "2", "3", "4", "5", "6"]
@@ -63,14 +63,12 @@ def test_a_limit_is_that_many_placements_and_what_is_left_over_stays_empty(plain
     assert answer["slate"][5]["action_probability"] == 1.0
 
 
-def test_one_placement_is_no_slate(plain: TestClient) -> None:
+def test_one_placement_does_not_make_a_slate(plain: TestClient) -> None:
     assert ask(plain, limit=1)["slate"] == []
     assert ask(plain, placements=[{"placement": "hero"}])["slate"] == []
 
 
-def test_every_position_is_a_row_of_its_own_and_the_record_tells_of_all(
-    plain: TestClient, live_redis: redis.Redis
-) -> None:
+def test_every_position_has_its_own_row_and_the_record_covers_all(plain: TestClient, live_redis: redis.Redis) -> None:
     answer = ask(plain, placements=[{"placement": "hero"}, {"placement": "side"}])
 
     first, second = rows(live_redis)
@@ -118,7 +116,7 @@ def test_positions_share_the_caps(serve: Callable[..., TestClient], customer: st
     assert ask(client)["selected"] is None
 
 
-def test_a_repeated_slate_is_the_same_and_withholds_position_by_position(
+def test_a_repeated_slate_is_the_same_and_is_withheld_by_position(
     serve: Callable[..., TestClient], customer: str, store: Any, new_customer: Callable[..., Any]
 ) -> None:
     client = serve()
@@ -152,7 +150,7 @@ def test_a_dry_run_of_a_slate_has_no_ids(plain: TestClient, live_redis: redis.Re
         ({"limit": 0}, "/limit", "greater than or equal to 1"),
     ],
 )  # fmt: skip
-def test_wrong_placements_are_refused_with_a_pointer(
+def test_invalid_placements_are_refused_with_a_pointer(
     plain: TestClient, changes: dict[str, Any], pointer: str, words: str
 ) -> None:
     answer = plain.post("/v1/decisions", json={**ASK, **changes})

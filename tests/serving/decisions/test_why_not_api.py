@@ -1,4 +1,4 @@
-"""Why, and why not: told from the record and from what is known now, and asking changes nothing."""
+"""Why and why not: answered from the record and from the present state; asking changes nothing."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -35,7 +35,7 @@ def why_not(client: TestClient, decision_id: str, **query: str) -> dict[str, Any
 
 
 def everything(live_redis: redis.Redis) -> dict[bytes, Any]:
-    """Every key with its content, as Redis itself would move it; a hash by its fields, which have no order."""
+    """Every key with its content as dumped by Redis; a hash by its fields, whose order is undefined."""
     return {
         key: live_redis.hgetall(key) if live_redis.type(key) == b"hash" else live_redis.dump(key)
         for key in live_redis.scan_iter()
@@ -46,7 +46,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-def test_an_offer_that_was_refused_is_told_then_and_now(
+def test_a_refused_offer_is_explained_for_then_and_now(
     serve: Callable[..., TestClient], store: Any, new_customer: Callable[..., Customer]
 ) -> None:
     client = serve()
@@ -64,9 +64,7 @@ def test_an_offer_that_was_refused_is_told_then_and_now(
     assert told["now_problem"] is None
 
 
-def test_an_offer_that_was_worth_less_is_told_by_how_much_and_why(
-    serve: Callable[..., TestClient], customer: str
-) -> None:
+def test_an_offer_worth_less_is_explained_by_how_much_and_why(serve: Callable[..., TestClient], customer: str) -> None:
     client = serve()
     decision = decide(client, exclude_offers=["opening-hours"])
     losers = {"double-stamps", "free-coffee", "ten-percent"} - {decision["selected"]["offer_id"]}
@@ -81,7 +79,7 @@ def test_an_offer_that_was_worth_less_is_told_by_how_much_and_why(
         assert then["nearest_change"]["is_verified"]
 
 
-def test_a_cap_that_was_reached_since_is_told_for_now_with_the_moment_it_passes(
+def test_a_cap_reached_since_is_reported_for_now_with_the_moment_it_ends(
     serve: Callable[..., TestClient], customer: str, clock: Any
 ) -> None:
     client = serve("contact_policy: {caps: {day: {scope: everything, limit: 1, window_days: 1}}}")
@@ -120,7 +118,7 @@ limits: {mails: {scope: channel, of: email, amount: 5, per: day}}
 
 
 @pytest.mark.parametrize("reader", ["customer", "agent", "auditor"])
-def test_a_decision_is_told_to_three_readers(serve: Callable[..., TestClient], customer: str, reader: str) -> None:
+def test_a_decision_is_explained_to_three_readers(serve: Callable[..., TestClient], customer: str, reader: str) -> None:
     client = serve()
     decision = decide(client)
 
@@ -134,7 +132,7 @@ def test_a_decision_is_told_to_three_readers(serve: Callable[..., TestClient], c
     assert decision["selected"]["offer_id"].replace("-", " ") in text.replace("-", " ")
 
 
-def test_a_customer_is_told_in_their_language(serve: Callable[..., TestClient], customer: str) -> None:
+def test_a_customer_gets_the_explanation_in_their_language(serve: Callable[..., TestClient], customer: str) -> None:
     client = serve()
     decision_id = decide(client)["decision_id"]
 
@@ -149,7 +147,7 @@ def test_a_customer_is_told_in_their_language(serve: Callable[..., TestClient], 
 
 
 @pytest.mark.parametrize("is_same_release", [True, False])
-def test_an_old_decision_s_change_is_tried_with_the_policy_of_its_time_and_never_guessed_at(
+def test_the_nearest_change_of_an_old_decision_uses_the_policy_of_its_time(
     serve: Callable[..., TestClient], customer: str, settings: Settings, is_same_release: bool
 ) -> None:
     client = serve()
@@ -170,12 +168,12 @@ def test_an_old_decision_s_change_is_tried_with_the_policy_of_its_time_and_never
     assert told["now"]["nearest_change"]["is_verified"]
 
 
-def test_a_record_whose_catalogue_is_gone_is_no_record_and_says_what_to_bring_back(
+def test_a_record_without_its_catalogue_cannot_be_read_and_the_error_says_what_to_restore(
     serve: Callable[..., TestClient], customer: str, settings: Settings
 ) -> None:
     client = serve()
     decision_id = decide(client)["decision_id"]
-    # in one step, since the server may be writing a catalogue there
+    # atomically, since the server may be writing a catalogue there
     settings.catalogues_path.rename(settings.home / "catalogues-gone")
     for path in ("", "/explanation?for=agent", "/why-not?offer=free-coffee"):
         answer = client.get(f"/v1/decisions/{decision_id}{path}")
@@ -185,7 +183,7 @@ def test_a_record_whose_catalogue_is_gone_is_no_record_and_says_what_to_bring_ba
     assert client.get(f"/v1/decisions/{decision_id}").json()["decision_id"] == decision_id
 
 
-def test_without_redis_it_is_told_what_was_and_why_not_what_is(
+def test_without_redis_the_past_is_explained_and_the_present_is_not(
     serve: Callable[..., TestClient], customer: str, live_redis: redis.Redis, settings: Settings
 ) -> None:
     from decisioning.errors import UnavailableError
@@ -217,7 +215,7 @@ def test_without_redis_it_is_told_what_was_and_why_not_what_is(
         ("/explanation?for=nobody", 422, "validation_error"),
     ],
 )
-def test_a_wrong_question_is_refused(
+def test_an_invalid_question_is_refused(
     serve: Callable[..., TestClient], customer: str, question: str, status: int, code: str
 ) -> None:
     client = serve()
@@ -228,7 +226,7 @@ def test_a_wrong_question_is_refused(
     assert (answer.status_code, answer.json()["code"]) == (status, code)
 
 
-def test_an_unknown_decision_has_no_why(serve: Callable[..., TestClient]) -> None:
+def test_an_unknown_decision_has_no_explanation(serve: Callable[..., TestClient]) -> None:
     client = serve()
 
     for question in ("why-not?offer=ten-percent", "explanation?for=agent"):

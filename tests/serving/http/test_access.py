@@ -63,7 +63,7 @@ def test_the_free_routes_need_no_key(locked: TestClient) -> None:
         assert locked.get(path).status_code == 200
 
 
-def test_a_key_is_taken_as_bearer_as_header_and_as_basic_password(locked: TestClient, key: str) -> None:
+def test_a_key_is_accepted_as_bearer_token_header_or_basic_password(locked: TestClient, key: str) -> None:
     basic = base64.b64encode(f"anybody:{key}".encode()).decode()
     for headers in (
         {"Authorization": f"Bearer {key}"},
@@ -88,7 +88,7 @@ def test_a_key_is_taken_as_bearer_as_header_and_as_basic_password(locked: TestCl
         "\xff",
     ],
 )
-def test_anything_else_is_refused(locked: TestClient, header: str) -> None:
+def test_any_other_credential_is_refused(locked: TestClient, header: str) -> None:
     answer = locked.get("/v1/me", headers={"Authorization": header.encode("latin-1")})  # pyright: ignore[reportArgumentType]
 
     assert (answer.status_code, answer.json()["code"]) == (401, "invalid_key")
@@ -125,13 +125,13 @@ def test_a_revoked_key_stops_working_within_a_second_without_a_restart(
     assert locked.get("/v1/me", headers=headers).status_code == 401
 
 
-def test_a_body_is_not_even_read_without_a_key(locked: TestClient) -> None:
+def test_without_a_key_the_body_is_not_read(locked: TestClient) -> None:
     answer = locked.post("/v1/decisions", content=b"{", headers={"content-type": "application/json"})
 
     assert answer.status_code == 401
 
 
-def test_without_any_key_only_this_machine_is_served(settings: Settings, registry: Any, store: Any) -> None:
+def test_if_no_keys_exist_only_local_requests_are_served(settings: Settings, registry: Any, store: Any) -> None:
     app = create_app(settings, fetch_model=registry.fetch)
     for peer, status in (("127.0.0.1", 200), ("::1", 200), ("10.0.0.7", 401), ("203.0.113.9", 401)):
         with TestClient(app, client=(peer, 50_000)) as client:

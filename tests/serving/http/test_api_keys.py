@@ -12,7 +12,7 @@ NOW = datetime(2026, 11, 2, tzinfo=UTC)
 
 
 class Ticker:
-    """A monotonic clock that moves when told."""
+    """A monotonic clock that tests move."""
 
     def __init__(self) -> None:
         self.at = 0.0
@@ -30,7 +30,7 @@ def ring(path: Path, ticker: Ticker | None = None, now: datetime = NOW) -> KeyRi
     return KeyRing(path, monotonic=ticker or Ticker(), now=lambda: now)
 
 
-def test_a_key_is_found_again_with_its_scopes_and_its_secret_is_stored_nowhere(path: Path) -> None:
+def test_a_key_is_found_with_its_scopes_and_its_secret_is_stored_nowhere(path: Path) -> None:
     made = create_key(path, name="braze", scopes=frozenset({Scope.DECIDE}), now=NOW)
 
     found = ring(path).find(made.secret)
@@ -55,7 +55,7 @@ def test_admin_has_every_scope(path: Path) -> None:
     assert all(made.key.allows(scope) for scope in Scope)
 
 
-def test_a_revoked_key_is_refused_within_a_second_by_a_ring_that_knew_it(path: Path) -> None:
+def test_a_revoked_key_is_refused_within_a_second_even_if_it_was_cached(path: Path) -> None:
     made = create_key(path, name="a", scopes=frozenset({Scope.READ}), now=NOW)
     ticker = Ticker()
     keys = ring(path, ticker)
@@ -74,7 +74,7 @@ def test_an_expired_key_is_refused(path: Path) -> None:
     assert ring(path, now=NOW + timedelta(days=1)).find(made.secret) is None
 
 
-def test_a_ring_is_open_until_a_key_was_made_and_never_again_after(path: Path) -> None:
+def test_a_key_ring_is_open_only_until_the_first_key_is_made(path: Path) -> None:
     ticker = Ticker()
     keys = ring(path, ticker)
     assert keys.is_open
@@ -104,7 +104,7 @@ def test_a_damaged_key_file_closes_the_ring(path: Path) -> None:
 
 
 @pytest.mark.parametrize("secret", ["", "nb_", "nb_wrong", "\udcff", "x" * 10_000])
-def test_any_other_text_is_no_key(path: Path, secret: str) -> None:
+def test_any_other_text_is_not_a_key(path: Path, secret: str) -> None:
     create_key(path, name="a", scopes=frozenset({Scope.READ}), now=NOW)
 
     assert ring(path).find(secret) is None
@@ -120,7 +120,7 @@ def test_any_other_text_is_no_key(path: Path, secret: str) -> None:
         ("taken", frozenset({Scope.READ}), None),
     ],
 )
-def test_a_key_that_makes_no_sense_is_refused(
+def test_a_key_with_invalid_settings_is_refused(
     path: Path, name: str, scopes: frozenset[Scope], expires_at: datetime | None
 ) -> None:
     create_key(path, name="taken", scopes=frozenset({Scope.READ}), now=NOW)
@@ -129,7 +129,7 @@ def test_a_key_that_makes_no_sense_is_refused(
         create_key(path, name=name, scopes=scopes, now=NOW, expires_at=expires_at)
 
 
-def test_revoking_an_unknown_key_offers_the_nearest_name(path: Path) -> None:
+def test_revoking_an_unknown_key_suggests_the_nearest_name(path: Path) -> None:
     create_key(path, name="braze", scopes=frozenset({Scope.READ}), now=NOW)
 
     with pytest.raises(UnknownNameError, match="braze"):

@@ -1,4 +1,4 @@
-"""What docs/api.md shows is what the server does."""
+"""docs/api.md shows what the server does."""
 
 import re
 import shlex
@@ -36,7 +36,7 @@ def examples() -> Iterator[Example]:
 
 
 def assert_has_shape(shown: Any, found: Any, path: str = "") -> None:
-    """Every field that the page shows is there, and no field that it does not show."""
+    """Check that the answer has exactly the fields that the page shows."""
     if isinstance(shown, dict) and shown:
         assert set(shown) == set(found), path
         for name, value in shown.items():
@@ -66,7 +66,7 @@ def test_every_request_of_the_page_is_answered_as_the_page_says(client: TestClie
             assert_has_shape(example.shown, told, path)
 
 
-def test_the_page_s_problem_is_the_server_s(client: TestClient) -> None:
+def test_the_problem_on_the_page_is_the_servers(client: TestClient) -> None:
     [shown] = [orjson.loads(text) for kind, text in BLOCKS if kind == "json" and "urn:nextbest" in text]
     answer = client.post("/v1/decisions", json={"customer_id": "C-1", "touchpoint": "weekly-mial"}).json()
 

@@ -41,7 +41,7 @@ def run(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Run:
     return call
 
 
-def test_a_key_is_made_listed_and_revoked(run: Run) -> None:
+def test_a_key_can_be_created_listed_and_revoked(run: Run) -> None:
     made = orjson.loads(
         run("key", "create", "--name", "braze", "--scope", "decide", "--scope", "read", "--json").stdout
     )
@@ -62,7 +62,7 @@ def test_a_key_can_expire(run: Run) -> None:
     assert made["expires_at"] > made["created_at"]
 
 
-def test_key_mistakes_are_sentences(run: Run) -> None:
+def test_mistakes_with_keys_are_reported_in_sentences(run: Run) -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'decide'"):
         run("key", "create", "--name", "a", "--scope", "decid")
     with pytest.raises(UnknownNameError):
@@ -94,7 +94,7 @@ def test_decide_batch_decides_logs_and_counts(
         run(*words[:-1])
 
 
-def test_decide_batch_reports_what_is_scarce_and_explains_what_is_impossible(
+def test_decide_batch_reports_scarce_limits_and_explains_infeasible_ones(
     run: Run, settings: Settings, store: Any, new_customer: Callable[..., Any], shop_bundle: Any, tmp_path: Path
 ) -> None:
     folder = settings.models_path / "7-run"

@@ -1,4 +1,4 @@
-"""The API's page in a real browser: it draws, and asks nobody else for anything."""
+"""The API's page in a real browser: it renders, and makes no request to another origin."""
 
 import os
 import shutil
@@ -22,7 +22,7 @@ def address(tmp_path: Path) -> Iterator[str]:
         yield address
 
 
-def test_the_page_draws_every_operation_and_asks_no_other_origin(address: str) -> None:
+def test_the_page_shows_every_operation_and_requests_no_other_origin(address: str) -> None:
     found = os.environ.get("NEXTBEST_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
     if found is None:
         pytest.skip("needs Chromium on PATH or in NEXTBEST_CHROMIUM; on Debian: apt install chromium")

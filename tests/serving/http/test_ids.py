@@ -1,4 +1,4 @@
-"""Ids over HTTP: whole numbers that came as floats are the whole numbers, and what names nobody is told."""
+"""Ids over HTTP: whole numbers sent as floats become whole numbers, and unknown ids are reported."""
 
 from collections.abc import Callable
 
@@ -22,7 +22,7 @@ def outcome(decision_id: str, **changes: object) -> dict[str, object]:
     return {"message_id": "o-1", "decision_id": decision_id, "type": "clicked", "occurred_at": AT, **changes}
 
 
-def test_a_whole_number_as_a_float_is_the_same_customer_on_every_path(
+def test_a_whole_number_sent_as_a_float_is_the_same_customer_on_every_path(
     client: TestClient, store, new_customer: Callable[..., Customer], settings: Settings, live_redis: redis.Redis
 ) -> None:
     store.put(new_customer("17850"))
@@ -44,7 +44,7 @@ def test_a_whole_number_as_a_float_is_the_same_customer_on_every_path(
     assert EventLog(settings.log_path).read(EVENTS)["customer_id"].to_list() == ["17850"]
 
 
-def test_reports_that_name_nothing_known_are_taken_in_and_told(client: TestClient, customer: str) -> None:
+def test_reports_with_unknown_ids_are_accepted_and_reported(client: TestClient, customer: str) -> None:
     items = [event(customer), event("V-1", 2), event("V-1", 2), event("V-1", 3, type="brwse")]
     told = client.post("/v1/events", json={"events": items}).json()
     assert told["items"] == [

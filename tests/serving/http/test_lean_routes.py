@@ -1,4 +1,4 @@
-"""Hot routes are served past the framework, and nobody can tell."""
+"""Hot routes bypass the framework with identical results."""
 
 import json
 from typing import Any
@@ -38,7 +38,7 @@ REFUSED: list[tuple[str, str, Any]] = [
 
 
 def said(answer: Any) -> tuple[int, dict[str, str], Any]:
-    """What an answer says, without what is new in each."""
+    """An answer without the fields that differ every time."""
     headers = {name: value for name, value in answer.headers.items() if name not in ("x-request-id", "content-length")}
     content = answer.json()
     for name in ("request_id", "instance"):
@@ -60,7 +60,7 @@ def without_framework(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> Te
     return client
 
 
-def test_hot_routes_do_without_the_framework(without_framework: TestClient, customer: str) -> None:
+def test_hot_routes_do_not_use_the_framework(without_framework: TestClient, customer: str) -> None:
     for method, path, body in HOT:
         assert without_framework.request(method, path, json=body).status_code in (200, 202), path
     decided = without_framework.post("/v1/decisions", json=ASK).json()
@@ -71,10 +71,10 @@ def test_hot_routes_do_without_the_framework(without_framework: TestClient, cust
 
 
 @pytest.mark.parametrize(("method", "path", "body"), HOT + REFUSED)
-def test_both_ways_say_the_same(
+def test_both_ways_give_the_same_answer(
     client: TestClient, customer: str, method: str, path: str, body: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client.request(method, path, json=body)  # who asks first is told something else than who repeats
+    client.request(method, path, json=body)  # the first ask and a repeat get different answers
     lean = said(client.request(method, path, json=body))
     monkeypatch.setattr(LeanRoutes, "find", lambda *_: None)
     monkeypatch.setattr(LeanRoute, "answer", None)
@@ -82,14 +82,14 @@ def test_both_ways_say_the_same(
     assert said(client.request(method, path, json=body)) == lean
 
 
-def test_a_path_below_the_root_of_a_proxy_is_the_framework_s(client: TestClient, customer: str) -> None:
+def test_a_path_below_a_proxy_root_is_left_to_the_framework(client: TestClient, customer: str) -> None:
     client._transport.root_path = "/behind"  # pyright: ignore[reportAttributeAccessIssue]
 
     assert client.post("/v1/decisions", json=ASK).status_code == 200
     assert client.post("/behind/v1/decisions", json=ASK).status_code == 200
 
 
-def test_a_path_that_only_looks_like_a_hot_one_is_the_framework_s(client: TestClient) -> None:
+def test_a_path_that_only_looks_like_a_hot_one_is_left_to_the_framework(client: TestClient) -> None:
     for method, path, status in (
         ("PUT", "/v1/decisions", 405),
         ("DELETE", "/v1/decisions/dec_1/permit", 405),
@@ -114,7 +114,7 @@ json_values = st.recursive(
 
 
 def _nearly(form: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
-    """A good form, with a few fields that are anything."""
+    """A valid form with a few arbitrary fields."""
     return st.dictionaries(st.sampled_from(sorted(form)), json_values, max_size=2).map(lambda wrong: {**form, **wrong})
 
 
@@ -133,7 +133,7 @@ FORMS: dict[type[Body], tuple[str | None, dict[str, Any]]] = {
 
 @st.composite
 def bodies(draw: st.DrawFn) -> tuple[type[Body], bytes]:
-    """A form, and the text of a body that may be one."""
+    """A form, and a body that may be one."""
     model = draw(st.sampled_from(list(FORMS)))
     name, form = FORMS[model]
     body = draw(_nearly(form)) if name is None else {name: draw(st.lists(_nearly(form), max_size=3))}
@@ -149,7 +149,7 @@ def bodies(draw: st.DrawFn) -> tuple[type[Body], bytes]:
 @example(body=(EventsBody, b'{"events":[]}'))
 @example(body=(EventsBody, b'{"events":{}}'))
 @example(body=(EventsBody, b'{"events":[],"more":1}'))
-def test_a_body_read_at_once_is_the_body_read_step_by_step(body: tuple[type[Body], bytes]) -> None:
+def test_a_body_parsed_at_once_equals_the_body_parsed_step_by_step(body: tuple[type[Body], bytes]) -> None:
     model, text = body
     at_once = requests.right_at_once(model, text)
     if at_once is None:
@@ -166,7 +166,7 @@ def test_a_body_read_at_once_is_the_body_read_step_by_step(body: tuple[type[Body
 
 
 @pytest.mark.parametrize("model", list(FORMS))
-def test_a_good_body_needs_no_second_look(model: type[Body]) -> None:
+def test_a_valid_body_needs_no_second_parse(model: type[Body]) -> None:
     name, form = FORMS[model]
     text = json.dumps(form if name is None else {name: [form, form]}).encode()
 

@@ -50,7 +50,7 @@ def problem(answer: Any, status: int, code: str) -> ProblemDocument:
         ({"context": []}, "/context", "valid dictionary"),
     ],
 )
-def test_a_wrong_body_is_refused_with_a_pointer_and_the_nearest_right_word(
+def test_an_invalid_body_is_refused_with_a_pointer_and_the_nearest_valid_name(
     client: TestClient, changes: dict[str, Any], pointer: str, words: str
 ) -> None:
     import orjson
@@ -67,7 +67,7 @@ def test_a_wrong_body_is_refused_with_a_pointer_and_the_nearest_right_word(
     assert words in found[pointer]
 
 
-def test_an_unknown_touchpoint_is_not_found_and_offers_the_nearest(client: TestClient) -> None:
+def test_an_unknown_touchpoint_is_not_found_and_the_nearest_is_suggested(client: TestClient) -> None:
     answer = client.post("/v1/decisions", json={**ASK, "touchpoint": "weekly-mial"})
 
     assert problem(answer, 404, "unknown_touchpoint").nearest == ["weekly-mail"]
@@ -86,7 +86,7 @@ def test_an_unknown_touchpoint_is_not_found_and_offers_the_nearest(client: TestC
         ("customer_id=%00&touchpoint=weekly-mail", "/customer_id"),
     ],
 )
-def test_a_wrong_query_is_refused_with_the_parameter(client: TestClient, query: str, pointer: str) -> None:
+def test_an_invalid_query_is_refused_with_the_parameter(client: TestClient, query: str, pointer: str) -> None:
     document = problem(client.get(f"/v1/decisions/next?{query}"), 422, "validation_error")
 
     assert pointer in {fault.pointer for fault in document.errors}
@@ -107,12 +107,14 @@ def test_a_wrong_query_is_refused_with_the_parameter(client: TestClient, query: 
         (b'"text"', 422, "validation_error"),
     ],
 )
-def test_a_body_that_is_no_json_object_is_refused(client: TestClient, content: bytes, status: int, code: str) -> None:
+def test_a_body_that_is_not_a_json_object_is_refused(
+    client: TestClient, content: bytes, status: int, code: str
+) -> None:
     for path in ("/v1/decisions", "/v1/decisions/batch", "/v1/outcomes", "/v1/events"):
         problem(client.post(path, content=content, headers=JSON), status, code)
 
 
-def test_the_framework_s_own_refusals_are_problems_too(client: TestClient) -> None:
+def test_the_frameworks_own_errors_are_problems_too(client: TestClient) -> None:
     problem(client.get("/v1/nothing"), 404, "not_found")
     refused = client.put("/v1/decisions", json=ASK)
     problem(refused, 405, "method_not_allowed")
@@ -124,7 +126,7 @@ def test_the_framework_s_own_refusals_are_problems_too(client: TestClient) -> No
     )
 
 
-def test_a_body_past_the_limit_is_refused_whether_or_not_it_states_its_length(client: TestClient) -> None:
+def test_a_body_over_the_limit_is_refused_with_or_without_a_content_length(client: TestClient) -> None:
     stated = client.post("/v1/events", content=b" " * (MAX_BODY_BYTES + 1), headers=JSON)
     chunked = client.post("/v1/events", content=(b" " * 65_536 for _ in range(17)), headers=JSON)
 
@@ -138,7 +140,7 @@ def test_too_many_items_are_refused_as_such(client: TestClient) -> None:
         problem(client.post(path, json={field: []}), 422, "validation_error")
 
 
-def test_a_problem_never_repeats_the_caller_s_values(client: TestClient) -> None:
+def test_a_problem_never_repeats_the_callers_values(client: TestClient) -> None:
     answer = client.post("/v1/decisions", json={**ASK, "limit": "ada@example.com"})
 
     assert "ada@example.com" not in answer.text
@@ -150,7 +152,7 @@ def test_an_unusable_idempotency_key_is_refused(client: TestClient, customer: st
         problem(answer, 422, "validation_error")
 
 
-def test_a_fault_of_ours_tells_the_caller_an_id_and_nothing_else(
+def test_an_internal_error_tells_the_caller_only_an_id(
     client: TestClient, customer: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail(*_: Any, **__: Any) -> None:

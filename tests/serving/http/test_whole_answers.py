@@ -1,4 +1,4 @@
-"""An answer leaves in one piece, and no piece of one is kept back."""
+"""A response is sent in one piece, and no part is delayed."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -16,7 +16,7 @@ LENGTH = [(b"content-length", b"5")]
 
 
 class Wire(asyncio.Transport):
-    """Keeps what is written, piece by piece."""
+    """Records what is written, write by write."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,20 +57,20 @@ async def asked(app: Callable[..., Any], request: bytes) -> AsyncIterator[Wire]:
     protocol.connection_lost(None)
 
 
-async def test_head_and_body_are_one_piece() -> None:
+async def test_head_and_body_are_one_write() -> None:
     async with asked(answering(b"hello", headers=LENGTH), GET % (b"GET", b"")) as wire:
         [piece] = wire.pieces
     assert piece.startswith(b"HTTP/1.1 200 OK\r\n")
     assert piece.endswith(b"\r\n\r\nhello")
 
 
-async def test_answers_to_requests_that_came_together_are_a_piece_each() -> None:
+async def test_answers_to_pipelined_requests_are_one_write_each() -> None:
     async with asked(answering(b"hello", headers=LENGTH), 3 * (GET % (b"GET", b""))) as wire:
         assert len(wire.pieces) == 3
         assert all(piece.endswith(b"hello") for piece in wire.pieces)
 
 
-async def test_a_head_without_a_body_is_not_kept_back() -> None:
+async def test_a_head_without_a_body_is_not_delayed() -> None:
     async with asked(answering(b"hello", headers=LENGTH), GET % (b"HEAD", b"")) as wire:
         [piece] = wire.pieces
     assert piece.endswith(b"\r\n\r\n")
@@ -78,7 +78,7 @@ async def test_a_head_without_a_body_is_not_kept_back() -> None:
         assert b"".join(wire.pieces).endswith(b"\r\n\r\n")
 
 
-async def test_a_long_body_comes_whole_and_in_order() -> None:
+async def test_a_long_body_arrives_complete_and_in_order() -> None:
     async with asked(answering(b"he", b"l", b"lo", headers=LENGTH), GET % (b"GET", b"")) as wire:
         assert wire.pieces[0].endswith(b"\r\n\r\nhe")
         assert wire.pieces[1:] == [b"l", b"lo"]
@@ -90,13 +90,13 @@ async def test_a_stream_of_unknown_length_begins_at_once() -> None:
 
 
 @pytest.mark.parametrize("request_", [GET % (b"GET", b"connection: close\r\n"), b"no http at all\r\n\r\n"])
-async def test_everything_is_sent_before_the_line_is_cut(request_: bytes) -> None:
+async def test_everything_is_sent_before_the_connection_closes(request_: bytes) -> None:
     async with asked(answering(b"hello", headers=LENGTH), request_) as wire:
         assert b"".join(wire.pieces).startswith(b"HTTP/1.1 ")
         assert wire.is_closed
 
 
-async def test_a_caller_who_waits_to_be_told_to_send_is_told() -> None:
+async def test_a_caller_who_expects_100_continue_gets_it() -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await receive()
 

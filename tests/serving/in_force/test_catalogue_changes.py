@@ -1,4 +1,4 @@
-"""A catalogue that changes under a running server: its rules hold at once, and the model goes on deciding."""
+"""A catalogue that changes under a running server: its rules apply at once, and the model keeps deciding."""
 
 from collections.abc import Callable, Iterator
 from copy import deepcopy
@@ -75,7 +75,7 @@ def an_offer_less(sections: Sections) -> None:
 
 def a_creative_less(sections: Sections) -> None:
     creatives = sections["offers"]["free-coffee"]["creatives"]
-    sections["offers"]["free-coffee"]["creatives"] = creatives[1:] or creatives  # an offer has at least one
+    sections["offers"]["free-coffee"]["creatives"] = creatives[1:] or creatives  # an offer has at least one creative
 
 
 def a_new_creative(sections: Sections) -> None:
@@ -115,11 +115,11 @@ EDITS = (
     a_new_channel, a_channel_less, a_new_offer_of_a_new_kind, an_offer_less, a_creative_less, a_new_creative,
     a_new_stage, a_stage_less, a_new_event_type, a_new_experiment, another_measure_to_learn, a_cap,
 )  # fmt: skip
-"""Each makes one change to whatever catalogue it gets; they are made in this order, so any set of them is possible."""
+"""Each makes one change to any catalogue; they are applied in this order, so any subset is possible."""
 
 
 class Shelf:
-    """A server's catalogue that is edited, and a server that looks at it only when told to."""
+    """A server's catalogue that tests edit, and a server that reloads it only on request."""
 
     def __init__(self, settings: Settings, client: TestClient) -> None:
         self.settings, self.client = settings, client
@@ -157,7 +157,7 @@ def shelf(settings: Settings, registry: Any, clock: Any, customer: str) -> Itera
 
 
 def worth(answer: dict[str, Any]) -> dict[str, float]:
-    """Uplift of each message that was permitted."""
+    """Uplift of each permitted message."""
     return {
         one["message"]: one["uplift"]["amount"]
         for one in answer["explanation"]["evaluated"]
@@ -172,7 +172,7 @@ def worth(answer: dict[str, Any]) -> dict[str, float]:
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(paths=st.lists(st.sets(st.sampled_from(range(len(EDITS))), max_size=6), min_size=1, max_size=4))
-def test_whatever_is_added_or_removed_holds_at_once_and_the_model_goes_on(shelf: Shelf, paths: list[set[int]]) -> None:
+def test_additions_and_removals_apply_at_once_and_the_model_keeps_deciding(shelf: Shelf, paths: list[set[int]]) -> None:
     first = shelf.ask(dry_run=True, explain=True)
     for path in paths:
         edits = [EDITS[place] for place in sorted(path)]
@@ -198,7 +198,7 @@ def test_whatever_is_added_or_removed_holds_at_once_and_the_model_goes_on(shelf:
 
 
 @pytest.mark.parametrize("edit", EDITS, ids=lambda edit: edit.__name__)
-def test_each_change_alone_and_a_restart_after_it_leave_the_model_deciding(
+def test_after_each_change_and_a_restart_the_model_still_decides(
     shelf: Shelf, registry: Any, clock: Any, edit: Callable[[Sections], None]
 ) -> None:
     shelf.put(edit)
@@ -211,7 +211,7 @@ def test_each_change_alone_and_a_restart_after_it_leave_the_model_deciding(
     assert worth(started) == worth(running)
 
 
-def test_a_new_attribute_is_told_to_wait_for_a_model_in_readiness_and_numbers(shelf: Shelf) -> None:
+def test_readiness_and_metrics_say_that_a_new_attribute_needs_a_new_model(shelf: Shelf) -> None:
     shelf.put(a_new_attribute)
 
     [words] = shelf.ready()["checks"]["catalogue"]["waits_for"]
@@ -223,7 +223,7 @@ def test_a_new_attribute_is_told_to_wait_for_a_model_in_readiness_and_numbers(sh
 
 @pytest.mark.parametrize("rule", [{"fact": "visit_count_30d", "at_least": 0},
                                   {"not": {"fact": "visit_count_30d", "at_least": 1}}])  # fmt: skip
-def test_a_rule_over_a_feature_that_is_not_built_yet_lets_nothing_pass_whichever_way_it_points(
+def test_a_rule_over_a_feature_that_is_not_built_yet_never_holds(
     shelf: Shelf, store: Any, new_customer: Callable[..., Any], rule: dict[str, Any]
 ) -> None:
     def visitors_only(sections: Sections) -> None:
@@ -240,7 +240,7 @@ def test_a_rule_over_a_feature_that_is_not_built_yet_lets_nothing_pass_whichever
     assert "double-stamps/push/plain" in worth(shelf.ask(explain=True))
 
 
-def test_a_stage_rule_over_a_feature_that_is_not_built_yet_moves_nobody_into_the_stage_behind(shelf: Shelf) -> None:
+def test_a_stage_rule_over_a_feature_that_is_not_built_yet_moves_nobody_into_the_next_stage(shelf: Shelf) -> None:
     def visitors_first(sections: Sections) -> None:
         a_new_event_type(sections)
         rule = {"fact": "visit_count_30d", "at_least": 1}
@@ -251,7 +251,7 @@ def test_a_stage_rule_over_a_feature_that_is_not_built_yet_moves_nobody_into_the
     assert shelf.ask()["stage"] is None
 
 
-def test_words_of_an_attribute_in_another_order_are_missing_to_the_model_and_never_mistaken(
+def test_reordered_attribute_values_are_missing_for_the_model_and_never_confused(
     shelf: Shelf, store: Any, new_customer: Callable[..., Any]
 ) -> None:
     def turned(sections: Sections) -> None:
@@ -267,7 +267,7 @@ def test_words_of_an_attribute_in_another_order_are_missing_to_the_model_and_nev
     assert "does not know attribute_region" in str(shelf.ready()["checks"]["catalogue"]["waits_for"])
 
 
-def test_what_the_catalogue_learns_next_does_not_change_what_the_model_in_force_predicts(shelf: Shelf) -> None:
+def test_a_new_learning_measure_does_not_change_the_predictions_of_the_model_in_force(shelf: Shelf) -> None:
     before = worth(shelf.ask(explain=True))
     shelf.put(another_measure_to_learn)
 
@@ -278,7 +278,7 @@ def test_what_the_catalogue_learns_next_does_not_change_what_the_model_in_force_
     assert "model 7 predicts net_revenue, and the catalogue learns clicked" in words
 
 
-def test_a_model_of_a_measure_that_nobody_declares_is_not_used(shelf: Shelf, registry: Any, clock: Any) -> None:
+def test_a_model_of_an_undeclared_measure_is_not_used(shelf: Shelf, registry: Any, clock: Any) -> None:
     def renamed(sections: Sections) -> None:
         sections["measures"]["revenue"] = sections["measures"].pop("net_revenue")
         sections["learning"]["measure"] = "revenue"
@@ -290,7 +290,7 @@ def test_a_model_of_a_measure_that_nobody_declares_is_not_used(shelf: Shelf, reg
     assert shelf.ask()["degraded_reasons"] == ["model_unavailable"]
 
 
-def test_decisions_on_records_of_an_earlier_catalogue_are_replayed_as_they_were_made(shelf: Shelf) -> None:
+def test_decisions_under_an_earlier_catalogue_replay_unchanged(shelf: Shelf) -> None:
     from decisioning.record.document import replay
     from features.models.policy_archive import PolicyArchive
 
@@ -307,7 +307,7 @@ def test_decisions_on_records_of_an_earlier_catalogue_are_replayed_as_they_were_
     )
 
 
-def test_a_withdrawn_offer_a_new_cap_and_a_stricter_rule_come_with_a_new_attribute_and_wait_for_nothing(
+def test_a_withdrawn_offer_a_new_cap_and_a_stricter_rule_apply_at_once_beside_a_new_attribute(
     shelf: Shelf, clock: Any
 ) -> None:
     def strict(sections: Sections) -> None:
@@ -329,8 +329,8 @@ def test_a_withdrawn_offer_a_new_cap_and_a_stricter_rule_come_with_a_new_attribu
 
 
 @pytest.mark.parametrize("case", ["live-and-templates"])
-def test_the_catalogue_of_the_complaint_keeps_its_model(shelf: Shelf, case: str) -> None:
-    """Two more attributes and some offers: that was all, and all marketing stopped."""
+def test_two_new_attributes_and_offers_do_not_disable_the_model(shelf: Shelf, case: str) -> None:
+    """Two more attributes and some offers once stopped all marketing."""
 
     def more(sections: Sections) -> None:
         for name, kind in (("has_loan", "flag"), ("points", "number")):

@@ -1,4 +1,4 @@
-"""What a channel cannot carry is found before the choice, and only where it could break is anything rendered."""
+"""Content that a channel cannot carry is found before the choice, and only risky content is rendered."""
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
@@ -32,7 +32,7 @@ def unfit(one: Message, customer: Mapping[str, object] | None = None) -> str | N
     return Fitting([one]).fit(values, {}, frozenset({"sms"})).unfit.get(one.key)  # pyright: ignore[reportArgumentType]
 
 
-def test_content_without_merge_fields_is_checked_once_and_stays_unfit() -> None:
+def test_content_without_merge_fields_is_checked_only_once() -> None:
     assert unfit(message({"title": "far too long"}, max_lengths={"title": 5})) is not None
     assert unfit(message({"body": "b"}, required_fields=frozenset({"image"}))) == "image is missing"
     assert unfit(message({"title": "fits"}, max_lengths={"title": 5})) is None
@@ -45,7 +45,7 @@ BROKEN: Mapping[str, tuple[object, str]] = {
     "max_line_width": (8, "Bartholomew"),
     "allowed_formats": (frozenset({"A4"}), "A3"),
 }
-"""A bound of a channel on its content, and a customer's word that breaks it."""
+"""A limit of a channel on its content, and a customer's value that exceeds it."""
 
 NO_BOUNDS = {
     "channel_id", "cost_minor", "is_online", "lead_time_seconds", "cut_off_minute", "zone", "purposes",
@@ -53,12 +53,12 @@ NO_BOUNDS = {
 }  # fmt: skip
 
 
-def test_every_field_of_a_channel_is_known_to_bound_content_or_not_to() -> None:
+def test_every_field_of_a_channel_is_classified_as_a_content_limit_or_not() -> None:
     assert {one.name for one in fields(Channel)} == {*BROKEN, *NO_BOUNDS}
 
 
 @pytest.mark.parametrize("bound", BROKEN)
-def test_a_customer_s_word_that_breaks_a_bound_of_the_channel_is_found(bound: str) -> None:
+def test_a_customers_value_that_exceeds_a_limit_of_the_channel_is_found(bound: str) -> None:
     limit, word = BROKEN[bound]
     field = "format" if bound == "allowed_formats" else "body"
     greeting = message({field: "{{ customer.first_name }}"}, **{bound: limit})
@@ -67,20 +67,20 @@ def test_a_customer_s_word_that_breaks_a_bound_of_the_channel_is_found(bound: st
 
 
 @pytest.mark.parametrize("name", ["Bo", "Bartholomew"])
-def test_a_merge_field_breaks_its_channel_for_those_whose_words_are_too_long(name: str) -> None:
+def test_a_merge_field_makes_content_unfit_only_for_customers_with_long_values(name: str) -> None:
     greeting = message({"title": "Hi {{ customer.first_name | default: 'you' }}"}, max_lengths={"title": 8})
 
     assert (unfit(greeting, {"first_name": name}) is not None) == (len(name) > 5)
 
 
-def test_letters_that_grow_in_another_case_are_counted_as_they_come_out() -> None:
+def test_letters_that_become_longer_in_upper_case_are_counted_as_rendered() -> None:
     loud = message({"title": "{{ customer.first_name | upcase }}"}, max_lengths={"title": 8})
 
     assert unfit(loud, {"first_name": "ﬃﬃﬃ"}) is not None  # nine capitals from three ligatures
     assert unfit(loud, {"first_name": "ﬃﬃ"}) is None
 
 
-def test_what_cannot_break_is_not_rendered(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_content_that_always_fits_is_not_rendered(monkeypatch: pytest.MonkeyPatch) -> None:
     rendered: list[str] = []
     render = fitting.render_content
     monkeypatch.setattr(fitting, "render_content", lambda *what: rendered.append(what[0].key) or render(*what))
@@ -94,7 +94,7 @@ def test_what_cannot_break_is_not_rendered(monkeypatch: pytest.MonkeyPatch) -> N
     assert rendered == [short.key]
 
 
-def test_channels_that_do_not_reach_the_customer_are_passed_over() -> None:
+def test_channels_that_do_not_reach_the_customer_are_skipped() -> None:
     broken = message({"title": "{{ 1 | divided_by: customer.zero }}"})
 
     assert Fitting([broken]).fit({"zero": 0}, {}, frozenset({"email"})).unfit == {}
@@ -111,7 +111,7 @@ def test_channels_that_do_not_reach_the_customer_are_passed_over() -> None:
     ],
 )
 @pytest.mark.parametrize("limits", [{}, {"max_lengths": {"title": 40, "body": 40}}])
-def test_a_message_that_would_have_a_hole_is_not_for_this_customer(
+def test_a_message_with_a_missing_field_is_unfit_for_this_customer(
     content: dict[str, str], limits: dict[str, object]
 ) -> None:
     one = message(content, **limits)
@@ -121,7 +121,7 @@ def test_a_message_that_would_have_a_hole_is_not_for_this_customer(
     assert unfit(one, {"age": 40, "first_name": "Ada"}) is None
 
 
-def test_what_a_creative_requires_is_asked_for_though_no_text_writes_it() -> None:
+def test_a_required_field_is_checked_even_if_no_text_prints_it() -> None:
     one = message({"title": "Your tea is near"})
     one = replace(one, creative=replace(one.creative, requires=("context.shop", "customer.city")))
 
@@ -168,7 +168,7 @@ _LIMITS = st.fixed_dictionaries(
     name=st.none() | _TEXT,
     city=st.none() | _TEXT | st.integers() | st.booleans() | st.floats(),
 )
-def test_it_finds_exactly_what_rendering_everything_finds(
+def test_the_check_finds_exactly_what_rendering_everything_finds(
     pieces: dict[str, str], limits: dict[str, object], name: str | None, city: object
 ) -> None:
     one = message(pieces, **limits)
@@ -195,7 +195,7 @@ def test_it_finds_exactly_what_rendering_everything_finds(
     name=st.none() | _TEXT,
     city=st.none() | _TEXT | st.integers(),
 )
-def test_messages_that_are_alike_are_each_found_as_if_alone(
+def test_similar_messages_are_judged_as_if_each_were_alone(
     contents: list[dict[str, str]], paddings: list[int], limits: dict[str, object], name: str | None, city: object
 ) -> None:
     texts = [
@@ -219,7 +219,7 @@ def test_messages_that_are_alike_are_each_found_as_if_alone(
     assert list(together.contents.items()) == [item for one in alone for item in one.contents.items()]
 
 
-def test_the_one_with_the_least_room_speaks_for_all_that_are_alike() -> None:
+def test_of_similar_messages_the_one_with_the_least_space_is_checked_for_all() -> None:
     several = [
         replace(one, creative=replace(one.creative, creative_id=f"c-{place}"))
         for place, one in enumerate(

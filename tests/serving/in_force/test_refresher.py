@@ -1,4 +1,4 @@
-"""A running server takes a new catalogue and a new champion, and keeps the old ones where the new ones are no good."""
+"""A running server loads a new catalogue and a new champion, and keeps the old ones if the new ones are invalid."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -40,7 +40,7 @@ def test_a_changed_catalogue_is_in_force_without_a_restart(
     assert {one["content"]["body"] for one in contents if one} == {"Until then"}
 
 
-def test_a_repeat_does_not_send_an_offer_that_the_catalogue_no_longer_has(
+def test_a_retry_does_not_send_an_offer_removed_from_the_catalogue(
     client: TestClient, customer: str, settings: Settings
 ) -> None:
     ask = {**ASK, "dedupe_key": "one"}
@@ -100,7 +100,7 @@ def test_a_champion_that_cannot_be_used_leaves_the_old_one_in_use(
     assert (answer["model"]["version"], answer["degraded"]) == ("7", False)
 
 
-def test_a_server_without_a_catalogue_says_so_and_decides_once_there_is_one(
+def test_a_server_without_a_catalogue_says_so_and_starts_deciding_once_there_is_one(
     settings: Settings, registry: Any, clock: Any, store: Any, shop_files: Path
 ) -> None:
     import shutil
@@ -132,7 +132,7 @@ experiments:
 
 
 def answered(client: TestClient, store: Any, new_customer: Callable[..., Any]) -> dict[str, dict[str, Any]]:
-    """An answer per arm, the same in each arm for everybody."""
+    """One answer per arm; all customers of an arm get the same."""
     found: dict[str, dict[str, Any]] = {}
     for n in range(12):
         customer = store.put(new_customer(f"C-{n}"))
@@ -143,7 +143,7 @@ def answered(client: TestClient, store: Any, new_customer: Callable[..., Any]) -
     return found
 
 
-def test_an_experiment_arm_is_scored_by_the_model_that_it_names(
+def test_an_experiment_arm_is_scored_by_the_model_it_names(
     serve: Callable[..., TestClient],
     registry: Any,
     new_bundle: Callable[..., Any],
@@ -170,7 +170,7 @@ def test_an_experiment_arm_is_scored_by_the_model_that_it_names(
     assert values["challenger"] != values["champion"]
 
 
-def test_an_arm_whose_model_is_away_is_never_scored_by_another_and_others_go_on(
+def test_an_arm_whose_model_is_missing_is_never_scored_by_another_and_other_arms_go_on(
     serve: Callable[..., TestClient], store: Any, new_customer: Callable[..., Any]
 ) -> None:
     from decisioning.errors import ModelUnavailableError
@@ -191,7 +191,7 @@ def test_an_arm_whose_model_is_away_is_never_scored_by_another_and_others_go_on(
     assert "challenger" in ready.json()["checks"]["model"]["problem"]
 
 
-def test_every_policy_that_was_in_force_is_kept_for_replay(client: TestClient, settings: Settings) -> None:
+def test_every_policy_that_was_in_force_is_archived_for_replay(client: TestClient, settings: Settings) -> None:
     def versions() -> set[str]:
         return {path.stem for path in (settings.catalogues_path / "policies").glob("*.json")}
 
@@ -203,7 +203,7 @@ def test_every_policy_that_was_in_force_is_kept_for_replay(client: TestClient, s
     assert all(isinstance(archive.policy(version), Policy) for version in versions())
 
 
-def test_files_changed_in_place_move_no_running_experiment_and_begin_a_phase(
+def test_files_edited_in_place_move_no_customers_between_arms_and_begin_a_phase(
     client: TestClient, customer: str, settings: Settings
 ) -> None:
     before = client.get("/v1/me").json()["policy_version"]

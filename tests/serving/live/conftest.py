@@ -1,4 +1,4 @@
-"""A live store on an empty Redis, and somebody who decides with it."""
+"""A live store on an empty Redis, and a decider that uses it."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta

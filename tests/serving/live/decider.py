@@ -1,4 +1,4 @@
-"""Somebody who decides about customers of a live store."""
+"""A decider about the customers of a live store."""
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -30,7 +30,7 @@ def query(at: datetime = NOW) -> SupplyQuery:
 
 @dataclass
 class Decider:
-    """Somebody who decides about customers."""
+    """Decides about customers of a live store."""
 
     state: LiveStore
     count: int = 0

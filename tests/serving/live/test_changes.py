@@ -1,4 +1,4 @@
-"""What a report changes in live state covers every report that there is."""
+"""The changes to live state cover every type of report."""
 
 from decisioning.catalogue.contact_policy import CONFIRMING_OUTCOMES, RELEASING_OUTCOMES
 from features.log.outcome_types import OutcomeType
@@ -10,5 +10,5 @@ def test_every_outcome_either_confirms_its_contact_or_releases_it() -> None:
     assert not CONFIRMING_OUTCOMES & RELEASING_OUTCOMES
 
 
-def test_what_is_remembered_are_outcomes() -> None:
+def test_remembered_types_are_outcomes() -> None:
     assert set(OutcomeType) >= REMEMBERED

@@ -1,4 +1,4 @@
-"""An anonymous visitor turns out to be a customer: both are one from then on, live and in what is computed."""
+"""An anonymous visitor turns out to be a customer: from then on both are one, in live state and in features."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -51,7 +51,7 @@ def refusals(answer: dict[str, Any]) -> dict[str, list[str]]:
     return {one["message"]: one["reasons"] for one in answer["explanation"]["excluded"]}
 
 
-def test_what_the_visitor_got_counts_in_the_customer_s_caps(shop: TestClient) -> None:
+def test_the_visitors_contacts_count_in_the_customers_caps(shop: TestClient) -> None:
     for key in ("a", "b"):
         assert ask(shop, VISITOR, key)["action"] == "send"
     assert tell(shop, "identified", WHO, anonymous_id=VISITOR)["accepted"] == 1
@@ -59,9 +59,7 @@ def test_what_the_visitor_got_counts_in_the_customer_s_caps(shop: TestClient) ->
     assert "CAP_REACHED" in refusals(ask(shop, WHO, "c"))["ten-percent/email/plain"]
 
 
-def test_what_either_refused_is_refused_and_an_older_yes_of_the_customer_does_not_lift_it(
-    shop: TestClient, clock: Any
-) -> None:
+def test_a_refusal_under_either_id_counts_and_an_older_consent_does_not_lift_it(shop: TestClient, clock: Any) -> None:
     tell(shop, "consent_withdrawn", VISITOR, channel="email", purpose="marketing")
     clock.now = NOW + timedelta(hours=1)
     tell(shop, "consent_given", WHO, channel="email", purpose="marketing")
@@ -72,7 +70,7 @@ def test_what_either_refused_is_refused_and_an_older_yes_of_the_customer_does_no
     assert "NO_CONSENT" in refusals(ask(shop, WHO, "a"))["ten-percent/email/plain"]
 
 
-def test_an_open_case_and_a_protection_of_the_visitor_hold_for_the_customer(shop: TestClient) -> None:
+def test_an_open_case_and_a_protection_of_the_visitor_apply_to_the_customer(shop: TestClient) -> None:
     tell(shop, "case_opened", VISITOR, kind="outage", case_id="k-1")
     tell(shop, "protected", VISITOR, protection="vulnerable")
     tell(shop, "identified", WHO, anonymous_id=VISITOR)
@@ -82,7 +80,7 @@ def test_an_open_case_and_a_protection_of_the_visitor_hold_for_the_customer(shop
     assert {"CASE_OPEN", "PROTECTED"} <= set(reasons)
 
 
-def test_a_yes_of_the_visitor_is_no_yes_of_the_customer(
+def test_a_consent_by_the_visitor_is_not_a_consent_by_the_customer(
     shop: TestClient, store: Any, new_customer: Callable[..., Customer]
 ) -> None:
     store.put(new_customer(WHO, consents=()))
@@ -93,13 +91,13 @@ def test_a_yes_of_the_visitor_is_no_yes_of_the_customer(
 
 
 @pytest.mark.parametrize("visitor", [None, "", WHO, 7])
-def test_an_event_that_names_no_other_visitor_is_refused(shop: TestClient, visitor: object) -> None:
+def test_an_identified_event_without_another_id_is_refused(shop: TestClient, visitor: object) -> None:
     rejected = tell(shop, "identified", WHO, anonymous_id=visitor)["rejected"]
 
     assert rejected[0]["errors"][0]["pointer"] == "/properties/anonymous_id"
 
 
-def test_an_erased_visitor_is_named_nowhere_again(shop: TestClient, live_redis: redis.Redis) -> None:
+def test_the_id_of_an_erased_visitor_is_left_nowhere(shop: TestClient, live_redis: redis.Redis) -> None:
     ask(shop, VISITOR, "a")
     assert shop.delete(f"/v1/customers/{VISITOR}").status_code == 200
 
@@ -109,7 +107,7 @@ def test_an_erased_visitor_is_named_nowhere_again(shop: TestClient, live_redis: 
 
 
 def told_in_log(log: EventLog) -> None:
-    """The same as imported rows."""
+    """The same events as imported rows."""
     consents = (
         '[{"channel": "email", "purpose": "marketing", "granted": true, "recorded_at": "2026-10-15T00:00:00+00:00"}]'
     )
@@ -140,7 +138,7 @@ def told_in_log(log: EventLog) -> None:
     log.append(DECISIONS, pl.DataFrame([decision]))
 
 
-def test_imported_rows_join_the_history_as_of_the_moment_we_knew(settings: Settings) -> None:
+def test_imported_rows_join_the_history_from_the_moment_the_identity_was_known(settings: Settings) -> None:
     log = EventLog(settings.log_path)
     told_in_log(log)
     history = History(**{table.name: log.read(table) for table in (CUSTOMERS, EVENTS, DECISIONS, OUTCOMES)})
@@ -155,7 +153,7 @@ def test_imported_rows_join_the_history_as_of_the_moment_we_knew(settings: Setti
     assert contact["is_message"]
 
 
-def test_a_refusal_of_the_visitor_reaches_the_customer_s_profile_from_the_log(settings: Settings) -> None:
+def test_a_refusal_by_the_visitor_reaches_the_customers_profile_from_the_log(settings: Settings) -> None:
     log = EventLog(settings.log_path)
     told_in_log(log)
 

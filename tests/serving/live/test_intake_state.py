@@ -1,4 +1,4 @@
-"""The decision right after a report reflects it: events and outcomes over HTTP, the next ask over HTTP."""
+"""The decision right after a report reflects it: events, outcomes and the next ask, all over HTTP."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -38,7 +38,7 @@ def reasons(told: dict[str, Any]) -> dict[str, list[str]]:
     return {one["message"]: one["reasons"] for one in told["explanation"]["excluded"]}
 
 
-def test_marketing_rests_right_after_a_complaint_and_goes_on_once_it_is_solved_and_cooled_down(
+def test_marketing_pauses_right_after_a_complaint_until_resolution_and_cooldown(
     serve: Serve, customer: str, clock: Any
 ) -> None:
     client = serve()
@@ -54,7 +54,7 @@ def test_marketing_rests_right_after_a_complaint_and_goes_on_once_it_is_solved_a
     assert "ten-percent/email/plain" not in reasons(ask(client))
 
 
-def test_a_withdrawn_consent_closes_the_channel_for_the_very_next_ask(serve: Serve, customer: str) -> None:
+def test_a_withdrawn_consent_closes_the_channel_for_the_next_ask(serve: Serve, customer: str) -> None:
     client = serve()
     tell(client, "events", "consent_withdrawn", properties={"channel": "email", "purpose": "marketing"})
 
@@ -64,7 +64,7 @@ def test_a_withdrawn_consent_closes_the_channel_for_the_very_next_ask(serve: Ser
     assert "NO_CONSENT" in reasons(told)["ten-percent/email/plain"]
 
 
-def test_who_opts_out_of_profiling_loses_the_feature_record_and_gets_a_choice_without_it(
+def test_a_profiling_opt_out_deletes_the_feature_record_and_the_choice_does_without_it(
     serve: Serve, customer: str, live_redis: redis.Redis
 ) -> None:
     client = serve()
@@ -77,7 +77,7 @@ def test_who_opts_out_of_profiling_loses_the_feature_record_and_gets_a_choice_wi
     assert (told["reason"], told["degraded"]) == ("NOT_PROFILED", False)
 
 
-def test_a_protected_person_gets_nothing_more(serve: Serve, customer: str) -> None:
+def test_a_protected_person_gets_no_more_messages(serve: Serve, customer: str) -> None:
     client = serve()
     tell(client, "events", "protected", properties={"protection": "deceased"})
 
@@ -87,7 +87,7 @@ def test_a_protected_person_gets_nothing_more(serve: Serve, customer: str) -> No
     assert all("PROTECTED" in found for found in reasons(told).values())
 
 
-def test_a_cap_counts_the_decision_before_and_not_what_was_not_sent(
+def test_a_cap_counts_earlier_decisions_and_not_messages_that_were_not_sent(
     serve: Serve, customer: str, live_redis: redis.Redis
 ) -> None:
     client = serve(CAPPED)
@@ -102,7 +102,7 @@ def test_a_cap_counts_the_decision_before_and_not_what_was_not_sent(
     assert float(live_redis.get(counter_key("limit:mails:total")) or 0) == 0  # pyright: ignore[reportArgumentType]
 
 
-def test_a_household_s_cap_counts_every_member_and_all_share_the_mails(
+def test_a_household_cap_counts_every_member_and_a_capacity_counts_everybody(
     serve: Serve, store: Any, new_customer: Callable[..., Any], live_redis: redis.Redis
 ) -> None:
     for name in ("C-1", "C-2", "C-3"):
@@ -121,7 +121,7 @@ def test_a_household_s_cap_counts_every_member_and_all_share_the_mails(
     assert {"CAPACITY_FULL"} <= set().union(*reasons(alone).values())
 
 
-def test_a_state_event_that_says_nothing_usable_is_refused_with_a_pointer(serve: Serve, customer: str) -> None:
+def test_an_invalid_state_event_is_refused_with_a_pointer(serve: Serve, customer: str) -> None:
     client = serve()
     event = {"message_id": "x", "customer_id": "C-1", "type": "stage_entered", "occurred_at": AT}
 

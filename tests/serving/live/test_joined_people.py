@@ -1,4 +1,4 @@
-"""After a visitor turned out to be a customer both ids are one person: one arm, one book, and a refusal of either."""
+"""Once a visitor is identified, both ids are one person: one arm, one book, and a refusal under either id counts."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -46,7 +46,7 @@ _NUMBERS = count()
 
 
 class Shop:
-    """A server with a test and a holdout, and people in it."""
+    """A server with an experiment, a holdout and customers."""
 
     def __init__(
         self, client: TestClient, store: Any, new_customer: Callable[..., Customer], settings: Settings
@@ -100,7 +100,7 @@ def shop(
 
 
 @pytest.mark.parametrize(("visitor", "customer"), [("engine", "rules"), ("held-out", "engine"), ("rules", "held-out")])
-def test_the_customer_keeps_the_arm_that_the_visitor_was_first_in(
+def test_the_customer_keeps_the_visitors_arm_if_the_visitor_was_exposed_first(
     shop: Shop, clock: Any, visitor: str, customer: str
 ) -> None:
     one, other = shop.anybody(visitor), shop.anybody(customer)
@@ -113,7 +113,7 @@ def test_the_customer_keeps_the_arm_that_the_visitor_was_first_in(
     assert {shop.cell_told(one), shop.cell_told(other)} == {visitor}
 
 
-def test_the_customer_who_was_decided_for_first_stays_where_they_were(shop: Shop, clock: Any) -> None:
+def test_the_customer_keeps_their_own_arm_if_they_were_exposed_first(shop: Shop, clock: Any) -> None:
     one, other = shop.anybody("engine"), shop.anybody("rules")
     shop.ask(other)
     clock.now += timedelta(hours=1)
@@ -128,7 +128,7 @@ STEPS = ("visitor asks", "customer asks", "joined", "visitor refuses", "customer
 
 @given(order=st.permutations(STEPS))
 @examples(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_whatever_the_order_both_ids_end_in_the_arm_of_the_first_exposure_and_with_the_refusal(
+def test_in_any_order_both_ids_get_the_arm_of_the_first_exposure_and_the_refusal(
     shop: Shop, clock: Any, order: Sequence[str]
 ) -> None:
     visitor, customer = shop.anybody("engine"), shop.anybody("rules")
@@ -154,7 +154,7 @@ def test_whatever_the_order_both_ids_end_in_the_arm_of_the_first_exposure_and_wi
         assert ("NO_CONSENT" in shop.reasons(who)) is (heard > places["customer agrees"])
 
 
-def test_a_refusal_a_protection_and_a_case_under_the_old_id_reach_the_customer_at_once(shop: Shop) -> None:
+def test_a_refusal_a_protection_and_a_case_under_the_old_id_apply_to_the_customer_at_once(shop: Shop) -> None:
     visitor, customer = shop.anybody("engine"), shop.anybody("engine")
     shop.join(visitor, customer)
 
@@ -165,7 +165,7 @@ def test_a_refusal_a_protection_and_a_case_under_the_old_id_reach_the_customer_a
     assert {"NO_CONSENT", "PROTECTED", "CASE_OPEN"} <= set(shop.reasons(customer))
 
 
-def test_a_yes_under_the_old_id_opens_nothing_for_the_customer(shop: Shop, clock: Any) -> None:
+def test_a_consent_under_the_old_id_permits_nothing_for_the_customer(shop: Shop, clock: Any) -> None:
     visitor, customer = shop.anybody("engine"), shop.anybody("engine")
     shop.tell("consent_withdrawn", customer, channel="email", purpose="marketing")
     shop.join(visitor, customer)
@@ -189,7 +189,7 @@ def test_an_outcome_of_a_decision_for_the_visitor_reaches_the_customer(shop: Sho
     assert "NO_CONSENT" in shop.reasons(customer, f"ten-percent/{decision['selected']['channel']}/plain")
 
 
-def test_leave_to_send_what_was_decided_for_the_visitor_hears_the_customer_s_refusal(shop: Shop) -> None:
+def test_a_permit_for_a_decision_about_the_visitor_respects_the_customers_refusal(shop: Shop) -> None:
     visitor, customer = shop.anybody("engine"), shop.anybody("engine")
     decision = shop.ask(visitor)
     assert decision["action"] == "send"
@@ -201,7 +201,7 @@ def test_leave_to_send_what_was_decided_for_the_visitor_hears_the_customer_s_ref
     assert (answer["permit"], answer["reasons"]) == ("denied", ["NO_CONSENT"])
 
 
-def test_an_ask_about_the_visitor_is_answered_about_the_customer_and_its_record_replays(
+def test_an_ask_about_the_visitor_is_answered_for_the_customer_and_its_record_replays(
     shop: Shop, settings: Settings
 ) -> None:
     visitor, customer = shop.anybody("engine"), shop.anybody("rules")
@@ -212,7 +212,7 @@ def test_an_ask_about_the_visitor_is_answered_about_the_customer_and_its_record_
 
     record = shop.client.get(f"/v1/decisions/{answer['decision_id']}").json()
     assert record["customer_id"] == customer
-    assert visitor not in orjson.dumps(record).decode(), "a record names nobody else, so erasing leaves it whole"
+    assert visitor not in orjson.dumps(record).decode(), "a record names no other person, so erasure leaves it whole"
     decision = decision_from_record(record)
     policy = put_in_force(load_catalogue(settings.catalogue_path), seed=settings.policy_seed).policy
     again = decide(policy, decision.inputs, decision.decision_id)
@@ -220,7 +220,7 @@ def test_an_ask_about_the_visitor_is_answered_about_the_customer_and_its_record_
     assert decision.arms == {"colours": "engine"}
 
 
-def test_batch_puts_both_ids_into_the_arm_that_real_time_has(shop: Shop, settings: Settings, tmp_path: Any) -> None:
+def test_a_batch_puts_both_ids_into_the_same_arm_as_real_time(shop: Shop, settings: Settings, tmp_path: Any) -> None:
     visitor, customer = shop.anybody("engine"), shop.anybody("rules")
     shop.ask(visitor)
     shop.join(visitor, customer)
@@ -238,7 +238,7 @@ def test_batch_puts_both_ids_into_the_arm_that_real_time_has(shop: Shop, setting
     assert rows["arms"].to_list() == ['{"colours":"engine"}'] * 2
 
 
-def test_restoring_brings_back_who_is_who_and_the_first_exposure(
+def test_a_restore_brings_back_identities_and_the_first_exposure(
     shop: Shop, settings: Settings, live_redis: redis.Redis, clock: Any
 ) -> None:
     visitor, customer = shop.anybody("engine"), shop.anybody("rules")
@@ -258,7 +258,7 @@ def test_restoring_brings_back_who_is_who_and_the_first_exposure(
 
 
 @pytest.mark.parametrize("erased_is_visitor", [True, False])
-def test_erasing_either_leaves_its_name_nowhere(
+def test_erasing_either_id_leaves_it_nowhere(
     shop: Shop, settings: Settings, live_redis: redis.Redis, erased_is_visitor: bool
 ) -> None:
     visitor, customer = shop.anybody("engine"), shop.anybody("rules")

@@ -1,4 +1,4 @@
-"""The live hash: whatever is said comes back, the greatest value stands, and of one moment the guarded word."""
+"""The live hash: every entry is read back, the greatest value wins, and at the same moment the cautious entry."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -26,14 +26,14 @@ NAMES = st.text(min_size=1, max_size=8)
 
 
 def as_redis(said: Iterable[Word]) -> list[bytes]:
-    """The hash after the words were said: of each field the greatest value."""
+    """The hash after these entries: the greatest value of each field."""
     fields: dict[str, str] = {}
     for name, value in said:
         fields[name] = max(fields.get(name, value), value)
     return [part.encode() for pair in fields.items() for part in pair]
 
 
-def test_what_was_said_comes_back() -> None:
+def test_entries_are_read_back() -> None:
     due = Due(due_id="pass:1", due_at=NOW + timedelta(days=1), touch=TOUCH)
     words = as_redis(
         [
@@ -77,14 +77,14 @@ def test_what_was_said_comes_back() -> None:
     assert live_hash.safeguards_in(words) == {"hold": NOW, "vulnerable": NOW, WordKind.PROFILING: NOW}
 
 
-def test_a_cancelled_message_is_no_longer_due() -> None:
+def test_a_cancelled_message_is_not_due_any_more() -> None:
     due = Due(due_id="pass", due_at=NOW, touch=TOUCH)
     said = [live_hash.planned(due, NOW), live_hash.cancelled("pass", NOW + timedelta(seconds=1))]
     assert Heard(as_redis(said)).due == []
     assert Heard(as_redis([live_hash.planned(due, NOW), live_hash.cancelled("pass", NOW)])).due == [due]
 
 
-def test_of_two_words_of_one_moment_the_guarded_one_stands_whichever_came_first() -> None:
+def test_of_two_entries_at_one_moment_the_cautious_one_wins_in_any_order() -> None:
     for is_first in (True, False):
         said = [
             live_hash.consent("email", "marketing", NOW, is_granted=is_first),
@@ -100,7 +100,7 @@ def test_of_two_words_of_one_moment_the_guarded_one_stands_whichever_came_first(
 
 
 @given(first=MOMENTS, second=MOMENTS, granted=st.booleans())
-def test_the_later_word_stands(first: datetime, second: datetime, granted: bool) -> None:
+def test_the_later_entry_wins(first: datetime, second: datetime, granted: bool) -> None:
     early, late = sorted((first, second))
     said = [
         live_hash.consent("email", "marketing", late, is_granted=granted),
@@ -112,7 +112,7 @@ def test_the_later_word_stands(first: datetime, second: datetime, granted: bool)
 
 
 @given(first=MOMENTS, second=MOMENTS)
-def test_the_earliest_exposure_stands_and_comes_back_once_it_is_joined(first: datetime, second: datetime) -> None:
+def test_the_earliest_exposure_wins_and_is_read_back_after_joining(first: datetime, second: datetime) -> None:
     early, late = sorted((first, second))
     own = as_redis([live_hash.exposure("e", "late", late), live_hash.exposure("e", "early", early)])
     assert Heard(own).kept == {}
@@ -121,7 +121,7 @@ def test_the_earliest_exposure_stands_and_comes_back_once_it_is_joined(first: da
 
 
 @given(kind=NAMES, case_id=NAMES, severity=NAMES, channel=st.none() | NAMES, rest_s=st.floats(0, 1e15))
-def test_a_case_of_any_name_comes_back(
+def test_a_case_with_any_id_is_read_back(
     kind: str, case_id: str, severity: str, channel: str | None, rest_s: float
 ) -> None:
     word = live_hash.opened(kind, case_id, NOW, severity=severity, channel_id=channel, rest_s=rest_s)
@@ -142,5 +142,5 @@ def test_a_case_of_any_name_comes_back(
         (live_hash.unsubscribed("email", NOW), False),
     ],
 )
-def test_a_yes_stays_with_the_id_that_it_was_given_for(word: Word, stays: bool) -> None:
+def test_a_consent_stays_with_the_id_it_was_given_for(word: Word, stays: bool) -> None:
     assert live_hash.is_of_this_id_alone(word) is stays

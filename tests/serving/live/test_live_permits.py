@@ -1,4 +1,4 @@
-"""Permits on a real Redis: the first answer stands, and what is denied gives everything back."""
+"""Permits on a real Redis: the first answer stands, and a denial releases everything."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -11,7 +11,7 @@ from serving.live.writer import Settlement
 from tests.serving.live.decider import CALLS, HOUR, NOW, SEATS, Decider, query
 
 
-async def test_the_first_answer_of_a_permit_stands_while_it_is_good(decider: Decider) -> None:
+async def test_the_first_answer_of_a_permit_stands_until_it_expires(decider: Decider) -> None:
     decision_id = await decider.send(until=HOUR)
 
     assert await decider.settle(decision_id, is_allowed=True, answer=b"yes") is None
@@ -26,7 +26,7 @@ async def test_the_first_answer_of_a_permit_stands_while_it_is_good(decider: Dec
     assert context.answer is None
 
 
-async def test_with_leave_a_reservation_counts_from_then_on_and_no_longer_runs_out(decider: Decider) -> None:
+async def test_a_permit_confirms_the_reservation_from_then_on(decider: Decider) -> None:
     decision_id = await decider.send(until=HOUR)
     decider.now += HOUR / 2
 
@@ -38,9 +38,7 @@ async def test_with_leave_a_reservation_counts_from_then_on_and_no_longer_runs_o
     assert (await decider.read()).supply.used[SEATS] == 1
 
 
-async def test_what_is_denied_gives_everything_back_with_its_row_in_the_log(
-    decider: Decider, live_redis: redis.Redis
-) -> None:
+async def test_a_denial_releases_everything_and_is_logged(decider: Decider, live_redis: redis.Redis) -> None:
     decision_id = await decider.send(until=HOUR)
 
     assert await decider.settle(decision_id, is_allowed=False) is None
@@ -54,7 +52,7 @@ async def test_what_is_denied_gives_everything_back_with_its_row_in_the_log(
     assert (known.supply.used[SEATS], known.live.contacts[0].counts_at(NOW)) == (1.0, True)
 
 
-async def test_a_reservation_that_ran_out_is_taken_again_only_where_there_is_room(decider: Decider) -> None:
+async def test_an_expired_reservation_is_renewed_only_if_there_is_room(decider: Decider) -> None:
     late, early = await decider.send("C-1", until=HOUR), await decider.send("C-2", until=HOUR)
     decider.now += HOUR
     assert await decider.settle(early, is_allowed=True) is None
@@ -65,7 +63,7 @@ async def test_a_reservation_that_ran_out_is_taken_again_only_where_there_is_roo
     assert (await decider.read()).supply.used[SEATS] == 2
 
 
-async def test_a_permit_judged_by_an_older_book_is_judged_again(decider: Decider) -> None:
+async def test_a_permit_checked_with_an_older_book_is_checked_again(decider: Decider) -> None:
     decider.limit = 9
     decision_id = await decider.send(until=HOUR)
     context = await decider.state.permit_context(decision_id, query())
@@ -90,7 +88,7 @@ async def test_a_permit_judged_by_an_older_book_is_judged_again(decider: Decider
     assert len(lost.live.contacts) == 2
 
 
-async def test_a_permit_sees_the_counters_as_if_its_own_reservation_were_not_there(decider: Decider) -> None:
+async def test_a_permit_sees_the_counters_without_its_own_reservation(decider: Decider) -> None:
     decision_id = await decider.send(until=HOUR)
     await decider.send("C-2", until=HOUR)
 
@@ -98,10 +96,10 @@ async def test_a_permit_sees_the_counters_as_if_its_own_reservation_were_not_the
 
     assert context is not None
     assert context.known.supply.used == {SEATS: 1.0, CALLS: 1.0}
-    assert await decider.settle(decision_id, is_allowed=True) is None  # its own part is what it takes
+    assert await decider.settle(decision_id, is_allowed=True) is None  # its own use
     assert (await decider.read()).supply.used[SEATS] == 2
 
 
-async def test_a_decision_of_somebody_else_has_no_permit_context(decider: Decider) -> None:
+async def test_an_unknown_decision_has_no_permit_context(decider: Decider) -> None:
     assert await decider.state.permit_context("D-1", query()) is None
     assert await decider.state.permit_context("dec_00" + "0" * 32, query()) is None

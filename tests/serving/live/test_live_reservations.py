@@ -1,4 +1,4 @@
-"""Reservations on a real Redis: what runs out, is released, arrives, and takes nothing."""
+"""Reservations on a real Redis: expiry, release, confirmation, and ghosts that use nothing."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -13,7 +13,7 @@ from serving.live.writer import FurtherRow
 from tests.serving.live.decider import CALLS, HOUR, MAIL, NOW, SEATS, Decider, query
 
 
-async def test_a_reservation_that_runs_out_gives_its_part_back_once(decider: Decider) -> None:
+async def test_an_expired_reservation_releases_its_use_once(decider: Decider) -> None:
     await decider.send("C-1", until=HOUR)
     await decider.send("C-2", until=2 * HOUR)
     assert (await decider.read("C-3")).supply.used[SEATS] == 2
@@ -25,7 +25,7 @@ async def test_a_reservation_that_runs_out_gives_its_part_back_once(decider: Dec
     await decider.send("C-3")
 
 
-async def test_the_commit_itself_finds_room_that_a_reservation_left(decider: Decider) -> None:
+async def test_a_commit_uses_room_that_an_expired_reservation_left(decider: Decider) -> None:
     await decider.send("C-1", until=HOUR)
     await decider.send("C-2", until=HOUR)
     decider.now += HOUR - timedelta(microseconds=1)
@@ -38,7 +38,7 @@ async def test_the_commit_itself_finds_room_that_a_reservation_left(decider: Dec
     assert await decider.state.commit([decider.entry(known, "C-3")]) == [None]
 
 
-async def test_what_was_not_sent_gives_back_and_what_arrived_takes_again(decider: Decider) -> None:
+async def test_an_unsent_message_releases_its_use_and_a_delivered_one_takes_it_again(decider: Decider) -> None:
     decision_id = await decider.send()
     assert (await decider.read()).supply.used[SEATS] == 1
 
@@ -53,7 +53,7 @@ async def test_what_was_not_sent_gives_back_and_what_arrived_takes_again(decider
     assert known.live.contacts[0].at == NOW + HOUR
 
 
-async def test_a_confirmed_reservation_does_not_run_out(decider: Decider, live_redis: redis.Redis) -> None:
+async def test_a_confirmed_reservation_does_not_expire(decider: Decider, live_redis: redis.Redis) -> None:
     for customer in ("C-1", "C-2"):
         live_redis.set(household_pointer_key(customer), "H")
     decision_id = await decider.send(until=HOUR)
@@ -64,7 +64,7 @@ async def test_a_confirmed_reservation_does_not_run_out(decider: Decider, live_r
     assert [one.is_confirmed for one in (await decider.read("C-2")).live.household_contacts] == [True]
 
 
-async def test_what_arrived_after_its_reservation_ran_out_counts_all_the_same(decider: Decider) -> None:
+async def test_a_message_delivered_after_its_reservation_expired_still_counts(decider: Decider) -> None:
     decision_id = await decider.send(until=HOUR)
     decider.now += 2 * HOUR
     assert (await decider.read()).supply.used[SEATS] == 0
@@ -84,7 +84,7 @@ async def test_counters_never_fall_below_zero(decider: Decider, live_redis: redi
     assert (await decider.read()).supply.used == {SEATS: 0.0, CALLS: 0.0}
 
 
-async def test_a_slate_is_reserved_as_one_and_released_position_by_position(
+async def test_a_slate_is_reserved_as_a_whole_and_released_by_position(
     decider: Decider, live_redis: redis.Redis
 ) -> None:
     entry = decider.entry(await decider.read(), until=HOUR)
@@ -119,7 +119,7 @@ async def test_a_slate_is_reserved_as_one_and_released_position_by_position(
     assert await decider.state.row(second.contact_id) == b"{}"
 
 
-async def test_a_ghost_is_remembered_and_takes_nothing_that_is_shared(decider: Decider) -> None:
+async def test_a_ghost_is_stored_and_uses_no_shared_limit(decider: Decider) -> None:
     entry = decider.entry(await decider.read())
     ghost = Contact(contact_id=f"{entry.decision_id}-ghost", touch=MAIL, at=NOW, is_confirmed=True, is_ghost=True)
     reservation = Reservation(contacts=(ghost,))

@@ -1,4 +1,4 @@
-"""Books and shared counters on a real Redis: what is read and committed, and how much is kept."""
+"""Books and shared counters on a real Redis: what is read, committed and kept."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -31,7 +31,7 @@ from serving.live.writer import Taking
 from tests.serving.live.decider import CALLS, MAIL, NOW, SEATS, Decider
 
 
-async def test_one_trip_reads_profile_features_books_household_and_what_all_share(
+async def test_one_round_trip_reads_profile_features_books_household_and_shared_limits(
     decider: Decider, live_redis: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     live_redis.mset({feature_key("C-1"): b"features", profile_key("C-1"): b"profile"})
@@ -45,7 +45,7 @@ async def test_one_trip_reads_profile_features_books_household_and_what_all_shar
 
     known = await decider.read("C-1")
 
-    assert [count for count in trips if count > 1] == [2]  # the customer's script and everybody's, sent together
+    assert [count for count in trips if count > 1] == [2]  # the customer's script and the shared one, sent together
     assert (known.features, known.profile, known.household_id) == (b"features", b"profile", "Hüttl 7")
     assert [one.contact_id for one in known.live.contacts] == [mine]
     assert {one.contact_id for one in known.live.household_contacts} == {mine, theirs}
@@ -56,7 +56,7 @@ async def test_one_trip_reads_profile_features_books_household_and_what_all_shar
     assert live_redis.exists(household_book_key("Hüttl 7"))
 
 
-async def test_who_decided_by_an_older_book_writes_nothing_and_is_told_the_newer_one(
+async def test_a_commit_with_an_older_book_writes_nothing_and_gets_the_newer_one(
     decider: Decider, live_redis: redis.Redis
 ) -> None:
     known = await decider.read()
@@ -76,7 +76,7 @@ async def test_who_decided_by_an_older_book_writes_nothing_and_is_told_the_newer
     assert await decider.state.commit([again]) == [None]
 
 
-async def test_a_member_s_contact_makes_the_rest_of_the_household_decide_again(
+async def test_a_members_contact_makes_the_others_in_the_household_decide_again(
     decider: Decider, live_redis: redis.Redis
 ) -> None:
     for customer in ("C-1", "C-2"):
@@ -90,7 +90,7 @@ async def test_a_member_s_contact_makes_the_rest_of_the_household_decide_again(
     assert (lost.household_id, len(lost.live.household_contacts), lost.live.contacts) == ("H", 1, ())
 
 
-async def test_silence_moves_no_version_and_conflicts_with_nothing(decider: Decider) -> None:
+async def test_silence_changes_no_version_and_causes_no_conflict(decider: Decider) -> None:
     known = await decider.read()
     send = decider.entry(known)
     silence = decider.entry(known, reservation=Reservation())
@@ -99,7 +99,7 @@ async def test_silence_moves_no_version_and_conflicts_with_nothing(decider: Deci
     assert await decider.state.commit([decider.entry(known, reservation=None)]) == [None]
 
 
-async def test_a_forgotten_book_cannot_pass_for_the_one_that_was_read(
+async def test_a_deleted_book_is_not_mistaken_for_the_one_that_was_read(
     decider: Decider, live_redis: redis.Redis
 ) -> None:
     decider.limit = 9
@@ -113,21 +113,21 @@ async def test_a_forgotten_book_cannot_pass_for_the_one_that_was_read(
     assert isinstance(lost, Conflict)
 
 
-async def test_a_counter_never_passes_its_ceiling_whoever_the_customers_are(
-    decider: Decider, live_redis: redis.Redis
-) -> None:
+async def test_a_counter_never_exceeds_its_ceiling_across_customers(decider: Decider, live_redis: redis.Redis) -> None:
     entries = [decider.entry(await decider.read(f"C-{n}"), f"C-{n}") for n in range(4)]
 
     replies = await decider.state.commit(entries)
 
     assert [reply is None for reply in replies] == [True, True, False, False]
     assert float(live_redis.get(counter_key(SEATS)) or 0) == 2  # pyright: ignore[reportArgumentType]
-    assert live_redis.ttl(counter_key(SEATS)) == -1  # for the whole of the limit's life
+    assert live_redis.ttl(counter_key(SEATS)) == -1  # over the limit's whole life
     assert 40 * 86_400 < live_redis.ttl(counter_key(CALLS)) < 100 * 86_400  # pyright: ignore[reportOperatorIssue]
 
 
 @pytest.mark.parametrize(("limit", "sent"), [(0.0, 0), (1.0, 1), (None, 3)])
-async def test_a_limit_of_zero_of_one_and_none_mean_just_that(decider: Decider, limit: float | None, sent: int) -> None:
+async def test_limits_of_0_and_1_and_no_limit_mean_exactly_that(
+    decider: Decider, limit: float | None, sent: int
+) -> None:
     done = 0
     for n in range(3):
         entry = decider.entry(await decider.read(f"C-{n}"), f"C-{n}")
@@ -138,7 +138,7 @@ async def test_a_limit_of_zero_of_one_and_none_mean_just_that(decider: Decider, 
     assert done == sent
 
 
-async def test_amounts_of_money_add_up_to_the_last_tenth_of_a_cent(decider: Decider) -> None:
+async def test_amounts_of_money_add_up_to_a_tenth_of_a_cent(decider: Decider) -> None:
     for n in range(10):
         entry = decider.entry(await decider.read(f"C-{n}"), f"C-{n}")
         assert entry.reservation is not None
@@ -163,7 +163,7 @@ async def test_contacts_beyond_every_window_leave_the_book_and_the_newest_stay(
     assert live_redis.ttl(book_key("C-1")) <= 10 * 86_400  # pyright: ignore[reportOperatorIssue]
 
 
-async def test_a_book_holds_so_many_contacts_at_most(decider: Decider, live_redis: redis.Redis) -> None:
+async def test_a_book_has_a_maximum_number_of_contacts(decider: Decider, live_redis: redis.Redis) -> None:
     decider.limit = 1e9
     await decider.send()
     [known] = (await decider.read()).live.contacts
@@ -179,7 +179,7 @@ async def test_a_book_holds_so_many_contacts_at_most(decider: Decider, live_redi
     assert sum(one.at == NOW for one in contacts) == 17
 
 
-async def test_recent_behaviour_is_of_the_last_day_and_bounded(decider: Decider, live_redis: redis.Redis) -> None:
+async def test_recent_behaviour_covers_the_last_day_and_is_bounded(decider: Decider, live_redis: redis.Redis) -> None:
     def taking(n: int, at: datetime) -> Taking:
         changes = Changes(event=(time_text(at), f"browse\0e-{n}"))
         return Taking(seen_as=f"events:e-{n}", customer_id="C-1", row=b"{}", now=decider.now, changes=changes)
@@ -196,12 +196,12 @@ async def test_recent_behaviour_is_of_the_last_day_and_bounded(decider: Decider,
     assert 0 < live_redis.ttl(events_key("C-1")) < 2 * 86_400  # pyright: ignore[reportOperatorIssue]
 
 
-async def test_a_flushed_redis_is_told_its_scripts_again(decider: Decider, live_redis: redis.Redis) -> None:
+async def test_a_flushed_redis_gets_its_scripts_again(decider: Decider, live_redis: redis.Redis) -> None:
     live_redis.script_flush()
     assert (await decider.read()).live.contacts == ()
 
 
-async def test_evidence_counts_decisions_that_were_committed(decider: Decider, live_redis: redis.Redis) -> None:
+async def test_evidence_counts_committed_decisions(decider: Decider, live_redis: redis.Redis) -> None:
     known = await decider.read()
     await decider.state.commit([decider.entry(known), decider.entry(known)])
     assert live_redis.hgetall(EVIDENCE_KEY) == {b"free-coffee": b"1"}

@@ -1,4 +1,4 @@
-"""Redis flushed or empty: the server says so, marketing rests, and the log brings the state back."""
+"""Redis flushed or empty: the server says so, marketing pauses, and the log restores the state."""
 
 import shutil
 import signal
@@ -48,7 +48,7 @@ touchpoints:
 
 @dataclass
 class Shop:
-    """A shop whose customers are in the log, with a server on it."""
+    """A shop with customers in the log, and a server on it."""
 
     settings: Settings
     client: TestClient
@@ -89,7 +89,7 @@ class Shop:
         return restore(self.settings, str(self.settings.redis_url), now=self.clock.now)
 
     def live(self) -> dict[str, Any]:
-        """What must come back: everything but the versions of books, and the end of reservations."""
+        """What must be restored: everything except the versions of books and the expiry of reservations."""
         found: dict[str, Any] = {}
         for name in NAMES:
             known = self.known(name)
@@ -143,7 +143,7 @@ def shop(customers: Settings, serve: Callable[..., TestClient], live_redis: redi
 
 
 def live_through(shop: Shop) -> dict[str, dict[str, Any]]:
-    """Some days with everything that live state knows of."""
+    """Some days with every kind of live state."""
     first = {name: shop.ask(name, dedupe_key="w44") for name in NAMES}
     sent = {name: answer["decision_id"] for name, answer in first.items()}
     shop.clock.now = NOW + timedelta(hours=2)
@@ -169,7 +169,7 @@ def live_through(shop: Shop) -> dict[str, dict[str, Any]]:
     return first
 
 
-def test_everything_that_was_in_redis_comes_back_from_the_log(shop: Shop) -> None:
+def test_everything_in_redis_is_restored_from_the_log(shop: Shop) -> None:
     live_through(shop)
     before = shop.live()
     shop.flush()
@@ -198,7 +198,7 @@ def test_a_repeat_of_an_ask_gets_its_old_decision_and_never_a_second_message(sho
     assert (again["decision_id"], again["replayed"]) == (first["C-1"]["decision_id"], True)
 
 
-def test_a_report_that_was_taken_in_before_the_loss_is_a_repeat_after_it(shop: Shop) -> None:
+def test_a_report_accepted_before_the_loss_is_a_duplicate_after_it(shop: Shop) -> None:
     live_through(shop)
     shop.flush()
     shop.restore()
@@ -221,7 +221,7 @@ def test_a_cap_that_was_full_before_is_full_after(shop: Shop) -> None:
     assert "CAP_REACHED" in reasons["ten-percent/email/plain"]
 
 
-def test_until_it_is_restored_the_server_says_so_and_marketing_rests(shop: Shop) -> None:
+def test_until_the_restore_the_server_reports_the_loss_and_marketing_pauses(shop: Shop) -> None:
     assert shop.is_ready()
     shop.flush()
     wait_until(lambda: not shop.is_ready())
@@ -239,7 +239,7 @@ def test_until_it_is_restored_the_server_says_so_and_marketing_rests(shop: Shop)
 
 
 @pytest.mark.parametrize("is_optimised", [False, True])
-def test_a_batch_sends_nothing_that_caps_count_while_state_is_lost(
+def test_while_state_is_lost_a_batch_sends_nothing_that_caps_count(
     shop: Shop, tmp_path: Path, is_optimised: bool
 ) -> None:
     audience = tmp_path / "audience.csv"
@@ -267,7 +267,7 @@ def test_a_batch_sends_nothing_that_caps_count_while_state_is_lost(
     assert actions() == {"hold"}
 
 
-def test_a_service_message_that_no_cap_counts_is_still_sent_while_state_is_lost(
+def test_while_state_is_lost_service_messages_outside_every_cap_are_sent(
     customers: Settings, serve: Callable[..., TestClient], live_redis: redis.Redis, clock: Any
 ) -> None:
     shop = Shop(settings=customers, client=serve(), redis=live_redis, clock=clock)
@@ -282,13 +282,13 @@ def test_a_service_message_that_no_cap_counts_is_still_sent_while_state_is_lost(
 
 
 def materialise_profiles(shop: Shop) -> None:
-    """As `features materialise` does: profiles are back, and what was sent is not."""
+    """As `features materialise` does: it restores profiles and not what was sent."""
     from features.online.profiles import customers_from_frame, write_profiles
 
     write_profiles(shop.redis, customers_from_frame(shop.log.read(CUSTOMERS)))
 
 
-def test_bringing_features_back_alone_does_not_make_lost_state_whole(shop: Shop) -> None:
+def test_restoring_features_alone_does_not_restore_lost_state(shop: Shop) -> None:
     shop.ask("C-1")
     shop.drain()
     catalogue = shop.client.app.state.engine.refresher.current().catalogue  # pyright: ignore[reportFunctionMemberAccess]
@@ -303,7 +303,7 @@ def test_bringing_features_back_alone_does_not_make_lost_state_whole(shop: Shop)
     assert not shop.ask("C-1")["degraded"]
 
 
-def test_a_permit_for_what_was_decided_before_the_loss_waits_for_the_restore(
+def test_a_permit_for_a_decision_before_the_loss_waits_for_the_restore(
     customers: Settings, serve: Callable[..., TestClient], live_redis: redis.Redis, clock: Any
 ) -> None:
     permits = SECTIONS.replace("sticky_hours: 10", "permit: required, reserve_hours: 1")
@@ -338,7 +338,7 @@ def test_restoring_twice_changes_nothing_and_counts_nothing_twice(shop: Shop) ->
     assert shop.live() == once
 
 
-def test_what_was_decided_between_loss_and_restore_counts_once(
+def test_decisions_between_loss_and_restore_count_once(
     customers: Settings, serve: Callable[..., TestClient], live_redis: redis.Redis, clock: Any
 ) -> None:
     limits = "limits: {mails: {scope: class, of: service, amount: 1000, per: total}}\n"
@@ -357,7 +357,7 @@ def test_what_was_decided_between_loss_and_restore_counts_once(
     assert len(shop.known("C-1").live.contacts) == 1
 
 
-def test_contacts_that_were_only_imported_count_in_caps_once_they_are_restored(shop: Shop) -> None:
+def test_imported_contacts_count_in_caps_after_a_restore(shop: Shop) -> None:
     rows = [
         {"decision_id": f"old-{n}", "customer_id": "C-1", "decided_at": NOW - timedelta(days=n), "touchpoint": "x",
          "offer_id": "long-gone", "channel": "email", "creative_id": "plain"}
@@ -376,14 +376,14 @@ def test_contacts_that_were_only_imported_count_in_caps_once_they_are_restored(s
     assert shop.ask("C-1", dedupe_key="after")["action"] == "hold"
 
 
-def test_who_was_erased_does_not_come_back_with_the_rest(shop: Shop) -> None:
+def test_an_erased_customer_is_not_restored(shop: Shop) -> None:
     shop.ask("C-1")
     shop.drain()
     deleted = shop.client.delete("/v1/customers/C-1")
     assert deleted.status_code == 200, deleted.text
     shop.flush()
     wait_until(lambda: not shop.is_ready())
-    wait_until(lambda: shop.redis.scard(ERASED_KEY) == 1)  # told again at once, not only by the restore
+    wait_until(lambda: shop.redis.scard(ERASED_KEY) == 1)  # known again at once, before the restore
 
     shop.restore()
 
@@ -391,7 +391,7 @@ def test_who_was_erased_does_not_come_back_with_the_rest(shop: Shop) -> None:
     assert not [key for key in shop.redis.keys("*") if b"C-1" in key]
 
 
-def test_another_home_s_redis_is_neither_taken_for_ours_nor_filled(shop: Shop) -> None:
+def test_the_redis_of_another_home_is_neither_used_nor_filled(shop: Shop) -> None:
     shop.redis.set(STATE_KEY, "of-another-home")
 
     wait_until(lambda: not shop.is_ready())
@@ -399,7 +399,7 @@ def test_another_home_s_redis_is_neither_taken_for_ours_nor_filled(shop: Shop) -
         shop.restore()
 
 
-def test_the_command_restores_and_says_what_it_brought_back(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_restores_and_says_what_it_restored(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     live_through(shop)
     shop.flush()
     app = typer.Typer()
@@ -411,16 +411,16 @@ def test_the_command_restores_and_says_what_it_brought_back(shop: Shop, monkeypa
     result = CliRunner().invoke(app, ["restore", "--json"])
 
     assert result.exit_code == 0, result.output
-    told = orjson.loads(result.stdout[result.stdout.index("{\n") :])  # the server logs there too
+    told = orjson.loads(result.stdout[result.stdout.index("{\n") :])  # the server's log lines go there too
     assert (told["was_lost"], told["profiles"]) == (True, len(NAMES))
     assert told["contacts"] >= len(NAMES)
     wait_until(shop.is_ready)
 
 
-def test_a_server_that_comes_up_empty_is_told_from_a_new_one(
+def test_a_redis_that_starts_empty_is_distinguished_from_a_new_one(
     customers: Settings, registry: Any, clock: Any, own_redis: Any
 ) -> None:
-    """A Redis whose disk is gone: another machine, a volume that was not mounted."""
+    """A Redis without its data: another machine, or a volume that was not mounted."""
     settings = customers.model_copy(update={"redis_url": own_redis.url})
     restore(settings, own_redis.url, now=NOW)
     with TestClient(create_app(settings, fetch_model=registry.fetch, now=clock, refresh_every_s=0.05)) as client:

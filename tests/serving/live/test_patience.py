@@ -1,4 +1,4 @@
-"""Waiting for Redis while our own process computes: an answer that is there is never given up on."""
+"""Waiting for Redis while our own process computes: an answer that has arrived is never discarded."""
 
 import asyncio
 import time
@@ -30,7 +30,7 @@ async def test_a_process_that_computes_for_longer_than_redis_may_take_keeps_its_
         await state.stop()
 
 
-async def test_whoever_does_not_answer_is_given_up_in_time() -> None:
+async def test_a_server_that_does_not_answer_is_abandoned_in_time() -> None:
     started = time.monotonic()
 
     with pytest.raises(TimeoutError):
@@ -39,7 +39,7 @@ async def test_whoever_does_not_answer_is_given_up_in_time() -> None:
     assert time.monotonic() - started < 5
 
 
-async def test_what_goes_wrong_while_waiting_is_told() -> None:
+async def test_an_error_while_waiting_is_raised() -> None:
     async def refused() -> None:
         raise ConnectionError("refused")
 
@@ -55,7 +55,7 @@ return 1
 """
 
 
-async def test_a_sign_of_life_behind_many_commands_is_waited_for_while_redis_answers_them(redis_url: str) -> None:
+async def test_a_heartbeat_behind_many_commands_is_awaited_while_redis_answers_them(redis_url: str) -> None:
     """Each command is large, so that Redis answers one before it reads the next."""
     link = await connect(redis_url)
     started = time.perf_counter()

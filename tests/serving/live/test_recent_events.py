@@ -1,4 +1,4 @@
-"""A busy browser: no type of event pushes another out of recent behaviour, and what rules count comes out exact."""
+"""Customers with many events: no type displaces another in recent behaviour, and rules count exactly."""
 
 import random
 from collections.abc import Callable
@@ -48,7 +48,7 @@ def refusals(client: TestClient) -> dict[str, list[str]]:
     return {one["message"]: one["reasons"] for one in explanation["excluded"]}
 
 
-def test_who_bought_today_is_still_known_to_have_bought_after_browsing_a_lot(
+def test_a_purchase_today_is_still_known_after_much_browsing(
     serve: Callable[..., TestClient], store: Any, new_customer: Callable[..., Customer]
 ) -> None:
     client = serve("", NOT_JUST_BOUGHT)
@@ -60,7 +60,7 @@ def test_who_bought_today_is_still_known_to_have_bought_after_browsing_a_lot(
     assert refusals(client)["double-stamps/email/plain"] == ["NOT_ELIGIBLE"]
 
 
-def test_a_rule_that_counts_far_gets_the_count_it_asks_for(
+def test_a_rule_with_a_high_count_gets_an_exact_count(
     serve: Callable[..., TestClient], store: Any, new_customer: Callable[..., Customer]
 ) -> None:
     client = serve("", NOT_JUST_BOUGHT)
@@ -74,7 +74,7 @@ def test_a_rule_that_counts_far_gets_the_count_it_asks_for(
 
 
 @pytest.mark.parametrize("seed", range(5))
-async def test_whatever_order_reports_come_in_the_newest_of_each_type_are_kept(
+async def test_in_any_order_of_reports_the_newest_of_each_type_are_kept(
     redis_url: str, live_redis: redis.Redis, seed: int
 ) -> None:
     rng = random.Random(seed)
@@ -108,7 +108,7 @@ async def test_whatever_order_reports_come_in_the_newest_of_each_type_are_kept(
     assert (facts["live.browse_count_24h"], facts["live.browse_count_1h"]) == (251, 60)
 
 
-def test_as_many_events_are_kept_as_any_rule_counts(shop_files: Path) -> None:
+def test_as_many_events_are_kept_as_the_highest_count_in_a_rule(shop_files: Path) -> None:
     def count(kind: str, value: Any, comparison: Comparison = Comparison.AT_LEAST) -> Compare:
         return Compare(fact=f"live.{kind}_count_24h", comparison=comparison, value=value)
 

@@ -1,4 +1,4 @@
-"""Scripts and the fragments they are made of, on a real Redis: what Python writes down, Lua reads as Python does."""
+"""Lua scripts and their fragments on a real Redis: Lua reads what Python writes as Python does."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -26,7 +26,7 @@ def lua(client: redis.Redis, *fragments: str, does: str, args: tuple[Any, ...] =
 
 
 @pytest.mark.parametrize("name", MADE)
-def test_redis_takes_every_script_under_the_digest_that_it_is_called_by(live_redis: redis.Redis, name: str) -> None:
+def test_redis_loads_every_script_under_the_digest_used_to_call_it(live_redis: redis.Redis, name: str) -> None:
     assert live_redis.script_load(MADE[name].text) == MADE[name].digest
 
 
@@ -35,7 +35,7 @@ def test_every_lua_file_is_part_of_a_script() -> None:
     assert [file.name for file in FOLDER.glob("*.lua") if file.read_text(encoding="utf-8") not in texts] == []
 
 
-def test_the_places_of_a_contact_follow_one_another() -> None:
+def test_the_field_positions_of_a_contact_are_consecutive() -> None:
     first, last = zip(*PLACES.values(), strict=True)
     assert first == (1, *(place + 1 for place in last[:-1]))
 
@@ -46,7 +46,7 @@ def test_the_places_of_a_contact_follow_one_another() -> None:
     at=st.integers(0, 10**6),
     reserved=st.none() | st.integers(0, 10**6),
 )
-def test_a_script_reads_in_a_contact_what_python_wrote(
+def test_a_script_reads_a_contact_as_python_wrote_it(
     live_redis: redis.Redis, flags: tuple[bool, bool, bool], at: int, reserved: int | None
 ) -> None:
     until = None if reserved is None else NOW + timedelta(seconds=reserved)
@@ -80,7 +80,7 @@ def test_a_script_reads_in_a_contact_what_python_wrote(
     ("word", "delivered", "expected"),
     [("release", None, (False, True)), ("confirm", None, (True, False)), ("confirm", 30, (True, False))],
 )
-def test_a_mark_turns_the_flags_that_it_names_and_moves_the_book_on(
+def test_a_mark_sets_its_flags_and_raises_the_books_version(
     live_redis: redis.Redis, word: str, delivered: int | None, expected: tuple[bool, bool]
 ) -> None:
     contact = Contact(contact_id="D-1", touch=TOUCH, at=NOW)
@@ -100,12 +100,12 @@ def test_a_mark_turns_the_flags_that_it_names_and_moves_the_book_on(
 
 
 @pytest.mark.parametrize("household", ["H-1", "Grüße", "", "%d"])
-def test_a_script_finds_the_book_of_a_household_where_python_puts_it(live_redis: redis.Redis, household: str) -> None:
+def test_a_script_finds_the_household_book_under_pythons_key(live_redis: redis.Redis, household: str) -> None:
     found = lua(live_redis, "state", "reading", does="return household_book(ARGV[1])", args=(household,))
     assert found.decode() == household_book_key(household)
 
 
-def test_redis_refuses_a_field_of_a_decision_that_python_does_not_name(live_redis: redis.Redis) -> None:
+def test_redis_refuses_a_decision_field_unknown_to_python(live_redis: redis.Redis) -> None:
     assert lua(live_redis, does="return redis.call('HSET', 'd', DECISION.ask, '{}')") == 1
     with pytest.raises(redis.ResponseError, match="arguments must be strings"):
         lua(live_redis, does="return redis.call('HSET', 'd', DECISION.recrod, '{}')")

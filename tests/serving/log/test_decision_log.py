@@ -57,7 +57,7 @@ def add(client: redis.Redis, numbers: range) -> None:
 
 
 def backlog(client: redis.Redis) -> int:
-    """Entries that wait in the streams."""
+    """Entries waiting in the streams."""
     return sum(client.xlen(stream_key(shard)) for shard in range(SHARD_COUNT))
 
 
@@ -85,7 +85,9 @@ def spool(tmp_path: Path) -> Path:
     return tmp_path / "spool"
 
 
-def test_every_entry_of_every_stream_lands_and_the_streams_are_empty(client, log: EventLog, spool: Path) -> None:
+def test_every_entry_of_every_stream_reaches_the_log_and_the_streams_are_empty(
+    client, log: EventLog, spool: Path
+) -> None:
     add(client, range(100))
     assert backlog(client) == 100
     assert drain_alone(client, log, spool) == DrainReport(inserted=100)
@@ -95,7 +97,7 @@ def test_every_entry_of_every_stream_lands_and_the_streams_are_empty(client, log
     assert (row["action_probability"], row["record"]) == (0.25, '{"why":"because"}')
 
 
-def test_more_than_a_batch_is_taken_in_one_call(client, log: EventLog, spool: Path) -> None:
+def test_one_call_drains_more_than_one_batch(client, log: EventLog, spool: Path) -> None:
     pipeline = client.pipeline(transaction=False)
     for number in range(2 * BATCH_SIZE + 3):
         pipeline.xadd(stream_key(5), {"table": "decisions", "row": decision(number)})
@@ -103,7 +105,7 @@ def test_more_than_a_batch_is_taken_in_one_call(client, log: EventLog, spool: Pa
     assert drain_streams(client, log, spool).inserted == 2 * BATCH_SIZE + 3
 
 
-def test_tables_are_told_apart(client, log: EventLog, spool: Path) -> None:
+def test_each_entry_goes_to_its_own_table(client, log: EventLog, spool: Path) -> None:
     add(client, range(3))
     event = {"event_id": "E", "customer_id": "C", "type": "browse", "occurred_at": "2026-01-01T00:00:00Z"}
     client.xadd(stream_key(0), {"table": "events", "row": orjson.dumps(event)})
@@ -111,7 +113,7 @@ def test_tables_are_told_apart(client, log: EventLog, spool: Path) -> None:
     assert log.read(EVENTS)["event_id"].to_list() == ["E"]
 
 
-def test_an_entry_that_comes_twice_is_one_row(client, log: EventLog, spool: Path) -> None:
+def test_a_repeated_entry_is_one_row(client, log: EventLog, spool: Path) -> None:
     add(client, range(10))
     drain_alone(client, log, spool)
     add(client, range(5, 12))
@@ -119,7 +121,7 @@ def test_an_entry_that_comes_twice_is_one_row(client, log: EventLog, spool: Path
     assert decisions_in(log) == names(range(12))
 
 
-def test_a_client_that_decodes_answers_will_do(client, redis_url: str, log: EventLog, spool: Path) -> None:
+def test_a_redis_client_that_decodes_responses_works_too(client, redis_url: str, log: EventLog, spool: Path) -> None:
     add(client, range(4))
     with redis.Redis.from_url(redis_url, decode_responses=True) as decoding:
         assert drain_alone(decoding, log, spool) == DrainReport(inserted=4)
@@ -136,7 +138,7 @@ POISON = [
 
 
 @pytest.mark.parametrize("fields", POISON)
-def test_poison_is_kept_aside_and_blocks_nothing(client, log: EventLog, spool: Path, fields: dict) -> None:
+def test_an_invalid_entry_is_set_aside_and_blocks_nothing(client, log: EventLog, spool: Path, fields: dict) -> None:
     add(client, range(SHARD_COUNT))
     entry_id = client.xadd(stream_key(2), fields).decode()
     add(client, range(SHARD_COUNT, 2 * SHARD_COUNT))
@@ -148,7 +150,9 @@ def test_poison_is_kept_aside_and_blocks_nothing(client, log: EventLog, spool: P
     assert drain_alone(client, log, spool) == DrainReport()
 
 
-def test_poison_that_comes_again_after_a_crash_is_kept_once(client, log: EventLog, spool: Path, monkeypatch) -> None:
+def test_an_invalid_entry_read_again_after_a_crash_is_kept_once(
+    client, log: EventLog, spool: Path, monkeypatch
+) -> None:
     client.xadd(stream_key(2), POISON[0])
     with monkeypatch.context() as patch:
         patch.setattr("serving.log.drain._trim", lambda *_: None)
@@ -184,7 +188,7 @@ def test_an_entry_that_arrives_between_reading_and_trimming_stays(client, log: E
     assert decisions_in(log) == names(range(40))
 
 
-def test_the_spool_is_drained_when_redis_is_away(tmp_path: Path, log: EventLog, spool: Path) -> None:
+def test_the_spool_is_drained_while_redis_is_down(tmp_path: Path, log: EventLog, spool: Path) -> None:
     Spool(spool).append("decisions", orjson.loads(decision(1)))
     away = redis.Redis(unix_socket_path=str(tmp_path / "nobody"), retry=None)
     with away, pytest.raises(UnavailableError, match="Redis must answer"):
@@ -192,7 +196,7 @@ def test_the_spool_is_drained_when_redis_is_away(tmp_path: Path, log: EventLog, 
     assert decisions_in(log) == names(range(1, 2))
 
 
-def test_only_one_drain_is_at_work(client, log: EventLog, spool: Path) -> None:
+def test_only_one_drain_works_at_a_time(client, log: EventLog, spool: Path) -> None:
     add(client, range(5))
     with client.lock(LOCK_KEY, timeout=30), pytest.raises(UnavailableError, match="another one is at work"):
         drain_alone(client, log, spool)
@@ -200,13 +204,13 @@ def test_only_one_drain_is_at_work(client, log: EventLog, spool: Path) -> None:
     assert client.exists(LOCK_KEY) == 0
 
 
-def test_a_drain_that_was_killed_holds_the_lock_no_longer_than_it_lasts(client, log: EventLog, spool: Path) -> None:
+def test_the_lock_of_a_killed_drain_expires(client, log: EventLog, spool: Path) -> None:
     add(client, range(5))
     client.set(LOCK_KEY, "somebody who is gone", px=300)
     assert drain_alone(client, log, spool, wait_seconds=5).inserted == 5
 
 
-def test_two_drains_at_once_store_each_row_once(client, redis_url: str, log: EventLog, spool: Path) -> None:
+def test_two_concurrent_drains_store_each_row_once(client, redis_url: str, log: EventLog, spool: Path) -> None:
     add(client, range(4_000))
     reports: list[DrainReport] = []
 
@@ -223,7 +227,7 @@ def test_two_drains_at_once_store_each_row_once(client, redis_url: str, log: Eve
     assert decisions_in(log) == names(range(4_000))
 
 
-def test_a_running_drain_follows_and_ends_with_nothing_left(client, redis_url: str, tmp_path: Path) -> None:
+def test_a_running_drain_keeps_up_and_stops_with_nothing_left(client, redis_url: str, tmp_path: Path) -> None:
     settings, stop = Settings(home=tmp_path), threading.Event()
     thread = threading.Thread(
         target=run_drain, args=(settings, redis_url, stop), kwargs={"interval_seconds": 0.02}, daemon=True
@@ -239,7 +243,7 @@ def test_a_running_drain_follows_and_ends_with_nothing_left(client, redis_url: s
     assert decisions_in(EventLog(settings.log_path)) == names(range(101))
 
 
-def test_a_running_drain_outlives_a_redis_that_goes_and_comes_back(tmp_path: Path, monkeypatch) -> None:
+def test_a_running_drain_survives_a_redis_restart(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr("serving.log.drain.LOCK_SECONDS", 0.5)  # the lock may be in the file of the first server
     settings, stop = Settings(home=tmp_path / "home"), threading.Event()
     with embedded_redis(settings) as url, redis.Redis.from_url(url) as client:
@@ -255,7 +259,7 @@ def test_a_running_drain_outlives_a_redis_that_goes_and_comes_back(tmp_path: Pat
     assert decisions_in(EventLog(settings.log_path)) == names(range(10))
 
 
-def test_a_running_drain_compacts_a_scattered_log(client, redis_url, tmp_path, monkeypatch) -> None:
+def test_a_running_drain_compacts_a_fragmented_log(client, redis_url, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("serving.log.drain.PASSES_BETWEEN_COMPACTIONS", 1)
     monkeypatch.setattr("serving.log.drain.COMPACT_ABOVE_FILES", 3)
     settings, stop = Settings(home=tmp_path), threading.Event()
@@ -273,7 +277,7 @@ def test_a_running_drain_compacts_a_scattered_log(client, redis_url, tmp_path, m
     assert decisions_in(log) == names(range(5))
 
 
-def test_a_drain_that_dies_between_rows_and_chain_is_made_good_by_the_next(
+def test_a_drain_that_dies_between_rows_and_chain_is_completed_by_the_next(
     client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Decisions from streams, and spooled ones: both are stored before they are chained."""
@@ -300,8 +304,8 @@ def _die(*_: object) -> int:
     raise KeyboardInterrupt
 
 
-def test_a_decision_that_was_spooled_and_streamed_is_chained_as_it_was_stored(client, tmp_path: Path) -> None:
-    """Redis took it, its answer came too late, and so the fallback took it as well: each row has a key of its own."""
+def test_a_decision_both_spooled_and_streamed_is_chained_as_stored(client, tmp_path: Path) -> None:
+    """Redis took it but answered too late, so the fallback stored it too: each row has its own key."""
     settings = Settings(home=tmp_path)
     add(client, range(3))
     Spool(settings.spool_path).append("decisions", orjson.loads(decision(1)))
@@ -337,7 +341,7 @@ def count_commits(log: EventLog) -> int:
     return len(list((log.path / "decisions" / "_delta_log").glob("*.json")))
 
 
-def test_killing_drains_and_writers_anywhere_loses_nothing_and_repeats_nothing(client, redis_url, tmp_path) -> None:
+def test_killing_drains_and_writers_at_any_point_loses_and_repeats_nothing(client, redis_url, tmp_path) -> None:
     chance = random.Random(5)
     settings = Settings(home=tmp_path)
     log = EventLog(settings.log_path)
@@ -373,5 +377,5 @@ def test_killing_drains_and_writers_anywhere_loses_nothing_and_repeats_nothing(c
     assert len(stored) == len(set(stored))
     assert set(stored) >= {f"D-{int(line):06d}" for line in answered} | set(names(range(9_000_000, 9_008_000)))
     unanswered = len(stored) - len(answered) - 8_000
-    assert 0 <= unanswered <= 2  # a writer may be killed between the stream's taking an entry and its saying so
+    assert 0 <= unanswered <= 2  # a writer may be killed after the stream took an entry and before it said so
     assert (read_letters(dead_letters_path(settings.spool_path)), verify_log(open_log(settings)).faults) == ([], ())

@@ -62,7 +62,7 @@ def test_the_drain_moves_every_row_into_the_log_and_leaves_an_empty_spool(folder
     assert drain_spool(log, folder) == DrainReport()
 
 
-def test_a_spool_goes_on_after_it_was_drained(folder: Path, log: EventLog) -> None:
+def test_a_spool_can_be_used_after_it_was_drained(folder: Path, log: EventLog) -> None:
     spool = Spool(folder)
     spool.append("events", event("a"))
     drain_spool(log, folder)
@@ -71,7 +71,7 @@ def test_a_spool_goes_on_after_it_was_drained(folder: Path, log: EventLog) -> No
     assert ids_in(log) == ["a", "b"]
 
 
-def test_a_drain_that_was_interrupted_is_finished_by_the_next(folder: Path, log: EventLog) -> None:
+def test_an_interrupted_drain_is_finished_by_the_next(folder: Path, log: EventLog) -> None:
     Spool(folder).append("events", event("a"))
     (taken,) = take_files(folder)
     assert taken.is_file()
@@ -79,7 +79,7 @@ def test_a_drain_that_was_interrupted_is_finished_by_the_next(folder: Path, log:
     assert drain_spool(log, folder) == DrainReport(inserted=2)
 
 
-def test_rows_that_the_log_has_already_are_duplicates(folder: Path, log: EventLog) -> None:
+def test_rows_already_in_the_log_are_duplicates(folder: Path, log: EventLog) -> None:
     for _ in range(2):
         Spool(folder).append("events", event("a"))
         report = drain_spool(log, folder)
@@ -128,7 +128,7 @@ def test_a_full_disk_leaves_no_half_line(folder: Path, log: EventLog, monkeypatc
     assert ids_in(log) == ["a", "c"]
 
 
-def test_threads_that_append_while_it_is_drained_lose_and_repeat_nothing(folder: Path, log: EventLog) -> None:
+def test_concurrent_appends_during_a_drain_lose_and_repeat_nothing(folder: Path, log: EventLog) -> None:
     spool, done = Spool(folder), threading.Event()
 
     def write(first: int) -> None:
@@ -160,7 +160,7 @@ for number in range(1_000_000):
 """
 
 
-def test_every_row_that_a_killed_writer_was_sure_of_is_there(folder: Path, log: EventLog) -> None:
+def test_every_row_confirmed_to_a_killed_writer_is_there(folder: Path, log: EventLog) -> None:
     writer = subprocess.Popen([sys.executable, "-c", WRITER, str(folder)], stdout=subprocess.PIPE, text=True)
     assert writer.stdout is not None
     sure = [writer.stdout.readline() for _ in range(300)]

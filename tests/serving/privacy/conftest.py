@@ -1,4 +1,4 @@
-"""A whole installation in one folder: log with chain, feature history, a Redis of its own, and a server on them."""
+"""A whole installation in one folder: log with chain, feature history, its own Redis, and a server on them."""
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -34,12 +34,12 @@ ANN, BOB = "C-ann-0001", "C-bob-0002"
 
 NAME = "Annabella Quizzelwhip"
 PERSONAL = (ANN, NAME, "Quizzelwhip", "ann-secret-note")
-"""Nothing of this may be left anywhere."""
+"""No trace of these may be left anywhere."""
 
 
 @dataclass(slots=True)
 class Installation:
-    """What the tests of one home work with."""
+    """The parts of an installation that tests use."""
 
     settings: Settings
     url: str
@@ -64,7 +64,7 @@ class Installation:
         return drain_alone(self.client, open_log(self.settings), self.settings.spool_path, wait_seconds=5)
 
     def traces(self, words: Sequence[str] = PERSONAL) -> list[str]:
-        """Every place below home, and every key and value of Redis, that holds one of the words."""
+        """Every place below home and every key and value in Redis that holds one of these words."""
         found = [f"{one.path} {one.column or ''}" for one in traces_below(self.settings.home, words)]
         return found + [key for key, text in self.everything_in_redis() if any(word in text for word in words)]
 
@@ -122,7 +122,7 @@ def _events(customer_id: str, count: int) -> list[dict[str, object]]:
 
 
 def write_data(folder: Path) -> None:
-    """Canonical files of a few customers; Bob was brought by Ann, which a row of his says."""
+    """Canonical files of a few customers; a row of Bob's says that Ann referred him."""
     folder.mkdir(parents=True)
     people = [_person(ANN, NAME), _person(BOB, "Bob"), *(_person(f"C-{n}", f"N{n}", household=None) for n in range(8))]
     pl.DataFrame(people).write_parquet(folder / "customers.parquet")
@@ -152,7 +152,7 @@ def write_data(folder: Path) -> None:
 
 @pytest.fixture(scope="session")
 def built_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home that is imported, built and materialised, with its Redis at rest: tests work on copies."""
+    """A home after import, build and materialisation, with its Redis stopped; tests work on copies."""
     folder = tmp_path_factory.mktemp("built")
     shutil.copytree(SHOP, folder / "home" / "catalogue")
     _amend(folder / "home" / "catalogue" / "catalogue.yaml")
@@ -180,7 +180,7 @@ def installation(tmp_path: Path, built_home: Path, registry: Any) -> Iterator[In
 
 
 def _amend(path: Path) -> None:
-    """The shop without tests and chance, so that the best message always wins."""
+    """The shop without experiments and exploration, so that the best message always wins."""
     import yaml
 
     sections = {**yaml.safe_load(path.read_text()), **yaml.safe_load(PLAIN)}
@@ -204,7 +204,7 @@ def personal() -> tuple[str, ...]:
 
 @pytest.fixture
 def lived() -> Callable[[Installation, TestClient], str]:
-    """Lets Ann live with the server for a moment, and leaves something of her in every place; gives her decision."""
+    """Let Ann use the server so that data about her is in every place; returns her decision."""
     return live_a_little
 
 
@@ -234,7 +234,7 @@ def _report(server: TestClient, decision_id: str, number: str) -> None:
 
 
 def _leave_files(settings: Settings) -> None:
-    """Rows that an import refused, an entry that was no row, spooled rows, and a list for a call centre."""
+    """Rows that an import refused, an invalid stream entry, spooled rows, and a list for a call centre."""
     rejects = settings.rejects_path / "20261101T000000Z"
     rejects.mkdir(parents=True)
     (rejects / "customers.csv").write_text(

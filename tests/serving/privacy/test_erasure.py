@@ -1,4 +1,4 @@
-"""Erased means erased: no byte below home and no key of Redis has anything of the customer, and it stays so."""
+"""Erasure leaves no trace of a customer in any file below home or key in Redis, and none comes back."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -35,7 +35,7 @@ def test_nothing_of_an_erased_customer_is_left_anywhere(installation, lived, ann
     with installation.server() as server:
         lived(installation, server)
         before = installation.traces()
-        # the search finds what is there, or the proof below would be worth nothing
+        # the search must find existing data, or the check below would prove nothing
         for place in ("log/customers/", "log/events/", "log/decisions/", "log/outcomes/", "_delta_log", "features/"):
             assert any(place in one for one in before), place
         for place in ("redis/appendonly", "rejects/", "spool/", "dead/", "handoffs/", ":log", ":c:", ":k:", ":d:"):
@@ -54,7 +54,7 @@ def test_nothing_of_an_erased_customer_is_left_anywhere(installation, lived, ann
     assert list(journal_folder(installation.settings).glob("*")) == []
 
 
-def test_what_others_say_of_her_and_waits_for_the_drain_loses_her_name(installation, ann, bob, personal) -> None:
+def test_rows_of_others_that_wait_for_the_drain_lose_her_name(installation, ann, bob, personal) -> None:
     about = [{"invited_by": ann}, {"friends": [{"id": ann}, "C-3"]}, {"note": "about nobody"}]
     with installation.server() as server:
         for number, properties in enumerate(about):
@@ -72,10 +72,10 @@ def test_what_others_say_of_her_and_waits_for_the_drain_loses_her_name(installat
     installation.drain()
     assert installation.traces() == []
     rows = EventLog(installation.settings.log_path).find(EVENTS, "event_id", [f"w-{number}" for number in range(3)])
-    assert len(rows) == 3, "Bob keeps what he did"
+    assert len(rows) == 3, "Bob's own events stay"
 
 
-def test_what_somebody_says_of_her_afterwards_is_told_as_left(installation, ann, bob) -> None:
+def test_erasing_again_removes_later_mentions_by_others(installation, ann, bob) -> None:
     erase(installation, ann)
     with installation.server() as server:
         event = {"message_id": "late", "customer_id": bob, "type": "browse", "occurred_at": "2026-11-02T09:00:00Z",
@@ -114,7 +114,7 @@ def test_the_log_still_verifies_and_everybody_else_keeps_everything(installation
     assert generation.scan().filter(pl.col("customer_id") == bob).collect().height > 0
 
 
-def test_the_erased_customers_contacts_leave_the_households_book_and_what_they_held_is_free(
+def test_the_erased_customers_contacts_leave_the_household_book_and_release_their_use(
     installation, lived, ann, bob
 ) -> None:
     with installation.server() as server:
@@ -161,7 +161,7 @@ def test_an_erased_customer_is_unknown_on_every_path_and_nothing_is_logged(insta
 def test_neither_an_import_nor_a_materialisation_brings_an_erased_customer_back(installation, ann, bob) -> None:
     erase(installation, ann)
     installation.client.flushall()
-    events = pl.read_parquet(installation.data / "events.parquet")  # what Bob's own row says is his affair
+    events = pl.read_parquet(installation.data / "events.parquet")  # Bob's own row may mention her
     events.filter(pl.col("event_id") != "e-referral").write_parquet(installation.data / "events.parquet")
 
     report = installation.import_all()
@@ -170,7 +170,7 @@ def test_neither_an_import_nor_a_materialisation_brings_an_erased_customer_back(
     erased = {table.table: table.erased for table in report.tables}
     assert erased == {"customers": 1, "events": 6, "decisions": 1, "outcomes": 1}
     assert all(t.read == t.inserted + t.duplicates + t.rejected + t.erased for t in report.tables)
-    assert installation.tombstones() == 1, "an emptied Redis is told who was erased"
+    assert installation.tombstones() == 1, "an emptied Redis learns again who was erased"
     assert installation.traces() == []
     assert installation.client.get(profile_key(bob)) is not None
 
@@ -188,7 +188,7 @@ def test_a_refused_row_of_an_erased_customer_is_not_kept_among_the_rejects(insta
 
 
 @pytest.mark.parametrize("step", range(1, 9))
-def test_an_erasure_that_was_killed_anywhere_is_finished_later(installation, lived, ann, step) -> None:
+def test_an_erasure_killed_at_any_point_is_finished_later(installation, lived, ann, step) -> None:
     with installation.server() as server:
         lived(installation, server)
         steps = list[str]()
@@ -208,8 +208,8 @@ def test_an_erasure_that_was_killed_anywhere_is_finished_later(installation, liv
     assert verify_log(open_log(installation.settings), settle_seconds=0.05).faults == ()
 
 
-def test_decisions_and_reports_in_flight_do_not_bring_an_erased_customer_back(installation, lived, ann) -> None:
-    """Threads ask and report about her without a pause while she is erased."""
+def test_concurrent_decisions_and_reports_do_not_bring_an_erased_customer_back(installation, lived, ann) -> None:
+    """Threads ask and report about her continuously while she is erased."""
     with installation.server() as server, ThreadPoolExecutor(4) as threads:
         lived(installation, server)
         is_over = False
@@ -242,7 +242,7 @@ def test_decisions_and_reports_in_flight_do_not_bring_an_erased_customer_back(in
     assert verify_log(open_log(installation.settings), settle_seconds=0.05).faults == ()
 
 
-def test_a_materialisation_in_flight_does_not_bring_an_erased_customer_back(installation, ann, bob) -> None:
+def test_a_concurrent_materialisation_does_not_bring_an_erased_customer_back(installation, ann, bob) -> None:
     told = list[int]()
 
     def erase_meanwhile(done: int, total: int) -> None:
@@ -257,7 +257,7 @@ def test_a_materialisation_in_flight_does_not_bring_an_erased_customer_back(inst
     assert installation.client.get(profile_key(bob)) is not None
 
 
-def test_an_import_in_flight_does_not_bring_an_erased_customer_back(installation, ann) -> None:
+def test_a_concurrent_import_does_not_bring_an_erased_customer_back(installation, ann) -> None:
     def erase_meanwhile(done: int, _total: int) -> None:
         if done > 0 and not acts(installation.settings):
             with pytest.raises(UnavailableError, match="import must end"):
@@ -269,7 +269,7 @@ def test_an_import_in_flight_does_not_bring_an_erased_customer_back(installation
     assert installation.traces() == []
 
 
-def test_who_is_unknown_is_not_erased_and_leaves_no_tombstone(installation) -> None:
+def test_an_unknown_customer_is_not_erased_and_gets_no_tombstone(installation) -> None:
     with pytest.raises(InvalidInputError, match="unknown id"):
         erase(installation, "C-nobody")
     assert installation.tombstones() == 0
@@ -290,7 +290,7 @@ def test_similar_ids_are_other_people(installation, ann) -> None:
     assert set(near) <= set(left)
 
 
-def test_only_a_key_for_privacy_may_look_and_erase(installation, ann) -> None:
+def test_only_a_key_with_the_privacy_scope_may_read_and_erase(installation, ann) -> None:
     from serving.http.api_keys import Scope, create_key
 
     def header(scope: Scope) -> dict[str, str]:
@@ -309,7 +309,7 @@ def test_only_a_key_for_privacy_may_look_and_erase(installation, ann) -> None:
         assert [act["by"] for act in acts(installation.settings)] == ["key privacy", "key privacy"]
 
 
-def test_the_tombstone_is_a_keyed_hash_and_says_nothing_by_itself(installation, ann) -> None:
+def test_the_tombstone_is_a_keyed_hash_that_reveals_nothing(installation, ann) -> None:
     from hashlib import sha256
 
     erase(installation, ann)
@@ -336,7 +336,7 @@ def replace_key(one: Any) -> Any:
     return tombstones_of(one.settings)
 
 
-def test_while_redis_is_away_no_row_of_an_erased_customer_is_spooled(installation, ann) -> None:
+def test_while_redis_is_down_no_row_of_an_erased_customer_is_spooled(installation, ann) -> None:
     erase(installation, ann)
     away = replace(
         installation, settings=installation.settings.model_copy(update={"redis_url": "redis://127.0.0.1:1/0"})
@@ -350,7 +350,7 @@ def test_while_redis_is_away_no_row_of_an_erased_customer_is_spooled(installatio
     assert installation.traces() == []
 
 
-def test_a_redis_that_forbids_the_rewrite_says_so() -> None:
+def test_a_redis_that_forbids_the_rewrite_is_reported() -> None:
     from redis.exceptions import ResponseError
 
     from serving.privacy.redis_traces import rewrite_file

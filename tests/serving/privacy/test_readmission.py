@@ -1,4 +1,4 @@
-"""Who was erased and signs up again is taken in by a new consent, and by nothing that is older."""
+"""An erased customer who signs up again starts with their new consents, and nothing older counts."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -48,7 +48,7 @@ def event(at: datetime, name: str, kind: str = "purchase") -> dict[str, Any]:
 
 @pytest.fixture
 def erased(settings: Settings, serve: Callable[..., TestClient], clock: Any) -> TestClient:
-    """A server after somebody was known, and was erased at NOW."""
+    """A server whose customer was known and then erased at NOW."""
     log = EventLog(settings.log_path)
     log.append(CUSTOMERS, pl.DataFrame([row(NOW - timedelta(days=30))]))
     log.append(EVENTS, pl.DataFrame([event(NOW - timedelta(days=1), "old-1")]))
@@ -68,7 +68,7 @@ def send(client: TestClient, at: datetime, name: str) -> dict[str, Any]:
     return client.post("/v1/events", json={"events": [item]}).json()
 
 
-def test_new_data_is_taken_in_and_old_rows_still_do_not_come_back(
+def test_new_data_is_accepted_and_old_rows_do_not_come_back(
     erased: TestClient, settings: Settings, live_redis: redis.Redis
 ) -> None:
     back, old = NOW + timedelta(days=9), NOW - timedelta(days=2)
@@ -87,7 +87,7 @@ def test_new_data_is_taken_in_and_old_rows_still_do_not_come_back(
     assert [one["act"] for one in acts(settings)] == ["erased", "readmitted"]
 
 
-def test_after_their_return_they_have_agreed_to_what_they_said_now_and_to_nothing_else(erased: TestClient) -> None:
+def test_after_readmission_only_new_consents_count(erased: TestClient) -> None:
     readmit(erased, NOW + timedelta(days=9))
 
     answer = erased.post(
@@ -96,11 +96,11 @@ def test_after_their_return_they_have_agreed_to_what_they_said_now_and_to_nothin
 
     reasons = {one["message"]: one["reasons"] for one in answer["explanation"]["excluded"]}
     assert "NO_CONSENT" not in reasons["ten-percent/email/plain"]
-    assert "NOT_REACHABLE" in reasons["ten-percent/email/plain"], "an address comes with the new data"
+    assert "NOT_REACHABLE" in reasons["ten-percent/email/plain"], "the address comes from the new data"
     assert "NO_CONSENT" in reasons["ten-percent/push/plain"]
 
 
-def test_a_consent_from_before_the_erasure_opens_nothing(erased: TestClient, settings: Settings) -> None:
+def test_a_consent_from_before_the_erasure_permits_nothing(erased: TestClient, settings: Settings) -> None:
     for at in (NOW - timedelta(days=1), NOW):
         answer = readmit(erased, at)
         assert (answer.status_code, "after the erasure" in answer.text) == (422, True)
@@ -108,11 +108,11 @@ def test_a_consent_from_before_the_erasure_opens_nothing(erased: TestClient, set
     assert send(erased, NOW + timedelta(days=10), "still")["rejected"]
 
 
-def test_who_was_not_erased_cannot_be_readmitted(erased: TestClient) -> None:
+def test_a_customer_who_was_not_erased_cannot_be_readmitted(erased: TestClient) -> None:
     assert readmit(erased, NOW + timedelta(days=9), "C-somebody").status_code == 404
 
 
-def test_erased_again_they_are_gone_again(erased: TestClient, live_redis: redis.Redis, clock: Any) -> None:
+def test_a_readmitted_customer_can_be_erased_again(erased: TestClient, live_redis: redis.Redis, clock: Any) -> None:
     readmit(erased, NOW + timedelta(days=9))
     clock.now = NOW + timedelta(days=12)
 
@@ -123,7 +123,7 @@ def test_erased_again_they_are_gone_again(erased: TestClient, live_redis: redis.
     assert readmit(erased, NOW + timedelta(days=11)).status_code == 422
 
 
-def test_the_command_readmits_and_names_what_it_does_not_know(
+def test_the_command_readmits_and_reports_an_unknown_customer(
     erased: TestClient, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = tmp_path / "clock"
@@ -150,7 +150,7 @@ def test_the_command_readmits_and_names_what_it_does_not_know(
 
 
 @pytest.mark.parametrize("dated", ["2026-01-01T00:00:00+00:00", "2026-01-01", None])
-def test_an_old_yes_in_a_new_row_of_another_system_opens_nothing(
+def test_an_old_consent_in_a_new_row_of_another_system_permits_nothing(
     erased: TestClient, settings: Settings, dated: str | None
 ) -> None:
     back = NOW + timedelta(days=9)
@@ -178,4 +178,4 @@ def test_an_old_yes_in_a_new_row_of_another_system_opens_nothing(
     [customer] = customers_from_frame(log.read(CUSTOMERS), said_in_log(log))
     answered = latest_answers(customer.consents, NOW + timedelta(days=12))
     yeses = {pair for pair, one in answered.items() if one.is_granted}
-    assert yeses == {("email", "marketing"), ("push", "service")}, "what they said when they came back stands"
+    assert yeses == {("email", "marketing"), ("push", "service")}, "the consents given on readmission stand"

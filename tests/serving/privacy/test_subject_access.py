@@ -1,4 +1,4 @@
-"""Everything that is held is shown, nobody else's data with it; what is wrong is corrected where the next ask looks."""
+"""All data about a customer is shown, without other people's data; a correction applies from the next ask."""
 
 import orjson
 import pytest
@@ -25,7 +25,7 @@ def correct(one, who: str, **values) -> tuple[str, ...]:
     return correct_customer(one.settings, one.url, catalogue, who, values, now=one.now, by="test")
 
 
-def test_everything_that_is_held_anywhere_is_shown_with_what_it_is_for(installation, lived, ann) -> None:
+def test_all_stored_data_is_shown_with_its_purpose(installation, lived, ann) -> None:
     with installation.server() as server:
         decision_id = lived(installation, server)
         answer = server.get(f"/v1/customers/{ann}")
@@ -54,7 +54,7 @@ def test_neither_secrets_nor_other_people_are_shown(installation, lived, ann, bo
     assert not [one for one in ("record_key", "commitment", "household_contacts", bob, *bobs) if one in text]
 
 
-def test_who_is_unknown_or_erased_has_nothing(installation, ann) -> None:
+def test_an_unknown_or_erased_customer_has_no_data(installation, ann) -> None:
     assert shown(installation, "C-nobody") == {
         "customer_id": "C-nobody", "as_of": installation.now.isoformat(), "is_known": False, "held": [],
     }  # fmt: skip
@@ -63,16 +63,18 @@ def test_who_is_unknown_or_erased_has_nothing(installation, ann) -> None:
     assert not shown(installation, ann)["is_known"]
 
 
-def test_a_correction_holds_in_the_log_and_at_once_in_redis(installation, ann) -> None:
+def test_a_correction_applies_in_the_log_and_at_once_in_redis(installation, ann) -> None:
     with installation.server() as server:
         values = {"age": 17, "locale": "de-DE", "region": "north", "first_name": None}
         answer = server.patch(f"/v1/customers/{ann}", json={"values": values})
         assert answer.json() == {"customer_id": ann, "corrected": ["age", "locale", "first_name"]}
     profile = decode_profile(installation.client.get(profile_key(ann)))
     assert (profile.attributes, profile.locale) == ({"age": 17, "region": "north"}, "de-DE")
-    assert profile.consents, "answers about consent stay"
+    assert profile.consents, "consents stay"
     rows = EventLog(installation.settings.log_path).read(CUSTOMERS, customer_ids=[ann]).sort("updated_at")
-    assert orjson.loads(rows["attributes"][-1]) == {"age": 17, "first_name": None}, "a correction says what it corrects"
+    assert orjson.loads(rows["attributes"][-1]) == {"age": 17, "first_name": None}, (
+        "a correction must name what it corrects"
+    )
     installation.features()
     assert decode_profile(installation.client.get(profile_key(ann))).attributes["age"] == 17
 

@@ -31,7 +31,7 @@ SHOP = Path(__file__).parents[2] / "catalogues" / "shop"
 
 
 @pytest.mark.parametrize("piece", PIECES, ids=[piece.split(":", 1)[0] for piece in PIECES])
-def test_every_piece_of_the_page_is_a_sound_piece_of_a_catalogue(piece: str, tmp_path: Path) -> None:
+def test_every_excerpt_on_the_page_is_valid_in_a_catalogue(piece: str, tmp_path: Path) -> None:
     sections: dict[str, Any] = {}
     for path in sorted(SHOP.glob("*.yaml")):
         sections |= yaml.safe_load(path.read_text(encoding="utf-8"))

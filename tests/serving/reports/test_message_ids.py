@@ -40,7 +40,7 @@ def statuses(told: dict[str, Any]) -> list[str]:
 
 
 EXAMPLES = count()
-"""Makes the customers of each example new, since all examples of a test share one Redis."""
+"""Numbers new customers for each example, since all examples of a test share one Redis."""
 
 names = st.text("C1:m~", min_size=1, max_size=6)
 

@@ -20,7 +20,7 @@ from training.registry.promotion_gate import CHAMPION, Challenge, check_contest
 
 SENT = ("double-stamps/email/plain", "ten-percent/email/plain")
 GAIN = 120.0
-"""What the right message adds: the first to those who like it, the second to the others; the wrong one takes it."""
+"""What the right message adds: the first for customers who like it, the second for the others; a wrong one loses it."""
 
 
 def make_decisions(catalogue, *, seed: int, customers: int = 500, per_customer: int = 6) -> Dataset:

@@ -25,7 +25,7 @@ from training.models.stepwise_learner import learn_steps
 SENT = ("double-stamps/email/plain", "ten-percent/email/plain")
 CUSTOMERS = 100
 NO_HISTORY: Any = None
-"""It is refused before anybody looks."""
+"""The log is refused before the history is read."""
 
 
 def made_log(catalogue: Catalogue, *, count: int = CUSTOMERS, stages: bool = False) -> Dataset:

@@ -28,7 +28,7 @@ SENT = ("double-stamps/email/plain", "free-coffee/email/plain", "opening-hours/e
 COLD, WARM = 0, 1
 WEEKS = 8
 TRUE = np.array([90.0, 0.0, 0.0, 150.0])
-"""What being seen changes in the chance of moving on, times what moving on is worth, per message."""
+"""For each message: the effect of being seen on the probability of the next step, times the value of that step."""
 
 
 def make_course(

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("joined_once")
 
 LIKES_NOTHING = {"ten-percent": -600.0, "double-stamps": -300.0, "free-coffee": -20.0, "opening-hours": -20.0}
 LIKES_STAMPS = {"ten-percent": 0.0, "double-stamps": 300.0, "free-coffee": -20.0, "opening-hours": -20.0}
-"""Worth 300 a decision, half of what the shop's best message is worth, which the other models choose."""
+"""Worth 300 a decision, half as much as the shop's best message, which the other models choose."""
 
 
 @pytest.fixture
