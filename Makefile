@@ -30,13 +30,13 @@ $(VENV)/.installed: requirements/bootstrap.txt requirements/runtime.txt requirem
 	  echo "or name an interpreter: make setup PYTHON=/path/to/python3" >&2; exit 1; fi
 	"$(PYTHON)" -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
-	@# uv is quick but does not read pip's settings, so where it cannot reach your index, pip does the same
+	@# uv is fast but does not read pip's settings; if it cannot reach your index, pip installs the same
 	$(BIN)/uv pip install --quiet --system-certs --compile-bytecode --python $(BIN)/python $(PINNED) \
 	  || $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PINNED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: setup ## The whole engine on simulated customers, live; ARGS=--once stops at the end
+demo: setup ## Run the whole engine on simulated customers; ARGS=--once stops at the end
 	$(BIN)/nextbest demo $(ARGS)
 
 test: setup check ## Everything CI checks
@@ -51,17 +51,17 @@ lint: setup
 types: setup
 	$(BIN)/pyright
 
-unit: export PYTHONDONTWRITEBYTECODE = # tests start some hundred processes, which need not compile our modules again
+unit: export PYTHONDONTWRITEBYTECODE = # tests start about a hundred processes; with cached bytecode they start faster
 # These tests often wait for servers and other processes, so three workers keep two cores busy.
 unit: setup
-	@# the core's own tests must reach every line of it; measuring the rest as well would take twice as long
+	@# the core's own tests must cover all of it; measuring the other packages too would take twice as long
 	$(BIN)/pytest -n 2 --dist loadscope tests/decisioning --cov=decisioning --cov-report=term:skip-covered $(ARGS)
 	$(BIN)/pytest -n 3 --dist loadscope --no-loadscope-reorder --ignore=tests/decisioning $(ARGS)
 
-docs: setup ## Write the generated pages anew (CLI reference, OpenAPI, JSON Schemas)
+docs: setup ## Regenerate the reference pages (CLI reference, OpenAPI, JSON Schemas)
 	$(BIN)/nextbest docs generate
 
-picture: setup ## Draw the README's picture from a decision of the demo, whose server must be up
+picture: setup ## Draw the README's picture from a decision of the demo, which must be running
 	@id=$$(curl -sf '$(URL)/v1/decisions/next?customer_id=P-0000990&touchpoint=weekly-campaign&key=dispatch-1' \
 	  | $(BIN)/python -c 'import json, sys; print(json.load(sys.stdin)["decision_id"])'); \
 	curl -sf "$(URL)/v1/decisions/$$id" | $(BIN)/python -m pipelines.pages.decision_picture > docs/decision.svg.new
@@ -71,7 +71,7 @@ format: setup ## Format and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-requirements: ## Pin and hash the requirements anew from pyproject.toml (no index address gets in)
+requirements: ## Update the pinned, hashed requirements from pyproject.toml (without index addresses)
 	$(COMPILE) --extra grocery pyproject.toml -o requirements/runtime.txt
 	$(COMPILE) --group dev -c requirements/runtime.txt -o requirements/dev.txt
 	$(COMPILE) requirements/bootstrap.in -o requirements/bootstrap.txt

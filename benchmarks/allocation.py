@@ -1,4 +1,4 @@
-"""How long the best plan over a whole audience takes: 20,000 customers, 40 messages, eleven constraints.
+"""Time to compute the optimal allocation for a whole audience: 20,000 customers, 40 messages, eleven constraints.
 
 Run: `python -m benchmarks.allocation [customers] [messages]`
 """
@@ -22,7 +22,7 @@ class Timing:
 
 
 def crowd(customers: int, messages: int, seed: int = 0) -> AllocationChoices:
-    """Customers who may have about 60 % of the messages, each with a value of its own."""
+    """Customers who may get about 60 % of the messages, each with its own value."""
     rng = np.random.default_rng(seed)
     who, what = np.nonzero(rng.random((customers, messages)) < 0.6)
     net = rng.gamma(2.0, 100.0, len(who)) - 120 + rng.normal(0, 60, messages)[what]
@@ -32,7 +32,7 @@ def crowd(customers: int, messages: int, seed: int = 0) -> AllocationChoices:
 
 
 def rules(customers: int, messages: int) -> list[Constraint]:
-    """Two capacities, a budget, six offers with seats, a volume that must be reached, and a least share."""
+    """Two capacities, a budget, six offers with limited places, a minimum volume, and a minimum share."""
     place = np.arange(messages)
     channel, department = place % 4, place % 3
     own = (department == 1).astype(np.float64)
@@ -47,7 +47,7 @@ def rules(customers: int, messages: int) -> list[Constraint]:
 
 
 def measure(customers: int = 20_000, messages: int = 40) -> Timing:
-    """Make the plan once."""
+    """Compute the allocation once."""
     choices = crowd(customers, messages)
     started = time.perf_counter()
     plan = allocate(choices, rules(customers, messages))
@@ -55,7 +55,7 @@ def measure(customers: int = 20_000, messages: int = 40) -> Timing:
 
 
 def main() -> None:
-    """Print what one plan took, and what it is worth."""
+    """Print the time of one allocation and its value."""
     found = measure(*map(int, sys.argv[1:3]))
     plan = found.plan
     sys.stdout.write(

@@ -3,12 +3,12 @@
 python benchmarks/batch.py --against a610d91
 python benchmarks/batch.py --against a610d91 --json
 
-`nextbest decide-batch` with two workers decides for so many customers among 40 messages with every gate on, logs every
-decision and drains the log, all of which is part of its time, as are the start of its processes and the end of the
-drain. The older commit does the same in a home and a Redis of its own. `booster` is `Booster.predict` alone, on two
-threads, with one row for each customer and message. The three take turns; ratios are of the medians of this run. The
-time of a run depends on how busy the machine is; `cpu_us` is the processor time per customer of the command, its
-processes and its Redis together.
+`nextbest decide-batch` with two workers decides for an audience among 40 messages with every gate on, logs every
+decision and drains the log. Its time includes all of that, the start of its processes and the end of the drain. The
+older commit does the same with its own home and Redis. `booster` is `Booster.predict` alone, on two threads, with one
+row for each customer and message. The three take turns; ratios are between medians of this run. The time of a run
+depends on how busy the machine is; `cpu_us` is the processor time per customer of the command, its processes and its
+Redis together.
 """
 
 import argparse
@@ -59,7 +59,7 @@ class Times:
 
 
 class Batches:
-    """`decide-batch` of a checkout, with a home and a Redis of its own."""
+    """`decide-batch` of a checkout, with its own home and Redis."""
 
     def __init__(self, root: Path, folder: Path, customers: int, stack: ExitStack) -> None:
         self._root, self._folder, self._customers = root, folder, customers

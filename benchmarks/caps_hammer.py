@@ -2,8 +2,8 @@
 
 Everything is real: a separate Redis server with an append-only file, the same read -> decide -> commit path that serves
 requests, permits, and reservations that expire. Midway Redis is killed (SIGKILL) and restarted. Then every cap is
-recounted from the rows of the decision log and from the answers that callers got, never from the books and counters
-under test, and the verdict is printed; exit code 1 if any cap was exceeded.
+recounted from the rows of the decision log and from the answers to callers, never from the books and counters under
+test. The verdict is printed; exit code 1 means that a cap was exceeded.
 """
 
 import argparse
@@ -72,7 +72,7 @@ SEATS, BUDGET_MINOR = 15.0, 17.5
 
 
 def catalogue() -> Catalogue:
-    """Four offers on two channels; windows of seconds, so that caps are fought for again and again."""
+    """Four offers on two channels; windows of seconds, so that deciders compete for the caps again and again."""
     caps = (
         Cap(cap_id="all", scope=CapScope.EVERYTHING, limit=2, window_seconds=SHORT_S),
         Cap(cap_id="mail", scope=CapScope.CHANNEL, of="email", limit=1, window_seconds=SHORT_S),
@@ -135,7 +135,7 @@ def catalogue() -> Catalogue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What one process has to do."""
+    """The work of one process."""
 
     folder: Path
     url: str
@@ -168,7 +168,7 @@ def utc_now() -> datetime:
 
 
 class Hammer:
-    """One process of deciders; what they were told goes to a file, line by line."""
+    """One process of deciders; their answers go to a file, line by line."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
@@ -315,7 +315,7 @@ class Sent:
 
 @dataclass
 class Evidence:
-    """What the log and the callers say."""
+    """The evidence from the log and the callers."""
 
     sent: dict[str, Sent] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
@@ -324,7 +324,7 @@ class Evidence:
 
 
 def gather(server: Server, folder: Path) -> Evidence:
-    """Messages from the rows of the log stream, and what became of reservations from what callers were told."""
+    """Messages from the rows of the log stream, and the fate of reservations from the answers to callers."""
     found, released = Evidence(), dict[str, float]()
     client = server.client()
     for shard in range(SHARD_COUNT):
@@ -368,17 +368,17 @@ def add_told(found: Evidence, told: dict[str, Any]) -> None:
 
 
 def spans(sent: Sent) -> Iterator[tuple[float, float, float]]:
-    """From when and until when a message counted, first as a reservation, then as sent; and when that was written."""
+    """The spans in which a message counted, first as a reservation, then as sent; and when each was written."""
     yield sent.at, sent.until if sent.permitted_at is None else min(sent.until, sent.permitted_at), sent.logged_at
     if sent.permitted_at is not None:
         yield sent.permitted_at, float("inf"), sent.told_at
 
 
 def most_at_once(found: list[Sent], window_s: float) -> int:
-    """Most messages that any window of this length ever held.
+    """The most messages in any window of this length.
 
-    A decision is made at the moment of its reading and written a little later. So of what a window holds the last to be
-    written has seen all the others, except reservations that had run out, and were swept, by the time it was written.
+    A decision is made when the state is read and written a little later. So the last message written within a window
+    has seen all the others, except reservations that had expired and been swept before it was written.
     """
     alive = [span for one in found for span in spans(one)]
     most = 0
@@ -397,7 +397,7 @@ def group(found: list[Sent], by: Callable[[Sent], Any]) -> dict[Any, list[Sent]]
 
 
 def most_under(cap: Cap, sent: list[Sent]) -> float:
-    """The most contacts that any customer or household ever had in a window of a cap."""
+    """The most contacts of any customer or household in a window of a cap."""
     key = {CapScope.OFFER: "offer_id", CapScope.CHANNEL: "channel_id"}.get(cap.scope)
 
     def scope(one: Sent) -> tuple[str, str]:
@@ -409,7 +409,7 @@ def most_under(cap: Cap, sent: list[Sent]) -> float:
 
 
 def verdict(evidence: Evidence) -> list[dict[str, Any]]:
-    """For every cap and limit what it allows and the most that was ever seen, from the log."""
+    """For every cap and limit, what it allows and the most that the log ever shows."""
     sent, rules = list(evidence.sent.values()), catalogue()
     lines: list[dict[str, Any]] = [
         {"cap": cap.cap_id, "allows": float(cap.limit), "most": most_under(cap, sent)}
@@ -457,7 +457,7 @@ def hammer(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Run, print, and end with 1 where a cap was exceeded."""
+    """Run, print, and exit with 1 if a cap was exceeded."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--processes", type=int, default=4)
@@ -479,7 +479,7 @@ def main() -> None:
         for line in told["caps"]:
             print(f"{line['cap']:12} allows {line['allows']:7.1f}  most seen {line['most']:7.1f}  "
                   f"{'holds' if line['holds'] else 'EXCEEDED'}")  # fmt: skip
-        print(f"{told['lost']} messages that callers were given are missing from the log")
+        print(f"{told['lost']} messages given to callers are missing from the log")
         print("verdict: every cap holds" if told["holds"] else "verdict: A CAP WAS EXCEEDED OR A MESSAGE LOST")
     raise SystemExit(0 if told["holds"] and told["worked"] else 1)
 

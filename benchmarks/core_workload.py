@@ -18,7 +18,7 @@ import numpy as np
 
 
 class Names:
-    """Everything that the core of a checkout defines, by name."""
+    """Everything defined in the core of a checkout, by name."""
 
     def __init__(self, root: str) -> None:
         """Import the core of a checkout."""
@@ -44,7 +44,7 @@ FEATURES = tuple(f"feature_{number}" for number in range(60))
 
 
 def offers_of(count: int) -> Any:
-    """`count` offers, one in five of them service."""
+    """`count` offers, one in five a service offer."""
     rule = core.Compare(fact="feature_1", comparison=core.Comparison.AT_LEAST, value=0.1)
     goals = list(GOALS)
     return {
@@ -65,7 +65,7 @@ def offers_of(count: int) -> Any:
 
 
 def bare_catalogue(candidates: int) -> Any:
-    """A touchpoint of so many candidates over four channels, with nothing but consent, reach, validity and rules."""
+    """A touchpoint with this many candidates on four channels, with only consent, reach, validity and rules."""
     offers = offers_of(candidates // len(CHANNELS))
     return core.Catalogue(
         version="benchmark",
@@ -158,7 +158,7 @@ def full_catalogue(candidates: int) -> Any:
 
 
 def touch(number: int) -> Any:
-    """What past contacts were about."""
+    """The touch of a past contact."""
     goal = list(GOALS)[number % len(GOALS)]
     return core.Touch(
         message_class=core.MessageClass.MARKETING,
@@ -171,7 +171,7 @@ def touch(number: int) -> Any:
 
 
 def live_state() -> Any:
-    """Thirty contacts of the customer, thirty of the household, two cases, five answers, a browsing session."""
+    """Thirty contacts of the customer, thirty of the household, two cases, five responses, a browsing session."""
     contacts = tuple(
         core.Contact(contact_id=f"D-{number}", touch=touch(number), at=NOW - timedelta(days=number), is_confirmed=True)
         for number in range(1, 31)
@@ -229,7 +229,7 @@ def workload(case: str, size: int) -> tuple[Any, Any]:
 
 
 def median_us(policy: Any, inputs: Any, count: int) -> float:
-    """Median CPU time of a decision, in microseconds: on a busy machine the clock adds waiting."""
+    """Median CPU time of a decision, in microseconds; wall time would include waiting on a busy machine."""
     taken: list[float] = []
     for _ in range(count):
         start = time.thread_time()

@@ -6,7 +6,7 @@ python benchmarks/decide.py --against a610d91 --json
 `full` is one customer with 30 contacts (and 30 of the household), 10 caps, weighted pressure, quiet hours,
 suppressions, two cases, limits, levers and rules on every offer, among 40, 200 and 2,000 messages; `slate` the same
 with four placements; `bare` has no caps, quiet hours, cases, limits and levers. Both commits run in separate processes
-and take turns, so that a busy machine slows both; ratios are of the medians over all turns. Records are not written.
+and take turns, so that a busy machine slows both; ratios are between medians over all turns. Records are not written.
 """
 
 import argparse
@@ -30,7 +30,7 @@ TURNS, DECISIONS = 15, 40
 
 
 class Core:
-    """The core of a checkout, in a process of its own."""
+    """The core of a checkout, in its own process."""
 
     def __init__(self, root: Path) -> None:
         """Start it."""

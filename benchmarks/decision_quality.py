@@ -1,7 +1,7 @@
-"""How much the champion's values gain on the rewards data, with and without limits on messages.
+"""The gain of choosing by the champion's values on the rewards data, with and without limits on messages.
 
-Customers that the model never saw, doubly robust off-policy evaluation with the known action probabilities, 95 %
-intervals by bootstrap over customers; all comparisons use the same resamples. Under limits, an assignment per wave
+It uses customers that the model never saw, doubly robust off-policy evaluation with the known action probabilities, and
+95 % intervals by bootstrap over customers; all comparisons use the same resamples. Under limits, an assignment per wave
 maximises predicted value; it is compared with assigning at random within the same limits.
 
     nextbest example convert rewards SOURCE train --part train
@@ -43,14 +43,14 @@ GROUP = 700
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """n decisions of customers that the model never saw.
+    """n decisions about customers that the model never saw.
 
     Attributes:
-        values: shape (n, k + 1), what the model expects of silence and each message, as served.
-        alone: shape (n, k + 1), what its booster alone predicts.
-        judged: shape (n, k + 1), as `values`, over the window that each decision is judged in.
+        values: shape (n, k + 1), expected value of silence and each message, as served.
+        alone: shape (n, k + 1), predictions of its booster alone.
+        judged: shape (n, k + 1), like `values`, over the window in which each decision is evaluated.
         scored: shape (n, k + 1), doubly robust score of each action, in major units.
-        waves: shape (n,), a number per moment of decision.
+        waves: shape (n,), a number per decision time.
         customers: shape (n,), a number per customer.
         logged_shares: shape (k + 1,), share of each action in the log.
     """
@@ -66,7 +66,7 @@ class Trial:
 
 
 def load_trial(folder: Path, settings: Settings, *, is_capped: bool) -> tuple[Trial, int]:
-    """The trial, and the column of the best single message, as training found it."""
+    """The trial, and the column of the best single message found in training."""
     catalogue = load_catalogue(settings.catalogue_path)
     champion = fetch_champion(settings)
     model = load_value_model(champion.folder, version=champion.version)
@@ -96,7 +96,7 @@ def load_trial(folder: Path, settings: Settings, *, is_capped: bool) -> tuple[Tr
 
 
 def predicted(model: ValueModel, dataset: Dataset, contexts: FloatArray | None = None) -> FloatArray:
-    """Values over the model's own window, as served, or over the windows that decisions were judged in."""
+    """Values over the model's own window, as served, or over the windows in which decisions are evaluated."""
     messages = model.messages(dataset.messages)
     served = np.column_stack([np.full(dataset.size, model.window_days), dataset.contexts[:, 1:]])
     contexts = served if contexts is None else contexts
@@ -112,7 +112,7 @@ def predicted(model: ValueModel, dataset: Dataset, contexts: FloatArray | None =
 
 
 def believing_everything(model: ValueModel) -> Calibrator:
-    """Numbers that hand the booster's own differences through: what a plain S-learner would decide by."""
+    """A calibrator that passes the booster's differences through, as a plain S-learner would."""
     scale = model.calibrator.baseline_slope
     nothing = model.calibrator.reference[:0]
     return replace(
@@ -135,7 +135,7 @@ def uncapped(history: History, decisions: pl.DataFrame, catalogue: Catalogue) ->
 
 
 def assigned(trial: Trial, values: FloatArray, shares: FloatArray, seed: int = 2) -> IntArray:
-    """Actions of greatest predicted value with at most a share of each; per wave, some hundred customers at a time."""
+    """Actions with the highest predicted value and at most a share of each; per wave, a few hundred customers each."""
     rng = np.random.default_rng(seed)
     actions = np.zeros(len(trial.values), dtype=np.int64)
     for wave in np.unique(trial.waves):
@@ -148,14 +148,14 @@ def assigned(trial: Trial, values: FloatArray, shares: FloatArray, seed: int = 2
 
 
 def _places(shares: FloatArray, size: int, start: float) -> IntArray:
-    """How many of a group may get each action: shares of it, rounded so that over many groups none is favoured."""
+    """How many of a group may get each action: its shares, rounded so that no action is favoured over many groups."""
     edges = np.floor(np.concatenate([[0.0], np.cumsum(shares)]) * size + start).astype(int)
     edges[0], edges[-1] = 0, max(edges[-1], size)
     return np.diff(edges)
 
 
 def messaged(trial: Trial, values: FloatArray, share: float) -> IntArray:
-    """Per wave, the best message to the share of customers with the greatest predicted uplift."""
+    """Per wave, the best message for the share of customers with the highest predicted uplift."""
     actions = np.zeros(len(values), dtype=np.int64)
     best = values[:, 1:].argmax(axis=1) + 1
     uplift = np.take_along_axis(values, best[:, np.newaxis], axis=1)[:, 0] - values[:, 0]
@@ -181,7 +181,7 @@ def report(trial: Trial, constant: int) -> dict[str, Mapping[str, float]]:
     fixed = trial.scored[:, constant]
     free = trial.scored[rows, trial.values.argmax(axis=1)]
     alone = trial.scored[rows, trial.alone.argmax(axis=1)]
-    judged = trial.judged / 100  # over the windows that decisions were judged in
+    judged = trial.judged / 100  # over the windows in which decisions are evaluated
     gain = judged[rows, trial.values.argmax(axis=1)] - judged[:, 0]
     result: dict[str, Mapping[str, float]] = {
         "free choice": interval(free, trial.customers),
@@ -195,7 +195,7 @@ def report(trial: Trial, constant: int) -> dict[str, Mapping[str, float]]:
 
 
 def limited(trial: Trial, constant: int) -> dict[str, Mapping[str, float]]:
-    """Under limits, against the best use of each limit that needs to know nobody."""
+    """Under limits, compared with the best use of each limit without any knowledge of customers."""
     rows, shares = np.arange(len(trial.values)), trial.logged_shares
     largest = np.full_like(shares, LARGEST_SHARE)
     best_on_average = np.zeros_like(shares)

@@ -1,4 +1,4 @@
-"""How long it takes to compute features as of many moments: `python benchmarks/features_computing.py`.
+"""Time to compute features as of many moments: `python benchmarks/features_computing.py`.
 
 Two worlds of random events: many customers with few events each, and fewer customers who shop every few days.
 """

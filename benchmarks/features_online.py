@@ -1,4 +1,4 @@
-"""What reading and writing features online costs: packed records, Feast's interface over them, and a plain Redis hash.
+"""The cost of reading and writing features online: packed records, Feast's interface over them, and a plain Redis hash.
 
 Run `python benchmarks/features_online.py`. Other work on the machine changes absolute numbers, so each round times all
 readers one after the other and the table shows medians of the ratios within a round.
@@ -31,7 +31,7 @@ CATALOGUE = Path(__file__).parents[1] / "tests" / "catalogues" / "shop"
 
 
 def write_history(settings: Settings, schema: FeatureSchema, customers: int, as_of: datetime) -> None:
-    """A generation of random numbers, a tenth of them missing."""
+    """A feature history of random numbers, a tenth of them missing."""
     rng = np.random.default_rng(1)
     values = rng.gamma(2.0, 50.0, (customers, len(schema.names)))
     values[rng.random(values.shape) < 0.1] = np.nan

@@ -1,11 +1,11 @@
-"""What HTTP itself costs a request, compared with an older commit: everything but the answer and the protocol's parser.
+"""The HTTP overhead of a request, compared with an older commit: everything but the decision and the protocol parser.
 
 python benchmarks/http_overhead.py --against c1e611c
 python benchmarks/http_overhead.py --against c1e611c --json
 
-Requests go straight into the application as a web server hands them over, and what decides, permits or takes in
-answers at once. What is left is routing, access, reading, checking and writing. Both commits run in processes of their
-own and take turns, so that a busy machine slows both; ratios are of the medians over all turns.
+Requests go straight into the application as a web server passes them on, and decisions, permits and reports are
+answered by stubs at once. What remains is routing, access, parsing, validation and writing. Both commits run in their
+own processes and take turns, so that a busy machine slows both; ratios are between medians over all turns.
 """
 
 import argparse
@@ -76,7 +76,7 @@ CASES: dict[str, tuple[str, Any]] = {
 
 
 class AnswersAtOnce:
-    """Stands where the server's parts stand, and does nothing."""
+    """Replaces the server's parts and does nothing."""
 
     async def answer_many(self, asks: Any, **_: Any) -> list[dict[str, Any]]:
         """An answer for each ask."""
@@ -97,7 +97,7 @@ class Application:
     """The application of a checkout, as its web server sees it."""
 
     def __init__(self, home: Path) -> None:
-        """Put it together; nothing is opened."""
+        """Build it; nothing is opened."""
         from datetime import UTC, datetime
 
         from features.settings import Settings
@@ -123,7 +123,7 @@ class Application:
             self.apps.append(app)
 
     def request_of(self, case: str) -> tuple[Any, dict[str, Any], bytes]:
-        """The application that a case asks, its scope, and its body."""
+        """The application a case calls, its scope, and its body."""
         path, content = CASES[case]
         body = b"" if content is None else json.dumps(content).encode()
         headers = [
@@ -140,7 +140,7 @@ class Application:
         return self.apps["key" in case], scope, body
 
     async def times_us(self, case: str, count: int) -> list[float]:
-        """The time of each of so many requests."""
+        """The time of each of this many requests."""
         app, scope, body = self.request_of(case)
         sent: list[Any] = []
 
@@ -171,7 +171,7 @@ def work(root: str) -> None:
 
 
 class Worker:
-    """The application of a checkout, in a process of its own."""
+    """The application of a checkout, in its own process."""
 
     def __init__(self, root: Path) -> None:
         """Start it."""

@@ -1,4 +1,4 @@
-"""What reading and committing one decision's live state costs: `python benchmarks/live_state.py`.
+"""The cost of reading and committing one decision's live state: `python benchmarks/live_state.py`.
 
 A separate Redis on a unix socket, one connection, one customer after the other; microseconds per round trip (median),
 and how much of that Redis spends in the scripts (mean). `bare` is what a store without books, households and counters
@@ -62,7 +62,7 @@ def entry_of(customer: str, number: int, reservation: Reservation | None, query:
 
 
 async def prepare(state: LiveStore, client: redis.Redis, contacts: int, events: int) -> None:
-    """Customers with books, households of two, and behaviour of the last day."""
+    """Create customers with books, households of two, and behaviour of the last day."""
     query = SupplyQuery(now=NOW)
     for n in range(CUSTOMERS):
         customer = f"C-{n}"
@@ -142,7 +142,7 @@ async def measured(state: LiveStore, client: redis.Redis, calls: int) -> dict[st
 
 
 async def committing(state: LiveStore, query: SupplyQuery, calls: int) -> float:
-    """Commits alone, each by the book that was just read: the median."""
+    """Median time of commits alone, each with the book just read."""
     spent: list[float] = []
     for n in range(calls + 50):
         customer = f"C-{n % CUSTOMERS}"

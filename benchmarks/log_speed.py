@@ -1,4 +1,4 @@
-"""Speed of the log: import, append, read, the stream under each way of flushing, and the drain.
+"""Speed of the log: import, append, read, the stream with each flush setting, and the drain.
 
     python benchmarks/log_speed.py [--events 1500000] [--decisions 50000]
 

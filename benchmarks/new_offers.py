@@ -27,7 +27,7 @@ SCORED = 2_000
 
 
 def without(dataset: Dataset, action: int) -> Dataset:
-    """The decisions for anything else, as a log in which that message was never known."""
+    """The decisions for everything else, as a log in which that message was never known."""
     left = dataset.take(dataset.actions != action)
     _, customers = np.unique(left.customers, return_inverse=True)
     messages = tuple(one for place, one in enumerate(dataset.messages, start=1) if place != action)

@@ -4,8 +4,8 @@ python benchmarks/score.py [--json] [--trees 200] [--leaves 31] [--rounds 60]
 
 One thread each. The contenders take turns in one process, each with blocks of decisions about different customers. The
 figures are medians over blocks of the thread's CPU time: on a busy machine wall time includes waiting, most of it for
-the slowest. Leaf sets must equal `Booster.predict` to the last bit, or nothing is printed. onnxruntime, which gives
-float32, takes part where `onnxmltools` and `onnxruntime` are installed. `ratios` says how many times faster than
+the slowest. Leaf sets must equal `Booster.predict` bit for bit, or nothing is printed. onnxruntime, which gives
+float32, takes part if `onnxmltools` and `onnxruntime` are installed. `ratios` says how many times faster than
 `Booster.predict` leaf sets are, by the number of messages.
 """
 
@@ -39,7 +39,7 @@ type Contender = Callable[[int], object]
 
 
 def make_world(trees: int, leaves: int) -> tuple[str, FloatArray, FloatArray]:
-    """A booster in text form, what customers bring, and 200 messages; some features are missing."""
+    """A booster in text form, features of customers, and 200 messages; some features are missing."""
     rng = np.random.default_rng(1)
     messages = rng.random((max(COUNTS), MESSAGE))
     messages[:, :3] = rng.integers(0, 6, (max(COUNTS), 3))
@@ -120,7 +120,7 @@ def medians(found: dict[str, Contender], rounds: int) -> dict[str, float]:
 
 
 def per_decision_in_batch(text: str, shared: FloatArray, messages: FloatArray) -> float:
-    """CPU microseconds per decision where all customers are scored in one call."""
+    """CPU microseconds per decision if all customers are scored in one call."""
     score = LearnedFunction(text, LAYOUT).on(messages)
     taken: list[float] = []
     for _ in range(9):

@@ -1,4 +1,4 @@
-"""What a decision costs over HTTP, compared with what one could use instead.
+"""The cost of a decision over HTTP, compared with alternatives.
 
 python benchmarks/serve.py
 python benchmarks/serve.py --json
@@ -6,9 +6,9 @@ python benchmarks/serve.py --json
 `nextbest` is `nextbest serve` with everything on: every gate, caps, exploration, an atomic commit and the log with its
 drain. `two` is the same with two workers. `plain` is FastAPI with Feast's `get_online_features` and `Booster.predict`,
 and checks nothing. `chain` is `feast serve` and `mlflow models serve`, asked one after the other. `bare` is Nextbest
-without gates and log. One machine, 1 and 32 callers, 40, 200 and 2,000 messages; each server has a Redis of its own.
-All of them run side by side and are asked in turns, so that a busy machine slows all of them; ratios are of the medians
-over all turns, in this run only.
+without gates and log. One machine, 1 and 32 callers, 40, 200 and 2,000 messages; each server has its own Redis. All of
+them run side by side and are asked in turns, so that a busy machine slows all of them; ratios are between medians over
+all turns of one run.
 """
 
 import argparse
@@ -54,7 +54,7 @@ PROTOCOL = "serving.http.whole_answers:WholeAnswers"
 
 
 class Servers:
-    """The servers of one number of messages, each in processes of its own."""
+    """The servers for one number of messages, each in its own processes."""
 
     def __init__(self, folder: Path, messages: int, stack: ExitStack) -> None:
         self._folder, self._messages, self._stack = folder, messages, stack
@@ -62,7 +62,7 @@ class Servers:
         self.redis_ports: dict[str, int] = {}
 
     def start(self, *, is_whole: bool) -> None:
-        """Start what is compared; `is_whole` is with two workers and with the chain."""
+        """Start the servers to compare; with `is_whole` also the one with two workers and the chain."""
         for name, workers in (("nextbest", 1), ("two", 2)) if is_whole else (("nextbest", 1),):
             world = self._world(name)
             port, processes = self._stack.enter_context(nextbest_server(world.environment(), workers=workers))
@@ -151,7 +151,7 @@ def measured(found: Servers, *, turns: int, seconds: float) -> dict[str, dict[st
 def record_bytes(target: Target, redis_port: int) -> tuple[int, int]:
     """The median size of a record, and of its whole row in the log's stream.
 
-    It is read right after each answer: the drain takes it.
+    It is read right after each answer, before the drain removes it.
     """
     found: list[tuple[int, int]] = []
     with redis_of(redis_port) as client:
@@ -170,7 +170,7 @@ def record_bytes(target: Target, redis_port: int) -> tuple[int, int]:
 
 
 def compared(sizes: Sequence[int], *, turns: int, seconds: float) -> dict[str, Any]:
-    """Everything that is measured, by number of messages."""
+    """All measurements, by number of messages."""
     raw: dict[str, dict[str, Any]] = {}
     record, memory = (0, 0), {}
     for place, messages in enumerate(sizes):

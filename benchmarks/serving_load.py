@@ -1,4 +1,4 @@
-"""Servers in processes of their own, and callers that keep their connections: for `serve.py` and `soak.py`."""
+"""Servers in their own processes, and callers with persistent connections: for `serve.py` and `soak.py`."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ START_S = 180.0
 
 
 class Connection(asyncio.Protocol):
-    """A kept connection; one request at a time."""
+    """A persistent connection; one request at a time."""
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport
@@ -64,7 +64,7 @@ class Connection(asyncio.Protocol):
         return self._answer
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._transport.close()
 
 
@@ -74,7 +74,7 @@ type Asking = Callable[[Sequence[Connection], int], Awaitable[None]]
 
 @dataclass(kw_only=True)
 class Target:
-    """What is asked, and how."""
+    """The server to ask, and how."""
 
     ports: tuple[int, ...]
     ask: Asking
@@ -82,7 +82,7 @@ class Target:
 
 
 async def ask_nextbest(connections: Sequence[Connection], customer: int) -> None:
-    """One decision of Nextbest, or of a server that takes the same body."""
+    """One decision of Nextbest, or of a server that accepts the same body."""
     answer = await connections[0].post("/v1/decisions", b'{"customer_id":"C-%d","touchpoint":"mail"}' % customer)
     assert b'"degraded":true' not in answer, answer
 
@@ -90,7 +90,7 @@ async def ask_nextbest(connections: Sequence[Connection], customer: int) -> None
 async def load(
     target: Target, customers: Iterator[int], *, callers: int, seconds: float = 1e9
 ) -> tuple[list[float], float]:
-    """Let callers ask until the time or the customers are over.
+    """Let callers ask until the time is up or every customer was asked about.
 
     Returns:
         The time of every request, in seconds, and how long all of it took.
@@ -113,7 +113,7 @@ async def load(
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """A free port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return listener.getsockname()[1]
 
@@ -143,7 +143,7 @@ def uvicorn_server(app: str, environment: Mapping[str, str], *, protocol: str = 
 
 @contextmanager
 def command_server(command: Sequence[str], port: int, environment: dict[str, str]) -> Iterator[int]:
-    """A command of this environment that serves on a port; what it calls is of this environment, too."""
+    """A command of this environment that serves on a port; programs it calls come from this environment too."""
     program = str(Path(sys.executable).with_name(command[0]))
     environment = environment | {"PATH": f"{Path(program).parent}:{environment.get('PATH', '')}"}
     with running([program, *command[1:]], environment, start_new_session=True) as process:
@@ -151,7 +151,7 @@ def command_server(command: Sequence[str], port: int, environment: dict[str, str
         try:
             yield process.pid
         finally:
-            os.killpg(process.pid, signal.SIGTERM)  # what it started, too
+            os.killpg(process.pid, signal.SIGTERM)  # and the processes it started
 
 
 @contextmanager

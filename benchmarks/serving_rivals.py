@@ -1,8 +1,8 @@
 """Servers that `serve.py` compares with, as factories for uvicorn.
 
-`plain_app` is what one builds in an afternoon: FastAPI with Feast's `get_online_features` and `Booster.predict`, which
-scores as many rows as there are messages and checks nothing. `bare_app` is Nextbest without gates and without a log:
-its HTTP, its read and its scorer, and the best value wins.
+`plain_app` is the simplest build: FastAPI with Feast's `get_online_features` and `Booster.predict`. It scores one row
+per message and checks nothing. `bare_app` is Nextbest without gates and without a log: its HTTP, its read and its
+scorer, and the best value wins.
 """
 
 import json
@@ -56,7 +56,7 @@ def bare_app() -> object:
 
 
 class _Bare:
-    """Stands where decisions are made: reads, scores, and takes the best."""
+    """Replaces the decision path: reads, scores, and takes the best."""
 
     def __init__(self, engine: Any) -> None:
         self._engine = engine

@@ -1,6 +1,6 @@
-"""What the servers of `serve.py` and `soak.py` decide with: a catalogue, a model, and customers in Redis.
+"""The data of the servers in `serve.py` and `soak.py`: a catalogue, a model, and customers in Redis.
 
-Every gate has something to look at: consent, rules on every offer, caps, suppressions, quiet hours, a capacity, a
+Every gate has something to check: consent, rules on every offer, caps, suppressions, quiet hours, a capacity, a
 holdout and exploration. 69 features of a customer, 200 trees. The same numbers go to Nextbest, into Feast's own store
 and into MLflow's format.
 """
@@ -67,13 +67,13 @@ offers:
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """Where the parts are."""
+    """The places of the parts."""
 
     home: Path
     redis_port: int
 
     def environment(self) -> dict[str, str]:
-        """What a server has to know."""
+        """The environment of a server."""
         return {
             **os.environ, "NEXTBEST_HOME": str(self.home), "NEXTBEST_MLRUNS": str(self.home / "mlruns"),
             "NEXTBEST_REDIS_URL": f"redis://127.0.0.1:{self.redis_port}/0", "NEXTBEST_DEADLINE_MS": "10000",
@@ -82,7 +82,7 @@ class World:
 
 
 def catalogue_text(messages: int) -> str:
-    """A catalogue of so many messages: half as many offers, each on two channels."""
+    """A catalogue with this many messages: half as many offers, each on two channels."""
     offer = (
         "  offer-{n}: {{goal: loyalty, kind: points, value: 1.0, attributes: {{difficulty: {n}}}, eligibility: "
         "{{fact: customer.age, at_least: {age}}}, creatives: [{creatives}]}}"
@@ -123,7 +123,7 @@ def prepare(world: World, *, messages: int, customers: int) -> None:
 
 @cache
 def booster_of(columns: int) -> str:
-    """Trees that look at every column, in LightGBM's text form."""
+    """Trees that use every column, in LightGBM's text form."""
     rng = np.random.default_rng(1)
     matrix = rng.normal(size=(20_000, columns))
     target = matrix @ rng.normal(size=columns) + rng.normal(size=len(matrix))
@@ -132,12 +132,12 @@ def booster_of(columns: int) -> str:
 
 
 def feature_values(columns: int) -> np.ndarray:
-    """Features of the first customers; the next begin again."""
+    """Features of the first customers; later ones repeat them."""
     return np.random.default_rng(1).normal(size=(_TEMPLATES, columns))
 
 
 def put_customers(world: World, count: int) -> None:
-    """Features and profiles of so many customers, as materialising writes them."""
+    """Write features and profiles of this many customers, as materialisation does."""
     catalogue = load_catalogue(Settings(home=world.home).catalogue_path)
     schema = feature_schema(catalogue)
     now = datetime.now(UTC)
@@ -198,5 +198,5 @@ def prepare_rivals(world: World, *, customers: int) -> None:
 
 
 def message_columns(messages: int, columns: int, names: int) -> np.ndarray:
-    """What the rivals know of messages, silence first: a row for each."""
+    """The message columns of the other servers: a row per message, silence first."""
     return np.random.default_rng(2).normal(size=(messages + 1, columns - names))

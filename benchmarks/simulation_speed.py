@@ -1,4 +1,4 @@
-"""How long a world takes: `python benchmarks/simulation_speed.py [--customers 20000] [--days 180] [--weeks 12]`.
+"""Time to simulate a world: `python benchmarks/simulation_speed.py [--customers 20000] [--days 180] [--weeks 12]`.
 
 Writes a history of that size to a temporary folder, with its random policy, events, outcomes and files, then settles a
 world and solves it.

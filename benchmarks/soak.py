@@ -1,12 +1,12 @@
-"""Whether a server gets slower or larger with the number of its requests.
+"""Whether a server gets slower or larger with the number of requests.
 
 python benchmarks/soak.py
 python benchmarks/soak.py --requests 200000 --json
 
 `nextbest serve` with one worker, everything on and its drain running, is asked by 32 callers, each customer once, so
 that nothing but the server itself can grow. Requests are counted in windows; the first tenth of them warms up. A slope
-is that of a straight line through the windows, per 100,000 requests, with its standard error: what is within two of
-these is none.
+is that of a straight line through the windows, per 100,000 requests, with its standard error; a slope within two
+standard errors counts as none.
 """
 
 import argparse
@@ -37,7 +37,7 @@ def slope(values: list[float], requests: int) -> dict[str, float]:
 
 
 def soaked(requests: int) -> dict[str, Any]:
-    """What became of latency and memory."""
+    """Latency and memory over time."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nextbest-soak-")))
         redis_port = stack.enter_context(redis_server(folder / "redis"))

@@ -1,4 +1,4 @@
-"""How close the engine comes to the truth on the airline world: all policies, several worlds, the table of the docs.
+"""How close the engine comes to the optimum in the airline's world: all policies, several worlds, the docs' table.
 
     python benchmarks/world_quality.py FOLDER [--customers 20000] [--weeks 12] [--seeds 1,2,3,4,5] [--json]
 
@@ -36,7 +36,7 @@ def _line(name: str, found: Summary) -> list[str]:
 
 
 def line_of(comparison: ContestComparison) -> str:
-    """What one world says of money, per customer."""
+    """The money results of one world, per customer."""
     oracle, engine, silence = (comparison.of(name) for name in ("oracle", "engine", "silence"))
     return (
         f"world {comparison.seed}: silence {silence.realised_worth:.2f}, oracle {oracle.gain.value:+.2f},"

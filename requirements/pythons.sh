@@ -3,8 +3,8 @@
 # It looks on PATH, below pyenv's folder, and asks uv.
 set -u
 
-# Prints the interpreter's own path if it has version $2 and can make an environment. Each one is asked, since pyenv has
-# a shim for every version, selected or not. Pre-releases and free-threaded builds need wheels of their own.
+# Prints the interpreter's own path if it has version $2 and can make an environment. Each candidate is run, since pyenv
+# has a shim for every version, selected or not. Pre-releases and free-threaded builds need other wheels: left out.
 accept() {
   "$1" -c '
 import ensurepip, sys, sysconfig

@@ -1,4 +1,4 @@
-"""The house keeps its shape: packages are listed once, and everything that lists them agrees."""
+"""The structure of the project: every list of packages agrees, and files follow the rules for names and size."""
 
 import ast
 import re
@@ -58,7 +58,7 @@ def test_no_file_names_a_package_index_or_pins_without_a_hash() -> None:
         assert text.count("--hash=sha256:") >= len(requirements)
 
 
-def test_files_stay_of_one_noun_and_readable() -> None:
+def test_modules_are_named_by_one_noun_and_files_stay_short() -> None:
     long = {
         str(path.relative_to(ROOT)): lines
         for name in (*packages(), "tests", "benchmarks")
@@ -126,14 +126,14 @@ def words_of_http(path: Path) -> set[str]:
     return found
 
 
-def test_no_service_knows_http_or_a_status() -> None:
+def test_only_the_http_layer_uses_statuses() -> None:
     services = [path for path in (ROOT / "serving").rglob("*.py") if path.relative_to(ROOT).parts[1] not in SPEAK_HTTP]
     assert len(services) > 40
     found = {str(path.relative_to(ROOT)): words for path in services if (words := sorted(words_of_http(path)))}
     assert found == {}
 
 
-def test_no_two_public_classes_or_type_aliases_have_one_name() -> None:
+def test_no_two_public_classes_or_type_aliases_share_a_name() -> None:
     found = defaultdict[str, list[str]](list)
     for path in modules():
         for name in public_types(path):
@@ -143,7 +143,7 @@ def test_no_two_public_classes_or_type_aliases_have_one_name() -> None:
     assert repeated(found) == {}
 
 
-def test_no_two_modules_of_a_package_have_one_name() -> None:
+def test_no_two_modules_of_a_package_share_a_name() -> None:
     found = defaultdict[str, list[str]](list)
     for path in modules():
         package = path.relative_to(ROOT).parts[0]
@@ -153,7 +153,7 @@ def test_no_two_modules_of_a_package_have_one_name() -> None:
     assert repeated(found) == {}
 
 
-def test_no_folder_has_more_modules_than_one_sees_at_once() -> None:
+def test_no_folder_has_too_many_modules() -> None:
     counts = defaultdict[str, int](int)
     for path in modules():
         if path.parent not in ONE_PER_NOUN:
@@ -162,7 +162,7 @@ def test_no_folder_has_more_modules_than_one_sees_at_once() -> None:
 
 
 def imports_of(path: Path) -> Iterator[str]:
-    """Modules of ours that a module imports: at its head, in a function, or for types alone."""
+    """Our own modules that a module imports: at the top, in a function, or for types only."""
     for statement in ast.walk(ast.parse(path.read_text())):
         if isinstance(statement, ast.Import):
             yield from (name.name for name in statement.names)
@@ -175,7 +175,7 @@ def name_of(path: Path) -> str:
     return ".".join(path.relative_to(ROOT).with_suffix("").parts)
 
 
-def test_no_files_import_each_other_in_a_circle() -> None:
+def test_there_are_no_circular_imports() -> None:
     files = {name_of(path): path for path in modules()}
     graph = {name: {other for other in imports_of(path) if other in files} for name, path in files.items()}
     assert sum(map(len, graph.values())) > 2_000
@@ -195,7 +195,7 @@ NAMED_OUTSIDE = {
 
 
 def own_names(path: Path) -> Iterator[tuple[str, ast.stmt]]:
-    """What a module defines for others, but what a decorator registers: commands, routes, proofs."""
+    """What a module defines for others, except what a decorator registers: commands, routes, proofs."""
     for statement in ast.parse(path.read_text()).body:
         if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             if all(
@@ -223,7 +223,7 @@ def names_read(tree: ast.AST) -> Iterator[str]:
             yield part.value
 
 
-def test_nothing_is_there_for_tests_alone() -> None:
+def test_no_code_exists_for_tests_only() -> None:
     sources = [
         *(path for name in packages() for path in (ROOT / name).rglob("*.py")),
         *(ROOT / "benchmarks").rglob("*.py"),

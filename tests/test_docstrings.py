@@ -1,4 +1,4 @@
-"""What a docstring shows is what happens, in every package."""
+"""Examples in docstrings run, in every package."""
 
 import doctest
 import importlib
@@ -30,7 +30,7 @@ def test_examples_are_found() -> None:
 
 
 @pytest.mark.parametrize("name", WITH_EXAMPLES)
-def test_the_examples_of_a_module_run(name: str) -> None:
+def test_the_examples_in_a_module_run(name: str) -> None:
     results = doctest.testmod(importlib.import_module(name))
     assert results.attempted > 0
     assert results.failed == 0

@@ -1,4 +1,4 @@
-"""`make setup` takes the newest supported Python of the machine."""
+"""`make setup` uses the newest supported Python on the machine."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ TOOLS = "/usr/bin:/bin"
 
 @pytest.fixture
 def machine(tmp_path: Path) -> dict[str, str]:
-    """An environment whose PATH and home hold no Python but the operating system's."""
+    """An environment whose PATH and home have only the operating system's Python."""
     (tmp_path / "bin").mkdir()
     return {"PATH": f"{tmp_path / 'bin'}:{TOOLS}", "HOME": str(tmp_path / "home")}
 
@@ -35,7 +35,7 @@ def put(folder: Path, name: str, script: str) -> Path:
 
 
 def another_python(version: str, path: Path, release: str = "final") -> str:
-    """A program that answers like a Python of this version: it runs this one, which then calls itself so."""
+    """A program that behaves like a Python of this version: it runs the current one with a changed version number."""
     major, minor = version.split(".")
     version_info = f"type('V', (tuple,), dict(releaselevel='{release}'))(({major}, {minor}, 0))"
     lie = f"import sys; sys.version_info = {version_info}; sys._base_executable = '{path}'"
@@ -55,7 +55,7 @@ def test_the_newest_on_the_path_comes_first(machine: dict[str, str], tmp_path: P
     assert found[-1] == old
 
 
-def test_a_python_below_pyenv_is_found_though_its_shim_refuses(machine: dict[str, str], tmp_path: Path) -> None:
+def test_a_pyenv_python_is_found_although_its_shim_refuses_to_run(machine: dict[str, str], tmp_path: Path) -> None:
     put(tmp_path / "bin", "python3.14", "echo 'pyenv: python3.14: command not found' >&2; exit 127")
     versions = tmp_path / "home" / ".pyenv" / "versions"
     put_python(versions / "3.14.2" / "bin", "3.14", "python")
@@ -63,21 +63,21 @@ def test_a_python_below_pyenv_is_found_though_its_shim_refuses(machine: dict[str
     assert pythons_of(machine)[0] == newest
 
 
-def test_a_python_that_uv_knows_is_found(machine: dict[str, str], tmp_path: Path) -> None:
+def test_a_python_installed_by_uv_is_found(machine: dict[str, str], tmp_path: Path) -> None:
     managed = put_python(tmp_path / "managed", "3.14")
     put(tmp_path / "bin", "uv", f'for last; do :; done; [ "$last" = 3.14 ] && echo {managed}')
     assert pythons_of(machine)[0] == managed
 
 
 @pytest.mark.parametrize(("version", "release"), [("3.11", "final"), ("3.15", "final"), ("3.14", "alpha")])
-def test_an_unsupported_version_and_a_pre_release_are_passed_over(
+def test_unsupported_versions_and_pre_releases_are_skipped(
     machine: dict[str, str], tmp_path: Path, version: str, release: str
 ) -> None:
     unfit = [put_python(tmp_path / "bin", version, name, release) for name in ("python3", "python", f"python{version}")]
     assert set(unfit).isdisjoint(pythons_of(machine))
 
 
-def test_an_active_environment_gives_way_to_the_python_it_was_made_of(machine: dict[str, str], tmp_path: Path) -> None:
+def test_an_active_environment_is_replaced_by_its_base_python(machine: dict[str, str], tmp_path: Path) -> None:
     subprocess.run([THIS_PYTHON, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
     machine["PATH"] = f"{tmp_path / 'venv' / 'bin'}:{TOOLS}"
     found = pythons_of(machine)
@@ -85,7 +85,7 @@ def test_an_active_environment_gives_way_to_the_python_it_was_made_of(machine: d
     assert not any(str(tmp_path) in path for path in found)
 
 
-def test_the_package_declares_the_versions_that_are_looked_for() -> None:
+def test_the_package_declares_the_versions_that_setup_looks_for() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     prefix = "Programming Language :: Python :: "
     declared = [one.removeprefix(prefix) for one in project["classifiers"] if one.startswith(prefix)]

@@ -1,4 +1,4 @@
-"""The reference pages and the help texts: in step with the code, complete, and with examples that can be typed."""
+"""The reference pages and the help texts: up to date, complete, and with examples that can be typed."""
 
 import re
 import shlex
@@ -31,12 +31,12 @@ def leaves(group: typer.core.TyperGroup, path: tuple[str, ...] = ()) -> Iterator
             yield (*path, name), command
 
 
-def test_every_generated_page_is_in_step_with_the_code() -> None:
+def test_every_generated_page_is_up_to_date() -> None:
     stale = [name for name, text in pages().items() if (ROOT / "docs" / name).read_text() != text]
     assert stale == [], "run: nextbest docs generate"
 
 
-def test_every_command_says_what_it_does_and_shows_an_example_of_itself(tree: typer.core.TyperGroup) -> None:
+def test_every_command_has_a_description_and_an_example(tree: typer.core.TyperGroup) -> None:
     without = [
         " ".join(path)
         for path, command in leaves(tree)
@@ -54,6 +54,6 @@ def test_every_example_of_a_help_text_can_be_parsed(tree: typer.core.TyperGroup)
                 command.make_context(" ".join(path), words[len(path) :])
 
 
-def test_the_reference_page_names_every_command(tree: typer.core.TyperGroup) -> None:
+def test_the_reference_page_lists_every_command(tree: typer.core.TyperGroup) -> None:
     page = (ROOT / "docs" / "cli.md").read_text()
     assert [path for path, _ in leaves(tree) if f"`nextbest {' '.join(path)}`" not in page] == []

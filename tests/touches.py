@@ -1,4 +1,4 @@
-"""What a contact was about: a marketing message of the shop, of which a test says only what matters to it."""
+"""The touch of a contact: a marketing message of the shop, with only the fields that matter to a test."""
 
 from typing import Any
 

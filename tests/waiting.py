@@ -1,11 +1,11 @@
-"""Waiting for what happens elsewhere: in another thread, another process, a server."""
+"""Waiting for something in another thread, another process or a server."""
 
 import time
 from collections.abc import Callable
 
 
 def wait_until(is_so: Callable[[], object], seconds: float = 120.0) -> None:
-    """Come back as soon as it is so; it must become so in time."""
+    """Return as soon as `is_so()` holds; fail if it does not in time."""
     ends_at = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < ends_at, "it did not happen in time"

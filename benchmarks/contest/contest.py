@@ -1,4 +1,4 @@
-"""The whole comparison: several worlds, each with a history to learn from, and every policy on each of them."""
+"""The whole comparison: several worlds, each with a history to learn from, and every policy on each world."""
 
 import multiprocessing
 from collections.abc import Iterator, Sequence
@@ -57,7 +57,7 @@ class Contest:
         folder: Where histories are stored; existing ones are reused.
         seeds: Of the worlds.
         ends_on: Last day of the histories.
-        workers: Processes that play side by side.
+        workers: Processes that simulate in parallel.
     """
 
     folder: Path
@@ -85,9 +85,9 @@ class Summary:
     """The results over all worlds.
 
     Attributes:
-        shares: Mean share of the oracle's gain per policy, with the interval that the spread over worlds gives; none
-            for a single world.
-        violations: Broken rules of all plays.
+        shares: Mean share of the oracle's gain per policy, with an interval from the spread over worlds; none for one
+            world.
+        violations: Broken rules in all simulations.
     """
 
     comparisons: tuple[ContestComparison, ...]
@@ -111,7 +111,7 @@ def hold(contest: Contest, *, on_progress: OnStep = lambda _what: None) -> Summa
 
 
 def over_seeds(shares: FloatArray) -> GainInterval:
-    """Mean share over worlds, with the interval that their spread gives: shape (s,), at least two of them.
+    """Mean share over worlds, with an interval from their spread: shape (s,), at least two worlds.
 
     Raises:
         InvalidInputError: Fewer than two worlds.
@@ -145,7 +145,7 @@ def compare_on(contest: Contest, seed: int, *, on_progress: OnStep = lambda _wha
 
 
 def _school(ground: ContestGround, world: World, on_progress: OnStep) -> None:
-    """Learn from the ground's history, unless that was done; the engine's bundle is remembered by its folder."""
+    """Learn from the ground's history, unless that was done before; the engine's bundle is found by its folder."""
     if not _engine_note(ground).is_file():
         engine = school(ground.tables, ground.folder / "home", now=world.now, on_progress=on_progress)
         _engine_note(ground).write_text(str(engine.resolve()), encoding="utf-8")
@@ -156,7 +156,7 @@ def _engine_note(ground: ContestGround) -> Path:
 
 
 def _constant(contest: Contest, ground: ContestGround) -> str:
-    """The best single message for other people, who live in a world of their own."""
+    """The best single message, found on other customers in a separate world."""
     path = ground.folder / "constant.txt"
     if not path.is_file():
         count = min(MOST_OTHERS, contest.customers)
@@ -184,7 +184,7 @@ def _play_all(contest: Contest, ground: ContestGround, key: str) -> Iterator[tup
 
 
 def _play(contest: Contest, seed: int, name: str, key: str) -> Played:
-    """One policy, in a process of its own."""
+    """Simulate one policy in its own process."""
     ground = contest.ground(seed)
     world = ground.world()
     valuing = _valuing(name, ground, world, contest.weeks, key)

@@ -1,4 +1,4 @@
-"""What policies are compared on: a world with a history, on disk, so that processes can share it."""
+"""The basis of a comparison: a world with a history, on disk, so that processes can share it."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -28,13 +28,13 @@ _STATE = ("step", "memory", "has_left", "case", "case_week")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContestGround:
-    """Where a comparison is made.
+    """A world on disk.
 
     Attributes:
         folder: Holds `tables` (canonical, with the catalogue) and `state.npz`.
-        customers: How many.
-        days: Of history, made whole weeks.
-        seed: Of the customers and of everything random about them.
+        customers: Number of customers.
+        days: Length of the history, rounded to whole weeks.
+        seed: Seed of the customers and of all randomness.
         ends_on: Last day of the history.
     """
 
@@ -51,11 +51,11 @@ class ContestGround:
 
     @property
     def catalogue(self) -> Catalogue:
-        """The airline's catalogue, with capacities to the measure of the customers."""
+        """The airline's catalogue, with capacities scaled to the number of customers."""
         return load_catalogue(self.tables / "catalogue")
 
     def lay(self) -> None:
-        """Live the history and write it, unless it is there."""
+        """Simulate the history and write it, unless it exists."""
         if (self.folder / "state.npz").is_file():
             return
         with scaled_catalogue(self.customers) as scaled:
@@ -66,7 +66,7 @@ class ContestGround:
         np.savez(self.folder / "state.npz", week=lived.world.week, **state)
 
     def world(self) -> World:
-        """The world as it stands at the end of the history."""
+        """The world at the end of the history."""
         world = self.settled(self.catalogue)
         with np.load(self.folder / "state.npz") as saved:
             world.state = WorldState(**{name: saved[name] for name in _STATE})
@@ -74,7 +74,7 @@ class ContestGround:
         return world
 
     def beginning(self, world: World) -> Beginning:
-        """Where plays begin, with everything that is known by then."""
+        """The start of the simulations, with everything known by then."""
         past = History(
             customers=pl.read_parquet(self.tables / "customers.parquet"),
             events=pl.read_parquet(self.tables / "events.parquet"),
@@ -89,6 +89,6 @@ class ContestGround:
         )
 
     def settled(self, catalogue: Catalogue) -> World:
-        """The world as it stands before the history begins."""
+        """The world before the history begins."""
         starts_at = first_monday(self.ends_on, self.days)
         return settled_world(catalogue, customers=self.customers, seed=self.seed, starts_at=starts_at)

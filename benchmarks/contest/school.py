@@ -31,15 +31,15 @@ _PROPENSITY_TREES = 100
 
 
 def school(folder: Path, home: Path, *, now: datetime, on_progress: OnStep = lambda _what: None) -> Path:
-    """Learn from a folder of canonical tables as anybody would: import, features, training, promotion.
+    """Learn from a folder of canonical tables as a user would: import, features, training, promotion.
 
-    The model of propensity goes to `PROPENSITY_FOLDER` of the home.
+    The propensity model goes to `PROPENSITY_FOLDER` in the home.
 
     Args:
         folder: A history, as `nextbest world write` writes it.
         home: A new folder for log, features and models.
-        now: The moment up to which things are known (aware, UTC).
-        on_progress: Told what begins.
+        now: The moment up to which data counts (aware, UTC).
+        on_progress: Called with the name of each step.
 
     Returns:
         Folder of the engine's model.
@@ -62,11 +62,11 @@ def school(folder: Path, home: Path, *, now: datetime, on_progress: OnStep = lam
 
 
 def learn_propensity(settings: Settings, catalogue: Catalogue, *, now: datetime) -> ModelBundle:
-    """P(accepted | customer, message) from the messages of the log, by one booster, as many campaign tools do it.
+    """P(accepted | customer, message) from the messages in the log, by one booster, as in many campaign tools.
 
     Args:
         settings: Where log and features are.
-        catalogue: Says what messages are; its window says how long an answer may take.
+        catalogue: Declares the messages; its window is the time allowed for a response.
         now: Decisions whose window ends later are left out (aware, UTC).
     """
     asking, learning = learning_acceptance(catalogue)
@@ -94,7 +94,7 @@ def learn_propensity(settings: Settings, catalogue: Catalogue, *, now: datetime)
 
 
 def _as_it_is(table: FloatArray) -> Calibrator:
-    """Numbers that hand the booster's word through."""
+    """A calibrator that passes the booster's output through."""
     return Calibrator(
         baseline_intercept=0.0,
         baseline_slope=1.0,

@@ -1,4 +1,4 @@
-"""A background loop outlives a step that fails, and says so in the log."""
+"""A background loop survives a failed step and logs it."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 from serving.background import survive
 
 
-async def test_a_step_that_fails_is_logged_and_survived() -> None:
+async def test_the_loop_logs_a_failed_step_and_goes_on() -> None:
     async def fall_over() -> None:
         raise RuntimeError("the disk is on fire")
 
@@ -17,7 +17,7 @@ async def test_a_step_that_fails_is_logged_and_survived() -> None:
     assert [(one["event"], one["log_level"]) for one in logs] == [("pacing_failed", "error")]
 
 
-async def test_a_step_that_works_is_not_remarked_on() -> None:
+async def test_a_successful_step_is_not_logged() -> None:
     async def work() -> None:
         return None
 
@@ -26,7 +26,7 @@ async def test_a_step_that_works_is_not_remarked_on() -> None:
     assert logs == []
 
 
-async def test_being_told_to_stop_is_no_failure() -> None:
+async def test_a_cancelled_loop_logs_no_failure() -> None:
     async def interrupted() -> None:
         raise asyncio.CancelledError
 

@@ -53,7 +53,7 @@ def run(settings: Settings, registry: Any, store: Any, clock: Any, tmp_path: Pat
 
 @pytest.fixture
 def crowd(store: Any, new_customer: Callable[..., Customer]) -> list[str]:
-    """Customers who differ in everything that a decision looks at; one without features, one unknown."""
+    """Customers who differ in everything a decision uses; one without features, one unknown."""
     rng = np.random.default_rng(5)
     ids = []
     for n in range(60):
@@ -75,9 +75,9 @@ def crowd(store: Any, new_customer: Callable[..., Customer]) -> list[str]:
 def records(
     settings: Settings, live_redis: redis.Redis, key: str | None = None, *, archived: Settings | None = None
 ) -> dict[str, dict[str, Any]]:
-    """Drained records by customer; only those of asks with a key, where one is given.
+    """Drained records by customer; only those of asks with `key`, if given.
 
-    `archived` is the home of the catalogue, if it is another one than that of the log.
+    `archived` is the home with the archived catalogue, if it differs from that of the log.
     """
     log = EventLog(settings.log_path)
     drain_alone(live_redis, log, settings.spool_path)
@@ -87,7 +87,7 @@ def records(
     return {record["customer_id"]: record | {"decision_id": None} for record in wanted}
 
 
-def test_every_batch_decision_is_the_one_that_the_api_gives_for_the_same_key(
+def test_a_batch_makes_the_same_decisions_as_the_api_for_the_same_keys(
     client: TestClient, run: Batch, crowd: list[str], settings: Settings, live_redis: redis.Redis, tmp_path: Path
 ) -> None:
     by_api = {}
@@ -95,7 +95,7 @@ def test_every_batch_decision_is_the_one_that_the_api_gives_for_the_same_key(
         ask = {"customer_id": name, "touchpoint": "weekly-mail", "dedupe_key": "w45"}
         by_api[name] = client.post("/v1/decisions", json=ask).json()
     api_records = records(settings, live_redis)
-    for key in live_redis.scan_iter("nb:*"):  # forget answers and contacts: batch decides about the same people
+    for key in live_redis.scan_iter("nb:*"):  # forget answers and contacts: the batch decides about the same customers
         if b":f:" not in key and b":c:" not in key and key != STATE_KEY.encode():
             live_redis.delete(key)
     other = settings.model_copy(update={"home": tmp_path / "other"})
@@ -112,11 +112,11 @@ def test_every_batch_decision_is_the_one_that_the_api_gives_for_the_same_key(
         assert row["action_probability"] == answer["action_probability"]
         assert row["expected_value"] == (selected["expected_value"] or {}).get("amount") if selected else True
         assert orjson.loads(row["content"] or "{}") == selected.get("content", {})
-    assert records(other, live_redis, archived=settings) == api_records  # bit for bit but for the id
+    assert records(other, live_redis, archived=settings) == api_records  # bit for bit, except for the id
     assert {answer["action"] for answer in by_api.values()} == {"send", "hold"}
 
 
-def test_the_api_gives_the_decision_that_a_batch_made_under_the_same_key(
+def test_the_api_returns_the_decision_that_a_batch_made_with_the_same_key(
     client: TestClient, run: Batch, crowd: list[str]
 ) -> None:
     _, rows = run(pl.DataFrame({"customer_id": crowd[:5]}), key="w45")
@@ -138,7 +138,7 @@ def test_a_repeated_batch_keeps_its_decisions_and_logs_nothing_new(
     assert sum(live_redis.xlen(stream_key(shard)) for shard in range(SHARD_COUNT)) == len(crowd)
 
 
-def test_a_key_column_overrides_the_key_and_repeats_within_the_file_share_a_decision(
+def test_a_key_column_overrides_the_key_and_duplicates_in_the_file_share_a_decision(
     run: Batch, crowd: list[str]
 ) -> None:
     audience = pl.DataFrame({"customer_id": ["C-1", "C-1", "C-1"], "dedupe_key": ["a", "a", None]})
@@ -148,7 +148,7 @@ def test_a_key_column_overrides_the_key_and_repeats_within_the_file_share_a_deci
     assert rows[0]["decision_id"] == rows[1]["decision_id"] != rows[2]["decision_id"]
 
 
-def test_without_a_key_every_run_decides_anew(run: Batch, crowd: list[str]) -> None:
+def test_without_a_key_every_run_makes_new_decisions(run: Batch, crowd: list[str]) -> None:
     _, first = run(pl.DataFrame({"customer_id": ["C-1"]}))
     _, again = run(pl.DataFrame({"customer_id": ["C-1"]}))
 
@@ -156,7 +156,7 @@ def test_without_a_key_every_run_decides_anew(run: Batch, crowd: list[str]) -> N
 
 
 def decided_keys(client: redis.Redis) -> list[bytes]:
-    """All keys but the mark of the home, and the watch over cases, which another test may still be writing."""
+    """All keys except the mark of the home and the case metrics, which another test may still be writing."""
     keys: list[bytes] = client.keys()  # pyright: ignore[reportAssignmentType]
     return sorted(key for key in keys if not key.endswith(b":care-watch") and key != STATE_KEY.encode())
 
@@ -226,7 +226,7 @@ def test_a_wrong_audience_is_refused_before_anything_is_decided(
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"customer_id\nC-1\n", None])
-def test_a_file_that_is_no_parquet_is_refused(run: Batch, tmp_path: Path, content: bytes | None) -> None:
+def test_a_file_that_is_not_parquet_is_refused(run: Batch, tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "broken.parquet"
     if content is not None:
         path.write_bytes(content)
@@ -249,7 +249,7 @@ def test_an_unknown_touchpoint_is_refused(run: Batch) -> None:
         run(pl.DataFrame({"customer_id": ["C-1"]}), touchpoint_id="weekly-mial")
 
 
-def test_a_batch_does_not_start_without_a_model_unless_told_to(run: Batch, registry: Any, crowd: list[str]) -> None:
+def test_a_batch_starts_without_a_model_only_if_asked_to(run: Batch, registry: Any, crowd: list[str]) -> None:
     registry.champion = None
 
     with pytest.raises(ModelUnavailableError, match="--without-model"):
@@ -258,7 +258,7 @@ def test_a_batch_does_not_start_without_a_model_unless_told_to(run: Batch, regis
     assert report.model_version is None
 
 
-def test_a_batch_stops_where_redis_is_away_and_leaves_no_half_result(
+def test_a_batch_stops_without_redis_and_leaves_no_partial_result(
     run: Batch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batch_worker, "CONNECT_S", 0.3)
@@ -292,7 +292,7 @@ def restore(client: redis.Redis, kept: dict[bytes, bytes]) -> None:
 
 @pytest.fixture
 def no_prices(live_redis: redis.Redis) -> None:
-    """Nobody sets prices meanwhile, so that two runs meet the same ones."""
+    """Nothing sets prices meanwhile, so that two runs use the same ones."""
     live_redis.set(PACER_KEY, "nobody")
 
 
@@ -303,7 +303,7 @@ def without_versions(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def strip_ids(live: dict[str, Any]) -> dict[str, Any]:
-    """Contacts by what they are, in one order: the ids of decisions are made anew every time."""
+    """Contacts without ids, in a fixed order: decision ids differ in every run."""
     return {
         name: sorted(({key: value for key, value in one.items() if key != "contact_id"} for one in found), key=str)
         if name in ("contacts", "household_contacts")
@@ -312,7 +312,7 @@ def strip_ids(live: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def test_caps_households_quiet_hours_and_limits_hold_in_a_batch_as_one_by_one(
+def test_caps_households_quiet_hours_and_limits_hold_in_a_batch_as_in_single_decisions(
     serve: Callable[..., TestClient], run: Batch, crowd: list[str], settings: Settings, live_redis: redis.Redis,
     tmp_path: Path, no_prices: None,
 ) -> None:  # fmt: skip
@@ -339,7 +339,7 @@ def test_caps_households_quiet_hours_and_limits_hold_in_a_batch_as_one_by_one(
         selected = by_api[name]["selected"] or {}
         expected = (by_api[name]["action"], by_api[name]["reason"], selected.get("offer_id"), selected.get("channel"))
         assert told[name] == expected
-        if selected:  # silence needs no room, so it is not decided again when a relative was faster
+        if selected:  # silence needs no room, so it is not decided again if a household member was faster
             assert without_versions(batch_records[name]) == without_versions(api_records[name])
     reasons = {code for record in batch_records.values() for one in record["excluded"] for code in one["reasons"]}
     assert {"CAP_REACHED", "QUIET_HOURS"} <= reasons
@@ -364,7 +364,7 @@ def worth(rows: list[dict[str, Any]]) -> float:
     return sum(row["uplift"] or 0.0 for row in rows)
 
 
-def test_a_plan_over_everybody_keeps_limits_and_is_worth_more_than_first_come_first_served(
+def test_an_allocation_keeps_limits_and_beats_first_come_first_served(
     serve: Callable[..., TestClient], run: Batch, crowd: list[str], settings: Settings, live_redis: redis.Redis,
     no_prices: None,
 ) -> None:  # fmt: skip
@@ -389,7 +389,7 @@ def test_a_plan_over_everybody_keeps_limits_and_is_worth_more_than_first_come_fi
     assert prices == pytest.approx({name: 100 * price for name, price in report.allocation.shadow_prices.items()})
 
 
-def test_volumes_are_reached_and_a_repeated_run_keeps_its_plan(
+def test_volumes_are_reached_and_a_repeated_run_keeps_its_allocation(
     serve: Callable[..., TestClient], run: Batch, crowd: list[str]
 ) -> None:
     serve(SCARCE)
@@ -426,15 +426,15 @@ def test_an_impossible_volume_is_explained_and_nothing_is_decided(
     words = impossible(Volume(offer_id="free-coffee", least=10_000))
     assert "at least 10,000 of free-coffee is impossible: " in words
     assert 0 < int(words.partition("impossible: ")[2].partition(" ")[0]) < len(crowd)
-    assert "falls short by 5" in impossible(Volume(offer_id="free-coffee", least=20))  # of 15 by mail and push
+    assert "falls short by 5" in impossible(Volume(offer_id="free-coffee", least=20))  # of 15 by e-mail and push
     assert "free-coffee" in impossible(Volume(offer_id="free-cofee", least=1))
     assert "at most 3" in impossible(Volume(offer_id="free-coffee", least=5, most=3))
-    after = [key for key in live_redis.scan_iter("*") if b"{all}" not in key]  # prices come by themselves
+    after = [key for key in live_redis.scan_iter("*") if b"{all}" not in key]  # prices follow
     assert sorted(after) == [key for key in before if b"{all}" not in key]
     assert not (tmp_path / "out.parquet").exists()
 
 
-def test_a_share_that_cannot_be_met_gives_way_and_is_told(
+def test_a_share_that_cannot_be_met_is_relaxed_and_reported(
     serve: Callable[..., TestClient], run: Batch, crowd: list[str]
 ) -> None:
     serve(SCARCE + "shares: {calm: {department: marketing, max: 0.5, slack: 0}, care: {department: service, min: 0.9}}")
@@ -448,7 +448,7 @@ def test_a_share_that_cannot_be_met_gives_way_and_is_told(
     assert report.allocation.kept == len(crowd)
 
 
-def test_a_plan_counts_what_others_used_before(
+def test_an_allocation_counts_earlier_use_of_limits(
     serve: Callable[..., TestClient], run: Batch, crowd: list[str], live_redis: redis.Redis
 ) -> None:
     serve(SCARCE)
@@ -459,7 +459,7 @@ def test_a_plan_counts_what_others_used_before(
     assert sent(rows, "channel")["email"] == 2
 
 
-def test_several_processes_make_the_same_plan(
+def test_several_processes_make_the_same_allocation(
     serve: Callable[..., TestClient], run: Batch, crowd: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     serve(SCARCE)

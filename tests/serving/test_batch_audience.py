@@ -1,4 +1,4 @@
-"""Audiences as people have them: whole-number ids, CSV, customers who come twice; and when to ask again."""
+"""Audiences as people have them: numeric ids, CSV, duplicate customers; and when to ask again."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -35,13 +35,13 @@ def run(settings: Settings, store: Any, clock: Any, tmp_path: Path, new_customer
 
 
 @pytest.mark.parametrize("ids", [[17850, 13085], [17850.0, 13085.0], ["17850.0", "13085"]])
-def test_whole_number_ids_are_the_customers_of_these_numbers(run: Run, ids: list[Any]) -> None:
+def test_numeric_ids_match_the_customers_with_these_numbers(run: Run, ids: list[Any]) -> None:
     _, rows = run(pl.DataFrame({"customer_id": ids, "dedupe_key": ids}))
 
     assert [(row["customer_id"], row["dedupe_key"]) for row in rows] == [("17850", "17850"), ("13085", "13085")]
 
 
-def test_an_audience_in_csv_is_decided_as_the_same_one_in_parquet(run: Run) -> None:
+def test_an_audience_in_csv_gives_the_same_decisions_as_in_parquet(run: Run) -> None:
     text = "basket_value;customer_id\r\n12,50;C-1\r\nNA; C-2 \r\n;17850.0\r\n;\r\n"
     frame = pl.DataFrame({"customer_id": ["C-1", "C-2", "17850"], "basket_value": [12.5, None, None]})
 
@@ -67,7 +67,7 @@ def test_an_audience_in_csv_is_refused_with_delimiter_row_and_value(run: Run, te
         run(text)
 
 
-def test_customers_who_come_twice_without_a_key_are_noticed(run: Run) -> None:
+def test_duplicate_customers_without_a_key_are_reported(run: Run) -> None:
     twice = pl.DataFrame({"customer_id": ["C-1", "C-2", "C-1", "C-1"], "dedupe_key": [None, None, None, "mine"]})
 
     assert run(twice)[0].repeated == 1
@@ -75,7 +75,7 @@ def test_customers_who_come_twice_without_a_key_are_noticed(run: Run) -> None:
 
 
 def test_the_result_says_when_to_ask_again(run: Run, settings: Settings) -> None:
-    rests = "quiet_hours: {rules: [{from: '10:00', until: '12:00'}]}"  # it is 10:30 where the customer lives
+    rests = "quiet_hours: {rules: [{from: '10:00', until: '12:00'}]}"  # 10:30 where the customer lives
     (settings.catalogue_path / "quiet.yaml").write_text(rests)
 
     [row] = run(pl.DataFrame({"customer_id": ["C-1"]}), touchpoint_id="weekly-mail")[1]

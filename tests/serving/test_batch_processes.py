@@ -1,4 +1,4 @@
-"""A batch is killed, starved of memory, or meets a slow Redis: nothing is lost, doubled or left running."""
+"""A batch is killed, runs out of memory or meets a slow Redis: nothing is lost, duplicated or left running."""
 
 import os
 import signal
@@ -67,7 +67,7 @@ def logged(own_redis: Any, settings: Settings) -> int:
     return len(log.read(DECISIONS)) if log.file_count(DECISIONS) else 0
 
 
-def test_a_batch_that_is_killed_goes_on_where_it_stopped_and_leaves_no_process_behind(
+def test_a_killed_batch_resumes_where_it_stopped_and_leaves_no_process_behind(
     command: Callable[[], subprocess.Popen[str]], own_redis: Any, settings: Settings, tmp_path: Path, town: list[str]
 ) -> None:
     first = command()
@@ -123,10 +123,10 @@ def plan(town: list[str], tmp_path: Path) -> BatchPlan:
     return BatchPlan(audience=tmp_path / "some.parquet", out=tmp_path / "out.parquet", touchpoint_id="weekly-mail")
 
 
-def test_a_redis_that_is_silent_for_a_while_does_not_end_a_batch(
+def test_a_redis_that_does_not_answer_for_a_while_does_not_end_a_batch(
     plan: BatchPlan, own_redis: Any, settings: Settings, registry: Any
 ) -> None:
-    """A fork, a rewrite of its file or a slow disk takes seconds."""
+    """A fork, an append-only file rewrite or a slow disk takes seconds."""
 
     def freeze() -> None:
         wait_until(lambda: streamed(own_redis.client) > 0, seconds=20)
@@ -143,7 +143,7 @@ def test_a_redis_that_is_silent_for_a_while_does_not_end_a_batch(
     assert report.decided == 600
 
 
-def test_a_process_that_ends_by_itself_is_named(
+def test_a_process_that_ends_unexpectedly_is_named(
     plan: BatchPlan, own_redis: Any, settings: Settings, registry: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batch, "SMALL", 0)

@@ -1,4 +1,4 @@
-"""`nextbest serve` as a person runs it: real processes and signals, and a log that lacks nothing that was answered."""
+"""`nextbest serve` as a person runs it: real processes and signals, and a log with every answered decision."""
 
 import os
 import shutil
@@ -117,7 +117,7 @@ def utc_now() -> Any:
 
 
 def load(url: str, answered: dict[str, str], stop: threading.Event, worker: str) -> None:
-    """Ask until told to stop or until the server goes away; note every decision that was answered."""
+    """Ask until stopped or until the server is gone; record every answered decision."""
     with httpx.Client(base_url=url, timeout=5) as client:
         for n in range(100_000):
             if stop.is_set():
@@ -130,11 +130,11 @@ def load(url: str, answered: dict[str, str], stop: threading.Event, worker: str)
                 continue
             assert answer.status_code == 200, answer.text
             answered[f"{worker}-{n}-{CUSTOMERS[n % 20]}"] = answer.json()["decision_id"]
-            time.sleep(0.005)  # leave the processors to those who start anew
+            time.sleep(0.005)  # leave the processors to starting processes
 
 
 def under_load(url: str, disturb: Callable[[], object], is_over: Callable[[], bool], name: str) -> dict[str, str]:
-    """Disturb a server in the middle of its work, and go on asking until it is over."""
+    """Disturb a server under load, and keep asking until it is over."""
     answered: dict[str, str] = {}
     stop = threading.Event()
     threads = [threading.Thread(target=load, args=(url, answered, stop, f"{name}{n}")) for n in range(3)]
@@ -150,7 +150,7 @@ def under_load(url: str, disturb: Callable[[], object], is_over: Callable[[], bo
     return answered
 
 
-def test_a_server_decides_stops_on_a_signal_and_leaves_a_complete_log_and_nothing_running(
+def test_a_server_stops_on_a_signal_and_leaves_a_complete_log_and_nothing_running(
     server: Server, fill: Callable[[], None]
 ) -> None:
     url = server.start()
@@ -175,7 +175,7 @@ def test_a_server_decides_stops_on_a_signal_and_leaves_a_complete_log_and_nothin
     wait_until(lambda: not any(map(is_there, family)))
 
 
-def test_killing_a_worker_and_then_the_whole_server_under_load_loses_no_decision_that_was_answered(
+def test_killing_a_worker_and_then_the_server_under_load_loses_no_answered_decision(
     server: Server, fill: Callable[[], None]
 ) -> None:
     url = server.start("--workers", "2")
@@ -183,7 +183,7 @@ def test_killing_a_worker_and_then_the_whole_server_under_load_loses_no_decision
     first, second = server.workers()
 
     answered = under_load(url, first.kill, lambda: not is_there(first) and len(server.workers()) == 2, name="a")
-    assert {second.pid} < {one.pid for one in server.workers()}  # the other went on, the lost one was replaced
+    assert {second.pid} < {one.pid for one in server.workers()}  # the other worker went on, the killed one was replaced
 
     workers = server.workers()
     answered |= under_load(url, server.process.kill, lambda: not any(map(is_there, workers)), name="b")
@@ -199,7 +199,7 @@ def test_killing_a_worker_and_then_the_whole_server_under_load_loses_no_decision
     assert len(answered) > 100
 
 
-def test_beyond_this_machine_a_key_is_needed_to_start_and_to_ask(server: Server, fill: Callable[[], None]) -> None:
+def test_beyond_the_local_machine_a_key_is_needed_to_start_and_to_ask(server: Server, fill: Callable[[], None]) -> None:
     code, words = server.refuse("--host", "0.0.0.0", "--port", "0")
     assert code == 2
     assert "nextbest key create" in words
@@ -220,7 +220,7 @@ def test_beyond_this_machine_a_key_is_needed_to_start_and_to_ask(server: Server,
             assert httpx.post(f"{url}/v1/decisions", json=ask, headers=headers).status_code == 200
         counted = [line for line in client.get("/metrics", headers=headers).text.splitlines()
                    if line.startswith("nextbest_decisions_total")]  # fmt: skip
-        assert sum(float(line.split()[-1]) for line in counted) == 12  # over both workers
+        assert sum(float(line.split()[-1]) for line in counted) == 12  # across both workers
         assert CliRunner().invoke(keys, ["key", "revoke", "a", *home]).exit_code == 0
         time.sleep(1.0)
         assert client.get("/v1/me", headers=headers).status_code == 401
@@ -228,11 +228,11 @@ def test_beyond_this_machine_a_key_is_needed_to_start_and_to_ask(server: Server,
 
 
 def lines_about(url: str, name: str) -> list[str]:
-    """Lines of one number in a scrape; a new connection each time, so that either worker may answer."""
+    """Lines of one metric in a scrape; a new connection each time, so that either worker may answer."""
     return [line for line in httpx.get(f"{url}/metrics").text.splitlines() if line.startswith(f"nextbest_{name}")]
 
 
-def test_two_workers_name_one_model_and_call_redis_up_from_the_first_scrape_on(server: Server, new_bundle: Any) -> None:
+def test_two_workers_report_one_model_and_redis_up_from_the_first_scrape(server: Server, new_bundle: Any) -> None:
     url = server.start("--workers", "2")
 
     assert lines_about(url, "redis_up") == ["nextbest_redis_up 1.0"]
@@ -252,7 +252,7 @@ def test_two_workers_name_one_model_and_call_redis_up_from_the_first_scrape_on(s
     assert all(len(one) == 1 for one in seen)
 
 
-def test_a_worker_that_was_killed_while_redis_was_away_does_not_keep_redis_down(tmp_path: Path) -> None:
+def test_a_worker_killed_while_redis_was_down_does_not_keep_reporting_it_down(tmp_path: Path) -> None:
     start = (
         f"from pathlib import Path; from serving.metrics import Metrics; numbers = Metrics(Path({str(tmp_path)!r}));"
     )
@@ -266,7 +266,7 @@ def test_a_worker_that_was_killed_while_redis_was_away_does_not_keep_redis_down(
     assert b"nextbest_redis_up 1.0" in done.stdout
 
 
-def test_a_taken_port_and_a_missing_catalogue_end_in_a_sentence(server: Server) -> None:
+def test_a_taken_port_and_a_missing_catalogue_are_reported_in_one_sentence(server: Server) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         code, words = server.refuse("--port", str(taken.getsockname()[1]))
         assert (code, "--port" in words, "Traceback" in words) == (2, True, False)

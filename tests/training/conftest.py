@@ -1,4 +1,4 @@
-"""A log of customers, their messages and their cases, drawn from a declared truth."""
+"""A log of customers, messages and cases, simulated from a known truth."""
 
 import shutil
 from collections.abc import Callable
@@ -108,7 +108,7 @@ def care_ends_at() -> datetime:
 
 @pytest.fixture(scope="session")
 def care_catalogue(shop_catalogue: Catalogue) -> Catalogue:
-    """The shop, where a complaint has its answer within a day."""
+    """The shop, where complaints are to be answered within a day."""
     kinds = dict(shop_catalogue.care.kinds)
     kinds["complaint"] = replace(kinds["complaint"], answer_within_seconds=86_400.0)
     return replace(shop_catalogue, care=replace(shop_catalogue.care, kinds=kinds))
@@ -142,7 +142,7 @@ def service_log() -> Callable[..., CareLog]:
 
 @pytest.fixture(scope="session")
 def logged_shop(shop, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home that holds the shop's catalogue, its log and its features; make a copy."""
+    """A home with the shop's catalogue, log and features; tests copy it."""
     settings = Settings(home=tmp_path_factory.mktemp("logged") / "home")
     shutil.copytree(SHOP_CATALOGUE, settings.catalogue_path)
     log = EventLog(settings.log_path)
@@ -169,7 +169,7 @@ def known_joins() -> dict[tuple[str, str], pl.DataFrame]:
 
 @pytest.fixture
 def joined_once(known_joins: dict[tuple[str, str], pl.DataFrame], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where many tests compare models on copies of one home, Feast joins their features once: it takes seconds."""
+    """Tests that compare models on copies of one home join the features once, since Feast takes seconds."""
 
     def join(settings: Settings, catalogue: Catalogue, entities: pl.DataFrame) -> pl.DataFrame:
         asked = (feature_schema(catalogue).fingerprint, entities.write_json())

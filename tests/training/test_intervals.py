@@ -1,4 +1,4 @@
-"""Intervals: they hold what they promise on simulated truths, and customers are what counts."""
+"""Intervals: they have their stated coverage on simulated truths, with customers as the units."""
 
 import numpy as np
 import pytest
@@ -9,13 +9,13 @@ from training.intervals import rate, rate_difference, ratio, waiting_quantile
 
 
 def clustered_hits(rng: np.random.Generator, *, customers: int, rows: int, mean: float) -> np.ndarray:
-    """Hits of customers who differ: each has a rate of their own."""
+    """Hits of customers who differ: each has an individual rate."""
     own = rng.beta(2 * mean, 2 * (1 - mean), customers)
     return rng.binomial(rows, own).astype(float)
 
 
 @pytest.mark.parametrize("mean", [0.05, 0.3])
-def test_a_rate_s_interval_holds_the_truth_nineteen_times_in_twenty_though_rows_of_a_customer_are_alike(mean: float):
+def test_the_interval_of_a_rate_has_95_percent_coverage_with_correlated_rows_per_customer(mean: float):
     rng, held = np.random.default_rng(1), 0
     for _ in range(400):
         found = rate(clustered_hits(rng, customers=200, rows=6, mean=mean), np.full(200, 6.0))
@@ -23,7 +23,7 @@ def test_a_rate_s_interval_holds_the_truth_nineteen_times_in_twenty_though_rows_
     assert 0.92 <= held / 400 <= 0.985
 
 
-def test_a_ratio_s_interval_holds_the_truth_nineteen_times_in_twenty():
+def test_the_interval_of_a_ratio_has_95_percent_coverage():
     rng, held = np.random.default_rng(2), 0
     for _ in range(400):
         counts = rng.integers(1, 6, 150).astype(float)
@@ -33,7 +33,7 @@ def test_a_ratio_s_interval_holds_the_truth_nineteen_times_in_twenty():
     assert 0.92 <= held / 400 <= 0.98
 
 
-def test_a_difference_of_rates_holds_the_truth_even_next_to_one():
+def test_the_interval_of_a_difference_of_rates_covers_the_truth_even_close_to_1():
     rng, held = np.random.default_rng(3), 0
     for _ in range(400):
         one = rate(rng.binomial(1, 0.99, 80).astype(float), np.ones(80))
@@ -45,7 +45,7 @@ def test_a_difference_of_rates_holds_the_truth_even_next_to_one():
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=2, max_size=60))
-def test_a_rate_lies_in_its_interval_and_that_in_0_to_1(pairs: list[tuple[int, int]]):
+def test_a_rate_is_within_its_interval_and_the_interval_within_0_to_1(pairs: list[tuple[int, int]]):
     hits = np.array([float(hit) for hit, _ in pairs])
     found = rate(hits, hits + np.array([float(more) for _, more in pairs]) + 1)
     assert 0 <= found.ends[0] <= found.value + 1e-12
@@ -54,13 +54,13 @@ def test_a_rate_lies_in_its_interval_and_that_in_0_to_1(pairs: list[tuple[int, i
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.booleans(), min_size=2, max_size=80))
-def test_more_rows_of_customers_who_never_differ_from_themselves_tell_nothing_new(flags: list[bool]):
+def test_repeated_identical_rows_of_a_customer_add_no_precision(flags: list[bool]):
     hits = np.array(flags, dtype=float)
     once, often = rate(hits, np.ones(len(hits))), rate(7 * hits, np.full(len(hits), 7.0))
     assert often.ends == pytest.approx(once.ends, abs=0.01)
 
 
-def test_waiting_times_that_still_run_are_not_taken_for_short_ones():
+def test_unfinished_waiting_times_are_not_mistaken_for_short_ones():
     rng = np.random.default_rng(4)
     waits, seen = rng.exponential(10.0, 4_000), rng.uniform(5.0, 30.0, 4_000)
     is_over = waits <= seen
@@ -71,7 +71,7 @@ def test_waiting_times_that_still_run_are_not_taken_for_short_ones():
     assert naive < found.ends[0]
 
 
-def test_a_quantile_beyond_what_was_seen_has_no_number():
+def test_a_quantile_beyond_the_observed_range_has_no_value():
     hours = np.arange(1.0, 41.0)
     assert waiting_quantile(hours, np.arange(40) < 8, 0.5) is None
     assert waiting_quantile(hours, np.zeros(40, dtype=bool), 0.5) is None

@@ -54,9 +54,7 @@ def test_facts_come_from_features_profile_request_and_live_state(eventful: Input
         {"live.browse_recency_minutes", "live.open_case_kind", "live.purchase_recency_minutes"},
     ],
 )
-def test_wanted_facts_are_the_same_whether_others_are_gathered_or_not(
-    eventful: Inputs, names: set[str]
-) -> None:
+def test_wanted_facts_are_the_same_whether_others_are_gathered_or_not(eventful: Inputs, names: set[str]) -> None:
     known = facts_of(eventful, event_types=("browse", "purchase"))
     few = facts_of(eventful, event_types=("browse", "purchase"), wanted=frozenset(names))
     assert {name: few[name] for name in names & few.keys()} == {name: known[name] for name in names & known.keys()}

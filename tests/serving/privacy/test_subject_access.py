@@ -79,7 +79,7 @@ def test_a_correction_applies_in_the_log_and_at_once_in_redis(installation, ann)
     assert decode_profile(installation.client.get(profile_key(ann))).attributes["age"] == 17
 
 
-def test_a_correction_is_read_in_the_names_and_kinds_of_the_catalogue(installation, ann) -> None:
+def test_a_correction_is_read_with_the_names_and_types_of_the_catalogue(installation, ann) -> None:
     with installation.server() as server:
         answer = server.patch(f"/v1/customers/{ann}", json={"values": {"Age": "17", "region": "South"}})
         assert answer.json()["corrected"] == ["age", "region"]
@@ -100,7 +100,7 @@ def test_a_correction_is_read_in_the_names_and_kinds_of_the_catalogue(installati
         ({}, InvalidInputError),
     ],
 )
-def test_a_correction_that_does_not_fit_changes_nothing_and_repeats_no_value(installation, ann, values, error) -> None:
+def test_an_invalid_correction_changes_nothing_and_repeats_no_value(installation, ann, values, error) -> None:
     before = installation.client.get(profile_key(ann))
     with pytest.raises(error) as told:
         correct(installation, ann, **values)
@@ -117,7 +117,7 @@ def test_an_unknown_customer_cannot_be_corrected(installation) -> None:
         assert server.patch("/v1/customers/C-3", json={"values": {}}).status_code == 422
 
 
-def test_the_trail_says_what_was_done_and_names_neither_customer_nor_value(installation, ann) -> None:
+def test_the_audit_trail_says_what_was_done_without_naming_customer_or_value(installation, ann) -> None:
     shown(installation, ann)
     assert correct(installation, ann, age=42) == ("age",)
     assert correct(installation, ann, age=42) == ()

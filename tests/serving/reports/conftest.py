@@ -1,4 +1,4 @@
-"""What was reported, in the log."""
+"""Reports, moved into the log."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ from serving.log.drain import drain_alone
 
 @pytest.fixture
 def drain(settings: Settings, live_redis: redis.Redis) -> Callable[[], EventLog]:
-    """Brings everything that waits in the stream into the log."""
+    """Moves everything waiting in the stream into the log."""
 
     def run() -> EventLog:
         log = EventLog(settings.log_path)

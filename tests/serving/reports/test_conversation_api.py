@@ -1,4 +1,4 @@
-"""One conversation over HTTP, in batch and at the moment of sending: seen here, followed up there, not said again."""
+"""One conversation over HTTP, in batch and at the permit: seen on one channel, followed up on another, not repeated."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -49,7 +49,7 @@ def become(client: TestClient, decision_id: str, kind: str, at: str = AT) -> Non
     assert answer.json()["accepted"] == 1, answer.text
 
 
-def test_what_was_seen_by_mail_is_followed_up_by_push_at_once_and_in_batch_alike(
+def test_an_email_that_was_seen_is_followed_up_by_push_at_once_and_in_batch(
     serve: Serve, customer: str, settings: Settings, registry: Any, clock: Any, tmp_path: Path
 ) -> None:
     client = serve(TALKING, TEN)
@@ -78,7 +78,7 @@ def test_what_was_seen_by_mail_is_followed_up_by_push_at_once_and_in_batch_alike
     assert reasons(ask(client, dedupe_key="later")) == {FOLLOW: ["NOTHING_TO_FOLLOW"]}
 
 
-def test_a_permit_is_denied_for_what_was_seen_elsewhere_since(serve: Serve, customer: str) -> None:
+def test_a_permit_is_denied_if_the_message_was_seen_on_another_channel_since(serve: Serve, customer: str) -> None:
     client = serve(TALKING, TEN)
     first, twin = ask(client), ask(client, dedupe_key="twin")
     assert first["selected"]["channel"] == twin["selected"]["channel"] == "email"
@@ -90,7 +90,7 @@ def test_a_permit_is_denied_for_what_was_seen_elsewhere_since(serve: Serve, cust
     assert answer["because"] == ["the customer has seen it already (on email)"]
 
 
-def test_a_repeat_of_the_ask_keeps_its_message_although_it_was_seen(serve: Serve, customer: str) -> None:
+def test_a_retry_keeps_its_message_although_it_was_seen(serve: Serve, customer: str) -> None:
     client = serve(TALKING, TEN)
     first = ask(client, dedupe_key="tile")
     become(client, first["decision_id"], "viewed")
@@ -102,7 +102,7 @@ def test_a_repeat_of_the_ask_keeps_its_message_although_it_was_seen(serve: Serve
     )
 
 
-def test_one_word_per_message_is_remembered_and_the_latest_time_stands(
+def test_one_sighting_per_message_is_stored_with_its_latest_time(
     serve: Serve, customer: str, live_redis: redis.Redis, clock: Any
 ) -> None:
     client = serve(TALKING, TEN)
@@ -124,7 +124,7 @@ def test_without_a_conversation_no_sighting_is_kept(serve: Serve, customer: str,
     assert live_redis.hkeys(live_key(customer)) == []
 
 
-def test_a_channel_is_silent_where_it_is_there_for_something_else(serve: Serve, customer: str) -> None:
+def test_a_channel_sends_nothing_outside_its_purposes(serve: Serve, customer: str) -> None:
     channels = """
 channels:
   email: {cost: 0.01, required_fields: [headline], purposes: {active: [care]}}

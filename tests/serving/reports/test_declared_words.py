@@ -1,4 +1,4 @@
-"""What callers say is held against the catalogue: plain spellings are meant, slips are told, no refusal is lost."""
+"""Callers' values are checked against the catalogue: clear spellings are accepted, typos reported, refusals kept."""
 
 from collections.abc import Callable
 from typing import Any
@@ -33,7 +33,7 @@ def tell(client: TestClient, kind: str, **properties: Any) -> dict[str, Any]:
 
 
 def refused_by(client: TestClient, word: str) -> set[str]:
-    """Channels on which every marketing message is refused with a word."""
+    """Channels on which every marketing message is refused for this reason."""
     answer = client.post("/v1/decisions", json=ASK).json()
     found = [one for one in answer["explanation"]["excluded"] if not one["message"].startswith("opening-hours")]
     return {one["message"].split("/")[1] for one in found if word in one["reasons"]}
@@ -65,7 +65,7 @@ def in_log(log: EventLog) -> dict[str, Any]:
         ("attribute_told", {"name": "region", "value": "North"}, {"name": "region", "value": "north"}),
     ],
 )
-def test_a_plain_spelling_is_kept_as_the_catalogue_spells_it(
+def test_an_unambiguous_spelling_is_stored_as_the_catalogue_spells_it(
     client: TestClient, customer: str, log: Log, kind: str, sent: dict[str, Any], kept: dict[str, Any]
 ) -> None:
     assert tell(client, kind, **sent)["items"] == [{"index": 0, "status": "accepted"}]
@@ -84,7 +84,7 @@ def test_a_plain_spelling_is_kept_as_the_catalogue_spells_it(
         ("attribute_told", {"name": "age", "value": True}, "value", "must be a number"),
     ],
 )
-def test_what_is_not_plain_is_refused_with_the_nearest_right_word(
+def test_an_unknown_value_is_refused_with_the_nearest_valid_one(
     client: TestClient, customer: str, kind: str, sent: dict[str, Any], pointer: str, words: str
 ) -> None:
     [rejected] = tell(client, kind, **sent)["rejected"]
@@ -101,7 +101,7 @@ def test_what_is_not_plain_is_refused_with_the_nearest_right_word(
         ({"channel": ["email"], "purpose": 7}, ["/properties/channel", "/properties/purpose"], {"email", "push"}),
     ],
 )
-def test_a_withdrawal_that_names_something_unknown_counts_for_all_and_says_so(
+def test_a_withdrawal_with_an_unknown_name_counts_for_everything_and_says_so(
     client: TestClient, customer: str, log: Log, sent: dict[str, Any], told: list[str] | None, closed: set[str]
 ) -> None:
     answer = tell(client, "consent_withdrawn", **sent)
@@ -119,7 +119,7 @@ def test_a_withdrawal_that_names_something_unknown_counts_for_all_and_says_so(
         pl.DataFrame(frame.rows(), schema=CUSTOMERS.schema, orient="row"), said_in_log(log())
     )
     refused = {one.channel_id for one in profile.consents if not one.is_granted and one.purpose == "marketing"}
-    assert refused == closed, "the log says the same to the next materialisation"
+    assert refused == closed, "the next materialisation reads the same from the log"
 
 
 @pytest.mark.parametrize(("word", "is_closed"), [("profilling", True), ("Profiling", True), ("newsletter", False)])
@@ -132,7 +132,7 @@ def test_a_withdrawal_that_may_be_about_profiling_ends_profiling(
     assert ("profiling" in {one.purpose for one in said_in_log(log())["C-1"].answers}) is is_closed
 
 
-def test_an_import_reads_the_same_events_alike(settings: Settings, tmp_path: Any) -> None:
+def test_an_import_reads_the_same_events_the_same_way(settings: Settings, tmp_path: Any) -> None:
     rows = [
         ("consent_withdrawn", {**EMAIL, "channel": "emial"}),
         ("consent_withdrawn", {**EMAIL, "channel": "E-Mail"}),
@@ -173,7 +173,7 @@ def test_an_import_reads_the_same_events_alike(settings: Settings, tmp_path: Any
     ("sent", "kept"),
     [({"basket_value": "42,5"}, {"basket_value": 42.5}), ({"Basket-Value": 1}, {"basket_value": 1.0})],
 )
-def test_context_is_read_in_the_kinds_that_the_touchpoint_declares(
+def test_context_is_read_with_the_types_that_the_touchpoint_declares(
     client: TestClient, customer: str, sent: dict[str, Any], kept: dict[str, Any]
 ) -> None:
     ask = {"customer_id": "C-1", "touchpoint": "app-home", "context": sent}
@@ -183,7 +183,7 @@ def test_context_is_read_in_the_kinds_that_the_touchpoint_declares(
     assert record["inputs"]["request"]["context"] == kept
 
 
-def test_one_field_of_context_in_two_spellings_is_refused(client: TestClient, customer: str) -> None:
+def test_a_context_field_given_in_two_spellings_is_refused(client: TestClient, customer: str) -> None:
     ask = {"customer_id": "C-1", "touchpoint": "app-home", "context": {"basket_value": 1, "Basket_Value": 2}}
     answer = client.post("/v1/decisions", json=ask)
     assert answer.status_code == 422

@@ -1,4 +1,4 @@
-"""Customers' words over HTTP: heard on intake, opening cases, told once and never asked again."""
+"""Customers' texts over HTTP: analysed on arrival, opening cases, and known answers never asked again."""
 
 import asyncio
 from collections.abc import Callable
@@ -49,7 +49,7 @@ def reasons(client: TestClient) -> dict[str, list[str]]:
     return {one["message"]: one["reasons"] for one in told["explanation"]["excluded"]}
 
 
-def test_a_post_about_a_lost_bag_opens_its_case_at_once_and_stands_heard_in_the_log(
+def test_a_post_about_a_lost_bag_opens_its_case_at_once_and_is_logged_with_its_analysis(
     serve: Serve, customer: str, settings: Settings, live_redis: redis.Redis
 ) -> None:
     client = serve(LISTENING)
@@ -64,7 +64,7 @@ def test_a_post_about_a_lost_bag_opens_its_case_at_once_and_stands_heard_in_the_
     assert (heard["opens"], heard["case_id"], heard["language"]) == ("lost_item", "heard:m-1", "en")
 
 
-def test_what_resolves_the_trouble_closes_the_case_that_words_opened(serve: Serve, customer: str, clock: Any) -> None:
+def test_a_resolution_closes_a_case_that_a_text_opened(serve: Serve, customer: str, clock: Any) -> None:
     client = serve(LISTENING)
     tell(client, "review", properties={"text": "Koffer weg"})
     found = {"case_id": "operations-7"}
@@ -76,7 +76,7 @@ def test_what_resolves_the_trouble_closes_the_case_that_words_opened(serve: Serv
     assert "CASE_OPEN" in reasons(client)["ten-percent/email/plain"]
 
 
-def test_a_bad_mood_opens_a_case_only_where_it_was_surely_read(serve: Serve, customer: str) -> None:
+def test_a_bad_mood_opens_a_case_only_if_it_was_read_reliably(serve: Serve, customer: str) -> None:
     client = serve(LISTENING)
     tell(client, "review", properties={"text": "Die Reise war entsetzlich und die Crew ein Albtraum."})
     assert "ten-percent/email/plain" not in reasons(client)
@@ -92,7 +92,7 @@ def test_a_low_score_opens_a_case_in_any_language(serve: Serve, customer: str) -
     assert "CASE_OPEN" in reasons(client)["ten-percent/email/plain"]
 
 
-def test_without_a_listening_section_words_are_heard_and_open_nothing(serve: Serve, customer: str) -> None:
+def test_without_a_listening_section_texts_are_analysed_and_open_no_case(serve: Serve, customer: str) -> None:
     client = serve()
     tell(client, "review", properties={"text": "The trip was awful and I hated every minute of it."})
     assert "ten-percent/email/plain" not in reasons(client)
@@ -104,7 +104,7 @@ def known(client: TestClient, customer_id: str = "C-1", **query: str) -> dict[st
     return answer.json()
 
 
-def test_a_form_is_filled_with_what_is_known_and_asks_for_the_rest(
+def test_a_form_is_prefilled_with_known_attributes_and_asks_for_the_rest(
     serve: Serve, store: Any, new_customer: Callable[..., Any]
 ) -> None:
     since = datetime(2026, 1, 1, tzinfo=UTC)
@@ -121,7 +121,7 @@ def test_a_form_is_filled_with_what_is_known_and_asks_for_the_rest(
     assert known(client, fields="region") == {"customer_id": "C-1", "known": [told], "ask": []}
 
 
-def test_of_two_words_the_newest_stands_whichever_comes_first(
+def test_of_two_answers_the_newest_wins_whichever_arrives_first(
     serve: Serve, store: Any, new_customer: Callable[..., Any]
 ) -> None:
     store.put(new_customer("C-1", attributes={"region": "north"}, known_at=datetime(2026, 10, 1, tzinfo=UTC)))
@@ -131,7 +131,7 @@ def test_of_two_words_the_newest_stands_whichever_comes_first(
         return known(client, fields="region")["known"][0]["value"]
 
     tell(client, "attribute_told", properties={"name": "region", "value": "south"}, occurred_at="2026-09-01T00:00:00Z")
-    assert region() == "north"  # the profile knows better
+    assert region() == "north"  # the profile is newer
     tell(client, "attribute_told", "m-2", properties={"name": "region", "value": "south"})
     assert region() == "south"
     tell(client, "attribute_told", "m-3", properties={"name": "region", "value": "north"},
@@ -143,7 +143,7 @@ def test_of_two_words_the_newest_stands_whichever_comes_first(
     assert region() == "north"
 
 
-def test_an_offer_that_asks_for_what_is_known_is_not_sent(
+def test_an_offer_that_asks_for_known_attributes_is_not_sent(
     serve: Serve, store: Any, new_customer: Callable[..., Any]
 ) -> None:
     store.put(new_customer("C-1", attributes={"age": 40}))
@@ -158,7 +158,7 @@ def test_an_offer_that_asks_for_what_is_known_is_not_sent(
     assert "ten-percent/email/plain" not in after
 
 
-def test_an_attribute_that_is_told_must_be_declared_and_fit(serve: Serve, customer: str) -> None:
+def test_a_told_attribute_must_be_declared_and_valid(serve: Serve, customer: str) -> None:
     client = serve("customer_attributes: {age: {kind: number}, region: {kind: category, values: [north, south]}, "
                    "keen: {kind: flag}}")  # fmt: skip
     for place, (properties, pointer) in enumerate(
@@ -179,7 +179,7 @@ def test_an_attribute_that_is_told_must_be_declared_and_fit(serve: Serve, custom
     assert known(client, fields="keen")["known"][0]["value"] is False
 
 
-def test_who_asks_wrongly_for_what_is_known_is_told_so(serve: Serve, customer: str) -> None:
+def test_an_invalid_request_for_known_attributes_is_refused(serve: Serve, customer: str) -> None:
     client = serve()
     answer = client.get("/v1/customers/C-1/known", params={"fields": "regoin"})
     assert (answer.status_code, answer.json()["code"]) == (422, "validation_error")
@@ -187,7 +187,7 @@ def test_who_asks_wrongly_for_what_is_known_is_told_so(serve: Serve, customer: s
     assert client.get("/v1/customers/nobody/known").status_code == 404
 
 
-def test_open_and_overdue_cases_are_counted_for_alarms(
+def test_open_and_overdue_cases_are_exported_as_metrics(
     serve: Serve, customer: str, clock: Any, settings: Settings, live_redis: redis.Redis
 ) -> None:
     client = serve(LISTENING)
@@ -206,7 +206,7 @@ def test_open_and_overdue_cases_are_counted_for_alarms(
         assert f'nextbest_cases_overdue{{kind="lost_item"}} {overdue}.0' in lines
 
 
-def test_one_process_counts_cases_for_all(
+def test_one_process_counts_cases_for_all_processes(
     serve: Serve, customer: str, settings: Settings, live_redis: redis.Redis
 ) -> None:
     serve(LISTENING)
@@ -227,7 +227,7 @@ def test_cases_are_counted_while_a_drain_runs_beside_a_server(
         wait_until(lambda: live_redis.exists(CASES_KEY))
 
 
-def test_nothing_is_shown_or_raised_while_redis_is_away(serve: Serve, settings: Settings) -> None:
+def test_while_redis_is_down_no_case_metric_is_shown_and_nothing_fails(serve: Serve, settings: Settings) -> None:
     away = "redis://127.0.0.1:1/0"
     metrics = Metrics()
     asyncio.run(CareWatch(url=away, metrics=metrics).look())

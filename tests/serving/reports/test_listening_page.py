@@ -1,4 +1,4 @@
-"""What docs/listening.md shows is what the catalogue takes and the server does."""
+"""docs/listening.md shows what the catalogue accepts and what the server does."""
 
 import re
 import shlex
@@ -46,7 +46,7 @@ def test_every_excerpt_on_the_page_is_valid_in_a_catalogue(piece: str, tmp_path:
     assert catalogue.version != load_catalogue(SHOP).version
 
 
-def test_the_requests_of_the_page_are_answered_as_it_says(
+def test_the_requests_on_the_page_are_answered_as_it_says(
     serve: Callable[..., TestClient],
     store: Any,
     new_customer: Callable[..., Any],
@@ -72,7 +72,7 @@ def asked(client: TestClient, text: str) -> dict[str, Any]:
     return client.post(path, content=content, headers={"content-type": "application/json"}).json()
 
 
-def test_the_page_counts_the_sentences_that_the_test_of_language_was_held_against() -> None:
+def test_the_page_states_the_real_figures_of_language_detection() -> None:
     path = Path(__file__).parents[2] / "features" / "listening" / "sentences.yaml"
     sentences = yaml.safe_load(path.read_text(encoding="utf-8"))
     others = sum(len(some) for name, some in sentences.items() if name not in {"en", "short"})

@@ -1,4 +1,4 @@
-"""Feedback that comes twice, late or in another order ends in the same live state, on a real Redis."""
+"""Feedback that arrives twice, late or in another order gives the same live state, on a real Redis."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
@@ -56,7 +56,7 @@ TOLD = SupplyQuery(now=NOW, counters=(SEATS,))
 
 @dataclass
 class Feedback:
-    """Customers with the same past, and what they report."""
+    """Customers with the same history, and their reports."""
 
     state: LiveStore
     intake: Intake
@@ -65,7 +65,7 @@ class Feedback:
     names: Iterator[int]
 
     def customer(self) -> tuple[str, dict[str, str]]:
-        """A new customer who was sent three messages; ids of the decisions by a name that is alike for everybody."""
+        """A new customer who was sent three messages; decision ids by a name that is the same for every customer."""
         customer = f"C-{next(self.names)}"
         decisions: dict[str, str] = {}
         for name, offer, until in (("a", "free-coffee", None), ("b", "ten-percent", 1), ("c", "double-stamps", 90)):
@@ -107,7 +107,7 @@ class Feedback:
             assert not taken.rejected, taken.document()
 
     def tell(self, customer: str, decisions: dict[str, str]) -> tuple[Any, float, Any]:
-        """The decoded live state with nothing in it that must differ between customers, and what the counters hold."""
+        """The decoded live state without anything that differs between customers, and the counters."""
         known: Known = self.run(self.state.read(Lookup(customer_id=customer, touchpoint_id="t", supply=TOLD)))
         names = {decision_id: name for name, decision_id in decisions.items()}
         contacts = tuple(replace(one, contact_id=names[one.contact_id]) for one in known.live.contacts)
@@ -117,7 +117,7 @@ class Feedback:
 
 @pytest.fixture(autouse=True)
 def _nobody_reported_yet(redis_url: str) -> None:
-    """Every test begins on an empty Redis; what they share is the link to it."""
+    """Every test starts with an empty Redis; only the connection is shared."""
 
 
 @pytest.fixture(scope="module")
@@ -198,12 +198,12 @@ reports = st.lists(
 
 @settings(max_examples=60, deadline=None)
 @given(reports=reports, data=st.data())
-def test_feedback_that_comes_twice_or_in_another_order_ends_in_the_same_state(
+def test_feedback_that_arrives_twice_or_in_another_order_gives_the_same_state(
     feedback: Feedback, reports: list[tuple[str, dict[str, Any]]], data: st.DataObject
 ) -> None:
     told = []
     for order in (reports, data.draw(st.permutations([*reports, *reports[: len(reports) // 2]]))):
-        redis.Redis.from_url(feedback.state._url).flushall()  # the counters must start alike
+        redis.Redis.from_url(feedback.state._url).flushall()  # the counters must start equal
         customer, decisions = feedback.customer()
         feedback.report(customer, decisions, order)
         told.append(feedback.tell(customer, decisions))
@@ -230,7 +230,7 @@ def became(kind: str, decision: str = "a", at: datetime = NOW) -> tuple[str, dic
     return "outcomes", {"type": kind, "occurred_at": at.isoformat(), "decision_id": decision}
 
 
-def test_a_case_is_opened_by_its_events_graver_first_and_resolved_by_id(feedback: Feedback) -> None:
+def test_a_case_is_opened_by_its_events_with_the_highest_severity_and_resolved_by_id(feedback: Feedback) -> None:
     later = NOW - timedelta(minutes=1)
     cases = told_after(
         feedback,
@@ -250,18 +250,18 @@ def test_a_case_is_opened_by_its_events_graver_first_and_resolved_by_id(feedback
     )  # fmt: skip
 
 
-def test_a_resolution_alone_is_no_case(feedback: Feedback) -> None:
+def test_a_resolution_alone_opens_no_case(feedback: Feedback) -> None:
     assert told_after(feedback, happened("delivery"), happened("case_resolved", case_id="9")).live.cases == ()
 
 
-def test_who_complains_about_a_message_opens_a_complaint(feedback: Feedback) -> None:
+def test_a_complaint_about_a_message_opens_a_case(feedback: Feedback) -> None:
     known = told_after(feedback, became("complained"))
     [case] = known.live.cases
     assert (case.kind, case.case_id, case.channel_id, case.opened_at) == ("complaint", "complaint", "email", NOW)
     assert [one.is_confirmed for one in known.live.contacts if one.touch.offer_id == "free-coffee"] == [True]
 
 
-def test_of_two_words_at_one_moment_the_no_stands(feedback: Feedback) -> None:
+def test_of_two_answers_at_one_moment_the_refusal_wins(feedback: Feedback) -> None:
     live = told_after(
         feedback,
         happened("consent_withdrawn", channel="email", purpose="marketing"),
@@ -279,7 +279,7 @@ def test_of_two_words_at_one_moment_the_no_stands(feedback: Feedback) -> None:
     assert [one.due_id for one in live.due] == ["x"]
 
 
-def test_a_no_that_names_no_channel_and_no_purpose_is_for_all_of_them(feedback: Feedback) -> None:
+def test_a_refusal_without_channel_and_purpose_applies_to_all(feedback: Feedback) -> None:
     consents = told_after(feedback, happened("consent_withdrawn")).live.consents
     assert {(one.channel_id, one.purpose) for one in consents} == {
         (channel, purpose) for channel in ("email", "push") for purpose in PURPOSES
@@ -287,7 +287,7 @@ def test_a_no_that_names_no_channel_and_no_purpose_is_for_all_of_them(feedback: 
     assert not any(one.is_granted for one in consents)
 
 
-def test_outcomes_that_suppress_are_remembered_by_message_and_time(feedback: Feedback) -> None:
+def test_outcomes_that_suppress_are_stored_by_message_and_time(feedback: Feedback) -> None:
     earlier = NOW - timedelta(hours=1)
     known = told_after(
         feedback,
@@ -308,7 +308,7 @@ def test_outcomes_that_suppress_are_remembered_by_message_and_time(feedback: Fee
     assert known.unsubscribed_at == {"email": NOW}
 
 
-def test_opting_out_of_profiling_deletes_the_features_also_where_it_is_told_late(feedback: Feedback) -> None:
+def test_a_profiling_opt_out_deletes_the_features_even_if_it_arrives_late(feedback: Feedback) -> None:
     from features.online.redis_keys import feature_key
 
     client = redis.Redis.from_url(feedback.state._url)
@@ -324,7 +324,7 @@ def test_opting_out_of_profiling_deletes_the_features_also_where_it_is_told_late
         assert bool(client.exists(feature_key(customer))) is is_kept
 
 
-def test_the_newest_cases_and_responses_are_kept_and_every_word_of_consent(feedback: Feedback) -> None:
+def test_the_newest_cases_and_responses_and_all_consents_are_kept(feedback: Feedback) -> None:
     customer, decisions = feedback.customer()
     items = [happened("consent_withdrawn", NOW - timedelta(days=900), channel="email", purpose="marketing")]
     items += [
@@ -373,7 +373,7 @@ def test_the_newest_cases_and_responses_are_kept_and_every_word_of_consent(feedb
         ("message_due_cancelled", {"due_id": ""}, "due_id", "text"),
     ],
 )
-def test_a_state_event_that_says_nothing_usable_is_refused_alone(
+def test_an_invalid_state_event_is_refused_alone(
     feedback: Feedback, kind: str, properties: dict[str, Any], pointer: str, words: str
 ) -> None:
     customer, _ = feedback.customer()

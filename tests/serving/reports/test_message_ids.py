@@ -1,4 +1,4 @@
-"""A message id names one report of one customer: a repeat counts once, a clash is told, and no refusal is swallowed."""
+"""A message id names one report of one customer: a repeat counts once, a clash is reported, and no refusal is lost."""
 
 from collections.abc import Callable
 from itertools import count
@@ -54,7 +54,7 @@ def test_customers_do_not_share_ids_in_live_state(client: TestClient, people: li
     assert statuses(report(client, *(event(one, name=name) for one in who))) == ["duplicate"] * len(who)
 
 
-def test_one_id_of_two_customers_are_two_rows_of_the_log(client: TestClient, drain: Callable[[], EventLog]) -> None:
+def test_one_id_of_two_customers_makes_two_rows_in_the_log(client: TestClient, drain: Callable[[], EventLog]) -> None:
     who = [f"C-{place}" for place in range(40)]  # more customers than shards
     report(client, *(event(one, kind="consent_withdrawn", properties=EMAIL) for one in who))
     report(
@@ -69,7 +69,7 @@ def test_one_id_of_two_customers_are_two_rows_of_the_log(client: TestClient, dra
 
 
 @pytest.mark.parametrize("together", [True, False])
-def test_another_report_under_the_same_id_is_told_and_not_called_a_repeat(client: TestClient, together: bool) -> None:
+def test_another_report_with_the_same_id_is_reported_as_a_clash(client: TestClient, together: bool) -> None:
     one, other = event(), event(kind="purchase", value={"amount": 12.0, "currency": "EUR"})
     told = [report(client, one, other)] if together else [report(client, one), report(client, other)]
 
@@ -82,7 +82,7 @@ def test_another_report_under_the_same_id_is_told_and_not_called_a_repeat(client
 
 @pytest.mark.parametrize(("kind", "properties"), REFUSALS)
 @pytest.mark.parametrize("together", [True, False])
-def test_a_refusal_under_an_id_that_is_taken_counts_once(
+def test_a_refusal_with_an_id_already_used_counts_once(
     client: TestClient,
     drain: Callable[[], EventLog],
     customer: str,
@@ -105,7 +105,7 @@ def test_a_refusal_under_an_id_that_is_taken_counts_once(
     assert rows["event_id"].n_unique() == 2
 
 
-def test_who_leaves_a_channel_under_an_id_that_is_taken_has_left_it(
+def test_an_unsubscription_with_an_id_already_used_counts(
     client: TestClient, customer: str, drain: Callable[[], EventLog]
 ) -> None:
     decision_id = client.post("/v1/decisions", json={"customer_id": "C-1", "touchpoint": "weekly-mail"}).json()[
@@ -119,10 +119,8 @@ def test_who_leaves_a_channel_under_an_id_that_is_taken_has_left_it(
     assert sorted(drain().read(OUTCOMES)["type"]) == ["delivered", "unsubscribed"]
 
 
-def test_a_mark_of_which_nobody_knows_what_it_stands_for_stops_repeats_but_no_refusal(
-    client: TestClient, live_redis: redis.Redis
-) -> None:
-    """A restoration marks what the log holds, without what it said."""
+def test_a_mark_without_content_stops_duplicates_but_no_refusal(client: TestClient, live_redis: redis.Redis) -> None:
+    """A restore marks the ids in the log, without their content."""
     live_redis.set(seen_key("C-1", "events:m-1"), "1")
     assert statuses(report(client, event())) == ["duplicate"]
     withdrawn = event(kind="consent_withdrawn", properties=EMAIL)

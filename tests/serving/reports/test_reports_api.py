@@ -54,7 +54,7 @@ def test_outcomes_reach_the_log_with_their_customer_and_money(
     assert orjson.loads(rows["m-2"]["properties"]) == {"basket": ["a", 1]}
 
 
-def test_a_message_id_is_taken_in_once_within_a_request_and_over_requests(
+def test_a_message_id_is_accepted_once_within_and_across_requests(
     client: TestClient, decision_id: str, live_redis: redis.Redis
 ) -> None:
     first = report(client, "outcomes", outcome(decision_id), outcome(decision_id))
@@ -87,7 +87,7 @@ def test_a_message_id_is_taken_in_once_within_a_request_and_over_requests(
         ({"message": 1}, "validation_error", "/message"),
     ],
 )
-def test_a_wrong_outcome_is_refused_alone_and_the_others_land(
+def test_an_invalid_outcome_is_refused_alone_and_the_others_are_accepted(
     client: TestClient, decision_id: str, changes: dict[str, Any], code: str, pointer: str | None
 ) -> None:
     taken = report(client, "outcomes", outcome(decision_id, message_id="good"), outcome(decision_id) | changes)
@@ -98,7 +98,7 @@ def test_a_wrong_outcome_is_refused_alone_and_the_others_land(
     assert pointer is None or pointer in [fault.pointer for fault in rejected.errors]
 
 
-def test_an_outcome_of_a_decision_made_elsewhere_is_taken_with_its_customer(
+def test_an_outcome_of_a_decision_made_elsewhere_is_accepted_with_its_customer(
     client: TestClient, drain: Callable[[], EventLog]
 ) -> None:
     taken = report(client, "outcomes", outcome("D-imported", customer_id="C-9"))
@@ -107,7 +107,7 @@ def test_an_outcome_of_a_decision_made_elsewhere_is_taken_with_its_customer(
     assert drain().read(OUTCOMES)["customer_id"].to_list() == ["C-9"]
 
 
-def test_an_outcome_finds_a_decision_that_only_the_log_still_holds(
+def test_an_outcome_finds_a_decision_that_only_the_log_still_has(
     client: TestClient, decision_id: str, drain: Callable[[], EventLog], live_redis: redis.Redis
 ) -> None:
     drain()
@@ -119,7 +119,7 @@ def test_an_outcome_finds_a_decision_that_only_the_log_still_holds(
     assert drain().read(OUTCOMES)["customer_id"].to_list() == ["C-1"]
 
 
-def test_the_next_decision_respects_that_the_customer_left_a_channel(
+def test_the_next_decision_respects_an_unsubscription(
     client: TestClient, customer: str, live_redis: redis.Redis
 ) -> None:
     by_mail = client.post("/v1/decisions", json={**ASK, "channels": ["email"], "dedupe_key": "one"}).json()
@@ -138,7 +138,7 @@ def test_the_next_decision_respects_that_the_customer_left_a_channel(
     }
 
 
-def test_a_repeated_ask_does_not_send_once_the_customer_has_left(client: TestClient, customer: str) -> None:
+def test_a_retry_does_not_send_after_an_unsubscription(client: TestClient, customer: str) -> None:
     ask = {**ASK, "channels": ["email"], "dedupe_key": "one"}
     first = client.post("/v1/decisions", json=ask).json()
     report(client, "outcomes", outcome(first["decision_id"], type="unsubscribed"))
@@ -151,7 +151,7 @@ def test_a_repeated_ask_does_not_send_once_the_customer_has_left(client: TestCli
     assert again["selected"] is None
 
 
-def test_a_repeated_ask_keeps_its_message_while_the_customer_may_get_it(
+def test_a_retry_keeps_its_message_while_it_is_permitted(
     client: TestClient, customer: str, store: Any, new_customer: Callable[..., Customer]
 ) -> None:
     ask = {**ASK, "dedupe_key": "one"}
@@ -172,7 +172,7 @@ def test_a_repeated_ask_keeps_its_message_while_the_customer_may_get_it(
         ("outcomes", {"type": "delivered"}, []),
     ],
 )
-def test_a_repeated_ask_respects_what_happened_since_but_not_its_own_contact(
+def test_a_retry_respects_events_since_and_ignores_its_own_contact(
     serve: Callable[..., TestClient], customer: str, kind: str, item: dict[str, Any], reasons: list[str]
 ) -> None:
     client = serve("""
@@ -191,7 +191,7 @@ contact_policy:
     assert client.post("/v1/decisions", json={**ask, "dedupe_key": "two"}).json()["action"] == "hold"
 
 
-def test_leaving_after_silence_leaves_every_channel(client: TestClient, decision_id: str) -> None:
+def test_unsubscribing_after_silence_leaves_every_channel(client: TestClient, decision_id: str) -> None:
     hold = client.post("/v1/decisions", json={**ASK, "channels": ["email"], "exclude_offers": [
         "double-stamps", "free-coffee", "ten-percent", "opening-hours"]}).json()  # fmt: skip
     assert hold["action"] == "hold"
@@ -201,7 +201,7 @@ def test_leaving_after_silence_leaves_every_channel(client: TestClient, decision
     assert client.post("/v1/decisions", json=ASK).json()["action"] == "hold"
 
 
-def test_a_yes_given_after_leaving_counts_again_for_its_purpose(
+def test_a_consent_given_after_unsubscribing_counts_again_for_its_purpose(
     client: TestClient, customer: str, store: Any, new_customer: Callable[..., Customer], clock: Any
 ) -> None:
     by_mail = client.post("/v1/decisions", json={**ASK, "channels": ["email"], "dedupe_key": "one"}).json()
@@ -236,7 +236,7 @@ def test_events_reach_the_log(client: TestClient, drain: Callable[[], EventLog])
         ({"properties": {"n": 2**70}}, "/properties", "64 bits"),
     ],
 )
-def test_a_wrong_event_is_refused_with_a_pointer(
+def test_an_invalid_event_is_refused_with_a_pointer(
     client: TestClient, changes: dict[str, Any], pointer: str, words: str
 ) -> None:
     import json
@@ -253,7 +253,7 @@ def test_an_event_and_an_outcome_may_share_a_message_id(client: TestClient, deci
     assert report(client, "outcomes", outcome(decision_id, message_id="same")).accepted == 1
 
 
-def test_a_report_of_five_hundred_lands_whole(client: TestClient, drain: Callable[[], EventLog]) -> None:
+def test_a_report_of_five_hundred_is_accepted_completely(client: TestClient, drain: Callable[[], EventLog]) -> None:
     taken = report(client, "events", *(event(message_id=f"e-{n}") for n in range(500)))
 
     assert taken.accepted == 500

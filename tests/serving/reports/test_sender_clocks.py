@@ -1,4 +1,4 @@
-"""Senders' clocks are wrong by any amount: what a customer refused stays refused, wherever it is looked up."""
+"""Senders' clocks may be wrong by any amount: a refusal stays a refusal wherever it is read."""
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
@@ -60,7 +60,7 @@ GRANTS: Mapping[str, tuple[str, dict[str, str]]] = {
 
 @dataclass(frozen=True)
 class Word:
-    """One word: the topic it is about, whether it refuses, how long it was under way, how wrong the clock is."""
+    """One answer: its topic, whether it refuses, its delay, and the error of the sender's clock."""
 
     topic: str
     is_refusal: bool
@@ -75,7 +75,7 @@ class Word:
 
 @dataclass
 class Reporter:
-    """Sends reports about customers that nobody knows yet, at moments of its choice."""
+    """Sends reports about new customers at chosen moments."""
 
     state: LiveStore
     in_force: Any
@@ -105,7 +105,7 @@ class Reporter:
         return self.runner.run(self.state.read(Lookup(customer_id=customer, touchpoint_id="t")))
 
     def logged(self, customer: str, table: str) -> list[dict[str, Any]]:
-        """Rows of a customer that wait for the drain."""
+        """Rows of a customer waiting for the drain."""
         stream: Any = redis.Redis.from_url(self.state._url).xrange(stream_key(shard_of(customer)))
         fields = [entry for _, entry in stream if entry[b"table"] == table.encode()]
         rows = [parse_row(table, entry[b"row"])[1] for entry in fields]
@@ -117,7 +117,7 @@ class Reporter:
 
 @pytest.fixture(autouse=True)
 def _nobody_reported_yet(redis_url: str) -> None:
-    """Every test begins on an empty Redis; what they share is the link to it."""
+    """Every test starts with an empty Redis; only the connection is shared."""
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +133,7 @@ def reporter(
 
 
 def standing(customer: Customer, known: Known, now: datetime) -> dict[str, bool]:
-    """What is refused, as a decision sees it."""
+    """The refusals that a decision sees."""
     customer = decode_profile(encode_profile(customer))
     settled = with_unsubscriptions(customer, known.unsubscribed_at, known.live.consents)
     live = live_after(settled, known)
@@ -178,12 +178,12 @@ words = st.lists(
 
 @settings(max_examples=150, deadline=None)
 @given(words=words, gaps=st.lists(st.sampled_from((0, 1, 45, 5_000)), min_size=9, max_size=9), data=st.data())
-@example(  # the reported case: a yes from a fast clock, then a no that is right
+@example(  # the reported bug: a consent from a fast clock, then a refusal with the right time
     words=[Word("email", is_refusal=False, skew=timedelta(minutes=4)), Word("email", is_refusal=True)],
     gaps=[1] * 9,
     data=None,
 ).via("an issue")
-def test_no_clock_makes_a_refusal_ineffective_in_any_order_wherever_it_is_looked_up(
+def test_no_clock_error_makes_a_refusal_ineffective_in_any_order(
     reporter: Reporter, words: list[Word], gaps: list[int], data: st.DataObject | None
 ) -> None:
     customer, taken = reporter.customer(), list[tuple[Word, datetime]]()
@@ -191,7 +191,7 @@ def test_no_clock_makes_a_refusal_ineffective_in_any_order_wherever_it_is_looked
     for word, gap in zip(words, gaps, strict=False):
         reporter.now += timedelta(seconds=gap)
         report = reporter.events(customer, word.item(reporter.now))
-        assert not (report.rejected and word.is_refusal), "a refusal is never turned away"
+        assert not (report.rejected and word.is_refusal), "a refusal is never rejected"
         if not report.rejected:
             taken.append((word, reporter.now))
 
@@ -219,7 +219,7 @@ def test_no_clock_makes_a_refusal_ineffective_in_any_order_wherever_it_is_looked
 
 @pytest.mark.parametrize("topic", sorted(REFUSALS))
 @pytest.mark.parametrize("days", [-40_000, -3_000, -1, 1, 3_000, 25_000])
-def test_a_refusal_of_any_date_counts_from_its_arrival_and_a_yes_after_it_lifts_it(
+def test_a_refusal_with_any_date_counts_from_its_arrival_until_a_later_consent(
     reporter: Reporter, topic: str, days: int
 ) -> None:
     reporter.now, customer = START, reporter.customer()
@@ -232,7 +232,7 @@ def test_a_refusal_of_any_date_counts_from_its_arrival_and_a_yes_after_it_lifts_
     assert not standing(profile(reporter, customer, []), reporter.live(customer), reporter.now)[topic]
 
 
-def test_a_yes_from_a_clock_that_runs_ahead_is_refused_with_words_and_one_nearly_right_counts(
+def test_a_consent_from_a_fast_clock_is_refused_with_a_reason_and_a_nearly_right_one_counts(
     reporter: Reporter,
 ) -> None:
     reporter.now, customer = START, reporter.customer()
@@ -247,9 +247,7 @@ def test_a_yes_from_a_clock_that_runs_ahead_is_refused_with_words_and_one_nearly
 
 
 @pytest.mark.parametrize("skew", [timedelta(days=-9), timedelta(0), timedelta(days=900)])
-def test_who_leaves_a_channel_has_left_it_whatever_the_clock_and_comes_back_by_a_later_yes(
-    reporter: Reporter, skew: timedelta
-) -> None:
+def test_an_unsubscription_counts_with_any_clock_until_a_later_consent(reporter: Reporter, skew: timedelta) -> None:
     reporter.now, customer = START, reporter.customer()
     decision_id = reporter.decision(customer)
     reporter.events(customer, Word("email", is_refusal=False).item(START))
@@ -272,8 +270,8 @@ def test_who_leaves_a_channel_has_left_it_whatever_the_clock_and_comes_back_by_a
 
 
 @pytest.mark.parametrize("topic", ["profiling", "minor"])
-def test_a_refusal_that_an_import_brings_outlives_an_older_live_yes(reporter: Reporter, topic: str) -> None:
-    """Redis never hears of what is imported, so the profile must say how new its refusal is."""
+def test_an_imported_refusal_overrides_an_older_live_consent(reporter: Reporter, topic: str) -> None:
+    """Imports do not reach Redis, so the profile must carry the time of its refusal."""
     reporter.now, customer = START, reporter.customer()
     reporter.events(customer, Word(topic, is_refusal=False).item(START))
     kind, properties = REFUSALS[topic]
@@ -298,7 +296,7 @@ told_words = st.lists(
 
 @settings(max_examples=80, deadline=None)
 @given(told=told_words, data=st.data())
-def test_what_the_customer_told_us_is_the_same_live_in_profiles_and_in_features(
+def test_told_attributes_are_the_same_in_live_state_profiles_and_features(
     reporter: Reporter, told: list[tuple[int, timedelta, timedelta]], data: st.DataObject
 ) -> None:
     customer = reporter.customer()
@@ -322,8 +320,8 @@ def feature_age(reporter: Reporter, customer: str, rows: Sequence[Mapping[str, A
     return both.sort("known_us")["attribute_age"][-1]
 
 
-def test_an_answer_in_a_customer_s_row_is_never_newer_than_the_row(reporter: Reporter) -> None:
-    """A yes that another system dates years ahead must not come into force after a withdrawal."""
+def test_a_consent_in_a_customer_row_is_never_newer_than_the_row(reporter: Reporter) -> None:
+    """A consent that another system dates years ahead must not take effect after a withdrawal."""
     ahead = orjson.dumps([{**EMAIL, "granted": True, "recorded_at": "2031-01-01T00:00:00Z"}]).decode()
     row = frame_of(CUSTOMERS, [{**ROW, "customer_id": "C", "consents": ahead}])
     withdrawn = {**dict.fromkeys(EVENTS.schema), "event_id": "w", "customer_id": "C", "type": "consent_withdrawn"}

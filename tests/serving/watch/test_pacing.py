@@ -1,4 +1,4 @@
-"""Prices in Redis: set every second by one process, kept over restarts, and seen by decisions."""
+"""Prices in Redis: set every second by one process, kept across restarts, and used by decisions."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -61,12 +61,12 @@ def price(client: redis.Redis, name: str) -> float:
     return float(client.hget(PRICES_KEY, name) or 0)
 
 
-async def test_a_rush_raises_the_price_and_a_lull_brings_it_down(
+async def test_a_burst_raises_the_price_and_a_lull_lowers_it(
     pacer: Any, clock: Any, live_redis: redis.Redis, shop_catalogue: Catalogue
 ) -> None:
     prices = []
     async with pacer(with_rules(shop_catalogue, MAILS)) as one:
-        use(live_redis, MAILS, clock.now, 40)  # of 100, 13 hours into the day of Berlin
+        use(live_redis, MAILS, clock.now, 40)  # of 100, 13 hours into the day in Berlin
         prices.append((await one.look())["mails"])
         clock.now += timedelta(minutes=5)
         use(live_redis, MAILS, clock.now, 75)
@@ -78,17 +78,17 @@ async def test_a_rush_raises_the_price_and_a_lull_brings_it_down(
     assert price(live_redis, "mails") == prices[2]
 
 
-async def test_demand_by_hour_moves_the_path(
+async def test_the_path_follows_demand_by_hour(
     pacer: Any, clock: Any, live_redis: redis.Redis, shop_catalogue: Catalogue
 ) -> None:
-    """Forty by noon is on the way where demand is even, and a rush where all of it comes in the evening."""
+    """Forty by noon is on the path with even demand, and a burst if all demand comes in the evening."""
     live_redis.hset(DEMAND_KEY, mapping={str(hour): 10 if hour % 24 >= 18 else 0.1 for hour in range(168)})
     async with pacer(with_rules(shop_catalogue, MAILS)) as one:
         use(live_redis, MAILS, clock.now, 40)
         assert (await one.look())["mails"] > 0
 
 
-async def test_one_process_sets_prices_and_another_goes_on_where_it_died(
+async def test_one_process_sets_prices_and_another_takes_over_when_it_dies(
     pacer: Any, clock: Any, live_redis: redis.Redis, shop_catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pacing, "LEADS_FOR_MS", 150)
@@ -99,11 +99,11 @@ async def test_one_process_sets_prices_and_another_goes_on_where_it_died(
         assert await second.look() is None
         assert (await first.look())["mails"] == before > 0  # nothing happened in between
         await asyncio.sleep(0.3)
-        assert (await second.look())["mails"] == before  # the lock ran out, the price did not
+        assert (await second.look())["mails"] == before  # the lock has expired, the price has not
         assert await first.look() is None
 
 
-async def test_who_lost_the_lock_in_the_middle_of_a_look_writes_nothing(
+async def test_a_process_that_loses_the_lock_while_pacing_writes_nothing(
     pacer: Any, clock: Any, live_redis: redis.Redis, shop_catalogue: Catalogue
 ) -> None:
     async with pacer(with_rules(shop_catalogue, MAILS)) as one:
@@ -116,7 +116,7 @@ async def test_who_lost_the_lock_in_the_middle_of_a_look_writes_nothing(
     assert not live_redis.exists(PRICES_KEY)
 
 
-async def test_the_next_day_begins_with_the_price_of_the_last(
+async def test_the_next_day_begins_with_the_price_of_the_day_before(
     pacer: Any, clock: Any, live_redis: redis.Redis, shop_catalogue: Catalogue
 ) -> None:
     async with pacer(with_rules(shop_catalogue, MAILS)) as one:
@@ -135,7 +135,7 @@ async def test_a_limit_without_an_end_has_no_price(
         assert await one.look() == {"mails": 0}
 
 
-async def test_a_limit_that_ends_is_paced_from_the_first_look_on(
+async def test_a_limit_with_an_end_is_paced_from_first_sight(
     pacer: Any, clock: Any, live_redis: redis.Redis, shop_catalogue: Catalogue
 ) -> None:
     seats = replace(MAILS, period=Period.TOTAL, ends_at=NOON + timedelta(days=10))
@@ -146,7 +146,7 @@ async def test_a_limit_that_ends_is_paced_from_the_first_look_on(
         assert (await one.look())["mails"] > 0
 
 
-async def test_a_limit_that_counts_each_offer_alone_has_a_price_for_each(
+async def test_a_limit_that_counts_each_offer_separately_has_a_price_for_each(
     pacer: Any, clock: Any, live_redis: redis.Redis, shop_catalogue: Catalogue
 ) -> None:
     each = Limit(limit_id="each", scope=LimitScope.OFFER, amount=100, period=Period.DAY)
@@ -180,10 +180,10 @@ async def test_a_budget_is_priced_per_minor_unit(
         use(live_redis, budget, clock.now, 90)
         per_unit = (await one.look())["budget"]
 
-    assert 0 < per_unit < scale_minor(costly)  # ten of them are a message
+    assert 0 < per_unit < scale_minor(costly)  # ten of them make one message
 
 
-async def test_a_department_below_its_minimum_is_paid_for(
+async def test_a_department_below_its_minimum_gets_a_negative_price(
     pacer: Any, clock: Any, live_redis: redis.Redis, shop_catalogue: Catalogue
 ) -> None:
     async with pacer(with_rules(shop_catalogue, shares=(SHARE,))) as one:
@@ -195,7 +195,7 @@ async def test_a_department_below_its_minimum_is_paid_for(
     assert prices["service-share"] < 0
 
 
-async def test_what_is_no_longer_shared_has_no_price_any_more(
+async def test_a_removed_limit_has_no_price(
     pacer: Any, clock: Any, live_redis: redis.Redis, shop_catalogue: Catalogue
 ) -> None:
     async with pacer(with_rules(shop_catalogue, MAILS, replace(MAILS, limit_id="old"))) as one:
@@ -210,7 +210,7 @@ async def test_what_is_no_longer_shared_has_no_price_any_more(
     assert live_redis.hkeys(PRICES_KEY) == live_redis.hkeys(PACES_KEY) == [b"mails"]
 
 
-def test_a_channel_behind_its_cut_off_counts_to_its_next_run(shop_catalogue: Catalogue) -> None:
+def test_after_the_cut_off_a_channel_counts_towards_its_next_run(shop_catalogue: Catalogue) -> None:
     email = replace(shop_catalogue.channels["email"], cut_off_minute=11 * 60, zone="UTC")
     late = replace(shop_catalogue, channels={**shop_catalogue.channels, "email": email}, limits=(MAILS,))
 
@@ -219,7 +219,7 @@ def test_a_channel_behind_its_cut_off_counts_to_its_next_run(shop_catalogue: Cat
     assert line.counter == counter_name(MAILS, NOON + timedelta(days=1))
 
 
-async def test_it_goes_on_when_redis_was_away(
+async def test_pacing_resumes_after_a_redis_outage(
     redis_url: str, live_redis: redis.Redis, clock: Any, shop_catalogue: Catalogue
 ) -> None:
     clock.now = NOON
@@ -238,7 +238,7 @@ async def test_it_goes_on_when_redis_was_away(
     assert price(live_redis, "mails") > 0
 
 
-def test_decisions_pay_the_price_and_the_server_shows_it(
+def test_decisions_include_the_price_and_the_server_shows_it(
     serve: Callable[..., TestClient], customer: str, live_redis: redis.Redis, clock: Any
 ) -> None:
     client = serve("limits: {mails: {scope: channel, of: email, amount: 10, per: day}}")

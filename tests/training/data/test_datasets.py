@@ -44,7 +44,7 @@ def dataset(shop, shop_catalogue: Catalogue) -> Dataset:
     return dataset_of(history_of(shop), shop_catalogue)
 
 
-def test_every_decision_stands_beside_its_features_and_its_worth(dataset: Dataset, shop, shop_catalogue: Catalogue):
+def test_every_decision_has_its_features_and_its_value(dataset: Dataset, shop, shop_catalogue: Catalogue):
     assert dataset.size == shop.decisions.height
     assert dataset.features.shape == (dataset.size, len(dataset.feature_names))
     row = 700
@@ -57,7 +57,7 @@ def test_every_decision_stands_beside_its_features_and_its_worth(dataset: Datase
     assert dataset.features[row, dataset.feature_names.index("purchase_count_365d")] == earlier.height
 
 
-def test_actions_are_silence_and_the_messages_that_were_sent(dataset: Dataset, shop):
+def test_actions_are_silence_and_the_sent_messages(dataset: Dataset, shop):
     assert dataset.keys[0] == "silence"
     assert set(dataset.keys[1:]) == {
         f"{offer}/email/plain" for offer in ("double-stamps", "free-coffee", "ten-percent", "opening-hours")
@@ -67,12 +67,12 @@ def test_actions_are_silence_and_the_messages_that_were_sent(dataset: Dataset, s
         assert (logged[decision_id] or "silence") == dataset.keys[action].split("/")[0]
 
 
-def test_the_context_is_the_one_that_deciding_sees(dataset: Dataset):
+def test_the_context_equals_the_one_used_to_decide(dataset: Dataset):
     at = dataset.decisions["decided_at"][3]
     np.testing.assert_allclose(dataset.contexts[3], context_vector(at, 7.0))
 
 
-def test_the_window_is_the_decisions_own_or_the_catalogues(shop_catalogue: Catalogue):
+def test_the_window_comes_from_the_decision_or_the_catalogue(shop_catalogue: Catalogue):
     at = datetime(2026, 5, 4, 13, 45, tzinfo=UTC)
     decisions = pl.DataFrame(
         [
@@ -86,7 +86,7 @@ def test_the_window_is_the_decisions_own_or_the_catalogues(shop_catalogue: Catal
     np.testing.assert_allclose(contexts_of(found)[0], context_vector(at, 7.0))
 
 
-def test_what_cannot_be_learned_from_yet_is_left_out_and_counted(shop, shop_catalogue: Catalogue):
+def test_decisions_without_a_complete_window_are_left_out_and_counted(shop, shop_catalogue: Catalogue):
     strange = shop.decisions.with_columns(
         offer_id=pl.when(pl.col("offer_id") == "free-coffee").then(pl.lit("gone")).otherwise("offer_id")
     )
@@ -127,7 +127,7 @@ def test_people_who_opted_out_of_profiling_are_in_no_training_set(shop, shop_cat
     assert dataset.left_out[OPTED_OUT] == out > 0
 
 
-def test_a_decision_without_a_creative_counts_for_the_first_that_fits(shop_catalogue: Catalogue):
+def test_a_decision_without_a_creative_counts_for_the_first_matching_one(shop_catalogue: Catalogue):
     rows = [
         ("free-coffee", None, None),
         ("free-coffee", "push", None),
@@ -143,7 +143,7 @@ def test_a_decision_without_a_creative_counts_for_the_first_that_fits(shop_catal
     ]
 
 
-def test_the_digest_is_of_the_content(dataset: Dataset, shop, shop_catalogue: Catalogue):
+def test_the_digest_depends_on_the_content(dataset: Dataset, shop, shop_catalogue: Catalogue):
     shuffled = history_of(shop, decisions=shop.decisions.sample(fraction=1.0, shuffle=True, seed=1))
     assert dataset_of(shuffled, shop_catalogue).digest == dataset.digest
     changed = dataset.values.copy()
@@ -170,14 +170,14 @@ def test_a_catalogue_that_does_not_say_what_to_learn_is_refused(shop_catalogue: 
         learning_of(replace(shop_catalogue, **change))  # pyright: ignore[reportArgumentType]
 
 
-def test_taking_rows_takes_them_everywhere(dataset: Dataset):
+def test_taking_rows_applies_to_every_column(dataset: Dataset):
     rows = dataset.actions == 0
     taken = dataset.take(rows)
     assert taken.size == rows.sum() == taken.decisions.height == len(taken.features) == len(taken.contexts)
     assert (taken.actions == 0).all()
 
 
-def test_one_missing_probability_costs_one_decision(shop, shop_catalogue: Catalogue):
+def test_a_missing_probability_drops_only_that_decision(shop, shop_catalogue: Catalogue):
     is_first = pl.int_range(pl.len()) == 0
     unsaid = shop.decisions.with_columns(
         action_probability=pl.when(is_first).then(None).otherwise(pl.col("action_probability"))
@@ -189,7 +189,7 @@ def test_one_missing_probability_costs_one_decision(shop, shop_catalogue: Catalo
     assert window.decisions.height == learnable(history_of(shop), shop_catalogue, as_of=AFTER).decisions.height - 1
 
 
-def test_where_many_probabilities_are_missing_the_log_does_not_say_them(shop, shop_catalogue: Catalogue):
+def test_if_many_probabilities_are_missing_the_log_counts_as_without_them(shop, shop_catalogue: Catalogue):
     is_tenth = pl.int_range(pl.len()) % 10 == 0
     unsaid = shop.decisions.with_columns(
         action_probability=pl.when(is_tenth).then(None).otherwise(pl.col("action_probability"))
@@ -199,7 +199,7 @@ def test_where_many_probabilities_are_missing_the_log_does_not_say_them(shop, sh
     assert window.decisions["action_probability"].null_count() > 0
 
 
-def test_a_log_in_which_nothing_has_a_value_is_refused_with_what_to_check(shop, shop_catalogue: Catalogue):
+def test_a_log_without_any_value_is_refused_with_what_to_check(shop, shop_catalogue: Catalogue):
     strangers = shop.events.with_columns(customer_id=pl.col("customer_id") + ".0")
     history = history_of(shop, events=strangers)
     window = learnable(history, shop_catalogue, as_of=AFTER)

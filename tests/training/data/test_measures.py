@@ -1,4 +1,4 @@
-"""Measures over windows, against a slow and obvious computation."""
+"""Measures over windows, compared with a slow and simple computation."""
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -88,7 +88,7 @@ def values_of(tables: Tables, windows: pl.DataFrame, measure: Measure, *, cap: b
     return dict(decision_values(tables, windows, measure, cap=cap).iter_rows())
 
 
-def test_money_adds_and_subtracts_inside_a_window_that_holds_its_start_and_not_its_end():
+def test_money_adds_and_subtracts_in_a_window_that_includes_its_start_and_excludes_its_end():
     events = make_events(
         [("A", "purchase", 9, 1), ("A", "purchase", 10, 20), ("A", "refund", 15, 5), ("A", "purchase", 20, 300)]
     )
@@ -96,7 +96,7 @@ def test_money_adds_and_subtracts_inside_a_window_that_holds_its_start_and_not_i
     assert values_of(tables, make_windows([("D", "A", 10, 20)]), NET) == {"D": 15.0}
 
 
-def test_the_cap_cuts_each_transaction_and_only_when_asked():
+def test_the_cap_cuts_each_transaction_only_if_set():
     events = make_events([("A", "purchase", 1, 150), ("A", "purchase", 2, 250), ("A", "refund", 3, 130)])
     tables = Tables(events=events, outcomes=make_outcomes([]))
     windows = make_windows([("D", "A", 0, 9)])
@@ -104,14 +104,14 @@ def test_the_cap_cuts_each_transaction_and_only_when_asked():
     assert values_of(tables, windows, NET, cap=False) == {"D": 270.0}
 
 
-def test_an_event_without_an_amount_is_worth_nothing_and_other_customers_do_not_count():
+def test_an_event_without_an_amount_counts_0_and_other_customers_do_not_count():
     tables = Tables(
         events=make_events([("A", "purchase", 1, None), ("B", "purchase", 1, 70)]), outcomes=make_outcomes([])
     )
     assert values_of(tables, make_windows([("D", "A", 0, 9), ("E", "C", 0, 9)]), NET) == {"D": 0.0, "E": 0.0}
 
 
-def test_a_rate_is_one_where_an_outcome_of_the_decision_or_an_event_of_the_customer_fell_into_the_window():
+def test_a_rate_is_1_if_an_outcome_or_event_fell_into_the_window():
     tables = Tables(
         events=make_events([("B", "review", 5, None), ("C", "purchase", 5, 10)]),
         outcomes=make_outcomes(
@@ -122,7 +122,7 @@ def test_a_rate_is_one_where_an_outcome_of_the_decision_or_an_event_of_the_custo
     assert values_of(tables, windows, ENGAGED) == {"D1": 1.0, "D2": 0.0, "D3": 1.0, "D4": 0.0}
 
 
-def test_money_counts_what_recommendations_are_worth_whichever_decision_brought_them():
+def test_money_includes_the_worth_of_recommendations_whichever_decision_led_to_them():
     rows = [("referred", 3), ("reviewed", 4), ("clicked", 4), ("referred", 9)]
     advocacy = replace(
         NET, outcomes=frozenset({"referred", "reviewed"}), outcome_worth_minor={"referred": 40.0, "reviewed": 5.0}
@@ -179,7 +179,7 @@ def identified(visitor: str, customer: str, hour: int, name: str = "I") -> pl.Da
     return pl.DataFrame([row], schema=EVENTS.schema)
 
 
-def test_a_visitor_s_decision_has_what_the_customer_did_whom_they_turned_out_to_be():
+def test_a_visitors_decision_gets_the_outcomes_of_the_identified_customer():
     events = make_events([("K", "purchase", 5, 40), ("K", "purchase", 50, 9), ("V", "purchase", 1, 7)])
     tables = Tables(events=pl.concat([events, identified("V", "K", 3)]), outcomes=make_outcomes([]))
     windows = make_windows([("of-visitor", "V", 0, 24), ("of-customer", "K", 0, 24)])
@@ -196,7 +196,7 @@ def test_a_visitor_s_decision_has_what_the_customer_did_whom_they_turned_out_to_
 
 @settings(max_examples=40, deadline=None)
 @given(order=st.permutations([("A", "B", 1), ("B", "K", 2), ("C", "K", 3), ("A", "other", 9)]))
-def test_whose_a_visitor_was_hangs_on_what_we_heard_first_and_not_on_the_order_of_rows(
+def test_a_visitors_identity_depends_on_what_arrived_first_and_not_on_the_order_of_rows(
     order: list[tuple[str, str, int]],
 ):
     told = pl.concat([identified(*one) for one in order])

@@ -1,4 +1,4 @@
-"""Arms compared: exact numbers, honest intervals, refusals."""
+"""Comparisons of arms: exact numbers, correct intervals, refusals."""
 
 import gc
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ def effect_of(metric: Metric, arm: str = "treated"):
     return found.effect
 
 
-def test_a_difference_is_that_of_welch_computed_directly():
+def test_a_difference_equals_welchs_test_computed_directly():
     rng = np.random.default_rng(1)
     control, treated = rng.gamma(2, 3, 400), rng.gamma(2, 3.6, 250)
     effect = effect_of(compare({"control": control, "treated": treated}))
@@ -79,8 +79,8 @@ def test_every_number_is_finite_or_the_comparison_is_refused(control: list[float
         assert 0 <= effect.p_value <= effect.adjusted_p_value <= 1
 
 
-def test_identical_arms_differ_by_nothing_about_one_time_in_twenty():
-    """Known truth: with no effect, 5 % of readouts are conclusive (800 trials: 2.9 % to 7.1 % is 2.7 errors)."""
+def test_identical_arms_are_called_different_about_one_time_in_twenty():
+    """Known truth: without effect, 5 % of readouts are conclusive (800 trials: ±2.1 % is 2.7 standard errors)."""
     rng = np.random.default_rng(4)
     found = [
         compare({"control": rng.gamma(1.5, 4, 120), "treated": rng.gamma(1.5, 4, 120)}).comparisons[0].is_conclusive
@@ -89,8 +89,8 @@ def test_identical_arms_differ_by_nothing_about_one_time_in_twenty():
     assert 0.029 < np.mean(found) < 0.071
 
 
-def test_a_planted_lift_is_inside_the_interval_nineteen_times_in_twenty():
-    """Known truth: 0.6 more per customer; intervals cover it in 95 % of 500 trials (92.2 % to 97.8 % is 2.9 errors)."""
+def test_the_interval_covers_a_planted_lift_nineteen_times_in_twenty():
+    """Known truth: 0.6 more per customer; intervals cover it in 95 % of 500 trials (±2.8 % is 2.9 standard errors)."""
     rng = np.random.default_rng(5)
     effects = [
         effect_of(compare({"control": rng.gamma(2, 3, 300), "treated": rng.gamma(2, 3, 200) + 0.6})) for _ in range(500)
@@ -101,15 +101,15 @@ def test_a_planted_lift_is_inside_the_interval_nineteen_times_in_twenty():
 
 @pytest.fixture
 def few_objects() -> Iterator[None]:
-    """Takes what is alive out of garbage collection, which statsmodels' Holm runs in each call."""
+    """Exempts live objects from garbage collection, which statsmodels' Holm runs in each call."""
     gc.freeze()
     yield
     gc.unfreeze()
 
 
 @pytest.mark.usefixtures("few_objects")
-def test_several_arms_without_effect_are_seldom_called_different():
-    """Known truth: with four arms against one control, Holm keeps any false call near 5 % (300 trials, under 8.8 %)."""
+def test_several_arms_without_effect_are_rarely_called_different():
+    """Known truth: with four arms against one control, Holm keeps false alarms near 5 % (300 trials, under 8.8 %)."""
     rng = np.random.default_rng(6)
     calls = []
     for _ in range(300):
@@ -144,7 +144,7 @@ def test_holm_adjusts_by_rank():
         (np.full(200, np.nan), ReadoutUnit.NUMBER, RefusalCode.ARM_TOO_SMALL),
     ],
 )
-def test_a_comparison_that_would_mean_nothing_is_refused(treated: np.ndarray, unit: ReadoutUnit, code: RefusalCode):
+def test_a_meaningless_comparison_is_refused(treated: np.ndarray, unit: ReadoutUnit, code: RefusalCode):
     control = np.array([0.0, 1.0] * 100)
     for arms in ({"control": control, "treated": treated}, {"control": treated, "treated": control}):
         comparison = compare(arms, unit).comparisons[0]
@@ -162,7 +162,7 @@ def test_missing_values_are_left_out_and_counted():
     assert "3 customers without a value" in metric.notes[0]
 
 
-def test_one_customer_that_makes_the_variance_is_noted():
+def test_one_customer_that_dominates_the_variance_is_noted():
     quiet = np.random.default_rng(8).gamma(1, 50, 1000)
     assert compare({"control": quiet, "treated": quiet}).notes == ()
     loud = np.append(quiet, 50_000.0)

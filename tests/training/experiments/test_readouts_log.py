@@ -1,4 +1,4 @@
-"""Readouts of experiments and of the holdout from a log: who counts, from when, for what, and when to say nothing."""
+"""Readouts of experiments and the holdout from a log: who counts, from when, for which measure, and refusals."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -81,7 +81,7 @@ def make_trial(
     age_days: float = 20,
     arm_of: Callable[[str], str] | None = None,
 ) -> Log:
-    """An experiment whose truth is known: the engine's arm spends `lift_minor` more and loses a share of deliveries."""
+    """An experiment with a known truth: the engine's arm spends `lift_minor` more and loses a share of deliveries."""
     rng = np.random.default_rng(seed)
     experiment = catalogue.experiments[0]
     decisions, events, outcomes = [], [], []
@@ -115,7 +115,7 @@ def code_of(readout: Readout) -> RefusalCode:
     return readout.refusal.code
 
 
-def test_a_planted_lift_in_money_is_recovered_and_said_in_a_sentence(shop_catalogue: Catalogue):
+def test_a_planted_lift_in_money_is_recovered_and_stated_in_a_sentence(shop_catalogue: Catalogue):
     """Known truth: 2.00 EUR more per customer; purchases before and after the window do not count."""
     readout = read(make_trial(shop_catalogue, 1500, lift_minor=200), shop_catalogue)
     effect = readout.metrics[0].comparisons[0].effect
@@ -132,8 +132,8 @@ def test_a_planted_lift_in_money_is_recovered_and_said_in_a_sentence(shop_catalo
     assert clicks.lower < 0.1 < clicks.upper
 
 
-def test_arms_that_do_the_same_are_not_called_different(shop_catalogue: Catalogue):
-    """Known truth: of 60 experiments without a lift, few are conclusive (more than 9 has a chance below 0.1 %)."""
+def test_arms_with_the_same_effect_are_not_called_different(shop_catalogue: Catalogue):
+    """Known truth: of 60 experiments without a lift, few are conclusive (more than 9 has a probability below 0.1 %)."""
     calls = 0
     for seed in range(60):
         log = make_trial(shop_catalogue, 120, seed=seed)
@@ -194,7 +194,7 @@ def test_customers_whose_window_is_still_open_are_counted_and_not_compared(shop_
     assert readout.notes[0].startswith("Still running")
 
 
-def test_reading_as_of_an_earlier_moment_knows_nothing_later(shop_catalogue: Catalogue):
+def test_a_readout_as_of_an_earlier_moment_uses_nothing_later(shop_catalogue: Catalogue):
     readout = read(make_trial(shop_catalogue, 300), shop_catalogue, as_of=NOW - timedelta(days=15))
     assert code_of(readout) is RefusalCode.NO_COMPLETE_WINDOWS
     assert "no customer of arm 'random' has completed the 7 days" in readout.verdict
@@ -220,7 +220,7 @@ def test_capping_cuts_each_transaction_and_says_so(shop_catalogue: Catalogue):
     ]
 
 
-def test_a_split_that_is_off_blocks_the_readout(shop_catalogue: Catalogue):
+def test_a_sample_ratio_mismatch_blocks_the_readout(shop_catalogue: Catalogue):
     log = make_trial(shop_catalogue, 1000, arm_of=lambda name: "engine" if int(name.split("-")[2]) % 3 else "random")
     readout = read(log, shop_catalogue)
     assert code_of(readout) is RefusalCode.SAMPLE_RATIO
@@ -245,7 +245,7 @@ def test_a_silent_arm_has_no_deliveries_and_the_refusal_says_what_to_declare(sho
     assert "nobody in arm 'engine' was exposed" in readout.verdict
 
 
-def test_an_arm_that_nobody_declared_refuses_the_readout(shop_catalogue: Catalogue):
+def test_an_undeclared_arm_in_the_log_blocks_the_readout(shop_catalogue: Catalogue):
     log = make_trial(
         shop_catalogue, 200, arm_of=lambda name: ("engine", "random", "ghost")[int(name.split("-")[2]) % 3]
     )
@@ -265,7 +265,7 @@ def test_customers_in_two_arms_are_left_out_and_counted(shop_catalogue: Catalogu
     assert "1 customers were in more than one arm" in readout.checks[0].message
 
 
-def test_a_log_that_ends_before_the_windows_do_is_pointed_out(shop_catalogue: Catalogue):
+def test_a_log_that_ends_before_the_windows_is_reported(shop_catalogue: Catalogue):
     log = make_trial(shop_catalogue, 300)
     short = Log(
         decisions=log.decisions,
@@ -303,7 +303,7 @@ def make_holdout_log(count: int, lift_minor: int) -> Log:
 
 
 def test_the_holdout_is_read_from_each_decisions_own_row(shop_catalogue: Catalogue):
-    """Known truth: messages are worth 1.00 EUR per customer; imported decisions say nothing and are no part of it."""
+    """Known truth: messages are worth 1.00 EUR per customer; imported decisions have no assignment and are left out."""
     readout = read(make_holdout_log(4000, 100), shop_catalogue, "holdout")
     effect = readout.metrics[0].comparisons[0].effect
     assert effect is not None
@@ -317,7 +317,7 @@ def test_the_holdout_is_read_from_each_decisions_own_row(shop_catalogue: Catalog
     assert readout.verdict.startswith("messaged earns ")
 
 
-def test_only_what_is_declared_can_be_read(shop_catalogue: Catalogue):
+def test_only_declared_experiments_can_be_read(shop_catalogue: Catalogue):
     empty = make_log([], [], [])
     assert readable_names(shop_catalogue) == (NAME, "holdout")
     with pytest.raises(UnknownNameError, match="did you mean 'engine-vs-random'"):

@@ -1,4 +1,4 @@
-"""Readouts where the rule of an experiment changed, and where households are the units: each read as it was drawn."""
+"""Readouts of experiments whose assignment changed, and of experiments on households: each read as it was assigned."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -89,7 +89,7 @@ def experiment(share: float = 0.5, **other: object) -> Experiment:
 
 
 class Story:
-    """Catalogues that came into force one after the other, and what customers did under them."""
+    """Catalogues in force one after the other, and what customers did under each."""
 
     def __init__(self, base: Catalogue) -> None:
         self.base, self.log, self.ledger = replace(base, holdout=None, programme_holdouts=()), Log(), None
@@ -134,8 +134,8 @@ def customers(prefix: str, count: int) -> list[str]:
     return [f"{prefix}-{index}" for index in range(count)]
 
 
-def test_phases_are_not_mixed_where_shares_and_customers_changed_together(story: Story):
-    """Known truth: 2.00 more in both phases. Newcomers spend ten times as much, so a mixture would say far more."""
+def test_phases_are_not_mixed_if_shares_and_customers_changed_together(story: Story):
+    """Known truth: 2.00 more in both phases. New customers spend ten times as much, so mixing would show far more."""
     story.put_in_force(experiment(0.2), at=CHANGED - 60 * DAY)
     story.decide(customers("old", 900), CHANGED - 20 * DAY, spends=1_000, lift=200)
     story.put_in_force(experiment(0.7), at=CHANGED)
@@ -162,7 +162,7 @@ def test_phases_are_not_mixed_where_shares_and_customers_changed_together(story:
     assert readout.checks[-1].title == "One rule for everybody"
 
 
-def test_the_policy_that_decided_says_the_phase_where_clocks_of_servers_do_not(story: Story):
+def test_the_policy_version_gives_the_phase_if_server_clocks_are_wrong(story: Story):
     story.put_in_force(experiment(0.5), at=CHANGED - 60 * DAY, policy="first")
     story.decide(customers("old", 200), CHANGED - 20 * DAY, spends=1_000, lift=0, policy="first")
     before = story.catalogue
@@ -177,7 +177,7 @@ def test_the_policy_that_decided_says_the_phase_where_clocks_of_servers_do_not(s
     assert [sum(arm.assigned_count for arm in phase.arms) for phase in story.read().phases] == [200, 300]
 
 
-def test_a_new_salt_begins_a_phase_and_the_first_answer_stays(story: Story):
+def test_a_new_salt_begins_a_phase_and_the_first_result_stays(story: Story):
     story.put_in_force(experiment(0.5), at=CHANGED - 60 * DAY)
     story.decide(customers("old", 600), CHANGED - 20 * DAY, spends=1_000, lift=400)
     alone = story.read()
@@ -192,7 +192,7 @@ def test_a_new_salt_begins_a_phase_and_the_first_answer_stays(story: Story):
     assert readout.phases[1].verdict == "No answer yet: no customer was first decided about in this phase yet."
 
 
-def test_where_no_phase_has_an_answer_yet_the_one_that_somebody_is_in_is_shown(story: Story):
+def test_if_no_phase_has_a_result_yet_the_one_with_customers_is_shown(story: Story):
     story.put_in_force(experiment(0.5), at=NOW - 4 * DAY)
     story.decide(customers("old", 100), NOW - 3 * DAY, spends=1_000, lift=400)
     story.put_in_force(experiment(0.4), at=NOW - DAY)
@@ -203,7 +203,7 @@ def test_where_no_phase_has_an_answer_yet_the_one_that_somebody_is_in_is_shown(s
     assert "first decided about in this phase" in readout.phases[1].verdict
 
 
-def test_windows_that_reach_over_a_change_that_moved_somebody_are_not_compared(story: Story):
+def test_windows_that_span_a_change_of_assignment_are_not_compared(story: Story):
     story.put_in_force(experiment(0.5), at=CHANGED - 60 * DAY)
     story.decide(customers("old", 200), CHANGED - 20 * DAY, spends=1_000, lift=0)
     story.decide(customers("straddling", 100), CHANGED - 3 * DAY, spends=1_000, lift=0)
@@ -214,10 +214,10 @@ def test_windows_that_reach_over_a_change_that_moved_somebody_are_not_compared(s
     wider.put_in_force(experiment(0.5, traffic=0.5), at=CHANGED - 60 * DAY)
     wider.decide(customers("old", 300), CHANGED - 3 * DAY, spends=1_000, lift=0)
     wider.put_in_force(experiment(0.5, traffic=0.9), at=CHANGED)
-    assert sum(arm.complete_count for arm in wider.read().phases[0].arms) == 300  # nobody was moved
+    assert sum(arm.complete_count for arm in wider.read().phases[0].arms) == 300  # no customer was moved
 
 
-def test_an_experiment_that_was_taken_out_can_still_be_read(story: Story):
+def test_a_removed_experiment_can_still_be_read(story: Story):
     story.put_in_force(experiment(0.5), at=CHANGED - 60 * DAY)
     story.decide(customers("old", 400), CHANGED - 20 * DAY, spends=1_000, lift=400)
     before = story.read()
@@ -228,7 +228,7 @@ def test_an_experiment_that_was_taken_out_can_still_be_read(story: Story):
         story.read(name="mial")
 
 
-def test_an_experiment_that_changed_before_anybody_was_decided_about_reads_as_ever(story: Story):
+def test_a_change_before_the_first_decision_does_not_affect_the_readout(story: Story):
     story.put_in_force(experiment(0.5), at=CHANGED - 60 * DAY)
     story.put_in_force(experiment(0.3), at=CHANGED - 59 * DAY)
     story.decide(customers("old", 400), CHANGED - 20 * DAY, spends=1_000, lift=0)
@@ -237,8 +237,8 @@ def test_an_experiment_that_changed_before_anybody_was_decided_about_reads_as_ev
     assert story.read(as_of=CHANGED - 59 * DAY).phases == ()
 
 
-def test_a_holdout_that_grows_is_read_by_phase(story: Story):
-    """Known truth: messages are worth 1.00 EUR. Held out are 10 %, then 40 %."""
+def test_a_growing_holdout_is_read_by_phase(story: Story):
+    """Known truth: messages are worth 1.00 EUR. 10 % are held out, then 40 %."""
     for share, prefix, at in ((0.1, "old", CHANGED - 60 * DAY), (0.4, "new", CHANGED)):
         holdout = Holdout(share=share, salt="h")
         story.put_in_force(at=at, holdout=holdout)
@@ -258,7 +258,7 @@ HOUSES = 70
 
 
 def household_trial(base: Catalogue, seed: int, *, lift: float = 0.0, houses: int = HOUSES) -> Story:
-    """Members of a household spend alike, and are decided about several times; every tenth customer lives alone."""
+    """Members of a household spend the same and get several decisions; every tenth customer lives alone."""
     story, rng = Story(base), np.random.default_rng(seed)
     story.put_in_force(experiment(0.5, unit=AssignedUnit.HOUSEHOLD), at=CHANGED - 60 * DAY)
     [test] = story.catalogue.experiments
@@ -275,7 +275,7 @@ def household_trial(base: Catalogue, seed: int, *, lift: float = 0.0, houses: in
     return story
 
 
-def test_households_that_were_assigned_are_what_is_compared(shop_catalogue: Catalogue):
+def test_assigned_households_are_compared(shop_catalogue: Catalogue):
     readout = household_trial(shop_catalogue, 5, lift=1_000, houses=400).read()
     assert readout.unit == "household"
     assert sum(arm.assigned_count for arm in readout.arms) == 400
@@ -286,9 +286,11 @@ def test_households_that_were_assigned_are_what_is_compared(shop_catalogue: Cata
     assert readout.checks[0].title == "One arm per household"
 
 
-def test_false_alarms_stay_nominal_where_households_spend_alike_and_decisions_repeat(shop_catalogue: Catalogue):
-    """Known truth: no effect. Of 60 trials, more than 9 alarms have a chance of 0.1 % at 5 %; customers counted
-    one by one, as if they were independent, alarm far more often."""
+def test_false_alarms_stay_nominal_with_correlated_households_and_repeated_decisions(shop_catalogue: Catalogue):
+    """Known truth: no effect. At the 5 % level, more than 9 alarms in 60 trials have a probability of 0.1 %.
+
+    Customers counted as if they were independent raise far more.
+    """
     alarms = as_if_independent = 0
     for seed in range(60):
         story = household_trial(shop_catalogue, seed)
@@ -303,7 +305,7 @@ def test_false_alarms_stay_nominal_where_households_spend_alike_and_decisions_re
     assert as_if_independent > 9
 
 
-def test_the_household_that_was_known_at_the_decision_counts(story: Story):
+def test_the_household_known_at_the_decision_counts(story: Story):
     story.put_in_force(experiment(0.5, unit=AssignedUnit.HOUSEHOLD), at=CHANGED - 60 * DAY)
     for index in range(200):
         name = f"C-{index}"
@@ -331,7 +333,7 @@ def test_a_household_in_two_arms_is_left_out_and_counted(story: Story):
     assert "households" in readout.verdict
 
 
-def test_a_visitor_and_the_customer_they_turned_out_to_be_are_one_unit_in_the_arm_of_the_first_decision(story: Story):
+def test_a_visitor_and_the_identified_customer_are_one_unit_in_the_arm_of_the_first_decision(story: Story):
     story.put_in_force(experiment(0.5), at=CHANGED - 60 * DAY)
     for index in range(120):
         story.log.decide(f"V-{index}", NOW - 20 * DAY, "on" if index % 2 else "off")

@@ -1,4 +1,4 @@
-"""Tables in which a customer has several rows, and tables as people have them: noticed, and never counted twice."""
+"""Tables with several rows per customer are noticed and no customer is counted twice; tables as people have them."""
 
 import shlex
 from datetime import UTC, datetime
@@ -28,7 +28,7 @@ def read(path: Path, **design: object) -> Readout:
 
 
 def visits(seed: int = 1, users: int = 200, *, lift: float = 0.0) -> pl.DataFrame:
-    """Rows of visits: a user's visits are alike, and all of them are in the user's arm."""
+    """Rows of visits: a user's visits are correlated, and all are in the user's arm."""
     rng = np.random.default_rng(seed)
     rows = []
     for user in range(users):
@@ -46,21 +46,21 @@ def saved(folder: Path, frame: pl.DataFrame, name: str = "table.csv") -> Path:
 
 @pytest.mark.parametrize("column", ["userId", "customer_id", "kunde", "Household", "id", "client no", "e-mail-list"])
 @pytest.mark.parametrize("file", ["table.csv", "table.parquet"])
-def test_ids_that_repeat_are_asked_about_whatever_the_column_is_called(tmp_path: Path, column: str, file: str):
+def test_repeated_ids_are_questioned_whatever_the_column_is_called(tmp_path: Path, column: str, file: str):
     path = saved(tmp_path, visits().rename({"who": column}), file)
     with pytest.raises(InvalidInputError, match=f"rows of 200 different {column}; add --unit-column {column}"):
         read(path)
     assert read(path, unit_column=column).arms[0].assigned_count < 200
 
 
-def test_ids_that_repeat_across_arms_are_asked_about_where_they_are_named_like_ids(tmp_path: Path):
+def test_ids_repeated_across_arms_are_questioned_if_the_column_is_named_like_an_id(tmp_path: Path):
     frame = visits().with_columns(arm=pl.Series(np.random.default_rng(1).choice(["a", "b"], visits().height)))
     with pytest.raises(InvalidInputError, match="different customer"):
         read(saved(tmp_path, frame.rename({"who": "customer"})))
     assert read(saved(tmp_path, frame.rename({"who": "shop"}))).status is not Status.REFUSED
 
 
-def test_columns_that_repeat_by_their_nature_are_not_taken_for_ids(tmp_path: Path):
+def test_columns_that_naturally_repeat_are_not_mistaken_for_ids(tmp_path: Path):
     rng = np.random.default_rng(1)
     frame = pl.DataFrame(
         {
@@ -72,12 +72,12 @@ def test_columns_that_repeat_by_their_nature_are_not_taken_for_ids(tmp_path: Pat
     assert read(saved(tmp_path, frame)).notes == ("Every row counts as one customer.",)
 
 
-def test_rows_that_were_drawn_one_by_one_may_be_read_as_such(tmp_path: Path):
+def test_rows_randomised_individually_can_be_read_as_units(tmp_path: Path):
     path = saved(tmp_path, visits().rename({"who": "userId"}))
     assert read(path, is_row_a_unit=True, shares={"a": 1.0, "b": 1.0}).unit == "customer"
 
 
-def test_rows_of_a_unit_are_made_one_each_measure_in_its_way(tmp_path: Path):
+def test_rows_of_a_unit_are_aggregated_by_the_method_of_each_measure(tmp_path: Path):
     frame = pl.DataFrame(
         [
             {"who": "1.0", "arm": "a", "spend": 3.0, "bought": 0},
@@ -103,9 +103,11 @@ def test_rows_of_a_unit_are_made_one_each_measure_in_its_way(tmp_path: Path):
     assert mean.metrics[0].arms[0].mean == 3.5
 
 
-def test_false_alarms_stay_nominal_where_rows_of_a_customer_are_alike(tmp_path: Path):
-    """Known truth: no effect. Of 100 tables, more than 13 alarms have a chance of 0.1 % at 5 %; rows counted one by
-    one alarm far more often."""
+def test_false_alarms_stay_nominal_if_rows_of_a_customer_are_correlated(tmp_path: Path):
+    """Known truth: no effect. At the 5 % level, more than 13 alarms in 100 tables have a probability of 0.1 %.
+
+    Rows counted one by one raise far more.
+    """
     alarms = row_by_row = 0
     for seed in range(100):
         path = saved(tmp_path, visits(seed), "t.parquet")
@@ -144,7 +146,7 @@ def test_tables_are_read_as_people_have_them(tmp_path: Path, text: str, mean: fl
     assert readout.refusal.code is RefusalCode.ARM_TOO_SMALL
 
 
-def test_a_value_that_is_no_number_is_named_with_its_row(tmp_path: Path):
+def test_a_value_that_is_not_a_number_is_named_with_its_row(tmp_path: Path):
     (tmp_path / "t.csv").write_text("arm;spend\na;3\nb;much\nb;5\n")
     with pytest.raises(
         InvalidInputError, match=r"got 'much' in row 2 and 1 such values in all .*separated by semicolons"
@@ -152,13 +154,13 @@ def test_a_value_that_is_no_number_is_named_with_its_row(tmp_path: Path):
         read(tmp_path / "t.csv")
 
 
-def test_arms_that_are_written_in_two_ways_are_refused(tmp_path: Path):
+def test_arms_with_two_spellings_are_refused(tmp_path: Path):
     (tmp_path / "t.csv").write_text("arm,spend\nControl,3\ncontrol,5\nmail,4\n")
     with pytest.raises(InvalidInputError, match="must write each arm in one way, got 'Control' and 'control'"):
         read(tmp_path / "t.csv", control="control")
 
 
-def test_values_that_are_missing_in_one_arm_more_than_in_another_are_pointed_out(tmp_path: Path):
+def test_unequal_shares_of_missing_values_between_arms_are_reported(tmp_path: Path):
     rng = np.random.default_rng(1)
     frame = pl.DataFrame({"arm": ["a", "b"] * 300, "spend": rng.gamma(2, 10, 600)})
     gone = pl.when((pl.col("arm") == "a") & (pl.int_range(pl.len()) % 3 != 0)).then(None).otherwise("spend")
@@ -175,7 +177,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     return lambda line: CliRunner().invoke(app, [*shlex.split(line), "--home", str(tmp_path / "home")])
 
 
-def test_the_command_asks_for_the_unit_and_repeats_how_it_was_told(command, tmp_path: Path):
+def test_the_command_asks_for_the_unit_and_stores_the_options_given(command, tmp_path: Path):
     saved(tmp_path, visits().rename({"who": "userId"}), "t.csv")
     ask = "experiment read --table t.csv --arm-column arm --control a --metric spend"
     assert isinstance(command(ask).exception, InvalidInputError)

@@ -9,7 +9,7 @@ from training.experiments.sample_ratios import check_sample_ratio
 HALVES = {"a": 0.5, "b": 0.5}
 
 
-def test_cookie_cats_sits_between_warning_and_alarm():
+def test_the_cookie_cats_split_is_between_warning_and_alarm():
     """Golden: 44,700 against 45,489 players; chi-square 789^2 / 90,189 = 6.9024, p = 0.008608."""
     ratio = check_sample_ratio({"a": 44_700, "b": 45_489}, HALVES, "players")
     assert ratio.p_value == pytest.approx(0.008608, abs=1e-6)
@@ -29,7 +29,7 @@ def test_cookie_cats_sits_between_warning_and_alarm():
         ({"a": 0, "b": 0}, HALVES, Health.UNKNOWN),
     ],
 )
-def test_a_split_is_judged_against_its_declared_shares(
+def test_a_split_is_tested_against_its_declared_shares(
     counts: dict[str, int], shares: dict[str, float], status: Health
 ):
     ratio = check_sample_ratio(counts, shares, "customers")
@@ -37,7 +37,7 @@ def test_a_split_is_judged_against_its_declared_shares(
     assert (ratio.p_value is None) == (status is Health.UNKNOWN)
 
 
-def test_a_fair_split_seldom_alarms():
+def test_a_fair_split_rarely_raises_an_alarm():
     """Known truth: of 6,000 fair splits about 1 % warn or worse and about 0.1 % alarm."""
     draws = np.random.default_rng(1).binomial(2000, 0.5, 6_000)
     statuses = [check_sample_ratio({"a": int(n), "b": 2000 - int(n)}, HALVES, "c").status for n in draws]
@@ -45,7 +45,7 @@ def test_a_fair_split_seldom_alarms():
     assert np.mean([status is Health.ALARM for status in statuses]) < 0.003
 
 
-def test_a_split_that_loses_a_tenth_of_one_arm_alarms():
+def test_a_split_that_loses_a_tenth_of_one_arm_raises_an_alarm():
     draws = np.random.default_rng(2).binomial(4000, 0.9 / 1.9, 200)
     statuses = [check_sample_ratio({"a": int(n), "b": 4000 - int(n)}, HALVES, "c").status for n in draws]
     assert np.mean([status is Health.ALARM for status in statuses]) > 0.4

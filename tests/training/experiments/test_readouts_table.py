@@ -1,4 +1,4 @@
-"""Readouts of tables: real experiments against a direct computation, and every kind of bad file."""
+"""Readouts of tables: real experiments compared with a direct computation, and every kind of bad file."""
 
 import os
 from datetime import UTC, datetime
@@ -69,7 +69,7 @@ def test_differences_and_standard_errors_equal_a_direct_computation(
 
 
 @pytest.mark.data
-def test_cookie_cats_warns_of_its_split_and_of_its_outlier():
+def test_cookie_cats_gets_warnings_about_its_split_and_its_outlier():
     readout = read(
         public_data("cookie_cats"),
         arm_column="test_version",
@@ -85,8 +85,8 @@ def test_cookie_cats_warns_of_its_split_and_of_its_outlier():
 
 
 @pytest.mark.data
-def test_hillstrom_lifts_are_those_its_author_published():
-    """Golden: visits of the published whole are 18.3 %, 15.1 % and 10.6 %; the file holds 70 % of its rows."""
+def test_hillstrom_lifts_are_the_published_ones():
+    """Golden: visit rates of the full published data are 18.3 %, 15.1 % and 10.6 %; the file holds 70 % of its rows."""
     readout = read(public_data("hillstrom"), arm_column="segment", control="No E-Mail", metrics=("visit", "spend"))
     means = {arm.arm_id: arm.mean for arm in readout.metrics[0].arms}
     assert means == pytest.approx({"No E-Mail": 0.106, "Mens E-Mail": 0.183, "Womens E-Mail": 0.151}, abs=0.002)
@@ -109,7 +109,7 @@ def test_flags_and_zeros_with_ones_are_rates_and_other_numbers_are_not(tmp_path:
     assert [metric.unit for metric in readout.metrics] == [ReadoutUnit.RATE, ReadoutUnit.RATE, ReadoutUnit.NUMBER]
 
 
-def test_a_split_other_than_declared_blocks_the_readout_and_shares_unblock_it(tmp_path: Path):
+def test_a_sample_ratio_mismatch_blocks_the_readout_and_the_right_shares_unblock_it(tmp_path: Path):
     path = parquet(tmp_path, table().filter((pl.col("arm") == "a") | (pl.int_range(pl.len()) % 4 == 1)))
     blocked = read(path)
     assert blocked.status is Status.REFUSED
@@ -186,7 +186,7 @@ def test_arms_may_be_numbers_or_flags(tmp_path: Path):
         ({"shares": {"a": -1.0, "b": 2.0}}, InvalidInputError, "as a number above 0"),
     ],
 )
-def test_a_wrong_question_is_answered_with_what_is_right(
+def test_an_invalid_question_is_answered_with_valid_options(
     tmp_path: Path, change: dict[str, object], error: type[Exception], words: str
 ):
     frame = table(
@@ -196,7 +196,7 @@ def test_a_wrong_question_is_answered_with_what_is_right(
         read(parquet(tmp_path, frame), **change)
 
 
-def test_a_file_that_cannot_be_read_is_refused_in_our_words(tmp_path: Path):
+def test_an_unreadable_file_is_refused_with_our_own_message(tmp_path: Path):
     whole = parquet(tmp_path, table())
     files = {
         "gone.parquet": None,

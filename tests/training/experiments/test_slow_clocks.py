@@ -1,4 +1,4 @@
-"""What came of a decision counts, however slow the clock is that tells of it: readouts, KPIs and training sets."""
+"""Outcomes count however slow the sender's clock is: in readouts, KPIs and training sets."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -55,7 +55,7 @@ def trial(shop_catalogue, make_writer, care_ends_at) -> Trial:
 
 
 def told_by_slow_clocks(log, slow: timedelta, *, of: tuple[str, ...]):
-    """The same log, in which some kinds of outcomes were dated by clocks that are slow; arrivals stay as they were."""
+    """The same log with some outcome types dated by slow clocks; arrivals are unchanged."""
     told = pl.when(pl.col("type").is_in(of)).then(pl.col("occurred_at") - slow).otherwise("occurred_at")
     return replace(log, outcomes=log.outcomes.with_columns(recorded_at="occurred_at", occurred_at=told))
 
@@ -63,7 +63,7 @@ def told_by_slow_clocks(log, slow: timedelta, *, of: tuple[str, ...]):
 @pytest.mark.parametrize("slow", [timedelta(seconds=30), timedelta(minutes=5), timedelta(days=400)])
 @pytest.mark.parametrize("of", [("clicked",), ("clicked", "delivered"), ("delivered",)])
 @pytest.mark.parametrize("exposure", list(Exposure))
-def test_a_readout_whose_outcomes_have_slow_clocks_keeps_its_answer(
+def test_a_readout_with_outcomes_from_slow_clocks_keeps_its_result(
     trial: Trial, slow: timedelta, of: tuple[str, ...], exposure: Exposure
 ) -> None:
     right = trial.read(trial.log, exposure)
@@ -76,7 +76,7 @@ def test_a_readout_whose_outcomes_have_slow_clocks_keeps_its_answer(
     assert [arm.exposed_count for arm in slowed.arms] == [arm.exposed_count for arm in right.arms]
 
 
-def test_slow_clocks_in_one_arm_alone_do_not_turn_the_answer(trial: Trial) -> None:
+def test_slow_clocks_in_one_arm_do_not_change_the_result(trial: Trial) -> None:
     engine = trial.log.decisions.filter(pl.col("arms").str.contains('engine"}', literal=True))["decision_id"]
     slowed = told_by_slow_clocks(trial.log, timedelta(minutes=2), of=("clicked",))
     is_engine = pl.col("decision_id").is_in(engine.implode())
@@ -120,7 +120,7 @@ def test_kpis_and_training_sets_count_every_outcome_that_names_its_decision(
     assert told(slow) == told(right)
 
 
-def test_a_history_read_from_the_log_holds_no_moment_that_cannot_be(log_writer, care_ends_at, tmp_path) -> None:
+def test_a_history_read_from_the_log_has_no_impossible_moments(log_writer, care_ends_at, tmp_path) -> None:
     at = care_ends_at - timedelta(days=20)
     log_writer.message("C-1", at, "clicked", after=timedelta(days=-3))
     log_writer.event("C-1", "purchase", at + timedelta(days=900), recorded_at=at, amount_minor=100)

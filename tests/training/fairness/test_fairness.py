@@ -1,4 +1,4 @@
-"""Fairness: a planted bias is found, chance is not taken for one, and what is not known is never called fair."""
+"""Fairness: a planted bias is found, chance is not mistaken for one, and missing data is never called fair."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -41,7 +41,7 @@ def test_slow_answers_to_new_customers_are_found_and_named(compare, service_log)
     )
 
 
-def test_the_repair_of_slow_answers_is_priced_in_answers_money_and_what_others_lose(
+def test_the_repair_of_slow_answers_is_priced_in_answers_money_and_losses_of_others(
     compare, service_log, care_catalogue
 ):
     comparison = compare(service_log(old_hours=8.0, new_hours=30.0), ANSWERS).comparisons[0]
@@ -51,12 +51,12 @@ def test_the_repair_of_slow_answers_is_priced_in_answers_money_and_what_others_l
     assert more.cost_minor is None  # the shop has no recovery message
     assert moved.amount == pytest.approx((new.worse_by - 0.05) / (3 / 200 + 3 / 600))
     assert more.amount_lower < more.amount < more.amount_upper
-    loss = moved.amount / 200  # of 200 cases of the rest a month
+    loss = moved.amount / 200  # of the other group's 200 cases a month
     assert moved.side_effect == f"everybody else is answered in time {100 * loss:.1f} points less often"
     assert (new.value + moved.amount / (200 / 3)) == pytest.approx(new.rest - loss - 0.05)
 
 
-def test_where_everybody_is_answered_alike_no_gap_is_found_however_many_groups_are_looked_at(compare, service_log):
+def test_with_equal_answer_times_no_gap_is_found_however_many_groups_are_compared(compare, service_log):
     gaps = 0
     for seed in range(12):
         report = compare(service_log(count=500, seed=seed))
@@ -64,7 +64,7 @@ def test_where_everybody_is_answered_alike_no_gap_is_found_however_many_groups_a
     assert gaps <= 2
 
 
-def test_groups_that_surely_fare_alike_are_fair(compare, service_log):
+def test_groups_that_are_certainly_within_tolerance_are_fair(compare, service_log):
     log = service_log(old_hours=4.0, new_hours=4.0, count=1_600)
     comparison = compare(log, replace(ANSWERS, tolerance=0.1)).comparisons[0]
     assert comparison.verdict is FairnessVerdict.FAIR
@@ -73,7 +73,7 @@ def test_groups_that_surely_fare_alike_are_fair(compare, service_log):
     )
 
 
-def test_what_may_be_fair_and_may_be_a_gap_is_unknown(compare, service_log):
+def test_a_comparison_that_may_be_fair_or_a_gap_is_unknown(compare, service_log):
     (found,) = compare(service_log(old_hours=12.0, new_hours=13.0, count=400), ANSWERS).not_passed()
     assert found.verdict is FairnessVerdict.UNKNOWN
     assert "new may fare worse by up to" in found.sentence
@@ -81,7 +81,7 @@ def test_what_may_be_fair_and_may_be_a_gap_is_unknown(compare, service_log):
     assert new.lower < 0.05 < new.upper
 
 
-def test_what_is_not_known_is_unknown_and_passes_no_guardrail(compare, service_log, log_writer, care_ends_at):
+def test_missing_data_is_unknown_and_passes_no_guardrail(compare, service_log, log_writer, care_ends_at):
     few = compare(service_log(count=60), ANSWERS)
     assert [each.verdict for each in few.not_passed()] == [FairnessVerdict.UNKNOWN]
     assert "not enough data: 15 customers on one side, and it takes 30" in few.comparisons[0].sentence
@@ -98,8 +98,8 @@ def test_without_a_promised_time_nobody_was_answered_in_time(compare, service_lo
     assert report.not_passed()
 
 
-def test_cases_still_waiting_count_against_those_who_wait(compare, log_writer, care_ends_at):
-    """Answers that never come leave no event: a reader of events alone would see old and new answered alike."""
+def test_open_cases_count_as_waiting(compare, log_writer, care_ends_at):
+    """Missing answers leave no event: from events alone, old and new customers would look equal."""
     for place in range(400):
         name, is_new = f"C-{place}", place % 4 == 0
         log_writer.customer(name, joined_at=care_ends_at - timedelta(days=120 if is_new else 900))
@@ -114,7 +114,7 @@ def test_cases_still_waiting_count_against_those_who_wait(compare, log_writer, c
 
 @pytest.fixture
 def contacted(log_writer, care_ends_at):
-    """600 customers; every fifth has brought much, and gets four messages where others get one."""
+    """600 customers; every fifth has a high value and gets four messages where others get one."""
     for place in range(600):
         name, is_top = f"C-{place}", place % 5 == 0
         log_writer.customer(name, country="DE" if place < 300 else "FR")
@@ -136,7 +136,7 @@ def test_a_heavier_burden_of_contacts_is_found_by_value_tier_and_not_by_region(c
     assert (top.value, top.rest) == (pytest.approx(4 / 3), pytest.approx(1 / 3))
 
 
-def test_where_all_customers_have_the_same_chance_cannot_be_judged(compare, contacted):
+def test_if_all_customers_have_the_same_number_chance_cannot_be_assessed(compare, contacted):
     contacted.rows["decisions"] = [each for each in contacted.rows["decisions"] if each["customer_id"] == "C-1"]
     contacted.rows["outcomes"] = [each for each in contacted.rows["outcomes"] if each["customer_id"] == "C-1"]
     for place in range(600):
@@ -148,7 +148,7 @@ def test_where_all_customers_have_the_same_chance_cannot_be_judged(compare, cont
     assert "everybody has the same, so chance cannot be judged" in found.sentence
 
 
-def test_nothing_in_the_period_moves_a_customer_between_groups(care_catalogue, contacted, care_ends_at):
+def test_events_in_the_period_move_no_customer_between_groups(care_catalogue, contacted, care_ends_at):
     period = KpiPeriod.of_days(care_ends_at, 90.0)
     before = {each: groups_of(contacted.log(), care_catalogue, each, period) for each in Grouping}
     for place in range(600):
@@ -160,9 +160,7 @@ def test_nothing_in_the_period_moves_a_customer_between_groups(care_catalogue, c
     assert before[Grouping.VALUE_TIER]["group"].value_counts().sort("group").rows() == [("top", 120), ("usual", 480)]
 
 
-def test_customers_of_whom_nothing_is_known_are_a_group_and_small_groups_stand_together(
-    care_catalogue, log_writer, care_ends_at
-):
+def test_unknown_customers_are_a_group_and_small_groups_are_merged(care_catalogue, log_writer, care_ends_at):
     countries = ["DE"] * 150 + ["FR"] * 45 + ["IT", "ES", "PT"] + [None] * 2
     for place, country in enumerate(countries):
         log_writer.customer(f"C-{place:03d}", country=country, attributes={"region": "north"})
@@ -173,7 +171,7 @@ def test_customers_of_whom_nothing_is_known_are_a_group_and_small_groups_stand_t
     assert by_attribute["group"].unique().to_list() == ["north"]
 
 
-def test_benefit_is_what_messages_bring_beyond_silence_in_each_group(compare, log_writer, care_ends_at):
+def test_benefit_is_the_gain_over_silence_in_each_group(compare, log_writer, care_ends_at):
     rng = np.random.default_rng(6)
     for place in range(3_000):
         name, held, is_new = f"C-{place}", place % 3 == 0, place % 2 == 0
@@ -181,7 +179,7 @@ def test_benefit_is_what_messages_bring_beyond_silence_in_each_group(compare, lo
         at, offer = care_ends_at - timedelta(days=60), None if held else "ten-percent"
         log_writer.message(name, at, offer_id=offer, channel=None if held else "email", is_held_out=held)
         gain = 0 if held or is_new else 800
-        base = 3_000 if is_new else 500  # new customers buy more, whatever they are sent
+        base = 3_000 if is_new else 500  # new customers buy more whatever they are sent
         log_writer.event(
             name, "purchase", at + timedelta(days=9), amount_minor=int(rng.gamma(2.0, 200.0)) + base + gain
         )
@@ -192,7 +190,7 @@ def test_benefit_is_what_messages_bring_beyond_silence_in_each_group(compare, lo
     assert new.lower <= 800 <= new.upper
 
 
-def test_the_stored_form_gives_the_report_back(compare, service_log):
+def test_a_stored_report_is_read_back_unchanged(compare, service_log):
     report = compare(service_log(new_hours=40.0), ANSWERS)
     assert FAIRNESS_FILES.from_json(FAIRNESS_FILES.to_json(report)) == report
     assert report.of_guardrail(replace(ANSWERS, tolerance=0.2)) is None
@@ -202,7 +200,7 @@ def test_the_stored_form_gives_the_report_back(compare, service_log):
         FAIRNESS_FILES.from_json(FAIRNESS_FILES.to_json(replace(report, format_version=7)))
 
 
-def test_what_no_guardrail_watches_is_looked_at_all_the_same_and_stands_apart(compare, service_log):
+def test_measures_without_a_guardrail_are_compared_too_and_listed_separately(compare, service_log):
     report = compare(service_log(old_hours=8.0, new_hours=40.0))
     assert not report.not_passed()
     assert any(each.verdict is FairnessVerdict.GAP and not each.is_guardrail for each in report.comparisons)

@@ -1,4 +1,4 @@
-"""A promotion asks the fairness guardrails: broken, unknown, old or missing, the gate stays closed."""
+"""Promotion checks the fairness guardrails: if one is broken, unknown, outdated or missing, promotion is refused."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -53,7 +53,7 @@ def test_the_section_is_read_with_money_in_minor_units_and_changes_no_version(mo
     assert load_catalogue(model_home.catalogue_path).version == before
 
 
-def test_a_guardrail_must_name_what_is_declared(model_home: Settings):
+def test_a_guardrail_must_name_declared_measures_and_groups(model_home: Settings):
     (model_home.catalogue_path / "fairness.yaml").write_text(
         "fairness:\n  guardrails:\n"
         "    a: {measure: reached, groups: tenures, tolerance: 0.1}\n"
@@ -82,16 +82,16 @@ def test_a_guardrail_must_measure_something_and_tolerate_nothing_negative(model_
     assert "fairness.guardrails.d.tolerance: must be greater than or equal to 0" in told
 
 
-def test_without_guardrails_nothing_is_asked(model_home: Settings):
+def test_without_guardrails_nothing_is_checked(model_home: Settings):
     check_guardrails(model_home, now=NOW)
 
 
-def test_without_a_report_nobody_can_tell_and_the_gate_is_closed(guarded_home: Settings):
+def test_without_a_report_the_result_is_unknown_and_promotion_is_refused(guarded_home: Settings):
     with pytest.raises(InsufficientDataError, match="fairness must be known before a promotion, got none"):
         check_guardrails(guarded_home, now=NOW)
 
 
-def test_a_kept_guardrail_opens_the_gate_until_the_report_is_too_old(guarded_home: Settings, report_of):
+def test_a_met_guardrail_permits_promotion_until_the_report_is_too_old(guarded_home: Settings, report_of):
     report = report_of(load_fairness(guarded_home.catalogue_path), old_hours=4.0, new_hours=4.0, count=3_000)
     assert report.comparisons[0].verdict is FairnessVerdict.FAIR
     assert report.comparisons[1].verdict is FairnessVerdict.UNKNOWN  # does not block
@@ -101,7 +101,7 @@ def test_a_kept_guardrail_opens_the_gate_until_the_report_is_too_old(guarded_hom
         check_guardrails(guarded_home, now=NOW + timedelta(days=30))
 
 
-def test_a_broken_guardrail_closes_the_gate_and_an_unknown_one_too(guarded_home: Settings, report_of):
+def test_a_broken_or_unknown_guardrail_refuses_promotion(guarded_home: Settings, report_of):
     rules = load_fairness(guarded_home.catalogue_path)
     FAIRNESS_FILES.write(guarded_home.fairness_path, report_of(rules, old_hours=8.0, new_hours=40.0))
     with pytest.raises(InvalidInputError, match="guardrail must be kept, got answers-to-new"):
@@ -111,7 +111,7 @@ def test_a_broken_guardrail_closes_the_gate_and_an_unknown_one_too(guarded_home:
         check_guardrails(guarded_home, now=NOW)
 
 
-def test_a_report_made_for_another_tolerance_answers_for_nothing(guarded_home: Settings, report_of):
+def test_a_report_for_another_tolerance_does_not_count(guarded_home: Settings, report_of):
     (one, *_) = load_fairness(guarded_home.catalogue_path).guardrails
     wider = FairnessRules(guardrails=(replace(one, tolerance=0.5),))
     FAIRNESS_FILES.write(guarded_home.fairness_path, report_of(wider))
@@ -119,7 +119,7 @@ def test_a_report_made_for_another_tolerance_answers_for_nothing(guarded_home: S
         check_guardrails(guarded_home, now=NOW)
 
 
-def test_no_model_becomes_champion_over_a_broken_guardrail_but_by_force_with_a_reason(
+def test_a_broken_guardrail_stops_promotion_except_by_force_with_a_reason(
     guarded_home: Settings, report_of, value_bundle
 ):
     bundle = value_bundle(load_catalogue(guarded_home.catalogue_path))

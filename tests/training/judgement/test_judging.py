@@ -1,4 +1,4 @@
-"""Judging models on held-back decisions whose truth is known, and the rules of promotion that rest on it."""
+"""Evaluation of models on held-back decisions with a known truth, and the promotion rules built on it."""
 
 from dataclasses import replace
 
@@ -44,9 +44,9 @@ def make_decisions(catalogue, *, seed: int, customers: int = 500, per_customer: 
 
 
 def made_model(catalogue, *, right: float = 1.0, seed: int = 0) -> ValueModel:
-    """A model that sees the taste of a share of customers as it is and of the others the wrong way round.
+    """A model that knows the taste of a share of customers and has it reversed for the others.
 
-    Which ones follows from the seed; with 0.5 it knows nothing.
+    The seed decides which ones; with 0.5 it knows nothing.
     """
     coding = MessageCoding(
         offer_kinds=catalogue.offer_kinds,
@@ -99,7 +99,7 @@ def verdict(judgement: Judgement, *, change_cost: float = 0.0) -> str:
         return f"{type(error).__name__}: {error}"
 
 
-def test_models_and_rules_are_worth_what_they_are_worth_in_truth(shop_catalogue):
+def test_estimated_values_of_models_and_rules_match_the_truth(shop_catalogue):
     judged = contest_of(shop_catalogue, candidate=1.0, champion=0.5, seed=1, customers=3000)
     for found, truth in (
         (judged.gain(TWIN, SILENCE_RULE), GAIN),
@@ -112,8 +112,8 @@ def test_models_and_rules_are_worth_what_they_are_worth_in_truth(shop_catalogue)
     assert judged.support == pytest.approx(1.0, abs=0.05)
 
 
-def test_what_a_small_log_hardly_tried_is_no_conclusion(shop_catalogue):
-    """A model that always sends the first message, of 40 customers who hardly ever got it, and is wrong about it."""
+def test_a_small_log_that_hardly_tried_a_message_gives_no_conclusion(shop_catalogue):
+    """The model always sends the first message and is wrong; the 40 customers in the log hardly ever got it."""
     covered = conclusive = 0
     for seed in range(60):
         part = make_decisions(shop_catalogue, seed=seed, customers=40)
@@ -134,7 +134,7 @@ def test_what_a_small_log_hardly_tried_is_no_conclusion(shop_catalogue):
     assert conclusive < 3
 
 
-def test_intervals_of_paired_gaps_cover_the_truth_as_often_as_they_say(shop_catalogue):
+def test_intervals_of_paired_differences_have_their_stated_coverage(shop_catalogue):
     truth, covered = 2 * GAIN * 0.2, 0
     for seed in range(200):
         gap = contest_of(shop_catalogue, candidate=1.0, champion=0.8, seed=3 * seed, customers=120).gain(TWIN, CHAMPION)
@@ -142,13 +142,13 @@ def test_intervals_of_paired_gaps_cover_the_truth_as_often_as_they_say(shop_cata
     assert 0.90 <= covered / 200 <= 0.99
 
 
-def test_what_two_models_share_cancels_out_of_the_error(shop_catalogue):
+def test_noise_shared_by_two_models_cancels_out(shop_catalogue):
     judged = contest_of(shop_catalogue, candidate=1.0, champion=0.95, seed=5)
     apart = np.hypot(judged.value(TWIN).standard_error, judged.value(CHAMPION).standard_error)
     assert judged.gain(TWIN, CHAMPION).standard_error < 0.4 * apart
 
 
-def test_a_model_against_itself_is_worth_nothing_more_and_passes(shop_catalogue):
+def test_a_model_compared_with_itself_has_difference_0_and_passes(shop_catalogue):
     model = made_model(shop_catalogue)
     judged = judge_choices(make_decisions(shop_catalogue, seed=6), {TWIN: model, CHAMPION: model}, SENT[0])
     gap = judged.gain(TWIN, CHAMPION)
@@ -157,7 +157,7 @@ def test_a_model_against_itself_is_worth_nothing_more_and_passes(shop_catalogue)
 
 
 def test_a_loss_of_two_thirds_of_the_gain_is_refused_and_a_better_model_passes(shop_catalogue):
-    """The champion gains 120, a candidate with one taste in three wrong 40; 500 customers tell them apart."""
+    """The champion gains 120, a candidate that is wrong for one customer in three 40; 500 customers reveal it."""
     refused = passed = equal = 0
     for seed in range(60):
         refused += "must not be worse than champion" in verdict(
@@ -174,7 +174,7 @@ def test_a_loss_of_two_thirds_of_the_gain_is_refused_and_a_better_model_passes(s
     assert equal >= 45
 
 
-def test_with_too_little_data_nobody_can_tell_and_the_message_says_what_to_do(shop_catalogue):
+def test_with_too_little_data_the_result_is_unknown_and_the_message_says_what_to_do(shop_catalogue):
     found = {
         verdict(contest_of(shop_catalogue, candidate=0.9, champion=0.97, seed=2 * seed, customers=40))
         for seed in range(40)
@@ -185,7 +185,7 @@ def test_with_too_little_data_nobody_can_tell_and_the_message_says_what_to_do(sh
     assert "log more, keep the champion, or overrule with --force --reason" in unsure[0]
 
 
-def test_where_a_change_costs_something_a_candidate_must_be_better_by_more(shop_catalogue):
+def test_if_a_change_has_a_cost_a_candidate_must_be_better_by_more(shop_catalogue):
     judged = contest_of(shop_catalogue, candidate=1.0, champion=2 / 3, seed=7)
     gap = judged.gain(TWIN, CHAMPION)
     assert verdict(judged, change_cost=gap.lower - 1).startswith("not worse")
@@ -219,7 +219,7 @@ def test_a_model_whose_layout_differs_is_scored_by_the_names_of_features(shop_ca
     assert plain == by_name
 
 
-def test_messages_that_were_sent_are_kept_or_not_and_compared_with_sending_all(shop_catalogue):
+def test_sending_or_holding_logged_messages_is_compared_with_sending_all(shop_catalogue):
     dataset = make_decisions(shop_catalogue, seed=11, customers=2000)
     silence = np.full(dataset.size, 600.0)
     judged = judge_kept(dataset, {TWIN: made_model(shop_catalogue)}, dataset.values, silence)
@@ -230,7 +230,7 @@ def test_messages_that_were_sent_are_kept_or_not_and_compared_with_sending_all(s
     assert judged.order.curve().beats_chance
 
 
-def test_a_gain_curve_has_the_area_of_the_truth_within_its_band():
+def test_the_band_of_a_gain_curve_covers_its_true_area():
     rng = np.random.default_rng(1)
     customers = np.repeat(np.arange(800), 5)
     uplift = rng.uniform(-1, 1, 800)[customers]
@@ -242,7 +242,7 @@ def test_a_gain_curve_has_the_area_of_the_truth_within_its_band():
     assert curve.beats_chance
 
 
-def test_an_order_by_chance_is_called_better_in_one_case_of_forty():
+def test_a_random_order_is_called_better_in_one_case_of_forty():
     hits = 0
     for seed in range(40):
         rng = np.random.default_rng(seed)
@@ -251,22 +251,22 @@ def test_an_order_by_chance_is_called_better_in_one_case_of_forty():
     assert hits <= 4
 
 
-def test_equal_predictions_are_no_order():
+def test_equal_predictions_do_not_rank_customers():
     rng = np.random.default_rng(2)
-    gains = np.sort(rng.normal(0, 1, 200))  # whatever order the rows are in
+    gains = np.sort(rng.normal(0, 1, 200))  # in any order of rows
     curve = gain_curve(np.zeros(200), gains, np.arange(200))
     assert curve.area == pytest.approx(0.0, abs=1e-12)
     assert not curve.beats_chance
 
 
-def test_who_is_held_back_does_not_depend_on_who_else_is_in_the_log():
+def test_whether_a_customer_is_held_back_does_not_depend_on_others_in_the_log():
     everybody = pl.Series([f"C-{number}" for number in range(2000)])
     all_held, some_held = held_back(everybody), held_back(everybody[500:])
     np.testing.assert_array_equal(all_held[500:], some_held)
     assert all_held.mean() == pytest.approx(HELD_BACK_SHARE, abs=0.03)
 
 
-def test_what_is_left_is_a_dataset_as_if_nothing_else_had_been_logged(shop_catalogue):
+def test_the_remaining_dataset_looks_as_if_nothing_else_had_been_logged(shop_catalogue):
     dataset = make_decisions(shop_catalogue, seed=12)
     part = learned_from(dataset, (dataset.actions != 1) & (dataset.customers % 2 == 1))
     assert [message.key for message in part.messages] == [SENT[1]]
@@ -287,7 +287,7 @@ def test_steps_of_whole_customers_keep_their_followers():
     assert part.early.tolist() == [1.0, 3.0]
 
 
-def test_estimates_know_their_customers(shop_catalogue):
+def test_estimates_count_their_customers(shop_catalogue):
     judged = contest_of(shop_catalogue, candidate=1.0, champion=1.0, seed=13)
     assert (judged.decisions, judged.customer_count) == (3000, 500)
     assert isinstance(judged.value(TWIN), Estimate)

@@ -1,4 +1,4 @@
-"""KPIs against a holdout of households: people who live together are one draw, not several."""
+"""KPIs against a household holdout: members of a household are one unit, not several."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -31,7 +31,7 @@ class Log:
 
 
 def twins(size: int, houses: int = 200) -> Log:
-    """Households whose members spend to the cent alike; every fifth household is held out."""
+    """Households whose members spend exactly the same; every fifth household is held out."""
     rng = np.random.default_rng(1)
     decisions, events, customers = [], [], []
     for house in range(houses):
@@ -60,7 +60,7 @@ def against(log: Log, unit: AssignedUnit) -> Increment:
     return against_holdout(rows)
 
 
-def test_three_who_spend_alike_under_one_roof_say_no_more_than_one():
+def test_three_identical_household_members_give_no_more_precision_than_one():
     one, three = (against(twins(size), AssignedUnit.HOUSEHOLD).effect for size in (1, 3))
     assert one is not None
     assert three is not None

@@ -1,4 +1,4 @@
-"""docs/kpi.md says of every figure what it counts, and shows a piece of a catalogue that loads."""
+"""docs/kpi.md says what every figure counts, and its catalogue excerpt loads."""
 
 import re
 import shutil
@@ -15,14 +15,14 @@ PAGE = (ROOT / "docs" / "kpi.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("kpi_id", DEFINITIONS)
-def test_every_figure_is_on_the_page_as_it_is_in_the_report(kpi_id: str):
+def test_the_page_describes_every_figure_like_the_report(kpi_id: str):
     definition = DEFINITIONS[kpi_id]
     types = ", ".join(f"`{name}`" for name in (*definition.events, *definition.outcomes)) or "-"
     row = f"| {definition.title} | `{kpi_id}` | {types} | {definition.counts} | {definition.interval} |"
     assert row in PAGE.splitlines()
 
 
-def test_the_guardrails_of_the_page_load_and_every_measure_and_grouping_is_named(tmp_path: Path):
+def test_the_guardrails_on_the_page_load_and_every_measure_and_grouping_is_named(tmp_path: Path):
     shutil.copytree(ROOT / "tests" / "catalogues" / "shop", tmp_path / "catalogue")
     (block,) = re.findall(r"```yaml\n(.*?)```", PAGE, flags=re.DOTALL)
     (tmp_path / "catalogue" / "fairness.yaml").write_text(block)

@@ -1,4 +1,4 @@
-"""KPIs: counted by hand where that can be done, against a declared truth where chance is in play."""
+"""KPIs: compared with counts by hand where possible, and with a known truth where there is chance."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -30,7 +30,7 @@ def value(report: KpiReport, kpi_id: str, touchpoint: str | None = None, channel
     return figure.value
 
 
-def test_rates_are_over_messages_that_arrived_and_an_unwanted_answer_outweighs_a_wanted_one(
+def test_rates_are_over_delivered_messages_and_a_negative_response_outweighs_a_positive_one(
     computed, log_writer, care_ends_at
 ):
     at = care_ends_at - timedelta(days=20)
@@ -40,18 +40,18 @@ def test_rates_are_over_messages_that_arrived_and_an_unwanted_answer_outweighs_a
         )
         log_writer.message(f"C-{place}", at, *results)
     log_writer.message("C-0", at, "delivered", channel="push")
-    log_writer.message("C-0", at, offer_id=None, channel=None)  # silence is no message
+    log_writer.message("C-0", at, offer_id=None, channel=None)  # silence is not a message
     report = computed(log_writer.log())
     assert value(report, "sent", channel="email") == 40
     assert value(report, "delivered_rate", channel="email") == 39 / 40
     assert value(report, "viewed_rate", channel="email") == 1 / 39
-    assert value(report, "wanted_rate", channel="email") == 1 / 39  # clicked; viewed and unsubscribed is unwanted
+    assert value(report, "wanted_rate", channel="email") == 1 / 39  # clicked; viewed and unsubscribed is negative
     assert value(report, "unwanted_rate", channel="email") == 1 / 39
     assert value(report, "cost", channel="email") == 40
     assert value(report, "cost") == 40.5
 
 
-def test_too_few_customers_give_no_number_but_a_reason(computed, log_writer, care_ends_at):
+def test_too_few_customers_give_a_reason_instead_of_a_number(computed, log_writer, care_ends_at):
     for _ in range(300):  # many messages, few customers
         log_writer.message(f"C-{_ % 29}", care_ends_at - timedelta(days=20), "delivered", "viewed")
     figure = computed(log_writer.log()).rows[0].figure("viewed_rate")
@@ -79,7 +79,7 @@ def test_a_purchase_is_credited_once_to_the_last_message_before_it_and_rows_add_
     assert figure.value == pytest.approx((970 - 0.5) / 0.5)
 
 
-def test_messages_whose_window_is_not_over_are_left_out_of_money_and_told(computed, log_writer, care_ends_at):
+def test_messages_with_an_open_window_are_left_out_of_money_and_reported(computed, log_writer, care_ends_at):
     for place in range(40):
         log_writer.message(f"C-{place}", care_ends_at - timedelta(days=2), "delivered")
     report = computed(log_writer.log())
@@ -87,7 +87,7 @@ def test_messages_whose_window_is_not_over_are_left_out_of_money_and_told(comput
     assert "40 messages are left out of contribution and ROI: their window is not over yet." in report.notes
 
 
-def test_where_chance_decided_the_increment_is_what_messages_truly_do_and_attribution_says_more(
+def test_with_random_decisions_the_increment_is_the_true_effect_and_attribution_exceeds_it(
     computed, shop, care_catalogue
 ):
     report = computed(shop)
@@ -102,7 +102,7 @@ def test_where_chance_decided_the_increment_is_what_messages_truly_do_and_attrib
     assert value(report, "contribution", "weekly-mail", "email") > 3 * figure.value
 
 
-def test_decisions_in_which_silence_could_not_be_chosen_say_nothing_of_increments(computed, shop):
+def test_decisions_without_a_chance_of_silence_give_no_increment(computed, shop):
     never_silent = replace(shop, decisions=shop.decisions.with_columns(pl.lit(1.0).alias("action_probability")))
     figure = computed(never_silent).row("weekly-mail", None).figure("incremental_contribution")
     assert figure.value is None
@@ -115,7 +115,7 @@ def test_decisions_in_which_silence_could_not_be_chosen_say_nothing_of_increment
     assert figure.reason == "silence was not among what chance could choose"
 
 
-def test_the_universal_holdout_says_what_everything_was_worth(computed, log_writer, care_ends_at):
+def test_the_universal_holdout_measures_the_value_of_all_messages(computed, log_writer, care_ends_at):
     rng = np.random.default_rng(5)
     for place in range(1_500):
         name, held, at = f"C-{place}", place % 5 == 0, care_ends_at - timedelta(days=60)
@@ -133,13 +133,11 @@ def test_the_universal_holdout_says_what_everything_was_worth(computed, log_writ
     assert any("universal holdout" in note for note in report.notes)
 
 
-def test_contacts_before_a_customer_was_decided_about_are_no_cost_of_what_came_after(
-    computed, log_writer, care_ends_at
-):
-    """Every message costs 1 and brings 21 more: a return of 20, whatever another tool had sent, to whom, before."""
+def test_contacts_before_a_customers_first_decision_are_not_counted_as_cost(computed, log_writer, care_ends_at):
+    """Every message costs 1 and brings 21 more: a return of 20, whatever another tool had sent before."""
     for place in range(500):
         name, held, at = f"C-{place}", place % 5 == 0, care_ends_at - timedelta(days=40)
-        for day in range(9 if held else 7):  # imported: sent by another tool, a little more to the held out
+        for day in range(9 if held else 7):  # imported: sent by another tool, slightly more to held-out customers
             log_writer.message(name, at - timedelta(days=day + 1), "delivered")
             log_writer.event(name, "purchase", at - timedelta(days=day + 1, hours=-1), amount_minor=5_000)
         for week in range(4):
@@ -153,7 +151,7 @@ def test_contacts_before_a_customer_was_decided_about_are_no_cost_of_what_came_a
     assert roi.lower < 20.0 < roi.upper
 
 
-def test_a_message_that_never_left_costs_nothing_by_chance_either(computed, shop):
+def test_a_message_that_was_never_sent_has_no_cost_in_the_increment_either(computed, shop):
     sent = shop.decisions.filter(pl.col("offer_id").is_not_null()).sort("decision_id")
     unsent = sent.filter(pl.int_range(pl.len()) % 2 == 0)
     told = unsent.select(
@@ -170,7 +168,7 @@ def test_a_message_that_never_left_costs_nothing_by_chance_either(computed, shop
     assert half_left.value + 1 == pytest.approx(2 * (all_left.value + 1), rel=0.01)
 
 
-def test_times_to_answer_and_resolution_are_the_declared_ones(computed, service_log):
+def test_times_to_answer_and_resolution_match_the_simulated_ones(computed, service_log):
     report = computed(service_log(old_hours=20.0, new_hours=20.0))
     median, late = report.rows[0].figure("hours_to_answer_median"), report.rows[0].figure("hours_to_answer_p90")
     assert median.lower <= 20 * np.log(2) <= median.upper
@@ -181,7 +179,7 @@ def test_times_to_answer_and_resolution_are_the_declared_ones(computed, service_
     assert value(report, "contacts_per_case") == 1
 
 
-def test_cases_are_counted_where_the_customer_opened_them_and_at_touchpoints_that_reached_them(
+def test_cases_are_counted_on_their_channel_and_at_touchpoints_that_reached_the_customer(
     computed, log_writer, care_ends_at
 ):
     at = care_ends_at - timedelta(days=30)
@@ -221,9 +219,7 @@ def test_satisfaction_counts_within_seven_days_after_a_contact_or_a_resolution(c
     assert report.rows[0].figure("csat").sample_size == 0
 
 
-def test_buying_again_means_another_day_within_ninety_of_a_first_purchase_that_long_ago(
-    computed, log_writer, care_ends_at
-):
+def test_a_repeat_purchase_is_on_another_day_within_ninety_days_of_the_first(computed, log_writer, care_ends_at):
     for place in range(40):
         name, first = f"C-{place}", care_ends_at - timedelta(days=120)
         log_writer.event(name, "purchase", first, amount_minor=100)
@@ -236,7 +232,7 @@ def test_buying_again_means_another_day_within_ninety_of_a_first_purchase_that_l
     assert value(computed(log_writer.log()), "repeat_purchase_rate") == 10 / 40
 
 
-def test_nothing_after_the_moment_counts(shop, care_catalogue, care_ends_at):
+def test_events_after_the_moment_do_not_count(shop, care_catalogue, care_ends_at):
     cut = pl.col("occurred_at") < care_ends_at - timedelta(days=14)
     before = replace(
         shop,
@@ -250,7 +246,7 @@ def test_nothing_after_the_moment_counts(shop, care_catalogue, care_ends_at):
     assert compute_kpis(shop, care_catalogue, reading) == compute_kpis(before, care_catalogue, reading)
 
 
-def test_every_figure_says_what_it_counts_and_the_stored_form_gives_it_back(computed, shop):
+def test_every_figure_says_what_it_counts_and_is_read_back_unchanged(computed, shop):
     report = computed(shop)
     assert {figure.kpi_id for figure in report.rows[0].figures} == set(DEFINITIONS)
     assert all(each.counts and each.interval for each in report.definitions)
@@ -264,7 +260,7 @@ def test_every_figure_says_what_it_counts_and_the_stored_form_gives_it_back(comp
         KPI_FILES.from_json(newer)
 
 
-def test_without_a_measure_of_money_there_is_no_contribution_and_a_period_must_have_a_length(
+def test_without_a_money_measure_there_is_no_contribution_and_a_period_must_have_a_length(
     computed, shop, care_catalogue
 ):
     rates = {"clicked": care_catalogue.measures["clicked"]}

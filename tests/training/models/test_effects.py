@@ -1,4 +1,4 @@
-"""Effects of messages: recovered from simulated logs with known truth, and shrunk to their evidence."""
+"""Effects of messages: recovered from simulated logs with a known truth, and shrunk according to their evidence."""
 
 from dataclasses import dataclass, replace
 
@@ -24,7 +24,7 @@ PARTICULAR = np.array([0.0, 1.0, -1.0])
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """A log with the truth behind it: `truth` has the expected value of every action, shape (n, k + 1)."""
+    """A log with its known truth: `truth` has the expected value of every action, shape (n, k + 1)."""
 
     evidence: EffectEvidence
     truth: FloatArray
@@ -57,7 +57,7 @@ def seen_as(world: World, raw: FloatArray) -> EffectEvidence:
     return replace(world.evidence, raw=raw)
 
 
-def test_a_booster_that_is_right_is_believed():
+def test_a_correct_booster_is_kept():
     world = make_world(1)
     effects = estimate_effects(world.evidence)
     assert effects.common.value == pytest.approx(1.0, abs=4 * effects.common.standard_error)
@@ -66,16 +66,16 @@ def test_a_booster_that_is_right_is_believed():
     np.testing.assert_allclose(effects.responses, AVERAGES / AVERAGES.mean(), atol=0.15)
 
 
-def test_averages_are_right_although_the_booster_is_blind_and_big_spenders_were_messaged_more():
+def test_averages_are_right_although_the_booster_is_uninformative_and_big_spenders_got_more_messages():
     world = make_world(2)
     blind = np.zeros_like(world.truth)
     effects = estimate_effects(seen_as(world, blind))
     assert (np.abs(effects.averages - AVERAGES) < 4 * effects.standard_errors).all()
     naive = [world.evidence.values[world.evidence.actions == a].mean() for a in range(4)]
-    assert naive[1] - naive[0] > AVERAGES[0] + 1.0  # what a plain comparison would have said
+    assert naive[1] - naive[0] > AVERAGES[0] + 1.0  # the result of a plain comparison
 
 
-def test_a_booster_that_exaggerates_is_cut_back():
+def test_an_exaggerating_booster_is_shrunk():
     world = make_world(3)
     silence = world.truth[:, :1]
     doubled = np.hstack([silence, silence + 2 * (world.truth[:, 1:] - silence)])
@@ -84,7 +84,7 @@ def test_a_booster_that_exaggerates_is_cut_back():
     assert effects.specific.value == pytest.approx(0.5, abs=0.2)
 
 
-def test_noise_is_hardly_believed():
+def test_noise_is_shrunk_almost_to_0():
     world = make_world(4)
     silence = world.truth[:, :1]
     noise = np.random.default_rng(0).normal(0, 3, (len(silence), 3))
@@ -94,7 +94,7 @@ def test_noise_is_hardly_believed():
     assert believed.common_slope < 0.1
 
 
-def test_intervals_hold_the_truth_as_often_as_they_say():
+def test_intervals_of_effects_have_their_stated_coverage():
     inside = 0
     for seed in range(120):
         world = make_world(100 + seed, customers=300, decisions=3)
@@ -104,19 +104,19 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
     assert 104 <= inside <= 120  # 95 % of 120 is 114; four standard deviations
 
 
-def test_slopes_are_shrunk_by_their_evidence():
+def test_slopes_are_shrunk_according_to_their_evidence():
     assert EffectEstimate(value=1.0, standard_error=0.1).shrunk == pytest.approx(0.99)
     assert EffectEstimate(value=1.0, standard_error=1.0).shrunk == 0.0
     assert EffectEstimate(value=-2.0, standard_error=0.1).shrunk == 0.0
     assert EffectEstimate(value=0.7, standard_error=0.0).shrunk == 0.7
 
 
-def test_averages_that_differ_by_noise_become_one():
+def test_averages_that_differ_only_by_noise_are_merged():
     shrunk = shrink_averages(np.array([1.0, 1.2, 0.9]), np.full(3, 0.5), np.full(3, 1 / 3))
     np.testing.assert_allclose(shrunk, 1.0333, atol=1e-3)
 
 
-def test_averages_that_differ_clearly_stay_and_a_rare_message_moves_most():
+def test_clearly_different_averages_stay_and_that_of_a_rare_message_is_shrunk_most():
     errors = np.array([0.1, 0.1, 3.0])
     shrunk = shrink_averages(np.array([1.0, 5.0, 9.0]), errors, np.array([0.49, 0.49, 0.02]))
     assert abs(shrunk[0] - 1.0) < 0.05
@@ -124,7 +124,7 @@ def test_averages_that_differ_clearly_stay_and_a_rare_message_moves_most():
     assert shrunk[2] < 6.5
 
 
-def test_the_mean_effect_of_each_message_is_its_average_whatever_is_believed():
+def test_the_mean_effect_of_each_message_equals_its_average_whatever_the_slopes():
     world = make_world(5)
     effects = estimate_effects(world.evidence)
     for share in (0.0, 0.5, 1.0):
@@ -134,20 +134,20 @@ def test_the_mean_effect_of_each_message_is_its_average_whatever_is_believed():
         )
 
 
-def test_no_more_than_proportion_is_believed_so_that_small_effects_do_not_become_losses():
+def test_slopes_are_at_most_proportional_so_that_small_effects_do_not_become_losses():
     world = make_world(6)
     halved = world.truth.copy()
     halved[:, 1:] = halved[:, :1] + (halved[:, 1:] - halved[:, :1]).mean(axis=0) * (
         1 + 0.5 * (halved[:, :1] / halved[:, :1].mean() - 1)
     )
     effects = estimate_effects(seen_as(world, halved))
-    assert effects.common.value > 1.3  # the booster sees half of the differences between customers
+    assert effects.common.value > 1.3  # the booster captures half of the differences between customers
     believed = believe(effects, halved, specific_share=0.0)
     assert believed.common_slope == pytest.approx(1.0, abs=0.15)
     assert (believed.effects(halved) > -0.5).all()
 
 
-def test_where_nothing_works_effects_do_not_count_as_proportional():
+def test_without_effects_slopes_are_not_proportional():
     world = make_world(7)
     rng = np.random.default_rng(1)
     values = world.truth[:, 0] + rng.normal(0, 6, len(world.truth))
@@ -155,7 +155,7 @@ def test_where_nothing_works_effects_do_not_count_as_proportional():
     np.testing.assert_array_equal(effects.responses, np.ones(3))
 
 
-def test_silence_is_calibrated_on_everybody():
+def test_silence_is_calibrated_on_all_customers():
     world = make_world(8)
     wrong = 0.5 * world.truth + 3.0
     evidence = seen_as(world, wrong)
@@ -166,7 +166,7 @@ def test_silence_is_calibrated_on_everybody():
     assert parts.values(wrong)[:, 0].mean() == pytest.approx(world.truth[:, 0].mean(), abs=0.4)
 
 
-def test_a_learned_function_that_points_the_wrong_way_leaves_silence_at_its_mean():
+def test_a_learned_function_with_the_wrong_sign_leaves_silence_at_its_mean():
     world = make_world(9)
     evidence = seen_as(world, -world.truth)
     parts = with_baseline(believe(estimate_effects(evidence), evidence.raw), evidence)

@@ -1,4 +1,4 @@
-"""Logs of a few decisions: a model that believes only what they clearly say, or a plain word on what is missing."""
+"""Logs with few decisions: a model that uses only clear effects, or a message about what is missing."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -36,7 +36,7 @@ def history_of(shop, **changes: pl.DataFrame) -> History:
 
 
 def first_of(shop, count: int) -> pl.DataFrame:
-    """The first decision about each of some customers, silence and messages among them."""
+    """The first decision about some customers, with silence and messages."""
     return shop.decisions.sort("decided_at", "decision_id").unique("customer_id", keep="first", maintain_order=True)[
         :count
     ]
@@ -56,20 +56,20 @@ def effects_said(learned: Learned, dataset: Dataset) -> np.ndarray:
 
 
 @pytest.mark.parametrize("count", COUNTS)
-def test_a_small_log_gives_a_model_that_says_less_than_its_means(shop, shop_catalogue: Catalogue, count: int):
+def test_a_small_log_gives_a_model_with_effects_smaller_than_its_means(shop, shop_catalogue: Catalogue, count: int):
     dataset = dataset_of(history_of(shop, decisions=first_of(shop, count)), shop_catalogue)
     assert dataset.size == count
     learned = learn(dataset, shop_catalogue)
     said = effects_said(learned, dataset)
     assert np.abs(said).max() <= np.abs(learned.effects.averages).max() + 1e-6
     if count < FEW_DECISIONS:
-        assert np.ptp(said, axis=0).max() < 1e-6  # nobody is told from anybody
+        assert np.ptp(said, axis=0).max() < 1e-6  # customers are not distinguished
         assert learned.specific_share * learned.parts.specific_slope == learned.parts.common_slope == 0
 
 
 @pytest.mark.parametrize("count", COUNTS)
-def test_what_a_shop_without_a_model_explored_can_be_learned_from(shop, shop_catalogue: Catalogue, count: int):
-    """Decisions of a cold start, as the engine makes them; messages bring a hundred euros each."""
+def test_a_model_can_be_trained_on_the_decisions_of_a_cold_start(shop, shop_catalogue: Catalogue, count: int):
+    """Decisions of a cold start as the engine makes them; each message brings a hundred euros."""
     catalogue = replace(shop_catalogue, exploration=replace(shop_catalogue.exploration, epsilon=0.8))
     decisions = explored(shop, catalogue, count)
     bought = decisions.filter(pl.col("offer_id").is_not_null()).select(
@@ -125,7 +125,7 @@ def _named(message_key: str) -> tuple[str | None, ...]:
 
 
 def believed(count: int, effect: float, seed: int) -> MessageEffects:
-    """Of decisions between silence and two messages that add the same, noise 1,000."""
+    """Effects estimated from decisions between silence and two messages with the same effect, with noise of 1,000."""
     rng = np.random.default_rng(seed)
     actions = np.append(rng.permutation(3), rng.choice(3, count - 3)).astype(np.int64)
     evidence = EffectEvidence(
@@ -141,7 +141,7 @@ def believed(count: int, effect: float, seed: int) -> MessageEffects:
 
 
 @pytest.mark.parametrize("count", [10, 30, 100])
-def test_noise_is_hardly_ever_believed(count: int):
+def test_noise_is_rarely_taken_for_an_effect(count: int):
     found = [believed(count, 0.0, seed) for seed in range(200)]
     errors = [float(np.abs(one.shrunk_averages).mean()) for one in found]
     plain = [float(np.abs(one.averages).mean()) for one in found]
@@ -149,20 +149,20 @@ def test_noise_is_hardly_ever_believed(count: int):
     assert np.mean(np.array(errors) < 1e-6) > 0.75
 
 
-def test_what_is_clear_is_believed_the_more_the_more_decisions_say_it():
+def test_a_clear_effect_is_shrunk_less_with_more_decisions():
     kept = [np.mean([believed(count, 5_000.0, seed).shrunk_averages.mean() for seed in range(40)]) for count in COUNTS]
     assert kept == sorted(kept)
     assert kept[0] < 3_000
     assert kept[2] > 4_500
 
 
-def test_errors_of_means_cover_the_truth():
+def test_intervals_of_means_cover_the_truth():
     found = [believed(40, 300.0, seed) for seed in range(300)]
     within = [np.abs(one.averages - 300.0) < 2.1 * one.standard_errors for one in found]
     assert np.mean(within) > 0.93
 
 
-def test_many_decisions_about_few_customers_count_as_few(make_evidence: Callable[[int], EffectEvidence]):
+def test_many_decisions_about_few_customers_count_as_little_evidence(make_evidence: Callable[[int], EffectEvidence]):
     alone, repeated = effects_of(make_evidence(1)), effects_of(make_evidence(4))
     assert repeated.averages == pytest.approx(alone.averages)
     assert repeated.standard_errors == pytest.approx(alone.standard_errors)
@@ -170,7 +170,7 @@ def test_many_decisions_about_few_customers_count_as_few(make_evidence: Callable
 
 @pytest.fixture
 def make_evidence() -> Callable[[int], EffectEvidence]:
-    """Thirty customers, each of whose decisions is logged so many times."""
+    """Thirty customers whose decisions are each logged this many times."""
 
     def made(times: int) -> EffectEvidence:
         rng = np.random.default_rng(1)
@@ -186,7 +186,7 @@ def make_evidence() -> Callable[[int], EffectEvidence]:
     return made
 
 
-def test_steps_need_more_and_say_how_much(shop, shop_catalogue: Catalogue):
+def test_learning_by_steps_needs_more_decisions_and_says_how_many(shop, shop_catalogue: Catalogue):
     dataset = dataset_of(history_of(shop, decisions=first_of(shop, 100)), shop_catalogue)
     steps = Steps(
         following=np.full(100, NOTHING_FOLLOWS),

@@ -1,4 +1,4 @@
-"""A trained model: right about a world whose truth is known, careful about noise, the same when trained again."""
+"""A trained model: right about a known truth, careful about noise, and reproducible."""
 
 from dataclasses import replace
 
@@ -25,7 +25,7 @@ SENT = ("double-stamps/email/plain", "free-coffee/email/plain", "opening-hours/e
 def make_dataset(
     catalogue: Catalogue, *, seed: int = 1, customers: int = 1500, particular: float = 0.0, effect: float = 300.0
 ) -> Dataset:
-    """Effects: spending x `effect` x (1, 0.2, 0, 2); taste moves `particular` from the last message to the first."""
+    """Effects: spending x `effect` x (1, 0.2, 0, 2); taste shifts `particular` from the last message to the first."""
     rng = np.random.default_rng(seed)
     who = np.repeat(np.arange(customers), 4)
     spend, taste = rng.gamma(4.0, 0.25, customers)[who], rng.choice([-1.0, 1.0], customers)[who]
@@ -87,7 +87,7 @@ def test_average_effects_and_the_best_message_are_found(learned: Learned):
     assert learned.bundle.notes["best_constant"] == "ten-percent/email/plain"
 
 
-def test_effects_grow_with_the_customer(learned: Learned, shop_catalogue: Catalogue):
+def test_effects_grow_with_the_customers_spending(learned: Learned, shop_catalogue: Catalogue):
     other = make_dataset(shop_catalogue, seed=2, customers=300)
     values = values_of(learned, other)
     uplift = values[:, 4] - values[:, 0]
@@ -103,7 +103,7 @@ def test_values_of_customers_not_trained_on_are_calibrated(learned: Learned, sho
     assert (np.abs(groups[:, 0] - groups[:, 1]) < 5 * groups[:, 2]).all()
 
 
-def test_noise_does_not_make_free_choice_leave_the_best_message(learned: Learned, shop_catalogue: Catalogue):
+def test_noise_does_not_move_the_choice_away_from_the_best_message(learned: Learned, shop_catalogue: Catalogue):
     values = values_of(learned, make_dataset(shop_catalogue, seed=4, customers=400))
     assert (values.argmax(axis=1) == 4).mean() > 0.97
 
@@ -121,7 +121,7 @@ def test_real_differences_between_customers_are_used(shop_catalogue: Catalogue):
     assert tasteful.validation.gain_over_constant.lower > 0
 
 
-def test_where_nothing_works_silence_is_best_or_nearly_so(shop_catalogue: Catalogue):
+def test_without_effects_silence_is_best_or_nearly_so(shop_catalogue: Catalogue):
     useless = learn(make_dataset(shop_catalogue, effect=0.0), shop_catalogue)
     values = values_of(useless, make_dataset(shop_catalogue, seed=6, customers=200, effect=0.0))
     assert np.abs(values[:, 1:] - values[:, :1]).max() < 60  # of a mean of 1,000
@@ -132,7 +132,7 @@ def test_training_again_gives_the_same_model(learned: Learned, shop_catalogue: C
     assert again.bundle.digest == learned.bundle.digest
 
 
-def test_what_is_written_scores_what_was_learned(learned: Learned, tmp_path):
+def test_a_written_model_scores_like_the_learned_one(learned: Learned, tmp_path):
     write_bundle(learned.bundle, tmp_path)
     dataset = learned.dataset.take(np.arange(learned.dataset.size) < 40)
     model = load_value_model(tmp_path)
@@ -143,7 +143,7 @@ def test_what_is_written_scores_what_was_learned(learned: Learned, tmp_path):
         np.testing.assert_array_equal(on_fixed_messages.of_columns(shared)[0], values[row])
 
 
-def test_an_offer_never_sent_is_scored_from_what_it_is(learned: Learned, shop_catalogue: Catalogue):
+def test_an_offer_never_sent_is_scored_from_its_attributes(learned: Learned, shop_catalogue: Catalogue):
     like = learned.dataset.messages[3]
     new = replace(like, offer=replace(like.offer, offer_id="twelve-percent", attributes={"difficulty": 22.0}))
     dataset = learned.dataset.take(np.arange(learned.dataset.size) < 60)
@@ -152,7 +152,7 @@ def test_an_offer_never_sent_is_scored_from_what_it_is(learned: Learned, shop_ca
     assert 0 < uplift[1] < 1.5 * uplift[0]
 
 
-def test_metrics_say_how_good_it_is(learned: Learned):
+def test_metrics_describe_the_quality_of_the_model(learned: Learned):
     metrics = metrics_of(learned)
     assert metrics["validation_value_lower"] < metrics["validation_value"] < metrics["validation_value_upper"]
     assert metrics["validation_value"] == pytest.approx(1600, rel=0.06)
@@ -170,7 +170,7 @@ def test_plots_are_drawn(learned: Learned, trial: Trial, tmp_path):
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
 
 
-def test_the_gain_curve_starts_at_nothing_and_ends_at_the_gain_of_messaging_everybody(trial: Trial):
+def test_the_gain_curve_starts_at_0_and_ends_at_the_gain_of_messaging_everybody(trial: Trial):
     curve = trial.curve
     assert curve.gains[0] == 0.0
     assert curve.lower[-1] < 600.0 < curve.upper[-1]
@@ -178,8 +178,8 @@ def test_the_gain_curve_starts_at_nothing_and_ends_at_the_gain_of_messaging_ever
     assert curve.beats_chance
 
 
-def test_what_a_twin_says_of_held_back_customers_is_what_is_true(trial: Trial, shop_catalogue: Catalogue):
-    """Free choice sends everybody the best message, which is worth 600 more than silence."""
+def test_the_twins_estimate_for_held_back_customers_matches_the_truth(trial: Trial, shop_catalogue: Catalogue):
+    """The best choice sends everybody the best message, which is worth 600 more than silence."""
     gain = trial.judgement.gain(TWIN, "silence")
     assert gain.lower < 600.0 < gain.upper
     assert abs(trial.judgement.gain(TWIN, "the best single message").value) < 20
@@ -188,7 +188,7 @@ def test_what_a_twin_says_of_held_back_customers_is_what_is_true(trial: Trial, s
     assert try_out(few, None, shop_catalogue) is None
 
 
-def test_a_model_that_knows_nothing_of_customers_is_said_to_order_them_by_chance(shop_catalogue: Catalogue):
+def test_a_model_without_knowledge_of_customers_is_reported_to_rank_them_at_random(shop_catalogue: Catalogue):
     dataset = make_dataset(shop_catalogue, seed=8)
     rng = np.random.default_rng(8)
     blind = replace(dataset, features=rng.normal(size=dataset.features.shape), contexts=np.zeros((dataset.size, 3)))
@@ -197,7 +197,7 @@ def test_a_model_that_knows_nothing_of_customers_is_said_to_order_them_by_chance
     assert not found.curve.beats_chance
 
 
-def test_a_log_without_probabilities_gives_a_model_and_no_value(shop_catalogue: Catalogue):
+def test_a_log_without_probabilities_gives_a_model_without_an_estimated_value(shop_catalogue: Catalogue):
     dataset = make_dataset(shop_catalogue, customers=600)
     guessed = learn(replace(dataset, probabilities=np.full(dataset.size, np.nan)), shop_catalogue)
     assert guessed.validation is None
@@ -206,7 +206,7 @@ def test_a_log_without_probabilities_gives_a_model_and_no_value(shop_catalogue: 
     assert guessed.best_constant == "ten-percent/email/plain"
 
 
-def test_estimated_probabilities_follow_who_was_chosen(shop_catalogue: Catalogue):
+def test_estimated_probabilities_follow_the_logged_choices(shop_catalogue: Catalogue):
     dataset = make_dataset(shop_catalogue, customers=1000)
     often = dataset.features[:, 0] > 1.0
     actions = np.where(often & (dataset.actions == 0), 4, dataset.actions)
@@ -245,7 +245,7 @@ def test_rates_and_losses_are_learned_too(shop_catalogue: Catalogue, kind: str):
     assert (values[:, 4] - values[:, 0]).mean() == pytest.approx(effect, abs=scale)
 
 
-def test_customers_stay_together_and_their_own_outcomes_do_not_reach_them(shop_catalogue: Catalogue):
+def test_folds_keep_customers_together_so_that_their_own_outcomes_do_not_leak(shop_catalogue: Catalogue):
     dataset = make_dataset(shop_catalogue, customers=300)
     _, money = learning_of(shop_catalogue)
     settings = replace(settings_for(dataset, money), most_rounds=1)
@@ -275,7 +275,7 @@ def test_a_prior_for_new_offers_follows_attributes_carefully(learned: Learned):
     assert number_ranges(coding, described, shares) == {"offer_difficulty": pytest.approx((0.0, 5.0, 10.0))}
 
 
-def test_few_messages_teach_nothing_about_attributes(learned: Learned):
+def test_with_few_messages_nothing_is_learned_about_attributes(learned: Learned):
     described = np.zeros((3, len(learned.bundle.coding.columns)))
     described[:, 3] = [0, 5, 10]
     prior = prior_of(learned.bundle.coding, described, np.array([1.0, 2.0, 6.0]), np.full(3, 1 / 3))

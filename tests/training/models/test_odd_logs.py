@@ -1,4 +1,4 @@
-"""Logs in which hardly anything happened, or always the same: a model or a plain refusal, never a library's error."""
+"""Logs with hardly any events, or always the same: a model or a clear refusal, never an error from a library."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -29,7 +29,7 @@ NO_HISTORY: Any = None
 
 
 def made_log(catalogue: Catalogue, *, count: int = CUSTOMERS, stages: bool = False) -> Dataset:
-    """Four decisions per customer about whom one number is known: what they spend, which is what comes of it."""
+    """Four decisions per customer with one feature, spending, which is also the outcome."""
     rng = np.random.default_rng(3)
     who = np.repeat(np.arange(count), 4)
     spend = rng.gamma(4.0, 250.0, count)[who]
@@ -94,7 +94,7 @@ def test_an_odd_log_gives_a_model_with_finite_values(shop_catalogue: Catalogue, 
         assert values == pytest.approx(np.broadcast_to(log.values[:, np.newaxis], values.shape), abs=1e-3)
 
 
-def test_all_buyers_in_one_fold_are_dealt_over_all_folds(shop_catalogue: Catalogue):
+def test_buyers_are_spread_over_all_folds(shop_catalogue: Catalogue):
     plain = made_log(shop_catalogue)
     together = np.unique(plain.customers[customer_folds(plain.customers, 5, 20) == 0]).tolist()
     log = only_of(plain, together)
@@ -115,7 +115,7 @@ def steps_within(log: Dataset) -> Steps:
 
 
 @pytest.mark.parametrize("kind", ["nobody bought", "one message", "nobody is decided about twice"])
-def test_an_odd_log_is_learned_by_steps_too(shop_catalogue: Catalogue, kind: str):
+def test_an_odd_log_can_be_learned_by_steps_too(shop_catalogue: Catalogue, kind: str):
     log = ODD.get(kind, lambda log: log)(made_log(shop_catalogue, stages=True))
     steps = steps_within(log)
     if kind == "nobody is decided about twice":
@@ -124,7 +124,7 @@ def test_an_odd_log_is_learned_by_steps_too(shop_catalogue: Catalogue, kind: str
     assert np.isfinite(values_of(value_model(learned.bundle, version="1"), log)).all()
 
 
-def test_steps_without_silence_in_half_of_the_log_are_refused_in_plain_words(shop_catalogue: Catalogue):
+def test_learning_by_steps_without_silence_in_half_of_the_log_is_refused_clearly(shop_catalogue: Catalogue):
     log = made_log(shop_catalogue, stages=True)
     loud = replace(log, actions=np.where(log.customers == 3, log.actions, np.maximum(log.actions, 1)))
     with pytest.raises(InsufficientDataError, match="training by steps needs silence that was chosen"):
@@ -145,10 +145,10 @@ def test_a_log_of_a_few_customers_is_refused_with_what_to_do(shop_catalogue: Cat
 
 
 @pytest.mark.parametrize("method", list(LearningMethod))
-def test_a_customer_with_stale_features_is_not_taken_for_one_who_never_bought(
+def test_a_customer_with_stale_features_is_not_mistaken_for_one_who_never_bought(
     shop_catalogue: Catalogue, method: LearningMethod
 ):
-    """Half of the customers never bought and bring nothing, the others bring 1,000: of a stale one, 500 is expected."""
+    """Half of the customers never bought and bring 0, the others bring 1,000; with stale features, 500 is expected."""
     log = made_log(shop_catalogue, count=800, stages=True)
     buys = (log.customers % 2).astype(np.float64)
     values = 1_000.0 * buys * np.random.default_rng(1).gamma(50.0, 0.02, log.size)
@@ -170,7 +170,7 @@ def test_a_customer_with_stale_features_is_not_taken_for_one_who_never_bought(
     assert silence["newcomer"] == pytest.approx(500, abs=150)
 
 
-def test_features_go_missing_by_the_groups_that_serving_loses(shop_catalogue: Catalogue):
+def test_training_drops_features_in_the_groups_that_serving_can_lose(shop_catalogue: Catalogue):
     names = ("purchase_sum_minor_90d", "purchase_count_30d", "customer_tenure_days", "made_up")
     groups = column_groups(names, shop_catalogue)
     assert groups[0] == groups[1]

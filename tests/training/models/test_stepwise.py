@@ -1,4 +1,4 @@
-"""Learning by steps: right where rules say who gets what, quiet where nothing works, and served as it was estimated."""
+"""Learning by steps: right if rules restrict who gets what, cautious without effects, and served as estimated."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -36,9 +36,9 @@ def make_course(
 ) -> tuple[Dataset, Steps]:
     """Cold and warm customers; the first two messages are for the cold, the others for the warm, who are worth more.
 
-    A seen message moves its customer on with a small chance, which a purchase of 1,000 in the week after follows;
-    everybody buys now and then, so that what a message does is a hundredth of what happens anyway. Half of the
-    customers read what they are sent, the others hardly ever.
+    With a small probability a seen message moves its customer to the next step, and a purchase of 1,000 follows a week
+    later. All customers buy now and then, so that the effect of a message is a hundredth of the total. Half of the
+    customers read their messages, the others hardly ever.
     """
     rng = np.random.default_rng(seed)
     reads = rng.random(customers) < 0.5
@@ -100,7 +100,7 @@ def learned(shop_catalogue: Catalogue, course: tuple[Dataset, Steps]) -> Learned
 
 
 def uplifts(learned: Learned, dataset: Dataset, rows: np.ndarray) -> FloatArray:
-    """What the served model says each message adds: shape (rows, k)."""
+    """Uplift of each message according to the served model: shape (rows, k)."""
     model = value_model(learned.bundle, version="1")
     columns = model.messages(list(dataset.messages))
     values = model.expected_values_of(
@@ -109,22 +109,20 @@ def uplifts(learned: Learned, dataset: Dataset, rows: np.ndarray) -> FloatArray:
     return values[:, 1:] - values[:, :1]
 
 
-def test_effects_are_found_where_rules_say_who_gets_what(learned: Learned):
-    truth = TRUE * 0.45  # half of the customers see eight in ten, the others one in ten
+def test_effects_are_found_although_rules_restrict_who_gets_what(learned: Learned):
+    truth = TRUE * 0.45  # half of the customers see eight in ten messages, the others one in ten
     assert (np.abs(learned.effects.averages - truth) < 4 * learned.effects.standard_errors).all()
     assert learned.best_constant in {SENT[0], SENT[3]}
 
 
-def test_whole_windows_know_far_less_from_the_same_log(
+def test_whole_windows_are_far_less_precise_on_the_same_log(
     shop_catalogue: Catalogue, course: tuple[Dataset, Steps], learned: Learned
 ):
     windows = learn(course[0], shop_catalogue)
     assert (windows.effects.standard_errors > 1.6 * learned.effects.standard_errors).all()
 
 
-def test_effects_are_believed_for_who_reads_and_in_the_stage_they_were_seen_in(
-    learned: Learned, shop_catalogue: Catalogue
-):
+def test_effects_apply_to_readers_and_in_the_stage_they_were_observed_in(learned: Learned, shop_catalogue: Catalogue):
     other, steps = make_course(shop_catalogue, seed=2, customers=200)
     readers, warm = other.features[:, 2] == 1, steps.stages == WARM
     found = uplifts(learned, other, np.arange(other.size))
@@ -134,12 +132,12 @@ def test_effects_are_believed_for_who_reads_and_in_the_stage_they_were_seen_in(
     assert np.abs(found[:, 1:3].mean(axis=0)).max() < 12
 
 
-def test_the_served_booster_says_what_was_estimated(learned: Learned):
+def test_the_served_booster_reproduces_the_estimates(learned: Learned):
     assert learned.bundle.notes["likeness"] > 0.95
     assert learned.effects.specific.value == pytest.approx(1.0, abs=4 * learned.effects.specific.standard_error)
 
 
-def test_values_are_calibrated_and_every_number_can_be_told(learned: Learned, shop_catalogue: Catalogue):
+def test_values_are_calibrated_and_every_metric_is_finite(learned: Learned, shop_catalogue: Catalogue):
     other, _ = make_course(shop_catalogue, seed=3, customers=400)
     model = value_model(learned.bundle, version="1")
     columns = model.messages(list(other.messages))
@@ -156,7 +154,7 @@ def test_values_are_calibrated_and_every_number_can_be_told(learned: Learned, sh
     assert metrics["specific_slope"] == learned.effects.specific.value
 
 
-def test_a_model_of_steps_is_judged_against_silence_and_everything_that_was_sent(shop_catalogue: Catalogue):
+def test_a_stepwise_model_is_compared_with_silence_and_with_sending_all_logged_messages(shop_catalogue: Catalogue):
     catalogue = replace(shop_catalogue, learning=Learning(measure_id="net_revenue", method=LearningMethod.STEPS))
     trial = try_out(*make_course(shop_catalogue, customers=600, works=3.0), catalogue)
     assert trial is not None
@@ -167,7 +165,7 @@ def test_a_model_of_steps_is_judged_against_silence_and_everything_that_was_sent
     assert metrics["held_back_customers"] == pytest.approx(120, abs=40)
 
 
-def test_where_nothing_works_hardly_anything_is_believed(shop_catalogue: Catalogue):
+def test_without_effects_almost_everything_is_shrunk_to_0(shop_catalogue: Catalogue):
     useless = learn_steps(*make_course(shop_catalogue, seed=4, works=0.0), shop_catalogue)
     found = uplifts(useless, useless.dataset, np.arange(0, 4_000, 7))
     assert np.abs(found).mean() < 10  # of a mean of some 250
@@ -179,7 +177,7 @@ def test_training_again_gives_the_same_model(shop_catalogue: Catalogue):
     assert one.bundle.digest == other.bundle.digest
 
 
-def test_a_log_that_never_says_what_was_seen_or_which_stage_can_be_learned_from(shop_catalogue: Catalogue):
+def test_a_log_without_views_or_stages_can_be_learned_from(shop_catalogue: Catalogue):
     dataset, steps = make_course(shop_catalogue, customers=400)
     blind = replace(steps, is_seen=np.zeros(dataset.size, dtype=np.bool_), stages=np.full(dataset.size, UNKNOWN_STAGE))
     unlogged = replace(dataset, probabilities=np.full(dataset.size, np.nan))
@@ -189,7 +187,7 @@ def test_a_log_that_never_says_what_was_seen_or_which_stage_can_be_learned_from(
     assert not learned.choice.is_randomised
 
 
-def test_silence_that_was_no_choice_is_no_comparison(course: tuple[Dataset, Steps]):
+def test_silence_that_could_not_be_avoided_is_not_a_comparison(course: tuple[Dataset, Steps]):
     dataset, _ = course
     certain = replace(dataset, probabilities=np.where(dataset.actions == 0, 1.0, dataset.probabilities))
     assert not chose_silence(certain).any()
@@ -233,7 +231,9 @@ def test_steps_are_found_in_the_log(shop_catalogue: Catalogue, course: tuple[Dat
     assert steps.is_seen.tolist() == [False, True, False, False]
 
 
-def test_what_we_send_is_no_reason_to_expect_a_purchase(shop_catalogue: Catalogue, course: tuple[Dataset, Steps]):
+def test_features_of_our_own_messages_do_not_predict_purchases(
+    shop_catalogue: Catalogue, course: tuple[Dataset, Steps]
+):
     names = ("purchase_count_30d", "message_delivered_count_90d", "stage_index", "made_up")
     own = own_columns(replace(course[0], feature_names=names), shop_catalogue)
     assert own.tolist() == [True, False, True, True]
@@ -241,21 +241,21 @@ def test_what_we_send_is_no_reason_to_expect_a_purchase(shop_catalogue: Catalogu
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.floats(-1e4, 1e4), st.floats(1e-3, 1e4)), min_size=1, max_size=20))
-def test_shrinking_keeps_signs_and_order_of_evidence_and_never_grows(pairs: list[tuple[float, float]]):
+def test_shrinking_keeps_signs_and_the_order_of_evidence_and_never_enlarges(pairs: list[tuple[float, float]]):
     values, errors = np.array(pairs).T
     shrunk = shrink_to_zero(values, errors)
     assert (np.abs(shrunk) <= np.abs(values) + 1e-9).all()
     assert (shrunk * values >= 0).all()
 
 
-def test_shrunk_estimates_are_nearer_to_the_truth_than_estimates():
+def test_shrunk_estimates_are_closer_to_the_truth():
     rng = np.random.default_rng(3)
     truth, errors = rng.normal(0, 20, 2_000), rng.uniform(5, 60, 2_000)
     values = truth + rng.normal(0, errors)
     assert np.mean((shrink_to_zero(values, errors) - truth) ** 2) < 0.4 * np.mean((values - truth) ** 2)
 
 
-def test_theta_is_per_offer_and_stage_and_nothing_where_nobody_got_it():
+def test_theta_is_per_offer_and_stage_and_0_without_observations():
     rng = np.random.default_rng(5)
     seen, offers, stages = rng.uniform(0.1, 0.9, 9_000), rng.integers(0, 2, 9_000), np.ones(9_000, dtype=np.int64)
     effects = np.array([50.0, -20.0])[offers] * seen + rng.normal(0, 30, 9_000)

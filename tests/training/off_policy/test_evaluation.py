@@ -1,4 +1,4 @@
-"""Evaluating on a log: known effects are recovered, only the past is seen, and what cannot be said is not."""
+"""Off-policy evaluation on a log: known effects are recovered, only the past is used, and the rest is refused."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -90,7 +90,7 @@ def test_the_known_effect_of_the_choices_lies_in_every_interval(scene: Scene):
     gap = gap_of(scene.evaluate(), GREEDY, SILENT)
     chosen = [scene.judged.choices.keys[place] for place in scene.judged.choices.greedy]
     truth = np.mean([scene.effects[key] for key in chosen]) / 100
-    assert truth > 3  # EUR: much of the audience may get ten percent, worth 6
+    assert truth > 3  # EUR: most of the audience may get ten percent, worth 6
     for estimate in gap.estimates.values():
         assert estimate.lower <= truth <= estimate.upper
     assert gap.estimates["dr"].standard_error <= gap.estimates["ips"].standard_error
@@ -105,7 +105,7 @@ def test_the_logging_policy_earns_the_mean_of_its_log(scene: Scene):
     assert logged.support.effective_size == scene.judged.decisions.height
 
 
-def test_silence_is_worth_what_silent_decisions_brought(scene: Scene):
+def test_the_value_of_silence_is_the_mean_of_silent_decisions(scene: Scene):
     found = scene.evaluate()
     silent = scene.judged.decisions.filter(pl.col("offer_id").is_null())
     assert value_of(found, SILENT).estimates["snips"].value == pytest.approx(
@@ -118,7 +118,7 @@ def scene_value(scene: Scene, decision_id: str) -> float:
     return scene.history.events.filter(pl.col("event_id") == f"E-{customer}-{wave}")["amount_minor"].sum() / 100
 
 
-def test_the_best_single_message_goes_only_to_those_who_may_have_it(scene: Scene):
+def test_the_best_single_message_goes_only_to_customers_who_may_get_it(scene: Scene):
     """Under 18 nobody gets ten percent, and without consent nobody gets anything."""
     choices = scene.judged.choices
     permitted = choices.permitted[:, choices.keys.index(TEN)].mean()
@@ -128,7 +128,7 @@ def test_the_best_single_message_goes_only_to_those_who_may_have_it(scene: Scene
     assert found.support.mean_weight == pytest.approx(1, abs=5 * found.support.mean_weight_error)
 
 
-def test_exploration_is_worth_a_little_less_than_greed(scene: Scene):
+def test_exploration_is_worth_a_little_less_than_the_greedy_policy(scene: Scene):
     found = scene.evaluate()
     assert value_of(found, EXPLORING).estimates["dr"].value < value_of(found, GREEDY).estimates["dr"].value
     assert value_of(found, EXPLORING).support.effective_size > value_of(found, GREEDY).support.effective_size
@@ -145,7 +145,7 @@ def test_people_who_opted_out_of_profiling_are_in_no_evaluation(scene: Scene, ju
     assert found.left_out[OPTED_OUT] == scene.judged.decisions.height - found.decisions.height == 8
 
 
-def test_holdout_and_experiments_are_no_part_of_the_policy(scene: Scene, judged):
+def test_holdout_and_experiments_are_not_part_of_the_evaluated_policy(scene: Scene, judged):
     everybody_out = replace(scene.catalogue, holdout=Holdout(share=1.0, salt="all"))
     choices = judged(scene.history, everybody_out).choices
     np.testing.assert_array_equal(choices.greedy, scene.judged.choices.greedy)
@@ -156,8 +156,8 @@ def test_every_row_of_probabilities_sums_to_one(scene: Scene):
     np.testing.assert_allclose(scene.judged.choices.probabilities.sum(axis=1), 1)
 
 
-def test_what_happens_later_changes_no_choice(scene: Scene, judged):
-    """Every event and outcome from the last wave on is taken away; earlier decisions must not notice."""
+def test_later_events_change_no_choice(scene: Scene, judged):
+    """Every event and outcome from the last wave on is removed; earlier choices must not change."""
     last = scene.judged.decisions["decided_at"].max()
     earlier = History(
         customers=scene.history.customers,
@@ -170,7 +170,7 @@ def test_what_happens_later_changes_no_choice(scene: Scene, judged):
     np.testing.assert_array_equal(choices.greedy, scene.judged.choices.greedy)
 
 
-def test_the_model_is_asked_for_each_decisions_own_window(scene: Scene, judged, value_bundle, tmp_path):
+def test_the_model_predicts_for_each_decisions_own_window(scene: Scene, judged, value_bundle, tmp_path):
     """The model here adds 100 per day of window; half of the decisions have windows of three days."""
     bundle = value_bundle(scene.catalogue)
     model = replace(
@@ -188,7 +188,7 @@ def test_the_model_is_asked_for_each_decisions_own_window(scene: Scene, judged, 
     np.testing.assert_allclose(found.choices.predicted[:, 0], 100.0 * days)
 
 
-def test_a_customer_who_left_the_channel_gets_silence(scene: Scene, judged):
+def test_a_customer_who_unsubscribed_gets_silence(scene: Scene, judged):
     first = scene.judged.decisions.filter(pl.col("offer_id").is_not_null()).row(0, named=True)
     left = {
         "outcome_id": "left",
@@ -208,11 +208,11 @@ def test_a_customer_who_left_the_channel_gets_silence(scene: Scene, judged):
 def test_a_customer_who_was_not_known_yet_gets_silence(scene: Scene, judged):
     customers = scene.history.customers.with_columns(updated_at=pl.lit(scene.judged.decisions["decided_at"].max()))
     found = judged(replace(scene.history, customers=customers), scene.catalogue)
-    assert not found.choices.is_known.any()  # not even those decided at that very moment
+    assert not found.choices.is_known.any()  # not even decisions at that exact moment
     assert (found.choices.greedy == 0).all()
 
 
-def test_a_logged_message_that_the_catalogue_has_not_stays_in_and_is_counted(scene: Scene, judged):
+def test_a_logged_message_missing_from_the_catalogue_is_kept_and_counted(scene: Scene, judged):
     some = pl.int_range(pl.len()) % 10 == 0
     is_sent = pl.col("offer_id").is_not_null()
     decisions = scene.history.decisions.with_columns(
@@ -231,14 +231,14 @@ def test_a_logged_message_that_was_not_permitted_is_counted(scene: Scene):
     assert unmatched["customer was unknown"] == 0
 
 
-def test_another_reward_is_judged_too(scene: Scene):
+def test_another_reward_is_evaluated_too(scene: Scene):
     found = scene.evaluate(reward="clicked")
     assert (found.reward.unit, found.reward.is_learned) == ("rate", False)
     assert value_of(found, SILENT).estimates["dr"].value == pytest.approx(0, abs=0.01)
     greedy = value_of(found, GREEDY)
     assert (
         greedy.estimates["dr"].lower <= 0.2 <= greedy.estimates["dr"].upper + 0.05
-    )  # a fifth of what is sent is clicked
+    )  # a fifth of sent messages are clicked
     assert greedy.estimates["dr"].standard_error < greedy.estimates["ips"].standard_error
 
 
@@ -262,7 +262,7 @@ def test_a_cap_cuts_every_transaction(scene: Scene):
         ({"reward": "complained"}, InsufficientDataError, "must happen in the window of a decision at least once"),
     ],
 )
-def test_a_reward_that_cannot_be_is_refused(scene: Scene, options, error, words):
+def test_an_invalid_reward_is_refused(scene: Scene, options, error, words):
     with pytest.raises(error, match=words):
         scene.evaluate(**options)
 
@@ -274,8 +274,8 @@ def without_probability(history: History, count: int) -> History:
 
 
 @pytest.mark.parametrize("count", [1, 80])
-def test_a_few_missing_probabilities_cost_these_decisions_and_are_counted(scene: Scene, judged, count: int):
-    """Up to one in twenty of 1,600, by the rule that training has: as if these decisions were not in the log."""
+def test_decisions_with_missing_probabilities_are_dropped_and_counted(scene: Scene, judged, count: int):
+    """Up to one in twenty of 1,600, the same rule as in training: as if these decisions were not in the log."""
     history = without_probability(scene.history, count)
     rest = judged(history, scene.catalogue)
     found = evaluate(rest, history, scene.catalogue, constant=TEN)
@@ -305,14 +305,14 @@ def test_a_policy_that_sends_what_the_log_never_sent_is_refused(scene: Scene, ju
         evaluate(judged(history, scene.catalogue), history, scene.catalogue)
 
 
-def test_wrong_probabilities_are_noticed(scene: Scene, judged):
+def test_wrong_probabilities_are_detected(scene: Scene, judged):
     decisions = scene.history.decisions.with_columns(action_probability=pl.lit(0.5))
     history = replace(scene.history, decisions=decisions)
     with pytest.raises(InsufficientDataError, match="must average 1"):
         evaluate(judged(history, scene.catalogue), history, scene.catalogue)
 
 
-def test_a_comparison_without_support_is_left_open_and_says_why(scene: Scene, judged):
+def test_a_comparison_without_support_is_left_out_with_a_reason(scene: Scene, judged):
     """Nobody was ever sent opening hours; the policy does not need it, but it cannot be compared with it either."""
     decisions = scene.history.decisions.filter(pl.col("offer_id").fill_null("") != "opening-hours").with_columns(
         action_probability=pl.lit(0.25)
@@ -335,7 +335,7 @@ def test_a_log_without_decisions_is_refused(scene: Scene, judged):
         judged(replace(scene.history, decisions=scene.history.decisions.clear()), scene.catalogue)
 
 
-def test_decisions_whose_window_is_not_over_are_left_out_and_counted(scene: Scene, judged):
+def test_decisions_with_an_open_window_are_left_out_and_counted(scene: Scene, judged):
     """The last wave has no window of its own and the log ends before a week has passed."""
     last = scene.history.decisions["decided_at"].max()
     decisions = scene.history.decisions.with_columns(window_ends_at=pl.lit(None, dtype=pl.Datetime("us", "UTC")))
@@ -344,7 +344,7 @@ def test_decisions_whose_window_is_not_over_are_left_out_and_counted(scene: Scen
     assert found.decisions["decided_at"].max() < last
 
 
-def test_decisions_must_say_which_of_several_touchpoints_asked(scene: Scene, shop_catalogue: Catalogue, judged):
+def test_decisions_must_name_one_of_several_touchpoints(scene: Scene, shop_catalogue: Catalogue, judged):
     nameless = replace(
         scene.history, decisions=scene.history.decisions.with_columns(touchpoint=pl.lit(None, pl.String))
     )

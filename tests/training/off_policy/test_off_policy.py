@@ -1,4 +1,4 @@
-"""Off-policy estimators: golden values worked out by hand, known truth recovered, and logs that say nothing refused."""
+"""Off-policy estimators: golden values computed by hand, a known truth recovered, and uninformative logs refused."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ LOGGED = np.array([0.5, 0.5, 0.25, 0.75])
 REWARDS = np.array([3.0, 1.0, 2.0, 4.0])
 
 
-def test_weights_are_the_ratio_of_both_probabilities():
+def test_weights_are_the_ratio_of_target_to_logged_probability():
     np.testing.assert_array_equal(importance_weights(TARGET, LOGGED), [2.0, 0.0, 4.0, 0.0])
 
 
@@ -62,7 +62,7 @@ def test_doubly_robust_adds_the_weighted_error_of_the_model():
     assert estimate.value == pytest.approx((4 + 2 + 0.5 + 3.5) / 4)
 
 
-def test_the_effective_size_is_that_of_kish():
+def test_the_effective_sample_size_is_kishs():
     support = support_of(importance_weights(TARGET, LOGGED), CUSTOMERS)
     assert support.effective_size == pytest.approx(36 / 20)
     assert (support.matched_customers, support.largest_weight, support.mean_weight) == (2, 4.0, 1.5)
@@ -74,7 +74,7 @@ def test_one_decision_per_customer_gives_the_textbook_error():
     assert mean_estimate(terms, np.arange(200)).standard_error == pytest.approx(expected)
 
 
-def test_the_same_estimate_twice_differs_by_exactly_nothing():
+def test_an_estimate_minus_itself_is_exactly_0():
     estimate = ips(importance_weights(TARGET, LOGGED), REWARDS, CUSTOMERS)
     gap = difference(estimate, estimate, CUSTOMERS)
     assert (gap.value, gap.lower, gap.upper) == (0.0, 0.0, 0.0)
@@ -82,9 +82,9 @@ def test_the_same_estimate_twice_differs_by_exactly_nothing():
 
 @given(st.lists(st.tuples(st.floats(0.05, 1), st.floats(-100, 100), st.integers(0, 5)), min_size=3, max_size=40))
 @settings(max_examples=50, deadline=None)
-def test_the_policy_that_made_the_log_earns_what_it_earned(rows: list[tuple[float, float, int]]):
+def test_the_logging_policy_is_worth_the_mean_of_its_log(rows: list[tuple[float, float, int]]):
     logged, rewards, customers = (np.array(column) for column in zip(*rows, strict=True))
-    customers = np.append(customers[:-2], [6, 7])  # two customers at least
+    customers = np.append(customers[:-2], [6, 7])  # at least two customers
     weights = importance_weights(logged, logged)
     for estimate in (ips(weights, rewards, customers), snips(weights, rewards, customers)):
         assert estimate.value == pytest.approx(rewards.mean())
@@ -93,7 +93,7 @@ def test_the_policy_that_made_the_log_earns_what_it_earned(rows: list[tuple[floa
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """A log of customers with a taste x and a level of their own; action a in {0, 1, 2} brings level + a x + noise."""
+    """A log of customers, each with a taste x and a level; action a in {0, 1, 2} brings level + a x + noise."""
 
     customers: np.ndarray
     tastes: np.ndarray
@@ -103,7 +103,7 @@ class World:
 
     @property
     def choices(self) -> np.ndarray:
-        """The policy to be judged: action 2 for those who like it, else 0, so its value is 2 E[x; x > 0] = 2 phi(0)."""
+        """The evaluated policy: action 2 for customers who like it, else 0; its value is 2 E[x; x > 0] = 2 phi(0)."""
         return np.where(self.tastes > 0, 2, 0)
 
     @property
@@ -132,19 +132,19 @@ def snips_of(world: World) -> Estimate:
 
 
 def dr_of(world: World) -> Estimate:
-    """With a model that is nearly right."""
+    """The doubly robust estimate with a model that is nearly right."""
     predicted, expected = 0.9 * world.actions * world.tastes, 0.9 * world.choices * world.tastes
     return doubly_robust(world.weights, world.rewards, predicted, expected, world.customers)
 
 
 def wrong_dr_of(world: World) -> Estimate:
-    """With a model that has the sign wrong and a level out of the air."""
+    """The doubly robust estimate with a model that has the wrong sign and an arbitrary level."""
     predicted, expected = 3 - world.actions * world.tastes, 3 - world.choices * world.tastes
     return doubly_robust(world.weights, world.rewards, predicted, expected, world.customers)
 
 
 def gap_of(world: World) -> Estimate:
-    """The policy less always 0, whose value is 0."""
+    """The policy minus always action 0, whose value is 0."""
     always = importance_weights((world.actions == 0).astype(float), world.logged)
     other = ips(always, world.rewards, world.customers)
     return difference(ips_of(world), other, world.customers)
@@ -159,7 +159,7 @@ def worlds() -> list[World]:
 
 
 @pytest.mark.parametrize("estimator", [ips_of, snips_of, dr_of, wrong_dr_of, gap_of])
-def test_95_percent_intervals_hold_the_truth_in_95_percent_of_logs(
+def test_95_percent_intervals_cover_the_truth_in_95_percent_of_logs(
     worlds: list[World], estimator: Callable[[World], Estimate]
 ):
     estimates = [estimator(world) for world in worlds]
@@ -170,8 +170,8 @@ def test_95_percent_intervals_hold_the_truth_in_95_percent_of_logs(
     assert np.mean([one.standard_error for one in estimates]) == pytest.approx(values.std(), rel=0.1)
 
 
-def test_intervals_that_forget_the_customer_are_too_short(worlds: list[World]):
-    """What the clustering is for: the same terms taken as independent cover far less."""
+def test_intervals_that_ignore_customers_are_too_short(worlds: list[World]):
+    """Why estimates are clustered by customer: the same terms treated as independent cover far less."""
     forgetful = [mean_estimate(world.weights * world.rewards, np.arange(world.rewards.size)) for world in worlds]
     assert np.mean([one.lower <= TRUTH <= one.upper for one in forgetful]) < 0.9
 
@@ -205,7 +205,7 @@ def test_targets_out_of_range_or_shape_are_refused():
         importance_weights(np.ones(3), LOGGED)
 
 
-def test_a_log_that_the_policy_could_not_have_made_is_refused():
+def test_a_log_that_the_stated_policy_cannot_have_made_is_refused():
     weights = np.zeros(400)
     with pytest.raises(InsufficientDataError, match="what the policy 'greedy' would do for 30 customers"):
         check_support(support_of(weights, np.arange(400)), "greedy")
@@ -213,8 +213,8 @@ def test_a_log_that_the_policy_could_not_have_made_is_refused():
         snips(weights, np.ones(400), np.arange(400))
 
 
-def test_a_log_that_never_tried_part_of_the_policy_is_refused():
-    """Nobody who likes it was ever sent action 2: weights then average the share that was tried."""
+def test_a_log_without_support_for_part_of_the_policy_is_refused():
+    """No customer who likes it was ever sent action 2, so weights average only the part that was tried."""
     world = make_world(3, customers=400)
     known = ~((world.actions == 2) & (world.tastes > 0))
     weights = world.weights[known]
@@ -222,7 +222,7 @@ def test_a_log_that_never_tried_part_of_the_policy_is_refused():
         check_support(support_of(weights, world.customers[known]), "greedy")
 
 
-def test_wrong_logged_probabilities_are_noticed():
+def test_wrong_logged_probabilities_are_detected():
     world = make_world(4, customers=600)
     weights = importance_weights((world.actions == world.choices).astype(float), np.full(world.rewards.size, 1 / 3))
     with pytest.raises(InsufficientDataError, match="probabilities are wrong"):

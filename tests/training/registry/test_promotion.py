@@ -1,4 +1,4 @@
-"""Promotion: what may become champion, what may not, the way back, and the record of it all. On a real registry."""
+"""Promotion on a real registry: which models may become champion, rollback, and the ledger of both."""
 
 import shutil
 from collections.abc import Callable
@@ -61,7 +61,7 @@ def register(logged_home: Settings, value_bundle) -> Callable[..., str]:
     return call
 
 
-def test_the_first_model_that_is_whole_becomes_champion_whatever_was_measured(logged_home: Settings, register):
+def test_the_first_complete_model_becomes_champion_whatever_its_metrics(logged_home: Settings, register):
     register()
     entry = promote(logged_home, now=NOW, by="ops")
     assert (entry.version, entry.former, entry.reason, entry.has_changed) == (
@@ -82,10 +82,10 @@ def test_the_newest_version_is_promoted_unless_another_is_named(logged_home: Set
     assert fetch_champion(logged_home).version == "1"
 
 
-def test_a_candidate_that_may_well_be_worse_is_refused(logged_home: Settings, register):
+def test_a_candidate_that_may_be_worse_is_refused(logged_home: Settings, register):
     register()
     promote(logged_home, now=NOW)
-    register(LIKES_STAMPS)  # surely better than silence, and half as good as the champion
+    register(LIKES_STAMPS)  # clearly better than silence, and half as good as the champion
     with pytest.raises(
         InsufficientDataError, match=r"must be certain to lose no more than .* got -\d+.* \[-.*held-back customers"
     ):
@@ -112,7 +112,7 @@ def test_a_candidate_worse_than_silence_is_refused(logged_home: Settings, regist
         promote(logged_home, now=NOW)
 
 
-def test_where_a_change_costs_something_an_equal_candidate_is_refused(logged_home: Settings, register):
+def test_if_a_change_has_a_cost_an_equal_candidate_is_refused(logged_home: Settings, register):
     learning = logged_home.catalogue_path / "catalogue.yaml"
     text = learning.read_text()
     assert "window_days: 7" in text
@@ -124,7 +124,7 @@ def test_where_a_change_costs_something_an_equal_candidate_is_refused(logged_hom
         promote(logged_home, now=NOW)
 
 
-def test_a_first_champion_that_was_surely_worse_than_a_rule_is_refused(logged_home: Settings, register):
+def test_a_first_champion_clearly_worse_than_a_rule_is_refused(logged_home: Settings, register):
     gain = "held_back_gain_over_best_single"
     register(metrics={gain: -9.0, f"{gain}_upper": -4.0})
     with pytest.raises(InvalidInputError, match=r"worse than the best single message, got -9 .* up to -4\)"):
@@ -151,7 +151,7 @@ def test_a_champion_trained_by_an_earlier_version_is_compared_as_it_is(logged_ho
     assert "champion 1 learned from them, which flatters it" in promote(logged_home, now=NOW).reason
 
 
-def test_without_a_log_nobody_can_tell(logged_home: Settings, register):
+def test_without_a_log_the_comparison_is_unknown(logged_home: Settings, register):
     register()
     promote(logged_home, now=NOW)
     register()
@@ -170,7 +170,7 @@ def test_a_model_of_another_window_is_not_compared(logged_home: Settings, regist
         promote(logged_home, now=NOW)
 
 
-def test_a_reason_overrules_the_comparison_and_is_kept(logged_home: Settings, register):
+def test_force_with_a_reason_overrules_the_comparison_and_the_reason_is_kept(logged_home: Settings, register):
     register()
     promote(logged_home, now=NOW)
     register(LIKES_NOTHING)
@@ -221,7 +221,7 @@ def test_an_unknown_version_is_refused_by_name(logged_home: Settings, register):
         promote(logged_home, "7", now=NOW)
 
 
-def test_with_nothing_trained_the_message_says_what_to_run(tmp_path: Path, logged_home: Settings):
+def test_without_a_trained_model_the_message_says_what_to_run(tmp_path: Path, logged_home: Settings):
     with pytest.raises(ModelUnavailableError, match="run `nextbest model train`"):
         promote(logged_home, now=NOW)
     nowhere = Settings(home=tmp_path / "h2", mlruns=tmp_path / "m2")
@@ -231,7 +231,7 @@ def test_with_nothing_trained_the_message_says_what_to_run(tmp_path: Path, logge
     assert not (tmp_path / "m2").exists()
 
 
-def test_rollback_goes_back_step_by_step_and_then_says_that_there_is_no_more(logged_home: Settings, register):
+def test_rollback_goes_back_step_by_step_and_says_when_there_is_no_earlier_champion(logged_home: Settings, register):
     for _ in range(3):
         register()
         promote(logged_home, now=NOW, force_reason="a rehearsal")
@@ -283,7 +283,7 @@ def test_a_candidate_that_learned_before_an_attribute_was_declared_may_be_promot
     assert promote(logged_home, now=NOW).version == "1"
 
 
-def test_rollback_after_a_rollback_and_a_promotion_finds_the_last_that_decided(logged_home: Settings, register):
+def test_rollback_after_a_rollback_and_a_promotion_finds_the_last_champion(logged_home: Settings, register):
     for _ in range(3):
         register()
         promote(logged_home, now=NOW, force_reason="a rehearsal")
@@ -299,7 +299,7 @@ def test_rollback_needs_a_champion(logged_home: Settings, register):
         rollback(logged_home, now=NOW)
 
 
-def test_a_ledger_line_cut_short_by_a_crash_is_passed_over(logged_home: Settings):
+def test_a_ledger_line_truncated_by_a_crash_is_skipped(logged_home: Settings):
     entry = Promotion(action="promote", version="1", former=None, at="2026", by="", reason="")
     append(logged_home, entry)
     with (logged_home.models_path / "promotions.jsonl").open("ab") as ledger:
@@ -308,7 +308,7 @@ def test_a_ledger_line_cut_short_by_a_crash_is_passed_over(logged_home: Settings
     assert read_ledger(logged_home) == [entry, entry]
 
 
-def test_the_list_names_the_champion_and_what_was_measured(logged_home: Settings, register):
+def test_the_list_shows_the_champion_and_the_metrics(logged_home: Settings, register):
     register(metrics={"held_back_value": 100.0})
     register(metrics={"held_back_value": 120.0})
     promote(logged_home, "1", now=NOW)

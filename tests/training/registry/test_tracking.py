@@ -36,7 +36,7 @@ def run(tmp_path: Path, bundle) -> ModelRun:
     )
 
 
-def test_a_run_keeps_everything_that_is_known_of_a_model(model_home: Settings, bundle, run: ModelRun):
+def test_a_run_stores_everything_known_about_a_model(model_home: Settings, bundle, run: ModelRun):
     tracked = track_model(model_home, bundle, run)
     client = mlflow_client(model_home.tracking_uri)
     found = client.get_run(tracked.run_id)
@@ -51,7 +51,7 @@ def test_a_run_keeps_everything_that_is_known_of_a_model(model_home: Settings, b
     assert str(model_home.mlruns / "artifacts") in found.info.artifact_uri
 
 
-def test_a_registered_version_says_what_it_is(model_home: Settings, bundle, run: ModelRun):
+def test_a_registered_version_is_described(model_home: Settings, bundle, run: ModelRun):
     tracked = track_model(model_home, bundle, run)
     assert tracked.version == "1"
     tags = mlflow_client(model_home.tracking_uri).get_model_version(MODEL_NAME, "1").tags
@@ -65,7 +65,7 @@ def test_a_registered_version_says_what_it_is(model_home: Settings, bundle, run:
     }
 
 
-def test_the_stored_model_is_text_and_scores_as_the_bundle(model_home: Settings, bundle, run: ModelRun):
+def test_the_stored_model_is_text_and_scores_like_the_bundle(model_home: Settings, bundle, run: ModelRun):
     track_model(model_home, bundle, run)
     client = mlflow_client(model_home.tracking_uri)
     folder = Path(client.get_model_version_download_uri(MODEL_NAME, "1"))
@@ -82,20 +82,20 @@ def test_the_stored_model_is_text_and_scores_as_the_bundle(model_home: Settings,
     assert example["columns"] == list(bundle.layout.columns)
 
 
-def test_every_run_makes_a_version_of_its_own(model_home: Settings, bundle, run: ModelRun, value_bundle):
+def test_every_run_registers_a_new_version(model_home: Settings, bundle, run: ModelRun, value_bundle):
     track_model(model_home, bundle, run)
     other = value_bundle(load_catalogue(model_home.catalogue_path), shift=5.0)
     assert track_model(model_home, other, run).version == "2"
 
 
-def test_mlflow_points_where_it_pointed_before(model_home: Settings):
+def test_mlflow_keeps_its_previous_tracking_uri(model_home: Settings):
     before = mlflow.get_tracking_uri()
     with tracking(model_home):
         assert mlflow.get_tracking_uri() == model_home.tracking_uri
     assert mlflow.get_tracking_uri() == before
 
 
-def test_a_plot_that_is_not_there_is_refused_before_anything_is_logged(model_home: Settings, bundle, run: ModelRun):
+def test_a_missing_plot_is_refused_before_anything_is_logged(model_home: Settings, bundle, run: ModelRun):
     with pytest.raises(InvalidInputError, match="plots must be files"):
         track_model(model_home, bundle, replace(run, plots=(Path("nowhere.png"),)))
     assert mlflow_client(model_home.tracking_uri).get_experiment_by_name(EXPERIMENT) is None
@@ -106,7 +106,7 @@ def test_an_example_of_another_width_is_refused(model_home: Settings, bundle, ru
         track_model(model_home, bundle, replace(run, input_example=np.zeros((2, 3))))
 
 
-def test_a_store_that_cannot_be_used_is_unavailable(tmp_path: Path, bundle, run: ModelRun):
+def test_an_unusable_store_is_reported_as_unavailable(tmp_path: Path, bundle, run: ModelRun):
     (tmp_path / "file").write_text("no folder")
     settings = Settings(home=tmp_path / "h", mlruns=tmp_path / "file")
     with pytest.raises(UnavailableError, match="MLflow must take what is logged"):

@@ -59,7 +59,7 @@ def report(home: Settings) -> TrainReport:
     return train_model(home, now=NOW)
 
 
-def test_a_run_finds_what_the_shop_was_made_from(report: TrainReport, shop):
+def test_a_run_recovers_the_effects_the_shop_was_made_with(report: TrainReport, shop):
     assert (report.decisions, report.customers, report.messages) == (1600, 200, 4)
     assert report.best_constant == "ten-percent/email/plain"
     assert report.metrics["effect.ten-percent.email.plain"] == pytest.approx(shop.effects_minor["ten-percent"], abs=300)
@@ -67,9 +67,7 @@ def test_a_run_finds_what_the_shop_was_made_from(report: TrainReport, shop):
     assert report.is_randomised
 
 
-def test_thirty_decisions_give_a_champion_that_was_compared_with_nothing(
-    shop, blank_tracking_store: Path, tmp_path: Path
-):
+def test_thirty_decisions_give_a_champion_without_a_comparison(shop, blank_tracking_store: Path, tmp_path: Path):
     few = shop.decisions.unique("customer_id", keep="first", maintain_order=True).head(30)
     home = make_home(tmp_path, blank_tracking_store, shop, decisions=few)
     report = train_model(home, now=NOW)
@@ -79,7 +77,7 @@ def test_thirty_decisions_give_a_champion_that_was_compared_with_nothing(
     assert promote(home, now=NOW, by="ops").reason == "the first champion: compared with nothing"
 
 
-def test_the_run_is_in_mlflow_with_everything_about_it(report: TrainReport, home: Settings):
+def test_the_run_is_stored_completely_in_mlflow(report: TrainReport, home: Settings):
     client = mlflow_client(home.tracking_uri)
     run = client.get_run(report.run_id)
     assert run.data.metrics["validation_value"] == pytest.approx(report.metrics["validation_value"])
@@ -99,7 +97,7 @@ def load_digest(home: Settings) -> str:
     return load_dataset(home, load_catalogue(home.catalogue_path), now=NOW).digest
 
 
-def test_training_features_are_those_of_the_moment_of_the_decision(home: Settings, shop):
+def test_training_features_are_those_at_the_time_of_the_decision(home: Settings, shop):
     catalogue = load_catalogue(home.catalogue_path)
     dataset = load_dataset(home, catalogue, now=NOW)
     history = History.from_log(EventLog(home.log_path))
@@ -121,7 +119,7 @@ def test_an_empty_log_is_refused(model_home: Settings, shop_catalogue: Catalogue
         train_model(model_home, now=NOW)
 
 
-def test_features_that_were_not_built_are_asked_for(shop, blank_tracking_store: Path, tmp_path: Path):
+def test_missing_feature_builds_are_reported(shop, blank_tracking_store: Path, tmp_path: Path):
     home = make_home(tmp_path, blank_tracking_store, shop, build=False)
     with pytest.raises(FeatureUnavailableError, match="features build"):
         train_model(home, now=NOW)
@@ -134,7 +132,7 @@ def test_the_command_prints_one_object(
     app = typer.Typer()
     app.add_typer(model.app)
     app(["model", "train", "--home", str(home.home), "--json"], standalone_mode=False)
-    told = capfd.readouterr()  # of the whole process: libraries write there, too
+    told = capfd.readouterr()  # stdout of the whole process: libraries write there too
     printed = orjson.loads(told.out)
     assert printed["decisions"] == 1600
     assert int(printed["version"]) >= 1
