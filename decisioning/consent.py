@@ -35,7 +35,8 @@ def latest_answers(consents: Iterable[Consent], now: datetime) -> Mapping[Pair, 
         if consent.is_granted and at is not None and at > now:
             continue
         pair = (consent.channel_id, consent.purpose)
-        if pair not in latest or _is_later(consent, latest[pair]):
+        known = latest.setdefault(pair, consent)
+        if known is not consent and _is_later(consent, known):
             latest[pair] = consent
     return latest
 

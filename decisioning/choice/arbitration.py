@@ -102,13 +102,8 @@ def appraise(rows: IndexArray, expected_values: FloatArray | None, charges: Char
     """
     cost, fatigue, shadow = charges.cost_minor[rows], charges.fatigue_minor[rows], charges.shadow_minor[rows]
     context, business = charges.context_weight[rows], charges.business_weight[rows]
-    worth = charges.declared_minor[rows]
-    value = uplift = np.full(len(rows), np.nan)
-    if expected_values is not None:
-        is_learned = charges.is_learned[rows]
-        value = np.where(is_learned, expected_values[rows], np.nan)
-        uplift = value - expected_values[0]
-        worth = np.where(is_learned, uplift * charges.unit_value_minor[rows], worth)
+    value, uplift, worth = _worths(rows, expected_values, charges)
+    net = worth - cost - fatigue - shadow
     return Bids(
         rows=rows,
         expected_value_minor=value,
@@ -120,8 +115,26 @@ def appraise(rows: IndexArray, expected_values: FloatArray | None, charges: Char
         business_weight=business,
         evidence=charges.evidence[rows],
         worth_minor=worth,
-        priority_minor=priorities(worth - cost - fatigue - shadow, context, business),
+        priority_minor=priorities(net, context, business) if charges.is_weighted else net,
     )
+
+
+def _worths(
+    rows: IndexArray, expected_values: FloatArray | None, charges: Charges
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Expected values, uplifts and worths, as in `Bids`."""
+    declared = charges.declared_minor[rows]
+    if expected_values is None:
+        nothing = np.full(len(rows), np.nan)
+        return nothing, nothing, declared
+    if charges.is_learned is None:
+        value = expected_values[rows]
+        uplift = value - expected_values[0]
+        return value, uplift, uplift * charges.unit_value_minor[rows]
+    is_learned = charges.is_learned[rows]
+    value = np.where(is_learned, expected_values[rows], np.nan)
+    uplift = value - expected_values[0]
+    return value, uplift, np.where(is_learned, uplift * charges.unit_value_minor[rows], declared)
 
 
 def priorities(net: FloatArray, context: FloatArray, business: FloatArray) -> FloatArray:

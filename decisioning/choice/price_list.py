@@ -1,6 +1,7 @@
 """What the messages of a touchpoint are charged and weighed: laid out once, filled in for one customer and moment."""
 
 from collections.abc import Callable, Hashable, Sequence
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
@@ -20,13 +21,14 @@ class Charges(NamedTuple):
     """What silence (row 0) and the k candidates are charged and weighed; arrays of shape (k + 1,).
 
     Attributes:
-        is_learned: Its worth is the uplift, where a model has a say.
+        is_learned: Its worth is the uplift, where a model has a say; None where that is so for all of them.
         unit_value_minor: What one unit of uplift is worth.
         declared_minor: The declared value, which takes the place of the uplift otherwise.
         evidence: Decisions that sent the offer so far; -1 where nobody counts.
+        is_weighted: Some weight may be other than 1.
     """
 
-    is_learned: BoolArray
+    is_learned: BoolArray | None
     unit_value_minor: FloatArray
     declared_minor: FloatArray
     cost_minor: FloatArray
@@ -35,6 +37,7 @@ class Charges(NamedTuple):
     context_weight: FloatArray
     business_weight: FloatArray
     evidence: IntArray
+    is_weighted: bool
 
 
 class PriceList:
@@ -54,6 +57,7 @@ class PriceList:
         "_no_evidence",
         "_offer_rows",
         "_shadowed",
+        "_stays_in_range",
         "_switches",
         "_unit_value",
         "_unweighted",
@@ -75,12 +79,14 @@ class PriceList:
         exploration = catalogue.exploration
         self._switches = catalogue.switches
         self._levers = tuple(map(compile_lever, catalogue.levers))
+        self._stays_in_range = prod(max(lever.factor, 1.0) for lever in self._levers) <= LARGEST_WEIGHT
         counts_evidence = exploration.ramp.needed > 0 or exploration.kind is ExplorationKind.THOMPSON
         self._no_evidence = np.array([-1, *(0 if counts_evidence else -1 for _ in candidates)])
         self._cost = _column(candidates, lambda one: one.cost_minor)
         self._declared = _column(candidates, lambda one: one.declared_value_minor)
         self._unit_value = _column(candidates, lambda one: one.unit_value_minor)
-        self._is_learned = np.array([True, *(one.is_marketing for one in candidates)])
+        is_learned = np.array([True, *(one.is_marketing for one in candidates)])
+        self._is_learned = None if is_learned.all() else is_learned
         self._free, self._unweighted = np.zeros(len(candidates) + 1), np.ones(len(candidates) + 1)
         self._weighing = _Alike(
             candidates, lambda one: (one.message_class, one.channel_id) if one.is_marketing else None
@@ -117,6 +123,7 @@ class PriceList:
             context_weight=context,
             business_weight=business,
             evidence=self._evidence(situation),
+            is_weighted=context is not self._unweighted or business is not self._unweighted,
         )
 
     def _fatigue(self, situation: Situation) -> FloatArray:
@@ -142,6 +149,8 @@ class PriceList:
                 context = _multiplied(context, rows, lever.factor)
             else:
                 business = _multiplied(business, rows, lever.factor)
+        if self._stays_in_range:
+            return context, business
         return np.minimum(context, LARGEST_WEIGHT), np.minimum(business, LARGEST_WEIGHT)
 
     def _evidence(self, situation: Situation) -> IntArray:

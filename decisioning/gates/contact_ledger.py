@@ -143,10 +143,9 @@ class ContactLedger:
                 for group in self._hearing(dimension, value, by_value.get(value, ())):
                     found = self._verdict(dimension, value, group.example.touch)
                     refused = refused if found is None else _overlaid(refused, group.messages, found)
-        if self.rules.policy.pressure is not None:
-            for group in groups["everything"].get("", ()):
-                found = self._pressure_refusal(group.example.touch)
-                refused = refused if found is None else _overlaid(refused, group.messages, found)
+        for group in self._pressed_hard(groups["everything"].get("", ())):
+            found = self._pressure_refusal(group.example.touch)
+            refused = refused if found is None else _overlaid(refused, group.messages, found)
         return refused
 
     def suppression(self, touch: Touch) -> BookRefusal | None:
@@ -330,6 +329,16 @@ class ContactLedger:
         if key not in self._pressure:
             self._pressure[key] = self._weigh(touch)
         return self._pressure[key]
+
+    def _pressed_hard(self, groups: Sequence[MessageGroup]) -> Sequence[MessageGroup]:
+        """Groups that contact pressure may refuse: none while nothing is planned and the heaviest has room."""
+        pressure, weight = self.rules.policy.pressure, self.rules.weight
+        if pressure is None or not groups:
+            return ()
+        if self._due:
+            return groups
+        heaviest = max([weight(group.example.touch) for group in groups])
+        return () if fits(self._pressing_load() + heaviest, pressure.limit) else groups
 
     def _weigh(self, touch: Touch) -> BookRefusal | None:
         pressure, weight = self.rules.policy.pressure, self.rules.weight(touch)

@@ -27,7 +27,7 @@ type LayerRefusal = tuple[Layer, BookRefusal]
 """What a gate of a layer said."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen, which takes three times as long to make; nobody changes one
 class Screening:
     """What the gates left.
 

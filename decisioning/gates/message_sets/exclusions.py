@@ -1,6 +1,6 @@
 """What the gates refused: stored for sets of messages, expanded to single messages on first access."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple, override
 
@@ -36,9 +36,10 @@ class Exclusions(Expanding[Excluded]):
         keys: Message keys of all k candidates.
         refused: What the gates said, in their order.
         waits: Messages that only time prevents, with the first moment at which they would pass.
+        messages: All that are excluded.
     """
 
-    __slots__ = ("keys", "refused", "waits")
+    __slots__ = ("_by_reason", "keys", "messages", "refused", "waits")
 
     def __init__(
         self,
@@ -49,21 +50,29 @@ class Exclusions(Expanding[Excluded]):
         """Take what was found."""
         super().__init__()
         self.keys, self.refused, self.waits = keys, refused, waits
-
-    @property
-    def messages(self) -> MessageSet:
-        """All that are excluded."""
-        return union(one.messages for one in self.refused)
+        self.messages: MessageSet = 0
+        for one in refused:
+            self.messages |= one.messages
+        self._by_reason: dict[Exclusion, MessageSet] | None = None
 
     def saying(self, exclusions: Iterable[Exclusion]) -> MessageSet:
         """Those that are excluded for one of some reasons, and maybe for others too."""
-        named = frozenset(exclusions)
-        return union(one.messages for one in self.refused if one.exclusion in named)
+        found = self._messages_by_reason()
+        return union(found.get(one, 0) for one in exclusions)
 
     def only_saying(self, exclusions: Iterable[Exclusion]) -> MessageSet:
         """Those that are excluded for no other reasons."""
         named = frozenset(exclusions)
-        return self.messages & ~union(one.messages for one in self.refused if one.exclusion not in named)
+        others = [messages for one, messages in self._messages_by_reason().items() if one not in named]
+        return self.messages & ~union(others)
+
+    def _messages_by_reason(self) -> Mapping[Exclusion, MessageSet]:
+        if self._by_reason is None:
+            found: dict[Exclusion, MessageSet] = {}
+            for one in self.refused:
+                found[one.exclusion] = found.get(one.exclusion, 0) | one.messages
+            self._by_reason = found
+        return self._by_reason
 
     def waiting(self) -> MessageSet:
         """Those for which only time stands in the way."""
