@@ -29,7 +29,6 @@ from decisioning.errors import InvalidInputError, LogUnavailableError
 from features.key_file import key_text
 from features.log.contracts import DECISIONS, Column, Table
 from features.log.event_log import Appended, EventLog
-from features.log.rows import Row
 from features.online.redis_keys import shard_of
 from features.settings import Settings
 
@@ -71,10 +70,18 @@ class Head:
     hash: str = GENESIS
 
 
+_NO_HEAD = Head()
+
+
 def entry_hash(audit_key: bytes, entry: Mapping[str, Any]) -> str:
     """Hash of an entry, which binds it to the one before and to its place."""
-    parts = (entry["previous_hash"], entry["chain"], entry["sequence"], entry["kind"], entry["commitment"])
-    return hmac.digest(audit_key, "|".join(map(str, parts)).encode(), "sha256").hex()
+    named = ("previous_hash", "chain", "sequence", "kind", "commitment")
+    return _hash_of(audit_key, *(entry[name] for name in named))
+
+
+def _hash_of(audit_key: bytes, previous_hash: str, chain: int, sequence: int, kind: str, commitment: str) -> str:
+    text = f"{previous_hash}|{chain}|{sequence}|{kind}|{commitment}"
+    return hmac.digest(audit_key, text.encode(), "sha256").hex()
 
 
 def load_audit_key(settings: Settings) -> bytes:
@@ -166,24 +173,21 @@ class ChainedLog(EventLog):
             heads.clear()
             seen, known = self._heads
             heads.update(known if version == seen else heads_of(stored))
-            return pl.DataFrame(list(self._linked(kind, links, heads)), schema=pl.Schema(AUDIT_CHAIN.schema))
+            return self._linked(kind.value, links, heads)
 
         self._heads = (self.extend(AUDIT_CHAIN, entries), heads)
         return len(links)
 
-    def _linked(self, kind: EntryKind, links: Iterable[tuple[int, str]], heads: dict[int, Head]) -> Iterable[Row]:
+    def _linked(self, kind: str, links: Iterable[tuple[int, str]], heads: dict[int, Head]) -> pl.DataFrame:
+        """The next entries of the chains, whose heads move on."""
+        found: list[tuple[int, int, str, str, str, str]] = []
         for chain, commitment in links:
-            head = heads.get(chain, Head())
-            entry: Row = {
-                "chain": chain,
-                "sequence": head.sequence + 1,
-                "kind": kind.value,
-                "commitment": commitment,
-                "previous_hash": head.hash,
-            }
-            entry["hash"] = entry_hash(self._key, entry)
-            heads[chain] = Head(sequence=head.sequence + 1, hash=entry["hash"])
-            yield entry
+            head = heads.get(chain, _NO_HEAD)
+            sequence = head.sequence + 1
+            own = _hash_of(self._key, head.hash, chain, sequence, kind, commitment)
+            found.append((chain, sequence, kind, commitment, head.hash, own))
+            heads[chain] = Head(sequence=sequence, hash=own)
+        return pl.DataFrame(found, schema=pl.Schema(AUDIT_CHAIN.schema), orient="row")
 
 
 def open_log(settings: Settings) -> ChainedLog:

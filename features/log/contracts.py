@@ -7,16 +7,23 @@ of words; `attributes`, `properties`, `context`, `arms` and `ghost` are objects.
 says whether the customer may be profiled.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import NoneType
 
 import polars as pl
 
 UTC_TIME = pl.Datetime("us", "UTC")
 
+_PLAIN_TYPES = {pl.String(): str, pl.Float64(): float, pl.Boolean(): bool}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """A column of a canonical table; ids are read as `features.ids` says."""
+    """A column of a canonical table; ids are read as `features.ids` says.
+
+    Attributes:
+        plain_types: Types of plain values that stand in the column as they are, whatever the value.
+    """
 
     name: str
     dtype: pl.DataType
@@ -24,16 +31,32 @@ class Column:
     is_json: bool = False
     is_id: bool = False
     meaning: str
+    plain_types: tuple[type, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Work out once what every row of the log is checked against."""
+        own = _PLAIN_TYPES.get(self.dtype)
+        types = () if self.is_required else (NoneType,) if own is None else (own, NoneType)
+        object.__setattr__(self, "plain_types", types)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """A canonical table; `key` identifies a row and makes imports idempotent."""
+    """A canonical table; `key` identifies a row and makes imports idempotent.
+
+    Attributes:
+        names: Of its columns.
+    """
 
     name: str
     key: tuple[str, ...]
     time_column: str
     columns: tuple[Column, ...]
+    names: frozenset[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Collect the names once, since every row of the log is checked against them."""
+        object.__setattr__(self, "names", frozenset(column.name for column in self.columns))
 
     @property
     def schema(self) -> dict[str, pl.DataType]:

@@ -41,10 +41,14 @@ def row_of(table: Table, fields: Mapping[str, Any]) -> Row:
     Raises:
         InvalidInputError: A column is unknown, of a wrong type, or required and missing.
     """
-    unknown = sorted(set(fields) - set(table.schema))
-    if unknown:
+    if not fields.keys() <= table.names:
+        unknown = sorted(fields.keys() - table.names)
         raise InvalidInputError(f"columns of {table.name} must be canonical ones, got {', '.join(unknown)}")
-    return {column.name: _value(table, column, fields.get(column.name)) for column in table.columns}
+    row: Row = {}
+    for column in table.columns:
+        value = fields.get(column.name)
+        row[column.name] = value if type(value) in column.plain_types else _value(table, column, value)
+    return row
 
 
 def frame_of(table: Table, rows: Iterable[Row]) -> pl.DataFrame:
@@ -55,8 +59,6 @@ def frame_of(table: Table, rows: Iterable[Row]) -> pl.DataFrame:
 def _value(table: Table, column: Column, value: object) -> str | int | float | bool | datetime | None:
     """One value, checked against its column."""
     match value:
-        case None if not column.is_required:
-            return None
         case str() if isinstance(column.dtype, pl.Datetime):
             return _time(table, column, value)
         case str() if isinstance(column.dtype, pl.String) and (value or not column.is_required):

@@ -266,14 +266,10 @@ def _parse(entry: _Entry) -> tuple[str, Row]:
 
 def _stream_entry(key: str, entry_id: bytes | str, fields: Mapping[Any, Any] | None) -> _Entry:
     """An entry as Redis returns it, with or without decoding."""
-    known = {_text(name): value for name, value in (fields or {}).items()}
-    table = known.get("table")
+    known = fields or {}
+    table, row = (known.get(name.encode(), known.get(name)) for name in ("table", "row"))
     return _Entry(
-        source=key,
-        entry_id=_text(entry_id),
-        table=None if table is None else _text(table),
-        row=known.get("row"),
-        fields=fields or {},
+        source=key, entry_id=_text(entry_id), table=None if table is None else _text(table), row=row, fields=known
     )
 
 
