@@ -126,7 +126,7 @@ def words_of_http(path: Path) -> set[str]:
     return found
 
 
-def test_only_the_http_layer_uses_statuses() -> None:
+def test_only_http_and_console_use_http_statuses() -> None:
     services = [path for path in (ROOT / "serving").rglob("*.py") if path.relative_to(ROOT).parts[1] not in SPEAK_HTTP]
     assert len(services) > 40
     found = {str(path.relative_to(ROOT)): words for path in services if (words := sorted(words_of_http(path)))}

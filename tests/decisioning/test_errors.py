@@ -1,4 +1,4 @@
-"""Messages say what was wrong and what would be right."""
+"""Messages say what was wrong and what would be valid."""
 
 from decisioning.errors import MOST_LISTED, UnknownNameError
 

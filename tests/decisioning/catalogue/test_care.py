@@ -72,7 +72,7 @@ def test_a_case_without_a_maximum_duration_stays_open_until_it_is_resolved() -> 
     assert case_standing(endless, case_of(NOW - 999 * DAY), NOW) == (CaseState.OPEN, None)
 
 
-def test_a_case_of_an_undeclared_kind_is_ignored() -> None:
+def test_the_state_of_a_case_of_an_undeclared_kind_is_refused() -> None:
     with pytest.raises(InvalidInputError, match="declared"):
         case_standing(DEFAULT_CARE, case_of(NOW, kind="rain"), NOW)
     assert care_standing(DEFAULT_CARE, [case_of(NOW, kind="rain"), case_of(NOW, kind="")], NOW) == CareStanding()

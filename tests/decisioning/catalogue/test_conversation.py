@@ -165,7 +165,7 @@ def test_every_reader_is_told_why_a_message_is_not_repeated(
     days=st.lists(st.tuples(st.sampled_from(["email", "push"]), st.integers(0, 20)), max_size=6),
     order=st.randoms(use_true_random=False),
 )
-def test_first_message_and_follow_up_are_refused_by_what_was_seen_within_memory_only(
+def test_only_sightings_within_memory_decide_between_first_message_and_follow_up(
     plain_catalogue: Catalogue, inputs_of: MakeInputs, days: list[tuple[str, int]], order: Any
 ) -> None:
     conversation = Conversation(seen_seconds=WEEK.total_seconds(), follow_ups=frozenset({FOLLOWING}))

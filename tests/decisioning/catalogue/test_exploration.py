@@ -210,7 +210,7 @@ def offer_totals(contenders: tuple[Contender, ...], probabilities: FloatArray) -
 
 @settings(max_examples=300, deadline=None)
 @given(exploration=EXPLORATIONS, contenders=contests(), way=st.sampled_from(["explore", "plan", "random"]))
-def test_every_kind_gives_a_distribution_and_no_floor_exceeds_a_ramp(
+def test_every_kind_gives_a_distribution_and_no_floor_lifts_an_offer_above_its_ramp(
     exploration: Exploration, contenders: tuple[Contender, ...], way: str
 ) -> None:
     best = best_in(contenders)

@@ -361,7 +361,7 @@ def naive_rest_spans(
 
 @cache
 def naive_readings(day: date, minute: int, zone: ZoneInfo) -> list[datetime]:
-    """Every moment at which clocks show a time; where they never do, the first at which they show a later one."""
+    """Every moment at which clocks show a time; if they skip it, the first moment at which they show a later one."""
     wall = datetime.combine(day, time()) + timedelta(minutes=minute)
     first = (wall - timedelta(hours=15)).replace(tzinfo=UTC)
     shown = [first + quarter * timedelta(minutes=15) for quarter in range(30 * 4)]

@@ -450,7 +450,7 @@ def test_every_change_is_verified_and_has_no_superfluous_step(
     before = decision_to_record(decision)
     change = nearest_change(plain_policy, decision, offer_id)
     assert change.is_verified, change.sentence
-    assert decision_to_record(decision) == before  # explaining changes nothing
+    assert decision_to_record(decision) == before  # explaining does not change the decision
     assert decision_to_record(decide(plain_policy, inputs, "D-1")) == before
     lifts = [step.exclusion for step in change.steps if step.kind is StepKind.LIFT]
     assert len(lifts) == len(set(lifts))

@@ -117,24 +117,24 @@ def test_truncated_or_missing_data_are_an_error() -> None:
 
 
 @pytest.mark.parametrize("damaged", ["", "0", "00000", '0000"', "0000\u00e9"])
-def test_what_no_packer_wrote_is_an_error(damaged: str) -> None:
+def test_bytes_that_no_packer_wrote_are_an_error(damaged: str) -> None:
     with pytest.raises(ValueError, match=r"^$|can't encode"):
         Unpacker(NOW, damaged, [])
 
 
 @pytest.mark.parametrize("text", ["", "00ff", "00FF", "00 ff", "0ff", "2026-W45", "a" * 400])
-def test_a_text_comes_back_whether_it_is_hexadecimal_or_not(text: str) -> None:
+def test_a_text_is_restored_whether_it_is_hexadecimal_or_not(text: str) -> None:
     assert through(lambda to: to.hexadecimal(text), lambda of: of.hexadecimal()) == text
 
 
-def test_hexadecimal_takes_a_byte_for_two_digits() -> None:
+def test_hexadecimal_text_takes_one_byte_for_two_digits() -> None:
     packer = Packer(NOW, {}, {})
     packer.hexadecimal("0f" * 16)
     assert packer.words == []
     assert len(packer.packed()) <= 25
 
 
-def test_a_usual_column_is_worked_out_once_and_what_is_kept_stays_small() -> None:
+def test_a_common_column_is_encoded_once_and_the_cache_stays_small() -> None:
     kept: dict[str | bytes, bytes] = {}
     usual = np.array([0.0, 1.0, 0.5])
     for _ in range(2):

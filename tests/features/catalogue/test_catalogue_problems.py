@@ -64,7 +64,7 @@ def test_all_problems_are_reported_at_once_and_in_order(shop_folder: Path, chang
     assert all(problem in str(refusal.value) for problem in found)
 
 
-def test_an_invalid_offer_does_not_invalidate_other_references(changed: Change) -> None:
+def test_an_invalid_section_causes_no_problems_elsewhere(changed: Change) -> None:
     found = changed("{share: 0.05, salt: holdout-1}", "{share: five}")
     assert {problem.split(": ")[1] for problem in found} == {"holdout.share", "holdout.salt"}
 

@@ -16,7 +16,7 @@ from pipelines.batch.allocation import NOBODY, AllocationChoices, Constraint, Pl
 
 
 def choices_of(net: Sequence[Sequence[float | None]]) -> AllocationChoices:
-    """Net values by customer and message; None where a message is not permitted."""
+    """Net values by customer and message; None if a message is not permitted."""
     pairs = [
         (customer, message, value)
         for customer, row in enumerate(net)

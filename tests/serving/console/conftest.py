@@ -134,7 +134,7 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def open_page(chromium: Browser) -> Iterator[Callable[..., Page]]:
-    """Opens an address in a context of its own; keyword arguments are Playwright's context options."""
+    """Opens an address in a new browser context; keyword arguments are Playwright's context options."""
     contexts = []
 
     def open_page(address: str, **options: object) -> Page:

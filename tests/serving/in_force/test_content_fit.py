@@ -32,7 +32,7 @@ def unfit(one: Message, customer: Mapping[str, object] | None = None) -> str | N
     return Fitting([one]).fit(values, {}, frozenset({"sms"})).unfit.get(one.key)  # pyright: ignore[reportArgumentType]
 
 
-def test_content_without_merge_fields_is_checked_only_once() -> None:
+def test_content_without_merge_fields_is_fit_or_unfit_for_every_customer() -> None:
     assert unfit(message({"title": "far too long"}, max_lengths={"title": 5})) is not None
     assert unfit(message({"body": "b"}, required_fields=frozenset({"image"}))) == "image is missing"
     assert unfit(message({"title": "fits"}, max_lengths={"title": 5})) is None

@@ -177,7 +177,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     return lambda line: CliRunner().invoke(app, [*shlex.split(line), "--home", str(tmp_path / "home")])
 
 
-def test_the_command_asks_for_the_unit_and_stores_the_options_given(command, tmp_path: Path):
+def test_the_command_asks_for_the_unit_and_repeats_the_options_given(command, tmp_path: Path):
     saved(tmp_path, visits().rename({"who": "userId"}), "t.csv")
     ask = "experiment read --table t.csv --arm-column arm --control a --metric spend"
     assert isinstance(command(ask).exception, InvalidInputError)

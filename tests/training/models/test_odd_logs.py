@@ -170,7 +170,7 @@ def test_a_customer_with_stale_features_is_not_mistaken_for_one_who_never_bought
     assert silence["newcomer"] == pytest.approx(500, abs=150)
 
 
-def test_training_drops_features_in_the_groups_that_serving_can_lose(shop_catalogue: Catalogue):
+def test_training_adds_copies_without_the_feature_groups_that_serving_can_lose(shop_catalogue: Catalogue):
     names = ("purchase_sum_minor_90d", "purchase_count_30d", "customer_tenure_days", "made_up")
     groups = column_groups(names, shop_catalogue)
     assert groups[0] == groups[1]

@@ -137,7 +137,7 @@ def test_the_served_booster_reproduces_the_estimates(learned: Learned):
     assert learned.effects.specific.value == pytest.approx(1.0, abs=4 * learned.effects.specific.standard_error)
 
 
-def test_values_are_calibrated_and_every_metric_is_finite(learned: Learned, shop_catalogue: Catalogue):
+def test_values_are_calibrated_and_metrics_compare_with_silence(learned: Learned, shop_catalogue: Catalogue):
     other, _ = make_course(shop_catalogue, seed=3, customers=400)
     model = value_model(learned.bundle, version="1")
     columns = model.messages(list(other.messages))
@@ -231,7 +231,7 @@ def test_steps_are_found_in_the_log(shop_catalogue: Catalogue, course: tuple[Dat
     assert steps.is_seen.tolist() == [False, True, False, False]
 
 
-def test_features_of_our_own_messages_do_not_predict_purchases(
+def test_features_of_our_own_messages_are_not_used_to_predict_purchases(
     shop_catalogue: Catalogue, course: tuple[Dataset, Steps]
 ):
     names = ("purchase_count_30d", "message_delivered_count_90d", "stage_index", "made_up")

@@ -119,7 +119,7 @@ def scene_value(scene: Scene, decision_id: str) -> float:
 
 
 def test_the_best_single_message_goes_only_to_customers_who_may_get_it(scene: Scene):
-    """Under 18 nobody gets ten percent, and without consent nobody gets anything."""
+    """Customers under 18 do not get ten percent, and without consent customers get nothing."""
     choices = scene.judged.choices
     permitted = choices.permitted[:, choices.keys.index(TEN)].mean()
     assert 0.7 < permitted < 0.95

@@ -51,7 +51,7 @@ def test_a_run_stores_everything_known_about_a_model(model_home: Settings, bundl
     assert str(model_home.mlruns / "artifacts") in found.info.artifact_uri
 
 
-def test_a_registered_version_is_described(model_home: Settings, bundle, run: ModelRun):
+def test_a_registered_version_is_tagged_with_its_origin(model_home: Settings, bundle, run: ModelRun):
     tracked = track_model(model_home, bundle, run)
     assert tracked.version == "1"
     tags = mlflow_client(model_home.tracking_uri).get_model_version(MODEL_NAME, "1").tags

@@ -119,7 +119,7 @@ def test_an_empty_log_is_refused(model_home: Settings, shop_catalogue: Catalogue
         train_model(model_home, now=NOW)
 
 
-def test_missing_feature_builds_are_reported(shop, blank_tracking_store: Path, tmp_path: Path):
+def test_training_without_built_features_says_to_build_them(shop, blank_tracking_store: Path, tmp_path: Path):
     home = make_home(tmp_path, blank_tracking_store, shop, build=False)
     with pytest.raises(FeatureUnavailableError, match="features build"):
         train_model(home, now=NOW)
