@@ -1,6 +1,6 @@
 """Choosing one position: price what is permitted, spread chance over it, draw."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import numpy as np
@@ -18,7 +18,7 @@ from decisioning.choice.chance import (
     planned_probabilities,
     ramped,
 )
-from decisioning.choice.price_list import PriceList
+from decisioning.choice.price_list import Charges, PriceList
 from decisioning.gates.candidate import Candidate
 from decisioning.gates.message_sets.grouping import places_of
 from decisioning.gates.message_sets.lineup import Lineup
@@ -86,9 +86,11 @@ class Choice:
         return self.lineup.candidates[int(self.bids.rows[bid]) - 1] if bid else None
 
 
-@dataclass(slots=True, kw_only=True)  # not frozen, which takes three times as long to make; nobody changes one
+@dataclass(slots=True, kw_only=True)
 class Chooser:
     """All that choosing needs besides the situation; the same for every position of a decision.
+
+    What is charged at one position it keeps for the next.
 
     Attributes:
         lineup: The touchpoint's k candidates.
@@ -104,6 +106,7 @@ class Chooser:
     expected_values: FloatArray | None
     is_random: bool
     takes_levers: bool
+    _charges: Charges | None = field(default=None, init=False)
 
     def choose(
         self, situation: Situation, screening: Screening, *, uniform: float, allocated: str | None = None
@@ -117,7 +120,8 @@ class Chooser:
             allocated: Key that a plan over all customers gave this one; passed over where it is not permitted.
         """
         rows = places_of(screening.permitted << 1 | 1)
-        charges = self.price_list.charges(situation, takes_levers=self.takes_levers)
+        charges = self.price_list.charges(situation, takes_levers=self.takes_levers, former=self._charges)
+        self._charges = charges
         bids = appraise(rows, self.expected_values, charges)
         leader = precedence_of(self.lineup, screening.permitted, situation.care.channel_id)
         if leader is not None:

@@ -104,13 +104,17 @@ class PriceList:
         for number, rows in enumerate(self._offer_rows.values()):
             self.offers[rows] = number
 
-    def charges(self, situation: Situation, *, takes_levers: bool) -> Charges:
+    def charges(self, situation: Situation, *, takes_levers: bool, former: Charges | None = None) -> Charges:
         """What is charged and weighed for one customer at one moment.
 
         Args:
             situation: Theirs.
             takes_levers: False where an arm decides without levers.
+            former: The charges of another position of the same decision: only fatigue may be another now.
         """
+        fatigue = self._fatigue(situation) if self._switches.fatigue else self._free
+        if former is not None:
+            return former._replace(fatigue_minor=fatigue)
         takes_levers = takes_levers and self._switches.levers and bool(self._levers)
         context, business = self._weights(situation) if takes_levers else (self._unweighted, self._unweighted)
         return Charges(
@@ -118,7 +122,7 @@ class PriceList:
             unit_value_minor=self._unit_value,
             declared_minor=self._declared,
             cost_minor=self._cost if self._switches.contact_cost else self._free,
-            fatigue_minor=self._fatigue(situation) if self._switches.fatigue else self._free,
+            fatigue_minor=fatigue,
             shadow_minor=self._shadow(situation) if self._switches.shadow_prices else self._free,
             context_weight=context,
             business_weight=business,

@@ -76,10 +76,10 @@ class ContactLedger:
         "_near",
         "_now",
         "_own",
-        "_pressed",
         "_pressure",
         "_responses",
         "_resting",
+        "_weights",
         "rules",
     )
 
@@ -114,9 +114,9 @@ class ContactLedger:
         self._resting: Mapping[SuppressionScope, Mapping[str, BookRefusal]] | None = None
         self._near: tuple[_Dimension, ...] | None = None
         self._own: dict[str, Contact] | None = None
-        self._pressed: list[tuple[Contact, float]] | None = None
+        self._weights: list[float] | None = None
         self._load: float | None = None
-        self._fading: float | None = None
+        self._fading: list[float] | None = None
 
     def refusal(self, touch: Touch) -> BookRefusal | None:
         """Why the contact policy refuses a message now; None where there is room.
@@ -179,6 +179,9 @@ class ContactLedger:
         )
         ledger._books = {unit: (*book, made) for unit, book in self._books.items()}
         ledger._resting = self._resting
+        weight = self.rules.pressing[touch.message_class, touch.channel_id]
+        ledger._weights = None if self._weights is None else [*self._weights, weight]
+        ledger._fading = None if self._fading is None else [*self._fading, weight]  # just made, it has not faded
         return ledger
 
     def fatigue_minor(self, touch: Touch) -> float:
@@ -186,7 +189,7 @@ class ContactLedger:
         fatigue = self.rules.policy.fatigue
         if fatigue is None or not self.rules.counts(touch, CapScope.PRESSURE):
             return 0.0
-        return fatigue.cost_minor * self.rules.weight(touch) * self._faded(fatigue.half_life_seconds)
+        return fatigue.cost_minor * self.rules.weight(touch) * math.fsum(self._faded(fatigue.half_life_seconds))
 
     def sent_offers(self, offers: Container[str]) -> Mapping[str, datetime]:
         """When each of some offers was last sent to the customer, of the contacts that count."""
@@ -212,26 +215,21 @@ class ContactLedger:
             self._own = _merged(self._contacts, {}, ghosts=self._ghosts)
         return self._own
 
-    def _pressing(self) -> Sequence[tuple[Contact, float]]:
-        """The customer's contacts that count towards pressure, each with its weight."""
-        if self._pressed is None:
-            weights, pressed = self.rules.pressing, list[tuple[Contact, float]]()
-            for contact in self._book(CapUnit.CUSTOMER):
-                touch = contact.touch
-                weight = weights[touch.message_class, touch.channel_id]
-                if weight is not None:
-                    pressed.append((contact, weight))
-            self._pressed = pressed
-        return self._pressed
+    def _weights_in_book(self) -> Sequence[float]:
+        """What each of the customer's contacts weighs; 0 where it does not count towards pressure."""
+        if self._weights is None:
+            weights, book = self.rules.pressing, self._book(CapUnit.CUSTOMER)
+            self._weights = [weights[contact.touch.message_class, contact.touch.channel_id] for contact in book]
+        return self._weights
 
-    def _faded(self, half_life: float) -> float:
-        """The weighted contacts, each faded since it was made."""
+    def _faded(self, half_life: float) -> Sequence[float]:
+        """The same, each faded since it was made."""
         if self._fading is None:
-            now, parts = self._now, list[float]()
-            for contact, weight in self._pressing():
-                age = (now - contact.at).total_seconds()
-                parts.append(weight * 0.5 ** (age / half_life) if age > 0 else weight)
-            self._fading = math.fsum(parts)
+            now, contacts = self._now, zip(self._book(CapUnit.CUSTOMER), self._weights_in_book(), strict=True)
+            self._fading = [
+                weight * 0.5 ** (age / half_life) if (age := (now - contact.at).total_seconds()) > 0 else weight
+                for contact, weight in contacts
+            ]
         return self._fading
 
     def _dimensions(self) -> tuple[_Dimension, ...]:
@@ -353,7 +351,11 @@ class ContactLedger:
         )
         planned = [WindowSpan(plan.due_at, plan.due_at + length, self.rules.weight(plan.touch)) for plan in heavier]
         since = self._now - length
-        made = [self._span(contact, length, weighs) for contact, weighs in self._pressing() if contact.at > since]
+        made = [
+            self._span(contact, length, weighs)
+            for contact, weighs in zip(self._book(CapUnit.CUSTOMER), self._weights_in_book(), strict=True)
+            if contact.at > since and self.rules.counts(contact.touch, CapScope.PRESSURE)
+        ]
         window = self._window(length, pressure.limit)
         return self._judge(full, Exclusion.PRESSURE_REACHED, made, planned, window, weight)
 
@@ -361,7 +363,8 @@ class ContactLedger:
         """The weighted contacts in the window of pressure."""
         if self._load is None:
             since = self._now - self.rules.pressure_length
-            self._load = math.fsum([weight for contact, weight in self._pressing() if contact.at > since])
+            contacts = zip(self._book(CapUnit.CUSTOMER), self._weights_in_book(), strict=True)
+            self._load = math.fsum([weight for contact, weight in contacts if contact.at > since])
         return self._load
 
     def _span(self, contact: Contact, length: timedelta, weight: float) -> WindowSpan:

@@ -74,8 +74,8 @@ class SuppressionRule:
         self.words = f"{rule.after}: {rule.scope} rests {span}"
 
 
-class _PressingWeights(dict[tuple[MessageClass, str], float | None]):
-    """What contacts weigh by class and channel, each worked out when first asked for; None where nothing counts."""
+class _PressingWeights(dict[tuple[MessageClass, str], float]):
+    """What contacts weigh by class and channel, each worked out when first asked for."""
 
     __slots__ = ("_rules",)
 
@@ -83,10 +83,10 @@ class _PressingWeights(dict[tuple[MessageClass, str], float | None]):
         super().__init__()
         self._rules = rules
 
-    def __missing__(self, key: tuple[MessageClass, str]) -> float | None:
+    def __missing__(self, key: tuple[MessageClass, str]) -> float:
         message_class, channel_id = key
         is_counted = message_class not in self._rules.uncounted[CapScope.PRESSURE]
-        self[key] = self._rules.weight_of(message_class, channel_id) if is_counted else None
+        self[key] = self._rules.weight_of(message_class, channel_id) if is_counted else 0.0
         return self[key]
 
 
@@ -97,7 +97,7 @@ class ContactRules:
         policy: As declared.
         look_ahead: How far ahead of plans a message keeps away.
         pressure_length: Of the window of pressure; 0 where none is counted.
-        pressing: What contacts weigh where pressure is counted, by class and channel; None for what does not count.
+        pressing: What contacts weigh where pressure is counted, by class and channel; 0 for what does not count.
         uncounted: Classes by scope that do not count towards it; one that is not in the matrix counts towards all.
     """
 
