@@ -164,16 +164,16 @@ def _behaviour(
     events: Iterable[RecentEvent], now: datetime, event_types: Iterable[str], wanted: frozenset[str] | None
 ) -> dict[str, FactValue]:
     """Facts about the wanted types of events; None for all."""
-    ages: dict[str, list[timedelta]] = {one: [] for one in event_types if wanted is None or one in wanted}
+    a_day_ago, an_hour_ago = now - DAY, now - HOUR
+    found: dict[str, list[datetime]] = {one: [] for one in event_types if wanted is None or one in wanted}
     for event in events:
-        event_type, age = event.event_type, now - event.at
-        if age < DAY and (wanted is None or event_type in wanted):
-            ages.setdefault(event_type, []).append(age)
+        if event.at > a_day_ago and (wanted is None or event.event_type in wanted):
+            found.setdefault(event.event_type, []).append(event.at)
     facts: dict[str, FactValue] = {}
-    for event_type, found in ages.items():
+    for event_type, moments in found.items():
         names = _names(event_type)
-        facts[names.count_1h] = sum([age < HOUR for age in found])
-        facts[names.count_24h] = len(found)
-        if found:
-            facts[names.recency] = max(min(found).total_seconds(), 0.0) / 60
+        facts[names.count_1h] = sum([at > an_hour_ago for at in moments])
+        facts[names.count_24h] = len(moments)
+        if moments:
+            facts[names.recency] = max((now - max(moments)).total_seconds(), 0.0) / 60
     return facts

@@ -169,13 +169,14 @@ def care_standing(policy: CarePolicy, cases: Iterable[Case], now: datetime) -> C
     if not found:
         return NO_CASE
     state, _, case = found[0] if len(found) == 1 else max(found, key=lambda entry: _gravity(policy, *entry))
-    ends = [ends_at for standing, ends_at, _ in found if standing is not CaseState.CLOSED]
+    active = [(ends_at, case) for standing, ends_at, case in found if standing is not CaseState.CLOSED]
+    ends = [ends_at for ends_at, _ in active]
     return CareStanding(
         state=state,
         case=case,
         until=max((end for end in ends if end is not None), default=None) if None not in ends else None,
-        open_count=sum(standing is CaseState.OPEN for standing, _, _ in found),
-        channel_id=_channel_told(case for standing, _, case in found if standing is not CaseState.CLOSED),
+        open_count=sum([standing is CaseState.OPEN for standing, _, _ in found]),
+        channel_id=_channel_told([case for _, case in active]) if active else None,
     )
 
 

@@ -45,13 +45,15 @@ class _Dimension:
 
     Attributes:
         caps: With their recent contacts by value, as `ContactLedger._recent` finds them.
+        needs_no_contact: They may refuse what nobody was contacted about: a limit is 0, or plans need the room.
     """
 
-    __slots__ = ("caps", "scope", "side", "value_of", "verdicts")
+    __slots__ = ("caps", "needs_no_contact", "scope", "side", "value_of", "verdicts")
 
-    def __init__(self, caps: Sequence[tuple[CapRule, Mapping[str, list[Contact]]]]) -> None:
+    def __init__(self, caps: Sequence[tuple[CapRule, Mapping[str, list[Contact]]]], *, has_plans: bool) -> None:
         rule, _ = caps[0]
         self.caps = caps
+        self.needs_no_contact = has_plans or 0 in [one.cap.limit for one, _ in caps]
         self.side, self.scope, self.value_of = rule.side, rule.cap.scope, TOUCH_SIDES[rule.side]
         self.verdicts: dict[object, BookRefusal | None] = {}
 
@@ -69,6 +71,7 @@ class ContactLedger:
         "_books",
         "_contacts",
         "_due",
+        "_faded",
         "_fading",
         "_ghosts",
         "_household_contacts",
@@ -117,6 +120,7 @@ class ContactLedger:
         self._weights: list[float] | None = None
         self._load: float | None = None
         self._fading: list[float] | None = None
+        self._faded: float | None = None
 
     def refusal(self, touch: Touch) -> BookRefusal | None:
         """Why the contact policy refuses a message now; None where there is room.
@@ -189,7 +193,9 @@ class ContactLedger:
         fatigue = self.rules.policy.fatigue
         if fatigue is None or not self.rules.counts(touch, CapScope.PRESSURE):
             return 0.0
-        return fatigue.cost_minor * self.rules.weight(touch) * math.fsum(self._faded(fatigue.half_life_seconds))
+        if self._faded is None:
+            self._faded = math.fsum(self._fading_weights(fatigue.half_life_seconds))
+        return fatigue.cost_minor * self.rules.weight(touch) * self._faded
 
     def sent_offers(self, offers: Container[str]) -> Mapping[str, datetime]:
         """When each of some offers was last sent to the customer, of the contacts that count."""
@@ -222,7 +228,7 @@ class ContactLedger:
             self._weights = [weights[contact.touch.message_class, contact.touch.channel_id] for contact in book]
         return self._weights
 
-    def _faded(self, half_life: float) -> Sequence[float]:
+    def _fading_weights(self, half_life: float) -> Sequence[float]:
         """The same, each faded since it was made."""
         if self._fading is None:
             now, contacts = self._now, zip(self._book(CapUnit.CUSTOMER), self._weights_in_book(), strict=True)
@@ -240,12 +246,8 @@ class ContactLedger:
                 recent = self._recent(rule)
                 if recent is not None:
                     by_side.setdefault(rule.side, []).append((rule, recent))
-            self._near = tuple(map(_Dimension, by_side.values()))
+            self._near = tuple([_Dimension(caps, has_plans=bool(self._due)) for caps in by_side.values()])
         return self._near
-
-    def _needs_no_contact(self, rule: CapRule) -> bool:
-        """True where a cap may refuse what nobody was contacted about: its limit is 0, or plans need its room."""
-        return bool(self._due) or rule.cap.limit == 0
 
     def _recent(self, rule: CapRule) -> Mapping[str, list[Contact]] | None:
         """The contacts in a cap's window by value, as far as they fill it; with plans, all of them.
@@ -271,7 +273,7 @@ class ContactLedger:
 
     def _values_with_little_room(self, dimension: _Dimension, values: Iterable[str]) -> Iterable[str]:
         """Those that a cap can be full for, in the order in which they first came up in the books."""
-        if any(self._needs_no_contact(rule) for rule, _ in dimension.caps):
+        if dimension.needs_no_contact:
             return values
         full = {value for _, recent in dimension.caps for value in recent}
         if len(full) <= 1:

@@ -74,20 +74,25 @@ class SuppressionRule:
         self.words = f"{rule.after}: {rule.scope} rests {span}"
 
 
-class _PressingWeights(dict[tuple[MessageClass, str], float]):
-    """What contacts weigh by class and channel, each worked out when first asked for."""
+class _Weights(dict[tuple[MessageClass, str], float]):
+    """What messages weigh by class and channel, each worked out when first asked for; 0 for some classes."""
 
-    __slots__ = ("_rules",)
+    __slots__ = ("_policy", "_weightless")
 
-    def __init__(self, rules: "ContactRules") -> None:
+    def __init__(self, policy: ContactPolicy, weightless: frozenset[MessageClass]) -> None:
         super().__init__()
-        self._rules = rules
+        self._policy, self._weightless = policy, weightless
 
     def __missing__(self, key: tuple[MessageClass, str]) -> float:
         message_class, channel_id = key
-        is_counted = message_class not in self._rules.uncounted[CapScope.PRESSURE]
-        self[key] = self._rules.weight_of(message_class, channel_id) if is_counted else 0.0
+        self[key] = 0.0 if message_class in self._weightless else self._weight(message_class, channel_id)
         return self[key]
+
+    def _weight(self, message_class: MessageClass, channel_id: str) -> float:
+        pressure = self._policy.pressure
+        if pressure is None:
+            return 1.0
+        return pressure.class_weights.get(message_class, 1.0) * pressure.channel_weights.get(channel_id, 1.0)
 
 
 class ContactRules:
@@ -101,7 +106,17 @@ class ContactRules:
         uncounted: Classes by scope that do not count towards it; one that is not in the matrix counts towards all.
     """
 
-    __slots__ = ("_classes", "caps", "look_ahead", "policy", "pressing", "pressure_length", "suppressions", "uncounted")
+    __slots__ = (
+        "_classes",
+        "_weights",
+        "caps",
+        "look_ahead",
+        "policy",
+        "pressing",
+        "pressure_length",
+        "suppressions",
+        "uncounted",
+    )
 
     def __init__(self, policy: ContactPolicy, classes: Mapping[MessageClass, ClassRules]) -> None:
         """Work out what can be.
@@ -120,22 +135,16 @@ class ContactRules:
             for scope in CapScope
         }
         self._classes = classes
-        self.pressing = _PressingWeights(self)
+        self.pressing = _Weights(policy, self.uncounted[CapScope.PRESSURE])
+        self._weights = _Weights(policy, frozenset())
 
     def counts(self, touch: Touch, scope: CapScope) -> bool:
         """Whether a contact uses up what a scope counts."""
         return touch.message_class not in self.uncounted[scope]
 
-    def weight_of(self, message_class: MessageClass, channel_id: str) -> float:
-        """What a message weighs where pressure is counted."""
-        pressure = self.policy.pressure
-        if pressure is None:
-            return 1.0
-        return pressure.class_weights.get(message_class, 1.0) * pressure.channel_weights.get(channel_id, 1.0)
-
     def weight(self, touch: Touch) -> float:
-        """The same of a touch."""
-        return self.weight_of(touch.message_class, touch.channel_id)
+        """What a message weighs where pressure is counted."""
+        return self._weights[touch.message_class, touch.channel_id]
 
     def rank(self, touch: Touch) -> tuple[bool, float]:
         """How heavy a message is: a class with precedence before all others, then by weight."""

@@ -26,6 +26,8 @@ ALL_LAYERS = frozenset(Layer)
 type LayerRefusal = tuple[Layer, BookRefusal]
 """What a gate of a layer said."""
 
+type _Said = dict[BookRefusal, MessageSet]
+
 
 @dataclass(slots=True, kw_only=True)  # not frozen, which takes three times as long to make; nobody changes one
 class Screening:
@@ -56,7 +58,7 @@ class Board:
         groupings = [(gate, MessageGrouping(candidates, _asked_by(gate, catalogue))) for gate in GATES]
         self._asked = [(gate, grouping) for gate, grouping in groupings if grouping.groups]
         # What gates said that look at the stage alone, by layer and stage: few, since stages are declared.
-        self._said_of_stage: dict[tuple[Layer, str | None], list[GateRefusal]] = {}
+        self._said_of_stage: dict[tuple[Layer, str | None], _Said] = {}
 
     def screen(self, situation: Situation) -> Screening:
         """Which candidates may be sent in a situation, and every reason against each of the others."""
@@ -78,15 +80,17 @@ class Board:
         found: list[GateRefusal] = []
         for gate, grouping in self._asked:
             if gate.layer in layers and gate.can_refuse(situation):
-                found += self._refusals(gate, grouping, situation)
+                say = self._said_in_stage if gate.is_of_stage else _said
+                said = say(gate, grouping, self.lineup, situation)
+                if said:
+                    found += [GateRefusal(messages, gate.layer, *one) for one, messages in said.items() if messages]
         return tuple(found)
 
-    def _refusals(self, gate: Gate, grouping: MessageGrouping, situation: Situation) -> list[GateRefusal]:
-        if not gate.is_of_stage:
-            return _refusals_of(gate, grouping, self.lineup, situation)
+    def _said_in_stage(self, gate: Gate, grouping: MessageGrouping, lineup: Lineup, situation: Situation) -> _Said:
+        """As `_said`, asked once per stage."""
         key = (gate.layer, situation.stage_id)
         if key not in self._said_of_stage:
-            self._said_of_stage[key] = _refusals_of(gate, grouping, self.lineup, situation)
+            self._said_of_stage[key] = _said(gate, grouping, lineup, situation)
         return self._said_of_stage[key]
 
     def _screening(self, refused: tuple[GateRefusal, ...], situation: Situation) -> Screening:
@@ -156,9 +160,9 @@ def _asked_by(gate: Gate, catalogue: Catalogue) -> Callable[[Candidate], Hashabl
     return lambda one: None if gate.layer in one.bypasses else gate.looks_at(one, catalogue)
 
 
-def _said(gate: Gate, grouping: MessageGrouping, lineup: Lineup, situation: Situation) -> dict[BookRefusal, MessageSet]:
+def _said(gate: Gate, grouping: MessageGrouping, lineup: Lineup, situation: Situation) -> _Said:
     """What a gate says, and against which messages; equal answers together."""
-    said: dict[BookRefusal, MessageSet] = {}
+    said: _Said = {}
     if gate.sweep is not None:
         for messages, refusal in gate.sweep(lineup, situation):
             said[refusal] = said.get(refusal, 0) | messages & grouping.everything
@@ -169,11 +173,6 @@ def _said(gate: Gate, grouping: MessageGrouping, lineup: Lineup, situation: Situ
         if refusal is not None:
             said[refusal] = said.get(refusal, 0) | messages
     return said
-
-
-def _refusals_of(gate: Gate, grouping: MessageGrouping, lineup: Lineup, situation: Situation) -> list[GateRefusal]:
-    said = _said(gate, grouping, lineup, situation)
-    return [GateRefusal(messages, gate.layer, *refusal) for refusal, messages in said.items() if messages]
 
 
 _PLACES = {layer: place for place, layer in enumerate(Layer)}
