@@ -9,13 +9,16 @@ log gives evidence for::
     value(x, message) = value(x, silence) + offset(message)
                         + s_common response(message) g(x)
                         + s_specific (d(x, message) - response(message) g(x))
+                        + sum_j loading_j(message) u_j(x)
 
 with d(x, message) = f(x, message) - f(x, silence), what the message changes, and g(x) the weighted mean of d over a
 fixed set of reference messages, what being contacted changes. Three parts of an effect, from the surest to the least
 sure: the average effect of each message (in `offset`), customers who respond more to whatever they get, in proportion
 to what a message does on average (`response` times g), and whatever is particular to one customer and one message.
-Offset and response are columns of the design matrix, so that a message is described by its row alone. The numbers are
-estimated by `training.models.effects` from the log's action probabilities.
+What is particular comes from the booster, and from effects that are linear in a few numbers u_j of the customer
+(`decisioning.linear_basis`), where every message has loadings of its own. Offset, response and loadings are columns of
+the design matrix, so that a message is described by its row alone; no booster splits on them. The numbers are estimated
+by `training.models.effects` and `training.models.linear_fit` from the log's action probabilities.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -31,6 +34,7 @@ from decisioning.catalogue.catalogue import Attribute, AttributeKind
 from decisioning.catalogue.measure import Unit
 from decisioning.catalogue.message import Message
 from decisioning.errors import InvalidInputError
+from decisioning.linear_basis import LinearBasis, linear_effects
 from decisioning.rules.predicate import FactValue
 from decisioning.scoring import FeatureVector
 
@@ -68,7 +72,8 @@ class DesignLayout:
 
     Attributes:
         customer: d feature names.
-        message: m message columns; the first is `is_silence`, the last two `message_offset` and `message_response`.
+        message: m message columns: `is_silence`, what describes a message, `message_offset`, `message_response` and its
+            loadings.
         context: c context columns.
     """
 
@@ -80,6 +85,31 @@ class DesignLayout:
     def columns(self) -> tuple[str, ...]:
         """All p = d + m + c column names in order."""
         return (*self.customer, *self.message, *self.context)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageNumbers:
+    """A number that was estimated for every message of the log, and what to expect of others.
+
+    Attributes:
+        by_message: By message key.
+        by_offer: By offer, for a known offer on a new channel or in new words.
+        prior: Of an offer never seen, before its attributes are looked at.
+        prior_slopes: Its change per unit of a message column, by column name and, where the column holds codes, by
+            `column=code`.
+    """
+
+    by_message: Mapping[str, float] = field(default_factory=dict[str, float])
+    by_offer: Mapping[str, float] = field(default_factory=dict[str, float])
+    prior: float = 0.0
+    prior_slopes: Mapping[str, float] = field(default_factory=dict[str, float])
+
+    def of(self, message: Message, terms: Sequence[tuple[str, float]]) -> float:
+        """The number of a message, whose columns are given as `_terms` reads them."""
+        known = self.by_message.get(message.key, self.by_offer.get(message.offer.offer_id))
+        if known is not None:
+            return known
+        return self.prior + sum(self.prior_slopes.get(name, 0.0) * amount for name, amount in terms)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +131,7 @@ class MessageCoding:
         response_slopes: Its change per unit of a message column, as `prior_slopes`.
         number_ranges: Lowest, mean and highest number of a message column in training, by column name. Slopes are not
             followed beyond what was seen, and a missing number counts as the mean.
+        loadings: Of each number of the linear basis; empty without one.
     """
 
     offer_kinds: tuple[str, ...]
@@ -117,12 +148,35 @@ class MessageCoding:
     number_ranges: Mapping[str, tuple[float, float, float]] = field(
         default_factory=dict[str, tuple[float, float, float]]
     )
+    loadings: tuple[MessageNumbers, ...] = ()
+
+    @property
+    def described_columns(self) -> tuple[str, ...]:
+        """Message columns that say what a message is, in order."""
+        return (*_FIXED_MESSAGE_COLUMNS, *(f"offer_{one.name}" for one in self.attributes))
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Message columns of the design, in order."""
-        described = (f"offer_{one.name}" for one in self.attributes)
-        return (*_FIXED_MESSAGE_COLUMNS, *described, _OFFSET_COLUMN, _RESPONSE_COLUMN)
+        """Message columns of the design, in order: what describes a message, then the numbers estimated for it."""
+        loadings = (f"message_loading_{place}" for place in range(1, len(self.loadings) + 1))
+        return (*self.described_columns, _OFFSET_COLUMN, _RESPONSE_COLUMN, *loadings)
+
+    @property
+    def numbers(self) -> tuple[MessageNumbers, ...]:
+        """Offset, response and loadings, in the order of their columns."""
+        offset = MessageNumbers(
+            by_message=self.offsets,
+            by_offer=self.offer_offsets,
+            prior=self.prior_offset,
+            prior_slopes=self.prior_slopes,
+        )
+        response = MessageNumbers(
+            by_message=self.responses,
+            by_offer=self.offer_responses,
+            prior=self.prior_response,
+            prior_slopes=self.response_slopes,
+        )
+        return (offset, response, *self.loadings)
 
     @property
     def code_columns(self) -> frozenset[str]:
@@ -167,47 +221,30 @@ def message_matrix(coding: MessageCoding, messages: Sequence[Message]) -> FloatA
     """
     matrix = np.full((len(messages) + 1, len(coding.columns)), np.nan)
     matrix[0, 0] = 1.0
+    numbers = coding.numbers
     for row, message in enumerate(messages, start=1):
-        matrix[row] = _message_row(coding, message)
+        described = describe(coding, message)
+        terms = _terms(coding, described)
+        matrix[row] = [*described, *(one.of(message, terms) for one in numbers)]
     return matrix
 
 
-def _message_row(coding: MessageCoding, message: Message) -> list[float]:
-    row = describe(coding, message)
-    terms = _terms(coding, row)
-    offset = _known(coding.offsets, coding.offer_offsets, message)
-    response = _known(coding.responses, coding.offer_responses, message)
-    return [
-        *row,
-        _expected(coding.prior_offset, coding.prior_slopes, terms) if offset is None else offset,
-        _expected(coding.prior_response, coding.response_slopes, terms) if response is None else response,
-    ]
-
-
 def describe(coding: MessageCoding, message: Message) -> list[float]:
-    """The message columns that say what a message is: all but its offset and response."""
+    """The message columns that say what a message is: all but the numbers estimated for it."""
     row = [0.0, _code(coding.offer_kinds, message.offer.kind), _code(coding.channels, message.channel.channel_id)]
     return row + [_attribute_value(one, message.offer.attributes.get(one.name)) for one in coding.attributes]
-
-
-def _known(by_message: Mapping[str, float], by_offer: Mapping[str, float], message: Message) -> float | None:
-    return by_message.get(message.key, by_offer.get(message.offer.offer_id))
 
 
 def _terms(coding: MessageCoding, row: list[float]) -> list[tuple[str, float]]:
     """What a prior's slopes apply to: numbers within what was seen, codes as one indicator each."""
     codes, terms = coding.code_columns, list[tuple[str, float]]()
-    for name, value in zip(coding.columns[1:-2], row[1:], strict=True):
+    for name, value in zip(coding.described_columns[1:], row[1:], strict=True):
         if name not in codes:
             lowest, mean, highest = coding.number_ranges.get(name, (-np.inf, 0.0, np.inf))
             terms.append((name, mean if np.isnan(value) else min(max(value, lowest), highest)))
         elif not np.isnan(value):
             terms.append((f"{name}={int(value)}", 1.0))
     return terms
-
-
-def _expected(start: float, slopes: Mapping[str, float], terms: list[tuple[str, float]]) -> float:
-    return start + sum(slopes.get(name, 0.0) * amount for name, amount in terms)
 
 
 def _code(words: tuple[str, ...], word: FactValue) -> float:
@@ -262,6 +299,7 @@ class ValueModel:
         unit: Of that measure; None if not recorded.
         window_days: The window its predictions are for, in days.
         predict: The learned function `f` of any rows; where it is `OnMessages`, fixed messages are scored by that.
+        basis: What the coding's loadings apply to; None where it has none.
     """
 
     version: str
@@ -274,6 +312,7 @@ class ValueModel:
     predict: Predict
     feature_meanings: Mapping[str, str] = field(default_factory=dict[str, str])
     unit: Unit | None = None
+    basis: LinearBasis | None = None
 
     def messages(self, messages: Sequence[Message]) -> FloatArray:
         """Message columns of silence and the candidates, shape (k + 1, m): make them once per touchpoint."""
@@ -294,7 +333,12 @@ class ValueModel:
         self._check(matrices)
         start, end = len(self.layout.customer), len(self.layout.customer) + len(self.layout.message)
         common, raw = self._common_effect(matrices, start, end)
-        return _values(self.calibrator, common, raw, matrices[:, 1:, end - 2], matrices[:, 1:, end - 1])
+        numbers = _Numbers.in_columns(matrices[:, 1:, start:end], len(self.coding.loadings))
+        return _values(self.calibrator, common, raw, numbers, self.linear(matrices[:, 0, :start], numbers.loadings))
+
+    def linear(self, features: FloatArray, loadings: FloatArray) -> FloatArray | None:
+        """Linear effects of messages with these loadings on n customers, shape (n, d); None without a basis."""
+        return None if self.basis is None else linear_effects(self.basis.of(features), loadings)
 
     def _common_effect(self, matrices: FloatArray, start: int, end: int) -> tuple[FloatArray, FloatArray]:
         """What contact changes, g(x), shape (n,), and f of every row, shape (n, k + 1), from one call of `predict`."""
@@ -323,15 +367,31 @@ def _common(numbers: Calibrator, raw: FloatArray, rows: int) -> FloatArray:
     return ((raw[:, rows:] - raw[:, :1]) * numbers.reference_weights).sum(axis=1)
 
 
+@dataclass(frozen=True, slots=True)
+class _Numbers:
+    """What was estimated for k messages: shapes (..., k), and (..., k, r) of loadings."""
+
+    offsets: FloatArray
+    responses: FloatArray
+    loadings: FloatArray
+
+    @classmethod
+    def in_columns(cls, columns: FloatArray, r: int) -> "_Numbers":
+        """From message columns, shape (..., k, m), of which the last are these."""
+        at = columns.shape[-1] - r
+        return cls(offsets=columns[..., at - 2], responses=columns[..., at - 1], loadings=columns[..., at:])
+
+
 def _values(
-    numbers: Calibrator, common: FloatArray, raw: FloatArray, offsets: FloatArray, responses: FloatArray
+    calibrator: Calibrator, common: FloatArray, raw: FloatArray, numbers: _Numbers, linear: FloatArray | None
 ) -> FloatArray:
-    """The module's formula: shape (n, k + 1) from g(x), shape (n,), and f, shape (n, k + 1)."""
+    """The module's formula: shape (n, k + 1) from g(x), shape (n,), f, shape (n, k + 1), and linear effects, (n, k)."""
     values = np.empty_like(raw)
-    values[:, :1] = numbers.baseline_intercept + numbers.baseline_slope * raw[:, :1]
-    slack = numbers.common_slope - numbers.specific_slope
-    shared = slack * responses * common[:, np.newaxis]
-    values[:, 1:] = values[:, :1] + (offsets + shared + numbers.specific_slope * (raw[:, 1:] - raw[:, :1]))
+    values[:, :1] = calibrator.baseline_intercept + calibrator.baseline_slope * raw[:, :1]
+    slack = calibrator.common_slope - calibrator.specific_slope
+    effects = slack * numbers.responses * common[:, np.newaxis]
+    effects = numbers.offsets + effects + calibrator.specific_slope * (raw[:, 1:] - raw[:, :1])
+    values[:, 1:] = values[:, :1] + (effects if linear is None else effects + linear)
     return values
 
 
@@ -342,16 +402,16 @@ class MessageValues:
     `ValueModel.expected_values_of` for the same matrices, to the last bit.
     """
 
-    __slots__ = ("_has_references", "_model", "_offsets", "_predict", "_responses", "_rows")
+    __slots__ = ("_has_references", "_model", "_numbers", "_predict", "_rows")
 
     def __init__(self, model: ValueModel, columns: FloatArray) -> None:
         """Take message columns from `ValueModel.messages`, shape (k + 1, m)."""
         self._model = model
         self._rows = len(columns)
-        self._offsets, self._responses = columns[1:, -2], columns[1:, -1]
-        numbers = model.calibrator
-        self._has_references = numbers.common_slope != numbers.specific_slope
-        lines = np.concatenate([columns, numbers.reference]) if self._has_references else columns
+        self._numbers = _Numbers.in_columns(columns[1:], len(model.coding.loadings))
+        calibrator = model.calibrator
+        self._has_references = calibrator.common_slope != calibrator.specific_slope
+        lines = np.concatenate([columns, calibrator.reference]) if self._has_references else columns
         predict = model.predict
         is_fast = isinstance(predict, OnMessages)
         self._predict = predict.on(lines) if is_fast else row_by_row(predict, len(model.layout.customer), lines)
@@ -385,7 +445,8 @@ class MessageValues:
             common = np.zeros(len(raw))
         else:
             common, raw = _common(self._model.calibrator, raw, self._rows), np.ascontiguousarray(raw[:, : self._rows])
-        return _values(self._model.calibrator, common, raw, self._offsets, self._responses)
+        linear = self._model.linear(shared[:, : len(self._model.layout.customer)], self._numbers.loadings)
+        return _values(self._model.calibrator, common, raw, self._numbers, linear)
 
 
 def row_by_row(predict: Predict, first: int, messages: FloatArray) -> PredictShared:

@@ -18,7 +18,8 @@ import orjson
 from decisioning.catalogue.catalogue import Attribute, AttributeKind
 from decisioning.catalogue.measure import Unit
 from decisioning.errors import ModelUnavailableError
-from decisioning.value_model import Calibrator, DesignLayout, MessageCoding, ValueModel
+from decisioning.linear_basis import LinearBasis
+from decisioning.value_model import Calibrator, DesignLayout, MessageCoding, MessageNumbers, ValueModel
 from features.models.learned import LearnedFunction
 
 FORMAT = 1
@@ -35,6 +36,7 @@ class ModelBundle:
         feature_meanings: What each customer feature means, by name; see `FeatureSchema.meanings`. Empty in bundles of
             older releases.
         unit: Of the measure; None in bundles of older releases.
+        basis: What the coding's loadings apply to; None where it has none, as in bundles of older releases.
         notes: Whatever else training wants kept beside the model: the best single message, dataset digest, dates.
     """
 
@@ -49,6 +51,7 @@ class ModelBundle:
     notes: Mapping[str, Any] = field(default_factory=dict[str, Any])
     feature_meanings: Mapping[str, str] = field(default_factory=dict[str, str])
     unit: Unit | None = None
+    basis: LinearBasis | None = None
 
     @property
     def digest(self) -> str:
@@ -120,6 +123,7 @@ def value_model(bundle: ModelBundle, *, version: str, folder: Path | None = None
         calibrator=bundle.calibrator,
         feature_meanings=bundle.feature_meanings,
         unit=bundle.unit,
+        basis=bundle.basis,
         predict=LearnedFunction(bundle.booster, bundle.layout, folder),
     )
 
@@ -141,6 +145,10 @@ def _document(bundle: ModelBundle) -> dict[str, Any]:
         content["feature_meanings"] = dict(bundle.feature_meanings)
     if bundle.unit is not None:
         content["unit"] = str(bundle.unit)
+    if bundle.basis is not None:
+        content["linear_basis"] = _plain(bundle.basis)
+    else:
+        del content["coding"]["loadings"]
     return {**content, "digest": _content_digest(content)}
 
 
@@ -148,7 +156,7 @@ def _content_digest(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
-def _plain(part: DesignLayout | MessageCoding | Calibrator) -> dict[str, Any]:
+def _plain(part: DesignLayout | MessageCoding | Calibrator | LinearBasis) -> dict[str, Any]:
     """As JSON has it; missing numbers of a matrix are null."""
     return orjson.loads(
         orjson.dumps(part, default=lambda one: one.tolist() if isinstance(one, np.ndarray) else dict(one))
@@ -188,6 +196,7 @@ def _bundle(booster: str, document: Mapping[str, Any]) -> ModelBundle:
         notes=document["notes"],
         feature_meanings=document.get("feature_meanings", {}),
         unit=Unit(document["unit"]) if "unit" in document else None,
+        basis=_basis(document.get("linear_basis")),
     )
 
 
@@ -199,7 +208,16 @@ def _coding(document: Mapping[str, Any]) -> MessageCoding:
     )
     words = {name: tuple(document[name]) for name in ("offer_kinds", "channels")}
     ranges = {name: tuple(numbers) for name, numbers in document["number_ranges"].items()}
-    return MessageCoding(**{**document, **words, "attributes": attributes, "number_ranges": ranges})
+    loadings = tuple(MessageNumbers(**numbers) for numbers in document.get("loadings", ()))
+    return MessageCoding(
+        **{**document, **words, "attributes": attributes, "number_ranges": ranges, "loadings": loadings}
+    )
+
+
+def _basis(document: Mapping[str, Any] | None) -> LinearBasis | None:
+    if document is None:
+        return None
+    return LinearBasis(**{name: np.array(numbers, dtype=np.float64) for name, numbers in document.items()})
 
 
 def _calibrator(document: Mapping[str, Any], width: int) -> Calibrator:

@@ -24,7 +24,7 @@ _SHOWN_COLUMNS = 20
 def metrics_of(learned: Learned) -> dict[str, float]:
     """Every number of a training run by name; money in minor units per decision."""
     evidence = learned.evidence
-    predicted = own_values(learned.parts.values(evidence.raw), evidence)
+    predicted = own_values(learned.parts.values(evidence.raw, evidence.linear), evidence)
     metrics = {
         "cv_r2": r2(evidence.values, predicted),
         "cv_r2_linear": linear_r2(learned.dataset, learned.settings.seed),
@@ -113,7 +113,9 @@ def write_plots(learned: Learned, curve: GainCurve | None, folder: Path) -> tupl
 
 def _draw_calibration(axes: "Axes", learned: Learned) -> None:
     evidence = learned.evidence
-    groups = calibration_groups(evidence.values, own_values(learned.parts.values(evidence.raw), evidence))
+    groups = calibration_groups(
+        evidence.values, own_values(learned.parts.values(evidence.raw, evidence.linear), evidence)
+    )
     axes.errorbar(groups[:, 0], groups[:, 1], yerr=1.96 * groups[:, 2], fmt="o", capsize=3, label="tenths of decisions")
     ends = [float(groups[:, :2].min()), float(groups[:, :2].max())]
     axes.plot(ends, ends, color="grey", linewidth=1, label="predicted = realised")

@@ -100,12 +100,12 @@ def _objective(dataset: Dataset, measure: Measure) -> str:
 
 
 def message_table(coding: MessageCoding, dataset: Dataset) -> FloatArray:
-    """Message columns of silence and the dataset's messages, shape (k + 1, m), offsets and responses not yet known."""
-    table = np.full((len(dataset.keys), len(coding.columns)), np.nan)
+    """Message columns of silence and the dataset's messages, shape (k + 1, m); what is estimated is not known yet."""
+    table, described = np.full((len(dataset.keys), len(coding.columns)), np.nan), len(coding.described_columns)
     table[0, 0] = 1.0
     for row, message in enumerate(dataset.messages, start=1):
-        table[row, :-2] = describe(coding, message)
-    table[:, -2:] = 0.0
+        table[row, :described] = describe(coding, message)
+    table[:, described:] = 0.0
     return table
 
 

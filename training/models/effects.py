@@ -12,27 +12,33 @@ under the weights the action is independent of the customer, so the centred term
 leaves out. mu_a are average effects; g and h = d - r_a g are the common and the particular part of what the booster
 without the customer says (`decisioning.value_model`). A slope of 1 says the booster is right, 0 that it sees noise.
 
-Each estimate is then shrunk by its own evidence: the average effects towards their common mean (empirical Bayes), the
+Each estimate is then shrunk by its own evidence: the average effects together (`training.models.average_effects`), the
 slopes by the positive-part James-Stein factor 1 - 1/t^2, which is zero where an estimate is within one standard error
 of nothing. Standard errors are clustered by customer.
 
+Beside the boosters stands a second account of how effects differ, linear in customers' features
+(`training.models.linear_fit`). How much is taken of each (`Mixture`) depends on what came of decisions about customers
+that neither saw.
+
 Reference: Chernozhukov, Demirer, Duflo, Fernandez-Val (2018), "Generic machine learning inference on heterogeneous
 treatment effects in randomized experiments", eq. 3.1 (best linear predictor), here with many actions; James and Stein
-(1961); Morris (1983) for empirical Bayes.
+(1961); Nie and Wager (2021), eq. 4, for the loss by which mixtures are compared.
 """
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from decisioning.arrays import FloatArray, IntArray
+from decisioning.arrays import BoolArray, FloatArray, IntArray
 from training.data.action_probabilities import LoggedChoice
+from training.models.average_effects import shrink_averages
 
 MOST_REFERENCES = 12
 """Reference messages at most: each is one more row to score per decision."""
 
 _CLEAR = 3.0  # standard errors that the mean effect must be from zero before effects count as proportional
 _STRONGEST_RESPONSE = 3.0
+_DOUBT = 0.25  # standard deviation of shares before the log is asked
 _PASSES = 3
 
 
@@ -60,7 +66,7 @@ class MessageEffects:
     Attributes:
         averages: shape (k,), average effect of each message against silence, as estimated.
         standard_errors: shape (k,), of these.
-        shrunk_averages: shape (k,), the same shrunk towards their common mean.
+        shrunk_averages: shape (k,), the same shrunk together.
         responses: shape (k,), `response` of `value_model`: shrunk averages over their mean where that is clearly
             positive, else 1.
         common: The slope of the common part.
@@ -89,6 +95,8 @@ class EffectEvidence:
         values: shape (n,), what came of it.
         customers: shape (n,), cluster of each row, whole numbers from 0.
         choice: How probable every choice was.
+        levels: shapes (k,), groups of messages that are alike, from `average_effects.levels_of`.
+        linear: shape (n, k), cross-fitted linear effects; None where none were fitted.
     """
 
     raw: FloatArray
@@ -96,11 +104,30 @@ class EffectEvidence:
     values: FloatArray
     customers: IntArray
     choice: LoggedChoice
+    levels: tuple[IntArray, ...]
+    linear: FloatArray | None = None
 
     @property
     def changes(self) -> FloatArray:
         """What each message changes, d: shape (n, k)."""
         return self.raw[:, 1:] - self.raw[:, :1]
+
+    @property
+    def centred_actions(self) -> FloatArray:
+        """Which action was chosen, less the share of each: shape (n, k + 1)."""
+        return (self.actions[:, np.newaxis] == np.arange(self.raw.shape[1])) - self.choice.shares
+
+    def take(self, rows: BoolArray) -> "EffectEvidence":
+        """Some decisions, as if there were no others; customers are numbered anew."""
+        return replace(
+            self,
+            raw=self.raw[rows],
+            actions=self.actions[rows],
+            values=self.values[rows],
+            customers=np.unique(self.customers[rows], return_inverse=True)[1].astype(np.int64),
+            choice=replace(self.choice, probabilities=self.choice.probabilities[rows]),
+            linear=None if self.linear is None else self.linear[rows],
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,7 +177,7 @@ def _estimate(evidence: EffectEvidence, responses: FloatArray) -> MessageEffects
     return MessageEffects(
         averages=averages,
         standard_errors=errors,
-        shrunk_averages=shrink_averages(averages, errors, references),
+        shrunk_averages=shrink_averages(averages, covariance, evidence.levels),
         responses=responses,
         common=fit.at(k + 2),
         specific=fit.at(k + 3),
@@ -161,7 +188,7 @@ def _estimate(evidence: EffectEvidence, responses: FloatArray) -> MessageEffects
 
 def _columns(evidence: EffectEvidence, responses: FloatArray, references: FloatArray) -> FloatArray:
     """The regression's columns: shape (n, k + 4)."""
-    centred = (evidence.actions[:, np.newaxis] == np.arange(evidence.raw.shape[1])) - evidence.choice.shares
+    centred = evidence.centred_actions
     common = evidence.changes @ references
     specific = evidence.changes - np.outer(common, responses)
     return np.column_stack(
@@ -189,21 +216,12 @@ def _least_squares(columns: FloatArray, values: FloatArray, weights: FloatArray,
     return _Regression(coefficients=coefficients / scale, covariance=covariance / np.outer(scale, scale))
 
 
-def shrink_averages(averages: FloatArray, errors: FloatArray, weights: FloatArray) -> FloatArray:
-    """Empirical Bayes: each average towards their weighted mean, by how much of their spread is noise.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mixture:
+    """How much of each account of how effects differ is taken, in [0, 1]."""
 
-    Args:
-        averages: shape (k,).
-        errors: shape (k,), standard errors.
-        weights: shape (k,), sum 1.
-    """
-    trust = 1.0 / np.maximum(errors, 1e-12) ** 2
-    mean = float(averages @ trust / trust.sum())
-    spread = float(weights @ ((averages - mean) ** 2 - errors**2))
-    if spread <= 0:
-        return np.full_like(averages, mean)
-    kept = spread / (spread + errors**2)
-    return mean + kept * (averages - mean)
+    linear: float = 0.0
+    boosted: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,6 +234,7 @@ class Parts:
         offsets: shape (k,).
         responses: shape (k,).
         references: shape (k,), weight of each message in g.
+        linear_share: Share of the linear effects that is taken.
         baseline_intercept: Of silence.
         baseline_slope: Of silence.
     """
@@ -225,22 +244,29 @@ class Parts:
     offsets: FloatArray
     responses: FloatArray
     references: FloatArray
+    linear_share: float = 0.0
     baseline_intercept: float = 0.0
     baseline_slope: float = 1.0
 
-    def effects(self, raw: FloatArray) -> FloatArray:
-        """Effect of each message on each customer: shape (n, k + 1) in, shape (n, k) out."""
+    def effects(self, raw: FloatArray, linear: FloatArray | None = None) -> FloatArray:
+        """Effect of each message on each customer: shapes (n, k + 1) and, of linear effects, (n, k) in, (n, k) out."""
         changes = raw[:, 1:] - raw[:, :1]
         common = np.outer(changes @ self.references, self.responses)
-        return self.offsets + self.common_slope * common + self.specific_slope * (changes - common)
+        boosted = self.offsets + self.common_slope * common + self.specific_slope * (changes - common)
+        return boosted if linear is None else boosted + self.linear_share * linear
 
-    def values(self, raw: FloatArray) -> FloatArray:
-        """Calibrated values: shape (n, k + 1) in and out."""
+    def values(self, raw: FloatArray, linear: FloatArray | None = None) -> FloatArray:
+        """Calibrated values: shapes (n, k + 1) and, of linear effects, (n, k) in, (n, k + 1) out."""
         silence = self.baseline_intercept + self.baseline_slope * raw[:, :1]
-        return np.hstack([silence, silence + self.effects(raw)])
+        return np.hstack([silence, silence + self.effects(raw, linear)])
 
 
-def believe(effects: MessageEffects, raw: FloatArray, *, specific_share: float = 1.0) -> Parts:
+_BOOSTED_ONLY = Mixture()
+
+
+def believe(
+    effects: MessageEffects, raw: FloatArray, *, specific_share: float = 1.0, mixture: Mixture = _BOOSTED_ONLY
+) -> Parts:
     """Shrunk slopes, and offsets so that each message's mean effect over `raw` is its shrunk average.
 
     No slope is believed beyond what proportion gives: a common slope that is steeper would turn the small effects of
@@ -250,12 +276,13 @@ def believe(effects: MessageEffects, raw: FloatArray, *, specific_share: float =
         effects: From `estimate_effects`.
         raw: shape (n, k + 1), learned function over the customers that averages are meant over.
         specific_share: Share of the particular part to believe, on top of its own evidence, in [0, 1].
+        mixture: Of the boosters' and the linear effects.
     """
     changes = raw[:, 1:] - raw[:, :1]
     means, common = changes.mean(axis=0), float((changes @ effects.reference_weights).mean())
     proportion = float(effects.shrunk_averages @ effects.reference_weights) / common if common > 0 else np.inf
-    common_slope = min(effects.common.shrunk, max(proportion, 0.0))
-    specific_slope = specific_share * min(effects.specific.shrunk, 1.0)
+    common_slope = mixture.boosted * min(effects.common.shrunk, max(proportion, 0.0))
+    specific_slope = mixture.boosted * specific_share * min(effects.specific.shrunk, 1.0)
     particular = means - effects.responses * common
     offsets = effects.shrunk_averages - common_slope * effects.responses * common - specific_slope * particular
     return Parts(
@@ -264,12 +291,48 @@ def believe(effects: MessageEffects, raw: FloatArray, *, specific_share: float =
         offsets=offsets,
         responses=effects.responses,
         references=effects.reference_weights,
+        linear_share=mixture.linear,
     )
+
+
+def mixture_of(evidence: EffectEvidence, effects: MessageEffects, left: FloatArray, boosted: Parts) -> Mixture:
+    """The mixture that is closest to what came of decisions: the least R-loss, starting from linear effects alone.
+
+    Linear effects are calibrated as they are fitted, so the log must speak for another mixture, as a normal prior with
+    standard deviations of `_DOUBT` around that start asks of it.
+
+    Args:
+        evidence: n decisions, with cross-fitted linear effects.
+        effects: From `estimate_effects`.
+        left: shape (n,), from `left_by_averages`.
+        boosted: What is believed where nothing linear is.
+    """
+    if evidence.linear is None:
+        return Mixture()
+    chosen, weights = evidence.centred_actions[:, 1:], evidence.choice.weights(evidence.actions)
+    differences = boosted.effects(evidence.raw) - effects.shrunk_averages
+    both = np.column_stack([(chosen * one).sum(axis=1) for one in (evidence.linear, differences)])
+    noise = float((np.bincount(evidence.customers, weights=weights * left) ** 2).sum()) / len(left)
+    start = np.array([1.0, 0.0])
+    squares = both.T @ (both * weights[:, np.newaxis]) + np.eye(2) * noise / _DOUBT**2
+    moved = start + np.linalg.lstsq(squares, both.T @ (weights * (left - both @ start)), rcond=None)[0]
+    linear, boosted_share = np.clip(moved, 0.0, 1.0).tolist()
+    return Mixture(linear=linear, boosted=boosted_share)
+
+
+def left_by_averages(evidence: EffectEvidence, effects: MessageEffects) -> FloatArray:
+    """Outcomes without what the customer brings whatever is sent, and without average effects: shape (n,)."""
+    expected = evidence.raw @ evidence.choice.shares
+    weights = np.sqrt(evidence.choice.weights(evidence.actions))
+    averaged = evidence.values - evidence.centred_actions[:, 1:] @ effects.averages
+    columns = np.column_stack([np.ones(len(expected)), expected])
+    fitted = np.linalg.lstsq(columns * weights[:, np.newaxis], averaged * weights, rcond=None)[0]
+    return averaged - columns @ fitted
 
 
 def with_baseline(parts: Parts, evidence: EffectEvidence) -> Parts:
     """Add intercept and slope of silence: each value without its effect, regressed on the learned function."""
-    effects = parts.effects(evidence.raw)
+    effects = parts.effects(evidence.raw, evidence.linear)
     places = np.maximum(evidence.actions - 1, 0)[:, np.newaxis]
     own = np.where(evidence.actions > 0, np.take_along_axis(effects, places, axis=1)[:, 0], 0.0)
     weights, left = evidence.choice.weights(evidence.actions), evidence.values - own

@@ -15,13 +15,13 @@ from math import inf, sqrt
 import numpy as np
 
 from decisioning.arrays import FloatArray
+from training.models.average_effects import shrink_averages
 from training.models.effects import (
     EffectEstimate,
     EffectEvidence,
     MessageEffects,
     estimate_effects,
     reference_weights,
-    shrink_averages,
 )
 from training.off_policy.estimators import effective_size
 
@@ -48,17 +48,19 @@ def effects_of_few(evidence: EffectEvidence) -> MessageEffects:
     chosen = [evidence.actions == action for action in range(evidence.raw.shape[1])]
     means = np.array([np.average(values[rows], weights=weights[rows]) for rows in chosen])
     variances = deviation**2 / np.array([_standing_behind(evidence, weights, rows) for rows in chosen])
-    averages, errors = means[1:] - means[0], np.sqrt(variances[1:] + variances[0])
+    averages, covariance = means[1:] - means[0], np.diag(variances[1:]) + variances[0]
     references = reference_weights(evidence.choice.shares[1:])
-    sent = ~chosen[0]
+    sent, caution = ~chosen[0], FEW_DECISIONS / len(values)
     mean = EffectEstimate(
         value=float(averages @ references),
         standard_error=sqrt(deviation**2 / _standing_behind(evidence, weights, sent) + variances[0]),
     )
     return MessageEffects(
         averages=averages,
-        standard_errors=errors,
-        shrunk_averages=_shrunk(averages, errors, references, mean, FEW_DECISIONS / len(values)),
+        standard_errors=np.sqrt(np.diag(covariance)),
+        shrunk_averages=_shrunk(
+            shrink_averages(averages, covariance * caution, evidence.levels), references, mean, caution
+        ),
         responses=np.ones_like(averages),
         common=_NOTHING_KNOWN,
         specific=_NOTHING_KNOWN,
@@ -67,11 +69,8 @@ def effects_of_few(evidence: EffectEvidence) -> MessageEffects:
     )
 
 
-def _shrunk(
-    averages: FloatArray, errors: FloatArray, references: FloatArray, mean: EffectEstimate, caution: float
-) -> FloatArray:
-    """Towards their mean, and that towards nothing."""
-    close = shrink_averages(averages, errors * sqrt(caution), references)
+def _shrunk(close: FloatArray, references: FloatArray, mean: EffectEstimate, caution: float) -> FloatArray:
+    """Averages that were shrunk together, now towards nothing."""
     middle = float(close @ references)
     believed = EffectEstimate(value=abs(middle), standard_error=mean.standard_error * sqrt(caution)).shrunk
     return close - middle + np.copysign(believed, middle)

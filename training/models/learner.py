@@ -8,24 +8,47 @@ import numpy as np
 from decisioning.arrays import BoolArray, FloatArray, IntArray
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.measure import Measure
-from decisioning.value_model import Calibrator, DesignLayout, MessageCoding
+from decisioning.linear_basis import LinearBasis
+from decisioning.value_model import Calibrator, DesignLayout, MessageCoding, MessageNumbers
 from features.computing.feature_set import feature_schema as schema_of
 from features.models.bundle import ModelBundle
 from features.progress import OnProgress
 from training.data.action_probabilities import LoggedChoice, logged_choice
 from training.data.datasets import Dataset, learning_of
 from training.data.missing import column_groups
-from training.models.boosting import BoosterSettings, CrossFitted, cross_fit, message_table, raw_of, settings_for
-from training.models.effects import EffectEvidence, MessageEffects, Parts, believe, with_baseline
-from training.models.few_decisions import effects_of
+from training.models.average_effects import levels_of
+from training.models.boosting import (
+    BoosterSettings,
+    CrossFitted,
+    cross_fit,
+    customer_folds,
+    message_table,
+    raw_of,
+    settings_for,
+)
+from training.models.effects import (
+    EffectEvidence,
+    MessageEffects,
+    Mixture,
+    Parts,
+    believe,
+    left_by_averages,
+    mixture_of,
+    with_baseline,
+)
+from training.models.few_decisions import FEW_DECISIONS, effects_of
+from training.models.linear_fit import cross_fitted, fit_linear
 from training.models.new_offers import number_ranges, prior_of
 from training.models.validation import Validation, validate
 
-MOST_SCORED = 2_000_000
+MOST_SCORED = 6_000_000
 """Decisions times candidates that calibration looks at: more makes it slower and hardly surer."""
 
 MOST_AVERAGED = 5_000
 """Decisions that the final booster's mean effects are taken over."""
+
+MOST_DIRECTIONS = 12
+"""Numbers of a customer that linear effects are made of, at most."""
 
 SHARES = (1.0, 0.75, 0.5, 0.25, 0.0)
 """Shares of the particular part that are tried, boldest first."""
@@ -81,12 +104,13 @@ class Lesson:
     choice: LoggedChoice
 
     @classmethod
-    def of(cls, dataset: Dataset, catalogue: Catalogue) -> "Lesson":
-        """Prepare a dataset."""
+    def of(cls, dataset: Dataset, catalogue: Catalogue, *, directions: int = 0) -> "Lesson":
+        """Prepare a dataset, for a model whose linear effects are made of so many numbers of a customer."""
         coding = MessageCoding(
             offer_kinds=catalogue.offer_kinds,
             channels=tuple(sorted(catalogue.channels)),
             attributes=catalogue.offer_attributes,
+            loadings=(MessageNumbers(),) * directions,
         )
         return cls(
             dataset=dataset,
@@ -107,17 +131,24 @@ class Lesson:
             values=self.dataset.values[rows],
             customers=customers.astype(np.int64),
             choice=replace(self.choice, probabilities=self.choice.probabilities[rows]),
+            levels=levels_of(self.dataset.messages),
         )
 
     def bundle(
-        self, booster: str, parts: Parts, calibrator: Calibrator, effects: MessageEffects, **notes: object
+        self,
+        booster: str,
+        parts: Parts,
+        calibrator: Calibrator,
+        effects: MessageEffects,
+        linear: "LinearPart | None" = None,
+        **notes: object,
     ) -> ModelBundle:
         """What decisions are made with, and what is noted of it."""
         learning, schema, keys = learning_of(self.catalogue)[0], schema_of(self.catalogue), self.dataset.keys
         return ModelBundle(
             booster=booster,
             layout=self.layout,
-            coding=_coding_of(self, parts),
+            coding=_coding_of(self, parts, linear),
             calibrator=calibrator,
             feature_schema=schema.fingerprint,
             catalogue_version=self.catalogue.version,
@@ -127,6 +158,7 @@ class Lesson:
                 name: schema.meaning_of[name] for name in self.layout.customer if name in schema.meaning_of
             },
             unit=self.measure.unit,
+            basis=None if linear is None else linear.basis,
             notes={
                 "best_constant": keys[best_constant(effects)],
                 "average_effects": dict(zip(keys[1:], effects.shrunk_averages.tolist(), strict=True)),
@@ -145,7 +177,7 @@ def learn(
     on_progress: OnProgress | None = None,
 ) -> Learned:
     """Train a model."""
-    lesson = Lesson.of(dataset, catalogue)
+    lesson = Lesson.of(dataset, catalogue, directions=_direction_count(dataset))
     table, columns, choice = lesson.table, lesson.layout.columns, lesson.choice
     settings = settings or settings_for(dataset, lesson.measure)
     rows = _calibrated_rows(dataset, settings.seed)
@@ -153,17 +185,21 @@ def learn(
     fitted = cross_fit(dataset, table, columns, settings, groups=groups, rows=rows, on_progress=on_progress)
     evidence = lesson.evidence(rows, fitted.raw * fitted.scale)
     effects = effects_of(evidence)
+    evidence, linear = _with_linear(lesson, evidence, effects, dataset.features[rows], settings)
     share = _specific_share(evidence, effects) if choice.is_randomised else 1.0
-    seen = with_baseline(believe(effects, evidence.raw, specific_share=share), evidence)
+    mixture = _mixture(evidence, effects, share)
+    believed = believe(effects, evidence.raw, specific_share=share, mixture=mixture)
+    seen = with_baseline(believed, evidence)
     averaged = customers_at_random(dataset, MOST_AVERAGED / dataset.size, settings.seed + 2)
     final_raw = raw_of(fitted.text, dataset, table, averaged) * fitted.scale
     final = replace(  # the baseline is estimated on customers that boosters did not see
-        believe(effects, final_raw, specific_share=share),
+        believe(effects, final_raw, specific_share=share, mixture=mixture),
         baseline_intercept=seen.baseline_intercept,
         baseline_slope=seen.baseline_slope,
     )
+    calibrator = _calibrator(final, table, fitted.scale)
     return Learned(
-        bundle=lesson.bundle(fitted.text, final, _calibrator(final, table, fitted.scale), effects),
+        bundle=lesson.bundle(fitted.text, final, calibrator, effects, linear),
         dataset=dataset,
         evidence=evidence,
         choice=choice,
@@ -176,9 +212,52 @@ def learn(
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinearPart:
+    """Linear effects as they are served.
+
+    Attributes:
+        loadings: shape (k, r), of the messages of the log.
+    """
+
+    basis: LinearBasis
+    loadings: FloatArray
+
+
+def _direction_count(dataset: Dataset) -> int:
+    if dataset.size < FEW_DECISIONS:
+        return 0
+    return min(MOST_DIRECTIONS, len(dataset.messages), len(dataset.feature_names))
+
+
+def _with_linear(
+    lesson: Lesson,
+    evidence: EffectEvidence,
+    effects: MessageEffects,
+    features: FloatArray,
+    settings: BoosterSettings,
+) -> tuple[EffectEvidence, LinearPart | None]:
+    """Evidence with cross-fitted linear effects, and the effects that are served; as it was for a log too small."""
+    if not lesson.coding.loadings:
+        return evidence, None
+    left = left_by_averages(evidence, effects)
+    folds = customer_folds(evidence.customers, settings.fold_count, settings.seed)
+    linear = cross_fitted(evidence, features, left, folds)
+    basis, loadings = fit_linear(evidence, features, left).factors(len(lesson.coding.loadings))
+    return replace(evidence, linear=linear), LinearPart(basis=basis, loadings=loadings)
+
+
+def _mixture(evidence: EffectEvidence, effects: MessageEffects, specific_share: float) -> Mixture:
+    boosted = believe(effects, evidence.raw, specific_share=specific_share)
+    return mixture_of(evidence, effects, left_by_averages(evidence, effects), boosted)
+
+
 def best_constant(effects: MessageEffects) -> int:
-    """The single action that is worth most on average: 0 for silence, i for message i - 1."""
-    best = int(effects.shrunk_averages.argmax())
+    """The single action that is worth most on average: 0 for silence, i for message i - 1.
+
+    Of messages that are believed to be worth the same, the one whose estimate is higher.
+    """
+    best = int(np.lexsort((effects.averages, effects.shrunk_averages))[-1])
     return best + 1 if effects.shrunk_averages[best] > _NOTHING else 0
 
 
@@ -228,23 +307,34 @@ def _calibrator(parts: Parts, table: FloatArray, scale: float) -> Calibrator:
     )
 
 
-def _coding_of(lesson: Lesson, parts: Parts) -> MessageCoding:
+def _coding_of(lesson: Lesson, parts: Parts, linear: LinearPart | None) -> MessageCoding:
     """The coding with what is known of each message, and what to expect of others."""
-    dataset, coding, described, shares = lesson.dataset, lesson.coding, lesson.table[1:], lesson.choice.shares[1:]
-    keys, offers = dataset.keys[1:], [message.offer.offer_id for message in dataset.messages]
-    offset = prior_of(coding, described, parts.offsets, shares)
-    response = prior_of(coding, described, parts.responses, shares)
+    offset, response = _numbers_of(lesson, parts.offsets), _numbers_of(lesson, parts.responses)
+    loadings = np.empty((len(parts.offsets), 0)) if linear is None else parts.linear_share * linear.loadings
     return replace(
-        coding,
-        offsets=dict(zip(keys, parts.offsets.tolist(), strict=True)),
-        offer_offsets=_by_offer(offers, parts.offsets, shares),
-        prior_offset=offset.start,
-        prior_slopes=offset.slopes,
-        responses=dict(zip(keys, parts.responses.tolist(), strict=True)),
-        offer_responses=_by_offer(offers, parts.responses, shares),
-        prior_response=response.start,
-        response_slopes=response.slopes,
-        number_ranges=number_ranges(coding, described, shares),
+        lesson.coding,
+        offsets=offset.by_message,
+        offer_offsets=offset.by_offer,
+        prior_offset=offset.prior,
+        prior_slopes=offset.prior_slopes,
+        responses=response.by_message,
+        offer_responses=response.by_offer,
+        prior_response=response.prior,
+        response_slopes=response.prior_slopes,
+        number_ranges=number_ranges(lesson.coding, lesson.table[1:], lesson.choice.shares[1:]),
+        loadings=tuple(_numbers_of(lesson, column) for column in loadings.T),
+    )
+
+
+def _numbers_of(lesson: Lesson, numbers: FloatArray) -> MessageNumbers:
+    """Numbers of the log's messages, shape (k,), and what to expect of others."""
+    dataset, shares = lesson.dataset, lesson.choice.shares[1:]
+    expected = prior_of(lesson.coding, lesson.table[1:], numbers, shares)
+    return MessageNumbers(
+        by_message=dict(zip(dataset.keys[1:], numbers.tolist(), strict=True)),
+        by_offer=_by_offer([message.offer.offer_id for message in dataset.messages], numbers, shares),
+        prior=expected.start,
+        prior_slopes=expected.slopes,
     )
 
 

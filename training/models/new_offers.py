@@ -65,7 +65,7 @@ def number_ranges(
 ) -> dict[str, tuple[float, float, float]]:
     """Lowest, mean and highest number per column that holds numbers; see `MessageCoding.number_ranges`."""
     ranges: dict[str, tuple[float, float, float]] = {}
-    for place, name in enumerate(coding.columns[1:-2], start=1):
+    for place, name in enumerate(coding.described_columns[1:], start=1):
         column = described[:, place]
         known = np.isfinite(column)
         if name not in coding.code_columns and known.any():
@@ -78,7 +78,7 @@ def _terms(coding: MessageCoding, described: FloatArray) -> tuple[list[str], Flo
     """Columns as `decisioning.value_model` reads slopes: an indicator per code; numbers, a missing one as the mean."""
     names: list[str] = []
     columns: list[FloatArray] = []
-    for place, name in enumerate(coding.columns[1:-2], start=1):
+    for place, name in enumerate(coding.described_columns[1:], start=1):
         column = described[:, place]
         known = np.isfinite(column)
         if name in coding.code_columns:

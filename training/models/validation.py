@@ -40,7 +40,7 @@ class Validation:
 
 def validate(evidence: EffectEvidence, parts: Parts, constant: int) -> Validation:
     """Judge calibrated values by doubly robust estimation with the logged action probabilities."""
-    values = parts.values(evidence.raw)
+    values = parts.values(evidence.raw, evidence.linear)
     greedy = values.argmax(axis=1).astype(np.int64)
     free, single, silence = (
         _doubly_robust(evidence, values, choices)

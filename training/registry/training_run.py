@@ -152,6 +152,7 @@ def _parameters(learned: Learned) -> dict[str, str | float | int]:
     return chosen | {
         "scale": learned.fitted.scale,
         "specific_share": learned.specific_share,
+        "linear_share": learned.parts.linear_share,
         "baseline_slope": believed.baseline_slope,
         "common_slope": believed.common_slope,
         "specific_slope": believed.specific_slope,

@@ -13,8 +13,9 @@ import pytest
 from decisioning.catalogue.catalogue import Attribute, AttributeKind, Catalogue
 from decisioning.catalogue.message import Message
 from decisioning.errors import ModelUnavailableError
+from decisioning.linear_basis import LinearBasis
 from decisioning.scoring import FeatureVector
-from decisioning.value_model import Calibrator, DesignLayout, MessageCoding
+from decisioning.value_model import Calibrator, DesignLayout, MessageCoding, MessageNumbers
 from features.models.bundle import ModelBundle, load_value_model, read_bundle, value_model, write_bundle
 
 NOW = datetime(2026, 11, 21, 18, 30, tzinfo=UTC)
@@ -97,6 +98,33 @@ def test_everything_but_the_booster_is_read_back_unchanged(bundle: ModelBundle, 
     assert read.notes == bundle.notes
     np.testing.assert_array_equal(read.calibrator.reference, bundle.calibrator.reference)
     assert read.digest == bundle.digest
+
+
+def test_linear_effects_survive_the_journey_and_a_model_without_them_is_written_as_before(
+    bundle: ModelBundle, tmp_path: Path
+):
+    basis = LinearBasis(
+        means=np.array([1.5, 0.1]), spreads=np.array([0.5, 3.0]), directions=np.eye(2), centres=np.array([0.25, 1 / 3])
+    )
+    loadings = (MessageNumbers(by_message={"double-stamps/email/plain": 1 / 7}, prior=0.5), MessageNumbers())
+    coding = replace(CODING, loadings=loadings)
+    layout = replace(LAYOUT, message=coding.columns)
+    calibrator = replace(bundle.calibrator, reference=np.zeros((2, len(coding.columns))))
+    linear = replace(
+        bundle, booster=make_booster(len(layout.columns)), layout=layout, coding=coding, calibrator=calibrator,
+        basis=basis,
+    )  # fmt: skip
+    digest = write_bundle(linear, tmp_path)
+    read = read_bundle(tmp_path)
+    assert read.coding == coding
+    assert read.digest == digest
+    assert read.basis is not None
+    for part in ("means", "spreads", "directions", "centres"):
+        assert getattr(read.basis, part).tobytes() == getattr(basis, part).tobytes()
+    write_bundle(bundle, tmp_path)
+    plain = orjson.loads((tmp_path / "model.json").read_bytes())
+    assert "linear_basis" not in plain
+    assert "loadings" not in plain["coding"]
 
 
 def test_a_model_without_a_name_is_named_by_its_digest(bundle: ModelBundle, folder: Path):

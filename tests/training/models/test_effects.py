@@ -14,7 +14,6 @@ from training.models.effects import (
     believe,
     estimate_effects,
     reference_weights,
-    shrink_averages,
     with_baseline,
 )
 
@@ -49,7 +48,15 @@ def make_world(seed: int, customers: int = 3000, *, decisions: int = 2, noise: f
     )
     values = truth[rows, actions] + own + rng.normal(0, noise, len(who))
     return World(
-        evidence=EffectEvidence(raw=truth, actions=actions, values=values, customers=who, choice=choice), truth=truth
+        evidence=EffectEvidence(
+            raw=truth,
+            actions=actions,
+            values=values,
+            customers=who,
+            choice=choice,
+            levels=(np.arange(3),),
+        ),
+        truth=truth,
     )
 
 
@@ -109,19 +116,6 @@ def test_slopes_are_shrunk_according_to_their_evidence():
     assert EffectEstimate(value=1.0, standard_error=1.0).shrunk == 0.0
     assert EffectEstimate(value=-2.0, standard_error=0.1).shrunk == 0.0
     assert EffectEstimate(value=0.7, standard_error=0.0).shrunk == 0.7
-
-
-def test_averages_that_differ_only_by_noise_are_merged():
-    shrunk = shrink_averages(np.array([1.0, 1.2, 0.9]), np.full(3, 0.5), np.full(3, 1 / 3))
-    np.testing.assert_allclose(shrunk, 1.0333, atol=1e-3)
-
-
-def test_clearly_different_averages_stay_and_that_of_a_rare_message_is_shrunk_most():
-    errors = np.array([0.1, 0.1, 3.0])
-    shrunk = shrink_averages(np.array([1.0, 5.0, 9.0]), errors, np.array([0.49, 0.49, 0.02]))
-    assert abs(shrunk[0] - 1.0) < 0.05
-    assert abs(shrunk[1] - 5.0) < 0.05
-    assert shrunk[2] < 6.5
 
 
 def test_the_mean_effect_of_each_message_equals_its_average_whatever_the_slopes():

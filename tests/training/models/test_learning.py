@@ -110,7 +110,7 @@ def test_noise_does_not_move_the_choice_away_from_the_best_message(learned: Lear
 
 def test_real_differences_between_customers_are_used(shop_catalogue: Catalogue):
     tasteful = learn(make_dataset(shop_catalogue, particular=500.0), shop_catalogue)
-    assert tasteful.parts.specific_slope > 0.4
+    assert tasteful.parts.linear_share + tasteful.parts.specific_slope > 0.4
     other = make_dataset(shop_catalogue, seed=5, customers=300, particular=500.0)
     best = values_of(tasteful, other).argmax(axis=1)
     likes = other.features[:, 1] > 0
