@@ -41,6 +41,8 @@ from decisioning.catalogue.message_classes import CapScope
 from decisioning.customer import Consent, Customer, CustomerId
 from decisioning.decision import Placement, Request
 from decisioning.errors import UnavailableError
+from features.log.contracts import TABLES
+from features.log.rows import fields_in
 from features.models.logged_decisions import LoggedDecisions
 from features.online.profiles import encode_profile
 from features.online.redis_keys import SHARD_COUNT, household_pointer_key, profile_key, stream_key
@@ -329,7 +331,7 @@ def gather(server: Server, folder: Path) -> Evidence:
     client = server.client()
     for shard in range(SHARD_COUNT):
         for entry_id, fields in client.xrange(stream_key(shard)):
-            row = orjson.loads(fields[b"row"])
+            row = fields_in(TABLES[fields[b"table"].decode()], fields[b"row"])
             if fields[b"table"] == b"outcomes":
                 released[row["decision_id"]] = stamp(row["occurred_at"])
             else:

@@ -42,6 +42,8 @@ from serving_load import (
 )
 from serving_world import World, message_columns, prepare, prepare_rivals
 
+from features.log.contracts import DECISIONS
+from features.log.rows import fields_in
 from features.online.redis_keys import SHARD_COUNT, stream_key
 
 SIZES = (40, 200, 2_000)
@@ -162,7 +164,7 @@ def record_bytes(target: Target, redis_port: int) -> tuple[int, int]:
                 pipeline.xrevrange(stream_key(shard), count=1)
             entries = [fields for entries in pipeline.execute() for _, fields in entries]
             rows = [fields[b"row"] for fields in entries if fields[b"table"] == b"decisions"]
-            found += [(len(json.loads(row)["record"]), len(row)) for row in rows]
+            found += [(len(fields_in(DECISIONS, row)["record"]), len(row)) for row in rows]
             if len(found) >= RECORDS:
                 break
     records, rows = zip(*found, strict=True)

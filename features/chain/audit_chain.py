@@ -1,7 +1,7 @@
 """The tamper-evident chain: every decision that the engine made is committed to, and the commitments are chained.
 
-A decision's row carries a random `record_key` and a `commitment`, HMAC-SHA256(record_key, row). When the row reaches
-the log, its commitment becomes the next entry of its shard's chain, in the table `audit_chain`:
+A decision's row that reaches the log gets a random `record_key` and a `commitment`, HMAC-SHA256(record_key, row), which
+becomes the next entry of its shard's chain, in the table `audit_chain`:
 
     hash = HMAC-SHA256(audit key, previous hash | chain | sequence | kind | commitment)
 

@@ -1,6 +1,7 @@
 """The seal of a decision: a random key and the commitment made with it; the audit chain binds commitments together.
 
-Serving seals rows as it makes them, so this needs nothing but the row.
+Whoever brings rows into the log seals them, at the last moment before they are chained: until then a row lies where
+nobody could tell a changed one anyway, since its key would lie beside it.
 """
 
 import hmac
@@ -11,8 +12,7 @@ from typing import Any
 import orjson
 
 from decisioning.errors import InvalidInputError
-from features.log.contracts import DECISIONS
-from features.log.rows import row_of
+from features.log.rows import Row
 
 SEALED_BY = ("record_key", "commitment")
 """Columns that the commitment does not cover: they carry it."""
@@ -20,20 +20,20 @@ SEALED_BY = ("record_key", "commitment")
 _KEY_BYTES = 32
 
 
-def seal(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A decision's row, as the log stream carries it, with a fresh record key and the commitment to all else in it.
-
-    Raises:
-        InvalidInputError: No row of that table.
+def sealed(row: Row) -> Row:
+    """A decision's canonical row with a fresh record key and the commitment to all else in it; as it is if it has one.
 
     Example:
+        >>> from features.log.contracts import DECISIONS
+        >>> from features.log.rows import row_of
         >>> row = {"decision_id": "D", "customer_id": "C", "decided_at": "2026-01-01T00:00:00+00:00"}
-        >>> sealed = seal(row)
-        >>> is_sealed_by_its_key(row_of(DECISIONS, sealed))
+        >>> is_sealed_by_its_key(sealed(row_of(DECISIONS, row)))
         True
     """
+    if row["commitment"] is not None:
+        return row
     key = secrets.token_hex(_KEY_BYTES)
-    return {**row, "record_key": key, "commitment": commitment_of(row_of(DECISIONS, row), key)}
+    return {**row, "record_key": key, "commitment": commitment_of(row, key)}
 
 
 def commitment_of(row: Mapping[str, Any], record_key: str) -> str:

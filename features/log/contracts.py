@@ -131,6 +131,7 @@ EVENTS = Table(
     ),
 )
 
+# Streams carry decisions as values in this order, so new columns go to the end.
 DECISIONS = Table(
     name="decisions",
     key=("decision_id",),

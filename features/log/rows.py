@@ -1,8 +1,11 @@
-"""One canonical row as JSON: how the decision log's stream and spool carry it, and how it becomes part of a frame."""
+"""One canonical row as JSON: how the decision log's stream and spool carry it, and how it becomes part of a frame.
+
+A row is an object, or shorter a list: the values of its columns in their order, without the missing ones at the end.
+"""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import polars as pl
@@ -17,7 +20,7 @@ INT64_LIMIT = 2**63
 
 
 def parse_row(table_name: str, payload: bytes | str) -> tuple[Table, Row]:
-    """A row of the named canonical table from its JSON object.
+    """A row of the named canonical table from its JSON, see `fields_in`.
 
     Times are ISO 8601 with an offset; a JSON column is JSON text, or the value itself.
 
@@ -27,12 +30,33 @@ def parse_row(table_name: str, payload: bytes | str) -> tuple[Table, Row]:
     if table_name not in TABLES:
         raise UnknownNameError("table", table_name, TABLES)
     try:
-        fields = orjson.loads(payload)
+        fields = fields_in(TABLES[table_name], payload)
     except orjson.JSONDecodeError as error:
         raise InvalidInputError(f"row of {table_name} must be JSON, got {error}") from error
-    if not isinstance(fields, dict):
-        raise InvalidInputError(f"row of {table_name} must be a JSON object, got {type(fields).__name__}")
     return TABLES[table_name], row_of(TABLES[table_name], fields)
+
+
+def fields_in(table: Table, payload: bytes | str) -> dict[str, Any]:
+    """The fields of a row from its JSON: an object, or the values of the table's first columns in order.
+
+    In the short form JSON columns hold the value itself, which is given back as text.
+
+    Raises:
+        InvalidInputError: The payload is neither.
+        JSONDecodeError: It is no JSON.
+    """
+    fields = orjson.loads(payload)
+    if isinstance(fields, dict):
+        return cast("dict[str, Any]", fields)
+    if not isinstance(fields, list) or not 0 < len(cast("list[Any]", fields)) <= len(table.columns):
+        raise InvalidInputError(
+            f"row of {table.name} must be a JSON object or the values of its columns, got {type(fields).__name__}"
+        )
+    return {
+        column.name: orjson.dumps(value).decode() if column.is_json and isinstance(value, dict | list) else value
+        for column, value in zip(table.columns, cast("list[Any]", fields), strict=False)
+        if value is not None
+    }
 
 
 def row_of(table: Table, fields: Mapping[str, Any]) -> Row:

@@ -32,7 +32,7 @@ from serving.in_force.policy_in_force import InForce
 from serving.live.decision_hash import ask_fields
 from serving.live.reader import Conflict, Known
 from serving.live.writer import FurtherRow, LogEntry
-from serving.log.log_rows import StreamRow, decision_rows
+from serving.log.log_rows import decision_rows, packed_row
 
 _LOG = structlog.get_logger("nextbest.serving")
 
@@ -136,9 +136,9 @@ def entry_of(in_force: InForce, draft: Draft) -> LogEntry:
         decision_id=decision.decision_id,
         customer_id=decision.customer_id,
         channel_id=decision.channel_id,
-        row=_without_gaps(first),
+        row=packed_row(first),
         further=tuple(
-            FurtherRow(decision_id=row["decision_id"], channel_id=row["channel"], row=_without_gaps(row), ask=ask)
+            FurtherRow(decision_id=row["decision_id"], channel_id=row["channel"], row=packed_row(row), ask=ask)
             for row, ask in zip(further, asks, strict=True)
         ),
         ask=ask,
@@ -247,11 +247,6 @@ def _written(
         answer=_answer(in_force, decision, contents, lasting_s),
         lasting_s=lasting_s,
     )
-
-
-def _without_gaps(row: StreamRow) -> bytes:
-    """A row as JSON; what is not there takes no room."""
-    return orjson.dumps({name: value for name, value in row.items() if value is not None})
 
 
 def _record(in_force: InForce, decision: Decision) -> bytes:

@@ -12,6 +12,8 @@ import orjson
 
 from decisioning.decision import Decision
 from decisioning.errors import InvalidInputError, UnavailableError
+from features.log.contracts import DECISIONS
+from features.log.rows import fields_in
 from features.models.logged_decisions import LoggedDecisions, StoredDecision
 from serving.errors import NoRecordError, UnknownDecisionError
 from serving.live.store import LiveStore
@@ -79,7 +81,7 @@ class DecisionRecords:
         except (TimeoutError, UnavailableError):
             row, is_certain = None, False
         if row is not None:
-            return orjson.loads(row)
+            return fields_in(DECISIONS, row)
         found = (await asyncio.to_thread(find_decisions, self.log_path, [decision_id])).get(decision_id)
         if found is not None:
             return found

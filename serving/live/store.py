@@ -290,7 +290,7 @@ class LiveStore:
         return frozenset(one for one, reply in zip(distinct, replies, strict=True) if reply)
 
     async def row(self, decision_id: str) -> bytes | None:
-        """The row of a decision that waits for the drain, as JSON; None where none does (any more)."""
+        """The row of a decision that waits for the drain, as the stream carries it; None where none does (any more)."""
         shard = shard_in(decision_id)
         if shard is None:
             return None

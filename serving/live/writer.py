@@ -29,7 +29,7 @@ _COUNTER_TTL_MS = 70 * _DAY_MS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FurtherRow:
-    """A further position of a slate: a row of the canonical table `decisions` of its own, as JSON."""
+    """A further position of a slate: a row of the canonical table `decisions` of its own, see `packed_row`."""
 
     decision_id: str
     channel_id: str | None
@@ -43,7 +43,7 @@ class LogEntry:
 
     Attributes:
         channel_id: The channel of the message, None for silence.
-        row: One row of the canonical table `decisions`, as JSON.
+        row: One row of the canonical table `decisions`, see `log_rows.packed_row`.
         ask: What a permit will need, see `decision_hash.ask_fields`; empty for silence.
         answer: What a repeat of the ask will get, as JSON.
         stored_at: Key of that answer; None where the ask cannot be repeated.

@@ -6,7 +6,8 @@ drain at a time only saves work: two drains at once, say because one was frozen 
 rows once, and each trims no further than it has stored itself. So the lock needs no fencing token.
 
 The log of a server is a `ChainedLog`: it chains every decision that it stores, before the entry leaves its stream, and
-repeating the append chains whatever a crash left unchained.
+repeating the append chains whatever a crash left unchained. A decision is sealed here: of a row that comes twice, the
+seal that the log stored first is the one that is chained.
 
 Memory: an entry costs its JSON plus about 100 bytes in Redis until it is drained, some 2 KB for a decision. `/metrics`
 counts the entries that wait: below two seconds' traffic while the drain runs, without bound while none runs.
@@ -26,7 +27,8 @@ from redis.lock import Lock
 
 from decisioning.errors import InvalidInputError, UnavailableError
 from features.chain.audit_chain import AUDIT_CHAIN, open_log
-from features.log.contracts import TABLES
+from features.chain.decision_seal import sealed
+from features.log.contracts import DECISIONS, TABLES
 from features.log.event_log import EventLog
 from features.log.rows import Row, frame_of, parse_row
 from features.online.redis_keys import SHARD_COUNT, stream_key
@@ -261,7 +263,7 @@ def _parse(entry: _Entry) -> tuple[str, Row]:
     if entry.table is None or entry.row is None:
         raise InvalidInputError("entry must have the fields table and row, got others")
     table, row = parse_row(entry.table, entry.row)
-    return table.name, row
+    return table.name, sealed(row) if table is DECISIONS else row
 
 
 def _stream_entry(key: str, entry_id: bytes | str, fields: Mapping[Any, Any] | None) -> _Entry:

@@ -11,7 +11,6 @@ from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.message import SILENCE, message_parts
 from decisioning.decision import Decision
 from decisioning.gates.reservation import position_id
-from features.chain.decision_seal import seal
 from serving.forms import EventItem, Money, OutcomeItem
 
 type StreamRow = dict[str, Any]
@@ -30,14 +29,14 @@ def decision_of_position(position: str) -> tuple[str, int]:
 
 
 def decision_rows(decision: Decision, record: bytes, catalogue: Catalogue) -> list[StreamRow]:
-    """The rows of a decision, one for each position of its slate, sealed for the audit chain.
+    """The rows of a decision, one for each position of its slate.
 
     Every position has outcomes of its own, so evaluation and learning look at it by itself. The record, which tells of
     all of them, stands in the first row.
     """
     first = decision_row(decision, record, catalogue)
     if not decision.further:
-        return [seal(first)]
+        return [first]
     first["placement"] = decision.inputs.request.placements[0].placement_id
     rows = [first]
     for place, position in enumerate(decision.further, start=2):
@@ -55,7 +54,19 @@ def decision_rows(decision: Decision, record: bytes, catalogue: Catalogue) -> li
                 "record": None,
             }
         )
-    return [seal(row) for row in rows]
+    return rows
+
+
+def packed_row(row: StreamRow) -> bytes:
+    """A decision's row as the stream carries it: values in the order of the columns, missing ones at the end left out.
+
+    The record stands in it as it is and not as text, which would have to escape every quotation mark.
+    """
+    record = row["record"]
+    values = list((row if record is None else {**row, "record": orjson.Fragment(record)}).values())
+    while values[-1] is None:
+        values.pop()
+    return orjson.dumps(values)
 
 
 def parts_of(message_key: str) -> tuple[str, str, str] | tuple[None, None, None]:
@@ -64,7 +75,7 @@ def parts_of(message_key: str) -> tuple[str, str, str] | tuple[None, None, None]
 
 
 def decision_row(decision: Decision, record: bytes, catalogue: Catalogue) -> StreamRow:
-    """The first row of a decision; arguments as `decision_rows`."""
+    """The first row of a decision, its columns in their order; arguments as `decision_rows`."""
     learning = catalogue.learning
     ends_at = decision.decided_at + timedelta(days=learning.window_days) if learning else None
     return {

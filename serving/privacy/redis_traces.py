@@ -12,7 +12,9 @@ import orjson
 from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from decisioning.errors import UnavailableError
+from decisioning.errors import InvalidInputError, UnavailableError
+from features.log.contracts import TABLES
+from features.log.rows import fields_in
 from features.online.redis_keys import (
     ERASED_KEY,
     SHARD_COUNT,
@@ -252,7 +254,8 @@ def _entries(client: Redis, customer_id: str, shard: int) -> tuple[list[str], li
     """Entries of the stream that are about a customer: their ids, and table and key of their rows."""
     found, rows = list[str](), list[tuple[str, str]]()
     for entry_id, fields in _all_entries(client, stream_key(shard)):
-        table, row = _text(fields.get(b"table", b"")), _row(fields.get(b"row", b""))
+        table = _text(fields.get(b"table", b""))
+        row = _row(table, fields.get(b"row", b""))
         if row.get("customer_id") == customer_id:
             found.append(entry_id)
             rows.append((table, str(row.get(f"{table.removesuffix('s')}_id", ""))))
@@ -270,12 +273,12 @@ def _all_entries(client: Redis, key: str) -> Iterator[tuple[str, Mapping[bytes, 
         start = f"({_text(batch[-1][0])}"
 
 
-def _row(payload: bytes) -> Mapping[str, Any]:
+def _row(table: str, payload: bytes) -> Mapping[str, Any]:
+    """The fields of an entry; none where it is no row."""
     try:
-        row = orjson.loads(payload)
-    except orjson.JSONDecodeError:
+        return fields_in(TABLES[table], payload)
+    except (KeyError, InvalidInputError, orjson.JSONDecodeError):
         return {}
-    return row if isinstance(row, dict) else {}
 
 
 def _all_keys(client: Redis) -> Iterator[list[str]]:

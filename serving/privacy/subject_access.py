@@ -12,6 +12,8 @@ from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.limits import Supply
 from decisioning.errors import FeatureUnavailableError
 from features.computing.feature_set import feature_schema
+from features.log.contracts import TABLES
+from features.log.rows import fields_in
 from features.log.tombstones import tombstones_of
 from features.models.logged_decisions import LoggedDecisions
 from features.models.schema_archive import known_schemas
@@ -154,7 +156,7 @@ def _entries(settings: Settings, client: Redis, customer_id: str, traces: RedisT
     rows: list[dict[str, Any]] = []
     for entry_id in traces.entries:
         for _, fields in cast("list[Any]", client.xrange(stream_key(shard_of(customer_id)), entry_id, entry_id)):
-            row: Mapping[str, Any] = orjson.loads(fields[b"row"])
+            row = fields_in(TABLES[_text(fields[b"table"])], fields[b"row"])
             plain = {name: value for name, value in row.items() if name not in hidden and value is not None}
             rows.append({"table": _text(fields[b"table"]), **plain, **told_record(logged, row)})
     return rows

@@ -20,6 +20,7 @@ from decisioning.record.document import decision_to_record
 from decisioning.scoring import FeatureVector
 from features.catalogue import load_catalogue
 from features.chain.audit_chain import ChainedLog, open_log
+from features.chain.decision_seal import sealed
 from features.computing.feature_schema import FeatureSchema
 from features.computing.feature_set import feature_schema
 from features.log.contracts import DECISIONS
@@ -64,7 +65,7 @@ class DecidedHome:
             for number in numbers
         ]
         rows = [
-            parse_row("decisions", orjson.dumps(row))[1]
+            sealed(parse_row("decisions", orjson.dumps(row))[1])
             for decision in decisions
             for row in decision_rows(decision, orjson.dumps(decision_to_record(decision)), self.policy.catalogue)
         ]

@@ -24,7 +24,7 @@ from features.chain.audit_chain import (
     open_log,
 )
 from features.chain.chain_verification import ChainFault, FaultKind, Verification, verify_log
-from features.chain.decision_seal import commitment_of, is_sealed_by_its_key, seal
+from features.chain.decision_seal import SEALED_BY, commitment_of, is_sealed_by_its_key, sealed
 from features.log.contracts import DECISIONS, Table
 from features.log.event_log import Appended, EventLog
 from features.log.rows import frame_of, parse_row, row_of
@@ -36,18 +36,18 @@ MOMENT = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
 def sealed_row(number: int, **fields: object) -> dict[str, object]:
-    return seal(
-        {
-            "decision_id": f"D-{number:03d}",
-            "customer_id": f"C-{number % 5}",
-            "decided_at": MOMENT.isoformat(),
-            "offer_id": "free-coffee",
-            "action_probability": 1,
-            "is_held_out": False,
-            "record": orjson.dumps({"number": number}).decode(),
-        }
-        | fields
-    )
+    row = {
+        "decision_id": f"D-{number:03d}",
+        "customer_id": f"C-{number % 5}",
+        "decided_at": MOMENT.isoformat(),
+        "offer_id": "free-coffee",
+        "action_probability": 1,
+        "is_held_out": False,
+        "record": orjson.dumps({"number": number}).decode(),
+        **fields,
+    }
+    found = sealed(row_of(DECISIONS, row))
+    return row | {name: found[name] for name in SEALED_BY}
 
 
 def frame(rows: Sequence[dict[str, object]]) -> pl.DataFrame:

@@ -20,6 +20,16 @@ def test_a_row_of_json_becomes_canonical() -> None:
     assert frame["channel"].to_list() == [None]
 
 
+def test_a_row_may_be_the_values_of_its_columns_in_their_order() -> None:
+    values = ["E", "C", "browse", "2026-01-01T10:00:00+02:00", None, None, 3, "EUR", {"a": ["é", 1.5]}]
+    fields = EVENT | {"amount_minor": 3, "currency": "EUR", "properties": '{"a":["é",1.5]}'}
+    assert parse_row("events", orjson.dumps(values)) == parse_row("events", orjson.dumps(fields))
+    assert parse_row("events", orjson.dumps(values[:4])) == parse_row("events", orjson.dumps(EVENT))
+    for wrong in ([*values, "more"], "text", 7):
+        with pytest.raises(InvalidInputError, match="a JSON object or the values of its columns"):
+            parse_row("events", orjson.dumps(wrong))
+
+
 def test_a_whole_probability_is_a_number() -> None:
     fields = {"decision_id": "D", "customer_id": "C", "decided_at": "2026-01-01T10:00:00Z", "action_probability": 1}
     _, row = parse_row("decisions", orjson.dumps(fields))

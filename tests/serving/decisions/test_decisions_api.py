@@ -2,7 +2,6 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-import orjson
 import pytest
 import redis
 from pydantic import TypeAdapter
@@ -10,7 +9,8 @@ from starlette.testclient import TestClient
 
 from decisioning.customer import Customer
 from decisioning.record.document import decision_to_record, replay
-from features.log.contracts import DECISIONS
+from features.log.contracts import DECISIONS, TABLES
+from features.log.rows import fields_in
 from features.online.redis_keys import SHARD_COUNT, shard_of, stream_key
 from serving.decisions.answer import Answer
 from serving.http.documents import BatchAnswer
@@ -22,7 +22,8 @@ ASK = {"customer_id": "C-1", "touchpoint": "weekly-mail"}
 
 def entries(live_redis: redis.Redis) -> list[dict[str, Any]]:
     found = [entry for shard in range(SHARD_COUNT) for _, entry in live_redis.xrange(stream_key(shard))]
-    return [orjson.loads(entry[b"row"]) | {"table": entry[b"table"].decode()} for entry in found]
+    named = [(entry[b"table"].decode(), entry[b"row"]) for entry in found]
+    return [fields_in(TABLES[table], row) | {"table": table} for table, row in named]
 
 
 def test_a_decision_has_the_documented_shape_and_names_what_to_send(client: TestClient, customer: str) -> None:

@@ -6,13 +6,14 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-import orjson
 import pytest
 import redis
 from starlette.testclient import TestClient
 
 from decisioning.customer import Customer
 from decisioning.record.document import decision_to_record, replay
+from features.log.contracts import DECISIONS
+from features.log.rows import fields_in
 from features.models.logged_decisions import LoggedDecisions
 from features.online.profiles import write_profiles
 from features.online.redis_keys import SHARD_COUNT, book_key, stream_key
@@ -34,7 +35,7 @@ def decide(client: TestClient, **changes: Any) -> dict[str, Any]:
 
 def rows(live_redis: redis.Redis) -> list[dict[str, Any]]:
     found = [entry for shard in range(SHARD_COUNT) for _, entry in live_redis.xrange(stream_key(shard))]
-    return [orjson.loads(entry[b"row"]) for entry in found]
+    return [fields_in(DECISIONS, entry[b"row"]) for entry in found]
 
 
 def contacts(live_redis: redis.Redis, customer: str) -> int:

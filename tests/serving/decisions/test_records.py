@@ -12,6 +12,7 @@ from decisioning.record.compact import COMPACT_VERSION
 from decisioning.record.document import RECORD_VERSION, decision_from_record
 from features.chain.audit_chain import open_log
 from features.log.contracts import DECISIONS
+from features.log.rows import fields_in
 from features.models.logged_decisions import LoggedDecisions
 from features.models.policy_archive import Absence
 from features.online.redis_keys import decision_key, shard_of, stream_key
@@ -42,7 +43,7 @@ def sent(client: TestClient, **ask: Any) -> str:
 
 
 def stored_record(live_redis: redis.Redis, decision_id: str) -> dict[str, Any]:
-    rows = [orjson.loads(fields[b"row"]) for _, fields in live_redis.xrange(stream_key(shard_of("C-1")))]
+    rows = [fields_in(DECISIONS, fields[b"row"]) for _, fields in live_redis.xrange(stream_key(shard_of("C-1")))]
     [row] = [one for one in rows if one["decision_id"] == decision_id]
     return orjson.loads(row["record"])
 

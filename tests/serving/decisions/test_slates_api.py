@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import orjson
 import pytest
 import redis
 from pydantic import TypeAdapter
@@ -12,6 +11,7 @@ from starlette.testclient import TestClient
 from decisioning.record.document import decision_to_record, replay
 from features.log.contracts import DECISIONS, OUTCOMES
 from features.log.event_log import EventLog
+from features.log.rows import fields_in
 from features.online.redis_keys import SHARD_COUNT, book_key, stream_key
 from features.settings import Settings
 from serving.decisions.answer import Answer
@@ -22,7 +22,7 @@ ASK = {"customer_id": "C-1", "touchpoint": "weekly-mail"}
 
 def rows(live_redis: redis.Redis) -> list[dict[str, Any]]:
     found = [entry for shard in range(SHARD_COUNT) for _, entry in live_redis.xrange(stream_key(shard))]
-    return [orjson.loads(entry[b"row"]) for entry in found if entry[b"table"] == b"decisions"]
+    return [fields_in(DECISIONS, entry[b"row"]) for entry in found if entry[b"table"] == b"decisions"]
 
 
 @pytest.fixture

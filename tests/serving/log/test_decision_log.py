@@ -14,7 +14,6 @@ import redis
 from decisioning.errors import LogUnavailableError, UnavailableError
 from features.chain.audit_chain import ChainedLog, open_log
 from features.chain.chain_verification import verify_log
-from features.chain.decision_seal import seal
 from features.log.contracts import DECISIONS, EVENTS
 from features.log.event_log import EventLog
 from features.online.redis_keys import SHARD_COUNT, stream_key
@@ -37,15 +36,13 @@ from tests.waiting import wait_until
 
 def decision(number: int) -> bytes:
     return orjson.dumps(
-        seal(
-            {
-                "decision_id": f"D-{number:06d}",
-                "customer_id": f"C-{number % 7}",
-                "decided_at": datetime(2026, 1, 1, tzinfo=UTC).isoformat(),
-                "action_probability": 0.25,
-                "record": '{"why":"because"}',
-            }
-        )
+        {
+            "decision_id": f"D-{number:06d}",
+            "customer_id": f"C-{number % 7}",
+            "decided_at": datetime(2026, 1, 1, tzinfo=UTC).isoformat(),
+            "action_probability": 0.25,
+            "record": '{"why":"because"}',
+        }
     )
 
 
@@ -327,12 +324,11 @@ decision_log.run_drain(Settings(home=Path(sys.argv[1])), sys.argv[2], threading.
 WRITER = """
 import sys
 import orjson, redis
-from features.chain.decision_seal import seal
 from features.online.redis_keys import SHARD_COUNT, stream_key
 client, first = redis.Redis.from_url(sys.argv[1]), int(sys.argv[2])
 for number in range(first, first + 1_000_000):
     row = {"decision_id": f"D-{number:06d}", "customer_id": "C", "decided_at": "2026-01-01T00:00:00Z"}
-    client.xadd(stream_key(number % SHARD_COUNT), {"table": "decisions", "row": orjson.dumps(seal(row))})
+    client.xadd(stream_key(number % SHARD_COUNT), {"table": "decisions", "row": orjson.dumps(row)})
     print(number, flush=True)
 """
 
