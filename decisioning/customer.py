@@ -1,11 +1,12 @@
 """Who a decision is about, as known at the moment of deciding."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import NewType
 
 from decisioning.rules.predicate import FactValue
+from decisioning.value_class import value_class
 
 CustomerId = NewType("CustomerId", str)
 
@@ -16,7 +17,7 @@ PROFILING = "profiling"
 """Purpose of the answer that allows or refuses profiling; its channel does not matter."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class
 class Consent:
     """One answer a customer gave for one channel and purpose.
 
@@ -35,7 +36,7 @@ class Consent:
     source: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class
 class ToldAnswer:
     """When and where a customer told us something.
 
@@ -48,7 +49,7 @@ class ToldAnswer:
     source: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class
 class Customer:
     """What is known of a customer besides features.
 

@@ -1,7 +1,7 @@
 """What was asked, what was chosen, and everything needed to explain or replay it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
@@ -14,6 +14,7 @@ from decisioning.draw import unit_hash
 from decisioning.live import LiveState
 from decisioning.rules.predicate import FactValue
 from decisioning.scoring import FeatureVector
+from decisioning.value_class import value_class
 
 
 class Action(StrEnum):
@@ -84,7 +85,7 @@ class Exclusion(StrEnum):
     ALREADY_IN_SLATE = "ALREADY_IN_SLATE"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class
 class Placement:
     """A position that a message is wanted for; `channels` None for all of the request's."""
 
@@ -95,7 +96,7 @@ class Placement:
 ONE_PLACEMENT = (Placement(placement_id="1"),)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class
 class Request:
     """What a caller asks.
 
@@ -126,7 +127,7 @@ def request_uniform(seed: str, request: Request) -> float:
     return unit_hash("draw", seed, request.touchpoint_id, request.customer_id, request.request_key)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class
 class Inputs:
     """Everything `decide` looks at; a record that holds this can be replayed.
 
@@ -190,7 +191,7 @@ class Evaluated(NamedTuple):
     evidence_count: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class
 class Excluded:
     """A message that was not permitted, with every reason found, in the order of the gates.
 
@@ -205,7 +206,7 @@ class Excluded:
     allowed_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class
 class Position:
     """What a further placement of a slate got, given those before it.
 
@@ -221,7 +222,7 @@ class Position:
     is_best: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class
 class Ghost:
     """What a held-out customer would have got, having passed the same gates; it is never sent."""
 
@@ -229,7 +230,7 @@ class Ghost:
     action_probability: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class
 class Decision:
     """The answer and its record.
 

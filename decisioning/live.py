@@ -1,7 +1,7 @@
 """What happened to a customer since the profile was written: the live state that every decision sees."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from functools import lru_cache
 from types import MappingProxyType
@@ -12,6 +12,7 @@ from decisioning.catalogue.contact_policy import Contact, Due, Response
 from decisioning.customer import Consent
 from decisioning.rules.fact_names import LIVE_PREFIX
 from decisioning.rules.predicate import FactValue
+from decisioning.value_class import value_class
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(hours=24)
@@ -20,7 +21,7 @@ NOTHING_KEPT: Mapping[str, str] = MappingProxyType({})
 """Kept by customers who were never exposed under another id."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class
 class RecentEvent:
     """Something the customer did or experienced in the last day."""
 
@@ -28,7 +29,7 @@ class RecentEvent:
     at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class
 class StageMove:
     """A stage that an event named; it holds until features know better."""
 
@@ -36,7 +37,7 @@ class StageMove:
     at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class
 class LiveState:
     """Everything live about one customer.
 

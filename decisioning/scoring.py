@@ -1,12 +1,12 @@
 """What is known of a customer in numbers, as a model reads it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from decisioning.arrays import FloatArray
+from decisioning.value_class import value_class
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class
 class FeatureVector:
     """The features of one customer.
 

@@ -18,6 +18,7 @@ from enum import StrEnum
 from decisioning.catalogue.contact_policy import LONGEST_SECONDS
 from decisioning.catalogue.message import MessageClass
 from decisioning.errors import InvalidInputError, InvalidPolicyError
+from decisioning.value_class import value_class
 
 
 class CaseState(StrEnum):
@@ -61,7 +62,7 @@ class CarePolicy:
     paused_classes: frozenset[MessageClass] = frozenset({MessageClass.MARKETING})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class
 class Case:
     """Trouble that a customer has or had; the latest opening and the latest resolution say where it stands.
 
@@ -78,7 +79,7 @@ class Case:
     channel_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class
 class CareStanding:
     """Whether service comes before sales for one customer.
 

@@ -12,6 +12,7 @@ from enum import StrEnum
 from decisioning.catalogue.message import MessageClass, Offer, message_key
 from decisioning.catalogue.message_classes import CapScope
 from decisioning.errors import InvalidInputError, InvalidPolicyError
+from decisioning.value_class import value_class
 
 LONGEST_SECONDS = 100 * 366 * 86_400.0
 """No window, cooldown or half-life is longer: a century. Beyond it a number is a mistake."""
@@ -127,7 +128,7 @@ def limits_contacts(policy: ContactPolicy) -> bool:
     return bool(policy.caps) or policy.pressure is not None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class
 class Touch:
     """The parts of a message that the contact policy looks at."""
 
@@ -173,7 +174,7 @@ def touch_of_words(words: Sequence[str]) -> Touch:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class
 class Contact:
     """A contact in a customer's book.
 
@@ -214,7 +215,7 @@ class Contact:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class
 class Due:
     """A message that is already planned, such as a boarding pass tomorrow."""
 
@@ -223,7 +224,7 @@ class Due:
     touch: Touch
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class
 class Response:
     """The latest outcome of one type to one message."""
 

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from decisioning.catalogue.contact_policy import LONGEST_SECONDS, Response
 from decisioning.errors import InvalidPolicyError
+from decisioning.value_class import value_class
 
 SEEN_OUTCOMES = frozenset({"viewed", "clicked", "answered"})
 """Outcomes by which a customer shows that a message was not only delivered but seen."""
@@ -24,7 +25,7 @@ class Conversation:
     follow_ups: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class
 class Sighting:
     """The latest that a customer saw of an offer.
 
@@ -37,7 +38,7 @@ class Sighting:
     until: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class
 class Seen:
     """What a customer has seen lately, by offer.
 

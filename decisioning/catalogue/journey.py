@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from decisioning.rules.fact_names import is_behaviour, is_feature
 from decisioning.rules.predicate import ALWAYS, Facts, Predicate, Rule, compile_predicate, facts_of
+from decisioning.value_class import value_class
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +47,7 @@ class Touchpoint:
     reserve_seconds: int = 86_400
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class
 class StageStanding:
     """Where a customer stands.
 

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 from decisioning.errors import InvalidInputError, InvalidPolicyError
 from decisioning.local_time import find_zone, moment_of
+from decisioning.value_class import value_class
 
 
 class LimitScope(StrEnum):
@@ -84,7 +85,7 @@ class DepartmentShare:
     slack: int = 20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class
 class Supply:
     """How much of what is shared was used, as read at the moment of deciding.
 

@@ -20,7 +20,6 @@ Reference:
     Algorithm 1, with mu = n and gamma = n / gap scale.
 """
 
-from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
@@ -29,9 +28,10 @@ from decisioning.arrays import BoolArray, FloatArray, IntArray
 from decisioning.catalogue.exploration import Exploration, ExplorationKind, Ramp
 from decisioning.choice.thompson import best_probabilities
 from decisioning.errors import InvalidInputError
+from decisioning.value_class import value_class
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class
 class Contenders:
     """What exploration looks at in the n permitted candidates, silence first.
 

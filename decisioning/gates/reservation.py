@@ -4,7 +4,7 @@ It is computed here, from the decision alone, and committed in one atomic step w
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import timedelta
 
 from decisioning.catalogue.catalogue import Catalogue
@@ -14,9 +14,10 @@ from decisioning.decision import Action, Decision, Inputs
 from decisioning.errors import InvalidInputError, UnknownNameError
 from decisioning.gates.capacity import SharedUse
 from decisioning.gates.contact_ledger import GHOST_SUFFIX
+from decisioning.value_class import value_class
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class
 class Reservation:
     """All that must be taken together, or not at all.
 

@@ -7,7 +7,6 @@ points.
 """
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from decisioning.catalogue.catalogue import Catalogue
@@ -20,6 +19,7 @@ from decisioning.gates.message_sets.exclusions import Exclusions, GateRefusal
 from decisioning.gates.message_sets.grouping import MessageGrouping, MessageSet
 from decisioning.gates.message_sets.lineup import Lineup
 from decisioning.gates.situation import Situation
+from decisioning.value_class import value_class
 
 ALL_LAYERS = frozenset(Layer)
 
@@ -29,7 +29,7 @@ type LayerRefusal = tuple[Layer, BookRefusal]
 type _Said = dict[BookRefusal, MessageSet]
 
 
-@dataclass(slots=True, kw_only=True)  # not frozen, which takes three times as long to make; nobody changes one
+@value_class
 class Screening:
     """What the gates left.
 
