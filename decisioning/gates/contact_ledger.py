@@ -272,15 +272,16 @@ class ContactLedger:
         return {value: contacts for value, contacts in found.items() if len(contacts) >= least}
 
     def _values_with_little_room(self, dimension: _Dimension, values: Iterable[str]) -> Iterable[str]:
-        """Those that a cap can be full for, in the order in which they first came up in the books."""
+        """Those that a cap can be full for, in the order in which they first count in the books."""
         if dimension.needs_no_contact:
             return values
         full = {value for _, recent in dimension.caps for value in recent}
         if len(full) <= 1:
             return full
-        value_of, units = dimension.value_of, dict.fromkeys(rule.cap.unit for rule, _ in dimension.caps)
-        seen = dict.fromkeys(value_of(contact.touch) for unit in units for contact in self._book(unit))
-        return [value for value in seen if value in full]
+        units, uncounted = dict.fromkeys(rule.cap.unit for rule, _ in dimension.caps), self.rules.uncounted
+        touches = [contact.touch for unit in units for contact in self._book(unit)]
+        counted = [touch for touch in touches if touch.message_class not in uncounted[dimension.scope]]
+        return [value for value in dict.fromkeys(map(dimension.value_of, counted)) if value in full]
 
     def _hearing(self, dimension: _Dimension, value: str, groups: Sequence[MessageGroup]) -> Sequence[MessageGroup]:
         """Groups of one value that the caps may refuse; nothing but plans makes them refuse some and not others."""

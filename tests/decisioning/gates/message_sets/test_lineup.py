@@ -4,12 +4,13 @@ from datetime import timedelta
 
 from decisioning.catalogue.contact_policy import Cap, ContactPolicy
 from decisioning.catalogue.limits import Supply
+from decisioning.catalogue.message import MessageClass
 from decisioning.catalogue.message_classes import CapScope
 from decisioning.choice.price_list import PriceList
 from decisioning.decision import Exclusion
 from decisioning.gates.message_sets.grouping import members_of
 from decisioning.policy import Policy
-from tests.decisioning.gates.contact_book import NOW, contact_at
+from tests.decisioning.gates.contact_book import NOW, contact_at, touch_of
 from tests.decisioning.gates.contact_book import ledger as ledger_of
 from tests.decisioning.gates.judging import DAY, KEY, MakeInputs, judge, situation
 
@@ -55,6 +56,22 @@ def test_of_two_overlapping_caps_the_longer_lasting_is_reported(plain_policy: Po
         "ten-percent/email/plain": "cap offer",
         "ten-percent/push/plain": "cap offer",
     }
+
+
+def test_what_a_cap_says_of_several_channels_comes_in_the_order_of_the_contacts_that_count(
+    plain_policy: Policy,
+) -> None:
+    lineup = plain_policy.board("weekly-mail").lineup
+    cap = Cap(cap_id="each", scope=CapScope.CHANNEL, limit=1, window_seconds=DAY)
+    made = [
+        touch_of(channel_id="push", message_class=MessageClass.RECOVERY),  # counts towards no channel
+        touch_of(channel_id="email"),
+        touch_of(channel_id="push"),
+    ]
+    contacts = [contact_at(NOW - timedelta(hours=hour), touch) for hour, touch in enumerate(made, start=1)]
+    said = ledger_of(ContactPolicy(caps=(cap,)), contacts).refusals(lineup.touch_groups)
+    channels = [{lineup.candidates[place].channel_id for place in members_of(messages)} for messages, _ in said]
+    assert channels == [{"email"}, {"push"}]
 
 
 def test_evidence_about_offers_of_other_touchpoints_is_ignored(plain_policy: Policy, inputs_of: MakeInputs) -> None:
