@@ -122,6 +122,8 @@ def live_after(customer: Customer | None, known: Known) -> LiveState:
 
 def with_told(customer: Customer, told: Mapping[str, tuple[ToldAnswer, FactValue]]) -> Customer:
     """The profile with what the customer told us since it was written; of each attribute the newest word stands."""
+    if not told:
+        return customer
     newer = {
         name: word
         for name, word in told.items()
@@ -184,28 +186,33 @@ class _Decoded:
 
 def _decode(in_force: InForce, ask: Ask, known: Known, now: datetime) -> _Decoded:
     """Decode what Redis gave, as of a moment."""
-    nobody = _Decoded(ask=ask, known=known, now=now, customer=None)
     if known.profile is None:
-        return nobody
+        return _Decoded(ask=ask, known=known, now=now, customer=None)
     try:
         customer = with_told(decode_profile(known.profile), known.told)
         customer = with_unsubscriptions(customer, known.unsubscribed_at, known.live.consents)
     except FeatureUnavailableError:
-        return replace(nobody, degraded=(PROFILE_UNREADABLE,))
-    somebody = replace(nobody, customer=customer)
+        return _Decoded(ask=ask, known=known, now=now, customer=None, degraded=(PROFILE_UNREADABLE,))
     if is_not_profiled(customer, known):
-        return replace(somebody, is_profiled=False)
-    if known.features is None:
-        return replace(somebody, degraded=(FEATURES_MISSING,))
+        return _Decoded(ask=ask, known=known, now=now, customer=customer, is_profiled=False)
+    features, degraded = _features(in_force, known.features, now)
+    return _Decoded(ask=ask, known=known, now=now, customer=customer, features=features, degraded=degraded)
+
+
+def _features(in_force: InForce, payload: bytes | None, now: datetime) -> tuple[FeatureVector | None, tuple[str, ...]]:
+    """Features as of a moment, and what is wrong with them."""
+    if payload is None:
+        return None, (FEATURES_MISSING,)
     try:
-        features = in_force.reader.read(known.features, now)
+        features = in_force.reader.read(payload, now)
     except FeatureUnavailableError:
-        return replace(somebody, degraded=(FEATURES_UNAVAILABLE,))
-    is_stale = any(
-        (age := features.ages_seconds.get(group.name)) is not None and age > group.max_age_days * _DAY_S
-        for group in in_force.schema.groups
-    )
-    return replace(somebody, features=features, degraded=(FEATURES_STALE,) if is_stale else ())
+        return None, (FEATURES_UNAVAILABLE,)
+    ages = features.ages_seconds
+    for group in in_force.schema.groups:
+        age = ages.get(group.name)
+        if age is not None and age > group.max_age_days * _DAY_S:
+            return features, (FEATURES_STALE,)
+    return features, ()
 
 
 type _Scored = tuple[FloatArray | None, str | None]

@@ -176,25 +176,44 @@ def never_lost(_: bytes | None) -> bool:
 def known_of(lookup: Lookup, reply: Reply, supply: Supply, *, is_claimed: bool, is_lost: IsLost = never_lost) -> Known:
     """What the script `READ` told."""
     features, profile, stored, state, mark = reply
-    known = known_in(state, features=features, profile=profile, supply=supply, is_lost=is_lost(mark))
-    return replace(known, stored=stored if lookup.stored_at else None, is_claimed=is_claimed, words=state[0])
+    return known_in(
+        state,
+        features=features,
+        profile=profile,
+        supply=supply,
+        is_lost=is_lost(mark),
+        stored=stored if lookup.stored_at else None,
+        is_claimed=is_claimed,
+        words=state[0],
+    )
 
 
 def known_in(
-    state: Reply, *, features: bytes | None, profile: bytes | None, supply: Supply, is_lost: bool = False
+    state: Reply,
+    *,
+    features: bytes | None,
+    profile: bytes | None,
+    supply: Supply,
+    is_lost: bool = False,
+    stored: bytes | None = None,
+    is_claimed: bool = True,
+    words: Sequence[bytes] = (),
 ) -> Known:
-    """What is known of a customer whose state the function `state_of` of the scripts told."""
-    words = state[0]
+    """What is known of a customer whose state the function `state_of` of the scripts told; fields as in `Known`."""
+    heard = state[0]
     return Known(
         features=features,
         profile=profile,
         live=live_of(state, is_lost=is_lost),
         supply=supply,
-        unsubscribed_at=unsubscriptions_in(words),
-        told=told_in(words),
+        unsubscribed_at=unsubscriptions_in(heard),
+        told=told_in(heard),
         household_id=household_of(state),
-        lifted_at=lifts_in(words),
-        person=person_in(words),
+        lifted_at=lifts_in(heard),
+        person=person_in(heard),
+        stored=stored,
+        is_claimed=is_claimed,
+        words=words,
     )
 
 
