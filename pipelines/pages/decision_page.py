@@ -93,10 +93,10 @@ Each ends with exit code 1 where the answer is no, and says where. Policies are 
 the moment they are put in force, so that old decisions can be replayed; a decision of another release is replayed with
 that release.
 
-**How tampering shows.** Each decision's row carries a random record key and a commitment, an HMAC of the row under that
-key. When the row reaches the log, the commitment becomes the next entry of a chain whose hashes are keyed with the
-server's audit key (`NEXTBEST_AUDIT_KEY`, else a file of its own below the home). Who can write to the log but has not
-that key cannot change, add, remove or move anything unseen. One thing no chain can show by itself: that its newest
+**How tampering shows.** When a decision's row reaches the log, it gets a random record key and a commitment, an HMAC of
+the row under that key, and the commitment becomes the next entry of a chain whose hashes are keyed with the server's
+audit key (`NEXTBEST_AUDIT_KEY`, else a file of its own below the home). Who can write to the log but has not that key
+cannot change, add, remove or move anything unseen. One thing no chain can show by itself: that its newest
 entries are gone together with their rows. So note its heads elsewhere, `nextbest log verify --note heads.json`, and
 compare later, `nextbest log verify --head heads.json`. Keep the key on another machine than the log if you can: whoever
 has both can write the chain anew.
