@@ -41,7 +41,7 @@ class Reason(StrEnum):
     NOT_PROFILED = "NOT_PROFILED"  # declared values chose: the customer does not want to be profiled
     CARE = "CARE"  # marketing is paused for an open or recent case
     DEFERRED = "DEFERRED"  # only quiet hours stand in the way: ask again at `retry_at`
-    CONTENDED = "CONTENDED"  # other decisions about this customer kept being faster
+    CONTENDED = "CONTENDED"  # other decisions about this customer were committed first each time
     UNKNOWN_CUSTOMER = "UNKNOWN_CUSTOMER"
     DEGRADED = "DEGRADED"  # a component was down
 

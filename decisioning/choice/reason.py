@@ -30,7 +30,7 @@ from decisioning.gates.assignment import Assignment
 from decisioning.gates.screening import Screening
 
 CONTENDED_WORD = "contended"
-"""In `Inputs.degraded`: other decisions about the customer, or about what all share, kept being faster."""
+"""In `Inputs.degraded`: other decisions about the customer, or about what all share, were committed first each time."""
 
 _TESTS = {
     Exclusion.HOLDOUT: Reason.HOLDOUT,

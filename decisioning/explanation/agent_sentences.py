@@ -9,31 +9,31 @@ from decisioning.explanation.spoken_names import spoken
 
 _SENT = {
     Reason.MODEL: "it is expected to be worth most with this customer",
-    Reason.EXPLORED: "it was drawn by chance, to learn; another choice looked better",
-    Reason.EXPERIMENT: "an experiment drew it by chance",
-    Reason.RULES: "no model had a say, and its declared value is the highest",
-    Reason.COLD_START: "there is no model yet; declared values and chance chose it, to learn",
-    Reason.NOT_PROFILED: "the customer does not want to be profiled, and its declared value is the highest",
-    Reason.PRECEDENCE: "its class goes before advertising",
+    Reason.EXPLORED: "it was drawn at random for exploration; another choice had a higher estimate",
+    Reason.EXPERIMENT: "an experiment drew it at random",
+    Reason.RULES: "no model was used, and its declared value is the highest",
+    Reason.COLD_START: "there is no model yet; declared values and a random draw chose it, to collect data",
+    Reason.NOT_PROFILED: "the customer is not profiled, and its declared value is the highest",
+    Reason.PRECEDENCE: "its class takes precedence over marketing",
     Reason.ALLOCATED: "the plan over all customers chose it",
 }
 
 _HELD = {
     Reason.SILENCE_BEST: "no permitted message is worth a contact",
     Reason.ALLOCATED: "the plan over all customers chose silence",
-    Reason.RULES: "no model had a say, and no permitted message has a declared value above its cost",
-    Reason.COLD_START: "there is no model yet; declared values and chance chose silence, to learn",
-    Reason.NOT_PROFILED: "the customer does not want to be profiled, and no declared value is above its cost",
+    Reason.RULES: "no model was used, and no permitted message has a declared value above its cost",
+    Reason.COLD_START: "there is no model yet; declared values and a random draw chose silence, to collect data",
+    Reason.NOT_PROFILED: "the customer opted out of profiling, and no declared value is above its cost",
     Reason.NOTHING_PERMITTED: "no message is permitted",
-    Reason.EXPLORED: "silence was drawn by chance, to learn",
+    Reason.EXPLORED: "silence was drawn at random for exploration",
     Reason.EXPERIMENT: "an experiment chose silence",
     Reason.HOLDOUT: "the customer is in the universal holdout, which gets no marketing",
     Reason.PROGRAMME_HOLDOUT: "the customer is in the holdout of the programme",
     Reason.CARE: "a service case comes before sales",
-    Reason.DEFERRED: "only the time of day stands in the way",
-    Reason.CONTENDED: "other decisions about this customer kept being faster",
+    Reason.DEFERRED: "only quiet hours prevent it",
+    Reason.CONTENDED: "other decisions about this customer were committed first each time",
     Reason.UNKNOWN_CUSTOMER: "nothing is known of this customer",
-    Reason.DEGRADED: "something behind the decision was away",
+    Reason.DEGRADED: "a service the decision needs was unavailable",
 }
 
 
@@ -41,7 +41,7 @@ def tell_agent(decision: Decision) -> tuple[str, ...]:
     """Sentences for a call agent, from the record alone."""
     sentences = [_chosen(decision), *_further(decision), *_obstacles(decision)]
     if decision.degraded:
-        sentences.append(f"Away at that moment: {', '.join(spoken(cause) for cause in decision.degraded)}.")
+        sentences.append(f"Unavailable at that moment: {', '.join(spoken(cause) for cause in decision.degraded)}.")
     if decision.retry_at is not None:
         sentences.append(f"Try again from {decision.retry_at.isoformat(timespec='minutes')}.")
     return (*sentences, *_cases(decision))

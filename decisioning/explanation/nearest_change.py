@@ -91,7 +91,7 @@ def nearest_change(policy: Policy, decision: Decision, offer_id: str, channel_id
 
 
 def _untold(why: str) -> Change:
-    return Change(message_key=None, steps=(), is_verified=False, sentence=f"It cannot be told: {why}.")
+    return Change(message_key=None, steps=(), is_verified=False, sentence=f"No answer: {why}.")
 
 
 def _size(change: Change) -> tuple[bool, int, float]:
@@ -147,7 +147,7 @@ class _Search:
         below = sum(one.probability for one in takewhile(lambda one: one.message_key != self.key, order))
         chance = next(one.probability for one in order if one.message_key == self.key)
         world = replace(self.world, inputs=replace(self.decision.inputs, uniform=below + chance / 2))
-        words = f"the draw had fallen otherwise, which it does with a chance of {chance:.1%}"
+        words = f"the draw had come out differently, which has a chance of {chance:.1%}"
         step = ChangeStep(kind=StepKind.DRAW, words=words)
         told = self.told([step], is_verified=self.decided(world).message_key == self.key)
         return replace(told, sentence=f"{self.key} was first, and would be chosen if {words}.")
@@ -172,7 +172,7 @@ class _Search:
                 break
             refusals += more  # a gate tells one thing at a time, and had another one behind it
         if unknown:
-            return _untold(f"nobody can say what {self.key} would be without {', '.join(unknown)}")
+            return _untold(f"it is not known what {self.key} would be without {', '.join(unknown)}")
         kept = self._needed(refusals)
         steps = [ChangeStep(kind=StepKind.LIFT, words=self._words(*one), exclusion=one[0]) for one in kept]
         return self._raised_until_first(self._lifted(kept), steps)
@@ -224,7 +224,9 @@ class _Search:
             request = world.inputs.request
             ruled_out = replace(request, excluded_offers=request.excluded_offers | {leader})
             world = replace(world, inputs=replace(world.inputs, request=ruled_out, allocated=None))
-            steps.append(ChangeStep(kind=StepKind.YIELD, words=f"{leader}, which goes first, were not there"))
+            steps.append(
+                ChangeStep(kind=StepKind.YIELD, words=f"{leader}, which takes precedence, were not a candidate")
+            )
             decision = self.decided(world)
         return decision, world
 

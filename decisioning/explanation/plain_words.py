@@ -11,40 +11,40 @@ from decisioning.rules.layer_rule import LayerRule
 from decisioning.rules.predicate import explain
 
 _WHY_EXCLUDED = {
-    Exclusion.NOT_REACHABLE: "no working address is known",
+    Exclusion.NOT_REACHABLE: "no valid address is known",
     Exclusion.NO_CONSENT: "there is no consent",
     Exclusion.UNSUBSCRIBED: "the customer has left the channel",
     Exclusion.NOT_YET_VALID: "the offer has not started",
     Exclusion.EXPIRED: "the offer has ended",
     Exclusion.WRONG_STAGE: "the offer is for another journey stage",
-    Exclusion.OTHER_PURPOSE: "the channel is there for something else at this stage",
+    Exclusion.OTHER_PURPOSE: "the channel serves another purpose at this stage",
     Exclusion.NOT_ELIGIBLE: "a rule of the offer is not met",
     Exclusion.EXCLUDED_BY_CALLER: "the caller ruled the offer out",
     Exclusion.CHANNEL_NOT_ASKED: "the caller asked for other channels",
     Exclusion.HOLDOUT: "the customer is in the universal holdout",
     Exclusion.EXPERIMENT_ARM: "an experiment keeps this customer silent",
-    Exclusion.NOT_SCORED: "no model was there to score it",
-    Exclusion.PROTECTED: "the customer is protected from it",
-    Exclusion.NOT_APPLICABLE: "it makes no sense at the moment",
-    Exclusion.NOT_SUITABLE: "it would not be good for the customer",
+    Exclusion.NOT_SCORED: "no model was available to score it",
+    Exclusion.PROTECTED: "a customer protection rules it out",
+    Exclusion.NOT_APPLICABLE: "it does not apply at the moment",
+    Exclusion.NOT_SUITABLE: "it is not suitable for the customer",
     Exclusion.INCOMPATIBLE: "another offer rules it out",
     Exclusion.CASE_OPEN: "a service case is open",
     Exclusion.CASE_COOLING_DOWN: "a service case was solved only recently",
-    Exclusion.STATE_LOST: "what the customer got before is not known at the moment",
-    Exclusion.CAP_REACHED: "the customer has had enough messages",
-    Exclusion.PRESSURE_REACHED: "messages have weighed on the customer enough",
-    Exclusion.ROOM_KEPT: "its room is kept for a message that is due",
-    Exclusion.SUPPRESSED: "it rests after how the customer answered",
+    Exclusion.STATE_LOST: "the customer's contact history is unavailable",
+    Exclusion.CAP_REACHED: "a frequency cap is reached",
+    Exclusion.PRESSURE_REACHED: "the contact pressure limit is reached",
+    Exclusion.ROOM_KEPT: "capacity is reserved for a message that is due",
+    Exclusion.SUPPRESSED: "it is suppressed after the customer's response",
     Exclusion.ALREADY_SEEN: "the customer has seen it already",
-    Exclusion.ALREADY_KNOWN: "the customer has told us already what it asks",
-    Exclusion.NOTHING_TO_FOLLOW: "it carries on what the customer has not seen",
-    Exclusion.QUIET_HOURS: "it is quiet time for the channel",
+    Exclusion.ALREADY_KNOWN: "the customer has already answered what it asks",
+    Exclusion.NOTHING_TO_FOLLOW: "it follows up on a message the customer has not seen",
+    Exclusion.QUIET_HOURS: "the channel is in quiet hours",
     Exclusion.CAPACITY_FULL: "no capacity is left",
     Exclusion.BUDGET_SPENT: "the budget is spent",
-    Exclusion.SHARE_REACHED: "the department has had its share",
+    Exclusion.SHARE_REACHED: "the department's share is used up",
     Exclusion.CREATIVE_UNFIT: "its content cannot be sent to this customer",
     Exclusion.PROGRAMME_HOLDOUT: "the customer is in the programme's holdout",
-    Exclusion.ALREADY_IN_SLATE: "another position has the offer already",
+    Exclusion.ALREADY_IN_SLATE: "another position already has the offer",
 }
 
 
@@ -98,7 +98,7 @@ def rule_words(policy: Policy, decision: Decision, message_key: str, exclusion: 
         Exclusion.NOT_SUITABLE: candidate.suitability,
     }[exclusion]
     if any(_cannot_be_checked(rule, decision) for rule in rules):
-        return f"a rule of the {rules[0].owner} looks at what could not be read"
+        return f"a rule of the {rules[0].owner} refers to data that could not be read"
     inputs = decision.inputs
     now = policy.situation(inputs, policy.assignment(inputs.request, inputs.customer, inputs.now, inputs.live.kept))
     facts = {**now.facts, STAGE_FACT: decision.stage_id}
@@ -134,17 +134,17 @@ def _sent(decision: Decision, amounts: _Amounts) -> str:
         case Reason.EXPERIMENT:
             why = f"an experiment drew it at random, {chance}"
         case Reason.EXPLORED:
-            why = f"exploration drew it, {chance}, though another choice looked better"
+            why = f"exploration drew it, {chance}, although another choice had a higher estimate"
         case reason:
             why = _WHY_SENT.get(reason) or _most_worth(decision, amounts)
     return f"Sent {decision.message_key}: {why}"
 
 
 _WHY_SENT = {
-    Reason.RULES: "no model was there, and its declared value is the highest",
-    Reason.COLD_START: "there is no model yet, and declared values and chance chose it, so that one can learn",
+    Reason.RULES: "no model was available, and its declared value is the highest",
+    Reason.COLD_START: "there is no model yet; declared values and a random draw chose it, to collect data",
     Reason.NOT_PROFILED: "the customer is not profiled, and its declared value is the highest",
-    Reason.PRECEDENCE: "its class goes before all others, whatever they are worth",
+    Reason.PRECEDENCE: "its class takes precedence over all others, whatever their value",
     Reason.ALLOCATED: "the plan over all customers chose it",
 }
 
@@ -164,15 +164,15 @@ def _worth(chosen: Evaluated, uplift: float, amounts: _Amounts) -> str:
 _WHY_HELD = {
     Reason.UNKNOWN_CUSTOMER: "nothing is known of this customer, so nothing may be sent",
     Reason.HOLDOUT: "the customer is in the universal holdout, which gets no marketing",
-    Reason.DEGRADED: "something behind the decision was away, and nothing could be sent safely without it",
-    Reason.RULES: "no model was there, and no permitted message has a declared value above its cost",
-    Reason.COLD_START: "there is no model yet, and declared values and chance chose silence, so that one can learn",
+    Reason.DEGRADED: "a service the decision needs was unavailable, and nothing could be sent safely without it",
+    Reason.RULES: "no model was available, and no permitted message has a declared value above its cost",
+    Reason.COLD_START: "there is no model yet; declared values and a random draw chose silence, to collect data",
     Reason.NOT_PROFILED: "the customer is not profiled, and no permitted message has a declared value above its cost",
     Reason.PROGRAMME_HOLDOUT: "the customer is in the holdout of the programme that had a message",
     Reason.ALLOCATED: "the plan over all customers chose silence",
     Reason.CARE: "a service case comes before sales",
-    Reason.DEFERRED: "only the time of day stands in the way; ask again later",
-    Reason.CONTENDED: "other decisions about this customer kept being faster",
+    Reason.DEFERRED: "only quiet hours prevent it; ask again later",
+    Reason.CONTENDED: "other decisions about this customer were committed first each time",
 }
 
 

@@ -168,7 +168,7 @@ def _sentence(decision: Decision, nearest: MessageStanding | None, offer_id: str
         case OfferStanding.CHOSEN:
             return f"{key} was chosen."
         case OfferStanding.LOST_DRAW:
-            chance = f"with a chance of {nearest.probability:.1%}"
+            chance = f"with a probability of {nearest.probability:.1%}"
             return f"{key} was the best, {chance}; the draw chose {decision.message_key}."
         case OfferStanding.VALUED_LESS:
             return f"{key} was permitted; {_behind(decision, nearest)}."
@@ -180,7 +180,7 @@ def _behind(decision: Decision, nearest: MessageStanding) -> str:
     """What put the best message before it: its class, a plan, or worth."""
     best = decision.best.message_key
     if decision.reason is Reason.PRECEDENCE:
-        return f"{best} is of a class that goes first, whatever either is worth"
+        return f"{best} belongs to a class that takes precedence, whatever the values"
     if decision.inputs.allocated == best:
         return f"the plan over all customers chose {best}"
     return f"it was worth {nearest.gap_minor or 0.0:.2f} minor units less than {best}{_main_factor(nearest)}"

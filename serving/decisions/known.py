@@ -51,7 +51,7 @@ CONTENT_UNAVAILABLE = "content_unavailable"
 LOG_UNAVAILABLE = LogUnavailableError.code
 
 CONTENDED = CONTENDED_WORD
-"""Other decisions about this customer, or about what all share, kept being faster."""
+"""Other decisions about this customer, or about what all share, were committed first each time."""
 
 _DAY_S = 86_400.0
 

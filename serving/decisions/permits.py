@@ -52,13 +52,13 @@ TOO_OLD = "TOO_OLD"
 """The decision is no longer kept where permits look."""
 
 CONTENDED = "CONTENDED"
-"""Other decisions about this customer kept being faster."""
+"""Other decisions about this customer were committed first each time."""
 
 _WORDS = {
     STATE_UNAVAILABLE: "nothing can be checked at the moment; ask again",
     NOTHING_TO_SEND: "the decision was to send nothing",
     TOO_OLD: "the decision is too old; ask for a new one",
-    CONTENDED: "other decisions about this customer kept being faster; ask again",
+    CONTENDED: "other decisions about this customer were committed first each time; ask again",
 }
 
 

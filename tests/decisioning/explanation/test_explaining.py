@@ -159,8 +159,8 @@ def test_each_main_reason_is_given_once(sent: Decision) -> None:
     )
     words = told(replace(held(sent, Reason.NOTHING_PERMITTED), excluded=refused), Reader.CUSTOMER)
     assert (
-        "Some messages were left out because you have not agreed to them, you had enough messages from us lately and "
-        "it was not a good time to disturb you."
+        "Some messages were left out because you have not agreed to them, you have had enough messages from us "
+        "lately and it was not a good time to disturb you."
     ) in words
     assert "Some messages" not in told(replace(held(sent, Reason.HOLDOUT), excluded=refused), Reader.CUSTOMER)
 
@@ -229,10 +229,10 @@ def test_an_agent_reads_what_was_decided_why_and_what_to_do(sent: Decision, now:
         "Chosen: ten percent by e-mail (wording plain), because it is expected to be worth most with this customer.",
         "For placement side: silence.",
         (
-            "Not possible: free coffee by e-mail, because the customer has had enough messages (cap week: 3 of 3 in 7 "
-            "days); it is quiet time for the channel (until 2026-11-03T12:00+00:00)."
+            "Not possible: free coffee by e-mail, because a frequency cap is reached (cap week: 3 of 3 in 7 "
+            "days); the channel is in quiet hours (until 2026-11-03T12:00+00:00)."
         ),
-        "Away at that moment: features stale.",
+        "Unavailable at that moment: features stale.",
         "Try again from 2026-11-01T21:00+00:00.",
         "Service before sales: open.",
         "Open case: lost item, severity high, since 2026-10-31T12:00+00:00.",
@@ -272,8 +272,8 @@ def test_an_auditor_reads_everything_with_figures(sent: Decision, now: datetime)
         "Permitted: silence, probability 0.0, expected value 1000.0.",
         "(worth 350.0000, uplift 350.0 - contact cost 1.0 - fatigue 0.0 - shadow price 0.0) x context weight 1.0 x",
         (
-            "Refused: free-coffee/email/plain: CAP_REACHED (cap week: 3 of 3 in 7 days); QUIET_HOURS (it is quiet time "
-            "for the channel); passes from 2026-11-03T12:00:00+00:00."
+            "Refused: free-coffee/email/plain: CAP_REACHED (cap week: 3 of 3 in 7 days); QUIET_HOURS (the channel is "
+            "in quiet hours); passes from 2026-11-03T12:00:00+00:00."
         ),
         "Service before sales: open.",
         "Ask again at 2026-11-01T21:00:00+00:00.",

@@ -39,12 +39,12 @@ TOLD: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"expected_values": None},
-        "Sent opening-hours/push/plain: no model was there, and its declared value is the highest.",
+        "Sent opening-hours/push/plain: no model was available, and its declared value is the highest.",
     ),
     (
         {"expected_values": None, "degraded": ("model_unavailable",)},
         (
-            "Sent opening-hours/push/plain: no model was there, and its declared value is the highest "
+            "Sent opening-hours/push/plain: no model was available, and its declared value is the highest "
             "(degraded: model_unavailable)."
         ),
     ),
@@ -60,13 +60,13 @@ TOLD: list[tuple[dict[str, Any], str]] = [
     (
         {"customer": None, "degraded": ("features_unavailable",)},
         (
-            "Held: something behind the decision was away, and nothing could be sent safely without it "
+            "Held: a service the decision needs was unavailable, and nothing could be sent safely without it "
             "(degraded: features_unavailable)."
         ),
     ),
     (
         {"reachable_channels": frozenset()},
-        "Held: no message is permitted; for 8 of 8, no working address is known.",
+        "Held: no message is permitted; for 8 of 8, no valid address is known.",
     ),
 ]
 
@@ -90,7 +90,7 @@ def test_declared_values_that_prefer_silence_are_reported(plain_catalogue: Catal
     worthless = replace(plain_catalogue.offers["opening-hours"], value_minor=0.0)
     policy = Policy(replace(plain_catalogue, offers={**plain_catalogue.offers, "opening-hours": worthless}))
     assert say(policy, inputs_of(policy, expected_values=None)) == (
-        "Held: no model was there, and no permitted message has a declared value above its cost."
+        "Held: no model was available, and no permitted message has a declared value above its cost."
     )
 
 
@@ -104,7 +104,7 @@ def test_exploration_states_its_probability(plain_catalogue: Catalogue, inputs_o
     assert say(policy, inputs_of(policy, uniform=0.05)) == "Held: exploration drew silence, with a chance of 10.0%."
     assert say(policy, inputs_of(policy, uniform=0.15)) == (
         "Sent double-stamps/email/plain: exploration drew it, with a chance of 10.0%, "
-        "though another choice looked better."
+        "although another choice had a higher estimate."
     )
 
 
@@ -178,7 +178,7 @@ def test_a_reason_says_that_a_rule_could_not_be_checked(
     offer = replace(plain_catalogue.offers["ten-percent"], eligibility=rule)
     policy = Policy(replace(plain_catalogue, offers={**plain_catalogue.offers, "ten-percent": offer}))
     decision = decide(policy, inputs_of(policy, features=None), "D-1")
-    assert told(policy, decision) == ["a rule of the offer looks at what could not be read"]
+    assert told(policy, decision) == ["a rule of the offer refers to data that could not be read"]
 
 
 def test_a_reason_names_the_stage(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:

@@ -99,10 +99,10 @@ def test_a_message_that_lost_the_draw_would_win_another_draw(plain_catalogue: Ca
     assert decision.reason is Reason.EXPLORED
     found = why_not_then(decision, "ten-percent", "push")
     assert found.standing is OfferStanding.LOST_DRAW
-    assert found.sentence == "ten-percent/push/plain was the best, with a chance of 55.6%; the draw chose silence."
+    assert found.sentence == "ten-percent/push/plain was the best, with a probability of 55.6%; the draw chose silence."
     change = nearest_change(policy, decision, "ten-percent", "push")
     assert (change.is_verified, [step.kind for step in change.steps]) == (True, [StepKind.DRAW])
-    assert "with a chance of 55.6%" in change.sentence
+    assert "which has a chance of 55.6%" in change.sentence
 
 
 def test_an_offer_that_is_not_a_candidate_cannot_win(plain_policy: Policy, inputs_of: MakeInputs) -> None:
@@ -110,7 +110,7 @@ def test_an_offer_that_is_not_a_candidate_cannot_win(plain_policy: Policy, input
     assert why_not_then(decision, "no-such-offer").standing is OfferStanding.NOT_A_CANDIDATE
     change = nearest_change(plain_policy, decision, "ten-percent", "call")
     assert (change.message_key, change.is_verified) == (None, False)
-    assert change.sentence.startswith("It cannot be told: ten-percent has no message at touchpoint weekly-mail")
+    assert change.sentence.startswith("No answer: ten-percent has no message at touchpoint weekly-mail")
 
 
 def test_only_the_policy_of_the_decision_can_answer(
@@ -137,7 +137,10 @@ def test_losing_to_a_class_with_precedence_is_reported_as_such(
     policy = Policy(first)
     decision = decided(policy, inputs_of(policy))
     assert decision.reason is Reason.PRECEDENCE
-    assert "is of a class that goes first, whatever either is worth" in why_not_then(decision, "ten-percent").sentence
+    assert (
+        "belongs to a class that takes precedence, whatever the values"
+        in why_not_then(decision, "ten-percent").sentence
+    )
     change = nearest_change(policy, decision, "ten-percent")
     assert [step.kind for step in change.steps] == [StepKind.YIELD]
     assert change.is_verified
@@ -189,9 +192,7 @@ def test_with_weight_0_no_value_is_high_enough(plain_catalogue: Catalogue, input
     policy = Policy(replace(plain_catalogue, levers=(lever,)))
     change = nearest_change(policy, decided(policy, inputs), "free-coffee", "push")
     assert not change.is_verified
-    assert (
-        change.sentence == "It cannot be told: no value would put free-coffee/push/plain before ten-percent/push/plain."
-    )
+    assert change.sentence == "No answer: no value would put free-coffee/push/plain before ten-percent/push/plain."
 
 
 def _gated(catalogue: Catalogue, inputs: Inputs) -> dict[Exclusion, tuple[Catalogue, Inputs]]:
@@ -401,9 +402,7 @@ def test_without_a_score_there_is_no_nearest_change(plain_policy: Policy, inputs
     decision = decided(plain_policy, inputs_of(plain_policy, expected_values=None))
     change = nearest_change(plain_policy, decision, "ten-percent")
     assert not change.is_verified
-    assert change.sentence == (
-        "It cannot be told: nobody can say what ten-percent/email/plain would be without NOT_SCORED."
-    )
+    assert change.sentence == ("No answer: it is not known what ten-percent/email/plain would be without NOT_SCORED.")
 
 
 def test_for_an_unknown_customer_there_is_no_nearest_change(plain_policy: Policy, inputs_of: MakeInputs) -> None:

@@ -133,6 +133,6 @@ channels:
     told = ask(serve(channels))
     assert reasons(told)["ten-percent/email/plain"] == ["OTHER_PURPOSE"]
     assert told["explanation"]["excluded"][0]["because"] == [
-        "the channel is there for something else at this stage (in stage active email serves care)"
+        "the channel serves another purpose at this stage (in stage active email serves care)"
     ]
     assert told["selected"]["channel"] == "push"
