@@ -11,7 +11,7 @@ import pytest
 from features.catalogue.forms.privacy_form import RetentionFile
 from features.chain.audit_chain import ChainedLog, open_log
 from features.chain.chain_verification import verify_log
-from features.chain.decision_seal import seal
+from features.chain.decision_seal import sealed
 from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES, Table
 from features.log.rows import frame_of, row_of
 from features.privacy.purposes import DataRules, data_rules
@@ -61,7 +61,7 @@ def test_old_events_are_deleted_to_the_last_byte_and_consent_events_stay(home: S
 def test_old_decisions_are_chained_as_erased_and_the_log_verifies(home: Settings, log: ChainedLog) -> None:
     for place in range(4):
         row = {"decision_id": f"D-{place}", "customer_id": "C-1", "decided_at": at(10 + 20 * place), "record": "{}"}
-        put(log, DECISIONS, seal(row))
+        log.append(DECISIONS, frame_of(DECISIONS, [sealed(row_of(DECISIONS, row))]))
     left = {"outcome_id": "O-3", "decision_id": "D-3", "customer_id": "C-1", "type": "unsubscribed",
             "occurred_at": at(60)}  # fmt: skip
     put(log, OUTCOMES, left)

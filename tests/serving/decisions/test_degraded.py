@@ -69,7 +69,7 @@ def test_with_redis_killed_the_answer_is_silence_at_once_and_reaches_the_log(
         assert (answer["action"], answer["reason"], answer["ttl_s"]) == ("hold", "DEGRADED", 0)
         assert answer["degraded_reasons"] == ["state_unavailable"]
         assert seconds < DEADLINE_MS / 1000
-        assert "away" in answer["explanation"]["summary"]
+        assert "unavailable" in answer["explanation"]["summary"]
     log = EventLog(away.log_path)
     drain_spool(log, away.spool_path)
     rows = log.read(DECISIONS)
