@@ -183,6 +183,17 @@ def test_the_statistic_has_the_stated_mean_and_variance() -> None:
     assert np.var([one.statistic for one in ones]) == pytest.approx(ones[0].variance, rel=0.15)
 
 
+def test_rare_choices_make_the_tail_no_heavier_than_stated() -> None:
+    """Two or three draws of a choice that is expected a third of a time raise the statistic a lot, by chance alone."""
+    rng = np.random.default_rng(7)
+    ones = [multinomial_test(rng, RARE, RARE, 1) for _ in range(20_000)]
+    deviations = np.array([one.statistic for one in ones]) - ones[0].mean
+    assert np.mean(deviations**3) == pytest.approx(ones[0].third_cumulant, rel=0.1)
+    values = np.array([one.p_value() for one in ones])
+    assert (values < 0.001).sum() <= 25  # 20 expected; 41 if the skewness is left out
+    assert (values < 0.0001).sum() <= 5  # 2 expected; 14
+
+
 def test_false_alarms_are_as_rare_as_stated() -> None:
     """400 honest audits with rare choices, 60 decisions each: about 1 % fail at the 1 % level, and none by far."""
     rng = np.random.default_rng(11)
