@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.measure import Unit
 from decisioning.errors import InvalidInputError
 from decisioning.policy import Policy
@@ -15,6 +16,8 @@ from features.models.registry import fetch_champion, fetch_version
 from features.models.schema_archive import known_schemas
 from features.progress import OnStageProgress
 from features.settings import Settings
+from training.data.datasets import messages_of
+from training.data.net_worth import net_effects
 from training.off_policy.evaluation import evaluate, judge
 from training.off_policy.output import check_out, chosen_frame, evaluation_document, write_chosen
 from training.off_policy.rewards import reward_of
@@ -65,13 +68,14 @@ def evaluate_on_log(
     if out is not None:
         learns_money = catalogue.measures[model.measure_id].unit is Unit.MONEY
         write_chosen(chosen_frame(judged, per_unit=to_minor(1.0, catalogue.currency) if learns_money else 1.0), out)
-    constant = best_single_message(bundle)
+    constant = best_single_message(bundle, catalogue)
     evaluation = evaluate(judged, history, catalogue, reward=reward, cap=cap, constant=constant)
     about = {"model_version": copy.version, "catalogue_version": catalogue.version, "log": str(log)}
     return {**about, "out": str(out) if out else None, **evaluation_document(evaluation)}
 
 
-def best_single_message(bundle: ModelBundle) -> str | None:
-    """The message that was worth most on average where the model learned; None where it learned of none."""
+def best_single_message(bundle: ModelBundle, catalogue: Catalogue) -> str | None:
+    """The message that was worth most on average where the model learned, net of its contact; None where none was."""
     effects: dict[str, float] = dict(bundle.notes.get("average_effects") or bundle.coding.offsets)
-    return max(effects, key=lambda key: effects[key]) if effects else None
+    net = net_effects(effects, messages_of(catalogue), bundle.unit)
+    return max(net, key=lambda key: net[key]) if net else None

@@ -13,9 +13,10 @@ def print_evaluation(found: Mapping[str, Any]) -> None:
     """Print `training.off_policy.output.evaluation_document`: values, differences, messages, and what to know."""
     console = Console()
     cap = f", transactions capped at {found['cap']:,.2f}" if found["cap"] is not None else ""
+    net = ", net of contact costs" if _has_costs(found) else ""
     console.print(
-        f"{found['reward']} per decision ({found['unit']}{cap}), model {found['model_version']}, {found['decisions']:,}"
-        f" decisions of {found['customers']:,} customers, 95 % intervals clustered by customer",
+        f"{found['reward']} per decision ({found['unit']}{cap}{net}), model {found['model_version']},"
+        f" {found['decisions']:,} decisions of {found['customers']:,} customers, 95 % intervals clustered by customer",
         highlight=False,
     )
     console.print(_values(found))
@@ -23,6 +24,10 @@ def print_evaluation(found: Mapping[str, Any]) -> None:
     console.print(_messages(found))
     for line in _remarks(found):
         console.print(line, highlight=False, markup=False)
+
+
+def _has_costs(found: Mapping[str, Any]) -> bool:
+    return any(policy["contact_cost"] for policy in found["policies"].values())
 
 
 def _values(found: Mapping[str, Any]) -> Table:

@@ -96,7 +96,8 @@ def test_the_command_values_the_policy_and_writes_every_choice(run, folder: Path
 @pytest.mark.usefixtures("champion")
 def test_the_text_output_has_tables(run, folder: Path):
     said = run("--log", folder)
-    assert "net_revenue per decision (EUR), model 1, 1,600 decisions of 200 customers" in said.replace("\n", "")
+    about = "net_revenue per decision (EUR, net of contact costs), model 1, 1,600 decisions of 200 customers"
+    assert about in said.replace("\n", "")
     for words in ("doubly robust", "greedy less silence", "weighted", "best single message", "not permitted"):
         assert words in said
 

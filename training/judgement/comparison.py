@@ -1,8 +1,8 @@
 """What models, and rules without a model, are worth on the same held-back decisions.
 
 Every policy gets one term per decision whose mean is its value, so the difference of two policies is the mean of the
-differences, and what both share cancels out of its error. Limits, contact costs and gates are left out: this judges
-models, not the policy around them.
+differences, and what both share cancels out of its error. Limits and gates are left out: this judges models, not the
+policy around them. What contacts cost counts, as it does in arbitration: in what models choose and in what it is worth.
 
 `windows` asks a log with action probabilities what any choice is worth, by doubly robust estimation with one outcome
 model for all policies (the mean of the models that are compared), so that none is favoured by its own predictions. A
@@ -21,6 +21,7 @@ import numpy as np
 from decisioning.arrays import FloatArray, IntArray
 from decisioning.value_model import ValueModel
 from training.data.datasets import Dataset
+from training.data.net_worth import NetWorth
 from training.judgement.gain_curve import Order
 from training.judgement.tries import Tries
 from training.off_policy.estimators import Estimate, mean_estimate
@@ -73,22 +74,29 @@ class Judgement:
         return gap if self.tries is None else self.tries.widened(gap, name, over)
 
 
-def judge_choices(dataset: Dataset, models: Mapping[str, ValueModel], constant: str) -> Judgement:
+def judge_choices(
+    dataset: Dataset, models: Mapping[str, ValueModel], constant: str, worth: NetWorth | None = None
+) -> Judgement:
     """Judge free choice by models.
 
     Args:
         dataset: n held-back decisions with action probabilities.
         models: By name; order and support are those of the first.
         constant: The best single action as a message key, found on other customers; `silence` for none.
+        worth: Of the dataset's messages; None for values as they are.
     """
-    values = {name: values_of(model, dataset) for name, model in models.items()}
-    expected = np.mean(list(values.values()), axis=0)
+    worth = worth or NetWorth.gross(len(dataset.messages))
+    predicted = {name: values_of(model, dataset) for name, model in models.items()}
+    expected = np.mean(list(predicted.values()), axis=0)
     rows = np.arange(dataset.size)
     residuals = dataset.values - expected[rows, dataset.actions]
-    left = residuals / dataset.probabilities
+    scores = expected
+    scores[rows, dataset.actions] += residuals / dataset.probabilities
+    scores = worth.of_values(scores)
+    values = {name: worth.of_values(one) for name, one in predicted.items()}
 
     def terms(choices: IntArray) -> FloatArray:
-        return expected[rows, choices] + (choices == dataset.actions) * left
+        return scores[rows, choices]
 
     keys = {key: place for place, key in enumerate(dataset.keys)}
     silence, single = np.zeros_like(dataset.actions), np.full_like(dataset.actions, keys.get(constant, 0))
@@ -116,7 +124,11 @@ def judge_choices(dataset: Dataset, models: Mapping[str, ValueModel], constant: 
 
 
 def judge_kept(
-    dataset: Dataset, models: Mapping[str, ValueModel], target: FloatArray, silence: FloatArray
+    dataset: Dataset,
+    models: Mapping[str, ValueModel],
+    target: FloatArray,
+    silence: FloatArray,
+    worth: NetWorth | None = None,
 ) -> Judgement:
     """Judge which of the messages that were sent models would keep.
 
@@ -125,10 +137,14 @@ def judge_kept(
         models: By name; the order is that of the first.
         target: shape (n,), what came, as `step_effects` counts it.
         silence: shape (n,), what was to be expected of silence, by estimates that did not see the customer.
+        worth: Of the dataset's messages; None for values as they are.
     """
-    sent = dataset.actions > 0
-    left = np.where(sent, target - silence, 0.0)
-    uplifts = {name: own_uplifts(model, dataset) for name, model in models.items()}
+    worth = worth or NetWorth.gross(len(dataset.messages))
+    sent, nothing = dataset.actions > 0, np.zeros(dataset.size)
+    left = np.where(sent, worth.of_logged(target - silence, dataset.actions, nothing), 0.0)
+    uplifts = {
+        name: worth.of_logged(own_uplifts(model, dataset), dataset.actions, nothing) for name, model in models.items()
+    }
     kept = {name: silence + np.where(one > 0, left, 0.0) for name, one in uplifts.items()}
     return Judgement(
         terms={**kept, SILENCE_RULE: silence, SENT_RULE: silence + left},

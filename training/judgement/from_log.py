@@ -16,7 +16,8 @@ from features.models.bundle import ModelBundle, value_model
 from features.progress import OnProgress
 from features.settings import Settings
 from features.store.point_in_time import training_rows
-from training.data.datasets import Dataset, learnable, learning_of, make_dataset
+from training.data.datasets import Dataset, learnable, learning_of, make_dataset, messages_of
+from training.data.net_worth import NetWorth, net_effects
 from training.data.steps import Steps, steps_of
 from training.judgement.comparison import Judgement, judge_choices, judge_kept
 from training.judgement.gain_curve import GainCurve
@@ -25,6 +26,8 @@ from training.models.boosting import settings_for
 from training.models.learner import Learned, learn
 from training.models.step_effects import expected_without
 from training.models.stepwise_learner import learn_steps, own_columns
+
+_NOTHING = 1e-9  # an effect that is rounding
 
 TWIN = "the model"
 """What a model is called in its own judgement."""
@@ -81,13 +84,19 @@ def try_out(dataset: Dataset, steps: Steps | None, catalogue: Catalogue) -> Tria
     others = None if steps is None else steps_among(steps, ~held)
     twin = learn_by_method(learned_from(dataset, ~held), others, catalogue).bundle
     models = {TWIN: value_model(twin, version=TWIN)}
-    judgement = judge(dataset, held, steps, catalogue, models, constant_of(twin))
+    judgement = judge(dataset, held, steps, catalogue, models, constant_of(twin, catalogue))
     return Trial(twin=twin, judgement=judgement, curve=judgement.order.curve())
 
 
-def constant_of(bundle: ModelBundle) -> str:
-    """The best single action as a model found it: a message key, or `silence`."""
-    return str(bundle.notes.get("best_constant", SILENCE))
+def constant_of(bundle: ModelBundle, catalogue: Catalogue) -> str:
+    """The best single action as a model found it, net of what its contact costs: a message key, or `silence`."""
+    found = str(bundle.notes.get("best_constant", SILENCE))
+    effects: dict[str, float] = dict(bundle.notes.get("average_effects") or {})
+    if not effects:
+        return found
+    net = net_effects(effects, messages_of(catalogue), bundle.unit)
+    best = max(net, key=lambda key: (net[key], key == found))  # of equal ones that which the learner preferred
+    return best if net[best] > _NOTHING else SILENCE
 
 
 def judge(
@@ -108,10 +117,10 @@ def judge(
         models: By name, the one that the judgement is about first.
         constant: The best single action, found on other customers.
     """
-    part = dataset.take(held)
+    part, (_, measure) = dataset.take(held), learning_of(catalogue)
+    worth = NetWorth.of(part.messages, measure.unit)
     if steps is None:
-        return judge_choices(part, models, constant)
-    _, measure = learning_of(catalogue)
+        return judge_choices(part, models, constant, worth)
     seed = settings_for(dataset, measure).seed
     found = expected_without(dataset, steps, own_columns(dataset, catalogue), seed)
-    return judge_kept(part, models, found.target[held], found.silence[held])
+    return judge_kept(part, models, found.target[held], found.silence[held], worth)

@@ -3,6 +3,9 @@
 Every decision of the log stays in, but for those about people who opted out of profiling, and for the few that alone of
 nearly all have no action probability. One whose message the policy could not have sent (it is not in the catalogue, or
 a gate closes it) is a choice the policy makes with probability 0, so it weighs nothing for the policy and is counted.
+
+Values are net of what contacts cost wherever the reward is money, or the learned rate at the values offers declare.
+What a policy's contacts cost is known exactly, so it is taken off without weighting.
 """
 
 from collections.abc import Mapping
@@ -22,7 +25,8 @@ from features.history import History
 from features.log.contracts import UTC_TIME
 from features.progress import OnStageProgress
 from features.settings import Settings
-from training.data.datasets import OPTED_OUT, UNSAID, windows, with_probabilities, without_opted_out
+from training.data.datasets import OPTED_OUT, UNSAID, messages_of, windows, with_probabilities, without_opted_out
+from training.data.net_worth import NetWorth, paid_minor
 from training.off_policy.choices import PolicyChoices, choose, policy_to_judge
 from training.off_policy.estimators import (
     Estimate,
@@ -57,10 +61,12 @@ class PolicyValue:
     Attributes:
         estimates: By each of `ESTIMATORS`; none where the log cannot say.
         problem: Why it cannot; None where it can.
+        contact_cost: What its contacts cost per decision, which the estimates have taken off; 0 for a gross reward.
     """
 
     name: str
     estimates: Mapping[str, Estimate] = field(default_factory=dict[str, Estimate])
+    contact_cost: float = 0.0
     support: Support | None = None
     problem: str | None = None
 
@@ -97,6 +103,7 @@ class Evaluation:
     """Everything that an evaluation found.
 
     Attributes:
+        is_net: Contact costs are taken off.
         outcome_model: What predicts rewards for the doubly robust estimate, in words.
         left_out: Decisions that could not be judged, by reason.
         unmatched: Decisions whose logged choice the policy could not make, by reason; they are part of every number.
@@ -110,6 +117,7 @@ class Evaluation:
     differences: tuple[PairedDifference, ...]
     messages: tuple[MessageSupport, ...]
     outcome_model: str
+    is_net: bool
     left_out: Mapping[str, int]
     unmatched: Mapping[str, int]
     constant: str | None
@@ -191,7 +199,7 @@ def evaluate(
     """
     judged = _said(judged)
     wanted = reward_of(catalogue, reward, cap=cap)
-    rows = _rows(judged, rewards_of(history, judged.decisions, wanted), wanted)
+    rows = _rows(judged, rewards_of(history, judged.decisions, wanted), wanted, catalogue)
     values = [_logged_value(rows)]
     for name, target in _targets(judged.choices, constant).items():
         values.append(_value(rows, judged.choices, name, target, must=name == GREEDY))
@@ -204,6 +212,7 @@ def evaluate(
         differences=_differences(values, rows.customers),
         messages=_messages(judged, rows),
         outcome_model=_outcome_words(wanted),
+        is_net=bool(np.isfinite(rows.worth.unit_minor)),
         left_out=judged.left_out,
         unmatched=_unmatched(judged, rows),
         constant=constant,
@@ -220,19 +229,25 @@ def _said(judged: Judged) -> Judged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Rows:
-    """The log's side of n decisions; `actions` is -1 where the touchpoint has no such message."""
+    """The log's side of n decisions; `actions` is -1 where the touchpoint has no such message.
+
+    `paid` is what the logged contacts cost, and `worth` what the policy's would; both nothing for a gross reward.
+    """
 
     rewards: FloatArray
     logged: FloatArray
     actions: IndexArray
     customers: IndexArray
     predicted: FloatArray
+    paid: FloatArray
+    worth: NetWorth
 
 
-def _rows(judged: Judged, rewards: FloatArray, reward: Reward) -> _Rows:
+def _rows(judged: Judged, rewards: FloatArray, reward: Reward, catalogue: Catalogue) -> _Rows:
     decisions = judged.decisions
     actions = judged.choices.columns(decisions["message_key"].to_list())
     customers = (decisions["customer_id"].rank("dense").cast(pl.Int64) - 1).to_numpy().astype(np.intp)
+    worth = _worth(judged.choices, reward, catalogue)
     predicted = judged.choices.predicted / reward.per_unit
     if not reward.is_learned:
         predicted = _rescaled(predicted, rewards, actions, customers)
@@ -242,7 +257,18 @@ def _rows(judged: Judged, rewards: FloatArray, reward: Reward) -> _Rows:
         actions=actions,
         customers=customers,
         predicted=np.nan_to_num(predicted, nan=0.0),
+        paid=paid_minor(decisions, catalogue) / worth.unit_minor / reward.per_unit,
+        worth=worth,
     )
+
+
+def _worth(choices: PolicyChoices, reward: Reward, catalogue: Catalogue) -> NetWorth:
+    """What the policy's choices cost and count for, in the report's unit."""
+    if not reward.is_net:
+        return NetWorth.gross(len(choices.keys) - 1)
+    known = messages_of(catalogue)
+    worth = NetWorth.of([known[key] for key in choices.keys[1:]], reward.measure.unit)
+    return replace(worth, costs=worth.costs / reward.per_unit)
 
 
 def _rescaled(predicted: FloatArray, rewards: FloatArray, actions: IndexArray, customers: IndexArray) -> FloatArray:
@@ -312,13 +338,19 @@ def _value(rows: _Rows, choices: PolicyChoices, name: str, target: FloatArray, *
         if must:
             raise
         return PolicyValue(name=name, support=support, problem=str(error))
-    told, expected = _at(rows.predicted, rows.actions), (target * rows.predicted).sum(axis=1)
+    counted = rows.worth.counted(target)
+    counts = (
+        weights if rows.worth.is_even else np.where(rows.actions >= 0, _at(counted, rows.actions), 0.0) / rows.logged
+    )
+    told, expected = _at(rows.predicted, rows.actions), (counted * rows.predicted).sum(axis=1)
     estimates = {
-        "dr": doubly_robust(weights, rows.rewards, told, expected, rows.customers),
-        "snips": snips(weights, rows.rewards, rows.customers),
-        "ips": ips(weights, rows.rewards, rows.customers),
+        "dr": doubly_robust(counts, rows.rewards, told, expected, rows.customers),
+        "snips": snips(counts, rows.rewards, rows.customers),
+        "ips": ips(counts, rows.rewards, rows.customers),
     }
-    return PolicyValue(name=name, estimates=estimates, support=support)
+    spent = mean_estimate(target @ rows.worth.costs, rows.customers)
+    net = {name: difference(one, spent, rows.customers) for name, one in estimates.items()}
+    return PolicyValue(name=name, estimates=net, contact_cost=spent.value, support=support)
 
 
 def _at(matrix: npt.NDArray[Any], actions: IndexArray) -> npt.NDArray[Any]:
@@ -344,10 +376,19 @@ def _check_tried(rows: _Rows, choices: PolicyChoices, name: str, target: FloatAr
 
 
 def _logged_value(rows: _Rows) -> PolicyValue:
-    """What the log did is worth its mean, by every estimator: all weights are 1."""
-    mean = mean_estimate(rows.rewards, rows.customers)
+    """What the log did is worth its mean, less what its contacts cost, by every estimator: all weights are 1."""
+    earned = rows.rewards
+    if not rows.worth.is_even:
+        silence = rows.predicted[:, 0]
+        earned = silence + rows.worth.weights[np.maximum(rows.actions, 0)] * (earned - silence)
+    mean = mean_estimate(earned - rows.paid, rows.customers)
     support = support_of(np.ones_like(rows.rewards), rows.customers)
-    return PolicyValue(name=LOGGED, estimates=dict.fromkeys(ESTIMATORS, mean), support=support)
+    return PolicyValue(
+        name=LOGGED,
+        estimates=dict.fromkeys(ESTIMATORS, mean),
+        contact_cost=float(rows.paid.mean()),
+        support=support,
+    )
 
 
 def _differences(values: list[PolicyValue], customers: IndexArray) -> tuple[PairedDifference, ...]:

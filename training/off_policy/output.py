@@ -81,6 +81,7 @@ def evaluation_document(evaluation: Evaluation) -> dict[str, Any]:
         "reward": reward.measure.measure_id,
         "unit": reward.unit,
         "cap": None if reward.measure.cap_minor is None else reward.measure.cap_minor / reward.per_unit,
+        "net_of_contact_cost": evaluation.is_net,
         "decisions": evaluation.decisions,
         "customers": evaluation.customers,
         "confidence": 0.95,
@@ -99,6 +100,7 @@ def _policy(value: PolicyValue) -> dict[str, Any]:
     support = value.support
     return {
         **_intervals(value),
+        "contact_cost": value.contact_cost,
         "effective_sample_size": support.effective_size if support else None,
         "matched_customers": support.matched_customers if support else None,
         "largest_weight": support.largest_weight if support else None,

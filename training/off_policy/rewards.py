@@ -24,12 +24,14 @@ class Reward:
         is_learned: It is the measure that models learn, so a model's predictions are predictions of it.
         per_unit: Minor units per unit of the report: those of the currency's major unit, or 1 for a rate.
         unit: Currency of the report, or `rate`.
+        is_net: What contacts cost is taken off: of money, and of a learned rate whose outcomes have a declared value.
     """
 
     measure: Measure
     is_learned: bool
     per_unit: float
     unit: str
+    is_net: bool
 
 
 def reward_of(catalogue: Catalogue, name: str | None, *, cap: float | None = None) -> Reward:
@@ -61,6 +63,7 @@ def reward_of(catalogue: Catalogue, name: str | None, *, cap: float | None = Non
         is_learned=wanted == learned,
         per_unit=to_minor(1.0, catalogue.currency) if is_money else 1.0,
         unit=catalogue.currency if is_money else "rate",
+        is_net=is_money or wanted == learned,
     )
 
 

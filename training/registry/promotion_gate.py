@@ -174,7 +174,8 @@ def _judged(
         name: fit_model(value_model(bundle, version=name), policy, known).model
         for name, bundle in ((TWIN, ours), (CHAMPION, theirs))
     }
-    return judge(dataset, held, load_steps(settings, dataset, catalogue), catalogue, models, constant_of(ours))
+    steps, constant = load_steps(settings, dataset, catalogue), constant_of(ours, catalogue)
+    return judge(dataset, held, steps, catalogue, models, constant)
 
 
 def metrics_of(client: "MlflowClient", run_id: str | None) -> Mapping[str, float]:

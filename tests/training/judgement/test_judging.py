@@ -7,12 +7,15 @@ import polars as pl
 import pytest
 
 from decisioning.arrays import FloatArray
+from decisioning.catalogue.measure import Unit
+from decisioning.catalogue.message import SILENCE
 from decisioning.errors import InsufficientDataError, InvalidInputError
 from decisioning.value_model import Calibrator, DesignLayout, MessageCoding, ValueModel
 from training.data.datasets import Dataset, messages_of
+from training.data.net_worth import NetWorth
 from training.data.steps import NOTHING_FOLLOWS, Steps
 from training.judgement.comparison import SENT_RULE, SILENCE_RULE, SINGLE_RULE, Judgement, judge_choices, judge_kept
-from training.judgement.from_log import TWIN
+from training.judgement.from_log import TWIN, constant_of
 from training.judgement.gain_curve import gain_curve
 from training.judgement.held_back import HELD_BACK_SHARE, can_be_judged, held_back, learned_from, steps_among
 from training.off_policy.estimators import Estimate
@@ -110,6 +113,48 @@ def test_estimated_values_of_models_and_rules_match_the_truth(shop_catalogue):
     ):
         assert abs(found.value - truth) < 4 * found.standard_error
     assert judged.support == pytest.approx(1.0, abs=0.05)
+
+
+def dear(dataset: Dataset, cost: float) -> NetWorth:
+    return replace(NetWorth.of(dataset.messages, Unit.MONEY), costs=np.array([0.0, cost, cost]))
+
+
+def test_silence_wins_where_messages_earn_less_than_they_cost(shop_catalogue):
+    """The right message earns 120 and its contact costs 180; a model that knows the effects keeps silent."""
+    dataset = make_decisions(shop_catalogue, seed=21, customers=2000)
+    judged = judge_choices(dataset, {TWIN: made_model(shop_catalogue)}, SENT[0], dear(dataset, 180.0))
+    single = judged.gain(SINGLE_RULE, SILENCE_RULE)
+    assert single.lower < -180.0 < single.upper
+    assert judged.gain(TWIN, SILENCE_RULE).value == 0
+    assert judged.gain(TWIN, SINGLE_RULE).lower > 0
+    assert not (judged.order.uplifts > 0).any()
+
+
+def test_a_cost_is_taken_off_what_is_sent_and_off_nothing_else(shop_catalogue):
+    dataset = make_decisions(shop_catalogue, seed=22)
+    models = {TWIN: made_model(shop_catalogue)}
+    gross, net = (judge_choices(dataset, models, SENT[0], dear(dataset, cost)) for cost in (0.0, 50.0))
+    assert net.gain(TWIN, SILENCE_RULE).value == pytest.approx(gross.gain(TWIN, SILENCE_RULE).value - 50.0)
+    assert net.value(SILENCE_RULE).value == gross.value(SILENCE_RULE).value
+
+
+def test_messages_that_cost_more_than_they_add_are_not_kept(shop_catalogue):
+    dataset = make_decisions(shop_catalogue, seed=23, customers=2000)
+    silence = np.full(dataset.size, 600.0)
+    models = {TWIN: made_model(shop_catalogue)}
+    judged = judge_kept(dataset, models, dataset.values, silence, dear(dataset, 180.0))
+    everything = judged.gain(SENT_RULE, SILENCE_RULE)
+    assert everything.lower < 0.6 * -180.0 < everything.upper  # six in ten were sent something, half of it right
+    assert judged.gain(TWIN, SILENCE_RULE).value == 0
+
+
+def test_the_best_single_message_is_found_net_of_its_contact(shop_catalogue, value_bundle):
+    """Push costs half as much as e-mail, so a message that adds a little less by push is the better one."""
+    mail, push, nothing = "ten-percent/email/plain", "ten-percent/push/plain", "double-stamps/push/plain"
+    noted = {"best_constant": mail, "average_effects": {mail: 6.0, push: 5.9, nothing: 0.4}}
+    assert constant_of(value_bundle(shop_catalogue, notes=noted), shop_catalogue) == push
+    little = {"best_constant": nothing, "average_effects": {nothing: 0.4}}
+    assert constant_of(value_bundle(shop_catalogue, notes=little), shop_catalogue) == SILENCE
 
 
 def test_a_small_log_that_hardly_tried_a_message_gives_no_conclusion(shop_catalogue):
