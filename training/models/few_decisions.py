@@ -4,7 +4,8 @@ A regression with about as many columns as decisions explains all of them and fi
 `FEW_DECISIONS` each message is compared with silence by the means of what came of both, under the log's weights; errors
 come from the spread of all values and from how many customers (at most, effective decisions) stand behind each mean.
 Before anything is believed, squared errors are multiplied by `FEW_DECISIONS` / n: at ten decisions an effect must be
-4.5 errors from nothing. What customers differ in is left to larger logs: both slopes are zero.
+4.5 errors from nothing. Differences between messages are believed in the share n / `FEW_DECISIONS`. What customers
+differ in is left to larger logs: both slopes are zero.
 
 Reference:
     Kish (1965), Survey sampling, section 11.7, for effective numbers; shrinking as in `training.models.effects`.
@@ -70,10 +71,10 @@ def effects_of_few(evidence: EffectEvidence) -> MessageEffects:
 
 
 def _shrunk(close: FloatArray, references: FloatArray, mean: EffectEstimate, caution: float) -> FloatArray:
-    """Averages that were shrunk together, now towards nothing."""
+    """Averages that were shrunk together, now towards nothing, and closer together the fewer decisions there are."""
     middle = float(close @ references)
     believed = EffectEstimate(value=abs(middle), standard_error=mean.standard_error * sqrt(caution)).shrunk
-    return close - middle + np.copysign(believed, middle)
+    return (close - middle) / caution + np.copysign(believed, middle)
 
 
 def _standing_behind(evidence: EffectEvidence, weights: FloatArray, rows: np.ndarray) -> float:
