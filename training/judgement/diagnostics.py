@@ -1,4 +1,4 @@
-"""What was measured of a model: numbers for MLflow, and three plots."""
+"""What was measured of a model: numbers for MLflow, and two plots."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +8,6 @@ import numpy as np
 
 from decisioning.arrays import FloatArray
 from training.judgement.baselines import forward_metrics, linear_r2, r2
-from training.judgement.gain_curve import GainCurve
 from training.models.effects import EffectEvidence
 from training.models.learner import Learned
 from training.models.validation import Validation
@@ -92,16 +91,14 @@ def calibration_groups(values: FloatArray, predicted: FloatArray) -> FloatArray:
     )
 
 
-def write_plots(learned: Learned, curve: GainCurve | None, folder: Path) -> tuple[Path, ...]:
-    """Draw calibration, importance and, where the model was judged, its gain curve; gives the files."""
+def write_plots(learned: Learned, folder: Path) -> tuple[Path, ...]:
+    """Draw calibration and importance; gives the files."""
     from matplotlib.figure import Figure
 
     drawings: dict[str, Callable[[Axes], None]] = {
         "calibration": lambda axes: _draw_calibration(axes, learned),
         "importance": lambda axes: _draw_importance(axes, learned),
     }
-    if curve is not None:
-        drawings["gain"] = lambda axes: _draw_gain(axes, curve)
     paths: list[Path] = []
     for name, draw in drawings.items():
         figure = Figure(figsize=(7, 5), layout="constrained")
@@ -127,17 +124,3 @@ def _draw_importance(axes: "Axes", learned: Learned) -> None:
     ranked = sorted(learned.fitted.importance.items(), key=lambda one: one[1])[-_SHOWN_COLUMNS:]
     axes.barh([name for name, _ in ranked], [share for _, share in ranked])
     axes.set(title="What the booster looks at", xlabel="share of gain")
-
-
-def _draw_gain(axes: "Axes", curve: GainCurve) -> None:
-    """What messaging the most promising held-back customers first adds."""
-    axes.fill_between(curve.shares, curve.lower, curve.upper, alpha=0.2, label="95 % band")
-    axes.plot(curve.shares, curve.gains, label="by predicted uplift")
-    axes.plot([0, 1], [0, curve.gains[-1]], color="grey", linewidth=1, label="at random")
-    order = "better than chance" if curve.beats_chance else "no better than chance"
-    axes.set(
-        title=f"Gain over silence on held-back customers (order: {order})",
-        xlabel="share of decisions with a message",
-        ylabel="gain per decision",
-    )
-    axes.legend()

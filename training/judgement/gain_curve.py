@@ -77,7 +77,7 @@ def gain_curve(uplifts: FloatArray, gains: FloatArray, customers: IntArray) -> G
         customers: shape (n,).
     """
     order = np.argsort(-uplifts, kind="stable")
-    ends = np.flatnonzero(np.append(np.diff(uplifts[order]) != 0, True))  # last place of each group of equals
+    ends = ends_of(uplifts[order])
     _, who = np.unique(customers[order], return_inverse=True)
     rng, count = np.random.default_rng(_SEED), int(who.max()) + 1
     curve, area = _drawn(np.ones(len(order)), gains[order], ends)
@@ -98,10 +98,30 @@ def gain_curve(uplifts: FloatArray, gains: FloatArray, customers: IntArray) -> G
     )
 
 
-def _drawn(weights: FloatArray, gains: FloatArray, ends: IntArray) -> tuple[FloatArray, float]:
-    """The curve and twice the area between it and the straight line; straight within a group of equals."""
+def ends_of(ranked: FloatArray) -> IntArray:
+    """Last place of each group of equals: shape (m,), m <= n.
+
+    Args:
+        ranked: shape (n,), in order.
+    """
+    return np.flatnonzero(np.append(np.diff(ranked) != 0, True))
+
+
+def cumulated(weights: FloatArray, gains: FloatArray, ends: IntArray) -> tuple[FloatArray, FloatArray]:
+    """Shares and C there, 0 first: two arrays of shape (m + 1,).
+
+    Args:
+        weights: shape (n,), how often each decision counts, in order.
+        gains: shape (n,), in the same order.
+        ends: From `ends_of`.
+    """
     share = np.append(0.0, np.cumsum(weights)[ends])
     total = np.append(0.0, np.cumsum(weights * gains)[ends]) / share[-1]
-    share /= share[-1]
+    return share / share[-1], total
+
+
+def _drawn(weights: FloatArray, gains: FloatArray, ends: IntArray) -> tuple[FloatArray, float]:
+    """The curve and twice the area between it and the straight line; straight within a group of equals."""
+    share, total = cumulated(weights, gains, ends)
     area = 2.0 * float(np.trapezoid(total, share)) - total[-1]
     return np.interp(np.linspace(0, 1, POINTS), share, total), float(area)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from training.judgement.comparison import SENT_RULE, SILENCE_RULE, SINGLE_RULE
 from training.judgement.from_log import TWIN, Trial
+from training.judgement.uplift import UpliftReport
 
 HELD_BACK_VALUE = "held_back_value"
 """Value per decision of free choice by the model's twin on held-back customers, in the measure's unit."""
@@ -34,6 +35,25 @@ def judged_metrics(trial: Trial) -> dict[str, float]:
     }
     for name, one in estimates.items():
         found |= {name: one.value, f"{name}_lower": one.lower, f"{name}_upper": one.upper}
+    return found
+
+
+def uplift_metrics(report: UpliftReport) -> dict[str, float]:
+    """Every number of an uplift report by name; the whole report is kept beside the run as a table."""
+    named = {
+        "uplift_qini": report.model.qini,
+        "uplift_qini_share": report.model.qini_share,
+        "uplift_auuc": report.model.auuc,
+        "uplift_slope": report.model.slope,
+        "uplift_net_gain": report.model.net_stop,
+        "uplift_qini_over_champion": report.over_incumbent.get("qini"),
+        "uplift_net_gain_over_champion": report.over_incumbent.get("net_stop"),
+        "uplift_net_gain_over_best_single": report.over_constant.get("net_stop"),
+    }
+    found = {"uplift_decisions": float(report.decisions), "uplift_calibration_error": report.model.calibration_error}
+    for name, one in named.items():
+        if one is not None:
+            found |= {name: one.value, f"{name}_lower": one.ends[0], f"{name}_upper": one.ends[1]}
     return found
 
 

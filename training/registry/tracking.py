@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 EXPERIMENT = "nextbest-training"
 ARTIFACT = "model"
 TWIN_FOLDER = "twin"
+TABLES_FOLDER = "tables"
 
 _SQLITE = "sqlite:///"
 _LONGEST_DIGEST = 36  # MLflow's limit
@@ -56,6 +57,7 @@ class ModelRun:
         tags: Anything that a registered version should say of itself: training window, data cut.
         input_example: shape (r, p), rows of the design matrix, made up: never a customer's.
         plots: Files to keep below `plots/`.
+        tables: Files to keep below `tables/`.
         twin: The model trained without the held-back customers, for comparisons; kept below `twin/`, never served.
     """
 
@@ -65,6 +67,7 @@ class ModelRun:
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
     input_example: FloatArray | None = None
     plots: tuple[Path, ...] = ()
+    tables: tuple[Path, ...] = ()
     twin: ModelBundle | None = None
 
 
@@ -140,9 +143,9 @@ def tracking(settings: Settings) -> Iterator["MlflowClient"]:
 
 
 def _check(bundle: ModelBundle, run: ModelRun) -> None:
-    missing = [path for path in run.plots if not path.is_file()]
+    missing = [path for path in (*run.plots, *run.tables) if not path.is_file()]
     if missing:
-        raise InvalidInputError(f"plots must be files, got {missing[0]}, which is none")
+        raise InvalidInputError(f"plots and tables must be files, got {missing[0]}, which is none")
     width = len(bundle.layout.columns)
     if run.input_example is not None and (run.input_example.ndim, run.input_example.shape[-1]) != (2, width):
         raise InvalidInputError(f"input_example must have shape (r, {width}), got {run.input_example.shape}")
@@ -169,6 +172,8 @@ def _log_run(run: ModelRun) -> None:
     mlflow.log_input(data, context="training")
     for plot in run.plots:
         mlflow.log_artifact(str(plot), "plots")
+    for table in run.tables:
+        mlflow.log_artifact(str(table), TABLES_FOLDER)
     if run.twin is not None:
         with TemporaryDirectory(prefix="nextbest-twin-") as scratch:
             write_bundle(run.twin, Path(scratch))

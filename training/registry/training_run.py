@@ -18,11 +18,13 @@ from features.settings import Settings
 from training.data.datasets import Dataset, learning_of
 from training.judgement.diagnostics import metrics_of, write_plots
 from training.judgement.from_log import Trial, learn_by_method, load_dataset, load_steps, try_out
+from training.judgement.uplift_pictures import write_pictures, write_tables
 from training.models.few_decisions import FEW_DECISIONS
 from training.models.learner import Learned
 from training.off_policy.estimators import MIN_CUSTOMERS
-from training.registry.run_metrics import judged_metrics, surely_below
+from training.registry.run_metrics import judged_metrics, surely_below, uplift_metrics
 from training.registry.tracking import ModelRun, TrainingData, track_model
+from training.registry.uplift_run import Incumbent, find_incumbent, report_of_trial
 
 _EXAMPLE_ROWS = 4
 
@@ -66,15 +68,21 @@ def train_model(settings: Settings, *, now: datetime, on_progress: OnProgress | 
     steps = load_steps(settings, dataset, catalogue)
     learned = learn_by_method(dataset, steps, catalogue, on_progress=on_progress)
     trial = try_out(dataset, steps, catalogue)
-    metrics = metrics_of(learned) | (judged_metrics(trial) if trial else {})
-    with TemporaryDirectory(prefix="nextbest-plots-") as folder:
+    incumbent = find_incumbent(settings, catalogue) if trial else Incumbent()
+    uplift = report_of_trial(dataset, trial, catalogue, incumbent) if trial else None
+    metrics = (
+        metrics_of(learned) | (judged_metrics(trial) if trial else {}) | (uplift_metrics(uplift) if uplift else {})
+    )
+    with TemporaryDirectory(prefix="nextbest-plots-") as name:
+        folder = Path(name)
         run = ModelRun(
             parameters=_parameters(learned),
             metrics=metrics,
             data=_training_data(dataset),
             tags=_tags(learned),
             input_example=_input_example(learned),
-            plots=write_plots(learned, trial.curve if trial else None, Path(folder)),
+            plots=(*write_plots(learned, folder), *(write_pictures(uplift, folder) if uplift else ())),
+            tables=write_tables(uplift, folder) if uplift else (),
             twin=trial.twin if trial else None,
         )
         tracked = track_model(settings, learned.bundle, run)
@@ -90,7 +98,7 @@ def train_model(settings: Settings, *, now: datetime, on_progress: OnProgress | 
         best_constant=learned.best_constant,
         is_randomised=learned.choice.is_randomised,
         metrics=metrics,
-        notes=notes_of(learned, trial, metrics, catalogue),
+        notes=(*notes_of(learned, trial, metrics, catalogue), *([incumbent.note] if incumbent.note else [])),
     )
 
 

@@ -163,10 +163,9 @@ def test_metrics_describe_the_quality_of_the_model(learned: Learned):
     assert set(metrics) > {"cv_r2_linear", "specific_slope", "validation_gain_over_best_constant_lower"}
 
 
-def test_plots_are_drawn(learned: Learned, trial: Trial, tmp_path):
-    assert [path.name for path in write_plots(learned, None, tmp_path)] == ["calibration.png", "importance.png"]
-    paths = write_plots(learned, trial.curve, tmp_path)
-    assert [path.name for path in paths] == ["calibration.png", "importance.png", "gain.png"]
+def test_plots_are_drawn(learned: Learned, tmp_path):
+    paths = write_plots(learned, tmp_path)
+    assert [path.name for path in paths] == ["calibration.png", "importance.png"]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
 
 

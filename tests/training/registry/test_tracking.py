@@ -96,7 +96,7 @@ def test_mlflow_keeps_its_previous_tracking_uri(model_home: Settings):
 
 
 def test_a_missing_plot_is_refused_before_anything_is_logged(model_home: Settings, bundle, run: ModelRun):
-    with pytest.raises(InvalidInputError, match="plots must be files"):
+    with pytest.raises(InvalidInputError, match="plots and tables must be files"):
         track_model(model_home, bundle, replace(run, plots=(Path("nowhere.png"),)))
     assert mlflow_client(model_home.tracking_uri).get_experiment_by_name(EXPERIMENT) is None
 

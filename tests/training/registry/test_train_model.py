@@ -23,6 +23,7 @@ from features.store.builder import build_features
 from pipelines.commands import model
 from training.data.datasets import matrix_of
 from training.judgement.from_log import load_dataset
+from training.judgement.uplift import UPLIFT_REPORTS
 from training.registry.promotion import promote
 from training.registry.training_run import TrainReport, train_model
 
@@ -85,12 +86,47 @@ def test_the_run_is_stored_completely_in_mlflow(report: TrainReport, home: Setti
     assert run.inputs.dataset_inputs[0].dataset.digest == load_digest(home)[:36]
     assert {one.path for one in client.list_artifacts(report.run_id, "plots")} == {
         "plots/calibration.png",
-        "plots/gain.png",
         "plots/importance.png",
+        "plots/net_gain.png",
+        "plots/qini.png",
+        "plots/uplift_calibration.png",
+        "plots/uplift_deciles.png",
+    }
+    assert {one.path for one in client.list_artifacts(report.run_id, "tables")} == {
+        "tables/uplift.json",
+        "tables/uplift_curves.csv",
+        "tables/uplift_deciles.csv",
+        "tables/uplift_figures.csv",
     }
     version = client.get_model_version("nextbest-message-value", report.version)
     assert version.tags["train_window"].startswith("2026-09-06")
     assert version.tags["is_randomised"] == "true"
+
+
+def test_the_uplift_of_a_run_is_about_held_back_customers_and_agrees_with_the_gain_curve(report, home: Settings):
+    whole = client_artifact(home, report.run_id, "tables/uplift.json")
+    found = UPLIFT_REPORTS.validate_json(whole.read_bytes())
+    assert found.customers == report.metrics["held_back_customers"] < report.customers
+    assert found.incumbent is None
+    assert found.model.qini.value == report.metrics["uplift_qini"]
+    assert found.constant is not None
+    curves = pl.read_csv(whole.parent / "uplift_curves.csv")
+    assert curves.columns[:4] == ["policy", "curve", "share_contacted", "per_decision"]
+    assert set(curves["curve"]) == {"gain", "net gain"}
+
+
+def test_the_second_run_is_compared_with_the_champion(report: TrainReport, home: Settings):
+    promote(home, report.version, now=NOW, by="ops", force_reason="to have a champion")
+    again = train_model(home, now=NOW)
+    found = UPLIFT_REPORTS.validate_json(client_artifact(home, again.run_id, "tables/uplift.json").read_bytes())
+    assert found.incumbent is not None
+    assert found.incumbent.version == report.version
+    assert again.metrics["uplift_qini_over_champion"] == 0.0  # learned from the same log, so it is the same model
+
+
+def client_artifact(home: Settings, run_id: str, path: str) -> Path:
+    client = mlflow_client(home.tracking_uri)
+    return Path(client.download_artifacts(run_id, path.rpartition("/")[0])) / path.rpartition("/")[2]
 
 
 def load_digest(home: Settings) -> str:
