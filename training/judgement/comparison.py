@@ -29,6 +29,8 @@ from training.off_policy.estimators import Estimate, mean_estimate
 SILENCE_RULE = "silence"
 SINGLE_RULE = "the best single message"
 SENT_RULE = "everything that was sent"
+LOGGED_RULE = "the log as it was drawn"
+"""What was done before there was this model: what a first champion follows."""
 
 _MOST_CELLS = 20_000_000
 """Cells of design matrices that are scored at once."""
@@ -40,7 +42,7 @@ class Judgement:
 
     Attributes:
         terms: By model and rule, shape (n,).
-        rules: The rules without a model, silence first.
+        rules: The rules without a model, silence first; the log counts as one.
         customers: shape (n,).
         order: In which the first model would contact customers, and what that gains.
         support: Mean weight of the first model's choices: 1 where the log tried all of them.
@@ -90,6 +92,7 @@ def judge_choices(
     expected = np.mean(list(predicted.values()), axis=0)
     rows = np.arange(dataset.size)
     residuals = dataset.values - expected[rows, dataset.actions]
+    logged = worth.of_logged(dataset.values, dataset.actions, expected[:, 0].copy())
     scores = expected
     scores[rows, dataset.actions] += residuals / dataset.probabilities
     scores = worth.of_values(scores)
@@ -106,8 +109,8 @@ def judge_choices(
     own = next(iter(chosen.values()))
     choices = {**chosen, SILENCE_RULE: silence, SINGLE_RULE: single}
     return Judgement(
-        terms={name: terms(one) for name, one in choices.items()},
-        rules=(SILENCE_RULE, SINGLE_RULE),
+        terms={name: terms(one) for name, one in choices.items()} | {LOGGED_RULE: logged},
+        rules=(SILENCE_RULE, SINGLE_RULE, LOGGED_RULE),
         customers=dataset.customers,
         order=Order(
             uplifts=first[rows, best] - first[:, 0], gains=terms(best) - terms(silence), customers=dataset.customers

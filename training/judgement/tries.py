@@ -21,7 +21,7 @@ class Tries:
     """What policies choose at n decisions, and what the log chose.
 
     Attributes:
-        choices: By policy, shape (n,).
+        choices: By policy, shape (n,); a name that is not in it is the log itself, which tried all it did.
         actions: shape (n,), what was chosen.
         probabilities: shape (n,), how probable that was.
         spread: Standard deviation of outcomes around their predictions.
@@ -42,8 +42,11 @@ class Tries:
         return replace(gap, standard_error=error, lower=gap.value - reach, upper=gap.value + reach)
 
     def _least_error(self, one: str, other: str) -> float:
-        is_apart = self.choices[one] != self.choices[other]
-        sizes = [self._effective(is_apart & (self.choices[name] == self.actions)) for name in (one, other)]
+        is_apart = self.choices.get(one, self.actions) != self.choices.get(other, self.actions)
+        known = [self.choices[name] == self.actions for name in (one, other) if name in self.choices]
+        if len(known) > 1:  # where both choose, only tries on decisions in which they differ tell them apart
+            known = [tried & is_apart for tried in known]
+        sizes = [self._effective(tried) for tried in known]
         if not is_apart.any() or min(sizes) >= MIN_EFFECTIVE_SIZE:
             return 0.0
         return float(is_apart.mean()) * self.spread * sqrt(sum(1 / max(size, 1.0) for size in sizes))

@@ -3,7 +3,9 @@
 A candidate passes where it is estimated to be no worse than the champion; where it is estimated to be a little worse,
 only if it surely loses no more than a tenth of what the champion gains over silence. Where the catalogue says what a
 change costs (`learning.change_cost`), it must be better by more than that, beyond noise. And nothing passes that is
-surely worse than a rule that needs no model.
+surely worse than a rule that needs no model, the log as it was drawn included: that is what a first champion follows.
+Nor does a first champion pass that is estimated to be worse than all of these rules, be it within noise: nothing speaks
+for it, and each of them is there for free.
 """
 
 from collections.abc import Mapping
@@ -25,7 +27,7 @@ from training.judgement.comparison import SILENCE_RULE, Judgement
 from training.judgement.from_log import TWIN, constant_of, judge, load_dataset, load_steps
 from training.judgement.held_back import can_be_judged, held_back
 from training.off_policy.estimators import Estimate
-from training.registry.run_metrics import HELD_BACK_GAINS, surely_below
+from training.registry.run_metrics import HELD_BACK_GAINS, is_below_all, surely_below
 from training.registry.tracking import twin_of
 
 if TYPE_CHECKING:
@@ -139,7 +141,7 @@ def _check_comparable(candidate: "ModelVersion", champion: "ModelVersion") -> No
 
 
 def _first(version: str, metrics: Mapping[str, float]) -> str:
-    """A first champion follows nobody, but must not be surely worse than a rule without a model."""
+    """A first champion follows the log's own policy, silence and the best single message."""
     rule = surely_below(metrics)
     if rule is not None:
         name = HELD_BACK_GAINS[rule]
@@ -149,7 +151,13 @@ def _first(version: str, metrics: Mapping[str, float]) -> str:
             " overrule with --force --reason"
         )
     gains = [f"{metrics[name]:+,.4g} over {rule}" for rule, name in HELD_BACK_GAINS.items() if name in metrics]
-    return "the first champion: " + (f"{', '.join(gains)} on held-back customers" if gains else "compared with nothing")
+    told = ", ".join(gains)
+    if is_below_all(metrics):
+        raise InsufficientDataError(
+            f"candidate {version} must be estimated to be no worse than one rule without a model at least, got {told} a"
+            " decision on held-back customers; train again with more decisions, or overrule with --force --reason"
+        )
+    return "the first champion: " + (f"{told} on held-back customers" if gains else "compared with nothing")
 
 
 def _judged(

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from training.judgement.comparison import SENT_RULE, SILENCE_RULE, SINGLE_RULE
+from training.judgement.comparison import LOGGED_RULE, SENT_RULE, SILENCE_RULE, SINGLE_RULE
 from training.judgement.from_log import TWIN, Trial
 from training.judgement.uplift import UpliftReport
 
@@ -13,6 +13,7 @@ HELD_BACK_GAINS = {
     SILENCE_RULE: "held_back_gain_over_silence",
     SINGLE_RULE: "held_back_gain_over_best_single",
     SENT_RULE: "held_back_gain_over_all_sent",
+    LOGGED_RULE: "held_back_gain_over_log",
 }
 """Names of what it gains over each rule without a model, paired; the ends of intervals add `_lower` and `_upper`."""
 
@@ -61,3 +62,9 @@ def surely_below(metrics: Mapping[str, float]) -> str | None:
     """The rule without a model that a model is worse than beyond noise; None where there is none."""
     below = (rule for rule, name in HELD_BACK_GAINS.items() if metrics.get(f"{name}_upper", 0.0) < 0)
     return next(below, None)
+
+
+def is_below_all(metrics: Mapping[str, float]) -> bool:
+    """Whether a model is estimated to be worse than every rule without a model, so that nothing speaks for it."""
+    gains = [metrics[name] for name in HELD_BACK_GAINS.values() if name in metrics]
+    return bool(gains) and max(gains) < 0

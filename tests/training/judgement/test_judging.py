@@ -14,7 +14,15 @@ from decisioning.value_model import Calibrator, DesignLayout, MessageCoding, Val
 from training.data.datasets import Dataset, messages_of
 from training.data.net_worth import NetWorth
 from training.data.steps import NOTHING_FOLLOWS, Steps
-from training.judgement.comparison import SENT_RULE, SILENCE_RULE, SINGLE_RULE, Judgement, judge_choices, judge_kept
+from training.judgement.comparison import (
+    LOGGED_RULE,
+    SENT_RULE,
+    SILENCE_RULE,
+    SINGLE_RULE,
+    Judgement,
+    judge_choices,
+    judge_kept,
+)
 from training.judgement.from_log import TWIN, constant_of
 from training.judgement.gain_curve import gain_curve
 from training.judgement.held_back import HELD_BACK_SHARE, can_be_judged, held_back, learned_from, steps_among
@@ -113,6 +121,25 @@ def test_estimated_values_of_models_and_rules_match_the_truth(shop_catalogue):
     ):
         assert abs(found.value - truth) < 4 * found.standard_error
     assert judged.support == pytest.approx(1.0, abs=0.05)
+
+
+def test_the_log_as_it_was_drawn_is_worth_its_mean_less_what_its_contacts_cost(shop_catalogue):
+    dataset = make_decisions(shop_catalogue, seed=24, customers=2000)
+    judged = judge_choices(dataset, {TWIN: made_model(shop_catalogue)}, SENT[0], dear(dataset, 10.0))
+    sent = (dataset.actions > 0).mean()
+    assert judged.value(LOGGED_RULE).value == pytest.approx(dataset.values.mean() - 10.0 * sent)
+    gain = judged.gain(TWIN, LOGGED_RULE)  # the log hits and misses alike and pays for six contacts in ten
+    assert abs(gain.value - (GAIN - 10.0 + 6.0)) < 4 * gain.standard_error
+
+
+def test_a_model_that_hardly_any_log_tried_is_not_surely_better_than_the_log(shop_catalogue):
+    """One decision in twenty got what the model always sends; what it says of it is a guess."""
+    dataset = make_decisions(shop_catalogue, seed=25, customers=40)
+    rare = np.random.default_rng(1).random(dataset.size) < 0.03
+    log = replace(dataset, actions=rare.astype(np.int64), probabilities=np.where(rare, 0.03, 0.97))
+    bold = replace(made_model(shop_catalogue), predict=lambda matrix: 600.0 + 300.0 * (matrix[:, 1] != 1.0))
+    gain = judge_choices(log, {TWIN: bold}, SENT[0]).gain(TWIN, LOGGED_RULE)
+    assert gain.lower < 0 < gain.upper
 
 
 def dear(dataset: Dataset, cost: float) -> NetWorth:

@@ -135,6 +135,27 @@ def test_a_first_champion_clearly_worse_than_a_rule_is_refused(logged_home: Sett
     )
 
 
+def test_a_first_champion_clearly_worse_than_the_log_is_refused_unless_forced(logged_home: Settings, register):
+    """1,314 a decision, where the log earned 1,359 as it was drawn."""
+    gain = "held_back_gain_over_log"
+    register(metrics={gain: -45.0, f"{gain}_upper": -3.0, "held_back_gain_over_silence": 12.0})
+    with pytest.raises(InvalidInputError, match=r"worse than the log as it was drawn, got -45 a decision.*up to -3\)"):
+        promote(logged_home, now=NOW)
+    assert promote(logged_home, now=NOW, force_reason="the old campaign ends").is_forced
+
+
+def test_a_first_champion_that_no_estimate_speaks_for_is_refused(logged_home: Settings, register):
+    names = ("held_back_gain_over_silence", "held_back_gain_over_best_single", "held_back_gain_over_log")
+    below = dict.fromkeys(names, -4.0) | {f"{name}_upper": 9.0 for name in names}
+    register(metrics=below)
+    with pytest.raises(
+        InsufficientDataError, match=r"no worse than one rule .* -4 over silence, .* -4 over the log as"
+    ):
+        promote(logged_home, now=NOW)
+    register(metrics=below | {"held_back_gain_over_silence": 2.0})
+    assert promote(logged_home, now=NOW).reason.startswith("the first champion: +2 over silence, -4 over the best")
+
+
 def test_a_candidate_trained_by_an_earlier_version_must_be_trained_again(logged_home: Settings, register):
     register()
     promote(logged_home, now=NOW)
