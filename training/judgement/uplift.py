@@ -13,13 +13,13 @@ from pydantic import TypeAdapter
 
 from decisioning.arrays import FloatArray, IndexArray, IntArray
 from decisioning.catalogue.measure import Unit
-from decisioning.catalogue.message import Message
 from decisioning.value_model import ValueModel
 from training.data.datasets import Dataset
+from training.data.net_worth import NetWorth
 from training.intervals import Interval
 from training.judgement.comparison import own_uplifts, values_of
 from training.judgement.gain_curve import Order
-from training.judgement.uplift_curves import SHARES, Figures, Plan, Tried, figures_of
+from training.judgement.uplift_curves import SHARES, ContactPlan, PlanFigures, TriedPlan, figures_of
 from training.models.learner import customers_at_random
 from training.off_policy.estimators import mean_estimate
 
@@ -69,7 +69,7 @@ class PlanReport:
         checks: Qini by estimators without a forecast.
         contact_all: What contacting everybody gains.
         slope: Of realised on predicted uplift: 1 where predictions are right, 0 where they say nothing.
-        net_curve: In minor units less contact costs, in order of predicted net uplift.
+        net_curve: Less contact costs, in the measure's unit, in order of predicted net uplift.
         net_all: The same if everybody is contacted.
         net_stop: The same if it stops where the predicted net uplift is not above 0, as the engine would.
         stop_share: Share of decisions with a message then.
@@ -138,7 +138,7 @@ UPLIFT_REPORTS = TypeAdapter(UpliftReport)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rivals:
+class UpliftRivals:
     """Whom a report compares.
 
     Attributes:
@@ -159,23 +159,7 @@ class Rivals:
         return {_MODEL: self.model} | ({} if self.incumbent is None else {_INCUMBENT: self.incumbent})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prices:
-    """What a unit of the measure and a contact are worth, by action: shape (k + 1,), silence first."""
-
-    worths: FloatArray
-    costs: FloatArray
-
-    @classmethod
-    def of(cls, messages: tuple[Message, ...], unit: Unit) -> "Prices":
-        """As arbitration prices them: where a rate is learned, at each offer's declared value."""
-        worths = [one.offer.value_minor if unit is Unit.RATE else 1.0 for one in messages]
-        return cls(
-            worths=np.array([1.0, *worths]), costs=np.array([0.0, *(one.channel.cost_minor for one in messages)])
-        )
-
-
-def report_choices(dataset: Dataset, rivals: Rivals, unit: Unit, currency: str) -> UpliftReport:
+def report_choices(dataset: Dataset, rivals: UpliftRivals, unit: Unit, currency: str) -> UpliftReport:
     """Report on free choice.
 
     Args:
@@ -185,35 +169,36 @@ def report_choices(dataset: Dataset, rivals: Rivals, unit: Unit, currency: str) 
         currency: Of money.
     """
     part = dataset.take(customers_at_random(dataset, MOST_PICTURED / dataset.size, _SEED))
-    prices = Prices.of(part.messages, unit)
+    worth = NetWorth.of(part.messages, unit)
     values = {name: values_of(model, part) for name, model in rivals.models.items()}
-    evidence = _Evidence(dataset=part, forecast=np.mean(list(values.values()), axis=0), prices=prices)
+    evidence = _Evidence(dataset=part, forecast=np.mean(list(values.values()), axis=0), worth=worth)
     plans = {name: evidence.plan(one) for name, one in values.items()}
     if rivals.constant in part.keys[1:]:
         plans[_CONSTANT] = evidence.constant(part.keys.index(rivals.constant))
     return _report(plans, part.customers, rivals, unit, currency)
 
 
-def report_kept(dataset: Dataset, order: Order, rivals: Rivals, unit: Unit, currency: str) -> UpliftReport:
+def report_kept(dataset: Dataset, order: Order, rivals: UpliftRivals, unit: Unit, currency: str) -> UpliftReport:
     """Report on which of the messages that were sent a policy would keep, for logs that rules have shaped.
 
     Args:
         dataset: Held-back decisions, some of which sent something.
-        order: Of the model, from `comparison.judge_kept`: one entry per message that was sent.
+        order: Of the model, from `comparison.judge_kept`: one entry per message that was sent, net of its cost.
         rivals: Whom to compare; the best single message cannot be valued on such a log.
         unit: Of the measure.
         currency: Of money.
     """
     sent = dataset.take(dataset.actions > 0)
-    prices = Prices.of(dataset.messages, unit)
-    worths, costs = prices.worths[sent.actions], prices.costs[sent.actions]
-    uplifts = {name: own_uplifts(model, sent) for name, model in rivals.models.items()} | {_MODEL: order.uplifts}
+    worth = NetWorth.of(dataset.messages, unit)
+    weights, costs = worth.weights[sent.actions], worth.costs[sent.actions]
+    gains = np.divide(order.gains + costs, weights, out=np.zeros_like(order.gains), where=weights != 0)
+    uplifts = {name: own_uplifts(model, sent) for name, model in rivals.models.items()}
     plans = {
-        name: Plan(
+        name: ContactPlan(
             uplifts=one,
-            gains=order.gains,
-            net_uplifts=one * worths - costs,
-            net_gains=order.gains * worths - costs,
+            gains=gains,
+            net_uplifts=one * weights - costs,
+            net_gains=order.gains,
         )
         for name, one in uplifts.items()
     }
@@ -226,30 +211,30 @@ class _Evidence:
 
     dataset: Dataset
     forecast: FloatArray
-    prices: Prices
+    worth: NetWorth
 
-    def plan(self, values: FloatArray) -> Plan:
+    def plan(self, values: FloatArray) -> ContactPlan:
         """The plan of a model that expects these values, shape (n, k + 1)."""
         uplifts = values - values[:, :1]
-        nets = uplifts * self.prices.worths - self.prices.costs
+        nets = self.worth.of_values(uplifts)
         choices = nets[:, 1:].argmax(axis=1) + 1
         own = np.take_along_axis(uplifts, choices[:, np.newaxis], axis=1)[:, 0]
         return self._plan(choices.astype(np.int64), own)
 
-    def constant(self, action: int) -> Plan:
+    def constant(self, action: int) -> ContactPlan:
         """The plan that sends everybody the same."""
         choices = np.full_like(self.dataset.actions, action)
         return self._plan(choices, np.zeros(self.dataset.size))
 
-    def _plan(self, choices: IntArray, uplifts: FloatArray) -> Plan:
-        data, worths, costs = self.dataset, self.prices.worths[choices], self.prices.costs[choices]
+    def _plan(self, choices: IntArray, uplifts: FloatArray) -> ContactPlan:
+        data, weights, costs = self.dataset, self.worth.weights[choices], self.worth.costs[choices]
         gains = self._terms(choices) - self._terms(np.zeros_like(choices))
-        return Plan(
+        return ContactPlan(
             uplifts=uplifts,
             gains=gains,
-            net_uplifts=uplifts * worths - costs,
-            net_gains=gains * worths - costs,
-            tried=Tried(
+            net_uplifts=uplifts * weights - costs,
+            net_gains=gains * weights - costs,
+            tried=TriedPlan(
                 outcomes=data.values,
                 sent=(data.actions == choices) / data.probabilities,
                 silent=(data.actions == 0) / data.probabilities,
@@ -262,7 +247,9 @@ class _Evidence:
         return self.forecast[rows, choices] + (choices == data.actions) * left
 
 
-def _report(plans: Mapping[str, Plan], customers: IntArray, rivals: Rivals, unit: Unit, currency: str) -> UpliftReport:
+def _report(
+    plans: Mapping[str, ContactPlan], customers: IntArray, rivals: UpliftRivals, unit: Unit, currency: str
+) -> UpliftReport:
     figures = figures_of(plans, customers)
     own, constant, incumbent = figures[_MODEL], figures.get(_CONSTANT), figures.get(_INCUMBENT)
     return UpliftReport(
@@ -280,12 +267,12 @@ def _report(plans: Mapping[str, Plan], customers: IntArray, rivals: Rivals, unit
     )
 
 
-def _gaps(own: Figures, other: Figures, names: Mapping[str, str]) -> dict[str, Interval]:
+def _gaps(own: PlanFigures, other: PlanFigures, names: Mapping[str, str]) -> dict[str, Interval]:
     found = {name: own.gap(name, other, theirs) for name, theirs in names.items()}
     return {name: gap for name, gap in found.items() if gap is not None}
 
 
-def _of_plan(version: str | None, plan: Plan, figures: Figures, customers: IntArray) -> PlanReport:
+def _of_plan(version: str | None, plan: ContactPlan, figures: PlanFigures, customers: IntArray) -> PlanReport:
     contact_all = _sure(figures, "all")
     is_clear = contact_all.ends[0] > 0 or contact_all.ends[1] < 0
     checks = {name: figures.interval(f"{name}_qini") for name in CHECKS if f"{name}_qini" in figures.point}
@@ -306,18 +293,18 @@ def _of_plan(version: str | None, plan: Plan, figures: Figures, customers: IntAr
     )
 
 
-def _of_constant(key: str, figures: Figures) -> ConstantReport:
+def _of_constant(key: str, figures: PlanFigures) -> ConstantReport:
     return ConstantReport(message_key=key, contact_all=_sure(figures, "all"), net_all=_sure(figures, "net_all"))
 
 
-def _sure(figures: Figures, name: str) -> Interval:
+def _sure(figures: PlanFigures, name: str) -> Interval:
     """A number that every plan has."""
     found = figures.interval(name)
     assert found is not None, name  # noqa: S101 - sums of finite numbers
     return found
 
 
-def _curve(figures: Figures, name: str) -> UpliftCurve:
+def _curve(figures: PlanFigures, name: str) -> UpliftCurve:
     low, high = figures.band(name)
     return UpliftCurve(
         shares=tuple(SHARES.tolist()),
@@ -327,7 +314,7 @@ def _curve(figures: Figures, name: str) -> UpliftCurve:
     )
 
 
-def _bins(plan: Plan, customers: IntArray) -> tuple[UpliftBin, ...]:
+def _bins(plan: ContactPlan, customers: IntArray) -> tuple[UpliftBin, ...]:
     """Tenths by prediction; a group of equal predictions goes where its middle lies."""
     _, group, counts = np.unique(plan.uplifts, return_inverse=True, return_counts=True)
     middle = np.cumsum(counts) - counts / 2
@@ -336,7 +323,7 @@ def _bins(plan: Plan, customers: IntArray) -> tuple[UpliftBin, ...]:
     return tuple(_bin(plan, customers, rows) for rows in members if rows.size)
 
 
-def _bin(plan: Plan, customers: IntArray, rows: IndexArray) -> UpliftBin:
+def _bin(plan: ContactPlan, customers: IntArray, rows: IndexArray) -> UpliftBin:
     gains, who = plan.gains[rows], customers[rows]
     count = int(np.unique(who).size)
     realised = Interval(value=float(gains.mean()), lower=None, upper=None)

@@ -48,7 +48,7 @@ SHARES = np.linspace(0, 1, POINTS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tried:
+class TriedPlan:
     """What the log did where a plan sends its message: n decisions.
 
     Attributes:
@@ -63,14 +63,14 @@ class Tried:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class ContactPlan:
     """What a policy would send at n decisions, and what that does; see the top of this module.
 
     Attributes:
         uplifts: shape (n,), u.
         gains: shape (n,), g, doubly robust.
-        net_uplifts: shape (n,), u in money less the cost of the contact.
-        net_gains: shape (n,), g in money less the cost of the contact.
+        net_uplifts: shape (n,), what u is worth less the cost of the contact, as `NetWorth` says.
+        net_gains: shape (n,), the same of g.
         tried: For the estimators that need no forecast; None where the log says only what a message did.
     """
 
@@ -78,11 +78,11 @@ class Plan:
     gains: FloatArray
     net_uplifts: FloatArray
     net_gains: FloatArray
-    tried: Tried | None = None
+    tried: TriedPlan | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Figures:
+class PlanFigures:
     """Numbers of one plan by name, each as estimated and in every resample.
 
     Attributes:
@@ -104,16 +104,16 @@ class Figures:
         low, high = float(ends[0]), float(ends[1])
         return Interval(value=value, lower=low, upper=high) if isfinite(value + low + high) else None
 
-    def gap(self, name: str, other: "Figures", other_name: str | None = None) -> Interval | None:
+    def gap(self, name: str, other: "PlanFigures", other_name: str | None = None) -> Interval | None:
         """How much a number is above one of another plan on the same decisions, paired; None where there is none."""
         theirs = other_name or name
-        return Figures(
+        return PlanFigures(
             point={name: self.point[name] - other.point[theirs]},
             resampled={name: self.resampled[name] - other.resampled[theirs]},
         ).interval(name)
 
 
-def figures_of(plans: Mapping[str, Plan], customers: IntArray) -> dict[str, Figures]:
+def figures_of(plans: Mapping[str, ContactPlan], customers: IntArray) -> dict[str, PlanFigures]:
     """Every number of every plan, resampled together.
 
     Args:
@@ -133,7 +133,9 @@ def figures_of(plans: Mapping[str, Plan], customers: IntArray) -> dict[str, Figu
             for number, value in one.numbers(weights).items():
                 kept[name][number].append(value)
     return {
-        name: Figures(point=points[name], resampled={number: np.array(values) for number, values in kept[name].items()})
+        name: PlanFigures(
+            point=points[name], resampled={number: np.array(values) for number, values in kept[name].items()}
+        )
         for name in plans
     }
 
@@ -142,14 +144,14 @@ def figures_of(plans: Mapping[str, Plan], customers: IntArray) -> dict[str, Figu
 class _Ranked:
     """A plan, ranked once by uplift and once by what is left of it after costs."""
 
-    plan: Plan
+    plan: ContactPlan
     order: IntArray
     ends: IntArray
     net_order: IntArray
     net_ends: IntArray
 
     @classmethod
-    def of(cls, plan: Plan) -> "_Ranked":
+    def of(cls, plan: ContactPlan) -> "_Ranked":
         order, net_order = (np.argsort(-one, kind="stable") for one in (plan.uplifts, plan.net_uplifts))
         return cls(
             plan=plan,
@@ -176,7 +178,7 @@ class _Ranked:
             found |= self._checks(plan.tried, ranked)
         return found
 
-    def _checks(self, tried: Tried, ranked: FloatArray) -> dict[str, FloatArray]:
+    def _checks(self, tried: TriedPlan, ranked: FloatArray) -> dict[str, FloatArray]:
         """The same areas by the estimators without a forecast."""
         outcomes, sent, silent = (one[self.order] for one in (tried.outcomes, tried.sent, tried.silent))
         weighted = cumulated(ranked, (sent - silent) * outcomes, self.ends)

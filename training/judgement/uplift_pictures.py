@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 REPORT_FILE = "uplift.json"
 
-type Row = dict[str, object]
+type TableRow = dict[str, object]
 
 
 def write_pictures(report: UpliftReport, folder: Path) -> tuple[Path, ...]:
@@ -63,7 +63,7 @@ def _incumbent(report: UpliftReport) -> str:
     return f"champion {version or ''}".strip()
 
 
-def _curve_rows(report: UpliftReport) -> Iterator[Row]:
+def _curve_rows(report: UpliftReport) -> Iterator[TableRow]:
     for policy, plan in _plans(report):
         for name, curve in (("gain", plan.curve), ("net gain", plan.net_curve)):
             points = zip(curve.shares, curve.values, curve.lower, curve.upper, strict=True)
@@ -74,7 +74,7 @@ def _curve_rows(report: UpliftReport) -> Iterator[Row]:
                 }  # fmt: skip
 
 
-def _bin_rows(report: UpliftReport) -> Iterator[Row]:
+def _bin_rows(report: UpliftReport) -> Iterator[TableRow]:
     for policy, plan in _plans(report):
         for place, one in enumerate(plan.bins, start=1):
             yield {
@@ -84,7 +84,7 @@ def _bin_rows(report: UpliftReport) -> Iterator[Row]:
             }  # fmt: skip
 
 
-def _figure_rows(report: UpliftReport) -> Iterator[Row]:
+def _figure_rows(report: UpliftReport) -> Iterator[TableRow]:
     for policy, plan in _plans(report):
         named = {
             "qini": plan.qini,
@@ -101,7 +101,7 @@ def _figure_rows(report: UpliftReport) -> Iterator[Row]:
         yield from (_row(f"model over {rival}", name, one) for name, one in gaps.items())
 
 
-def _row(policy: str, figure: str, one: Interval) -> Row:
+def _row(policy: str, figure: str, one: Interval) -> TableRow:
     return {"policy": policy, "figure": figure, "value": one.value, "lower": one.lower, "upper": one.upper}
 
 
@@ -187,6 +187,6 @@ def _draw_net(axes: "Axes", report: UpliftReport) -> None:
     axes.set(
         title="Gain less the cost of contacts, most promising decisions first",
         xlabel="share of held-back decisions with a message",
-        ylabel=f"net gain per decision ({report.currency} minor units)",
+        ylabel=f"net gain per decision ({_unit(report)})",
     )
     axes.legend(fontsize="small")

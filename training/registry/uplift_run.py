@@ -14,7 +14,7 @@ from features.settings import Settings
 from training.data.datasets import Dataset, learning_of
 from training.judgement.from_log import TWIN, Trial, constant_of
 from training.judgement.held_back import held_back
-from training.judgement.uplift import Rivals, UpliftReport, report_choices, report_kept
+from training.judgement.uplift import UpliftReport, UpliftRivals, report_choices, report_kept
 from training.registry.tracking import tracking, twin_of
 
 
@@ -77,11 +77,11 @@ def report_of_trial(dataset: Dataset, trial: Trial, catalogue: Catalogue, incumb
     """
     _, measure = learning_of(catalogue)
     part = dataset.take(held_back(dataset.decisions["customer_id"]))
-    rivals = Rivals(
+    rivals = UpliftRivals(
         model=value_model(trial.twin, version=TWIN),
         incumbent=incumbent.twin,
         incumbent_version=incumbent.version,
-        constant=constant_of(trial.twin),
+        constant=constant_of(trial.twin, catalogue),
     )
     if trial.judgement.tries is None:
         return report_kept(part, trial.judgement.order, rivals, measure.unit, catalogue.currency)

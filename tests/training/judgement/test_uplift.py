@@ -10,10 +10,11 @@ import pytest
 from decisioning.catalogue.measure import Unit
 from decisioning.value_model import Calibrator, DesignLayout, MessageCoding, ValueModel
 from training.data.datasets import Dataset, messages_of
+from training.data.net_worth import NetWorth
 from training.judgement.comparison import judge_kept
 from training.judgement.gain_curve import POINTS
-from training.judgement.uplift import UPLIFT_REPORTS, Rivals, UpliftReport, report_choices, report_kept
-from training.judgement.uplift_curves import Plan, Tried, figures_of
+from training.judgement.uplift import UPLIFT_REPORTS, UpliftReport, UpliftRivals, report_choices, report_kept
+from training.judgement.uplift_curves import ContactPlan, TriedPlan, figures_of
 from training.judgement.uplift_pictures import write_pictures, write_tables
 
 SENT = ("double-stamps/email/plain", "ten-percent/email/plain")
@@ -21,13 +22,13 @@ SPREAD = 100.0
 """Standard deviation of true effects."""
 
 
-def make_plan(*, seed: int, n: int = 1000, skill: float = 1.0, noise: float = 200.0) -> Plan:
+def make_plan(*, seed: int, n: int = 1000, skill: float = 1.0, noise: float = 200.0) -> ContactPlan:
     """Effects are normal with mean 20; predictions have correlation `skill` with them."""
     rng = np.random.default_rng(seed)
     effects = 20.0 + SPREAD * rng.normal(size=n)
     predicted = 20.0 + skill * (effects - 20.0) + sqrt(1 - skill**2) * SPREAD * rng.normal(size=n)
     gains = effects + noise * rng.normal(size=n)
-    return Plan(uplifts=predicted, gains=gains, net_uplifts=predicted - 30.0, net_gains=gains - 30.0)
+    return ContactPlan(uplifts=predicted, gains=gains, net_uplifts=predicted - 30.0, net_gains=gains - 30.0)
 
 
 def qini_of_normal(skill: float) -> float:
@@ -52,7 +53,7 @@ def test_bands_of_the_qini_hold_the_truth_in_95_of_100_logs():
         rng, plan = np.random.default_rng(seed), make_plan(seed=1000 + seed, n=150, skill=0.5, noise=100.0)
         repeated = {name: np.repeat(getattr(plan, name), 4) for name in ("uplifts", "net_uplifts")}
         gains = np.repeat(plan.gains, 4) + rng.normal(0, 20, 600)
-        clustered = Plan(**repeated, gains=gains, net_gains=gains - 30.0)
+        clustered = ContactPlan(**repeated, gains=gains, net_gains=gains - 30.0)
         qini = figures_of({"model": clustered}, np.repeat(np.arange(150), 4))["model"].interval("qini")
         covered += qini.lower <= qini_of_normal(0.5) <= qini.upper
     assert 88 <= covered <= 99
@@ -73,8 +74,8 @@ def test_the_self_normalised_curve_is_that_of_scikit_uplift():
     scores = np.round(rng.normal(size=n), 1)
     sent = (rng.random(n) < 0.5).astype(int)
     outcomes = (rng.random(n) < np.clip(0.3 + sent * (0.1 + 0.15 * scores), 0, 1)).astype(float)
-    tried = Tried(outcomes=outcomes, sent=sent / 0.5, silent=(1 - sent) / 0.5)
-    plan = Plan(uplifts=scores, gains=scores, net_uplifts=scores, net_gains=scores, tried=tried)
+    tried = TriedPlan(outcomes=outcomes, sent=sent / 0.5, silent=(1 - sent) / 0.5)
+    plan = ContactPlan(uplifts=scores, gains=scores, net_uplifts=scores, net_gains=scores, tried=tried)
     figures = figures_of({"model": plan}, np.arange(n))["model"].point
     assert figures["self_normalised_auuc"] == pytest.approx(0.05562523536577495, rel=1e-12)
     assert figures["self_normalised_qini"] == pytest.approx(0.05562523536577495 - 0.014212791512361128, rel=1e-12)
@@ -156,7 +157,7 @@ def made_model(catalogue, *, right: float = 1.0, scale: float = 1.0) -> ValueMod
 def report_of(catalogue, *, seed: int = 1, right: float = 1.0, scale: float = 1.0, **rivals: object) -> UpliftReport:
     model = made_model(catalogue, right=right, scale=scale)
     return report_choices(
-        make_log(catalogue, seed=seed), Rivals(model=model, constant=SENT[0], **rivals), Unit.MONEY, "EUR"
+        make_log(catalogue, seed=seed), UpliftRivals(model=model, constant=SENT[0], **rivals), Unit.MONEY, "EUR"
     )
 
 
@@ -232,11 +233,14 @@ def test_a_log_that_rules_have_shaped_is_reported_by_what_was_sent(shop_catalogu
     dataset = make_log(shop_catalogue, seed=4)
     truth = dataset.values - np.where(dataset.actions == 1, 1, -1) * dataset.features[:, 0] * (dataset.actions > 0)
     model = made_model(shop_catalogue)
-    order = judge_kept(dataset, {"the model": model}, dataset.values, truth).order
-    report = report_kept(dataset, order, Rivals(model=model, constant=SENT[0]), Unit.MONEY, "EUR")
+    worth = NetWorth.of(dataset.messages, Unit.MONEY)
+    order = judge_kept(dataset, {"the model": model}, dataset.values, truth, worth).order
+    report = report_kept(dataset, order, UpliftRivals(model=model, constant=SENT[0]), Unit.MONEY, "EUR")
     assert report.decisions == (dataset.actions > 0).sum()
     assert report.constant is None
     assert not report.model.checks
+    cost = dataset.messages[0].channel.cost_minor
+    assert report.model.net_all.value == pytest.approx(report.model.contact_all.value - cost)
 
 
 def test_a_report_is_read_back_as_it_was_stored(shop_catalogue):
