@@ -2,7 +2,8 @@
 
 Every policy gets one term per decision whose mean is its value, so the difference of two policies is the mean of the
 differences, and what both share cancels out of its error. Limits and gates are left out: this judges models, not the
-policy around them. What contacts cost counts, as it does in arbitration: in what models choose and in what it is worth.
+policy around them. Models choose over the window they serve with; outcomes are those of each decision's own window.
+What contacts cost counts, as it does in arbitration: in what models choose and in what it is worth.
 
 `windows` asks a log with action probabilities what any choice is worth, by doubly robust estimation with one outcome
 model for all policies (the mean of the models that are compared), so that none is favoured by its own predictions. A
@@ -14,12 +15,12 @@ messages that were sent it would keep, and the rules it is compared with are sil
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from decisioning.arrays import FloatArray, IntArray
-from decisioning.value_model import ValueModel
+from decisioning.value_model import CONTEXT_COLUMNS, ValueModel
 from training.data.datasets import Dataset
 from training.data.net_worth import NetWorth
 from training.judgement.gain_curve import Order
@@ -31,6 +32,8 @@ SINGLE_RULE = "the best single message"
 SENT_RULE = "everything that was sent"
 LOGGED_RULE = "the log as it was drawn"
 """What was done before there was this model: what a first champion follows."""
+
+_WINDOW = CONTEXT_COLUMNS.index("window_days")
 
 _MOST_CELLS = 20_000_000
 """Cells of design matrices that are scored at once."""
@@ -96,7 +99,11 @@ def judge_choices(
     scores = expected
     scores[rows, dataset.actions] += residuals / dataset.probabilities
     scores = worth.of_values(scores)
-    values = {name: worth.of_values(one) for name, one in predicted.items()}
+    served = {name: as_served(model, dataset) for name, model in models.items()}
+    values = {  # what is served is what is predicted, unless the window is another
+        name: worth.of_values(predicted[name] if served[name] is dataset else values_of(model, served[name]))
+        for name, model in models.items()
+    }
 
     def terms(choices: IntArray) -> FloatArray:
         return scores[rows, choices]
@@ -146,7 +153,8 @@ def judge_kept(
     sent, nothing = dataset.actions > 0, np.zeros(dataset.size)
     left = np.where(sent, worth.of_logged(target - silence, dataset.actions, nothing), 0.0)
     uplifts = {
-        name: worth.of_logged(own_uplifts(model, dataset), dataset.actions, nothing) for name, model in models.items()
+        name: worth.of_logged(own_uplifts(model, as_served(model, dataset)), dataset.actions, nothing)
+        for name, model in models.items()
     }
     kept = {name: silence + np.where(one > 0, left, 0.0) for name, one in uplifts.items()}
     return Judgement(
@@ -156,6 +164,16 @@ def judge_kept(
         order=Order(uplifts=next(iter(uplifts.values()))[sent], gains=left[sent], customers=dataset.customers[sent]),
         support=1.0,
     )
+
+
+def as_served(model: ValueModel, dataset: Dataset) -> Dataset:
+    """The decisions with the window that a server would ask the model for, whatever window each is evaluated in."""
+    own = dataset.contexts[:, _WINDOW]
+    if (own == model.window_days).all():
+        return dataset
+    contexts = dataset.contexts.copy()
+    contexts[:, _WINDOW] = model.window_days
+    return replace(dataset, contexts=contexts)
 
 
 def values_of(model: ValueModel, dataset: Dataset) -> FloatArray:

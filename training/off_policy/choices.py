@@ -1,7 +1,7 @@
 """What a policy would have done at every logged decision: decided as in production, with what was known then."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +12,7 @@ import polars as pl
 from decisioning.arrays import FloatArray, IndexArray
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.message import SILENCE
-from decisioning.decision import Decision, Inputs, Request, request_uniform
+from decisioning.decision import Decision, Inputs, Reason, Request, request_uniform
 from decisioning.errors import InvalidInputError, UnknownNameError
 from decisioning.policy import Policy, decide
 from decisioning.scoring import FeatureVector
@@ -23,6 +23,9 @@ from features.computing.feature_set import feature_schema
 from features.history import History
 from features.progress import OnStageProgress
 from training.off_policy.profiles import channels_left, profiles_at
+
+SETTLED = frozenset({Reason.PRECEDENCE, Reason.EXPERIMENT})
+"""Reasons of decisions that values do not make."""
 
 _SLICE = 1_000
 """Decisions scored together: bounds memory, and every cache still holds it."""
@@ -37,7 +40,11 @@ class PolicyChoices:
         greedy: shape (n,), column of what arbitration puts first, before any chance.
         probabilities: shape (n, k + 1), chances with exploration; 0 for what no gate let pass.
         permitted: shape (n, k + 1), what passed every gate; silence always does.
-        predicted: shape (n, k + 1), the model's expected value of every candidate of the touchpoint; NaN elsewhere.
+        predicted: shape (n, k + 1), the model's expected value of every candidate of the touchpoint over the window in
+            which the decision is evaluated; NaN elsewhere.
+        expected: shape (n,), its expected value of the greedy choice over the window that it serves with.
+        priorities: shape (n, k + 1), what arbitration compared, in minor units; NaN for what no gate let pass.
+        settled: shape (n,), whether something else than values decided, such as precedence.
         is_known: shape (n,), whether anything was known of the customer.
     """
 
@@ -46,6 +53,9 @@ class PolicyChoices:
     probabilities: FloatArray
     permitted: npt.NDArray[np.bool_]
     predicted: FloatArray
+    expected: FloatArray
+    priorities: FloatArray
+    settled: npt.NDArray[np.bool_]
     is_known: npt.NDArray[np.bool_]
 
     def columns(self, keys: Sequence[str | None]) -> IndexArray:
@@ -55,8 +65,8 @@ class PolicyChoices:
 
     def take(self, rows: IndexArray) -> "PolicyChoices":
         """The policy at some of the decisions, by their places."""
-        names = ("greedy", "probabilities", "permitted", "predicted", "is_known")
-        return replace(self, **{name: getattr(self, name)[rows] for name in names})
+        arrays = (one.name for one in fields(self) if one.name != "keys")
+        return replace(self, **{name: getattr(self, name)[rows] for name in arrays})
 
 
 def policy_to_judge(catalogue: Catalogue, seed: str) -> Policy:
@@ -80,8 +90,8 @@ def choose(
 
     Args:
         history: What was known, and when.
-        decisions: n rows with `decision_id`, `customer_id`, `decided_at`, `starts_at`, `ends_at`, `touchpoint`. A
-            model is asked for the decision's own window.
+        decisions: n rows with `decision_id`, `customer_id`, `decided_at`, `starts_at`, `ends_at`, `touchpoint`. The
+            model chooses over its own window, as when it serves; what it predicts of outcomes is over the decision's.
         policy: From `policy_to_judge`.
         model: What gives values.
         on_progress: Told how far it is.
@@ -180,46 +190,65 @@ class _Columns:
 
 def _fill(situations: _Situations, columns: _Columns, tell: OnStageProgress) -> PolicyChoices:
     n, width = len(situations.ids), len(columns.places)
-    greedy = np.zeros(n, dtype=np.intp)
-    probabilities, predicted = np.zeros((n, width)), np.full((n, width), np.nan)
-    permitted = np.zeros((n, width), dtype=np.bool_)
+    found = PolicyChoices(
+        keys=tuple(columns.places),
+        greedy=np.zeros(n, dtype=np.intp),
+        probabilities=np.zeros((n, width)),
+        permitted=np.zeros((n, width), dtype=np.bool_),
+        predicted=np.full((n, width), np.nan),
+        expected=np.full(n, np.nan),
+        priorities=np.full((n, width), np.nan),
+        settled=np.zeros(n, dtype=np.bool_),
+        is_known=np.array([profile is not None for profile in situations.profiles]),
+    )
     done = 0
     for touchpoint_id, place in columns.by_touchpoint.items():
         members = [row for row, name in enumerate(situations.touchpoints) if name == touchpoint_id]
         scorer = situations.model.on(situations.policy.candidates(touchpoint_id))
         for start in range(0, len(members), _SLICE):
             rows = members[start : start + _SLICE]
-            values = _values(situations, scorer, rows)
-            predicted[np.ix_(rows, place)] = values
-            for row, scores in zip(rows, values, strict=True):
-                decision = situations.decision(row, scores)
-                greedy[row] = columns.places[decision.best.message_key]
-                for one in decision.evaluated:
-                    column = columns.places[one.message_key]
-                    probabilities[row, column], permitted[row, column] = one.probability, True
+            served, judged = _values(situations, scorer, rows)
+            found.predicted[np.ix_(rows, place)] = judged
+            found.expected[rows] = _decide(situations, columns, found, rows, served, place)
             done += len(rows)
             tell("deciding", done, n)
-    return PolicyChoices(
-        keys=tuple(columns.places),
-        greedy=greedy,
-        probabilities=probabilities,
-        permitted=permitted,
-        predicted=predicted,
-        is_known=np.array([profile is not None for profile in situations.profiles]),
-    )
+    return found
 
 
-def _values(situations: _Situations, scorer: MessageValues, rows: Sequence[int]) -> FloatArray:
-    """Expected values of silence and the touchpoint's candidates: shape (len(rows), k + 1).
+def _decide(
+    situations: _Situations,
+    columns: _Columns,
+    found: PolicyChoices,
+    rows: Sequence[int],
+    values: FloatArray,
+    place: IndexArray,
+) -> FloatArray:
+    """Decide some decisions of a touchpoint by their values and note it; gives the values of what was best."""
+    for row, scores in zip(rows, values, strict=True):
+        decision = situations.decision(row, scores)
+        found.greedy[row] = columns.places[decision.best.message_key]
+        found.settled[row] = decision.reason in SETTLED
+        for one in decision.evaluated:
+            column = columns.places[one.message_key]
+            found.probabilities[row, column], found.permitted[row, column] = one.probability, True
+            found.priorities[row, column] = one.priority_minor
+    wide = np.full((len(rows), len(columns.places)), np.nan)
+    wide[:, place] = values
+    return wide[np.arange(len(rows)), found.greedy[rows]]
 
-    Serving scores the same matrices; only the window differs, since a log says how long each decision was counted.
+
+def _values(situations: _Situations, scorer: MessageValues, rows: Sequence[int]) -> tuple[FloatArray, FloatArray]:
+    """Values of silence and the touchpoint's candidates as served, and over each decision's own window: (rows, k + 1).
+
+    Serving asks for the window the model learned. What came of a logged decision was counted for as long as the log
+    says, which is what outcomes are compared with.
     """
     nothing = _nothing_known(situations.policy.catalogue)
-    return scorer.of(
-        [situations.features[row] or nothing for row in rows],
-        [situations.moments[row] for row in rows],
-        [situations.days[row] for row in rows],
-    )
+    features = [situations.features[row] or nothing for row in rows]
+    moments, days = [situations.moments[row] for row in rows], [situations.days[row] for row in rows]
+    served = scorer.of(features, moments)
+    is_own = all(one == situations.model.window_days for one in days)
+    return served, served if is_own else scorer.of(features, moments, days)
 
 
 def _nothing_known(catalogue: Catalogue) -> FeatureVector:

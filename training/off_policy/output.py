@@ -35,9 +35,9 @@ def chosen_frame(judged: Judged, *, per_unit: float) -> pl.DataFrame:
 
     Returns:
         `decision_id`, `customer_id`, `decided_at`; the choice before any chance as `message`, `offer_id`,
-        `channel_id`, `creative_id`, its `probability` with exploration and its `expected_value`; `logged_message`
-        (null where the catalogue has none like it); `probabilities`, a list of `message`, `offer_id` and
-        `probability` of everything that was permitted.
+        `channel_id`, `creative_id`, its `probability` with exploration and its `expected_value` over the window it is
+        served with; `logged_message` (null where the catalogue has none like it); `probabilities`, a list of
+        `message`, `offer_id` and `probability` of everything that was permitted.
     """
     choices, decisions = judged.choices, judged.decisions
     rows = np.arange(decisions.height)
@@ -52,7 +52,7 @@ def chosen_frame(judged: Judged, *, per_unit: float) -> pl.DataFrame:
         channel_id=pl.Series([one and one.channel_id for one in parts], dtype=pl.String),
         creative_id=pl.Series([one and one.creative_id for one in parts], dtype=pl.String),
         probability=pl.Series(choices.probabilities[rows, choices.greedy]),
-        expected_value=pl.Series(choices.predicted[rows, choices.greedy] / per_unit),
+        expected_value=pl.Series(choices.expected / per_unit),
         logged_message="message_key",
         probabilities=_distributions(judged),
     )

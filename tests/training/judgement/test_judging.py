@@ -142,6 +142,25 @@ def test_a_model_that_hardly_any_log_tried_is_not_surely_better_than_the_log(sho
     assert gain.lower < 0 < gain.upper
 
 
+def test_models_choose_over_the_window_they_serve_with(shop_catalogue):
+    """Half of the decisions were counted for three days; asked about three days, the model would turn round."""
+    dataset = make_decisions(shop_catalogue, seed=26)
+    short = dataset.contexts.copy()
+    short[::2, 0] = 3.0
+    model = made_model(shop_catalogue)
+    window = model.layout.columns.index("window_days")
+
+    def turned(matrix: FloatArray) -> FloatArray:
+        return 600.0 + np.where(matrix[:, window] < 7, -1.0, 1.0) * (model.predict(matrix) - 600.0)
+
+    log, turning = replace(dataset, contexts=short), replace(model, predict=turned)
+    choices = judge_choices(log, {TWIN: turning}, SENT[0]).tries
+    plain = judge_choices(dataset, {TWIN: model}, SENT[0]).tries
+    assert choices is not None
+    assert plain is not None
+    np.testing.assert_array_equal(choices.choices[TWIN], plain.choices[TWIN])
+
+
 def dear(dataset: Dataset, cost: float) -> NetWorth:
     return replace(NetWorth.of(dataset.messages, Unit.MONEY), costs=np.array([0.0, cost, cost]))
 

@@ -188,6 +188,28 @@ def test_the_model_predicts_for_each_decisions_own_window(scene: Scene, judged, 
     np.testing.assert_allclose(found.choices.predicted[:, 0], 100.0 * days)
 
 
+def test_the_policy_chooses_over_the_window_that_it_serves_with(scene: Scene, value_bundle, tmp_path):
+    """In three days discounts do nothing to this model, in a week they are best; the log's windows are three days."""
+    bundle = value_bundle(scene.catalogue)
+    columns = bundle.layout.columns
+    window, kind = columns.index("window_days"), columns.index("offer_kind")
+    discount = float(scene.catalogue.offer_kinds.index("discount"))
+    believing = replace(bundle.calibrator, common_slope=1.0, specific_slope=1.0)
+    model = replace(
+        value_model(bundle, version="1"),
+        calibrator=believing,
+        predict=lambda matrix: -5_000.0 * ((matrix[:, kind] == discount) & (matrix[:, window] < 7)),
+    )
+    decisions = scene.history.decisions.with_columns(window_ends_at=pl.col("decided_at") + timedelta(days=3))
+    found = judge(replace(scene.history, decisions=decisions), scene.catalogue, model, Settings(home=tmp_path))
+    np.testing.assert_array_equal(found.choices.greedy, scene.judged.choices.greedy)
+    ten = found.choices.keys.index(TEN)
+    chosen = found.choices.greedy == ten
+    assert chosen.mean() > 0.6
+    assert (found.choices.predicted[chosen, ten] < found.choices.predicted[chosen, 0]).all()  # as outcomes are counted
+    assert chosen_frame(found, per_unit=1.0).filter(pl.col("message") == TEN)["expected_value"].min() == 600.0
+
+
 def test_a_customer_who_unsubscribed_gets_silence(scene: Scene, judged):
     first = scene.judged.decisions.filter(pl.col("offer_id").is_not_null()).row(0, named=True)
     left = {
