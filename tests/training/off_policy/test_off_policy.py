@@ -12,14 +12,17 @@ from decisioning.errors import InsufficientDataError, InvalidInputError
 from training.off_policy.estimators import (
     Estimate,
     check_support,
+    clipped_ips,
     clustered_error,
     difference,
+    direct_method,
     doubly_robust,
     importance_weights,
     ips,
     mean_estimate,
     snips,
     support_of,
+    switch_doubly_robust,
 )
 
 # Four decisions of three customers; the policy always takes action 1, which was logged with 0.5 or 0.25.
@@ -66,6 +69,33 @@ def test_the_effective_sample_size_is_kishs():
     support = support_of(importance_weights(TARGET, LOGGED), CUSTOMERS)
     assert support.effective_size == pytest.approx(36 / 20)
     assert (support.matched_customers, support.largest_weight, support.mean_weight) == (2, 4.0, 1.5)
+
+
+def test_overlap_says_how_much_of_a_log_speaks_and_how_unevenly():
+    support = support_of(importance_weights(TARGET, LOGGED), CUSTOMERS)
+    assert support.matched_share == 0.5
+    assert support.heaviest_share == pytest.approx(4 / 6)  # one decision of four
+    assert support_of(np.ones(1_000), np.arange(1_000)).heaviest_share == pytest.approx(0.01)
+
+
+def test_a_cap_cuts_weights_and_a_switch_asks_the_model_instead():
+    weights = importance_weights(TARGET, LOGGED)
+    assert clipped_ips(weights, REWARDS, CUSTOMERS, cap=3.0).value == pytest.approx((2 * 3 + 3 * 2) / 4)
+    model = (np.array([2.0, 1.0, 2.5, 3.0]), np.array([2.0, 2.0, 2.5, 3.5]))
+    switched = switch_doubly_robust(weights, REWARDS, *model, CUSTOMERS, cap=3.0)
+    assert switched.value == pytest.approx((4 + 2 + 2.5 + 3.5) / 4)
+    assert direct_method(model[1], CUSTOMERS).value == pytest.approx(2.5)
+
+
+def test_a_cap_that_is_above_all_weights_changes_nothing():
+    weights = importance_weights(TARGET, LOGGED)
+    assert clipped_ips(weights, REWARDS, CUSTOMERS, cap=4.0).value == ips(weights, REWARDS, CUSTOMERS).value
+
+
+@pytest.mark.parametrize("cap", [0.0, -1.0, float("nan")])
+def test_a_cap_that_is_not_positive_is_refused(cap: float):
+    with pytest.raises(InvalidInputError, match="cap of weights must be positive"):
+        clipped_ips(np.ones(4), REWARDS, CUSTOMERS, cap=cap)
 
 
 def test_one_decision_per_customer_gives_the_textbook_error():
