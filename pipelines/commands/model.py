@@ -1,4 +1,4 @@
-"""`nextbest model`: train, list, promote and roll back model versions."""
+"""`nextbest model`: train, list, show, compare, promote and roll back model versions."""
 
 import getpass
 from dataclasses import asdict
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from training.registry.promotion import ModelRow
 
-app = typer.Typer(name="model", help="Models: train, list, promote, roll back.", no_args_is_help=True)
+app = typer.Typer(name="model", help="Models: train, list, show, compare, promote, roll back.", no_args_is_help=True)
 
 ReasonOption = Annotated[str | None, typer.Option("--reason", help="Why; kept in the ledger.")]
 
@@ -73,6 +73,57 @@ def list_models(home: HomeOption = None, as_json: JsonOption = False) -> None:
         )
 
 
+@app.command("show")
+def show(
+    version: Annotated[str | None, typer.Argument(help="Which version; default the champion.")] = None,
+    *,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a version: data, features, settings, figures, effect by message, calibration and ordering of customers.
+
+    Uplift is that of held-back customers. Money is in minor units.
+
+    Example: `nextbest model show 1`
+    """
+    from training.registry.model_facts import show_model
+
+    facts = show_model(settings_for(home), version)
+    if as_json:
+        _print_plain(facts)
+        return
+    from pipelines.reports.model_report import print_model
+
+    print_model(facts)
+
+
+@app.command("compare")
+def compare(
+    one: Annotated[str, typer.Argument(help="A version.")],
+    other: Annotated[str, typer.Argument(help="Another version.")],
+    *,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare two versions: what changed from the first to the second, and which decisions differ, for whom.
+
+    Both choose for the same held-back customers, whom neither learned from: free choice, net of contact costs, without
+    gates. The gain is paired by customer. Money is in minor units.
+
+    Example: `nextbest model compare 1 2`
+    """
+    from training.registry.model_comparison import compare_models
+
+    settings = settings_for(home)
+    found = compare_models(settings, one, other, now=clock_of(settings)())
+    if as_json:
+        _print_plain(found)
+        return
+    from pipelines.reports.model_report import print_comparison
+
+    print_comparison(found)
+
+
 @app.command("promote")
 def promote(
     version: Annotated[str | None, typer.Argument(help="Which version; default the newest.")] = None,
@@ -110,6 +161,12 @@ def rollback(reason: ReasonOption = None, home: HomeOption = None, as_json: Json
     settings = settings_for(home)
     entry = roll_back(settings, now=clock_of(settings)(), reason=reason or "no reason given", by=_account())
     print_result(asdict(entry), as_json=as_json, title="champion")
+
+
+def _print_plain(found: object) -> None:
+    from pydantic_core import to_jsonable_python
+
+    print_json(to_jsonable_python(found))
 
 
 def _account() -> str:
