@@ -1,5 +1,6 @@
 """One evaluation run: a folder of canonical tables in, a file of choices and a document out."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from training.data.net_worth import net_effects
 from training.off_policy.evaluation import evaluate, judge
 from training.off_policy.output import check_out, chosen_frame, evaluation_document, write_chosen
 from training.off_policy.rewards import reward_of
+from training.off_policy.segments import check_grouping
 
 
 def evaluate_on_log(
@@ -31,6 +33,7 @@ def evaluate_on_log(
     reward: str | None = None,
     cap: float | None = None,
     version: str | None = None,
+    by: Sequence[str] = (),
     on_progress: OnStageProgress | None = None,
 ) -> dict[str, Any]:
     """Evaluate the policy in force, or another model version under it; gives `evaluation_document` and more.
@@ -45,15 +48,18 @@ def evaluate_on_log(
         reward: Its name; None for what models learn.
         cap: Largest amount that one transaction counts for, in major units.
         version: Registered model version; None for the champion.
+        by: What decisions are grouped by, too: see `segments.groups_of`.
         on_progress: Told how far it is.
 
     Raises:
+        UnknownNameError: No such reward, or nothing of that name to group by.
         InvalidInputError: Folder, file, reward, catalogue or model do not fit.
         InsufficientDataError: The log cannot say what the policy is worth.
         ModelUnavailableError: There is no usable model.
     """
     catalogue = load_catalogue(settings.catalogue_path)
     reward_of(catalogue, reward, cap=cap)
+    check_grouping(by, catalogue)
     if not log.is_dir():
         raise InvalidInputError(f"--log must be a folder of canonical tables, got {log}, which is none")
     if out is not None:
@@ -69,7 +75,7 @@ def evaluate_on_log(
         learns_money = catalogue.measures[model.measure_id].unit is Unit.MONEY
         write_chosen(chosen_frame(judged, per_unit=to_minor(1.0, catalogue.currency) if learns_money else 1.0), out)
     constant = best_single_message(bundle, catalogue)
-    evaluation = evaluate(judged, history, catalogue, reward=reward, cap=cap, constant=constant)
+    evaluation = evaluate(judged, history, catalogue, reward=reward, cap=cap, constant=constant, by=by)
     about = {"model_version": copy.version, "catalogue_version": catalogue.version, "log": str(log)}
     return {**about, "out": str(out) if out else None, **evaluation_document(evaluation)}
 

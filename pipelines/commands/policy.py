@@ -29,23 +29,29 @@ def evaluate(
     ] = None,
     cap: Annotated[float | None, typer.Option(help="Count at most this much of one transaction.")] = None,
     version: Annotated[str | None, typer.Option("--model", help="Model version; default the champion.")] = None,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(help="Within groups, too: stage, channel, offer, touchpoint, country or a customer attribute."),
+    ] = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Off-policy evaluation: replay a log with the policy in force and estimate what its choices would be worth.
 
-    Inverse probability weighting, its self-normalised form and doubly robust estimation use the log's action
-    probabilities; 95 % intervals are clustered by customer. If probabilities or support are missing, a reason is given
+    Values in money are net of what contacts cost. Inverse probability weighting, its self-normalised form and doubly
+    robust estimation use the log's action probabilities; 95 % intervals are clustered by customer. `--json` also has
+    clipped weighting, SWITCH-DR and the direct method. If probabilities or support are missing, a reason is given
     instead of a number, and the exit code is 3.
 
     Examples:
     `nextbest policy evaluate --log held-back --out chosen.parquet`;
+    `nextbest policy evaluate --log held-back --by stage --by channel`;
     `nextbest policy evaluate --log held-back --reward net_revenue --cap 50 --json`
     """
     from pipelines.audit.policy_evaluation import evaluate_on_log
     from pipelines.reports.evaluation_report import print_evaluation
 
-    asked = {"reward": reward, "cap": cap, "version": version}
+    asked = {"reward": reward, "cap": cap, "version": version, "by": by or ()}
     with progress_bar() as bar:
         found = evaluate_on_log(settings_for(home), log, out=out, **asked, on_progress=_progress(bar))
     if as_json:

@@ -1,6 +1,6 @@
 """An evaluation as tables for people."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -22,6 +22,8 @@ def print_evaluation(found: Mapping[str, Any]) -> None:
     console.print(_values(found))
     console.print(_differences(found))
     console.print(_messages(found))
+    for name, segments in found["by"].items():
+        console.print(_segments(name, segments))
     for line in _remarks(found):
         console.print(line, highlight=False, markup=False)
 
@@ -53,6 +55,17 @@ def _messages(found: Mapping[str, Any]) -> Table:
     for one in sorted(found["messages"], key=lambda one: -one["chosen"]):
         counts = [f"{one[name]:,}" for name in ("logged", "chosen", "matched")]
         table.add_row(one["message"], *counts, f"{one['probability']:.3f}")
+    return table
+
+
+def _segments(name: str, segments: Sequence[Mapping[str, Any]]) -> Table:
+    """What the policy is worth within groups, doubly robust."""
+    against = ("silence", "best_single_message", "logging_policy")
+    table = Table(name, "decisions", "greedy", *(f"less {_words(one)}" for one in against), show_lines=True)
+    for one in segments:
+        gaps = {pair["against"]: pair["dr"] for pair in one["differences"] if pair["policy"] == "greedy"}
+        cells = [_interval(gaps.get(other), signed=True) for other in against]
+        table.add_row(one["group"], f"{one['decisions']:,}", _interval(one["policies"]["greedy"]["dr"]), *cells)
     return table
 
 

@@ -103,6 +103,17 @@ def test_the_text_output_has_tables(run, folder: Path):
 
 
 @pytest.mark.usefixtures("champion")
+def test_groups_are_reported_beside_the_whole(run, folder: Path):
+    found = orjson.loads(run("--log", folder, "--by", "region", "--by", "channel", "--json"))
+    assert {one["group"] for one in found["by"]["region"]} == {"north", "south"}
+    assert sum(one["decisions"] for one in found["by"]["channel"]) == found["decisions"]
+    said = run("--log", folder, "--by", "region")
+    assert "north" in said
+    with pytest.raises(UnknownNameError, match="did you mean 'region'"):
+        run("--log", folder, "--by", "regio")
+
+
+@pytest.mark.usefixtures("champion")
 def test_a_named_version_is_evaluated_instead_of_the_champion(run, folder: Path, mail_home: Settings, value_bundle):
     offers = (
         mail_home.catalogue_path / "offers.yaml"

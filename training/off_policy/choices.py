@@ -45,6 +45,7 @@ class PolicyChoices:
         expected: shape (n,), its expected value of the greedy choice over the window that it serves with.
         priorities: shape (n, k + 1), what arbitration compared, in minor units; NaN for what no gate let pass.
         settled: shape (n,), whether something else than values decided, such as precedence.
+        stages: Stage of each customer as the decision saw it; None outside all.
         is_known: shape (n,), whether anything was known of the customer.
     """
 
@@ -56,6 +57,7 @@ class PolicyChoices:
     expected: FloatArray
     priorities: FloatArray
     settled: npt.NDArray[np.bool_]
+    stages: npt.NDArray[np.object_]
     is_known: npt.NDArray[np.bool_]
 
     def columns(self, keys: Sequence[str | None]) -> IndexArray:
@@ -199,6 +201,7 @@ def _fill(situations: _Situations, columns: _Columns, tell: OnStageProgress) -> 
         expected=np.full(n, np.nan),
         priorities=np.full((n, width), np.nan),
         settled=np.zeros(n, dtype=np.bool_),
+        stages=np.full(n, None, dtype=np.object_),
         is_known=np.array([profile is not None for profile in situations.profiles]),
     )
     done = 0
@@ -227,6 +230,7 @@ def _decide(
     for row, scores in zip(rows, values, strict=True):
         decision = situations.decision(row, scores)
         found.greedy[row] = columns.places[decision.best.message_key]
+        found.stages[row] = decision.stage_id
         found.settled[row] = decision.reason in SETTLED
         for one in decision.evaluated:
             column = columns.places[one.message_key]

@@ -10,7 +10,10 @@ import polars as pl
 
 from decisioning.catalogue.message import message_parts
 from decisioning.errors import InvalidInputError
-from training.off_policy.evaluation import ESTIMATORS, Evaluation, Judged, PairedDifference, PolicyValue
+from training.off_policy.estimators import Estimate
+from training.off_policy.evaluation import Evaluation, Judged
+from training.off_policy.policy_values import ESTIMATORS, PairedDifference, PolicyValue
+from training.off_policy.segments import Segment
 
 
 def check_out(path: Path) -> None:
@@ -89,6 +92,7 @@ def evaluation_document(evaluation: Evaluation) -> dict[str, Any]:
         "policies": {one.name: _policy(one) for one in evaluation.values},
         "differences": [_pair(one) for one in evaluation.differences],
         "best_single_message": evaluation.constant,
+        "by": {name: [_segment(one) for one in found] for name, found in evaluation.segments.items()},
         "messages": [asdict(one) for one in evaluation.messages],
         "outcome_model": evaluation.outcome_model,
         "left_out": dict(evaluation.left_out),
@@ -103,9 +107,21 @@ def _policy(value: PolicyValue) -> dict[str, Any]:
         "contact_cost": value.contact_cost,
         "effective_sample_size": support.effective_size if support else None,
         "matched_customers": support.matched_customers if support else None,
+        "matched_share": support.matched_share if support else None,
+        "heaviest_share": support.heaviest_share if support else None,
         "largest_weight": support.largest_weight if support else None,
         "mean_weight": support.mean_weight if support else None,
         "problem": value.problem,
+    }
+
+
+def _segment(one: Segment) -> dict[str, Any]:
+    return {
+        "group": one.group,
+        "decisions": one.decisions,
+        "customers": one.customers,
+        "policies": {value.name: _policy(value) for value in one.values},
+        "differences": [_pair(pair) for pair in one.differences],
     }
 
 
@@ -115,9 +131,15 @@ def _pair(one: PairedDifference) -> dict[str, Any]:
 
 def _intervals(found: PolicyValue | PairedDifference) -> dict[str, dict[str, float] | None]:
     """By estimator; None where the log cannot say."""
+    return {name: _interval(found.estimates.get(name)) for name in ESTIMATORS}
+
+
+def _interval(estimate: Estimate | None) -> dict[str, float] | None:
+    if estimate is None:
+        return None
     numbers = ("value", "lower", "upper", "standard_error")
-    known = {name: {one: getattr(estimate, one) for one in numbers} for name, estimate in found.estimates.items()}
-    return {name: known.get(name) for name in ESTIMATORS}
+    cap = {} if estimate.cap is None else {"cap": estimate.cap}
+    return {name: getattr(estimate, name) for name in numbers} | cap
 
 
 def _distributions(judged: Judged) -> pl.Series:
