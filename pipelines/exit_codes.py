@@ -12,6 +12,12 @@ EXIT_INSUFFICIENT = 3
 EXIT_ALARM = 4
 """A guardrail is broken, or a case is overdue."""
 
+EXIT_REFUSED = 5
+"""A new model did not pass the gate; the champion goes on deciding."""
+
+EXIT_NOTHING_NEW = 10
+"""There was nothing new to do; only where it was asked for by `--exit-code`."""
+
 EXIT_REJECTED = 65
 """Good rows of a file were accepted, and others were rejected."""
 
@@ -20,5 +26,5 @@ EXIT_UNAVAILABLE = 75
 
 IN_WORDS = (
     "Exit codes: 0 done; 1 failed, or the check did not pass; 2 wrong input, nothing done; 3 too little data; 4 alarm; "
-    "65 rows of a file were refused, the good ones accepted; 75 try again later."
+    "5 a new model was refused; 65 rows of a file were refused, the good ones accepted; 75 try again later."
 )

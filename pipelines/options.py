@@ -1,5 +1,6 @@
 """Options that commands share, and how a result is printed."""
 
+import getpass
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -125,6 +126,14 @@ def warn_of_old_zone_rules(now: datetime) -> None:
     """Say on stderr where the time zone rules that quiet hours follow are old at a moment (aware)."""
     if (problem := rules_in_force().problem(now)) is not None:
         say(f"warning: {problem}")
+
+
+def account() -> str:
+    """The account that runs this command; empty where it has no name, as in many a container."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return ""
 
 
 @contextmanager

@@ -146,6 +146,12 @@ class EventLog:
             stored.create_checkpoint()
             return Compacted(files_before=before, files_after=len(stored.file_uris()), files_deleted=len(deleted))
 
+    def version_of(self, table: Table) -> str:
+        """Which table it is, and which version of it is the newest; empty where nobody wrote it yet."""
+        with _available(table, "opened"):
+            stored = self._open(table)
+            return "" if stored is None else f"{stored.metadata().id}@{stored.version()}"
+
     def file_count(self, table: Table) -> int:
         """Number of data files of the newest version; many small ones make reading slow."""
         with _available(table, "opened"):

@@ -34,6 +34,9 @@ DIGEST_TAG = "bundle_digest"
 PROMOTIONS = "promotions.jsonl"
 """Beside the local copies: every change of champion; see `training.registry.promotion_ledger`."""
 
+PROMOTED = "promote"
+"""What the ledger calls a promotion; only after one has a champion been in force."""
+
 BUNDLE_FOLDER = "extra_files"
 """Where a registered version keeps the bundle: the folder MLflow gives to files beside a model."""
 
@@ -96,7 +99,7 @@ def fetch_champion(settings: Settings, alias: str = CHAMPION_ALIAS) -> Champion:
         NoChampionYetError: No champion was ever in force here, and the registry, where it was made, names none.
         ModelUnavailableError: There is no champion, or its files are damaged or cannot be reached.
     """
-    has_had_one = _pointer(settings, CHAMPION_ALIAS).exists() or (settings.models_path / PROMOTIONS).exists()
+    has_had_one = _pointer(settings, CHAMPION_ALIAS).exists() or _was_promoted(settings)
     is_new = alias == CHAMPION_ALIAS and not has_had_one
     if is_new and not registry_is_made(settings):
         raise NoChampionYetError(f"model registry must have a champion, got none yet; {_HOW}")
@@ -120,6 +123,12 @@ def is_cold_start(settings: Settings) -> bool:
     except ModelUnavailableError as error:
         return isinstance(error, NoChampionYetError)
     return False
+
+
+def _was_promoted(settings: Settings) -> bool:
+    """Whether the ledger tells of a promotion; it may tell of refusals only."""
+    ledger = settings.models_path / PROMOTIONS
+    return ledger.exists() and f'"action":"{PROMOTED}"'.encode() in ledger.read_bytes()
 
 
 def fetch_version(settings: Settings, version: str) -> Champion:

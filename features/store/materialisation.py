@@ -113,6 +113,19 @@ def materialise(
     )
 
 
+def is_materialised(settings: Settings, catalogue: Catalogue, redis_url: str) -> bool:
+    """Whether Redis holds the features in force; profiles it may hold as they were.
+
+    Raises:
+        FeatureUnavailableError: Nothing was built yet, or Redis is away.
+    """
+    schema = feature_schema(catalogue)
+    generation = built_history(settings, schema)
+    with connect(redis_url) as redis:
+        mark = _read_mark(redis)
+    return mark == _Mark(schema=schema.fingerprint, generation=generation.number, as_of=generation.as_of)
+
+
 def _write_features(
     settings: Settings,
     catalogue: Catalogue,

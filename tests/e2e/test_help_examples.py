@@ -48,6 +48,8 @@ WORK_ORDER = (
     "model promote 3",
     "model compare",
     "model rollback",
+    "pipeline run",
+    "pipeline",
     "policy evaluate",
     "decide-batch",
     "handoff write",

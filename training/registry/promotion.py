@@ -1,4 +1,4 @@
-"""Promotion and rollback of models, with a record of every change.
+"""Promotion and rollback of models, with a record of every change and of every refusal.
 
 A promotion moves the alias `champion`. Before that the candidate is fetched, checked and made to score every touchpoint
 of the catalogue in force, and it must predict what the catalogue learns; nothing overrules this. A rollback asks for
@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from decisioning.catalogue.catalogue import Catalogue
-from decisioning.errors import InvalidInputError, ModelUnavailableError, UnknownNameError
+from decisioning.errors import InsufficientDataError, InvalidInputError, ModelUnavailableError, UnknownNameError
 from decisioning.policy import Policy
 from features.catalogue import load_catalogue
 from features.models.bundle import load_value_model
@@ -32,7 +32,16 @@ from features.models.schema_archive import known_schemas
 from features.settings import Settings
 from training.fairness.gate import check_guardrails
 from training.registry.promotion_gate import compare, metrics_of
-from training.registry.promotion_ledger import Promotion, append, champion_before
+from training.registry.promotion_ledger import (
+    PROMOTED,
+    REFUSED,
+    ROLLED_BACK,
+    Promotion,
+    append,
+    champion_before,
+    read_ledger,
+)
+from training.registry.run_metrics import HELD_BACK
 from training.registry.tracking import tracking
 
 if TYPE_CHECKING:
@@ -98,6 +107,28 @@ def promote(
         InsufficientDataError: It cannot be compared with the champion, or nobody can tell whether a guardrail is kept.
         UnavailableError: The registry is away.
     """
+    entry = weigh(settings, version, now=now, force_reason=force_reason, by=by)
+    if entry.has_changed:
+        enact(settings, entry)
+    else:
+        fetch_champion(settings)
+    return entry
+
+
+def weigh(
+    settings: Settings,
+    version: str | None = None,
+    *,
+    now: datetime,
+    force_reason: str | None = None,
+    by: str = "",
+    as_of: datetime | None = None,
+) -> Promotion:
+    """What `promote` would do, without doing it; a refusal is written to the ledger all the same.
+
+    Arguments and errors are those of `promote`; beside them, `as_of` is the moment whose log the comparison looks at,
+    in place of `now`.
+    """
     if force_reason is not None and not force_reason.strip():
         raise InvalidInputError("a reason must be given to overrule the comparison, got none; pass --reason")
     if not registry_is_made(settings):
@@ -105,9 +136,8 @@ def promote(
     catalogue = load_catalogue(settings.catalogue_path)
     with tracking(settings) as client:
         candidate, champion = _find(client, version), find_champion(settings)
-        check_promotable(fit_of(settings, catalogue, _registered(client, candidate)))
         entry = Promotion(
-            action="promote",
+            action=PROMOTED,
             version=str(candidate.version),
             former=champion.version if champion else None,
             at=now.isoformat(),
@@ -115,15 +145,30 @@ def promote(
             reason=force_reason or "the champion already",
             is_forced=force_reason is not None,
             has_changed=champion is None or champion.version != str(candidate.version),
+            numbers=_judged(client, candidate),
         )
-        if not entry.has_changed:
-            fetch_champion(settings)
-            return entry
-        if force_reason is None:
-            check_guardrails(settings, now=now)
-            entry = replace(entry, reason=compare(settings, catalogue, client, candidate, champion, now=now))
-        _move(settings, client, entry)
+        try:
+            check_promotable(fit_of(settings, catalogue, _registered(client, candidate)))
+            if entry.has_changed and not entry.is_forced:
+                check_guardrails(settings, now=now)
+                reason = compare(settings, catalogue, client, candidate, champion, now=as_of or now)
+                entry = replace(entry, reason=reason)
+        except (InvalidInputError, InsufficientDataError) as error:
+            append(settings, replace(entry, action=REFUSED, reason=str(error)))
+            raise
     return entry
+
+
+def enact(settings: Settings, entry: Promotion, *, is_again: bool = False) -> None:
+    """Move the alias, write the ledger, and bring the local copy to its place.
+
+    Args:
+        settings: Which registry, and where local copies are.
+        entry: From `weigh`.
+        is_again: It may have been cut short before, so that the ledger may have the entry already.
+    """
+    with tracking(settings) as client:
+        _move(settings, client, entry, is_again=is_again)
 
 
 def rollback(settings: Settings, *, now: datetime, reason: str = "rolled back", by: str = "") -> Promotion:
@@ -142,7 +187,7 @@ def rollback(settings: Settings, *, now: datetime, reason: str = "rolled back", 
     with tracking(settings) as client:
         fit_of(settings, catalogue, _registered(client, _find(client, version)))
         entry = Promotion(
-            action="rollback", version=version, former=champion.version, at=now.isoformat(), by=by, reason=reason
+            action=ROLLED_BACK, version=version, former=champion.version, at=now.isoformat(), by=by, reason=reason
         )
         _move(settings, client, entry)
     return entry
@@ -160,11 +205,17 @@ def fit_of(settings: Settings, catalogue: Catalogue, registered: Registered) -> 
     return fit_model(model, Policy(catalogue), known_schemas(settings))
 
 
-def _move(settings: Settings, client: "MlflowClient", entry: Promotion) -> None:
-    """Move the alias, bring the local copy to its place, and write the ledger."""
+def _move(settings: Settings, client: "MlflowClient", entry: Promotion, *, is_again: bool = False) -> None:
     client.set_registered_model_alias(MODEL_NAME, CHAMPION_ALIAS, entry.version)
-    append(settings, entry)
+    if not is_again or entry not in read_ledger(settings):
+        append(settings, entry)
     fetch_champion(settings)
+
+
+def _judged(client: "MlflowClient", version: "ModelVersion") -> dict[str, float]:
+    """What held-back customers said of a version, by name."""
+    metrics = metrics_of(client, version.run_id)
+    return {name: value for name, value in metrics.items() if name.startswith(HELD_BACK)}
 
 
 def _versions(client: "MlflowClient") -> list["ModelVersion"]:

@@ -1,29 +1,35 @@
-"""Every change of champion made from a home: a file of JSON lines that only grows."""
+"""Every change of champion made from a home, and every refusal: a file of JSON lines that only grows."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import orjson
 
 from decisioning.errors import InvalidInputError
 from features.durability import append_lines
-from features.models.registry import PROMOTIONS
+from features.models.registry import PROMOTED, PROMOTIONS
 from features.settings import Settings
+
+__all__ = ["PROMOTED", "REFUSED", "ROLLED_BACK", "Promotion", "append", "champion_before", "read_ledger"]
+
+REFUSED = "refuse"
+ROLLED_BACK = "rollback"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Promotion:
-    """A change of champion.
+    """A change of champion, or a refusal of one.
 
     Attributes:
-        action: `promote` or `rollback`.
-        version: The champion from now on.
-        former: The champion until now; None for the first.
+        action: `PROMOTED`, `ROLLED_BACK` or `REFUSED`.
+        version: The champion from now on; of a refusal, the version that does not become one.
+        former: The champion until now, which a refusal leaves in force; None for the first.
         at: When (ISO 8601, UTC).
         by: The account that asked.
         reason: Why, in words: what the gate found, or what a person gave to overrule it.
         is_forced: A person overruled the comparison.
         has_changed: False where the version was the champion already; such an entry is not kept.
+        numbers: What held-back customers said of the version, by name (`run_metrics`).
     """
 
     action: str
@@ -34,6 +40,7 @@ class Promotion:
     reason: str
     is_forced: bool = False
     has_changed: bool = True
+    numbers: Mapping[str, float] = field(default_factory=dict[str, float])
 
 
 def append(settings: Settings, entry: Promotion) -> None:
@@ -72,7 +79,9 @@ def _standing(entries: Sequence[Promotion]) -> list[str]:
     """Champions that can still be gone back to, oldest first: a rollback takes what came after away."""
     stack: list[str] = []
     for entry in entries:
-        if entry.action == "rollback":
+        if entry.action == REFUSED:
+            continue
+        if entry.action == ROLLED_BACK:
             while stack and stack[-1] != entry.version:
                 stack.pop()
             continue

@@ -6,6 +6,9 @@ from training.judgement.comparison import LOGGED_RULE, SENT_RULE, SILENCE_RULE, 
 from training.judgement.from_log import TWIN, Trial
 from training.judgement.uplift import UpliftReport
 
+HELD_BACK = "held_back_"
+"""What the names of all numbers about held-back customers begin with."""
+
 HELD_BACK_VALUE = "held_back_value"
 """Value per decision of free choice by the model's twin on held-back customers, in the measure's unit."""
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from decisioning.arrays import FloatArray
 from decisioning.errors import InvalidInputError, UnavailableError
 from features.models.bundle import BOOSTER_FILE, MODEL_FILE, ModelBundle, read_bundle, write_bundle
-from features.models.registry import DIGEST_TAG, MODEL_NAME, mlflow_client, quiet_mlflow
+from features.models.registry import DIGEST_TAG, MODEL_NAME, mlflow_client, quiet_mlflow, registry_is_made
 from features.settings import Settings
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ EXPERIMENT = "nextbest-training"
 ARTIFACT = "model"
 TWIN_FOLDER = "twin"
 TABLES_FOLDER = "tables"
+CATALOGUE_TAG = "catalogue_version"
 
 _SQLITE = "sqlite:///"
 _LONGEST_DIGEST = 36  # MLflow's limit
@@ -96,6 +97,21 @@ def track_model(settings: Settings, bundle: ModelBundle, run: ModelRun) -> Track
             _log_run(run)
             version = _log_model(bundle, run, tags)
     return TrackedModel(version=version, run_id=active.info.run_id)
+
+
+def find_trained(settings: Settings, tags: Mapping[str, str]) -> TrackedModel | None:
+    """The newest registered version that has all these tags; None where there is none.
+
+    Raises:
+        UnavailableError: The tracking store is away.
+    """
+    if not registry_is_made(settings):
+        return None
+    with tracking(settings) as client:
+        found = client.search_model_versions(f"name='{MODEL_NAME}'")
+        alike = [one for one in found if tags.items() <= one.tags.items()]
+        newest = max(alike, key=lambda one: int(one.version), default=None)
+    return None if newest is None else TrackedModel(version=str(newest.version), run_id=newest.run_id or "")
 
 
 def twin_of(client: "MlflowClient", run_id: str | None) -> ModelBundle | None:
@@ -222,7 +238,7 @@ def _bundle_tags(bundle: ModelBundle) -> dict[str, str]:
     return {
         DIGEST_TAG: bundle.digest,
         "feature_schema": bundle.feature_schema,
-        "catalogue_version": bundle.catalogue_version,
+        CATALOGUE_TAG: bundle.catalogue_version,
         "measure": bundle.measure_id,
         "window_days": f"{bundle.window_days:g}",
     }

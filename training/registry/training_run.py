@@ -23,8 +23,10 @@ from training.models.few_decisions import FEW_DECISIONS
 from training.models.learner import Learned
 from training.off_policy.estimators import MIN_CUSTOMERS
 from training.registry.run_metrics import judged_metrics, surely_below, uplift_metrics
-from training.registry.tracking import ModelRun, TrainingData, track_model
+from training.registry.tracking import CATALOGUE_TAG, ModelRun, TrackedModel, TrainingData, find_trained, track_model
 from training.registry.uplift_run import Incumbent, find_incumbent, report_of_trial
+
+DATASET_TAG = "dataset_digest"
 
 _EXAMPLE_ROWS = 4
 
@@ -64,7 +66,27 @@ def train_model(settings: Settings, *, now: datetime, on_progress: OnProgress | 
         UnavailableError: The log or MLflow is away.
     """
     catalogue = load_catalogue(settings.catalogue_path)
+    return _train(settings, catalogue, load_dataset(settings, catalogue, now=now), on_progress)
+
+
+def train_if_new(
+    settings: Settings, *, now: datetime, on_progress: OnProgress | None = None
+) -> TrainReport | TrackedModel:
+    """Train as `train_model` does, unless a registered version learned from the very same decisions.
+
+    Returns:
+        What was trained; or the newest version that learned from the same data under the same catalogue.
+
+    Raises:
+        NextbestError: As `train_model`.
+    """
+    catalogue = load_catalogue(settings.catalogue_path)
     dataset = load_dataset(settings, catalogue, now=now)
+    known = find_trained(settings, {DATASET_TAG: dataset.digest, CATALOGUE_TAG: catalogue.version})
+    return known or _train(settings, catalogue, dataset, on_progress)
+
+
+def _train(settings: Settings, catalogue: Catalogue, dataset: Dataset, on_progress: OnProgress | None) -> TrainReport:
     steps = load_steps(settings, dataset, catalogue)
     learned = learn_by_method(dataset, steps, catalogue, on_progress=on_progress)
     trial = try_out(dataset, steps, catalogue)
@@ -185,7 +207,7 @@ def _tags(learned: Learned) -> dict[str, str]:
     first, last = _span(learned.dataset)
     return {
         "train_window": f"{first}/{last}",
-        "dataset_digest": learned.dataset.digest,
+        DATASET_TAG: learned.dataset.digest,
         "best_constant": learned.best_constant,
         "is_randomised": str(learned.choice.is_randomised).lower(),
     }

@@ -128,6 +128,6 @@ def test_a_broken_guardrail_stops_promotion_except_by_force_with_a_reason(
     FAIRNESS_FILES.write(guarded_home.fairness_path, report_of(rules, old_hours=8.0, new_hours=40.0))
     with pytest.raises(InvalidInputError, match="new fares worse than everybody else"):
         promote(guarded_home, now=NOW)
-    assert not read_ledger(guarded_home)
+    assert [one.action for one in read_ledger(guarded_home)] == ["refuse"]
     entry = promote(guarded_home, now=NOW, force_reason="the call centre has hired", by="ops")
     assert entry.is_forced

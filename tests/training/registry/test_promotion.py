@@ -12,7 +12,7 @@ from decisioning.errors import InsufficientDataError, InvalidInputError, ModelUn
 from features.catalogue import load_catalogue
 from features.computing.feature_set import feature_schema
 from features.models.bundle import load_value_model
-from features.models.registry import MODEL_NAME, fetch_champion, mlflow_client
+from features.models.registry import MODEL_NAME, fetch_champion, is_cold_start, mlflow_client
 from features.models.schema_archive import keep_schema
 from features.settings import Settings
 from training.registry.promotion import list_models, promote, rollback
@@ -91,7 +91,29 @@ def test_a_candidate_that_may_be_worse_is_refused(logged_home: Settings, registe
     ):
         promote(logged_home, now=NOW)
     assert fetch_champion(logged_home).version == "1"
+    refusal = read_ledger(logged_home)[-1]
+    assert (refusal.action, refusal.version, refusal.former) == ("refuse", "2", "1")
+    assert "must be certain to lose no more than" in refusal.reason
+
+
+def test_a_refusal_keeps_the_numbers_and_is_no_step_to_go_back_to(logged_home: Settings, register):
+    for _ in range(2):
+        register(metrics={"held_back_value": 100.0, "rounds": 7.0})
+        promote(logged_home, now=NOW)
+    register(LIKES_STAMPS, metrics={"held_back_value": 60.0})
+    with pytest.raises(InsufficientDataError):
+        promote(logged_home, now=NOW)
+    numbers = [(one.action, dict(one.numbers)) for one in read_ledger(logged_home)]
+    assert numbers == [("promote", {"held_back_value": 100.0})] * 2 + [("refuse", {"held_back_value": 60.0})]
+    assert rollback(logged_home, now=NOW).version == "1"
+
+
+def test_a_home_that_only_ever_refused_is_still_a_cold_start(logged_home: Settings, register):
+    register(measure_id="clicked")
+    with pytest.raises(InvalidInputError):
+        promote(logged_home, now=NOW)
     assert len(read_ledger(logged_home)) == 1
+    assert is_cold_start(logged_home)
 
 
 def test_a_candidate_that_is_better_passes_and_the_reason_says_by_how_much(logged_home: Settings, register):
