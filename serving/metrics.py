@@ -68,6 +68,9 @@ class Metrics:
         self.conflicts = self._counter("conflicts", "Commits that lost a race and were decided again")
         self.permits = self._counter("permits", "Permits asked for, by answer and first reason", "permit", "reason")
         self.degraded = self._counter("degraded", "Degraded decisions, by cause", "cause")
+        self.shadowed = self._counter(
+            "shadow_decisions", "Decisions that a shadow looked at, by what it would have done", "touchpoint", "result"
+        )
         self.latency = _quick(
             Histogram(
                 "nextbest_decision_seconds",

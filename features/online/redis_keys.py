@@ -125,6 +125,9 @@ EVIDENCE_TOLD_KEY = f"{EVIDENCE_KEY}:is-told"
 DEMAND_KEY = "nb:{all}:demand"
 """Decisions by hour of the week, from Monday 00:00 UTC (hash by `0` to `167`)."""
 
+ROLLOUT_KEY = "nb:{all}:rollout"
+"""What servers saw of the rollout under way (hash of counts; `name` says of which rollout)."""
+
 HELD_KEY = "nb:{all}:held"
 """Reservations that hold a part of a counter (sorted set of decision keys by the end of the reservation)."""
 

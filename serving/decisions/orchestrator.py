@@ -53,6 +53,13 @@ class Counts(Protocol):
         """So many commits came too late, and their asks were decided again."""
 
 
+class Onlooker(Protocol):
+    """Looks at decisions after they are in the log."""
+
+    def saw(self, in_force: InForce, decision: Decision) -> None:
+        """A decision is in the log."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Orchestrator:
     """Answers asks.
@@ -63,6 +70,7 @@ class Orchestrator:
         silence: Answers while Redis is away; None to raise instead.
         records: Reads decisions back.
         most_together: Asks that travel together at most.
+        onlooker: Told of what was decided with a rollout beside it; None for nobody.
     """
 
     state: LiveStore
@@ -71,6 +79,7 @@ class Orchestrator:
     records: DecisionRecords
     silence: SilentAnswers | None = None
     most_together: int = MOST
+    onlooker: Onlooker | None = None
     _rounds: Rounds = field(init=False)
 
     def __post_init__(self) -> None:
@@ -196,6 +205,8 @@ class Orchestrator:
                 return explained(seat.in_force, draft, unnamed(draft.answer))
             case Draft() as draft:
                 self.counts.decided(draft.decision)
+                if self.onlooker is not None and seat.in_force.rollout is not None:
+                    self.onlooker.saw(seat.in_force, draft.decision)
                 return explained(seat.in_force, draft, draft.answer)
             case Repeated() as repeated:
                 return await self._repeat(seat, repeated)

@@ -37,6 +37,7 @@ from serving.metrics import Metrics
 from serving.reports.intake import Intake
 from serving.watch.care_watch import CareWatch
 from serving.watch.pacing import Pacer
+from serving.watch.rollout_watch import RolloutWatch
 
 REFRESH_EVERY_S = 2.0
 OBSERVE_EVERY_S = 1.0
@@ -107,6 +108,7 @@ def _engine(settings: Settings, refresher: Refresher, now: Callable[[], datetime
         logged=LoggedDecisions(settings, refresher.archive),
         redis_s=settings.deadline_ms / 1000,
     )
+    rollout_watch = RolloutWatch(url=redis_url_of(settings), metrics=metrics)
     return Engine(
         settings=settings,
         now=now,
@@ -114,7 +116,12 @@ def _engine(settings: Settings, refresher: Refresher, now: Callable[[], datetime
         refresher=refresher,
         records=records,
         decisions=Orchestrator(
-            state=state, in_force=refresher.current, counts=metrics, silence=silence, records=records
+            state=state,
+            in_force=refresher.current,
+            counts=metrics,
+            silence=silence,
+            records=records,
+            onlooker=rollout_watch,
         ),
         permits=Permits(state=state, records=records, in_force=refresher.current, now=now, metrics=metrics),
         intake=Intake(state=state, log_path=settings.log_path, now=now),
@@ -122,6 +129,7 @@ def _engine(settings: Settings, refresher: Refresher, now: Callable[[], datetime
         metrics=metrics,
         pacer=Pacer(redis_url_of(settings), in_force=refresher.current, now=now, metrics=metrics),
         care_watch=CareWatch(url=redis_url_of(settings), metrics=metrics),
+        rollout_watch=rollout_watch,
     )
 
 
@@ -138,10 +146,11 @@ def _lifespan(refresh_every_s: float, *, owns_process: bool) -> Callable[[FastAP
         refreshing = asyncio.create_task(engine.refresher.run(refresh_every_s), name="refresher")
         pacing = asyncio.create_task(engine.pacer.run(), name="pacer")
         watching = asyncio.create_task(engine.care_watch.run(), name="care watch")
+        following = asyncio.create_task(engine.rollout_watch.run(), name="rollout watch")
         try:
             yield
         finally:
-            for task in (observing, refreshing, pacing, watching):
+            for task in (observing, refreshing, pacing, watching, following):
                 task.cancel()
                 with suppress(asyncio.CancelledError):
                     await task

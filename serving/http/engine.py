@@ -17,6 +17,7 @@ from serving.metrics import Metrics
 from serving.reports.intake import Intake
 from serving.watch.care_watch import CareWatch
 from serving.watch.pacing import Pacer
+from serving.watch.rollout_watch import RolloutWatch
 
 
 @dataclass(slots=True, kw_only=True)
@@ -39,6 +40,7 @@ class Engine:
     metrics: Metrics
     pacer: Pacer
     care_watch: CareWatch
+    rollout_watch: RolloutWatch
     was_ready: bool = False
 
 

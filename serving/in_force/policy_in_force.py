@@ -17,6 +17,7 @@ from features.computing.feature_schema import FeatureSchema
 from features.computing.feature_set import feature_schema
 from features.models.fit import ModelFit, fit_model
 from features.models.logged_decisions import feature_names
+from features.models.rollout import ROLLOUT_ALIAS, Rollout
 from features.online.record_reader import RecordReader
 from serving.in_force.content_fit import Fitting
 from serving.live.book import book_lasts
@@ -50,6 +51,8 @@ class InForce:
         events_kept: How many events of a type recent behaviour keeps, by type, where rules count beyond the default.
         arm_models: Models that experiment arms decide with, by their alias in the registry; those that fit.
         arm_problems: Why an arm's model is not here, by alias.
+        rollout: A challenger beside the champion; its model is the arm model of `ROLLOUT_ALIAS`. None where none is at
+            work, or where it is not to be had.
         vocabularies: What records need not repeat, by touchpoint; empty while catalogue or schema are not archived, for
             records must then be whole.
     """
@@ -69,6 +72,7 @@ class InForce:
     events_kept: Mapping[str, int] = field(default_factory=dict[str, int])
     arm_models: Mapping[str, ArmModel] = field(default_factory=dict[str, ArmModel])
     arm_problems: Mapping[str, str] = field(default_factory=dict[str, str])
+    rollout: Rollout | None = None
     vocabularies: Mapping[str, Vocabulary] = field(default_factory=dict[str, Vocabulary])
 
     @property
@@ -87,6 +91,14 @@ class InForce:
         return replace(
             self, vocabularies={name: Vocabulary(self.catalogue, name, names) for name in self.catalogue.touchpoints}
         )
+
+    def beside(self, rollout: Rollout | None) -> "InForce":
+        """The same with a rollout, if its model is here as an arm model, and another one than the champion."""
+        challenger = self.arm_models.get(ROLLOUT_ALIAS)
+        if rollout is None or challenger is None or self.model is None:
+            return self
+        is_its_own = challenger.model.version == rollout.version != self.model.version
+        return replace(self, rollout=rollout) if is_its_own else self
 
     def keeps(self, event_type: str) -> int:
         """How many events of a type recent behaviour keeps."""

@@ -8,13 +8,19 @@ from functools import partial
 import structlog
 
 from decisioning.catalogue.catalogue import Catalogue
-from decisioning.errors import FeatureUnavailableError, InvalidInputError, LogUnavailableError
+from decisioning.errors import (
+    FeatureUnavailableError,
+    InvalidInputError,
+    LogUnavailableError,
+    ModelUnavailableError,
+)
 from decisioning.value_model import ValueModel
 from features.catalogue.assignment.settlement import settle
 from features.clock import Clock, wall_clock
 from features.computing.feature_schema import FeatureSchema
 from features.models.catalogue_needs import Need, needs_of
 from features.models.policy_archive import PolicyArchive
+from features.models.rollout import ROLLOUT_ALIAS, Rollout, read_rollout
 from features.models.schema_archive import built_schema, is_unbuilt, keep_schema, known_schemas
 from features.settings import Settings
 from serving.background import survive
@@ -54,6 +60,7 @@ class Refresher:
     _known: dict[str, FeatureSchema] = field(default_factory=dict[str, FeatureSchema], init=False)
     _kept: str | None = field(default=None, init=False)
     _looked_at: str | None = field(default=None, init=False)
+    _rollout: Rollout | None = field(default=None, init=False)
     _arms: dict[str, ModelSource] = field(default_factory=dict[str, ModelSource], init=False)
 
     def current(self) -> InForce:
@@ -71,7 +78,9 @@ class Refresher:
         is_new_catalogue, is_new_model = self.catalogues.refresh(), self.models.refresh()
         self.catalogue_problem = self.catalogues.problem
         catalogue = self.catalogues.catalogue
-        is_new_arm = catalogue is not None and self._refresh_arms(arm_aliases(catalogue))
+        is_new_rollout = self._look_for_rollout()
+        aliases = frozenset() if self._rollout is None else frozenset({ROLLOUT_ALIAS})
+        is_new_arm = (catalogue is not None and self._refresh_arms(arm_aliases(catalogue) | aliases)) or is_new_rollout
         if catalogue is not None and (is_new_catalogue or is_new_model or is_new_arm or self.in_force is None):
             try:
                 self._swap(catalogue)
@@ -110,7 +119,17 @@ class Refresher:
             arm_models=arms,
             arm_problems=problems,
             known=self._known,
-        )
+        ).beside(self._rollout)
+
+    def _look_for_rollout(self) -> bool:
+        """Whether another rollout is under way than before; a file that cannot be read is none."""
+        before = self._rollout
+        try:
+            self._rollout = read_rollout(self.settings)
+        except ModelUnavailableError as error:
+            self._rollout = None
+            _LOG.error("rollout_not_read", problem=str(error))
+        return self._rollout != before
 
     def _refresh_arms(self, aliases: frozenset[str]) -> bool:
         """Look for the models of the arms; True where one is another than before, gone or away included."""

@@ -234,6 +234,16 @@ def _find(client: "MlflowClient", version: str | None) -> "ModelVersion":
     return known[version]
 
 
+def find_version(client: "MlflowClient", version: str | None) -> Registered:
+    """A registered version, the newest where none is named.
+
+    Raises:
+        ModelUnavailableError: Nothing is registered.
+        UnknownNameError: No such version.
+    """
+    return _registered(client, _find(client, version))
+
+
 def _registered(client: "MlflowClient", version: "ModelVersion") -> Registered:
     return Registered(
         version=str(version.version),

@@ -1,4 +1,4 @@
-"""Every change of champion made from a home, and every refusal: a file of JSON lines that only grows."""
+"""Every change of champion made from a home, every refusal and every rollout: a file of JSON lines that only grows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,12 +18,12 @@ ROLLED_BACK = "rollback"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Promotion:
-    """A change of champion, or a refusal of one.
+    """A change of champion, a refusal of one, or a rollout.
 
     Attributes:
-        action: `PROMOTED`, `ROLLED_BACK` or `REFUSED`.
-        version: The champion from now on; of a refusal, the version that does not become one.
-        former: The champion until now, which a refusal leaves in force; None for the first.
+        action: `PROMOTED`, `ROLLED_BACK` or `REFUSED`; of a rollout what it does, or that it ended.
+        version: The champion from now on; of a refusal or a rollout, the version that does not become one.
+        former: The champion until now, which a refusal and a rollout leave in force; None for the first.
         at: When (ISO 8601, UTC).
         by: The account that asked.
         reason: Why, in words: what the gate found, or what a person gave to overrule it.
@@ -79,7 +79,7 @@ def _standing(entries: Sequence[Promotion]) -> list[str]:
     """Champions that can still be gone back to, oldest first: a rollback takes what came after away."""
     stack: list[str] = []
     for entry in entries:
-        if entry.action == REFUSED:
+        if entry.action not in {PROMOTED, ROLLED_BACK}:
             continue
         if entry.action == ROLLED_BACK:
             while stack and stack[-1] != entry.version:

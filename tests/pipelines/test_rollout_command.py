@@ -1,0 +1,83 @@
+"""`nextbest rollout` on a real registry: what may be started, what is told, and what the ledger keeps."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import pytest
+from typer.testing import CliRunner
+
+from decisioning.errors import InvalidInputError, ModelUnavailableError, NextbestError
+from features.catalogue import load_catalogue
+from features.models.registry import fetch_champion
+from features.models.rollout import ROLLOUT_ALIAS, read_rollout
+from features.settings import Settings
+from pipelines.commands import rollout
+from training.registry.promotion import promote, rollback
+from training.registry.promotion_ledger import read_ledger
+from training.registry.tracking import ModelRun, TrainingData, track_model
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def run(model_home: Settings, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    for name, value in {"HOME": model_home.home, "MLRUNS": model_home.mlruns, "REDIS_URL": redis_url}.items():
+        monkeypatch.setenv(f"NEXTBEST_{name}", str(value))
+
+    def call(*words: str) -> Any:
+        result = CliRunner().invoke(rollout.app, [*words, "--json"])
+        if isinstance(result.exception, NextbestError):
+            raise result.exception
+        assert result.exit_code == 0, result.output
+        return orjson.loads(result.stdout)
+
+    return call
+
+
+@pytest.fixture
+def register(model_home: Settings, value_bundle: Callable[..., Any]) -> Callable[[float], str]:
+    catalogue = load_catalogue(model_home.catalogue_path)
+
+    def made(shift: float) -> str:
+        data = TrainingData(name="log", digest="ab")
+        bundle = value_bundle(catalogue, shift=shift)
+        return track_model(model_home, bundle, ModelRun(parameters={}, metrics={}, data=data)).version
+
+    return made
+
+
+def test_a_shadow_is_started_told_about_and_stopped(model_home: Settings, run, register) -> None:
+    register(0.0)
+    promote(model_home, now=NOW, force_reason="a rehearsal")
+    register(1.0)
+    assert run("status") is None
+
+    run("shadow")
+
+    assert fetch_champion(model_home, ROLLOUT_ALIAS).version == "2"
+    assert fetch_champion(model_home).version == "1"
+    told = run("status")
+    assert (told["kind"], told["version"], told["decisions"]) == ("shadow", "2", 0)
+    with pytest.raises(InvalidInputError, match="one rollout may be under way at a time, got a shadow of version 2"):
+        run("shadow", "2")
+    run("stop", "--reason", "seen enough")
+    assert read_rollout(model_home) is None
+    assert [(one.action, one.version, one.former, one.reason) for one in read_ledger(model_home)][1:] == [
+        ("shadow", "2", "1", "looks on"),
+        ("end rollout", "2", "1", "seen enough"),
+    ]
+    with pytest.raises(InvalidInputError, match="must name a champion before version 1, got none"):
+        rollback(model_home, now=NOW)  # a rollout made nobody champion
+
+
+def test_a_shadow_needs_a_champion_and_must_be_another_version(model_home: Settings, run, register) -> None:
+    register(0.0)
+    with pytest.raises(ModelUnavailableError, match="needs a champion beside it, got none"):
+        run("shadow")
+    promote(model_home, now=NOW, force_reason="a rehearsal")
+    with pytest.raises(InvalidInputError, match="must be another version than the champion"):
+        run("shadow")
+    with pytest.raises(InvalidInputError, match="must be under way to be ended, got none"):
+        run("stop")
