@@ -14,7 +14,8 @@ import numpy as np
 
 from decisioning.arrays import BoolArray, FloatArray, IntArray
 from decisioning.catalogue.measure import Measure, Unit
-from decisioning.value_model import MessageCoding, describe
+from decisioning.value_model import DesignLayout, MessageCoding, describe
+from features.models.learned import LearnedFunction
 from features.progress import OnProgress
 from training.data.datasets import Dataset
 from training.data.missing import copies_with_missing
@@ -22,6 +23,7 @@ from training.data.missing import copies_with_missing
 REPEATABLE = {"deterministic": True, "force_row_wise": True, "num_threads": 1, "verbosity": -1}
 """LightGBM's parameters under which the same data give the same booster, in silence."""
 
+_SCORED_AT_ONCE = 20_000
 _LARGEST_NEGATIVE_SHARE = 0.02
 _FEWEST_BUYERS = 2
 
@@ -118,7 +120,7 @@ def designs(dataset: Dataset, table: FloatArray, actions: IntArray | int) -> Flo
 def cross_fit(
     dataset: Dataset,
     table: FloatArray,
-    columns: tuple[str, ...],
+    layout: DesignLayout,
     settings: BoosterSettings,
     *,
     groups: IntArray | None = None,
@@ -130,7 +132,7 @@ def cross_fit(
     Args:
         dataset: n decisions.
         table: From `message_table`.
-        columns: p column names of the design.
+        layout: Columns of the design.
         settings: How.
         groups: shape (d,), features that go missing together; see `training.data.missing`. Default all together.
         rows: shape (n,), decisions to give the learned function of; default all.
@@ -149,13 +151,10 @@ def cross_fit(
         curve = np.mean([losses for _, losses in fitted], axis=0)
         rounds = int(curve.argmin()) + 1
         final = pool.submit(_fit, *shown.added(matrix, target), settings, rounds)
-        parts = [
-            pool.submit(_raw, booster, dataset, table, wanted & (folds == fold), rounds)
-            for fold, (booster, _) in enumerate(fitted)
-        ]
         raw = np.empty((dataset.size, len(table)))
-        for fold, part in enumerate(parts):
-            raw[wanted & (folds == fold)] = part.result()
+        for fold, (trained, _) in enumerate(fitted):
+            own = wanted & (folds == fold)
+            raw[own] = raw_of(trained.model_to_string(num_iteration=rounds), layout, dataset, table, own)
         booster = _told(final.result(), on_progress, settings.fold_count, settings.fold_count + 1)
     return CrossFitted(
         text=booster.model_to_string(),
@@ -163,7 +162,7 @@ def cross_fit(
         rounds=rounds,
         raw=raw[wanted],
         curve=curve,
-        importance=importance_of(booster, columns),
+        importance=importance_of(booster, layout.columns),
     )
 
 
@@ -245,21 +244,15 @@ def _fit(matrix: FloatArray, target: FloatArray, settings: BoosterSettings, roun
     return lightgbm.train(parameters, lightgbm.Dataset(matrix, target, params=parameters), num_boost_round=rounds)
 
 
-def _raw(
-    booster: lightgbm.Booster, dataset: Dataset, table: FloatArray, rows: BoolArray, rounds: int | None = None
-) -> FloatArray:
-    """The learned function for silence and every message: shape (rows, k + 1)."""
-    part = dataset.take(rows)
-    columns = [
-        np.asarray(booster.predict(designs(part, table, action), num_iteration=rounds, num_threads=1))
-        for action in range(len(table))
-    ]
-    return np.column_stack(columns)
+def raw_of(text: str, layout: DesignLayout, dataset: Dataset, table: FloatArray, rows: BoolArray) -> FloatArray:
+    """The learned function of a booster in text form, for silence and every message: shape (rows, k + 1).
 
-
-def raw_of(text: str, dataset: Dataset, table: FloatArray, rows: BoolArray) -> FloatArray:
-    """What a booster in text form says of the decisions where `rows` is true: shape (rows, k + 1)."""
-    return _raw(lightgbm.Booster(model_str=text), dataset, table, rows)
+    It is scored as it is served, which takes a tenth of the time that LightGBM needs and gives the same.
+    """
+    score = LearnedFunction(text, layout).on(table)
+    places = np.flatnonzero(rows)
+    parts = np.split(places, range(_SCORED_AT_ONCE, len(places), _SCORED_AT_ONCE))
+    return np.vstack([score(np.hstack([dataset.features[part], dataset.contexts[part]])) for part in parts])
 
 
 def importance_of(booster: lightgbm.Booster, columns: tuple[str, ...]) -> dict[str, float]:

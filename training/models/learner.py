@@ -41,8 +41,8 @@ from training.models.linear_fit import cross_fitted, fit_linear
 from training.models.new_offers import number_ranges, prior_of
 from training.models.validation import Validation, validate
 
-MOST_SCORED = 6_000_000
-"""Decisions times candidates that calibration looks at: more makes it slower and hardly surer."""
+MOST_SCORED = 24_000_000
+"""Decisions times candidates that calibration looks at: more would take more than 200 MB a copy."""
 
 MOST_AVERAGED = 5_000
 """Decisions that the final booster's mean effects are taken over."""
@@ -178,11 +178,11 @@ def learn(
 ) -> Learned:
     """Train a model."""
     lesson = Lesson.of(dataset, catalogue, directions=_direction_count(dataset))
-    table, columns, choice = lesson.table, lesson.layout.columns, lesson.choice
+    table, layout, choice = lesson.table, lesson.layout, lesson.choice
     settings = settings or settings_for(dataset, lesson.measure)
     rows = _calibrated_rows(dataset, settings.seed)
     groups = column_groups(dataset.feature_names, catalogue)
-    fitted = cross_fit(dataset, table, columns, settings, groups=groups, rows=rows, on_progress=on_progress)
+    fitted = cross_fit(dataset, table, layout, settings, groups=groups, rows=rows, on_progress=on_progress)
     evidence = lesson.evidence(rows, fitted.raw * fitted.scale)
     effects = effects_of(evidence)
     evidence, linear = _with_linear(lesson, evidence, effects, dataset.features[rows], settings)
@@ -191,7 +191,7 @@ def learn(
     believed = believe(effects, evidence.raw, specific_share=share, mixture=mixture)
     seen = with_baseline(believed, evidence)
     averaged = customers_at_random(dataset, MOST_AVERAGED / dataset.size, settings.seed + 2)
-    final_raw = raw_of(fitted.text, dataset, table, averaged) * fitted.scale
+    final_raw = raw_of(fitted.text, layout, dataset, table, averaged) * fitted.scale
     final = replace(  # the baseline is estimated on customers that boosters did not see
         believe(effects, final_raw, specific_share=share, mixture=mixture),
         baseline_intercept=seen.baseline_intercept,

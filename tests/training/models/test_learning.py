@@ -9,7 +9,7 @@ import pytest
 from decisioning.arrays import FloatArray
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.message import Message
-from decisioning.value_model import design_matrix
+from decisioning.value_model import DesignLayout, design_matrix
 from features.models.bundle import load_value_model, value_model, write_bundle
 from training.data.action_probabilities import SMALLEST_PROBABILITY, logged_choice
 from training.data.datasets import Dataset, learning_of, messages_of
@@ -252,11 +252,11 @@ def test_folds_keep_customers_together_so_that_their_own_outcomes_do_not_leak(sh
     assert all(len(set(folds[dataset.customers == one])) == 1 for one in range(50))
     coding = learn(dataset, shop_catalogue, settings=settings).bundle.coding
     table = message_table(coding, dataset)
-    columns = tuple(map(str, range(table.shape[1] + 6)))
-    first = cross_fit(dataset, table, columns, settings)
+    layout = DesignLayout(customer=dataset.feature_names, message=coding.columns)
+    first = cross_fit(dataset, table, layout, settings)
     changed = dataset.values.copy()
     changed[folds == 2] = changed[folds == 2][::-1]  # the same mean, so the same scale
-    second = cross_fit(replace(dataset, values=changed), table, columns, settings)
+    second = cross_fit(replace(dataset, values=changed), table, layout, settings)
     np.testing.assert_allclose(first.raw[folds == 2], second.raw[folds == 2], rtol=1e-9)
     assert (first.raw[folds == 1] != second.raw[folds == 1]).any()
 
