@@ -12,7 +12,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --system-certs --upgrade --universal --p
 	--no-emit-index-url --no-annotate --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint types unit requirements docs picture format clean
+.PHONY: help setup demo test check lint types unit requirements docs picture peers format clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -67,6 +67,14 @@ picture: setup ## Draw the README's picture from a decision of the demo, which m
 	curl -sf "$(URL)/v1/decisions/$$id" | $(BIN)/python -m pipelines.pages.decision_picture > docs/decision.svg.new
 	@mv docs/decision.svg.new docs/decision.svg
 
+peers: $(VENV)-peers/.installed ## Install the libraries that benchmarks/known_truth.py compares with
+
+$(VENV)-peers/.installed: requirements/peers.txt | $(VENV)/.installed
+	"$(PYTHON)" -m venv --clear $(VENV)-peers
+	$(BIN)/uv pip install --quiet --system-certs --python $(VENV)-peers/bin/python --require-hashes -r $< \
+	  || $(VENV)-peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
 format: setup ## Format and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -75,6 +83,7 @@ requirements: ## Update the pinned, hashed requirements from pyproject.toml (wit
 	$(COMPILE) --extra grocery pyproject.toml -o requirements/runtime.txt
 	$(COMPILE) --group dev -c requirements/runtime.txt -o requirements/dev.txt
 	$(COMPILE) requirements/bootstrap.in -o requirements/bootstrap.txt
+	$(COMPILE) requirements/peers.in -o requirements/peers.txt
 
 clean: ## Remove the environment and all local state
-	rm -rf $(VENV) .nextbest mlruns/mlflow.db mlruns/artifacts
+	rm -rf $(VENV) $(VENV)-peers .nextbest mlruns/mlflow.db mlruns/artifacts

@@ -2,18 +2,23 @@
 
     python benchmarks/known_truth.py
     python benchmarks/known_truth.py --decisions 20000 200000 --draws 3 --json
+    make peers && python benchmarks/known_truth.py --peers .venv-peers/bin/python
 
 Every design is drawn several times; the engine and simple learners learn from the same log and choose for 20,000 other
 customers. A share is the gain over silence as a part of the oracle's. `best constant` is the message that is best on
 average by the log; `s-learner` is one booster over customer and message, `t-learner` a ridge regression per message.
+With `--peers`, other libraries learn from the same logs, too (`known_truth_peers.py`).
 The learner was developed on the first design, with other draws; `shares` are over all other designs of full strength.
 """
 
 import argparse
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import lightgbm
 import numpy as np
@@ -31,6 +36,7 @@ from training.models.boosting import REPEATABLE
 from training.models.learner import learn
 
 CUSTOMERS = 20_000
+PEERS = Path(__file__).with_name("known_truth_peers.py")
 FIRST_DRAW = 100
 DEVELOPED_ON = "customer and message"
 DESIGNS = {
@@ -128,6 +134,25 @@ LEARNERS: dict[str, Learner] = {
 }
 
 
+def peers_choices(interpreter: Path, dataset: Dataset, truth: Truth) -> dict[str, IntArray]:
+    """What other libraries choose from the same log, by learner."""
+    _, kinds = np.unique([message.offer.kind for message in dataset.messages], return_inverse=True)
+    with tempfile.TemporaryDirectory() as folder:
+        log, choices = Path(folder, "log.npz"), Path(folder, "choices.npz")
+        np.savez(
+            log,
+            features=dataset.features,
+            actions=dataset.actions,
+            probabilities=dataset.probabilities,
+            values=dataset.values,
+            kinds=kinds,
+            new=truth.features,
+        )
+        subprocess.run([interpreter, PEERS, log, choices], check=True)
+        with np.load(choices) as found:
+            return {name: found[name] for name in found.files}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """Shares of the oracle's gain by learner, one per draw, and the processor's seconds that the engine took."""
@@ -139,22 +164,37 @@ class Result:
         """Over the draws."""
         return float(np.mean(self.shares[learner]))
 
+    @property
+    def best_peer(self) -> str:
+        """Who else does best on average."""
+        return max((name for name in self.shares if name != "engine"), key=self.mean)
 
-def tried(design: Design, decisions: int, draws: int) -> Result:
+    @property
+    def gap(self) -> tuple[float, float]:
+        """The engine less the best peer, and the standard error of that mean over the draws."""
+        gaps = np.subtract(self.shares["engine"], self.shares[self.best_peer])
+        return float(gaps.mean()), float(gaps.std(ddof=1) / np.sqrt(len(gaps))) if len(gaps) > 1 else float("inf")
+
+
+def tried(design: Design, decisions: int, draws: int, peers: Path | None) -> Result:
     """Let all learn from the same logs of a design."""
-    shares: dict[str, list[float]] = {name: [] for name in LEARNERS}
+    shares: dict[str, list[float]] = {}
     seconds: list[float] = []
     for draw in range(FIRST_DRAW, FIRST_DRAW + draws):
         world = KnownWorld.drawn(design, draw)
         catalogue = catalogue_of(world)
         dataset = logged(world, decisions, catalogue, draw)
         truth = world.truth(CUSTOMERS, np.random.default_rng([draw, 3]))
+        choices: dict[str, IntArray] = {}
         for name, learner in LEARNERS.items():
             started = time.process_time()
-            choose = learner(dataset, catalogue)
+            choices[name] = learner(dataset, catalogue)(truth)
             if name == "engine":
                 seconds.append(time.process_time() - started)
-            shares[name].append(truth.gain(choose(truth)) / truth.best_gain)
+        if peers is not None:
+            choices |= peers_choices(peers, dataset, truth)
+        for name, chosen in choices.items():
+            shares.setdefault(name, []).append(truth.gain(chosen) / truth.best_gain)
     return Result(shares=shares, seconds=seconds)
 
 
@@ -163,28 +203,31 @@ def main() -> None:
     parser.add_argument("--decisions", type=int, nargs="+", default=[20_000])
     parser.add_argument("--draws", type=int, default=3)
     parser.add_argument("--designs", nargs="+", choices=list(DESIGNS), default=list(DESIGNS))
+    parser.add_argument("--peers", type=Path, help="the interpreter that has the other libraries; see make peers")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     given = parser.parse_args()
     report: dict[str, dict[str, object]] = {"shares": {}, "designs": {}, "over_best_peer": {}}
     for decisions in given.decisions:
         found: dict[str, Result] = {}
         for name in given.designs:
-            found[name] = tried(DESIGNS[name], decisions, given.draws)
-            told = {learner: round(found[name].mean(learner), 3) for learner in LEARNERS}
+            found[name] = one = tried(DESIGNS[name], decisions, given.draws, given.peers)
+            told = {learner: round(one.mean(learner), 3) for learner in one.shares}
             words = ", ".join(f"{learner} {share:.1%}" for learner, share in told.items())
-            line = f"{decisions:>9,} {name:<22} {words}, {np.mean(found[name].seconds):.1f} s"
+            line = f"{decisions:>9,} {name:<22} {words}, {np.mean(one.seconds):.1f} s"
             print(line, file=sys.stderr if given.json else sys.stdout, flush=True)
             report["designs"][f"{name}, {decisions}"] = {
                 **told,
-                "draws": found[name].shares["engine"],
-                "engine_cpu_s": round(float(np.mean(found[name].seconds)), 1),
+                "draws": one.shares,
+                "best_peer": one.best_peer,
+                "over_best_peer": dict(zip(("mean", "standard_error"), np.round(one.gap, 3).tolist(), strict=True)),
+                "engine_cpu_s": round(float(np.mean(one.seconds)), 1),
                 "developed_on": name == DEVELOPED_ON,
             }
         others = [one for name, one in found.items() if name != DEVELOPED_ON and DESIGNS[name].strength == 1.0]
         if others:
-            report["shares"][str(decisions)] = _mean(others, "engine")
-            peers = max(_mean(others, name) for name in LEARNERS if name != "engine")
-            report["over_best_peer"][str(decisions)] = round(_mean(others, "engine") - peers, 3)
+            means = {learner: _mean(others, learner) for learner in others[0].shares}
+            report["shares"][str(decisions)] = means.pop("engine")
+            report["over_best_peer"][str(decisions)] = round(_mean(others, "engine") - max(means.values()), 3)
     if given.json:
         print(orjson.dumps(report, option=orjson.OPT_INDENT_2).decode())
         return
