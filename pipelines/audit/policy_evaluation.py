@@ -1,6 +1,7 @@
 """One evaluation run: a folder of canonical tables in, a file of choices and a document out."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,38 @@ from features.models.registry import fetch_champion, fetch_version
 from features.models.schema_archive import known_schemas
 from features.progress import OnStageProgress
 from features.settings import Settings
+from pipelines.audit.limited_evaluation import limited_document, with_planned
+from pipelines.audit.wave_plan import WaveLimits, plan_waves
 from training.data.datasets import messages_of
 from training.data.net_worth import net_effects
-from training.off_policy.evaluation import evaluate, judge
+from training.off_policy.evaluation import evaluate, judge, said
 from training.off_policy.output import check_out, chosen_frame, evaluation_document, write_chosen
 from training.off_policy.rewards import reward_of
 from training.off_policy.segments import check_grouping
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationExtent:
+    """What is valued besides free choice over all decisions.
+
+    Attributes:
+        by: What decisions are grouped by: see `segments.groups_of`.
+        limits: Within which the policy is valued, too; None for free choice alone.
+    """
+
+    by: Sequence[str] = ()
+    limits: WaveLimits | None = None
+
+    def check(self, catalogue: Catalogue) -> None:
+        """Refuse what a catalogue cannot be asked for.
+
+        Raises:
+            UnknownNameError: Nothing of that name to group by.
+            InvalidInputError: Limits that say nothing.
+        """
+        check_grouping(self.by, catalogue)
+        if self.limits is not None:
+            self.limits.check(catalogue)
 
 
 def evaluate_on_log(
@@ -33,7 +60,7 @@ def evaluate_on_log(
     reward: str | None = None,
     cap: float | None = None,
     version: str | None = None,
-    by: Sequence[str] = (),
+    extent: EvaluationExtent | None = None,
     on_progress: OnStageProgress | None = None,
 ) -> dict[str, Any]:
     """Evaluate the policy in force, or another model version under it; gives `evaluation_document` and more.
@@ -48,7 +75,7 @@ def evaluate_on_log(
         reward: Its name; None for what models learn.
         cap: Largest amount that one transaction counts for, in major units.
         version: Registered model version; None for the champion.
-        by: What decisions are grouped by, too: see `segments.groups_of`.
+        extent: What is valued besides free choice over all decisions.
         on_progress: Told how far it is.
 
     Raises:
@@ -57,27 +84,36 @@ def evaluate_on_log(
         InsufficientDataError: The log cannot say what the policy is worth.
         ModelUnavailableError: There is no usable model.
     """
-    catalogue = load_catalogue(settings.catalogue_path)
-    reward_of(catalogue, reward, cap=cap)
-    check_grouping(by, catalogue)
+    catalogue, extent = load_catalogue(settings.catalogue_path), extent or EvaluationExtent()
+    wanted = reward_of(catalogue, reward, cap=cap)
+    extent.check(catalogue)
+    _check_places(log, out)
+    copy = fetch_version(settings, version) if version else fetch_champion(settings)
+    bundle = read_bundle(copy.folder)
+    fit = fit_model(value_model(bundle, version=copy.version), Policy(catalogue), known_schemas(settings))
+    check_promotable(fit)
+    history = History.from_folder(log)
+    judged = judge(history, catalogue, fit.model, settings, on_progress=on_progress)
+    kept, limits = said(judged), extent.limits
+    planned = None if limits is None else plan_waves(kept, catalogue, limits, on_progress=on_progress)
+    if out is not None:
+        learns_money = catalogue.measures[bundle.measure_id].unit is Unit.MONEY
+        frame = chosen_frame(judged, per_unit=to_minor(1.0, catalogue.currency) if learns_money else 1.0)
+        write_chosen(frame if planned is None else with_planned(frame, kept, planned), out)
+    constant = best_single_message(bundle, catalogue)
+    evaluation = evaluate(judged, history, catalogue, reward=reward, cap=cap, constant=constant, by=extent.by)
+    found = evaluation_document(evaluation) | {"constrained": None}
+    if planned is not None and limits is not None:
+        found["constrained"] = limited_document(kept, planned, history, catalogue, wanted, limits)
+    about = {"model_version": copy.version, "catalogue_version": catalogue.version, "log": str(log)}
+    return {**about, "out": str(out) if out else None, **found}
+
+
+def _check_places(log: Path, out: Path | None) -> None:
     if not log.is_dir():
         raise InvalidInputError(f"--log must be a folder of canonical tables, got {log}, which is none")
     if out is not None:
         check_out(out)
-    copy = fetch_version(settings, version) if version else fetch_champion(settings)
-    bundle = read_bundle(copy.folder)
-    model = value_model(bundle, version=copy.version)
-    fit = fit_model(model, Policy(catalogue), known_schemas(settings))
-    check_promotable(fit)
-    history = History.from_folder(log)
-    judged = judge(history, catalogue, fit.model, settings, on_progress=on_progress)
-    if out is not None:
-        learns_money = catalogue.measures[model.measure_id].unit is Unit.MONEY
-        write_chosen(chosen_frame(judged, per_unit=to_minor(1.0, catalogue.currency) if learns_money else 1.0), out)
-    constant = best_single_message(bundle, catalogue)
-    evaluation = evaluate(judged, history, catalogue, reward=reward, cap=cap, constant=constant, by=by)
-    about = {"model_version": copy.version, "catalogue_version": catalogue.version, "log": str(log)}
-    return {**about, "out": str(out) if out else None, **evaluation_document(evaluation)}
 
 
 def best_single_message(bundle: ModelBundle, catalogue: Catalogue) -> str | None:

@@ -1,16 +1,25 @@
 """`nextbest policy`: off-policy evaluation, and an audit of the logged probabilities."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from decisioning.errors import InvalidInputError
 from pipelines.options import HomeOption, JsonOption, print_json, progress_bar, progress_of, settings_for
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
     from features.progress import OnStageProgress
+
+
+class MixOption(StrEnum):
+    """Which mix of messages a plan must keep."""
+
+    LOGGED = "logged"
+
 
 app = typer.Typer(
     name="policy", help="Off-policy evaluation of the policy in force; audit of its log.", no_args_is_help=True
@@ -33,6 +42,22 @@ def evaluate(
         list[str] | None,
         typer.Option(help="Within groups, too: stage, channel, offer, touchpoint, country or a customer attribute."),
     ] = None,
+    constrained: Annotated[
+        bool, typer.Option("--constrained", help="Within limits, too: the catalogue's, and those below, per wave.")
+    ] = False,
+    mix: Annotated[
+        MixOption | None, typer.Option(help="With --constrained: exactly as many of each message as the log sent.")
+    ] = None,
+    max_share: Annotated[
+        float | None, typer.Option(help="With --constrained: each offer for at most this share of decisions.")
+    ] = None,
+    messaged: Annotated[
+        float | None, typer.Option(help="With --constrained: at most this share of decisions sends anything.")
+    ] = None,
+    scale: Annotated[
+        float,
+        typer.Option(help="With --constrained: share of the audience in the log; the catalogue's amounts shrink."),
+    ] = 1.0,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -43,15 +68,25 @@ def evaluate(
     clipped weighting, SWITCH-DR and the direct method. If probabilities or support are missing, a reason is given
     instead of a number, and the exit code is 3.
 
+    With `--constrained` every wave (a touchpoint on a day) is planned as `nextbest decide-batch --optimise` plans an
+    audience, and the plan is compared, customer by customer, with the best draw within the same limits that knows
+    nothing of customers.
+
     Examples:
     `nextbest policy evaluate --log held-back --out chosen.parquet`;
     `nextbest policy evaluate --log held-back --by stage --by channel`;
+    `nextbest policy evaluate --log held-back --constrained --messaged 0.3`;
     `nextbest policy evaluate --log held-back --reward net_revenue --cap 50 --json`
     """
-    from pipelines.audit.policy_evaluation import evaluate_on_log
+    from pipelines.audit.policy_evaluation import EvaluationExtent, evaluate_on_log
+    from pipelines.audit.wave_plan import WaveLimits
     from pipelines.reports.evaluation_report import print_evaluation
 
-    asked = {"reward": reward, "cap": cap, "version": version, "by": by or ()}
+    limits = WaveLimits(keeps_mix=mix is not None, max_share=max_share, messaged=messaged, scale=scale)
+    if not constrained and limits != WaveLimits():
+        raise InvalidInputError("--mix, --max-share, --messaged and --scale are limits, got them without --constrained")
+    extent = EvaluationExtent(by=by or (), limits=limits if constrained else None)
+    asked = {"reward": reward, "cap": cap, "version": version, "extent": extent}
     with progress_bar() as bar:
         found = evaluate_on_log(settings_for(home), log, out=out, **asked, on_progress=_progress(bar))
     if as_json:

@@ -24,6 +24,9 @@ def print_evaluation(found: Mapping[str, Any]) -> None:
     console.print(_messages(found))
     for name, segments in found["by"].items():
         console.print(_segments(name, segments))
+    if found["constrained"] is not None:
+        for one in _constrained(found["constrained"]):
+            console.print(one, highlight=False, markup=False)
     for line in _remarks(found):
         console.print(line, highlight=False, markup=False)
 
@@ -67,6 +70,17 @@ def _segments(name: str, segments: Sequence[Mapping[str, Any]]) -> Table:
         cells = [_interval(gaps.get(other), signed=True) for other in against]
         table.add_row(one["group"], f"{one['decisions']:,}", _interval(one["policies"]["greedy"]["dr"]), *cells)
     return table
+
+
+def _constrained(found: Mapping[str, Any]) -> list[str | Table]:
+    """Values within limits, differences and messages."""
+    values, counts = _values(found), Table("message", "planned", "at random")
+    for one in sorted(found["messages"], key=lambda one: -one["planned"]):
+        counts.add_row(one["message"], f"{one['planned']:,}", f"{one['random']:,.1f}")
+    problems = [f"{_words(name)}: {one['problem']}" for name, one in found["policies"].items() if one["problem"]]
+    short = dict.fromkeys(text for wave in found["waves"] for text in wave["shortfalls"])
+    waves = f"{len(found['waves']):,} waves, each planned within limits: {'; '.join(found['limits'])}"
+    return [waves, values, _differences(found), counts, *problems, *short]
 
 
 def _remarks(found: Mapping[str, Any]) -> list[str]:

@@ -114,6 +114,28 @@ def test_groups_are_reported_beside_the_whole(run, folder: Path):
 
 
 @pytest.mark.usefixtures("champion")
+def test_limits_are_applied_to_every_wave_by_one_command(run, folder: Path, tmp_path: Path):
+    out = tmp_path / "chosen.parquet"
+    found = orjson.loads(run("--log", folder, "--out", out, "--constrained", "--messaged", "0.3", "--json"))
+    limited = found["constrained"]
+    assert [(wave["decisions"], wave["messaged"]) for wave in limited["waves"]] == [(200, 60)] * 8
+    assert limited["policies"]["within_limits"]["dr"]["value"] < found["policies"]["greedy"]["dr"]["value"]
+    assert [one["against"] for one in limited["differences"]] == ["random_within_limits", "silence"]
+    assert (pl.read_parquet(out)["planned_message"] != "silence").sum() == 480
+    said = " ".join(run("--log", folder, "--constrained", "--mix", "logged", "--max-share", "0.25").split())
+    assert "8 waves, each planned within limits: exactly as many of each message as logged; each offer" in said
+    assert "random within" in said
+
+
+@pytest.mark.usefixtures("champion")
+def test_limits_without_the_word_and_the_word_without_limits_are_refused(run, folder: Path):
+    with pytest.raises(InvalidInputError, match="got them without --constrained"):
+        run("--log", folder, "--messaged", "0.3")
+    with pytest.raises(InvalidInputError, match="--constrained must know a limit, got none"):
+        run("--log", folder, "--constrained")
+
+
+@pytest.mark.usefixtures("champion")
 def test_a_named_version_is_evaluated_instead_of_the_champion(run, folder: Path, mail_home: Settings, value_bundle):
     offers = (
         mail_home.catalogue_path / "offers.yaml"

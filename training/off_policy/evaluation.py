@@ -179,10 +179,9 @@ def evaluate(
         InsufficientDataError: Too many decisions without a probability, a reward that never happens, or a policy about
             which the log says too little.
     """
-    judged = _said(judged)
+    judged = said(judged)
     wanted = reward_of(catalogue, reward, cap=cap)
-    rewards = rewards_of(history, judged.decisions, wanted)
-    rows = LoggedRows.of(judged.decisions, judged.choices, rewards, wanted, catalogue)
+    rows = rows_of(judged, history, catalogue, wanted)
     targets = targets_of(judged.choices, constant)
     values = all_values(rows, targets, must=GREEDY)
     groups = {one: groups_of(one, judged.decisions, judged.choices, history, catalogue) for one in by}
@@ -202,7 +201,17 @@ def evaluate(
     )
 
 
-def _said(judged: Judged) -> Judged:
+def rows_of(judged: Judged, history: History, catalogue: Catalogue, reward: Reward) -> LoggedRows:
+    """What the log says of decisions that have an action probability.
+
+    Raises:
+        InsufficientDataError: A reward that never happens.
+    """
+    rewards = rewards_of(history, judged.decisions, reward)
+    return LoggedRows.of(judged.decisions, judged.choices, rewards, reward, catalogue)
+
+
+def said(judged: Judged) -> Judged:
     """Without the few decisions that have no action probability, counted; the rule is that of training."""
     kept = with_probabilities(judged.decisions.with_row_index("row"))
     rows = kept["row"].to_numpy().astype(np.intp)

@@ -89,8 +89,8 @@ def evaluation_document(evaluation: Evaluation) -> dict[str, Any]:
         "customers": evaluation.customers,
         "confidence": 0.95,
         "clustered_by": "customer",
-        "policies": {one.name: _policy(one) for one in evaluation.values},
-        "differences": [_pair(one) for one in evaluation.differences],
+        "policies": {one.name: value_document(one) for one in evaluation.values},
+        "differences": [pair_document(one) for one in evaluation.differences],
         "best_single_message": evaluation.constant,
         "by": {name: [_segment(one) for one in found] for name, found in evaluation.segments.items()},
         "messages": [asdict(one) for one in evaluation.messages],
@@ -100,7 +100,8 @@ def evaluation_document(evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
-def _policy(value: PolicyValue) -> dict[str, Any]:
+def value_document(value: PolicyValue) -> dict[str, Any]:
+    """A policy's value as plain values."""
     support = value.support
     return {
         **_intervals(value),
@@ -120,12 +121,13 @@ def _segment(one: Segment) -> dict[str, Any]:
         "group": one.group,
         "decisions": one.decisions,
         "customers": one.customers,
-        "policies": {value.name: _policy(value) for value in one.values},
-        "differences": [_pair(pair) for pair in one.differences],
+        "policies": {value.name: value_document(value) for value in one.values},
+        "differences": [pair_document(pair) for pair in one.differences],
     }
 
 
-def _pair(one: PairedDifference) -> dict[str, Any]:
+def pair_document(one: PairedDifference) -> dict[str, Any]:
+    """A difference as plain values."""
     return {"policy": one.policy, "against": one.against, **_intervals(one)}
 
 
