@@ -38,7 +38,7 @@ MOST_REFERENCES = 12
 
 _CLEAR = 3.0  # standard errors that the mean effect must be from zero before effects count as proportional
 _STRONGEST_RESPONSE = 3.0
-_DOUBT = 0.1  # standard deviation of shares before the log is asked
+_DOUBT = 0.25  # standard deviation of shares before the log is asked
 _PASSES = 3
 
 
