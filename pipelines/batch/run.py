@@ -21,6 +21,7 @@ from decisioning.errors import ModelUnavailableError, UnknownNameError
 from features.catalogue.assignment.settlement import settle
 from features.clock import clock_of
 from features.models.policy_archive import PolicyArchive
+from features.models.rollout import Rollout
 from features.models.schema_archive import keep_schema
 from features.progress import OnProgress
 from features.settings import Settings
@@ -96,6 +97,7 @@ def decide_audience(
     redis_url: str,
     model: ModelCopy | None,
     arms: Mapping[str, ModelCopy] | None = None,
+    rollout: Rollout | None = None,
     on_progress: OnProgress | None = None,
 ) -> BatchReport:
     """Decide for everybody in an audience file and write the answers.
@@ -109,7 +111,7 @@ def decide_audience(
         ModelUnavailableError: No usable model, and the plan does not go without.
         UnavailableError: Redis is away; run it again, with a key it goes on where it stopped.
     """
-    run = Run(plan=plan, settings=settings, redis_url=redis_url, model=model, arms=arms or {})
+    run = Run(plan=plan, settings=settings, redis_url=redis_url, model=model, arms=arms or {}, rollout=rollout)
     in_force = run.in_force()
     settle(settings.catalogue_path, clock_of(settings)())
     keep_schema(settings, in_force.schema)

@@ -19,6 +19,7 @@ from decisioning.value_model import ValueModel
 from features.catalogue import load_catalogue
 from features.models.bundle import load_value_model
 from features.models.logged_decisions import LoggedDecisions
+from features.models.rollout import Rollout
 from features.models.schema_archive import known_schemas
 from features.settings import Settings
 from pipelines.batch.audience import CUSTOMER, KEY
@@ -90,6 +91,7 @@ class Run:
 
     Attributes:
         arms: Models of experiment arms, by alias.
+        rollout: A challenger beside the champion; a canary decides for its customers here, too.
         is_archived: Catalogue and feature schema are archived, so that records need not repeat what these say.
     """
 
@@ -98,6 +100,7 @@ class Run:
     redis_url: str
     model: ModelCopy | None
     arms: Mapping[str, ModelCopy]
+    rollout: Rollout | None = None
     is_archived: bool = False
 
     def in_force(self) -> InForce:
@@ -113,7 +116,7 @@ class Run:
             arm_models={alias: load_value_model(one.folder, version=one.version) for alias, one in self.arms.items()},
             known=known_schemas(self.settings),
             is_cold_start=self.plan.is_cold_start,
-        )
+        ).beside(self.rollout)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from pipelines.options import (
 )
 
 if TYPE_CHECKING:
+    from features.models.rollout import Rollout
     from features.settings import Settings
     from pipelines.batch.customer_options import Volume
     from pipelines.batch.run import ModelCopy
@@ -101,6 +102,7 @@ def decide_batch(
             redis_url=url,
             model=_model(settings, CHAMPION_ALIAS, is_needed=not (without_model or is_new)),
             arms=_arms(settings),
+            rollout=_rollout(settings),
             on_progress=tell,
         )
         with connect(url) as redis:
@@ -157,10 +159,18 @@ def _numbers(texts: "list[str]", option: str) -> dict[str, int]:
 def _arms(settings: "Settings") -> "dict[str, ModelCopy]":
     """Models of experiment arms; without one its arm decides without a model, as the API does."""
     from features.catalogue import load_catalogue
+    from features.models.rollout import ROLLOUT_ALIAS
     from serving.in_force.policy_in_force import arm_aliases
 
-    aliases = sorted(arm_aliases(load_catalogue(settings.catalogue_path)))
-    return {alias: copy for alias in aliases if (copy := _model(settings, alias)) is not None}
+    aliases = arm_aliases(load_catalogue(settings.catalogue_path))
+    aliases |= {ROLLOUT_ALIAS} if _rollout(settings) is not None else frozenset()
+    return {alias: copy for alias in sorted(aliases) if (copy := _model(settings, alias)) is not None}
+
+
+def _rollout(settings: "Settings") -> "Rollout | None":
+    from features.models.rollout import read_rollout
+
+    return read_rollout(settings)
 
 
 def _only_touchpoint(settings: "Settings") -> str:

@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from features.clock import clock_of
+from pipelines.exit_codes import EXIT_ALARM
 from pipelines.options import HomeOption, JsonOption, account, print_json, print_result, print_rows, settings_for
 
 if TYPE_CHECKING:
+    from features.models.rollout import Rollout
+    from features.settings import Settings
     from pipelines.analyses.rollout_reading import ShadowReading
 
 app = typer.Typer(
@@ -36,13 +39,55 @@ def shadow(version: VersionArgument = None, home: HomeOption = None, as_json: Js
     print_result(asdict(entry), as_json=as_json, title="rollout")
 
 
+@app.command("canary")
+def canary(
+    version: VersionArgument = None,
+    *,
+    share: Annotated[float, typer.Option(min=0.001, max=0.5, help="Share of customers it decides for.")] = 0.05,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Let a version decide for a share of customers, by a hash of their id; it is taken back by itself if it harms.
+
+    `nextbest serve` looks every quarter of a minute: failed and slow scorings, unsubscriptions and complaints, and the
+    value by customer, each against everybody else and beyond noise.
+
+    Example: `nextbest rollout canary 3 --share 0.05`
+    """
+    from features.models.rollout import RolloutKind
+    from training.registry.rollouts import start_rollout
+
+    settings = settings_for(home)
+    entry = start_rollout(settings, RolloutKind.CANARY, version, share=share, now=clock_of(settings)(), by=account())
+    print_result(asdict(entry), as_json=as_json, title="rollout")
+
+
+@app.command("guard")
+def guard(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Look at the canary once, and take it back if a guardrail is broken; `nextbest serve` does so by itself.
+
+    The exit code is 4 if it was taken back.
+
+    Example: `nextbest rollout guard`
+    """
+    from pipelines.server.canary_watch import guard_once
+    from pipelines.server.embedded_redis import redis_for
+
+    settings = settings_for(home)
+    with redis_for(settings) as url:
+        is_taken_back = guard_once(settings, url, clock_of(settings)())
+    print_result({"is_taken_back": is_taken_back}, as_json=as_json)
+    if is_taken_back:
+        raise typer.Exit(EXIT_ALARM)
+
+
 @app.command("status")
 def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """Show the rollout under way: since when, and by touchpoint how often the challenger would have done otherwise.
+    """Show the rollout under way: how often a shadow would have done otherwise, or the guardrails of a canary.
 
     Example: `nextbest rollout status`
     """
-    from features.models.rollout import read_rollout
+    from features.models.rollout import RolloutKind, read_rollout
     from pipelines.analyses.rollout_reading import read_shadow
 
     settings = settings_for(home)
@@ -50,11 +95,14 @@ def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
     if rollout is None:
         print_json(None) if as_json else typer.echo("no rollout is under way")
         return
+    if rollout.kind is RolloutKind.CANARY:
+        _show_canary(settings, rollout, as_json=as_json)
+        return
     reading = read_shadow(settings, rollout)
     if as_json:
         print_json({**asdict(rollout), **asdict(reading)})
         return
-    typer.echo(f"{rollout.kind} of version {rollout.version} since {rollout.began_at:%Y-%m-%d %H:%M} UTC")
+    typer.echo(_about(rollout))
     _print_shadow(reading)
 
 
@@ -73,6 +121,24 @@ def stop(
     settings = settings_for(home)
     entry = end_rollout(settings, now=clock_of(settings)(), reason=reason, by=account())
     print_result(asdict(entry), as_json=as_json, title="rollout")
+
+
+def _show_canary(settings: "Settings", rollout: "Rollout", *, as_json: bool) -> None:
+    from pipelines.server.canary_watch import read_canary
+    from pipelines.server.embedded_redis import redis_for
+
+    with redis_for(settings) as url:
+        readings = read_canary(settings, url, rollout, clock_of(settings)())
+    if as_json:
+        print_json({**asdict(rollout), "guardrails": [asdict(one) for one in readings]})
+        return
+    typer.echo(f"{_about(rollout)}, for {rollout.share:.3%} of customers")
+    for one in readings:
+        typer.echo(f"{'broken' if one.is_broken else 'kept'}: {one.words}")
+
+
+def _about(rollout: "Rollout") -> str:
+    return f"{rollout.kind} of version {rollout.version} since {rollout.began_at:%Y-%m-%d %H:%M} UTC"
 
 
 def _print_shadow(reading: "ShadowReading") -> None:

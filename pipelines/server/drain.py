@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from features.settings import Settings
+from pipelines.server.canary_watch import run_guarding
 from serving.log.drain import run_drain
 from serving.watch.care_watch import run_counting
 
@@ -20,6 +21,13 @@ def draining(settings: Settings, redis_url: str) -> Iterator[None]:
 def counting(settings: Settings, redis_url: str) -> Iterator[None]:
     """Count the cases of the log in a thread while the block runs, for the server's metrics."""
     with _beside(run_counting, settings, redis_url):
+        yield
+
+
+@contextmanager
+def guarding(settings: Settings, redis_url: str) -> Iterator[None]:
+    """Guard a canary in a thread while the block runs: one that harms is taken back."""
+    with _beside(run_guarding, settings, redis_url):
         yield
 
 

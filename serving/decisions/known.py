@@ -9,12 +9,18 @@ Where something is missing, the decision still happens and its record says what 
 - no model yet, since none was ever in force: all messages do, with exploration; this does not count as degraded;
 - no model for an experiment arm that names one of its own: the same, and never another model in its place.
 
+Where a canary fails to score, the champion does it in its place.
+
 A customer who opted out of profiling is not such a case: their features are not decoded and no model is asked.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from time import perf_counter
+
+import numpy as np
+import structlog
 
 from decisioning.arrays import FloatArray
 from decisioning.choice.reason import CONTENDED_WORD
@@ -25,6 +31,7 @@ from decisioning.live import LiveState
 from decisioning.rules.predicate import FactValue
 from decisioning.scoring import FeatureVector
 from features.log.said import LONG_AGO, told_since
+from features.models.rollout import ROLLOUT_ALIAS
 from features.online.profiles import decode_profile
 from serving.decisions.ask import Ask
 from serving.in_force.content_fit import Fit
@@ -54,6 +61,7 @@ CONTENDED = CONTENDED_WORD
 """Other decisions about this customer, or about what all share, were committed first each time."""
 
 _DAY_S = 86_400.0
+_LOG = structlog.get_logger("nextbest.serving")
 
 type Contents = Mapping[str, Mapping[str, str]]
 """Content by field, by message key."""
@@ -226,15 +234,57 @@ def _score(in_force: InForce, decoded: Sequence[_Decoded]) -> list[_Scored]:
     for place, one in enumerate(decoded):
         if one.customer is not None and one.is_profiled:
             places.setdefault((_alias(in_force, one), one.ask.request.touchpoint_id), []).append(place)
+    rows_of = _rows_beside_canary if in_force.has_canary else _rows
     for (alias, touchpoint_id), members in places.items():
-        scorer = in_force.scorer(alias)
-        if scorer is None or touchpoint_id not in scorer.on_touchpoint:
-            continue
         features = [decoded[place].features or in_force.nothing_known for place in members]
-        rows = scorer.on_touchpoint[touchpoint_id].of(features, [decoded[place].now for place in members])
+        found = rows_of(in_force, alias, touchpoint_id, features, [decoded[place].now for place in members])
+        if found is None:
+            continue
+        rows, version = found
         for place, row in zip(members, rows, strict=True):
-            scored[place] = (row, scorer.model.version)
+            scored[place] = (row, version)
     return scored
+
+
+def _rows(
+    in_force: InForce,
+    alias: str | None,
+    touchpoint_id: str,
+    features: Sequence[FeatureVector],
+    moments: Sequence[datetime],
+) -> tuple[FloatArray, str] | None:
+    """Values of a model for some customers, a row each, and its version; None where the model is not to be had."""
+    scorer = in_force.scorer(alias)
+    if scorer is None or touchpoint_id not in scorer.on_touchpoint:
+        return None
+    return scorer.on_touchpoint[touchpoint_id].of(features, moments), scorer.model.version
+
+
+def _rows_beside_canary(
+    in_force: InForce,
+    alias: str | None,
+    touchpoint_id: str,
+    features: Sequence[FeatureVector],
+    moments: Sequence[datetime],
+) -> tuple[FloatArray, str] | None:
+    """The same, with a count of how it went; where the canary fails, the champion decides, and no caller notices."""
+    who = "canary" if alias == ROLLOUT_ALIAS else "champion"
+    began = perf_counter()
+    try:
+        found = _rows(in_force, alias, touchpoint_id, features, moments)
+        is_sound = found is not None and bool(np.isfinite(found[0]).all())
+    except Exception as error:
+        if alias != ROLLOUT_ALIAS:
+            raise
+        _LOG.error("canary_failed", exc_info=error)
+        found, is_sound = None, False
+    if alias == ROLLOUT_ALIAS and not is_sound:
+        in_force.tally["canary/failed"] += len(features)
+        return _rows(in_force, None, touchpoint_id, features, moments)
+    if alias in {None, ROLLOUT_ALIAS}:
+        in_force.tally[f"{who}/scored"] += len(features)
+        in_force.tally[f"{who}/seconds"] += perf_counter() - began  # pyright: ignore[reportArgumentType]
+    return found
 
 
 def _inputs(
@@ -266,8 +316,12 @@ def _inputs(
 
 
 def _alias(in_force: InForce, decoded: _Decoded) -> str | None:
-    """Alias of the model that the customer's experiment arm decides with; None for the champion."""
-    return in_force.policy.model_alias(decoded.ask.request, decoded.customer, decoded.now, decoded.known.live.kept)
+    """Alias of the model that the customer's experiment arm, or a canary, decides with; None for the champion."""
+    request = decoded.ask.request
+    alias = in_force.policy.model_alias(request, decoded.customer, decoded.now, decoded.known.live.kept)
+    if alias is None and in_force.rollout is not None and in_force.rollout.takes(request.customer_id):
+        return ROLLOUT_ALIAS
+    return alias
 
 
 def _fit(in_force: InForce, request: Request, customer: Customer | None) -> Fit:

@@ -1,5 +1,6 @@
 """What decisions are made with at this moment: policy, feature schema and models that fit together, swapped as one."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -17,7 +18,7 @@ from features.computing.feature_schema import FeatureSchema
 from features.computing.feature_set import feature_schema
 from features.models.fit import ModelFit, fit_model
 from features.models.logged_decisions import feature_names
-from features.models.rollout import ROLLOUT_ALIAS, Rollout
+from features.models.rollout import ROLLOUT_ALIAS, Rollout, RolloutKind
 from features.online.record_reader import RecordReader
 from serving.in_force.content_fit import Fitting
 from serving.live.book import book_lasts
@@ -53,6 +54,7 @@ class InForce:
         arm_problems: Why an arm's model is not here, by alias.
         rollout: A challenger beside the champion; its model is the arm model of `ROLLOUT_ALIAS`. None where none is at
             work, or where it is not to be had.
+        tally: What this process counts of a canary's scorings and the champion's beside it, until somebody takes it.
         vocabularies: What records need not repeat, by touchpoint; empty while catalogue or schema are not archived, for
             records must then be whole.
     """
@@ -73,12 +75,18 @@ class InForce:
     arm_models: Mapping[str, ArmModel] = field(default_factory=dict[str, ArmModel])
     arm_problems: Mapping[str, str] = field(default_factory=dict[str, str])
     rollout: Rollout | None = None
+    tally: Counter[str] = field(default_factory=Counter[str], compare=False)
     vocabularies: Mapping[str, Vocabulary] = field(default_factory=dict[str, Vocabulary])
 
     @property
     def catalogue(self) -> Catalogue:
         """What marketers declared."""
         return self.policy.catalogue
+
+    @property
+    def has_canary(self) -> bool:
+        """Whether a challenger decides for some customers."""
+        return self.rollout is not None and self.rollout.kind is RolloutKind.CANARY
 
     @property
     def per_major(self) -> float:

@@ -1,9 +1,11 @@
-"""Looks at a challenger beside the champion, off the path of decisions: what a shadow would have decided.
+"""Looks at a challenger beside the champion: what a shadow would have decided, off the path of decisions.
 
 A decision that the champion made on its values is handed over once it is in the log, and decided once more in another
 thread with the challenger's values: same inputs, same draw, same gates. Nothing of it is logged or counted
 against a cap; what differs is counted, in the metrics and in Redis, where `nextbest rollout status` finds it. Where
 decisions come faster than they can be looked at, some are dropped, and their number is told.
+
+Of a canary, which does decide, it tells what scoring counted (`serving.decisions.known`).
 """
 
 import asyncio
@@ -64,11 +66,17 @@ class RolloutWatch:
     _has_work: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     def saw(self, in_force: InForce, decision: Decision) -> None:
-        """Take note of a decision that was logged; cheap, and nothing where no shadow is at work."""
+        """Take note of a decision that was logged; cheap, whatever is at work."""
         rollout = in_force.rollout
-        if rollout is None or rollout.kind is not RolloutKind.SHADOW or not _is_champions(in_force, decision):
+        if rollout is None:
             return
         self._follow(rollout)
+        if rollout.kind is RolloutKind.CANARY:
+            self._counts.update(in_force.tally)
+            in_force.tally.clear()
+            return
+        if not _is_champions(in_force, decision):
+            return
         if len(self._waiting) >= MOST_WAITING:
             self._count(decision, DROPPED)
             return

@@ -90,7 +90,7 @@ def end_rollout(
     if rollout is None:
         raise InvalidInputError("a rollout must be under way to be ended, got none; see `nextbest rollout status`")
     write_rollout(settings, None)
-    champion = find_champion(settings)
+    champion = find_champion(settings) if registry_is_made(settings) else None
     entry = Promotion(
         action=action,
         version=rollout.version,

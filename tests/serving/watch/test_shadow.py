@@ -3,17 +3,14 @@
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import redis
 from starlette.testclient import TestClient
 
-from decisioning.errors import ModelUnavailableError
 from features.catalogue import load_catalogue
-from features.models.bundle import write_bundle
-from features.models.rollout import ROLLOUT_ALIAS, Rollout, RolloutKind, write_rollout
+from features.models.rollout import Rollout, RolloutKind, write_rollout
 from features.models.rollout_counts import read_counts
 from features.settings import Settings
 from pipelines.analyses.rollout_reading import ShadowReading, read_shadow
@@ -29,23 +26,6 @@ def shadow(settings: Settings, clock: Any) -> Rollout:
     rollout = Rollout(kind=RolloutKind.SHADOW, version="8", share=0.0, began_at=clock.now)
     write_rollout(settings, rollout)
     return rollout
-
-
-@pytest.fixture
-def challenger(tmp_path: Path) -> Callable[..., Callable[[str], SimpleNamespace]]:
-    """Makes what fetches a bundle as version 8, by its alias only."""
-
-    def made(bundle: Any) -> Callable[[str], SimpleNamespace]:
-        write_bundle(bundle, tmp_path / "challenger")
-
-        def fetch(alias: str) -> SimpleNamespace:
-            if alias != ROLLOUT_ALIAS:
-                raise ModelUnavailableError(f"nobody has the alias {alias}")
-            return SimpleNamespace(version="8", folder=tmp_path / "challenger")
-
-        return fetch
-
-    return made
 
 
 def ask_for_all(client: TestClient, store: Any, new_customer: Callable[..., Any]) -> list[dict[str, Any]]:
