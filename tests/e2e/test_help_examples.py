@@ -52,6 +52,7 @@ WORK_ORDER = (
     "pipeline",
     "rollout shadow",
     "rollout status",
+    "rollout stop",
     "rollout",
     "policy evaluate",
     "decide-batch",

@@ -72,6 +72,23 @@ def test_a_shadow_is_started_told_about_and_stopped(model_home: Settings, run, r
         rollback(model_home, now=NOW)  # a rollout made nobody champion
 
 
+def test_a_canary_is_started_with_its_share_and_its_guardrails_are_told(model_home: Settings, run, register) -> None:
+    register(0.0)
+    promote(model_home, now=NOW, force_reason="a rehearsal")
+    register(1.0)
+    run("canary", "--share", "0.2")
+    told = run("status")
+    assert (told["kind"], told["version"], told["share"]) == ("canary", "2", 0.2)
+    assert [one["name"] for one in told["guardrails"]] == [
+        "failed scorings",
+        "seconds to score a customer",
+        "customers who unsubscribed or complained",
+        "net_revenue by customer",
+    ]
+    assert run("guard") == {"is_taken_back": False}
+    assert read_ledger(model_home)[-1].reason == "decides for 20.000% of customers"
+
+
 def test_a_shadow_needs_a_champion_and_must_be_another_version(model_home: Settings, run, register) -> None:
     register(0.0)
     with pytest.raises(ModelUnavailableError, match="needs a champion beside it, got none"):
