@@ -241,7 +241,7 @@ def _gate(work: RunWork, _tell: OnProgress) -> Result:
 
 def _decided_before(work: RunWork, version: str) -> Result | None:
     """What is known of a version that the gate need not look at; None where it has to."""
-    from training.registry.promotion_ledger import PROMOTED, REFUSED, read_ledger
+    from training.registry.promotion_ledger import PROMOTED, REFUSED, TAKEN_BACK, read_ledger
 
     champion = _champion(work.settings)
     former = None if champion is None else champion.version
@@ -253,6 +253,12 @@ def _decided_before(work: RunWork, version: str) -> Result | None:
             status=StepStatus.SAME,
             words=f"version {version} was the champion before, and somebody went back from it: it stays away"
             f" unless `nextbest model promote {version}` is run",
+        )
+    if any(one.action == TAKEN_BACK for one in about):
+        return Result(
+            status=StepStatus.SAME,
+            words=f"version {version} did harm as a canary and was taken back: it stays away unless"
+            f" `nextbest model promote {version}` is run",
         )
     refused = [one for one in about if one.action == REFUSED and one.former == former]
     if not refused:

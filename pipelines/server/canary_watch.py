@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from training.registry.canary_guard import GuardReading
 
 EVERY_S = 15.0
-TAKEN_BACK = "roll back canary"
-"""What the ledger calls a canary that was taken back."""
 
 _LOG = structlog.get_logger("nextbest.serving")
 
@@ -43,6 +41,7 @@ def guard_once(settings: Settings, redis_url: str, now: datetime) -> bool:
     broken = [one for one in readings if one.is_broken]
     if not broken or read_rollout(settings) != rollout:
         return False
+    from training.registry.promotion_ledger import TAKEN_BACK
     from training.registry.rollouts import end_rollout
 
     numbers = {f"{one.name}: {who}": getattr(one, who) for one in readings for who in ("canary", "champion")}

@@ -10,10 +10,12 @@ from features.durability import append_lines
 from features.models.registry import PROMOTED, PROMOTIONS
 from features.settings import Settings
 
-__all__ = ["PROMOTED", "REFUSED", "ROLLED_BACK", "Promotion", "append", "champion_before", "read_ledger"]
+__all__ = ["PROMOTED", "REFUSED", "ROLLED_BACK", "TAKEN_BACK", "Promotion", "append", "champion_before", "read_ledger"]
 
 REFUSED = "refuse"
 ROLLED_BACK = "rollback"
+TAKEN_BACK = "roll back canary"
+"""A canary harmed, and the guard took it back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

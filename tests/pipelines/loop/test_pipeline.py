@@ -18,12 +18,14 @@ from starlette.testclient import TestClient
 from typer.testing import CliRunner, Result
 
 from decisioning.errors import InvalidInputError, NextbestError, UnavailableError
+from features.catalogue import load_catalogue
 from features.clock import set_clock
 from features.locks import held
 from features.log.contracts import EVENTS, TABLES
 from features.log.event_log import EventLog
 from features.models.bundle import ModelBundle
-from features.models.registry import find_champion
+from features.models.registry import MODEL_NAME, find_champion
+from features.models.rollout import RolloutKind
 from features.online.redis_keys import FEATURE_KEY_PATTERN
 from features.settings import Settings
 from features.store.feature_history import current_generation
@@ -34,7 +36,9 @@ from serving.http.app import create_app
 from tests.conftest import Shop, make_shop
 from training.registry import training_run
 from training.registry.promotion import list_models, promote, rollback
-from training.registry.promotion_ledger import read_ledger
+from training.registry.promotion_ledger import TAKEN_BACK, read_ledger
+from training.registry.rollouts import end_rollout, start_rollout
+from training.registry.tracking import tracking
 
 NOW = datetime(2026, 11, 2, 3, tzinfo=UTC)
 SHOP = Path(__file__).parents[2] / "catalogues" / "shop"
@@ -246,6 +250,29 @@ def test_a_model_that_somebody_went_back_from_is_not_promoted_again(place: Setti
 
     assert find_champion(place).version == "1"
     assert "somebody went back from it" in told["steps"][4]["what"]
+
+
+def test_a_model_that_did_harm_as_a_canary_is_not_promoted(place: Settings, run: Run, few: Path):
+    run("run", "--data", str(few))
+    EventLog(place.log_path).append(EVENTS, new_events(few))
+    run("run", "--data", str(few))
+    start_rollout(place, RolloutKind.CANARY, "2", share=0.1, now=NOW)
+    end_rollout(place, now=NOW, reason="complaints", by="guard", action=TAKEN_BACK)
+    edit = place.catalogue_path / "offers.yaml"
+    edit.write_text(edit.read_text().replace("See you soon", "Until then"))  # the gate is asked again
+    relabel(place, "2")
+
+    told = orjson.loads(run("run", "--data", str(few), "--json").stdout)
+
+    assert find_champion(place).version == "1"
+    assert "did harm as a canary" in told["steps"][4]["what"]
+
+
+def relabel(settings: Settings, version: str) -> None:
+    """Let a version have learned under the catalogue in force, as it would if only a text had not changed."""
+    with tracking(settings) as client:
+        now = load_catalogue(settings.catalogue_path).version
+        client.set_model_version_tag(MODEL_NAME, version, "catalogue_version", now)
 
 
 def test_two_runs_do_not_overlap(place: Settings, run: Run, few: Path):

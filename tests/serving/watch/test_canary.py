@@ -23,10 +23,10 @@ from features.settings import Settings
 from pipelines.audit.audit import AuditPlan, audit_policy
 from pipelines.audit.replay import ReplayPlan, replay_log
 from pipelines.batch.run import BatchPlan, ModelCopy, decide_audience
-from pipelines.server.canary_watch import TAKEN_BACK, guard_once, read_canary, run_guarding
+from pipelines.server.canary_watch import guard_once, read_canary, run_guarding
 from serving.log.drain import drain_alone
 from tests.waiting import wait_until
-from training.registry.promotion_ledger import read_ledger
+from training.registry.promotion_ledger import TAKEN_BACK, read_ledger
 
 CUSTOMERS = [f"C-{number}" for number in range(160)]
 
