@@ -68,6 +68,7 @@ class Settings(BaseSettings):
     readouts_path = _Below("readouts", "Folder of stored experiment readouts (JSON)")
     kpis_path = _Below("kpis", "Folder of stored KPIs (JSON)")
     fairness_path = _Below("fairness", "Folder of stored fairness reports (JSON)")
+    drift_path = _Below("drift", "Folder of stored drift reports (JSON)")
     redis_path = _Below("redis", "Folder of the embedded Redis")
     spool_path = _Below("spool", "Folder of decisions that Redis could not take; the drain moves them into the log")
     handoffs_path = _Below("handoffs", "Folder of the books of what was handed over for offline channels")

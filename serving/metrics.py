@@ -12,7 +12,9 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 from prometheus_client.registry import Collector
 
 from decisioning.decision import Action, Decision
+from decisioning.errors import InvalidInputError
 from features.models.catalogue_needs import Waits
+from features.reports.drift import DRIFT_FILES, DriftKind, DriftReport, DriftVerdict
 
 LATENCY_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5)
 AGE_BUCKETS_S = (60, 600, 3_600, 6 * 3_600, 86_400, 2 * 86_400, 7 * 86_400, 14 * 86_400)
@@ -43,6 +45,49 @@ class _InForce(Collector):
         yield waits
 
 
+class _Drift(Collector):
+    """What the newest stored drift report says, read again where it is another file than before."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._seen: tuple[str, int] | None = None
+        self._report: DriftReport | None = None
+
+    def collect(self) -> Iterator[Metric]:
+        """Findings by kind and verdict, shapes by name, and when; nothing where no report can be read."""
+        report = self._newest()
+        if report is None:
+            return
+        counts = GaugeMetricFamily(
+            "nextbest_drift_findings", "Comparisons of the newest drift report", labels=("kind", "verdict")
+        )
+        for kind in DriftKind:
+            for verdict in DriftVerdict:
+                found = sum(one.kind is kind and one.verdict is verdict for one in report.findings)
+                counts.add_metric((kind.value, verdict.value), float(found))
+        yield counts
+        shapes = GaugeMetricFamily(
+            "nextbest_drift_psi", "Population stability index of features and scores", labels=("kind", "name")
+        )
+        for one in report.findings:
+            if one.psi is not None:
+                shapes.add_metric((one.kind.value, one.name), one.psi)
+        yield shapes
+        as_of = GaugeMetricFamily("nextbest_drift_as_of_seconds", "Moment that the newest drift report is about")
+        as_of.add_metric((), report.as_of.timestamp())
+        yield as_of
+
+    def _newest(self) -> DriftReport | None:
+        try:
+            newest = max(self._folder.glob("*.json"), default=None)
+            seen = None if newest is None else (newest.name, newest.stat().st_mtime_ns)
+            if seen != self._seen:
+                self._seen, self._report = seen, DRIFT_FILES.newest(self._folder) if seen else None
+        except (InvalidInputError, OSError):  # the console's page says what is wrong
+            self._report = None
+        return self._report
+
+
 def _quick[M: (Counter, Histogram)](metric: M) -> M:
     """A metric that finds what it counts under the same labels at once; the library checks and locks every time."""
     metric.labels = cache(metric.labels)  # pyright: ignore[reportAttributeAccessIssue]
@@ -54,9 +99,10 @@ class Metrics:
 
     Args:
         shared: Folder that `PROMETHEUS_MULTIPROC_DIR` names, where several processes add up; None for one process.
+        drift: Folder of stored drift reports; None to say nothing of drift.
     """
 
-    def __init__(self, shared: Path | None = None) -> None:
+    def __init__(self, shared: Path | None = None, drift: Path | None = None) -> None:
         self._shared = shared
         self.registry = CollectorRegistry()
         self.decisions = self._counter(
@@ -98,8 +144,10 @@ class Metrics:
         self.stream_length = self._gauge("stream_length", "Log entries that wait for the drain")
         self._redis_up: Gauge | None = None
         self._shown: dict[Gauge, frozenset[str]] = {}
+        self._of_all = [self.in_force] if drift is None else [self.in_force, _Drift(drift)]
         if shared is None:
-            self.registry.register(self.in_force)
+            for collector in self._of_all:
+                self.registry.register(collector)
 
     def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
         return _quick(Counter(f"nextbest_{name}", meaning, labels, registry=self.registry))
@@ -167,7 +215,8 @@ class Metrics:
         _forget_the_dead(self._shared)
         merged = CollectorRegistry()
         MultiProcessCollector(merged, str(self._shared))
-        merged.register(self.in_force)
+        for collector in self._of_all:
+            merged.register(collector)
         return generate_latest(merged)
 
 

@@ -13,6 +13,7 @@ from decisioning.errors import InvalidInputError, UnknownNameError
 from features.reports.readouts import ReadoutKind, read_readout, stored_readouts
 from features.settings import Settings
 from serving.console.assets import Asset, load_assets
+from serving.console.drift_pages import drift_page
 from serving.console.readout_pages import card_of, page_of
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -49,7 +50,7 @@ class Pages:
 
 
 def console_routes(settings: Settings, dependencies: Sequence[Depends] = ()) -> APIRouter:
-    """Routes of the console: overview, list, one page per readout, and the files they load.
+    """Routes of the console: overview, list, one page per readout, drift, and the files they load.
 
     Handlers read small files, so they are plain functions, which the server runs beside its event loop. `dependencies`
     guard the pages; the style sheet and the font need no guard.
@@ -83,6 +84,8 @@ def console_routes(settings: Settings, dependencies: Sequence[Depends] = ()) -> 
             return pages.render(request, "damaged.html", status=BROKEN, name=readout_id, problem=str(error))
         return pages.render(request, "readout.html", page=page_of(readout))
 
+    _add_drift(router, pages, settings, guarded)
+
     @router.get("/static/{name}")
     def static(name: str) -> Response:
         asset = assets.get(name)
@@ -92,3 +95,10 @@ def console_routes(settings: Settings, dependencies: Sequence[Depends] = ()) -> 
         return Response(asset.payload, media_type=asset.media_type, headers=headers)
 
     return router
+
+
+def _add_drift(router: APIRouter, pages: Pages, settings: Settings, guarded: Sequence[Depends]) -> None:
+    @router.get("/drift", dependencies=guarded)
+    def drift(request: Request) -> HTMLResponse:
+        values = drift_page(settings.drift_path)
+        return pages.render(request, "drift.html", status=BROKEN if values["problem"] else 200, **values)

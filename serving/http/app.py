@@ -83,7 +83,7 @@ def create_app(
         archive=PolicyArchive(settings.catalogues_path),
         now=clock,
     )
-    app.state.engine = _engine(settings, refresher, clock, Metrics(metrics_path))
+    app.state.engine = _engine(settings, refresher, clock, Metrics(metrics_path, settings.drift_path))
     problems.install(app)
     routers = [one.router for one in (decisions, permits, explanations, reports, customers, known, about, health)]
     for router in routers:

@@ -28,7 +28,7 @@ def empty_visitor(tmp_path: Path) -> TestClient:
     return TestClient(app)
 
 
-PAGES = ("", "/experiments", "/experiments/mail-test", "/experiments/broken-split", "/experiments/nothing")
+PAGES = ("", "/drift", "/experiments", "/experiments/mail-test", "/experiments/broken-split", "/experiments/nothing")
 
 
 @pytest.mark.parametrize("path", PAGES)
