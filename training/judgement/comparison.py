@@ -35,7 +35,7 @@ LOGGED_RULE = "the log as it was drawn"
 
 _WINDOW = CONTEXT_COLUMNS.index("window_days")
 
-_MOST_CELLS = 20_000_000
+_VALUED_AT_ONCE = 20_000
 """Cells of design matrices that are scored at once."""
 
 
@@ -178,36 +178,16 @@ def as_served(model: ValueModel, dataset: Dataset) -> Dataset:
 
 def values_of(model: ValueModel, dataset: Dataset) -> FloatArray:
     """What a model expects of silence and every message of a dataset: shape (n, k + 1)."""
-    everything = np.arange(len(dataset.keys))
-    return _scored(model, dataset, np.broadcast_to(everything, (dataset.size, len(everything))))
+    values = model.on(dataset.messages)
+    shared = np.hstack([_by_name(dataset, model.layout.customer), dataset.contexts])
+    parts = np.split(shared, range(_VALUED_AT_ONCE, len(shared), _VALUED_AT_ONCE))
+    return np.vstack([values.of_columns(part) for part in parts])
 
 
 def own_uplifts(model: ValueModel, dataset: Dataset) -> FloatArray:
     """What a model says that the message which was sent adds, shape (n,); 0 for silence."""
-    pairs = np.column_stack([np.zeros_like(dataset.actions), dataset.actions])
-    values = _scored(model, dataset, pairs)
-    return np.where(dataset.actions > 0, values[:, 1] - values[:, 0], 0.0)
-
-
-def _scored(model: ValueModel, dataset: Dataset, actions: IntArray) -> FloatArray:
-    """Values of the same number of actions per decision, silence first: shape (n, r) in and out."""
-    messages = model.messages(dataset.messages)
-    features = _by_name(dataset, model.layout.customer)
-    width = features.shape[1] + messages.shape[1] + dataset.contexts.shape[1]
-    step = max(1, _MOST_CELLS // (actions.shape[1] * width))
-    found = np.empty(actions.shape)
-    for start in range(0, dataset.size, step):
-        part = slice(start, start + step)
-        rows = messages[actions[part]]
-        matrices = np.concatenate(
-            [_repeated(features[part], rows), rows, _repeated(dataset.contexts[part], rows)], axis=2
-        )
-        found[part] = model.expected_values_of(np.ascontiguousarray(matrices))
-    return found
-
-
-def _repeated(columns: FloatArray, rows: FloatArray) -> FloatArray:
-    return np.broadcast_to(columns[:, np.newaxis], (*rows.shape[:2], columns.shape[1]))
+    values = values_of(model, dataset)
+    return np.take_along_axis(values, dataset.actions[:, np.newaxis], axis=1)[:, 0] - values[:, 0]
 
 
 def _by_name(dataset: Dataset, wanted: tuple[str, ...]) -> FloatArray:
