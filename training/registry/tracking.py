@@ -17,7 +17,14 @@ from typing import TYPE_CHECKING, Any
 from decisioning.arrays import FloatArray
 from decisioning.errors import InvalidInputError, UnavailableError
 from features.models.bundle import BOOSTER_FILE, MODEL_FILE, ModelBundle, read_bundle, write_bundle
-from features.models.registry import DIGEST_TAG, MODEL_NAME, mlflow_client, quiet_mlflow, registry_is_made
+from features.models.registry import (
+    DIGEST_TAG,
+    MODEL_NAME,
+    find_champion,
+    mlflow_client,
+    quiet_mlflow,
+    registry_is_made,
+)
 from features.settings import Settings
 
 if TYPE_CHECKING:
@@ -100,7 +107,7 @@ def track_model(settings: Settings, bundle: ModelBundle, run: ModelRun) -> Track
 
 
 def find_trained(settings: Settings, tags: Mapping[str, str]) -> TrackedModel | None:
-    """The newest registered version that has all these tags; None where there is none.
+    """The champion if it has all these tags, else the newest registered version that has; None where there is none.
 
     Raises:
         UnavailableError: The tracking store is away.
@@ -110,8 +117,10 @@ def find_trained(settings: Settings, tags: Mapping[str, str]) -> TrackedModel | 
     with tracking(settings) as client:
         found = client.search_model_versions(f"name='{MODEL_NAME}'")
         alike = [one for one in found if tags.items() <= one.tags.items()]
-        newest = max(alike, key=lambda one: int(one.version), default=None)
-    return None if newest is None else TrackedModel(version=str(newest.version), run_id=newest.run_id or "")
+        champion = find_champion(settings)
+        of_champion = [one for one in alike if champion is not None and str(one.version) == champion.version]
+        found = max(of_champion or alike, key=lambda one: int(one.version), default=None)
+    return None if found is None else TrackedModel(version=str(found.version), run_id=found.run_id or "")
 
 
 def twin_of(client: "MlflowClient", run_id: str | None) -> ModelBundle | None:

@@ -75,7 +75,8 @@ def train_if_new(
     """Train as `train_model` does, unless a registered version learned from the very same decisions.
 
     Returns:
-        What was trained; or the newest version that learned from the same data under the same catalogue.
+        What was trained; or the version that learned from the same data under the same catalogue: the champion if it
+        did, else the newest.
 
     Raises:
         NextbestError: As `train_model`.

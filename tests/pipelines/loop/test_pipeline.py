@@ -268,6 +268,19 @@ def test_a_model_that_did_harm_as_a_canary_is_not_promoted(place: Settings, run:
     assert "did harm as a canary" in told["steps"][4]["what"]
 
 
+def test_a_second_version_of_the_same_decisions_does_not_follow_the_champion(place: Settings, run: Run, few: Path):
+    run("run", "--data", str(few))
+    with tracking(place) as client:
+        first = client.get_model_version(MODEL_NAME, "1")
+        client.create_model_version(MODEL_NAME, first.source, first.run_id, first.tags, model_id=first.model_id)
+    set_clock(place.rehearsal_clock or Path(), NOW + timedelta(hours=24))
+
+    told = orjson.loads(run("run", "--data", str(few), "--json").stdout)
+
+    assert results(told)["train"] == results(told)["gate"] == "nothing new"
+    assert find_champion(place).version == "1"
+
+
 def relabel(settings: Settings, version: str) -> None:
     """Let a version have learned under the catalogue in force, as it would if only a text had not changed."""
     with tracking(settings) as client:
