@@ -40,6 +40,7 @@ _CLEAR = 3.0  # standard errors that the mean effect must be from zero before ef
 _STRONGEST_RESPONSE = 3.0
 _DOUBT = 0.25  # standard deviation of shares before the log is asked
 _PASSES = 3
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,9 +137,9 @@ class _Regression:
     covariance: FloatArray
 
     def at(self, place: int) -> EffectEstimate:
-        return EffectEstimate(
-            value=float(self.coefficients[place]), standard_error=float(np.sqrt(self.covariance[place, place]))
-        )
+        """A coefficient; of a column without any differences nothing is known."""
+        value, error = float(self.coefficients[place]), float(np.sqrt(self.covariance[place, place]))
+        return EffectEstimate(value=value, standard_error=error if value or error else np.inf)
 
 
 def estimate_effects(evidence: EffectEvidence) -> MessageEffects:
@@ -191,6 +192,8 @@ def _columns(evidence: EffectEvidence, responses: FloatArray, references: FloatA
     centred = evidence.centred_actions
     common = evidence.changes @ references
     specific = evidence.changes - np.outer(common, responses)
+    if np.abs(specific).max() <= _ROUNDING * np.abs(evidence.changes).max():  # messages are one to the booster
+        specific = np.zeros_like(specific)
     return np.column_stack(
         [
             np.ones(len(common)),

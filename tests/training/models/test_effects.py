@@ -73,6 +73,16 @@ def test_a_correct_booster_is_kept():
     np.testing.assert_allclose(effects.responses, AVERAGES / AVERAGES.mean(), atol=0.15)
 
 
+def test_messages_that_are_one_to_the_booster_differ_by_nothing_that_it_says():
+    """What it says of each differs by rounding only, which a slope would blow up."""
+    world = make_world(2, noise=300.0)  # averages are too unclear to say that one message does more than another
+    same = world.truth[:, :1] + np.column_stack([np.zeros(len(world.truth)), *[0.1 * world.truth[:, 0]] * 3])
+    same[:, 2] *= 1 + 1e-15
+    effects = estimate_effects(seen_as(world, same))
+    assert effects.specific.value == 0.0
+    assert effects.specific.standard_error == np.inf
+
+
 def test_averages_are_right_although_the_booster_is_uninformative_and_big_spenders_got_more_messages():
     world = make_world(2)
     blind = np.zeros_like(world.truth)
