@@ -31,6 +31,7 @@ import numpy as np
 
 from decisioning.arrays import BoolArray, FloatArray, IntArray
 from training.data.action_probabilities import LoggedChoice
+from training.data.net_worth import NetWorth
 from training.models.average_effects import shrink_averages
 
 MOST_REFERENCES = 12
@@ -98,6 +99,7 @@ class EffectEvidence:
         choice: How probable every choice was.
         levels: shapes (k,), groups of messages that are alike, from `average_effects.levels_of`.
         linear: shape (n, k), cross-fitted linear effects; None where none were fitted.
+        worth: What choices cost and outcomes count for; None for values as they are.
     """
 
     raw: FloatArray
@@ -107,6 +109,7 @@ class EffectEvidence:
     choice: LoggedChoice
     levels: tuple[IntArray, ...]
     linear: FloatArray | None = None
+    worth: NetWorth | None = None
 
     @property
     def changes(self) -> FloatArray:

@@ -16,6 +16,7 @@ from features.progress import OnProgress
 from training.data.action_probabilities import LoggedChoice, logged_choice
 from training.data.datasets import Dataset, learning_of
 from training.data.missing import column_groups
+from training.data.net_worth import NetWorth
 from training.models.average_effects import levels_of
 from training.models.boosting import (
     BoosterSettings,
@@ -84,7 +85,7 @@ class Learned:
     @property
     def best_constant(self) -> str:
         """The single action that is worth most on average: a message key, or `silence` where none beats it."""
-        return self.dataset.keys[best_constant(self.effects)]
+        return self.dataset.keys[best_constant(self.effects, self.evidence.worth)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +133,13 @@ class Lesson:
             customers=customers.astype(np.int64),
             choice=replace(self.choice, probabilities=self.choice.probabilities[rows]),
             levels=levels_of(self.dataset.messages),
+            worth=self.worth,
         )
+
+    @property
+    def worth(self) -> NetWorth:
+        """What the dataset's messages cost and their outcomes count for."""
+        return NetWorth.of(self.dataset.messages, self.measure.unit)
 
     def bundle(
         self,
@@ -160,7 +167,7 @@ class Lesson:
             unit=self.measure.unit,
             basis=None if linear is None else linear.basis,
             notes={
-                "best_constant": keys[best_constant(effects)],
+                "best_constant": keys[best_constant(effects, self.worth)],
                 "average_effects": dict(zip(keys[1:], effects.shrunk_averages.tolist(), strict=True)),
                 "is_randomised": self.choice.is_randomised,
                 "dataset_digest": self.dataset.digest,
@@ -207,7 +214,7 @@ def learn(
         effects=effects,
         parts=seen,
         specific_share=share,
-        validation=validate(evidence, seen, best_constant(effects)) if choice.is_randomised else None,
+        validation=validate(evidence, seen, best_constant(effects, evidence.worth)) if choice.is_randomised else None,
         settings=settings,
     )
 
@@ -252,13 +259,17 @@ def _mixture(evidence: EffectEvidence, effects: MessageEffects, specific_share: 
     return mixture_of(evidence, effects, left_by_averages(evidence, effects), boosted)
 
 
-def best_constant(effects: MessageEffects) -> int:
-    """The single action that is worth most on average: 0 for silence, i for message i - 1.
+def best_constant(effects: MessageEffects, worth: NetWorth | None = None) -> int:
+    """The single action that is worth most on average, its contact paid: 0 for silence, i for message i - 1.
 
     Of messages that are believed to be worth the same, the one whose estimate is higher.
     """
-    best = int(np.lexsort((effects.averages, effects.shrunk_averages))[-1])
-    return best + 1 if effects.shrunk_averages[best] > _NOTHING else 0
+    worth = worth or NetWorth.gross(len(effects.averages))
+    averages, believed = (
+        worth.weights[1:] * one - worth.costs[1:] for one in (effects.averages, effects.shrunk_averages)
+    )
+    best = int(np.lexsort((averages, believed))[-1])
+    return best + 1 if believed[best] > _NOTHING else 0
 
 
 def _specific_share(evidence: EffectEvidence, effects: MessageEffects) -> float:
@@ -269,7 +280,7 @@ def _specific_share(evidence: EffectEvidence, effects: MessageEffects) -> float:
     least half is kept.
     """
     is_clear = effects.specific.value > _BEYOND_DOUBT * effects.specific.standard_error
-    constant = best_constant(effects)
+    constant = best_constant(effects, evidence.worth)
 
     def worth(share: float) -> float:
         parts = with_baseline(believe(effects, evidence.raw, specific_share=share), evidence)

@@ -20,6 +20,7 @@ from features.progress import OnProgress
 from training.data.action_probabilities import LoggedChoice
 from training.data.datasets import Dataset
 from training.data.missing import column_groups, copies_with_missing
+from training.data.net_worth import NetWorth
 from training.data.steps import Steps
 from training.models.boosting import REPEATABLE, CrossFitted, Shown, designs, importance_of, settings_for
 from training.models.effects import EffectEstimate, MessageEffects, Parts, reference_weights
@@ -146,7 +147,7 @@ def learn_steps(
         effects=effects,
         parts=parts,
         specific_share=1.0,
-        validation=_validate(course) if choice.is_randomised else None,
+        validation=_validate(course, lesson.worth) if choice.is_randomised else None,
         settings=settings,
     )
 
@@ -329,16 +330,18 @@ def _means(terms: FloatArray, messages: IntArray, count: int) -> FloatArray:
     return np.bincount(messages, weights=terms, minlength=count) / np.maximum(counts, 1)
 
 
-def _validate(course: _Course) -> Validation:
-    """What it is worth to keep what was sent where it is believed to pay, and to be silent elsewhere.
+def _validate(course: _Course, worth: NetWorth) -> Validation:
+    """What it is worth to keep what was sent where it is believed to pay for its contact, and to be silent elsewhere.
 
     Nobody knows what else was possible, so nothing is said of messages that were not sent, and no single message for
     everybody can be valued.
     """
     dataset, ingredients = course.dataset, course.ingredients
-    left, sent = ingredients.target - ingredients.silence, dataset.actions > 0
+    sent, nothing = dataset.actions > 0, np.zeros(dataset.size)
+    left = worth.of_logged(ingredients.target - ingredients.silence, dataset.actions, nothing)
     believed = np.zeros(dataset.size)
     believed[sent] = course.believed_of_own()
+    believed = np.where(sent, worth.of_logged(believed, dataset.actions, nothing), 0.0)
     silent = mean_estimate(ingredients.silence + np.where(sent, 0.0, left), dataset.customers)
     kept = mean_estimate(ingredients.silence + np.where(sent & (believed <= 0), 0.0, left), dataset.customers)
     gain = difference(kept, silent, dataset.customers)
@@ -347,7 +350,7 @@ def _validate(course: _Course) -> Validation:
         value=kept,
         constant=None,
         silence=silent,
-        logged=float(dataset.values.mean()),
+        logged=float(worth.of_logged(dataset.values, dataset.actions, ingredients.silence).mean()),
         gain_over_silence=gain,
         gain_over_constant=None,
         predicted_over_realised=float((ingredients.silence + predicted).mean()) / kept.value if kept.value else np.nan,

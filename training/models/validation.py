@@ -4,22 +4,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from decisioning.arrays import FloatArray, IntArray
+from decisioning.arrays import FloatArray
+from training.data.net_worth import NetWorth
 from training.models.effects import EffectEvidence, Parts
-from training.off_policy.estimators import Estimate, difference, doubly_robust
+from training.off_policy.estimators import Estimate, difference, mean_estimate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Validation:
     """Doubly robust values per decision, in the measure's unit.
 
-    Every message counts as permitted, and contact costs nothing: this judges the model, not the policy around it.
+    Every message counts as permitted: this judges the model, not the policy around it. What contacts cost is taken off.
 
     Attributes:
         value: Of choosing what the model values most.
         constant: Of the best single action for everybody; None where it cannot be valued.
         silence: Of sending nothing.
-        logged: Of what the log did.
+        logged: Of what the log did, its contacts paid.
         gain_over_silence: Value minus silence, on the same decisions.
         gain_over_constant: Value minus constant, on the same decisions; None where no constant can be valued.
         predicted_over_realised: Mean predicted value of the choice, over its estimated value.
@@ -40,10 +41,12 @@ class Validation:
 
 def validate(evidence: EffectEvidence, parts: Parts, constant: int) -> Validation:
     """Judge calibrated values by doubly robust estimation with the logged action probabilities."""
-    values = parts.values(evidence.raw, evidence.linear)
-    greedy = values.argmax(axis=1).astype(np.int64)
+    worth = evidence.worth or NetWorth.gross(evidence.raw.shape[1] - 1)
+    predicted = parts.values(evidence.raw, evidence.linear)
+    scores, values = worth.of_values(_scores(evidence, predicted)), worth.of_values(predicted)
+    greedy, rows = values.argmax(axis=1).astype(np.int64), np.arange(len(values))
     free, single, silence = (
-        _doubly_robust(evidence, values, choices)
+        mean_estimate(scores[rows, choices], evidence.customers)
         for choices in (greedy, np.full_like(greedy, constant), np.zeros_like(greedy))
     )
     chosen = values.max(axis=1)
@@ -51,7 +54,7 @@ def validate(evidence: EffectEvidence, parts: Parts, constant: int) -> Validatio
         value=free,
         constant=single,
         silence=silence,
-        logged=float(evidence.values.mean()),
+        logged=float(worth.of_logged(evidence.values, evidence.actions, predicted[:, 0]).mean()),
         gain_over_silence=difference(free, silence, evidence.customers),
         gain_over_constant=difference(free, single, evidence.customers),
         predicted_over_realised=_ratio(float(chosen.mean()), free.value),
@@ -60,12 +63,12 @@ def validate(evidence: EffectEvidence, parts: Parts, constant: int) -> Validatio
     )
 
 
-def _doubly_robust(evidence: EffectEvidence, values: FloatArray, choices: IntArray) -> Estimate:
-    rows = np.arange(len(choices))
-    weights = (choices == evidence.actions) / evidence.choice.probabilities
-    return doubly_robust(
-        weights, evidence.values, values[rows, evidence.actions], values[rows, choices], evidence.customers
-    )
+def _scores(evidence: EffectEvidence, predicted: FloatArray) -> FloatArray:
+    """The doubly robust score of every choice: shape (n, k + 1), as `predicted`."""
+    rows, scores = np.arange(len(predicted)), predicted.copy()
+    left = evidence.values - predicted[rows, evidence.actions]
+    scores[rows, evidence.actions] += left / evidence.choice.probabilities
+    return scores
 
 
 def _ratio(predicted: float, realised: float) -> float:

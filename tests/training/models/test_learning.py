@@ -8,7 +8,7 @@ import pytest
 
 from decisioning.arrays import FloatArray
 from decisioning.catalogue.catalogue import Catalogue
-from decisioning.catalogue.message import Message
+from decisioning.catalogue.message import SILENCE, Message
 from decisioning.value_model import DesignLayout, design_matrix
 from features.models.bundle import load_value_model, value_model, write_bundle
 from training.data.action_probabilities import SMALLEST_PROBABILITY, logged_choice
@@ -125,6 +125,20 @@ def test_without_effects_silence_is_best_or_nearly_so(shop_catalogue: Catalogue)
     useless = learn(make_dataset(shop_catalogue, effect=0.0), shop_catalogue)
     values = values_of(useless, make_dataset(shop_catalogue, seed=6, customers=200, effect=0.0))
     assert np.abs(values[:, 1:] - values[:, :1]).max() < 60  # of a mean of 1,000
+
+
+def test_a_message_that_earns_less_than_its_contact_costs_is_not_the_best_constant(shop_catalogue: Catalogue):
+    """Ten percent adds 600 to the mean customer and 1,200 to one who spends twice as much; its contact costs 900."""
+    dataset = make_dataset(shop_catalogue)
+    dear = tuple(replace(one, channel=replace(one.channel, cost_minor=900.0)) for one in dataset.messages)
+    found = learn(replace(dataset, messages=dear), shop_catalogue)
+    assert found.best_constant == found.bundle.notes["best_constant"] == SILENCE
+    assert found.validation is not None
+    assert found.validation.constant is not None
+    assert found.validation.constant.value == found.validation.silence.value
+    assert found.validation.gain_over_silence.upper > 0  # little is gained, from those who spend much
+    assert 0.02 < found.validation.deviation_share < 0.4
+    assert found.validation.logged == pytest.approx(dataset.values.mean() - 900.0 * (dataset.actions > 0).mean())
 
 
 def test_training_again_gives_the_same_model(learned: Learned, shop_catalogue: Catalogue):
