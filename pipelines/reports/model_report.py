@@ -15,7 +15,7 @@ from training.registry.model_facts import ModelFacts
 
 _SHOWN_FEATURES = 12
 _SHOWN_MOVES = 12
-_HIDDEN_FIGURES = ("_lower", "_upper", "_error")
+_HIDDEN_FIGURES = ("_lower", "_upper", "_slope_error")
 _EFFECT = "effect."
 
 
@@ -128,9 +128,10 @@ def _features(facts: ModelFacts) -> Table:
 
 def _print_contest(console: Console, found: ModelComparison, contest: ModelContest) -> None:
     share = contest.differing / contest.decisions
+    asked = "free choice" if contest.is_free else "which of the sent messages they would keep"
     console.print(
         f"{contest.differing:,} of {contest.decisions:,} decisions of {contest.customers:,} held-back customers differ"
-        f" ({share:.1%}); free choice, net of contact costs",
+        f" ({share:.1%}); {asked}, net of contact costs",
         markup=False,
     )
     table = titled("worth per decision, paired by customer", "figure", "value and 95 % interval")

@@ -47,6 +47,7 @@ class ModelContest:
     """What two versions choose for the same held-back decisions, in the measure's unit per decision.
 
     Attributes:
+        is_free: Both chose freely; False where a log that rules have shaped says only which sent messages they keep.
         gain: Of the second over the first, paired by customer.
         over_silence: Of each version.
         qini_gain: How much better the second orders customers, paired; None where nobody can tell.
@@ -57,6 +58,7 @@ class ModelContest:
 
     decisions: int
     customers: int
+    is_free: bool
     gain: Interval
     over_silence: Mapping[str, Interval]
     qini_gain: Interval | None
@@ -109,6 +111,7 @@ def contest_of(
     return ModelContest(
         decisions=judgement.decisions,
         customers=judgement.customer_count,
+        is_free=judgement.tries is not None,
         gain=_interval(judgement.gain(newer, older)),
         over_silence={name: _interval(judgement.gain(name, SILENCE_RULE)) for name in (older, newer)},
         qini_gain=qini_gain,

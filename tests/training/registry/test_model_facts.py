@@ -98,6 +98,7 @@ def test_what_changed_between_two_versions_is_listed(compared: ModelComparison):
 def test_every_decision_that_differs_is_counted_for_whom_and_from_what_to_what(compared: ModelComparison):
     contest = compared.contest
     assert contest is not None
+    assert contest.is_free
     assert contest.differing == contest.decisions
     assert [(one.before, one.after, one.decisions) for one in contest.moves] == [(STAMPS, BEST, contest.decisions)]
     assert contest.moves[0].gain.value == pytest.approx(contest.gain.value)
@@ -124,6 +125,17 @@ def test_two_equal_versions_differ_in_nothing(logged_home: Settings, register):
     assert (contest.differing, contest.moves, contest.gain.value) == (0, (), 0.0)
     with pytest.raises(InvalidInputError, match="two different versions"):
         compare_models(logged_home, "1", "1", now=NOW)
+
+
+def test_on_a_log_that_rules_have_shaped_versions_differ_in_what_they_would_keep(logged_home: Settings, register):
+    for path in logged_home.catalogue_path.glob("*.yaml"):
+        path.write_text(path.read_text().replace("learning: {", "learning: {method: steps, "))
+    register(LIKES_STAMPS)
+    register()
+    contest = compare_models(logged_home, "1", "2", now=NOW).contest
+    assert not contest.is_free
+    assert 0 < contest.differing < contest.decisions
+    assert all("silence" in (move.before, move.after) for move in contest.moves)
 
 
 def test_versions_of_different_windows_are_compared_without_decisions(logged_home: Settings, register, value_bundle):
