@@ -85,6 +85,7 @@ class RolloutWatch:
 
     async def run(self) -> None:
         """Look at what waits and tell what was seen, until cancelled."""
+        self._has_work = asyncio.Event()  # an app may be started again, in another event loop
         telling = asyncio.create_task(self._tell_again(), name="rollout teller")
         try:
             while True:
