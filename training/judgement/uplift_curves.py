@@ -17,9 +17,10 @@ done, p its probability, m the plan's message, 0 silence and f any forecast that
     self-normalised:      C(q) = q (mean of r where a = m - mean of r where a = 0), each weighted by 1 / p
 
 The first is the one that is shown; the others are checks, and a large gap between them says that probabilities are
-wrong. With equal probabilities the third times n is the uplift curve of scikit-uplift, and Qini / |C(1)| of it is what
-causalml calls the normalised Qini score. Bands resample customers with all their decisions; every plan is resampled in
-the same way, so that differences of plans are paired.
+wrong. With equal probabilities the third times n is the uplift curve of scikit-uplift, and AUUC / |C(1)| of it is the
+normalised AUUC of causalml. Its Qini score multiplies gains by treated customers in place of all, and so differs a
+little (0.2625 against 0.2620 on 20,000 customers of a simulated test, causalml 0.18). Bands resample customers with all
+their decisions; every plan is resampled in the same way, so that differences of plans are paired.
 
 Reference:
     Radcliffe (2007), Using control groups to target on predicted lift, for the Qini curve; Yadlowsky, Fleming, Shah,
