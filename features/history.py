@@ -9,6 +9,7 @@ import polars as pl
 from features.computing.sources import Tables
 from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES
 from features.log.event_log import EventLog
+from features.log.log_snapshot import LogSnapshot
 from features.log.reported import settled_events, settled_outcomes
 from features.log.said import opted_out_of_profiling, said_by
 
@@ -41,14 +42,15 @@ class History:
         return cls._settled(tables.customers, tables.events, tables.decisions, tables.outcomes)
 
     @classmethod
-    def from_log(cls, log: EventLog) -> "History":
-        """Read the newest version of each log table.
+    def from_log(cls, log: EventLog | LogSnapshot) -> "History":
+        """Read each log table, as of a snapshot or of now: what is committed meanwhile is not in it.
 
         Raises:
             LogUnavailableError: A table could not be read.
         """
-        decisions = log.read(DECISIONS, columns=_WITHOUT_RECORD)
-        return cls._settled(log.read(CUSTOMERS), log.read(EVENTS), decisions, log.read(OUTCOMES))
+        of = log if isinstance(log, LogSnapshot) else LogSnapshot.of(log)
+        decisions = of.read(DECISIONS, columns=_WITHOUT_RECORD)
+        return cls._settled(of.read(CUSTOMERS), of.read(EVENTS), decisions, of.read(OUTCOMES))
 
     @classmethod
     def from_folder(cls, folder: Path, *, now: datetime | None = None) -> "History":

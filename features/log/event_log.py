@@ -122,10 +122,10 @@ class EventLog:
         with _available(table, "read"):
             return rows.collect().sort(table.time_column, descending=True)
 
-    def scan(self, table: Table) -> pl.LazyFrame:
-        """The newest version of a table as a lazy frame with the canonical columns."""
+    def scan(self, table: Table, *, version: int | None = None) -> pl.LazyFrame:
+        """A version of a table, default the newest, as a lazy frame with the canonical columns."""
         with _available(table, "opened"):
-            stored = self._open(table)
+            stored = self._open(table, version)
             if stored is None:
                 return pl.LazyFrame(schema=table.schema)
             return _with_canonical_columns(pl.scan_delta(stored), table)
@@ -152,6 +152,12 @@ class EventLog:
             stored = self._open(table)
             return "" if stored is None else f"{stored.metadata().id}@{stored.version()}"
 
+    def version_number(self, table: Table) -> int | None:
+        """Number of the newest version of a table; None where nobody wrote it yet."""
+        with _available(table, "opened"):
+            stored = self._open(table)
+            return None if stored is None else stored.version()
+
     def file_count(self, table: Table) -> int:
         """Number of data files of the newest version; many small ones make reading slow."""
         with _available(table, "opened"):
@@ -174,10 +180,10 @@ class EventLog:
     def _table_path(self, table: Table) -> Path:
         return self.path / table.name
 
-    def _open(self, table: Table) -> LogTable | None:
-        """The newest version of a table; None where nobody wrote it yet."""
+    def _open(self, table: Table, version: int | None = None) -> LogTable | None:
+        """A version of a table, default the newest; None where nobody wrote it yet."""
         try:
-            return LogTable(self._table_path(table))
+            return LogTable(self._table_path(table), version=version)
         except TableNotFoundError:
             return None
 

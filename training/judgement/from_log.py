@@ -12,12 +12,14 @@ from decisioning.catalogue.message import SILENCE
 from decisioning.value_model import ValueModel
 from features.history import History
 from features.log.event_log import EventLog
+from features.log.log_snapshot import LogSnapshot
 from features.models.bundle import ModelBundle, value_model
 from features.progress import OnProgress
 from features.settings import Settings
 from features.store.point_in_time import training_rows
 from training.data.datasets import Dataset, learnable, learning_of, make_dataset, messages_of
 from training.data.net_worth import NetWorth, net_effects
+from training.data.sources import RowsBySource, rows_by_source
 from training.data.steps import Steps, steps_of
 from training.judgement.comparison import Judgement, judge_choices, judge_kept
 from training.judgement.gain_curve import GainCurve
@@ -47,20 +49,47 @@ class Trial:
     curve: GainCurve
 
 
-def load_dataset(settings: Settings, catalogue: Catalogue, *, now: datetime) -> Dataset:
-    """The training set: logged decisions with features as of each, joined by Feast, and what came of them."""
-    history = History.from_log(EventLog(settings.log_path))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingSet:
+    """What a model learns from, and where it comes from.
+
+    Attributes:
+        steps: Of the dataset, where the catalogue learns by them.
+        log: The log as of which it was read.
+        rows: Decisions by source.
+    """
+
+    dataset: Dataset
+    steps: Steps | None
+    log: LogSnapshot
+    rows: RowsBySource
+
+
+def load_training_set(settings: Settings, catalogue: Catalogue, *, now: datetime) -> TrainingSet:
+    """What can be learned from: logged decisions with features as of each, joined by Feast, and what came of them.
+
+    The log is read as of one moment: what is committed meanwhile is in no part of the training set.
+
+    Raises:
+        NextbestError: As `train_model`.
+    """
+    log = LogSnapshot.of(EventLog(settings.log_path))
+    history = History.from_log(log)
     window = learnable(history, catalogue, as_of=now)
     entities = window.decisions.select("customer_id", pl.col("decided_at").alias("event_timestamp"))
-    return make_dataset(window, training_rows(settings, catalogue, entities), history, catalogue)
+    dataset = make_dataset(window, training_rows(settings, catalogue, entities), history, catalogue)
+    by_steps = learning_of(catalogue)[0].method is not LearningMethod.WINDOWS
+    return TrainingSet(
+        dataset=dataset,
+        steps=steps_of(dataset, history, catalogue) if by_steps else None,
+        log=log,
+        rows=rows_by_source(log, dataset),
+    )
 
 
-def load_steps(settings: Settings, dataset: Dataset, catalogue: Catalogue) -> Steps | None:
-    """The steps of a dataset where the catalogue learns by them."""
-    learning, _ = learning_of(catalogue)
-    if learning.method is LearningMethod.WINDOWS:
-        return None
-    return steps_of(dataset, History.from_log(EventLog(settings.log_path)), catalogue)
+def load_dataset(settings: Settings, catalogue: Catalogue, *, now: datetime) -> Dataset:
+    """The dataset of a training set alone."""
+    return load_training_set(settings, catalogue, now=now).dataset
 
 
 def learn_by_method(

@@ -14,7 +14,7 @@ from decisioning.value_model import ValueModel
 from features.catalogue import load_catalogue
 from features.catalogue.fairness_rules import Grouping
 from features.history import History
-from features.log.event_log import EventLog
+from features.log.log_snapshot import LogSnapshot
 from features.models.bundle import read_bundle
 from features.models.registry import fetch_version
 from features.settings import Settings
@@ -22,7 +22,7 @@ from training.data.datasets import Dataset, learning_of
 from training.data.net_worth import NetWorth
 from training.fairness.groups import UNKNOWN, groups_of
 from training.intervals import MIN_CUSTOMERS
-from training.judgement.from_log import constant_of, judge, load_dataset, load_steps
+from training.judgement.from_log import TrainingSet, constant_of, judge, load_training_set
 from training.judgement.held_back import can_be_judged, held_back
 from training.judgement.uplift import UpliftRivals, report_choices, report_kept
 from training.kpis.contacts import KpiPeriod
@@ -107,12 +107,13 @@ def _contest(
     try:
         catalogue = load_catalogue(settings.catalogue_path)
         models, notes = _models(settings, catalogue, one, other)
-        dataset = load_dataset(settings, catalogue, now=now)
+        found = load_training_set(settings, catalogue, now=now)
+        dataset = found.dataset
         held = held_back(dataset.decisions["customer_id"])
         if not dataset.is_randomised or not can_be_judged(dataset, held):
             reason = f"the log must hold action probabilities and {MIN_CUSTOMERS} held-back customers"
             return None, (f"their decisions are not compared: {reason}", *notes)
-        return _judged(settings, catalogue, dataset, models), notes
+        return _judged(settings, catalogue, found, models), notes
     except NextbestError as error:
         return None, (f"their decisions are not compared: {error}",)
 
@@ -133,10 +134,11 @@ def _models(
 
 
 def _judged(
-    settings: Settings, catalogue: Catalogue, dataset: Dataset, models: Mapping[str, ValueModel]
+    settings: Settings, catalogue: Catalogue, found: TrainingSet, models: Mapping[str, ValueModel]
 ) -> ModelContest:
+    dataset, steps = found.dataset, found.steps
     held = held_back(dataset.decisions["customer_id"])
-    steps, part = load_steps(settings, dataset, catalogue), dataset.take(held)
+    part = dataset.take(held)
     (other, newer), (_, older) = models.items()
     constant = constant_of(read_bundle(fetch_version(settings, other).folder), catalogue)
     judgement = judge(dataset, held, steps, catalogue, models, constant)
@@ -150,14 +152,14 @@ def _judged(
         judgement,
         choices_of(judgement, part, models, NetWorth.of(part.messages, unit)),
         part.keys,
-        _groups(settings, catalogue, part),
+        _groups(found.log, catalogue, part),
         report.over_incumbent.get("qini"),
     )
 
 
-def _groups(settings: Settings, catalogue: Catalogue, part: Dataset) -> dict[str, list[str]]:
+def _groups(log: LogSnapshot, catalogue: Catalogue, part: Dataset) -> dict[str, list[str]]:
     """The group of each decision by grouping: its stage as logged, and its customer's segments as it began."""
-    history = History.from_log(EventLog(settings.log_path))
+    history = History.from_log(log)
     rows = part.decisions.join(history.decisions.select("decision_id", "stage"), on="decision_id", how="left")
     first, last = part.decisions["decided_at"].min(), part.decisions["decided_at"].max()
     assert isinstance(first, datetime)  # noqa: S101 - there are decisions

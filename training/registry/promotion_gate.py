@@ -24,7 +24,7 @@ from features.models.registry import MODEL_NAME, Registered, copy_registered
 from features.models.schema_archive import known_schemas
 from features.settings import Settings
 from training.judgement.comparison import SILENCE_RULE, Judgement
-from training.judgement.from_log import TWIN, constant_of, judge, load_dataset, load_steps
+from training.judgement.from_log import TWIN, constant_of, judge, load_training_set
 from training.judgement.held_back import can_be_judged, held_back
 from training.off_policy.estimators import Estimate
 from training.registry.run_metrics import HELD_BACK_GAINS, is_below_all, surely_below
@@ -165,12 +165,13 @@ def _judged(
 ) -> Judgement:
     """Score both on what the log says now of the customers who are held back from every run."""
     try:
-        dataset = load_dataset(settings, catalogue, now=now)
+        found = load_training_set(settings, catalogue, now=now)
     except NextbestError as error:
         raise InsufficientDataError(
             f"log must hold what a comparison looks at, got none: {str(error).rstrip('.')}; or overrule with"
             " --force --reason"
         ) from error
+    dataset = found.dataset
     held = held_back(dataset.decisions["customer_id"])
     if not dataset.is_randomised or not can_be_judged(dataset, held):
         raise InsufficientDataError(
@@ -182,8 +183,7 @@ def _judged(
         name: fit_model(value_model(bundle, version=name), policy, known).model
         for name, bundle in ((TWIN, ours), (CHAMPION, theirs))
     }
-    steps, constant = load_steps(settings, dataset, catalogue), constant_of(ours, catalogue)
-    return judge(dataset, held, steps, catalogue, models, constant)
+    return judge(dataset, held, found.steps, catalogue, models, constant_of(ours, catalogue))
 
 
 def metrics_of(client: "MlflowClient", run_id: str | None) -> Mapping[str, float]:

@@ -13,11 +13,12 @@ from decisioning.arrays import FloatArray
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.measure import Unit
 from features.catalogue import load_catalogue
+from features.log.log_snapshot import LogSnapshot
 from features.progress import OnProgress
 from features.settings import Settings
 from training.data.datasets import Dataset, learning_of
 from training.judgement.diagnostics import metrics_of, write_plots
-from training.judgement.from_log import Trial, learn_by_method, load_dataset, load_steps, try_out
+from training.judgement.from_log import TrainingSet, Trial, learn_by_method, load_training_set, try_out
 from training.judgement.uplift_pictures import write_pictures, write_tables
 from training.models.few_decisions import FEW_DECISIONS
 from training.models.learner import Learned
@@ -27,6 +28,7 @@ from training.registry.tracking import CATALOGUE_TAG, ModelRun, TrackedModel, Tr
 from training.registry.uplift_run import Incumbent, find_incumbent, report_of_trial
 
 DATASET_TAG = "dataset_digest"
+LOG_TAG = "log_version"
 
 _EXAMPLE_ROWS = 4
 
@@ -66,7 +68,7 @@ def train_model(settings: Settings, *, now: datetime, on_progress: OnProgress | 
         UnavailableError: The log or MLflow is away.
     """
     catalogue = load_catalogue(settings.catalogue_path)
-    return _train(settings, catalogue, load_dataset(settings, catalogue, now=now), on_progress)
+    return _train(settings, catalogue, load_training_set(settings, catalogue, now=now), on_progress)
 
 
 def train_if_new(
@@ -82,13 +84,13 @@ def train_if_new(
         NextbestError: As `train_model`.
     """
     catalogue = load_catalogue(settings.catalogue_path)
-    dataset = load_dataset(settings, catalogue, now=now)
-    known = find_trained(settings, {DATASET_TAG: dataset.digest, CATALOGUE_TAG: catalogue.version})
-    return known or _train(settings, catalogue, dataset, on_progress)
+    found = load_training_set(settings, catalogue, now=now)
+    known = find_trained(settings, {DATASET_TAG: found.dataset.digest, CATALOGUE_TAG: catalogue.version})
+    return known or _train(settings, catalogue, found, on_progress)
 
 
-def _train(settings: Settings, catalogue: Catalogue, dataset: Dataset, on_progress: OnProgress | None) -> TrainReport:
-    steps = load_steps(settings, dataset, catalogue)
+def _train(settings: Settings, catalogue: Catalogue, found: TrainingSet, on_progress: OnProgress | None) -> TrainReport:
+    dataset, steps = found.dataset, found.steps
     learned = learn_by_method(dataset, steps, catalogue, on_progress=on_progress)
     trial = try_out(dataset, steps, catalogue)
     incumbent = find_incumbent(settings, catalogue) if trial else Incumbent()
@@ -101,8 +103,8 @@ def _train(settings: Settings, catalogue: Catalogue, dataset: Dataset, on_progre
         run = ModelRun(
             parameters=_parameters(learned),
             metrics=metrics,
-            data=_training_data(dataset),
-            tags=_tags(learned),
+            data=_training_data(found),
+            tags=_tags(learned, found),
             input_example=_input_example(learned),
             plots=(*write_plots(learned, folder), *(write_pictures(uplift, folder) if uplift else ())),
             tables=write_tables(uplift, folder) if uplift else (),
@@ -192,7 +194,8 @@ def _parameters(learned: Learned) -> dict[str, str | float | int]:
     }
 
 
-def _training_data(dataset: Dataset) -> TrainingData:
+def _training_data(found: TrainingSet) -> TrainingData:
+    dataset, rows = found.dataset, found.rows
     first, last = _span(dataset)
     description = {
         "decisions": str(dataset.size),
@@ -200,18 +203,29 @@ def _training_data(dataset: Dataset) -> TrainingData:
         "messages": str(len(dataset.messages)),
         "first": first,
         "last": last,
+        "own_decisions": f"{rows.own} of {rows.own_logged} in the log",
+        "imported_decisions": f"{rows.imported} of {rows.imported_logged} in the log",
+        **{f"left out: {reason}": str(count) for reason, count in dataset.left_out.items() if count},
+        LOG_TAG: log_version(found.log),
     }
     return TrainingData(name="decision log", digest=dataset.digest, description=description)
 
 
-def _tags(learned: Learned) -> dict[str, str]:
+def _tags(learned: Learned, found: TrainingSet) -> dict[str, str]:
     first, last = _span(learned.dataset)
     return {
+        LOG_TAG: log_version(found.log),
         "train_window": f"{first}/{last}",
         DATASET_TAG: learned.dataset.digest,
         "best_constant": learned.best_constant,
         "is_randomised": str(learned.choice.is_randomised).lower(),
     }
+
+
+def log_version(log: LogSnapshot) -> str:
+    """The Delta version of every table: `customers@3, decisions@5, ...`."""
+    known = ((name, version) for name, version in sorted(log.versions.items()) if version is not None)
+    return ", ".join(f"{name}@{version}" for name, version in known)
 
 
 def _span(dataset: Dataset) -> tuple[str, str]:

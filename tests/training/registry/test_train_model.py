@@ -1,6 +1,7 @@
 """One training run on real parts: Delta log, Feast, LightGBM, MLflow; then as a command."""
 
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import polars as pl
 import pytest
 import typer
 
-from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue, LearningMethod
 from decisioning.errors import FeatureUnavailableError, InsufficientDataError
 from features.catalogue import load_catalogue
 from features.computing.compute import compute_features
@@ -20,10 +21,13 @@ from features.log.event_log import EventLog
 from features.models.registry import mlflow_client
 from features.settings import Settings
 from features.store.builder import build_features
+from features.store.point_in_time import training_rows
 from pipelines.commands import model
 from training.data.datasets import matrix_of
+from training.judgement import from_log
 from training.judgement.from_log import load_dataset
 from training.judgement.uplift import UPLIFT_REPORTS
+from training.registry.model_facts import show_model
 from training.registry.promotion import promote
 from training.registry.training_run import TrainReport, train_model
 
@@ -173,3 +177,55 @@ def test_the_command_prints_one_object(
     assert printed["decisions"] == 1600
     assert int(printed["version"]) >= 1
     assert "Traceback" not in told.err
+
+
+def test_a_commit_that_lands_while_a_training_set_is_made_is_in_no_part_of_it(
+    shop, blank_tracking_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    home = make_home(tmp_path, blank_tracking_store, shop)
+    catalogue = by_steps(load_catalogue(home.catalogue_path))
+    before = from_log.load_training_set(home, catalogue, now=NOW)
+
+    def join_while_others_write(settings: Settings, *asked: object) -> pl.DataFrame:
+        EventLog(settings.log_path).append(EVENTS, purchases_after(shop.decisions))
+        return training_rows(settings, *asked)
+
+    monkeypatch.setattr(from_log, "training_rows", join_while_others_write)
+    meanwhile = from_log.load_training_set(home, catalogue, now=NOW)
+    afterwards = from_log.load_training_set(home, catalogue, now=NOW)
+    assert meanwhile.dataset.digest == before.dataset.digest
+    np.testing.assert_array_equal(meanwhile.steps.early, before.steps.early)
+    assert meanwhile.log.versions == before.log.versions
+    assert afterwards.log.versions["events"] == before.log.versions["events"] + 1
+    assert afterwards.dataset.digest != before.dataset.digest
+
+
+def by_steps(catalogue: Catalogue) -> Catalogue:
+    return replace(catalogue, learning=replace(catalogue.learning, method=LearningMethod.STEPS))
+
+
+def purchases_after(decisions: pl.DataFrame) -> pl.DataFrame:
+    return decisions.select(
+        "customer_id",
+        event_id=pl.format("late-{}", "decision_id"),
+        type=pl.lit("purchase"),
+        occurred_at=pl.col("decided_at") + pl.duration(hours=1),
+        amount_minor=pl.lit(1_000),
+        currency=pl.lit("EUR"),
+    )
+
+
+def test_a_version_says_which_log_it_learned_from_and_how_much_of_it(shop, blank_tracking_store: Path, tmp_path: Path):
+    made = pl.when(pl.int_range(pl.len()) < 100).then(pl.lit("{}")).alias("record")
+    strange = pl.when(pl.int_range(pl.len()) % 160 == 0).then(pl.lit("gone")).otherwise("offer_id").alias("offer_id")
+    home = make_home(tmp_path, blank_tracking_store, shop, decisions=shop.decisions.with_columns(made, strange))
+    report = train_model(home, now=NOW)
+    shown = show_model(home, report.version).data
+    assert shown["own_decisions"] == "99 of 100 in the log"
+    assert shown["imported_decisions"] == "1491 of 1500 in the log"
+    assert shown["left out: message not in the catalogue"] == "10"
+    assert shown["log_version"] == "customers@1, decisions@1, events@1, outcomes@1"
+    assert shown["digest"] == load_digest(home)
+    version = mlflow_client(home.tracking_uri).get_model_version("nextbest-message-value", report.version)
+    assert version.tags["log_version"] == shown["log_version"]
+    assert version.tags["dataset_digest"] == shown["digest"]

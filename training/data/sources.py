@@ -1,0 +1,48 @@
+"""Where the decisions of a training set come from: the engine's own, or imported history."""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from features.history import BULKY_COLUMN
+from features.log.contracts import DECISIONS
+from features.log.log_snapshot import LogSnapshot
+from training.data.datasets import Dataset
+
+_BATCH = 50_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowsBySource:
+    """Decisions that a model learns from, of those in the log; the engine's own are those with a record.
+
+    Attributes:
+        own: The engine's own that are learned from.
+        own_logged: The engine's own in the log.
+        imported: Imported ones that are learned from.
+        imported_logged: Imported ones in the log.
+    """
+
+    own: int
+    own_logged: int
+    imported: int
+    imported_logged: int
+
+
+def rows_by_source(log: LogSnapshot, dataset: Dataset) -> RowsBySource:
+    """Count the decisions of a dataset, and of the log that it was read from, by source.
+
+    Raises:
+        LogUnavailableError: The log could not be read.
+    """
+    asked = log.scan(DECISIONS).select("decision_id", is_own=pl.col(BULKY_COLUMN).is_not_null())
+    used = dataset.decisions.select("decision_id")
+    own = own_logged = logged = 0
+    for part in log.log.batches(DECISIONS, asked, size=_BATCH):
+        engine_made = part.filter("is_own")
+        own += engine_made.join(used, on="decision_id", how="semi").height
+        own_logged += engine_made.height
+        logged += part.height
+    return RowsBySource(
+        own=own, own_logged=own_logged, imported=dataset.size - own, imported_logged=logged - own_logged
+    )
