@@ -8,6 +8,7 @@ server needs for nothing else. Any other tracking URI is asked through MLflow's 
 import os
 import shutil
 import sqlite3
+import warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
@@ -187,7 +188,9 @@ def mlflow_client(uri: str) -> "MlflowClient":
     quiet_mlflow()
     from mlflow import MlflowClient
 
-    return MlflowClient(tracking_uri=uri, registry_uri=uri)
+    with warnings.catch_warnings():  # what MLflow's own libraries say to MLflow
+        warnings.filterwarnings("ignore", message="The ``noload`` loader strategy is deprecated")
+        return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
 def quiet_mlflow() -> None:

@@ -134,3 +134,11 @@ def answer_of(url: str, page: subprocess.Popen[bytes]) -> bytes:
             assert page.poll() is None, "the server of the page ended"
             assert time.monotonic() < deadline, "the page did not come up"
             time.sleep(0.2)
+
+
+@pytest.mark.usefixtures("registered")
+def test_whatever_mlflow_warns_of_is_not_told_to_people(model_home: Settings):
+    command = [sys.executable, "-m", "pipelines", "model", "show", "1", "--home", str(model_home.home)]
+    places = {"NEXTBEST_MLRUNS": str(model_home.mlruns)}
+    shown = subprocess.run(command, env={**os.environ, **places}, capture_output=True, check=True)
+    assert shown.stderr == b""
