@@ -1,5 +1,6 @@
 """Drift on logs of the engine's own decisions: nothing found where nothing changed, and every planted change found."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -191,6 +192,18 @@ def test_too_few_customers_give_no_verdict_and_no_decisions_no_report(drift_home
     later = replace(READING, as_of=AS_OF + timedelta(days=365))
     with pytest.raises(InsufficientDataError, match="decisions on both sides"):
         drift_home.read(reading=later)
+
+
+def test_a_log_that_began_after_the_older_period_is_read_without_a_warning(drift_home: DriftHome):
+    drift_home.write()
+    window = drift_home.decided.policy.catalogue.learning.window_days
+    began_at = AS_OF - timedelta(weeks=WEEKS)
+    early = replace(READING, as_of=began_at + timedelta(days=window + 3), days=window)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        report = drift_home.read(reading=early)
+    rewards = [one for one in report.findings if one.kind is DriftKind.REWARD]
+    assert {(one.before_count, one.verdict) for one in rewards} == {(0, DriftVerdict.UNKNOWN)}
 
 
 def test_the_command_stores_what_it_prints_and_alarms_by_its_exit_code(drift_home: DriftHome):

@@ -255,7 +255,8 @@ class _Learned:
 
     def _size(self) -> float:
         """What changes are measured by: the mean size of what came before."""
-        return float(np.abs(self.rows.filter(~pl.col("is_now"))["value"].to_numpy()).mean() or 0.0)
+        before = self.rows.filter(~pl.col("is_now"))["value"].abs().mean()
+        return float(before) if isinstance(before, float) else 0.0
 
 
 def _zero(check: ZeroCheck) -> _Asked:
