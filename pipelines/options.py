@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import orjson
 import typer
@@ -66,8 +66,18 @@ def print_result(result: Mapping[str, Any], *, as_json: bool, title: str = "") -
         return
     table = RichTable(title=title or None, show_header=False, title_justify="left")
     for name, value in result.items():
-        table.add_row(name, f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value))
+        if value != {}:
+            table.add_row(name, _in_words(value))
     Console().print(table)
+
+
+def _in_words(value: object) -> str:
+    if isinstance(value, Mapping):
+        named = cast("Mapping[str, object]", value)
+        return "\n".join(f"{name}: {_in_words(one)}" for name, one in named.items())
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return str(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.6g}"
 
 
 def print_rows(rows: Sequence[Mapping[str, object]]) -> None:
