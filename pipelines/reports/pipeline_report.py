@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipelines.loop.outlook import Outlook
-from pipelines.loop.record import LoopState, RunOutcome, RunRecord, StepRecord
+from pipelines.loop.record import LoopState, RunOutcome, RunRecord, StepRecord, StepStatus
 
 RUNNING = "running"
 CUT_SHORT = "cut short"
@@ -24,7 +24,7 @@ def run_document(run: RunRecord, *, is_running: bool = False) -> dict[str, Any]:
         "ended_at": run.ended_at,
         "resumed": run.resumed,
         "problem": run.problem,
-        "steps": [_step_document(step) for step in run.steps.values()],
+        "steps": [_step_document(step, is_running=is_running) for step in run.steps.values()],
     }
 
 
@@ -42,7 +42,7 @@ def print_run(run: RunRecord, *, is_running: bool = False) -> None:
     table = Table("step", "result", "began (UTC)", "seconds", "what")
     for step in run.steps.values():
         began = f"{step.began_at:%Y-%m-%d %H:%M:%S}"
-        table.add_row(step.name.value, step.status.value, began, f"{step.seconds:,.1f}", step.words)
+        table.add_row(step.name.value, _result(step, is_running=is_running), began, f"{step.seconds:,.1f}", step.words)
     Console().print(table)
     resumed = f", taken up again {run.resumed} times" if run.resumed > 1 else ", taken up again" if run.resumed else ""
     typer.echo(f"run {run.number}: {_outcome(run, is_running=is_running)}{resumed}")
@@ -75,10 +75,14 @@ def _outcome(run: RunRecord, *, is_running: bool) -> str:
     return RunOutcome(run.outcome).value
 
 
-def _step_document(step: StepRecord) -> dict[str, Any]:
+def _result(step: StepRecord, *, is_running: bool) -> str:
+    return CUT_SHORT if step.status is StepStatus.RUNNING and not is_running else step.status.value
+
+
+def _step_document(step: StepRecord, *, is_running: bool) -> dict[str, Any]:
     return {
         "step": step.name,
-        "result": step.status,
+        "result": _result(step, is_running=is_running),
         "began_at": step.began_at,
         "seconds": round(step.seconds, 3),
         "what": step.words,

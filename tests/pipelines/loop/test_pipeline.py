@@ -181,6 +181,7 @@ def test_a_run_killed_after_every_step_ends_as_one_that_was_not(
         assert read_state(place).run.outcome is None
     told = orjson.loads(run("status", "--json").stdout)
     assert (told["last"]["outcome"], told["next"]["goes_on_with"]) == ("cut short", "materialise")
+    assert "running" not in results(told["last"]).values()
 
     last = orjson.loads(run("run", "--data", str(few), "--json").stdout)
 
