@@ -20,6 +20,8 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
+_TAKEN_BACK = "taken back; the ledger says why (`models/promotions.jsonl` below the home)"
+
 VersionArgument = Annotated[str | None, typer.Argument(help="Which version; default the newest.")]
 
 
@@ -70,13 +72,21 @@ def guard(home: HomeOption = None, as_json: JsonOption = False) -> None:
 
     Example: `nextbest rollout guard`
     """
+    from features.models.rollout import RolloutKind, read_rollout
     from pipelines.server.canary_watch import guard_once
     from pipelines.server.embedded_redis import redis_for
 
     settings = settings_for(home)
+    rollout = read_rollout(settings)
+    if rollout is None or rollout.kind is not RolloutKind.CANARY:
+        print_json({"is_taken_back": False}) if as_json else typer.echo("no canary is under way")
+        return
     with redis_for(settings) as url:
         is_taken_back = guard_once(settings, url, clock_of(settings)())
-    print_result({"is_taken_back": is_taken_back}, as_json=as_json)
+    if as_json:
+        print_json({"is_taken_back": is_taken_back})
+    else:
+        typer.echo(f"{_about(rollout)}: {_TAKEN_BACK if is_taken_back else 'no guardrail is broken'}")
     if is_taken_back:
         raise typer.Exit(EXIT_ALARM)
 
@@ -104,6 +114,7 @@ def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
         return
     typer.echo(_about(rollout))
     _print_shadow(reading)
+    _tell_of_champion(settings, rollout)
 
 
 @app.command("stop")
@@ -132,9 +143,18 @@ def _show_canary(settings: "Settings", rollout: "Rollout", *, as_json: bool) -> 
     if as_json:
         print_json({**asdict(rollout), "guardrails": [asdict(one) for one in readings]})
         return
-    typer.echo(f"{_about(rollout)}, for {rollout.share:.3%} of customers")
+    typer.echo(f"{_about(rollout)}, for {rollout.share * 100:g}% of customers")
     for one in readings:
         typer.echo(f"{'broken' if one.is_broken else 'kept'}: {one.words}")
+    _tell_of_champion(settings, rollout)
+
+
+def _tell_of_champion(settings: "Settings", rollout: "Rollout") -> None:
+    from features.models.registry import find_champion, registry_is_made
+
+    champion = find_champion(settings) if registry_is_made(settings) else None
+    if champion is not None and champion.version == rollout.version:
+        typer.echo(f"version {rollout.version} is the champion by now; run `nextbest rollout stop`")
 
 
 def _about(rollout: "Rollout") -> str:

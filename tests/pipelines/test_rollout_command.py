@@ -1,6 +1,7 @@
 """`nextbest rollout` on a real registry: what may be started, what is told, and what the ledger keeps."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,11 +12,12 @@ from typer.testing import CliRunner
 from decisioning.errors import InvalidInputError, ModelUnavailableError, NextbestError
 from features.catalogue import load_catalogue
 from features.models.registry import fetch_champion
-from features.models.rollout import ROLLOUT_ALIAS, read_rollout
+from features.models.rollout import ROLLOUT_ALIAS, RolloutKind, read_rollout
 from features.settings import Settings
 from pipelines.commands import rollout
 from training.registry.promotion import promote, rollback
 from training.registry.promotion_ledger import read_ledger
+from training.registry.rollouts import start_rollout
 from training.registry.tracking import ModelRun, TrainingData, track_model
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -32,6 +34,16 @@ def run(model_home: Settings, redis_url: str, monkeypatch: pytest.MonkeyPatch) -
             raise result.exception
         assert result.exit_code == 0, result.output
         return orjson.loads(result.stdout)
+
+    return call
+
+
+@pytest.fixture
+def told(run: Callable[..., Any]) -> Callable[..., str]:
+    def call(*words: str) -> str:
+        result = CliRunner().invoke(rollout.app, list(words))
+        assert result.exit_code == 0, result.output
+        return result.stdout
 
     return call
 
@@ -86,7 +98,7 @@ def test_a_canary_is_started_with_its_share_and_its_guardrails_are_told(model_ho
         "net_revenue by customer",
     ]
     assert run("guard") == {"is_taken_back": False}
-    assert read_ledger(model_home)[-1].reason == "decides for 20.000% of customers"
+    assert read_ledger(model_home)[-1].reason == "decides for 20% of customers"
 
 
 def test_a_shadow_needs_a_champion_and_must_be_another_version(model_home: Settings, run, register) -> None:
@@ -98,3 +110,47 @@ def test_a_shadow_needs_a_champion_and_must_be_another_version(model_home: Setti
         run("shadow")
     with pytest.raises(InvalidInputError, match="must be under way to be ended, got none"):
         run("stop")
+
+
+def test_a_description_that_cannot_be_read_is_stopped_as_its_message_says(model_home: Settings, run, register) -> None:
+    register(0.0)
+    promote(model_home, now=NOW, force_reason="a rehearsal")
+    register(1.0)
+    run("canary")
+    (model_home.home / "rollout.json").write_text("{")
+    with pytest.raises(ModelUnavailableError, match="run `nextbest rollout stop`"):
+        run("status")
+    run("stop")
+    assert run("status") is None
+    assert (read_ledger(model_home)[-1].action, read_ledger(model_home)[-1].version) == ("end rollout", "2")
+
+
+def test_of_rollouts_that_are_started_at_once_one_begins(model_home: Settings, run, register) -> None:
+    register(0.0)
+    promote(model_home, now=NOW, force_reason="a rehearsal")
+    register(1.0)
+
+    def start(kind: RolloutKind) -> bool:
+        try:
+            start_rollout(model_home, kind, "2", share=0.1, now=NOW)
+        except InvalidInputError:
+            return False
+        return True
+
+    with ThreadPoolExecutor() as pool:
+        begun = list(pool.map(start, [RolloutKind.SHADOW, RolloutKind.CANARY] * 4))
+    assert begun.count(True) == 1
+    assert len(read_ledger(model_home)) == 2  # the promotion, and one rollout
+
+
+def test_people_are_told_what_there_is_to_guard_and_when_to_stop(model_home: Settings, run, register, told) -> None:
+    register(0.0)
+    promote(model_home, now=NOW, force_reason="a rehearsal")
+    register(1.0)
+    assert told("guard") == "no canary is under way\n"
+    run("canary", "--share", "0.07")
+    assert told("guard").endswith(": no guardrail is broken\n")
+    assert "for 7% of customers" in told("status")
+    assert "champion by now" not in told("status")
+    promote(model_home, "2", now=NOW, force_reason="it proved good")
+    assert told("status").endswith("version 2 is the champion by now; run `nextbest rollout stop`\n")
