@@ -12,37 +12,47 @@ from training.data.datasets import Dataset
 _BATCH = 50_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class RowsBySource:
     """Decisions that a model learns from, of those in the log; the engine's own are those with a record.
 
     Attributes:
-        own: The engine's own that are learned from.
+        own_ids: Of the engine's own that are learned from.
         own_logged: The engine's own in the log.
         imported: Imported ones that are learned from.
         imported_logged: Imported ones in the log.
     """
 
-    own: int
+    own_ids: pl.Series
     own_logged: int
     imported: int
     imported_logged: int
 
+    @property
+    def own(self) -> int:
+        """The engine's own that are learned from."""
+        return len(self.own_ids)
+
 
 def rows_by_source(log: LogSnapshot, dataset: Dataset) -> RowsBySource:
-    """Count the decisions of a dataset, and of the log that it was read from, by source.
+    """Tell the decisions of a dataset, and of the log that it was read from, apart by source.
 
     Raises:
         LogUnavailableError: The log could not be read.
     """
     asked = log.scan(DECISIONS).select("decision_id", is_own=pl.col(BULKY_COLUMN).is_not_null())
     used = dataset.decisions.select("decision_id")
-    own = own_logged = logged = 0
+    own = [used.clear()]
+    own_logged = logged = 0
     for part in log.log.batches(DECISIONS, asked, size=_BATCH):
         engine_made = part.filter("is_own")
-        own += engine_made.join(used, on="decision_id", how="semi").height
+        own.append(engine_made.join(used, on="decision_id", how="semi").select("decision_id"))
         own_logged += engine_made.height
         logged += part.height
+    own_ids = pl.concat(own)["decision_id"]
     return RowsBySource(
-        own=own, own_logged=own_logged, imported=dataset.size - own, imported_logged=logged - own_logged
+        own_ids=own_ids,
+        own_logged=own_logged,
+        imported=dataset.size - len(own_ids),
+        imported_logged=logged - own_logged,
     )

@@ -17,6 +17,7 @@ from features.log.log_snapshot import LogSnapshot
 from features.progress import OnProgress
 from features.settings import Settings
 from training.data.datasets import Dataset, learning_of
+from training.data.skew import skew_notes, skew_report, write_skew
 from training.judgement.diagnostics import metrics_of, write_plots
 from training.judgement.from_log import TrainingSet, Trial, learn_by_method, load_training_set, try_out
 from training.judgement.uplift_pictures import write_pictures, write_tables
@@ -95,9 +96,9 @@ def _train(settings: Settings, catalogue: Catalogue, found: TrainingSet, on_prog
     trial = try_out(dataset, steps, catalogue)
     incumbent = find_incumbent(settings, catalogue) if trial else Incumbent()
     uplift = report_of_trial(dataset, trial, catalogue, incumbent) if trial else None
-    metrics = (
-        metrics_of(learned) | (judged_metrics(trial) if trial else {}) | (uplift_metrics(uplift) if uplift else {})
-    )
+    skew = skew_report(settings, catalogue, dataset, found.log, found.rows)
+    judged = (judged_metrics(trial) if trial else {}) | (uplift_metrics(uplift) if uplift else {})
+    metrics = metrics_of(learned) | judged | skew.metrics
     with TemporaryDirectory(prefix="nextbest-plots-") as name:
         folder = Path(name)
         run = ModelRun(
@@ -107,7 +108,7 @@ def _train(settings: Settings, catalogue: Catalogue, found: TrainingSet, on_prog
             tags=_tags(learned, found),
             input_example=_input_example(learned),
             plots=(*write_plots(learned, folder), *(write_pictures(uplift, folder) if uplift else ())),
-            tables=write_tables(uplift, folder) if uplift else (),
+            tables=(*(write_tables(uplift, folder) if uplift else ()), *write_skew(skew, folder)),
             twin=trial.twin if trial else None,
         )
         tracked = track_model(settings, learned.bundle, run)
@@ -123,7 +124,11 @@ def _train(settings: Settings, catalogue: Catalogue, found: TrainingSet, on_prog
         best_constant=learned.best_constant,
         is_randomised=learned.choice.is_randomised,
         metrics=metrics,
-        notes=(*notes_of(learned, trial, metrics, catalogue), *([incumbent.note] if incumbent.note else [])),
+        notes=(
+            *notes_of(learned, trial, metrics, catalogue),
+            *skew_notes(skew),
+            *([incumbent.note] if incumbent.note else []),
+        ),
     )
 
 
