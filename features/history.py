@@ -8,8 +8,7 @@ import polars as pl
 
 from features.computing.sources import Tables
 from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES
-from features.log.event_log import EventLog
-from features.log.log_snapshot import LogSnapshot
+from features.log.event_log import EventLog, LogSnapshot
 from features.log.reported import settled_events, settled_outcomes
 from features.log.said import opted_out_of_profiling, said_by
 

@@ -19,7 +19,7 @@ from decisioning.errors import InvalidInputError
 from decisioning.scoring import FeatureVector
 from features.computing.feature_set import feature_schema
 from features.log.contracts import DECISIONS
-from features.log.log_snapshot import LogSnapshot
+from features.log.event_log import LogSnapshot
 from features.models.logged_decisions import READ_COLUMNS, LoggedDecisions
 from features.models.schema_archive import known_schemas
 from features.settings import Settings

@@ -6,7 +6,7 @@ import polars as pl
 
 from features.history import BULKY_COLUMN
 from features.log.contracts import DECISIONS
-from features.log.log_snapshot import LogSnapshot
+from features.log.event_log import LogSnapshot
 from training.data.datasets import Dataset
 
 _BATCH = 50_000

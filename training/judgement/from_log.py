@@ -11,8 +11,7 @@ from decisioning.catalogue.catalogue import Catalogue, LearningMethod
 from decisioning.catalogue.message import SILENCE
 from decisioning.value_model import ValueModel
 from features.history import History
-from features.log.event_log import EventLog
-from features.log.log_snapshot import LogSnapshot
+from features.log.event_log import EventLog, LogSnapshot
 from features.models.bundle import ModelBundle, value_model
 from features.progress import OnProgress
 from features.settings import Settings

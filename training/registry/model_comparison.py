@@ -14,7 +14,7 @@ from decisioning.value_model import ValueModel
 from features.catalogue import load_catalogue
 from features.catalogue.fairness_rules import Grouping
 from features.history import History
-from features.log.log_snapshot import LogSnapshot
+from features.log.event_log import LogSnapshot
 from features.models.bundle import read_bundle
 from features.models.registry import fetch_version
 from features.settings import Settings

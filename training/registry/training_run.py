@@ -13,7 +13,7 @@ from decisioning.arrays import FloatArray
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.measure import Unit
 from features.catalogue import load_catalogue
-from features.log.log_snapshot import LogSnapshot
+from features.log.event_log import LogSnapshot
 from features.progress import OnProgress
 from features.settings import Settings
 from training.data.datasets import Dataset, learning_of

@@ -9,8 +9,7 @@ import pytest
 
 from features.history import History
 from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES
-from features.log.event_log import EventLog
-from features.log.log_snapshot import LogSnapshot
+from features.log.event_log import EventLog, LogSnapshot
 
 AT = datetime(2026, 10, 1, tzinfo=UTC)
 
