@@ -91,6 +91,14 @@ class DriftReport:
         """Findings with a verdict."""
         return tuple(one for one in self.findings if one.verdict is verdict)
 
+    @property
+    def gaps(self) -> str:
+        """How many comparisons gave no answer, in words; empty where all did."""
+        count = len(self.having(DriftVerdict.UNKNOWN))
+        return f"{count:,} of {len(self.findings):,} comparisons gave no answer: too few customers or values" * bool(
+            count
+        )
+
 
 DRIFT_FILES = ReportFiles(TypeAdapter(DriftReport), name="drift report", command=READ, format_version=FORMAT_VERSION)
 """Drift reports as they are stored."""

@@ -26,6 +26,8 @@ def print_drift(report: DriftReport, *, details: bool = False) -> None:
         for one in report.findings:
             table.add_row(*_cells(one))
         console.print(table)
+    if report.gaps:
+        console.print(f"{report.gaps}; --details says which", markup=False)
     for note in report.notes:
         console.print(note, markup=False)
 

@@ -36,9 +36,8 @@ def drift_page(folder: Path) -> dict[str, Any]:
 
 
 def _page(report: DriftReport) -> dict[str, Any]:
-    worst = next((one for one in (DriftVerdict.ALARM, DriftVerdict.WATCH) if report.having(one)), DriftVerdict.STEADY)
     return {
-        "badge": BADGES[worst],
+        "badge": BADGES[_over_all(report)],
         "verdict": _verdict(report),
         "facts": (
             ("Newer period", f"{_day(report.split_at)} to {_day(report.as_of)}"),
@@ -53,13 +52,24 @@ def _page(report: DriftReport) -> dict[str, Any]:
     }
 
 
+def _over_all(report: DriftReport) -> DriftVerdict:
+    """The worst verdict there is; not known where most comparisons gave no answer."""
+    if 2 * len(report.having(DriftVerdict.UNKNOWN)) > len(report.findings):
+        calm = DriftVerdict.UNKNOWN
+    else:
+        calm = DriftVerdict.STEADY
+    return next((one for one in (DriftVerdict.ALARM, DriftVerdict.WATCH) if report.having(one)), calm)
+
+
 def _verdict(report: DriftReport) -> str:
     alarms, watched = len(report.having(DriftVerdict.ALARM)), len(report.having(DriftVerdict.WATCH))
+    gaps = f" {report.gaps}." if report.gaps else ""
     if not alarms and not watched:
-        return "Nothing has changed that matters."
+        start = "Nothing is known to have changed" if gaps else "Nothing has changed that matters"
+        return f"{start}.{gaps}"
     told = [f"{count} {'thing has' if count == 1 else 'things have'} changed {how}" for count, how in
             ((alarms, "so much that somebody must look"), (watched, "and should be watched")) if count]  # fmt: skip
-    return f"{'; '.join(told)}."
+    return f"{'; '.join(told)}.{gaps}"
 
 
 def _changed(one: DriftFinding) -> dict[str, str]:

@@ -218,6 +218,7 @@ def test_the_command_stores_what_it_prints_and_alarms_by_its_exit_code(drift_hom
     assert (again.exit_code, again.stdout) == (0, read.stdout)
     assert DRIFT_FILES.from_json(nextbest("show", "--json", home=home).stdout.encode()) == stored
     assert "verdict" in nextbest("show", "--details", home=home).stdout
+    assert f"{len(stored.having(DriftVerdict.UNKNOWN))} of {len(stored.findings)} comparisons gave no" in read.stdout
 
 
 def nextbest(*words: str, home: Path):

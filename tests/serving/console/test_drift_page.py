@@ -81,6 +81,18 @@ def test_a_newer_report_takes_the_place_of_an_older_one(visitor: TestClient, set
     assert "Nothing has changed that matters." in visitor.get("/console/drift").text
 
 
+def test_what_gave_no_answer_is_never_called_unchanged(visitor: TestClient, settings: Settings):
+    unknown = finding(DriftKind.REWARD, "net_revenue", DriftVerdict.UNKNOWN, p_value=None)
+    DRIFT_FILES.write(settings.drift_path, report_of(FINDINGS[3], unknown, unknown))
+    page = visitor.get("/console/drift").text
+    headline = "Nothing is known to have changed. 2 of 3 comparisons gave no answer: too few customers or values."
+    assert headline in page
+    assert page.index("Not known") < page.index(headline)  # the badge beside the title
+    DRIFT_FILES.write(settings.drift_path, report_of(FINDINGS[0], unknown, as_of=datetime(2026, 11, 2, tzinfo=UTC)))
+    page = visitor.get("/console/drift").text
+    assert "1 thing has changed so much that somebody must look. 1 of 2 comparisons gave no answer" in page
+
+
 def test_a_damaged_report_is_an_error_that_says_what_to_do(visitor: TestClient, settings: Settings):
     settings.drift_path.mkdir()
     (settings.drift_path / "2026-11-01T000000Z.json").write_text("{")
