@@ -67,8 +67,8 @@ class WaveLimits:
     def words(self) -> tuple[str, ...]:
         """The limits in words, without the catalogue's."""
         told = ("exactly as many of each message as logged",) if self.keeps_mix else ()
-        told += () if self.max_share is None else (f"each offer for at most {self.max_share:.0%} of decisions",)
-        return told + (() if self.messaged is None else (f"at most {self.messaged:.0%} of decisions messaged",))
+        told += () if self.max_share is None else (f"each offer for at most {100 * self.max_share:g}% of decisions",)
+        return told + (() if self.messaged is None else (f"at most {100 * self.messaged:g}% of decisions messaged",))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -77,6 +77,16 @@ def test_the_logged_mix_is_kept_wherever_gates_let_it(judged: Judged, catalogue:
     assert planned.random.sum(axis=1) == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize("messaged", [0.001, 0.01, 0.05, 0.1, 0.3])
+def test_limits_that_contradict_the_logged_mix_come_first_and_what_is_missed_is_told(
+    judged: Judged, catalogue: Catalogue, messaged: float
+):
+    planned = plan_waves(judged, catalogue, WaveLimits(keeps_mix=True, messaged=messaged))
+    assert all(wave.messaged <= messaged * wave.decisions for wave in planned.waves)
+    assert all(wave.shortfalls for wave in planned.waves)
+    assert any(f"{100 * messaged:g}%" in words for words in WaveLimits(messaged=messaged).words)
+
+
 def test_what_is_not_permitted_is_neither_planned_nor_drawn(judged: Judged, catalogue: Catalogue):
     planned = plan_waves(judged, catalogue, WaveLimits(max_share=0.2))
     rows = np.arange(len(planned.planned))
