@@ -17,6 +17,7 @@ from features.progress import OnProgress
 from features.settings import Settings
 from features.store.point_in_time import training_rows
 from training.data.datasets import Dataset, learnable, learning_of, make_dataset, messages_of
+from training.data.known_in_time import refuse_known_only_later
 from training.data.net_worth import NetWorth, net_effects
 from training.data.sources import RowsBySource, rows_by_source
 from training.data.steps import Steps, steps_of
@@ -77,6 +78,7 @@ def load_training_set(settings: Settings, catalogue: Catalogue, *, now: datetime
     window = learnable(history, catalogue, as_of=now)
     entities = window.decisions.select("customer_id", pl.col("decided_at").alias("event_timestamp"))
     dataset = make_dataset(window, training_rows(settings, catalogue, entities), history, catalogue)
+    refuse_known_only_later(dataset, history, catalogue)
     by_steps = learning_of(catalogue)[0].method is not LearningMethod.WINDOWS
     return TrainingSet(
         dataset=dataset,

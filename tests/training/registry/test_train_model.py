@@ -2,7 +2,7 @@
 
 import shutil
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +12,11 @@ import pytest
 import typer
 
 from decisioning.catalogue.catalogue import Catalogue, LearningMethod
-from decisioning.errors import FeatureUnavailableError, InsufficientDataError
+from decisioning.errors import FeatureUnavailableError, InsufficientDataError, InvalidInputError
 from features.catalogue import load_catalogue
 from features.computing.compute import compute_features
 from features.history import History
-from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES
+from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES, UTC_TIME
 from features.log.event_log import EventLog
 from features.models.registry import mlflow_client
 from features.settings import Settings
@@ -229,3 +229,19 @@ def test_a_version_says_which_log_it_learned_from_and_how_much_of_it(shop, blank
     version = mlflow_client(home.tracking_uri).get_model_version("nextbest-message-value", report.version)
     assert version.tags["log_version"] == shown["log_version"]
     assert version.tags["dataset_digest"] == shown["digest"]
+
+
+def test_attributes_known_only_after_the_decisions_are_refused_by_name(
+    shop, blank_tracking_store: Path, tmp_path: Path
+):
+    of_export = shop.customers.with_columns(updated_at=pl.lit(NOW - timedelta(hours=1)).cast(UTC_TIME))
+    home = make_home(tmp_path, blank_tracking_store, replace(shop, customers=of_export))
+    with pytest.raises(InvalidInputError, match=r"attributes must be known before .*age.* known only afterwards"):
+        train_model(home, now=NOW)
+
+
+def test_an_attribute_that_is_new_is_not_refused(shop, blank_tracking_store: Path, tmp_path: Path):
+    newer = shop.customers.with_columns(updated_at=pl.lit(NOW - timedelta(hours=1)).cast(UTC_TIME))
+    older = shop.customers.with_columns(attributes=pl.lit(None, dtype=pl.String))
+    home = make_home(tmp_path, blank_tracking_store, replace(shop, customers=pl.concat([older, newer])))
+    assert load_dataset(home, load_catalogue(home.catalogue_path), now=NOW).size == 1600
