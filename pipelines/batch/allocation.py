@@ -162,10 +162,6 @@ class _Relaxed:
     prices: Mapping[str, float]
 
 
-_METHODS = ("highs-ipm", "highs-ds")
-"""Interior points first, which are faster; where they get stuck, as within limits that contradict, the simplex."""
-
-
 def _relax(choices: AllocationChoices, constraints: Sequence[Constraint]) -> _Relaxed | None:
     """The optimum of the relaxation; None where nothing satisfies the constraints."""
     n, m = choices.customer_count, len(choices.net_minor)
@@ -175,10 +171,9 @@ def _relax(choices: AllocationChoices, constraints: Sequence[Constraint]) -> _Re
         return _Relaxed(shares=empty, value=0.0, worth=empty, keeps=np.zeros(n), prices={}) if is_kept else None
     matrix, bounds, names, signs = _rows(choices, constraints)
     left, right = vstack([_places(choices), matrix], format="csr"), np.concatenate([np.ones(n), bounds])
-    for method in _METHODS:
-        found = linprog(-choices.net_minor, A_ub=left, b_ub=right, bounds=(0, None), method=method)
-        if found.status in {_OPTIMAL, _INFEASIBLE}:
-            break
+    found = linprog(-choices.net_minor, A_ub=left, b_ub=right, bounds=(0, None), method="highs-ipm")
+    if found.status not in {_OPTIMAL, _INFEASIBLE}:  # interior points get stuck where limits contradict
+        found = linprog(-choices.net_minor, A_ub=left, b_ub=right, bounds=(0, None), method="highs-ds")
     if found.status == _INFEASIBLE:
         return None
     if found.status != _OPTIMAL:

@@ -21,6 +21,7 @@ from features.catalogue import load_catalogue
 from features.models.registry import fetch_champion, find_champion
 from features.settings import Settings
 from pipelines.commands import mlflow, model
+from pipelines.options import print_result
 from pipelines.server.tracking_page import check_page
 from training.registry.tracking import ModelRun, TrainingData, track_model
 
@@ -142,3 +143,12 @@ def test_whatever_mlflow_warns_of_is_not_told_to_people(model_home: Settings):
     places = {"NEXTBEST_MLRUNS": str(model_home.mlruns)}
     shown = subprocess.run(command, env={**os.environ, **places}, capture_output=True, check=True)
     assert shown.stderr == b""
+
+
+def test_numbers_by_name_stand_in_lines_of_their_own_and_nothing_is_no_row(capsys) -> None:
+    print_result({"version": "2", "numbers": {"value": 541.4738261, "customers": 1539}, "facts": {}}, as_json=False)
+    shown = capsys.readouterr().out
+    assert "value: 541.474" in shown
+    assert "customers: 1,539" in shown
+    assert not set("{}'") & set(shown)
+    assert "facts" not in shown
