@@ -1,6 +1,5 @@
 """`nextbest model`: train, list, show, compare, promote and roll back model versions."""
 
-import getpass
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,7 +7,7 @@ import typer
 
 from decisioning.errors import InvalidInputError
 from features.clock import clock_of
-from pipelines.options import HomeOption, JsonOption, print_json, print_result, progress_of, say, settings_for
+from pipelines.options import HomeOption, JsonOption, account, print_json, print_result, progress_of, say, settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -146,7 +145,7 @@ def promote(
     from training.registry.promotion import promote as promote_model
 
     settings = settings_for(home)
-    entry = promote_model(settings, version, now=clock_of(settings)(), force_reason=reason, by=_account())
+    entry = promote_model(settings, version, now=clock_of(settings)(), force_reason=reason, by=account())
     print_result(asdict(entry), as_json=as_json, title="champion")
 
 
@@ -159,7 +158,7 @@ def rollback(reason: ReasonOption = None, home: HomeOption = None, as_json: Json
     from training.registry.promotion import rollback as roll_back
 
     settings = settings_for(home)
-    entry = roll_back(settings, now=clock_of(settings)(), reason=reason or "no reason given", by=_account())
+    entry = roll_back(settings, now=clock_of(settings)(), reason=reason or "no reason given", by=account())
     print_result(asdict(entry), as_json=as_json, title="champion")
 
 
@@ -167,13 +166,6 @@ def _print_plain(found: object) -> None:
     from pydantic_core import to_jsonable_python
 
     print_json(to_jsonable_python(found))
-
-
-def _account() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container may run under a number that has no name
-        return ""
 
 
 def _print(rows: "list[ModelRow]") -> None:

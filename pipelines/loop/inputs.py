@@ -18,13 +18,13 @@ from features.settings import Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoopInputs:
-    """What there is to look at.
+    """What a run reads.
 
     Attributes:
         data: Hash of the data folder; None where none is named.
         catalogue: Version of the catalogue in force; None before the first.
         log: Version of each table of the log.
-        erased: Hash of who was erased or readmitted.
+        erased: Hash of all erasures and readmissions.
     """
 
     data: str | None
@@ -33,7 +33,7 @@ class LoopInputs:
     erased: str
 
     def news_since(self, before: "LoopInputs | None") -> tuple[str, ...]:
-        """What is another than before, in words."""
+        """What has changed since an earlier run, in words."""
         if before is None:
             return ("nothing was looked at yet",)
         tables = [name for name in self.log if self.log[name] != before.log.get(name)]
@@ -54,7 +54,7 @@ class LoopInputs:
 
 
 def inputs_in(settings: Settings, data: Path | None) -> LoopInputs:
-    """What there is to look at now.
+    """What a run would read now.
 
     Raises:
         InvalidInputError: The data folder is not there, or the catalogue in force is broken.

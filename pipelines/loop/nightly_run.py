@@ -126,7 +126,7 @@ class _Runner:
         try:
             for step in STEPS:
                 self._take(step)
-        except Exception as error:
+        except Exception as error:  # whatever it was, it is recorded and raised again
             self._end(RunOutcome.FAILED, problem=str(error))
             raise
         return self._end(outcome_of(self._work.run.steps))
@@ -164,7 +164,7 @@ class _Runner:
         try:
             with self._show(step.title) as tell:
                 return step.does(self._work, tell)
-        except Exception as error:
+        except Exception as error:  # whatever it was, it is recorded and raised again
             self._work.run = saved.with_step(replace(record, status=StepStatus.FAILED, words=str(error)))
             raise
 

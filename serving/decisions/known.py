@@ -273,7 +273,7 @@ def _rows_beside_canary(
     try:
         found = _rows(in_force, alias, touchpoint_id, features, moments)
         is_sound = found is not None and bool(np.isfinite(found[0]).all())
-    except Exception as error:
+    except Exception as error:  # whatever a version on trial does, the champion decides
         if alias != ROLLOUT_ALIAS:
             raise
         _LOG.error("canary_failed", exc_info=error)

@@ -10,7 +10,8 @@ from decisioning.arrays import FloatArray
 from decisioning.catalogue.measure import Unit
 from decisioning.catalogue.message import SILENCE
 from decisioning.errors import InsufficientDataError, InvalidInputError
-from decisioning.value_model import Calibrator, DesignLayout, MessageCoding, ValueModel
+from decisioning.value_model import DesignLayout, MessageCoding, ValueModel
+from tests.training.judgement.plain_model import plain_model
 from training.data.datasets import Dataset, messages_of
 from training.data.net_worth import NetWorth
 from training.data.steps import NOTHING_FOLLOWS, Steps
@@ -75,24 +76,7 @@ def made_model(catalogue, *, right: float = 1.0, seed: int = 0) -> ValueModel:
         sign = np.where(np.isnan(blocks[..., kind]), 0.0, np.where(blocks[..., kind] == first, 1.0, -1.0))
         return (600.0 + GAIN * seen * sign).ravel()
 
-    numbers = Calibrator(
-        baseline_intercept=0.0,
-        baseline_slope=1.0,
-        common_slope=1.0,
-        specific_slope=1.0,
-        reference=np.zeros((0, len(coding.columns))),
-        reference_weights=np.zeros(0),
-    )
-    return ValueModel(
-        version="1",
-        feature_schema="s",
-        measure_id="net_revenue",
-        window_days=7.0,
-        layout=layout,
-        coding=replace(coding, offsets=dict.fromkeys(SENT, 0.0)),
-        calibrator=numbers,
-        predict=predict,
-    )
+    return plain_model(layout, replace(coding, offsets=dict.fromkeys(SENT, 0.0)), predict)
 
 
 def contest_of(catalogue, *, candidate: float, champion: float, seed: int, customers: int = 500) -> Judgement:

@@ -8,7 +8,8 @@ import polars as pl
 import pytest
 
 from decisioning.catalogue.measure import Unit
-from decisioning.value_model import Calibrator, DesignLayout, MessageCoding, ValueModel
+from decisioning.value_model import DesignLayout, MessageCoding, ValueModel
+from tests.training.judgement.plain_model import plain_model
 from training.data.datasets import Dataset, messages_of
 from training.data.net_worth import NetWorth
 from training.judgement.comparison import judge_kept
@@ -134,24 +135,7 @@ def made_model(catalogue, *, right: float = 1.0, scale: float = 1.0) -> ValueMod
         sign = np.where(np.isnan(blocks[..., kind]), 0.0, np.where(blocks[..., kind] == first, 1.0, -1.0))
         return (400.0 + scale * seen * sign).ravel()
 
-    numbers = Calibrator(
-        baseline_intercept=0.0,
-        baseline_slope=1.0,
-        common_slope=1.0,
-        specific_slope=1.0,
-        reference=np.zeros((0, len(coding.columns))),
-        reference_weights=np.zeros(0),
-    )
-    return ValueModel(
-        version="1",
-        feature_schema="s",
-        measure_id="net_revenue",
-        window_days=7.0,
-        layout=layout,
-        coding=coding,
-        calibrator=numbers,
-        predict=predict,
-    )
+    return plain_model(layout, coding, predict)
 
 
 def report_of(catalogue, *, seed: int = 1, right: float = 1.0, scale: float = 1.0, **rivals: object) -> UpliftReport:
