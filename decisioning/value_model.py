@@ -296,6 +296,7 @@ class ValueModel:
         feature_schema: Fingerprint of the feature schema it was trained on.
         feature_meanings: What each of its customer features meant in training, by name; empty if not recorded.
         measure_id: The measure it predicts.
+        measure_definition: Fingerprint of what that measure counted in training; empty if not recorded.
         unit: Of that measure; None if not recorded.
         window_days: The window its predictions are for, in days.
         predict: The learned function `f` of any rows; where it is `OnMessages`, fixed messages are scored by that.
@@ -313,6 +314,7 @@ class ValueModel:
     feature_meanings: Mapping[str, str] = field(default_factory=dict[str, str])
     unit: Unit | None = None
     basis: LinearBasis | None = None
+    measure_definition: str = ""
 
     def messages(self, messages: Sequence[Message]) -> FloatArray:
         """Message columns of silence and the candidates, shape (k + 1, m): make them once per touchpoint."""

@@ -8,6 +8,7 @@ from decisioning.catalogue.care import CarePolicy
 from decisioning.catalogue.channel import Channel
 from decisioning.catalogue.contact_policy import ContactPolicy, Touch
 from decisioning.catalogue.conversation import Conversation
+from decisioning.catalogue.engagement import Engagement
 from decisioning.catalogue.experiment import Experiment, Holdout, ProgrammeHoldout
 from decisioning.catalogue.exploration import Exploration
 from decisioning.catalogue.journey import Goal, JourneyStage, Touchpoint
@@ -109,6 +110,7 @@ class Catalogue:
     switches: ArbitrationSwitches = field(default_factory=ArbitrationSwitches)
     listening: Listening = field(default_factory=Listening)
     conversation: Conversation | None = None
+    engagement: Engagement = field(default_factory=Engagement)
 
     def touch(self, message: MessageParts) -> Touch:
         """What the contact policy looks at in a message of a declared offer.

@@ -9,6 +9,8 @@ from typing import Any
 import orjson
 
 from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.engagement import ENGAGED, Engagement, mail_channels
+from decisioning.catalogue.measure import Measure
 from decisioning.catalogue.message import MessageClass
 from decisioning.catalogue.message_classes import ClassRules, Layer
 
@@ -21,11 +23,15 @@ _LATER = frozenset(
         ("CaseKind", "owner"), ("Offer", "answers_in_kind"), ("CaseKind", "answer_within_seconds"),
         ("Catalogue", "listening"), ("Offer", "asks"), ("Creative", "place"),
         ("Experiment", "part"), ("Arm", "spans"),
-        ("Creative", "requires"),
+        ("Creative", "requires"), ("Measure", "event_worth_minor"), ("Measure", "window_days"), ("Measure", "parts"),
+        ("Measure", "returns"), ("Measure", "version"),
     }
 )  # fmt: skip
 """Fields that came after catalogues were first kept: where they say nothing they do not enter, so that a catalogue that
 does not use them has the version it always had, and decisions of old find the policy that made them."""
+
+_APART = frozenset({("Measure", "engagement"), ("Catalogue", "engagement")})
+"""Fields that are told apart: a catalogue that says nothing of machines has the version it always had."""
 
 _LATER_EVENTS = frozenset({"social_post", "survey_answer", "call_note"})
 """Built-in event types that came later: every catalogue has them, so they tell none from another."""
@@ -47,11 +53,27 @@ def catalogue_version(catalogue: Catalogue) -> str:
     plain = replace(catalogue, classes=_effective_classes(catalogue))
     content = {each.name: _canonical(getattr(plain, each.name)) for each in fields(plain) if not _is_idle(plain, each)}
     del content["version"]
+    if catalogue.engagement != Engagement(scanned_channels=mail_channels(catalogue.channels)):
+        content["engagement"] = _canonical(catalogue.engagement)
     content["event_types"] = [each for each in catalogue.event_types if each not in _LATER_EVENTS]
     return sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()[:_DIGITS]
 
 
+def measure_definition(measure: Measure) -> str:
+    """Hash of what a measure counts, 16 hexadecimal digits: a model that learned another definition is told by it.
+
+    Its name and the window of whoever asks do not enter; what machines count for does where opens or clicks count.
+    """
+    parts = [(one, times) for one, times in measure.plain]
+    machines = [_canonical(one.engagement) for one, _ in parts if one.outcomes & ENGAGED]
+    content = [[_canonical(replace(one, measure_id="")), times] for one, times in parts]
+    said = orjson.dumps([content, measure.version, machines], option=orjson.OPT_SORT_KEYS)
+    return sha256(said).hexdigest()[:_DIGITS]
+
+
 def _is_idle(value: Any, field: Field[Any]) -> bool:
+    if (type(value).__name__, field.name) in _APART:
+        return True
     default = field.default if field.default_factory is MISSING else field.default_factory()
     return (type(value).__name__, field.name) in _LATER and getattr(value, field.name) == default
 

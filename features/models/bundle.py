@@ -36,6 +36,7 @@ class ModelBundle:
         feature_meanings: What each customer feature means, by name; see `FeatureSchema.meanings`. Empty in bundles of
             older releases.
         unit: Of the measure; None in bundles of older releases.
+        measure_definition: Fingerprint of what the measure counted; empty in bundles of older releases.
         basis: What the coding's loadings apply to; None where it has none, as in bundles of older releases.
         notes: Whatever else training wants kept beside the model: the best single message, dataset digest, dates.
     """
@@ -52,6 +53,7 @@ class ModelBundle:
     feature_meanings: Mapping[str, str] = field(default_factory=dict[str, str])
     unit: Unit | None = None
     basis: LinearBasis | None = None
+    measure_definition: str = ""
 
     @property
     def digest(self) -> str:
@@ -117,6 +119,7 @@ def value_model(bundle: ModelBundle, *, version: str, folder: Path | None = None
         version=version,
         feature_schema=bundle.feature_schema,
         measure_id=bundle.measure_id,
+        measure_definition=bundle.measure_definition,
         window_days=bundle.window_days,
         layout=bundle.layout,
         coding=bundle.coding,
@@ -145,6 +148,8 @@ def _document(bundle: ModelBundle) -> dict[str, Any]:
         content["feature_meanings"] = dict(bundle.feature_meanings)
     if bundle.unit is not None:
         content["unit"] = str(bundle.unit)
+    if bundle.measure_definition:
+        content["measure_definition"] = bundle.measure_definition
     if bundle.basis is not None:
         content["linear_basis"] = _plain(bundle.basis)
     else:
@@ -192,6 +197,7 @@ def _bundle(booster: str, document: Mapping[str, Any]) -> ModelBundle:
         feature_schema=document["feature_schema"],
         catalogue_version=document["catalogue_version"],
         measure_id=document["measure"],
+        measure_definition=document.get("measure_definition", ""),
         window_days=float(document["window_days"]),
         notes=document["notes"],
         feature_meanings=document.get("feature_meanings", {}),

@@ -115,7 +115,12 @@ def _valued_offers(catalogue: Catalogue) -> set[str]:
 
 
 def _of_measure(fit: ModelFit) -> Iterable[str]:
-    if not fit.predicts_what_is_learned:
+    if fit.learned_next == fit.model.measure_id and fit.is_redefined:
+        yield (
+            f"model {fit.model.version} learned {fit.model.measure_id} as it was defined before: {_TRAIN}; until then"
+            " messages are valued by the former definition"
+        )
+    elif not fit.predicts_what_is_learned:
         yield (
             f"model {fit.model.version} predicts {fit.model.measure_id}, and the catalogue learns"
             f" {fit.learned_next or 'nothing'}: {_TRAIN}; until then messages are valued by {fit.model.measure_id}"

@@ -21,6 +21,7 @@ from decisioning.catalogue.measure import Unit
 from decisioning.errors import InvalidInputError
 from decisioning.policy import Policy
 from decisioning.value_model import DesignLayout, MessageValues, ValueModel
+from features.catalogue.version import measure_definition
 from features.computing.feature_schema import FeatureSchema
 from features.computing.feature_set import feature_schema
 
@@ -36,6 +37,7 @@ class ModelFit:
         lost: Features that it learned and the catalogue lacks or means otherwise.
         unlearned: Features of the catalogue that it did not learn.
         learned_next: The measure that the catalogue learns; None where it learns nothing.
+        definition_next: Fingerprint of what that measure counts; empty where it learns nothing.
     """
 
     model: ValueModel
@@ -45,11 +47,17 @@ class ModelFit:
     lost: tuple[str, ...]
     unlearned: tuple[str, ...]
     learned_next: str | None
+    definition_next: str = ""
 
     @property
     def predicts_what_is_learned(self) -> bool:
-        """The model predicts what the catalogue learns."""
-        return self.learned_next == self.model.measure_id
+        """The model predicts what the catalogue learns, by its name and by what it counts."""
+        return self.learned_next == self.model.measure_id and not self.is_redefined
+
+    @property
+    def is_redefined(self) -> bool:
+        """The measure of this name counted something else when the model was trained, as far as it says."""
+        return self.model.measure_definition not in {"", self.definition_next}
 
 
 def fit_model(model: ValueModel, policy: Policy, known: Mapping[str, FeatureSchema] | None = None) -> ModelFit:
@@ -78,6 +86,7 @@ def fit_model(model: ValueModel, policy: Policy, known: Mapping[str, FeatureSche
         lost=lost,
         unlearned=_differing(schema.meaning_of, learned),
         learned_next=catalogue.learning.measure_id if catalogue.learning else None,
+        definition_next=_definition_next(catalogue),
     )
 
 
@@ -88,10 +97,16 @@ def check_promotable(fit: ModelFit) -> None:
         InvalidInputError: It does.
     """
     if not fit.predicts_what_is_learned:
+        of_old = " as it was defined before" if fit.learned_next == fit.model.measure_id else ""
         raise InvalidInputError(
             f"model version {fit.model.version} must predict what the catalogue in force learns"
-            f" ({fit.learned_next or 'nothing'}), got {fit.model.measure_id}; train again"
+            f" ({fit.learned_next or 'nothing'}), got {fit.model.measure_id}{of_old}; train again"
         )
+
+
+def _definition_next(catalogue: Catalogue) -> str:
+    measure = catalogue.measures.get(catalogue.learning.measure_id) if catalogue.learning else None
+    return measure_definition(measure) if measure else ""
 
 
 def _meanings(model: ValueModel, catalogue: Catalogue, known: Mapping[str, FeatureSchema]) -> Mapping[str, str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.rules.predicate import Compare
+from features.log.outcome_types import OutcomeType
 
 _PLACEHOLDER = re.compile(r"\bcustomer\.([A-Za-z_][A-Za-z0-9_]*)")
 _NAMED_PARTS = ("offer_id", "stage_id", "limit_id", "experiment_id", "lever_id", "share_id")
@@ -32,9 +33,18 @@ def template_attributes(catalogue: Catalogue) -> _Uses:
 
 def measured(catalogue: Catalogue) -> _Uses:
     """Event and outcome types that measures count, as `events.<type>` and `outcomes.<type>`, each with the measures."""
-    events = {name: one.added_events | one.subtracted_events for name, one in catalogue.measures.items()}
-    outcomes = ((f"outcomes.{kind}", name) for name, one in catalogue.measures.items() for kind in one.outcomes)
-    return _uses([*((f"events.{kind}", name) for name, kinds in events.items() for kind in kinds), *outcomes])
+    plain = [(name, one) for name, measure in catalogue.measures.items() for one, _ in measure.plain]
+    taken = [(name, one.returns) for name, one in plain if one.returns is not None]
+    events = [(name, one.added_events | one.subtracted_events) for name, one in plain]
+    events += [(name, returns.events) for name, returns in taken]
+    outcomes = [(name, one.outcomes) for name, one in plain]
+    outcomes += [(name, frozenset({OutcomeType.RETURNED.value})) for name, _ in taken]
+    return _uses(
+        (f"{table}.{kind}", name)
+        for table, used in (("events", events), ("outcomes", outcomes))
+        for name, kinds in used
+        for kind in kinds
+    )
 
 
 def case_events(catalogue: Catalogue) -> _Uses:

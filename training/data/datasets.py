@@ -16,7 +16,7 @@ from decisioning.errors import InsufficientDataError, InvalidPolicyError
 from features.history import History
 from features.log.contracts import UTC_TIME
 from features.log.identities import by_person, people
-from training.data.measures import decision_values
+from training.data.measures import decision_values, settled_at
 
 OPTED_OUT = "customer opted out of profiling"
 """Why a decision is in no training set and in no evaluation."""
@@ -152,10 +152,10 @@ def learnable(history: History, catalogue: Catalogue, *, as_of: datetime) -> Lea
 
     People who opted out of profiling, by now, are not among them: no model learns from anybody who does not want it.
     """
-    learning, _ = learning_of(catalogue)
+    learning, measure = learning_of(catalogue)
     profiled = without_opted_out(history.decisions, history)
     decisions = windows(profiled, catalogue, window_days=learning.window_days)
-    is_over = pl.col("ends_at") <= pl.lit(as_of).cast(UTC_TIME)
+    is_over = settled_at([measure]) <= pl.lit(as_of).cast(UTC_TIME)
     over = decisions.filter(is_over)
     known = over.filter(pl.col("message_key").is_not_null())
     said = with_probabilities(known)
@@ -257,7 +257,9 @@ def _refuse_too_few(decisions: pl.DataFrame) -> None:
 
 def _refuse_nothing(values: pl.Series, measure: Measure) -> None:
     if not (values != 0).any():
-        counted = sorted({*measure.added_events, *measure.subtracted_events, *measure.outcomes})
+        counted = sorted(
+            {name for one, _ in measure.plain for name in (*one.added_events, *one.subtracted_events, *one.outcomes)}
+        )
         raise InsufficientDataError(
             f"training needs decisions followed by outcomes, got {len(values):,} decisions worth nothing by"
             f" {measure.measure_id!r} ({', '.join(counted)}): check that these are in the log, with amounts, within"

@@ -11,7 +11,7 @@ from decisioning.catalogue.catalogue import Catalogue
 from features.history import History
 from features.log.outcome_types import OutcomeType
 from training.data.datasets import Dataset, learning_of
-from training.data.measures import decision_values
+from training.data.measures import UNTIL, decision_values
 
 NOTHING_FOLLOWS = -1
 """Place of the next decision where there is none within the window."""
@@ -60,8 +60,9 @@ def steps_of(dataset: Dataset, history: History, catalogue: Catalogue) -> Steps:
     windows = found.select(
         "decision_id",
         "customer_id",
+        "ends_at",
+        pl.when("follows").then("next_decided_at").alias(UNTIL),
         starts_at="decided_at",
-        ends_at=pl.when("follows").then("next_decided_at").otherwise("ends_at"),
     )
     early = decision_values(history, windows, measure, cap=True)
     return Steps(

@@ -21,6 +21,7 @@ from features.log.event_log import EventLog
 from features.models.logged_decisions import LoggedDecisions
 from features.reports.drift import DriftFinding, DriftKind, DriftReport, DriftVerdict
 from training.data.datasets import learning_of
+from training.data.measures import longest_days
 from training.drift.evidence import (
     CHOSEN_VALUE,
     DriftReading,
@@ -205,17 +206,18 @@ class _Learned:
 
     @classmethod
     def of(cls, history: History, catalogue: Catalogue, reading: DriftReading) -> "_Learned":
-        learning, _ = learning_of(catalogue)
-        shift = timedelta(days=learning.window_days)
+        learning, measure = learning_of(catalogue)
+        shift = timedelta(days=longest_days(measure, learning.window_days))
         moments: Sequence[datetime] = [one - shift for one in (reading.from_at, reading.split_at, reading.as_of)]
         rows = with_values(decisions_between(history, *moments), history, catalogue)
         return cls(history=history, catalogue=catalogue, rows=rows)
 
     def notes(self) -> Iterator[str]:
         """What a reader of rewards must know."""
-        learning, _ = learning_of(self.catalogue)
+        learning, measure = learning_of(self.catalogue)
+        days = longest_days(measure, learning.window_days)
         yield (
-            f"rewards and calibration are of decisions {learning.window_days:g} days earlier, since what came of later"
+            f"rewards and calibration are of decisions {days:g} days earlier, since what came of later"
             " ones is not known yet"
         )
 

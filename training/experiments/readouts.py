@@ -26,7 +26,7 @@ from features.reports.readouts import (
     RefusalCode,
     SampleRatio,
 )
-from training.data.measures import decision_values
+from training.data.measures import decision_values, settled_at
 from training.experiments.comparisons import compare_arms
 from training.experiments.designs import Design, Kept, design_of, phases_in
 from training.experiments.exposures import (
@@ -158,7 +158,7 @@ def _windows(units: pl.DataFrame, design: Design, reading: ReadoutInputs) -> pl.
     ends_at = pl.col("starts_at") + timedelta(days=design.window_days)
     exposed = units.filter(pl.col("exposed_at").is_not_null()).rename({"exposed_at": "starts_at"})
     return exposed.with_columns(ends_at=ends_at).with_columns(
-        is_complete=pl.col("ends_at") <= _read_until(design, reading)
+        is_complete=settled_at(design.measures) <= _read_until(design, reading)
     )
 
 

@@ -18,6 +18,7 @@ from features.settings import Settings
 from features.store.point_in_time import training_rows
 from training.data.datasets import Dataset, learnable, learning_of, make_dataset, messages_of
 from training.data.known_in_time import refuse_known_only_later
+from training.data.measures import return_words
 from training.data.net_worth import NetWorth, net_effects
 from training.data.sources import RowsBySource, rows_by_source
 from training.data.steps import Steps, steps_of
@@ -57,12 +58,14 @@ class TrainingSet:
         steps: Of the dataset, where the catalogue learns by them.
         log: The log as of which it was read.
         rows: Decisions by source.
+        notes: What a reader of the values must know.
     """
 
     dataset: Dataset
     steps: Steps | None
     log: LogSnapshot
     rows: RowsBySource
+    notes: tuple[str, ...] = ()
 
 
 def load_training_set(settings: Settings, catalogue: Catalogue, *, now: datetime) -> TrainingSet:
@@ -79,12 +82,14 @@ def load_training_set(settings: Settings, catalogue: Catalogue, *, now: datetime
     entities = window.decisions.select("customer_id", pl.col("decided_at").alias("event_timestamp"))
     dataset = make_dataset(window, training_rows(settings, catalogue, entities), history, catalogue)
     refuse_known_only_later(dataset, history, catalogue)
-    by_steps = learning_of(catalogue)[0].method is not LearningMethod.WINDOWS
+    learning, measure = learning_of(catalogue)
+    by_steps = learning.method is not LearningMethod.WINDOWS
     return TrainingSet(
         dataset=dataset,
         steps=steps_of(dataset, history, catalogue) if by_steps else None,
         log=log,
         rows=rows_by_source(log, dataset),
+        notes=return_words(history, measure),
     )
 
 

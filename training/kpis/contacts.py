@@ -9,7 +9,9 @@ import polars as pl
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.measure import Measure
 from features.computing.sources import Tables
+from features.history import History
 from features.log.identities import by_person, people
+from training.data.machines import MACHINE_WORDS, MachineRule, machine_made, with_machines
 from training.data.measures import money_steps
 
 VIEWED = ("viewed",)
@@ -21,11 +23,14 @@ ARRIVED = ("delivered", *WANTED, *UNWANTED)
 """Outcomes that imply arrival, whether it was reported or not."""
 
 NEVER_LEFT = ("not_sent",)
+_BY_MACHINE = {"viewed_by_machine": VIEWED, "clicked_by_machine": CLICKED}
+WEIGHTS = {"viewed": VIEWED, "clicked": CLICKED, "is_wanted_by": WANTED}
+"""Outcomes that count less where a machine made them."""
+
 FLAGS = {
-    "viewed": VIEWED,
-    "clicked": CLICKED,
+    "viewed_raw": VIEWED,
+    "clicked_raw": CLICKED,
     "converted": CONVERTED,
-    "is_wanted_by": WANTED,
     "is_unwanted": UNWANTED,
     "referred": ("referred",),
     "reviewed": ("reviewed",),
@@ -56,7 +61,9 @@ def messages_of(log: Tables, catalogue: Catalogue, period: KpiPeriod) -> pl.Data
 
     Returns:
         One row per decision that sent: `decision_id`, `customer_id`, `touchpoint`, `channel`, `decided_at`, `class`,
-        the flags of `FLAGS`, `is_wanted`, `delivered_at` (null where it did not arrive) and `cost_minor`.
+        the flags of `FLAGS`, `viewed`, `clicked` and `is_wanted` as numbers from 0 to 1 (what only a machine did
+        counts as the catalogue says), `viewed_by_machine` and `clicked_by_machine` (nobody else did),
+        `delivered_at` (null where it did not arrive) and `cost_minor`.
     """
     classes = {offer.offer_id: offer.message_class.value for offer in catalogue.offers.values()}
     sent = log.decisions.filter(period.holds("decided_at") & (pl.col("offer_id").fill_null("") != ""))
@@ -69,11 +76,14 @@ def messages_of(log: Tables, catalogue: Catalogue, period: KpiPeriod) -> pl.Data
         pl.col("offer_id").replace_strict(classes, default=None, return_dtype=pl.String).alias("class"),
         contact_cost(catalogue).alias("cost_minor"),
     )
-    happened = _happened(log.outcomes.filter(pl.col("occurred_at") < period.as_of))
-    joined = rows.join(happened, on="decision_id", how="left").with_columns(pl.col(*FLAGS).fill_null(value=False))
+    known = log.outcomes.filter(pl.col("occurred_at") < period.as_of)
+    happened = _happened(with_machines(known, log.decisions, catalogue.engagement))
+    joined = rows.join(happened, on="decision_id", how="left").with_columns(
+        pl.col(*FLAGS, *_BY_MACHINE).fill_null(value=False), pl.col(*WEIGHTS).fill_null(0.0)
+    )
     return joined.with_columns(
         pl.when("is_delivered").then(pl.coalesce("delivered_at", "decided_at")).alias("delivered_at"),
-        (pl.col("is_wanted_by") & ~pl.col("is_unwanted")).alias("is_wanted"),
+        pl.when("is_unwanted").then(0.0).otherwise("is_wanted_by").alias("is_wanted"),
         pl.when("is_not_sent").then(0.0).otherwise("cost_minor").alias("cost_minor"),
     ).drop("is_wanted_by")
 
@@ -86,8 +96,14 @@ def contact_cost(catalogue: Catalogue) -> pl.Expr:
 
 def _happened(outcomes: pl.DataFrame) -> pl.DataFrame:
     kind = pl.col("type")
+    is_machine = pl.col("machine").is_not_null()
     return outcomes.group_by("decision_id").agg(
         *(kind.is_in(types).any().alias(name) for name, types in FLAGS.items()),
+        *(pl.col("weight").filter(kind.is_in(types)).max().alias(name) for name, types in WEIGHTS.items()),
+        *(
+            (kind.is_in(types).any() & is_machine.filter(kind.is_in(types)).all()).alias(name)
+            for name, types in _BY_MACHINE.items()
+        ),
         pl.col("occurred_at").filter(kind.is_in(ARRIVED)).min().alias("delivered_at"),
     )
 
@@ -109,7 +125,8 @@ def credited(
     Returns:
         `decision_id` and `credited_minor` (Float64), for messages that have any.
     """
-    steps = money_steps(log, measure, cap=False).filter(pl.col("occurred_at") < period.as_of).sort("occurred_at")
+    known = known_by(log, period.as_of) if any(one.returns for one, _ in measure.plain) else log
+    steps = money_steps(known, measure, cap=False).filter(pl.col("occurred_at") < period.as_of).sort("occurred_at")
     arrived = messages.filter("is_delivered").sort("delivered_at").select("decision_id", "customer_id", "delivered_at")
     arrived = by_person(arrived, people(log.events))
     found = steps.join_asof(
@@ -126,6 +143,43 @@ def credited(
         .group_by("decision_id")
         .agg(pl.col("step").sum().cast(pl.Float64).alias("credited_minor"))
     )
+
+
+def known_by(log: Tables, as_of: datetime) -> History:
+    """The log as it was: what came back later was not back yet."""
+    past = pl.col("occurred_at") < as_of
+    return History(
+        customers=log.customers,
+        events=log.events.filter(past),
+        decisions=log.decisions,
+        outcomes=log.outcomes.filter(past),
+    )
+
+
+def machine_words(log: Tables, catalogue: Catalogue, period: KpiPeriod) -> list[str]:
+    """What machines opened and clicked, by channel, and how that was told: a sentence for each channel with any."""
+    sent = log.decisions.filter(period.holds("decided_at")).select("decision_id", pl.col("channel").fill_null(""))
+    reports = log.outcomes.filter(
+        (pl.col("occurred_at") < period.as_of) & pl.col("type").is_in([*VIEWED, *CLICKED])
+    ).join(sent, on="decision_id", how="inner")
+    found = machine_made(log.outcomes.filter(pl.col("occurred_at") < period.as_of), log.decisions, catalogue.engagement)
+    told = reports.join(found, on=["outcome_id", "customer_id"], how="left")
+    return [
+        _machine_sentence(channel, told.filter(pl.col("channel") == channel), catalogue.engagement.machine_weight)
+        for channel in told.filter(pl.col("machine").is_not_null())["channel"].unique().sort()
+    ]
+
+
+def _machine_sentence(channel: str, told: pl.DataFrame, weight: float) -> str:
+    parts = []
+    for kinds, what in ((VIEWED, "views"), (CLICKED, "clicks")):
+        of_kind = told.filter(pl.col("type").is_in(kinds))
+        if of_kind.height:
+            parts.append(f"{of_kind['machine'].count():,} of {of_kind.height:,} {what}")
+    counts = told["machine"].drop_nulls().value_counts()
+    by_rule = dict(counts.iter_rows())
+    why = ", ".join(f"{MACHINE_WORDS[rule]} {by_rule[rule]:,}" for rule in MachineRule if rule in by_rule)
+    return f"Machines on {channel}: {' and '.join(parts)} ({why}); each counts for {weight:g} of a person's."
 
 
 def first_purchases(log: Tables, kinds: Collection[str], period: KpiPeriod) -> pl.DataFrame:

@@ -20,6 +20,7 @@ AFTER_CONTACT = (
     f"within {AFTER_CONTACT_DAYS} days after the last message that arrived before it (here: at this touchpoint or on "
     "this channel), or after a case was resolved (counted in the row of everything)"
 )
+BY_PEOPLE = " (what only a machine viewed or clicked counts as `engagement` says: for nothing by default)"
 CASE_ROWS = (
     "everything: all cases opened in the period; a channel: those the customer opened on it; a touchpoint: those "
     "during which one of its messages reached the customer"
@@ -35,6 +36,11 @@ def _define(
 
 def _message_rate(kpi_id: str, title: str, outcomes: tuple[str, ...], but: str = "") -> KpiDefinition:
     counts = f"messages that arrived with any of these outcomes{but}, over messages that arrived"
+    return _define(kpi_id, title, KpiUnit.RATE, counts, WILSON, outcomes=outcomes)
+
+
+def _machine_share(kpi_id: str, title: str, outcomes: tuple[str, ...], done: str) -> KpiDefinition:
+    counts = f"messages that only machines {done}, over messages that were {done}"
     return _define(kpi_id, title, KpiUnit.RATE, counts, WILSON, outcomes=outcomes)
 
 
@@ -58,7 +64,7 @@ _CUSTOMERS = frozenset(
 _HALF, _NINE = "half of the cases", "nine in ten cases"
 
 _ALL = (
-    _message_rate("wanted_rate", "wanted", WANTED, " and no unwanted one"),
+    _message_rate("wanted_rate", "wanted", WANTED, BY_PEOPLE + " and no unwanted one"),
     _message_rate("unwanted_rate", "unwanted", UNWANTED),
     _waiting("hours_to_answer_median", "time to answer, median", "answered", _HALF),
     _waiting("hours_to_answer_p90", "time to answer, 90th", "answered", _NINE),
@@ -97,8 +103,12 @@ _ALL = (
         WILSON,
         outcomes=ARRIVED,
     ),
-    _message_rate("viewed_rate", "viewed", VIEWED),
-    _message_rate("clicked_rate", "clicked", CLICKED),
+    _message_rate("viewed_rate", "viewed", VIEWED, BY_PEOPLE),
+    _message_rate("viewed_raw_rate", "viewed, machines included", VIEWED),
+    _machine_share("machine_viewed_share", "views by machines", VIEWED, "viewed"),
+    _message_rate("clicked_rate", "clicked", CLICKED, BY_PEOPLE),
+    _message_rate("clicked_raw_rate", "clicked, machines included", CLICKED),
+    _machine_share("machine_clicked_share", "clicks by machines", CLICKED, "clicked"),
     _message_rate("conversion_rate", "converted", CONVERTED),
     _define(
         "contribution",

@@ -15,11 +15,17 @@ MESSAGE_RATES = {
     "wanted_rate": "is_wanted",
     "unwanted_rate": "is_unwanted",
     "viewed_rate": "viewed",
+    "viewed_raw_rate": "viewed_raw",
     "clicked_rate": "clicked",
+    "clicked_raw_rate": "clicked_raw",
     "conversion_rate": "converted",
     "referral_rate": "referred",
     "review_rate": "reviewed",
 }
+MACHINE_SHARES = (
+    ("machine_viewed_share", "viewed_by_machine", "viewed_raw"),
+    ("machine_clicked_share", "clicked_by_machine", "clicked_raw"),
+)
 _SURVEYS = ("effort", "csat", "nps")
 
 type _Size = tuple[int, int]  # of a sample, and customers behind it
@@ -32,6 +38,8 @@ def message_figures(messages: pl.DataFrame) -> Iterator[Figure]:
     yield rate_figure("delivered_rate", messages, "is_delivered", "messages")
     for kpi_id, flag in MESSAGE_RATES.items():
         yield rate_figure(kpi_id, arrived, flag, "messages that arrived")
+    for kpi_id, by_machine, raw in MACHINE_SHARES:
+        yield rate_figure(kpi_id, messages.filter(raw), by_machine, f"messages that were {raw.partition('_')[0]}")
     yield counted("cost", float(messages["cost_minor"].sum()), messages)
 
 

@@ -24,7 +24,7 @@ from decisioning.catalogue.experiment import AssignedUnit, Holdout
 from decisioning.catalogue.measure import Measure
 from features.computing.sources import Tables
 from features.log.identities import by_person, people
-from training.data.measures import decision_values
+from training.data.measures import decision_values, settled_at
 from training.experiments.exposures import with_units
 from training.intervals import MIN_CUSTOMERS, Interval
 from training.kpis.contacts import KpiPeriod
@@ -75,7 +75,7 @@ def drawn_decisions(
         log.decisions.filter(period.holds("decided_at") & (probability > 0) & (probability < 1))
         .filter(is_silent | pl.col("offer_id").is_in(competing))
         .with_columns(starts_at="decided_at", ends_at=pl.coalesce("window_ends_at", pl.col("decided_at") + window))
-        .filter(pl.col("ends_at") <= period.as_of)
+        .filter(settled_at([measure]) <= period.as_of)
     )
     values = decision_values(log, rows.select("decision_id", "customer_id", "starts_at", "ends_at"), measure, cap=False)
     costs = messages.select("decision_id", "cost_minor")
@@ -167,7 +167,7 @@ def held_out_customers(
         .filter(~pl.col("is_crossed"))
         .with_columns(ends_at=pl.lit(period.as_of).cast(pl.Datetime("us", "UTC")))
     )
-    values = decision_values(log, firsts, measure, cap=False).rename({"decision_id": "customer_id"})
+    values = decision_values(log, firsts, measure, cap=False, whole=True).rename({"decision_id": "customer_id"})
     since = by_person(messages, known).join(firsts.select("customer_id", "starts_at"), on="customer_id")
     spent = since.filter(pl.col("decided_at") >= pl.col("starts_at"))
     spent = spent.group_by("customer_id").agg(pl.col("cost_minor").sum())

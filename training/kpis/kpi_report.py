@@ -14,7 +14,16 @@ from features.history import History
 from features.log.cases import cases_of
 from features.log.event_types import EventType
 from features.reports.kpis import KpiReport, KpiRow
-from training.kpis.contacts import KpiPeriod, bought_again, credited, first_purchases, messages_of
+from training.data.measures import return_words
+from training.kpis.contacts import (
+    KpiPeriod,
+    bought_again,
+    credited,
+    first_purchases,
+    known_by,
+    machine_words,
+    messages_of,
+)
 from training.kpis.definitions import DEFINITIONS, REPEAT_DAYS
 from training.kpis.figures import case_figures, message_figures, money_figures, rate_figure, survey_figures
 from training.kpis.increments import Increment, against_holdout, against_silence, drawn_decisions, held_out_customers
@@ -80,7 +89,11 @@ def compute_kpis(log: Tables, catalogue: Catalogue, reading: KpiReading) -> KpiR
         catalogue_version=catalogue.version,
         definitions=tuple(DEFINITIONS.values()),
         rows=tuple(_row(facts, place) for place in _places(facts.messages)),
-        notes=_notes(facts),
+        notes=(
+            *_notes(facts),
+            *(return_words(known_by(log, period.as_of), measure) if measure else ()),
+            *machine_words(log, catalogue, period),
+        ),
         command=reading.command,
     )
 

@@ -10,6 +10,7 @@ from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.measure import Measure
 from decisioning.linear_basis import LinearBasis
 from decisioning.value_model import Calibrator, DesignLayout, MessageCoding, MessageNumbers
+from features.catalogue.version import measure_definition
 from features.computing.feature_set import feature_schema as schema_of
 from features.models.bundle import ModelBundle
 from features.progress import OnProgress
@@ -160,6 +161,7 @@ class Lesson:
             feature_schema=schema.fingerprint,
             catalogue_version=self.catalogue.version,
             measure_id=self.measure.measure_id,
+            measure_definition=measure_definition(self.measure),
             window_days=learning.window_days,
             feature_meanings={
                 name: schema.meaning_of[name] for name in self.layout.customer if name in schema.meaning_of

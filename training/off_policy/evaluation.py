@@ -23,6 +23,7 @@ from features.log.contracts import UTC_TIME
 from features.progress import OnStageProgress
 from features.settings import Settings
 from training.data.datasets import OPTED_OUT, UNSAID, windows, with_probabilities, without_opted_out
+from training.data.measures import settled_at
 from training.off_policy.choices import PolicyChoices, choose, policy_to_judge
 from training.off_policy.logged_rows import LoggedRows, outcome_words
 from training.off_policy.policy_values import (
@@ -137,7 +138,7 @@ def judge(
     days = catalogue.learning.window_days if catalogue.learning else DEFAULT_WINDOW_DAYS
     profiled = without_opted_out(history.decisions, history)
     decisions = windows(profiled, catalogue, window_days=days)
-    over = decisions.filter(pl.col("window_ends_at").is_not_null() | (pl.col("ends_at") <= _last_moment(history)))
+    over = decisions.filter(_is_over(catalogue, _last_moment(history)))
     if over.is_empty():
         raise InsufficientDataError(
             f"decisions must have a window that is over, got none of {decisions.height:,}: the log ends before;"
@@ -150,6 +151,14 @@ def judge(
         OPTED_OUT: history.decisions.height - profiled.height,
     }
     return Judged(decisions=over, choices=choices, left_out=left_out)
+
+
+def _is_over(catalogue: Catalogue, until: datetime) -> pl.Expr:
+    """Whether all is known of what a decision was worth; a log that says where its windows end holds all of them."""
+    learned = catalogue.measures.get(catalogue.learning.measure_id) if catalogue.learning else None
+    settled = settled_at([learned] if learned else [])
+    is_said = pl.col("window_ends_at").is_not_null() & (settled == pl.col("ends_at"))
+    return is_said | (settled <= until)
 
 
 def evaluate(

@@ -59,7 +59,7 @@ def reward_of(catalogue: Catalogue, name: str | None, *, cap: float | None = Non
     if cap is not None and (not is_money or not cap > 0):
         raise InvalidInputError(f"--cap must be a positive amount for a reward in money, got {cap:g} for {wanted}")
     return Reward(
-        measure=replace(measure, cap_minor=None if cap is None else round(to_minor(cap, catalogue.currency))),
+        measure=_capped(measure, None if cap is None else round(to_minor(cap, catalogue.currency))),
         is_learned=wanted == learned,
         per_unit=to_minor(1.0, catalogue.currency) if is_money else 1.0,
         unit=catalogue.currency if is_money else "rate",
@@ -88,6 +88,11 @@ def rewards_of(history: Tables, decisions: pl.DataFrame, reward: Reward) -> Floa
     return values
 
 
+def _capped(measure: Measure, cap_minor: int | None) -> Measure:
+    parts = tuple(replace(one, measure=replace(one.measure, cap_minor=cap_minor)) for one in measure.parts)
+    return replace(measure, cap_minor=cap_minor, parts=parts)
+
+
 def _built_in(catalogue: Catalogue) -> dict[str, Measure]:
     purchases, returns = frozenset({EventType.PURCHASE.value}), frozenset({EventType.RETURN.value})
     money = {
@@ -100,6 +105,12 @@ def _built_in(catalogue: Catalogue) -> dict[str, Measure]:
         name: Measure(measure_id=name, unit=Unit.RATE, added_events=frozenset({name})) for name in catalogue.event_types
     }
     outcomes = {
-        one.value: Measure(measure_id=one.value, unit=Unit.RATE, outcomes=frozenset({one.value})) for one in OutcomeType
+        one.value: Measure(
+            measure_id=one.value,
+            unit=Unit.RATE,
+            outcomes=frozenset({one.value}),
+            engagement=catalogue.engagement,
+        )
+        for one in OutcomeType
     }
     return happenings | outcomes | money

@@ -90,7 +90,7 @@ def guard_by_log(history: History, catalogue: Catalogue, rollout: Rollout, *, no
     readings = [_reading("customers who unsubscribed or complained", harm, takes, is_better_high=False)]
     if catalogue.learning is not None:
         _, measure = learning_of(catalogue)
-        worth = decision_values(history, people.drop("takes"), measure, cap=True)["value"].to_numpy()
+        worth = decision_values(history, people.drop("takes"), measure, cap=True, whole=True)["value"].to_numpy()
         readings.append(_reading(f"{measure.measure_id} by customer", worth, takes, is_better_high=True))
     return readings
 

@@ -140,6 +140,7 @@ def _data(run: "Run", bundle: ModelBundle) -> dict[str, str]:
         "digest": str(bundle.notes.get("dataset_digest", "")),
         "is_randomised": str(bundle.notes.get("is_randomised", "")).lower(),
         "catalogue_version": bundle.catalogue_version,
+        **({"measure_definition": bundle.measure_definition} if bundle.measure_definition else {}),
         "feature_schema": bundle.feature_schema,
     }
 

@@ -35,6 +35,7 @@ ARTIFACT = "model"
 TWIN_FOLDER = "twin"
 TABLES_FOLDER = "tables"
 CATALOGUE_TAG = "catalogue_version"
+DEFINITION_TAG = "measure_definition"
 
 _SQLITE = "sqlite:///"
 _LONGEST_DIGEST = 36  # MLflow's limit
@@ -250,4 +251,5 @@ def _bundle_tags(bundle: ModelBundle) -> dict[str, str]:
         CATALOGUE_TAG: bundle.catalogue_version,
         "measure": bundle.measure_id,
         "window_days": f"{bundle.window_days:g}",
+        DEFINITION_TAG: bundle.measure_definition,
     }

@@ -126,6 +126,7 @@ def _train(settings: Settings, catalogue: Catalogue, found: TrainingSet, on_prog
         metrics=metrics,
         notes=(
             *notes_of(learned, trial, metrics, catalogue),
+            *found.notes,
             *skew_notes(skew),
             *([incumbent.note] if incumbent.note else []),
         ),

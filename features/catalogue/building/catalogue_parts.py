@@ -9,7 +9,7 @@ from decisioning.catalogue.experiment import Holdout, ProgrammeHoldout
 from decisioning.catalogue.journey import Goal, JourneyStage, Touchpoint
 from decisioning.catalogue.levers import ArbitrationSwitches
 from decisioning.catalogue.limits import DepartmentShare
-from decisioning.catalogue.measure import Measure, Unit
+from decisioning.catalogue.measure import Unit
 from decisioning.catalogue.message import Creative, MessageClass, Offer
 from features.catalogue.building.choice_parts import build_experiment, build_exploration, build_lever, build_limit
 from features.catalogue.building.contact_parts import (
@@ -22,9 +22,11 @@ from features.catalogue.building.contact_parts import (
     build_quiet_hours,
 )
 from features.catalogue.building.core_part import core_part
+from features.catalogue.building.measure_parts import build_engagement, build_measures
 from features.catalogue.building.money import to_minor
-from features.catalogue.forms.catalogue_form import LearningFile, MeasureFile
+from features.catalogue.forms.catalogue_form import LearningFile
 from features.catalogue.forms.channel_form import ChannelFile
+from features.catalogue.forms.measure_form import MeasureFile
 from features.catalogue.forms.offer_form import OfferFile
 from features.catalogue.forms.rule_form import to_predicate
 from features.catalogue.forms.touchpoint_form import TouchpointFile
@@ -41,6 +43,8 @@ def build_catalogue(sound: Mapping[str, Any], version: str = "") -> Catalogue:
     """The core's catalogue of sound sections; mappings and creatives are sorted, so file order changes nothing."""
     currency = sound["currency"]
     learning = sound["learning"]
+    channels = {k: build_channel(k, v, currency) for k, v in _sorted(sound["channels"])}
+    engagement = build_engagement(sound["engagement"], channels)
     return Catalogue(
         version=version,
         currency=currency,
@@ -50,14 +54,15 @@ def build_catalogue(sound: Mapping[str, Any], version: str = "") -> Catalogue:
             for each in sound["stages"]
         ),
         touchpoints={k: _touchpoint(k, v) for k, v in _sorted(sound["touchpoints"])},
-        channels={k: build_channel(k, v, currency) for k, v in _sorted(sound["channels"])},
+        channels=channels,
         offers={k: _offer(k, v, currency) for k, v in _sorted(sound["offers"])},
         creatives=tuple(each for k, v in _sorted(sound["offers"]) for each in _creatives(k, v)),
         offer_kinds=sound["offer_kinds"],
         event_types=(*(each.value for each in EventType), *sound["event_types"]),
         customer_attributes=tuple(core_part(Attribute, v, name=k) for k, v in sound["customer_attributes"].items()),
         offer_attributes=tuple(core_part(Attribute, v, name=k) for k, v in sound["offer_attributes"].items()),
-        measures={k: _measure(k, v, currency) for k, v in _sorted(sound["measures"])},
+        measures=build_measures(sound, engagement, currency),
+        engagement=engagement,
         learning=_learning(learning, sound["measures"], currency) if learning else None,
         experiments=tuple(build_experiment(k, v) for k, v in _sorted(sound["experiments"])),
         holdout=core_part(Holdout, sound["holdout"]) if sound["holdout"] else None,
@@ -147,15 +152,3 @@ def _creatives(offer_id: str, file: OfferFile) -> list[Creative]:
         for place, each in enumerate(file.creatives)
     ]
     return sorted(creatives, key=lambda each: (each.channel_id, each.creative_id))
-
-
-def _measure(name: str, file: MeasureFile, currency: str) -> Measure:
-    return Measure(
-        measure_id=name,
-        unit=file.unit,
-        added_events=frozenset(file.add),
-        subtracted_events=frozenset(file.subtract),
-        outcomes=frozenset(file.outcomes),
-        outcome_worth_minor={one: to_minor(worth, currency) for one, worth in sorted(file.worth.items())},
-        cap_minor=None if file.cap is None else round(to_minor(file.cap, currency)),
-    )

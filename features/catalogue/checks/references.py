@@ -5,6 +5,7 @@ from typing import Any
 
 from decisioning.catalogue.message import SILENCE
 from features.catalogue.checks.experiment_references import check_tests
+from features.catalogue.checks.measure_references import check_measures
 from features.catalogue.checks.policy_references import check_policies
 from features.catalogue.forms.offer_form import OfferFile
 from features.catalogue.reading.documents import Location
@@ -12,7 +13,6 @@ from features.catalogue.reading.names import Names, check_name, check_names
 from features.catalogue.reading.problems import nearest_to, shown
 from features.catalogue.reading.sections import Sections
 from features.log.event_types import EventType, StateEventType
-from features.log.outcome_types import OutcomeType
 
 MOST_STAGES = 200
 """Stages of a journey: whether somebody enters one is proven against all before it, which grows with their square."""
@@ -20,7 +20,7 @@ MOST_STAGES = 200
 
 def check_references(sections: Sections, sound: dict[str, Any], names: Names) -> None:
     """Add a problem for every name that is unknown or given twice."""
-    _check_measures(sections, sound, names)
+    check_measures(sections, sound, names)
     _check_stages(sections, sound, names)
     _check_touchpoints(sections, sound, names)
     _check_purposes(sections, sound, names)
@@ -30,14 +30,6 @@ def check_references(sections: Sections, sound: dict[str, Any], names: Names) ->
     _check_event_types(sections, sound)
     if sound["learning"]:
         check_name(sections, ("learning", "measure"), sound["learning"].measure, names.measures, "measure")
-
-
-def _check_measures(sections: Sections, sound: dict[str, Any], names: Names) -> None:
-    for name, measure in sound["measures"].items():
-        at = ("measures", name)
-        check_names(sections, (*at, "add"), measure.add, names.events, "event type")
-        check_names(sections, (*at, "subtract"), measure.subtract, names.events, "event type")
-        check_names(sections, (*at, "outcomes"), measure.outcomes, frozenset(OutcomeType), "outcome type")
 
 
 def _check_stages(sections: Sections, sound: dict[str, Any], names: Names) -> None:

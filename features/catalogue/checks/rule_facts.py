@@ -61,7 +61,7 @@ def _features(sections: Sections, sound: dict[str, Any]) -> dict[str, _Fact] | N
     from features.computing.feature_set import feature_schema
 
     try:
-        catalogue = build_catalogue({**sound, "offers": {}, "experiments": {}})
+        catalogue = build_catalogue({**sound, "offers": {}, "experiments": {}, "measures": {}})
         return {name: _Fact(kind="number") for name in feature_schema(catalogue).names}
     except InvalidPolicyError as error:
         sections.add((), str(error).split(", got ", 1)[0], str(error).split(", got ", 1)[-1])

@@ -8,18 +8,19 @@ from typing import Annotated, Self
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from decisioning.catalogue.catalogue import AttributeKind, LearningMethod
-from decisioning.catalogue.measure import Unit
 from decisioning.catalogue.message import MessageClass
 from features.catalogue.forms.care_form import CareFile
 from features.catalogue.forms.channel_form import ChannelFile
 from features.catalogue.forms.choice_form import ArbitrationFile, ExplorationFile, LeverFile
 from features.catalogue.forms.contact_form import ClassFile, ContactPolicyFile, ConversationFile
+from features.catalogue.forms.engagement_form import EngagementFile
 from features.catalogue.forms.experiment_form import ExperimentFile, HoldoutFile, ProgrammeHoldoutFile
 from features.catalogue.forms.fairness_form import FairnessFile
-from features.catalogue.forms.fields import ColumnName, FileModel, Identifier, Money, Text
+from features.catalogue.forms.fields import ColumnName, FileModel, Identifier, Text
 from features.catalogue.forms.journey_form import GoalFile, StageFile
 from features.catalogue.forms.limits_form import LimitFile, ShareFile
 from features.catalogue.forms.listening_form import ListeningFile
+from features.catalogue.forms.measure_form import MeasureFile
 from features.catalogue.forms.offer_form import OfferFile
 from features.catalogue.forms.privacy_form import DataName, Purpose, RetentionFile
 from features.catalogue.forms.quiet_form import QuietHoursFile
@@ -43,35 +44,6 @@ class AttributeFile(FileModel):
             raise ValueError(f"must not list `values` for a {self.kind}")
         if len(set(self.values)) != len(self.values):
             raise ValueError("must list each of `values` once")
-        return self
-
-
-class MeasureFile(FileModel):
-    """What a decision is worth: events and outcomes in the window after it."""
-
-    unit: Unit = Field(description="money or rate")
-    add: tuple[str, ...] = Field(default=(), description="Events whose amounts (money) or occurrence (rate) count")
-    subtract: tuple[str, ...] = Field(default=(), description="Events whose amounts are taken away; money only")
-    outcomes: tuple[str, ...] = Field(
-        default=(), description="Outcomes whose occurrence (rate) or worth (money) counts, such as referred"
-    )
-    worth: dict[str, Money] = Field(
-        default_factory=dict, description="What an outcome is worth where its report names no amount; money only"
-    )
-    cap: Annotated[float, Field(gt=0, le=1e9)] | None = Field(
-        default=None, description="Largest amount that one transaction may count for; money only"
-    )
-
-    @model_validator(mode="after")
-    def _fits_unit(self) -> Self:
-        if self.unit is Unit.MONEY and not (self.add or self.outcomes):
-            raise ValueError("must name the events (`add`) or `outcomes` that a money measure adds")
-        if set(self.worth) - set(self.outcomes):
-            raise ValueError("must have in `worth` only what `outcomes` names")
-        if self.unit is Unit.RATE and not (self.add or self.outcomes):
-            raise ValueError("must name the `outcomes` or events (`add`) that a rate counts")
-        if self.unit is Unit.RATE and (self.subtract or self.worth or self.cap is not None):
-            raise ValueError("must not have `subtract`, `worth` or `cap` in a rate: they are for money")
         return self
 
 
@@ -120,6 +92,7 @@ class CatalogueFile(FileModel):
     quiet_hours: QuietHoursFile = Field(default_factory=QuietHoursFile)
     care: CareFile = Field(default_factory=CareFile)
     listening: ListeningFile = Field(default_factory=ListeningFile)
+    engagement: EngagementFile = Field(default_factory=EngagementFile)
     fairness: FairnessFile = Field(default_factory=FairnessFile)
     limits: dict[Identifier, LimitFile] = Field(default_factory=dict, description="Capacities and budgets")
     shares: dict[Identifier, ShareFile] = Field(default_factory=dict, description="Shares of departments")

@@ -7,6 +7,8 @@ import numpy as np
 import polars as pl
 import pytest
 
+from decisioning.catalogue.engagement import Engagement
+from decisioning.catalogue.measure import Returns
 from decisioning.errors import InvalidInputError
 from features.reports.kpis import KPI_FILES, Basis, KpiReport, KpiUnit, Side
 from training.kpis.definitions import DEFINITIONS
@@ -270,3 +272,47 @@ def test_without_a_money_measure_there_is_no_contribution_and_a_period_must_have
     assert report.rows[0].figure("roi").reason == "the catalogue declares no measure of money"
     with pytest.raises(InvalidInputError, match="days must be positive"):
         computed(shop, days=0)
+
+
+def test_what_machines_opened_is_counted_apart_by_channel_and_people_stay(
+    computed, care_catalogue, log_writer, care_ends_at
+):
+    at = care_ends_at - timedelta(days=20)
+    for place in range(40):
+        decision_id = log_writer.message(f"C-{place}", at, "delivered")
+        moment = at + timedelta(hours=1)
+        for name, seconds in (("viewed", 2.5),) if place < 30 else (("viewed", 400.5), ("clicked", 430.5)):
+            log_writer.rows["outcomes"].append(
+                {"outcome_id": f"{name}-{place}", "decision_id": decision_id, "customer_id": f"C-{place}", "type": name,
+                 "occurred_at": moment + timedelta(seconds=seconds)}
+            )  # fmt: skip
+    scanned = replace(care_catalogue, engagement=Engagement(scanned_channels=frozenset({"email"})))
+    report = computed(log_writer.log(), catalogue=scanned)
+    assert value(report, "viewed_raw_rate", channel="email") == 1.0
+    assert value(report, "viewed_rate", channel="email") == value(report, "wanted_rate", channel="email") == 0.25
+    assert value(report, "machine_viewed_share", channel="email") == 0.75
+    assert value(report, "clicked_rate", channel="email") == value(report, "clicked_raw_rate") == 0.25
+    assert value(report, "delivered_rate", channel="email") == 1.0
+    (told,) = [note for note in report.notes if note.startswith("Machines")]
+    assert told == (
+        "Machines on email: 30 of 40 views and 0 of 10 clicks (within 5 seconds of delivery 30); each counts for 0 of a"
+        " person's."
+    )
+    half = replace(care_catalogue, engagement=Engagement(machine_weight=0.5, scanned_channels=frozenset({"email"})))
+    assert value(computed(log_writer.log(), catalogue=half), "viewed_rate", channel="email") == 0.625
+
+
+def test_a_return_takes_back_the_credit_of_the_message_once_it_is_known(
+    computed, care_catalogue, log_writer, care_ends_at
+):
+    for place in range(40):
+        name, at = f"C-{place}", care_ends_at - timedelta(days=40)
+        log_writer.message(name, at, "delivered")
+        log_writer.event(name, "purchase", at + timedelta(days=1), amount_minor=1_000)
+        log_writer.event(name, "return", at + timedelta(days=25 if place else 50), amount_minor=1_000)
+    net = replace(care_catalogue.measures["net_revenue"], returns=Returns(window_days=90, events=frozenset({"return"})))
+    catalogue = replace(care_catalogue, measures={**care_catalogue.measures, "net_revenue": net})
+    assert value(computed(log_writer.log()), "contribution_total", channel="email") == 40_000
+    report = computed(log_writer.log(), catalogue=catalogue)
+    assert value(report, "contribution_total", channel="email") == 1_000
+    assert "39 returns take back what they brought at the moment of the purchase." in report.notes

@@ -10,12 +10,14 @@ import pytest
 
 from decisioning.errors import InsufficientDataError, InvalidInputError, ModelUnavailableError, UnknownNameError
 from features.catalogue import load_catalogue
+from features.catalogue.version import measure_definition
 from features.computing.feature_set import feature_schema
 from features.models.bundle import load_value_model
-from features.models.registry import MODEL_NAME, fetch_champion, is_cold_start, mlflow_client
+from features.models.catalogue_needs import needs_of
+from features.models.registry import MODEL_NAME, fetch_champion, find_champion, is_cold_start, mlflow_client
 from features.models.schema_archive import keep_schema
 from features.settings import Settings
-from training.registry.promotion import list_models, promote, rollback
+from training.registry.promotion import fit_of, list_models, promote, rollback
 from training.registry.promotion_ledger import Promotion, append, read_ledger
 from training.registry.tracking import ModelRun, TrainingData, track_model
 
@@ -246,6 +248,26 @@ def test_a_damaged_model_is_refused_even_by_force(logged_home: Settings, registe
     booster.write_text(booster.read_text().replace("leaf_value=", "leaf_value=9", 1))
     with pytest.raises(ModelUnavailableError, match="changed or cut short"):
         promote(logged_home, now=NOW, force_reason=force_reason)
+
+
+def test_a_model_of_a_measure_that_is_defined_otherwise_by_now_is_refused_and_what_is_in_force_stays(
+    logged_home: Settings, register
+):
+    measure = load_catalogue(logged_home.catalogue_path).measures["net_revenue"]
+    register(measure_definition=measure_definition(measure))
+    assert promote(logged_home, now=NOW).version == "1"
+    change_catalogue(logged_home, "cap: 100.00", "cap: 100.00, returns: {window_days: 20}")
+    register(measure_definition=measure_definition(measure))
+    for force_reason in (None, "hurry"):
+        with pytest.raises(InvalidInputError, match=r"got net_revenue as it was defined before; train again"):
+            promote(logged_home, now=NOW, force_reason=force_reason)
+    catalogue = load_catalogue(logged_home.catalogue_path)
+    fit = fit_of(logged_home, catalogue, find_champion(logged_home))
+    assert any(
+        "learned net_revenue as it was defined before" in one.words for one in needs_of(catalogue, built=None, fit=fit)
+    )
+    register(measure_definition=measure_definition(catalogue.measures["net_revenue"]))
+    assert promote(logged_home, now=NOW, force_reason="another measure").version == "3"
 
 
 def test_promoting_the_champion_again_changes_nothing(logged_home: Settings, register):
