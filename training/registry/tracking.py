@@ -251,5 +251,5 @@ def _bundle_tags(bundle: ModelBundle) -> dict[str, str]:
         CATALOGUE_TAG: bundle.catalogue_version,
         "measure": bundle.measure_id,
         "window_days": f"{bundle.window_days:g}",
-        DEFINITION_TAG: bundle.measure_definition,
+        **({DEFINITION_TAG: bundle.measure_definition} if bundle.measure_definition else {}),
     }
