@@ -8,14 +8,13 @@ from decisioning.catalogue.care import CarePolicy
 from decisioning.catalogue.channel import Channel
 from decisioning.catalogue.contact_policy import ContactPolicy, Touch
 from decisioning.catalogue.conversation import Conversation
-from decisioning.catalogue.engagement import Engagement
 from decisioning.catalogue.experiment import Experiment, Holdout, ProgrammeHoldout
 from decisioning.catalogue.exploration import Exploration
 from decisioning.catalogue.journey import Goal, JourneyStage, Touchpoint
 from decisioning.catalogue.levers import ArbitrationSwitches, Lever
 from decisioning.catalogue.limits import DepartmentShare, Limit
 from decisioning.catalogue.listening import Listening
-from decisioning.catalogue.measure import Measure
+from decisioning.catalogue.measure import Engagement, Measure
 from decisioning.catalogue.message import Creative, MessageClass, MessageParts, Offer
 from decisioning.catalogue.message_classes import DEFAULT_CLASSES, ClassRules
 from decisioning.catalogue.quiet_hours import QuietHours

@@ -9,8 +9,7 @@ from typing import Any
 import orjson
 
 from decisioning.catalogue.catalogue import Catalogue
-from decisioning.catalogue.engagement import ENGAGED, Engagement, mail_channels
-from decisioning.catalogue.measure import Measure
+from decisioning.catalogue.measure import ENGAGED, Engagement, Measure, mail_channels
 from decisioning.catalogue.message import MessageClass
 from decisioning.catalogue.message_classes import ClassRules, Layer
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 import polars as pl
 
-from decisioning.catalogue.engagement import CLICKED, ENGAGED, OPENED, Engagement
+from decisioning.catalogue.measure import CLICKED, ENGAGED, OPENED, Engagement
 from features.log.outcome_types import OutcomeType
 
 AT_DELIVERY_SECONDS = 5

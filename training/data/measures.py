@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
-from decisioning.catalogue.engagement import ENGAGED
-from decisioning.catalogue.measure import Measure, Unit
+from decisioning.catalogue.measure import ENGAGED, Measure, Unit
 from features.computing.sources import Tables
 from features.log.identities import by_person, people
 from features.log.outcome_types import OutcomeType

@@ -24,9 +24,8 @@ from features.catalogue.building.contact_parts import (
 from features.catalogue.building.core_part import core_part
 from features.catalogue.building.measure_parts import build_engagement, build_measures
 from features.catalogue.building.money import to_minor
-from features.catalogue.forms.catalogue_form import LearningFile
+from features.catalogue.forms.catalogue_form import LearningFile, MeasureFile
 from features.catalogue.forms.channel_form import ChannelFile
-from features.catalogue.forms.measure_form import MeasureFile
 from features.catalogue.forms.offer_form import OfferFile
 from features.catalogue.forms.rule_form import to_predicate
 from features.catalogue.forms.touchpoint_form import TouchpointFile

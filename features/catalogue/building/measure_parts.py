@@ -4,11 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from decisioning.catalogue.channel import Channel
-from decisioning.catalogue.engagement import Engagement, mail_channels
-from decisioning.catalogue.measure import Measure, MeasurePart, Returns
+from decisioning.catalogue.measure import Engagement, Measure, MeasurePart, Returns, mail_channels
 from features.catalogue.building.money import to_minor
-from features.catalogue.forms.engagement_form import EngagementFile
-from features.catalogue.forms.measure_form import MeasureFile
+from features.catalogue.forms.catalogue_form import EngagementFile, MeasureFile
 
 
 def build_engagement(file: EngagementFile, channels: Mapping[str, Channel]) -> Engagement:

@@ -1,8 +1,7 @@
 """Measures: what they are made of, and where machines are at work."""
 
 from decisioning.catalogue.channel import Channel
-from decisioning.catalogue.engagement import mail_channels
-from decisioning.catalogue.measure import Measure, MeasurePart, Unit
+from decisioning.catalogue.measure import Measure, MeasurePart, Unit, mail_channels
 
 REVENUE = Measure(measure_id="revenue", unit=Unit.MONEY, added_events=frozenset({"purchase"}))
 CALLS = Measure(measure_id="calls", unit=Unit.MONEY, added_events=frozenset({"call_note"}))

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from decisioning.catalogue.catalogue import Catalogue
-from decisioning.catalogue.engagement import Engagement
-from decisioning.catalogue.measure import Returns
+from decisioning.catalogue.measure import Engagement, Returns
 from features.catalogue import load_catalogue
 from features.catalogue.version import measure_definition
 

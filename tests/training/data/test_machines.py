@@ -6,8 +6,7 @@ import orjson
 import polars as pl
 import pytest
 
-from decisioning.catalogue.engagement import Engagement
-from decisioning.catalogue.measure import Measure, Unit
+from decisioning.catalogue.measure import Engagement, Measure, Unit
 from features.history import History
 from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES
 from training.data.machines import machine_made

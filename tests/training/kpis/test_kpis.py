@@ -7,8 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from decisioning.catalogue.engagement import Engagement
-from decisioning.catalogue.measure import Returns
+from decisioning.catalogue.measure import Engagement, Returns
 from decisioning.errors import InvalidInputError
 from features.reports.kpis import KPI_FILES, Basis, KpiReport, KpiUnit, Side
 from training.kpis.definitions import DEFINITIONS
