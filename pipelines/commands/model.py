@@ -33,7 +33,7 @@ def train(home: HomeOption = None, as_json: JsonOption = False) -> None:
         train_model,
     )  # takes seconds to import, so errors above are reported first
 
-    with progress_of("boosters") as tell:
+    with progress_of("boosting") as tell:
         report = train_model(settings, now=now, on_progress=tell)
     shown = asdict(report)
     if as_json:

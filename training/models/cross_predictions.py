@@ -1,8 +1,7 @@
 """Predictions of customers that a booster did not see: the ingredients that estimates are made of."""
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from os import cpu_count
+from functools import partial
 from typing import Any
 
 import lightgbm
@@ -10,7 +9,8 @@ import numpy as np
 
 from decisioning.arrays import BoolArray, FloatArray, IntArray
 from decisioning.errors import InsufficientDataError
-from training.models.boosting import REPEATABLE, train_watched
+from training.models.boosting import REPEATABLE
+from training.models.folds import FoldBooster, train_together
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,18 +80,14 @@ def cross_predictor(
         folds: shape (n,), from 0.
         settings: How.
     """
-    with ThreadPoolExecutor(max_workers=cpu_count()) as pool:
-        fitting = [
-            pool.submit(_fit, matrix, target, usable, folds == fold, settings) for fold in range(int(folds.max()) + 1)
-        ]
-        fitted = [one.result() for one in fitting]
-    loss = np.mean([losses for _, losses in fitted], axis=0)
-    return CrossPredictor(boosters=tuple(booster for booster, _ in fitted), rounds=int(loss.argmin()) + 1, loss=loss)
+    prepared = [partial(_fold, matrix, target, usable, folds == fold, settings) for fold in range(int(folds.max()) + 1)]
+    boosters, loss = train_together(prepared, settings.most_rounds)
+    return CrossPredictor(boosters=tuple(boosters), rounds=int(loss.argmin()) + 1, loss=loss)
 
 
-def _fit(
+def _fold(
     matrix: FloatArray, target: FloatArray, usable: BoolArray, held: BoolArray, settings: IngredientSettings
-) -> tuple[lightgbm.Booster, FloatArray]:
+) -> FoldBooster:
     parameters = settings.parameters()
     inside, outside = usable & ~held, usable & held
     if not (inside.any() and outside.any()):
@@ -101,4 +97,4 @@ def _fit(
         )
     train = lightgbm.Dataset(matrix[inside], target[inside], params=parameters)
     valid = lightgbm.Dataset(matrix[outside], target[outside], reference=train, params=parameters)
-    return train_watched(parameters, train, valid, rounds=settings.most_rounds)
+    return FoldBooster(parameters, train, valid)

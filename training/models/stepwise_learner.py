@@ -46,7 +46,7 @@ TOLD_MESSAGES = 6
 MOST_CHECKED = 20_000
 """Decisions that diagnostics look at."""
 
-_TREES = 250
+_TREES = 125
 _UNLIKELY = 0.2  # weight of a message in a stage in which nobody got it
 _OWN_GROUPS = frozenset({Group.PROFILE, Group.PURCHASE, Group.ACTIVITY, Group.SERVICE, Group.JOURNEY})
 _STEPS_TO_TELL = 4
@@ -313,7 +313,7 @@ def _told_pairs(course: _Course, rows: IntArray, seed: int) -> tuple[IntArray, I
 def _told_booster(matrix: FloatArray, target: FloatArray, seed: int) -> lightgbm.Booster:
     parameters = {
         "objective": "regression",
-        "learning_rate": 0.1,
+        "learning_rate": 0.2,
         "num_leaves": 31,
         "min_data_in_leaf": 20,
         "feature_fraction": 0.7,
