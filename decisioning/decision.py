@@ -12,6 +12,7 @@ from decisioning.catalogue.limits import Supply
 from decisioning.customer import Customer
 from decisioning.draw import unit_hash
 from decisioning.live import LiveState
+from decisioning.residuals import NO_RESIDUALS, ResidualsByStage
 from decisioning.rules.predicate import FactValue
 from decisioning.scoring import FeatureVector
 from decisioning.value_class import value_class
@@ -144,6 +145,7 @@ class Inputs:
         unfit: Messages whose expanded content breaks their channel or lacks a field, with what is wrong.
         allocated: Message key that a plan over all customers gave this one; None where there is no plan.
         is_cold_start: No model was ever in force, so declared values take the place of scores for marketing, too.
+        residuals: What outcomes since training add to the expected values; a decision keeps those of its stage.
     """
 
     request: Request
@@ -159,6 +161,7 @@ class Inputs:
     unfit: Mapping[str, str] = field(default_factory=dict[str, str])
     allocated: str | None = None
     is_cold_start: bool = False
+    residuals: ResidualsByStage = NO_RESIDUALS
 
 
 class Evaluated(NamedTuple):
@@ -176,6 +179,7 @@ class Evaluated(NamedTuple):
         context_weight: Product of the levers whose rule holds.
         business_weight: Product of the levers without a rule.
         evidence_count: Decisions that sent the offer so far; None where nobody counts.
+        residual_minor: What outcomes since training added to the expected value.
     """
 
     message_key: str
@@ -189,6 +193,7 @@ class Evaluated(NamedTuple):
     context_weight: float = 1.0
     business_weight: float = 1.0
     evidence_count: int | None = None
+    residual_minor: float = 0.0
 
 
 @value_class

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 
 from decisioning.catalogue.care import care_standing, check_care
@@ -42,6 +43,7 @@ from decisioning.gates.facts import gather_facts
 from decisioning.gates.screening import Board, Screening
 from decisioning.gates.situation import Ground, Situation, situation_of
 from decisioning.live import NOTHING_KEPT, stage_moved_to
+from decisioning.residuals import NO_RESIDUALS, NO_STAGE, residuals_at
 from decisioning.rules.fact_names import STAGE_FACT
 from decisioning.rules.predicate import Facts
 from decisioning.value_class import value_class
@@ -349,6 +351,7 @@ def _chooser(policy: Policy, inputs: Inputs, assignment: Assignment, situation: 
         expected_values=values,
         is_random=ArmPolicy.RANDOM in assignment.policies,
         takes_levers=ArmPolicy.NO_LEVERS not in assignment.policies,
+        residuals=None if values is None else residuals_at(inputs.residuals, situation.stage_id),
     )
 
 
@@ -375,7 +378,7 @@ def _decision(outcome: _Outcome, decision_id: str) -> Decision:
         degraded=inputs.degraded,
         evaluated=choice.evaluated,
         excluded=outcome.screening.excluded,
-        inputs=inputs,
+        inputs=_looked_at(outcome),
         further=outcome.further(),
         ghost=outcome.ghost(),
         programme_holdouts=outcome.assignment.programmes,
@@ -383,6 +386,15 @@ def _decision(outcome: _Outcome, decision_id: str) -> Decision:
         care=outcome.situation.care.state,
         best_key=choice.best_key,
     )
+
+
+def _looked_at(outcome: _Outcome) -> Inputs:
+    """The inputs with no more residuals than those that the decision used."""
+    inputs, used = outcome.inputs, outcome.chooser.residuals
+    if not inputs.residuals:
+        return inputs
+    stage_id = outcome.situation.stage_id or NO_STAGE
+    return replace(inputs, residuals=NO_RESIDUALS if used is None else {stage_id: used})
 
 
 def _learned_unit(catalogue: Catalogue) -> Unit:

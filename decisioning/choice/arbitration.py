@@ -2,13 +2,16 @@
 
 For message m and customer c, with everything in minor units of the catalogue's currency::
 
-    uplift   = E[value | c, m] - E[value | c, silence]
+    uplift   = E[value | c, m] - E[value | c, silence] + residual
     net      = uplift x unit value - contact cost - fatigue cost - shadow price
     priority = net x context weight x business weight     where net > 0
              = net                                        otherwise
 
 The unit value is 1 where the model learned money. Where it learned a rate (a click, a visit), it is the declared value
 of the offer: uplift is then in points of that rate, and an offer without a declared value never beats silence.
+
+The residual is what outcomes since training say (`decisioning.residuals`); it is 0 where nothing is learned between
+trainings, and only counts where a model has a say.
 
 Fatigue is what one more contact costs in goodwill; it is charged to marketing alone, since what is owed to a customer
 costs none. The shadow price is what the capacity, budget and share that a message would use are worth to others; it is
@@ -41,6 +44,7 @@ from decisioning.gates.candidate import LARGEST_AMOUNT_MINOR
 from decisioning.gates.message_sets.expanding import Expanding
 from decisioning.gates.message_sets.grouping import MessageSet, members_of
 from decisioning.gates.message_sets.lineup import Lineup
+from decisioning.residuals import Residuals
 
 
 class Bids(NamedTuple):
@@ -52,6 +56,7 @@ class Bids(NamedTuple):
         uplift_minor: NaN where no model had a say.
         evidence: Decisions that sent the offer so far; -1 where nobody counts.
         worth_minor: The uplift in money, or the declared value where no model had a say.
+        residual_minor: Part of the expected value that outcomes since training added.
     """
 
     rows: IndexArray
@@ -65,6 +70,7 @@ class Bids(NamedTuple):
     evidence: IntArray
     worth_minor: FloatArray
     priority_minor: FloatArray
+    residual_minor: FloatArray
 
 
 def check_scores(expected_values: FloatArray, candidate_count: int) -> None:
@@ -92,14 +98,19 @@ def check_scores(expected_values: FloatArray, candidate_count: int) -> None:
         )
 
 
-def appraise(rows: IndexArray, expected_values: FloatArray | None, charges: Charges) -> Bids:
+def appraise(
+    rows: IndexArray, expected_values: FloatArray | None, charges: Charges, residuals: Residuals | None = None
+) -> Bids:
     """Price silence and the permitted candidates against silence.
 
     Args:
         rows: shape (n,), see `Bids`.
         expected_values: shape (k + 1,), checked, silence first; None where declared values take their place.
         charges: What all k candidates and silence are charged and weighed.
+        residuals: What outcomes since training add to the expected values.
     """
+    if residuals is not None and expected_values is not None:
+        expected_values = residuals.on(expected_values)
     cost, fatigue, shadow = charges.cost_minor[rows], charges.fatigue_minor[rows], charges.shadow_minor[rows]
     context, business = charges.context_weight[rows], charges.business_weight[rows]
     value, uplift, worth = _worths(rows, expected_values, charges)
@@ -116,7 +127,15 @@ def appraise(rows: IndexArray, expected_values: FloatArray | None, charges: Char
         evidence=charges.evidence[rows],
         worth_minor=worth,
         priority_minor=priorities(net, context, business) if charges.is_weighted else net,
+        residual_minor=residual_column(rows, value, residuals),
     )
+
+
+def residual_column(rows: IndexArray, values: FloatArray, residuals: Residuals | None) -> FloatArray:
+    """What residuals contributed to the values of some rows: shape (n,); 0 where no model had a say."""
+    if residuals is None or residuals.is_idle:
+        return np.zeros(len(rows))
+    return np.where(np.isnan(values), 0.0, residuals.contribution[rows])
 
 
 def _worths(
@@ -220,6 +239,7 @@ class Evaluations(Expanding[Evaluated]):
             bids.context_weight.tolist(),
             bids.business_weight.tolist(),
             [None if count < 0 else count for count in bids.evidence.tolist()],
+            bids.residual_minor.tolist(),
             strict=True,
         )
         found = [

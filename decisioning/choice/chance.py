@@ -7,7 +7,9 @@ best of them:
 - inverse-gap weighting: p_i = 1 / (n x (1 + (v_b - v_i) / gap scale)) for i other than b, and b has the rest, which is
   at least 1 / n since none of the others has more;
 - Thompson sampling: p_i = P(i is the greatest), where the worth of a message over silence is normal with mean v_i and
-  deviation = prior deviation / sqrt(1 + evidence), and that of silence is 0. See `decisioning.choice.thompson`.
+  deviation = prior deviation / sqrt(1 + evidence), and that of silence is 0. See `decisioning.choice.thompson`. Where
+  outcomes since training are learned from, the deviation is that of the message's residual (`decisioning.residuals`) in
+  money, times the levers that apply to the priority; a lever below 1 applies to a loss's, too, so that 0 switches off.
 
 To the latter two the floor is mixed in: p_i = f + (1 - n x f) x p_i with f = min(floor, share / n), where share is
 epsilon where it is declared, else `FLOOR_SHARE`. So however many messages are permitted, exploration takes no more than
@@ -39,11 +41,14 @@ class Contenders:
         priority_minor: shape (n,), what arbitration compares; 0 for silence.
         offers: shape (n,), number of the offer; -1 for silence, which never ramps.
         evidence: shape (n,), decisions that sent the offer so far.
+        deviation_minor: shape (n,), deviations of the priorities as residuals leave them; NaN for those that go by
+            the evidence, as all do where it is None.
     """
 
     priority_minor: FloatArray
     offers: IntArray
     evidence: IntArray
+    deviation_minor: FloatArray | None = None
 
     def __len__(self) -> int:
         """How many they are."""
@@ -129,6 +134,9 @@ def _thompson_probabilities(prior_deviation_minor: float, contenders: Contenders
         0.0 if offer < 0 else prior_deviation_minor / sqrt(1 + evidence)
         for offer, evidence in zip(contenders.offers.tolist(), contenders.evidence.tolist(), strict=True)
     ]
+    if contenders.deviation_minor is not None:
+        learned = contenders.deviation_minor.tolist()
+        deviations = [usual if one != one else one for usual, one in zip(deviations, learned, strict=True)]  # noqa: PLR0124 - NaN
     return np.array(best_probabilities(contenders.priority_minor.tolist(), deviations))
 
 

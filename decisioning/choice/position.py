@@ -24,6 +24,7 @@ from decisioning.gates.message_sets.grouping import places_of
 from decisioning.gates.message_sets.lineup import Lineup
 from decisioning.gates.screening import Screening
 from decisioning.gates.situation import Situation
+from decisioning.residuals import Residuals
 from decisioning.value_class import value_class
 
 
@@ -99,6 +100,7 @@ class Chooser:
         expected_values: shape (k + 1,), checked, silence first; None where declared values take their place.
         is_random: An arm draws evenly.
         takes_levers: False where an arm decides without them.
+        residuals: What outcomes since training add to the expected values; None where nothing is known.
     """
 
     lineup: Lineup
@@ -107,6 +109,7 @@ class Chooser:
     expected_values: FloatArray | None
     is_random: bool
     takes_levers: bool
+    residuals: Residuals | None = None
     _charges: Charges | None = field(default=None, init=False)
 
     def choose(
@@ -123,7 +126,7 @@ class Chooser:
         rows = places_of(screening.permitted << 1 | 1)
         charges = self.price_list.charges(situation, takes_levers=self.takes_levers, former=self._charges)
         self._charges = charges
-        bids = appraise(rows, self.expected_values, charges)
+        bids = appraise(rows, self.expected_values, charges, self.residuals)
         leader = precedence_of(self.lineup, screening.permitted, situation.care.channel_id)
         if leader is not None:
             first = int(np.searchsorted(rows, leader + 1))
@@ -165,9 +168,21 @@ class Chooser:
             priority_minor=bids.priority_minor,
             offers=self.price_list.offers[bids.rows],
             evidence=np.maximum(bids.evidence, 0),
+            deviation_minor=self._deviations(bids) if exploration.kind is ExplorationKind.THOMPSON else None,
         )
         if self.is_random:
             return ramped(exploration.ramp, contenders, even_probabilities(len(bids.rows)), to=0)
         if is_planned:
             return planned_probabilities(exploration, contenders, best=best)
         return explore(exploration, contenders, best=best)
+
+    def _deviations(self, bids: Bids) -> FloatArray | None:
+        """Deviations of priorities, as residuals leave them: shape (n,), NaN where no model had a say; None without."""
+        if self.residuals is None or self._charges is None:
+            return None
+        unit = self._charges.unit_value_minor[bids.rows]
+        weight = bids.context_weight * bids.business_weight
+        weight = np.where(bids.priority_minor > 0, weight, np.minimum(weight, 1.0))
+        deviations = self.residuals.deviation[bids.rows] * unit * weight
+        deviations[np.isnan(bids.uplift_minor)] = np.nan
+        return deviations

@@ -75,7 +75,9 @@ def _sum(evaluated: Evaluated) -> str:
     """The factors of a priority, as arbitration multiplied them."""
     if evaluated.message_key == SILENCE:
         return "" if evaluated.expected_value_minor is None else f", expected value {evaluated.expected_value_minor!r}"
-    uplift = "as declared" if evaluated.uplift_minor is None else f"uplift {evaluated.uplift_minor!r}"
+    uplift = (
+        "as declared" if evaluated.uplift_minor is None else f"uplift {evaluated.uplift_minor!r}{_learned(evaluated)}"
+    )
     value = "" if evaluated.expected_value_minor is None else f", expected value {evaluated.expected_value_minor!r}"
     evidence = "" if evaluated.evidence_count is None else f", evidence {evaluated.evidence_count}"
     return (
@@ -84,6 +86,12 @@ def _sum(evaluated: Evaluated) -> str:
         f"context weight {evaluated.context_weight!r} x business weight {evaluated.business_weight!r} where that is a "
         f"gain{value}{evidence}"
     )
+
+
+def _learned(evaluated: Evaluated) -> str:
+    """The part of an uplift that came from outcomes since training; as money, or as a rate, like the uplift."""
+    residual = evaluated.residual_minor
+    return f" (of which {residual!r} from outcomes since training)" if residual else ""
 
 
 def _worth(evaluated: Evaluated) -> str:

@@ -157,8 +157,18 @@ def _most_worth(decision: Decision, amounts: _Amounts) -> str:
 
 
 def _worth(chosen: Evaluated, uplift: float, amounts: _Amounts) -> str:
-    told = f"expected to bring {amounts.uplift(uplift)} more than silence"
+    told = f"expected to bring {amounts.uplift(uplift)} more than silence{_learned(chosen, amounts)}"
     return told + (f" before a contact cost of {amounts.money(chosen.cost_minor)}" if chosen.cost_minor else "")
+
+
+def _learned(chosen: Evaluated, amounts: _Amounts) -> str:
+    """What outcomes since training changed of an uplift."""
+    if not chosen.residual_minor:
+        return ""
+    direction = "more" if chosen.residual_minor > 0 else "less"
+    return (
+        f" ({amounts.uplift(abs(chosen.residual_minor))} {direction} than the model says, by outcomes since training)"
+    )
 
 
 _WHY_HELD = {

@@ -17,8 +17,8 @@ import numpy as np
 from decisioning.arrays import BoolArray, FloatArray, IndexArray, IntArray
 from decisioning.catalogue.care import CaseState
 from decisioning.catalogue.message import SILENCE, message_key
-from decisioning.choice.arbitration import Bids, Evaluations, priorities
-from decisioning.decision import Action, Decision, Evaluated, Excluded, Exclusion, Ghost, Position, Reason
+from decisioning.choice.arbitration import Bids, Evaluations, priorities, residual_column
+from decisioning.decision import Action, Decision, Evaluated, Excluded, Exclusion, Ghost, Inputs, Position, Reason
 from decisioning.errors import InvalidInputError
 from decisioning.gates.message_sets.exclusions import Exclusions, Saying, excluded_messages
 from decisioning.gates.message_sets.grouping import MessageSet, places_of, union
@@ -26,6 +26,7 @@ from decisioning.record.document import Record, decision_to_record
 from decisioning.record.packed_inputs import pack_inputs, read_inputs
 from decisioning.record.packing import NoPlaceError, Packer, Unpacker
 from decisioning.record.vocabulary import DIGEST_BYTES, NameList, Vocabulary
+from decisioning.residuals import residuals_at
 
 COMPACT_VERSION = 3
 
@@ -127,7 +128,7 @@ def _read(row: Mapping[str, Any], record: Mapping[str, Any], vocabulary: Vocabul
         policy_version=row["policy_version"],
         model_version=row["model_version"],
         degraded=inputs.degraded,
-        evaluated=_evaluated(columns, inputs.expected_values, vocabulary.keys),
+        evaluated=_evaluated(columns, inputs, row["stage"], vocabulary.keys),
         excluded=excluded,
         inputs=inputs,
         ghost=None if ghost is None else Ghost(**ghost),
@@ -278,10 +279,12 @@ def _read_flags(packed: Unpacker, count: int) -> BoolArray:
     return np.unpackbits(np.frombuffer(packed.raw((count + 7) // 8), dtype=np.uint8), count=count).astype(np.bool_)
 
 
-def _evaluated(columns: _Columns, expected_values: FloatArray | None, keys: NameList) -> tuple[Evaluated, ...]:
+def _evaluated(columns: _Columns, inputs: Inputs, stage_id: str | None, keys: NameList) -> tuple[Evaluated, ...]:
     """The permitted candidates with everything that follows from the columns, as arbitration works it out."""
     value = uplift = np.full(len(columns.rows), np.nan)
+    expected_values, residuals = inputs.expected_values, residuals_at(inputs.residuals, stage_id)
     if expected_values is not None:
+        expected_values = expected_values if residuals is None else residuals.on(expected_values)
         value = np.where(columns.is_scored, expected_values[columns.rows], np.nan)
         uplift = value - expected_values[0]
     worth = np.where(np.isnan(columns.worth_minor), uplift, columns.worth_minor)
@@ -298,5 +301,6 @@ def _evaluated(columns: _Columns, expected_values: FloatArray | None, keys: Name
         evidence=columns.evidence,
         worth_minor=worth,
         priority_minor=priorities(worth - cost - fatigue - shadow, context, business),
+        residual_minor=residual_column(columns.rows, value, residuals),
     )
     return Evaluations(keys.all, bids, columns.probabilities).items()

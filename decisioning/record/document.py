@@ -39,6 +39,8 @@ from decisioning.record.live_document import (
     consent_to_plain,
     live_from_plain,
     live_to_plain,
+    residuals_from_plain,
+    residuals_to_plain,
     supply_from_plain,
     supply_to_plain,
 )
@@ -121,6 +123,7 @@ def inputs_to_record(inputs: Inputs) -> Record:
         "unfit": dict(inputs.unfit),
         "allocated": inputs.allocated,
         **({"is_cold_start": True} if inputs.is_cold_start else {}),
+        "residuals": {stage_id: residuals_to_plain(one) for stage_id, one in inputs.residuals.items()},
     }
     return record | {name: value for name, value in rest.items() if value}
 
@@ -192,6 +195,8 @@ def _evaluated_to_plain(evaluated: Evaluated) -> Record:
         plain["business_weight"] = evaluated.business_weight
     if evaluated.evidence_count is not None:
         plain["evidence_count"] = evaluated.evidence_count
+    if evaluated.residual_minor:
+        plain["residual_minor"] = evaluated.residual_minor
     return plain
 
 
@@ -369,6 +374,7 @@ def _read_inputs(plain: Mapping[str, Any]) -> Inputs:
         unfit=dict(plain.get("unfit", {})),
         allocated=plain.get("allocated"),
         is_cold_start=plain.get("is_cold_start", False),
+        residuals={stage: residuals_from_plain(one) for stage, one in plain.get("residuals", {}).items()},
     )
 
 

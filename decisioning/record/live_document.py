@@ -6,13 +6,17 @@ contacts repeats it often.
 
 from collections.abc import Mapping
 from datetime import datetime
+from math import inf, isinf
 from typing import Any
+
+import numpy as np
 
 from decisioning.catalogue.care import Case
 from decisioning.catalogue.contact_policy import Contact, Due, Response, touch_of_words, touch_words
 from decisioning.catalogue.limits import Supply
 from decisioning.customer import Consent
 from decisioning.live import LiveState, RecentEvent, StageMove
+from decisioning.residuals import Residuals
 
 type Plain = dict[str, Any]
 
@@ -95,6 +99,28 @@ def supply_from_plain(plain: Mapping[str, Any]) -> Supply:
         prices_minor=dict(plain.get("prices_minor", {})),
         evidence=dict(plain.get("evidence", {})),
     )
+
+
+def residuals_to_plain(residuals: Residuals) -> Plain:
+    """Prior, evidence and contribution of silence and the candidates, in the order of `expected_values`.
+
+    The standard error is None where there is no evidence. The contribution follows from the rest, and is not read back.
+    """
+    errors = residuals.standard_error.tolist()
+    return {
+        "prior_deviation": residuals.prior_deviation.tolist(),
+        "estimate": residuals.estimate.tolist(),
+        "standard_error": [None if isinf(error) else error for error in errors],
+        "customers": residuals.customers.tolist(),
+        "contribution": residuals.contribution.tolist(),
+    }
+
+
+def residuals_from_plain(plain: Mapping[str, Any]) -> Residuals:
+    """What `residuals_to_plain` wrote."""
+    errors = [inf if error is None else error for error in plain["standard_error"]]
+    columns = (plain["prior_deviation"], plain["estimate"], errors, plain["customers"])
+    return Residuals(*(np.array(column, dtype=np.float64) for column in columns))
 
 
 def consent_to_plain(consent: Consent) -> Plain:

@@ -37,6 +37,7 @@ from decisioning.decision import Inputs, Placement, Request, request_uniform
 from decisioning.gates.capacity import uses
 from decisioning.live import LiveState, RecentEvent, StageMove
 from decisioning.policy import Policy
+from decisioning.residuals import Residuals
 from decisioning.rules.predicate import ALWAYS, AllOf, AnyOf, Compare, Comparison, Not, Predicate
 from decisioning.scoring import FeatureVector
 
@@ -312,6 +313,25 @@ def made_inputs(policy: Policy, seed: int) -> Inputs:
         unfit=chance.maybe(0.1, lambda: dict.fromkeys(chance.some(keys, 0.1), "too long"), {}),
         allocated=chance.maybe(0.15, lambda: chance.one([*keys, "silence", "no/such/key"]), None),
         is_cold_start=chance.random.random() < 0.05,
+        residuals=_residuals(Chance(seed + 1), len(keys)),
+    )
+
+
+def _residuals(chance: Chance, count: int) -> dict[str, Residuals]:
+    """Of half the customers: for some stages, with evidence about some messages."""
+    if chance.random.random() < 0.5:
+        return {}
+    return {stage: _residuals_of_stage(chance, count) for stage in chance.some(("new", "active", ""), 0.8)}
+
+
+def _residuals_of_stage(chance: Chance, count: int) -> Residuals:
+    told = np.array([False, *(chance.random.random() < 0.6 for _ in range(count))])
+    draws = np.array([[chance.random.gauss(0, 100), chance.random.uniform(1, 200)] for _ in told])
+    return Residuals(
+        prior_deviation=np.array([0.0, *(chance.one((0.0, 40.0, 55.5)) for _ in range(count))]),
+        estimate=np.where(told, draws[:, 0], 0.0),
+        standard_error=np.where(told, draws[:, 1], np.inf),
+        customers=np.where(told, [float(chance.random.randint(0, 40)) for _ in told], 0.0),
     )
 
 
