@@ -141,6 +141,12 @@ class Metrics:
         self.supply_used = self._gauge("supply_used_ratio", "Part of what is shared that was used, by limit", "limit")
         self.open_cases = self._gauge("cases_open", "Cases of customers that are open, by kind", "kind")
         self.overdue_cases = self._gauge("cases_overdue", "Open cases that had no answer in time, by kind", "kind")
+        self.residual_age = self._gauge(
+            "residuals_age_seconds", "Age of what outcomes since training say, if it is used"
+        )
+        self.residual_messages = self._gauge(
+            "residual_messages", "Messages whose price outcomes since training move, by touchpoint and stage", "at"
+        )
         self.stream_length = self._gauge("stream_length", "Log entries that wait for the drain")
         self._redis_up: Gauge | None = None
         self._shown: dict[Gauge, frozenset[str]] = {}

@@ -60,12 +60,14 @@ class Learning:
         method: How effects are told from noise.
         change_cost: What putting another model in force costs, per decision, in the measure's unit (money in minor
             units); not negative.
+        in_minutes: Outcomes since training move prices within minutes, see `decisioning.residuals`.
     """
 
     measure_id: str
     window_days: float = 7.0
     method: LearningMethod = LearningMethod.WINDOWS
     change_cost: float = 0.0
+    in_minutes: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,7 +23,7 @@ _LATER = frozenset(
         ("Catalogue", "listening"), ("Offer", "asks"), ("Creative", "place"),
         ("Experiment", "part"), ("Arm", "spans"),
         ("Creative", "requires"), ("Measure", "event_worth_minor"), ("Measure", "window_days"), ("Measure", "parts"),
-        ("Measure", "returns"), ("Measure", "version"),
+        ("Measure", "returns"), ("Measure", "version"), ("Learning", "in_minutes"),
     }
 )  # fmt: skip
 """Fields that came after catalogues were first kept: where they say nothing they do not enter, so that a catalogue that

@@ -128,6 +128,9 @@ DEMAND_KEY = "nb:{all}:demand"
 ROLLOUT_KEY = "nb:{all}:rollout"
 """What servers saw of the rollout under way (hash of counts; `name` says of which rollout)."""
 
+RESIDUALS_KEY = "nb:{all}:residuals"
+"""What outcomes since training say of messages (JSON); see `features.online.residuals`."""
+
 HELD_KEY = "nb:{all}:held"
 """Reservations that hold a part of a counter (sorted set of decision keys by the end of the reservation)."""
 

@@ -23,6 +23,8 @@ from features.clock import clock_of
 from features.models.policy_archive import PolicyArchive
 from features.models.rollout import Rollout
 from features.models.schema_archive import keep_schema
+from features.online.redis_connection import connect
+from features.online.residuals import ResidualSnapshot, read_residuals
 from features.progress import OnProgress
 from features.settings import Settings
 from pipelines.batch.audience import Audience, open_audience
@@ -44,6 +46,12 @@ from serving.in_force.policy_in_force import InForce
 
 SMALL = 5_000
 """Up to so many, starting processes costs more than it saves."""
+
+
+def _residuals(redis_url: str) -> ResidualSnapshot | None:
+    """What outcomes since training say, as the servers of this Redis know it."""
+    with connect(redis_url) as redis:
+        return read_residuals(redis)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +119,15 @@ def decide_audience(
         ModelUnavailableError: No usable model, and the plan does not go without.
         UnavailableError: Redis is away; run it again, with a key it goes on where it stopped.
     """
-    run = Run(plan=plan, settings=settings, redis_url=redis_url, model=model, arms=arms or {}, rollout=rollout)
+    run = Run(
+        plan=plan,
+        settings=settings,
+        redis_url=redis_url,
+        model=model,
+        arms=arms or {},
+        rollout=rollout,
+        residuals=None if model is None else _residuals(redis_url),
+    )
     in_force = run.in_force()
     settle(settings.catalogue_path, clock_of(settings)())
     keep_schema(settings, in_force.schema)

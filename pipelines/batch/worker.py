@@ -21,6 +21,7 @@ from features.models.bundle import load_value_model
 from features.models.logged_decisions import LoggedDecisions
 from features.models.rollout import Rollout
 from features.models.schema_archive import known_schemas
+from features.online.residuals import ResidualSnapshot
 from features.settings import Settings
 from pipelines.batch.audience import CUSTOMER, KEY
 from pipelines.batch.customer_options import CustomerOptions, Volume, options_of
@@ -92,6 +93,7 @@ class Run:
     Attributes:
         arms: Models of experiment arms, by alias.
         rollout: A challenger beside the champion; a canary decides for its customers here, too.
+        residuals: What outcomes since training say, as it was when the run began.
         is_archived: Catalogue and feature schema are archived, so that records need not repeat what these say.
     """
 
@@ -101,6 +103,7 @@ class Run:
     model: ModelCopy | None
     arms: Mapping[str, ModelCopy]
     rollout: Rollout | None = None
+    residuals: ResidualSnapshot | None = None
     is_archived: bool = False
 
     def in_force(self) -> InForce:
@@ -108,7 +111,7 @@ class Run:
         model: ValueModel | None = None
         if self.model is not None:
             model = load_value_model(self.model.folder, version=self.model.version)
-        return put_in_force(
+        in_force = put_in_force(
             load_catalogue(self.settings.catalogue_path),
             seed=self.settings.policy_seed,
             model=model,
@@ -116,7 +119,8 @@ class Run:
             arm_models={alias: load_value_model(one.folder, version=one.version) for alias, one in self.arms.items()},
             known=known_schemas(self.settings),
             is_cold_start=self.plan.is_cold_start,
-        ).beside(self.rollout)
+        )
+        return in_force.beside(self.rollout).learning_from(self.residuals)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -96,6 +96,40 @@ def show(
     print_model(facts)
 
 
+@app.command("residuals")
+def residuals(
+    *,
+    update: Annotated[
+        bool, typer.Option("--update", help="Work them out now; a running server does so itself.")
+    ] = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what outcomes since training add to the champion's prices, by journey stage and message.
+
+    The contribution is what is added to a message's expected value; the deviation is how uncertain it still is. Both
+    are in the measure's unit, money in minor units.
+
+    Example: `nextbest model residuals`
+    """
+    from features.online.redis_connection import connect
+    from features.online.residuals import read_residuals
+    from pipelines.reports.residual_report import plain_residuals, print_residuals
+    from pipelines.server.embedded_redis import redis_for
+    from pipelines.server.residual_keeper import ResidualKeeper
+
+    settings = settings_for(home)
+    with redis_for(settings) as url:
+        if update:
+            ResidualKeeper(settings=settings, redis_url=url).keep(clock_of(settings)(), is_forced=True)
+        with connect(url) as redis:
+            snapshot = read_residuals(redis)
+    if as_json:
+        print_json(None if snapshot is None else plain_residuals(snapshot))
+        return
+    print_residuals(snapshot)
+
+
 @app.command("compare")
 def compare(
     one: Annotated[str, typer.Argument(help="A version.")],

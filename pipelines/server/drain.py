@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 from features.settings import Settings
 from pipelines.server.canary_watch import run_guarding
+from pipelines.server.residual_keeper import run_keeping
 from serving.log.drain import run_drain
 from serving.watch.care_watch import run_counting
 
@@ -28,6 +29,13 @@ def counting(settings: Settings, redis_url: str) -> Iterator[None]:
 def guarding(settings: Settings, redis_url: str) -> Iterator[None]:
     """Guard a canary in a thread while the block runs: one that harms is taken back."""
     with _beside(run_guarding, settings, redis_url):
+        yield
+
+
+@contextmanager
+def learning(settings: Settings, redis_url: str) -> Iterator[None]:
+    """Keep residuals current in a thread while the block runs: outcomes move prices."""
+    with _beside(run_keeping, settings, redis_url):
         yield
 
 

@@ -1,12 +1,13 @@
 """A Redis that lost its state, filled again from the log: tombstones, features, profiles, books, cases, counters."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
 from redis import Redis
 
 from decisioning.catalogue.catalogue import Catalogue
-from decisioning.errors import FeatureUnavailableError
+from decisioning.errors import FeatureUnavailableError, ModelUnavailableError
 from features.catalogue import load_catalogue
 from features.chain.audit_chain import open_log
 from features.computing.feature_set import feature_schema
@@ -22,6 +23,7 @@ from features.progress import OnStep
 from features.settings import Settings
 from features.store.feature_history import built_history
 from features.store.materialisation import materialise
+from pipelines.server.residual_keeper import ResidualKeeper
 from serving.in_force.policy_in_force import put_in_force
 from serving.log.drain import LOCK_SECONDS, drain_alone, open_redis
 from serving.restoration.books import Restored, restore_books
@@ -68,6 +70,9 @@ def restore(settings: Settings, redis_url: str, *, now: datetime, on_step: OnSte
         on_step("contacts, cases, words and counters")
         found: Restored = restore_books(client, log, settings, in_force, now=now, was_lost=was_lost)
         mark_whole(client, mark)
+    on_step("what outcomes since training say")
+    with suppress(ModelUnavailableError):  # nothing to learn on
+        ResidualKeeper(settings=settings, redis_url=redis_url).keep(now, is_forced=True)
     return RestoreReport(
         was_lost=was_lost,
         profiles=profiles,

@@ -27,7 +27,7 @@ from uvicorn.supervisors import Multiprocess
 from decisioning.errors import InvalidInputError, UnavailableError
 from features.catalogue import load_catalogue
 from features.settings import Settings
-from pipelines.server.drain import counting, draining, guarding
+from pipelines.server.drain import counting, draining, guarding, learning
 from pipelines.server.embedded_redis import redis_for
 from serving.http.api_keys import Scope, read_keys
 
@@ -67,6 +67,7 @@ def serve(settings: Settings, on_ready: Callable[[str], None]) -> None:
         stack.enter_context(draining(running, redis_url))
         stack.enter_context(counting(running, redis_url))
         stack.enter_context(guarding(running, redis_url))
+        stack.enter_context(learning(running, redis_url))
         workers = _workers(running, metrics, listener)
         stack.enter_context(_telling(url_of(running), workers, on_ready))
         workers.run()

@@ -15,6 +15,7 @@ from decisioning.gates.reservation import reservation_of
 from decisioning.policy import decide
 from decisioning.record.compact import compact_record
 from decisioning.record.document import decision_to_record
+from decisioning.residuals import NO_RESIDUALS
 from features.online.redis_keys import shard_of
 from features.templates.renderer import render_content
 from serving.decisions.answer import Answer, answer_of, explanation, unnamed
@@ -188,7 +189,7 @@ def _decide(in_force: InForce, inputs: Inputs, decision_id: str) -> Decision:
         return decide(in_force.policy, inputs, decision_id)
     except ModelUnavailableError:  # scores that no message may be sent on
         degraded = (*inputs.degraded, MODEL_UNAVAILABLE)
-        unscored = replace(inputs, expected_values=None, model_version=None, degraded=degraded)
+        unscored = replace(inputs, expected_values=None, model_version=None, degraded=degraded, residuals=NO_RESIDUALS)
         return decide(in_force.policy, unscored, decision_id)
 
 

@@ -311,6 +311,7 @@ def _inputs(
         unfit=fit.unfit,
         allocated=ask.allocated,
         is_cold_start=is_cold_start,
+        residuals=in_force.residuals_on(ask.request.touchpoint_id, model_version),
     )
     return inputs, fit.contents
 

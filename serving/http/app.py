@@ -37,6 +37,7 @@ from serving.metrics import Metrics
 from serving.reports.intake import Intake
 from serving.watch.care_watch import CareWatch
 from serving.watch.pacing import Pacer
+from serving.watch.residual_watch import ResidualWatch
 from serving.watch.rollout_watch import RolloutWatch
 
 REFRESH_EVERY_S = 2.0
@@ -130,6 +131,7 @@ def _engine(settings: Settings, refresher: Refresher, now: Callable[[], datetime
         pacer=Pacer(redis_url_of(settings), in_force=refresher.current, now=now, metrics=metrics),
         care_watch=CareWatch(url=redis_url_of(settings), metrics=metrics),
         rollout_watch=rollout_watch,
+        residual_watch=ResidualWatch(url=redis_url_of(settings), refresher=refresher, metrics=metrics, now=now),
     )
 
 
@@ -147,10 +149,11 @@ def _lifespan(refresh_every_s: float, *, owns_process: bool) -> Callable[[FastAP
         pacing = asyncio.create_task(engine.pacer.run(), name="pacer")
         watching = asyncio.create_task(engine.care_watch.run(), name="care watch")
         following = asyncio.create_task(engine.rollout_watch.run(), name="rollout watch")
+        learning = asyncio.create_task(engine.residual_watch.run(), name="residual watch")
         try:
             yield
         finally:
-            for task in (observing, refreshing, pacing, watching, following):
+            for task in (observing, refreshing, pacing, watching, following, learning):
                 task.cancel()
                 with suppress(asyncio.CancelledError):
                     await task

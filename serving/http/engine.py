@@ -17,6 +17,7 @@ from serving.metrics import Metrics
 from serving.reports.intake import Intake
 from serving.watch.care_watch import CareWatch
 from serving.watch.pacing import Pacer
+from serving.watch.residual_watch import ResidualWatch
 from serving.watch.rollout_watch import RolloutWatch
 
 
@@ -41,6 +42,7 @@ class Engine:
     pacer: Pacer
     care_watch: CareWatch
     rollout_watch: RolloutWatch
+    residual_watch: ResidualWatch
     was_ready: bool = False
 
 

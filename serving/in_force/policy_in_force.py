@@ -11,6 +11,7 @@ from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import InvalidInputError
 from decisioning.policy import Policy
 from decisioning.record.vocabulary import Vocabulary
+from decisioning.residuals import NO_RESIDUALS, ResidualsByStage
 from decisioning.scoring import FeatureVector
 from decisioning.value_model import MessageValues, ValueModel
 from features.catalogue.building.money import to_minor
@@ -20,6 +21,7 @@ from features.models.fit import ModelFit, fit_model
 from features.models.logged_decisions import feature_names
 from features.models.rollout import ROLLOUT_ALIAS, Rollout, RolloutKind
 from features.online.record_reader import RecordReader
+from features.online.residuals import ResidualSnapshot
 from serving.in_force.content_fit import Fitting
 from serving.live.book import book_lasts
 from serving.live.recent_events import MOST_EVENTS, events_kept
@@ -55,6 +57,8 @@ class InForce:
         rollout: A challenger beside the champion; its model is the arm model of `ROLLOUT_ALIAS`. None where none is at
             work, or where it is not to be had.
         tally: What this process counts of a canary's scorings and the champion's beside it, until somebody takes it.
+        residuals: What outcomes since training say on top of the champion, by touchpoint and stage; empty where nothing
+            is learned between trainings.
         vocabularies: What records need not repeat, by touchpoint; empty while catalogue or schema are not archived, for
             records must then be whole.
     """
@@ -76,6 +80,7 @@ class InForce:
     arm_problems: Mapping[str, str] = field(default_factory=dict[str, str])
     rollout: Rollout | None = None
     tally: Counter[str] = field(default_factory=Counter[str], compare=False)
+    residuals: Mapping[str, ResidualsByStage] = field(default_factory=dict[str, ResidualsByStage])
     vocabularies: Mapping[str, Vocabulary] = field(default_factory=dict[str, Vocabulary])
 
     @property
@@ -107,6 +112,24 @@ class InForce:
             return self
         is_its_own = challenger.model.version == rollout.version != self.model.version
         return replace(self, rollout=rollout) if is_its_own else self
+
+    def learning_from(self, snapshot: ResidualSnapshot | None) -> "InForce":
+        """The same with residuals, if the catalogue wants them and they are about the champion here; else without."""
+        learning = self.catalogue.learning
+        is_wanted = learning is not None and learning.in_minutes
+        if snapshot is None or self.model is None or not is_wanted or snapshot.model_version != self.model.version:
+            return replace(self, residuals={}) if self.residuals else self
+        stages = [stage.stage_id for stage in self.catalogue.stages]
+        policy = self.policy
+        return replace(
+            self, residuals={name: snapshot.on(policy.candidates(name), stages) for name in self.catalogue.touchpoints}
+        )
+
+    def residuals_on(self, touchpoint_id: str, model_version: str | None) -> ResidualsByStage:
+        """Residuals at a touchpoint for values of a version: they are about the champion and no other."""
+        if not self.residuals or self.model is None or model_version != self.model.version:
+            return NO_RESIDUALS
+        return self.residuals.get(touchpoint_id, NO_RESIDUALS)
 
     def keeps(self, event_type: str) -> int:
         """How many events of a type recent behaviour keeps."""

@@ -22,6 +22,7 @@ from features.models.catalogue_needs import Need, needs_of
 from features.models.policy_archive import PolicyArchive
 from features.models.rollout import ROLLOUT_ALIAS, Rollout, read_rollout
 from features.models.schema_archive import built_schema, is_unbuilt, keep_schema, known_schemas
+from features.online.residuals import ResidualSnapshot
 from features.settings import Settings
 from serving.background import survive
 from serving.errors import NotReadyError
@@ -45,6 +46,7 @@ class Refresher:
         archive: Keeps every policy that was in force; None to keep none.
         now: The clock, for the assignment ledger.
         needs: What the catalogue in force waits for.
+        residuals: What outcomes since training say; the next refresh puts it in force.
     """
 
     catalogues: CatalogueSource
@@ -57,10 +59,12 @@ class Refresher:
     archive: PolicyArchive | None = None
     now: Clock = wall_clock
     needs: tuple[Need, ...] = ()
+    residuals: ResidualSnapshot | None = None
     _known: dict[str, FeatureSchema] = field(default_factory=dict[str, FeatureSchema], init=False)
     _kept: str | None = field(default=None, init=False)
     _looked_at: str | None = field(default=None, init=False)
     _rollout: Rollout | None = field(default=None, init=False)
+    _learned: ResidualSnapshot | None = field(default=None, init=False)
     _arms: dict[str, ModelSource] = field(default_factory=dict[str, ModelSource], init=False)
 
     def current(self) -> InForce:
@@ -89,7 +93,15 @@ class Refresher:
         fitting = self.in_force.model_problem if self.in_force is not None else None
         self.model_problem = fitting or self.models.problem
         self._keep()
+        self._learn()
         self._note_needs()
+
+    def _learn(self) -> None:
+        """Put the newest residuals in force, if they are others than before."""
+        newest = self.residuals
+        if self.in_force is not None and newest is not self._learned:
+            self.in_force = self.in_force.learning_from(newest)
+            self._learned = newest
 
     def _swap(self, catalogue: Catalogue) -> None:
         """Put the newest model in force; where it does not fit, the one in use stays, if that one does."""
@@ -99,7 +111,7 @@ class Refresher:
         if new.model is None and old is not None:
             kept = self._compiled(catalogue, old, None)
             new = replace(kept, model_problem=new.model_problem) if kept.model is not None else new
-        self.in_force = new
+        self.in_force = new.learning_from(self.residuals)
         _LOG.info(
             "in_force",
             policy_version=new.policy.version,

@@ -17,6 +17,7 @@ import structlog
 from decisioning.decision import Action, Decision
 from decisioning.errors import InvalidInputError, UnavailableError
 from decisioning.policy import decide
+from decisioning.residuals import NO_RESIDUALS
 from features.models.rollout import ROLLOUT_ALIAS, Rollout, RolloutKind
 from features.models.rollout_counts import ADD_COUNTS, count_arguments
 from features.online.redis_keys import ROLLOUT_KEY
@@ -154,7 +155,7 @@ def shadow_of(in_force: InForce, decision: Decision) -> Decision:
     inputs, challenger = decision.inputs, in_force.arm_models[ROLLOUT_ALIAS]
     features = inputs.features or in_force.nothing_known
     [values] = challenger.on_touchpoint[decision.touchpoint_id].of([features], [inputs.now])
-    own = replace(inputs, expected_values=values, model_version=challenger.model.version)
+    own = replace(inputs, expected_values=values, model_version=challenger.model.version, residuals=NO_RESIDUALS)
     return decide(in_force.policy, own, decision.decision_id)
 
 

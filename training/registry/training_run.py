@@ -27,6 +27,7 @@ from training.off_policy.estimators import MIN_CUSTOMERS
 from training.registry.run_metrics import judged_metrics, surely_below, uplift_metrics
 from training.registry.tracking import CATALOGUE_TAG, ModelRun, TrackedModel, TrainingData, find_trained, track_model
 from training.registry.uplift_run import Incumbent, find_incumbent, report_of_trial
+from training.residuals.base import with_residual_base
 
 DATASET_TAG = "dataset_digest"
 LOG_TAG = "log_version"
@@ -69,7 +70,8 @@ def train_model(settings: Settings, *, now: datetime, on_progress: OnProgress | 
         UnavailableError: The log or MLflow is away.
     """
     catalogue = load_catalogue(settings.catalogue_path)
-    return _train(settings, catalogue, load_training_set(settings, catalogue, now=now), on_progress)
+    found = load_training_set(settings, catalogue, now=now)
+    return _train(settings, catalogue, found, now=now, on_progress=on_progress)
 
 
 def train_if_new(
@@ -87,12 +89,16 @@ def train_if_new(
     catalogue = load_catalogue(settings.catalogue_path)
     found = load_training_set(settings, catalogue, now=now)
     known = find_trained(settings, {DATASET_TAG: found.dataset.digest, CATALOGUE_TAG: catalogue.version})
-    return known or _train(settings, catalogue, found, on_progress)
+    return known or _train(settings, catalogue, found, now=now, on_progress=on_progress)
 
 
-def _train(settings: Settings, catalogue: Catalogue, found: TrainingSet, on_progress: OnProgress | None) -> TrainReport:
+def _train(
+    settings: Settings, catalogue: Catalogue, found: TrainingSet, *, now: datetime, on_progress: OnProgress | None
+) -> TrainReport:
     dataset, steps = found.dataset, found.steps
     learned = learn_by_method(dataset, steps, catalogue, on_progress=on_progress)
+    if steps is None:
+        learned = with_residual_base(learned, found.log, catalogue, now=now)
     trial = try_out(dataset, steps, catalogue)
     incumbent = find_incumbent(settings, catalogue) if trial else Incumbent()
     uplift = report_of_trial(dataset, trial, catalogue, incumbent) if trial else None

@@ -149,6 +149,11 @@ class LearningFile(FileModel):
         description="What putting another model in force costs, per decision, in the measure's unit:"
         " a promotion must be better than the champion by more than that",
     )
+    in_minutes: bool = Field(
+        default=True,
+        description="Outcomes since training move what messages are expected to do, within minutes and within bounds;"
+        " false to wait for the next training",
+    )
 
 
 class CatalogueFile(FileModel):

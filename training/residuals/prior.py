@@ -1,0 +1,170 @@
+"""How far effects of messages differ from what a model predicts, before anything is known: the prior of residuals.
+
+A model shrinks what it believes of messages, and predicts one effect for all stages where the features say no more.
+What that leaves over is seen on the decisions it was calibrated on, by boosters that did not see their customers: at
+every stage the effect of each message beyond its prediction is estimated as `training.models.effects` estimates
+averages, and the variance of the true ones is what the estimates vary by, less their own error (a method of moments, as
+in DerSimonian and Laird 1986, "Meta-analysis in clinical trials"). Stages with few messages borrow from all.
+
+That is what a model is wrong by on the day it was trained. Things change afterwards, so no prior is less than a quarter
+of how much effects are at all (their root mean square), and not less than a hundredth of an outcome's deviation: else a
+model that was right once could never be corrected. A message that the model does not know is predicted from its
+attributes; its prior variance is larger by how much the known ones differ from such a prediction.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from decisioning.arrays import BoolArray, FloatArray, IntArray
+from decisioning.value_model import message_matrix
+from training.models.learner import MOST_SCORED, Learned, customers_at_random
+
+LEAST_OF_EFFECTS = 0.25
+LEAST_OF_OUTCOME = 0.01
+BORROWED = 10.0
+"""Messages of a stage that all stages together count for."""
+
+_BATCH = 100_000
+_FEWEST = 30  # decisions at a stage before anything is estimated there
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriorOfResiduals:
+    """Prior deviations and the noise of outcomes, in the measure's unit.
+
+    Attributes:
+        usual: Of messages that the model knows.
+        of_new: Of others.
+        by_stage: Of known messages by stage.
+        noise: Variance of an outcome around its prediction; decisions of one customer count together.
+    """
+
+    usual: float
+    of_new: float
+    noise: float
+    by_stage: Mapping[str, float] = field(default_factory=dict[str, float])
+
+    def plain(self) -> dict[str, Any]:
+        """As a bundle notes it."""
+        return {"usual": self.usual, "of_new": self.of_new, "noise": self.noise, "by_stage": dict(self.by_stage)}
+
+
+def prior_of_residuals(learned: Learned, stages: Sequence[str]) -> PriorOfResiduals | None:
+    """The prior that a training run leaves.
+
+    Args:
+        learned: By `learn`.
+        stages: shape (n,), journey stage of each decision of its dataset.
+
+    Returns:
+        None where outcomes never differ, so that there is nothing to be learned from them.
+    """
+    rows = _calibrated(learned)
+    if len(learned.evidence.values) != int(rows.sum()):
+        return None
+    left = _left(learned)
+    noise = _noise(left, learned.evidence.customers)
+    if not noise > 0:
+        return None
+    where = np.array(stages)[rows]
+    found = {stage: _beyond(learned, left, where == stage) for stage in np.unique(where).tolist()}
+    least = _least(learned, noise)
+    everywhere = _pooled(list(found.values()))
+    by_stage = {
+        stage: float(
+            np.sqrt(max((everywhere * BORROWED + _pooled([one]) * len(one[0])) / (BORROWED + len(one[0])), least))
+        )
+        for stage, one in found.items()
+        if len(one[0])
+    }
+    usual = max(everywhere, least)
+    return PriorOfResiduals(
+        usual=float(np.sqrt(usual)),
+        of_new=float(np.sqrt(usual + _of_attributes(learned))),
+        noise=noise,
+        by_stage=by_stage,
+    )
+
+
+def _calibrated(learned: Learned) -> BoolArray:
+    """Which decisions the model was calibrated on, as the learner chose them."""
+    dataset = learned.dataset
+    return customers_at_random(dataset, MOST_SCORED / (dataset.size * len(dataset.keys)), learned.settings.seed + 1)
+
+
+def _left(learned: Learned) -> FloatArray:
+    """Outcomes without what the model expected of what was chosen: shape (n,), some rows at a time."""
+    evidence = learned.evidence
+    left = np.empty(len(evidence.values))
+    for start in range(0, len(left), _BATCH):
+        part = slice(start, start + _BATCH)
+        linear = None if evidence.linear is None else evidence.linear[part]
+        expected = learned.parts.values(evidence.raw[part], linear)
+        chosen = np.take_along_axis(expected, evidence.actions[part][:, np.newaxis], axis=1)[:, 0]
+        left[part] = evidence.values[part] - chosen
+    return left
+
+
+def _noise(left: FloatArray, customers: IntArray) -> float:
+    centred = left - left.mean()
+    return float((np.bincount(customers, weights=centred) ** 2).sum() / max(len(left), 1))
+
+
+def _beyond(learned: Learned, left: FloatArray, rows: BoolArray) -> tuple[FloatArray, FloatArray]:
+    """Effects beyond their prediction at a stage, and their variances: shapes (messages that can be told,)."""
+    evidence = learned.evidence
+    nothing = np.zeros(0), np.zeros(0)
+    if rows.sum() < _FEWEST:
+        return nothing
+    actions, part = evidence.actions[rows], left[rows]
+    width = evidence.raw.shape[1]
+    weights = learned.choice.shares[actions] / learned.evidence.choice.probabilities[rows]
+    weights /= weights.mean()
+    shares = np.bincount(actions, weights=weights, minlength=width) / weights.sum()
+    told = np.flatnonzero(np.bincount(actions, minlength=width)[1:] >= _FEWEST) + 1
+    if not len(told):
+        return nothing
+    means = np.bincount(actions, weights=weights * part, minlength=width)
+    information = weights.sum() * (np.diag(shares) - np.outer(shares, shares))[np.ix_(told, told)]
+    level = float(means.sum() / weights.sum())
+    score = (means - level * weights.sum() * shares)[told]
+    inverse = np.linalg.pinv(information, hermitian=True)
+    errors = weights * (part - level)
+    squares = np.bincount(actions, weights=errors**2, minlength=width)
+    meat = np.diag(squares) - np.outer(squares, shares) - np.outer(shares, squares)
+    meat += squares.sum() * np.outer(shares, shares)
+    clustered = _noise(errors, evidence.customers[rows]) * len(errors) / max(float((errors**2).sum()), 1e-300)
+    variances = np.diag(inverse @ meat[np.ix_(told, told)] @ inverse) * max(clustered, 1.0)
+    kept = variances > 0
+    return (inverse @ score)[kept], variances[kept]
+
+
+def _pooled(found: Sequence[tuple[FloatArray, FloatArray]]) -> float:
+    """Variance of true effects around their predictions, by the method of moments; 0 where noise explains all."""
+    effects = np.concatenate([np.zeros(0), *(one for one, _ in found)])
+    variances = np.concatenate([np.zeros(0), *(one for _, one in found)])
+    if not len(effects):
+        return 0.0
+    weights = 1.0 / variances
+    return max(float((weights * (effects**2 - variances)).sum() / weights.sum()), 0.0)
+
+
+def _least(learned: Learned, noise: float) -> float:
+    """The least prior variance."""
+    effects = learned.effects.shrunk_averages
+    spread = LEAST_OF_EFFECTS**2 * float((effects**2).mean()) if len(effects) else 0.0
+    outcome = float(np.var(learned.evidence.values)) or noise
+    return max(spread, LEAST_OF_OUTCOME**2 * outcome)
+
+
+def _of_attributes(learned: Learned) -> float:
+    """Variance of known messages' average effects around what their attributes alone would have said."""
+    coding, messages = learned.bundle.coding, learned.dataset.messages
+    blind = replace(coding, offsets={}, offer_offsets={})
+    column = coding.columns.index("message_offset")
+    both = [message_matrix(one, messages)[1:, column] for one in (coding, blind)]
+    count = len(messages)
+    return float(((both[0] - both[1]) ** 2).mean()) * count / max(count - 1, 1)
