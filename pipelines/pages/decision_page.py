@@ -71,6 +71,10 @@ it win. A change is called verified only if deciding again with it puts the offe
 ## The record
 
 `GET /v1/decisions/{{id}}` returns it, and the log keeps it. A real record holds every feature; this one holds five.
+Where outcomes since training are learned from (`docs/models.md`, learning in minutes), `inputs.residuals` holds what
+was known of silence and every candidate at the customer's stage, in the order of `expected_values`: prior deviation,
+estimate, standard error, customers and contribution. `evaluated[].residual_minor` is the contribution to an expected
+value.
 
 <details>
 <summary>The whole record</summary>

@@ -25,7 +25,8 @@ SMOOTHED = 20.0
 
 ANY_CHANNEL = ""
 
-_EVEN = 5.0  # outcomes that are taken to be spread evenly over the window, so that nothing is thought impossible
+_EVEN, _EVEN_SHARE = 5.0, 0.01
+"""Outcomes, and a share of all, that are taken to be spread evenly over the window: nothing is thought impossible."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,14 +63,14 @@ def arrivals_of(history: History, decisions: pl.DataFrame, measure: Measure) -> 
     by_channel = {channel: totals[rows].sum(axis=0) for channel, rows in _rows_by_channel(decisions).items()}
     width = len(AGES)
     messages = sum((one for channel, one in by_channel.items() if channel != SILENCE), np.zeros(width))
-    even = _EVEN * np.array(AGES) * _typical(totals)
-    usual = _curve(messages + even)
+    typical = _typical(totals)
+    usual = _curve(_with_even(messages, typical))
     curves = {
-        channel: _curve(one + SMOOTHED * _typical(totals) * np.array(usual))
+        channel: _curve(_with_even(one, typical) + SMOOTHED * typical * np.array(usual))
         for channel, one in by_channel.items()
         if channel != SILENCE
     }
-    silence = _curve(by_channel.get(SILENCE, np.zeros(width)) + even)
+    silence = _curve(_with_even(by_channel.get(SILENCE, np.zeros(width)), typical))
     return Arrivals(curves={**curves, ANY_CHANNEL: usual, SILENCE: silence})
 
 
@@ -89,6 +90,10 @@ def _rows_by_channel(decisions: pl.DataFrame) -> dict[str, list[int]]:
     for place, key in enumerate(decisions["message_key"].fill_null(SILENCE)):
         rows.setdefault(channel_of(key), []).append(place)
     return rows
+
+
+def _with_even(totals: FloatArray, typical: float) -> FloatArray:
+    return totals + (_EVEN * typical + _EVEN_SHARE * max(totals[-1], 0.0)) * np.array(AGES)
 
 
 def _typical(totals: FloatArray) -> float:

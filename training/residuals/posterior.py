@@ -39,7 +39,7 @@ _PASSES = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trials:
+class Draws:
     """n decisions at one stage, with k messages.
 
     Attributes:
@@ -91,38 +91,38 @@ class Measured:
     deviation: FloatArray
 
 
-def measure(trials: Trials, prior_deviation: FloatArray, noise: float) -> Measured:
+def measure(draws: Draws, prior_deviation: FloatArray, noise: float) -> Measured:
     """The posterior of the residuals of k messages, as measurements.
 
     Args:
-        trials: Of one stage.
+        draws: Of one stage.
         prior_deviation: shape (k,), positive.
         noise: Variance of an outcome around its prediction over a whole window, as training saw it; positive.
     """
-    centred, weights = trials.centred, trials.shares
+    centred, weights = draws.centred, draws.shares
     scaled = centred.multiply(weights[:, np.newaxis]).tocsr()
     raw = np.asarray((centred.T @ scaled).todense())
     lean, total = np.asarray(scaled.sum(axis=0)).ravel(), float(weights.sum())
     information = raw - np.outer(lean, lean) / total if total else raw
-    score = centred.T @ trials.left - (lean * trials.left.sum() / total if total else 0.0)
+    score = centred.T @ draws.left - (lean * draws.left.sum() / total if total else 0.0)
     mean, spread = np.zeros(len(prior_deviation)), noise
     covariance = np.diag(prior_deviation**2)
     for _ in range(_PASSES):
-        spread = _spread(trials, centred, mean, float(np.trace(raw)), noise)
+        spread = _spread(draws, centred, mean, float(np.trace(raw)), noise)
         covariance = np.linalg.inv(information / spread + np.diag(prior_deviation**-2.0))
         mean = covariance @ (score / spread)
-    return _as_measurements(mean, np.sqrt(np.diag(covariance)), prior_deviation, _customers(trials))
+    return _as_measurements(mean, np.sqrt(np.diag(covariance)), prior_deviation, _customers(draws))
 
 
-def _spread(trials: Trials, centred: Any, mean: FloatArray, size: float, noise: float) -> float:
+def _spread(draws: Draws, centred: Any, mean: FloatArray, size: float, noise: float) -> float:
     """Variance of the noise, from sums by customer; training's counts as long as there are few customers."""
     if size <= 0:
         return noise
-    effect = trials.shares * (centred @ mean)
-    level = (trials.left - effect).sum() / trials.shares.sum()
-    noises = trials.left - effect - level * trials.shares
-    sums = _by_customer(trials.customers, centred.multiply(noises[:, np.newaxis]))
-    clusters = len(np.unique(trials.customers[trials.was_chance]))
+    effect = draws.shares * (centred @ mean)
+    level = (draws.left - effect).sum() / draws.shares.sum()
+    noises = draws.left - effect - level * draws.shares
+    sums = _by_customer(draws.customers, centred.multiply(noises[:, np.newaxis]))
+    clusters = len(np.unique(draws.customers[draws.was_chance]))
     found = float((sums.data**2).sum()) / size
     return (PRIOR_CUSTOMERS * noise + clusters * found) / (PRIOR_CUSTOMERS + clusters)
 
@@ -136,11 +136,11 @@ def _by_customer(customers: IntArray, rows: Any) -> Any:
     return groups @ rows.tocsr()
 
 
-def _customers(trials: Trials) -> IntArray:
+def _customers(draws: Draws) -> IntArray:
     """How many got each message by chance: shape (k,)."""
-    by_chance = trials.was_chance & (trials.actions > 0)
-    pairs = np.unique(np.column_stack([trials.actions[by_chance], trials.customers[by_chance]]), axis=0)
-    return np.bincount(pairs[:, 0], minlength=trials.chances.shape[1])[1:]
+    by_chance = draws.was_chance & (draws.actions > 0)
+    pairs = np.unique(np.column_stack([draws.actions[by_chance], draws.customers[by_chance]]), axis=0)
+    return np.bincount(pairs[:, 0], minlength=draws.chances.shape[1])[1:]
 
 
 def _as_measurements(

@@ -25,8 +25,8 @@ from training.data.datasets import learning_of
 from training.data.measures import decision_values
 from training.residuals.arrivals import Arrivals, channel_of
 from training.residuals.base import NOTE
-from training.residuals.posterior import Trials, measure
-from training.residuals.trials import Trial, TrialBook
+from training.residuals.draws import DrawBook, LoggedDraw
+from training.residuals.posterior import Draws, measure
 
 _AGED = ("decision_id", "customer_id", "starts_at", "ends_at")
 
@@ -71,13 +71,13 @@ class ResidualLearner:
 
     Attributes:
         base: What it starts from.
-        book: The trials.
+        book: The draws.
     """
 
     catalogue: Catalogue
     version: str
     base: Base
-    book: TrialBook
+    book: DrawBook
     window_days: float
 
     @classmethod
@@ -101,7 +101,7 @@ class ResidualLearner:
             return None
         policy = Policy(catalogue, seed)
         fit = fit_model(value_model(bundle, version=version), policy, known)
-        book = TrialBook(logged=logged, fit=fit, policy=policy)
+        book = DrawBook(logged=logged, fit=fit, policy=policy)
         return cls(catalogue=catalogue, version=version, base=base, book=book, window_days=bundle.window_days)
 
     def learn(self, log: EventLog, now: datetime) -> ResidualSnapshot:
@@ -115,10 +115,10 @@ class ResidualLearner:
         """
         since = self.base.learned_until - timedelta(days=self.window_days)
         snapshot = LogSnapshot.of(log)
-        trials = self.book.renew(snapshot, since, now)
+        draws = self.book.renew(snapshot, since, now)
         history = _history_since(snapshot, since)
-        found = _by_person(trials, history)
-        evidence = self._evidence(found, [trials[place][0] for place in found["place"]], history, now)
+        found = _by_person(draws, history)
+        evidence = self._evidence(found, [draws[place][0] for place in found["place"]], history, now)
         return ResidualSnapshot(
             model_version=self.version,
             computed_at=now,
@@ -128,7 +128,7 @@ class ResidualLearner:
         )
 
     def _evidence(
-        self, found: pl.DataFrame, trials: Sequence[Trial], history: History, now: datetime
+        self, found: pl.DataFrame, draws: Sequence[LoggedDraw], history: History, now: datetime
     ) -> dict[str, dict[str, Evidence]]:
         if found.is_empty():
             return {}
@@ -142,40 +142,40 @@ class ResidualLearner:
             "value"
         ].to_numpy()
         ages = (aged["ends_at"] - aged["starts_at"]).dt.total_microseconds().to_numpy() / (self.window_days * 86_400e6)
-        shares = self._shares(trials, ages)
-        left = values - shares * np.array([one.expected for one in trials])
+        shares = self._shares(draws, ages)
+        left = values - shares * np.array([one.expected for one in draws])
         customers = found["customer_id"].rank("dense").cast(pl.Int64).to_numpy() - 1
-        stages = np.array([one.stage for one in trials])
+        stages = np.array([one.stage for one in draws])
         evidence: dict[str, dict[str, Evidence]] = {}
         for stage in np.unique(stages).tolist():
             rows = np.flatnonzero((stages == stage) & (shares > 0))
-            some = [trials[row] for row in rows.tolist()]
+            some = [draws[row] for row in rows.tolist()]
             told = self._at_stage(stage, some, customers[rows], shares[rows], left[rows])
             if told:
                 evidence[stage] = told
         return evidence
 
-    def _shares(self, trials: Sequence[Trial], ages: FloatArray) -> FloatArray:
+    def _shares(self, draws: Sequence[LoggedDraw], ages: FloatArray) -> FloatArray:
         """Share of each decision's outcomes that usually has arrived by now: shape (n,)."""
-        channels = np.array([channel_of(one.action) for one in trials])
-        shares = np.zeros(len(trials))
+        channels = np.array([channel_of(one.action) for one in draws])
+        shares = np.zeros(len(draws))
         for channel in np.unique(channels).tolist():
             rows = channels == channel
             shares[rows] = self.base.arrivals.share(channel, ages[rows])
         return shares
 
     def _at_stage(
-        self, stage: str, trials: Sequence[Trial], customers: Any, shares: FloatArray, left: FloatArray
+        self, stage: str, draws: Sequence[LoggedDraw], customers: Any, shares: FloatArray, left: FloatArray
     ) -> dict[str, Evidence]:
-        keys = sorted({key for one in trials for key in one.keys} - {SILENCE})
+        keys = sorted({key for one in draws for key in one.keys} - {SILENCE})
         prior = np.array([self.base.priors.of(key, stage) for key in keys])
         if not keys or not (prior > 0).all():
             return {}
         measured = measure(
-            Trials(
+            Draws(
                 customers=customers,
-                actions=np.array([_place(keys, one.action) for one in trials], dtype=np.int64),
-                chances=_chances(trials, keys),
+                actions=np.array([_place(keys, one.action) for one in draws], dtype=np.int64),
+                chances=_chances(draws, keys),
                 shares=shares,
                 left=left,
             ),
@@ -196,25 +196,25 @@ def _place(keys: Sequence[str], action: str) -> int:
     return 0 if action == SILENCE else keys.index(action) + 1
 
 
-def _chances(trials: Sequence[Trial], keys: Sequence[str]) -> Any:
+def _chances(draws: Sequence[LoggedDraw], keys: Sequence[str]) -> Any:
     """Action probabilities as a sparse matrix: shape (n, k + 1)."""
     from scipy import sparse
 
     place_of = {SILENCE: 0, **{key: place for place, key in enumerate(keys, start=1)}}
-    rows = np.repeat(np.arange(len(trials)), [len(one.keys) for one in trials])
-    columns = np.array([place_of[key] for one in trials for key in one.keys], dtype=np.int64)
-    chances = np.array([chance for one in trials for chance in one.chances])
-    return sparse.csr_array((chances, (rows, columns)), shape=(len(trials), len(keys) + 1))
+    rows = np.repeat(np.arange(len(draws)), [len(one.keys) for one in draws])
+    columns = np.array([place_of[key] for one in draws for key in one.keys], dtype=np.int64)
+    chances = np.array([chance for one in draws for chance in one.chances])
+    return sparse.csr_array((chances, (rows, columns)), shape=(len(draws), len(keys) + 1))
 
 
-def _by_person(trials: Sequence[tuple[Trial, datetime, str]], history: History) -> pl.DataFrame:
-    """Places of trials with their person, without people who opted out of profiling: as training has them."""
+def _by_person(draws: Sequence[tuple[LoggedDraw, datetime, str]], history: History) -> pl.DataFrame:
+    """Places of draws with their person, without people who opted out of profiling: as training has them."""
     frame = pl.DataFrame(
         {
-            "decision_id": [trial.decision_id for trial, _, _ in trials],
-            "customer_id": [who for _, _, who in trials],
-            "decided_at": pl.Series([moment for _, moment, _ in trials], dtype=UTC_TIME),
-            "place": range(len(trials)),
+            "decision_id": [draw.decision_id for draw, _, _ in draws],
+            "customer_id": [who for _, _, who in draws],
+            "decided_at": pl.Series([moment for _, moment, _ in draws], dtype=UTC_TIME),
+            "place": range(len(draws)),
         },
         schema_overrides={"decision_id": pl.String, "customer_id": pl.String, "place": pl.Int64},
     )

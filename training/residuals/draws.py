@@ -1,4 +1,4 @@
-"""Decisions since training, each as a trial: what was chosen, how probable everything was, what the model expects.
+"""Decisions since training, each as a draw: what was chosen, how probable everything was, what the model expects.
 
 Read from the log and never from live traffic, so that what was reported twice counts once, in any order, and what Redis
 lost is read again. Records are read once each; what they say is kept in memory while their window is open.
@@ -23,14 +23,14 @@ from features.log.event_log import LogSnapshot
 from features.models.fit import ModelFit
 from features.models.logged_decisions import READ_COLUMNS, LoggedDecisions
 
-MOST_TRIALS = 500_000
+MOST_DRAWS = 500_000
 """Decisions that are looked at, the newest ones: some 500 MB of memory."""
 
 _BATCH = 2_000
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class LoggedDraw:
     """One decision that chance had a part in.
 
     Attributes:
@@ -49,8 +49,8 @@ class Trial:
 
 
 @dataclass(slots=True, kw_only=True)
-class TrialBook:
-    """Trials of one model version, kept current.
+class DrawBook:
+    """Draws of one model version, kept current.
 
     Attributes:
         logged: Reads records.
@@ -61,11 +61,11 @@ class TrialBook:
     logged: LoggedDecisions
     fit: ModelFit
     policy: Policy
-    _trials: dict[str, Trial | None] = field(default_factory=dict[str, Trial | None], init=False)
+    _draws: dict[str, LoggedDraw | None] = field(default_factory=dict[str, LoggedDraw | None], init=False)
     """By decision; None for one that says nothing."""
     _places: dict[str, dict[str, int]] = field(default_factory=dict[str, dict[str, int]], init=False)
 
-    def renew(self, log: LogSnapshot, since: datetime, until: datetime) -> list[tuple[Trial, datetime, str]]:
+    def renew(self, log: LogSnapshot, since: datetime, until: datetime) -> list[tuple[LoggedDraw, datetime, str]]:
         """Read what is new, forget what is gone from the log, and give all that is left with its moment and customer.
 
         Args:
@@ -84,16 +84,16 @@ class TrialBook:
             .filter(*bounds, pl.col("record").is_not_null())
             .select("decision_id", "customer_id", "decided_at"),
         )
-        rows = rows.sort("decided_at", "decision_id").tail(MOST_TRIALS)
-        fresh = rows.filter(~pl.col("decision_id").is_in(list(self._trials)))
+        rows = rows.sort("decided_at", "decision_id").tail(MOST_DRAWS)
+        fresh = rows.filter(~pl.col("decision_id").is_in(list(self._draws)))
         if fresh.height:
             self._read(log, fresh)
         ids = set(rows["decision_id"])
-        self._trials = {one: trial for one, trial in self._trials.items() if one in ids}
+        self._draws = {one: draw for one, draw in self._draws.items() if one in ids}
         return [
-            (trial, moment, who)
+            (draw, moment, who)
             for decision_id, who, moment in rows.iter_rows()
-            if (trial := self._trials.get(decision_id)) is not None
+            if (draw := self._draws.get(decision_id)) is not None
         ]
 
     def _read(self, log: LogSnapshot, fresh: pl.DataFrame) -> None:
@@ -102,8 +102,8 @@ class TrialBook:
         asked = log.scan(DECISIONS).filter(at).join(ids, on="decision_id", how="semi").select(READ_COLUMNS)
         for part in log.log.batches(DECISIONS, asked, size=_BATCH):
             read = [(row, self._decision(row)) for row in part.iter_rows(named=True)]
-            self._trials |= {row["decision_id"]: None for row, _ in read}
-            self._trials |= self._scored([one for _, one in read if one is not None])
+            self._draws |= {row["decision_id"]: None for row, _ in read}
+            self._draws |= self._scored([one for _, one in read if one is not None])
 
     def _decision(self, row: Mapping[str, Any]) -> Decision | None:
         """A decision that chance had a part in, about somebody whom a model may look at."""
@@ -116,19 +116,19 @@ class TrialBook:
         chances = [one.probability for one in decision.evaluated if one.probability > 0]
         return decision if was_scored and len(chances) > 1 else None
 
-    def _scored(self, decisions: Sequence[Decision]) -> dict[str, Trial]:
-        """Trials of some decisions, with what the model expects of each now, whatever version decided."""
+    def _scored(self, decisions: Sequence[Decision]) -> dict[str, LoggedDraw]:
+        """Draws of some decisions, with what the model expects of each now, whatever version decided."""
         by_touchpoint: dict[str, list[Decision]] = {}
         for one in decisions:
             if one.message_key in self._rows_of(one.touchpoint_id):
                 by_touchpoint.setdefault(one.touchpoint_id, []).append(one)
-        found: dict[str, Trial] = {}
+        found: dict[str, LoggedDraw] = {}
         for touchpoint_id, some in by_touchpoint.items():
             vectors = [one.inputs.features or _nothing(one) for one in some]
             values = self.fit.on_touchpoint[touchpoint_id].of(vectors, [_in_utc(one.decided_at) for one in some])
             rows = self._rows_of(touchpoint_id)
             for one, row in zip(some, values, strict=True):
-                found[one.decision_id] = _trial(one, float(row[rows[one.message_key]]), rows)
+                found[one.decision_id] = _draw(one, float(row[rows[one.message_key]]), rows)
         return found
 
     def _rows_of(self, touchpoint_id: str) -> dict[str, int]:
@@ -149,9 +149,9 @@ def _nothing(decision: Decision) -> FeatureVector:
     return FeatureVector(names=(), values=np.zeros(0), ages_seconds={}, schema=decision.policy_version)
 
 
-def _trial(decision: Decision, expected: float, rows: Mapping[str, int]) -> Trial:
+def _draw(decision: Decision, expected: float, rows: Mapping[str, int]) -> LoggedDraw:
     kept = [(one.message_key, one.probability) for one in decision.evaluated if one.message_key in rows]
-    return Trial(
+    return LoggedDraw(
         decision_id=decision.decision_id,
         stage=decision.stage_id or NO_STAGE,
         action=decision.message_key,
