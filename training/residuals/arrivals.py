@@ -7,6 +7,7 @@ usually has arrived by then, learned with every training from decisions whose wi
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 import numpy as np
 import polars as pl
@@ -15,7 +16,7 @@ from decisioning.arrays import FloatArray
 from decisioning.catalogue.measure import Measure
 from decisioning.catalogue.message import SILENCE, message_parts
 from features.history import History
-from training.data.measures import decision_values
+from training.data.measures import UNTIL, decision_values
 
 AGES = tuple(2.0**-power for power in range(13, -1, -1))
 """Shares of the window at which arrivals are looked at: from a minute of a week on, each twice as long."""
@@ -51,15 +52,16 @@ def channel_of(message_key: str) -> str:
     return SILENCE if parts is None else parts.channel_id
 
 
-def arrivals_of(history: History, decisions: pl.DataFrame, measure: Measure) -> Arrivals:
+def arrivals_of(history: History, decisions: pl.DataFrame, measure: Measure, *, span_days: float) -> Arrivals:
     """Learn arrivals from decisions whose window is over.
 
     Args:
         history: Canonical tables.
         decisions: `decision_id`, `customer_id`, `starts_at`, `ends_at`, `message_key`.
         measure: What is counted.
+        span_days: Days after a decision until nothing changes what it is worth: the window that ages are shares of.
     """
-    totals = _totals(history, decisions, measure)
+    totals = _totals(history, decisions, measure, span_days)
     by_channel = {channel: totals[rows].sum(axis=0) for channel, rows in _rows_by_channel(decisions).items()}
     width = len(AGES)
     messages = sum((one for channel, one in by_channel.items() if channel != SILENCE), np.zeros(width))
@@ -74,13 +76,12 @@ def arrivals_of(history: History, decisions: pl.DataFrame, measure: Measure) -> 
     return Arrivals(curves={**curves, ANY_CHANNEL: usual, SILENCE: silence})
 
 
-def _totals(history: History, decisions: pl.DataFrame, measure: Measure) -> FloatArray:
+def _totals(history: History, decisions: pl.DataFrame, measure: Measure, span_days: float) -> FloatArray:
     """What each decision brought by each age: shape (n, ages)."""
-    whole = (pl.col("ends_at") - pl.col("starts_at")).dt.total_microseconds()
     columns: list[FloatArray] = []
     for age in AGES:
-        until = pl.col("starts_at") + pl.duration(microseconds=(whole * age).cast(pl.Int64))
-        rows = decisions.select("decision_id", "customer_id", "starts_at", ends_at=until)
+        until = pl.col("starts_at") + timedelta(days=span_days * age)
+        rows = decisions.select("decision_id", "customer_id", "starts_at", "ends_at", until.alias(UNTIL))
         columns.append(decision_values(history, rows, measure, cap=True)["value"].to_numpy())
     return np.column_stack(columns)
 

@@ -13,6 +13,7 @@ from features.history import BULKY_COLUMN, History
 from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES, Table
 from features.log.event_log import LogSnapshot
 from training.data.datasets import Dataset, learning_of
+from training.data.measures import longest_days
 from training.models.learner import Learned, customers_at_random
 from training.residuals.arrivals import Arrivals, arrivals_of
 from training.residuals.prior import prior_of_residuals
@@ -70,7 +71,9 @@ def _arrivals(dataset: Dataset, log: LogSnapshot, catalogue: Catalogue) -> Arriv
     own = decisions["customer_id"].unique().to_list()
     frames = {table.name: _of_customers(log, table, own) for table in (EVENTS, DECISIONS, OUTCOMES)}
     history = History.of(History(customers=pl.DataFrame(schema=CUSTOMERS.schema), **frames))
-    return arrivals_of(history, decisions, learning_of(catalogue)[1])
+    learning, measure = learning_of(catalogue)
+    span_days = longest_days(measure, learning.window_days)
+    return arrivals_of(history, decisions, measure, span_days=span_days)
 
 
 def _of_customers(log: LogSnapshot, table: Table, customer_ids: list[str]) -> pl.DataFrame:

@@ -22,13 +22,13 @@ from features.models.fit import fit_model
 from features.models.logged_decisions import LoggedDecisions
 from features.online.residuals import Evidence, ResidualPriors, ResidualSnapshot
 from training.data.datasets import learning_of
-from training.data.measures import decision_values
+from training.data.measures import UNTIL, decision_values, longest_days
 from training.residuals.arrivals import Arrivals, channel_of
 from training.residuals.base import NOTE
 from training.residuals.draws import DrawBook, LoggedDraw
 from training.residuals.posterior import Draws, measure
 
-_AGED = ("decision_id", "customer_id", "starts_at", "ends_at")
+_AGED = ("decision_id", "customer_id", "starts_at", "ends_at", UNTIL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,12 +97,19 @@ class ResidualLearner:
             InvalidInputError: The model does not fit the catalogue.
         """
         base = Base.of(bundle)
-        if base is None or catalogue.learning is None or catalogue.learning.measure_id != bundle.measure_id:
+        if base is None or catalogue.learning is None:
             return None
         policy = Policy(catalogue, seed)
         fit = fit_model(value_model(bundle, version=version), policy, known)
+        if not fit.predicts_what_is_learned:
+            return None
         book = DrawBook(logged=logged, fit=fit, policy=policy)
         return cls(catalogue=catalogue, version=version, base=base, book=book, window_days=bundle.window_days)
+
+    @property
+    def _span_days(self) -> float:
+        """Days after a decision until nothing changes what it is worth."""
+        return longest_days(learning_of(self.catalogue)[1], self.window_days)
 
     def learn(self, log: EventLog, now: datetime) -> ResidualSnapshot:
         """Residuals as of now.
@@ -113,7 +120,7 @@ class ResidualLearner:
         Raises:
             LogUnavailableError: The log could not be read.
         """
-        since = self.base.learned_until - timedelta(days=self.window_days)
+        since = self.base.learned_until - timedelta(days=self._span_days)
         snapshot = LogSnapshot.of(log)
         draws = self.book.renew(snapshot, since, now)
         history = _history_since(snapshot, since)
@@ -133,15 +140,15 @@ class ResidualLearner:
         if found.is_empty():
             return {}
         aged = found.with_columns(
+            pl.lit(now).cast(UTC_TIME).alias(UNTIL),
             starts_at=pl.col("decided_at"),
-            ends_at=pl.min_horizontal(
-                pl.col("decided_at") + timedelta(days=self.window_days), pl.lit(now).cast(UTC_TIME)
-            ),
+            ends_at=pl.col("decided_at") + timedelta(days=self.window_days),
         )
         values = decision_values(history, aged.select(_AGED), learning_of(self.catalogue)[1], cap=True)[
             "value"
         ].to_numpy()
-        ages = (aged["ends_at"] - aged["starts_at"]).dt.total_microseconds().to_numpy() / (self.window_days * 86_400e6)
+        elapsed = (aged[UNTIL] - aged["starts_at"]).dt.total_microseconds().to_numpy() / 86_400e6
+        ages = np.clip(elapsed / self._span_days, 0.0, 1.0)
         shares = self._shares(draws, ages)
         left = values - shares * np.array([one.expected for one in draws])
         customers = found["customer_id"].rank("dense").cast(pl.Int64).to_numpy() - 1
