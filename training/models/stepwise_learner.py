@@ -37,7 +37,7 @@ from training.models.step_effects import (
 from training.models.validation import Validation
 from training.off_policy.estimators import difference, mean_estimate
 
-MOST_TOLD = 40_000
+MOST_TOLD = 20_000
 """Decisions that the served booster is trained on."""
 
 TOLD_MESSAGES = 6
