@@ -28,7 +28,7 @@ def drain(
     Example: `nextbest log drain --once`
     """
     from features.chain.audit_chain import open_log
-    from pipelines.server.drain import counting
+    from pipelines.server.drain import counting, learning
     from pipelines.server.embedded_redis import redis_for
     from serving.log.drain import drain_alone, open_redis, run_drain
 
@@ -36,7 +36,7 @@ def drain(
     with redis_for(settings) as url:
         if follow:
             say("draining; Ctrl-C stops")
-            with counting(settings, url):
+            with counting(settings, url), learning(settings, url):
                 run_drain(settings, url, _stop_on_signals(), interval_seconds=interval)
             return
         with open_redis(url) as client:

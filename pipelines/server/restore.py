@@ -7,7 +7,7 @@ from datetime import datetime
 from redis import Redis
 
 from decisioning.catalogue.catalogue import Catalogue
-from decisioning.errors import FeatureUnavailableError, ModelUnavailableError
+from decisioning.errors import FeatureUnavailableError, NextbestError
 from features.catalogue import load_catalogue
 from features.chain.audit_chain import open_log
 from features.computing.feature_set import feature_schema
@@ -71,7 +71,7 @@ def restore(settings: Settings, redis_url: str, *, now: datetime, on_step: OnSte
         found: Restored = restore_books(client, log, settings, in_force, now=now, was_lost=was_lost)
         mark_whole(client, mark)
     on_step("what outcomes since training say")
-    with suppress(ModelUnavailableError):  # nothing to learn on
+    with suppress(NextbestError):  # nothing to learn on; a server looks again, and all else is restored
         ResidualKeeper(settings=settings, redis_url=redis_url).keep(now, is_forced=True)
     return RestoreReport(
         was_lost=was_lost,

@@ -59,17 +59,20 @@ class Draws:
     @property
     def centred(self) -> Any:
         """What was chosen of the messages, less how probable it was: sparse, shape (n, k)."""
-        from scipy import sparse
-
-        n, width = self.chances.shape
-        chosen = sparse.csr_array((np.ones(n), (np.arange(n), self.actions)), shape=(n, width))
-        return (chosen - self.chances).tocsr()[:, 1:]
+        return (self._chosen - self.chances).tocsr()[:, 1:]
 
     @property
     def was_chance(self) -> BoolArray:
         """Whether anything else was possible: shape (n,)."""
-        own = np.asarray(self.chances[np.arange(len(self.actions)), self.actions]).ravel()
+        own = np.asarray(self._chosen.multiply(self.chances).sum(axis=1)).ravel()
         return own < 1.0
+
+    @property
+    def _chosen(self) -> Any:
+        from scipy import sparse
+
+        n, width = self.chances.shape
+        return sparse.csr_array((np.ones(n), (np.arange(n), self.actions)), shape=(n, width))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
