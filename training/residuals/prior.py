@@ -9,7 +9,7 @@ in DerSimonian and Laird 1986, "Meta-analysis in clinical trials"). Stages with 
 That is what a model is wrong by on the day it was trained. Things change afterwards, so no prior is less than a quarter
 of how much effects are at all (their root mean square), and not less than a hundredth of an outcome's deviation: else a
 model that was right once could never be corrected. A message that the model does not know is predicted from its
-attributes; its prior variance is larger by how much the known ones differ from such a prediction.
+attributes; its prior variance is larger by how far known ones are from what the others would have led to expect.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,6 +21,7 @@ import numpy as np
 from decisioning.arrays import BoolArray, FloatArray, IntArray
 from decisioning.value_model import message_matrix
 from training.models.learner import MOST_SCORED, Learned, customers_at_random
+from training.models.new_offers import prior_of
 
 LEAST_OF_EFFECTS = 0.25
 LEAST_OF_OUTCOME = 0.01
@@ -29,6 +30,7 @@ BORROWED = 10.0
 
 _BATCH = 100_000
 _FEWEST = 30  # decisions at a stage before anything is estimated there
+_FEWEST_MESSAGES = 2  # of which each can be expected from the others
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,10 +163,18 @@ def _least(learned: Learned, noise: float) -> float:
 
 
 def _of_attributes(learned: Learned) -> float:
-    """Variance of known messages' average effects around what their attributes alone would have said."""
+    """Variance of messages' average effects around what their attributes say, learned from the other messages."""
     coding, messages = learned.bundle.coding, learned.dataset.messages
-    blind = replace(coding, offsets={}, offer_offsets={})
-    column = coding.columns.index("message_offset")
-    both = [message_matrix(one, messages)[1:, column] for one in (coding, blind)]
+    effects, shares = learned.effects.shrunk_averages, learned.choice.shares[1:]
     count = len(messages)
-    return float(((both[0] - both[1]) ** 2).mean()) * count / max(count - 1, 1)
+    if count < _FEWEST_MESSAGES:
+        return float((effects**2).mean()) if count else 0.0
+    described = message_matrix(coding, messages)[1:]
+    column = coding.columns.index("message_offset")
+    misses: list[float] = []
+    for place, message in enumerate(messages):
+        others = np.arange(count) != place
+        expected = prior_of(coding, described[others], effects[others], shares[others])
+        blind = replace(coding, offsets={}, offer_offsets={}, prior_offset=expected.start, prior_slopes=expected.slopes)
+        misses.append(float(message_matrix(blind, [message])[1, column] - effects[place]))
+    return float(np.mean(np.square(misses)))
