@@ -71,6 +71,19 @@ class Residuals:
         return expected_values if self.is_idle else expected_values + self.contribution
 
 
+def rounded(values: FloatArray) -> FloatArray:
+    """Values to 8 binary digits, which is within 0.4 %: evidence is surer than that only where it hardly matters.
+
+    So written, a value takes two bytes of a record in place of eight.
+
+    Example:
+        >>> rounded(np.array([0.0, 1.0, 100.3, -12345.0])).tolist()
+        [0.0, 1.0, 100.5, -12352.0]
+    """
+    bits = values.astype("<f4").view("<u4")
+    return ((bits + np.uint32(0x8000)) & np.uint32(0xFFFF0000)).view("<f4").astype(np.float64)
+
+
 type ResidualsByStage = Mapping[str, Residuals]
 """By journey stage; `NO_STAGE` where none is known."""
 

@@ -5,8 +5,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-import numpy as np
-
 from decisioning.catalogue.care import Case
 from decisioning.catalogue.contact_policy import Contact, Due, Response, Touch, touch_of_words, touch_words
 from decisioning.catalogue.limits import Supply
@@ -14,9 +12,10 @@ from decisioning.customer import Consent, Customer, CustomerId
 from decisioning.decision import ONE_PLACEMENT, Decision, Inputs, Placement, Request
 from decisioning.live import LiveState, RecentEvent, StageMove
 from decisioning.record.document import Record, facts_from_plain, facts_to_plain
+from decisioning.record.packed_residuals import pack_residuals, read_residuals
 from decisioning.record.packing import NoPlaceError, Packer, Unpacker
 from decisioning.record.vocabulary import FeatureNames, NameList, Vocabulary
-from decisioning.residuals import NO_RESIDUALS, Residuals, ResidualsByStage
+from decisioning.residuals import NO_RESIDUALS
 from decisioning.scoring import FeatureVector
 
 _OUR_ID = re.compile(r"dec_([0-9a-f]{34})(.*)", re.DOTALL)
@@ -57,7 +56,7 @@ def pack_inputs(packer: Packer, decision: Decision, vocabulary: Vocabulary) -> l
     _pack_words(packer, inputs.unfit)
     packer.word(inputs.allocated)
     if inputs.residuals:
-        _pack_residuals(packer, inputs.residuals)
+        pack_residuals(packer, inputs.residuals)
     return [facts_to_plain(request.context), {} if customer is None else facts_to_plain(customer.attributes)]
 
 
@@ -86,7 +85,7 @@ def read_inputs(
         unfit=_read_words(packed),
         allocated=packed.word(),
         is_cold_start=is_cold_start,
-        residuals=_read_residuals(packed) if has_residuals else NO_RESIDUALS,
+        residuals=read_residuals(packed) if has_residuals else NO_RESIDUALS,
     )
 
 
@@ -436,31 +435,3 @@ def _flat(pairs: Iterable[tuple[str, str]]) -> list[str]:
 def _read_words(packed: Unpacker) -> dict[str, str]:
     words = packed.texts()
     return dict(zip(words[::2], words[1::2], strict=True))
-
-
-def _pack_residuals(packer: Packer, residuals: ResidualsByStage) -> None:
-    """Priors of all rows, evidence of those that have any."""
-    packer.number(len(residuals))
-    for stage_id, one in residuals.items():
-        packer.word(stage_id)
-        packer.number(len(one.customers))
-        packer.usual_column(one.prior_deviation)
-        packer.raw(np.packbits(one.has_evidence).tobytes())
-        for column in (one.estimate, one.standard_error, one.customers):
-            packer.usual_column(column[one.has_evidence])
-
-
-def _read_residuals(packed: Unpacker) -> dict[str, Residuals]:
-    return {packed.text(): _read_stage(packed) for _ in range(packed.number())}
-
-
-def _read_stage(packed: Unpacker) -> Residuals:
-    count = packed.number()
-    prior = packed.column(count)
-    bits = np.frombuffer(packed.raw((count + 7) // 8), dtype=np.uint8)
-    has_evidence = np.unpackbits(bits, count=count).astype(np.bool_)
-    columns = [np.zeros(count), np.full(count, np.inf), np.zeros(count)]
-    for column in columns:
-        column[has_evidence] = packed.column(int(has_evidence.sum()))
-    estimate, error, customers = columns
-    return Residuals(prior, estimate, error, customers)

@@ -15,7 +15,7 @@ import orjson
 from redis import Redis
 
 from decisioning.catalogue.message import Message
-from decisioning.residuals import NO_STAGE, Residuals, ResidualsByStage
+from decisioning.residuals import NO_STAGE, Residuals, ResidualsByStage, rounded
 from features.online.redis_connection import asking_redis
 from features.online.redis_keys import RESIDUALS_KEY
 
@@ -82,8 +82,8 @@ class ResidualSnapshot:
         rows = [self.evidence.get(stage, {}).get(key) for key in keys]
         return Residuals(
             np.array([0.0, *(self.priors.of(key, stage) for key in keys)]),
-            np.array([0.0, *(0.0 if one is None else one.estimate for one in rows)]),
-            np.array([np.inf, *(np.inf if one is None else one.standard_error for one in rows)]),
+            rounded(np.array([0.0, *(0.0 if one is None else one.estimate for one in rows)])),
+            rounded(np.array([np.inf, *(np.inf if one is None else one.standard_error for one in rows)])),
             np.array([0.0, *(0.0 if one is None else float(one.customers) for one in rows)]),
         )
 

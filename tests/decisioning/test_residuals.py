@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import orjson
@@ -20,10 +20,13 @@ from decisioning.explanation.auditor_sentences import tell_auditor
 from decisioning.explanation.plain_words import plain_reason
 from decisioning.policy import Policy, decide
 from decisioning.record.document import decision_from_record, decision_to_record, replay
-from decisioning.residuals import FEWEST_CUSTOMERS, MOST_DEVIATIONS, Residuals
+from decisioning.record.packed_residuals import pack_residuals, read_residuals
+from decisioning.record.packing import Packer, Unpacker
+from decisioning.residuals import FEWEST_CUSTOMERS, MOST_DEVIATIONS, Residuals, rounded
 from tests.decisioning.exploring import MakeExperiment
 
 type MakeInputs = Callable[..., Inputs]
+NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 STAGE = "active"
 TOUCHPOINT = "app-home"
 KEY = "ten-percent/push/plain"
@@ -218,3 +221,25 @@ def test_explanations_say_what_outcomes_since_training_changed(plain_policy: Pol
     assert "0.30 more than the model says, by outcomes since training" in plain_reason(decision)
     lower = decided(plain_policy, inputs_of, residuals(plain_policy, {OTHER: -30.0, KEY: -20.0}))
     assert "0.20 less than the model says, by outcomes since training" in plain_reason(lower)
+
+
+@settings(max_examples=100, deadline=None)
+@given(values=st.lists(st.floats(-1e12, 1e12), max_size=20), counts=st.lists(st.integers(0, 200_000), max_size=20))
+def test_evidence_comes_back_from_a_compact_record_bit_for_bit(values: list[float], counts: list[int]) -> None:
+    size = min(len(values), len(counts))
+    estimate, customers = np.array(values[:size]), np.array(counts[:size], dtype=np.float64)
+    for column in (estimate, rounded(estimate)):
+        packer = Packer(NOW, {}, {})
+        told = Residuals(np.full(size, 50.0), column, np.abs(column) + 1.0, customers)
+        pack_residuals(packer, {STAGE: told})
+        [(stage, back)] = read_residuals(Unpacker(NOW, packer.packed(), packer.words)).items()
+        assert stage == STAGE
+        for name in ("prior_deviation", "estimate", "standard_error", "customers", "contribution", "deviation"):
+            assert getattr(back, name).tobytes() == getattr(told, name).tobytes()
+
+
+@settings(max_examples=200, deadline=None)
+@given(value=st.floats(-1e15, 1e15))
+def test_rounding_moves_evidence_by_less_than_half_a_percent(value: float) -> None:
+    assert abs(rounded(np.array([value]))[0] - value) <= max(abs(value) / 250, 1e-37)
+    assert rounded(np.array([np.inf])).tolist() == [np.inf]
