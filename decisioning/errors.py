@@ -11,6 +11,7 @@ mapped in one place each (`serving.http.problems`, `pipelines.cli`)::
     `-- UnavailableError           a component is down: retry                     HTTP 503, exit 75
         |-- FeatureUnavailableError    the online store could not answer
         |-- ModelUnavailableError      no usable model version
+        |   `-- NoModelError               none was ever made: retrying helps nobody  exit 2
         `-- LogUnavailableError        the decision log could not take an entry
 
 A message reads ``<name> must be <rule>, got <value>``, then what to do. It never holds personal data.
@@ -91,6 +92,10 @@ class ModelUnavailableError(UnavailableError):
     """No usable model version."""
 
     code = "model_unavailable"
+
+
+class NoModelError(ModelUnavailableError):
+    """Nothing is registered or promoted yet: do that first. A server answers without a model meanwhile."""
 
 
 class LogUnavailableError(UnavailableError):

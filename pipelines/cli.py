@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from decisioning.errors import InsufficientDataError, InvalidInputError, NextbestError, UnavailableError
+from decisioning.errors import InsufficientDataError, InvalidInputError, NextbestError, NoModelError, UnavailableError
 from features.zone_rules import use_newest_rules
 from pipelines import commands
 from pipelines.exit_codes import EXIT_FAILED, EXIT_INSUFFICIENT, EXIT_INVALID, EXIT_UNAVAILABLE, IN_WORDS
@@ -40,6 +40,7 @@ def exit_code(error: NextbestError) -> int:
     """Exit code of a foreseen failure."""
     codes = {
         InvalidInputError: EXIT_INVALID,
+        NoModelError: EXIT_INVALID,
         InsufficientDataError: EXIT_INSUFFICIENT,
         UnavailableError: EXIT_UNAVAILABLE,
     }

@@ -20,7 +20,7 @@ from uuid import uuid4
 
 import orjson
 
-from decisioning.errors import ModelUnavailableError, UnknownNameError
+from decisioning.errors import ModelUnavailableError, NoModelError, UnknownNameError
 from features.durability import replace_file
 from features.models.bundle import BOOSTER_FILE, MODEL_FILE, read_bundle
 from features.settings import Settings
@@ -86,7 +86,7 @@ class RegistryAwayError(ModelUnavailableError):
     """The registry could not say which version is the champion."""
 
 
-class NoChampionYetError(ModelUnavailableError):
+class NoChampionYetError(NoModelError):
     """No champion was ever in force in this home: nothing is missing, and cold start decides."""
 
 
@@ -137,10 +137,11 @@ def fetch_version(settings: Settings, version: str) -> Champion:
 
     Raises:
         UnknownNameError: No such version.
-        ModelUnavailableError: Nothing is registered, the registry is away, or the version's files are damaged.
+        NoModelError: Nothing is registered.
+        ModelUnavailableError: The registry is away, or the version's files are damaged.
     """
     if not registry_is_made(settings):
-        raise RegistryAwayError(f"model registry must hold a model, got none; {_HOW}")
+        raise NoModelError(f"model registry must hold a model, got none; {_HOW}")
     with _asking(settings.tracking_uri) as client:
         known = {str(one.version): one for one in client.search_model_versions(f"name='{MODEL_NAME}'")}
         if version not in known:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(name="model", help="Models: train, list, show, compare, promote, roll back.", no_args_is_help=True)
 
+_WIDTHS = {"version": 7, "champion": 8, "registered": len("2026-01-31"), "days": 4, "value": 6}
+"""Columns of the list that are never narrower; the rest wraps."""
+
 ReasonOption = Annotated[str | None, typer.Option("--reason", help="Why; kept in the ledger.")]
 
 
@@ -203,6 +206,7 @@ def _print_plain(found: object) -> None:
 
 
 def _print(rows: "list[ModelRow]") -> None:
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
@@ -210,12 +214,21 @@ def _print(rows: "list[ModelRow]") -> None:
 
     gains = {rule: name for rule, name in HELD_BACK_GAINS.items() if any(name in row.metrics for row in rows)}
     heads = (rule.removeprefix("the ").removesuffix(" message") for rule in gains)
-    table = Table("version", "champion", "registered", "measure", "days", "value", *(f"over {head}" for head in heads))
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for head in ("version", "champion", "registered", "measure", "days", "value", *(f"over {head}" for head in heads)):
+        table.add_column(head, overflow="fold", min_width=_WIDTHS.get(head))
     for row in rows:
         value = f"{row.metrics[HELD_BACK_VALUE]:,.2f}" if HELD_BACK_VALUE in row.metrics else ""
         about = [row.tags.get(name, "") for name in ("measure", "window_days")]
         told = [_with_reach(row.metrics, name) for name in gains.values()]
-        table.add_row(row.version, "yes" if row.is_champion else "", row.registered_at[:16], *about, value, *told)
+        table.add_row(
+            row.version,
+            "yes" if row.is_champion else "",
+            row.registered_at[:16].replace("T", " "),
+            *about,
+            value,
+            *told,
+        )
     Console().print(table)
     unjudged = [row.version for row in rows if HELD_BACK_VALUE not in row.metrics]
     if unjudged:

@@ -127,7 +127,7 @@ def stop(
 
     Example: `nextbest rollout stop --reason "seen enough"`
     """
-    from training.registry.rollouts import end_rollout
+    from training.registry.rollout_end import end_rollout
 
     settings = settings_for(home)
     entry = end_rollout(settings, now=clock_of(settings)(), reason=reason, by=account())

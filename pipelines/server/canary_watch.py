@@ -42,7 +42,7 @@ def guard_once(settings: Settings, redis_url: str, now: datetime) -> bool:
     if not broken or read_rollout(settings) != rollout:
         return False
     from training.registry.promotion_ledger import TAKEN_BACK
-    from training.registry.rollouts import end_rollout
+    from training.registry.rollout_end import end_rollout
 
     numbers = {f"{one.name}: {who}": getattr(one, who) for one in readings for who in ("canary", "champion")}
     reason = "guardrail broken: " + "; ".join(one.words for one in broken)

@@ -16,10 +16,11 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from decisioning.errors import InvalidInputError, ModelUnavailableError
+from decisioning.errors import InvalidInputError, ModelUnavailableError, NextbestError
 from features.catalogue import load_catalogue
 from features.models.registry import fetch_champion, find_champion
 from features.settings import Settings
+from pipelines.cli import exit_code
 from pipelines.commands import mlflow, model
 from pipelines.options import print_result
 from pipelines.server.tracking_page import check_page
@@ -51,6 +52,25 @@ def registered(model_home: Settings, value_bundle) -> None:
     run = ModelRun(parameters={}, metrics=metrics, data=TrainingData(name="log", digest="ab"))
     for shift in (0.0, 1.0):
         track_model(model_home, value_bundle(load_catalogue(model_home.catalogue_path), shift=shift), run)
+
+
+@pytest.mark.usefixtures("registered")
+def test_a_list_of_100_columns_shows_whole_dates(run, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    moments = [row["registered_at"][:16].split("T") for row in orjson.loads(run("model", "list", "--json"))]
+    shown = run("model", "list")
+    assert all(day in shown and time in shown for day, time in moments)
+    assert "…" not in shown
+
+
+@pytest.mark.parametrize("words", [("show",), ("show", "9"), ("promote",), ("rollback",), ("compare", "1", "2")])
+def test_where_there_is_no_model_yet_retrying_is_no_way_out(run, model_home: Settings, words: tuple[str, ...]):
+    for is_made in (True, False):
+        if not is_made:
+            (model_home.mlruns / "mlflow.db").unlink()
+        with pytest.raises(NextbestError) as told:
+            run("model", *words)
+        assert exit_code(told.value) == 2
 
 
 @pytest.mark.usefixtures("registered")

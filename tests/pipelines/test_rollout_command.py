@@ -11,9 +11,10 @@ from typer.testing import CliRunner
 
 from decisioning.errors import InvalidInputError, ModelUnavailableError, NextbestError
 from features.catalogue import load_catalogue
-from features.models.registry import fetch_champion
+from features.models.registry import CHAMPION_ALIAS, MODEL_NAME, fetch_champion, mlflow_client
 from features.models.rollout import ROLLOUT_ALIAS, RolloutKind, read_rollout
 from features.settings import Settings
+from pipelines.cli import exit_code
 from pipelines.commands import rollout
 from training.registry.promotion import promote, rollback
 from training.registry.promotion_ledger import read_ledger
@@ -103,8 +104,9 @@ def test_a_canary_is_started_with_its_share_and_its_guardrails_are_told(model_ho
 
 def test_a_shadow_needs_a_champion_and_must_be_another_version(model_home: Settings, run, register) -> None:
     register(0.0)
-    with pytest.raises(ModelUnavailableError, match="needs a champion beside it, got none"):
+    with pytest.raises(ModelUnavailableError, match="needs a champion beside it, got none") as told:
         run("shadow")
+    assert exit_code(told.value) == 2
     promote(model_home, now=NOW, force_reason="a rehearsal")
     with pytest.raises(InvalidInputError, match="must be another version than the champion"):
         run("shadow")
@@ -152,5 +154,37 @@ def test_people_are_told_what_there_is_to_guard_and_when_to_stop(model_home: Set
     assert told("guard").endswith(": no guardrail is broken\n")
     assert "for 7% of customers" in told("status")
     assert "champion by now" not in told("status")
-    promote(model_home, "2", now=NOW, force_reason="it proved good")
+    mlflow_client(model_home.tracking_uri).set_registered_model_alias(MODEL_NAME, CHAMPION_ALIAS, "2")  # by other hands
     assert told("status").endswith("version 2 is the champion by now; run `nextbest rollout stop`\n")
+
+
+@pytest.mark.parametrize("kind", ["shadow", "canary"])
+def test_a_promotion_ends_the_rollout_of_what_is_promoted_and_of_nothing_else(
+    model_home: Settings, run, register, kind: str
+) -> None:
+    for shift in (0.0, 1.0, 2.0):
+        register(shift)
+    promote(model_home, "1", now=NOW, force_reason="a rehearsal")
+    run(kind, "3")
+    promote(model_home, "2", now=NOW, force_reason="another one")
+    assert read_rollout(model_home) is not None
+    promote(model_home, "3", now=NOW, force_reason="it proved good", by="ops")
+    assert read_rollout(model_home) is None
+    ends = [(one.action, one.version, one.reason, one.by) for one in read_ledger(model_home)[-2:]]
+    assert ends == [("promote", "3", "it proved good", "ops"), ("end rollout", "3", "it became the champion", "ops")]
+    run(kind, "1")
+    rollback(model_home, now=NOW)
+    rollback(model_home, now=NOW)
+    assert read_rollout(model_home) is None, "going back to it ends it, too"
+
+
+def test_a_promotion_that_was_cut_short_ends_the_rollout_when_it_is_taken_up(
+    model_home: Settings, run, register
+) -> None:
+    for shift in (0.0, 1.0):
+        register(shift)
+    promote(model_home, "1", now=NOW, force_reason="a rehearsal")
+    run("canary", "2")
+    mlflow_client(model_home.tracking_uri).set_registered_model_alias(MODEL_NAME, CHAMPION_ALIAS, "2")
+    promote(model_home, "2", now=NOW, force_reason="once more")
+    assert read_rollout(model_home) is None

@@ -1,7 +1,7 @@
 """The group of every customer as of the beginning of a period, so that nothing in the period can change it."""
 
-from collections.abc import Callable, Mapping
-from datetime import timedelta
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
 
 import polars as pl
 
@@ -40,6 +40,28 @@ def groups_of(log: Tables, catalogue: Catalogue, grouping: str, period: KpiPerio
         return _whole(customers, customers.select("customer_id", group=group))
     found = _BUILT_IN[Grouping(grouping)](log, catalogue, customers, period)
     return _whole(customers, found)
+
+
+def members_of(
+    log: Tables, catalogue: Catalogue, decisions: pl.DataFrame, groupings: Iterable[str]
+) -> dict[str, list[str]]:
+    """The group of each decision's customer by grouping, as the first of these decisions was made.
+
+    Args:
+        log: Canonical tables.
+        catalogue: As in `groups_of`.
+        decisions: n rows of `customer_id` and `decided_at`, 1 or more.
+        groupings: Each as in `groups_of`.
+    """
+    first, last = decisions["decided_at"].min(), decisions["decided_at"].max()
+    assert isinstance(first, datetime)  # noqa: S101 - there are decisions
+    assert isinstance(last, datetime)  # noqa: S101
+    period, who = KpiPeriod(from_at=first, as_of=last), decisions["customer_id"].to_list()
+    found = {}
+    for grouping in groupings:
+        of = dict(groups_of(log, catalogue, grouping, period).select("customer_id", "group").iter_rows())
+        found[grouping] = [of.get(one, UNKNOWN) for one in who]
+    return found
 
 
 def _newest(customers: pl.DataFrame) -> pl.DataFrame:

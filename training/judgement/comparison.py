@@ -176,10 +176,15 @@ def as_served(model: ValueModel, dataset: Dataset) -> Dataset:
     return replace(dataset, contexts=contexts)
 
 
+def shared_columns(model: ValueModel, dataset: Dataset) -> FloatArray:
+    """Customer and context columns in a model's order: shape (n, d + c)."""
+    return np.hstack([_by_name(dataset, model.layout.customer), dataset.contexts])
+
+
 def values_of(model: ValueModel, dataset: Dataset) -> FloatArray:
     """What a model expects of silence and every message of a dataset: shape (n, k + 1)."""
     values = model.on(dataset.messages)
-    shared = np.hstack([_by_name(dataset, model.layout.customer), dataset.contexts])
+    shared = shared_columns(model, dataset)
     parts = np.split(shared, range(_VALUED_AT_ONCE, len(shared), _VALUED_AT_ONCE))
     return np.vstack([values.of_columns(part) for part in parts])
 

@@ -20,12 +20,11 @@ from features.models.registry import fetch_version
 from features.settings import Settings
 from training.data.datasets import Dataset, learning_of
 from training.data.net_worth import NetWorth
-from training.fairness.groups import UNKNOWN, groups_of
+from training.fairness.groups import members_of
 from training.intervals import MIN_CUSTOMERS
 from training.judgement.from_log import TrainingSet, constant_of, judge, load_training_set
 from training.judgement.held_back import can_be_judged, held_back
 from training.judgement.uplift import UpliftRivals, report_choices, report_kept
-from training.kpis.contacts import KpiPeriod
 from training.registry.model_contest import STAGE, UNNAMED, ModelContest, choices_of, contest_of
 from training.registry.model_facts import ModelFacts, show_model
 from training.registry.tracking import tracking, twin_of
@@ -161,13 +160,5 @@ def _groups(log: LogSnapshot, catalogue: Catalogue, part: Dataset) -> dict[str, 
     """The group of each decision by grouping: its stage as logged, and its customer's segments as it began."""
     history = History.from_log(log)
     rows = part.decisions.join(history.decisions.select("decision_id", "stage"), on="decision_id", how="left")
-    first, last = part.decisions["decided_at"].min(), part.decisions["decided_at"].max()
-    assert isinstance(first, datetime)  # noqa: S101 - there are decisions
-    assert isinstance(last, datetime)  # noqa: S101
-    period = KpiPeriod(from_at=first, as_of=last)
-    found = {STAGE: rows["stage"].fill_null(UNNAMED).to_list()}
-    for grouping in Grouping:
-        groups = groups_of(history, catalogue, grouping.value, period)
-        of = dict(groups.select("customer_id", "group").iter_rows())
-        found[grouping.value] = [of.get(one, UNKNOWN) for one in part.decisions["customer_id"].to_list()]
-    return found
+    groups = members_of(history, catalogue, part.decisions, [one.value for one in Grouping])
+    return {STAGE: rows["stage"].fill_null(UNNAMED).to_list(), **groups}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import orjson
 from pydantic import ValidationError
 
-from decisioning.errors import ModelUnavailableError
+from decisioning.errors import NoModelError
 from features.models.bundle import ModelBundle, read_bundle
 from features.models.registry import MODEL_NAME, fetch_version, find_champion, registry_is_made
 from features.settings import Settings
@@ -77,13 +77,14 @@ def show_model(settings: Settings, version: str | None = None) -> ModelFacts:
     """Read a version; default the champion.
 
     Raises:
-        ModelUnavailableError: There is no such champion, or the version's files are damaged.
+        NoModelError: There is no such champion, or nothing is registered.
+        ModelUnavailableError: The version's files are damaged.
         UnknownNameError: No such version.
         UnavailableError: The registry is away.
     """
     champion = find_champion(settings) if registry_is_made(settings) else None
     if version is None and champion is None:
-        raise ModelUnavailableError(
+        raise NoModelError(
             "registry must have a champion to show, got none; name a version of `nextbest model list`, or promote one"
         )
     wanted = version if version is not None else champion.version if champion else ""

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from decisioning.catalogue.catalogue import Catalogue
-from decisioning.errors import InsufficientDataError, InvalidInputError, ModelUnavailableError, UnknownNameError
+from decisioning.errors import InsufficientDataError, InvalidInputError, NoModelError, UnknownNameError
 from decisioning.policy import Policy
 from features.catalogue import load_catalogue
 from features.models.bundle import load_value_model
@@ -31,7 +31,7 @@ from features.models.registry import (
 from features.models.schema_archive import known_schemas
 from features.settings import Settings
 from training.fairness.gate import check_guardrails
-from training.registry.promotion_gate import compare, metrics_of
+from training.registry.promotion_gate import Contender, compare, metrics_of
 from training.registry.promotion_ledger import (
     PROMOTED,
     REFUSED,
@@ -41,6 +41,7 @@ from training.registry.promotion_ledger import (
     champion_before,
     read_ledger,
 )
+from training.registry.rollout_end import end_with_promotion
 from training.registry.run_metrics import HELD_BACK
 from training.registry.tracking import tracking
 
@@ -100,7 +101,8 @@ def promote(
         What was done; `has_changed` is False where the version was the champion already.
 
     Raises:
-        ModelUnavailableError: Nothing is registered, or the model's files are damaged.
+        NoModelError: Nothing is registered.
+        ModelUnavailableError: The model's files are damaged.
         UnknownNameError: No such version.
         InvalidInputError: It does not fit the catalogue in force, is worse than the champion or than a rule
             without a model, or a fairness guardrail that blocks promotions is broken.
@@ -112,6 +114,7 @@ def promote(
         enact(settings, entry)
     else:
         fetch_champion(settings)
+        end_with_promotion(settings, entry.version, at=entry.at, by=by)
     return entry
 
 
@@ -132,10 +135,10 @@ def weigh(
     if force_reason is not None and not force_reason.strip():
         raise InvalidInputError("a reason must be given to overrule the comparison, got none; pass --reason")
     if not registry_is_made(settings):
-        raise ModelUnavailableError("registry must hold a model, got none; run `nextbest model train`")
+        raise NoModelError("registry must hold a model, got none; run `nextbest model train`")
     catalogue = load_catalogue(settings.catalogue_path)
     with tracking(settings) as client:
-        candidate, champion = _find(client, version), find_champion(settings)
+        candidate, champion, found = _find(client, version), find_champion(settings), dict[str, float]()
         entry = Promotion(
             action=PROMOTED,
             version=str(candidate.version),
@@ -148,19 +151,21 @@ def weigh(
             numbers=_judged(client, candidate),
         )
         try:
-            check_promotable(fit_of(settings, catalogue, _registered(client, candidate)))
+            fit = fit_of(settings, catalogue, _registered(client, candidate))
+            check_promotable(fit)
             if entry.has_changed and not entry.is_forced:
                 check_guardrails(settings, now=now)
-                reason = compare(settings, catalogue, client, candidate, champion, now=as_of or now)
+                contender = Contender(registered=candidate, fit=fit, numbers=found)
+                reason = compare(settings, catalogue, client, contender, champion, now=as_of or now)
                 entry = replace(entry, reason=reason)
         except (InvalidInputError, InsufficientDataError) as error:
-            append(settings, replace(entry, action=REFUSED, reason=str(error)))
+            append(settings, replace(entry, action=REFUSED, reason=str(error), numbers={**entry.numbers, **found}))
             raise
-    return entry
+    return replace(entry, numbers={**entry.numbers, **found})
 
 
 def enact(settings: Settings, entry: Promotion, *, is_again: bool = False) -> None:
-    """Move the alias, write the ledger, and bring the local copy to its place.
+    """Move the alias, write the ledger, and bring the local copy to its place; its own rollout ends with that.
 
     Args:
         settings: Which registry, and where local copies are.
@@ -176,12 +181,13 @@ def rollback(settings: Settings, *, now: datetime, reason: str = "rolled back", 
 
     Raises:
         InvalidInputError: No earlier champion is on record, or it does not fit the catalogue in force.
-        ModelUnavailableError: There is no champion, or the earlier one's files are damaged.
+        NoModelError: There is no champion.
+        ModelUnavailableError: The earlier one's files are damaged.
         UnavailableError: The registry is away.
     """
-    champion = find_champion(settings)
+    champion = find_champion(settings) if registry_is_made(settings) else None
     if champion is None:
-        raise ModelUnavailableError("registry must have a champion to go back from, got none; promote a version")
+        raise NoModelError("registry must have a champion to go back from, got none; promote a version")
     version = champion_before(settings, champion.version)
     catalogue = load_catalogue(settings.catalogue_path)
     with tracking(settings) as client:
@@ -210,6 +216,7 @@ def _move(settings: Settings, client: "MlflowClient", entry: Promotion, *, is_ag
     if not is_again or entry not in read_ledger(settings):
         append(settings, entry)
     fetch_champion(settings)
+    end_with_promotion(settings, entry.version, at=entry.at, by=entry.by)
 
 
 def _judged(client: "MlflowClient", version: "ModelVersion") -> dict[str, float]:
@@ -226,7 +233,7 @@ def _versions(client: "MlflowClient") -> list["ModelVersion"]:
 def _find(client: "MlflowClient", version: str | None) -> "ModelVersion":
     known = {str(one.version): one for one in _versions(client)}
     if not known:
-        raise ModelUnavailableError("registry must hold a model, got none; run `nextbest model train`")
+        raise NoModelError("registry must hold a model, got none; run `nextbest model train`")
     if version is None:
         return next(iter(known.values()))
     if version not in known:
@@ -238,7 +245,7 @@ def find_version(client: "MlflowClient", version: str | None) -> Registered:
     """A registered version, the newest where none is named.
 
     Raises:
-        ModelUnavailableError: Nothing is registered.
+        NoModelError: Nothing is registered.
         UnknownNameError: No such version.
     """
     return _registered(client, _find(client, version))

@@ -1,24 +1,17 @@
-"""Starting and ending the rollout of a challenger, with an entry in the ledger for each."""
+"""Starting the rollout of a challenger, with an entry in the ledger."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from datetime import datetime
 
-from decisioning.errors import InvalidInputError, ModelUnavailableError, UnavailableError
+from decisioning.errors import InvalidInputError, NoModelError
 from features.catalogue import load_catalogue
-from features.locks import held
 from features.models.fit import check_promotable
 from features.models.registry import MODEL_NAME, find_champion, registry_is_made
 from features.models.rollout import ROLLOUT_ALIAS, Rollout, RolloutKind, read_rollout, write_rollout
 from features.settings import Settings
 from training.registry.promotion import find_version, fit_of
 from training.registry.promotion_ledger import Promotion, append
+from training.registry.rollout_end import alone
 from training.registry.tracking import tracking
-
-ENDED = "end rollout"
-
-_PATIENCE_S = 30.0
-"""How long one command waits for another that starts or ends a rollout."""
 
 
 def start_rollout(
@@ -42,45 +35,13 @@ def start_rollout(
 
     Raises:
         InvalidInputError: Another rollout is under way, it does not fit the catalogue, or it is the champion.
-        ModelUnavailableError: There is no champion beside which it could decide, or the version's files are damaged.
+        NoModelError: There is no champion beside which it could decide.
+        ModelUnavailableError: The version's files are damaged.
         UnknownNameError: No such version.
         UnavailableError: The registry is away.
     """
-    with _alone(settings):
+    with alone(settings):
         return _start(settings, kind, version, share, now=now, by=by)
-
-
-def end_rollout(
-    settings: Settings,
-    *,
-    now: datetime,
-    reason: str,
-    by: str = "",
-    action: str = ENDED,
-    numbers: Mapping[str, float] | None = None,
-) -> Promotion:
-    """End the rollout under way: from now on the champion decides for everybody; servers follow within seconds.
-
-    Raises:
-        InvalidInputError: None is under way.
-    """
-    with _alone(settings):
-        version = _version_under_way(settings)
-        if version is None:
-            raise InvalidInputError("a rollout must be under way to be ended, got none; see `nextbest rollout status`")
-        write_rollout(settings, None)
-        champion = find_champion(settings) if registry_is_made(settings) else None
-        entry = Promotion(
-            action=action,
-            version=version,
-            former=None if champion is None else champion.version,
-            at=now.isoformat(),
-            by=by,
-            reason=reason,
-            numbers=dict(numbers or {}),
-        )
-        append(settings, entry)
-    return entry
 
 
 def _start(
@@ -94,7 +55,7 @@ def _start(
         )
     champion = find_champion(settings) if registry_is_made(settings) else None
     if champion is None:
-        raise ModelUnavailableError("a rollout needs a champion beside it, got none; run `nextbest model promote`")
+        raise NoModelError("a rollout needs a champion beside it, got none; run `nextbest model promote`")
     catalogue = load_catalogue(settings.catalogue_path)
     with tracking(settings) as client:
         challenger = find_version(client, version)
@@ -115,23 +76,3 @@ def _start(
     append(settings, entry)
     write_rollout(settings, Rollout(kind=kind, version=entry.version, share=share, began_at=now, by=by))
     return entry
-
-
-def _version_under_way(settings: Settings) -> str | None:
-    """The challenger under way; of a description that cannot be read, the one that the registry names."""
-    try:
-        rollout = read_rollout(settings)
-    except ModelUnavailableError:
-        named = find_champion(settings, ROLLOUT_ALIAS) if registry_is_made(settings) else None
-        return "unknown" if named is None else named.version
-    return None if rollout is None else rollout.version
-
-
-@contextmanager
-def _alone(settings: Settings) -> Iterator[None]:
-    """Only one command at a time starts or ends a rollout."""
-    busy = UnavailableError(
-        f"only one command may start or end a rollout of {settings.home} at a time, got a second one; try again"
-    )
-    with held(settings.models_path / "rollout.lock", busy, wait_seconds=_PATIENCE_S):
-        yield

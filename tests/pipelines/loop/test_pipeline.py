@@ -37,7 +37,8 @@ from tests.pipelines.loop.killed_run import killed_at
 from training.registry import training_run
 from training.registry.promotion import list_models, promote, rollback
 from training.registry.promotion_ledger import TAKEN_BACK, read_ledger
-from training.registry.rollouts import end_rollout, start_rollout
+from training.registry.rollout_end import end_rollout
+from training.registry.rollouts import start_rollout
 from training.registry.tracking import tracking
 
 NOW = datetime(2026, 11, 2, 3, tzinfo=UTC)

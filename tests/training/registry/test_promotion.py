@@ -14,6 +14,7 @@ from features.catalogue.version import measure_definition
 from features.computing.feature_set import feature_schema
 from features.models.bundle import load_value_model
 from features.models.catalogue_needs import needs_of
+from features.models.learned import LearnedFunction
 from features.models.registry import MODEL_NAME, fetch_champion, find_champion, is_cold_start, mlflow_client
 from features.models.schema_archive import keep_schema
 from features.settings import Settings
@@ -105,8 +106,11 @@ def test_a_refusal_keeps_the_numbers_and_is_no_step_to_go_back_to(logged_home: S
     register(LIKES_STAMPS, metrics={"held_back_value": 60.0})
     with pytest.raises(InsufficientDataError):
         promote(logged_home, now=NOW)
-    numbers = [(one.action, dict(one.numbers)) for one in read_ledger(logged_home)]
-    assert numbers == [("promote", {"held_back_value": 100.0})] * 2 + [("refuse", {"held_back_value": 60.0})]
+    kept = read_ledger(logged_home)
+    of_run = [(one.action, {name: one.numbers[name] for name in one.numbers if "gate" not in name}) for one in kept]
+    assert of_run == [("promote", {"held_back_value": 100.0})] * 2 + [("refuse", {"held_back_value": 60.0})]
+    assert kept[-1].numbers["gate_gain_lower"] < kept[-1].numbers["gate_gain"] < 0 == kept[-1].numbers["gate_parity"]
+    assert {"gate_seconds_to_score", "gate_seconds_to_score_champion", "gate_harm_cases"} <= set(kept[-1].numbers)
     assert rollback(logged_home, now=NOW).version == "1"
 
 
@@ -268,6 +272,22 @@ def test_a_model_of_a_measure_that_is_defined_otherwise_by_now_is_refused_and_wh
     )
     register(measure_definition=measure_definition(catalogue.measures["net_revenue"]))
     assert promote(logged_home, now=NOW, force_reason="another measure").version == "3"
+
+
+def test_a_candidate_whose_compiled_scorer_is_off_is_refused_with_the_numbers(
+    logged_home: Settings, register, monkeypatch: pytest.MonkeyPatch
+):
+    for _ in range(2):
+        register()
+    promote(logged_home, "1", now=NOW)
+    compiled = LearnedFunction.on
+    monkeypatch.setattr(LearnedFunction, "on", lambda self, rows: lambda shared: compiled(self, rows)(shared) + 0.01)
+    with pytest.raises(InvalidInputError, match=r"candidate 2 must score customers like its booster within 1e-09"):
+        promote(logged_home, "2", now=NOW)
+    refusal = read_ledger(logged_home)[-1]
+    assert (refusal.action, refusal.version) == ("refuse", "2")
+    assert refusal.numbers["gate_parity"] > 0.001
+    assert {"gate_gain", "gate_seconds_to_score"} <= set(refusal.numbers)
 
 
 def test_promoting_the_champion_again_changes_nothing(logged_home: Settings, register):
