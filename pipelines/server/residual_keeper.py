@@ -17,6 +17,7 @@ import structlog
 from decisioning.errors import NextbestError
 from features.clock import clock_of
 from features.settings import Settings
+from serving.in_force.catalogue_source import CatalogueSource
 
 if TYPE_CHECKING:
     from features.log.event_log import EventLog
@@ -57,23 +58,28 @@ class ResidualKeeper:
 
     settings: Settings
     redis_url: str
+    _catalogues: CatalogueSource = field(init=False)
     _learner: "ResidualLearner | None" = field(default=None, init=False)
     _of: tuple[Path, str] | None = field(default=None, init=False)
     _looked_at: tuple[tuple[str, ...], datetime] | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        """Read nothing yet."""
+        self._catalogues = CatalogueSource(folder=self.settings.catalogue_path)
 
     def keep(self, now: datetime, *, is_forced: bool = False) -> "ResidualSnapshot | None":
         """Look once, where the log has something new or a while has passed, and write what was found to Redis.
 
         Args:
             now: As of when.
-            is_forced: Look in any case.
+            is_forced: Look in any case, and until everything is read.
 
         Returns:
             What was written; None where nothing was, or where there is nothing to learn on.
 
         Raises:
             UnavailableError: Redis, the log or the model is away.
-            InvalidInputError: The catalogue is wrong, or the champion does not fit it.
+            InvalidInputError: The champion does not fit the catalogue.
         """
         from features.log.event_log import EventLog
         from features.online.redis_connection import connect
@@ -88,22 +94,24 @@ class ResidualKeeper:
             log = EventLog(self.settings.log_path)
             seen = _versions(log)
             is_there = read_residuals(redis) is not None
-            if not is_forced and is_there and self._looked_at is not None:
+            if not is_forced and is_there and self._looked_at is not None and not learner.book.is_behind:
                 versions, at = self._looked_at
                 if versions == seen and (now - at).total_seconds() < LONGEST_S:
                     return None
             snapshot = learner.learn(log, now)
+            while is_forced and learner.book.is_behind:
+                snapshot = learner.learn(log, now)
             write_residuals(redis, snapshot)
             self._looked_at = seen, now
             return snapshot
 
     def _current(self) -> "ResidualLearner | None":
         """Who learns on the champion of now under the catalogue of now; a new one where either is another."""
-        from features.catalogue import load_catalogue
         from features.models.registry import fetch_champion
 
-        catalogue = load_catalogue(self.settings.catalogue_path)
-        if catalogue.learning is None or not catalogue.learning.in_minutes:
+        self._catalogues.refresh()
+        catalogue = self._catalogues.catalogue
+        if catalogue is None or catalogue.learning is None or not catalogue.learning.in_minutes:
             return None
         champion = fetch_champion(self.settings)
         key = champion.folder, catalogue.version

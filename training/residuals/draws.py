@@ -24,9 +24,13 @@ from features.models.fit import ModelFit
 from features.models.logged_decisions import READ_COLUMNS, LoggedDecisions
 
 MOST_DRAWS = 500_000
-"""Decisions that are looked at, the newest ones: some 500 MB of memory."""
+"""Decisions that are looked at, the newest ones."""
+
+MOST_READ = 10_000
+"""Records that are read at a time, the newest first: some five seconds. The others are read at the next times."""
 
 _BATCH = 2_000
+_MOST_SAME = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +60,19 @@ class DrawBook:
         logged: Reads records.
         fit: The model on the catalogue's messages.
         policy: Names the messages of each touchpoint, in order.
+        is_behind: There are decisions whose records were not read yet.
     """
 
     logged: LoggedDecisions
     fit: ModelFit
     policy: Policy
+    is_behind: bool = False
     _draws: dict[str, LoggedDraw | None] = field(default_factory=dict[str, LoggedDraw | None], init=False)
     """By decision; None for one that says nothing."""
+    _same: dict[tuple[Any, ...], tuple[Any, ...]] = field(
+        default_factory=dict[tuple[Any, ...], tuple[Any, ...]], init=False
+    )
+    """What many decisions have in common, each once."""
     _places: dict[str, dict[str, int]] = field(default_factory=dict[str, dict[str, int]], init=False)
 
     def renew(self, log: LogSnapshot, since: datetime, until: datetime) -> list[tuple[LoggedDraw, datetime, str]]:
@@ -86,8 +96,9 @@ class DrawBook:
         )
         rows = rows.sort("decided_at", "decision_id").tail(MOST_DRAWS)
         fresh = rows.filter(~pl.col("decision_id").is_in(list(self._draws)))
+        self.is_behind = fresh.height > MOST_READ
         if fresh.height:
-            self._read(log, fresh)
+            self._read(log, fresh.tail(MOST_READ))
         ids = set(rows["decision_id"])
         self._draws = {one: draw for one, draw in self._draws.items() if one in ids}
         return [
@@ -128,8 +139,22 @@ class DrawBook:
             values = self.fit.on_touchpoint[touchpoint_id].of(vectors, [_in_utc(one.decided_at) for one in some])
             rows = self._rows_of(touchpoint_id)
             for one, row in zip(some, values, strict=True):
-                found[one.decision_id] = _draw(one, float(row[rows[one.message_key]]), rows)
+                found[one.decision_id] = self._draw(one, float(row[rows[one.message_key]]), rows)
         return found
+
+    def _draw(self, decision: Decision, expected: float, rows: Mapping[str, int]) -> LoggedDraw:
+        kept = [(one.message_key, one.probability) for one in decision.evaluated if one.message_key in rows]
+        keys, chances = tuple(key for key, _ in kept), tuple(chance for _, chance in kept)
+        if len(self._same) > _MOST_SAME:
+            self._same.clear()
+        return LoggedDraw(
+            decision_id=decision.decision_id,
+            stage=decision.stage_id or NO_STAGE,
+            action=decision.message_key,
+            keys=self._same.setdefault(keys, keys),
+            chances=self._same.setdefault(chances, chances),
+            expected=expected,
+        )
 
     def _rows_of(self, touchpoint_id: str) -> dict[str, int]:
         """Row of silence and of each message that the touchpoint has now; none for one that is gone."""
@@ -147,18 +172,6 @@ def _numbered(keys: Iterable[str]) -> dict[str, int]:
 def _nothing(decision: Decision) -> FeatureVector:
     """Nothing known, for a customer whose features could not be read."""
     return FeatureVector(names=(), values=np.zeros(0), ages_seconds={}, schema=decision.policy_version)
-
-
-def _draw(decision: Decision, expected: float, rows: Mapping[str, int]) -> LoggedDraw:
-    kept = [(one.message_key, one.probability) for one in decision.evaluated if one.message_key in rows]
-    return LoggedDraw(
-        decision_id=decision.decision_id,
-        stage=decision.stage_id or NO_STAGE,
-        action=decision.message_key,
-        keys=tuple(key for key, _ in kept),
-        chances=tuple(chance for _, chance in kept),
-        expected=expected,
-    )
 
 
 def _in_utc(moment: datetime) -> datetime:

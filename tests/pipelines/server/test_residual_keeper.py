@@ -31,6 +31,7 @@ from features.settings import Settings
 from pipelines.server.residual_keeper import ResidualKeeper
 from serving.in_force.policy_in_force import put_in_force
 from tests.pipelines.conftest import MOMENT, DecidedHome
+from training.residuals import draws
 from training.residuals.arrivals import AGES
 from training.residuals.base import NOTE
 from training.residuals.updating import ResidualLearner
@@ -118,6 +119,21 @@ def test_reports_in_any_order_in_pieces_and_twice_come_to_the_same(decided_home,
     append(decided_home, purchases(late)[::-1])
     at_once, step_by_step = learn(decided_home, learner()), learn(decided_home, pieces)
     assert encode_residuals(at_once) == encode_residuals(step_by_step)
+
+
+def test_many_decisions_are_read_the_newest_first_a_part_at_each_look(
+    decided_home, kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append(decided_home, purchases(decided_home.decide(range(200))))
+    at_once = kept.keep(NOW)
+    monkeypatch.setattr(draws, "MOST_READ", 90)
+    slow = ResidualKeeper(settings=kept.settings, redis_url=kept.redis_url)
+    looks = [slow.keep(NOW) for _ in range(3)]
+    assert looks[0].decisions < looks[1].decisions < looks[2].decisions == at_once.decisions
+    assert encode_residuals(looks[2]) == encode_residuals(at_once)
+    assert slow.keep(NOW) is None
+    forced = ResidualKeeper(settings=kept.settings, redis_url=kept.redis_url).keep(NOW, is_forced=True)
+    assert encode_residuals(forced) == encode_residuals(at_once)
 
 
 def test_what_the_model_has_learned_from_does_not_count_again(decided_home, learner) -> None:
