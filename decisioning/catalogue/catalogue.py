@@ -43,9 +43,11 @@ class LearningMethod(StrEnum):
 
     `windows` compares what decisions brought in their whole windows, and requires that every message was possible for
     everybody. `steps` is for customers who get many decisions under rules: it compares their states at the next
-    decision with those of similar customers who got silence.
+    decision with those of similar customers who got silence. `auto` leaves it to the log: where rules kept messages
+    from many customers, it is `steps`.
     """
 
+    AUTO = "auto"
     WINDOWS = "windows"
     STEPS = "steps"
 
@@ -65,7 +67,7 @@ class Learning:
 
     measure_id: str
     window_days: float = 7.0
-    method: LearningMethod = LearningMethod.WINDOWS
+    method: LearningMethod = LearningMethod.AUTO
     change_cost: float = 0.0
     in_minutes: bool = True
 

@@ -20,6 +20,7 @@ from training.data.datasets import Dataset, learnable, learning_of, make_dataset
 from training.data.known_in_time import refuse_known_only_later
 from training.data.measures import return_words
 from training.data.net_worth import NetWorth, net_effects
+from training.data.reach import method_of
 from training.data.sources import RowsBySource, rows_by_source
 from training.data.steps import Steps, steps_of
 from training.judgement.comparison import Judgement, judge_choices, judge_kept
@@ -82,14 +83,13 @@ def load_training_set(settings: Settings, catalogue: Catalogue, *, now: datetime
     entities = window.decisions.select("customer_id", pl.col("decided_at").alias("event_timestamp"))
     dataset = make_dataset(window, training_rows(settings, catalogue, entities), history, catalogue)
     refuse_known_only_later(dataset, history, catalogue)
-    learning, measure = learning_of(catalogue)
-    by_steps = learning.method is not LearningMethod.WINDOWS
+    by_steps = method_of(dataset, catalogue) is LearningMethod.STEPS
     return TrainingSet(
         dataset=dataset,
         steps=steps_of(dataset, history, catalogue) if by_steps else None,
         log=log,
         rows=rows_by_source(log, dataset),
-        notes=return_words(history, measure),
+        notes=return_words(history, learning_of(catalogue)[1]),
     )
 
 

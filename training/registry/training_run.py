@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from decisioning.arrays import FloatArray
-from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.catalogue import Catalogue, LearningMethod
 from decisioning.catalogue.measure import Unit
 from features.catalogue import load_catalogue
 from features.log.event_log import LogSnapshot
@@ -108,7 +108,7 @@ def _train(
     with TemporaryDirectory(prefix="nextbest-plots-") as name:
         folder = Path(name)
         run = ModelRun(
-            parameters=_parameters(learned),
+            parameters=_parameters(learned, by_steps=steps is not None),
             metrics=metrics,
             data=_training_data(found),
             tags=_tags(learned, found),
@@ -191,10 +191,11 @@ def _judged_notes(learned: Learned, trial: Trial, metrics: Mapping[str, float]) 
     return notes
 
 
-def _parameters(learned: Learned) -> dict[str, str | float | int]:
+def _parameters(learned: Learned, *, by_steps: bool) -> dict[str, str | float | int]:
     chosen = learned.settings.parameters() | {"rounds": learned.fitted.rounds, "folds": learned.settings.fold_count}
     believed = learned.bundle.calibrator
     return chosen | {
+        "method": (LearningMethod.STEPS if by_steps else LearningMethod.WINDOWS).value,
         "scale": learned.fitted.scale,
         "specific_share": learned.specific_share,
         "linear_share": learned.parts.linear_share,

@@ -141,8 +141,9 @@ class LearningFile(FileModel):
     measure: str = Field(description="A measure of this catalogue")
     window_days: Annotated[float, Field(gt=0, le=366)] = Field(default=7.0, description="Days after a decision")
     method: LearningMethod = Field(
-        default=LearningMethod.WINDOWS,
-        description="windows, or steps where customers are decided about again and again, under rules",
+        default=LearningMethod.AUTO,
+        description="windows where every message was possible for everybody, steps where customers are decided about"
+        " again and again, under rules; auto to let the log say which",
     )
     change_cost: Annotated[float, Field(ge=0)] = Field(
         default=0.0,
