@@ -11,6 +11,7 @@ from decisioning.catalogue.care import CaseState
 from decisioning.catalogue.limits import Supply
 from decisioning.customer import Customer
 from decisioning.draw import unit_hash
+from decisioning.foresight.slots import Foresight
 from decisioning.live import LiveState
 from decisioning.residuals import NO_RESIDUALS, ResidualsByStage
 from decisioning.rules.predicate import FactValue
@@ -45,6 +46,7 @@ class Reason(StrEnum):
     CONTENDED = "CONTENDED"  # other decisions about this customer were committed first each time
     UNKNOWN_CUSTOMER = "UNKNOWN_CUSTOMER"
     DEGRADED = "DEGRADED"  # a component was down
+    KEPT_FOR_LATER = "KEPT_FOR_LATER"  # a message would pay, but its room is worth more at a better moment to come
 
 
 class Exclusion(StrEnum):
@@ -144,6 +146,7 @@ class Inputs:
         supply: What all customers share.
         unfit: Messages whose expanded content breaks their channel or lacks a field, with what is wrong.
         allocated: Message key that a plan over all customers gave this one; None where there is no plan.
+        foresight: What lies ahead, as the model learned it; a record holds what was looked up of it.
         is_cold_start: No model was ever in force, so declared values take the place of scores for marketing, too.
         residuals: What outcomes since training add to the expected values; a decision keeps those of its stage.
     """
@@ -162,6 +165,7 @@ class Inputs:
     allocated: str | None = None
     is_cold_start: bool = False
     residuals: ResidualsByStage = NO_RESIDUALS
+    foresight: Foresight | None = None
 
 
 class Evaluated(NamedTuple):
@@ -180,6 +184,7 @@ class Evaluated(NamedTuple):
         business_weight: Product of the levers without a rule.
         evidence_count: Decisions that sent the offer so far; None where nobody counts.
         residual_minor: What outcomes since training added to the expected value.
+        opportunity_minor: What the room it takes under the customer's caps is worth at a better moment to come.
     """
 
     message_key: str
@@ -194,6 +199,7 @@ class Evaluated(NamedTuple):
     business_weight: float = 1.0
     evidence_count: int | None = None
     residual_minor: float = 0.0
+    opportunity_minor: float = 0.0
 
 
 @value_class

@@ -352,11 +352,13 @@ def _chooser(policy: Policy, inputs: Inputs, assignment: Assignment, situation: 
         is_random=ArmPolicy.RANDOM in assignment.policies,
         takes_levers=ArmPolicy.NO_LEVERS not in assignment.policies,
         residuals=None if values is None else residuals_at(inputs.residuals, situation.stage_id),
+        foresight=None if values is None else inputs.foresight,
     )
 
 
 def _decision(outcome: _Outcome, decision_id: str) -> Decision:
     inputs, choice, message = outcome.inputs, outcome.choice, outcome.message
+    further, ghost = outcome.further(), outcome.ghost()
     asked_model = outcome.chooser.expected_values is not None or inputs.expected_values is None
     return Decision(
         decision_id=decision_id,
@@ -379,8 +381,8 @@ def _decision(outcome: _Outcome, decision_id: str) -> Decision:
         evaluated=choice.evaluated,
         excluded=outcome.screening.excluded,
         inputs=_looked_at(outcome),
-        further=outcome.further(),
-        ghost=outcome.ghost(),
+        further=further,
+        ghost=ghost,
         programme_holdouts=outcome.assignment.programmes,
         retry_at=outcome.retry_at(),
         care=outcome.situation.care.state,
@@ -389,8 +391,10 @@ def _decision(outcome: _Outcome, decision_id: str) -> Decision:
 
 
 def _looked_at(outcome: _Outcome) -> Inputs:
-    """The inputs with no more residuals than those that the decision used."""
+    """The inputs with no more residuals and foresight than the decision used, once all positions are decided."""
     inputs, used = outcome.inputs, outcome.chooser.residuals
+    if inputs.foresight is not None:
+        inputs = replace(inputs, foresight=outcome.chooser.seen_foresight)
     if not inputs.residuals:
         return inputs
     stage_id = outcome.situation.stage_id or NO_STAGE

@@ -34,6 +34,7 @@ from decisioning.catalogue.catalogue import Attribute, AttributeKind
 from decisioning.catalogue.measure import Unit
 from decisioning.catalogue.message import Message
 from decisioning.errors import InvalidInputError
+from decisioning.foresight.slots import Foresight
 from decisioning.linear_basis import LinearBasis, linear_effects
 from decisioning.rules.predicate import FactValue
 from decisioning.scoring import FeatureVector
@@ -301,6 +302,7 @@ class ValueModel:
         window_days: The window its predictions are for, in days.
         predict: The learned function `f` of any rows; where it is `OnMessages`, fixed messages are scored by that.
         basis: What the coding's loadings apply to; None where it has none.
+        foresight: What lies ahead, for decisions that are made by it.
     """
 
     version: str
@@ -315,6 +317,7 @@ class ValueModel:
     unit: Unit | None = None
     basis: LinearBasis | None = None
     measure_definition: str = ""
+    foresight: Foresight | None = None
 
     def messages(self, messages: Sequence[Message]) -> FloatArray:
         """Message columns of silence and the candidates, shape (k + 1, m): make them once per touchpoint."""

@@ -63,6 +63,7 @@ class Learning:
         change_cost: What putting another model in force costs, per decision, in the measure's unit (money in minor
             units); not negative.
         in_minutes: Outcomes since training move prices within minutes, see `decisioning.residuals`.
+        horizon_days: How far ahead credit over time looks; 0 for not at all.
     """
 
     measure_id: str
@@ -70,6 +71,7 @@ class Learning:
     method: LearningMethod = LearningMethod.AUTO
     change_cost: float = 0.0
     in_minutes: bool = True
+    horizon_days: float = 90.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -57,6 +57,7 @@ class ArbitrationSwitches:
     contact_cost: bool = True
     fatigue: bool = True
     shadow_prices: bool = True
+    slot_prices: bool = True
     levers: bool = True
 
 

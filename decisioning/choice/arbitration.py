@@ -3,7 +3,7 @@
 For message m and customer c, with everything in minor units of the catalogue's currency::
 
     uplift   = E[value | c, m] - E[value | c, silence] + residual
-    net      = uplift x unit value - contact cost - fatigue cost - shadow price
+    net      = uplift x unit value - contact cost - fatigue cost - shadow price - opportunity cost
     priority = net x context weight x business weight     where net > 0
              = net                                        otherwise
 
@@ -15,8 +15,9 @@ trainings, and only counts where a model has a say.
 
 Fatigue is what one more contact costs in goodwill; it is charged to marketing alone, since what is owed to a customer
 costs none. The shadow price is what the capacity, budget and share that a message would use are worth to others; it is
-negative where a department is below its least share. Weights are the business's levers: see `catalogue.levers`. Each
-factor can be switched off; then it is 0, or 1, and is shown as such.
+negative where a department is below its least share. The opportunity cost is what the room that a message would take
+under the customer's own caps is worth at a better moment to come, see `slot_pricing`. Weights are the business's
+levers: see `catalogue.levers`. Each factor can be switched off; then it is 0, or 1, and is shown as such.
 
 Silence competes with priority 0. Weights scale gains only: a weight is a preference among messages that pay, and must
 neither turn a loss into a gain (they are not negative) nor, above 1, sink or, below 1, lift a message that loses money.
@@ -71,6 +72,12 @@ class Bids(NamedTuple):
     worth_minor: FloatArray
     priority_minor: FloatArray
     residual_minor: FloatArray
+    opportunity_minor: FloatArray
+
+    @property
+    def would_pay(self) -> bool:
+        """Whether a message is worth more than silence but for what its room is worth later."""
+        return bool((self.priority_minor + self.opportunity_minor > 0).any())
 
 
 def check_scores(expected_values: FloatArray, candidate_count: int) -> None:
@@ -128,6 +135,7 @@ def appraise(
         worth_minor=worth,
         priority_minor=priorities(net, context, business) if charges.is_weighted else net,
         residual_minor=residual_column(rows, value, residuals),
+        opportunity_minor=np.zeros(len(rows)),
     )
 
 
@@ -136,6 +144,13 @@ def residual_column(rows: IndexArray, values: FloatArray, residuals: Residuals |
     if residuals is None or residuals.is_idle:
         return np.zeros(len(rows))
     return np.where(np.isnan(values), 0.0, residuals.contribution[rows])
+
+
+def kept_for_later(bids: Bids, opportunity_minor: FloatArray) -> Bids:
+    """The same bids where room is worth something later: shape (n,), at least 0, 0 for silence."""
+    net = bids.worth_minor - bids.cost_minor - bids.fatigue_minor - bids.shadow_minor - opportunity_minor
+    priority = priorities(net, bids.context_weight, bids.business_weight)
+    return bids._replace(priority_minor=priority, opportunity_minor=opportunity_minor)
 
 
 def _worths(
@@ -240,6 +255,7 @@ class Evaluations(Expanding[Evaluated]):
             bids.business_weight.tolist(),
             [None if count < 0 else count for count in bids.evidence.tolist()],
             bids.residual_minor.tolist(),
+            bids.opportunity_minor.tolist(),
             strict=True,
         )
         found = [

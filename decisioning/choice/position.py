@@ -8,7 +8,7 @@ import numpy as np
 from decisioning.arrays import FloatArray
 from decisioning.catalogue.exploration import Exploration, ExplorationKind
 from decisioning.catalogue.message import SILENCE
-from decisioning.choice.arbitration import Bids, Evaluations, appraise, best_of, precedence_of
+from decisioning.choice.arbitration import Bids, Evaluations, appraise, best_of, kept_for_later, precedence_of
 from decisioning.choice.chance import (
     Contenders,
     action_probabilities,
@@ -19,6 +19,8 @@ from decisioning.choice.chance import (
     ramped,
 )
 from decisioning.choice.price_list import Charges, PriceList
+from decisioning.choice.slot_pricing import Looked, as_looked_at
+from decisioning.foresight.slots import Foresight
 from decisioning.gates.candidate import Candidate
 from decisioning.gates.message_sets.grouping import places_of
 from decisioning.gates.message_sets.lineup import Lineup
@@ -101,6 +103,7 @@ class Chooser:
         is_random: An arm draws evenly.
         takes_levers: False where an arm decides without them.
         residuals: What outcomes since training add to the expected values; None where nothing is known.
+        foresight: What lies ahead; None where no model has a say.
     """
 
     lineup: Lineup
@@ -110,7 +113,14 @@ class Chooser:
     is_random: bool
     takes_levers: bool
     residuals: Residuals | None = None
+    foresight: Foresight | None = None
     _charges: Charges | None = field(default=None, init=False)
+    _looked: Looked = field(default_factory=dict[tuple[int, int], None], init=False)
+
+    @property
+    def seen_foresight(self) -> Foresight | None:
+        """What was looked up of the foresight, at all positions so far; None for nothing."""
+        return None if self.foresight is None else as_looked_at(self.foresight, self._looked)
 
     def choose(
         self, situation: Situation, screening: Screening, *, uniform: float, allocated: str | None = None
@@ -126,7 +136,7 @@ class Chooser:
         rows = places_of(screening.permitted << 1 | 1)
         charges = self.price_list.charges(situation, takes_levers=self.takes_levers, former=self._charges)
         self._charges = charges
-        bids = appraise(rows, self.expected_values, charges, self.residuals)
+        bids = self._waiting(appraise(rows, self.expected_values, charges, self.residuals), situation)
         leader = precedence_of(self.lineup, screening.permitted, situation.care.channel_id)
         if leader is not None:
             first = int(np.searchsorted(rows, leader + 1))
@@ -143,6 +153,14 @@ class Chooser:
             chosen=draw(probabilities, uniform),
             way=Way.WORTH if planned is None else Way.PLAN,
         )
+
+    def _waiting(self, bids: Bids, situation: Situation) -> Bids:
+        """Bids less what the room that they take is worth later; untouched where no foresight says anything."""
+        if self.foresight is None:
+            return bids
+        gains = bids.worth_minor - bids.cost_minor
+        prices = self.price_list.slots.charge(self.foresight, situation, bids.rows, gains, self._looked)
+        return kept_for_later(bids, prices) if prices.any() else bids
 
     def _choice(self, bids: Bids, probabilities: FloatArray, *, best: int, chosen: int, way: Way) -> Choice:
         return Choice(lineup=self.lineup, bids=bids, probabilities=probabilities, best=best, chosen=chosen, way=way)

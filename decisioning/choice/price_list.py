@@ -10,6 +10,7 @@ from decisioning.arrays import BoolArray, FloatArray, IndexArray, IntArray
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.exploration import ExplorationKind
 from decisioning.catalogue.levers import LARGEST_WEIGHT, compile_lever
+from decisioning.choice.slot_pricing import SlotPricing
 from decisioning.gates.candidate import Candidate
 from decisioning.gates.checks import holds
 from decisioning.gates.message_sets.grouping import MessageGrouping, places_of, sets_by
@@ -45,6 +46,7 @@ class PriceList:
 
     Attributes:
         offers: shape (k + 1,), number of the offer; -1 for silence.
+        slots: What room under caps costs.
     """
 
     __slots__ = (
@@ -63,6 +65,7 @@ class PriceList:
         "_unweighted",
         "_weighing",
         "offers",
+        "slots",
     )
 
     def __init__(self, catalogue: Catalogue, lineup: Lineup) -> None:
@@ -76,6 +79,7 @@ class PriceList:
             InvalidPolicyError: A lever with a rule that could never be true.
         """
         candidates = lineup.candidates
+        self.slots = SlotPricing(catalogue, lineup)
         exploration = catalogue.exploration
         self._switches = catalogue.switches
         self._levers = tuple(map(compile_lever, catalogue.levers))

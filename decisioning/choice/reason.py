@@ -20,7 +20,8 @@ Otherwise who chose, the first of these that is true:
 6. Declared values, since the customer does not want to be profiled: NOT_PROFILED.
 7. Declared values, since no model was there or an arm asks for none: RULES; or DEGRADED where they hold, and something
    was away.
-8. The model: MODEL, or SILENCE_BEST where it holds.
+8. The model: MODEL; where it holds, KEPT_FOR_LATER if a message would pay but for what its room is worth later, else
+   SILENCE_BEST.
 """
 
 from decisioning.catalogue.experiment import ArmPolicy
@@ -90,7 +91,9 @@ def _reason_of_worth(inputs: Inputs, choice: Choice, *, is_profiled: bool, is_sc
         return Reason.NOT_PROFILED
     if not is_scored:
         return Reason.DEGRADED if inputs.degraded and choice.chosen == 0 else Reason.RULES
-    return Reason.MODEL if choice.chosen else Reason.SILENCE_BEST
+    if choice.chosen:
+        return Reason.MODEL
+    return Reason.KEPT_FOR_LATER if choice.bids.would_pay else Reason.SILENCE_BEST
 
 
 def _reason_for_nothing(inputs: Inputs, screening: Screening) -> Reason:

@@ -20,6 +20,7 @@ _SENT = {
 
 _HELD = {
     Reason.SILENCE_BEST: "no permitted message is worth a contact",
+    Reason.KEPT_FOR_LATER: "a message would pay, but contacts are capped and this one is kept for a better moment",
     Reason.ALLOCATED: "the plan over all customers chose silence",
     Reason.RULES: "no model was used, and no permitted message has a declared value above its cost",
     Reason.COLD_START: "there is no model yet; declared values and a random draw chose silence, to collect data",

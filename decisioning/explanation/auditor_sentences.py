@@ -82,8 +82,9 @@ def _sum(evaluated: Evaluated) -> str:
     evidence = "" if evaluated.evidence_count is None else f", evidence {evaluated.evidence_count}"
     return (
         f", priority {evaluated.priority_minor!r} = (worth {_worth(evaluated)}, {uplift} - contact cost "
-        f"{evaluated.cost_minor!r} - fatigue {evaluated.fatigue_minor!r} - shadow price {evaluated.shadow_minor!r}) x "
-        f"context weight {evaluated.context_weight!r} x business weight {evaluated.business_weight!r} where that is a "
+        f"{evaluated.cost_minor!r} - fatigue {evaluated.fatigue_minor!r} - shadow price {evaluated.shadow_minor!r}"
+        f"{_opportunity(evaluated)}) x context weight {evaluated.context_weight!r} x business weight "
+        f"{evaluated.business_weight!r} where that is a "
         f"gain{value}{evidence}"
     )
 
@@ -94,6 +95,11 @@ def _learned(evaluated: Evaluated) -> str:
     return f" (of which {residual!r} from outcomes since training)" if residual else ""
 
 
+def _opportunity(evaluated: Evaluated) -> str:
+    """What was kept for a better moment, where anything was."""
+    return f" - kept for a better moment {evaluated.opportunity_minor!r}" if evaluated.opportunity_minor else ""
+
+
 def _worth(evaluated: Evaluated) -> str:
     """What arbitration took the message to be worth: in money also where the uplift is one of a rate."""
     weight = evaluated.context_weight * evaluated.business_weight
@@ -101,7 +107,8 @@ def _worth(evaluated: Evaluated) -> str:
     if net >= 0 and weight == 0:
         return "unknown, since it weighs nothing"
     net = net / weight if net > 0 else net
-    return f"{net + evaluated.cost_minor + evaluated.fatigue_minor + evaluated.shadow_minor:.4f}"
+    charged = evaluated.cost_minor + evaluated.fatigue_minor + evaluated.shadow_minor
+    return f"{net + charged + evaluated.opportunity_minor:.4f}"
 
 
 def _refusals(decision: Decision) -> Iterator[str]:

@@ -78,6 +78,7 @@ ENGLISH = CustomerTexts(
     },
     why_held={
         Reason.SILENCE_BEST: "No message seemed useful enough to you at that moment.",
+        Reason.KEPT_FOR_LATER: "We write to you seldom, and kept that for a moment when it is of more use to you.",
         Reason.ALLOCATED: "No message seemed useful enough to you at that moment.",
         Reason.RULES: "No message seemed useful enough to you at that moment.",
         Reason.NOT_PROFILED: "No message seemed useful enough at that moment.",
@@ -167,6 +168,7 @@ _LERNEN = (
     "Hin und wieder wählen wir durch das Los unter passenden Nachrichten, um zu lernen, welche davon nützen; "
     "so war es hier."
 )
+_AUFGEHOBEN = "Wir schreiben Ihnen selten und warten auf einen Augenblick, in dem es Ihnen mehr nützt."
 _NICHT_NUETZLICH = "Keine Nachricht schien Ihnen in diesem Augenblick genug zu nützen."
 
 GERMAN = CustomerTexts(
@@ -187,6 +189,7 @@ GERMAN = CustomerTexts(
     },
     why_held={
         Reason.SILENCE_BEST: _NICHT_NUETZLICH,
+        Reason.KEPT_FOR_LATER: _AUFGEHOBEN,
         Reason.ALLOCATED: _NICHT_NUETZLICH,
         Reason.RULES: _NICHT_NUETZLICH,
         Reason.NOT_PROFILED: _NICHT_NUETZLICH,

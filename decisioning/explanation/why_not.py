@@ -153,6 +153,7 @@ def _factors(own: Evaluated, best: Evaluated) -> dict[str, float]:
         "cost_minor": own.cost_minor - best.cost_minor,
         "fatigue_minor": own.fatigue_minor - best.fatigue_minor,
         "shadow_minor": own.shadow_minor - best.shadow_minor,
+        "opportunity_minor": own.opportunity_minor - best.opportunity_minor,
         "context_weight": best.context_weight - own.context_weight,
         "business_weight": best.business_weight - own.business_weight,
     }

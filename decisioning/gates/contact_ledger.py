@@ -206,6 +206,17 @@ class ContactLedger:
                 latest[offer_id] = at
         return latest
 
+    def ages_seconds(self, rule: CapRule, value: str) -> list[float]:
+        """How long ago each contact was made that a cap counts now for one value of the side that it looks at."""
+        since, value_of, uncounted = self._now - rule.length, TOUCH_SIDES[rule.side], self.rules.uncounted
+        return [
+            max((self._now - contact.at).total_seconds(), 0.0)
+            for contact in self._book(rule.cap.unit)
+            if contact.at > since
+            and contact.touch.message_class not in uncounted[rule.cap.scope]
+            and value_of(contact.touch) == value
+        ]
+
     def _book(self, unit: CapUnit) -> tuple[Contact, ...]:
         """The contacts that count now, each once."""
         if unit not in self._books:

@@ -9,6 +9,7 @@ What the packed form has no place for, such as a time that is not in UTC, makes 
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -23,6 +24,7 @@ from decisioning.errors import InvalidInputError
 from decisioning.gates.message_sets.exclusions import Exclusions, Saying, excluded_messages
 from decisioning.gates.message_sets.grouping import MessageSet, places_of, union
 from decisioning.record.document import Record, decision_to_record
+from decisioning.record.packed_foresight import pack_foresight, read_foresight
 from decisioning.record.packed_inputs import pack_inputs, read_inputs
 from decisioning.record.packing import NoPlaceError, Packer, Unpacker
 from decisioning.record.vocabulary import DIGEST_BYTES, NameList, Vocabulary
@@ -81,6 +83,10 @@ def _compact(decision: Decision, vocabulary: Vocabulary) -> Record:
     _pack_exclusions(packer, excluded, vocabulary.keys)
     _pack_evaluations(packer, evaluated)
     facts = pack_inputs(packer, decision, vocabulary)
+    foresight = decision.inputs.foresight
+    if foresight is not None:
+        pack_foresight(packer, foresight)
+        packer.usual_column(evaluated.bids.opportunity_minor)
     record: Record = {
         "record_version": COMPACT_VERSION,
         "words": packer.words,
@@ -89,6 +95,8 @@ def _compact(decision: Decision, vocabulary: Vocabulary) -> Record:
     }
     if decision.programme_holdouts:
         record["programme_holdouts"] = sorted(decision.programme_holdouts)
+    if foresight is not None:
+        record["has_foresight"] = True
     return record
 
 
@@ -109,6 +117,10 @@ def _read(row: Mapping[str, Any], record: Mapping[str, Any], vocabulary: Vocabul
     refused, excluded = _read_exclusions(packed, vocabulary.keys)
     columns = _read_columns(packed, len(vocabulary.keys.all), refused)
     inputs = read_inputs(packed, record["facts"], row, decided_at, vocabulary)
+    opportunity = np.zeros(len(columns.rows))
+    if record.get("has_foresight", False):
+        inputs = replace(inputs, foresight=read_foresight(packed))
+        opportunity = packed.column(len(columns.rows))
     key = _key_in(row)
     ghost = row.get("ghost")
     return Decision(
@@ -128,7 +140,7 @@ def _read(row: Mapping[str, Any], record: Mapping[str, Any], vocabulary: Vocabul
         policy_version=row["policy_version"],
         model_version=row["model_version"],
         degraded=inputs.degraded,
-        evaluated=_evaluated(columns, inputs, row["stage"], vocabulary.keys),
+        evaluated=_evaluated(columns, opportunity, inputs, row["stage"], vocabulary.keys),
         excluded=excluded,
         inputs=inputs,
         ghost=None if ghost is None else Ghost(**ghost),
@@ -279,7 +291,9 @@ def _read_flags(packed: Unpacker, count: int) -> BoolArray:
     return np.unpackbits(np.frombuffer(packed.raw((count + 7) // 8), dtype=np.uint8), count=count).astype(np.bool_)
 
 
-def _evaluated(columns: _Columns, inputs: Inputs, stage_id: str | None, keys: NameList) -> tuple[Evaluated, ...]:
+def _evaluated(
+    columns: _Columns, opportunity: FloatArray, inputs: Inputs, stage_id: str | None, keys: NameList
+) -> tuple[Evaluated, ...]:
     """The permitted candidates with everything that follows from the columns, as arbitration works it out."""
     value = uplift = np.full(len(columns.rows), np.nan)
     expected_values, residuals = inputs.expected_values, residuals_at(inputs.residuals, stage_id)
@@ -300,7 +314,8 @@ def _evaluated(columns: _Columns, inputs: Inputs, stage_id: str | None, keys: Na
         business_weight=business,
         evidence=columns.evidence,
         worth_minor=worth,
-        priority_minor=priorities(worth - cost - fatigue - shadow, context, business),
         residual_minor=residual_column(columns.rows, value, residuals),
+        priority_minor=priorities(worth - cost - fatigue - shadow - opportunity, context, business),
+        opportunity_minor=opportunity,
     )
     return Evaluations(keys.all, bids, columns.probabilities).items()

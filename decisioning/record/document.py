@@ -34,6 +34,7 @@ from decisioning.decision import (
 )
 from decisioning.errors import InvalidInputError
 from decisioning.policy import Policy, decide
+from decisioning.record.foresight_document import foresight_from_plain, foresight_to_plain
 from decisioning.record.live_document import (
     consent_from_plain,
     consent_to_plain,
@@ -124,6 +125,7 @@ def inputs_to_record(inputs: Inputs) -> Record:
         "allocated": inputs.allocated,
         **({"is_cold_start": True} if inputs.is_cold_start else {}),
         "residuals": {stage_id: residuals_to_plain(one) for stage_id, one in inputs.residuals.items()},
+        "foresight": None if inputs.foresight is None else foresight_to_plain(inputs.foresight),
     }
     return record | {name: value for name, value in rest.items() if value}
 
@@ -193,6 +195,8 @@ def _evaluated_to_plain(evaluated: Evaluated) -> Record:
         plain["context_weight"] = evaluated.context_weight
     if evaluated.business_weight != 1:
         plain["business_weight"] = evaluated.business_weight
+    if evaluated.opportunity_minor:
+        plain["opportunity_minor"] = evaluated.opportunity_minor
     if evaluated.evidence_count is not None:
         plain["evidence_count"] = evaluated.evidence_count
     if evaluated.residual_minor:
@@ -375,6 +379,7 @@ def _read_inputs(plain: Mapping[str, Any]) -> Inputs:
         allocated=plain.get("allocated"),
         is_cold_start=plain.get("is_cold_start", False),
         residuals={stage: residuals_from_plain(one) for stage, one in plain.get("residuals", {}).items()},
+        foresight=foresight_from_plain(plain["foresight"]) if "foresight" in plain else None,
     )
 
 

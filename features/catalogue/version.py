@@ -19,11 +19,13 @@ _LATER = frozenset(
     {
         ("Catalogue", "conversation"), ("Channel", "purposes"), ("Channel", "address_fields"),
         ("Measure", "outcome_worth_minor"), ("Learning", "method"), ("Learning", "change_cost"),
+        ("Learning", "horizon_days"),
         ("CaseKind", "owner"), ("Offer", "answers_in_kind"), ("CaseKind", "answer_within_seconds"),
         ("Catalogue", "listening"), ("Offer", "asks"), ("Creative", "place"),
         ("Experiment", "part"), ("Arm", "spans"),
         ("Creative", "requires"), ("Measure", "event_worth_minor"), ("Measure", "window_days"), ("Measure", "parts"),
         ("Measure", "returns"), ("Measure", "version"), ("Learning", "in_minutes"),
+        ("ArbitrationSwitches", "slot_prices"),
     }
 )  # fmt: skip
 """Fields that came after catalogues were first kept: where they say nothing they do not enter, so that a catalogue that

@@ -18,7 +18,9 @@ import orjson
 from decisioning.catalogue.catalogue import Attribute, AttributeKind
 from decisioning.catalogue.measure import Unit
 from decisioning.errors import ModelUnavailableError
+from decisioning.foresight.slots import Foresight
 from decisioning.linear_basis import LinearBasis
+from decisioning.record.foresight_document import foresight_from_plain, foresight_to_plain
 from decisioning.value_model import Calibrator, DesignLayout, MessageCoding, MessageNumbers, ValueModel
 from features.models.learned import LearnedFunction
 
@@ -38,6 +40,7 @@ class ModelBundle:
         unit: Of the measure; None in bundles of older releases.
         measure_definition: Fingerprint of what the measure counted; empty in bundles of older releases.
         basis: What the coding's loadings apply to; None where it has none, as in bundles of older releases.
+        foresight: What lies ahead, for decisions; None where nothing is known of it.
         notes: Whatever else training wants kept beside the model: the best single message, dataset digest, dates.
     """
 
@@ -54,6 +57,7 @@ class ModelBundle:
     unit: Unit | None = None
     basis: LinearBasis | None = None
     measure_definition: str = ""
+    foresight: Foresight | None = None
 
     @property
     def digest(self) -> str:
@@ -127,6 +131,7 @@ def value_model(bundle: ModelBundle, *, version: str, folder: Path | None = None
         feature_meanings=bundle.feature_meanings,
         unit=bundle.unit,
         basis=bundle.basis,
+        foresight=bundle.foresight,
         predict=LearnedFunction(bundle.booster, bundle.layout, folder),
     )
 
@@ -150,6 +155,8 @@ def _document(bundle: ModelBundle) -> dict[str, Any]:
         content["unit"] = str(bundle.unit)
     if bundle.measure_definition:
         content["measure_definition"] = bundle.measure_definition
+    if bundle.foresight is not None:
+        content["foresight"] = foresight_to_plain(bundle.foresight)
     if bundle.basis is not None:
         content["linear_basis"] = _plain(bundle.basis)
     else:
@@ -203,6 +210,7 @@ def _bundle(booster: str, document: Mapping[str, Any]) -> ModelBundle:
         feature_meanings=document.get("feature_meanings", {}),
         unit=Unit(document["unit"]) if "unit" in document else None,
         basis=_basis(document.get("linear_basis")),
+        foresight=foresight_from_plain(document["foresight"]) if "foresight" in document else None,
     )
 
 

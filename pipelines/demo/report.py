@@ -15,6 +15,7 @@ from pipelines.demo.conversation import CampaignTally
 MOST_SHOWN = 6
 SILENCES = {
     Reason.SILENCE_BEST: "nothing was worth more than silence",
+    Reason.KEPT_FOR_LATER: "kept for a better moment",
     Reason.NOTHING_PERMITTED: "no message passed every gate",
     Reason.EXPERIMENT: "drawn by an experiment",
     Reason.EXPLORED: "drawn by exploration",

@@ -1,6 +1,7 @@
 """A registered model, and two of them side by side, on the terminal."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -30,6 +31,8 @@ def print_model(facts: ModelFacts) -> None:
     if facts.uplift is not None:
         _print_uplift(console, facts.uplift)
     console.print(_effects(facts))
+    if facts.rooms:
+        console.print(_rooms(facts.rooms))
     console.print(_features(facts))
     console.print(_pairs("figures", {name: f"{value:,.4g}" for name, value in _main(facts.figures).items()}))
     console.print(_pairs("settings", facts.settings))
@@ -60,6 +63,16 @@ def _pairs(title: str, rows: Mapping[str, object]) -> Table:
     table = titled(title, "name", "value")
     for name, value in rows.items():
         table.add_row(name, str(value))
+    return table
+
+
+def _rooms(rooms: Sequence[Mapping[str, Any]]) -> Table:
+    """What contacts under each cap wait for; gains in minor units per customer of the log."""
+    table = titled("room under caps", "cap", "of", "strength", "gain of waiting", "what was found")
+    for one in rooms:
+        gain, error = one["gain_minor"], one["standard_error_minor"]
+        told = "not known" if gain is None else f"{gain:+,.4g} \u00b1 {error:,.2g}"
+        table.add_row(one["cap_id"], one["of"] or "everything", f"{one['strength']:g}", told, one["words"])
     return table
 
 

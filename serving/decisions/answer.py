@@ -85,6 +85,9 @@ class EvaluatedDocument(TypedDict):
     cost: Amount
     fatigue: Annotated[Amount, Field(description="Cost of one more contact in goodwill")]
     shadow_price: Annotated[Amount, Field(description="Shadow price of the capacity, budget and share it would use")]
+    opportunity_cost: Annotated[
+        Amount, Field(description="What the room it takes under the customer's caps is worth at a better moment")
+    ]
     context_weight: Annotated[float, Field(description="Product of the levers whose rule holds")]
     business_weight: Annotated[float, Field(description="Product of the levers without a rule")]
     priority: Annotated[Amount, Field(description="What arbitration compared")]
@@ -361,6 +364,7 @@ def _evaluated(one: Evaluated, money: Amounts) -> EvaluatedDocument:
         "cost": money.money(one.cost_minor),
         "fatigue": money.money(one.fatigue_minor),
         "shadow_price": money.money(one.shadow_minor),
+        "opportunity_cost": money.money(one.opportunity_minor),
         "context_weight": one.context_weight,
         "business_weight": one.business_weight,
         "priority": money.money(one.priority_minor),

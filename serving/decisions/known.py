@@ -312,6 +312,7 @@ def _inputs(
         allocated=ask.allocated,
         is_cold_start=is_cold_start,
         residuals=in_force.residuals_on(ask.request.touchpoint_id, model_version),
+        foresight=None if values is None else in_force.foresight_of(model_version),
     )
     return inputs, fit.contents
 

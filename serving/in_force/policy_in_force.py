@@ -9,6 +9,7 @@ import numpy as np
 
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.errors import InvalidInputError
+from decisioning.foresight.slots import Foresight
 from decisioning.policy import Policy
 from decisioning.record.vocabulary import Vocabulary
 from decisioning.residuals import NO_RESIDUALS, ResidualsByStage
@@ -139,6 +140,11 @@ class InForce:
         """What the model of a version predicts, the champion's or an arm's; None where no such model is in force."""
         models = (self.model, *(arm.model for arm in self.arm_models.values()))
         return next((one.measure_id for one in models if one is not None and one.version == version), None)
+
+    def foresight_of(self, version: str | None) -> Foresight | None:
+        """What lies ahead as the model of a version learned it; None where it says nothing."""
+        models = (self.model, *(arm.model for arm in self.arm_models.values()))
+        return next((one.foresight for one in models if one is not None and one.version == version), None)
 
     def scorer(self, alias: str | None) -> ArmModel | None:
         """The model that an alias names, None for the champion; None where it is not to be had."""

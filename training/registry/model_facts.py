@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from pydantic import ValidationError
@@ -14,6 +14,7 @@ from decisioning.errors import NoModelError
 from features.models.bundle import ModelBundle, read_bundle
 from features.models.registry import MODEL_NAME, fetch_version, find_champion, registry_is_made
 from features.settings import Settings
+from training.foresight.learning import rooms_of
 from training.judgement.uplift import UPLIFT_REPORTS, UpliftReport
 from training.judgement.uplift_pictures import REPORT_FILE
 from training.registry.run_metrics import ORDER
@@ -52,6 +53,7 @@ class ModelFacts:
         settings: Parameters of the run.
         figures: Metrics of the run by name.
         effects: By message, largest believed effect first.
+        rooms: What came of pricing the room under caps, by cap.
         uplift: On held-back customers; None where it was not judged, or by an earlier release.
         beats_chance: Whether it orders customers better than chance; None where nobody knows.
         order: The same as a sentence.
@@ -68,6 +70,7 @@ class ModelFacts:
     settings: Mapping[str, str]
     figures: Mapping[str, float]
     effects: tuple[MessageEffect, ...]
+    rooms: tuple[Mapping[str, Any], ...]
     uplift: UpliftReport | None
     beats_chance: bool | None
     order: str
@@ -106,6 +109,7 @@ def show_model(settings: Settings, version: str | None = None) -> ModelFacts:
         settings=dict(run.data.params),
         figures=dict(run.data.metrics),
         effects=_effects(run.data.metrics, bundle),
+        rooms=rooms_of(bundle),
         uplift=uplift,
         beats_chance=beats_chance,
         order={True: BETTER, False: NO_BETTER, None: UNJUDGED}[beats_chance],

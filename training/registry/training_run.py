@@ -1,7 +1,7 @@
 """One training run: from the log to a registered model version."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +18,7 @@ from features.progress import OnProgress
 from features.settings import Settings
 from training.data.datasets import Dataset, learning_of
 from training.data.skew import skew_notes, skew_report, write_skew
+from training.foresight.learning import foresight_metrics, foresight_notes, with_foresight, write_foresight
 from training.judgement.diagnostics import metrics_of, write_plots
 from training.judgement.from_log import TrainingSet, Trial, learn_by_method, load_training_set, try_out
 from training.judgement.uplift_pictures import write_pictures, write_tables
@@ -99,12 +100,13 @@ def _train(
     learned = learn_by_method(dataset, steps, catalogue, on_progress=on_progress)
     if steps is None:
         learned = with_residual_base(learned, found.log, catalogue, now=now)
+    learned = replace(learned, bundle=with_foresight(learned.bundle, dataset, found.log, catalogue))
     trial = try_out(dataset, steps, catalogue)
     incumbent = find_incumbent(settings, catalogue) if trial else Incumbent()
     uplift = report_of_trial(dataset, trial, catalogue, incumbent) if trial else None
     skew = skew_report(settings, catalogue, dataset, found.log, found.rows)
     judged = (judged_metrics(trial) if trial else {}) | (uplift_metrics(uplift) if uplift else {})
-    metrics = metrics_of(learned) | judged | skew.metrics
+    metrics = metrics_of(learned) | judged | skew.metrics | foresight_metrics(learned.bundle)
     with TemporaryDirectory(prefix="nextbest-plots-") as name:
         folder = Path(name)
         run = ModelRun(
@@ -114,7 +116,11 @@ def _train(
             tags=_tags(learned, found),
             input_example=_input_example(learned),
             plots=(*write_plots(learned, folder), *(write_pictures(uplift, folder) if uplift else ())),
-            tables=(*(write_tables(uplift, folder) if uplift else ()), *write_skew(skew, folder)),
+            tables=(
+                *(write_tables(uplift, folder) if uplift else ()),
+                *write_skew(skew, folder),
+                *write_foresight(learned.bundle, folder),
+            ),
             twin=trial.twin if trial else None,
         )
         tracked = track_model(settings, learned.bundle, run)
@@ -134,6 +140,7 @@ def _train(
             *notes_of(learned, trial, metrics, catalogue),
             *found.notes,
             *skew_notes(skew),
+            *foresight_notes(learned.bundle),
             *([incumbent.note] if incumbent.note else []),
         ),
     )

@@ -155,6 +155,9 @@ class LearningFile(FileModel):
         description="Outcomes since training move what messages are expected to do, within minutes and within bounds;"
         " false to wait for the next training",
     )
+    horizon_days: Annotated[float, Field(ge=0, le=3_660)] = Field(
+        default=90.0, description="Days that are looked ahead for what room under caps is worth; 0 for not at all"
+    )
 
 
 class CatalogueFile(FileModel):

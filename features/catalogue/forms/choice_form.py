@@ -44,6 +44,9 @@ class ArbitrationFile(FileModel):
     contact_cost: bool = Field(default=True, description="What a contact costs")
     fatigue: bool = Field(default=True, description="What a contact costs in goodwill")
     shadow_prices: bool = Field(default=True, description="What scarce capacity and budget are worth")
+    slot_prices: bool = Field(
+        default=True, description="What room under a customer's caps is worth at a better moment to come"
+    )
     levers: bool = Field(default=True, description="The business's levers")
 
 

@@ -150,6 +150,7 @@ class _Game:
             books=self._books,
             features=features,
             values=self._valuing.values(monday),
+            foresight=self._valuing.foresight,
             now=now,
             order=np.random.default_rng([self._world.seed, self._world.week]).permutation(len(self._books)).tolist(),
         )

@@ -14,6 +14,7 @@ from datetime import datetime
 from decisioning.arrays import FloatArray
 from decisioning.catalogue.limits import Supply
 from decisioning.decision import Decision, Inputs, Request, request_uniform
+from decisioning.foresight.slots import Foresight
 from decisioning.gates.candidate import Candidate
 from decisioning.gates.capacity import uses
 from decisioning.policy import Policy, decide
@@ -32,6 +33,7 @@ class Wave:
     Attributes:
         policy: Gates, caps, limits and arbitration: the same for all that are compared.
         values: shape (n, k + 1), worth in minor units, silence first, then the touchpoint's candidates in order.
+        foresight: What lies ahead, for arbitration.
         order: shape (n,), who is asked first: matters where something runs out.
     """
 
@@ -41,6 +43,7 @@ class Wave:
     values: FloatArray
     now: datetime
     order: Sequence[int]
+    foresight: Foresight | None = None
 
     def inputs(self, place: int, supply: Supply, allocated: str | None = None) -> Inputs:
         """Everything that one decision looks at."""
@@ -58,6 +61,7 @@ class Wave:
             live=self.books.live(place),
             supply=supply,
             allocated=allocated,
+            foresight=self.foresight,
         )
 
 

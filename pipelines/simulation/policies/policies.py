@@ -14,6 +14,7 @@ from decisioning.arrays import FloatArray
 from decisioning.catalogue.catalogue import Catalogue, Learning
 from decisioning.catalogue.measure import Measure, Unit
 from decisioning.catalogue.message import SILENCE, Message
+from decisioning.foresight.slots import Foresight
 from decisioning.scoring import FeatureVector
 from decisioning.value_model import ValueModel, context_vector
 from pipelines.simulation.policies.oracle import OraclePlan
@@ -85,6 +86,11 @@ class Valuing(Protocol):
     needs_features: ClassVar[bool] = False
     is_silent: ClassVar[bool] = False
 
+    @property
+    def foresight(self) -> Foresight | None:
+        """What lies ahead, where it knows."""
+        return None
+
     def values(self, monday: Monday) -> FloatArray:
         """Worth of silence and every candidate, shape (n, k + 1)."""
         ...
@@ -143,6 +149,11 @@ class LearnedPolicy(Valuing):
 
     model: ValueModel
     by_propensity: bool = False
+
+    @property
+    def foresight(self) -> Foresight | None:
+        """The model's."""
+        return None if self.by_propensity else self.model.foresight
 
     def values(self, monday: Monday) -> FloatArray:
         """Expected values; a propensity is worth whatever it costs."""

@@ -1,0 +1,1 @@
+"""What lies ahead of a decision, as models learned it from the log."""
