@@ -93,6 +93,9 @@ class EvaluatedDocument(TypedDict):
     priority: Annotated[Amount, Field(description="What arbitration compared")]
     evidence_count: Annotated[int | None, Field(description="Decisions that sent the offer so far")]
     action_probability: float
+    residual: NotRequired[
+        Annotated[Amount, Field(description="Part of the uplift that outcomes since training added, where they did")]
+    ]
 
 
 @closed
@@ -357,7 +360,7 @@ def _selected(
 
 
 def _evaluated(one: Evaluated, money: Amounts) -> EvaluatedDocument:
-    return {
+    found: EvaluatedDocument = {
         "message": one.message_key,
         "expected_value": money.value(one.expected_value_minor),
         "uplift": money.value(one.uplift_minor),
@@ -371,6 +374,8 @@ def _evaluated(one: Evaluated, money: Amounts) -> EvaluatedDocument:
         "evidence_count": one.evidence_count,
         "action_probability": one.probability,
     }
+    learned = money.value(one.residual_minor) if one.residual_minor else None
+    return found if learned is None else {**found, "residual": learned}
 
 
 def _excluded(one: Excluded) -> ExcludedDocument:
