@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import orjson
+import polars as pl
 import pytest
 import redis
 
@@ -168,6 +169,8 @@ def test_a_new_offer_is_priced_anew_within_seconds_of_its_first_outcomes(
     kept = one["inputs"]["residuals"][one["stage_id"]]
     assert max(kept["contribution"]) == evaluated(one, NEW)["residual_minor"]  # pyright: ignore[reportOptionalSubscript]
     assert "nextbest_residual_messages" in client.get("/metrics").text
+    in_batch = decided_in_batch(client, home, shop, tmp_path)
+    assert any((evaluated(one, NEW) or {}).get("residual_minor", 0.0) > 0 for one in in_batch)
     with redis.Redis.from_url(home.redis_url or "") as store:
         store.delete(RESIDUALS_KEY)
         wait_until(lambda: store.exists(RESIDUALS_KEY), seconds=60)
@@ -177,6 +180,22 @@ def test_a_new_offer_is_priced_anew_within_seconds_of_its_first_outcomes(
     report = orjson.loads(replayed.stdout)
     assert report["is_same"]
     assert report["same"] >= 2 * len(shop.customers)
+
+
+def decided_in_batch(client: httpx.Client, home: Settings, shop: Shop, folder: Path) -> list[dict[str, Any]]:
+    """Records of decisions that a batch made beside the server."""
+    audience, out = folder / "audience.csv", folder / "answers.parquet"
+    shop.customers.select("customer_id").head(40).write_csv(audience)
+    command = ["decide-batch", str(audience), str(out), "--touchpoint", "weekly-mail", "--key", "batch"]
+    command += ["--now", (NOW + timedelta(hours=20)).isoformat()]
+    environment = {**os.environ, "NEXTBEST_REDIS_URL": home.redis_url or "", "NEXTBEST_MLRUNS": str(home.mlruns)}
+    environment["NEXTBEST_REHEARSAL_CLOCK"] = str(home.rehearsal_clock)
+    done = subprocess.run(
+        [NEXTBEST, *command, "--home", str(home.home)], capture_output=True, text=True, env=environment, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    ids = pl.read_parquet(out)["decision_id"].to_list()
+    return [client.get(f"/v1/decisions/{one}").json() for one in ids]
 
 
 def is_known(client: httpx.Client, shop: Shop) -> bool:
