@@ -38,7 +38,8 @@ from training.models.learner import learn
 
 CUSTOMERS = 20_000
 PEERS = Path(__file__).with_name("known_truth_peers.py")
-FIRST_DRAW = 100
+FIRST_DRAW = 200
+"""Draws from 0 on served development, and some from 100 on were looked at while the learner was changed."""
 DEVELOPED_ON = frozenset(
     {"customer and message", "main effects only", "by kind", "by customer", "nothing declared", "rare purchases"}
 )

@@ -146,23 +146,31 @@ def cross_fit(
     together = np.zeros(dataset.features.shape[1], dtype=np.int64) if groups is None else groups
     shown = Shown(*copies_with_missing(dataset.features, together, settings.seed))
     scale, target = scaled_target(dataset.values, settings.objective)
-    matrix = designs(dataset, table, dataset.actions)
-    wanted = np.ones(dataset.size, dtype=np.bool_) if rows is None else rows
-    prepared = [partial(_fold, matrix, target, folds == each, settings, shown) for each in range(settings.fold_count)]
+    parameters = settings.parameters()
+    data = lightgbm.Dataset(
+        *shown.added(designs(dataset, table, dataset.actions), target), params=parameters
+    ).construct()
+    shown_folds = np.concatenate([folds, folds[shown.rows]])
+    prepared = [
+        partial(FoldBooster, parameters, data, np.flatnonzero(shown_folds != each), np.flatnonzero(folds == each))
+        for each in range(settings.fold_count)
+    ]
     trained, curve = train_together(prepared, settings.most_rounds, on_progress)
     rounds = int(curve.argmin()) + 1
+    wanted = np.ones(dataset.size, dtype=np.bool_) if rows is None else rows
+    places = np.cumsum(wanted) - 1
     with ThreadPoolExecutor(max_workers=1) as pool:
-        final = pool.submit(_fit, *shown.added(matrix, target), settings, rounds)
-        raw = np.empty((dataset.size, len(table)))
+        final = pool.submit(lightgbm.train, parameters, data, num_boost_round=rounds)
+        raw = np.empty((int(wanted.sum()), len(table)))
         for fold, one in enumerate(trained):
             own = wanted & (folds == fold)
-            raw[own] = raw_of(one.model_to_string(num_iteration=rounds), layout, dataset, table, own)
+            raw[places[own]] = raw_of(one.model_to_string(num_iteration=rounds), layout, dataset, table, own)
         booster = final.result()
     return CrossFitted(
         text=booster.model_to_string(),
         scale=scale,
         rounds=rounds,
-        raw=raw[wanted],
+        raw=raw,
         curve=curve,
         importance=importance_of(booster, layout.columns),
     )
@@ -180,16 +188,10 @@ class Shown:
     rows: IntArray
     features: FloatArray
 
-    def added(
-        self, matrix: FloatArray, target: FloatArray, *, without: BoolArray | None = None
-    ) -> tuple[FloatArray, FloatArray]:
-        """Design rows and targets with the copies behind them, all of `without` left out."""
-        kept = slice(None) if without is None else ~without
-        rows, features = self.rows, self.features
-        if without is not None:
-            rows, features = rows[~without[rows]], features[~without[rows]]
-        copies = np.hstack([features, matrix[rows, features.shape[1] :]])
-        return np.vstack([matrix[kept], copies]), np.concatenate([target[kept], target[rows]])
+    def added(self, matrix: FloatArray, target: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Design rows and targets with the copies behind them."""
+        copies = np.hstack([self.features, matrix[self.rows, self.features.shape[1] :]])
+        return np.vstack([matrix, copies]), np.concatenate([target, target[self.rows]])
 
 
 def customer_folds(customers: IntArray, count: int, seed: int, *, values: FloatArray | None = None) -> IntArray:
@@ -212,21 +214,6 @@ def scaled_target(values: FloatArray, objective: str) -> tuple[float, FloatArray
     scale = float(np.abs(values).mean()) or 1.0
     target = values / scale
     return scale, np.maximum(target, 0.0) if objective == "tweedie" else target
-
-
-def _fold(
-    matrix: FloatArray, target: FloatArray, held: BoolArray, settings: BoosterSettings, shown: Shown
-) -> FoldBooster:
-    """A booster to be trained without the held fold."""
-    parameters = settings.parameters()
-    train = lightgbm.Dataset(*shown.added(matrix, target, without=held), params=parameters)
-    valid = lightgbm.Dataset(matrix[held], target[held], reference=train, params=parameters)
-    return FoldBooster(parameters, train, valid)
-
-
-def _fit(matrix: FloatArray, target: FloatArray, settings: BoosterSettings, rounds: int) -> lightgbm.Booster:
-    parameters = settings.parameters()
-    return lightgbm.train(parameters, lightgbm.Dataset(matrix, target, params=parameters), num_boost_round=rounds)
 
 
 def raw_of(text: str, layout: DesignLayout, dataset: Dataset, table: FloatArray, rows: BoolArray) -> FloatArray:

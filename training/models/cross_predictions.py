@@ -80,21 +80,18 @@ def cross_predictor(
         folds: shape (n,), from 0.
         settings: How.
     """
-    prepared = [partial(_fold, matrix, target, usable, folds == fold, settings) for fold in range(int(folds.max()) + 1)]
-    boosters, loss = train_together(prepared, settings.most_rounds)
-    return CrossPredictor(boosters=tuple(boosters), rounds=int(loss.argmin()) + 1, loss=loss)
-
-
-def _fold(
-    matrix: FloatArray, target: FloatArray, usable: BoolArray, held: BoolArray, settings: IngredientSettings
-) -> FoldBooster:
     parameters = settings.parameters()
-    inside, outside = usable & ~held, usable & held
-    if not (inside.any() and outside.any()):
+    rows = np.flatnonzero(usable)
+    own = folds[rows]
+    if min(np.bincount(own, minlength=int(folds.max()) + 1)) == 0:
         raise InsufficientDataError(
             "training by steps needs silence that was chosen, and messages, for customers in either half of the log,"
             " got none in one; choose silence at random more often (exploration), or learn by `method: windows`"
         )
-    train = lightgbm.Dataset(matrix[inside], target[inside], params=parameters)
-    valid = lightgbm.Dataset(matrix[outside], target[outside], reference=train, params=parameters)
-    return FoldBooster(parameters, train, valid)
+    data = lightgbm.Dataset(matrix[rows], target[rows], params=parameters).construct()
+    prepared = [
+        partial(FoldBooster, parameters, data, np.flatnonzero(own != fold), np.flatnonzero(own == fold))
+        for fold in range(int(folds.max()) + 1)
+    ]
+    boosters, loss = train_together(prepared, settings.most_rounds)
+    return CrossPredictor(boosters=tuple(boosters), rounds=int(loss.argmin()) + 1, loss=loss)

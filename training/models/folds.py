@@ -8,7 +8,7 @@ from typing import Any
 import lightgbm
 import numpy as np
 
-from decisioning.arrays import FloatArray
+from decisioning.arrays import FloatArray, IntArray
 from features.progress import OnProgress
 
 PATIENCE = 20
@@ -18,11 +18,11 @@ _ROUNDS_AT_ONCE = 10
 
 
 class FoldBooster:
-    """A booster, and its loss on the held-back rows after each round."""
+    """A booster that learns from some rows of a data set, and its loss on held-back rows after each round."""
 
-    def __init__(self, parameters: dict[str, Any], train: lightgbm.Dataset, held: lightgbm.Dataset) -> None:
-        self.booster = lightgbm.Booster(parameters, train)
-        self.booster.add_valid(held, "held")
+    def __init__(self, parameters: dict[str, Any], data: lightgbm.Dataset, rows: IntArray, held: IntArray) -> None:
+        self.booster = lightgbm.Booster(parameters, data.subset(rows.tolist()))
+        self.booster.add_valid(data.subset(held.tolist()), "held")
         self.losses: list[float] = []
 
     def train(self, rounds: int) -> None:

@@ -202,12 +202,18 @@ def test_the_twins_estimate_for_held_back_customers_matches_the_truth(trial: Tri
 
 
 def test_a_model_without_knowledge_of_customers_is_reported_to_rank_them_at_random(shop_catalogue: Catalogue):
-    dataset = make_dataset(shop_catalogue, seed=8)
-    rng = np.random.default_rng(8)
+    said = [beats_chance_blindly(shop_catalogue, seed) for seed in (8, 9, 10)]
+    assert sum(said) <= 1  # intervals of 95 % exclude chance in one case of 40
+
+
+def beats_chance_blindly(catalogue: Catalogue, seed: int) -> bool:
+    """Whether a model is said to order customers although its features are noise."""
+    dataset = make_dataset(catalogue, seed=seed)
+    rng = np.random.default_rng(seed)
     blind = replace(dataset, features=rng.normal(size=dataset.features.shape), contexts=np.zeros((dataset.size, 3)))
-    found = try_out(blind, None, shop_catalogue)
+    found = try_out(blind, None, catalogue)
     assert found is not None
-    assert not found.curve.beats_chance
+    return found.curve.beats_chance
 
 
 def test_a_log_without_probabilities_gives_a_model_without_an_estimated_value(shop_catalogue: Catalogue):
