@@ -43,7 +43,7 @@ from features.models.logged_decisions import LoggedDecisions  # noqa: E402
 from tests.conftest import make_value_bundle  # noqa: E402
 from tests.pipelines.conftest import MOMENT, make_home  # noqa: E402
 from tests.pipelines.server.test_residual_keeper import BASE, purchases  # noqa: E402
-from training.residuals.base import NOTE  # noqa: E402
+from training.residuals import NOTE  # noqa: E402
 from training.residuals.posterior import Draws, measure  # noqa: E402
 from training.residuals.updating import ResidualLearner  # noqa: E402
 

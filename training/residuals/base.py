@@ -15,11 +15,9 @@ from features.log.event_log import LogSnapshot
 from training.data.datasets import Dataset, learning_of
 from training.data.measures import longest_days
 from training.models.learner import Learned, customers_at_random
+from training.residuals import NOTE
 from training.residuals.arrivals import Arrivals, arrivals_of
 from training.residuals.prior import prior_of_residuals
-
-NOTE = "residuals"
-"""Name of the note in a bundle."""
 
 MOST_DECISIONS = 20_000
 """Decisions that arrivals are learned from, of customers by chance."""

@@ -23,8 +23,8 @@ from features.models.logged_decisions import LoggedDecisions
 from features.online.residuals import Evidence, ResidualPriors, ResidualSnapshot
 from training.data.datasets import learning_of
 from training.data.measures import UNTIL, decision_values, longest_days
+from training.residuals import NOTE
 from training.residuals.arrivals import Arrivals, channel_of
-from training.residuals.base import NOTE
 from training.residuals.draws import DrawBook, LoggedDraw
 from training.residuals.posterior import Draws, measure
 

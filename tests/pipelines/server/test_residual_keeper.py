@@ -31,9 +31,8 @@ from features.settings import Settings
 from pipelines.server.residual_keeper import ResidualKeeper
 from serving.in_force.policy_in_force import put_in_force
 from tests.pipelines.conftest import MOMENT, DecidedHome
-from training.residuals import draws
+from training.residuals import NOTE, draws
 from training.residuals.arrivals import AGES
-from training.residuals.base import NOTE
 from training.residuals.updating import ResidualLearner
 
 DAY = timedelta(days=1)
