@@ -9,7 +9,8 @@ that has usually arrived by then (`training.residuals.arrivals`). At one journey
 where a runs over messages, so that d_a is the residual of a's effect over silence. Since the centred indicators have
 mean zero given everything that was known, whatever the model misjudges of customers, of the season, or of who is
 permitted what, is no part of d: only what chance decided speaks. No outcome is divided by a probability, so a message
-with a small one is not heard too loudly: it is heard little. A decision without chance says nothing. Weighted by 1 / F
+with a small one is not heard too loudly: it is heard little. A decision without chance says nothing. That what was
+learned changes the next probabilities does no harm, since each decision counts by its own. Weighted by 1 / F
 the normal equations are sum F z z' and sum z (Y - F f): a decision of ten minutes ago weighs by what could have
 arrived.
 

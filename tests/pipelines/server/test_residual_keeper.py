@@ -120,6 +120,22 @@ def test_reports_in_any_order_in_pieces_and_twice_come_to_the_same(decided_home,
     assert encode_residuals(at_once) == encode_residuals(step_by_step)
 
 
+def test_that_nobody_bought_in_ten_minutes_is_no_evidence_and_that_nobody_did_in_a_week_is(
+    decided_home, learner
+) -> None:
+    decided_home.decide(range(300))
+    early = learn(decided_home, learner(), MOMENT + timedelta(minutes=10))
+    late = learn(decided_home, learner(), MOMENT + 8 * DAY)
+    assert min(contributions(early)) > -15.0
+    assert min(contributions(late)) < -150.0
+
+
+def contributions(snapshot: ResidualSnapshot) -> list[float]:
+    """What residuals add to the messages that the model expects most of."""
+    keys = ["ten-percent/email/plain", "ten-percent/push/plain"]
+    return [one for stage in snapshot.evidence for one in snapshot.at(stage, keys).contribution[1:].tolist()]
+
+
 def test_many_decisions_are_read_the_newest_first_a_part_at_each_look(
     decided_home, kept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
