@@ -1,8 +1,11 @@
 """Training rows through Feast equal the values that the definitions give."""
 
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
+import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 from polars.testing import assert_frame_equal
 
@@ -11,6 +14,7 @@ from features.computing.compute import compute_features
 from features.computing.feature_set import feature_schema
 from features.log.contracts import UTC_TIME
 from features.store.builder import build_features
+from features.store.feast_names import FeatureStore
 from features.store.point_in_time import training_rows
 
 AS_OF = datetime(2026, 11, 1, tzinfo=UTC)
@@ -80,3 +84,22 @@ def test_before_the_first_build_the_error_says_what_to_do(make_home, small_shop,
     entities = small_shop.decisions.select("customer_id", pl.col("decided_at").alias("event_timestamp"))
     with pytest.raises(FeatureUnavailableError, match="nextbest features build"):
         training_rows(make_home(small_shop), shop_catalogue, entities)
+
+
+def test_features_that_were_joined_from_later_than_their_moment_are_refused(
+    home, small_shop, shop_catalogue, monkeypatch: pytest.MonkeyPatch
+):
+    entities = small_shop.decisions.select("customer_id", pl.col("decided_at").alias("event_timestamp"))
+    ask = FeatureStore.get_historical_features
+
+    def later(store: FeatureStore, entity_df: pd.DataFrame, features: list[str]) -> SimpleNamespace:
+        shifted = entity_df.copy()
+        shifted.loc[shifted.index[:1], "event_timestamp"] += pd.Timedelta(days=30)
+        found = ask(store, entity_df=shifted, features=features).to_df()
+        found["event_timestamp"] = found["nextbest_row"].map(entity_df.set_index("nextbest_row")["event_timestamp"])
+        return SimpleNamespace(to_arrow=lambda: pa.Table.from_pandas(found, preserve_index=False))
+
+    assert training_rows(home, shop_catalogue, entities).height == entities.height
+    monkeypatch.setattr(FeatureStore, "get_historical_features", later)
+    with pytest.raises(InvalidInputError, match=r"must be those of the newest row that is not later .* for 1 of"):
+        training_rows(home, shop_catalogue, entities)
