@@ -23,7 +23,13 @@ ReasonOption = Annotated[str | None, typer.Option("--reason", help="Why; kept in
 
 
 @app.command("train")
-def train(home: HomeOption = None, as_json: JsonOption = False) -> None:
+def train(
+    trials: Annotated[
+        int, typer.Option(min=0, help="Settings of boosters to try first; the usual ones stay unless one is better.")
+    ] = 0,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Train a model on the log, track the run in MLflow and register it; promote it to let it decide.
 
     Needs `nextbest features build` after the last import. Money is in minor units.
@@ -36,8 +42,8 @@ def train(home: HomeOption = None, as_json: JsonOption = False) -> None:
         train_model,
     )  # takes seconds to import, so errors above are reported first
 
-    with progress_of("boosting") as tell:
-        report = train_model(settings, now=now, on_progress=tell)
+    with progress_of("trials" if trials else "boosting") as tell:
+        report = train_model(settings, now=now, trials=trials, on_progress=tell)
     shown = asdict(report)
     if as_json:
         print_json(shown)

@@ -9,6 +9,7 @@ import polars as pl
 from decisioning.arrays import BoolArray
 from decisioning.catalogue.catalogue import Catalogue, LearningMethod
 from decisioning.catalogue.message import SILENCE
+from decisioning.errors import InvalidInputError
 from decisioning.value_model import ValueModel
 from features.history import History
 from features.log.event_log import EventLog, LogSnapshot
@@ -26,8 +27,9 @@ from training.data.steps import Steps, steps_of
 from training.judgement.comparison import Judgement, judge_choices, judge_kept
 from training.judgement.gain_curve import GainCurve
 from training.judgement.held_back import can_be_judged, held_back, learned_from, steps_among
-from training.models.boosting import settings_for
+from training.models.boosting import BoosterSettings, settings_for
 from training.models.learner import Learned, learn
+from training.models.settings_search import SettingsSearch, search_settings
 from training.models.step_effects import expected_without
 from training.models.stepwise_learner import learn_steps, own_columns
 
@@ -99,15 +101,39 @@ def load_dataset(settings: Settings, catalogue: Catalogue, *, now: datetime) -> 
 
 
 def learn_by_method(
-    dataset: Dataset, steps: Steps | None, catalogue: Catalogue, *, on_progress: OnProgress | None = None
+    dataset: Dataset,
+    steps: Steps | None,
+    catalogue: Catalogue,
+    *,
+    settings: BoosterSettings | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Learned:
-    """Learn from a dataset, by its steps where it has some."""
+    """Learn from a dataset, by its steps where it has some; settings are for learning by windows."""
     if steps is None:
-        return learn(dataset, catalogue, on_progress=on_progress)
+        return learn(dataset, catalogue, settings=settings, on_progress=on_progress)
     return learn_steps(dataset, steps, catalogue, on_progress=on_progress)
 
 
-def try_out(dataset: Dataset, steps: Steps | None, catalogue: Catalogue) -> Trial | None:
+def search(
+    dataset: Dataset, steps: Steps | None, catalogue: Catalogue, *, trials: int, on_progress: OnProgress | None = None
+) -> SettingsSearch:
+    """Try settings on all but the held-back customers.
+
+    Raises:
+        InvalidInputError: The log is learned from by steps, or does not say how probable its choices were.
+    """
+    if steps is not None:
+        raise InvalidInputError(
+            "settings can only be tried where whole windows are compared, and this log is learned from by steps; leave"
+            " --trials out"
+        )
+    others = learned_from(dataset, ~held_back(dataset.decisions["customer_id"]))
+    return search_settings(others, catalogue, trials=trials, on_progress=on_progress)
+
+
+def try_out(
+    dataset: Dataset, steps: Steps | None, catalogue: Catalogue, settings: BoosterSettings | None = None
+) -> Trial | None:
     """Train a twin without the held-back customers and judge it on them.
 
     Returns:
@@ -117,7 +143,7 @@ def try_out(dataset: Dataset, steps: Steps | None, catalogue: Catalogue) -> Tria
     if not dataset.is_randomised or not can_be_judged(dataset, held):
         return None
     others = None if steps is None else steps_among(steps, ~held)
-    twin = learn_by_method(learned_from(dataset, ~held), others, catalogue).bundle
+    twin = learn_by_method(learned_from(dataset, ~held), others, catalogue, settings=settings).bundle
     models = {TWIN: value_model(twin, version=TWIN)}
     judgement = judge(dataset, held, steps, catalogue, models, constant_of(twin, catalogue))
     return Trial(twin=twin, judgement=judgement, curve=judgement.order.curve())

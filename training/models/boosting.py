@@ -40,11 +40,19 @@ class BoosterSettings:
         objective: `tweedie` (money that is never or hardly ever negative: noise grows with the mean and effects
             multiply), `binary` (a rate), or `regression` (money that is often negative).
         most_rounds: Trees at most; cross-validation says where to stop.
+        leaves: Of a tree, at most.
+        smallest_leaf: Decisions in a leaf, at least.
+        feature_share: Share of the columns that a tree may look at.
+        ridge: Penalty on the squares of leaf values.
     """
 
     objective: str
     most_rounds: int = 115
+    learning_rate: float = 0.14
+    leaves: int = 15
     smallest_leaf: int = 150
+    feature_share: float = 0.6
+    ridge: float = 5.0
     fold_count: int = 5
     seed: int = 20
 
@@ -52,13 +60,13 @@ class BoosterSettings:
         """LightGBM's names for them; one thread, since boosters are trained side by side."""
         parameters: dict[str, Any] = {
             "objective": self.objective,
-            "learning_rate": 0.14,
-            "num_leaves": 15,
+            "learning_rate": self.learning_rate,
+            "num_leaves": self.leaves,
             "min_data_in_leaf": self.smallest_leaf,
-            "feature_fraction": 0.6,
+            "feature_fraction": self.feature_share,
             "bagging_fraction": 0.7,
             "bagging_freq": 1,
-            "lambda_l2": 5.0,
+            "lambda_l2": self.ridge,
             "max_bin": 127,
             "seed": self.seed,
             **REPEATABLE,

@@ -20,10 +20,11 @@ from training.data.datasets import Dataset, learning_of
 from training.data.skew import skew_notes, skew_report, write_skew
 from training.foresight.learning import foresight_metrics, foresight_notes, with_foresight, write_foresight
 from training.judgement.diagnostics import metrics_of, write_plots
-from training.judgement.from_log import TrainingSet, Trial, learn_by_method, load_training_set, try_out
+from training.judgement.from_log import TrainingSet, Trial, learn_by_method, load_training_set, search, try_out
 from training.judgement.uplift_pictures import write_pictures, write_tables
 from training.models.few_decisions import FEW_DECISIONS
 from training.models.learner import Learned
+from training.models.settings_search import write_trials
 from training.off_policy.estimators import MIN_CUSTOMERS
 from training.registry.run_metrics import judged_metrics, surely_below, uplift_metrics
 from training.registry.tracking import CATALOGUE_TAG, ModelRun, TrackedModel, TrainingData, find_trained, track_model
@@ -61,8 +62,16 @@ class TrainReport:
     notes: tuple[str, ...]
 
 
-def train_model(settings: Settings, *, now: datetime, on_progress: OnProgress | None = None) -> TrainReport:
+def train_model(
+    settings: Settings, *, now: datetime, trials: int = 0, on_progress: OnProgress | None = None
+) -> TrainReport:
     """Train on the log, log the run to MLflow and register the model.
+
+    Args:
+        settings: Where everything is.
+        now: The moment of the run.
+        trials: Settings of boosters to try first; 0 for the usual ones.
+        on_progress: Told how many settings were tried, or else how many rounds of boosting are done.
 
     Raises:
         InvalidPolicyError: The catalogue does not say what to learn.
@@ -72,7 +81,7 @@ def train_model(settings: Settings, *, now: datetime, on_progress: OnProgress | 
     """
     catalogue = load_catalogue(settings.catalogue_path)
     found = load_training_set(settings, catalogue, now=now)
-    return _train(settings, catalogue, found, now=now, on_progress=on_progress)
+    return _train(settings, catalogue, found, now=now, trials=trials, on_progress=on_progress)
 
 
 def train_if_new(
@@ -94,14 +103,23 @@ def train_if_new(
 
 
 def _train(
-    settings: Settings, catalogue: Catalogue, found: TrainingSet, *, now: datetime, on_progress: OnProgress | None
+    settings: Settings,
+    catalogue: Catalogue,
+    found: TrainingSet,
+    *,
+    now: datetime,
+    trials: int = 0,
+    on_progress: OnProgress | None,
 ) -> TrainReport:
     dataset, steps = found.dataset, found.steps
-    learned = learn_by_method(dataset, steps, catalogue, on_progress=on_progress)
+    tried = search(dataset, steps, catalogue, trials=trials, on_progress=on_progress) if trials else None
+    chosen = tried.chosen if tried else None
+    tell = None if tried else on_progress
+    learned = learn_by_method(dataset, steps, catalogue, settings=chosen, on_progress=tell)
     if steps is None:
         learned = with_residual_base(learned, found.log, catalogue, now=now)
     learned = replace(learned, bundle=with_foresight(learned.bundle, dataset, found.log, catalogue))
-    trial = try_out(dataset, steps, catalogue)
+    trial = try_out(dataset, steps, catalogue, chosen)
     incumbent = find_incumbent(settings, catalogue) if trial else Incumbent()
     uplift = report_of_trial(dataset, trial, catalogue, incumbent) if trial else None
     skew = skew_report(settings, catalogue, dataset, found.log, found.rows)
@@ -119,6 +137,7 @@ def _train(
             tables=(
                 *(write_tables(uplift, folder) if uplift else ()),
                 *write_skew(skew, folder),
+                *(write_trials(tried, folder) if tried else ()),
                 *write_foresight(learned.bundle, folder),
             ),
             twin=trial.twin if trial else None,
@@ -140,6 +159,7 @@ def _train(
             *notes_of(learned, trial, metrics, catalogue),
             *found.notes,
             *skew_notes(skew),
+            *([tried.note] if tried else []),
             *foresight_notes(learned.bundle),
             *([incumbent.note] if incumbent.note else []),
         ),
