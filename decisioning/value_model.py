@@ -35,6 +35,7 @@ from decisioning.catalogue.measure import Unit
 from decisioning.catalogue.message import Message
 from decisioning.errors import InvalidInputError
 from decisioning.foresight.slots import Foresight
+from decisioning.foresight.stages import StageCredit, at_stages
 from decisioning.linear_basis import LinearBasis, linear_effects
 from decisioning.rules.predicate import FactValue
 from decisioning.scoring import FeatureVector
@@ -303,6 +304,7 @@ class ValueModel:
         predict: The learned function `f` of any rows; where it is `OnMessages`, fixed messages are scored by that.
         basis: What the coding's loadings apply to; None where it has none.
         foresight: What lies ahead, for decisions that are made by it.
+        credit: What messages add beyond the window.
     """
 
     version: str
@@ -318,6 +320,7 @@ class ValueModel:
     basis: LinearBasis | None = None
     measure_definition: str = ""
     foresight: Foresight | None = None
+    credit: StageCredit | None = None
 
     def messages(self, messages: Sequence[Message]) -> FloatArray:
         """Message columns of silence and the candidates, shape (k + 1, m): make them once per touchpoint."""
@@ -325,7 +328,7 @@ class ValueModel:
 
     def on(self, messages: Sequence[Message]) -> "MessageValues":
         """The values of silence and the given candidates: work it out once per touchpoint and policy version."""
-        return MessageValues(self, self.messages(messages))
+        return MessageValues(self, self.messages(messages), messages)
 
     def expected_values_of(self, matrices: FloatArray) -> FloatArray:
         """Expected measure per candidate of n decisions with k candidates each: shape (n, k + 1, p) in, (n, k + 1) out.
@@ -407,12 +410,13 @@ class MessageValues:
     `ValueModel.expected_values_of` for the same matrices, to the last bit.
     """
 
-    __slots__ = ("_has_references", "_model", "_numbers", "_predict", "_rows")
+    __slots__ = ("_credit", "_has_references", "_model", "_numbers", "_predict", "_rows", "_stage")
 
-    def __init__(self, model: ValueModel, columns: FloatArray) -> None:
-        """Take message columns from `ValueModel.messages`, shape (k + 1, m)."""
-        self._model = model
-        self._rows = len(columns)
+    def __init__(self, model: ValueModel, columns: FloatArray, messages: Sequence[Message] = ()) -> None:
+        """Take message columns from `ValueModel.messages`, shape (k + 1, m), and the messages, for credit."""
+        self._model, offers = model, [one.offer.offer_id for one in messages]
+        self._credit = model.credit and model.credit.table(offers)
+        self._rows, self._stage = len(columns), model.credit.feature if model.credit else ""
         self._numbers = _Numbers.in_columns(columns[1:], len(model.coding.loadings))
         calibrator = model.calibrator
         self._has_references = calibrator.common_slope != calibrator.specific_slope
@@ -432,7 +436,7 @@ class MessageValues:
         Args:
             features: Of each customer; matched by name, and what a vector does not have is missing.
             moments: When each is decided (aware, UTC).
-            window_days: Windows that the measure is counted in; default the model's own.
+            window_days: Windows that the measure is counted in; default the model's own, and what it adds beyond.
         """
         layout = self._model.layout
         width = len(layout.customer)
@@ -441,7 +445,14 @@ class MessageValues:
         for row, one, now, days in zip(shared, features, moments, windows, strict=True):
             row[:width] = _by_name(layout, one)
             row[width:] = context_vector(now, days)
-        return self.of_columns(shared)
+        return self.served(shared) if window_days is None else self.of_columns(shared)
+
+    def served(self, shared: FloatArray) -> FloatArray:
+        """As `of_columns`, with what messages add beyond the window: what decisions are made by."""
+        values, names = self.of_columns(shared), self._model.layout.customer
+        if self._credit is None or self._stage not in names:
+            return values
+        return values + at_stages(self._credit, shared[:, names.index(self._stage)])
 
     def of_columns(self, shared: FloatArray) -> FloatArray:
         """The same from customer and context columns in the layout's order: shape (n, d + c)."""

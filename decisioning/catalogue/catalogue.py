@@ -64,6 +64,7 @@ class Learning:
             units); not negative.
         in_minutes: Outcomes since training move prices within minutes, see `decisioning.residuals`.
         horizon_days: How far ahead credit over time looks; 0 for not at all.
+        stage_credit: What messages change beyond the window, by where they leave customers, counts in decisions.
     """
 
     measure_id: str
@@ -72,6 +73,7 @@ class Learning:
     change_cost: float = 0.0
     in_minutes: bool = True
     horizon_days: float = 90.0
+    stage_credit: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

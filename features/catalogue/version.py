@@ -19,7 +19,7 @@ _LATER = frozenset(
     {
         ("Catalogue", "conversation"), ("Channel", "purposes"), ("Channel", "address_fields"),
         ("Measure", "outcome_worth_minor"), ("Learning", "method"), ("Learning", "change_cost"),
-        ("Learning", "horizon_days"),
+        ("Learning", "horizon_days"), ("Learning", "stage_credit"),
         ("CaseKind", "owner"), ("Offer", "answers_in_kind"), ("CaseKind", "answer_within_seconds"),
         ("Catalogue", "listening"), ("Offer", "asks"), ("Creative", "place"),
         ("Experiment", "part"), ("Arm", "spans"),

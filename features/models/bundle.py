@@ -19,6 +19,7 @@ from decisioning.catalogue.catalogue import Attribute, AttributeKind
 from decisioning.catalogue.measure import Unit
 from decisioning.errors import ModelUnavailableError
 from decisioning.foresight.slots import Foresight
+from decisioning.foresight.stages import StageCredit
 from decisioning.linear_basis import LinearBasis
 from decisioning.record.foresight_document import foresight_from_plain, foresight_to_plain
 from decisioning.value_model import Calibrator, DesignLayout, MessageCoding, MessageNumbers, ValueModel
@@ -41,6 +42,7 @@ class ModelBundle:
         measure_definition: Fingerprint of what the measure counted; empty in bundles of older releases.
         basis: What the coding's loadings apply to; None where it has none, as in bundles of older releases.
         foresight: What lies ahead, for decisions; None where nothing is known of it.
+        credit: What messages add beyond the window; None where nothing is believed of it.
         notes: Whatever else training wants kept beside the model: the best single message, dataset digest, dates.
     """
 
@@ -58,6 +60,7 @@ class ModelBundle:
     basis: LinearBasis | None = None
     measure_definition: str = ""
     foresight: Foresight | None = None
+    credit: StageCredit | None = None
 
     @property
     def digest(self) -> str:
@@ -132,6 +135,7 @@ def value_model(bundle: ModelBundle, *, version: str, folder: Path | None = None
         unit=bundle.unit,
         basis=bundle.basis,
         foresight=bundle.foresight,
+        credit=bundle.credit,
         predict=LearnedFunction(bundle.booster, bundle.layout, folder),
     )
 
@@ -157,6 +161,9 @@ def _document(bundle: ModelBundle) -> dict[str, Any]:
         content["measure_definition"] = bundle.measure_definition
     if bundle.foresight is not None:
         content["foresight"] = foresight_to_plain(bundle.foresight)
+    if bundle.credit is not None:
+        credit = bundle.credit
+        content["stage_credit"] = {"feature": credit.feature, "by_offer": {k: [*v] for k, v in credit.by_offer.items()}}
     if bundle.basis is not None:
         content["linear_basis"] = _plain(bundle.basis)
     else:
@@ -211,6 +218,7 @@ def _bundle(booster: str, document: Mapping[str, Any]) -> ModelBundle:
         unit=Unit(document["unit"]) if "unit" in document else None,
         basis=_basis(document.get("linear_basis")),
         foresight=foresight_from_plain(document["foresight"]) if "foresight" in document else None,
+        credit=_credit(document.get("stage_credit")),
     )
 
 
@@ -232,6 +240,13 @@ def _basis(document: Mapping[str, Any] | None) -> LinearBasis | None:
     if document is None:
         return None
     return LinearBasis(**{name: np.array(numbers, dtype=np.float64) for name, numbers in document.items()})
+
+
+def _credit(document: Mapping[str, Any] | None) -> StageCredit | None:
+    if document is None:
+        return None
+    rows = {offer: tuple(map(float, row)) for offer, row in document["by_offer"].items()}
+    return StageCredit(feature=document["feature"], by_offer=rows)
 
 
 def _calibrator(document: Mapping[str, Any], width: int) -> Calibrator:

@@ -31,6 +31,8 @@ def print_model(facts: ModelFacts) -> None:
     if facts.uplift is not None:
         _print_uplift(console, facts.uplift)
     console.print(_effects(facts))
+    if facts.stages:
+        console.print(_stages(facts.stages))
     if facts.rooms:
         console.print(_rooms(facts.rooms))
     console.print(_features(facts))
@@ -63,6 +65,16 @@ def _pairs(title: str, rows: Mapping[str, object]) -> Table:
     table = titled(title, "name", "value")
     for name, value in rows.items():
         table.add_row(name, str(value))
+    return table
+
+
+def _stages(stages: Mapping[str, Any]) -> Table:
+    """What it is worth to stand at a stage until the horizon, in the measure's unit."""
+    table = titled(f"worth of standing at a stage, {stages['horizon_days']:g} days", "stage", "worth", "customers seen")
+    columns = zip(stages["stages"], stages["values"], stages["standard_errors"], stages["customers"], strict=True)
+    for stage, value, error, customers in columns:
+        told = "not known: too few customers" if value is None else f"{value:,.4g} +- {error:,.2g}"
+        table.add_row(stage, told, f"{customers:,}")
     return table
 
 

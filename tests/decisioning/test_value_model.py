@@ -12,6 +12,7 @@ from decisioning.arrays import FloatArray
 from decisioning.catalogue.catalogue import Attribute, AttributeKind, Catalogue
 from decisioning.catalogue.message import Message, Offer
 from decisioning.errors import InvalidInputError
+from decisioning.foresight.stages import StageCredit
 from decisioning.scoring import FeatureVector
 from decisioning.value_model import (
     CONTEXT_COLUMNS,
@@ -261,3 +262,23 @@ def test_each_customer_may_have_their_own_measurement_window(messages: list[Mess
     values = model.on(messages).of([FEATURES, FEATURES], [NOW, NOW], [7.0, 30.0])
     np.testing.assert_allclose(values[:, 0], [7.0 + 0.9 * 7.0, 7.0 + 0.9 * 30.0])
     np.testing.assert_array_equal(values[0], score(model, messages))
+
+
+def test_credit_beyond_the_window_counts_where_decisions_are_made_and_nowhere_else(messages: list[Message]):
+    offer = messages[0].offer.offer_id
+    plain = make_model().on(messages)
+    credited = make_model(credit=StageCredit(feature="stage_index", by_offer={offer: (5.0, 40.0)})).on(messages)
+    added = credited.of([FEATURES], [NOW]) - plain.of([FEATURES], [NOW])
+    assert added[0, 0] == 0.0
+    assert [bool(one) for one in added[0, 1:]] == [one.offer.offer_id == offer for one in messages]
+    assert added.max() == pytest.approx(40.0)
+    judged = [values.of([FEATURES], [NOW], [7.0]).tolist() for values in (plain, credited)]
+    assert judged[0] == judged[1]
+    unknown = replace(FEATURES, values=np.array([3.0, np.nan, np.nan]))
+    assert credited.of([unknown], [NOW]).tolist() == plain.of([unknown], [NOW]).tolist()
+
+
+def test_credit_by_a_feature_that_the_model_lacks_is_none(messages: list[Message]):
+    credit = StageCredit(feature="another", by_offer={messages[0].offer.offer_id: (5.0, 40.0)})
+    values = make_model(credit=credit).on(messages).of([FEATURES], [NOW])
+    assert values.tolist() == make_model().on(messages).of([FEATURES], [NOW]).tolist()

@@ -14,12 +14,16 @@ from features.history import History
 from features.log.event_log import LogSnapshot
 from features.models.bundle import ModelBundle, value_model
 from training.data.datasets import Dataset
+from training.data.steps import steps_of
 from training.foresight.rooms import price_rooms, priced_caps
+from training.foresight.stage_credit import credit_stages
 
-ROOMS = "rooms"
-"""Under which a bundle's notes keep what came of pricing caps."""
+ROOMS, STAGES = "rooms", "stage_values"
+"""Under which a bundle's notes keep what came of pricing caps, and what stages are worth."""
 
 FORESIGHT_FILE = "foresight.json"
+
+_STAGE_COLUMNS = ("stages", "values", "standard_errors")
 
 
 def with_foresight(bundle: ModelBundle, dataset: Dataset, log: LogSnapshot, catalogue: Catalogue) -> ModelBundle:
@@ -31,8 +35,17 @@ def with_foresight(bundle: ModelBundle, dataset: Dataset, log: LogSnapshot, cata
         log: The log as of which that was read.
         catalogue: Says what is capped, and how far ahead is looked.
     """
-    if catalogue.learning is None or not catalogue.learning.horizon_days or not priced_caps(catalogue):
+    if catalogue.learning is None or not catalogue.learning.horizon_days:
         return bundle
+    asks = catalogue.learning.stage_credit
+    steps = steps_of(dataset, History.from_log(log), catalogue) if asks else None
+    credit, stages = credit_stages(dataset, steps, catalogue)
+    if stages is not None:
+        bundle = replace(bundle, credit=credit, notes={**bundle.notes, STAGES: stages.plain()})
+    return _with_rooms(bundle, dataset, log, catalogue) if priced_caps(catalogue) else bundle
+
+
+def _with_rooms(bundle: ModelBundle, dataset: Dataset, log: LogSnapshot, catalogue: Catalogue) -> ModelBundle:
     model = value_model(bundle, version="the model")
     slots, reports = price_rooms(dataset, History.from_log(log), catalogue, model)
     notes = {**bundle.notes, ROOMS: [one.plain() for one in reports]}
@@ -48,6 +61,12 @@ def foresight_metrics(bundle: ModelBundle) -> dict[str, float]:
         if room["gain_minor"] is not None:
             found[f"{name}.gain"] = room["gain_minor"]
             found[f"{name}.gain_error"] = room["standard_error_minor"]
+    stages = stages_of(bundle)
+    for stage, value, error in zip(*(stages.get(name, ()) for name in _STAGE_COLUMNS), strict=True):
+        if value is not None:
+            found |= {f"stage.{stage}.value": value, f"stage.{stage}.value_error": error}
+    if stages.get("slope") is not None:
+        found |= {"stage_credit.slope": stages["slope"], "stage_credit.strength": stages["strength"]}
     return found
 
 
@@ -73,3 +92,8 @@ def write_foresight(bundle: ModelBundle, folder: Path) -> tuple[Path, ...]:
 def rooms_of(bundle: ModelBundle) -> tuple[Mapping[str, Any], ...]:
     """What came of pricing caps."""
     return tuple(bundle.notes.get(ROOMS) or ())
+
+
+def stages_of(bundle: ModelBundle) -> Mapping[str, Any]:
+    """What stages are worth; empty where the run did not ask."""
+    return bundle.notes.get(STAGES) or {}

@@ -251,7 +251,7 @@ def _values(situations: _Situations, scorer: MessageValues, rows: Sequence[int])
     features = [situations.features[row] or nothing for row in rows]
     moments, days = [situations.moments[row] for row in rows], [situations.days[row] for row in rows]
     served = scorer.of(features, moments)
-    is_own = all(one == situations.model.window_days for one in days)
+    is_own = situations.model.credit is None and all(one == situations.model.window_days for one in days)
     return served, served if is_own else scorer.of(features, moments, days)
 
 

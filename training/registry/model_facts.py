@@ -14,7 +14,7 @@ from decisioning.errors import NoModelError
 from features.models.bundle import ModelBundle, read_bundle
 from features.models.registry import MODEL_NAME, fetch_version, find_champion, registry_is_made
 from features.settings import Settings
-from training.foresight.learning import rooms_of
+from training.foresight.learning import rooms_of, stages_of
 from training.judgement.uplift import UPLIFT_REPORTS, UpliftReport
 from training.judgement.uplift_pictures import REPORT_FILE
 from training.registry.run_metrics import ORDER
@@ -53,6 +53,7 @@ class ModelFacts:
         settings: Parameters of the run.
         figures: Metrics of the run by name.
         effects: By message, largest believed effect first.
+        stages: What it is worth to stand at each stage of the journey; empty where the run did not ask.
         rooms: What came of pricing the room under caps, by cap.
         uplift: On held-back customers; None where it was not judged, or by an earlier release.
         beats_chance: Whether it orders customers better than chance; None where nobody knows.
@@ -70,6 +71,7 @@ class ModelFacts:
     settings: Mapping[str, str]
     figures: Mapping[str, float]
     effects: tuple[MessageEffect, ...]
+    stages: Mapping[str, Any]
     rooms: tuple[Mapping[str, Any], ...]
     uplift: UpliftReport | None
     beats_chance: bool | None
@@ -109,6 +111,7 @@ def show_model(settings: Settings, version: str | None = None) -> ModelFacts:
         settings=dict(run.data.params),
         figures=dict(run.data.metrics),
         effects=_effects(run.data.metrics, bundle),
+        stages=stages_of(bundle),
         rooms=rooms_of(bundle),
         uplift=uplift,
         beats_chance=beats_chance,

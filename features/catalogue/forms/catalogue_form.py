@@ -156,7 +156,13 @@ class LearningFile(FileModel):
         " false to wait for the next training",
     )
     horizon_days: Annotated[float, Field(ge=0, le=3_660)] = Field(
-        default=90.0, description="Days that are looked ahead for what room under caps is worth; 0 for not at all"
+        default=90.0,
+        description="Days that are looked ahead for what room under caps and a stage are worth; 0 for not at all",
+    )
+    stage_credit: bool = Field(
+        default=False,
+        description="Decisions also count what a message adds beyond the window, up to `horizon_days`, by the journey"
+        " stage in which it leaves the customer",
     )
 
 

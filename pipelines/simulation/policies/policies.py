@@ -192,7 +192,7 @@ def scores(model: ValueModel, monday: Monday) -> FloatArray:
     padded = np.column_stack([features.values, np.full(monday.size, np.nan)])[:, places]
     shared = np.hstack([padded, np.tile(context, (monday.size, 1))])
     values = model.on(monday.messages)
-    return np.vstack([values.of_columns(shared[at : at + _CHUNK]) for at in range(0, monday.size, _CHUNK)])
+    return np.vstack([values.served(shared[at : at + _CHUNK]) for at in range(0, monday.size, _CHUNK)])
 
 
 def _lots(size: int, count: int) -> FloatArray:

@@ -13,6 +13,8 @@ import pytest
 from decisioning.catalogue.catalogue import Attribute, AttributeKind, Catalogue
 from decisioning.catalogue.message import Message
 from decisioning.errors import ModelUnavailableError
+from decisioning.foresight.slots import Foresight, SlotPrices
+from decisioning.foresight.stages import StageCredit
 from decisioning.linear_basis import LinearBasis
 from decisioning.scoring import FeatureVector
 from decisioning.value_model import Calibrator, DesignLayout, MessageCoding, MessageNumbers
@@ -188,3 +190,23 @@ def test_a_booster_for_other_columns_is_refused(bundle: ModelBundle):
 def test_text_that_is_not_a_booster_is_refused(bundle: ModelBundle):
     with pytest.raises(ModelUnavailableError, match="must be a LightGBM model"):
         value_model(replace(bundle, booster="tree\nnonsense"), version="1")
+
+
+def test_what_lies_ahead_survives_the_journey(bundle: ModelBundle, tmp_path: Path):
+    slot = SlotPrices(
+        cap_id="month",
+        of="marketing",
+        limit=2,
+        window_seconds=2_419_200.0,
+        step_seconds=604_800.0,
+        edges_minor=(10.0, 1 / 3),
+        prices_minor={0: (0.1, 2.0, 3.0), 5: (0.0, 4.0, 1e-9)},
+    )
+    credit = StageCredit(feature="stage_index", by_offer={"free-coffee": (1 / 3, -2.0)})
+    ahead = replace(bundle, foresight=Foresight(slots=(slot,)), credit=credit)
+    write_bundle(ahead, tmp_path)
+    read = read_bundle(tmp_path)
+    assert (read.foresight, read.credit, read.digest) == (ahead.foresight, credit, ahead.digest)
+    model = value_model(read, version="7")
+    assert (model.foresight, model.credit) == (ahead.foresight, credit)
+    assert bundle.digest != ahead.digest
