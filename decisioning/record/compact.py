@@ -8,7 +8,8 @@ out from the rest (uplifts, priorities, the order) is left out. `document` makes
 What the packed form has no place for, such as a time that is not in UTC, makes a record a full document.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -25,10 +26,11 @@ from decisioning.gates.message_sets.exclusions import Exclusions, Saying, exclud
 from decisioning.gates.message_sets.grouping import MessageSet, places_of, union
 from decisioning.record.document import Record, decision_to_record
 from decisioning.record.packed_foresight import pack_foresight, read_foresight
-from decisioning.record.packed_inputs import pack_inputs, read_inputs
+from decisioning.record.packed_inputs import pack_inputs, read_features, read_inputs
 from decisioning.record.packing import NoPlaceError, Packer, Unpacker
 from decisioning.record.vocabulary import DIGEST_BYTES, NameList, Vocabulary
 from decisioning.residuals import residuals_at
+from decisioning.scoring import FeatureVector
 
 COMPACT_VERSION = 3
 
@@ -65,13 +67,42 @@ def decision_from_compact(row: Mapping[str, Any], record: Mapping[str, Any], voc
     Raises:
         InvalidInputError: Another catalogue, an unknown feature schema, or a damaged record.
     """
-    try:
+    with _damage_told():
         return _read(row, record, vocabulary)
+
+
+def features_from_compact(
+    row: Mapping[str, Any], record: Mapping[str, Any], vocabulary: Vocabulary
+) -> FeatureVector | None:
+    """The features alone, in a third of the time; None where the decision looked at none.
+
+    Arguments and errors are those of `decision_from_compact`.
+    """
+    with _damage_told():
+        packed = _unpacker(_moment(row["decided_at"]), record, vocabulary)
+        _read_choice(packed, vocabulary.keys)
+        said, _ = _read_refusals(packed, vocabulary.keys)
+        _read_columns(packed, len(vocabulary.keys.all), union(messages for messages, _, _ in said))
+        return read_features(packed, record["facts"], row, vocabulary)
+
+
+@contextmanager
+def _damage_told() -> Generator[None]:
+    try:
+        yield
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise InvalidInputError(
             f"record must be one that compact_record wrote with this catalogue, got {type(error).__name__}; "
             "it is damaged, or the catalogue or the feature schema is another one"
         ) from error
+
+
+def _unpacker(decided_at: datetime, record: Mapping[str, Any], vocabulary: Vocabulary) -> Unpacker:
+    packed = Unpacker(decided_at, record["packed"], [*vocabulary.words.all, *record["words"]])
+    packed.moment()
+    if packed.raw(DIGEST_BYTES) != vocabulary.digest:
+        raise ValueError
+    return packed
 
 
 def _compact(decision: Decision, vocabulary: Vocabulary) -> Record:
@@ -109,10 +140,7 @@ def _as_decided(decision: Decision) -> tuple[Evaluations, Exclusions]:
 
 def _read(row: Mapping[str, Any], record: Mapping[str, Any], vocabulary: Vocabulary) -> Decision:
     decided_at = _moment(row["decided_at"])
-    packed = Unpacker(decided_at, record["packed"], [*vocabulary.words.all, *record["words"]])
-    packed.moment()
-    if packed.raw(DIGEST_BYTES) != vocabulary.digest:
-        raise ValueError
+    packed = _unpacker(decided_at, record, vocabulary)
     choice = _read_choice(packed, vocabulary.keys)
     refused, excluded = _read_exclusions(packed, vocabulary.keys)
     columns = _read_columns(packed, len(vocabulary.keys.all), refused)
@@ -223,10 +251,14 @@ def _pack_exclusions(packer: Packer, excluded: Exclusions, keys: NameList) -> No
 
 def _read_exclusions(packed: Unpacker, keys: NameList) -> tuple[MessageSet, tuple[Excluded, ...]]:
     """All that were refused, and each with every reason."""
+    said, waits = _read_refusals(packed, keys)
+    return union(messages for messages, _, _ in said), tuple(excluded_messages(keys.all, said, waits))
+
+
+def _read_refusals(packed: Unpacker, keys: NameList) -> tuple[list[Saying], list[tuple[MessageSet, datetime]]]:
     width = (len(keys.all) + 7) // 8
     said = [_read_saying(packed, width) for _ in range(packed.number())]
-    waits = [(_read_set(packed, width), packed.moment()) for _ in range(packed.number())]
-    return union(messages for messages, _, _ in said), tuple(excluded_messages(keys.all, said, waits))
+    return said, [(_read_set(packed, width), packed.moment()) for _ in range(packed.number())]
 
 
 def _read_saying(packed: Unpacker, width: int) -> Saying:

@@ -89,6 +89,17 @@ def read_inputs(
     )
 
 
+def read_features(
+    packed: Unpacker, facts: Sequence[Record], row: Mapping[str, Any], vocabulary: Vocabulary
+) -> FeatureVector | None:
+    """Of what `pack_inputs` wrote only the features; None where the decision looked at none."""
+    has_customer, has_features, *_ = packed.flags(5)
+    _read_request(packed, row, facts[0], vocabulary)
+    if has_customer:
+        _read_customer(packed, row, facts[1], vocabulary)
+    return _read_features(packed, vocabulary.features) if has_features else None
+
+
 def _pack_request(packer: Packer, request: Request, vocabulary: Vocabulary) -> None:
     packer.hexadecimal(request.request_key)
     _pack_channels(packer, request.channels, vocabulary)

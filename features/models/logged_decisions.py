@@ -11,9 +11,10 @@ import orjson
 
 from decisioning.decision import Decision
 from decisioning.errors import InvalidInputError
-from decisioning.record.compact import COMPACT_VERSION, decision_from_compact
+from decisioning.record.compact import COMPACT_VERSION, decision_from_compact, features_from_compact
 from decisioning.record.document import Record, decision_from_record, decision_to_record
 from decisioning.record.vocabulary import FeatureNames, Vocabulary
+from decisioning.scoring import FeatureVector
 from features.computing.feature_schema import FeatureSchema
 from features.models.policy_archive import PolicyArchive
 from features.models.schema_archive import known_schemas
@@ -62,6 +63,18 @@ class LoggedDecisions:
         read = {name: row.get(name) for name in READ_COLUMNS}
         read |= {"arms": _json(read["arms"]) or {}, "ghost": _json(read["ghost"])}
         return decision_from_compact(read, record, self._vocabulary(row["policy_version"], row["touchpoint"]))
+
+    def vector(self, row: StoredDecision) -> FeatureVector | None:
+        """The features that a decision looked at; None where it looked at none.
+
+        Raises:
+            InvalidInputError: As `decision`.
+        """
+        record = _read(row)
+        if record.get("record_version") != COMPACT_VERSION:
+            return decision_from_record(record).inputs.features
+        vocabulary = self._vocabulary(row["policy_version"], row["touchpoint"])
+        return features_from_compact(row, record, vocabulary)
 
     def document(self, row: StoredDecision) -> Record:
         """The decision of a row as people read it; a record that is a document already is left as it is.

@@ -201,11 +201,27 @@ SMALLEST_CUSTOMERS = 10
 
 
 def make_dataset(window: LearningWindow, features: pl.DataFrame, history: History, catalogue: Catalogue) -> Dataset:
-    """Put decisions, features and worth side by side.
+    """Put decisions, features and worth side by side; arguments and errors are those of `dataset_of`.
 
     Args:
         window: From `learnable`.
         features: One row per decision of the window, in its order: `customer_id`, `event_timestamp`, features.
+        history: Where the worth of decisions is read from.
+        catalogue: Says what the worth is.
+    """
+    names = tuple(name for name in features.columns if name not in {"customer_id", "event_timestamp"})
+    return dataset_of(window, names, matrix_of(features, names), history, catalogue)
+
+
+def dataset_of(
+    window: LearningWindow, names: tuple[str, ...], matrix: FloatArray, history: History, catalogue: Catalogue
+) -> Dataset:
+    """Put decisions, features and worth side by side.
+
+    Args:
+        window: From `learnable`, n decisions.
+        names: d features.
+        matrix: shape (n, d), NaN where missing.
         history: Where the worth of decisions is read from.
         catalogue: Says what the worth is.
 
@@ -216,7 +232,6 @@ def make_dataset(window: LearningWindow, features: pl.DataFrame, history: Histor
     _, measure = learning_of(catalogue)
     decisions = window.decisions
     _refuse_too_few(decisions)
-    names = tuple(name for name in features.columns if name not in {"customer_id", "event_timestamp"})
     sent = sorted(set(decisions["message_key"]) - {SILENCE})
     places = {key: place for place, key in enumerate((SILENCE, *sent))}
     known = messages_of(catalogue)
@@ -228,7 +243,7 @@ def make_dataset(window: LearningWindow, features: pl.DataFrame, history: Histor
     return Dataset(
         decisions=people_of.select("decision_id", "customer_id", "decided_at"),
         customers=people_of["customer_id"].rank("dense").cast(pl.Int64).to_numpy() - 1,
-        features=matrix_of(features, names),
+        features=matrix,
         feature_names=names,
         contexts=contexts_of(decisions),
         messages=tuple(known[key] for key in sent),

@@ -1,30 +1,18 @@
 """Feature skew: what the engine's own decisions looked at, against what the features say now of the same moments.
 
 Features of a decision are as old as the last materialisation, and the log may have learned since of what happened
-before. A model is trained on what is computed now, so where both differ much, it is asked about customers of a kind
-that it never saw.
+before. A model learns from both: from what was logged of own decisions, and from what is computed now of imported ones.
+Where they differ much, it learns of customers of another kind than it is asked about.
 """
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
-from decisioning.arrays import FloatArray, IndexArray
-from decisioning.catalogue.catalogue import Catalogue
-from decisioning.draw import unit_hash
-from decisioning.errors import InvalidInputError
-from decisioning.scoring import FeatureVector
-from features.computing.feature_set import feature_schema
-from features.log.contracts import DECISIONS
-from features.log.event_log import LogSnapshot
-from features.models.logged_decisions import READ_COLUMNS, LoggedDecisions
-from features.models.schema_archive import known_schemas
-from features.settings import Settings
-from training.data.datasets import Dataset
-from training.data.sources import RowsBySource
+from decisioning.arrays import FloatArray
 
 MOST_SAMPLED = 20_000
 """Decisions that are looked at."""
@@ -35,13 +23,11 @@ MOST_DIFFERENCE = 0.1
 MOST_MISSING = 0.05
 """Share of decisions in which a feature may be missing on one side only before a training run says so."""
 
-CLOCKS_DIFFER_SECONDS = 60.0
-"""How much later than a decision its features may be stamped: clocks of two machines differ."""
+UNLIKE = np.inf
+"""Stands for a value that was logged under another meaning of its feature."""
 
 SKEW_FILE = "feature_skew.csv"
 
-_SALT = "skew sample"
-_BATCH = 5_000
 _FEWEST = 10  # values on both sides, for a difference of means
 _TOLD = 3
 _ROUNDING = 1e-9
@@ -121,56 +107,22 @@ class SkewReport:
         }
 
 
-def skew_report(
-    settings: Settings, catalogue: Catalogue, dataset: Dataset, log: LogSnapshot, rows: RowsBySource
-) -> SkewReport:
-    """Compare logged with computed features of the engine's own decisions.
+def skew_report(names: Sequence[str], logged: FloatArray, computed: FloatArray, *, from_later: int = 0) -> SkewReport:
+    """Compare logged with computed features of some of the engine's own decisions.
 
-    A feature that meant something else when it was logged is not compared, nor is a record that cannot be read.
-
-    Raises:
-        LogUnavailableError: The log could not be read.
+    Args:
+        names: d features.
+        logged: shape (s, d), NaN where missing, infinite where a feature meant something else when it was logged.
+        computed: shape (s, d), of the same decisions.
+        from_later: Decisions that were left out.
     """
-    found = dict(_vectors(settings, dataset, log, rows))
-    timely = {place: vector for place, vector in found.items() if not _is_from_later(vector)}
-    if not timely:
-        return SkewReport(from_later=len(found))
-    shared = _SharedColumns(settings, catalogue, dataset.feature_names)
-    computed = dataset.features[list(timely)]
-    logged, is_compared = np.full_like(computed, np.nan), np.zeros(computed.shape, dtype=bool)
-    for row, vector in enumerate(timely.values()):
-        columns, places = shared.of(vector.schema)
-        logged[row, columns], is_compared[row, columns] = vector.values[places], True
     skews = (
-        _skew(name, logged[is_compared[:, place], place], computed[is_compared[:, place], place])
-        for place, name in enumerate(dataset.feature_names)
-        if is_compared[:, place].any()
+        _skew(name, logged[rows, place], computed[rows, place])
+        for place, name in enumerate(names)
+        if (rows := logged[:, place] != UNLIKE).any()
     )
     ordered = sorted(skews, key=lambda one: (-one.size, one.equal, one.feature))
-    return SkewReport(features=tuple(ordered), decisions=len(timely), from_later=len(found) - len(timely))
-
-
-def _vectors(
-    settings: Settings, dataset: Dataset, log: LogSnapshot, rows: RowsBySource
-) -> Iterator[tuple[int, FeatureVector]]:
-    """Logged feature vectors with the place of their decision in the dataset; decisions are drawn by a hash."""
-    share = MOST_SAMPLED / max(rows.own, 1)
-    drawn = [one for one in rows.own_ids.to_list() if share >= 1 or unit_hash(_SALT, one) < share]
-    places = {one: place for place, one in enumerate(dataset.decisions["decision_id"].to_list())}
-    logged = LoggedDecisions(settings)
-    asked = log.scan(DECISIONS).filter(pl.col("decision_id").is_in(drawn)).select(READ_COLUMNS)
-    for part in log.log.batches(DECISIONS, asked, size=_BATCH):
-        for row in part.iter_rows(named=True):
-            try:
-                vector = logged.decision(row).inputs.features
-            except (InvalidInputError, KeyError):  # damaged, or its catalogue is gone: replay says so
-                continue
-            if vector is not None:
-                yield places[row["decision_id"]], vector
-
-
-def _is_from_later(vector: FeatureVector) -> bool:
-    return any(age is not None and age < -CLOCKS_DIFFER_SECONDS for age in vector.ages_seconds.values())
+    return SkewReport(features=tuple(ordered), decisions=len(logged), from_later=from_later)
 
 
 def _skew(name: str, logged: FloatArray, computed: FloatArray) -> FeatureSkew:
@@ -196,27 +148,6 @@ def _difference(logged: FloatArray, computed: FloatArray) -> float | None:
     if spread > 0:
         return apart / spread
     return None if apart else 0.0
-
-
-class _SharedColumns:
-    """Which places of logged vectors mean what the columns of a dataset mean."""
-
-    def __init__(self, settings: Settings, catalogue: Catalogue, names: tuple[str, ...]) -> None:
-        schema = feature_schema(catalogue)
-        self._wanted = [(name, schema.meaning_of.get(name)) for name in names]
-        self._schemas = {**known_schemas(settings), schema.fingerprint: schema}
-        self._found: dict[str, tuple[IndexArray, IndexArray]] = {}
-
-    def of(self, fingerprint: str) -> tuple[IndexArray, IndexArray]:
-        """Columns of the dataset, and the places of the same in vectors of this schema; none of an unknown one."""
-        if fingerprint not in self._found:
-            schema = self._schemas.get(fingerprint)
-            means = schema.meaning_of if schema else {}
-            places = {name: place for place, name in enumerate(schema.names)} if schema else {}
-            columns = [place for place, (name, meaning) in enumerate(self._wanted) if means.get(name, "") == meaning]
-            found = [places[self._wanted[place][0]] for place in columns]
-            self._found[fingerprint] = np.array(columns, dtype=np.intp), np.array(found, dtype=np.intp)
-        return self._found[fingerprint]
 
 
 def write_skew(report: SkewReport, folder: Path) -> tuple[Path, ...]:

@@ -7,7 +7,6 @@ import polars as pl
 from features.history import BULKY_COLUMN
 from features.log.contracts import DECISIONS
 from features.log.event_log import LogSnapshot
-from training.data.datasets import Dataset
 
 _BATCH = 50_000
 
@@ -21,12 +20,16 @@ class RowsBySource:
         own_logged: The engine's own in the log.
         imported: Imported ones that are learned from.
         imported_logged: Imported ones in the log.
+        as_logged: Own ones all of whose features are those that they looked at.
+        partly_logged: Own ones some of whose features are computed, since they meant something else by then.
     """
 
     own_ids: pl.Series
     own_logged: int
     imported: int
     imported_logged: int
+    as_logged: int = 0
+    partly_logged: int = 0
 
     @property
     def own(self) -> int:
@@ -34,14 +37,14 @@ class RowsBySource:
         return len(self.own_ids)
 
 
-def rows_by_source(log: LogSnapshot, dataset: Dataset) -> RowsBySource:
-    """Tell the decisions of a dataset, and of the log that it was read from, apart by source.
+def rows_by_source(log: LogSnapshot, decisions: pl.DataFrame) -> RowsBySource:
+    """Tell decisions that are learned from, and those of the log that they were read from, apart by source.
 
     Raises:
         LogUnavailableError: The log could not be read.
     """
     asked = log.scan(DECISIONS).select("decision_id", is_own=pl.col(BULKY_COLUMN).is_not_null())
-    used = dataset.decisions.select("decision_id")
+    used = decisions.select("decision_id")
     own = [used.clear()]
     own_logged = logged = 0
     for part in log.log.batches(DECISIONS, asked, size=_BATCH):
@@ -53,6 +56,6 @@ def rows_by_source(log: LogSnapshot, dataset: Dataset) -> RowsBySource:
     return RowsBySource(
         own_ids=own_ids,
         own_logged=own_logged,
-        imported=dataset.size - len(own_ids),
+        imported=decisions.height - len(own_ids),
         imported_logged=logged - own_logged,
     )

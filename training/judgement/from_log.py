@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-import polars as pl
-
 from decisioning.arrays import BoolArray
 from decisioning.catalogue.catalogue import Catalogue, LearningMethod
 from decisioning.catalogue.message import SILENCE
@@ -17,11 +15,13 @@ from features.models.bundle import ModelBundle, value_model
 from features.progress import OnProgress
 from features.settings import Settings
 from features.store.point_in_time import training_rows
-from training.data.datasets import Dataset, learnable, learning_of, make_dataset, messages_of
+from training.data.datasets import Dataset, dataset_of, learnable, learning_of, messages_of
 from training.data.known_in_time import refuse_known_only_later
 from training.data.measures import return_words
 from training.data.net_worth import NetWorth, net_effects
+from training.data.own_vectors import training_features
 from training.data.reach import method_of
+from training.data.skew import SkewReport
 from training.data.sources import RowsBySource, rows_by_source
 from training.data.steps import Steps, steps_of
 from training.judgement.comparison import Judgement, judge_choices, judge_kept
@@ -61,6 +61,7 @@ class TrainingSet:
         steps: Of the dataset, where the catalogue learns by them.
         log: The log as of which it was read.
         rows: Decisions by source.
+        skew: Logged features against computed ones.
         notes: What a reader of the values must know.
     """
 
@@ -68,6 +69,7 @@ class TrainingSet:
     steps: Steps | None
     log: LogSnapshot
     rows: RowsBySource
+    skew: SkewReport
     notes: tuple[str, ...] = ()
 
 
@@ -82,15 +84,23 @@ def load_training_set(settings: Settings, catalogue: Catalogue, *, now: datetime
     log = LogSnapshot.of(EventLog(settings.log_path))
     history = History.from_log(log)
     window = learnable(history, catalogue, as_of=now)
-    entities = window.decisions.select("customer_id", pl.col("decided_at").alias("event_timestamp"))
-    dataset = make_dataset(window, training_rows(settings, catalogue, entities), history, catalogue)
+    found = training_features(
+        settings,
+        catalogue,
+        log,
+        window.decisions.select("decision_id", "customer_id", "decided_at"),
+        rows_by_source(log, window.decisions),
+        lambda entities: training_rows(settings, catalogue, entities),
+    )
+    dataset = dataset_of(window, found.names, found.matrix, history, catalogue)
     refuse_known_only_later(dataset, history, catalogue)
     by_steps = method_of(dataset, catalogue) is LearningMethod.STEPS
     return TrainingSet(
         dataset=dataset,
         steps=steps_of(dataset, history, catalogue) if by_steps else None,
         log=log,
-        rows=rows_by_source(log, dataset),
+        rows=found.rows,
+        skew=found.skew,
         notes=return_words(history, learning_of(catalogue)[1]),
     )
 

@@ -17,7 +17,7 @@ from features.log.event_log import LogSnapshot
 from features.progress import OnProgress
 from features.settings import Settings
 from training.data.datasets import Dataset, learning_of
-from training.data.skew import skew_notes, skew_report, write_skew
+from training.data.skew import skew_notes, write_skew
 from training.foresight.learning import foresight_metrics, foresight_notes, with_foresight, write_foresight
 from training.judgement.diagnostics import metrics_of, write_plots
 from training.judgement.from_log import TrainingSet, Trial, learn_by_method, load_training_set, search, try_out
@@ -122,7 +122,7 @@ def _train(
     trial = try_out(dataset, steps, catalogue, chosen)
     incumbent = find_incumbent(settings, catalogue) if trial else Incumbent()
     uplift = report_of_trial(dataset, trial, catalogue, incumbent) if trial else None
-    skew = skew_report(settings, catalogue, dataset, found.log, found.rows)
+    skew = found.skew
     judged = (judged_metrics(trial) if trial else {}) | (uplift_metrics(uplift) if uplift else {})
     metrics = metrics_of(learned) | judged | skew.metrics | foresight_metrics(learned.bundle)
     with TemporaryDirectory(prefix="nextbest-plots-") as name:
@@ -245,6 +245,8 @@ def _training_data(found: TrainingSet) -> TrainingData:
         "last": last,
         "own_decisions": f"{rows.own} of {rows.own_logged} in the log",
         "imported_decisions": f"{rows.imported} of {rows.imported_logged} in the log",
+        "features_as_logged": f"of {rows.as_logged} own decisions, and of {rows.partly_logged} in part",
+        "features_computed": f"of {dataset.size - rows.as_logged - rows.partly_logged} decisions",
         **{f"left out: {reason}": str(count) for reason, count in dataset.left_out.items() if count},
         LOG_TAG: log_version(found.log),
     }

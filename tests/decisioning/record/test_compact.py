@@ -20,7 +20,7 @@ from decisioning.catalogue.experiment import Holdout
 from decisioning.decision import Decision
 from decisioning.errors import InvalidInputError
 from decisioning.policy import Policy, decide
-from decisioning.record.compact import COMPACT_VERSION, compact_record, decision_from_compact
+from decisioning.record.compact import COMPACT_VERSION, compact_record, decision_from_compact, features_from_compact
 from decisioning.record.document import Record, decision_from_record, decision_to_record
 from decisioning.record.vocabulary import FeatureNames, Vocabulary
 from tests.decisioning.exploring import MakeInputs
@@ -65,8 +65,18 @@ def stored(decision: Decision, vocabulary: Vocabulary) -> Record:
 
 
 def check_comes_back(decision: Decision, vocabulary: Vocabulary) -> None:
-    back = decision_from_compact(row_of(decision), stored(decision, vocabulary), vocabulary)
+    record, row = stored(decision, vocabulary), row_of(decision)
+    back = decision_from_compact(row, record, vocabulary)
     assert orjson.dumps(decision_to_record(back)) == orjson.dumps(decision_to_record(decision))
+    alone, features = features_from_compact(row, record, vocabulary), decision.inputs.features
+    assert (alone is None) == (features is None)
+    if alone is not None and features is not None:
+        assert (alone.names, alone.schema, alone.ages_seconds) == (
+            features.names,
+            features.schema,
+            features.ages_seconds,
+        )
+        assert alone.values.tobytes() == features.values.tobytes()
 
 
 @settings(max_examples=CASES, deadline=None)
@@ -125,6 +135,9 @@ def test_another_catalogue_and_damaged_bytes_are_detected(plain_policy: Policy, 
     ):
         with pytest.raises(InvalidInputError, match="or the feature schema is another one"):
             decision_from_compact(row, damaged, read_with)
+        if damaged is not cut:  # what is cut off stands behind the features
+            with pytest.raises(InvalidInputError, match="or the feature schema is another one"):
+                features_from_compact(row, damaged, read_with)
 
 
 def without_an_offer(catalogue: Catalogue) -> Catalogue:

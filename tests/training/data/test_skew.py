@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import orjson
@@ -22,10 +23,14 @@ from features.history import History
 from features.log.contracts import DECISIONS
 from features.log.event_log import EventLog
 from features.models.registry import mlflow_client
+from features.models.schema_archive import keep_schema
 from features.settings import Settings
 from features.store.builder import build_features
+from training.data import own_vectors
 from training.data.datasets import matrix_of
-from training.data.skew import SKEW_FILE, SkewReport, skew_notes, skew_report, write_skew
+from training.data.skew import SKEW_FILE, SkewReport, skew_notes, write_skew
+from training.data.sources import RowsBySource
+from training.judgement import from_log
 from training.judgement.from_log import load_training_set
 from training.registry.model_facts import show_model
 from training.registry.training_run import train_model
@@ -73,7 +78,7 @@ def decide_with(logged_home: Settings) -> Callable[[Change], SkewReport]:
         build_features(logged_home, catalogue, NOW, lambda done, total: None)
         found = load_training_set(logged_home, catalogue, now=NOW)
         assert found.rows.own == COUNT
-        return skew_report(logged_home, catalogue, found.dataset, found.log, found.rows)
+        return found.skew
 
     def vector_of(values: FloatArray) -> FeatureVector:
         ages = {group.name: 60.0 for group in schema.groups}
@@ -147,3 +152,86 @@ def test_a_training_run_keeps_the_skew_with_the_model_and_says_it(
     assert show_model(logged_home, trained.version).figures["skew_decisions"] == COUNT
     kept = {one.path for one in mlflow_client(logged_home.tracking_uri).list_artifacts(trained.run_id, "tables")}
     assert f"tables/{SKEW_FILE}" in kept
+
+
+def features_of(settings: Settings) -> tuple[dict[str, FloatArray], RowsBySource]:
+    """Features of own decisions by id, in the order of the schema, as a training set has them."""
+    found = load_training_set(settings, load_catalogue(settings.catalogue_path), now=NOW)
+    ids = found.dataset.decisions["decision_id"].to_list()
+    return {one: found.dataset.features[row] for row, one in enumerate(ids)}, found.rows
+
+
+def test_own_decisions_are_learned_from_with_what_they_looked_at_and_imported_ones_with_what_is_computed(
+    decide_with: Callable[[Change], SkewReport], logged_home: Settings
+):
+    catalogue = load_catalogue(logged_home.catalogue_path)
+    spent = feature_schema(catalogue).names.index(SPENT)
+    decide_with(lambda number, vector: with_value(vector, SPENT, np.nan if number == 3 else 7_000.0 + number))
+    features, rows = features_of(logged_home)
+    assert [features[f"own-{number}"][spent] for number in (0, 1, 2)] == [7_000.0, 7_001.0, 7_002.0]
+    assert np.isnan(features["own-3"][spent]), "what was missing when it was decided stays missing"
+    assert (rows.own, rows.as_logged, rows.partly_logged) == (COUNT, COUNT, 0)
+    history = History.from_log(EventLog(logged_home.log_path))
+    others = history.decisions.filter(~pl.col("decision_id").str.starts_with("own-")).head(20)
+    at = others.select("customer_id", at="decided_at")
+    computed = matrix_of(compute_features(history, at, catalogue), feature_schema(catalogue).names)
+    learned = np.array([features[one] for one in others["decision_id"].to_list()])
+    np.testing.assert_array_equal(learned, computed)
+
+
+def test_what_meant_something_else_or_was_stamped_later_is_computed(
+    decide_with: Callable[[Change], SkewReport], logged_home: Settings
+):
+    def odd(number: int, vector: FeatureVector) -> FeatureVector:
+        changed = with_value(vector, SPENT, 1e9)
+        if number % 2:
+            return replace(changed, schema="0123456789abcdef")
+        return replace(changed, ages_seconds=dict.fromkeys(changed.ages_seconds, -3600.0))
+
+    decide_with(odd)
+    features, rows = features_of(logged_home)
+    spent = feature_schema(load_catalogue(logged_home.catalogue_path)).names.index(SPENT)
+    assert max(features[f"own-{number}"][spent] for number in range(COUNT)) < 1e9
+    assert (rows.own, rows.as_logged, rows.partly_logged) == (COUNT, 0, 0)
+
+
+def test_of_a_former_schema_what_means_the_same_is_as_logged_and_the_rest_is_computed(
+    decide_with: Callable[[Change], SkewReport], logged_home: Settings
+):
+    schema = feature_schema(load_catalogue(logged_home.catalogue_path))
+    former = tuple(f"{meaning} before" if name == TENURE else meaning for name, meaning in schema.meaning_of.items())
+    old = replace(schema, fingerprint="0123456789abcdef", meanings=former)
+    keep_schema(logged_home, old)
+
+    def changed(_number: int, vector: FeatureVector) -> FeatureVector:
+        values = with_value(with_value(vector, SPENT, 5_000.0), TENURE, -1.0)
+        return replace(values, schema=old.fingerprint)
+
+    report = decide_with(changed)
+    assert TENURE not in {one.feature for one in report.features}
+    features, rows = features_of(logged_home)
+    spent, tenure = schema.names.index(SPENT), schema.names.index(TENURE)
+    assert {features[f"own-{number}"][spent] for number in range(COUNT)} == {5_000.0}
+    assert min(features[f"own-{number}"][tenure] for number in range(COUNT)) > 0
+    assert (rows.as_logged, rows.partly_logged) == (0, COUNT)
+
+
+def test_features_of_own_decisions_are_joined_only_for_the_sample_that_is_compared(
+    decide_with: Callable[[Change], SkewReport], logged_home: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    decide_with(lambda _number, vector: vector)
+    before, _ = features_of(logged_home)
+    asked: list[int] = []
+    join = from_log.training_rows
+
+    def counted(*arguments: Any) -> pl.DataFrame:
+        asked.append(arguments[-1].height)
+        return join(*arguments)
+
+    monkeypatch.setattr(own_vectors, "MOST_SAMPLED", 15)
+    monkeypatch.setattr(from_log, "training_rows", counted)
+    found = load_training_set(logged_home, load_catalogue(logged_home.catalogue_path), now=NOW)
+    assert 0 < asked[0] - (found.dataset.size - COUNT) < COUNT // 2
+    assert found.skew.decisions < COUNT // 2
+    after = dict(zip(found.dataset.decisions["decision_id"].to_list(), found.dataset.features, strict=True))
+    assert all(after[one].tobytes() == before[one].tobytes() for one in after)
