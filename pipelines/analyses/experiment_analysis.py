@@ -5,6 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
+from decisioning.catalogue.catalogue import Catalogue
 from features.catalogue import load_catalogue
 from features.catalogue.assignment.settlement import ledger_in_force
 from features.history import History
@@ -20,7 +21,9 @@ from training.experiments.table_readouts import TableDesign, read_table
 
 _TIMES = ("occurred_at", "recorded_at")
 
-_OF_DECISIONS = ["decision_id", "customer_id", "decided_at", "arms", "is_held_out", "policy_version"]
+_OF_DECISIONS = ["decision_id", "customer_id", "decided_at", "channel", "arms", "is_held_out", "policy_version"]
+
+_OF_OUTCOMES = ["outcome_id", "decision_id", "customer_id", "type", *_TIMES, "amount_minor", "properties"]
 
 
 def read_logged_experiment(settings: Settings, name: str, reading: ReadoutInputs) -> Readout:
@@ -32,7 +35,7 @@ def read_logged_experiment(settings: Settings, name: str, reading: ReadoutInputs
         LogUnavailableError: The log could not be read.
     """
     catalogue = load_catalogue(settings.catalogue_path)
-    log = _experiment_log(EventLog(settings.log_path))
+    log = _experiment_log(EventLog(settings.log_path), catalogue)
     readout = read_experiment(log, catalogue, name, reading, kept_in(settings, log.decisions, now=reading.computed_at))
     write_readout(settings.readouts_path, readout)
     return readout
@@ -63,12 +66,17 @@ def read_table_experiment(settings: Settings, path: Path, design: TableDesign, r
     return readout
 
 
-def _experiment_log(log: EventLog) -> History:
-    """What a readout needs of the log, without the columns that it does not."""
-    who = pl.when(pl.col("type") == StateEventType.IDENTIFIED.value).then("properties").alias("properties")
+def _experiment_log(log: EventLog, catalogue: Catalogue) -> History:
+    """What a readout needs of the log, without the columns that it does not; of most events that is their moment."""
+    telling = {StateEventType.IDENTIFIED.value}
+    for measure, _ in (plain for one in catalogue.measures.values() for plain in one.plain):
+        telling |= measure.added_events | (measure.returns.events if measure.returns else frozenset())
+    said = pl.when(pl.col("type").is_in(sorted(telling))).then("properties").alias("properties")
     return History(
         decisions=log.read(DECISIONS, columns=_OF_DECISIONS),
-        events=log.collect(EVENTS, log.scan(EVENTS).select("customer_id", "type", *_TIMES, "amount_minor", who)),
-        outcomes=log.read(OUTCOMES, columns=["decision_id", "customer_id", "type", *_TIMES, "amount_minor"]),
+        events=log.collect(
+            EVENTS, log.scan(EVENTS).select("event_id", "customer_id", "type", *_TIMES, "amount_minor", said)
+        ),
+        outcomes=log.read(OUTCOMES, columns=_OF_OUTCOMES),
         customers=log.read(CUSTOMERS, columns=["customer_id", "updated_at", "household"]),
     )

@@ -2,7 +2,8 @@
 
 import re
 import shutil
-import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -33,7 +34,6 @@ from pipelines.loop.record import StepName, read_state
 from pipelines.pages.reference import pages
 from serving.http.app import create_app
 from tests.conftest import Shop, make_shop
-from tests.pipelines.loop.killed_run import killed_at
 from training.registry import training_run
 from training.registry.promotion import list_models, promote, rollback
 from training.registry.promotion_ledger import TAKEN_BACK, read_ledger
@@ -43,6 +43,7 @@ from training.registry.tracking import tracking
 
 NOW = datetime(2026, 11, 2, 3, tzinfo=UTC)
 SHOP = Path(__file__).parents[2] / "catalogues" / "shop"
+KILLER = Path(__file__).with_name("killed_run.py")
 STEPS = [str(name) for name in StepName]
 
 type Run = Callable[..., Result]
@@ -174,7 +175,10 @@ def test_a_run_killed_after_every_step_ends_as_one_that_was_not(
     place: Settings, run: Run, few: Path, tmp_path: Path, redis_url: str, blank_tracking_store: Path, monkeypatch
 ):
     for moment in [f"ended:{step}" for step in STEPS[:5]] + ["ledger"] + [f"ended:{step}" for step in STEPS[5:]]:
-        assert killed_at(moment, ["pipeline", "run", "--data", str(few)]) == -signal.SIGKILL, moment
+        killed = subprocess.run(
+            [sys.executable, KILLER, moment, "pipeline", "run", "--data", few], capture_output=True, check=False
+        )
+        assert killed.returncode == -9, f"{moment}: {killed.stderr.decode()}"
         assert read_state(place).run.outcome is None
     told = orjson.loads(run("status", "--json").stdout)
     assert (told["last"]["outcome"], told["next"]["goes_on_with"]) == ("cut short", "materialise")
