@@ -70,10 +70,11 @@ def _pairs(title: str, rows: Mapping[str, object]) -> Table:
 
 def _stages(stages: Mapping[str, Any]) -> Table:
     """What it is worth to stand at a stage until the horizon, in the measure's unit."""
-    table = titled(f"worth of standing at a stage, {stages['horizon_days']:g} days", "stage", "worth", "customers seen")
+    title = f"what a customer at a stage brings within {stages['horizon_days']:g} days, money in minor units"
+    table = titled(title, "stage", "worth", "customers seen")
     columns = zip(stages["stages"], stages["values"], stages["standard_errors"], stages["customers"], strict=True)
     for stage, value, error, customers in columns:
-        told = "not known: too few customers" if value is None else f"{value:,.4g} +- {error:,.2g}"
+        told = "not known: too few customers" if value is None else f"{value:,.0f} \u00b1 {error:,.0f}"
         table.add_row(stage, told, f"{customers:,}")
     return table
 

@@ -9,8 +9,8 @@ from features.online.residuals import ResidualSnapshot
 from pipelines.options import print_rows
 
 NOTHING = (
-    "nothing was learned since training: there is no champion that was trained for it, `learning.in_minutes` is off, or"
-    " no server has looked yet; `--update` looks now"
+    "no residuals: no server has worked them out yet (`--update` does so now), there is no champion, it was learned by"
+    " steps or before residuals existed, or `learning.in_minutes` is off"
 )
 
 
