@@ -19,3 +19,17 @@ async def survive(step: Callable[[], Awaitable[object]], failure: str) -> bool:
         _LOG.error(failure, exc_info=error)
         return False
     return True
+
+
+def survive_blocking(step: Callable[[], object], failure: str) -> bool:
+    """As `survive`, for a loop in a thread of its own.
+
+    Returns:
+        False where it failed.
+    """
+    try:
+        step()
+    except Exception as error:  # noqa: BLE001 - an edge of its own: nobody above would hear of it
+        _LOG.error(failure, exc_info=error)
+        return False
+    return True

@@ -10,6 +10,7 @@ Fatigue is charged beside it and is another thing: goodwill that a contact costs
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -80,15 +81,8 @@ def as_looked_at(foresight: Foresight, looked: Looked) -> Foresight | None:
 
 
 def _part(slot: SlotPrices, patterns: list[int]) -> SlotPrices:
-    return SlotPrices(
-        cap_id=slot.cap_id,
-        of=slot.of,
-        limit=slot.limit,
-        window_seconds=slot.window_seconds,
-        step_seconds=slot.step_seconds,
-        edges_minor=slot.edges_minor,
-        prices_minor={recent: slot.prices_minor[recent] for recent in patterns if recent in slot.prices_minor},
-    )
+    known = {recent: slot.prices_minor[recent] for recent in patterns if recent in slot.prices_minor}
+    return replace(slot, prices_minor=known)
 
 
 def _counted(rule: CapRule, catalogue: Catalogue, lineup: Lineup) -> Mapping[str, BoolArray]:

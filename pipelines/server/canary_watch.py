@@ -2,6 +2,7 @@
 
 import threading
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -9,6 +10,7 @@ import structlog
 from features.clock import clock_of
 from features.models.rollout import Rollout, RolloutKind, read_rollout
 from features.settings import Settings
+from serving.background import survive_blocking
 
 if TYPE_CHECKING:
     from training.registry.canary_guard import GuardReading
@@ -22,10 +24,7 @@ def run_guarding(settings: Settings, redis_url: str, stop: threading.Event, *, e
     """Look at the canary again and again until told to stop; nothing is loaded and read while there is none."""
     now = clock_of(settings)
     while not stop.wait(every_s):
-        try:
-            guard_once(settings, redis_url, now())
-        except Exception as error:  # noqa: BLE001 - an edge of its own: nobody above would hear of it
-            _LOG.error("canary_not_guarded", exc_info=error)
+        survive_blocking(partial(guard_once, settings, redis_url, now()), "canary_not_guarded")
 
 
 def guard_once(settings: Settings, redis_url: str, now: datetime) -> bool:

@@ -8,6 +8,7 @@ one core's time at most: after a look that took long it waits nine times as long
 import threading
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ import structlog
 from decisioning.errors import NextbestError
 from features.clock import clock_of
 from features.settings import Settings
+from serving.background import survive_blocking
 from serving.in_force.catalogue_source import CatalogueSource
 
 if TYPE_CHECKING:
@@ -39,13 +41,15 @@ def run_keeping(settings: Settings, redis_url: str, stop: threading.Event, *, ev
     now, keeper, wait_s = clock_of(settings), ResidualKeeper(settings=settings, redis_url=redis_url), every_s
     while not stop.wait(wait_s):
         began = perf_counter()
-        try:
-            keeper.keep(now())
-        except NextbestError as error:
-            _LOG.debug("residuals_not_kept", problem=str(error))
-        except Exception as error:  # noqa: BLE001 - an edge of its own: nobody above would hear of it
-            _LOG.error("residuals_not_kept", exc_info=error)
+        survive_blocking(partial(_keep, keeper, now()), "residuals_not_kept")
         wait_s = max(every_s, REST * (perf_counter() - began))
+
+
+def _keep(keeper: "ResidualKeeper", now: datetime) -> None:
+    try:
+        keeper.keep(now)
+    except NextbestError as error:  # Redis, the log or the model is away: the next look may find it
+        _LOG.debug("residuals_not_kept", problem=str(error))
 
 
 @dataclass(slots=True, kw_only=True)

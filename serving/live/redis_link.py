@@ -131,3 +131,23 @@ async def _greet(link: RedisLink, commands: list[Command]) -> None:
     if refused:
         link.close()
         raise UnavailableError(f"Redis must accept the connection, got {refused[0]}")
+
+
+async def look_up(url: str, key: str, timeout_s: float) -> bytes | None:
+    """Read one value over a connection of its own; None where there is none.
+
+    Raises:
+        UnavailableError: Redis is away, slow, or no Redis can be at that URL.
+    """
+    try:
+        async with asyncio.timeout(timeout_s):
+            link = await connect(url)
+            try:
+                [found] = await link.send([("GET", key)])
+            finally:
+                link.close()
+    except (TimeoutError, InvalidInputError) as error:
+        raise UnavailableError(f"Redis cannot be read: {error or 'it takes too long'}") from error
+    if isinstance(found, Exception):
+        raise UnavailableError(f"Redis cannot be read: {found}") from found
+    return found

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from threading import Event
 
@@ -18,13 +19,13 @@ import redis
 import structlog
 
 from decisioning.catalogue.catalogue import Catalogue
-from decisioning.errors import InvalidInputError, LogUnavailableError, UnavailableError
+from decisioning.errors import LogUnavailableError, UnavailableError
 from features.clock import clock_of
 from features.online.redis_keys import CARE_WATCH_KEY, CASES_KEY
 from features.settings import Settings
-from serving.background import survive
+from serving.background import survive, survive_blocking
 from serving.in_force.catalogue_source import CatalogueSource
-from serving.live.redis_link import connect
+from serving.live.redis_link import look_up
 from serving.metrics import Metrics
 
 EVERY_S = 15.0
@@ -62,10 +63,8 @@ def run_counting(settings: Settings, redis_url: str, stop: Event, *, every_s: fl
     catalogues, now = CatalogueSource(folder=settings.catalogue_path), clock_of(settings)
     with redis.Redis.from_url(redis_url, socket_timeout=_TIMEOUT_S) as client:
         while not stop.is_set():
-            try:
-                tell_cases(client, settings.log_path, catalogues, now(), every_s=every_s)
-            except Exception as error:  # noqa: BLE001 - an edge of its own: nobody above would hear of it
-                _LOG.error("cases_not_counted", exc_info=error)
+            step = partial(tell_cases, client, settings.log_path, catalogues, now(), every_s=every_s)
+            survive_blocking(step, "cases_not_counted")
             stop.wait(every_s)
 
 
@@ -100,13 +99,8 @@ class CareWatch:
     async def look(self) -> None:
         """Show the counts; nothing changes where nobody has counted yet, or Redis is away."""
         try:
-            async with asyncio.timeout(_TIMEOUT_S):
-                link = await connect(self.url)
-                try:
-                    [told] = await link.send([("GET", CASES_KEY)])
-                finally:
-                    link.close()
-        except (TimeoutError, UnavailableError, InvalidInputError):
+            told = await look_up(self.url, CASES_KEY, _TIMEOUT_S)
+        except UnavailableError:
             return
         if told is not None:
             counts = CaseCounts(**orjson.loads(told))

@@ -9,14 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from decisioning.errors import InvalidInputError, UnavailableError
+from decisioning.errors import UnavailableError
 from decisioning.residuals import Residuals
 from features.online.redis_keys import RESIDUALS_KEY
 from features.online.residuals import ResidualSnapshot, decode_residuals
 from serving.background import survive
 from serving.errors import NotReadyError
 from serving.in_force.refresher import Refresher
-from serving.live.redis_link import connect
+from serving.live.redis_link import look_up
 from serving.metrics import Metrics
 
 EVERY_S = 3.0
@@ -43,15 +43,8 @@ class ResidualWatch:
     async def look(self) -> None:
         """Take the snapshot; what is known stays where Redis is away, and goes where Redis has none."""
         try:
-            async with asyncio.timeout(_TIMEOUT_S):
-                link = await connect(self.url)
-                try:
-                    [told] = await link.send([("GET", RESIDUALS_KEY)])
-                finally:
-                    link.close()
-        except (TimeoutError, UnavailableError, InvalidInputError):
-            return
-        if not (told is None or isinstance(told, bytes)):
+            told = await look_up(self.url, RESIDUALS_KEY, _TIMEOUT_S)
+        except UnavailableError:
             return
         if told != self._told:
             self._told = told
@@ -63,11 +56,8 @@ class ResidualWatch:
             in_force = self.refresher.current()
         except NotReadyError:
             return
-        is_used = bool(in_force.residuals) and snapshot is not None
-        age_s = (
-            (self.now() - snapshot.computed_at).total_seconds() if is_used and snapshot is not None else float("nan")
-        )
-        self.metrics.residual_age.set(age_s)
+        used = snapshot if in_force.residuals else None
+        self.metrics.residual_age.set((self.now() - used.computed_at).total_seconds() if used else float("nan"))
         moved = {
             f"{touchpoint_id}/{stage}": _moved(one)
             for touchpoint_id, stages in in_force.residuals.items()
