@@ -235,7 +235,10 @@ class Packer:
         self._out += places.to_bytes((len(cells) * width + 7) // 8)
 
     def sparse(self, values: FloatArray) -> None:
-        """Doubles, of which many are missing (NaN), 0, or small and whole; the reader knows their number."""
+        """Doubles, of which many are missing, 0, or small and whole; the reader knows their number.
+
+        Every NaN is a missing value and is read as the one that `np.nan` is, whatever its sign.
+        """
         bits = values.view(np.int64)
         small = _SMALL_BITS[:-1].searchsorted(bits)
         is_small, is_zero = _SMALL_BITS[small] == bits, bits == 0
