@@ -12,7 +12,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --system-certs --upgrade --universal --p
 	--no-emit-index-url --no-annotate --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint types unit requirements docs picture peers format clean
+.PHONY: help setup demo test check lint types unit explore requirements docs picture peers format clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -57,6 +57,10 @@ unit: setup
 	@# the core's own tests must cover all of it; measuring the other packages too would take twice as long
 	$(BIN)/pytest -n 2 --dist loadscope tests/decisioning --cov=decisioning --cov-report=term:skip-covered $(ARGS)
 	$(BIN)/pytest -n 3 --dist loadscope --no-loadscope-reorder --ignore=tests/decisioning $(ARGS)
+
+explore: setup ## Run the property tests on examples drawn anew, NEXTBEST_TEST_CASES of generated catalogues
+	NEXTBEST_TEST_EXPLORE=1 NEXTBEST_TEST_CASES=$${NEXTBEST_TEST_CASES:-1000} \
+	  $(BIN)/pytest -n 2 --dist loadscope -m hypothesis $(ARGS)
 
 docs: setup ## Regenerate the reference pages (CLI reference, OpenAPI, JSON Schemas)
 	$(BIN)/nextbest docs generate

@@ -47,8 +47,10 @@ def pytest_configure() -> None:
     # As in a server's own log. structlog's default takes seconds to render every variable of a traceback.
     drawn = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     structlog.configure(processors=[*structlog.get_config()["processors"][:-1], drawn])
-    # How long an example takes depends only on how busy the machine is.
-    settings.register_profile("unhurried", deadline=None)
+    # How long an example takes depends only on how busy the machine is. Without NEXTBEST_TEST_EXPLORE, the same commit
+    # draws the same examples wherever it is tested; `make explore` draws new ones.
+    explores = bool(os.environ.get("NEXTBEST_TEST_EXPLORE"))
+    settings.register_profile("unhurried", deadline=None, derandomize=not explores)
     settings.load_profile("unhurried")
 
 
