@@ -14,7 +14,9 @@ from prometheus_client.registry import Collector
 from decisioning.decision import Action, Decision
 from decisioning.errors import InvalidInputError
 from features.models.catalogue_needs import Waits
-from features.reports.drift import DRIFT_FILES, DriftKind, DriftReport, DriftVerdict
+from features.reports.drift import DRIFT_FILES, DriftKind, DriftVerdict
+from features.reports.files import Dated, ReportFiles
+from features.reports.kpis import KPI_FILES
 
 LATENCY_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5)
 AGE_BUCKETS_S = (60, 600, 3_600, 6 * 3_600, 86_400, 2 * 86_400, 7 * 86_400, 14 * 86_400)
@@ -45,17 +47,35 @@ class _InForce(Collector):
         yield waits
 
 
+class _Newest[Report: Dated]:
+    """The newest stored report of a kind, read again where it is another file than before."""
+
+    def __init__(self, folder: Path, files: ReportFiles[Report]) -> None:
+        self._folder, self._files = folder, files
+        self._seen: tuple[str, int] | None = None
+        self._report: Report | None = None
+
+    def report(self) -> Report | None:
+        """None where none is stored or it cannot be read."""
+        try:
+            newest = max(self._folder.glob("*.json"), default=None)
+            seen = None if newest is None else (newest.name, newest.stat().st_mtime_ns)
+            if seen != self._seen:
+                self._seen, self._report = seen, self._files.newest(self._folder) if seen else None
+        except (InvalidInputError, OSError):  # the page or command that shows it says what is wrong
+            self._report = None
+        return self._report
+
+
 class _Drift(Collector):
-    """What the newest stored drift report says, read again where it is another file than before."""
+    """What the newest stored drift report says."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._seen: tuple[str, int] | None = None
-        self._report: DriftReport | None = None
+        self._stored = _Newest(folder, DRIFT_FILES)
 
     def collect(self) -> Iterator[Metric]:
         """Findings by kind and verdict, shapes by name, and when; nothing where no report can be read."""
-        report = self._newest()
+        report = self._stored.report()
         if report is None:
             return
         counts = GaugeMetricFamily(
@@ -77,15 +97,34 @@ class _Drift(Collector):
         as_of.add_metric((), report.as_of.timestamp())
         yield as_of
 
-    def _newest(self) -> DriftReport | None:
-        try:
-            newest = max(self._folder.glob("*.json"), default=None)
-            seen = None if newest is None else (newest.name, newest.stat().st_mtime_ns)
-            if seen != self._seen:
-                self._seen, self._report = seen, DRIFT_FILES.newest(self._folder) if seen else None
-        except (InvalidInputError, OSError):  # the console's page says what is wrong
-            self._report = None
-        return self._report
+
+class _Machines(Collector):
+    """What the newest stored KPIs say of opens and clicks that machines made."""
+
+    def __init__(self, folder: Path) -> None:
+        self._stored = _Newest(folder, KPI_FILES)
+
+    def collect(self) -> Iterator[Metric]:
+        """Shares by channel over the whole period, and when; nothing where no report can be read."""
+        report = self._stored.report()
+        if report is None:
+            return
+        share = GaugeMetricFamily(
+            "nextbest_machine_engagement_ratio",
+            "Share of reports of views and clicks that machines made, in the newest KPIs",
+            labels=("channel", "type"),
+        )
+        for channel in sorted({week.channel for week in report.machines}):
+            weeks = [week for week in report.machines if week.channel == channel]
+            views = sum(week.views for week in weeks), sum(week.machine_views for week in weeks)
+            clicks = sum(week.clicks for week in weeks), sum(week.machine_clicks for week in weeks)
+            for kind, (reports, by_machines) in (("viewed", views), ("clicked", clicks)):
+                if reports:
+                    share.add_metric((channel, kind), by_machines / reports)
+        yield share
+        as_of = GaugeMetricFamily("nextbest_kpi_as_of_seconds", "Moment that the newest KPIs are about")
+        as_of.add_metric((), report.as_of.timestamp())
+        yield as_of
 
 
 def _quick[M: (Counter, Histogram)](metric: M) -> M:
@@ -100,9 +139,10 @@ class Metrics:
     Args:
         shared: Folder that `PROMETHEUS_MULTIPROC_DIR` names, where several processes add up; None for one process.
         drift: Folder of stored drift reports; None to say nothing of drift.
+        kpis: Folder of stored KPIs; None to say nothing of machines.
     """
 
-    def __init__(self, shared: Path | None = None, drift: Path | None = None) -> None:
+    def __init__(self, shared: Path | None = None, drift: Path | None = None, kpis: Path | None = None) -> None:
         self._shared = shared
         self.registry = CollectorRegistry()
         self.decisions = self._counter(
@@ -150,7 +190,8 @@ class Metrics:
         self.stream_length = self._gauge("stream_length", "Log entries that wait for the drain")
         self._redis_up: Gauge | None = None
         self._shown: dict[Gauge, frozenset[str]] = {}
-        self._of_all = [self.in_force] if drift is None else [self.in_force, _Drift(drift)]
+        stored = [*([] if drift is None else [_Drift(drift)]), *([] if kpis is None else [_Machines(kpis)])]
+        self._of_all = [self.in_force, *stored]
         if shared is None:
             for collector in self._of_all:
                 self.registry.register(collector)

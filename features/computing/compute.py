@@ -169,6 +169,8 @@ def aggregate(
         kept = facts
         newest = nw.col("known_us").max().over("customer_id", "at_us")
         joined = joined.filter(nw.col("known_us") == newest)
+    if source is Source.CONTACTS:  # the one row of each that stood then
+        joined = joined.filter(nw.col("at_us") <= nw.col("until_us"))
     return joined.group_by("customer_id", "at_us").agg(
         nw.len().alias(f"rows_{source}"),
         *(term.aggregated(name) for name, term in terms_of(defined).items() if term.source is source),

@@ -22,7 +22,7 @@ class Source(StrEnum):
 
     CUSTOMERS = "customers"  # the newest customer row
     EVENTS = "events"
-    CONTACTS = "contacts"  # decisions, each with the moments its outcomes became known
+    CONTACTS = "contacts"  # decisions, each with the moments its outcomes became known, as it stood up to `until_us`
 
 
 class Group(StrEnum):
@@ -99,6 +99,12 @@ def known(*moments: str) -> nw.Expr:
     return first
 
 
+def weighed(reaction: str, machine_weight: float) -> nw.Expr:
+    """What a contact with this reaction counts for at the anchor: 1 where a person reacted, null where nobody did."""
+    by_machine = nw.when(known(reaction)).then(nw.lit(machine_weight))
+    return nw.when(known(f"{reaction}_by_person")).then(nw.lit(1.0)).otherwise(by_machine)
+
+
 def count(source: Source, rows: nw.Expr) -> Term:
     """Number of such rows."""
     return Term(source=source, value=nw.when(rows).then(nw.lit(1.0)), aggregate="sum")
@@ -150,9 +156,10 @@ def days_since(
     return Definition(name=name, group=group, meaning=meaning, term=term, about=about)
 
 
-def share(group: Group, name: str, meaning: str, rows: nw.Expr, of: nw.Expr, about: str) -> Definition:
-    """The number of such contacts as a share of the number of others; missing where there are none of those."""
-    top, bottom = count(Source.CONTACTS, rows), count(Source.CONTACTS, of)
+def share(group: Group, name: str, meaning: str, counted_as: nw.Expr, of: nw.Expr, about: str) -> Definition:
+    """What such contacts count for as a share of their number; missing where there are none of them."""
+    top = Term(source=Source.CONTACTS, value=nw.when(of).then(counted_as), aggregate="sum")
+    bottom = count(Source.CONTACTS, of)
     return Definition(name=name, group=group, meaning=meaning, term=top, divisor=bottom, about=about)
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from decisioning.catalogue.catalogue import Attribute, Catalogue
+from decisioning.catalogue.measure import Engagement
 from decisioning.errors import InvalidPolicyError
 from decisioning.rules.predicate import Predicate
 from features.computing.behaviour import activity, profile, purchases, service
@@ -11,6 +12,7 @@ from features.computing.contact import contacts, engagement, response
 from features.computing.customer_words import listening
 from features.computing.definition import Definition, Group
 from features.computing.feature_schema import FeatureGroup, FeatureSchema, fingerprint_of
+from features.computing.machines import told_apart
 
 DEFINITIONS_VERSION = 2
 """Raise it whenever a definition changes its meaning without changing its name."""
@@ -35,6 +37,7 @@ class _Declared:
     """The parts of a catalogue that features depend on; equal ones have equal features.
 
     Attributes:
+        engagement: How machines count; who counts them in full tells nobody apart.
         rules: Name and entry rule of every stage, in journey order.
         spelt_rules: The same as text, which tells `1` from `True`: those are equal, but mean something else in a rule.
     """
@@ -43,8 +46,14 @@ class _Declared:
     event_types: tuple[str, ...]
     channels: tuple[str, ...]
     offer_kinds: tuple[str, ...]
+    engagement: Engagement
     rules: tuple[tuple[str, Predicate], ...] = field(compare=False)
     spelt_rules: str
+
+    @property
+    def machines(self) -> tuple[object, ...]:
+        """What tells people from machines; nothing where both count alike."""
+        return told_apart(self.engagement, self.engagement.scanned_channels)
 
 
 def _declared(catalogue: Catalogue) -> _Declared:
@@ -54,6 +63,7 @@ def _declared(catalogue: Catalogue) -> _Declared:
         event_types=catalogue.event_types,
         channels=tuple(catalogue.channels),
         offer_kinds=catalogue.offer_kinds,
+        engagement=catalogue.engagement,
         rules=rules,
         spelt_rules=repr(rules),
     )
@@ -94,7 +104,9 @@ def _schema(declared: _Declared) -> FeatureSchema:
     return FeatureSchema(
         names=names,
         groups=groups,
-        fingerprint=fingerprint_of((DEFINITIONS_VERSION, groups, declared.attributes, declared.rules)),
+        fingerprint=fingerprint_of(
+            (DEFINITIONS_VERSION, groups, declared.attributes, declared.rules, *declared.machines),
+        ),
         meanings=tuple(fingerprint_of((DEFINITIONS_VERSION, name, about[name])) for name in names),
     )
 
@@ -105,8 +117,8 @@ def _definitions(declared: _Declared) -> tuple[Definition, ...]:
         *profile(declared.attributes),
         *purchases(),
         *activity(declared.event_types),
-        *engagement(declared.channels),
-        *response(declared.offer_kinds),
+        *engagement(declared.channels, declared.engagement),
+        *response(declared.offer_kinds, declared.engagement),
         *contacts(),
         *service(),
         *listening(),

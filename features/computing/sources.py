@@ -10,6 +10,7 @@ from decisioning.catalogue.catalogue import Catalogue
 from features.computing.attribute_columns import as_fact, as_number, is_unfit
 from features.computing.definition import NEVER_US, Source
 from features.computing.heard_sources import HEARD_COLUMNS, heard_columns
+from features.computing.machines import first_by_people
 from features.computing.rule_expressions import unfit_column
 from features.computing.told_sources import told_rows
 from features.log.customer_rows import attribute_text, carried, in_order, states, states_attribute
@@ -120,7 +121,11 @@ def event_rows(events: pl.DataFrame) -> pl.DataFrame:
 
 
 def contact_rows(decisions: pl.DataFrame, outcomes: pl.DataFrame, catalogue: Catalogue) -> pl.DataFrame:
-    """Decisions with the kind of their offer and the first moment each of their outcomes was known."""
+    """Decisions with the kind of their offer and the first moment each of their outcomes was known.
+
+    A decision has one row at any moment: that with `known_us` before and `until_us` not before it. Where later reports
+    tell that a machine opened or clicked a message, it has one for each stretch of time in which a verdict stood.
+    """
     kinds = {offer.offer_id: offer.kind for offer in catalogue.offers.values()}
     kind = pl.col("offer_id").replace_strict(kinds, default=None, return_dtype=pl.String)
     contacts = decisions.select(
@@ -132,17 +137,20 @@ def contact_rows(decisions: pl.DataFrame, outcomes: pl.DataFrame, catalogue: Cat
         pl.col("channel").cast(pl.Categorical),
         kind.cast(pl.Categorical).alias("kind"),
     )
+    settled = settled_outcomes(outcomes, decisions).with_columns(_known_us().alias("known_us"))
+    by_people = first_by_people(settled, decisions, catalogue.engagement)
+    never = [f"{moment}_us" for moment in (*OUTCOME_MOMENTS, "viewed_by_person", "clicked_by_person", "until")]
     return (
-        contacts.join(_moments(settled_outcomes(outcomes, decisions)), on="decision_id", how="left")
-        .drop("decision_id")
-        .with_columns(pl.col(f"{moment}_us").fill_null(NEVER_US) for moment in OUTCOME_MOMENTS)
+        contacts.join(_moments(settled), on="decision_id", how="left")
+        .join(by_people, on="decision_id", how="left")
+        .with_columns(pl.max_horizontal("known_us", "judged_us").alias("known_us"), pl.col(never).fill_null(NEVER_US))
+        .drop("decision_id", "judged_us")
     )
 
 
 def _moments(outcomes: pl.DataFrame) -> pl.DataFrame:
-    known = _known_us()
     return outcomes.group_by("decision_id").agg(
-        known.filter(pl.col("type").is_in(types)).min().alias(f"{moment}_us")
+        pl.col("known_us").filter(pl.col("type").is_in(types)).min().alias(f"{moment}_us")
         for moment, types in OUTCOME_MOMENTS.items()
     )
 

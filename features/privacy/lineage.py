@@ -79,7 +79,7 @@ def _one_of_everything(catalogue: Catalogue) -> _Life:
                 "action_probability": 0.5,
                 "stage": "any",
             }
-            for place, (channel, offer) in enumerate(pairs)
+            for place, (channel, offer) in enumerate([*pairs, *pairs])
         ],
         OUTCOMES.name: [
             {
@@ -90,8 +90,9 @@ def _one_of_everything(catalogue: Catalogue) -> _Life:
                 "recorded_at": _AT - timedelta(hours=20),
                 "amount_minor": 700,
                 "currency": catalogue.currency,
+                "properties": {"machine": place >= len(pairs)},  # half of it as a machine reports it
             }
-            for place in range(len(pairs))
+            for place in range(2 * len(pairs))
             for kind in map(str, OutcomeType)
         ],
     }

@@ -97,6 +97,19 @@ class KpiRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MachineWeek:
+    """Reports of views and clicks of the messages that were decided for a channel in a week, and of these machines'."""
+
+    channel: str
+    from_at: datetime
+    until_at: datetime
+    views: int
+    machine_views: int
+    clicks: int
+    machine_clicks: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KpiReport:
     """All figures of a period.
 
@@ -106,6 +119,7 @@ class KpiReport:
         measure_id: The money measure behind contribution and ROI; None where the catalogue declares none.
         rows: Everything first, then channels, then touchpoints, each followed by its channels.
         command: What to type to get it again.
+        machines: What machines viewed and clicked, by channel and week.
     """
 
     from_at: datetime
@@ -121,6 +135,7 @@ class KpiReport:
     command: str
     confidence_level: float = 0.95
     format_version: int = FORMAT_VERSION
+    machines: tuple[MachineWeek, ...] = ()
 
     def definition(self, kpi_id: str) -> KpiDefinition:
         """What a figure counts."""

@@ -3,7 +3,7 @@
 from rich.table import Table
 
 from decisioning.errors import UnknownNameError
-from features.reports.kpis import Figure, KpiReport, KpiRow, KpiUnit, Side
+from features.reports.kpis import Figure, KpiReport, KpiRow, KpiUnit, MachineWeek, Side
 from features.reports.readout_words import format_bounds, format_number, format_value
 from features.reports.readouts import ReadoutUnit
 from pipelines.reports.terminal import titled, wide_console
@@ -34,6 +34,8 @@ def print_kpis(report: KpiReport, touchpoint: str | None = None, channel: str | 
     if touchpoint is None and channel is None:
         for side in Side:
             console.print(_overview(report, side))
+    if touchpoint is None and any(_by_machines(one) for one in report.machines if channel in {None, one.channel}):
+        console.print(_machines(report, channel))
     for note in report.notes:
         console.print(note, markup=False)
 
@@ -74,6 +76,27 @@ def _overview(report: KpiReport, side: Side) -> Table:
         cells = [_cell(report, row.figure(name)) for name in _SHORT[side]]
         table.add_row(row.touchpoint or "all", row.channel or "all", *cells)
     return table
+
+
+def _by_machines(week: MachineWeek) -> int:
+    return week.machine_views + week.machine_clicks
+
+
+def _machines(report: KpiReport, channel: str | None) -> Table:
+    """Weeks of the channels on which machines were at work, one row each."""
+    title = "Views and clicks by machines: by week that messages were decided in"
+    table = titled(title, "channel", "from", "to", "views", "by machines", "clicks", "by machines")
+    busy = {one.channel for one in report.machines if _by_machines(one)}
+    for week in report.machines:
+        if week.channel in busy and channel in {None, week.channel}:
+            days = (f"{moment:%Y-%m-%d}" for moment in (week.from_at, week.until_at))
+            views, clicks = (week.views, week.machine_views), (week.clicks, week.machine_clicks)
+            table.add_row(week.channel, *days, *_reports_and_share(*views), *_reports_and_share(*clicks))
+    return table
+
+
+def _reports_and_share(reports: int, by_machines: int) -> tuple[str, str]:
+    return format_number(reports), f"{by_machines / reports:.1%}" if reports else "-"
 
 
 def _cell(report: KpiReport, figure: Figure | None) -> str:

@@ -84,7 +84,9 @@ def create_app(
         archive=PolicyArchive(settings.catalogues_path),
         now=clock,
     )
-    app.state.engine = _engine(settings, refresher, clock, Metrics(metrics_path, settings.drift_path))
+    app.state.engine = _engine(
+        settings, refresher, clock, Metrics(metrics_path, settings.drift_path, settings.kpis_path)
+    )
     problems.install(app)
     routers = [one.router for one in (decisions, permits, explanations, reports, customers, known, about, health)]
     for router in routers:

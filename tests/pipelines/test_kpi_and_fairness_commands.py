@@ -4,14 +4,16 @@ import shutil
 from pathlib import Path
 
 import orjson
+import polars as pl
 import pytest
 from typer.testing import CliRunner
 
 from decisioning.errors import InvalidInputError, UnknownNameError
-from features.log.contracts import TABLES
+from features.log.contracts import OUTCOMES, TABLES
 from features.log.event_log import EventLog
 from features.settings import Settings
 from pipelines import cli
+from serving.metrics import Metrics
 
 SHOP = Path(__file__).parents[1] / "catalogues" / "shop"
 AS_OF = ("--as-of", "2026-11-10")
@@ -65,6 +67,24 @@ def test_the_table_shows_numbers_intervals_and_where_data_are_insufficient(shop_
     assert "by touchpoint and channel" not in details
     unknown = run(shop_home, "kpi", "show", "--channel", "emial")
     assert isinstance(unknown.exception, UnknownNameError)
+
+
+def test_what_machines_clicked_is_shown_by_week_and_on_the_metrics_page(shop_home: Settings, shop):
+    assert "Views and clicks by machines" not in run(shop_home, "kpi", "compute", *AS_OF).stdout
+    clicked = shop.outcomes.filter(pl.col("type") == "clicked").head(30)
+    again = clicked.with_columns(outcome_id=pl.format("again-{}", "outcome_id"), properties=pl.lit('{"bot": true}'))
+    EventLog(shop_home.log_path).append(OUTCOMES, again)
+    report = orjson.loads(run(shop_home, "kpi", "compute", *AS_OF, "--json").stdout)
+    clicks, by_machines = (sum(week[name] for week in report["machines"]) for name in ("clicks", "machine_clicks"))
+    assert by_machines == 30
+    shown = run(shop_home, "kpi").stdout
+    assert "Views and clicks by machines" in shown
+    assert "Machines on email: 30 of" in shown
+    assert "Views and clicks by machines" in run(shop_home, "kpi", "show", "--channel", "email").stdout
+    told = Metrics(kpis=shop_home.kpis_path).exposition().decode()
+    assert f'nextbest_machine_engagement_ratio{{channel="email",type="clicked"}} {by_machines / clicks}' in told
+    assert 'type="viewed"' not in told  # nobody reported any
+    assert "nextbest_kpi_as_of_seconds 1.794" in told
 
 
 def test_without_stored_kpis_nothing_is_shown(shop_home: Settings):

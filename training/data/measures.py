@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from decisioning.catalogue.measure import ENGAGED, Measure, Unit
+from features.computing.machines import with_machines
 from features.computing.sources import Tables
 from features.log.identities import by_person, people
 from features.log.outcome_types import OutcomeType
-from training.data.machines import with_machines
 from training.data.returned import ReturnCounts, bought_rows, return_counts, taken_back
 
 UNTIL = "until"

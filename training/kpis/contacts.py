@@ -8,10 +8,10 @@ import polars as pl
 
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.measure import Measure
+from features.computing.machines import with_machines
 from features.computing.sources import Tables
 from features.history import History
 from features.log.identities import by_person, people
-from training.data.machines import MACHINE_WORDS, MachineRule, machine_made, with_machines
 from training.data.measures import money_steps
 
 VIEWED = ("viewed",)
@@ -154,32 +154,6 @@ def known_by(log: Tables, as_of: datetime) -> History:
         decisions=log.decisions,
         outcomes=log.outcomes.filter(past),
     )
-
-
-def machine_words(log: Tables, catalogue: Catalogue, period: KpiPeriod) -> list[str]:
-    """What machines opened and clicked, by channel, and how that was told: a sentence for each channel with any."""
-    sent = log.decisions.filter(period.holds("decided_at")).select("decision_id", pl.col("channel").fill_null(""))
-    reports = log.outcomes.filter(
-        (pl.col("occurred_at") < period.as_of) & pl.col("type").is_in([*VIEWED, *CLICKED])
-    ).join(sent, on="decision_id", how="inner")
-    found = machine_made(log.outcomes.filter(pl.col("occurred_at") < period.as_of), log.decisions, catalogue.engagement)
-    told = reports.join(found, on=["outcome_id", "customer_id"], how="left")
-    return [
-        _machine_sentence(channel, told.filter(pl.col("channel") == channel), catalogue.engagement.machine_weight)
-        for channel in told.filter(pl.col("machine").is_not_null())["channel"].unique().sort()
-    ]
-
-
-def _machine_sentence(channel: str, told: pl.DataFrame, weight: float) -> str:
-    parts = []
-    for kinds, what in ((VIEWED, "views"), (CLICKED, "clicks")):
-        of_kind = told.filter(pl.col("type").is_in(kinds))
-        if of_kind.height:
-            parts.append(f"{of_kind['machine'].count():,} of {of_kind.height:,} {what}")
-    counts = told["machine"].drop_nulls().value_counts()
-    by_rule = dict(counts.iter_rows())
-    why = ", ".join(f"{MACHINE_WORDS[rule]} {by_rule[rule]:,}" for rule in MachineRule if rule in by_rule)
-    return f"Machines on {channel}: {' and '.join(parts)} ({why}); each counts for {weight:g} of a person's."
 
 
 def first_purchases(log: Tables, kinds: Collection[str], period: KpiPeriod) -> pl.DataFrame:

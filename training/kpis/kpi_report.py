@@ -21,12 +21,12 @@ from training.kpis.contacts import (
     credited,
     first_purchases,
     known_by,
-    machine_words,
     messages_of,
 )
 from training.kpis.definitions import DEFINITIONS, REPEAT_DAYS
 from training.kpis.figures import case_figures, message_figures, money_figures, rate_figure, survey_figures
 from training.kpis.increments import Increment, against_holdout, against_silence, drawn_decisions, held_out_customers
+from training.kpis.machine_reports import engagement_reports, machine_weeks, machine_words
 from training.kpis.service import case_times, reached_cases, survey_answers, with_contacts
 
 _ONLY_TOUCHPOINTS = "see the touchpoints"
@@ -79,6 +79,7 @@ def compute_kpis(log: Tables, catalogue: Catalogue, reading: KpiReading) -> KpiR
     measure = money_measure(catalogue)
     window_days = catalogue.learning.window_days if catalogue.learning else 7.0
     facts = _facts(log, catalogue, measure, window_days, period)
+    engaged = engagement_reports(log, catalogue, period)
     return KpiReport(
         from_at=period.from_at,
         as_of=period.as_of,
@@ -92,8 +93,9 @@ def compute_kpis(log: Tables, catalogue: Catalogue, reading: KpiReading) -> KpiR
         notes=(
             *_notes(facts),
             *(return_words(known_by(log, period.as_of), measure) if measure else ()),
-            *machine_words(log, catalogue, period),
+            *machine_words(engaged, catalogue.engagement.machine_weight),
         ),
+        machines=tuple(machine_weeks(engaged, period)),
         command=reading.command,
     )
 

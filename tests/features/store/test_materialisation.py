@@ -9,9 +9,11 @@ import polars as pl
 import pytest
 from redis import Redis
 
+from decisioning.catalogue.measure import Engagement
 from decisioning.errors import FeatureUnavailableError
 from features.computing.compute import compute_features
 from features.computing.feature_set import feature_schema
+from features.history import History
 from features.log.contracts import EVENTS, OUTCOMES, UTC_TIME
 from features.log.event_log import EventLog
 from features.online.customer_lookup import read_customer
@@ -73,6 +75,43 @@ def test_later_runs_write_only_what_is_new(home, small_shop, shop_catalogue, red
         np.testing.assert_array_equal(
             vector.values, expected(small_shop, shop_catalogue, "C-00007", AS_OF + days * DAY)
         )
+
+
+def test_clicks_of_machines_count_alike_online_in_a_later_build_and_in_the_log(
+    make_home, small_shop, shop_catalogue, redis_url
+):
+    """The second click of each message, which tells that a program clicks, is heard of after the first build."""
+    home, log_of = make_home(small_shop), small_shop.outcomes
+    catalogue = replace(shop_catalogue, engagement=Engagement(scanned_channels=frozenset({"email"})))
+    mail = small_shop.decisions.filter(pl.col("channel") == "email")
+    clicked = log_of.filter(pl.col("type") == "clicked")
+    sent = mail.join(clicked, on="decision_id", how="anti").sort("decided_at").tail(12)
+
+    def clicks(link: str, seconds: float, heard_at: datetime) -> pl.DataFrame:
+        rows = sent.select(
+            pl.format("{}-{}", "decision_id", pl.lit(link)).alias("outcome_id"),
+            "decision_id",
+            "customer_id",
+            type=pl.lit("clicked"),
+            occurred_at=pl.lit(AS_OF - 2 * DAY + timedelta(seconds=seconds)).cast(UTC_TIME),
+            recorded_at=pl.lit(heard_at).cast(UTC_TIME),
+            properties=pl.lit(f'{{"link": "{link}"}}'),
+        )
+        return pl.concat([pl.DataFrame(schema=OUTCOMES.schema), rows], how="diagonal")
+
+    log, name = EventLog(home.log_path), list(feature_schema(catalogue).names).index("email_clicked_rate_90d")
+    rates = []
+    for days, news in enumerate((clicks("a", 1.5, AS_OF - DAY), clicks("b", 2.5, AS_OF + DAY / 2))):
+        log.append(OUTCOMES, news)
+        build_features(home, catalogue, AS_OF + days * DAY)
+        materialise(home, catalogue, redis_url)
+        history, found = History.from_log(log), []
+        for customer_id in sent["customer_id"].unique(maintain_order=True):
+            online = features_online(redis_url, catalogue, customer_id, AS_OF + days * DAY).values
+            np.testing.assert_array_equal(online, expected(history, catalogue, customer_id, AS_OF + days * DAY))
+            found.append(online[name])
+        rates.append(found)
+    assert np.all(np.array(rates[0]) > rates[1])
 
 
 def test_a_redis_that_lost_everything_is_filled_again(home, small_shop, shop_catalogue, redis_url):

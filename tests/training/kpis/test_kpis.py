@@ -297,6 +297,9 @@ def test_what_machines_opened_is_counted_apart_by_channel_and_people_stay(
         "Machines on email: 30 of 40 views and 0 of 10 clicks (within 5 seconds of delivery 30); each counts for 0 of a"
         " person's."
     )
+    (week,) = report.machines
+    assert (week.channel, week.until_at, week.from_at) == ("email", at + timedelta(days=6), at - timedelta(days=1))
+    assert (week.views, week.machine_views, week.clicks, week.machine_clicks) == (40, 30, 10, 0)
     half = replace(care_catalogue, engagement=Engagement(machine_weight=0.5, scanned_channels=frozenset({"email"})))
     assert value(computed(log_writer.log(), catalogue=half), "viewed_rate", channel="email") == 0.625
 

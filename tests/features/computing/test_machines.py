@@ -7,9 +7,9 @@ import polars as pl
 import pytest
 
 from decisioning.catalogue.measure import Engagement, Measure, Unit
+from features.computing.machines import machine_made
 from features.history import History
 from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES
-from training.data.machines import machine_made
 from training.data.measures import decision_values
 
 SENT_AT = datetime(2026, 3, 1, 9, 0, 7, tzinfo=UTC)

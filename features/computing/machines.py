@@ -1,4 +1,4 @@
-"""Opens and clicks that machines made: the one rule for training, evaluation, KPIs and experiments.
+"""Opens and clicks that machines made: the one rule for features, training, evaluation, KPIs and experiments.
 
 Mail programs fetch pictures before anybody looks, and security scanners follow every link of a message. What a report
 says of itself counts on every channel. Timing counts on channels that programs scan (`engagement.scanned_channels`),
@@ -10,7 +10,11 @@ from enum import StrEnum
 import polars as pl
 
 from decisioning.catalogue.measure import CLICKED, ENGAGED, OPENED, Engagement
+from features.computing.definition import NEVER_US
 from features.log.outcome_types import OutcomeType
+
+RULES_VERSION = 1
+"""Raise it whenever the rules tell machines otherwise: features that look at people mean something else then."""
 
 AT_DELIVERY_SECONDS = 5
 """Nobody opens or clicks so soon after delivery."""
@@ -23,6 +27,9 @@ AT_ONCE_SECONDS = 2
 
 SWEEP_SECONDS = 10
 """All links of a message, each clicked no later than this after the one before, are clicked by a program."""
+
+JUDGED_EVERY_US = 60_000_000
+"""Features judge timing at the end of each minute that reports arrived in: a scanner's burst is one look, not many."""
 
 _FEWEST_ALIKE = 3  # clicks at once, where reports name no links
 _FEWEST_LINKS = 3  # links of a message, for all of them to mean something
@@ -62,6 +69,7 @@ MACHINE_WORDS = {
 }
 """How each rule tells a machine, for people."""
 
+_TIMING = (MachineRule.AT_DELIVERY, MachineRule.LINKS_AT_ONCE, MachineRule.BEFORE_OPEN, MachineRule.ALL_LINKS)
 _SCHEMA = {"outcome_id": pl.String, "customer_id": pl.String, "machine": pl.String}
 
 
@@ -79,13 +87,7 @@ def machine_made(outcomes: pl.DataFrame, decisions: pl.DataFrame | None, rules: 
     engaged = outcomes.filter(pl.col("type").is_in(sorted(ENGAGED)))
     if engaged.is_empty():
         return pl.DataFrame(schema=_SCHEMA)
-    told = engaged.with_columns(
-        _said().alias(MachineRule.SAID),
-        _is_program().alias(MachineRule.USER_AGENT),
-        link=pl.coalesce(_property("link"), _property("url")),
-        link_count=_property("link_count").cast(pl.Int64, strict=False),
-    )
-    timed = _timed(told, outcomes, _scanned(decisions, rules))
+    timed = _timed(_told(engaged), outcomes, _scanned(decisions, rules))
     rule = pl.coalesce(pl.when(pl.col(one)).then(pl.lit(one.value)) for one in MachineRule)
     found = timed.select("outcome_id", "customer_id", machine=rule).filter(pl.col("machine").is_not_null())
     return found.unique(["outcome_id", "customer_id"], keep="first", maintain_order=True)
@@ -97,6 +99,106 @@ def with_machines(outcomes: pl.DataFrame, decisions: pl.DataFrame | None, rules:
     joined = outcomes.join(found, on=["outcome_id", "customer_id"], how="left", maintain_order="left")
     is_machine = pl.col("machine").is_not_null()
     return joined.with_columns(weight=pl.when(is_machine).then(rules.machine_weight).otherwise(1.0))
+
+
+def told_apart(rules: Engagement, on: frozenset[str]) -> tuple[object, ...]:
+    """All that a number depends on which tells people from machines on some channels; nothing where both count alike.
+
+    Example:
+        >>> told_apart(Engagement(machine_weight=0.5, scanned_channels=frozenset({"email"})), frozenset({"push"}))
+        (1, 0.5, ())
+    """
+    if rules.machine_weight == 1:
+        return ()
+    return RULES_VERSION, float(rules.machine_weight), tuple(sorted(on & rules.scanned_channels))
+
+
+def first_by_people(outcomes: pl.DataFrame, decisions: pl.DataFrame, rules: Engagement) -> pl.DataFrame:
+    """When people first opened and clicked each message, as far as could be told at any moment.
+
+    What a report says of itself counts at once. Timing needs other reports, which may arrive later, so a message has a
+    row for each stretch of time in which its verdicts stand: they are worked out at the ends of minutes from what had
+    arrived by then, and what arrived since is a person's so far. Nothing that arrives later changes an earlier stretch.
+
+    Args:
+        outcomes: Canonical outcomes, with `known_us`, when each became known.
+        decisions: Canonical decisions.
+        rules: How machines count; where they count in full, nobody is told apart.
+
+    Returns:
+        `decision_id`, `judged_us` and `until_us` (the stretch: later than the first, up to the second),
+        `viewed_by_person_us` and `clicked_by_person_us` (`NEVER_US` where nobody did), for messages with any report of
+        a view or click.
+    """
+    engaged = outcomes.filter(pl.col("type").is_in(sorted(ENGAGED)))
+    stretches = engaged.select("decision_id", judged_us=pl.lit(0, dtype=pl.Int64)).unique()
+    told = _told(engaged).with_columns(is_machine=pl.col(MachineRule.SAID) | pl.col(MachineRule.USER_AGENT))
+    if rules.machine_weight == 1:
+        told = told.with_columns(is_machine=pl.lit(value=False))
+    else:
+        stretches = pl.concat([stretches, _judgements(outcomes, told, _scanned(decisions, rules))])
+    stretches = stretches.sort("decision_id", "judged_us").with_columns(
+        until_us=pl.col("judged_us").shift(-1).over("decision_id").fill_null(NEVER_US)
+    )
+    by_people = _by_people(stretches, outcomes, told)
+    firsts = by_people.group_by("decision_id", "judged_us").agg(
+        pl.col("known_us").filter(pl.col("type").is_in(sorted(kinds))).min().alias(name)
+        for name, kinds in (("viewed_by_person_us", OPENED), ("clicked_by_person_us", CLICKED))
+    )
+    return stretches.join(firsts, on=["decision_id", "judged_us"], how="left").with_columns(
+        pl.col("viewed_by_person_us", "clicked_by_person_us").fill_null(NEVER_US)
+    )
+
+
+def _judgements(outcomes: pl.DataFrame, told: pl.DataFrame, scanned: pl.DataFrame) -> pl.DataFrame:
+    """Moments at which verdicts on timing can change: `decision_id`, `judged_us`.
+
+    Only of messages with two reports so close together that some rule could fit, whatever else is known.
+    """
+    delivered = outcomes.filter(pl.col("type") == OutcomeType.DELIVERED).select("decision_id", at="occurred_at")
+    at, kind = pl.col("occurred_at"), pl.col("type")
+    near = told.join(scanned, on="decision_id", how="semi")
+    waited = (at - pl.col("at")).dt.total_microseconds()
+    soon = near.join(delivered, on="decision_id").filter((waited > 0) & (waited <= BEFORE_OPEN_SECONDS * 1_000_000))
+    clicks = near.filter(kind.is_in(sorted(CLICKED))).sort("decision_id", "occurred_at")
+    gap = at.diff().over("decision_id").dt.total_microseconds()
+    swept = clicks.filter((gap <= SWEEP_SECONDS * 1_000_000).fill_null(value=False))
+    suspects = pl.concat([soon.select("decision_id"), swept.select("decision_id")])
+    telling = outcomes.filter(kind.is_in([OutcomeType.DELIVERED, *sorted(ENGAGED)]))
+    return (
+        telling.join(suspects, on="decision_id", how="semi")
+        .select("decision_id", judged_us=(pl.col("known_us") // JUDGED_EVERY_US + 1) * JUDGED_EVERY_US)
+        .unique(maintain_order=True)
+    )
+
+
+def _by_people(stretches: pl.DataFrame, outcomes: pl.DataFrame, told: pl.DataFrame) -> pl.DataFrame:
+    """Views and clicks that stand as people's in each stretch: `decision_id`, `judged_us`, `type`, `known_us`."""
+    kept = ("decision_id", "judged_us", "type", "known_us")
+    so_far = told.filter(~pl.col("is_machine")).join(stretches, on="decision_id")
+    judged = stretches.filter(pl.col("judged_us") > 0).with_row_index("stretch").cast({"stretch": pl.String})
+    if judged.is_empty():
+        return so_far.select(kept)
+    is_known = pl.col("known_us") < pl.col("judged_us")
+    looked_at, marks = (  # each stretch as if it were a message of its own
+        rows.join(judged.select("stretch", "decision_id", "judged_us"), on="decision_id")
+        .filter(is_known)
+        .with_columns(decision_id="stretch", message_id="decision_id")
+        for rows in (told, outcomes.select("decision_id", "type", "occurred_at", "known_us"))
+    )
+    timed = _timed(looked_at, marks, judged.select(decision_id="stretch", is_scanned=pl.lit(value=True)))
+    people = timed.filter(~pl.any_horizontal("is_machine", *_TIMING)).with_columns(decision_id="message_id")
+    return pl.concat([so_far.filter(~is_known).select(kept), people.select(kept)])
+
+
+def _told(engaged: pl.DataFrame) -> pl.DataFrame:
+    """Opens and clicks with what each says of itself."""
+    return engaged.with_columns(
+        _said().alias(MachineRule.SAID),
+        _is_program().alias(MachineRule.USER_AGENT),
+        link=pl.coalesce(_property("link"), _property("url")),
+        link_count=_property("link_count").cast(pl.Int64, strict=False),
+    )
 
 
 def _property(name: str) -> pl.Expr:
