@@ -24,7 +24,8 @@ from scipy.optimize import linear_sum_assignment
 
 from decisioning.arrays import FloatArray, IntArray
 from decisioning.catalogue.catalogue import Catalogue
-from decisioning.value_model import Calibrator, MessageCoding, ValueModel, design_matrix
+from decisioning.effects.message_coding import MessageCoding
+from decisioning.value_model import Calibrator, ValueModel, design_matrix
 from features.catalogue import load_catalogue
 from features.computing.compute import compute_features
 from features.history import History

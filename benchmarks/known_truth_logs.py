@@ -13,6 +13,7 @@ import polars as pl
 from decisioning.arrays import FloatArray, IntArray
 from decisioning.catalogue.catalogue import Catalogue
 from features.catalogue import load_catalogue
+from features.computing.feature_set import STAGE_INDEX
 from training.data.datasets import Dataset, messages_of
 
 COLUMNS = 10
@@ -34,7 +35,7 @@ offer_attributes: {{{attributes}}}
 measures: {{money: {{unit: money, add: [purchase]}}}}
 learning: {{measure: money, window_days: 7}}
 goals: {{sales: {{department: marketing}}}}
-stages: [{{stage: all, goal: sales}}]
+stages: [{stages}]
 touchpoints: {{mail: {{channels: [email]}}}}
 channels: {{email: {{cost: 0.0}}}}
 offers:
@@ -55,6 +56,7 @@ class Design:
         by_message: Of what customers gain from one message.
         is_logged_by_rules: Whether who gets what depended on the customer; else every action was as probable.
         is_rare: Whether hardly anybody buys, and a few spend very much.
+        stages: By journey stage, how much of what customers differ in there is of it; 0 is none, -1 the reverse.
     """
 
     strength: float = 1.0
@@ -66,6 +68,7 @@ class Design:
     by_message: float = 0.035
     is_logged_by_rules: bool = False
     is_rare: bool = False
+    stages: tuple[float, ...] = (1.0,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +76,7 @@ class Truth:
     """What is true of n customers and k messages.
 
     Attributes:
-        features: shape (n, `COLUMNS`).
+        features: shape (n, `COLUMNS`), and a column more where there are several stages.
         silence: shape (n,), expected outcome without a message, in standard deviations.
         effects: shape (n, k), what each message adds.
     """
@@ -132,12 +135,18 @@ class KnownWorld:
         common = design.by_customer * self.common(x)
         kinds = design.by_kind * np.column_stack([curve(x) for curve in self.of_kinds])
         own = design.by_message * np.column_stack([curve(x) for curve in self.of_messages])
-        effects = design.strength * (self.averages + common[:, np.newaxis] + kinds[:, self.kinds] + own)
+        personal = common[:, np.newaxis] + kinds[:, self.kinds] + own
+        features = x
+        if len(design.stages) > 1:
+            stages = rng.integers(len(design.stages), size=n)
+            personal = personal * np.array(design.stages)[stages, np.newaxis]
+            features = np.hstack([x, stages.astype(np.float64)[:, np.newaxis]])
+        effects = design.strength * (self.averages + personal)
         silence = (_RARE_EXPLAINED if design.is_rare else np.sqrt(_EXPLAINED)) * self.baseline(x)
         if design.is_rare:  # nobody spends less than nothing, with or without a message
             silence = np.maximum(silence, _RARE_LEAST)
             effects = np.maximum(silence[:, np.newaxis] + effects, _RARE_LEAST) - silence[:, np.newaxis]
-        return Truth(features=x, silence=silence, effects=effects)
+        return Truth(features=features, silence=silence, effects=effects)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,13 +210,18 @@ def logged(world: KnownWorld, n: int, catalogue: Catalogue, seed: int) -> Datase
         ),
         customers=who.astype(np.int64),
         features=truth.features[who],
-        feature_names=tuple(f"x{place}" for place in range(COLUMNS)),
+        feature_names=feature_names(world.design),
         contexts=np.column_stack([np.full(n, 7.0), rng.integers(0, 24, n), rng.integers(0, 7, n)]),
         messages=tuple(known),
         actions=actions,
         probabilities=probabilities,
         values=_outcomes(world.design, mean, rng),
     )
+
+
+def feature_names(design: Design) -> tuple[str, ...]:
+    """Of the columns of a truth's features."""
+    return (*(f"x{place}" for place in range(COLUMNS)), *((STAGE_INDEX,) if len(design.stages) > 1 else ()))
 
 
 def _outcomes(design: Design, mean: FloatArray, rng: np.random.Generator) -> FloatArray:
@@ -235,7 +249,9 @@ def catalogue_of(world: KnownWorld) -> Catalogue:
     declared = world.design.declared
     kinds = [f"kind_{n}" for n in range(KINDS)] if declared != "nothing" else ["offer"]
     attributes = ", ".join(f"flag_{n}: {{kind: number}}" for n in range(5)) if declared == "attributes" else ""
-    lines = [_HEAD.format(kinds=", ".join(kinds), attributes=attributes)]
+    entered = [f", entry: {{fact: purchase_recency_days, at_most: {n}}}" for n in range(1, len(world.design.stages))]
+    stages = ", ".join(f"{{stage: stage_{n}, goal: sales{entry}}}" for n, entry in enumerate((*entered, "")))
+    lines = [_HEAD.format(kinds=", ".join(kinds), attributes=attributes, stages=stages)]
     for n, kind in enumerate(world.kinds):
         named = kinds[kind] if declared != "nothing" else "offer"
         flags = ", ".join(f"flag_{bit}: {n >> bit & 1}" for bit in range(5)) if attributes else ""

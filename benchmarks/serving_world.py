@@ -17,7 +17,8 @@ import numpy as np
 import redis
 
 from decisioning.customer import Consent, Customer, CustomerId
-from decisioning.value_model import CONTEXT_COLUMNS, Calibrator, DesignLayout, MessageCoding, message_matrix
+from decisioning.effects.message_coding import MessageCoding, message_matrix
+from decisioning.value_model import CONTEXT_COLUMNS, Calibrator, DesignLayout
 from features.catalogue import load_catalogue
 from features.computing.feature_set import feature_schema
 from features.models.bundle import ModelBundle, write_bundle

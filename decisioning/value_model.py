@@ -16,9 +16,11 @@ fixed set of reference messages, what being contacted changes. Three parts of an
 sure: the average effect of each message (in `offset`), customers who respond more to whatever they get, in proportion
 to what a message does on average (`response` times g), and whatever is particular to one customer and one message.
 What is particular comes from the booster, and from effects that are linear in a few numbers u_j of the customer
-(`decisioning.linear_basis`), where every message has loadings of its own. Offset, response and loadings are columns of
-the design matrix, so that a message is described by its row alone; no booster splits on them. The numbers are estimated
-by `training.models.effects` and `training.models.linear_fit` from the log's action probabilities.
+(`decisioning.effects.linear_basis`), where every message has loadings of its own. Where the model has `decisioning.
+group_slopes`, all that differs from a message's average effect counts by the slope of the customer's groups. Offset,
+response, average and loadings are columns of the design matrix, so that a message is described by its row alone; no
+booster splits on them. The numbers are estimated by `training.models.effects`, `linear_fit` and `group_slopes` from
+the log's action probabilities.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -30,14 +32,14 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from decisioning.arrays import FloatArray, IndexArray
-from decisioning.catalogue.catalogue import Attribute, AttributeKind
 from decisioning.catalogue.measure import Unit
 from decisioning.catalogue.message import Message
+from decisioning.effects.group_slopes import GroupSlopes
+from decisioning.effects.linear_basis import LinearBasis, linear_effects
+from decisioning.effects.message_coding import MessageCoding, message_matrix
 from decisioning.errors import InvalidInputError
 from decisioning.foresight.slots import Foresight
 from decisioning.foresight.stages import StageCredit, at_stages
-from decisioning.linear_basis import LinearBasis, linear_effects
-from decisioning.rules.predicate import FactValue
 from decisioning.scoring import FeatureVector
 
 type Predict = Callable[[FloatArray], FloatArray]
@@ -63,10 +65,6 @@ class OnMessages(Protocol):
 CONTEXT_COLUMNS = ("window_days", "hour_of_day", "weekday")
 """Length of the window the worth is counted in, and the moment in UTC."""
 
-_FIXED_MESSAGE_COLUMNS = ("is_silence", "offer_kind", "channel")
-_OFFSET_COLUMN = "message_offset"
-_RESPONSE_COLUMN = "message_response"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DesignLayout:
@@ -74,8 +72,8 @@ class DesignLayout:
 
     Attributes:
         customer: d feature names.
-        message: m message columns: `is_silence`, what describes a message, `message_offset`, `message_response` and its
-            loadings.
+        message: m message columns: `is_silence`, what describes a message, `message_offset`, `message_response`, where
+            the coding has one its average, and its loadings.
         context: c context columns.
     """
 
@@ -87,104 +85,6 @@ class DesignLayout:
     def columns(self) -> tuple[str, ...]:
         """All p = d + m + c column names in order."""
         return (*self.customer, *self.message, *self.context)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MessageNumbers:
-    """A number that was estimated for every message of the log, and what to expect of others.
-
-    Attributes:
-        by_message: By message key.
-        by_offer: By offer, for a known offer on a new channel or in new words.
-        prior: Of an offer never seen, before its attributes are looked at.
-        prior_slopes: Its change per unit of a message column, by column name and, where the column holds codes, by
-            `column=code`.
-    """
-
-    by_message: Mapping[str, float] = field(default_factory=dict[str, float])
-    by_offer: Mapping[str, float] = field(default_factory=dict[str, float])
-    prior: float = 0.0
-    prior_slopes: Mapping[str, float] = field(default_factory=dict[str, float])
-
-    def of(self, message: Message, terms: Sequence[tuple[str, float]]) -> float:
-        """The number of a message, whose columns are given as `_terms` reads them."""
-        known = self.by_message.get(message.key, self.by_offer.get(message.offer.offer_id))
-        if known is not None:
-            return known
-        return self.prior + sum(self.prior_slopes.get(name, 0.0) * amount for name, amount in terms)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MessageCoding:
-    """How a message becomes numbers: by what it is, so that one the model never saw has a row too.
-
-    Attributes:
-        offer_kinds: Kinds in code order; one that is not listed is missing.
-        channels: Channels in code order.
-        attributes: Offer attributes in column order; a category's code is its position among its values.
-        offsets: Offset of each message seen in training, by message key.
-        offer_offsets: The same by offer, for a known offer on a new channel or in new words.
-        prior_offset: Offset of an offer never seen, before its attributes are looked at.
-        prior_slopes: Change of that offset per unit of a message column, by column name and, where the column holds
-            codes, by `column=code`.
-        responses: How strongly a message's effect grows with the customer's response to any message, by message key.
-        offer_responses: The same by offer.
-        prior_response: The same for an offer never seen; 1 where effects grow alike.
-        response_slopes: Its change per unit of a message column, as `prior_slopes`.
-        number_ranges: Lowest, mean and highest number of a message column in training, by column name. Slopes are not
-            followed beyond what was seen, and a missing number counts as the mean.
-        loadings: Of each number of the linear basis; empty without one.
-    """
-
-    offer_kinds: tuple[str, ...]
-    channels: tuple[str, ...]
-    attributes: tuple[Attribute, ...] = ()
-    offsets: Mapping[str, float] = field(default_factory=dict[str, float])
-    offer_offsets: Mapping[str, float] = field(default_factory=dict[str, float])
-    prior_offset: float = 0.0
-    prior_slopes: Mapping[str, float] = field(default_factory=dict[str, float])
-    responses: Mapping[str, float] = field(default_factory=dict[str, float])
-    offer_responses: Mapping[str, float] = field(default_factory=dict[str, float])
-    prior_response: float = 1.0
-    response_slopes: Mapping[str, float] = field(default_factory=dict[str, float])
-    number_ranges: Mapping[str, tuple[float, float, float]] = field(
-        default_factory=dict[str, tuple[float, float, float]]
-    )
-    loadings: tuple[MessageNumbers, ...] = ()
-
-    @property
-    def described_columns(self) -> tuple[str, ...]:
-        """Message columns that say what a message is, in order."""
-        return (*_FIXED_MESSAGE_COLUMNS, *(f"offer_{one.name}" for one in self.attributes))
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Message columns of the design, in order: what describes a message, then the numbers estimated for it."""
-        loadings = (f"message_loading_{place}" for place in range(1, len(self.loadings) + 1))
-        return (*self.described_columns, _OFFSET_COLUMN, _RESPONSE_COLUMN, *loadings)
-
-    @property
-    def numbers(self) -> tuple[MessageNumbers, ...]:
-        """Offset, response and loadings, in the order of their columns."""
-        offset = MessageNumbers(
-            by_message=self.offsets,
-            by_offer=self.offer_offsets,
-            prior=self.prior_offset,
-            prior_slopes=self.prior_slopes,
-        )
-        response = MessageNumbers(
-            by_message=self.responses,
-            by_offer=self.offer_responses,
-            prior=self.prior_response,
-            prior_slopes=self.response_slopes,
-        )
-        return (offset, response, *self.loadings)
-
-    @property
-    def code_columns(self) -> frozenset[str]:
-        """Message columns whose numbers are codes and have no order."""
-        words = (one for one in self.attributes if one.kind is AttributeKind.CATEGORY)
-        return frozenset({"offer_kind", "channel", *(f"offer_{one.name}" for one in words)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,56 +107,6 @@ class Calibrator:
     specific_slope: float
     reference: FloatArray
     reference_weights: FloatArray
-
-
-def message_matrix(coding: MessageCoding, messages: Sequence[Message]) -> FloatArray:
-    """Message columns of silence and k messages.
-
-    Depends on the catalogue only: make it once per touchpoint and policy version.
-
-    Args:
-        coding: The model's coding.
-        messages: The touchpoint's candidates in order.
-
-    Returns:
-        Shape (k + 1, m): row 0 is silence, with `is_silence` 1 and everything else missing.
-    """
-    matrix = np.full((len(messages) + 1, len(coding.columns)), np.nan)
-    matrix[0, 0] = 1.0
-    numbers = coding.numbers
-    for row, message in enumerate(messages, start=1):
-        described = describe(coding, message)
-        terms = _terms(coding, described)
-        matrix[row] = [*described, *(one.of(message, terms) for one in numbers)]
-    return matrix
-
-
-def describe(coding: MessageCoding, message: Message) -> list[float]:
-    """The message columns that say what a message is: all but the numbers estimated for it."""
-    row = [0.0, _code(coding.offer_kinds, message.offer.kind), _code(coding.channels, message.channel.channel_id)]
-    return row + [_attribute_value(one, message.offer.attributes.get(one.name)) for one in coding.attributes]
-
-
-def _terms(coding: MessageCoding, row: list[float]) -> list[tuple[str, float]]:
-    """What a prior's slopes apply to: numbers within what was seen, codes as one indicator each."""
-    codes, terms = coding.code_columns, list[tuple[str, float]]()
-    for name, value in zip(coding.described_columns[1:], row[1:], strict=True):
-        if name not in codes:
-            lowest, mean, highest = coding.number_ranges.get(name, (-np.inf, 0.0, np.inf))
-            terms.append((name, mean if np.isnan(value) else min(max(value, lowest), highest)))
-        elif not np.isnan(value):
-            terms.append((f"{name}={int(value)}", 1.0))
-    return terms
-
-
-def _code(words: tuple[str, ...], word: FactValue) -> float:
-    return float(words.index(word)) if isinstance(word, str) and word in words else np.nan
-
-
-def _attribute_value(attribute: Attribute, value: FactValue) -> float:
-    if attribute.kind is AttributeKind.CATEGORY:
-        return _code(attribute.values, value)
-    return np.nan if value is None or isinstance(value, str) else float(value)
 
 
 def context_vector(now: datetime, window_days: float) -> FloatArray:
@@ -305,6 +155,8 @@ class ValueModel:
         basis: What the coding's loadings apply to; None where it has none.
         foresight: What lies ahead, for decisions that are made by it.
         credit: What messages add beyond the window.
+        group_slopes: How much of what is personal is believed, by groups of customers; None for all of it. The coding
+            has averages if there are.
     """
 
     version: str
@@ -321,6 +173,7 @@ class ValueModel:
     measure_definition: str = ""
     foresight: Foresight | None = None
     credit: StageCredit | None = None
+    group_slopes: GroupSlopes | None = None
 
     def messages(self, messages: Sequence[Message]) -> FloatArray:
         """Message columns of silence and the candidates, shape (k + 1, m): make them once per touchpoint."""
@@ -341,8 +194,19 @@ class ValueModel:
         self._check(matrices)
         start, end = len(self.layout.customer), len(self.layout.customer) + len(self.layout.message)
         common, raw = self._common_effect(matrices, start, end)
-        numbers = _Numbers.in_columns(matrices[:, 1:, start:end], len(self.coding.loadings))
-        return _values(self.calibrator, common, raw, numbers, self.linear(matrices[:, 0, :start], numbers.loadings))
+        numbers = _Numbers.in_columns(matrices[:, 1:, start:end], self.coding)
+        return self.put_together(common, raw, numbers, matrices[:, 0, :start])
+
+    def put_together(
+        self, common: FloatArray, raw: FloatArray, numbers: "_Numbers", features: FloatArray
+    ) -> FloatArray:
+        """The module's formula: shape (n, k + 1) from g(x), shape (n,), f, (n, k + 1), and n customers, (n, d)."""
+        values = _values(self.calibrator, common, raw, numbers, self.linear(features, numbers.loadings))
+        if self.group_slopes is None or numbers.averages is None:
+            return values
+        silence, slopes = values[:, :1], self.group_slopes.of(self.layout.customer, features)[:, np.newaxis]
+        values[:, 1:] = silence + numbers.averages + slopes * (values[:, 1:] - silence - numbers.averages)
+        return values
 
     def linear(self, features: FloatArray, loadings: FloatArray) -> FloatArray | None:
         """Linear effects of messages with these loadings on n customers, shape (n, d); None without a basis."""
@@ -377,23 +241,29 @@ def _common(numbers: Calibrator, raw: FloatArray, rows: int) -> FloatArray:
 
 @dataclass(frozen=True, slots=True)
 class _Numbers:
-    """What was estimated for k messages: shapes (..., k), and (..., k, r) of loadings."""
+    """What was estimated for k messages: shapes (..., k), and (..., k, r) of loadings; averages where there are."""
 
     offsets: FloatArray
     responses: FloatArray
+    averages: FloatArray | None
     loadings: FloatArray
 
     @classmethod
-    def in_columns(cls, columns: FloatArray, r: int) -> "_Numbers":
+    def in_columns(cls, columns: FloatArray, coding: MessageCoding) -> "_Numbers":
         """From message columns, shape (..., k, m), of which the last are these."""
-        at = columns.shape[-1] - r
-        return cls(offsets=columns[..., at - 2], responses=columns[..., at - 1], loadings=columns[..., at:])
+        at, end = len(coding.described_columns), columns.shape[-1] - len(coding.loadings)
+        return cls(
+            offsets=columns[..., at],
+            responses=columns[..., at + 1],
+            averages=None if coding.averages is None else columns[..., at + 2],
+            loadings=columns[..., end:],
+        )
 
 
 def _values(
     calibrator: Calibrator, common: FloatArray, raw: FloatArray, numbers: _Numbers, linear: FloatArray | None
 ) -> FloatArray:
-    """The module's formula: shape (n, k + 1) from g(x), shape (n,), f, shape (n, k + 1), and linear effects, (n, k)."""
+    """All of it in full: shape (n, k + 1) from g(x), shape (n,), f, shape (n, k + 1), and linear effects, (n, k)."""
     values = np.empty_like(raw)
     values[:, :1] = calibrator.baseline_intercept + calibrator.baseline_slope * raw[:, :1]
     slack = calibrator.common_slope - calibrator.specific_slope
@@ -417,7 +287,7 @@ class MessageValues:
         self._model, offers = model, [one.offer.offer_id for one in messages]
         self._credit = model.credit and model.credit.table(offers)
         self._rows, self._stage = len(columns), model.credit.feature if model.credit else ""
-        self._numbers = _Numbers.in_columns(columns[1:], len(model.coding.loadings))
+        self._numbers = _Numbers.in_columns(columns[1:], model.coding)
         calibrator = model.calibrator
         self._has_references = calibrator.common_slope != calibrator.specific_slope
         lines = np.concatenate([columns, calibrator.reference]) if self._has_references else columns
@@ -461,8 +331,7 @@ class MessageValues:
             common = np.zeros(len(raw))
         else:
             common, raw = _common(self._model.calibrator, raw, self._rows), np.ascontiguousarray(raw[:, : self._rows])
-        linear = self._model.linear(shared[:, : len(self._model.layout.customer)], self._numbers.loadings)
-        return _values(self._model.calibrator, common, raw, self._numbers, linear)
+        return self._model.put_together(common, raw, self._numbers, shared[:, : len(self._model.layout.customer)])
 
 
 def row_by_row(predict: Predict, first: int, messages: FloatArray) -> PredictShared:

@@ -26,8 +26,9 @@ from decisioning.catalogue.journey import Goal, JourneyStage, Touchpoint
 from decisioning.catalogue.measure import Measure, Unit
 from decisioning.catalogue.message import Creative, MessageClass, Offer
 from decisioning.catalogue.message_classes import DEFAULT_CLASSES
+from decisioning.effects.message_coding import MessageCoding
 from decisioning.rules.predicate import ALWAYS, Compare, Comparison
-from decisioning.value_model import CONTEXT_COLUMNS, Calibrator, DesignLayout, MessageCoding
+from decisioning.value_model import CONTEXT_COLUMNS, Calibrator, DesignLayout
 from features.computing.feature_set import feature_schema
 from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS, OUTCOMES
 from features.models.bundle import ModelBundle

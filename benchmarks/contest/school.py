@@ -9,7 +9,8 @@ import numpy as np
 
 from decisioning.arrays import FloatArray
 from decisioning.catalogue.catalogue import Catalogue
-from decisioning.value_model import Calibrator, DesignLayout, MessageCoding
+from decisioning.effects.message_coding import MessageCoding
+from decisioning.value_model import Calibrator, DesignLayout
 from features.catalogue import load_catalogue
 from features.computing.feature_set import feature_schema
 from features.importing.folder import import_folder

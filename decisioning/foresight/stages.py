@@ -41,7 +41,9 @@ class StageCredit:
 
 
 def at_stages(table: FloatArray, stages: FloatArray) -> FloatArray:
-    """Rows of a table for customers whose places are given, NaN where it is missing: shape (n, k + 1).
+    """Rows of a table for customers whose places are given, NaN where it is missing: shape (n, ...).
+
+    The last row of the table is for places that are missing or that it does not have.
 
     Example:
         >>> at_stages(np.array([[0.0, 5.0], [0.0, 0.0]]), np.array([0.0, np.nan, 7.0])).tolist()

@@ -17,12 +17,14 @@ import orjson
 
 from decisioning.catalogue.catalogue import Attribute, AttributeKind
 from decisioning.catalogue.measure import Unit
+from decisioning.effects.group_slopes import GroupSlopes
+from decisioning.effects.linear_basis import LinearBasis
+from decisioning.effects.message_coding import MessageCoding, MessageNumbers
 from decisioning.errors import ModelUnavailableError
 from decisioning.foresight.slots import Foresight
 from decisioning.foresight.stages import StageCredit
-from decisioning.linear_basis import LinearBasis
 from decisioning.record.foresight_document import foresight_from_plain, foresight_to_plain
-from decisioning.value_model import Calibrator, DesignLayout, MessageCoding, MessageNumbers, ValueModel
+from decisioning.value_model import Calibrator, DesignLayout, ValueModel
 from features.models.learned import LearnedFunction
 
 FORMAT = 1
@@ -43,6 +45,7 @@ class ModelBundle:
         basis: What the coding's loadings apply to; None where it has none, as in bundles of older releases.
         foresight: What lies ahead, for decisions; None where nothing is known of it.
         credit: What messages add beyond the window; None where nothing is believed of it.
+        group_slopes: How much of what is personal is believed, by groups of customers; None for all of it everywhere.
         notes: Whatever else training wants kept beside the model: the best single message, dataset digest, dates.
     """
 
@@ -61,6 +64,7 @@ class ModelBundle:
     measure_definition: str = ""
     foresight: Foresight | None = None
     credit: StageCredit | None = None
+    group_slopes: GroupSlopes | None = None
 
     @property
     def digest(self) -> str:
@@ -136,6 +140,7 @@ def value_model(bundle: ModelBundle, *, version: str, folder: Path | None = None
         basis=bundle.basis,
         foresight=bundle.foresight,
         credit=bundle.credit,
+        group_slopes=bundle.group_slopes,
         predict=LearnedFunction(bundle.booster, bundle.layout, folder),
     )
 
@@ -145,7 +150,7 @@ def _document(bundle: ModelBundle) -> dict[str, Any]:
         "format": FORMAT,
         "booster_sha256": hashlib.sha256(bundle.booster.encode()).hexdigest(),
         "layout": _plain(bundle.layout),
-        "coding": _plain(bundle.coding),
+        "coding": _plain_coding(bundle),
         "calibrator": _plain(bundle.calibrator),
         "feature_schema": bundle.feature_schema,
         "catalogue_version": bundle.catalogue_version,
@@ -164,11 +169,20 @@ def _document(bundle: ModelBundle) -> dict[str, Any]:
     if bundle.credit is not None:
         credit = bundle.credit
         content["stage_credit"] = {"feature": credit.feature, "by_offer": {k: [*v] for k, v in credit.by_offer.items()}}
+    if bundle.group_slopes is not None:
+        content["group_slopes"] = {name: [*slopes] for name, slopes in bundle.group_slopes.by_feature.items()}
     if bundle.basis is not None:
         content["linear_basis"] = _plain(bundle.basis)
-    else:
-        del content["coding"]["loadings"]
     return {**content, "digest": _content_digest(content)}
+
+
+def _plain_coding(bundle: ModelBundle) -> dict[str, Any]:
+    coding = _plain(bundle.coding)
+    if bundle.basis is None:
+        del coding["loadings"]
+    if bundle.coding.averages is None:
+        del coding["averages"]
+    return coding
 
 
 def _content_digest(content: Mapping[str, Any]) -> str:
@@ -219,6 +233,7 @@ def _bundle(booster: str, document: Mapping[str, Any]) -> ModelBundle:
         basis=_basis(document.get("linear_basis")),
         foresight=foresight_from_plain(document["foresight"]) if "foresight" in document else None,
         credit=_credit(document.get("stage_credit")),
+        group_slopes=_group_slopes(document.get("group_slopes")),
     )
 
 
@@ -229,11 +244,13 @@ def _coding(document: Mapping[str, Any]) -> MessageCoding:
         for one in document["attributes"]
     )
     words = {name: tuple(document[name]) for name in ("offer_kinds", "channels")}
-    ranges = {name: tuple(numbers) for name, numbers in document["number_ranges"].items()}
-    loadings = tuple(MessageNumbers(**numbers) for numbers in document.get("loadings", ()))
-    return MessageCoding(
-        **{**document, **words, "attributes": attributes, "number_ranges": ranges, "loadings": loadings}
-    )
+    told = {
+        "attributes": attributes,
+        "number_ranges": {name: tuple(numbers) for name, numbers in document["number_ranges"].items()},
+        "loadings": tuple(MessageNumbers(**numbers) for numbers in document.get("loadings", ())),
+        "averages": MessageNumbers(**document["averages"]) if "averages" in document else None,
+    }
+    return MessageCoding(**{**document, **words, **told})
 
 
 def _basis(document: Mapping[str, Any] | None) -> LinearBasis | None:
@@ -247,6 +264,12 @@ def _credit(document: Mapping[str, Any] | None) -> StageCredit | None:
         return None
     rows = {offer: tuple(map(float, row)) for offer, row in document["by_offer"].items()}
     return StageCredit(feature=document["feature"], by_offer=rows)
+
+
+def _group_slopes(document: Mapping[str, Any] | None) -> GroupSlopes | None:
+    if document is None:
+        return None
+    return GroupSlopes(by_feature={name: tuple(map(float, slopes)) for name, slopes in document.items()})
 
 
 def _calibrator(document: Mapping[str, Any], width: int) -> Calibrator:

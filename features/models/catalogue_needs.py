@@ -12,7 +12,7 @@ from functools import partial
 
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.message import message_parts
-from decisioning.value_model import MessageCoding
+from decisioning.effects.message_coding import MessageCoding
 from features.catalogue.reading.problems import listed
 from features.computing.feature_schema import FeatureSchema
 from features.computing.feature_set import feature_schema

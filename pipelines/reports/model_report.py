@@ -31,6 +31,8 @@ def print_model(facts: ModelFacts) -> None:
     if facts.uplift is not None:
         _print_uplift(console, facts.uplift)
     console.print(_effects(facts))
+    if facts.groups:
+        console.print(_personal(facts.groups))
     if facts.stages:
         console.print(_stages(facts.stages))
     if facts.rooms:
@@ -66,6 +68,20 @@ def _pairs(title: str, rows: Mapping[str, object]) -> Table:
     for name, value in rows.items():
         table.add_row(name, str(value))
     return table
+
+
+def _personal(groups: Sequence[Mapping[str, Any]]) -> Table:
+    """How much of the differences between customers is believed in each group; gains in the measure's unit."""
+    title = "differences between customers, by group: 1 is believed as learned, 0 is the best message for all"
+    table = titled(title, "by", "group", "decisions", "slope", "as believed", "gain over the best message for all")
+    for one in groups:
+        slope, gain = (_with_error(one[name], one[f"{name}_error"]) for name in ("slope", "gain"))
+        table.add_row(one["by"], one["group"], f"{one['decisions']:,}", slope, f"{one['believed']:.2f}", gain)
+    return table
+
+
+def _with_error(value: float | None, error: float | None) -> str:
+    return "not known" if value is None else f"{value:+,.4g} \u00b1 {error:,.2g}"
 
 
 def _stages(stages: Mapping[str, Any]) -> Table:

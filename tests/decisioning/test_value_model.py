@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from decisioning.arrays import FloatArray
 from decisioning.catalogue.catalogue import Attribute, AttributeKind, Catalogue
 from decisioning.catalogue.message import Message, Offer
+from decisioning.effects.message_coding import MessageCoding, message_matrix
 from decisioning.errors import InvalidInputError
 from decisioning.foresight.stages import StageCredit
 from decisioning.scoring import FeatureVector
@@ -18,12 +19,10 @@ from decisioning.value_model import (
     CONTEXT_COLUMNS,
     Calibrator,
     DesignLayout,
-    MessageCoding,
     PredictShared,
     ValueModel,
     context_vector,
     design_matrix,
-    message_matrix,
     row_by_row,
 )
 

@@ -22,8 +22,9 @@ from starlette.testclient import TestClient
 
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.customer import Consent, Customer, CustomerId
+from decisioning.effects.message_coding import MessageCoding, message_matrix
 from decisioning.errors import ModelUnavailableError
-from decisioning.value_model import CONTEXT_COLUMNS, Calibrator, DesignLayout, MessageCoding, message_matrix
+from decisioning.value_model import CONTEXT_COLUMNS, Calibrator, DesignLayout
 from features.catalogue import load_catalogue
 from features.computing.feature_set import feature_schema
 from features.models.bundle import ModelBundle, write_bundle

@@ -23,7 +23,7 @@ _SHOWN_COLUMNS = 20
 def metrics_of(learned: Learned) -> dict[str, float]:
     """Every number of a training run by name; money in minor units per decision."""
     evidence = learned.evidence
-    predicted = own_values(learned.parts.values(evidence.raw, evidence.linear), evidence)
+    predicted = own_values(learned.parts.values(evidence.raw, evidence.linear, evidence.slopes), evidence)
     metrics = {
         "cv_r2": r2(evidence.values, predicted),
         "cv_r2_linear": linear_r2(learned.dataset, learned.settings.seed),
@@ -111,7 +111,7 @@ def write_plots(learned: Learned, folder: Path) -> tuple[Path, ...]:
 def _draw_calibration(axes: "Axes", learned: Learned) -> None:
     evidence = learned.evidence
     groups = calibration_groups(
-        evidence.values, own_values(learned.parts.values(evidence.raw, evidence.linear), evidence)
+        evidence.values, own_values(learned.parts.values(evidence.raw, evidence.linear, evidence.slopes), evidence)
     )
     axes.errorbar(groups[:, 0], groups[:, 1], yerr=1.96 * groups[:, 2], fmt="o", capsize=3, label="tenths of decisions")
     ends = [float(groups[:, :2].min()), float(groups[:, :2].max())]

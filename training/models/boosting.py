@@ -14,7 +14,8 @@ import numpy as np
 
 from decisioning.arrays import BoolArray, FloatArray, IntArray
 from decisioning.catalogue.measure import Measure, Unit
-from decisioning.value_model import DesignLayout, MessageCoding, describe
+from decisioning.effects.message_coding import MessageCoding, describe
+from decisioning.value_model import DesignLayout
 from features.models.learned import LearnedFunction
 from features.progress import OnProgress
 from training.data.datasets import Dataset

@@ -99,6 +99,7 @@ class EffectEvidence:
         choice: How probable every choice was.
         levels: shapes (k,), groups of messages that are alike, from `average_effects.levels_of`.
         linear: shape (n, k), cross-fitted linear effects; None where none were fitted.
+        slopes: shape (n,), how much of what is personal is believed of each customer's groups; None for all of it.
         worth: What choices cost and outcomes count for; None for values as they are.
     """
 
@@ -109,6 +110,7 @@ class EffectEvidence:
     choice: LoggedChoice
     levels: tuple[IntArray, ...]
     linear: FloatArray | None = None
+    slopes: FloatArray | None = None
     worth: NetWorth | None = None
 
     @property
@@ -121,7 +123,7 @@ class EffectEvidence:
         """Which action was chosen, less the share of each: shape (n, k + 1)."""
         return (self.actions[:, np.newaxis] == np.arange(self.raw.shape[1])) - self.choice.shares
 
-    def take(self, rows: BoolArray) -> "EffectEvidence":
+    def take(self, rows: BoolArray | IntArray) -> "EffectEvidence":
         """Some decisions, as if there were no others; customers are numbered anew."""
         return replace(
             self,
@@ -131,6 +133,7 @@ class EffectEvidence:
             customers=np.unique(self.customers[rows], return_inverse=True)[1].astype(np.int64),
             choice=replace(self.choice, probabilities=self.choice.probabilities[rows]),
             linear=None if self.linear is None else self.linear[rows],
+            slopes=None if self.slopes is None else self.slopes[rows],
         )
 
 
@@ -240,6 +243,7 @@ class Parts:
         offsets: shape (k,).
         responses: shape (k,).
         references: shape (k,), weight of each message in g.
+        averages: shape (k,), what customers get who get nothing personal; None where all do.
         linear_share: Share of the linear effects that is taken.
         baseline_intercept: Of silence.
         baseline_slope: Of silence.
@@ -250,21 +254,33 @@ class Parts:
     offsets: FloatArray
     responses: FloatArray
     references: FloatArray
+    averages: FloatArray | None = None
     linear_share: float = 0.0
     baseline_intercept: float = 0.0
     baseline_slope: float = 1.0
 
-    def effects(self, raw: FloatArray, linear: FloatArray | None = None) -> FloatArray:
-        """Effect of each message on each customer: shapes (n, k + 1) and, of linear effects, (n, k) in, (n, k) out."""
+    def effects(
+        self, raw: FloatArray, linear: FloatArray | None = None, slopes: FloatArray | None = None
+    ) -> FloatArray:
+        """Effect of each message on each customer, shape (n, k).
+
+        Args:
+            raw: shape (n, k + 1), learned function.
+            linear: shape (n, k), linear effects.
+            slopes: shape (n,), as `EffectEvidence.slopes`.
+        """
         changes = raw[:, 1:] - raw[:, :1]
         common = np.outer(changes @ self.references, self.responses)
         boosted = self.offsets + self.common_slope * common + self.specific_slope * (changes - common)
-        return boosted if linear is None else boosted + self.linear_share * linear
+        found = boosted if linear is None else boosted + self.linear_share * linear
+        if slopes is None or self.averages is None:
+            return found
+        return self.averages + slopes[:, np.newaxis] * (found - self.averages)
 
-    def values(self, raw: FloatArray, linear: FloatArray | None = None) -> FloatArray:
-        """Calibrated values: shapes (n, k + 1) and, of linear effects, (n, k) in, (n, k + 1) out."""
+    def values(self, raw: FloatArray, linear: FloatArray | None = None, slopes: FloatArray | None = None) -> FloatArray:
+        """Calibrated values, shape (n, k + 1); arguments as of `effects`."""
         silence = self.baseline_intercept + self.baseline_slope * raw[:, :1]
-        return np.hstack([silence, silence + self.effects(raw, linear)])
+        return np.hstack([silence, silence + self.effects(raw, linear, slopes)])
 
 
 _BOOSTED_ONLY = Mixture()
@@ -297,6 +313,7 @@ def believe(
         offsets=offsets,
         responses=effects.responses,
         references=effects.reference_weights,
+        averages=effects.shrunk_averages,
         linear_share=mixture.linear,
     )
 
@@ -338,7 +355,7 @@ def left_by_averages(evidence: EffectEvidence, effects: MessageEffects) -> Float
 
 def with_baseline(parts: Parts, evidence: EffectEvidence) -> Parts:
     """Add intercept and slope of silence: each value without its effect, regressed on the learned function."""
-    effects = parts.effects(evidence.raw, evidence.linear)
+    effects = parts.effects(evidence.raw, evidence.linear, evidence.slopes)
     places = np.maximum(evidence.actions - 1, 0)[:, np.newaxis]
     own = np.where(evidence.actions > 0, np.take_along_axis(effects, places, axis=1)[:, 0], 0.0)
     weights, left = evidence.choice.weights(evidence.actions), evidence.values - own

@@ -2,14 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from decisioning.arrays import BoolArray, FloatArray, IntArray
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.measure import Measure
-from decisioning.linear_basis import LinearBasis
-from decisioning.value_model import Calibrator, DesignLayout, MessageCoding, MessageNumbers
+from decisioning.effects.group_slopes import GroupSlopes
+from decisioning.effects.linear_basis import LinearBasis
+from decisioning.effects.message_coding import MessageCoding, MessageNumbers
+from decisioning.value_model import Calibrator, DesignLayout
 from features.catalogue.version import measure_definition
 from features.computing.feature_set import feature_schema as schema_of
 from features.models.bundle import ModelBundle
@@ -39,6 +42,7 @@ from training.models.effects import (
     with_baseline,
 )
 from training.models.few_decisions import FEW_DECISIONS, effects_of
+from training.models.group_slopes import GROUPS_NOTE, CustomerGroups, GroupFinding, groupings_of, slopes_by_groups
 from training.models.linear_fit import cross_fitted, fit_linear
 from training.models.new_offers import number_ranges, prior_of
 from training.models.validation import Validation, validate
@@ -69,6 +73,7 @@ class Learned:
         evidence: The decisions it was calibrated on.
         parts: What is believed of it; `values` of `evidence.raw` are what the model says of customers it did not see.
         specific_share: Share of the particular part that is used; see `SHARES`.
+        groups: What came of asking journey stages and segments how much of what is personal proves right there.
         validation: What its free choice is worth on customers it did not see; None where the log has no probabilities.
     """
 
@@ -82,6 +87,7 @@ class Learned:
     specific_share: float
     validation: Validation | None
     settings: BoosterSettings
+    groups: tuple[GroupFinding, ...] = ()
 
     @property
     def best_constant(self) -> str:
@@ -106,13 +112,21 @@ class Lesson:
     choice: LoggedChoice
 
     @classmethod
-    def of(cls, dataset: Dataset, catalogue: Catalogue, *, directions: int = 0) -> "Lesson":
-        """Prepare a dataset, for a model whose linear effects are made of so many numbers of a customer."""
+    def of(cls, dataset: Dataset, catalogue: Catalogue, *, directions: int = 0, has_averages: bool = False) -> "Lesson":
+        """Prepare a dataset.
+
+        Args:
+            dataset: n decisions.
+            catalogue: Says what is learned.
+            directions: Numbers of a customer that linear effects are made of.
+            has_averages: Whether groups of customers may have slopes of their own.
+        """
         coding = MessageCoding(
             offer_kinds=catalogue.offer_kinds,
             channels=tuple(sorted(catalogue.channels)),
             attributes=catalogue.offer_attributes,
             loadings=(MessageNumbers(),) * directions,
+            averages=MessageNumbers() if has_averages else None,
         )
         return cls(
             dataset=dataset,
@@ -149,6 +163,7 @@ class Lesson:
         calibrator: Calibrator,
         effects: MessageEffects,
         linear: "LinearPart | None" = None,
+        slopes: GroupSlopes | None = None,
         **notes: object,
     ) -> ModelBundle:
         """What decisions are made with, and what is noted of it."""
@@ -168,6 +183,7 @@ class Lesson:
             },
             unit=self.measure.unit,
             basis=None if linear is None else linear.basis,
+            group_slopes=slopes,
             notes={
                 "best_constant": keys[best_constant(effects, self.worth)],
                 "average_effects": dict(zip(keys[1:], effects.shrunk_averages.tolist(), strict=True)),
@@ -186,7 +202,8 @@ def learn(
     on_progress: OnProgress | None = None,
 ) -> Learned:
     """Train a model."""
-    lesson = Lesson.of(dataset, catalogue, directions=_direction_count(dataset))
+    groupings = _groupings(dataset, catalogue)
+    lesson = Lesson.of(dataset, catalogue, directions=_direction_count(dataset), has_averages=bool(groupings))
     table, layout, choice = lesson.table, lesson.layout, lesson.choice
     settings = settings or settings_for(dataset, lesson.measure)
     rows = _calibrated_rows(dataset, settings.seed)
@@ -198,6 +215,7 @@ def learn(
     share = _specific_share(evidence, effects) if choice.is_randomised else 1.0
     mixture = _mixture(evidence, effects, share)
     believed = believe(effects, evidence.raw, specific_share=share, mixture=mixture)
+    evidence, slopes, told = _with_group_slopes(lesson, evidence, effects, believed, rows, groupings)
     seen = with_baseline(believed, evidence)
     averaged = customers_at_random(dataset, MOST_AVERAGED / dataset.size, settings.seed + 2)
     final_raw = raw_of(fitted.text, layout, dataset, table, averaged) * fitted.scale
@@ -208,7 +226,7 @@ def learn(
     )
     calibrator = _calibrator(final, table, fitted.scale)
     return Learned(
-        bundle=lesson.bundle(fitted.text, final, calibrator, effects, linear),
+        bundle=lesson.bundle(fitted.text, final, calibrator, effects, linear, slopes, **_group_notes(told)),
         dataset=dataset,
         evidence=evidence,
         choice=choice,
@@ -218,6 +236,7 @@ def learn(
         specific_share=share,
         validation=validate(evidence, seen, best_constant(effects, evidence.worth)) if choice.is_randomised else None,
         settings=settings,
+        groups=told,
     )
 
 
@@ -254,6 +273,40 @@ def _with_linear(
     linear = cross_fitted(evidence, features, left, folds)
     basis, loadings = fit_linear(evidence, features, left).factors(len(lesson.coding.loadings))
     return replace(evidence, linear=linear), LinearPart(basis=basis, loadings=loadings)
+
+
+def _groupings(dataset: Dataset, catalogue: Catalogue) -> tuple[CustomerGroups, ...]:
+    """Groups that slopes are looked for in; none where no policy can be valued."""
+    if dataset.size < FEW_DECISIONS or not dataset.is_randomised:
+        return ()
+    return groupings_of(catalogue, dataset.feature_names)
+
+
+def _with_group_slopes(
+    lesson: Lesson,
+    evidence: EffectEvidence,
+    effects: MessageEffects,
+    believed: Parts,
+    rows: BoolArray,
+    groupings: Sequence[CustomerGroups],
+) -> tuple[EffectEvidence, GroupSlopes | None, tuple[GroupFinding, ...]]:
+    """Evidence with the slope of each decision's customer, and the slopes that are served."""
+    if not groupings:
+        return evidence, None, ()
+    dataset = lesson.dataset
+    slopes, of_rows, told = slopes_by_groups(
+        evidence,
+        with_baseline(believed, evidence),
+        left_by_averages(evidence, effects),
+        [dataset.features[rows, dataset.feature_names.index(one.feature)] for one in groupings],
+        groupings,
+        best_constant(effects, evidence.worth),
+    )
+    return replace(evidence, slopes=of_rows), slopes, told
+
+
+def _group_notes(told: Sequence[GroupFinding]) -> dict[str, list[dict[str, Any]]]:
+    return {GROUPS_NOTE: [one.plain() for one in told]} if told else {}
 
 
 def _mixture(evidence: EffectEvidence, effects: MessageEffects, specific_share: float) -> Mixture:
@@ -323,6 +376,7 @@ def _calibrator(parts: Parts, table: FloatArray, scale: float) -> Calibrator:
 def _coding_of(lesson: Lesson, parts: Parts, linear: LinearPart | None) -> MessageCoding:
     """The coding with what is known of each message, and what to expect of others."""
     offset, response = _numbers_of(lesson, parts.offsets), _numbers_of(lesson, parts.responses)
+    averages = np.zeros_like(parts.offsets) if parts.averages is None else parts.averages
     loadings = np.empty((len(parts.offsets), 0)) if linear is None else parts.linear_share * linear.loadings
     return replace(
         lesson.coding,
@@ -336,6 +390,7 @@ def _coding_of(lesson: Lesson, parts: Parts, linear: LinearPart | None) -> Messa
         response_slopes=response.prior_slopes,
         number_ranges=number_ranges(lesson.coding, lesson.table[1:], lesson.choice.shares[1:]),
         loadings=tuple(_numbers_of(lesson, column) for column in loadings.T),
+        averages=None if lesson.coding.averages is None else _numbers_of(lesson, averages),
     )
 
 

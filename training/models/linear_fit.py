@@ -26,7 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from decisioning.arrays import FloatArray, IntArray
-from decisioning.linear_basis import LinearBasis, standardised
+from decisioning.effects.linear_basis import LinearBasis, standardised
 from training.models.average_effects import likeness
 from training.models.effects import EffectEvidence
 

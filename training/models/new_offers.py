@@ -7,7 +7,7 @@ from itertools import compress
 import numpy as np
 
 from decisioning.arrays import FloatArray
-from decisioning.value_model import MessageCoding
+from decisioning.effects.message_coding import MessageCoding
 
 FEWEST_MESSAGES = 4
 """Fewer messages say nothing about attributes: a new offer is then expected to be like the mean."""

@@ -42,7 +42,7 @@ class Validation:
 def validate(evidence: EffectEvidence, parts: Parts, constant: int) -> Validation:
     """Judge calibrated values by doubly robust estimation with the logged action probabilities."""
     worth = evidence.worth or NetWorth.gross(evidence.raw.shape[1] - 1)
-    predicted = parts.values(evidence.raw, evidence.linear)
+    predicted = parts.values(evidence.raw, evidence.linear, evidence.slopes)
     scores, values = worth.of_values(_scores(evidence, predicted)), worth.of_values(predicted)
     greedy, rows = values.argmax(axis=1).astype(np.int64), np.arange(len(values))
     free, single, silence = (
@@ -61,6 +61,13 @@ def validate(evidence: EffectEvidence, parts: Parts, constant: int) -> Validatio
         predicted_gain_over_realised=_ratio(float((chosen - values[:, 0]).mean()), free.value - silence.value),
         deviation_share=float((greedy != constant).mean()),
     )
+
+
+def gains_over(evidence: EffectEvidence, predicted: FloatArray, constant: int) -> FloatArray:
+    """What free choice by predicted values adds to a constant on each decision, net and doubly robust: shape (n,)."""
+    worth = evidence.worth or NetWorth.gross(evidence.raw.shape[1] - 1)
+    scores, rows = worth.of_values(_scores(evidence, predicted)), np.arange(len(predicted))
+    return scores[rows, worth.of_values(predicted).argmax(axis=1)] - scores[:, constant]
 
 
 def _scores(evidence: EffectEvidence, predicted: FloatArray) -> FloatArray:

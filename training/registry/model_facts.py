@@ -17,6 +17,7 @@ from features.settings import Settings
 from training.foresight.learning import rooms_of, stages_of
 from training.judgement.uplift import UPLIFT_REPORTS, UpliftReport
 from training.judgement.uplift_pictures import REPORT_FILE
+from training.models.group_slopes import GROUPS_NOTE
 from training.registry.run_metrics import ORDER
 from training.registry.tracking import TABLES_FOLDER, tracking
 
@@ -53,6 +54,7 @@ class ModelFacts:
         settings: Parameters of the run.
         figures: Metrics of the run by name.
         effects: By message, largest believed effect first.
+        groups: How much of what is personal about effects is believed, by journey stage and segment.
         stages: What it is worth to stand at each stage of the journey; empty where the run did not ask.
         rooms: What came of pricing the room under caps, by cap.
         uplift: On held-back customers; None where it was not judged, or by an earlier release.
@@ -71,6 +73,7 @@ class ModelFacts:
     settings: Mapping[str, str]
     figures: Mapping[str, float]
     effects: tuple[MessageEffect, ...]
+    groups: tuple[Mapping[str, Any], ...]
     stages: Mapping[str, Any]
     rooms: tuple[Mapping[str, Any], ...]
     uplift: UpliftReport | None
@@ -111,6 +114,7 @@ def show_model(settings: Settings, version: str | None = None) -> ModelFacts:
         settings=dict(run.data.params),
         figures=dict(run.data.metrics),
         effects=_effects(run.data.metrics, bundle),
+        groups=tuple(bundle.notes.get(GROUPS_NOTE) or ()),
         stages=stages_of(bundle),
         rooms=rooms_of(bundle),
         uplift=uplift,

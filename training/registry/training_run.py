@@ -35,6 +35,7 @@ DATASET_TAG = "dataset_digest"
 LOG_TAG = "log_version"
 
 _EXAMPLE_ROWS = 4
+_LITTLE = 0.5  # of the differences between customers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +182,7 @@ def notes_of(
             f"learned from {learned.dataset.size} decisions: only the average effect of each message is believed,"
             f" shrunk hard towards nothing; from {FEW_DECISIONS} on customers are told apart"
         )
+    notes.extend(_group_notes(learned))
     if trial is not None:
         notes.extend(_judged_notes(learned, trial, metrics))
     elif learned.choice.is_randomised:
@@ -192,6 +194,15 @@ def notes_of(
     if measure.unit is Unit.RATE:
         notes.append("the model learns a rate: arbitration values it at each offer's declared value")
     return tuple(notes)
+
+
+def _group_notes(learned: Learned) -> list[str]:
+    little = [one for one in learned.groups if one.believed < _LITTLE]
+    return [
+        f"{one.by} {one.group}: what customers differ in is believed to {one.believed:.0%}, as it did not prove right"
+        " there; otherwise they get what is best for all"
+        for one in little
+    ]
 
 
 def _judged_notes(learned: Learned, trial: Trial, metrics: Mapping[str, float]) -> list[str]:
@@ -281,7 +292,8 @@ def _input_example(learned: Learned) -> FloatArray:
     known = np.isfinite(dataset.features).any(axis=0)
     middle = np.full(len(dataset.feature_names), np.nan)
     middle[known] = np.round(np.nanmedian(dataset.features[:, known], axis=0), 2)
-    from decisioning.value_model import design_matrix, message_matrix
+    from decisioning.effects.message_coding import message_matrix
+    from decisioning.value_model import design_matrix
 
     messages = message_matrix(coding, dataset.messages[: _EXAMPLE_ROWS - 1])
     return design_matrix(middle, messages, np.median(dataset.contexts, axis=0))

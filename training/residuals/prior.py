@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from decisioning.arrays import BoolArray, FloatArray, IntArray
-from decisioning.value_model import message_matrix
+from decisioning.effects.message_coding import message_matrix
 from training.models.learner import MOST_SCORED, Learned, customers_at_random
 from training.models.new_offers import prior_of
 
@@ -103,8 +103,8 @@ def _left(learned: Learned) -> FloatArray:
     left = np.empty(len(evidence.values))
     for start in range(0, len(left), _BATCH):
         part = slice(start, start + _BATCH)
-        linear = None if evidence.linear is None else evidence.linear[part]
-        expected = learned.parts.values(evidence.raw[part], linear)
+        linear, slopes = (None if one is None else one[part] for one in (evidence.linear, evidence.slopes))
+        expected = learned.parts.values(evidence.raw[part], linear, slopes)
         chosen = np.take_along_axis(expected, evidence.actions[part][:, np.newaxis], axis=1)[:, 0]
         left[part] = evidence.values[part] - chosen
     return left

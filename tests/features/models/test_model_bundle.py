@@ -12,12 +12,14 @@ import pytest
 
 from decisioning.catalogue.catalogue import Attribute, AttributeKind, Catalogue
 from decisioning.catalogue.message import Message
+from decisioning.effects.group_slopes import GroupSlopes
+from decisioning.effects.linear_basis import LinearBasis
+from decisioning.effects.message_coding import MessageCoding, MessageNumbers
 from decisioning.errors import ModelUnavailableError
 from decisioning.foresight.slots import Foresight, SlotPrices
 from decisioning.foresight.stages import StageCredit
-from decisioning.linear_basis import LinearBasis
 from decisioning.scoring import FeatureVector
-from decisioning.value_model import Calibrator, DesignLayout, MessageCoding, MessageNumbers
+from decisioning.value_model import Calibrator, DesignLayout
 from features.models.bundle import ModelBundle, load_value_model, read_bundle, value_model, write_bundle
 
 NOW = datetime(2026, 11, 21, 18, 30, tzinfo=UTC)
@@ -127,6 +129,27 @@ def test_linear_effects_survive_the_journey_and_a_model_without_them_is_written_
     plain = orjson.loads((tmp_path / "model.json").read_bytes())
     assert "linear_basis" not in plain
     assert "loadings" not in plain["coding"]
+
+
+def test_slopes_by_group_survive_the_journey_and_a_model_without_them_is_written_as_before(
+    bundle: ModelBundle, tmp_path: Path
+):
+    coding = replace(CODING, averages=MessageNumbers(by_message={"double-stamps/email/plain": 1 / 7}, prior=0.5))
+    layout = replace(LAYOUT, message=coding.columns)
+    calibrator = replace(bundle.calibrator, reference=np.zeros((2, len(coding.columns))))
+    slopes = GroupSlopes(by_feature={"stage_index": (1.0, 1 / 3), "attribute_tier": (0.0, 2.0)})
+    grouped = replace(
+        bundle, booster=make_booster(len(layout.columns)), layout=layout, coding=coding, calibrator=calibrator,
+        group_slopes=slopes,
+    )  # fmt: skip
+    digest = write_bundle(grouped, tmp_path)
+    read = read_bundle(tmp_path)
+    assert (read.coding, read.group_slopes, read.digest) == (coding, slopes, digest)
+    assert load_value_model(tmp_path).group_slopes == slopes
+    write_bundle(bundle, tmp_path)
+    plain = orjson.loads((tmp_path / "model.json").read_bytes())
+    assert "group_slopes" not in plain
+    assert "averages" not in plain["coding"]
 
 
 def test_a_model_without_a_name_is_named_by_its_digest(bundle: ModelBundle, folder: Path):

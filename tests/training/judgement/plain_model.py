@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from decisioning.value_model import Calibrator, DesignLayout, MessageCoding, Predict, ValueModel
+from decisioning.effects.message_coding import MessageCoding
+from decisioning.value_model import Calibrator, DesignLayout, Predict, ValueModel
 
 
 def plain_model(layout: DesignLayout, coding: MessageCoding, predict: Predict) -> ValueModel:

@@ -9,8 +9,9 @@ import pytest
 from decisioning.arrays import FloatArray
 from decisioning.catalogue.measure import Unit
 from decisioning.catalogue.message import SILENCE
+from decisioning.effects.message_coding import MessageCoding
 from decisioning.errors import InsufficientDataError, InvalidInputError
-from decisioning.value_model import DesignLayout, MessageCoding, ValueModel
+from decisioning.value_model import DesignLayout, ValueModel
 from tests.training.judgement.plain_model import plain_model
 from training.data.datasets import Dataset, messages_of
 from training.data.net_worth import NetWorth

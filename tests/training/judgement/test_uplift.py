@@ -8,7 +8,8 @@ import polars as pl
 import pytest
 
 from decisioning.catalogue.measure import Unit
-from decisioning.value_model import DesignLayout, MessageCoding, ValueModel
+from decisioning.effects.message_coding import MessageCoding
+from decisioning.value_model import DesignLayout, ValueModel
 from tests.training.judgement.plain_model import plain_model
 from training.data.datasets import Dataset, messages_of
 from training.data.net_worth import NetWorth

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from decisioning.arrays import FloatArray, IntArray
-from decisioning.linear_basis import linear_effects
+from decisioning.effects.linear_basis import linear_effects
 from training.data.action_probabilities import LoggedChoice
 from training.models.effects import EffectEvidence, believe, estimate_effects, left_by_averages, mixture_of
 from training.models.linear_fit import cross_fitted, fit_linear

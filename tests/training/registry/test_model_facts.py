@@ -18,6 +18,7 @@ from pipelines.commands import model
 from training.intervals import Interval
 from training.judgement.uplift import PlanReport, UpliftBin, UpliftCurve, UpliftReport
 from training.judgement.uplift_pictures import write_tables
+from training.models.group_slopes import GROUPS_NOTE, GroupFinding
 from training.registry.model_comparison import ModelComparison, compare_models
 from training.registry.model_facts import NO_BETTER, UNJUDGED, show_model
 from training.registry.promotion import promote
@@ -36,10 +37,15 @@ def register(logged_home: Settings, value_bundle) -> Callable[..., str]:
     """Registers a model that is its own twin, learned from so many decisions; gives its version."""
     catalogue, shifts = load_catalogue(logged_home.catalogue_path), iter(range(100))
 
-    def call(effects: dict[str, float] | None = None, *, decisions: int = 100, **run: object) -> str:
-        bundle = value_bundle(
-            catalogue, shift=float(next(shifts)), notes={"best_constant": BEST, "average_effects": {BEST: 5.0}}
-        )
+    def call(
+        effects: dict[str, float] | None = None,
+        *,
+        decisions: int = 100,
+        groups: tuple[GroupFinding, ...] = (),
+        **run: object,
+    ) -> str:
+        notes = {"best_constant": BEST, "average_effects": {BEST: 5.0}, GROUPS_NOTE: [one.plain() for one in groups]}
+        bundle = value_bundle(catalogue, shift=float(next(shifts)), notes=notes)
         if effects is not None:
             bundle = replace(bundle, coding=replace(bundle.coding, offer_offsets=effects))
         data = TrainingData(name="log", digest=f"d{decisions}", description={"decisions": str(decisions)})
@@ -68,6 +74,18 @@ def test_a_model_that_orders_no_better_than_chance_is_told_so_plainly(logged_hom
     assert (show_model(logged_home, "1").beats_chance, show_model(logged_home, "2").beats_chance) == (False, True)
     assert NO_BETTER in shown("show", "1", home=logged_home)
     assert NO_BETTER not in shown("show", "2", home=logged_home)
+
+
+def test_how_much_of_what_customers_differ_in_is_believed_is_shown_by_stage(logged_home: Settings, register):
+    asked = GroupFinding(
+        by="stage", group="lapsed", decisions=1234, believed=0.25, slope=-0.1, slope_error=0.3, gain=None,
+        gain_error=None,
+    )  # fmt: skip
+    register(groups=(asked,))
+    assert show_model(logged_home, "1").groups == (asked.plain(),)
+    told = shown("show", "1", home=logged_home)
+    for word in ("stage", "lapsed", "1,234", "-0.1 ± 0.3", "0.25", "not known"):
+        assert word in told
 
 
 def test_the_champion_is_shown_unless_a_version_is_named(logged_home: Settings, register):

@@ -57,7 +57,7 @@ def test_less_is_known_of_a_message_that_the_model_never_saw(uniform: PriorOfRes
 
 def test_outcomes_that_never_differ_teach_nothing(shop_catalogue: Catalogue) -> None:
     learned, stages = trained(shop_catalogue, beyond=0.0)
-    expected = learned.parts.values(learned.evidence.raw, learned.evidence.linear)
+    expected = learned.parts.values(learned.evidence.raw, learned.evidence.linear, learned.evidence.slopes)
     chosen = np.take_along_axis(expected, learned.evidence.actions[:, np.newaxis], axis=1)[:, 0]
     exact = replace(learned, evidence=replace(learned.evidence, values=chosen))
     assert prior_of_residuals(exact, stages) is None

@@ -10,17 +10,10 @@ from hypothesis import strategies as st
 
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.message import Message
-from decisioning.linear_basis import MOST_DEVIATIONS, LinearBasis, linear_effects
+from decisioning.effects.linear_basis import MOST_DEVIATIONS, LinearBasis, linear_effects
+from decisioning.effects.message_coding import MessageCoding, MessageNumbers
 from decisioning.scoring import FeatureVector
-from decisioning.value_model import (
-    Calibrator,
-    DesignLayout,
-    MessageCoding,
-    MessageNumbers,
-    ValueModel,
-    context_vector,
-    design_matrix,
-)
+from decisioning.value_model import Calibrator, DesignLayout, ValueModel, context_vector, design_matrix
 
 NOW = datetime(2026, 11, 21, 18, 30, tzinfo=UTC)
 BASIS = LinearBasis(

@@ -1,0 +1,1 @@
+"""What effects of messages are made of: messages as numbers, numbers of customers, slopes by group."""
