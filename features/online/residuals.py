@@ -63,6 +63,7 @@ class ResidualSnapshot:
         model_version: The only version that they may be added to.
         computed_at: As of when (aware, UTC).
         decisions: How many went in.
+        slates: How many did not, since they were slates.
         evidence: By stage and message key.
     """
 
@@ -71,6 +72,7 @@ class ResidualSnapshot:
     decisions: int
     priors: ResidualPriors
     evidence: Mapping[str, Mapping[str, Evidence]]
+    slates: int = 0
 
     def on(self, messages: Sequence[Message], stages: Sequence[str]) -> ResidualsByStage:
         """Residuals of silence and some candidates, in order, at every stage and where none is known."""
@@ -109,6 +111,7 @@ def _read(plain: Mapping[str, Any]) -> ResidualSnapshot:
         model_version=plain["model_version"],
         computed_at=datetime.fromisoformat(plain["computed_at"]),
         decisions=plain["decisions"],
+        slates=plain.get("slates", 0),
         priors=ResidualPriors(**{**priors, "known": frozenset(priors["known"])}),
         evidence={
             stage: {key: Evidence(**one) for key, one in messages.items()}

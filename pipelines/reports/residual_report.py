@@ -9,8 +9,8 @@ from features.online.residuals import ResidualSnapshot
 from pipelines.options import print_rows
 
 NOTHING = (
-    "no residuals: no server has worked them out yet (`--update` does so now), there is no champion, it was learned by"
-    " steps or before residuals existed, or `learning.in_minutes` is off"
+    "no residuals: no server has worked them out yet (`--update` does so now), there is no champion, it was learned"
+    " before residuals existed (train again), or `learning.in_minutes` is off"
 )
 
 
@@ -20,6 +20,7 @@ def plain_residuals(snapshot: ResidualSnapshot) -> dict[str, Any]:
         "model_version": snapshot.model_version,
         "computed_at": snapshot.computed_at.isoformat(),
         "decisions": snapshot.decisions,
+        "slates_left_out": snapshot.slates,
         "prior_deviation": snapshot.priors.usual,
         "prior_deviation_of_new": snapshot.priors.of_new,
         "residuals": _rows(snapshot),
@@ -36,6 +37,8 @@ def print_residuals(snapshot: ResidualSnapshot | None) -> None:
         f" {snapshot.decisions:,} decisions since training; before any outcome a residual is uncertain by"
         f" {snapshot.priors.usual:,.4g}, a new message's by {snapshot.priors.of_new:,.4g}"
     )
+    if snapshot.slates:
+        typer.echo(f"{snapshot.slates:,} slates are left out: outcomes do not tell which position they came of")
     rows = _rows(snapshot)
     if rows:
         print_rows([{name: f"{x:,.4g}" if isinstance(x, float) else x for name, x in row.items()} for row in rows])

@@ -66,20 +66,38 @@ _BEYOND_DOUBT = 4.0  # standard errors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StepChanges:
+    """What m messages that were sent changed over their steps, beyond what was believed of them.
+
+    Attributes:
+        rows: shape (m,), which decisions sent them.
+        messages: shape (m,), which message: i for message i - 1, as actions have it.
+        left: shape (m,), by estimates that did not see the customer.
+    """
+
+    rows: IntArray
+    messages: IntArray
+    left: FloatArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Learned:
     """A model and what is known of it.
 
     Attributes:
         evidence: The decisions it was calibrated on.
+        rows: Which of the dataset's they are.
         parts: What is believed of it; `values` of `evidence.raw` are what the model says of customers it did not see.
         specific_share: Share of the particular part that is used; see `SHARES`.
         groups: What came of asking journey stages and segments how much of what is personal proves right there.
         validation: What its free choice is worth on customers it did not see; None where the log has no probabilities.
+        changes: What messages changed over their steps, where it learned by steps; None where it learned by windows.
     """
 
     bundle: ModelBundle
     dataset: Dataset
     evidence: EffectEvidence
+    rows: BoolArray | IntArray
     choice: LoggedChoice
     fitted: CrossFitted
     effects: MessageEffects
@@ -88,6 +106,7 @@ class Learned:
     validation: Validation | None
     settings: BoosterSettings
     groups: tuple[GroupFinding, ...] = ()
+    changes: StepChanges | None = None
 
     @property
     def best_constant(self) -> str:
@@ -229,6 +248,7 @@ def learn(
         bundle=lesson.bundle(fitted.text, final, calibrator, effects, linear, slopes, **_group_notes(told)),
         dataset=dataset,
         evidence=evidence,
+        rows=rows,
         choice=choice,
         fitted=fitted,
         effects=effects,

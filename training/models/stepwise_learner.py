@@ -25,7 +25,7 @@ from training.data.steps import Steps
 from training.models.boosting import REPEATABLE, CrossFitted, Shown, designs, importance_of, settings_for
 from training.models.effects import EffectEstimate, MessageEffects, Parts, reference_weights
 from training.models.few_decisions import FEW_DECISIONS
-from training.models.learner import Learned, Lesson, customers_at_random
+from training.models.learner import Learned, Lesson, StepChanges, customers_at_random
 from training.models.step_effects import (
     Ingredients,
     Theta,
@@ -142,6 +142,7 @@ def learn_steps(
         bundle=lesson.bundle(served.text, told, served.calibrator, effects, likeness=served.likeness),
         dataset=dataset,
         evidence=evidence,
+        rows=rows,
         choice=choice,
         fitted=served.fitted(evidence.raw, ingredients),
         effects=effects,
@@ -149,6 +150,11 @@ def learn_steps(
         specific_share=1.0,
         validation=_validate(course, lesson.worth) if choice.is_randomised else None,
         settings=settings,
+        changes=StepChanges(
+            rows=np.flatnonzero(dataset.actions > 0),
+            messages=course.sent_messages + 1,
+            left=course.changes - course.believed_of_own(),
+        ),
     )
 
 

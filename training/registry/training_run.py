@@ -117,8 +117,7 @@ def _train(
     chosen = tried.chosen if tried else None
     tell = None if tried else on_progress
     learned = learn_by_method(dataset, steps, catalogue, settings=chosen, on_progress=tell)
-    if steps is None:
-        learned = with_residual_base(learned, found.log, catalogue, now=now)
+    learned = with_residual_base(learned, found.log, catalogue, now=now)
     learned = replace(learned, bundle=with_foresight(learned.bundle, dataset, found.log, catalogue))
     trial = try_out(dataset, steps, catalogue, chosen)
     incumbent = find_incumbent(settings, catalogue) if trial else Incumbent()

@@ -41,7 +41,7 @@ class LoggedDraw:
         action: Key of what was chosen.
         keys: Keys of what was permitted, silence first.
         chances: Their action probabilities.
-        expected: What the model expects of what was chosen, over a whole window.
+        expected: What the model expects of what was chosen within a whole window, and not beyond it.
     """
 
     decision_id: str
@@ -67,6 +67,7 @@ class DrawBook:
     fit: ModelFit
     policy: Policy
     is_behind: bool = False
+    _slates: set[str] = field(default_factory=set[str], init=False)
     _draws: dict[str, LoggedDraw | None] = field(default_factory=dict[str, LoggedDraw | None], init=False)
     """By decision; None for one that says nothing."""
     _same: dict[tuple[Any, ...], tuple[Any, ...]] = field(
@@ -101,11 +102,17 @@ class DrawBook:
             self._read(log, fresh.tail(MOST_READ))
         ids = set(rows["decision_id"])
         self._draws = {one: draw for one, draw in self._draws.items() if one in ids}
+        self._slates &= ids
         return [
             (draw, moment, who)
             for decision_id, who, moment in rows.iter_rows()
             if (draw := self._draws.get(decision_id)) is not None
         ]
+
+    @property
+    def slates(self) -> int:
+        """How many of the decisions are slates, of which nothing is learned."""
+        return len(self._slates)
 
     def _read(self, log: LogSnapshot, fresh: pl.DataFrame) -> None:
         at = pl.col("decided_at").is_between(fresh["decided_at"].min(), fresh["decided_at"].max())
@@ -117,12 +124,19 @@ class DrawBook:
             self._draws |= self._scored([one for _, one in read if one is not None])
 
     def _decision(self, row: Mapping[str, Any]) -> Decision | None:
-        """A decision that chance had a part in, about somebody whom a model may look at."""
+        """A decision on one message that chance had a part in, about somebody whom a model may look at.
+
+        What comes of a slate cannot be told apart by position: a purchase follows all of it, a message that the first
+        position does not take may stand in the second, and nobody knows how much less a later position is seen.
+        """
         try:
             decision = self.logged.decision(row)
         except InvalidInputError:
             return None
         inputs = decision.inputs
+        if len(inputs.request.placements) > 1:
+            self._slates.add(decision.decision_id)
+            return None
         was_scored = inputs.expected_values is not None or (inputs.is_cold_start and inputs.features is not None)
         chances = [one.probability for one in decision.evaluated if one.probability > 0]
         return decision if was_scored and len(chances) > 1 else None
@@ -136,7 +150,8 @@ class DrawBook:
         found: dict[str, LoggedDraw] = {}
         for touchpoint_id, some in by_touchpoint.items():
             vectors = [one.inputs.features or _nothing(one) for one in some]
-            values = self.fit.on_touchpoint[touchpoint_id].of(vectors, [_in_utc(one.decided_at) for one in some])
+            moments, days = [_in_utc(one.decided_at) for one in some], [self.fit.model.window_days] * len(some)
+            values = self.fit.on_touchpoint[touchpoint_id].of(vectors, moments, days)
             rows = self._rows_of(touchpoint_id)
             for one, row in zip(some, values, strict=True):
                 found[one.decision_id] = self._draw(one, float(row[rows[one.message_key]]), rows)

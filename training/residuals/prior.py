@@ -3,8 +3,10 @@
 A model shrinks what it believes of messages, and predicts one effect for all stages where the features say no more.
 What that leaves over is seen on the decisions it was calibrated on, by boosters that did not see their customers: at
 every stage the effect of each message beyond its prediction is estimated as `training.models.effects` estimates
-averages, and the variance of the true ones is what the estimates vary by, less their own error (a method of moments, as
-in DerSimonian and Laird 1986, "Meta-analysis in clinical trials"). Stages with few messages borrow from all.
+averages. Where a model learned by steps, it is the mean of what a message changed over its steps beyond what was
+believed of it: rules have shaped that log, so whole windows would compare customers. The variance of the true ones is
+what the estimates vary by, less their own error (a method of moments, as in DerSimonian and Laird 1986, "Meta-analysis
+in clinical trials"). Stages with few messages borrow from all.
 
 That is what a model is wrong by on the day it was trained. Things change afterwards, so no prior is less than a quarter
 of how much effects are at all (their root mean square), and not less than a hundredth of an outcome's deviation: else a
@@ -20,7 +22,7 @@ import numpy as np
 
 from decisioning.arrays import BoolArray, FloatArray, IntArray
 from decisioning.effects.message_coding import message_matrix
-from training.models.learner import MOST_SCORED, Learned, customers_at_random
+from training.models.learner import Learned, StepChanges
 from training.models.new_offers import prior_of
 
 LEAST_OF_EFFECTS = 0.25
@@ -64,15 +66,11 @@ def prior_of_residuals(learned: Learned, stages: Sequence[str]) -> PriorOfResidu
     Returns:
         None where outcomes never differ, so that there is nothing to be learned from them.
     """
-    rows = _calibrated(learned)
-    if len(learned.evidence.values) != int(rows.sum()):
-        return None
     left = _left(learned)
     noise = _noise(left, learned.evidence.customers)
     if not noise > 0:
         return None
-    where = np.array(stages)[rows]
-    found = {stage: _beyond(learned, left, where == stage) for stage in np.unique(where).tolist()}
+    found = _beyond_by_stage(learned, left, np.array(stages))
     least = _least(learned, noise)
     everywhere = _pooled(list(found.values()))
     by_stage = {
@@ -91,10 +89,25 @@ def prior_of_residuals(learned: Learned, stages: Sequence[str]) -> PriorOfResidu
     )
 
 
-def _calibrated(learned: Learned) -> BoolArray:
-    """Which decisions the model was calibrated on, as the learner chose them."""
-    dataset = learned.dataset
-    return customers_at_random(dataset, MOST_SCORED / (dataset.size * len(dataset.keys)), learned.settings.seed + 1)
+def _beyond_by_stage(learned: Learned, left: FloatArray, stages: Any) -> dict[str, tuple[FloatArray, FloatArray]]:
+    """Effects beyond their predictions and their variances, by stage; `stages` of all decisions: shape (n,)."""
+    changes = learned.changes
+    where = stages[learned.rows if changes is None else changes.rows]
+    if changes is None:
+        return {stage: _beyond(learned, left, where == stage) for stage in np.unique(where).tolist()}
+    return {stage: _beyond_steps(changes, where == stage) for stage in np.unique(where).tolist()}
+
+
+def _beyond_steps(changes: StepChanges, rows: BoolArray) -> tuple[FloatArray, FloatArray]:
+    """Mean of what each message changed at a stage beyond what was believed, and its variance."""
+    messages, left = changes.messages[rows], changes.left[rows]
+    counts = np.bincount(messages)
+    told = counts >= _FEWEST
+    safe = np.maximum(counts, 1)
+    means = np.bincount(messages, weights=left) / safe
+    variances = np.bincount(messages, weights=(left - means[messages]) ** 2) / safe**2
+    told &= variances > 0
+    return means[told], variances[told]
 
 
 def _left(learned: Learned) -> FloatArray:

@@ -47,7 +47,7 @@ class Base:
 
     @classmethod
     def of(cls, bundle: ModelBundle) -> "Base | None":
-        """Read it; None for a model that was trained before there were residuals, or in a way that has none."""
+        """Read it; None for a model that was trained before there were residuals, or whose outcomes never differed."""
         note: Mapping[str, Any] | None = bundle.notes.get(NOTE)
         if not note:
             return None
@@ -132,6 +132,7 @@ class ResidualLearner:
             decisions=found.height,
             priors=self.base.priors,
             evidence=evidence,
+            slates=self.book.slates,
         )
 
     def _evidence(

@@ -12,13 +12,15 @@ import pytest
 import redis
 
 from decisioning.decision import Decision
+from decisioning.foresight.stages import StageCredit
 from decisioning.policy import decide
 from decisioning.record.document import decision_to_record
 from features.catalogue import load_catalogue
 from features.log.contracts import EVENTS
-from features.log.event_log import EventLog
+from features.log.event_log import EventLog, LogSnapshot
 from features.log.table import LogTable
-from features.models.bundle import ModelBundle, write_bundle
+from features.models.bundle import ModelBundle, value_model, write_bundle
+from features.models.fit import fit_model
 from features.models.logged_decisions import LoggedDecisions
 from features.online.residuals import (
     ResidualSnapshot,
@@ -28,6 +30,7 @@ from features.online.residuals import (
     write_residuals,
 )
 from features.settings import Settings
+from pipelines.reports.residual_report import print_residuals
 from pipelines.server.residual_keeper import ResidualKeeper
 from serving.in_force.policy_in_force import put_in_force
 from tests.pipelines.conftest import MOMENT, DecidedHome
@@ -95,7 +98,7 @@ def learn(home: DecidedHome, learner: ResidualLearner, now: datetime = NOW) -> R
 
 
 def test_messages_that_people_buy_after_are_worth_more_than_predicted(decided_home, learner) -> None:
-    append(decided_home, purchases(decided_home.decide(range(300))))
+    append(decided_home, purchases(decided_home.decide(range(500))))
     snapshot = learn(decided_home, learner())
     told = [one for messages in snapshot.evidence.values() for one in messages.values() if one.customers >= 10]
     assert len(told) >= 5
@@ -103,6 +106,31 @@ def test_messages_that_people_buy_after_are_worth_more_than_predicted(decided_ho
     assert snapshot.decisions > 100
     assert decode_residuals(encode_residuals(snapshot)) == snapshot
     assert "C-" not in encode_residuals(snapshot).decode()
+
+
+def test_nothing_is_learned_of_slates_and_it_is_said_how_many_there_were(decided_home, learner, capsys) -> None:
+    decisions = decided_home.decide(range(60))
+    alone = [one for one in decisions if not one.further]
+    append(decided_home, purchases(decisions))
+    own = learner()
+    snapshot = learn(decided_home, own)
+    assert snapshot.slates == len(decisions) - len(alone) == 30
+    assert 0 < snapshot.decisions <= len(alone)
+    drawn = own.book.renew(LogSnapshot.of(EventLog(decided_home.settings.log_path)), MOMENT - DAY, NOW)
+    assert {draw.decision_id for draw, _, _ in drawn} <= {one.decision_id for one in alone}
+    print_residuals(snapshot)
+    assert "30 slates are left out" in capsys.readouterr().out
+    assert decode_residuals(encode_residuals(snapshot)) == snapshot
+
+
+def test_what_messages_add_beyond_the_window_is_not_expected_within_it(decided_home, bundle, learner) -> None:
+    append(decided_home, purchases(decided_home.decide(range(100))))
+    offers = dict.fromkeys(decided_home.policy.catalogue.offers, (5000.0,) * 9)
+    credited = replace(bundle, credit=StageCredit(feature=bundle.layout.customer[0], by_offer=offers))
+    ours = learner()
+    ours.book.fit = fit_model(value_model(credited, version="7"), decided_home.policy)
+    assert ours.book.fit.model.credit is not None
+    assert learn(decided_home, ours).evidence == learn(decided_home, learner()).evidence
 
 
 def test_reports_in_any_order_in_pieces_and_twice_come_to_the_same(decided_home, learner) -> None:

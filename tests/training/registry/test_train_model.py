@@ -30,6 +30,8 @@ from training.judgement.uplift import UPLIFT_REPORTS
 from training.registry.model_facts import show_model
 from training.registry.promotion import promote
 from training.registry.training_run import TrainReport, train_model
+from training.residuals.base import with_residual_base
+from training.residuals.updating import Base
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 SHOP = Path(__file__).parents[2] / "catalogues" / "shop"
@@ -198,6 +200,21 @@ def test_a_commit_that_lands_while_a_training_set_is_made_is_in_no_part_of_it(
     assert meanwhile.log.versions == before.log.versions
     assert afterwards.log.versions["events"] == before.log.versions["events"] + 1
     assert afterwards.dataset.digest != before.dataset.digest
+
+
+def test_a_model_learned_by_steps_notes_what_residuals_on_top_of_it_start_from(
+    shop, blank_tracking_store: Path, tmp_path: Path
+):
+    home = make_home(tmp_path, blank_tracking_store, shop)
+    catalogue = by_steps(load_catalogue(home.catalogue_path))
+    found = from_log.load_training_set(home, catalogue, now=NOW)
+    learned = from_log.learn_by_method(found.dataset, found.steps, catalogue)
+    base = Base.of(with_residual_base(learned, found.log, catalogue, now=NOW).bundle)
+    assert base is not None
+    assert base.priors.of_new >= base.priors.usual > 0
+    assert base.noise > 0
+    assert set(base.priors.known) == set(found.dataset.keys[1:])
+    assert base.arrivals.share("email", np.array([0.0, 1.0])).tolist() == [0.0, 1.0]
 
 
 def by_steps(catalogue: Catalogue) -> Catalogue:

@@ -7,7 +7,9 @@ import pytest
 
 from decisioning.catalogue.catalogue import Catalogue
 from tests.training.models.test_learning import make_dataset
+from tests.training.models.test_stepwise import make_course
 from training.models.learner import Learned, learn
+from training.models.stepwise_learner import learn_steps
 from training.residuals.prior import LEAST_OF_EFFECTS, PriorOfResiduals, prior_of_residuals
 
 BEYOND = 400.0
@@ -61,3 +63,23 @@ def test_outcomes_that_never_differ_teach_nothing(shop_catalogue: Catalogue) -> 
     chosen = np.take_along_axis(expected, learned.evidence.actions[:, np.newaxis], axis=1)[:, 0]
     exact = replace(learned, evidence=replace(learned.evidence, values=chosen))
     assert prior_of_residuals(exact, stages) is None
+
+
+def by_steps(catalogue: Catalogue, *, beyond: float) -> PriorOfResiduals:
+    """The prior of a model learned by steps, where messages do more for half of the customers and less for others."""
+    dataset, steps = make_course(catalogue)
+    places = np.random.default_rng(8).integers(0, 2, int(dataset.customers.max()) + 1)[dataset.customers]
+    shift = np.array([0.0, *([beyond] * len(dataset.messages))])[dataset.actions] * (2 * places - 1)
+    later = replace(steps, early=steps.early + shift)
+    learned = learn_steps(replace(dataset, values=dataset.values + shift), later, catalogue)
+    found = prior_of_residuals(learned, [STAGES[place] for place in places])
+    assert found is not None
+    return found
+
+
+def test_a_model_learned_by_steps_leaves_a_prior_too(shop_catalogue: Catalogue) -> None:
+    as_believed, beyond = (by_steps(shop_catalogue, beyond=one) for one in (0.0, BEYOND))
+    assert as_believed.usual < 0.25 * BEYOND
+    assert beyond.usual == pytest.approx(BEYOND, rel=0.2)
+    assert all(one == pytest.approx(BEYOND, rel=0.25) for one in beyond.by_stage.values())
+    assert beyond.noise > as_believed.noise > 0
