@@ -47,6 +47,17 @@ class Exposure(StrEnum):
     DECIDED = "decided"
 
 
+class Inference(StrEnum):
+    """When intervals and verdicts of a readout hold.
+
+    `sequential` holds at every look, whenever and however often people look. `fixed` holds for one look after the
+    experiment's end, which is planned beforehand; it is narrower by a third.
+    """
+
+    SEQUENTIAL = "sequential"
+    FIXED = "fixed"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arm:
     """A cell of an experiment; the shares of an experiment's arms sum to 1.
@@ -83,6 +94,7 @@ class Experiment:
         traffic: Share of the layer's customers who take part, in (0, 1].
         unit: Customers or households are assigned; who has no household is one.
         part: The part of its layer that it holds; None where the whole layer still is as it was first laid out.
+        inference: `fixed` only with an `ends_at`, before which nothing is concluded.
     """
 
     experiment_id: str
@@ -99,6 +111,7 @@ class Experiment:
     traffic: float = 1.0
     unit: AssignedUnit = AssignedUnit.CUSTOMER
     part: Spans | None = None
+    inference: Inference = Inference.SEQUENTIAL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -271,6 +284,8 @@ def _check_arms(experiment: Experiment) -> None:
 
 def _check_period(experiment: Experiment) -> None:
     name, starts_at, ends_at = f"experiment {experiment.experiment_id}", experiment.starts_at, experiment.ends_at
+    if experiment.inference is Inference.FIXED and ends_at is None:
+        raise InvalidPolicyError(f"end of {name} must be planned where inference is fixed, got none; declare its end")
     for moment in (starts_at, ends_at):
         if moment is not None and moment.utcoffset() is None:
             raise InvalidPolicyError(f"start and end of {name} must be times with an offset, got {moment}")

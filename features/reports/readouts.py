@@ -65,6 +65,18 @@ class ReadoutUnit(StrEnum):
     NUMBER = "number"
 
 
+class Method(StrEnum):
+    """How an interval was made.
+
+    `sequential` and `exact` hold at every look together, `exact` also for the rarest rates; `fixed` holds for one look
+    that was planned beforehand.
+    """
+
+    SEQUENTIAL = "sequential"
+    EXACT = "exact"
+    FIXED = "fixed"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
     """Why there is no number, for programs and for people."""
@@ -134,6 +146,22 @@ class RelativeLift:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CappedEffect:
+    """The same difference with values capped at the 99th percentile of those that are not zero.
+
+    Attributes:
+        above: Larger values count as this; None where none is above zero.
+        below: Smaller values count as this; None where none is below zero.
+    """
+
+    above: float | None
+    below: float | None
+    difference: float
+    lower: float
+    upper: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Effect:
     """Mean of an arm minus mean of the control.
 
@@ -141,9 +169,13 @@ class Effect:
         standard_error: Of the difference, variances not pooled.
         lower: Lower end of the 95 % interval.
         upper: Upper end of the 95 % interval.
-        p_value: Welch's t-test, two-sided.
-        adjusted_p_value: The same after Holm's correction for comparing several arms with one control.
+        p_value: Two-sided, by the same method as the interval.
+        adjusted_p_value: The same after Holm's correction: of the primary metric over its arms, of the others over all
+            their arms together.
         relative: None where a mean is not clearly above zero, since a ratio would mean nothing.
+        method: How interval and p-value were made.
+        variance_reduction: Part of the variance that adjusting for covariates took away; None without covariates.
+        capped: A second estimate that no few customers decide; None for rates, or where nothing was capped.
     """
 
     difference: float
@@ -153,6 +185,9 @@ class Effect:
     p_value: float
     adjusted_p_value: float
     relative: RelativeLift | None
+    method: Method = Method.FIXED
+    variance_reduction: float | None = None
+    capped: CappedEffect | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,11 +1,15 @@
 """Reading an experiment: log and catalogue in, a stored readout out."""
 
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
+from decisioning.arrays import FloatArray
 from decisioning.catalogue.catalogue import Catalogue
+from decisioning.errors import FeatureUnavailableError
 from features.catalogue import load_catalogue
 from features.catalogue.assignment.settlement import ledger_in_force
 from features.history import History
@@ -17,7 +21,7 @@ from features.reports.readouts import Readout, write_readout
 from features.settings import Settings
 from training.experiments.designs import Kept
 from training.experiments.readouts import ReadoutInputs, read_experiment
-from training.experiments.table_readouts import TableDesign, read_table
+from training.experiments.tables.table_readouts import TableDesign, read_table
 
 _TIMES = ("occurred_at", "recorded_at")
 
@@ -36,9 +40,21 @@ def read_logged_experiment(settings: Settings, name: str, reading: ReadoutInputs
     """
     catalogue = load_catalogue(settings.catalogue_path)
     log = _experiment_log(EventLog(settings.log_path), catalogue)
-    readout = read_experiment(log, catalogue, name, reading, kept_in(settings, log.decisions, now=reading.computed_at))
+    kept = kept_in(settings, log.decisions, now=reading.computed_at)
+    readout = read_experiment(log, catalogue, name, reading, kept, partial(_features_before, settings, catalogue))
     write_readout(settings.readouts_path, readout)
     return readout
+
+
+def _features_before(settings: Settings, catalogue: Catalogue, moments: pl.DataFrame) -> FloatArray | None:
+    """What was known of customers, by the feature history; None where none was built for this catalogue."""
+    from features.store.point_in_time import training_rows
+
+    try:
+        rows = training_rows(settings, catalogue, moments)
+    except FeatureUnavailableError:
+        return None
+    return rows.drop("customer_id", "event_timestamp").to_numpy().astype(np.float64)
 
 
 def kept_in(settings: Settings, decisions: pl.DataFrame, *, now: datetime) -> Kept:

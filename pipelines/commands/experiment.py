@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from decisioning.catalogue.experiment import Inference
 from decisioning.errors import InsufficientDataError, InvalidInputError
 from pipelines.options import AsOfOption, HomeOption, JsonOption, not_later_than, print_json, settings_for
-from training.experiments.whole import Whole
+from training.experiments.tables.whole import Whole
 
 if TYPE_CHECKING:
     from features.reports.readouts import Readout
@@ -44,6 +45,12 @@ def read(
     each_row_a_unit: Annotated[
         bool, typer.Option("--each-row-a-unit", help="Rows were randomised one by one, even if ids repeat.")
     ] = False,
+    covariate: Annotated[
+        list[str] | None, typer.Option(help="Column known before the experiment, to adjust differences for.")
+    ] = None,
+    fixed: Annotated[
+        bool, typer.Option("--fixed/--sequential", help="The one look that was planned, or one of many (default).")
+    ] = False,
     as_of: AsOfOption = None,
     capped: Annotated[bool, typer.Option("--capped", help="Cap each transaction as its measure says.")] = False,
     home: HomeOption = None,
@@ -60,6 +67,7 @@ def read(
     settings = settings_for(home)
     given = {"--arm-column": arm_column, "--control": control, "--metric": metric, "--share": share}
     given |= {"--unit-column": unit_column, "--aggregate": aggregate, "--each-row-a-unit": each_row_a_unit}
+    given |= {"--covariate": covariate, "--fixed": fixed}
     if table is None:
         readout = _from_log(settings, name, given, as_of, is_capped=capped)
     else:
@@ -136,7 +144,7 @@ def _from_log(
 def _from_table(settings: "Settings", table: Path, name: str | None, given: dict[str, Any]) -> "Readout":
     from pipelines.analyses.experiment_analysis import read_table_experiment
     from training.experiments.readouts import ReadoutInputs
-    from training.experiments.table_readouts import TableDesign
+    from training.experiments.tables.table_readouts import TableDesign
 
     if given["--arm-column"] is None or given["--control"] is None or not given["--metric"]:
         raise InvalidInputError("--arm-column, --control and --metric must be given with --table, got fewer")
@@ -159,6 +167,8 @@ def _from_table(settings: "Settings", table: Path, name: str | None, given: dict
         unit_column=given["--unit-column"],
         whole=given["--aggregate"],
         is_row_a_unit=given["--each-row-a-unit"],
+        covariates=tuple(given["--covariate"] or ()),
+        inference=Inference.FIXED if given["--fixed"] else Inference.SEQUENTIAL,
     )
     return read_table_experiment(settings, table, design, reading)
 

@@ -18,6 +18,7 @@ from features.reports.readouts import (
     ArmComparison,
     ArmMean,
     Health,
+    Method,
     Metric,
     PhaseReadout,
     Readout,
@@ -97,7 +98,16 @@ def page_of(readout: Readout) -> PageValues:
         "notes": readout.notes,
         "computed": _computed(readout),
         "command": readout.command,
+        "looks": _looks(readout),
     }
+
+
+def _looks(readout: Readout) -> str:
+    """When the intervals hold, as the end of a sentence."""
+    effects = [one.effect for metric in readout.metrics for one in metric.comparisons if one.effect is not None]
+    if any(effect.method is Method.FIXED for effect in effects):
+        return "hold for one look that was planned beforehand (Welch's t-test)"
+    return "hold at every look (confidence sequences)"
 
 
 def _facts(readout: Readout) -> tuple[tuple[str, str], ...]:

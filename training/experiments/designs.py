@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from decisioning.catalogue.catalogue import Catalogue
-from decisioning.catalogue.experiment import AssignedUnit, Exposure
+from decisioning.catalogue.experiment import AssignedUnit, Exposure, Inference
 from decisioning.catalogue.measure import Measure
 from decisioning.errors import InvalidPolicyError, UnknownNameError
 from features.catalogue.assignment.ledger import HELD_OUT, Ledger, Phase, settled
@@ -62,6 +62,7 @@ class Design:
 
     Attributes:
         closes_at: Windows that end later are not compared, since from then on somebody was treated otherwise.
+        inference: `fixed` where one look was planned beforehand, and for this phase.
     """
 
     readout_id: str
@@ -76,6 +77,14 @@ class Design:
     ends_at: datetime | None
     unit: AssignedUnit
     closes_at: datetime | None = None
+    inference: Inference = Inference.SEQUENTIAL
+
+    @property
+    def reads_at(self) -> datetime | None:
+        """The one look that was planned; None where every look counts."""
+        if self.inference is Inference.SEQUENTIAL or self.ends_at is None:
+            return None
+        return self.ends_at + timedelta(days=self.window_days)
 
 
 def design_of(catalogue: Catalogue, name: str, phase: Phase, *, last: Phase, closes_at: datetime | None) -> Design:
@@ -100,6 +109,7 @@ def design_of(catalogue: Catalogue, name: str, phase: Phase, *, last: Phase, clo
         ends_at=last.ends_at,
         unit=phase.unit,
         closes_at=closes_at,
+        inference=phase.inference if phase is last else Inference.SEQUENTIAL,
     )
 
 

@@ -1,14 +1,15 @@
 """Readouts of experiments and of the universal holdout, computed from the log."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import polars as pl
 
+from decisioning.arrays import FloatArray
 from decisioning.catalogue.catalogue import Catalogue
-from decisioning.catalogue.experiment import AssignedUnit, Exposure
+from decisioning.catalogue.experiment import AssignedUnit, Exposure, Inference
 from decisioning.catalogue.measure import Measure, Unit
 from features.computing.sources import Tables
 from features.history import History
@@ -17,6 +18,7 @@ from features.log.reported import settled_outcomes
 from features.reports.readout_words import SPACE, format_number, format_value
 from features.reports.readouts import (
     ArmCount,
+    Check,
     Health,
     Metric,
     Readout,
@@ -27,7 +29,8 @@ from features.reports.readouts import (
     SampleRatio,
 )
 from training.data.measures import decision_values, settled_at
-from training.experiments.comparisons import compare_arms
+from training.experiments.comparisons import Looks, compare_arms, together
+from training.experiments.covariates import with_covariate
 from training.experiments.designs import Design, Kept, design_of, phases_in
 from training.experiments.exposures import (
     Exposures,
@@ -42,6 +45,9 @@ from training.experiments.phases import PhaseSpan, spans_of, with_phases
 from training.experiments.readout_checks import check_readout, earliest, latest
 from training.experiments.sample_ratios import check_sample_ratio
 from training.experiments.verdicts import MetricName, conclude
+
+KnownBefore = Callable[[pl.DataFrame], FloatArray | None]
+"""Features, shape (n, d), of n rows of `customer_id` and `event_timestamp`; None where there are none."""
 
 UNITS = {Unit.MONEY: ReadoutUnit.MONEY_MINOR, Unit.RATE: ReadoutUnit.RATE}
 
@@ -74,11 +80,20 @@ def read_experiment(
     name: str,
     reading: ReadoutInputs,
     kept: Kept = Kept(),  # noqa: B008 - frozen
+    known_before: KnownBefore | None = None,
 ) -> Readout:
     """Compute the readout of an experiment, also of one that was taken out, or of the universal `holdout`.
 
     Where the rule of the experiment changed, each phase is read by itself; the newest that has an answer is shown,
     with the others beside it.
+
+    Args:
+        log: What was logged.
+        catalogue: What is in force.
+        name: Of an experiment, or `holdout`.
+        reading: The circumstances.
+        kept: The recorded assignment.
+        known_before: Features of customers as of moments, to adjust differences for; None to compare them as they are.
 
     Returns:
         The readout; where a number would mean nothing, its status is `refused` and its refusal says why.
@@ -99,7 +114,10 @@ def read_experiment(
     numbered = with_phases(assigned, [one.phase for one in spans], by_policy)
     return by_phase(
         spans,
-        [_read(log, design, _cohort(log, numbered, one), reading) for one, design in zip(spans, designs, strict=True)],
+        [
+            _read(log, design, _cohort(log, numbered, one), reading, known_before)
+            for one, design in zip(spans, designs, strict=True)
+        ],
     )
 
 
@@ -111,16 +129,21 @@ def _cohort(log: History, numbered: pl.DataFrame, span: PhaseSpan) -> pl.DataFra
     return rows.filter(is_first & (pl.col("phase") <= span.followed))
 
 
-def _read(log: History, design: Design, assigned: pl.DataFrame, reading: ReadoutInputs) -> Readout:
+def _read(
+    log: History, design: Design, assigned: pl.DataFrame, reading: ReadoutInputs, known_before: KnownBefore | None
+) -> Readout:
     exposures = find_exposures(assigned, log.outcomes, design.exposure, as_of=reading.as_of)
     log = _after_exposures(log, exposures)
     windows = _windows(exposures.units, design, reading)
     arms = _arm_counts(exposures.units, windows, design)
     ratios = _sample_ratios(arms, design)
     refusal = _refusal(exposures.units, arms, ratios, design)
-    metrics: tuple[Metric, ...] = (
-        () if refusal else tuple(_metric(log, design, exposures, windows, item, reading) for item in design.measures)
+    known = None if refusal or known_before is None else _known(exposures, windows, known_before)
+    found = (
+        () if refusal else [_metric(log, design, exposures, windows, item, reading, known) for item in design.measures]
     )
+    metrics = together([metric for metric, _ in found])
+    adjusted = [check for _, check in found[:1] if check is not None]
     return Readout(
         readout_id=design.readout_id,
         kind=design.kind,
@@ -130,7 +153,10 @@ def _read(log: History, design: Design, assigned: pl.DataFrame, reading: Readout
         arms=arms,
         sample_ratio=ratios[1],
         assignment_ratio=ratios[0],
-        checks=check_readout(log, exposures, windows, unit=design.unit, as_of=_read_until(design, reading)),
+        checks=(
+            *check_readout(log, exposures, windows, unit=design.unit, as_of=_read_until(design, reading)),
+            *adjusted,
+        ),
         metrics=metrics,
         notes=_notes(design, exposures, reading),
         first_exposure_at=earliest(windows["starts_at"]),
@@ -187,9 +213,11 @@ def _count(rows: pl.DataFrame) -> dict[str, int]:
 def _sample_ratios(arms: Sequence[ArmCount], design: Design) -> tuple[SampleRatio, SampleRatio]:
     """Of all assigned units, and of those that were exposed."""
     shares = {arm.arm_id: arm.share for arm in arms}
+    assigned = {arm.arm_id: arm.assigned_count for arm in arms}
+    exposed = {arm.arm_id: arm.exposed_count for arm in arms}
     return (
-        check_sample_ratio({arm.arm_id: arm.assigned_count for arm in arms}, shares, f"assigned {design.unit}s"),
-        check_sample_ratio({arm.arm_id: arm.exposed_count for arm in arms}, shares, f"exposed {design.unit}s"),
+        check_sample_ratio(assigned, shares, f"assigned {design.unit}s", design.inference),
+        check_sample_ratio(exposed, shares, f"exposed {design.unit}s", design.inference),
     )
 
 
@@ -243,8 +271,14 @@ def _no_exposures(arm: ArmCount, design: Design) -> str:
 
 
 def _metric(
-    log: History, design: Design, exposures: Exposures, windows: pl.DataFrame, measure: Measure, reading: ReadoutInputs
-) -> Metric:
+    log: History,
+    design: Design,
+    exposures: Exposures,
+    windows: pl.DataFrame,
+    measure: Measure,
+    reading: ReadoutInputs,
+    known: FloatArray | None,
+) -> tuple[Metric, Check | None]:
     values = _unit_values(log, exposures, windows.filter("is_complete"), measure, is_capped=reading.is_capped)
     name = MetricName(
         metric_id=measure.measure_id,
@@ -253,7 +287,21 @@ def _metric(
         is_primary=measure is design.measures[0],
         of=design.unit.value,
     )
-    return compare_arms(values, name, design.control, tuple(design.shares))
+    values, check = (values, None) if known is None else with_covariate(values, known)
+    return compare_arms(values, name, design.control, tuple(design.shares), _looks(design, reading)), check
+
+
+def _known(exposures: Exposures, windows: pl.DataFrame, known_before: KnownBefore) -> FloatArray | None:
+    """Shape (n, d): what was known, just before the first exposure, of the customer who was exposed, by unit."""
+    complete = windows.filter("is_complete").sort("unit")
+    customers = exposures.decisions.select("decision_id", "customer_id").unique("decision_id")
+    moments = complete.join(customers, on="decision_id", how="left", maintain_order="left")
+    return known_before(moments.select("customer_id", event_timestamp="starts_at"))
+
+
+def _looks(design: Design, reading: ReadoutInputs) -> Looks:
+    planned = design.reads_at
+    return Looks(inference=design.inference, next_at=planned if planned and planned > reading.as_of else None)
 
 
 def _unit_values(
@@ -281,12 +329,13 @@ def _notes(design: Design, exposures: Exposures, reading: ReadoutInputs) -> tupl
             f"holds where it holds for one of them. {format_number(exposures.alone_count)} customers have no household "
             "and count as one each."
         )
-    is_running = design.closes_at is None and (design.ends_at is None or design.ends_at > reading.as_of)
-    if design.kind is ReadoutKind.EXPERIMENT and is_running:
+    if design.inference is Inference.FIXED:
         notes.append(
-            f"Still running: a 95{SPACE}% interval holds for one look planned beforehand; "
-            "looking often finds differences that are not there."
+            f"Planned to be read once, after {design.ends_at:%d %b %Y} and its windows: a 95{SPACE}% interval holds "
+            "for that look alone, and nothing is concluded before."
         )
+    else:
+        notes.append(f"A 95{SPACE}% interval holds at every look, however often you look and whenever you stop.")
     caps = [item for item in design.measures if item.cap_minor is not None and reading.is_capped]
     for item in caps:
         cap = format_value(item.cap_minor or 0, ReadoutUnit.MONEY_MINOR, design.currency)

@@ -30,18 +30,21 @@ class MetricName:
 
 
 def comparison_sentence(
-    metric: MetricName, arm: ArmMean, control: ArmMean, effect: Effect, *, is_conclusive: bool
+    metric: MetricName, arm: ArmMean, control: ArmMean, effect: Effect, doubt: str | None = None
 ) -> str:
-    """What an arm did to a metric, with its interval; honest about chance."""
+    """What an arm did to a metric, with its interval; honest about chance.
+
+    A `doubt` says why it is not conclusive, as the end of a sentence; None where it is.
+    """
     if effect.lower <= 0 <= effect.upper:
         return f"Not conclusive yet: {_range(metric, arm, control, effect)} ({INTERVAL})."
     said = _difference(metric, arm, control, effect)
-    if is_conclusive:
-        return f"{said}."
-    return (
-        f"Not conclusive yet: {said}, but with several arms compared that could be chance "
-        f"(adjusted p {format_p(effect.adjusted_p_value)})."
-    )
+    return f"{said}." if doubt is None else f"Not conclusive yet: {said}, {doubt}."
+
+
+def could_be_chance(effect: Effect) -> str:
+    """A doubt where several things were compared."""
+    return f"but with so many comparisons that could be chance (adjusted p {format_p(effect.adjusted_p_value)})"
 
 
 class Conclusion(TypedDict):

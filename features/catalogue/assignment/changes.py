@@ -72,6 +72,8 @@ def _judgement(before: Phase, after: Phase) -> Iterator[str]:
         yield f"is judged by {', '.join(after.measures)} instead of {', '.join(before.measures)}, also looking back"
     if before.exposure is not after.exposure:
         yield f"counts customers once {after.exposure} instead of {before.exposure}, also looking back"
+    if before.inference is not after.inference:
+        yield "is read at every look from now on, with wider intervals: its one planned look did not stand"
     if before.control != after.control:
         yield f"is compared with {after.control} instead of {before.control}"
 

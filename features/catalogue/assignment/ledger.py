@@ -15,7 +15,16 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from decisioning.catalogue.catalogue import Catalogue
-from decisioning.catalogue.experiment import Arm, AssignedUnit, Experiment, Exposure, Holdout, arm_spans, layer_name
+from decisioning.catalogue.experiment import (
+    Arm,
+    AssignedUnit,
+    Experiment,
+    Exposure,
+    Holdout,
+    Inference,
+    arm_spans,
+    layer_name,
+)
 from decisioning.errors import InvalidPolicyError
 from decisioning.gates.experiment_layers import LayerShare, layer_shares
 from decisioning.ranges import NOTHING, WHOLE, Spans, claim, laid_out, reshared, width, without
@@ -53,6 +62,7 @@ class Phase:
         arms: By name; those without anybody are left out.
         touchpoints: Where it runs, sorted; empty for everywhere.
         measures: What is compared, the primary measure first.
+        inference: `fixed` only as long as the end that was planned at its beginning stands.
     """
 
     since: datetime | None
@@ -68,6 +78,7 @@ class Phase:
     measures: tuple[str, ...] = ()
     starts_at: datetime | None = None
     ends_at: datetime | None = None
+    inference: Inference = Inference.SEQUENTIAL
 
     def has_rule_of(self, other: "Phase") -> bool:
         """True where both put the same customers into arms that do the same, at the same places."""
@@ -174,11 +185,17 @@ def _continued(phases: tuple[Phase, ...], current: Phase | None, now: datetime) 
     last = phases[-1]
     if current is None:
         return phases if last.until is not None else (*phases[:-1], replace(last, until=now))
-    if last.until is None and current.has_rule_of(last):
-        return (*phases[:-1], replace(current, since=last.since))
     if last.until is None and not last.is_begun(now):  # nobody was in it yet
         return (*phases[:-1], replace(current, since=last.since))
+    if last.until is None and current.has_rule_of(last):
+        return (*phases[:-1], replace(current, since=last.since, inference=_as_planned(last, current)))
     return (*phases, current)
+
+
+def _as_planned(begun: Phase, current: Phase) -> Inference:
+    """One look is enough only where it was planned before anybody could have looked, and was not moved since."""
+    was_planned = begun.inference is Inference.FIXED and begun.ends_at == current.ends_at
+    return current.inference if was_planned else Inference.SEQUENTIAL
 
 
 def _phase(experiment: Experiment, part: Spans, since: datetime | None) -> Phase:
@@ -196,6 +213,7 @@ def _phase(experiment: Experiment, part: Spans, since: datetime | None) -> Phase
         measures=(experiment.primary_measure_id, *experiment.secondary_measure_ids),
         starts_at=experiment.starts_at,
         ends_at=experiment.ends_at,
+        inference=experiment.inference,
     )
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from decisioning.catalogue.experiment import ArmPolicy, AssignedUnit, Exposure
+from decisioning.catalogue.experiment import ArmPolicy, AssignedUnit, Exposure, Inference
 from features.catalogue.forms.fields import FileModel, Identifier, Moment, Share, Text
 
 _UNIT = "Customers or whole households are assigned"
@@ -64,6 +64,9 @@ class ExperimentFile(FileModel):
     )
     traffic: Annotated[float, Field(gt=0, le=1)] = Field(default=1.0, description="Share of the layer who take part")
     unit: AssignedUnit = Field(default=AssignedUnit.CUSTOMER, description=_UNIT)
+    inference: Inference = Field(
+        default=Inference.SEQUENTIAL, description="sequential holds at every look, fixed for one look after `ends_at`"
+    )
     arms: Annotated[dict[Identifier, ArmFile], Field(min_length=2)] = Field(description="Arms by name")
 
     @model_validator(mode="after")
@@ -76,4 +79,6 @@ class ExperimentFile(FileModel):
             raise ValueError(f"must have exposure `decided`: nothing is ever delivered in the silent arm {silent[0]!r}")
         if self.starts_at and self.ends_at and self.starts_at >= self.ends_at:
             raise ValueError("must have `starts_at` before `ends_at`")
+        if self.inference is Inference.FIXED and self.ends_at is None:
+            raise ValueError("must have `ends_at` with inference fixed: the one look is planned for then")
         return self

@@ -21,7 +21,7 @@ from pipelines.analyses.experiment_analysis import read_table_experiment
 from serving.console.routes import console_routes
 from tests.served import served
 from training.experiments.readouts import ReadoutInputs
-from training.experiments.table_readouts import TableDesign
+from training.experiments.tables.table_readouts import TableDesign
 
 NOW = datetime(2026, 6, 1, 9, 30, tzinfo=UTC)
 CHROMIUM_FLAGS = [

@@ -2,6 +2,7 @@
 
 import gc
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import numpy as np
 import polars as pl
@@ -10,18 +11,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from features.reports.readouts import Metric, ReadoutUnit, RefusalCode
-from training.experiments.comparisons import compare_arms
+from decisioning.catalogue.experiment import Inference
+from features.reports.readouts import Method, Metric, ReadoutUnit, RefusalCode
+from training.experiments.comparisons import Looks, compare_arms, together
 from training.experiments.verdicts import MetricName
 
 
-def compare(arms: dict[str, np.ndarray], unit: ReadoutUnit = ReadoutUnit.NUMBER, control: str = "control") -> Metric:
+def compare(
+    arms: dict[str, np.ndarray],
+    unit: ReadoutUnit = ReadoutUnit.NUMBER,
+    control: str = "control",
+    inference: Inference = Inference.FIXED,
+) -> Metric:
     frames = [
         pl.DataFrame({"arm": [arm] * len(values), "value": values}, schema={"arm": pl.String, "value": pl.Float64})
         for arm, values in arms.items()
     ]
+    looks = Looks(inference=inference)
     name = MetricName(metric_id="worth", unit=unit, currency=None, is_primary=True)
-    return compare_arms(pl.concat(frames).with_columns(pl.col("value").fill_nan(None)), name, control, tuple(arms))
+    rows = pl.concat(frames).with_columns(pl.col("value").fill_nan(None))
+    return compare_arms(rows, name, control, tuple(arms), looks)
 
 
 def effect_of(metric: Metric, arm: str = "treated"):
@@ -122,11 +131,10 @@ def test_holm_adjusts_by_rank():
     """Golden: Holm (1979) for p-values 0.01, 0.03, 0.04 gives 0.03, 0.06, 0.06."""
     from dataclasses import replace
 
-    from features.reports.readouts import ArmMean
-    from training.experiments.comparisons import _adjust, _effect
+    from training.experiments.comparisons import _adjust
 
-    arm = ArmMean(arm_id="a", customer_count=100, missing_count=0, mean=1.0, standard_deviation=1.0)
-    effects = {name: replace(_effect(arm, arm), p_value=p) for name, p in (("x", 0.04), ("y", 0.01), ("z", 0.03))}
+    like = effect_of(compare({"control": np.arange(50.0), "treated": np.arange(50.0)}))
+    effects = {name: replace(like, p_value=p) for name, p in (("x", 0.04), ("y", 0.01), ("z", 0.03))}
     adjusted = {name: round(effect.adjusted_p_value, 9) for name, effect in _adjust(effects).items()}
     assert adjusted == {"y": 0.03, "z": 0.06, "x": 0.06}
 
@@ -177,3 +185,67 @@ def test_sentences_say_more_less_or_not_conclusive():
     unclear = compare({"control": base, "treated": base + 0.1}).comparisons[0].sentence
     assert worse.startswith("worth is 20.0 lower in treated than in control (")
     assert unclear.startswith("Not conclusive yet: worth in treated is between ")
+
+
+def sequential(arms: dict[str, np.ndarray], unit: ReadoutUnit = ReadoutUnit.NUMBER) -> Metric:
+    return compare(arms, unit, inference=Inference.SEQUENTIAL)
+
+
+def test_an_interval_for_every_look_is_wider_than_one_for_a_single_look_around_the_same_difference():
+    rng = np.random.default_rng(10)
+    arms = {"control": rng.gamma(2, 3, 2_000), "treated": rng.gamma(2, 3.6, 2_000)}
+    once, always = effect_of(compare(arms)), effect_of(sequential(arms))
+    assert (always.difference, always.standard_error) == pytest.approx((once.difference, once.standard_error))
+    assert always.lower < once.lower < once.upper < always.upper
+    assert (once.method, always.method) == (Method.FIXED, Method.SEQUENTIAL)
+    assert once.relative is not None
+    assert always.relative is not None
+    assert always.relative.lower < once.relative.lower < once.relative.upper < always.relative.upper
+
+
+def test_a_rate_that_few_customers_decide_has_an_exact_interval():
+    control, treated = np.repeat([0.0, 1.0], [398, 2]), np.repeat([0.0, 1.0], [369, 31])
+    comparison = sequential({"control": control, "treated": treated}, ReadoutUnit.RATE).comparisons[0]
+    assert comparison.effect is not None
+    assert comparison.effect.method is Method.EXACT
+    assert comparison.is_conclusive
+    assert (comparison.effect.lower, comparison.effect.upper) == pytest.approx((0.0183, 0.1448), abs=1e-4)
+
+
+def test_a_difference_that_rests_on_one_customer_is_not_conclusive_and_one_that_does_not_is():
+    rng = np.random.default_rng(11)
+    base = rng.gamma(1, 20, (2, 5_000))
+    alone, together_ = base.copy(), base.copy()
+    alone[1, 0] = 22_000.0
+    doubtful = compare({"control": alone[0], "treated": alone[1] + 1}).comparisons[0]
+    assert not doubtful.is_conclusive
+    together_[1] += 5.0
+    together_[1, 0] = 22_000.0
+    clear = compare({"control": together_[0], "treated": together_[1]}).comparisons[0]
+    assert clear.is_conclusive
+    assert clear.effect is not None
+    assert clear.effect.capped is not None
+    assert clear.effect.capped.lower > 3
+
+
+def test_further_metrics_are_conclusive_only_where_the_first_one_is():
+    rng = np.random.default_rng(12)
+    lifted = {"control": rng.normal(5, 1, 3_000), "treated": rng.normal(6, 1, 3_000)}
+    flat = {"control": rng.normal(5, 1, 3_000), "treated": rng.normal(5, 1, 3_000)}
+    closed = together([sequential(flat), sequential(lifted)])
+    assert not closed[1].comparisons[0].is_conclusive
+    assert "explores as long as worth is not conclusive" in closed[1].comparisons[0].sentence
+    opened = together([sequential(lifted), sequential(lifted), sequential(flat)])
+    assert [metric.comparisons[0].is_conclusive for metric in opened] == [True, True, False]
+
+
+def test_before_the_one_planned_look_nothing_is_concluded():
+    rng = np.random.default_rng(13)
+    rows = pl.DataFrame({"arm": ["a", "b"] * 500, "value": rng.normal(5, 1, 1_000)})
+    rows = rows.with_columns(value=pl.col("value") + (pl.col("arm") == "b"))
+    name = MetricName(metric_id="worth", unit=ReadoutUnit.NUMBER, currency=None, is_primary=True)
+    planned = Looks(inference=Inference.FIXED, next_at=datetime(2026, 12, 24, tzinfo=UTC))
+    early = compare_arms(rows, name, "a", ("a", "b"), planned).comparisons[0]
+    assert not early.is_conclusive
+    assert "the one look that was planned is due on 24 Dec 2026" in early.sentence
+    assert compare_arms(rows, name, "a", ("a", "b"), Looks(inference=Inference.FIXED)).comparisons[0].is_conclusive

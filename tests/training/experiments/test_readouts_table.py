@@ -8,10 +8,11 @@ import numpy as np
 import polars as pl
 import pytest
 
+from decisioning.catalogue.experiment import Inference
 from decisioning.errors import InvalidInputError, UnknownNameError
 from features.reports.readouts import Health, Readout, ReadoutUnit, RefusalCode, Status
 from training.experiments.readouts import ReadoutInputs
-from training.experiments.table_readouts import TableDesign, read_table
+from training.experiments.tables.table_readouts import TableDesign, read_table
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 READING = ReadoutInputs(as_of=NOW, computed_at=NOW, command="nextbest experiment read --table ...", source="a table")
@@ -75,6 +76,7 @@ def test_cookie_cats_gets_warnings_about_its_split_and_its_outlier():
         arm_column="test_version",
         control="gate_30",
         metrics=("retention_7", "sum_gamerounds"),
+        inference=Inference.FIXED,
     )
     assert readout.sample_ratio.p_value == pytest.approx(0.0086, abs=5e-5)
     assert readout.sample_ratio.status is Health.WARN

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import polars as pl
 
 from decisioning.errors import InvalidInputError
-from training.experiments.table_files import MetricTable
-from training.experiments.whole import Whole
+from training.experiments.tables.table_files import MetricTable
+from training.experiments.tables.whole import Whole
 
 _PERSON = r"customer|user|client|kunden?|household|haushalt|account|member|person|visitor|subscriber|player|patient"
 _ID_NAME = re.compile(rf"(.*[_ .-])?((({_PERSON})[_ .-]?(id|nr|no|number|key|hash|uuid)?)|id|uuid|guid)", re.IGNORECASE)

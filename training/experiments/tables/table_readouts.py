@@ -7,8 +7,9 @@ from pathlib import Path
 
 import polars as pl
 
+from decisioning.catalogue.experiment import Inference
 from decisioning.errors import InvalidInputError, UnknownNameError
-from features.reports.readout_words import format_number, format_percent
+from features.reports.readout_words import SPACE, format_number, format_percent
 from features.reports.readouts import (
     ArmCount,
     Check,
@@ -21,20 +22,27 @@ from features.reports.readouts import (
     RefusalCode,
     SampleRatio,
 )
-from training.experiments.comparisons import compare_arms
+from training.experiments.comparisons import Looks, compare_arms, together
+from training.experiments.covariates import with_covariate
 from training.experiments.readout_checks import check_of, one_arm_check
 from training.experiments.readouts import ReadoutInputs
 from training.experiments.sample_ratios import check_sample_ratio
-from training.experiments.table_files import open_table
-from training.experiments.table_units import check_repeats, made_whole, usual
+from training.experiments.tables.table_files import open_table
+from training.experiments.tables.table_units import check_repeats, made_whole, usual
+from training.experiments.tables.whole import Whole
 from training.experiments.verdicts import MetricName, conclude
-from training.experiments.whole import Whole
 
 MAX_ARMS = 20
 _ARM = "arm"
 _UNIT = "unit"
 _MOST_MISSING = 0.05
 _METRIC = "metric:"
+_COVARIATE = "covariate:"
+_LOOKS = {
+    Inference.SEQUENTIAL: f"A 95{SPACE}% interval holds at every look, however often you look and whenever you stop.",
+    Inference.FIXED: f"A 95{SPACE}% interval holds for one look that was planned beforehand; looking often finds "
+    "differences that are not there.",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +58,8 @@ class TableDesign:
         unit_column: Column that names whose row it is; None where every row is one customer.
         whole: How several rows of a unit become one; None for what is usual.
         is_row_a_unit: Whether somebody said that rows are independent, whatever ids repeat in them.
+        covariates: Columns of numbers or flags known before the experiment.
+        inference: Whether the file is one of many looks, or the one that was planned.
     """
 
     readout_id: str
@@ -60,6 +70,8 @@ class TableDesign:
     unit_column: str | None = None
     whole: Whole | None = None
     is_row_a_unit: bool = False
+    covariates: tuple[str, ...] = ()
+    inference: Inference = Inference.SEQUENTIAL
 
     @property
     def of(self) -> str:
@@ -81,9 +93,9 @@ def read_table(path: Path, design: TableDesign, reading: ReadoutInputs) -> Reado
     found = dict(known.group_by(_ARM).len().iter_rows())
     counts = {arm: found[arm] for arm in shares}
     arms = tuple(_arm_count(arm, share, counts[arm], is_control=arm == design.control) for arm, share in shares.items())
-    ratio = check_sample_ratio(counts, shares, "rows" if design.unit_column is None else "units")
+    ratio = check_sample_ratio(counts, shares, "rows" if design.unit_column is None else "units", design.inference)
     refusal = _split_refusal(ratio, design)
-    metrics = () if refusal else _metrics(known, design, tuple(shares))
+    metrics, adjusted = ((), ()) if refusal else _metrics(known, design, tuple(shares))
     return Readout(
         readout_id=design.readout_id,
         kind=ReadoutKind.TABLE,
@@ -93,9 +105,14 @@ def read_table(path: Path, design: TableDesign, reading: ReadoutInputs) -> Reado
         arms=arms,
         sample_ratio=ratio,
         assignment_ratio=None,
-        checks=(_arm_check(loaded.rows, known, design), *loaded.checks, *_value_checks(known, counts, design)),
+        checks=(
+            _arm_check(loaded.rows, known, design),
+            *loaded.checks,
+            *_value_checks(known, counts, design),
+            *adjusted,
+        ),
         metrics=metrics,
-        notes=loaded.notes,
+        notes=(*loaded.notes, _LOOKS[design.inference]),
         first_exposure_at=None,
         last_exposure_at=None,
         catalogue_version=None,
@@ -119,13 +136,14 @@ def _load(path: Path, design: TableDesign) -> _Loaded:
         raise InvalidInputError("metric must be given at least once, got none; add --metric COLUMN")
     file = open_table(path)
     named = [] if design.unit_column is None else [design.unit_column]
-    for name in (design.arm_column, *design.metrics, *named):
+    for name in (design.arm_column, *design.metrics, *design.covariates, *named):
         file.check_name(name)
     arms = file.names_in(design.arm_column).alias(_ARM)
     metrics = [file.values_in(name).alias(_METRIC + name) for name in dict.fromkeys(design.metrics)]
+    metrics += [file.values_in(name).alias(_COVARIATE + name) for name in dict.fromkeys(design.covariates)]
     if design.unit_column is None:
         if not design.is_row_a_unit:
-            check_repeats(file, arms, (design.arm_column, *design.metrics))
+            check_repeats(file, arms, (design.arm_column, *design.metrics, *design.covariates))
         return _Loaded(rows=pl.DataFrame([arms, *metrics]))
     return _by_unit(pl.DataFrame([file.ids_in(design.unit_column).alias(_UNIT), arms, *metrics]), design)
 
@@ -133,7 +151,8 @@ def _load(path: Path, design: TableDesign) -> _Loaded:
 def _by_unit(rows: pl.DataFrame, design: TableDesign) -> _Loaded:
     known = rows.filter(pl.col(_UNIT).is_not_null())
     columns = [_METRIC + name for name in dict.fromkeys(design.metrics)]
-    units, crossed = made_whole(known, columns, design.whole)
+    beforehand = [_COVARIATE + name for name in dict.fromkeys(design.covariates)]
+    units, crossed = made_whole(known, [*columns, *beforehand], design.whole)
     ways = ", ".join(f"{name.removeprefix(_METRIC)} by {design.whole or usual(known[name])}" for name in columns)
     lost = rows.height - known.height
     said = f"{format_number(known.height)} rows are of {format_number(known[_UNIT].n_unique())} different"
@@ -225,22 +244,24 @@ def _arm_count(arm: str, share: float, count: int, *, is_control: bool) -> ArmCo
     return ArmCount(arm_id=arm, is_control=is_control, share=share, **counts)
 
 
-def _metrics(rows: pl.DataFrame, design: TableDesign, arms: Sequence[str]) -> tuple[Metric, ...]:
-    return tuple(
-        compare_arms(
-            rows.select(_ARM, value=_METRIC + name),
-            MetricName(
-                metric_id=name,
-                unit=_unit(rows[_METRIC + name]),
-                currency=None,
-                is_primary=name == design.metrics[0],
-                of=design.of,
-            ),
-            design.control,
-            arms,
+def _metrics(
+    rows: pl.DataFrame, design: TableDesign, arms: Sequence[str]
+) -> tuple[tuple[Metric, ...], tuple[Check, ...]]:
+    """Every metric compared, and what was found of the covariates for the first."""
+    metrics, checks = list[Metric](), list[Check]()
+    known = rows.select(pl.col(f"^{_COVARIATE}.*$")).to_numpy()
+    for name in dict.fromkeys(design.metrics):
+        values, check = with_covariate(rows.select(_ARM, value=_METRIC + name), known)
+        checks += [check] if check is not None and not checks else []
+        said = MetricName(
+            metric_id=name,
+            unit=_unit(rows[_METRIC + name]),
+            currency=None,
+            is_primary=name == design.metrics[0],
+            of=design.of,
         )
-        for name in dict.fromkeys(design.metrics)
-    )
+        metrics.append(compare_arms(values, said, design.control, arms, Looks(inference=design.inference)))
+    return together(metrics), tuple(checks)
 
 
 def _unit(values: pl.Series) -> ReadoutUnit:
