@@ -47,6 +47,7 @@ class Reason(StrEnum):
     UNKNOWN_CUSTOMER = "UNKNOWN_CUSTOMER"
     DEGRADED = "DEGRADED"  # a component was down
     KEPT_FOR_LATER = "KEPT_FOR_LATER"  # a message would pay, but its room is worth more at a better moment to come
+    BETTER_HOUR = "BETTER_HOUR"  # a message does more at a later hour within the wait: ask again at `retry_at`
 
 
 class Exclusion(StrEnum):
@@ -131,6 +132,19 @@ def request_uniform(seed: str, request: Request) -> float:
 
 
 @value_class
+class PutOff:
+    """An earlier ask of the same occasion that was put off to a better hour.
+
+    Attributes:
+        asked_at: When the first ask of the occasion was decided; the wait counts from there.
+        until: The beginning of the hour that was promised.
+    """
+
+    asked_at: datetime
+    until: datetime
+
+
+@value_class
 class Inputs:
     """Everything `decide` looks at; a record that holds this can be replayed.
 
@@ -149,6 +163,7 @@ class Inputs:
         foresight: What lies ahead, as the model learned it; a record holds what was looked up of it.
         is_cold_start: No model was ever in force, so declared values take the place of scores for marketing, too.
         residuals: What outcomes since training add to the expected values; a decision keeps those of its stage.
+        put_off: The ask of this occasion that was put off to a better hour; None where none was.
     """
 
     request: Request
@@ -166,6 +181,7 @@ class Inputs:
     is_cold_start: bool = False
     residuals: ResidualsByStage = NO_RESIDUALS
     foresight: Foresight | None = None
+    put_off: PutOff | None = None
 
 
 class Evaluated(NamedTuple):
@@ -185,6 +201,7 @@ class Evaluated(NamedTuple):
         evidence_count: Decisions that sent the offer so far; None where nobody counts.
         residual_minor: What outcomes since training added to the expected value.
         opportunity_minor: What the room it takes under the customer's caps is worth at a better moment to come.
+        hour_minor: What the hour of the customer's week adds, in money.
     """
 
     message_key: str
@@ -200,6 +217,7 @@ class Evaluated(NamedTuple):
     evidence_count: int | None = None
     residual_minor: float = 0.0
     opportunity_minor: float = 0.0
+    hour_minor: float = 0.0
 
 
 @value_class
@@ -234,6 +252,23 @@ class Position:
 
 
 @value_class
+class BetterHour:
+    """What a decision was put off for.
+
+    Attributes:
+        message_key: The message that is worth most at that hour; it is chosen anew then.
+        at: The beginning of the hour.
+        priority_minor: What the message would then be worth to arbitration.
+        present_minor: What the best choice is worth now; 0 for silence.
+    """
+
+    message_key: str
+    at: datetime
+    priority_minor: float
+    present_minor: float
+
+
+@value_class
 class Ghost:
     """What a held-out customer would have got, having passed the same gates; it is never sent."""
 
@@ -257,7 +292,8 @@ class Decision:
         retry_at: The first moment at which a message that only waits for time may go; None where none waits.
         care: State of the most serious service case; None without one.
         best_key: What was put first before any chance, where that is not what has the highest priority: a message of
-            a class with precedence, or the one that a plan over all customers gave.
+            a class with precedence, the one that a plan over all customers gave, or silence until a better hour.
+        better_hour: What it was put off for; None where nothing waits. Of the held out: for the ghost.
     """
 
     decision_id: str
@@ -286,6 +322,7 @@ class Decision:
     retry_at: datetime | None = None
     care: CaseState | None = None
     best_key: str | None = None
+    better_hour: BetterHour | None = None
 
     @property
     def best(self) -> Evaluated:

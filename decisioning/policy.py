@@ -24,9 +24,10 @@ from decisioning.choice.position import Choice, Chooser
 from decisioning.choice.price_list import PriceList
 from decisioning.choice.reason import choose_reason
 from decisioning.choice.slate import further_positions
+from decisioning.choice.waiting import wait_ends_at
 from decisioning.consent import is_profiled
 from decisioning.customer import Customer
-from decisioning.decision import Action, Decision, Ghost, Inputs, Position, Reason, Request
+from decisioning.decision import Action, BetterHour, Decision, Ghost, Inputs, Position, Reason, Request
 from decisioning.errors import InvalidInputError, UnknownNameError
 from decisioning.gates.assignment import (
     HOLDOUT_TEST,
@@ -110,7 +111,10 @@ class Policy:
             name: Board(catalogue, compile_candidates(catalogue, touchpoint, unit=self.unit))
             for name, touchpoint in catalogue.touchpoints.items()
         }
-        self._price_lists = {name: PriceList(catalogue, board.lineup) for name, board in self._boards.items()}
+        self._price_lists = {
+            name: PriceList(catalogue, board.lineup, wait_seconds=catalogue.touchpoints[name].wait_seconds)
+            for name, board in self._boards.items()
+        }
         self._messages = {
             name: tuple(one.message for one in board.lineup.candidates) for name, board in self._boards.items()
         }
@@ -313,12 +317,14 @@ class _Outcome:
             return ()
         return further_positions(self.chooser, self.board, self.inputs, self.situation, self.screening, self.choice)
 
-    def ghost(self) -> Ghost | None:
+    def ghost(self) -> Ghost | BetterHour | None:
         if not self.assignment.keeps_back:
             return None
         return ghost_of(self.chooser, self.board, self.inputs, self.situation, self.screening)
 
-    def retry_at(self) -> datetime | None:
+    def retry_at(self, better_hour: BetterHour | None) -> datetime | None:
+        if better_hour is not None:
+            return better_hour.at
         if self.choice.chosen:
             return None
         return min((moment for _, moment in self.screening.excluded.waits), default=None)
@@ -339,7 +345,7 @@ def _check(inputs: Inputs) -> None:
 def _chooser(policy: Policy, inputs: Inputs, assignment: Assignment, situation: Situation) -> Chooser:
     touchpoint_id = inputs.request.touchpoint_id
     lineup = policy.board(touchpoint_id).lineup
-    values = inputs.expected_values
+    values, is_random = inputs.expected_values, ArmPolicy.RANDOM in assignment.policies
     if ArmPolicy.RULES in assignment.policies or not situation.is_profiled:
         values = None
     if values is not None:
@@ -349,16 +355,23 @@ def _chooser(policy: Policy, inputs: Inputs, assignment: Assignment, situation: 
         price_list=policy.price_list(touchpoint_id),
         exploration=policy.catalogue.exploration,
         expected_values=values,
-        is_random=ArmPolicy.RANDOM in assignment.policies,
+        is_random=is_random,
         takes_levers=ArmPolicy.NO_LEVERS not in assignment.policies,
         residuals=None if values is None else residuals_at(inputs.residuals, situation.stage_id),
         foresight=None if values is None else inputs.foresight,
+        wait_until=None if values is None or is_random else _wait_ends_at(policy, inputs),
     )
+
+
+def _wait_ends_at(policy: Policy, inputs: Inputs) -> datetime | None:
+    touchpoint = policy.catalogue.touchpoints[inputs.request.touchpoint_id]
+    return wait_ends_at(touchpoint, inputs, policy.catalogue.exploration, policy.seed)
 
 
 def _decision(outcome: _Outcome, decision_id: str) -> Decision:
     inputs, choice, message = outcome.inputs, outcome.choice, outcome.message
-    further, ghost = outcome.further(), outcome.ghost()
+    further, kept_back = outcome.further(), outcome.ghost()
+    better_hour = kept_back if isinstance(kept_back, BetterHour) else choice.better_hour
     asked_model = outcome.chooser.expected_values is not None or inputs.expected_values is None
     return Decision(
         decision_id=decision_id,
@@ -382,11 +395,12 @@ def _decision(outcome: _Outcome, decision_id: str) -> Decision:
         excluded=outcome.screening.excluded,
         inputs=_looked_at(outcome),
         further=further,
-        ghost=ghost,
+        ghost=kept_back if isinstance(kept_back, Ghost) else None,
         programme_holdouts=outcome.assignment.programmes,
-        retry_at=outcome.retry_at(),
+        retry_at=outcome.retry_at(better_hour),
         care=outcome.situation.care.state,
         best_key=choice.best_key,
+        better_hour=better_hour,
     )
 
 

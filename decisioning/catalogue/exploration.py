@@ -49,6 +49,11 @@ class Exploration:
     ramp: Ramp = field(default_factory=Ramp)
 
     @property
+    def leaves_chance(self) -> bool:
+        """Whether anything but the best choice may be drawn."""
+        return self.kind is not ExplorationKind.EPSILON_GREEDY or self.epsilon > 0
+
+    @property
     def floor_share(self) -> float:
         """Share of decisions that the floor may take in total, in [0, 1]."""
         return self.epsilon if self.kind is ExplorationKind.EPSILON_GREEDY or self.epsilon else FLOOR_SHARE

@@ -37,6 +37,7 @@ class Touchpoint:
         needs_permit: A decision only reserves; it counts when a permit was given or the message arrived. Without it,
             a decision counts as a contact at once, until it is reported as not sent or bounced.
         reserve_seconds: How long a reservation holds.
+        wait_seconds: How long marketing may wait for an hour in which it does more; 0 for not at all, a week at most.
     """
 
     touchpoint_id: str
@@ -45,6 +46,7 @@ class Touchpoint:
     sticky_seconds: int = 86_400
     needs_permit: bool = False
     reserve_seconds: int = 86_400
+    wait_seconds: int = 0
 
 
 @value_class

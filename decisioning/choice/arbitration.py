@@ -3,12 +3,14 @@
 For message m and customer c, with everything in minor units of the catalogue's currency::
 
     uplift   = E[value | c, m] - E[value | c, silence] + residual
-    net      = uplift x unit value - contact cost - fatigue cost - shadow price - opportunity cost
+    net      = (uplift + hour) x unit value - contact cost - fatigue cost - shadow price - opportunity cost
     priority = net x context weight x business weight     where net > 0
              = net                                        otherwise
 
 The unit value is 1 where the model learned money. Where it learned a rate (a click, a visit), it is the declared value
 of the offer: uplift is then in points of that rate, and an offer without a declared value never beats silence.
+
+The hour is what the present hour of the customer's week adds, where messages may wait for a better one (`waiting`).
 
 The residual is what outcomes since training say (`decisioning.residuals`); it is 0 where nothing is learned between
 trainings, and only counts where a model has a say.
@@ -73,6 +75,7 @@ class Bids(NamedTuple):
     priority_minor: FloatArray
     residual_minor: FloatArray
     opportunity_minor: FloatArray
+    hour_minor: FloatArray
 
     @property
     def would_pay(self) -> bool:
@@ -136,6 +139,7 @@ def appraise(
         priority_minor=priorities(net, context, business) if charges.is_weighted else net,
         residual_minor=residual_column(rows, value, residuals),
         opportunity_minor=np.zeros(len(rows)),
+        hour_minor=np.zeros(len(rows)),
     )
 
 
@@ -146,11 +150,11 @@ def residual_column(rows: IndexArray, values: FloatArray, residuals: Residuals |
     return np.where(np.isnan(values), 0.0, residuals.contribution[rows])
 
 
-def kept_for_later(bids: Bids, opportunity_minor: FloatArray) -> Bids:
-    """The same bids where room is worth something later: shape (n,), at least 0, 0 for silence."""
-    net = bids.worth_minor - bids.cost_minor - bids.fatigue_minor - bids.shadow_minor - opportunity_minor
+def foreseen(bids: Bids, hour_minor: FloatArray, opportunity_minor: FloatArray) -> Bids:
+    """The same bids where the hour adds something, and room is worth something later: shapes (n,), 0 for silence."""
+    net = bids.worth_minor + hour_minor - bids.cost_minor - bids.fatigue_minor - bids.shadow_minor - opportunity_minor
     priority = priorities(net, bids.context_weight, bids.business_weight)
-    return bids._replace(priority_minor=priority, opportunity_minor=opportunity_minor)
+    return bids._replace(priority_minor=priority, opportunity_minor=opportunity_minor, hour_minor=hour_minor)
 
 
 def _worths(
@@ -256,6 +260,7 @@ class Evaluations(Expanding[Evaluated]):
             [None if count < 0 else count for count in bids.evidence.tolist()],
             bids.residual_minor.tolist(),
             bids.opportunity_minor.tolist(),
+            bids.hour_minor.tolist(),
             strict=True,
         )
         found = [

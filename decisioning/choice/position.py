@@ -1,6 +1,7 @@
 """Choosing one position: price what is permitted, spread chance over it, draw."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from enum import StrEnum
 
 import numpy as np
@@ -8,7 +9,7 @@ import numpy as np
 from decisioning.arrays import FloatArray
 from decisioning.catalogue.exploration import Exploration, ExplorationKind
 from decisioning.catalogue.message import SILENCE
-from decisioning.choice.arbitration import Bids, Evaluations, appraise, best_of, kept_for_later, precedence_of
+from decisioning.choice.arbitration import Bids, Evaluations, appraise, best_of, foreseen, precedence_of
 from decisioning.choice.chance import (
     Contenders,
     action_probabilities,
@@ -19,7 +20,10 @@ from decisioning.choice.chance import (
     ramped,
 )
 from decisioning.choice.price_list import Charges, PriceList
-from decisioning.choice.slot_pricing import Looked, as_looked_at
+from decisioning.choice.slot_pricing import Looked, slots_as_looked_at
+from decisioning.choice.waiting import WORTH_WAITING, LaterHours, SeenHours, as_seen
+from decisioning.decision import BetterHour, Exclusion
+from decisioning.foresight.hours import HourGroup
 from decisioning.foresight.slots import Foresight
 from decisioning.gates.candidate import Candidate
 from decisioning.gates.message_sets.grouping import places_of
@@ -36,6 +40,7 @@ class Way(StrEnum):
     PRECEDENCE = "precedence"
     PLAN = "plan"
     WORTH = "worth"
+    WAIT = "wait"
 
 
 @value_class
@@ -48,6 +53,7 @@ class Choice:
         probabilities: shape (n,).
         best: Index of the bid that was put first before any chance; 0 is silence.
         chosen: Index of the drawn one.
+        better_hour: What silence waits for; None where nothing waits.
     """
 
     lineup: Lineup
@@ -56,6 +62,7 @@ class Choice:
     best: int
     chosen: int
     way: Way
+    better_hour: BetterHour | None = None
 
     @property
     def candidate(self) -> Candidate | None:
@@ -104,6 +111,7 @@ class Chooser:
         takes_levers: False where an arm decides without them.
         residuals: What outcomes since training add to the expected values; None where nothing is known.
         foresight: What lies ahead; None where no model has a say.
+        wait_until: Until when marketing may wait for a better hour; None where nothing does.
     """
 
     lineup: Lineup
@@ -114,13 +122,19 @@ class Chooser:
     takes_levers: bool
     residuals: Residuals | None = None
     foresight: Foresight | None = None
+    wait_until: datetime | None = None
     _charges: Charges | None = field(default=None, init=False)
     _looked: Looked = field(default_factory=dict[tuple[int, int], None], init=False)
+    _seen: SeenHours = field(default_factory=dict[HourGroup, dict[int, float]], init=False)
 
     @property
     def seen_foresight(self) -> Foresight | None:
         """What was looked up of the foresight, at all positions so far; None for nothing."""
-        return None if self.foresight is None else as_looked_at(self.foresight, self._looked)
+        if self.foresight is None:
+            return None
+        slots = slots_as_looked_at(self.foresight, self._looked)
+        hours = as_seen(self.foresight.hours, self._seen)
+        return Foresight(slots=slots, hours=hours) if slots or hours is not None else None
 
     def choose(
         self, situation: Situation, screening: Screening, *, uniform: float, allocated: str | None = None
@@ -136,7 +150,7 @@ class Chooser:
         rows = places_of(screening.permitted << 1 | 1)
         charges = self.price_list.charges(situation, takes_levers=self.takes_levers, former=self._charges)
         self._charges = charges
-        bids = self._waiting(appraise(rows, self.expected_values, charges, self.residuals), situation)
+        bids = self._foreseen(appraise(rows, self.expected_values, charges, self.residuals), situation)
         leader = precedence_of(self.lineup, screening.permitted, situation.care.channel_id)
         if leader is not None:
             first = int(np.searchsorted(rows, leader + 1))
@@ -145,6 +159,11 @@ class Chooser:
             return self._choice(bids, certain, best=first, chosen=first, way=Way.PRECEDENCE)
         planned = self._planned(screening, bids, allocated)
         best = best_of(bids.priority_minor) if planned is None else planned
+        better = self._better_hour(bids, best, charges, situation, screening) if planned is None else None
+        if better is not None:
+            certain = np.zeros(len(rows))
+            certain[0] = 1.0
+            return replace(self._choice(bids, certain, best=0, chosen=0, way=Way.WAIT), better_hour=better)
         probabilities = self._spread(bids, best, is_planned=planned is not None)
         return self._choice(
             bids,
@@ -154,13 +173,56 @@ class Chooser:
             way=Way.WORTH if planned is None else Way.PLAN,
         )
 
-    def _waiting(self, bids: Bids, situation: Situation) -> Bids:
-        """Bids less what the room that they take is worth later; untouched where no foresight says anything."""
+    def _foreseen(self, bids: Bids, situation: Situation) -> Bids:
+        """Bids with what the present hour adds, less what room is worth later; untouched where no foresight says so."""
         if self.foresight is None:
             return bids
-        gains = bids.worth_minor - bids.cost_minor
-        prices = self.price_list.slots.charge(self.foresight, situation, bids.rows, gains, self._looked)
-        return kept_for_later(bids, prices) if prices.any() else bids
+        hours, added = self.foresight.hours, None
+        if hours is not None and self.price_list.hours.heeds:
+            added = self.price_list.hours.now(hours, situation, self._seen)
+        return self._charged(self.foresight, bids, added, situation)
+
+    def _charged(self, foresight: Foresight, bids: Bids, added: FloatArray | None, situation: Situation) -> Bids:
+        """Bids at an hour that adds so much to each candidate, shape (k + 1,), with what their room is worth later."""
+        worth_minor, hour_minor = bids.worth_minor, bids.hour_minor
+        if added is not None and self._charges is not None:
+            unit = self._charges.unit_value_minor[bids.rows]
+            hour_minor = np.where(np.isnan(bids.uplift_minor), 0.0, np.nan_to_num(added[bids.rows]) * unit)
+            worth_minor = worth_minor + hour_minor
+        gains = worth_minor - bids.cost_minor
+        prices = self.price_list.slots.charge(foresight, situation, bids.rows, gains, self._looked)
+        return foreseen(bids, hour_minor, prices) if prices.any() or hour_minor.any() else bids
+
+    def _better_hour(
+        self, bids: Bids, best: int, charges: Charges, situation: Situation, screening: Screening
+    ) -> BetterHour | None:
+        """The best pair of message and later hour, where it is worth enough more than the best choice now."""
+        foresight, until = self.foresight, self.wait_until
+        is_owed = best > 0 and not self.lineup.candidates[int(bids.rows[best]) - 1].is_marketing
+        if until is None or foresight is None or foresight.hours is None or is_owed:
+            return None
+        later = self.price_list.hours.later(foresight.hours, situation, until, self._seen)
+        if later is None:
+            return None
+        quiet = screening.excluded.only_saying({Exclusion.QUIET_HOURS}) & screening.excluded.waiting()
+        rows = places_of((screening.permitted | quiet) << 1 | 1)
+        appraised = appraise(rows, self.expected_values, charges, self.residuals)
+        return self._best_later(self._charged(foresight, appraised, later.added, situation), later, bids, best)
+
+    def _best_later(self, waiting: Bids, later: LaterHours, bids: Bids, best: int) -> BetterHour | None:
+        has_hour = np.isfinite(later.added[waiting.rows]) & np.isfinite(waiting.uplift_minor)
+        priorities = np.where(has_hour, waiting.priority_minor, -np.inf)
+        top = best_of(priorities)
+        row, present = int(waiting.rows[top]), float(bids.priority_minor[best])
+        at = later.moments[row]
+        if at is None or not priorities[top] > max(WORTH_WAITING * present, 0.0):
+            return None
+        return BetterHour(
+            message_key=self.lineup.candidates[row - 1].key,
+            at=at,
+            priority_minor=float(priorities[top]),
+            present_minor=present,
+        )
 
     def _choice(self, bids: Bids, probabilities: FloatArray, *, best: int, chosen: int, way: Way) -> Choice:
         return Choice(lineup=self.lineup, bids=bids, probabilities=probabilities, best=best, chosen=chosen, way=way)

@@ -11,6 +11,7 @@ from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.exploration import ExplorationKind
 from decisioning.catalogue.levers import LARGEST_WEIGHT, compile_lever
 from decisioning.choice.slot_pricing import SlotPricing
+from decisioning.choice.waiting import HourPricing
 from decisioning.gates.candidate import Candidate
 from decisioning.gates.checks import holds
 from decisioning.gates.message_sets.grouping import MessageGrouping, places_of, sets_by
@@ -47,6 +48,7 @@ class PriceList:
     Attributes:
         offers: shape (k + 1,), number of the offer; -1 for silence.
         slots: What room under caps costs.
+        hours: What hours add.
     """
 
     __slots__ = (
@@ -64,22 +66,25 @@ class PriceList:
         "_unit_value",
         "_unweighted",
         "_weighing",
+        "hours",
         "offers",
         "slots",
     )
 
-    def __init__(self, catalogue: Catalogue, lineup: Lineup) -> None:
+    def __init__(self, catalogue: Catalogue, lineup: Lineup, *, wait_seconds: int = 0) -> None:
         """Lay out the prices.
 
         Args:
             catalogue: What is declared.
             lineup: The touchpoint's candidates.
+            wait_seconds: How long it lets messages wait for a better hour.
 
         Raises:
             InvalidPolicyError: A lever with a rule that could never be true.
         """
         candidates = lineup.candidates
         self.slots = SlotPricing(catalogue, lineup)
+        self.hours = HourPricing(candidates, wait_seconds)
         exploration = catalogue.exploration
         self._switches = catalogue.switches
         self._levers = tuple(map(compile_lever, catalogue.levers))

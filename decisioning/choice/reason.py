@@ -1,7 +1,8 @@
 """The reason code of a decision.
 
 Without a profile it is UNKNOWN_CUSTOMER, or DEGRADED where something was away that might have had one; or CONTENDED
-where the ask lost so many races against others that it was decided without looking.
+where the ask lost so many races against others that it was decided without looking. An ask that was put off to a better
+hour says BETTER_HOUR.
 
 Where nothing was permitted, the first of these that is true:
 
@@ -65,6 +66,8 @@ def choose_reason(
         return Reason.CONTENDED
     if inputs.customer is None:
         return Reason.DEGRADED if inputs.degraded else Reason.UNKNOWN_CUSTOMER
+    if choice.better_hour is not None:
+        return Reason.BETTER_HOUR
     if not screening.permitted:
         return _reason_for_nothing(inputs, screening)
     is_random = ArmPolicy.RANDOM in assignment.policies

@@ -72,12 +72,11 @@ class SlotPricing:
         return rule
 
 
-def as_looked_at(foresight: Foresight, looked: Looked) -> Foresight | None:
-    """A foresight with nothing but what was looked up, which decides alike; None where that is nothing."""
+def slots_as_looked_at(foresight: Foresight, looked: Looked) -> tuple[SlotPrices, ...]:
+    """Tables with nothing but what was looked up, which decide alike."""
     places = dict.fromkeys(place for place, _ in looked)
     slots = (_part(foresight.slots[place], [recent for at, recent in looked if at == place]) for place in places)
-    found = tuple(slot for slot in slots if slot.prices_minor)
-    return Foresight(slots=found) if found else None
+    return tuple(slot for slot in slots if slot.prices_minor)
 
 
 def _part(slot: SlotPrices, patterns: list[int]) -> SlotPrices:

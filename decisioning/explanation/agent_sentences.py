@@ -1,5 +1,7 @@
 """The explanation for a call agent: the choice and its reason, what was refused, when to try again, open cases."""
 
+from datetime import datetime
+
 from decisioning.catalogue.care import Case
 from decisioning.catalogue.message import SILENCE, message_parts
 from decisioning.decision import Action, Decision, Excluded, Reason
@@ -21,6 +23,7 @@ _SENT = {
 _HELD = {
     Reason.SILENCE_BEST: "no permitted message is worth a contact",
     Reason.KEPT_FOR_LATER: "a message would pay, but contacts are capped and this one is kept for a better moment",
+    Reason.BETTER_HOUR: "a message is expected to do more at a later hour",
     Reason.ALLOCATED: "the plan over all customers chose silence",
     Reason.RULES: "no model was used, and no permitted message has a declared value above its cost",
     Reason.COLD_START: "there is no model yet; declared values and a random draw chose silence, to collect data",
@@ -43,9 +46,16 @@ def tell_agent(decision: Decision) -> tuple[str, ...]:
     sentences = [_chosen(decision), *_further(decision), *_obstacles(decision)]
     if decision.degraded:
         sentences.append(f"Unavailable at that moment: {', '.join(spoken(cause) for cause in decision.degraded)}.")
+    better = decision.better_hour
+    if better is not None:
+        sentences.append(f"{_named(better.message_key)} is expected to do most from {_minute(better.at)}.")
     if decision.retry_at is not None:
-        sentences.append(f"Try again from {decision.retry_at.isoformat(timespec='minutes')}.")
+        sentences.append(f"Try again from {_minute(decision.retry_at)}.")
     return (*sentences, *_cases(decision))
+
+
+def _minute(at: datetime) -> str:
+    return at.isoformat(timespec="minutes")
 
 
 def _chosen(decision: Decision) -> str:

@@ -40,6 +40,15 @@ def _choice(decision: Decision) -> Iterator[str]:
         f"{decision.action_probability!r}; best before chance: {decision.best.message_key}."
     )
     yield f"Draw: uniform {decision.inputs.uniform!r} from request key {request.request_key}."
+    if decision.better_hour is not None:
+        better = decision.better_hour
+        yield (
+            f"Put off: {better.message_key} has priority {better.priority_minor!r} at {better.at.isoformat()}, the "
+            f"best choice now {better.present_minor!r}."
+        )
+    if decision.inputs.put_off is not None:
+        former = decision.inputs.put_off
+        yield f"Put off before: at {former.asked_at.isoformat()} until {former.until.isoformat()}."
     if decision.inputs.allocated is not None:
         yield f"Plan over all customers: {decision.inputs.allocated}."
 
@@ -81,8 +90,8 @@ def _sum(evaluated: Evaluated) -> str:
     value = "" if evaluated.expected_value_minor is None else f", expected value {evaluated.expected_value_minor!r}"
     evidence = "" if evaluated.evidence_count is None else f", evidence {evaluated.evidence_count}"
     return (
-        f", priority {evaluated.priority_minor!r} = (worth {_worth(evaluated)}, {uplift} - contact cost "
-        f"{evaluated.cost_minor!r} - fatigue {evaluated.fatigue_minor!r} - shadow price {evaluated.shadow_minor!r}"
+        f", priority {evaluated.priority_minor!r} = (worth {_worth(evaluated)}, {uplift}{_hour(evaluated)} - contact "
+        f"cost {evaluated.cost_minor!r} - fatigue {evaluated.fatigue_minor!r} - shadow price {evaluated.shadow_minor!r}"
         f"{_opportunity(evaluated)}) x context weight {evaluated.context_weight!r} x business weight "
         f"{evaluated.business_weight!r} where that is a "
         f"gain{value}{evidence}"
@@ -93,6 +102,11 @@ def _learned(evaluated: Evaluated) -> str:
     """The part of an uplift that came from outcomes since training; as money, or as a rate, like the uplift."""
     residual = evaluated.residual_minor
     return f" (of which {residual!r} from outcomes since training)" if residual else ""
+
+
+def _hour(evaluated: Evaluated) -> str:
+    """What the hour adds, where it adds anything."""
+    return f" + hour {evaluated.hour_minor!r}" if evaluated.hour_minor else ""
 
 
 def _opportunity(evaluated: Evaluated) -> str:
@@ -108,7 +122,7 @@ def _worth(evaluated: Evaluated) -> str:
         return "unknown, since it weighs nothing"
     net = net / weight if net > 0 else net
     charged = evaluated.cost_minor + evaluated.fatigue_minor + evaluated.shadow_minor
-    return f"{net + charged + evaluated.opportunity_minor:.4f}"
+    return f"{net + charged + evaluated.opportunity_minor - evaluated.hour_minor:.4f}"
 
 
 def _refusals(decision: Decision) -> Iterator[str]:

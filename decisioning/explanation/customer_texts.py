@@ -79,6 +79,7 @@ ENGLISH = CustomerTexts(
     why_held={
         Reason.SILENCE_BEST: "No message seemed useful enough to you at that moment.",
         Reason.KEPT_FOR_LATER: "We write to you seldom, and kept that for a moment when it is of more use to you.",
+        Reason.BETTER_HOUR: "There is a better hour to write to you, and we chose to wait for it.",
         Reason.ALLOCATED: "No message seemed useful enough to you at that moment.",
         Reason.RULES: "No message seemed useful enough to you at that moment.",
         Reason.NOT_PROFILED: "No message seemed useful enough at that moment.",
@@ -190,6 +191,7 @@ GERMAN = CustomerTexts(
     why_held={
         Reason.SILENCE_BEST: _NICHT_NUETZLICH,
         Reason.KEPT_FOR_LATER: _AUFGEHOBEN,
+        Reason.BETTER_HOUR: "Es gibt eine bessere Stunde, Ihnen zu schreiben, und die warten wir ab.",
         Reason.ALLOCATED: _NICHT_NUETZLICH,
         Reason.RULES: _NICHT_NUETZLICH,
         Reason.NOT_PROFILED: _NICHT_NUETZLICH,

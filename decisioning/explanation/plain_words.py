@@ -197,9 +197,22 @@ def _held(decision: Decision, amounts: _Amounts) -> str:
             why = f"exploration drew silence, {chance}"
         case Reason.NOTHING_PERMITTED:
             why = _nothing_permitted(decision)
+        case Reason.BETTER_HOUR:
+            why = _better_hour(decision, amounts)
         case reason:
             why = _WHY_HELD.get(reason) or f"silence is worth most{_runner_up(decision, amounts)}"
     return f"Held: {why}"
+
+
+def _better_hour(decision: Decision, amounts: _Amounts) -> str:
+    better = decision.better_hour
+    if better is None:  # a record that was cut down
+        return "a message does more at a later hour"
+    return (
+        f"{better.message_key} is expected to bring {amounts.money(better.priority_minor)} after its cost from"
+        f" {better.at.isoformat(timespec='minutes')}, and the best choice now {amounts.money(better.present_minor)};"
+        " ask again then"
+    )
 
 
 def _nothing_permitted(decision: Decision) -> str:

@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from decisioning.catalogue.message import SILENCE, message_parts
-from decisioning.decision import Decision, Evaluated, Excluded, Reason
+from decisioning.decision import BetterHour, Decision, Evaluated, Excluded, Reason
 from decisioning.explanation.plain_words import exclusion_words, with_details
 
 NOW_ID = "now"
@@ -153,6 +153,7 @@ def _factors(own: Evaluated, best: Evaluated) -> dict[str, float]:
         "cost_minor": own.cost_minor - best.cost_minor,
         "fatigue_minor": own.fatigue_minor - best.fatigue_minor,
         "shadow_minor": own.shadow_minor - best.shadow_minor,
+        "hour_minor": best.hour_minor - own.hour_minor,
         "opportunity_minor": own.opportunity_minor - best.opportunity_minor,
         "context_weight": best.context_weight - own.context_weight,
         "business_weight": best.business_weight - own.business_weight,
@@ -180,11 +181,22 @@ def _sentence(decision: Decision, nearest: MessageStanding | None, offer_id: str
 def _behind(decision: Decision, nearest: MessageStanding) -> str:
     """What put the best message before it: its class, a plan, or worth."""
     best = decision.best.message_key
+    if decision.reason is Reason.BETTER_HOUR and decision.better_hour is not None:
+        return _put_off(decision.better_hour, nearest)
     if decision.reason is Reason.PRECEDENCE:
         return f"{best} belongs to a class that takes precedence, whatever the values"
     if decision.inputs.allocated == best:
         return f"the plan over all customers chose {best}"
     return f"it was worth {nearest.gap_minor or 0.0:.2f} minor units less than {best}{_main_factor(nearest)}"
+
+
+def _put_off(better: BetterHour, nearest: MessageStanding) -> str:
+    """What the ask waits for: this message at a later hour, or another one."""
+    what = "it" if better.message_key == nearest.message_key else better.message_key
+    return (
+        f"the ask was put off, since {what} is worth {better.priority_minor:.2f} minor units from"
+        f" {better.at.isoformat()} and the best choice now {better.present_minor:.2f}"
+    )
 
 
 def _main_factor(nearest: MessageStanding) -> str:

@@ -13,6 +13,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from math import ceil
 
+from decisioning.foresight.hours import HourEffects
 from decisioning.value_class import value_class
 
 
@@ -65,9 +66,11 @@ class Foresight:
 
     Attributes:
         slots: Prices of room, by cap and what it counts, in order.
+        hours: What the hour adds to messages; None where it is not known to matter.
     """
 
     slots: tuple[SlotPrices, ...] = ()
+    hours: HourEffects | None = None
 
 
 def steps_within(window_seconds: float, step_seconds: float) -> int:

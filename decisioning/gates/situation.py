@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from decisioning.catalogue.care import CareStanding, paused_classes
 from decisioning.catalogue.catalogue import Catalogue
@@ -22,6 +23,7 @@ from decisioning.gates.assignment import Assignment
 from decisioning.gates.candidate import Candidate
 from decisioning.gates.contact_ledger import ContactLedger
 from decisioning.gates.contact_rules import ContactRules
+from decisioning.local_time import find_zone
 from decisioning.rules.fact_names import CUSTOMER_PREFIX
 from decisioning.rules.predicate import Facts, Predicate, facts_of
 from decisioning.value_class import value_class
@@ -80,6 +82,11 @@ class ChannelTimes:
     """When channels rest and messages arrive, each asked once per channel and moment."""
 
     __slots__ = ("_arrivals", "_country", "_quiet", "_rests", "_zones")
+
+    @property
+    def zone(self) -> ZoneInfo | None:
+        """Where the customer lives, if that is known."""
+        return find_zone(self._zones[0]) if len(self._zones) == 1 else None
 
     def __init__(self, ground: Ground, inputs: Inputs) -> None:
         """Take the zones that the customer may live in from the profile; without one they may be anywhere."""

@@ -20,12 +20,23 @@ from decisioning.arrays import BoolArray, FloatArray, IndexArray, IntArray
 from decisioning.catalogue.care import CaseState
 from decisioning.catalogue.message import SILENCE, message_key
 from decisioning.choice.arbitration import Bids, Evaluations, priorities, residual_column
-from decisioning.decision import Action, Decision, Evaluated, Excluded, Exclusion, Ghost, Inputs, Position, Reason
+from decisioning.decision import (
+    Action,
+    BetterHour,
+    Decision,
+    Evaluated,
+    Excluded,
+    Exclusion,
+    Ghost,
+    Inputs,
+    Position,
+    Reason,
+)
 from decisioning.errors import InvalidInputError
 from decisioning.gates.message_sets.exclusions import Exclusions, Saying, excluded_messages
 from decisioning.gates.message_sets.grouping import MessageSet, places_of, union
 from decisioning.record.document import Record, decision_to_record
-from decisioning.record.packed_foresight import pack_foresight, read_foresight
+from decisioning.record.packed_foresight import pack_foresight, pack_waiting, read_foresight, read_waiting
 from decisioning.record.packed_inputs import pack_inputs, read_features, read_inputs
 from decisioning.record.packing import NoPlaceError, Packer, Unpacker
 from decisioning.record.vocabulary import DIGEST_BYTES, NameList, Vocabulary
@@ -118,6 +129,11 @@ def _compact(decision: Decision, vocabulary: Vocabulary) -> Record:
     if foresight is not None:
         pack_foresight(packer, foresight)
         packer.usual_column(evaluated.bids.opportunity_minor)
+    hours = None if foresight is None else foresight.hours
+    has_waiting = hours is not None or decision.inputs.put_off is not None or decision.better_hour is not None
+    if has_waiting:
+        pack_waiting(packer, hours, decision.inputs.put_off, decision.better_hour, vocabulary.keys)
+        packer.usual_column(evaluated.bids.hour_minor)
     record: Record = {
         "record_version": COMPACT_VERSION,
         "words": packer.words,
@@ -128,6 +144,8 @@ def _compact(decision: Decision, vocabulary: Vocabulary) -> Record:
         record["programme_holdouts"] = sorted(decision.programme_holdouts)
     if foresight is not None:
         record["has_foresight"] = True
+    if has_waiting:
+        record["has_waiting"] = True
     return record
 
 
@@ -145,10 +163,7 @@ def _read(row: Mapping[str, Any], record: Mapping[str, Any], vocabulary: Vocabul
     refused, excluded = _read_exclusions(packed, vocabulary.keys)
     columns = _read_columns(packed, len(vocabulary.keys.all), refused)
     inputs = read_inputs(packed, record["facts"], row, decided_at, vocabulary)
-    opportunity = np.zeros(len(columns.rows))
-    if record.get("has_foresight", False):
-        inputs = replace(inputs, foresight=read_foresight(packed))
-        opportunity = packed.column(len(columns.rows))
+    inputs, foreseen, better_hour = _read_foreseen(packed, record, inputs, len(columns.rows), vocabulary.keys)
     key = _key_in(row)
     ghost = row.get("ghost")
     return Decision(
@@ -168,13 +183,36 @@ def _read(row: Mapping[str, Any], record: Mapping[str, Any], vocabulary: Vocabul
         policy_version=row["policy_version"],
         model_version=row["model_version"],
         degraded=inputs.degraded,
-        evaluated=_evaluated(columns, opportunity, inputs, row["stage"], vocabulary.keys),
+        evaluated=_evaluated(columns, foreseen, inputs, row["stage"], vocabulary.keys),
         excluded=excluded,
         inputs=inputs,
         ghost=None if ghost is None else Ghost(**ghost),
         programme_holdouts=frozenset(record.get("programme_holdouts", ())),
+        better_hour=better_hour,
         **choice,
     )
+
+
+class _Foreseen(NamedTuple):
+    """What lies ahead, by evaluated row: shape (n,) each."""
+
+    opportunity_minor: FloatArray
+    hour_minor: FloatArray
+
+
+def _read_foreseen(
+    packed: Unpacker, record: Mapping[str, Any], inputs: Inputs, count: int, keys: NameList
+) -> tuple[Inputs, _Foreseen, BetterHour | None]:
+    opportunity = hour = np.zeros(count)
+    better = None
+    if record.get("has_foresight", False):
+        inputs = replace(inputs, foresight=read_foresight(packed))
+        opportunity = packed.column(count)
+    if record.get("has_waiting", False):
+        hours, put_off, better = read_waiting(packed, keys)
+        foresight = inputs.foresight and replace(inputs.foresight, hours=hours)
+        inputs, hour = replace(inputs, foresight=foresight, put_off=put_off), packed.column(count)
+    return inputs, _Foreseen(opportunity, hour), better
 
 
 def _moment(moment: datetime | str) -> datetime:
@@ -324,7 +362,7 @@ def _read_flags(packed: Unpacker, count: int) -> BoolArray:
 
 
 def _evaluated(
-    columns: _Columns, opportunity: FloatArray, inputs: Inputs, stage_id: str | None, keys: NameList
+    columns: _Columns, foreseen: _Foreseen, inputs: Inputs, stage_id: str | None, keys: NameList
 ) -> tuple[Evaluated, ...]:
     """The permitted candidates with everything that follows from the columns, as arbitration works it out."""
     value = uplift = np.full(len(columns.rows), np.nan)
@@ -335,6 +373,7 @@ def _evaluated(
         uplift = value - expected_values[0]
     worth = np.where(np.isnan(columns.worth_minor), uplift, columns.worth_minor)
     cost, fatigue, shadow, context, business = columns.charges
+    net = worth + foreseen.hour_minor - cost - fatigue - shadow - foreseen.opportunity_minor
     bids = Bids(
         rows=columns.rows,
         expected_value_minor=value,
@@ -347,7 +386,8 @@ def _evaluated(
         evidence=columns.evidence,
         worth_minor=worth,
         residual_minor=residual_column(columns.rows, value, residuals),
-        priority_minor=priorities(worth - cost - fatigue - shadow - opportunity, context, business),
-        opportunity_minor=opportunity,
+        priority_minor=priorities(net, context, business),
+        opportunity_minor=foreseen.opportunity_minor,
+        hour_minor=foreseen.hour_minor,
     )
     return Evaluations(keys.all, bids, columns.probabilities).items()

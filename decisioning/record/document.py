@@ -34,7 +34,14 @@ from decisioning.decision import (
 )
 from decisioning.errors import InvalidInputError
 from decisioning.policy import Policy, decide
-from decisioning.record.foresight_document import foresight_from_plain, foresight_to_plain
+from decisioning.record.foresight_document import (
+    better_from_plain,
+    better_to_plain,
+    foresight_from_plain,
+    foresight_to_plain,
+    put_off_from_plain,
+    put_off_to_plain,
+)
 from decisioning.record.live_document import (
     consent_from_plain,
     consent_to_plain,
@@ -102,6 +109,8 @@ def decision_to_record(decision: Decision) -> Record:
         record["care"] = decision.care.value
     if decision.best_key is not None:
         record["best_key"] = decision.best_key
+    if decision.better_hour is not None:
+        record["better_hour"] = better_to_plain(decision.better_hour)
     return record
 
 
@@ -126,6 +135,7 @@ def inputs_to_record(inputs: Inputs) -> Record:
         **({"is_cold_start": True} if inputs.is_cold_start else {}),
         "residuals": {stage_id: residuals_to_plain(one) for stage_id, one in inputs.residuals.items()},
         "foresight": None if inputs.foresight is None else foresight_to_plain(inputs.foresight),
+        "put_off": None if inputs.put_off is None else put_off_to_plain(inputs.put_off),
     }
     return record | {name: value for name, value in rest.items() if value}
 
@@ -187,21 +197,21 @@ def _evaluated_to_plain(evaluated: Evaluated) -> Record:
         "priority_minor": evaluated.priority_minor,
         "probability": evaluated.probability,
     }
-    if evaluated.fatigue_minor:
-        plain["fatigue_minor"] = evaluated.fatigue_minor
-    if evaluated.shadow_minor:
-        plain["shadow_minor"] = evaluated.shadow_minor
-    if evaluated.context_weight != 1:
-        plain["context_weight"] = evaluated.context_weight
-    if evaluated.business_weight != 1:
-        plain["business_weight"] = evaluated.business_weight
-    if evaluated.opportunity_minor:
-        plain["opportunity_minor"] = evaluated.opportunity_minor
-    if evaluated.evidence_count is not None:
-        plain["evidence_count"] = evaluated.evidence_count
-    if evaluated.residual_minor:
-        plain["residual_minor"] = evaluated.residual_minor
-    return plain
+    usual = ((name, getattr(evaluated, name)) for name in _UNUSUAL)
+    return plain | {name: value for name, value in usual if value != _UNUSUAL[name]}
+
+
+_UNUSUAL: Mapping[str, float | None] = {
+    "fatigue_minor": 0.0,
+    "shadow_minor": 0.0,
+    "context_weight": 1.0,
+    "business_weight": 1.0,
+    "opportunity_minor": 0.0,
+    "evidence_count": None,
+    "residual_minor": 0.0,
+    "hour_minor": 0.0,
+}
+"""What is written only where it says something, with what it is where it says nothing."""
 
 
 def _excluded_to_plain(excluded: Excluded) -> Record:
@@ -345,6 +355,7 @@ def _read_decision(record: Mapping[str, Any]) -> Decision:
         retry_at=_read_moment(record.get("retry_at")),
         care=None if (care := record.get("care")) is None else CaseState(care),
         best_key=record.get("best_key"),
+        better_hour=better_from_plain(record["better_hour"]) if "better_hour" in record else None,
     )
 
 
@@ -380,6 +391,7 @@ def _read_inputs(plain: Mapping[str, Any]) -> Inputs:
         is_cold_start=plain.get("is_cold_start", False),
         residuals={stage: residuals_from_plain(one) for stage, one in plain.get("residuals", {}).items()},
         foresight=foresight_from_plain(plain["foresight"]) if "foresight" in plain else None,
+        put_off=put_off_from_plain(plain["put_off"]) if "put_off" in plain else None,
     )
 
 

@@ -25,7 +25,7 @@ _LATER = frozenset(
         ("Experiment", "part"), ("Arm", "spans"),
         ("Creative", "requires"), ("Measure", "event_worth_minor"), ("Measure", "window_days"), ("Measure", "parts"),
         ("Measure", "returns"), ("Measure", "version"), ("Learning", "in_minutes"),
-        ("ArbitrationSwitches", "slot_prices"), ("Experiment", "inference"),
+        ("ArbitrationSwitches", "slot_prices"), ("Experiment", "inference"), ("Touchpoint", "wait_seconds"),
     }
 )  # fmt: skip
 """Fields that came after catalogues were first kept: where they say nothing they do not enter, so that a catalogue that

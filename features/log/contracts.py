@@ -156,6 +156,7 @@ DECISIONS = Table(
         _text("placement", "position of the slate that it fills; empty where there is one alone"),
         _text("commitment", "keyed commitment to the record, chained to the one before"),
         _text("record_key", "key of the commitment; erased together with the person"),
+        _time("put_off_until", "when it is asked again, where it was put off to a better hour; empty for a choice"),
     ),
 )
 

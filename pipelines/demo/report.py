@@ -16,6 +16,7 @@ MOST_SHOWN = 6
 SILENCES = {
     Reason.SILENCE_BEST: "nothing was worth more than silence",
     Reason.KEPT_FOR_LATER: "kept for a better moment",
+    Reason.BETTER_HOUR: "waits for a better hour",
     Reason.NOTHING_PERMITTED: "no message passed every gate",
     Reason.EXPERIMENT: "drawn by an experiment",
     Reason.EXPLORED: "drawn by exploration",

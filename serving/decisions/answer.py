@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field, with_config
 from decisioning.catalogue.care import CaseState
 from decisioning.catalogue.measure import Unit
 from decisioning.catalogue.message import SILENCE, message_parts
-from decisioning.decision import Action, Decision, Evaluated, Excluded, Exclusion, Reason
+from decisioning.decision import Action, BetterHour, Decision, Evaluated, Excluded, Exclusion, Reason
 from decisioning.explanation.plain_words import exclusion_words, plain_reason
 from decisioning.gates.reservation import position_id
 from decisioning.permit import PermitVerdict
@@ -93,6 +93,9 @@ class EvaluatedDocument(TypedDict):
     priority: Annotated[Amount, Field(description="What arbitration compared")]
     evidence_count: Annotated[int | None, Field(description="Decisions that sent the offer so far")]
     action_probability: float
+    hour: NotRequired[
+        Annotated[Amount, Field(description="What the hour of the customer's week adds, where it adds anything")]
+    ]
     residual: NotRequired[
         Annotated[Amount, Field(description="Part of the uplift that outcomes since training added, where they did")]
     ]
@@ -109,12 +112,23 @@ class ExcludedDocument(TypedDict):
 
 
 @closed
+class BetterHourDocument(TypedDict):
+    """What the ask was put off for, and what it is compared with."""
+
+    message: str
+    at: str
+    priority: Annotated[Amount, Field(description="What arbitration takes the message to be worth then")]
+    present: Annotated[Amount, Field(description="What the best choice is worth now")]
+
+
+@closed
 class ExplanationDocument(TypedDict):
     """Why the decision came out as it did."""
 
     summary: str
     evaluated: list[EvaluatedDocument]
     excluded: list[ExcludedDocument]
+    better_hour: NotRequired[Annotated[BetterHourDocument, Field(description="Where the ask was put off: for what")]]
 
 
 @closed
@@ -272,11 +286,13 @@ def explanation(decision: Decision, *, policy: Policy, per_major: float) -> Expl
     """Why a decision came out as it did; `per_major` is minor units per major unit."""
     money = Amounts(policy, per_major)
     currency = policy.catalogue.currency
-    return {
+    found: ExplanationDocument = {
         "summary": plain_reason(decision, currency, per_major=per_major, is_rate=not money.is_money),
         "evaluated": [_evaluated(one, money) for one in decision.evaluated],
         "excluded": [_excluded(one) for one in decision.excluded],
     }
+    better = decision.better_hour
+    return found if better is None else {**found, "better_hour": _better_hour(better, money)}
 
 
 def because(reasons: Sequence[Exclusion], details: Sequence[str]) -> list[str]:
@@ -374,8 +390,19 @@ def _evaluated(one: Evaluated, money: Amounts) -> EvaluatedDocument:
         "evidence_count": one.evidence_count,
         "action_probability": one.probability,
     }
+    if one.hour_minor:
+        found = {**found, "hour": money.money(one.hour_minor)}
     learned = money.value(one.residual_minor) if one.residual_minor else None
     return found if learned is None else {**found, "residual": learned}
+
+
+def _better_hour(better: BetterHour, money: Amounts) -> BetterHourDocument:
+    return {
+        "message": better.message_key,
+        "at": better.at.isoformat(),
+        "priority": money.money(better.priority_minor),
+        "present": money.money(better.present_minor),
+    }
 
 
 def _excluded(one: Excluded) -> ExcludedDocument:

@@ -9,6 +9,7 @@ import orjson
 import structlog
 
 from decisioning.catalogue.message import SILENCE
+from decisioning.choice.waiting import left_put_off
 from decisioning.decision import Action, Decision, Inputs
 from decisioning.errors import InvalidPolicyError, ModelUnavailableError
 from decisioning.gates.reservation import reservation_of
@@ -31,6 +32,7 @@ from serving.decisions.known import (
 from serving.in_force.content_fit import NOT_RENDERED
 from serving.in_force.policy_in_force import InForce
 from serving.live.decision_hash import ask_fields
+from serving.live.live_hash import Word, put_off
 from serving.live.reader import Conflict, Known
 from serving.live.writer import FurtherRow, LogEntry
 from serving.log.log_rows import decision_rows, packed_row
@@ -150,7 +152,16 @@ def entry_of(in_force: InForce, draft: Draft) -> LogEntry:
         supply=in_force.supply.query(decision.decided_at),
         book_lasts=in_force.book_lasts,
         exposures=in_force.policy.exposures(decision),
+        put_off=_put_off(decision),
     )
+
+
+def _put_off(decision: Decision) -> Word | None:
+    """What the live state is told: what this decision puts off, or that nothing is put off any more."""
+    left = left_put_off(decision)
+    if left is None and decision.inputs.put_off is None:
+        return None
+    return put_off(decision.touchpoint_id, left)
 
 
 def explained(in_force: InForce, draft: Draft, answer: Answer) -> Answer:

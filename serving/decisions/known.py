@@ -25,7 +25,7 @@ import structlog
 from decisioning.arrays import FloatArray
 from decisioning.choice.reason import CONTENDED_WORD
 from decisioning.customer import PROFILING, Consent, Customer, ToldAnswer
-from decisioning.decision import Inputs, Request, request_uniform
+from decisioning.decision import Inputs, PutOff, Request, request_uniform
 from decisioning.errors import FeatureUnavailableError, LogUnavailableError, ModelUnavailableError
 from decisioning.live import LiveState
 from decisioning.rules.predicate import FactValue
@@ -36,6 +36,7 @@ from features.online.profiles import decode_profile
 from serving.decisions.ask import Ask
 from serving.in_force.content_fit import Fit
 from serving.in_force.policy_in_force import InForce
+from serving.live.live_hash import put_off_in
 from serving.live.reader import Known
 
 STATE_UNAVAILABLE = "state_unavailable"
@@ -313,8 +314,15 @@ def _inputs(
         is_cold_start=is_cold_start,
         residuals=in_force.residuals_on(ask.request.touchpoint_id, model_version),
         foresight=None if values is None else in_force.foresight_of(model_version),
+        put_off=_put_off(in_force, ask.request, known),
     )
     return inputs, fit.contents
+
+
+def _put_off(in_force: InForce, request: Request, known: Known) -> PutOff | None:
+    """What was put off at the touchpoint; not asked where nothing waits."""
+    is_waiting = in_force.catalogue.touchpoints[request.touchpoint_id].wait_seconds > 0
+    return put_off_in(known.words, request.touchpoint_id) if is_waiting else None
 
 
 def _alias(in_force: InForce, decoded: _Decoded) -> str | None:

@@ -2,9 +2,9 @@
 
 A value is the time as 16 digits, then the word. The greatest value of a field wins, so reports may come twice, late or
 in any order; of two with the same time the cautious one is greater: no beats yes, protected beats unprotected. Only a
-first exposure is written once and never again.
+first exposure is written once and never again; what is put off to a better hour stands as the last decision left it.
 
-Written by the scripts `TAKE_IN` (what a report changes) and `COMMIT_DECISION` (first exposures), read by `READ`,
+Written by the scripts `TAKE_IN` (what a report changes) and `COMMIT_DECISION` (the last two), read by `READ`,
 `READ_PERMIT` and whatever was beaten.
 """
 
@@ -18,6 +18,7 @@ import orjson
 from decisioning.catalogue.care import Case
 from decisioning.catalogue.contact_policy import Due, Response, Touch, touch_of_words, touch_words
 from decisioning.customer import PROFILING, Consent, ToldAnswer
+from decisioning.decision import PutOff
 from decisioning.live import StageMove
 from decisioning.rules.predicate import FactValue
 from features.log.heard import HEARD_PREFIX
@@ -42,6 +43,7 @@ class WordKind(StrEnum):
     TOLD = "told"
     STAGE = "stage"
     ARM = "arm"
+    PUT_OFF = "put_off"
     PERSON = "person"  # the customer whom this visitor turned out to be
     WAS = "was"  # these two name the other id of a pair, so that erasing either finds it
     IS = "is"
@@ -134,6 +136,12 @@ def exposure(test: str, value: str, at: datetime) -> Word:
     return f"{WordKind.ARM}:{test}", f"{10**TIME_DIGITS - 1 - int(time_text(at)):0{TIME_DIGITS}d}{OWN}{value}"
 
 
+def put_off(touchpoint_id: str, what: PutOff | None) -> Word:
+    """An ask at a touchpoint that was put off to a better hour; an empty value for none."""
+    value = "" if what is None else time_text(what.until) + time_text(what.asked_at)
+    return f"{WordKind.PUT_OFF}:{touchpoint_id}", value
+
+
 def person(customer_id: str, at: datetime) -> tuple[Word, Word]:
     """This visitor turned out to be a customer."""
     moment = time_text(at)
@@ -153,11 +161,11 @@ def joined_exposures(words: Sequence[bytes]) -> Iterator[Word]:
 
 
 def is_of_this_id_alone(word: Word) -> bool:
-    """Whether a field stays with its own id when two are joined: consents, and the link itself."""
+    """Whether a field stays with its own id when two are joined: consents, what was put off, and the link itself."""
     name, value = word
     kind = name.partition(":")[0]
     is_yes = kind in {WordKind.CONSENT, WordKind.PROTECTION, WordKind.PROFILING} and value[TIME_DIGITS:] == _FREE
-    return is_yes or kind in {WordKind.PERSON, WordKind.WAS, WordKind.IS}
+    return is_yes or kind in {WordKind.PERSON, WordKind.WAS, WordKind.IS, WordKind.PUT_OFF}
 
 
 def _about(kind: WordKind, *what: str) -> str:
@@ -180,6 +188,13 @@ def person_in(words: Sequence[bytes]) -> str | None:
 def person_of(value: bytes) -> str:
     """The customer that a value of the field `person` names."""
     return value[TIME_DIGITS:].decode()
+
+
+def put_off_in(words: Sequence[bytes], touchpoint_id: str) -> PutOff | None:
+    """The ask at a touchpoint that was put off to a better hour; None where none was."""
+    wanted = put_off(touchpoint_id, None)[0].encode()
+    value = next((value for name, value in pairs_of(words) if name == wanted), None)
+    return None if value is None else PutOff(until=moment_in(value), asked_at=moment_in(value[TIME_DIGITS:]))
 
 
 def unsubscriptions_in(words: Sequence[bytes]) -> dict[str, datetime]:

@@ -16,7 +16,7 @@ from serving.live.book import BOOK_LASTS, contact_text
 from serving.live.changes import Changes
 from serving.live.decision_hash import class_text
 from serving.live.encoding import time_text
-from serving.live.live_hash import exposure
+from serving.live.live_hash import Word, exposure
 from serving.live.reader import SupplyQuery, query_json, since_of, state_keys
 from serving.live.redis_link import Command
 
@@ -53,6 +53,7 @@ class LogEntry:
         supply: What to return about shared limits if the decision comes too late, and its moment.
         book_lasts: How long contacts are kept, see `book_lasts`.
         exposures: Tests that it puts the customer into, see `Policy.exposures`, and when.
+        put_off: Field of the live hash that says what is put off, and its value, empty to end it; None changes nothing.
     """
 
     decision_id: str
@@ -68,6 +69,7 @@ class LogEntry:
     supply: SupplyQuery | None = None
     book_lasts: timedelta = BOOK_LASTS
     exposures: Mapping[str, str] = field(default_factory=dict[str, str])
+    put_off: Word | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +158,7 @@ def commit_call(entry: LogEntry, *, now: datetime, decision_ttl_ms: int, token: 
         token,
         *rows,
         orjson.dumps(dict(exposure(test, value, now) for test, value in entry.exposures.items())),
+        *(entry.put_off or ()),
     )
 
 

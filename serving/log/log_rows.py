@@ -78,7 +78,7 @@ def decision_row(decision: Decision, record: bytes, catalogue: Catalogue) -> Str
     """The first row of a decision, its columns in their order; arguments as `decision_rows`."""
     learning = catalogue.learning
     ends_at = decision.decided_at + timedelta(days=learning.window_days) if learning else None
-    return {
+    row: StreamRow = {
         "decision_id": decision.decision_id,
         "customer_id": decision.customer_id,
         "decided_at": decision.decided_at.isoformat(),
@@ -97,6 +97,9 @@ def decision_row(decision: Decision, record: bytes, catalogue: Catalogue) -> Str
         "ghost": None if decision.ghost is None else _json(asdict(decision.ghost)),
         "placement": None,
     }
+    if decision.better_hour is None:
+        return row
+    return row | {"commitment": None, "record_key": None, "put_off_until": decision.better_hour.at.isoformat()}
 
 
 def outcome_row(item: OutcomeItem, *, customer_id: str, now: datetime, per_major: float) -> StreamRow:

@@ -104,6 +104,7 @@ def _touchpoint(name: str, file: TouchpointFile) -> Touchpoint:
         sticky_seconds=round(file.sticky_hours * 3600),
         needs_permit=file.permit == "required",
         reserve_seconds=round(file.reserve_hours * 3600),
+        wait_seconds=round(file.wait_hours * 3600),
     )
 
 

@@ -20,4 +20,7 @@ class TouchpointFile(FileModel):
     permit: Literal["required", "not_required"] = Field(
         default="not_required", description="required: a decision only reserves, and a permit is asked before sending"
     )
+    wait_hours: Annotated[float, Field(ge=0, le=168)] = Field(
+        default=0.0, description="How long marketing may wait for an hour in which it does more; 0 for not at all"
+    )
     reserve_hours: StayHours = Field(default=24.0, description="How long a decision keeps its room until a permit")

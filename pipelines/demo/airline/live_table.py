@@ -22,6 +22,7 @@ from pipelines.demo.traffic import Traffic
 SILENCES = {
     Reason.SILENCE_BEST: "no message was worth a contact",
     Reason.KEPT_FOR_LATER: "kept for a better moment",
+    Reason.BETTER_HOUR: "waits for a better hour",
     Reason.NOTHING_PERMITTED: "no message passed every gate",
     Reason.CARE: "an open case comes before sales",
     Reason.HOLDOUT: "in the universal holdout",

@@ -1,7 +1,8 @@
 -- KEYS: stream, live, book, events, household pointer, then one decision per row, then the request key if there is one
 -- ARGV: now, since, record ttl (ms), version, household version, reservation (JSON, empty for none), query (JSON),
 --       oldest contact, book ttl (ms), customer, answer, answer ttl (ms), number of rows, token of the customer,
---       then row, channel and ask (fields and values, JSON) of each, then fields that tell of first exposures (JSON)
+--       then row, channel and ask (fields and values, JSON) of each, then fields that tell of first exposures (JSON),
+--       then, where it changes, the field of what is put off and its value (empty: nothing is any more)
 if was_erased(ARGV[14]) then return 1 end
 local rows = tonumber(ARGV[13])
 local request = KEYS[6 + rows]
@@ -50,5 +51,7 @@ if request then redis.call('SET', request, ARGV[11], 'PX', ARGV[12]) end
 
 local is_first = redis.call('EXISTS', KEYS[2]) == 0
 for field, value in pairs(cjson.decode(ARGV[15 + 3 * rows])) do redis.call('HSETNX', KEYS[2], field, value) end
+local put_off, until_when = ARGV[16 + 3 * rows], ARGV[17 + 3 * rows]
+if until_when == '' then redis.call('HDEL', KEYS[2], put_off) elseif put_off then redis.call('HSET', KEYS[2], put_off, until_when) end
 if is_first then redis.call('PEXPIRE', KEYS[2], JOINED_CONTACTS_MS) end
 return false
