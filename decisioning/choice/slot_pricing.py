@@ -2,9 +2,9 @@
 
 The price of a contact is what its room would be worth at a better moment, by the tables of a `Foresight`. Of a cap that
 counts all that a touchpoint could send, that is asked with the gain of the best message. Of one that counts some of it,
-such as a channel's, with what the best of these brings more than the best of the others: only that is lost where there
-is no room. A message pays for all the caps it counts in. Only marketing pays: what is owed to customers keeps nothing
-back.
+such as a channel's or an offer's, with what the best of these brings more than the best of the others: only that is
+lost where there is no room. A message pays for all the caps it counts in. Only marketing pays: what is owed to
+customers keeps nothing back.
 
 Fatigue is charged beside it and is another thing: goodwill that a contact costs now, whether any cap is near or not.
 """
@@ -22,8 +22,8 @@ from decisioning.gates.contact_rules import TOUCH_SIDES, CapRule
 from decisioning.gates.message_sets.lineup import Lineup
 from decisioning.gates.situation import Situation
 
-PRICED_SCOPES = frozenset({CapScope.EVERYTHING, CapScope.CLASS, CapScope.DEPARTMENT, CapScope.GOAL, CapScope.CHANNEL})
-"""Caps on an offer or creative are not priced: another one takes its place."""
+PRICED_SCOPES = frozenset(CapScope) - {CapScope.PRESSURE}
+"""What counts contacts one by one."""
 
 type Looked = dict[tuple[int, int], None]
 """Tables of a foresight, by their place, and patterns that were looked up."""

@@ -89,6 +89,11 @@ def _remarks(found: Mapping[str, Any]) -> list[str]:
     lines += [f"outcome model: {found['outcome_model']}"]
     for group in ("left_out", "unmatched"):
         lines += [f"{reason}: {count:,} decisions" for reason, count in found[group].items() if count]
+    if found["put_off"]:
+        lines.append(
+            f"serving would put off to a better hour: {found['put_off']:,} decisions; they are valued as made at the"
+            " logged hour, so what waiting adds is in no number here: see nextbest model show"
+        )
     return [*lines, f"choices: {found['out']}"] if found["out"] else lines
 
 

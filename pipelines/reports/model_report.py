@@ -37,6 +37,8 @@ def print_model(facts: ModelFacts) -> None:
         console.print(_stages(facts.stages))
     if facts.rooms:
         console.print(_rooms(facts.rooms))
+    if facts.hours:
+        console.print(_hours(facts.hours))
     console.print(_features(facts))
     console.print(_pairs("figures", {name: f"{value:,.4g}" for name, value in _main(facts.figures).items()}))
     console.print(_pairs("settings", facts.settings))
@@ -102,6 +104,15 @@ def _rooms(rooms: Sequence[Mapping[str, Any]]) -> Table:
         gain, error = one["gain_minor"], one["standard_error_minor"]
         told = "not known" if gain is None else f"{gain:+,.4g} \u00b1 {error:,.2g}"
         table.add_row(one["cap_id"], one["of"] or "everything", f"{one['strength']:g}", told, one["words"])
+    return table
+
+
+def _hours(hours: Mapping[str, Any]) -> Table:
+    """What choosing the hour gains; in the measure's unit per contact, money in minor units."""
+    table = titled("hours of the week", "wait", "strength", "gain of choosing the hour", "what was found")
+    gain, error = hours["gain"], hours["standard_error"]
+    told = "not known" if gain is None else f"{gain:+,.4g} \u00b1 {error:,.2g}"
+    table.add_row(f"{hours['wait_hours']:g} hours", f"{hours['strength']:g}", told, hours["words"])
     return table
 
 

@@ -13,6 +13,7 @@ from decisioning.catalogue.catalogue import Catalogue, Learning
 from decisioning.catalogue.measure import Measure
 from decisioning.catalogue.message import SILENCE, Message
 from decisioning.errors import InsufficientDataError, InvalidPolicyError
+from decisioning.value_model import CONTEXT_COLUMNS
 from features.history import History
 from features.log.contracts import UTC_TIME
 from features.log.identities import by_person, people
@@ -20,6 +21,9 @@ from training.data.measures import decision_values, settled_at
 
 OPTED_OUT = "customer opted out of profiling"
 """Why a decision is in no training set and in no evaluation."""
+
+PUT_OFF = "put off to a better hour"
+"""Why a decision is in no training set and in no evaluation: what was chosen is in the one that followed."""
 
 UNSAID = "no action probability"
 """Why a decision is left out of a log in which nearly all have one."""
@@ -95,7 +99,8 @@ class LearningWindow:
         decisions: `decision_id`, `customer_id`, `decided_at`, `starts_at`, `ends_at`, `message_key` (null where the
             catalogue has no such message), `action_probability`.
         left_out: Decisions whose window was not over yet, whose message the catalogue does not have, or whose customer
-            opted out of profiling, or which alone of nearly all have no action probability.
+            opted out of profiling, which were put off to a better hour, or which alone of nearly all have no action
+            probability.
     """
 
     decisions: pl.DataFrame
@@ -154,7 +159,8 @@ def learnable(history: History, catalogue: Catalogue, *, as_of: datetime) -> Lea
     """
     learning, measure = learning_of(catalogue)
     profiled = without_opted_out(history.decisions, history)
-    decisions = windows(profiled, catalogue, window_days=learning.window_days)
+    chosen = without_put_off(profiled)
+    decisions = windows(chosen, catalogue, window_days=learning.window_days)
     is_over = settled_at([measure]) <= pl.lit(as_of).cast(UTC_TIME)
     over = decisions.filter(is_over)
     known = over.filter(pl.col("message_key").is_not_null())
@@ -165,6 +171,7 @@ def learnable(history: History, catalogue: Catalogue, *, as_of: datetime) -> Lea
             "window not over yet": decisions.height - over.height,
             "message not in the catalogue": over.height - known.height,
             OPTED_OUT: history.decisions.height - profiled.height,
+            PUT_OFF: profiled.height - chosen.height,
             UNSAID: known.height - said.height,
         },
     )
@@ -184,6 +191,11 @@ def with_probabilities(decisions: pl.DataFrame) -> pl.DataFrame:
 def without_opted_out(decisions: pl.DataFrame, history: History) -> pl.DataFrame:
     """Decisions about people who did not opt out of profiling, as far as the history knows."""
     return decisions.filter(~pl.col("customer_id").is_in(sorted(history.not_profiled())))
+
+
+def without_put_off(decisions: pl.DataFrame) -> pl.DataFrame:
+    """Decisions that chose: one that was put off to a better hour is no silence that could be learned from."""
+    return decisions.filter(pl.col("put_off_until").is_null())
 
 
 def windows(decisions: pl.DataFrame, catalogue: Catalogue, *, window_days: float) -> pl.DataFrame:
@@ -245,7 +257,7 @@ def dataset_of(
         customers=people_of["customer_id"].rank("dense").cast(pl.Int64).to_numpy() - 1,
         features=matrix,
         feature_names=names,
-        contexts=contexts_of(decisions),
+        contexts=_without_hours(contexts_of(decisions)) if leaves_hours_apart(catalogue) else contexts_of(decisions),
         messages=tuple(known[key] for key in sent),
         actions=decisions["message_key"].replace_strict(places, return_dtype=pl.Int64).to_numpy(),
         probabilities=decisions["action_probability"].fill_null(np.nan).to_numpy(),
@@ -286,6 +298,16 @@ def matrix_of(features: pl.DataFrame, names: Sequence[str]) -> FloatArray:
     """Feature columns as one C-ordered matrix, NaN where missing."""
     columns = features.select(pl.col(name).cast(pl.Float64).fill_null(np.nan) for name in names)
     return np.ascontiguousarray(columns.to_numpy(), dtype=np.float64)
+
+
+def leaves_hours_apart(catalogue: Catalogue) -> bool:
+    """Whether a model must not look at the hour, since messages may wait and a table says what hours add."""
+    return any(one.wait_seconds for one in catalogue.touchpoints.values())
+
+
+def _without_hours(contexts: FloatArray) -> FloatArray:
+    """The same with every decision at one moment, which no model can look at."""
+    return contexts * np.array([name == CONTEXT_COLUMNS[0] for name in CONTEXT_COLUMNS], dtype=np.float64)
 
 
 def contexts_of(decisions: pl.DataFrame) -> FloatArray:

@@ -3,16 +3,21 @@
 Prices that are learned from some customers are played on the moments of others (`backtest`), in full and at half
 strength. The better strength is kept where it gains beyond noise, and at least `LEAST_GAIN`, over sending whatever
 pays; else the cap has no prices, and contacts are made as ever. The margin is for what a replay of logged moments
-cannot see: a contact that is made earlier moves the customer earlier.
+cannot see: a contact that is made earlier moves the customer earlier. Where many caps are tried, such as one on each
+offer, each must be surer, so that one false alarm in forty runs is all that they make together.
+
+A household's caps are not priced. Its next moment may be another member's, whose gains say nothing of this one's; a
+chain over a household's moments would take them for one person's.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from typing import Any
 
 import numpy as np
 import polars as pl
+from scipy.stats import norm as normal
 
 from decisioning.arrays import BoolArray, FloatArray, IntArray
 from decisioning.catalogue.catalogue import Catalogue
@@ -38,7 +43,10 @@ STRENGTHS = (0.0, 0.5, 1.0)
 LEAST_GAIN = 0.02
 """Share of what contacts bring that prices must add to it."""
 
-_SURE = 2.24  # standard errors: 95 % for the better of two strengths
+MOST_CAPS = 30
+"""Caps that are tried, those whose contacts bring most: a cap on each offer may be many."""
+
+_FALSE_ALARMS = 0.0125  # for the better of two strengths: 95 % both ways where one cap is tried
 _FOLDS = 2
 _DAY = 86_400.0
 _SEED = 7
@@ -88,25 +96,36 @@ def price_rooms(
         return (), ()
     choices, customers, seconds, contacts = _decided(dataset, history, catalogue, model)
     slots, reports = list[SlotPrices](), list[RoomReport]()
-    for cap in caps:
-        counted = _counted(choices.keys, cap, catalogue)
-        if not counted.any() or not len(customers):
-            continue
-        moments = moments_of(customers, seconds, gains_of(choices.priorities, counted), contacts)
-        slot, report = price_room(cap, moments, horizon)
+    tried = _tried(caps, choices, catalogue) if len(customers) else []
+    for cap, gains in tried:
+        slot, report = price_room(cap, moments_of(customers, seconds, gains, contacts), horizon, tried=len(tried))
         reports.append(report)
         if slot is not None:
             slots.append(slot)
     return tuple(slots), tuple(reports)
 
 
-def price_room(cap: PricedCap, moments: Moments, horizon_seconds: float) -> tuple[SlotPrices | None, RoomReport]:
+def _tried(
+    caps: Sequence[PricedCap], choices: PolicyChoices, catalogue: Catalogue
+) -> list[tuple[PricedCap, FloatArray]]:
+    """Caps with what their contacts bring, shape (n,) each: where there are too many, those that bring most."""
+    counted = [(cap, _counted(choices.keys, cap, catalogue)) for cap in caps]
+    found = [(cap, gains_of(choices.priorities, one)) for cap, one in counted if one.any()]
+    totals = np.array([np.maximum(gains, 0.0).sum() for _, gains in found])
+    kept = np.sort(np.argsort(-totals, kind="stable")[:MOST_CAPS])
+    return [found[place] for place in kept.tolist()]
+
+
+def price_room(
+    cap: PricedCap, moments: Moments, horizon_seconds: float, *, tried: int = 1
+) -> tuple[SlotPrices | None, RoomReport]:
     """The prices of one cap, None where they do not prove to pay.
 
     Args:
         cap: Whose room is priced.
         moments: Of the log.
         horizon_seconds: How far ahead is looked.
+        tried: Caps that are tried in all.
     """
     step = step_seconds_of(moments, cap.window_seconds)
     found = stepped(moments, step)
@@ -121,7 +140,8 @@ def price_room(cap: PricedCap, moments: Moments, horizon_seconds: float) -> tupl
     per_customer = np.unique(customers).size
     gain = mean_estimate(gains[best] - gains[0], customers)
     scale = len(customers) / per_customer
-    least = max(_SURE * gain.standard_error, LEAST_GAIN * float(gains[0].mean()))
+    sure = float(normal.isf(_FALSE_ALARMS / tried))
+    least = max(sure * gain.standard_error, LEAST_GAIN * float(gains[0].mean()))
     is_sure = gain.value > least > 0
     strength = STRENGTHS[best] if is_sure else 0.0
     report = _report(

@@ -12,8 +12,9 @@ import polars as pl
 from decisioning.arrays import FloatArray, IndexArray
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.message import SILENCE
-from decisioning.decision import Decision, Inputs, Reason, Request, request_uniform
+from decisioning.decision import Decision, Inputs, PutOff, Reason, Request, request_uniform
 from decisioning.errors import InvalidInputError, UnknownNameError
+from decisioning.foresight.slots import Foresight
 from decisioning.policy import Policy, decide
 from decisioning.scoring import FeatureVector
 from decisioning.value_model import MessageValues, ValueModel
@@ -47,6 +48,8 @@ class PolicyChoices:
         settled: shape (n,), whether something else than values decided, such as precedence.
         stages: Stage of each customer as the decision saw it; None outside all.
         is_known: shape (n,), whether anything was known of the customer.
+        put_off: shape (n,), whether serving would have put the ask off to a better hour. All else is of deciding at the
+            logged moment, which is the one that the log knows outcomes of.
     """
 
     keys: tuple[str, ...]
@@ -59,6 +62,7 @@ class PolicyChoices:
     settled: npt.NDArray[np.bool_]
     stages: npt.NDArray[np.object_]
     is_known: npt.NDArray[np.bool_]
+    put_off: npt.NDArray[np.bool_]
 
     def columns(self, keys: Sequence[str | None]) -> IndexArray:
         """Column of each key; -1 for one that no touchpoint has."""
@@ -155,7 +159,22 @@ class _Situations:
     profiles: list[Any]
     left: list[frozenset[str]]
 
+    @property
+    def hours(self) -> Foresight | None:
+        """What hours add; prices of room need a book of contacts, which the log's decisions are judged without."""
+        foresight = self.model.foresight
+        return None if foresight is None or foresight.hours is None else Foresight(hours=foresight.hours)
+
+    def would_wait(self, row: int, values: FloatArray) -> bool:
+        """Whether serving would put the ask off to a better hour."""
+        is_waiting = self.policy.catalogue.touchpoints[self.touchpoints[row]].wait_seconds > 0
+        return is_waiting and self.hours is not None and self._decided(row, values, None).better_hour is not None
+
     def decision(self, row: int, values: FloatArray) -> Decision:
+        """What is decided at the logged moment, by what the hour adds but without waiting for a better one."""
+        return self._decided(row, values, PutOff(asked_at=self.moments[row], until=self.moments[row]))
+
+    def _decided(self, row: int, values: FloatArray, put_off: PutOff | None) -> Decision:
         profile = self.profiles[row]
         if profile is not None and self.left[row]:
             profile = replace(profile, unsubscribed_channels=self.left[row])
@@ -170,6 +189,8 @@ class _Situations:
             model_version=self.model.version,
             now=self.moments[row],
             uniform=request_uniform(self.policy.seed, request),
+            foresight=None if profile is None else self.hours,
+            put_off=put_off,
         )
         return decide(self.policy, inputs, self.ids[row])
 
@@ -203,6 +224,7 @@ def _fill(situations: _Situations, columns: _Columns, tell: OnStageProgress) -> 
         settled=np.zeros(n, dtype=np.bool_),
         stages=np.full(n, None, dtype=np.object_),
         is_known=np.array([profile is not None for profile in situations.profiles]),
+        put_off=np.zeros(n, dtype=np.bool_),
     )
     done = 0
     for touchpoint_id, place in columns.by_touchpoint.items():
@@ -232,6 +254,7 @@ def _decide(
         found.greedy[row] = columns.places[decision.best.message_key]
         found.stages[row] = decision.stage_id
         found.settled[row] = decision.reason in SETTLED
+        found.put_off[row] = situations.would_wait(row, scores)
         for one in decision.evaluated:
             column = columns.places[one.message_key]
             found.probabilities[row, column], found.permitted[row, column] = one.probability, True

@@ -22,7 +22,15 @@ from features.history import History
 from features.log.contracts import UTC_TIME
 from features.progress import OnStageProgress
 from features.settings import Settings
-from training.data.datasets import OPTED_OUT, UNSAID, windows, with_probabilities, without_opted_out
+from training.data.datasets import (
+    OPTED_OUT,
+    PUT_OFF,
+    UNSAID,
+    windows,
+    with_probabilities,
+    without_opted_out,
+    without_put_off,
+)
 from training.data.measures import settled_at
 from training.off_policy.choices import PolicyChoices, choose, policy_to_judge
 from training.off_policy.logged_rows import LoggedRows, outcome_words
@@ -88,6 +96,8 @@ class Evaluation:
         left_out: Decisions that could not be judged, by reason.
         unmatched: Decisions whose logged choice the policy could not make, by reason; they are part of every number.
         constant: The best single message; None where the model names none.
+        put_off: Decisions that serving would put off to a better hour. They are valued as made at the logged one, so
+            what waiting adds is in no number.
     """
 
     reward: Reward
@@ -102,6 +112,7 @@ class Evaluation:
     left_out: Mapping[str, int]
     unmatched: Mapping[str, int]
     constant: str | None
+    put_off: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +148,8 @@ def judge(
         raise InsufficientDataError("--log must hold decisions, got none; put decisions.parquet or .csv in the folder")
     days = catalogue.learning.window_days if catalogue.learning else DEFAULT_WINDOW_DAYS
     profiled = without_opted_out(history.decisions, history)
-    decisions = windows(profiled, catalogue, window_days=days)
+    chosen = without_put_off(profiled)
+    decisions = windows(chosen, catalogue, window_days=days)
     over = decisions.filter(_is_over(catalogue, _last_moment(history)))
     if over.is_empty():
         raise InsufficientDataError(
@@ -149,6 +161,7 @@ def judge(
     left_out = {
         "window not over yet": decisions.height - over.height,
         OPTED_OUT: history.decisions.height - profiled.height,
+        PUT_OFF: profiled.height - chosen.height,
     }
     return Judged(decisions=over, choices=choices, left_out=left_out)
 
@@ -207,6 +220,7 @@ def evaluate(
         left_out=judged.left_out,
         unmatched=_unmatched(judged, rows),
         constant=constant,
+        put_off=int(judged.choices.put_off.sum()),
     )
 
 

@@ -97,6 +97,7 @@ def evaluation_document(evaluation: Evaluation) -> dict[str, Any]:
         "outcome_model": evaluation.outcome_model,
         "left_out": dict(evaluation.left_out),
         "unmatched": dict(evaluation.unmatched),
+        "put_off": evaluation.put_off,
     }
 
 

@@ -14,7 +14,7 @@ from decisioning.errors import NoModelError
 from features.models.bundle import ModelBundle, read_bundle
 from features.models.registry import MODEL_NAME, fetch_version, find_champion, registry_is_made
 from features.settings import Settings
-from training.foresight.learning import rooms_of, stages_of
+from training.foresight.learning import hours_of, rooms_of, stages_of
 from training.judgement.uplift import UPLIFT_REPORTS, UpliftReport
 from training.judgement.uplift_pictures import REPORT_FILE
 from training.models.group_slopes import GROUPS_NOTE
@@ -57,6 +57,7 @@ class ModelFacts:
         groups: How much of what is personal about effects is believed, by journey stage and segment.
         stages: What it is worth to stand at each stage of the journey; empty where the run did not ask.
         rooms: What came of pricing the room under caps, by cap.
+        hours: What came of asking whether hours matter; empty where nothing may wait.
         uplift: On held-back customers; None where it was not judged, or by an earlier release.
         beats_chance: Whether it orders customers better than chance; None where nobody knows.
         order: The same as a sentence.
@@ -76,6 +77,7 @@ class ModelFacts:
     groups: tuple[Mapping[str, Any], ...]
     stages: Mapping[str, Any]
     rooms: tuple[Mapping[str, Any], ...]
+    hours: Mapping[str, Any]
     uplift: UpliftReport | None
     beats_chance: bool | None
     order: str
@@ -117,6 +119,7 @@ def show_model(settings: Settings, version: str | None = None) -> ModelFacts:
         groups=tuple(bundle.notes.get(GROUPS_NOTE) or ()),
         stages=stages_of(bundle),
         rooms=rooms_of(bundle),
+        hours=hours_of(bundle),
         uplift=uplift,
         beats_chance=beats_chance,
         order={True: BETTER, False: NO_BETTER, None: UNJUDGED}[beats_chance],

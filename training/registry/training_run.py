@@ -118,7 +118,7 @@ def _train(
     tell = None if tried else on_progress
     learned = learn_by_method(dataset, steps, catalogue, settings=chosen, on_progress=tell)
     learned = with_residual_base(learned, found.log, catalogue, now=now)
-    learned = replace(learned, bundle=with_foresight(learned.bundle, dataset, found.log, catalogue))
+    learned = replace(learned, bundle=with_foresight(learned, found.log, catalogue))
     trial = try_out(dataset, steps, catalogue, chosen)
     incumbent = find_incumbent(settings, catalogue) if trial else Incumbent()
     uplift = report_of_trial(dataset, trial, catalogue, incumbent) if trial else None

@@ -15,6 +15,7 @@ from features.history import History
 from features.log.contracts import CUSTOMERS, DECISIONS, EVENTS
 from training.data.datasets import (
     OPTED_OUT,
+    PUT_OFF,
     UNSAID,
     Dataset,
     contexts_of,
@@ -96,9 +97,30 @@ def test_decisions_without_a_complete_window_are_left_out_and_counted(shop, shop
         "window not over yet": 200,
         "message not in the catalogue": gone,
         OPTED_OUT: 0,
+        PUT_OFF: 0,
         UNSAID: 0,
     }
     assert window.decisions.height == strange.height - 200 - gone
+
+
+def test_what_was_put_off_is_no_silence_to_learn_from(shop, shop_catalogue: Catalogue):
+    """The decision at the better hour says what was chosen."""
+    is_put_off = pl.col("offer_id").is_null() & (pl.col("customer_id") == "C-00001")
+    marked = shop.decisions.with_columns(put_off_until=pl.when(is_put_off).then(pl.lit(AFTER)))
+    whole, window = (
+        learnable(history_of(shop, decisions=one), shop_catalogue, as_of=AFTER) for one in (shop.decisions, marked)
+    )
+    assert window.left_out[PUT_OFF] == whole.decisions.height - window.decisions.height > 0
+
+
+def test_a_model_does_not_look_at_the_hour_where_messages_may_wait(shop, shop_catalogue: Catalogue):
+    touchpoints = {name: replace(one, wait_seconds=3_600) for name, one in shop_catalogue.touchpoints.items()}
+    plain, waiting = (
+        dataset_of(history_of(shop), one).contexts
+        for one in (shop_catalogue, replace(shop_catalogue, touchpoints=touchpoints))
+    )
+    assert plain[:, 1:].any()
+    assert (waiting == plain * [1.0, 0.0, 0.0]).all()
 
 
 def opting(customer_id: str, kind: str, at: datetime) -> dict[str, object]:

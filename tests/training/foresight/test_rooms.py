@@ -1,11 +1,18 @@
 """Customers with known moments: prices of room are believed where waiting pays, and nowhere else."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from scipy.stats import norm
 
+from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.contact_policy import Cap, CapUnit, ContactPolicy
+from decisioning.catalogue.message import MessageClass
+from decisioning.catalogue.message_classes import CapScope
 from training.foresight.backtest import taken
 from training.foresight.moments import FEWEST_CUSTOMERS, Moments, gains_of, moments_of, step_seconds_of, stepped
-from training.foresight.rooms import price_room
+from training.foresight.rooms import price_room, priced_caps
 from training.foresight.slot_prices import MOST_STEPS, PricedCap
 
 DAY = 86_400.0
@@ -84,3 +91,21 @@ def test_a_gain_is_what_the_best_counted_message_adds_to_the_best_other_choice()
     priorities = np.array([[0.0, 5.0, 9.0, 7.0], [0.0, np.nan, 9.0, 7.0], [0.0, 5.0, -9.0, np.nan]])
     assert gains_of(priorities, np.array([False, True, True, False])).tolist() == [2.0, 2.0, 5.0]
     assert gains_of(priorities, np.array([False, True, False, False])).tolist() == [-4.0, 0.0, 5.0]
+
+
+def test_a_cap_on_each_offer_is_priced_offer_by_offer_and_a_household_s_is_not(shop_catalogue: Catalogue) -> None:
+    each = Cap(cap_id="each", scope=CapScope.OFFER, limit=1, window_seconds=27 * DAY)
+    home = Cap(cap_id="home", scope=CapScope.EVERYTHING, limit=1, window_seconds=27 * DAY, unit=CapUnit.HOUSEHOLD)
+    found = priced_caps(replace(shop_catalogue, contact_policy=ContactPolicy(caps=(each, home))))
+    marketing = {name for name, one in shop_catalogue.offers.items() if one.message_class is MessageClass.MARKETING}
+    assert {(one.cap_id, one.of) for one in found} == {("each", name) for name in marketing}
+
+
+def test_the_more_caps_are_tried_the_surer_each_must_be() -> None:
+    moments = simulated(10, share=0.15, good=40.0, customers=240)
+    alone, report = price_room(CAP, moments, HORIZON)
+    assert report.gain_minor is not None
+    assert report.standard_error_minor is not None
+    assert alone is not None
+    tried = int(1 / norm.sf(report.gain_minor / report.standard_error_minor))
+    assert price_room(CAP, moments, HORIZON, tried=tried)[0] is None

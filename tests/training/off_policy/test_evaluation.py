@@ -10,13 +10,16 @@ import pytest
 from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.experiment import Holdout
 from decisioning.catalogue.message import SILENCE
+from decisioning.choice.waiting import AT_ONCE
 from decisioning.errors import InsufficientDataError, InvalidInputError, UnknownNameError
+from decisioning.foresight.hours import HOURS, HourEffects
+from decisioning.foresight.slots import Foresight
 from features.history import History
 from features.log.contracts import EVENTS, OUTCOMES
 from features.models.bundle import value_model
 from features.settings import Settings
 from tests.training.off_policy.scene import DOUBLE, TEN, Scene, gap_of, value_of
-from training.data.datasets import OPTED_OUT, UNSAID
+from training.data.datasets import OPTED_OUT, PUT_OFF, UNSAID
 from training.off_policy.evaluation import (
     CONSTANT,
     EXPLORING,
@@ -151,6 +154,38 @@ def test_the_policy_chooses_over_the_window_that_it_serves_with(scene: Scene, va
     assert chosen.mean() > 0.6
     assert (found.choices.predicted[chosen, ten] < found.choices.predicted[chosen, 0]).all()  # as outcomes are counted
     assert chosen_frame(found, per_unit=1.0).filter(pl.col("message") == TEN)["expected_value"].min() == 600.0
+
+
+def test_what_serving_would_put_off_is_counted_and_valued_as_made_at_the_logged_hour(
+    scene: Scene, value_bundle, tmp_path
+):
+    """What the hour adds counts; what waiting for another one would add is in no number."""
+    week = {hour: 10.0 if hour % 24 == 3 else -550.0 for hour in range(HOURS)}  # less than ten percent is worth
+    foresight = Foresight(hours=HourEffects(by_group={("email", ""): week}))
+    model = value_model(replace(value_bundle(scene.catalogue), foresight=foresight), version="8")
+    plain = scene.judged.choices
+    ten = plain.keys.index(TEN)
+    assert judge(scene.history, scene.catalogue, model, Settings(home=tmp_path)).choices.put_off.sum() == 0
+
+    mail = replace(scene.catalogue.touchpoints["weekly-mail"], wait_seconds=86_400)
+    waiting = replace(scene.catalogue, touchpoints={"weekly-mail": mail})
+    found = judge(scene.history, waiting, model, Settings(home=tmp_path))
+    is_ten = plain.greedy == ten
+    assert found.choices.put_off[is_ten].mean() == pytest.approx(1 - AT_ONCE, abs=0.03)
+    assert not found.choices.put_off[~is_ten].any(), "what is owed goes at once"
+    assert ((found.choices.greedy == ten) == is_ten).all(), "valued as made at the logged hour"
+    assert not (found.choices.greedy == plain.keys.index(DOUBLE)).any(), "double stamps do not pay at that hour"
+    document = evaluation_document(evaluate(found, scene.history, waiting, constant=TEN))
+    assert document["put_off"] == found.choices.put_off.sum() > 0
+
+
+def test_decisions_that_were_put_off_are_in_no_evaluation(scene: Scene, judged):
+    late = scene.history.decisions["decided_at"].max() + timedelta(hours=3)
+    is_first = pl.col("decision_id") == scene.judged.decisions["decision_id"][0]
+    marked = scene.history.decisions.with_columns(put_off_until=pl.when(is_first).then(pl.lit(late)))
+    found = judged(replace(scene.history, decisions=marked), scene.catalogue)
+    assert found.decisions.height == scene.judged.decisions.height - 1
+    assert found.left_out[PUT_OFF] == 1
 
 
 def test_a_customer_who_unsubscribed_gets_silence(scene: Scene, judged):
@@ -306,7 +341,7 @@ def test_decisions_with_an_open_window_are_left_out_and_counted(scene: Scene, ju
     last = scene.history.decisions["decided_at"].max()
     decisions = scene.history.decisions.with_columns(window_ends_at=pl.lit(None, dtype=pl.Datetime("us", "UTC")))
     found = judged(replace(scene.history, decisions=decisions), scene.catalogue)
-    assert found.left_out == {"window not over yet": 200, OPTED_OUT: 0}
+    assert found.left_out == {"window not over yet": 200, OPTED_OUT: 0, PUT_OFF: 0}
     assert found.decisions["decided_at"].max() < last
 
 
