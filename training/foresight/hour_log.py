@@ -70,7 +70,7 @@ def _groups(messages: tuple[Message, ...]) -> tuple[tuple[HourGroup, ...], IntAr
 def _left(learned: Learned) -> FloatArray:
     """What came of each choice less what was expected of it, shape (n,)."""
     evidence = learned.evidence
-    expected = learned.parts.values(evidence.raw, evidence.linear)
+    expected = learned.parts.values(evidence.raw, evidence.linear, evidence.slopes)
     return evidence.values - np.take_along_axis(expected, evidence.actions[:, np.newaxis], axis=1)[:, 0]
 
 
