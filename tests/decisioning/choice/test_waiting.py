@@ -16,7 +16,7 @@ from decisioning.catalogue.catalogue import Catalogue
 from decisioning.catalogue.experiment import Holdout
 from decisioning.catalogue.exploration import Exploration
 from decisioning.catalogue.quiet_hours import QuietHours, QuietRule
-from decisioning.choice.waiting import AT_ONCE, WORTH_WAITING
+from decisioning.choice.waiting import AT_ONCE, WORTH_WAITING, left_put_off
 from decisioning.decision import ONE_PLACEMENT, Action, Decision, Inputs, Placement, PutOff, Reason
 from decisioning.explanation.agent_sentences import tell_agent
 from decisioning.explanation.auditor_sentences import tell_auditor
@@ -36,6 +36,8 @@ KEY, OTHER, SERVICE = "ten-percent/push/plain", "free-coffee/push/plain", "openi
 TOUCHPOINT = "app-home"
 MONDAY_2 = datetime(2026, 11, 2, 2, 20, tzinfo=UTC)
 """Monday, 02:20 in UTC."""
+NINE_O_CLOCK = datetime(2026, 11, 2, 9, tzinfo=UTC)
+EARLIER = PutOff(asked_at=MONDAY_2 - timedelta(hours=1), until=NINE_O_CLOCK)
 
 
 def week(**added: float) -> dict[int, float]:
@@ -212,7 +214,7 @@ def test_an_offer_that_would_arrive_too_late_does_not_wait(plain_catalogue: Cata
 
 def test_where_nothing_may_wait_the_hour_changes_nothing(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
     policy = waiting(plain_catalogue, hours=0.0)
-    found, blind = (decided(policy, inputs_of, {KEY: 50.0}, **one) for one in ({}, {"foresight": None}))
+    found, blind = decided(policy, inputs_of, {KEY: 50.0}), decided(policy, inputs_of, {KEY: 50.0}, foresight=None)
     assert decision_to_record(found) == decision_to_record(blind)
     assert policy.version == waiting(plain_catalogue, hours=0.0).version
 
@@ -273,6 +275,40 @@ def test_a_record_holds_the_hours_that_decided_and_replays_bit_for_bit(
     record = orjson.loads(orjson.dumps(decision_to_record(made)))
     assert record["inputs"]["foresight"]["hours"] == [{"channel": "push", "kind": "", "added": {"2": 0.0, "9": 30.0}}]
     assert decision_to_record(replay(policy, record)) == record
+
+
+@pytest.mark.parametrize(
+    ("fields", "left"),
+    [
+        ({}, PutOff(asked_at=MONDAY_2, until=NINE_O_CLOCK)),
+        ({"put_off": EARLIER}, PutOff(asked_at=EARLIER.asked_at, until=NINE_O_CLOCK)),
+        ({"put_off": EARLIER, "now": NINE_O_CLOCK}, None),
+        ({"put_off": EARLIER, "foresight": None}, None),
+    ],
+)
+def test_the_log_keeps_what_waits_and_what_is_left_for_the_next_ask(
+    plain_catalogue: Catalogue, inputs_of: MakeInputs, fields: dict[str, Any], left: PutOff | None
+) -> None:
+    policy = waiting(plain_catalogue)
+    made = decided(policy, inputs_of, {KEY: 50.0}, **fields)
+    assert left_put_off(made) == left
+    vocabulary = vocabulary_of(policy, made)
+    kept = orjson.loads(orjson.dumps(compact_record(made, vocabulary)))
+    assert decision_to_record(decision_from_compact(row_of(made), kept, vocabulary)) == decision_to_record(made)
+
+
+def test_where_every_hour_within_the_wait_is_quiet_nothing_waits(
+    plain_catalogue: Catalogue, inputs_of: MakeInputs
+) -> None:
+    rest = QuietHours(rules=(QuietRule(from_minute=3 * 60, until_minute=2 * 60),))
+    assert decided(waiting(plain_catalogue, 12.0, quiet_hours=rest), inputs_of, {KEY: 50.0}).message_key == KEY
+    letters = {("letter", ""): week(h9=30.0)}
+    assert decided(waiting(plain_catalogue), inputs_of, {KEY: 50.0}, letters).message_key == KEY
+
+
+def test_a_put_off_without_its_hour_is_still_told(plain_catalogue: Catalogue, inputs_of: MakeInputs) -> None:
+    found = decided(waiting(plain_catalogue), inputs_of, {KEY: 50.0})
+    assert "a message does more at a later hour" in plain_reason(replace(found, better_hour=None))
 
 
 def made_hours(policy: Policy, seed: int) -> HourEffects:
