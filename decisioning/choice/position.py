@@ -179,7 +179,7 @@ class Chooser:
             return bids
         hours, added = self.foresight.hours, None
         if hours is not None and self.price_list.hours.heeds:
-            added = self.price_list.hours.now(hours, situation, self._seen)
+            added = self.price_list.hours.now(hours, situation, bids.rows, self._seen)
         return self._charged(self.foresight, bids, added, situation)
 
     def _charged(self, foresight: Foresight, bids: Bids, added: FloatArray | None, situation: Situation) -> Bids:
@@ -201,11 +201,11 @@ class Chooser:
         is_owed = best > 0 and not self.lineup.candidates[int(bids.rows[best]) - 1].is_marketing
         if until is None or foresight is None or foresight.hours is None or is_owed:
             return None
-        later = self.price_list.hours.later(foresight.hours, situation, until, self._seen)
-        if later is None:
-            return None
         quiet = screening.excluded.only_saying({Exclusion.QUIET_HOURS}) & screening.excluded.waiting()
         rows = places_of((screening.permitted | quiet) << 1 | 1)
+        later = self.price_list.hours.later(foresight.hours, situation, until, rows, self._seen)
+        if later is None:
+            return None
         appraised = appraise(rows, self.expected_values, charges, self.residuals)
         return self._best_later(self._charged(foresight, appraised, later.added, situation), later, bids, best)
 

@@ -17,19 +17,19 @@ a plan over all customers gave, and what an arm draws. Where exploration leaves 
 The hour is that of the customer's own zone; where the zone is not known, it adds nothing and nothing waits.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from decisioning.arrays import FloatArray
+from decisioning.arrays import FloatArray, IndexArray
 from decisioning.catalogue.exploration import Exploration
 from decisioning.catalogue.journey import Touchpoint
 from decisioning.decision import Decision, Inputs, PutOff
 from decisioning.draw import unit_hash
-from decisioning.foresight.hours import HourEffects, HourGroup, hour_of_week
+from decisioning.foresight.hours import HOURS, HourEffects, HourGroup, hour_of_week
 from decisioning.gates.candidate import Candidate
 from decisioning.gates.situation import Situation
 from decisioning.value_class import value_class
@@ -113,41 +113,55 @@ class HourPricing:
             if one.is_marketing:
                 self._rows.setdefault((one.channel_id, one.message.offer.kind), []).append(row)
 
-    def now(self, effects: HourEffects, situation: Situation, seen: SeenHours) -> FloatArray | None:
-        """What the present hour adds: shape (k + 1,), 0 for silence; None where the customer's zone is not known."""
-        zone = situation.times.zone
-        if zone is None:
-            return None
-        hour, added = hour_of_week(situation.now, zone), np.zeros(len(self._candidates) + 1)
-        for wanted, rows in self._rows.items():
-            group = effects.group_of(*wanted)
-            if group is not None and hour in effects.by_group[group]:
-                added[rows] = _look(effects, group, hour, seen)
-        return added
+    def now(self, effects: HourEffects, situation: Situation, rows: IndexArray, seen: SeenHours) -> FloatArray | None:
+        """What the present hour adds: shape (k + 1,), 0 for silence; None where the customer's zone is not known.
 
-    def later(self, effects: HourEffects, situation: Situation, until: datetime, seen: SeenHours) -> LaterHours | None:
-        """The best later hour until some moment that quiet hours allow, of several the first; None without a zone.
-
-        An hour that begins in quiet time counts from where that ends. What has to arrive before an offer ends must.
+        Args:
+            effects: What was learned.
+            situation: When, and where the customer lives.
+            rows: shape (n,), those that are asked for, candidate i as i + 1; 0 or NaN is given for the others.
+            seen: Takes down what was looked up.
         """
         zone = situation.times.zone
         if zone is None:
             return None
-        hours = _hours_to_come(situation.now, until, zone)
-        size = len(self._candidates) + 1
+        hour, added = hour_of_week(situation.now, zone), np.zeros(len(self._candidates) + 1)
+        for group, asked in self._groups(effects, rows):
+            if hour in effects.by_group[group]:
+                added[asked] = _look(effects, group, hour, seen)
+        return added
+
+    def later(
+        self, effects: HourEffects, situation: Situation, until: datetime, rows: IndexArray, seen: SeenHours
+    ) -> LaterHours | None:
+        """The best later hour until some moment that quiet hours allow, of several the first; None without a zone.
+
+        An hour that begins in quiet time counts from where that ends. What has to arrive before an offer ends must.
+        Arguments are those of `now`.
+        """
+        zone = situation.times.zone
+        if zone is None:
+            return None
+        hours, size = _hours_to_come(situation.now, until, zone), len(self._candidates) + 1
         added, moments = np.full(size, np.nan), list[datetime | None]([None] * size)
         found: dict[HourGroup, tuple[datetime, float] | None] = {}
-        for wanted, rows in self._rows.items():
-            group = effects.group_of(*wanted)
-            if group is None:
-                continue
+        for group, asked in self._groups(effects, rows):
             if group not in found:
                 found[group] = _best_hour(effects, group, hours, situation, seen)
             best = found[group]
-            for row in rows if best is not None else ():
+            for row in asked if best is not None else ():
                 if best is not None and self._arrives(row, best[0], situation):
                     moments[row], added[row] = best
         return LaterHours(added=added, moments=moments)
+
+    def _groups(self, effects: HourEffects, rows: IndexArray) -> Iterator[tuple[HourGroup, list[int]]]:
+        """Groups that know most of some candidates, and which of these."""
+        wanted = set(rows.tolist())
+        for named, members in self._rows.items():
+            asked = [row for row in members if row in wanted]
+            group = effects.group_of(*named) if asked else None
+            if group is not None:
+                yield group, asked
 
     def _arrives(self, row: int, at: datetime, situation: Situation) -> bool:
         """Whether an offer is still valid when a message that leaves at `at` arrives."""
@@ -167,8 +181,13 @@ def _hours_to_come(now: datetime, until: datetime, zone: ZoneInfo) -> list[tuple
     local = now.astimezone(zone)
     into = timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
     start = (now - into).astimezone(UTC)
-    count = int((until - start) / _HOUR)
-    moments = [start + number * _HOUR for number in range(1, count + 1)]
+    moments = [start + number * _HOUR for number in range(1, int((until - start) / _HOUR) + 1)]
+    if not moments:
+        return []
+    first = hour_of_week(moments[0], zone)
+    is_steady = hour_of_week(moments[-1], zone) == (first + len(moments) - 1) % HOURS
+    if is_steady:  # no clock is changed meanwhile
+        return [(at, (first + number) % HOURS) for number, at in enumerate(moments)]
     return [(at, hour_of_week(at, zone)) for at in moments]
 
 
@@ -177,8 +196,11 @@ def _best_hour(
 ) -> tuple[datetime, float] | None:
     """When the group's best hour begins, and what it adds; None where none is known, or all are quiet."""
     known = effects.by_group[group]
-    for at, hour in sorted((one for one in hours if one[1] in known), key=lambda one: -known[one[1]]):
+    left = [one for one in hours if one[1] in known]
+    while left:
+        at, hour = best = max(left, key=lambda one: known[one[1]])
         awake_at = situation.times.quiet_until(group[0], at) or at
         if awake_at < at + _HOUR:
             return awake_at, _look(effects, group, hour, seen)
+        left.remove(best)
     return None

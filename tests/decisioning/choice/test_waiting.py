@@ -343,3 +343,24 @@ def test_whatever_is_declared_waits_are_kept_and_records_come_back(seed: int, ho
             assert inputs.now < better.at <= inputs.now + timedelta(hours=hours + 1)
             asked_then = replace(inputs, now=better.at, put_off=PutOff(asked_at=inputs.now, until=better.at))
             assert decide(policy, asked_then, "D-then").better_hour is None
+
+
+def test_hours_are_those_of_clocks_that_are_changed_meanwhile(
+    plain_catalogue: Catalogue, inputs_of: MakeInputs
+) -> None:
+    """In the night to 29 March clocks in Berlin jump from two to three, so that nine comes an hour sooner."""
+    evening = datetime(2026, 3, 28, 19, 20, tzinfo=UTC)  # a Saturday
+    made = decided(waiting(plain_catalogue), inputs_of, {KEY: 50.0}).inputs
+    assert made.customer is not None
+    berlin = replace(made.customer, time_zone="Europe/Berlin")
+    hours = Foresight(hours=HourEffects(by_group={("push", ""): week(h153=30.0)}))  # Sunday, nine
+    found = decide(waiting(plain_catalogue), replace(made, customer=berlin, now=evening, foresight=hours), "D-3")
+    assert found.retry_at == datetime(2026, 3, 29, 7, tzinfo=UTC)
+
+
+def test_a_wait_that_ends_within_the_hour_and_an_hour_that_is_not_known_add_nothing(
+    plain_catalogue: Catalogue, inputs_of: MakeInputs
+) -> None:
+    assert decided(waiting(plain_catalogue, hours=0.5), inputs_of, {KEY: 50.0}).message_key == KEY
+    unknown = decided(waiting(plain_catalogue), inputs_of, {KEY: 50.0}, {("push", ""): {9: 0.0}})
+    assert (unknown.message_key, unknown.evaluated[1].hour_minor) == (KEY, 0.0)

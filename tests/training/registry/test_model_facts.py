@@ -15,6 +15,8 @@ from decisioning.errors import InvalidInputError, ModelUnavailableError, Unknown
 from features.catalogue import load_catalogue
 from features.settings import Settings
 from pipelines.commands import model
+from training.foresight.hour_effects import HourReport
+from training.foresight.learning import BETTER_HOURS
 from training.intervals import Interval
 from training.judgement.uplift import PlanReport, UpliftBin, UpliftCurve, UpliftReport
 from training.judgement.uplift_pictures import write_tables
@@ -42,9 +44,11 @@ def register(logged_home: Settings, value_bundle) -> Callable[..., str]:
         *,
         decisions: int = 100,
         groups: tuple[GroupFinding, ...] = (),
+        hours: HourReport | None = None,
         **run: object,
     ) -> str:
         notes = {"best_constant": BEST, "average_effects": {BEST: 5.0}, GROUPS_NOTE: [one.plain() for one in groups]}
+        notes |= {BETTER_HOURS: hours.plain()} if hours else {}
         bundle = value_bundle(catalogue, shift=float(next(shifts)), notes=notes)
         if effects is not None:
             bundle = replace(bundle, coding=replace(bundle.coding, offer_offsets=effects))
@@ -85,6 +89,16 @@ def test_how_much_of_what_customers_differ_in_is_believed_is_shown_by_stage(logg
     assert show_model(logged_home, "1").groups == (asked.plain(),)
     told = shown("show", "1", home=logged_home)
     for word in ("stage", "lapsed", "1,234", "-0.1 ± 0.3", "0.25", "not known"):
+        assert word in told
+
+
+def test_what_choosing_the_hour_gains_is_shown(logged_home: Settings, register):
+    register()
+    register(hours=HourReport(strength=1.0, gain=12.5, standard_error=3.0, wait_hours=24.0, words="messages wait"))
+    assert show_model(logged_home, "1").hours == {}
+    assert "hours of the week" not in shown("show", "1", home=logged_home)
+    told = shown("show", "2", home=logged_home)
+    for word in ("hours of the week", "24 hours", "+12.5 ± 3", "messages wait"):
         assert word in told
 
 
