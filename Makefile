@@ -52,11 +52,11 @@ types: setup
 	$(BIN)/pyright
 
 unit: export PYTHONDONTWRITEBYTECODE = # tests start about a hundred processes; with cached bytecode they start faster
-# These tests often wait for servers and other processes, so three workers keep two cores busy.
+# These tests often wait for servers and other processes, so four workers keep two cores busy.
 unit: setup
 	@# the core's own tests must cover all of it; measuring the other packages too would take twice as long
 	$(BIN)/pytest -n 2 --dist loadscope tests/decisioning --cov=decisioning --cov-report=term:skip-covered $(ARGS)
-	$(BIN)/pytest -n 3 --dist loadscope --no-loadscope-reorder --ignore=tests/decisioning $(ARGS)
+	$(BIN)/pytest -n 4 --dist loadscope --no-loadscope-reorder --ignore=tests/decisioning $(ARGS)
 
 explore: setup ## Run the property tests on examples drawn anew, NEXTBEST_TEST_CASES of generated catalogues
 	NEXTBEST_TEST_EXPLORE=1 NEXTBEST_TEST_CASES=$${NEXTBEST_TEST_CASES:-1000} \
