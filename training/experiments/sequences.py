@@ -18,7 +18,7 @@ from math import exp, inf, lgamma, log, sqrt
 from scipy.optimize import brentq
 
 LEVEL = 0.95
-NARROWEST_AT = 5_000
+NARROWEST_AT = 1_000
 """Units at which an interval is narrowest beside one for a single look; any number is valid that was chosen before."""
 
 _PRIOR = 0.5
@@ -50,9 +50,8 @@ def half_width(standard_error: float, units: int, *, level: float = LEVEL, narro
         narrowest_at: Units for which the interval is tuned.
 
     Example:
-        >>> once, always = 1.96, half_width(1.0, 5_000)
-        >>> round(always / once, 2), round(half_width(1.0, 500_000) / once, 2)
-        (1.55, 1.82)
+        >>> [round(half_width(1.0, units) / 1.96, 2) for units in (200, 1_000, 5_000, 100_000)]
+        [1.72, 1.55, 1.61, 1.82]
     """
     alpha = 1 - level
     grown = units * _tuning(narrowest_at, alpha)
