@@ -17,6 +17,7 @@ with the columns `person`, `event` and `amount`, named by `--data`.
 import argparse
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -211,7 +212,7 @@ def main() -> None:
         for metric, share in measure(draw, chosen.runs, chosen.seed).items():
             found.setdefault(metric, {})[name] = share
         if not chosen.json:
-            print(name, {metric: shares[name] for metric, shares in found.items()}, flush=True)
+            print(name, {metric: shares[name] for metric, shares in found.items() if name in shares}, flush=True)
     found["covariate"] = adjusted(chosen.runs, chosen.seed)
     found["split_alarms"] = splits(chosen.runs, chosen.seed)
     found["runs"] = chosen.runs
