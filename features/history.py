@@ -62,10 +62,20 @@ class History:
         Raises:
             InvalidInputError: A file cannot be read, or a row breaks a rule: nothing is left out of an evaluation.
         """
+        return cls.with_records(folder, now=now)[0]
+
+    @classmethod
+    def with_records(cls, folder: Path, *, now: datetime | None = None) -> "tuple[History, pl.DataFrame]":
+        """As `from_folder`, and beside it the canonical rows of decisions that have a record.
+
+        Raises:
+            InvalidInputError: As `from_folder`.
+        """
         from features.importing.folder import read_clean_folder  # it writes the log, which a history seldom needs
 
         customers, events, decisions, outcomes = read_clean_folder(folder, now=now).values()
-        return cls._settled(customers, events, decisions.select(_WITHOUT_RECORD), outcomes)
+        recorded = decisions.filter(pl.col(BULKY_COLUMN).is_not_null())
+        return cls._settled(customers, events, decisions.select(_WITHOUT_RECORD), outcomes), recorded
 
     @classmethod
     def _settled(

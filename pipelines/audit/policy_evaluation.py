@@ -92,8 +92,8 @@ def evaluate_on_log(
     bundle = read_bundle(copy.folder)
     fit = fit_model(value_model(bundle, version=copy.version), Policy(catalogue), known_schemas(settings))
     check_promotable(fit)
-    history = History.from_folder(log)
-    judged = judge(history, catalogue, fit.model, settings, on_progress=on_progress)
+    history, recorded = History.with_records(log)
+    judged = judge(history, catalogue, fit.model, settings, recorded=recorded, on_progress=on_progress)
     kept, limits = said(judged), extent.limits
     planned = None if limits is None else plan_waves(kept, catalogue, limits, on_progress=on_progress)
     if out is not None:

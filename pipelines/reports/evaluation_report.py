@@ -87,6 +87,12 @@ def _remarks(found: Mapping[str, Any]) -> list[str]:
     lines = [f"{_words(name)}: {policy['problem']}" for name, policy in found["policies"].items() if policy["problem"]]
     lines += [f"best single message (chosen on training data): {found['best_single_message'] or 'not known'}"]
     lines += [f"outcome model: {found['outcome_model']}"]
+    lines += [
+        f"{_words(name)}: {beyond['value']:,.4g} [{beyond['lower']:,.4g}, {beyond['upper']:,.4g}] of it is stage credit"
+        for name, policy in found["policies"].items()
+        if (beyond := policy["beyond_window"]) is not None
+    ]
+    lines += [f"valued without {what}: {count:,} decisions" for what, count in found["valued_without"].items() if count]
     for group in ("left_out", "unmatched"):
         lines += [f"{reason}: {count:,} decisions" for reason, count in found[group].items() if count]
     if found["put_off"]:

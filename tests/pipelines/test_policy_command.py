@@ -22,6 +22,7 @@ from features.catalogue import load_catalogue
 from features.settings import Settings
 from pipelines.cli import exit_code
 from pipelines.commands import policy
+from training.off_policy import evaluation, logged_moments
 from training.registry.promotion import promote
 from training.registry.tracking import ModelRun, TrainingData, track_model
 
@@ -100,6 +101,28 @@ def test_the_text_output_has_tables(run, folder: Path):
     assert about in said.replace("\n", "")
     for words in ("doubly robust", "greedy less silence", "weighted", "best single message", "not permitted"):
         assert words in said
+    assert "valued without residuals (no record of this model version has any): 1,600 decisions" in said.replace(
+        "\n", " "
+    ).replace("  ", " ")
+    assert "valued without room prices" not in said  # the model has none
+
+
+@pytest.mark.usefixtures("champion")
+def test_contacts_and_residuals_are_looked_for_in_the_records_of_the_log(run, folder: Path, monkeypatch):
+    """A record that cannot be read here, because its catalogue is not archived, leaves its decision without."""
+    decisions = pl.read_parquet(folder / "decisions.parquet")
+    decisions.with_columns(record=pl.lit('{"record_version": 7}')).write_parquet(folder / "decisions.parquet")
+    asked: list[int] = []
+    known = logged_moments.logged_moments
+
+    def read(recorded: pl.DataFrame, *others):
+        asked.append(recorded.height)
+        return known(recorded, *others)
+
+    monkeypatch.setattr(evaluation, "logged_moments", read)
+    found = orjson.loads(run("--log", folder, "--json"))
+    assert asked == [1600]
+    assert [count for what, count in found["valued_without"].items() if what.startswith("residuals")] == [1600]
 
 
 @pytest.mark.usefixtures("champion")

@@ -4,6 +4,10 @@ Every decision of the log stays in, but for those about people who opted out of 
 nearly all have no action probability. One whose message the policy could not have sent (it is not in the catalogue, or
 a gate closes it) is a choice the policy makes with probability 0, so it weighs nothing for the policy and is counted.
 
+What is valued is what is served. Stage credit is part of every value; it is the model's own word for what comes beyond
+the window, so it is told apart, too, and no logged outcome corrects it. Room prices and residuals steer choices where
+the log says how things stood at the moment; elsewhere choices are made without, and these are counted.
+
 Values are net of what contacts cost wherever the reward is money, or the learned rate at the values offers declare.
 What a policy's contacts cost is known exactly, so it is taken off without weighting.
 """
@@ -20,6 +24,7 @@ from decisioning.errors import InsufficientDataError
 from decisioning.value_model import ValueModel
 from features.history import History
 from features.log.contracts import UTC_TIME
+from features.models.logged_decisions import LoggedDecisions
 from features.progress import OnStageProgress
 from features.settings import Settings
 from training.data.datasets import (
@@ -33,8 +38,10 @@ from training.data.datasets import (
 )
 from training.data.measures import settled_at
 from training.off_policy.choices import PolicyChoices, choose, policy_to_judge
+from training.off_policy.logged_moments import NO_MOMENTS, logged_moments
 from training.off_policy.logged_rows import LoggedRows, outcome_words
 from training.off_policy.policy_values import (
+    ALONE,
     CONSTANT,
     ESTIMATORS,
     EXPLORING,
@@ -51,6 +58,7 @@ from training.off_policy.rewards import Reward, reward_of, rewards_of
 from training.off_policy.segments import Segment, groups_of, segments_by
 
 __all__ = [
+    "ALONE",
     "CONSTANT",
     "ESTIMATORS",
     "EXPLORING",
@@ -94,6 +102,7 @@ class Evaluation:
         outcome_model: What predicts rewards for the doubly robust estimate, in words.
         segments: Values within groups of decisions, by what they are grouped by.
         left_out: Decisions that could not be judged, by reason.
+        valued_without: Decisions that were made without something that serving has, by what.
         unmatched: Decisions whose logged choice the policy could not make, by reason; they are part of every number.
         constant: The best single message; None where the model names none.
         put_off: Decisions that serving would put off to a better hour. They are valued as made at the logged one, so
@@ -110,6 +119,7 @@ class Evaluation:
     is_net: bool
     segments: Mapping[str, tuple[Segment, ...]]
     left_out: Mapping[str, int]
+    valued_without: Mapping[str, int]
     unmatched: Mapping[str, int]
     constant: str | None
     put_off: int
@@ -123,11 +133,13 @@ class Judged:
         decisions: n rows: canonical columns, `starts_at`, `ends_at`, `message_key`.
         choices: The policy's side.
         left_out: Decisions that could not be judged, by reason.
+        has_prices: The policy and its model price room under caps.
     """
 
     decisions: pl.DataFrame
     choices: PolicyChoices
     left_out: Mapping[str, int]
+    has_prices: bool = False
 
 
 def judge(
@@ -136,9 +148,18 @@ def judge(
     model: ValueModel,
     settings: Settings,
     *,
+    recorded: pl.DataFrame | None = None,
     on_progress: OnStageProgress | None = None,
 ) -> Judged:
     """Decide every decision of a log again, by a model that never saw its customers.
+
+    Args:
+        history: The log.
+        catalogue: What is in force.
+        model: As it serves.
+        settings: Where catalogues of old are archived, without which no record is read.
+        recorded: Canonical rows of the log's decisions that have a record.
+        on_progress: Told how far it is.
 
     Raises:
         InsufficientDataError: There is no decision, or none whose window is over.
@@ -157,13 +178,17 @@ def judge(
             " wait, or fill in `window_ends_at`"
         )
     over = over.sort("decided_at", "decision_id")
-    choices = choose(history, over, policy_to_judge(catalogue, settings.policy_seed), model, on_progress=on_progress)
+    policy, moments = policy_to_judge(catalogue, settings.policy_seed), NO_MOMENTS
+    if recorded is not None:
+        moments = logged_moments(recorded, LoggedDecisions(settings), policy, model.version)
+    choices = choose(history, over, policy, model, moments=moments, on_progress=on_progress)
     left_out = {
         "window not over yet": decisions.height - over.height,
         OPTED_OUT: history.decisions.height - profiled.height,
         PUT_OFF: profiled.height - chosen.height,
     }
-    return Judged(decisions=over, choices=choices, left_out=left_out)
+    has_prices = model.foresight is not None and bool(model.foresight.slots) and catalogue.switches.slot_prices
+    return Judged(decisions=over, choices=choices, left_out=left_out, has_prices=has_prices)
 
 
 def _is_over(catalogue: Catalogue, until: datetime) -> pl.Expr:
@@ -218,6 +243,7 @@ def evaluate(
         segments={one: segments_by(rows, targets, names) for one, names in groups.items()},
         is_net=bool(np.isfinite(rows.worth.unit_minor)),
         left_out=judged.left_out,
+        valued_without=_valued_without(judged, catalogue),
         unmatched=_unmatched(judged, rows),
         constant=constant,
         put_off=int(judged.choices.put_off.sum()),
@@ -253,6 +279,15 @@ def _messages(judged: Judged, rows: LoggedRows) -> tuple[MessageSupport, ...]:
         MessageSupport(message=key, logged=one, chosen=other, matched=both, probability=share)
         for key, one, other, both, share in found
     )
+
+
+def _valued_without(judged: Judged, catalogue: Catalogue) -> dict[str, int]:
+    choices, learning = judged.choices, catalogue.learning
+    learns_in_minutes = learning is not None and learning.in_minutes
+    return {
+        "room prices (no record says who was contacted when)": int((~choices.has_contacts).sum()) * judged.has_prices,
+        "residuals (no record of this model version has any)": int((~choices.has_residuals).sum()) * learns_in_minutes,
+    }
 
 
 def _unmatched(judged: Judged, rows: LoggedRows) -> dict[str, int]:

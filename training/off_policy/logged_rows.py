@@ -26,6 +26,8 @@ class LoggedRows:
         actions: shape (n,), what was chosen; -1 where the touchpoint has no such message.
         customers: shape (n,), a number per customer.
         predicted: shape (n, k + 1), what was to be expected of each choice.
+        credit: shape (n, k + 1), what each choice adds beyond the window, as the model says; 0 for a reward that it did
+            not learn.
         paid: shape (n,), what the logged contacts cost; nothing for a gross reward.
         worth: What the policy's contacts cost and its outcomes count for.
     """
@@ -36,6 +38,7 @@ class LoggedRows:
     actions: IndexArray
     customers: IndexArray
     predicted: FloatArray
+    credit: FloatArray
     paid: FloatArray
     worth: NetWorth
 
@@ -70,6 +73,7 @@ class LoggedRows:
             actions=actions,
             customers=customers,
             predicted=np.nan_to_num(predicted, nan=0.0),
+            credit=choices.credit / reward.per_unit if reward.is_learned else np.zeros_like(choices.credit),
             paid=paid_minor(decisions, catalogue) / worth.unit_minor / reward.per_unit,
             worth=worth,
         )

@@ -96,6 +96,7 @@ def evaluation_document(evaluation: Evaluation) -> dict[str, Any]:
         "messages": [asdict(one) for one in evaluation.messages],
         "outcome_model": evaluation.outcome_model,
         "left_out": dict(evaluation.left_out),
+        "valued_without": dict(evaluation.valued_without),
         "unmatched": dict(evaluation.unmatched),
         "put_off": evaluation.put_off,
     }
@@ -107,6 +108,7 @@ def value_document(value: PolicyValue) -> dict[str, Any]:
     return {
         **_intervals(value),
         "contact_cost": value.contact_cost,
+        "beyond_window": _interval(value.beyond_window),
         "effective_sample_size": support.effective_size if support else None,
         "matched_customers": support.matched_customers if support else None,
         "matched_share": support.matched_share if support else None,

@@ -27,6 +27,8 @@ from training.off_policy.logged_rows import LoggedRows
 
 GREEDY, EXPLORING, LOGGED = "greedy", "exploring", "logging_policy"
 SILENT, CONSTANT = "silence", "best_single_message"
+ALONE = "model_alone"
+"""The greedy choice without stage credit, hours, room prices and residuals, where these change any."""
 
 ESTIMATORS = ("dr", "switch_dr", "snips", "ips", "clipped_ips", "dm")
 """Doubly robust, the same with a switch to the model, self-normalised, weighted, weighted with a cap, direct method."""
@@ -43,11 +45,14 @@ class PolicyValue:
         estimates: By each of `ESTIMATORS`; none where the log cannot say.
         problem: Why it cannot; None where it can.
         contact_cost: What its contacts cost per decision, which the estimates have taken off; 0 for a gross reward.
+        beyond_window: What its choices add beyond the window, as the model's stage credit says, which is part of the
+            estimates; None where there is none.
     """
 
     name: str
     estimates: Mapping[str, Estimate] = field(default_factory=dict[str, Estimate])
     contact_cost: float = 0.0
+    beyond_window: Estimate | None = None
     support: Support | None = None
     problem: str | None = None
 
@@ -62,7 +67,7 @@ class PairedDifference:
 
 
 def targets_of(choices: PolicyChoices, constant: str | None) -> dict[str, FloatArray]:
-    """Probabilities of each policy but the logging one: shape (n, k + 1) each."""
+    """Probabilities of each policy but the logging one: shape (n, k + 1) each; the model alone where it differs."""
     n, width = choices.probabilities.shape
     one_hot = np.eye(width)
     targets = {
@@ -70,6 +75,8 @@ def targets_of(choices: PolicyChoices, constant: str | None) -> dict[str, FloatA
         EXPLORING: choices.probabilities,
         SILENT: np.broadcast_to(one_hot[0], (n, width)),
     }
+    if (choices.alone != choices.greedy).any():
+        targets[ALONE] = one_hot[choices.alone]
     if constant is not None and constant in choices.keys:
         column = choices.keys.index(constant)
         targets[CONSTANT] = one_hot[np.where(choices.permitted[:, column], column, 0)]
@@ -104,9 +111,20 @@ def value_of(rows: LoggedRows, name: str, target: FloatArray, *, must: bool = Fa
         "clipped_ips": clipped_ips(*weighted, rows.customers),
         "dm": direct_method(expected, rows.customers),
     }
-    spent = mean_estimate(target @ rows.worth.costs, rows.customers)
-    net = {name: replace(difference(one, spent, rows.customers), cap=one.cap) for name, one in estimates.items()}
-    return PolicyValue(name=name, estimates=net, contact_cost=spent.value, support=support)
+    costs, later = target @ rows.worth.costs, (counted * rows.credit).sum(axis=1)
+    known = mean_estimate(costs - later, rows.customers)  # without weighting
+    net = {name: replace(difference(one, known, rows.customers), cap=one.cap) for name, one in estimates.items()}
+    return PolicyValue(
+        name=name,
+        estimates=net,
+        contact_cost=float(costs.mean()),
+        beyond_window=_beyond(rows, later),
+        support=support,
+    )
+
+
+def _beyond(rows: LoggedRows, later: FloatArray) -> Estimate | None:
+    return mean_estimate(later, rows.customers) if rows.credit.any() else None
 
 
 def _check_tried(rows: LoggedRows, name: str, target: FloatArray) -> None:
@@ -128,12 +146,16 @@ def logged_value(rows: LoggedRows) -> PolicyValue:
     if not rows.worth.is_even:
         silence = rows.predicted[:, 0]
         earned = silence + rows.worth.weights[np.maximum(rows.actions, 0)] * (earned - silence)
-    mean = mean_estimate(earned - rows.paid, rows.customers)
+    later = np.where(
+        rows.actions >= 0, rows.worth.weights[np.maximum(rows.actions, 0)] * rows.of_logged(rows.credit), 0.0
+    )
+    mean = mean_estimate(earned - rows.paid + later, rows.customers)
     support = support_of(np.ones_like(rows.rewards), rows.customers)
     return PolicyValue(
         name=LOGGED,
         estimates=dict.fromkeys(ESTIMATORS, mean),
         contact_cost=float(rows.paid.mean()),
+        beyond_window=_beyond(rows, later),
         support=support,
     )
 
@@ -142,6 +164,7 @@ def differences_of(values: Sequence[PolicyValue], customers: IndexArray) -> tupl
     """What the policy is worth more than each of the others that are known, with and without exploration."""
     known = {one.name: one for one in values if one.problem is None}
     pairs = [(one, other) for one in (GREEDY, EXPLORING) for other in (CONSTANT, SILENT, LOGGED)]
+    pairs.insert(0, (GREEDY, ALONE))
     return tuple(paired(known[one], known[other], customers) for one, other in pairs if one in known and other in known)
 
 
@@ -164,4 +187,4 @@ def all_values(rows: LoggedRows, targets: Mapping[str, FloatArray], *, must: str
     """
     values = [logged_value(rows)]
     values += [value_of(rows, name, target, must=name == must) for name, target in targets.items()]
-    return sorted(values, key=lambda one: [GREEDY, EXPLORING, CONSTANT, SILENT, LOGGED].index(one.name))
+    return sorted(values, key=lambda one: [GREEDY, EXPLORING, ALONE, CONSTANT, SILENT, LOGGED].index(one.name))
