@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from decisioning.catalogue.catalogue import Catalogue
+from decisioning.catalogue.experiment import Inference
 from decisioning.gates.assignment import Who
 from decisioning.policy import Policy
 from features.catalogue import load_catalogue
@@ -198,3 +199,27 @@ def test_the_version_of_a_catalogue_covers_the_assignment_to_arms(home: Home):
     home.edit(replaced(MAIL, MAIL + SECOND))
     home.put_in_force()
     assert load_catalogue(home.folder / "catalogue").version != home.catalogue.version
+
+
+FIXED = "\n    inference: fixed\n    ends_at: 2027-01-15T00:00:00Z\n"
+
+
+def planned(home: Home, name: str) -> Inference:
+    ledger = read_ledger(home.settings.catalogue_path)
+    assert ledger is not None
+    return ledger.experiments[name][-1].inference
+
+
+def test_one_look_counts_only_where_it_was_planned_before_the_experiment_and_is_not_moved(tmp_path: Path):
+    home = Home(tmp_path)
+    home.begin()
+    home.edit(lambda text: text.replace(PROGRAMME, SECOND.rstrip() + FIXED + PROGRAMME))
+    home.put_in_force()
+    assert (planned(home, "a"), planned(home, "mail")) == (Inference.FIXED, Inference.SEQUENTIAL)
+    declared = "    inference: fixed\n    ends_at: 2027-02-01T00:00:00Z\n    traffic: 0.5\n    arms"
+    home.edit(lambda text: text.replace("    traffic: 0.5\n    arms", declared, 1))
+    home.put_in_force()
+    assert (planned(home, "a"), planned(home, "mail")) == (Inference.FIXED, Inference.SEQUENTIAL)
+    home.edit(replaced("2027-01-15", "2027-01-20"))
+    assert any("its one planned look did not stand" in change for change in home.put_in_force())
+    assert planned(home, "a") is Inference.SEQUENTIAL
