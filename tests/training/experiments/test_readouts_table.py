@@ -224,3 +224,16 @@ def test_a_file_with_a_header_only_is_refused(tmp_path: Path):
         read(tmp_path / "table.csv")
     with pytest.raises(InvalidInputError, match="must name arms"):
         read(parquet(tmp_path, table().clear()))
+
+
+def test_columns_known_beforehand_take_noise_away(tmp_path: Path):
+    before = np.random.default_rng(1).gamma(2, 10, 400)
+    frame = table(400).with_columns(before=pl.Series(before), spend=pl.Series(before) + pl.col("spend") / 10)
+    plain, adjusted = read(parquet(tmp_path, frame)), read(parquet(tmp_path, frame), covariates=("before",))
+    effects = [one.metrics[0].comparisons[0].effect for one in (plain, adjusted)]
+    assert effects[0] is not None
+    assert effects[1] is not None
+    assert effects[1].standard_error < effects[0].standard_error / 4
+    assert "Covariates from before the experiment" in [check.title for check in adjusted.checks]
+    with pytest.raises(UnknownNameError, match="did you mean 'before'"):
+        read(parquet(tmp_path, frame), covariates=("befor",))
