@@ -168,11 +168,13 @@ class _Comparing:
 
     def _rests_on_few(self, arm: str, effect: Effect) -> str | None:
         """A difference that a few units decide is not conclusive unless it is also beyond chance without their size."""
-        heavy = [one for one in (arm, self.control) if self.weights.get(one, 0.0)]
-        if not heavy:
+        errors = {one: self.samples[one].standard_error ** 2 for one in (arm, self.control)}
+        parts = {one: self.weights.get(one, 0.0) * errors[one] / sum(errors.values()) for one in errors}
+        heaviest = max(parts, key=lambda one: parts[one])
+        if parts[heaviest] < LARGE_SHARE:
             return None
-        share = format_percent(self.weights[heavy[0]]).lstrip("+")
-        said = f"but one {self.metric.of} of {heavy[0]} makes up {share} of the variance there"
+        share = format_percent(parts[heaviest]).lstrip("+")
+        said = f"but one {self.metric.of} of {heaviest} makes up {share} of the variance of the difference"
         capped = effect.capped
         if capped is None:
             return said
