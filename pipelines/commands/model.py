@@ -1,6 +1,7 @@
 """`nextbest model`: train, list, show, compare, promote and roll back model versions."""
 
 from dataclasses import asdict
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,6 +20,14 @@ app = typer.Typer(name="model", help="Models: train, list, show, compare, promot
 _WIDTHS = {"version": 7, "champion": 8, "registered": len("2026-01-31"), "days": 4, "value": 6}
 """Columns of the list that are never narrower; the rest wraps."""
 
+
+class ContestWidth(StrEnum):
+    """Who takes part: the usual learner alone, or all."""
+
+    USUAL = "usual"
+    WIDE = "wide"
+
+
 ReasonOption = Annotated[str | None, typer.Option("--reason", help="Why; kept in the ledger.")]
 
 
@@ -27,6 +36,10 @@ def train(
     trials: Annotated[
         int, typer.Option(min=0, help="Settings of boosters to try first; the usual ones stay unless one is better.")
     ] = 0,
+    contest: Annotated[
+        ContestWidth,
+        typer.Option(help="`wide` tries other learners, too; the usual one stays unless one is better."),
+    ] = ContestWidth.USUAL,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -42,8 +55,9 @@ def train(
         train_model,
     )  # takes seconds to import, so errors above are reported first
 
-    with progress_of("trials" if trials else "boosting") as tell:
-        report = train_model(settings, now=now, trials=trials, on_progress=tell)
+    is_wide = contest is ContestWidth.WIDE
+    with progress_of("trials" if trials else "learners" if is_wide else "boosting") as tell:
+        report = train_model(settings, now=now, trials=trials, is_wide=is_wide, on_progress=tell)
     shown = asdict(report)
     if as_json:
         print_json(shown)

@@ -31,6 +31,8 @@ def print_model(facts: ModelFacts) -> None:
     if facts.uplift is not None:
         _print_uplift(console, facts.uplift)
     console.print(_effects(facts))
+    if facts.contest:
+        console.print(_contenders(facts.contest))
     if facts.groups:
         console.print(_personal(facts.groups))
     if facts.stages:
@@ -69,6 +71,17 @@ def _pairs(title: str, rows: Mapping[str, object]) -> Table:
     table = titled(title, "name", "value")
     for name, value in rows.items():
         table.add_row(name, str(value))
+    return table
+
+
+def _contenders(contest: Sequence[Mapping[str, Any]]) -> Table:
+    """Learners by what free choice is worth on customers they did not learn from, in the measure's unit."""
+    title = "contest of learners; likeness is how much of its effects by customer one booster says again"
+    table = titled(title, "learner", "value per decision", "gain over the usual one", "likeness")
+    for one in contest:
+        likeness = "" if one["likeness"] is None else f"{one['likeness']:.0%}"
+        gain = _with_error(one["gain"], one["gain_standard_error"])
+        table.add_row(one["learner"], f"{one['value']:,.4g}", gain, likeness)
     return table
 
 

@@ -28,6 +28,7 @@ from training.judgement.comparison import Judgement, judge_choices, judge_kept
 from training.judgement.gain_curve import GainCurve
 from training.judgement.held_back import can_be_judged, held_back, learned_from, steps_among
 from training.models.boosting import BoosterSettings, settings_for
+from training.models.contest import USUAL, Contest, hold_contest, retell_by
 from training.models.learner import Learned, learn
 from training.models.settings_search import SettingsSearch, search_settings
 from training.models.step_effects import expected_without
@@ -116,11 +117,12 @@ def learn_by_method(
     catalogue: Catalogue,
     *,
     settings: BoosterSettings | None = None,
+    learner: str = USUAL,
     on_progress: OnProgress | None = None,
 ) -> Learned:
-    """Learn from a dataset, by its steps where it has some; settings are for learning by windows."""
+    """Learn from a dataset, by its steps where it has some; settings and learner are for learning by windows."""
     if steps is None:
-        return learn(dataset, catalogue, settings=settings, on_progress=on_progress)
+        return learn(dataset, catalogue, settings=settings, retell=retell_by(learner), on_progress=on_progress)
     return learn_steps(dataset, steps, catalogue, on_progress=on_progress)
 
 
@@ -132,17 +134,41 @@ def search(
     Raises:
         InvalidInputError: The log is learned from by steps, or does not say how probable its choices were.
     """
-    if steps is not None:
-        raise InvalidInputError(
-            "settings can only be tried where whole windows are compared, and this log is learned from by steps; leave"
-            " --trials out"
-        )
-    others = learned_from(dataset, ~held_back(dataset.decisions["customer_id"]))
+    others = _without_held_back(dataset, steps, option="--trials")
     return search_settings(others, catalogue, trials=trials, on_progress=on_progress)
 
 
+def contest(
+    dataset: Dataset,
+    steps: Steps | None,
+    catalogue: Catalogue,
+    settings: BoosterSettings | None,
+    on_progress: OnProgress | None = None,
+) -> Contest:
+    """Let other learners learn from all but the held-back customers, too.
+
+    Raises:
+        InvalidInputError: As `search`.
+    """
+    others = _without_held_back(dataset, steps, option="--contest")
+    return hold_contest(others, catalogue, settings=settings, on_progress=on_progress)
+
+
+def _without_held_back(dataset: Dataset, steps: Steps | None, *, option: str) -> Dataset:
+    if steps is not None:
+        raise InvalidInputError(
+            "settings and learners can only be tried where whole windows are compared, and this log is learned from by"
+            f" steps; leave {option} out"
+        )
+    return learned_from(dataset, ~held_back(dataset.decisions["customer_id"]))
+
+
 def try_out(
-    dataset: Dataset, steps: Steps | None, catalogue: Catalogue, settings: BoosterSettings | None = None
+    dataset: Dataset,
+    steps: Steps | None,
+    catalogue: Catalogue,
+    settings: BoosterSettings | None = None,
+    learner: str = USUAL,
 ) -> Trial | None:
     """Train a twin without the held-back customers and judge it on them.
 
@@ -153,7 +179,8 @@ def try_out(
     if not dataset.is_randomised or not can_be_judged(dataset, held):
         return None
     others = None if steps is None else steps_among(steps, ~held)
-    twin = learn_by_method(learned_from(dataset, ~held), others, catalogue, settings=settings).bundle
+    part = learned_from(dataset, ~held)
+    twin = learn_by_method(part, others, catalogue, settings=settings, learner=learner).bundle
     models = {TWIN: value_model(twin, version=TWIN)}
     judgement = judge(dataset, held, steps, catalogue, models, constant_of(twin, catalogue))
     return Trial(twin=twin, judgement=judgement, curve=judgement.order.curve())

@@ -1,6 +1,6 @@
 """From a dataset to a model: boosters, effects, and the numbers between them, all chosen by cross-validation."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -52,6 +52,9 @@ MOST_SCORED = 24_000_000
 
 MOST_AVERAGED = 5_000
 """Decisions that the final booster's mean effects are taken over."""
+
+TOLD_NUMBERS = 3
+"""Numbers by which a booster that was told effects tells messages apart."""
 
 MOST_DIRECTIONS = 12
 """Numbers of a customer that linear effects are made of, at most."""
@@ -170,6 +173,12 @@ class Lesson:
             worth=self.worth,
         )
 
+    def with_numbers(self, numbers: FloatArray) -> "Lesson":
+        """The same, where the booster may look at numbers of the messages, shape (k, r), in place of loadings."""
+        table = self.table.copy()
+        table[1:, -numbers.shape[1] :] = numbers
+        return replace(self, table=table)
+
     @property
     def worth(self) -> NetWorth:
         """What the dataset's messages cost and their outcomes count for."""
@@ -213,39 +222,75 @@ class Lesson:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retold:
+    """Another account of effects in the form that is served.
+
+    Attributes:
+        fitted: A booster that says it, and what it says of customers that it was not learned from.
+        numbers: shape (k, r), of the messages, by which the booster tells them apart: they stand where loadings do.
+    """
+
+    fitted: CrossFitted
+    numbers: FloatArray
+
+
+type Retell = Callable[[Lesson, EffectEvidence, CrossFitted, BoolArray, BoosterSettings], Retold]
+"""Another account of effects, from the usual boosters', evidence with them, and the decisions that it is about."""
+
+
 def learn(
     dataset: Dataset,
     catalogue: Catalogue,
     *,
     settings: BoosterSettings | None = None,
+    retell: "Retell | None" = None,
     on_progress: OnProgress | None = None,
 ) -> Learned:
-    """Train a model."""
+    """Train a model.
+
+    Args:
+        dataset: What is learned from.
+        catalogue: Says what is learned.
+        settings: Of boosters; None for the usual ones.
+        retell: Puts another account of effects in the place of the boosters' and of the linear one.
+        on_progress: Told how many rounds of boosting are done, of how many at most.
+    """
     groupings = _groupings(dataset, catalogue)
-    lesson = Lesson.of(dataset, catalogue, directions=_direction_count(dataset), has_averages=bool(groupings))
-    table, layout, choice = lesson.table, lesson.layout, lesson.choice
+    directions = _direction_count(dataset) if retell is None else min(TOLD_NUMBERS, len(dataset.messages))
+    lesson = Lesson.of(dataset, catalogue, directions=directions, has_averages=bool(groupings))
+    layout, choice = lesson.layout, lesson.choice
     settings = settings or settings_for(dataset, lesson.measure)
     rows = _calibrated_rows(dataset, settings.seed)
     groups = column_groups(dataset.feature_names, catalogue)
-    fitted = cross_fit(dataset, table, layout, settings, groups=groups, rows=rows, on_progress=on_progress)
+    fitted = cross_fit(dataset, lesson.table, layout, settings, groups=groups, rows=rows, on_progress=on_progress)
+    told_by = None
+    if retell is not None:
+        told_by = retell(lesson, lesson.evidence(rows, fitted.raw * fitted.scale), fitted, rows, settings)
+        fitted, lesson = told_by.fitted, lesson.with_numbers(told_by.numbers)
     evidence = lesson.evidence(rows, fitted.raw * fitted.scale)
     effects = effects_of(evidence)
-    evidence, linear = _with_linear(lesson, evidence, effects, dataset.features[rows], settings)
+    if told_by is None:
+        evidence, linear = _with_linear(lesson, evidence, effects, dataset.features[rows], settings)
+    else:
+        linear = LinearPart(basis=_no_basis(dataset, directions), loadings=told_by.numbers)
     share = _specific_share(evidence, effects) if choice.is_randomised else 1.0
     mixture = _mixture(evidence, effects, share)
     believed = believe(effects, evidence.raw, specific_share=share, mixture=mixture)
     evidence, slopes, told = _with_group_slopes(lesson, evidence, effects, believed, rows, groupings)
     seen = with_baseline(believed, evidence)
     averaged = customers_at_random(dataset, MOST_AVERAGED / dataset.size, settings.seed + 2)
-    final_raw = raw_of(fitted.text, layout, dataset, table, averaged) * fitted.scale
+    final_raw = raw_of(fitted.text, layout, dataset, lesson.table, averaged) * fitted.scale
     final = replace(  # the baseline is estimated on customers that boosters did not see
         believe(effects, final_raw, specific_share=share, mixture=mixture),
         baseline_intercept=seen.baseline_intercept,
         baseline_slope=seen.baseline_slope,
+        linear_share=seen.linear_share if told_by is None else 1.0,  # what a booster was told messages by stays
     )
-    calibrator = _calibrator(final, table, fitted.scale)
+    calibrator = _calibrator(final, lesson.table, fitted)
+    notes = _group_notes(told) | ({} if fitted.likeness is None else {"likeness": fitted.likeness})
     return Learned(
-        bundle=lesson.bundle(fitted.text, final, calibrator, effects, linear, slopes, **_group_notes(told)),
+        bundle=lesson.bundle(fitted.text, final, calibrator, effects, linear, slopes, **notes),
         dataset=dataset,
         evidence=evidence,
         rows=rows,
@@ -270,6 +315,14 @@ class LinearPart:
 
     basis: LinearBasis
     loadings: FloatArray
+
+
+def _no_basis(dataset: Dataset, directions: int) -> LinearBasis:
+    """Numbers of customers that are all 0: loadings are there for the booster alone."""
+    d = len(dataset.feature_names)
+    return LinearBasis(
+        means=np.zeros(d), spreads=np.ones(d), directions=np.zeros((directions, d)), centres=np.zeros(directions)
+    )
 
 
 def _direction_count(dataset: Dataset) -> int:
@@ -325,7 +378,7 @@ def _with_group_slopes(
     return replace(evidence, slopes=of_rows), slopes, told
 
 
-def _group_notes(told: Sequence[GroupFinding]) -> dict[str, list[dict[str, Any]]]:
+def _group_notes(told: Sequence[GroupFinding]) -> dict[str, Any]:
     return {GROUPS_NOTE: [one.plain() for one in told]} if told else {}
 
 
@@ -380,12 +433,12 @@ def customers_at_random(dataset: Dataset, share: float, seed: int) -> BoolArray:
     return (draws <= max(share, float(np.sort(draws)[min(99, len(draws) - 1)])))[dataset.customers]
 
 
-def _calibrator(parts: Parts, table: FloatArray, scale: float) -> Calibrator:
+def _calibrator(parts: Parts, table: FloatArray, fitted: CrossFitted) -> Calibrator:
     """The numbers of a model, with the scale of the learned function in the slopes."""
-    kept = np.flatnonzero(parts.references)
+    kept, scale = np.flatnonzero(parts.references), fitted.scale
     return Calibrator(
         baseline_intercept=parts.baseline_intercept,
-        baseline_slope=parts.baseline_slope * scale,
+        baseline_slope=parts.baseline_slope * scale / fitted.silence_weight,
         common_slope=parts.common_slope * scale,
         specific_slope=parts.specific_slope * scale,
         reference=table[kept + 1],

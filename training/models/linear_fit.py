@@ -91,7 +91,7 @@ def fit_linear(evidence: EffectEvidence, features: FloatArray, left: FloatArray)
         features: shape (n, d), NaN where missing.
         left: shape (n,), outcomes without what the customer brings anyway and without average effects.
     """
-    means, spreads = _moments(features)
+    means, spreads = moments(features)
     weights = evidence.choice.weights(evidence.actions)
     deviations = standardised(features, means, spreads)
     centres = np.average(deviations, axis=0, weights=weights)
@@ -118,7 +118,7 @@ def cross_fitted(evidence: EffectEvidence, features: FloatArray, left: FloatArra
     return found
 
 
-def _moments(features: FloatArray) -> tuple[FloatArray, FloatArray]:
+def moments(features: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Means and standard deviations of what is known and finite; 0 and 1 where nothing or nothing else is."""
     known = np.where(np.isfinite(features), features, np.nan)
     counts = np.isfinite(known).sum(axis=0)

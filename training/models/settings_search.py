@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import optuna
 
 TRIALS_FILE = "trials.csv"
-_DOUBT = 0.05  # chance that settings are replaced although none is better
+_DOUBT = 0.05  # chance that what is usual is replaced although nothing is better
 _MOST_ROUNDS = 200
 
 
@@ -62,8 +62,7 @@ class SettingsSearch:
     @property
     def is_better(self) -> bool:
         """Whether the best gains more than the usual settings beyond noise."""
-        reach = float(norm.ppf(1 - _DOUBT / len(self.attempts))) * self.best.gain.standard_error
-        return self.best.gain.value > reach
+        return is_beyond_noise(self.best.gain, len(self.attempts))
 
     @property
     def chosen(self) -> BoosterSettings:
@@ -79,6 +78,11 @@ class SettingsSearch:
             f"of {len(self.attempts)} settings the best is worth {gain.value:+,.4g} more than the usual ones, standard"
             f" error {gain.standard_error:,.4g}: {what}"
         )
+
+
+def is_beyond_noise(gain: Estimate, tries: int) -> bool:
+    """Whether the best of so many gains, all over the same, is no luck (Bonferroni)."""
+    return gain.value > float(norm.ppf(1 - _DOUBT / tries)) * gain.standard_error
 
 
 def search_settings(

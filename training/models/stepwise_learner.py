@@ -7,7 +7,6 @@ is scaled down so that it spends them on effects, and scaled up again by the cal
 
 from dataclasses import dataclass, replace
 
-import lightgbm
 import numpy as np
 
 from decisioning.arrays import BoolArray, FloatArray, IntArray
@@ -19,10 +18,10 @@ from features.computing.feature_set import feature_schema as schema_of
 from features.progress import OnProgress
 from training.data.action_probabilities import LoggedChoice
 from training.data.datasets import Dataset
-from training.data.missing import column_groups, copies_with_missing
+from training.data.missing import column_groups
 from training.data.net_worth import NetWorth
 from training.data.steps import Steps
-from training.models.boosting import REPEATABLE, CrossFitted, Shown, designs, importance_of, settings_for
+from training.models.boosting import CrossFitted, designs, importance_of, settings_for, tell
 from training.models.effects import EffectEstimate, MessageEffects, Parts, reference_weights
 from training.models.few_decisions import FEW_DECISIONS
 from training.models.learner import Learned, Lesson, StepChanges, customers_at_random
@@ -46,7 +45,6 @@ TOLD_MESSAGES = 6
 MOST_CHECKED = 20_000
 """Decisions that diagnostics look at."""
 
-_TREES = 125
 _UNLIKELY = 0.2  # weight of a message in a stage in which nobody got it
 _OWN_GROUPS = frozenset({Group.PROFILE, Group.PURCHASE, Group.ACTIVITY, Group.SERVICE, Group.JOURNEY})
 _STEPS_TO_TELL = 4
@@ -275,35 +273,26 @@ class _Served:
 def _served(course: _Course, layout: DesignLayout, parts: Parts, groups: IntArray, seed: int) -> _Served:
     """Train the booster that serves on what was estimated, and see how well it says it."""
     rows = _some(course.dataset, MOST_TOLD, seed + 2)
-    part, (places, messages) = _rows(course.dataset, rows), _told_pairs(course, rows, seed)
+    places, messages = _told_pairs(course, rows, seed)
     silence, changes = course.ingredients.silence[rows], course.told_effects(rows, places, messages)
-    spreads = float(changes.std()), float(silence.std())
-    weight = spreads[0] / spreads[1] if min(spreads) > 0 else 1.0
-    lines = np.concatenate([np.arange(len(rows)), places])
-    actions = np.concatenate([np.zeros(len(rows), dtype=np.int64), messages + 1])
-    target = weight * silence[lines] + np.concatenate([np.zeros(len(rows)), changes])
-    scale = float(np.abs(target).mean()) or 1.0
-    matrix = np.hstack([part.features[lines], course.table[actions], part.contexts[lines]])
-    shown = Shown(*copies_with_missing(matrix[:, : len(groups)], groups, seed))
-    booster = _told_booster(*shown.added(matrix, target / scale), seed)
-    said = np.asarray(booster.predict(matrix, num_threads=1)) * scale
-    differences = said[len(rows) :] - said[: len(rows)][places]
-    offsets = _means(changes - differences, messages, len(course.offers))
-    left = changes - differences - offsets[messages]
+    part = _rows(course.dataset, rows)
+    told = tell(part, course.table, silence, (places, messages), changes, groups=groups, seed=seed)
+    offsets = _means(changes - told.changes, messages, len(course.offers))
+    left = changes - told.changes - offsets[messages]
     return _Served(
-        text=booster.model_to_string(),
+        text=told.booster.model_to_string(),
         calibrator=Calibrator(
             baseline_intercept=0.0,
-            baseline_slope=scale / weight,
-            common_slope=scale,
-            specific_slope=scale,
+            baseline_slope=told.scale / told.silence_weight,
+            common_slope=told.scale,
+            specific_slope=told.scale,
             reference=course.table[np.flatnonzero(parts.references) + 1],
             reference_weights=parts.references[parts.references > 0],
         ),
         offsets=offsets,
         likeness=1.0 - float(left.var()) / float(changes.var()) if changes.var() else 1.0,
-        scale=scale,
-        importance=importance_of(booster, layout.columns),
+        scale=told.scale,
+        importance=importance_of(told.booster, layout.columns),
     )
 
 
@@ -314,20 +303,6 @@ def _told_pairs(course: _Course, rows: IntArray, seed: int) -> tuple[IntArray, I
     order = rng.random(is_known.shape) ** (1.0 / np.where(is_known, 1.0, _UNLIKELY))
     drawn = np.argsort(-order, axis=1, kind="stable")[:, : min(TOLD_MESSAGES, count)]
     return np.repeat(np.arange(len(rows)), drawn.shape[1]), drawn.ravel().astype(np.int64)
-
-
-def _told_booster(matrix: FloatArray, target: FloatArray, seed: int) -> lightgbm.Booster:
-    parameters = {
-        "objective": "regression",
-        "learning_rate": 0.2,
-        "num_leaves": 31,
-        "min_data_in_leaf": 20,
-        "feature_fraction": 0.7,
-        "max_bin": 127,
-        "seed": seed,
-        **REPEATABLE,
-    }
-    return lightgbm.train(parameters, lightgbm.Dataset(matrix, target, params=parameters), num_boost_round=_TREES)
 
 
 def _means(terms: FloatArray, messages: IntArray, count: int) -> FloatArray:

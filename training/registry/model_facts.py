@@ -17,6 +17,7 @@ from features.settings import Settings
 from training.foresight.learning import hours_of, rooms_of, stages_of
 from training.judgement.uplift import UPLIFT_REPORTS, UpliftReport
 from training.judgement.uplift_pictures import REPORT_FILE
+from training.models.contest import CONTEST_NOTE
 from training.models.group_slopes import GROUPS_NOTE
 from training.registry.run_metrics import ORDER
 from training.registry.tracking import TABLES_FOLDER, tracking
@@ -55,6 +56,7 @@ class ModelFacts:
         figures: Metrics of the run by name.
         effects: By message, largest believed effect first.
         groups: How much of what is personal about effects is believed, by journey stage and segment.
+        contest: Learners that took part and what came of it; empty where only the usual one did.
         stages: What it is worth to stand at each stage of the journey; empty where the run did not ask.
         rooms: What came of pricing the room under caps, by cap.
         hours: What came of asking whether hours matter; empty where nothing may wait.
@@ -75,6 +77,7 @@ class ModelFacts:
     figures: Mapping[str, float]
     effects: tuple[MessageEffect, ...]
     groups: tuple[Mapping[str, Any], ...]
+    contest: tuple[Mapping[str, Any], ...]
     stages: Mapping[str, Any]
     rooms: tuple[Mapping[str, Any], ...]
     hours: Mapping[str, Any]
@@ -117,6 +120,7 @@ def show_model(settings: Settings, version: str | None = None) -> ModelFacts:
         figures=dict(run.data.metrics),
         effects=_effects(run.data.metrics, bundle),
         groups=tuple(bundle.notes.get(GROUPS_NOTE) or ()),
+        contest=tuple(bundle.notes.get(CONTEST_NOTE) or ()),
         stages=stages_of(bundle),
         rooms=rooms_of(bundle),
         hours=hours_of(bundle),

@@ -20,8 +20,9 @@ from training.data.datasets import Dataset, learning_of
 from training.data.skew import skew_notes, write_skew
 from training.foresight.learning import foresight_metrics, foresight_notes, with_foresight, write_foresight
 from training.judgement.diagnostics import metrics_of, write_plots
-from training.judgement.from_log import TrainingSet, Trial, learn_by_method, load_training_set, search, try_out
+from training.judgement.from_log import TrainingSet, Trial, contest, learn_by_method, load_training_set, search, try_out
 from training.judgement.uplift_pictures import write_pictures, write_tables
+from training.models.contest import USUAL, with_contest, write_contest
 from training.models.few_decisions import FEW_DECISIONS
 from training.models.learner import Learned
 from training.models.settings_search import write_trials
@@ -64,7 +65,12 @@ class TrainReport:
 
 
 def train_model(
-    settings: Settings, *, now: datetime, trials: int = 0, on_progress: OnProgress | None = None
+    settings: Settings,
+    *,
+    now: datetime,
+    trials: int = 0,
+    is_wide: bool = False,
+    on_progress: OnProgress | None = None,
 ) -> TrainReport:
     """Train on the log, log the run to MLflow and register the model.
 
@@ -72,7 +78,8 @@ def train_model(
         settings: Where everything is.
         now: The moment of the run.
         trials: Settings of boosters to try first; 0 for the usual ones.
-        on_progress: Told how many settings were tried, or else how many rounds of boosting are done.
+        is_wide: Whether other learners take part in the contest.
+        on_progress: Told how many settings or learners were tried, or else how many rounds of boosting are done.
 
     Raises:
         InvalidPolicyError: The catalogue does not say what to learn.
@@ -82,7 +89,7 @@ def train_model(
     """
     catalogue = load_catalogue(settings.catalogue_path)
     found = load_training_set(settings, catalogue, now=now)
-    return _train(settings, catalogue, found, now=now, trials=trials, on_progress=on_progress)
+    return _train(settings, catalogue, found, now=now, trials=trials, is_wide=is_wide, on_progress=on_progress)
 
 
 def train_if_new(
@@ -110,16 +117,21 @@ def _train(
     *,
     now: datetime,
     trials: int = 0,
+    is_wide: bool = False,
     on_progress: OnProgress | None,
 ) -> TrainReport:
     dataset, steps = found.dataset, found.steps
     tried = search(dataset, steps, catalogue, trials=trials, on_progress=on_progress) if trials else None
     chosen = tried.chosen if tried else None
-    tell = None if tried else on_progress
-    learned = learn_by_method(dataset, steps, catalogue, settings=chosen, on_progress=tell)
+    held = contest(dataset, steps, catalogue, chosen, on_progress) if is_wide else None
+    learner = held.chosen if held else USUAL
+    tell = None if tried or held else on_progress
+    learned = learn_by_method(dataset, steps, catalogue, settings=chosen, learner=learner, on_progress=tell)
+    if held:
+        learned = replace(learned, bundle=with_contest(learned.bundle, held))
     learned = with_residual_base(learned, found.log, catalogue, now=now)
     learned = replace(learned, bundle=with_foresight(learned, found.log, catalogue))
-    trial = try_out(dataset, steps, catalogue, chosen)
+    trial = try_out(dataset, steps, catalogue, chosen, learner)
     incumbent = find_incumbent(settings, catalogue) if trial else Incumbent()
     uplift = report_of_trial(dataset, trial, catalogue, incumbent) if trial else None
     skew = found.skew
@@ -128,7 +140,7 @@ def _train(
     with TemporaryDirectory(prefix="nextbest-plots-") as name:
         folder = Path(name)
         run = ModelRun(
-            parameters=_parameters(learned, by_steps=steps is not None),
+            parameters=_parameters(learned, by_steps=steps is not None) | {"learner": learner},
             metrics=metrics,
             data=_training_data(found),
             tags=_tags(learned, found),
@@ -138,6 +150,7 @@ def _train(
                 *(write_tables(uplift, folder) if uplift else ()),
                 *write_skew(skew, folder),
                 *(write_trials(tried, folder) if tried else ()),
+                *(write_contest(held, folder) if held else ()),
                 *write_foresight(learned.bundle, folder),
             ),
             twin=trial.twin if trial else None,
@@ -159,7 +172,7 @@ def _train(
             *notes_of(learned, trial, metrics, catalogue),
             *found.notes,
             *skew_notes(skew),
-            *([tried.note] if tried else []),
+            *([one.note for one in (tried, held) if one]),
             *foresight_notes(learned.bundle),
             *([incumbent.note] if incumbent.note else []),
         ),

@@ -4,6 +4,7 @@ import shutil
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import orjson
@@ -23,10 +24,12 @@ from features.settings import Settings
 from features.store.builder import build_features
 from features.store.point_in_time import training_rows
 from pipelines.commands import model
+from pipelines.reports.model_report import print_model
 from training.data.datasets import matrix_of
 from training.judgement import from_log
 from training.judgement.from_log import load_dataset
 from training.judgement.uplift import UPLIFT_REPORTS
+from training.models.contestants import CONTESTANTS
 from training.registry.model_facts import show_model
 from training.registry.promotion import promote
 from training.registry.training_run import TrainReport, train_model
@@ -170,15 +173,37 @@ def test_training_without_built_features_says_to_build_them(shop, blank_tracking
 def test_the_command_prints_one_object(
     home: Settings, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ):
+    printed = trained_by_command(home, monkeypatch, capfd)
+    assert printed["decisions"] == 1600
+    assert int(printed["version"]) >= 1
+
+
+def test_other_learners_take_part_on_request_and_the_table_is_kept_and_shown(
+    home: Settings, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    for name in set(CONTESTANTS) - {"T-learner"}:
+        monkeypatch.delitem(CONTESTANTS, name)
+    printed = trained_by_command(home, monkeypatch, capfd, "--contest", "wide")
+    assert any("of 1 other learners the T-learner does best" in note for note in printed["notes"])
+    facts = show_model(home, printed["version"])
+    assert [one["learner"] for one in facts.contest] == ["usual", "T-learner"]
+    assert facts.settings["learner"] in {"usual", "T-learner"}
+    print_model(facts)
+    assert "T-learner" in capfd.readouterr().out
+    table = pl.read_csv(client_artifact(home, printed["run_id"], "tables/contest.csv"))
+    assert table["value"].to_list() == [one["value"] for one in facts.contest]
+
+
+def trained_by_command(
+    home: Settings, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], *options: str
+) -> dict[str, Any]:
     monkeypatch.setenv("NEXTBEST_MLRUNS", str(home.mlruns))
     app = typer.Typer()
     app.add_typer(model.app)
-    app(["model", "train", "--home", str(home.home), "--json"], standalone_mode=False)
+    app(["model", "train", "--home", str(home.home), "--json", *options], standalone_mode=False)
     told = capfd.readouterr()  # stdout of the whole process: libraries write there too
-    printed = orjson.loads(told.out)
-    assert printed["decisions"] == 1600
-    assert int(printed["version"]) >= 1
     assert "Traceback" not in told.err
+    return orjson.loads(told.out)
 
 
 def test_a_commit_that_lands_while_a_training_set_is_made_is_in_no_part_of_it(
