@@ -52,10 +52,10 @@ types: setup
 	$(BIN)/pyright
 
 unit: export PYTHONDONTWRITEBYTECODE = # tests start about a hundred processes; with cached bytecode they start faster
+# More threads than workers would wait for each other: training tests take a fifth longer with two threads each.
 unit: export OMP_NUM_THREADS = 1
 unit: export POLARS_MAX_THREADS = 1
 unit: export OPENBLAS_NUM_THREADS = 1
-# More threads than workers would wait for each other: training tests take a fifth longer with two threads each.
 # These tests often wait for servers and other processes, so four workers keep two cores busy.
 unit: setup
 	@# the core's own tests must cover all of it; measuring the other packages too would take twice as long
