@@ -2,7 +2,7 @@
 
 python benchmarks/experiment_truth.py
 python benchmarks/experiment_truth.py --runs 2000 --json
-python benchmarks/experiment_truth.py --data ../shared/data/starbucks/transcript.parquet
+python benchmarks/experiment_truth.py --data transcript.parquet
 
 Every run plays one experiment of two arms, looks at it sixty times as units come in, and says whether any look was
 conclusive. `false_alarms`: without any effect, share of runs in which a look was. `coverage`: share of runs whose
