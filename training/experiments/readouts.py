@@ -44,7 +44,7 @@ from training.experiments.phase_readouts import by_phase
 from training.experiments.phases import PhaseSpan, spans_of, with_phases
 from training.experiments.readout_checks import check_readout, earliest, latest
 from training.experiments.sample_ratios import check_sample_ratio
-from training.experiments.verdicts import MetricName, conclude
+from training.experiments.verdicts import HOLDS_ALWAYS, MetricName, conclude
 
 KnownBefore = Callable[[pl.DataFrame], FloatArray | None]
 """Features, shape (n, d), of n rows of `customer_id` and `event_timestamp`; None where there are none."""
@@ -335,7 +335,7 @@ def _notes(design: Design, exposures: Exposures, reading: ReadoutInputs) -> tupl
             "for that look alone, and nothing is concluded before."
         )
     else:
-        notes.append(f"A 95{SPACE}% interval holds at every look, however often you look and whenever you stop.")
+        notes.append(HOLDS_ALWAYS)
     caps = [item for item in design.measures if item.cap_minor is not None and reading.is_capped]
     for item in caps:
         cap = format_value(item.cap_minor or 0, ReadoutUnit.MONEY_MINOR, design.currency)

@@ -43,8 +43,12 @@ def capped_effects(
     capped = rows.with_columns(value.clip(bottom, top))
     if capped[_VALUE].equals(rows[_VALUE]) or not arms:
         return {}
-    base = sample_of(capped, control)
-    found = {arm: difference_of(base, sample_of(capped, arm), inference, is_rate=False) for arm in arms}
+    base, sides = sample_of(capped, control), [sample_of(capped, arm) for arm in arms]
+    found = {
+        side.arm_id: difference_of(base, side, inference, is_rate=False)
+        for side in sides
+        if base.spread or side.spread  # where only the largest differ, nothing is left to compare
+    }
     return {
         arm: CappedEffect(above=top, below=bottom, difference=effect.difference, lower=effect.lower, upper=effect.upper)
         for arm, effect in found.items()

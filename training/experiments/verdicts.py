@@ -15,6 +15,7 @@ from features.reports.readout_words import (
 from features.reports.readouts import ArmComparison, ArmMean, Effect, Metric, ReadoutUnit, Refusal, RefusalCode, Status
 
 INTERVAL = f"95{SPACE}% interval"
+HOLDS_ALWAYS = f"A 95{SPACE}% interval holds at every look, however often you look and whenever you stop."
 BROKEN = frozenset({RefusalCode.SAMPLE_RATIO, RefusalCode.UNKNOWN_ARM})
 
 

@@ -249,3 +249,14 @@ def test_before_the_one_planned_look_nothing_is_concluded():
     assert not early.is_conclusive
     assert "the one look that was planned is due on 24 Dec 2026" in early.sentence
     assert compare_arms(rows, name, "a", ("a", "b"), Looks(inference=Inference.FIXED)).comparisons[0].is_conclusive
+
+
+def test_a_difference_of_nothing_but_the_largest_amounts_is_not_conclusive():
+    """Everybody pays 10 and one pays 1,000: with amounts capped nothing differs."""
+    control, treated = np.full(500, 10.0), np.full(500, 10.0)
+    control[0], treated[0] = 11.0, 1_000.0
+    for inference in Inference:
+        comparison = compare({"control": control, "treated": treated}, inference=inference).comparisons[0]
+        assert comparison.effect is not None
+        assert comparison.effect.capped is None
+        assert not comparison.is_conclusive

@@ -30,7 +30,7 @@ from training.experiments.sample_ratios import check_sample_ratio
 from training.experiments.tables.table_files import open_table
 from training.experiments.tables.table_units import check_repeats, made_whole, usual
 from training.experiments.tables.whole import Whole
-from training.experiments.verdicts import MetricName, conclude
+from training.experiments.verdicts import HOLDS_ALWAYS, MetricName, conclude
 
 MAX_ARMS = 20
 _ARM = "arm"
@@ -39,7 +39,7 @@ _MOST_MISSING = 0.05
 _METRIC = "metric:"
 _COVARIATE = "covariate:"
 _LOOKS = {
-    Inference.SEQUENTIAL: f"A 95{SPACE}% interval holds at every look, however often you look and whenever you stop.",
+    Inference.SEQUENTIAL: HOLDS_ALWAYS,
     Inference.FIXED: f"A 95{SPACE}% interval holds for one look that was planned beforehand; looking often finds "
     "differences that are not there.",
 }
